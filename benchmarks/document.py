@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from growth import lines_of
+from one_input import lines_of as parts_lines
 
 HERE = Path(__file__).resolve().parent
 
@@ -51,6 +52,11 @@ def full(kept: dict[str, Any]) -> str:
         parts += [
             "## Growth",
             *(f"```text\n{chr(10).join(lines_of(each))}\n```" for each in kept["growth"]),
+        ]
+    if kept.get("one_input"):
+        parts += [
+            "## One input in parts",
+            *(f"```text\n{chr(10).join(parts_lines(each))}\n```" for each in kept["one_input"]),
         ]
     if "crossover" in kept:
         parts += ["## Where the paths meet", _crossover(kept["crossover"])]

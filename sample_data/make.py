@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.layers.weights import encode_weights
+from convcli.layers.weights import encode_weights, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -261,24 +262,47 @@ def main() -> None:
     for name, content in {**collected(), **spoken(), **synthesised()}.items():
         (folder / name).write_bytes(content)
         print(f"{len(content):9,} {name}")
-    layer(folder)
     learn(folder)
+    network(folder)
     layer(folder)
+
+
+def run(folder: Path, command: str) -> None:
+    """Run a command of convcli in a folder."""
+    words = [sys.executable, "-m", "convcli", *shlex.split(command)]
+    subprocess.run(words, cwd=folder, check=True)
 
 
 def learn(folder: Path) -> None:
     """denoise.safetensors from the noisy and the clean talk."""
-    words = [
-        "learn",
-        "talk_noisy.wav",
-        "talk.wav",
-        "--taps",
-        "129",
-        "-o",
-        "denoise.safetensors",
-        "--force",
-    ]
-    subprocess.run([sys.executable, "-m", "convcli", *words], cwd=folder, check=True)
+    run(folder, "learn talk_noisy.wav talk.wav --taps 129 -o denoise.safetensors --force")
+
+
+# The layers of the network that cleans pictures, and what its tensors are called in cleaner.safetensors.
+CLEANER = {
+    "head": "conv:12,5x5,padding=same",
+    "head_act": "prelu:12",
+    "middle": "conv:12,3x3,padding=same",
+    "middle_act": "prelu:12",
+    "tail": "conv:3,3x3,padding=same",
+}
+
+
+def network(folder: Path) -> None:
+    """cleaner.onnx from the noisy and the clean cat, and its layers alone in cleaner.safetensors."""
+    layers = " | ".join(CLEANER.values())
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Path(scratch, "model.safetensors")
+        how = f"--layers '{layers}' --mix --residual --epochs 40 -o {model}"
+        run(folder, f"learn cat_noisy.png cat.png {how}")
+        run(folder, f"filters model:{model} --export cleaner.onnx --force")
+        numbered = read_weights(model).tensors
+    names = list(CLEANER)
+    tensors = {}
+    for name, tensor in numbered.items():
+        number, kind = name.split(".")
+        tensors[f"{names[int(number)]}.{kind}"] = tensor.astype(np.float32)
+    (folder / "cleaner.safetensors").write_bytes(encode_weights(tensors, {}))
 
 
 def layer(folder: Path) -> None:

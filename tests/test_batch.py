@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from threading import Event
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +24,7 @@ from convcli.batch.run_units import (
     outcomes,
 )
 from convcli.batch.units import Shard, Unit, Units
+from convcli.cli.filter_batch import FilterBatch
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.audio.files import AudioFiles
@@ -311,6 +315,27 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     )
 
 
+def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
+    """With the same outputs as by threads, byte for byte."""
+    (tmp_path / "many").mkdir()
+    for number in range(20):
+        (tmp_path / f"many/{number}.csv").write_text(f"x\n{number}\n1\n")
+    small = "convcli.cli.filter_batch.FEWEST_FOR_PROCESSES"
+    program = (
+        f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
+        "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["csv", "sma:2", "many", "-o", "out/", "--ledger", "run.jsonl", "--jobs", "2"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended
+    assert len((tmp_path / "run.jsonl").read_bytes().splitlines()) == 20
+    done("csv", "sma:2", "many", "-o", "o/", "--jobs", "2", cwd=tmp_path)
+    for path in (tmp_path / "o").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+
+
 def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:
     from convcli.cli.filter_batch import FilterWork
     from convcli.cli.filter_command import FilterCommand
@@ -336,3 +361,34 @@ def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None
         pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
     )
     assert isinstance(missing.error, InputError)
+
+
+def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """They fail in any order, as they are worked on at once."""
+    units = [
+        Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
+        for number in (3, 1, 7, 2, 5, 4, 6)
+    ]
+    batch: Any = SimpleNamespace(failures=units, options=SimpleNamespace(quiet=False))
+    FilterBatch._tell_failures(batch, 9)
+    names = ", ".join(f"{number}.csv" for number in range(1, 6))
+    assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
+    batch.failures = units[:2]
+    FilterBatch._tell_failures(batch, 9)
+    assert capsys.readouterr().err == "2 of 9 inputs failed: 1.csv, 2.csv\n"
+
+
+def test_detect_in_a_tree(tmp_path: Path) -> None:
+    (tmp_path / "tables/deep").mkdir(parents=True)
+    for place in ("tables/a.csv", "tables/deep/b.csv"):
+        (tmp_path / place).write_text("x\n1\n5\n2\n7\n")
+    template = tmp_path / "peak.csv"
+    template.write_text("x\n1\n5\n2\n")
+    words = ("detect", "peak.csv", "--threshold", "0.99", "-q")
+    (tmp_path / "list").write_text("tables/deep/b.csv\n")
+    for inputs, expected in (
+        (["tables", "--recursive"], ["tables/a.csv", "tables/deep/b.csv"]),
+        (["tables/*.csv", "--files-from", "list"], ["tables/a.csv", "tables/deep/b.csv"]),
+    ):
+        found = done(*words, *inputs, cwd=tmp_path).text.splitlines()[1:]
+        assert [line.split(",")[0] for line in found] == expected

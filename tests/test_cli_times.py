@@ -377,11 +377,17 @@ class TestEvery:
         assert ended.code == 2, ended
         assert told in ended.errors[0]
 
-    def test_a_file_of_columns_is_refused(self, program: Program, tmp_path: Path) -> None:
+    def test_tables_that_are_no_plain_text_are_refused(
+        self, program: Program, tmp_path: Path
+    ) -> None:
         prices(trading_days()).to_parquet(tmp_path / "t.parquet")
         words = ("csv", "sma:2", "t.parquet", "--time", "Date", "--every", "1d", "-o", "o.parquet")
         ended = program.run(*words, cwd=tmp_path)
-        assert (ended.code, "--every makes the rows of text tables" in ended.err) == (2, True)
+        assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
+        (tmp_path / "t.jsonl").write_text('{"t": "2024-01-01", "v": 1}\n')
+        asked = ("csv", "x", "t.jsonl", "--time", "t", "--every", "1d")
+        ended = program.run(*asked, cwd=tmp_path)
+        assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
 
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
         rows = b"t,x\n0,1\n5000000000,2\n"

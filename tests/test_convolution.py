@@ -23,7 +23,8 @@ from convcli.core.convolve import correlate_valid
 from convcli.core.convolve_2d import factor
 from convcli.core.convolve_direct import direct, dot_products
 from convcli.core.fft import overlap_save
-from convcli.core.ops import Convolve
+from convcli.core.kernel import Kernel
+from convcli.core.ops import Convolve, EachChannel
 from convcli.core.polyphase import PhaseTaps, polyphase
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
@@ -994,3 +995,16 @@ def test_whole_numbers_are_samples_to_all_but_the_loop() -> None:
     assert block.x.tolist() == x.tolist() == [[0.5, -1.0]]
     assert Block(np.array([[1 << 30]], np.int32)).x.tolist() == [[0.5]]
     assert Block(np.array([[[7]]], np.uint8)).x.dtype == np.float32
+
+
+def test_each_channel_has_a_filter_of_its_own() -> None:
+    """Two channels, and one that is fed to both."""
+    taps = (np.array([1.0, 2.0, -4.0]), np.array([3.0, 0.5, 1.0]))
+    parts = tuple(Convolve.by(Kernel(taps=one), "center") for one in taps)
+    x = np.random.default_rng(3).normal(size=(12, 2))
+    both = EachChannel(parts=parts)(x, ((1, 11),))
+    expected = [np.convolve(x[:, c], taps[c], "valid") for c in range(2)]
+    np.testing.assert_allclose(both, np.stack(expected, axis=1), rtol=1e-12)
+    alone = EachChannel(parts=parts)(x[:, :1], ((1, 11),))
+    expected = [np.convolve(x[:, 0], taps[c], "valid") for c in range(2)]
+    np.testing.assert_allclose(alone, np.stack(expected, axis=1), rtol=1e-12)

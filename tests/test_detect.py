@@ -818,3 +818,16 @@ def test_a_file_name_of_another_format_is_refused(detect: Detect, tmp_path: Path
     told = detect.refused(2, SAMPLES / "hello.wav", SAMPLES / "talk.wav", "-o", "hits.parquet")
     assert "suffix .parquet" in told
     assert not (tmp_path / "hits.parquet").exists()
+
+
+def test_hidden_pixels_have_no_colour() -> None:
+    """Under them a file may hold any colour, which must not take digits from those that are seen."""
+    rng = np.random.default_rng(7)
+    x = rng.uniform(0, 1, (30, 30, 1))
+    seen = np.ones((30, 30))
+    seen[5:12, 8:20] = 0
+    template = Template.of(x[15:21, 10:16])
+    loud = x.copy()
+    loud[seen == 0] = 1e12
+    truth = template.scores(np.where(seen[..., None] == 0, 0.0, x), opacity=seen)
+    np.testing.assert_allclose(template.scores(loud, opacity=seen), truth, atol=1e-9)

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError, nearest
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.calls import Call
 from convcli.planning.grammar import parse
 from convcli.planning.plan import Plan, make_plan, rules_for
 from convcli.signals import TABLE, Medium, Signal
+from convcli.units import MOST_SAMPLES, UnitError, _read_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -386,3 +387,15 @@ def test_a_reach_far_beyond_the_signal_is_refused(text: str, medium: Medium) -> 
 def test_a_year_of_seconds_is_not_refused() -> None:
     seconds = Signal(medium=TABLE, shape=(None,), channels=("v", "w"), rate=1.0)
     assert plan("avg_pool:86400 | sma:365", seconds).chain.reach[0].before > 31_000_000
+
+
+def test_a_letter_that_is_replaced_is_a_slip_in_names_of_five_letters() -> None:
+    assert nearest("sobal", ["sobel", "disk"]) == "sobel"
+    assert nearest("disc", ["disk"]) is None
+
+
+def test_the_largest_count() -> None:
+    signal = Signal(medium=TABLE, shape=(None,), channels=("x",))
+    assert _read_count(str(MOST_SAMPLES), signal) == MOST_SAMPLES
+    with pytest.raises(UnitError, match="at most"):
+        _read_count(str(MOST_SAMPLES + 1), signal)

@@ -19,7 +19,7 @@ from convcli.layers.weights import read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
 from convcli.learning.least_squares import ridge_choice
-from convcli.learning.pairs import Pair
+from convcli.learning.pairs import Pair, PairReader
 from convcli.learning.task import Task
 from convcli.learning.trainer import Callbacks
 from convcli.media.audio.medium import AUDIO
@@ -884,3 +884,16 @@ def test_the_choice_of_a_ridge_is_told() -> None:
     assert ridge_choice(Task(taps=(3,)), held_out=9) == "the best on what was held out"
     assert ridge_choice(Task(taps=(3,)), held_out=0) == "by cross-validation"
     assert ridge_choice(Task(taps=(3,), blind=True), held_out=9) == "by cross-validation"
+
+
+def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
+    short, long = np.zeros((50, 1)), np.zeros((80, 1))
+    task = Task(taps=(3,), delay=None)
+    for x, y in ((short, long), (long, short)):
+        assert PairReader(task, Pair(source(x), source(y))).length == 50
+
+
+def test_the_power_of_one_sample_is_its_square() -> None:
+    sums = sums_over(np.ones((1, 1)), np.full((1, 1), 3.0), (1,))
+    assert sums.count == 1
+    assert sums.power == 9

@@ -166,6 +166,27 @@ def test_a_flac_that_changes_midway_ends_there_and_the_rest_is_counted(
     assert not (tmp_path / "strict.wav").exists()
 
 
+@pytest.mark.parametrize("claimed", ["none", "first", "all"])
+@pytest.mark.parametrize(("channels", "rate"), [(1, RATE), (2, 22050)])
+@pytest.mark.parametrize("length", [9000, 100_000])
+def test_a_flac_that_changes_midway_and_back_ends_where_it_changes(
+    tmp_path: Path, claimed: str, channels: int, rate: int, length: int
+) -> None:
+    """The three parts are of one length, so that the number of the last frame tells nothing."""
+    path = write(tmp_path / "in.flac", noise(length))
+    expected = stored(path)
+    whole = path.read_bytes()
+    other = write(tmp_path / "other.flac", noise(5000, channels), rate).read_bytes()
+    count = {"none": 0, "first": length, "all": 2 * length + 5000}[claimed]
+    behind = other[first_frame(other) :] + whole[first_frame(whole) :]
+    path.write_bytes(with_facts(whole, frames=count) + behind)
+    ended = done("audio", "gain:1", path, "-o", tmp_path / "out.wav")
+    assert np.array_equal(stored(tmp_path / "out.wav"), expected)
+    assert f"the {length + 5000} frames" in ended.err
+    assert len(ended.warnings) == 1
+    refused(3, "audio", "gain:1", "--strict", path, "-o", tmp_path / "strict.wav")
+
+
 # ADPCM
 
 

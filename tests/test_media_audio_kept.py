@@ -447,3 +447,9 @@ def test_ogg_pages_have_one_serial_number_that_the_content_gives(tmp_path: Path)
         assert sf.info(target).frames == 200000
         assert len(sf.read(target)[0]) == 200000
     assert serials[0] != serials[1]
+
+
+def test_a_label_that_ends_after_its_size_is_cut_off() -> None:
+    text = b"ltxt" + struct.pack("<I", 20)
+    with pytest.raises(ValueError, match="cut off"):
+        moved(Chunk(b"LIST", b"adtl" + text), Shift(rate=8000, skipped=10))

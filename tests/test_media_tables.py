@@ -636,3 +636,15 @@ def test_a_wide_table_is_read_and_written_in_few_calls(monkeypatch: pytest.Monke
     lines = got.decode().splitlines()
     assert lines[0] == names
     assert np.array([line.split(",") for line in lines[1:]], int).tolist() == (2 * table).tolist()
+
+
+@pytest.mark.parametrize(
+    ("cells", "bare"),
+    [("12,3", True), (" 12,3", False), ("12,3\t", False), ('"1",2', False), ("1 2,3", True)],
+)
+def test_cells_that_are_bare(cells: str, bare: object) -> None:
+    """A blank on one side alone is enough."""
+    comma = cells.index(",")
+    starts = np.array([0, comma + 1])
+    stops = np.array([comma, len(cells)])
+    assert delimited.Cells(cells.encode(), starts, stops).bare is bare

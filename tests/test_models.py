@@ -618,9 +618,10 @@ def test_models_and_signals_must_fit(tmp_path: Path) -> None:
         tmp_path / "n.safetensors", {"0.weight": noise(2, 2, 3), "1.weight": noise(2, 2, 3)}
     )
     with pytest.raises(
-        RequestError, match="does not say what its layers are; it has weights for layers 0, 1"
-    ):
+        RequestError, match=r"say what its layers are; it has 0\.weight \(2, 2, 3\), 1\.weight"
+    ) as caught:
         apply(f"model:{path}", noise(9, 2))
+    assert str(caught.value.hint).endswith('layers="conv(0) | conv(1)"')
 
 
 @pytest.mark.parametrize("text", ["sigmoid|model", "model", 'model:layers="conv"'])
@@ -637,3 +638,14 @@ def test_a_fault_in_the_layers_is_shown(tmp_path: Path) -> None:
         apply(f'model:{path},layers="conv | leaky_rel"', noise(9))
     assert caught.value.excerpt == ("conv | leaky_rel", "       ^")
     assert caught.value.hint == "did you mean leaky_relu?"
+
+
+def test_taps_of_a_layer_that_pads_its_own_input_have_no_place(tmp_path: Path) -> None:
+    """They meet samples that are not those of the file, so that no delay is told of them."""
+    path = saved(tmp_path / "m.safetensors", {"0.weight": np.ones((2, 1, 3))})
+    for layers, before in (("conv", 2), ("conv:padding=1", None)):
+        plan = plan_of(f'model:{path},layers="{layers}"', np.zeros((20, 1)), align="causal")
+        learned = plan.steps[0].stage.learned
+        assert learned is not None
+        place = learned.position
+        assert (place and place.before) == before

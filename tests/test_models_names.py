@@ -109,6 +109,17 @@ def test_carets_point_into_what_was_written(tmp_path: Path) -> None:
         ({"a.weight": (4, 1, 3), "b.weight": (2, 3, 3)}, None),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 8)}, None),
         ({"0.weight": (4, 1, 3), "2.weight": (1, 4, 3)}, "conv(0) | relu | conv(2)"),
+        ({"0.weight": (4, 1, 3), "1.weight": (1, 4, 3)}, "conv(0) | conv(1)"),
+        (
+            {
+                "0.weight": (4, 1, 3),
+                "1.running_mean": (4,),
+                "1.running_var": (4,),
+                "3.weight": (4, 4, 3),
+                "4.weight": (1, 4, 3),
+            },
+            "conv(0) | batch_norm(1) | relu | conv(3) | conv(4)",
+        ),
     ],
 )
 def test_proposals(tensors: dict[str, tuple[int, ...]], text: str | None) -> None:

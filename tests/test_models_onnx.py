@@ -150,7 +150,37 @@ def resized(net: Network) -> str:
     return net.node("Softplus", net.node("Resize", y, "", scales, mode="linear"))
 
 
+def of_constants(net: Network) -> str:
+    """The sides of a padding as exporters write them: zeros of a shape, joined, turned and cut."""
+    whole = {"whole": True}
+    zeros = net.node("ConstantOfShape", net.constant([4 - 2 * net.axes + 2 * net.axes], **whole))
+    sides = net.node("Concat", net.constant([1, 2] * net.axes, **whole), zeros, axis=0)
+    pairs = net.node("Reshape", sides, net.constant([-1, 2], **whole))
+    ends = [net.constant([n], **whole) for n in (-1, -(2**62), 0, -1)]
+    turned = net.node("Transpose", net.node("Slice", pairs, *ends), perm=[1, 0])
+    flat = net.node("Reshape", turned, net.constant([-1], **whole))
+    return net.node("Pad", "x", net.node("Cast", flat, to=TensorProto.INT64), mode="edge")
+
+
+def unet(net: Network) -> str:
+    size = [2] * net.axes
+    first = net.node("Relu", net.conv("x", 2, 4))
+    half = net.conv(net.node("MaxPool", first, kernel_shape=size, strides=size), 4, 4)
+    weights = net.weights(4, 4, *size)
+    up = net.node("ConvTranspose", half, weights, strides=size)
+    return net.conv(net.node("Concat", first, up, axis=1), 8, 1)
+
+
+def functions(net: Network) -> str:
+    x = net.node("Concat", net.conv("x", 2, 3), axis=1)
+    y = net.node("Softsign", net.node("Celu", x, alpha=0.5))
+    y = net.node("Erf", net.node("Selu", net.node("Pow", y, net.constant(2.0))))
+    mean = net.node("ReduceMean", y, axes=[1])
+    return net.node("Mul", net.node("HardSigmoid", y), net.node("Sqrt", net.node("Abs", mean)))
+
+
 NETWORKS = [
+    of_constants, unet, functions,
     residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
 ]  # fmt: skip
 
@@ -211,6 +241,113 @@ def test_what_is_not_local_is_refused_by_name(tmp_path: Path) -> None:
         apply(f"model:{path}", np.ones((5, 2)), axes=1)
 
 
+def test_the_first_node_that_is_not_local_is_named(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    y = net.conv("x", 2, 2)
+    scores = net.node("MatMul", y, y)
+    path = net.save(tmp_path / "net.onnx", net.node("Softmax", scores))
+    with pytest.raises(RequestError, match="MatMul v1_0: takes several values, and is not known"):
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+MANY = 10**9
+HOSTILE: list[tuple[str, dict[str, Any], str]] = [
+    ("Conv", {"pads": [MANY * 1000, 0]}, "numbers outside of the signal"),
+    ("Conv", {"group": -2}, "group is -2, expected 1 to 2"),
+    ("ConvTranspose", {"strides": [MANY]}, "1,000,000,000 times as many samples"),
+    ("ConvTranspose", {"dilations": [MANY]}, "weights; at most 67,108,864 are held"),
+    ("ConvTranspose", {"group": 0}, "group is 0, expected 1 to 2"),
+    ("MaxPool", {"kernel_shape": [0]}, r"kernel_shape is \[0\]"),
+    ("AveragePool", {"kernel_shape": [MANY]}, "taps; at most 4,194,304 are computed"),
+    ("DepthToSpace", {"blocksize": MANY}, "blocksize is 1000000000, expected 1 to 1,000"),
+    ("SpaceToDepth", {"blocksize": 500}, "makes 500,000 channels; at most 65,536"),
+]
+
+
+@pytest.mark.parametrize(("kind", "attributes", "told"), HOSTILE)
+def test_sizes_are_bounded(
+    kind: str, attributes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    axes = 2 if "blocksize" in attributes else 1
+    net = Network(2, axes)
+    weights = (net.weights(2, 2, 3),) if kind.startswith("Conv") else ()
+    path = net.save(tmp_path / "net.onnx", net.node(kind, "x", *weights, **attributes))
+    with pytest.raises(RequestError, match=told):
+        apply(f"model:{path}", np.ones((9,) * axes + (2,)), axes=axes)
+
+
+def test_values_do_not_grow_without_bound(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    x = "x"
+    for _ in range(40):
+        x = net.node("Concat", x, x, axis=1)
+    path = net.save(tmp_path / "net.onnx", x)
+    with pytest.raises(RequestError, match="makes 131,072 channels; at most 65,536"):
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+    scales = net.constant([1, 1, 1000])
+    twice = net.node("Resize", net.node("Resize", "x", "", scales), "", scales)
+    net.nodes = net.nodes[40:]
+    path = net.save(tmp_path / "net.onnx", twice)
+    with pytest.raises(RequestError, match="1,000,000 times as many samples"):
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        ({"dims": [10**6, 10**6, 1]}, "should contain one and only one value field"),
+        ({"dims": [10**6, 10**6, 1], "raw_data": b"1234"}, "too small for the declared shape"),
+        ({"dims": [2**40] * 3}, "overflow"),
+        ({"dims": [2, 2, 3], "location": "../../etc/passwd"}, "outside the directory"),
+        ({"dims": [2, 2, 3], "location": "/etc/passwd"}, "absolute path"),
+        ({"dims": [2, 2, 3], "location": "weights.bin"}, "lie in another file|should be stored in"),
+    ],
+)
+def test_constants_that_are_not_in_the_file(
+    tensor: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    location = tensor.pop("location", None)
+    constant = TensorProto(name="w", data_type=1, **tensor)
+    if location is not None:
+        constant.data_location = TensorProto.EXTERNAL
+        constant.external_data.add(key="location", value=location)
+    net = Network(2, 1)
+    y = net.node("Conv", "x", "w")
+    net.constants.append(constant)
+    path = net.save(tmp_path / "net.onnx", y)
+    with pytest.raises(InputError, match=told):
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+def test_a_long_graph_is_read_in_time(tmp_path: Path) -> None:
+    """Two thousand nodes: the way back from a value to the input is kept once for each."""
+    net = Network(1, 1)
+    x = "x"
+    for _ in range(2000):
+        x = net.node("Neg", x)
+    path = net.save(tmp_path / "net.onnx", x)
+    ramp = np.arange(5.0)[:, None]
+    np.testing.assert_array_equal(apply(f"model:{path}", ramp, axes=1), ramp)
+
+
+def test_channels_are_gathered_and_samples_cut_off(tmp_path: Path) -> None:
+    net = Network(3, 1)
+    picked = net.node("Gather", "x", net.constant([2, -3], whole=True), axis=1)
+    ends = [net.constant([n], whole=True) for n in (1, -2, 2)]
+    path = net.save(tmp_path / "net.onnx", net.node("Slice", picked, *ends))
+    x = RNG.uniform(-1, 1, (9, 3))
+    for size in (9, 1, 4):
+        np.testing.assert_allclose(filtered(f"model:{path}", x, size), of_reference(path, x))
+
+
+def test_a_dilated_maximum(tmp_path: Path) -> None:
+    net = Network(1, 2)
+    kept = {"kernel_shape": [3, 2], "dilations": [2, 3], "strides": [2, 1], "pads": [2, 1, 2, 1]}
+    path = net.save(tmp_path / "net.onnx", net.node("MaxPool", "x", **kept))
+    x = RNG.uniform(-1, 1, (11, 12, 1))
+    np.testing.assert_allclose(apply(f"model:{path}", x, axes=2), of_reference(path, x), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [(b"", "not a sane ONNX file"), (b"\x00" * 40, "not a sane ONNX file"), (None, "no such file")],
@@ -263,3 +400,28 @@ def test_feature_maps_of_a_node(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps, of_reference(shorter, x), rtol=1e-4, atol=1e-5)
     with pytest.raises(RequestError, match="7 nodes, counted from 0"):
         apply(f"model:{path},upto=7", x, axes=1)
+
+
+@pytest.mark.parametrize(("axes", "kept"), [([1], 0), ([2], 1)])
+def test_a_mean_that_is_not_of_channels_is_refused(
+    axes: list[int], kept: int, tmp_path: Path
+) -> None:
+    net = Network(2, 1)
+    path = net.save(tmp_path / "net.onnx", net.node("ReduceMean", "x", axes=axes, keepdims=kept))
+    with pytest.raises(RequestError, match="only the mean of the channels"):
+        apply(f"model:{path}", np.ones((9, 2)))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "axis", "stride"),
+    [(1, 1 << 62, 0, 1), (1, 1 << 62, 2, 2), (-3, 1 << 62, 2, 1), (0, 5, 2, 1)],
+)
+def test_a_part_within_a_signal_is_refused(
+    start: int, end: int, axis: int, stride: int, tmp_path: Path
+) -> None:
+    """A number of samples at an end may be cut off, whatever the length of the signal."""
+    net = Network(2, 1)
+    numbers = [net.constant([one], whole=True) for one in (start, end, axis, stride)]
+    path = net.save(tmp_path / "net.onnx", net.node("Slice", "x", *numbers))
+    with pytest.raises(RequestError, match="cut off at the ends"):
+        apply(f"model:{path}", np.ones((9, 2)))

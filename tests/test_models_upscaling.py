@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from convcli import RequestError
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
 from convcli.planning.plan import make_plan
@@ -42,6 +43,25 @@ def filtered(filter: str, x: Array, size: int) -> Array:
     y = np.concatenate(sink.parts)
     assert y.shape == (*plan.result.shape, len(plan.result.channels))
     return y
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ("conv_transpose:stride=1000000000", "1,000,000,000 times as many samples along an axis"),
+        ("conv_transpose:dilation=1000000000", "weights; at most 67,108,864 are held"),
+        ("conv | upsample:1000000000,mode=linear", "a factor of 1,000,000,000; at most 1,000"),
+        ("conv | upsample:1000 | upsample:1000", "1,000,000 times as many samples along an axis"),
+        ("conv | pixel_unshuffle:1000000000", "a factor of 1,000,000,000; at most 1,000"),
+        ("conv | avg_pool:2,stride=1000000000,ceil_mode=true", "numbers outside of the signal"),
+    ],
+)
+def test_sizes_are_bounded_before_anything_is_allocated(
+    layers: str, told: str, tmp_path: Path
+) -> None:
+    model = saved(tmp_path / "m.safetensors", {"0.weight": np.ones((2, 2, 3))}, layers)
+    with pytest.raises(RequestError, match=told):
+        filtered(model, np.ones((90, 2)), 90)
 
 
 @pytest.mark.parametrize("number", range(len(TEXTS)), ids=TEXTS)

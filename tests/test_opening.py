@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, open_template, read_input
-from convcli.errors import InputError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.files import ImageFiles
@@ -156,3 +156,35 @@ def test_fields_of_groups_are_options() -> None:
         (Outer(text="a", inner=Inner()), 7),
         (Outer(text="b", loud=True, inner=Inner(size=5)), 1),
     ]
+
+
+REFUSED = {
+    "empty.csv": b"",
+    "no number.csv": b"a,b\nx,y\n",
+    "open quote.csv": b'a,b\n1,"2\n',
+    "no text.csv": b"\xff\xfe\x00",
+    "empty.jsonl": b"",
+    "no object.jsonl": b"[1]\n",
+    "no keys.jsonl": b"{}\n",
+    "no number.jsonl": b'{"a": "x"}\n',
+    "damaged.parquet": b"PAR1" + bytes(40) + b"PAR1",
+    "damaged.feather": b"ARROW1" + bytes(40) + b"ARROW1",
+    "header alone.wav": b"RIFF\0\0\0\0WAVEfmt ",
+    "damaged.flac": b"fLaC" + bytes(60),
+    "damaged.ogg": b"OggS" + bytes(60),
+    "damaged.bmp": b"BM" + bytes(60),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_what_is_refused_is_closed(name: str, tmp_path: Path) -> None:
+    """While the error is alive, what it refers to is alive, too."""
+    path = tmp_path / name
+    path.write_bytes(REFUSED[name])
+    files = files_of(path)
+    with pytest.raises(ConvcliError) as refused, files.open(path, stdin=None, output=None):
+        pass
+    assert str(refused.value)
+    links = Path("/proc/self/fd").iterdir()
+    assert str(path) not in [str(link.readlink()) for link in links if link.is_symlink()]

@@ -29,6 +29,7 @@ from convcli.batch.parts import (
 )
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
+from convcli.cli.parted_run import Beside, InOutput
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.images.files import ImageFiles
@@ -36,7 +37,12 @@ from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
 from convcli.media.tables.parts import joined_pasts, past_after
 from convcli.media.tables.source import TableOptions
-from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.media.tables.text_survey import (
+    LinesFound,
+    record_starts,
+    survey_lines,
+    survey_quoted_lines,
+)
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run as run_whole
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
 
 FEW = settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -101,7 +107,7 @@ def filtered(
                 return str(reason)
             parted = PartedRun(
                 files=files,
-                path=path,
+                source=path,
                 output=output,
                 known=opened.known,
                 calls=calls,
@@ -121,9 +127,7 @@ def filtered(
                 count=count,
             )
             parts = cut.parts()
-            places = [output] * len(parts)
-            if division.apart:
-                places = [path.with_name(f"part{part.number}") for part in parts]
+            places = InOutput(output) if not division.apart else Beside(path.parent)
             counts = joined_counts(cut.filter_into(sink, parts, places))
         sink.close()
         details = dict(opened.details())
@@ -147,6 +151,8 @@ def tables(draw: st.DrawFn) -> bytes:
     rows = draw(st.integers(0, 60))
     seed = np.random.default_rng(draw(st.integers(0, 99)))
     gap = sorted(seed.integers(0, rows + 1, 2).tolist())
+    if draw(st.booleans()):  # so long that parts hold nothing
+        gap = [min(3, rows), max(3, rows - 5)]
     lines = ['when,"the, text",A,B,group']
     for row in range(rows):
         a = f"{seed.normal():.3f}"
@@ -225,6 +231,18 @@ def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     check(TableFiles(options=options), path, text, count)
 
 
+def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
+    rows = ["1,5", *(f",{n % 7}" for n in range(300)), "2,6", *(f",{n % 5}" for n in range(300))]
+    path = tmp_path / "table.csv"
+    path.write_text("A,B\n" + "\n".join(rows) + "\n")
+    for text in (
+        "ema:span=4,adjust=false",
+        "diff:1 | savgol:5,2",
+        "x - ema:alpha=0.5,adjust=false",
+    ):
+        check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, 9)
+
+
 def naive_states(text: str) -> list[bool]:
     """Whether each character is within quotes, read one by one (RFC 4180)."""
     inside = False
@@ -244,19 +262,25 @@ def naive_states(text: str) -> list[bool]:
     return states
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text('a,"\n', max_size=60), st.sets(st.integers(1, 59), max_size=4))
 @example('a,"\n\n', {3, 4})
 def test_survey_finds_records_whatever_the_quotes_hold(text: str, cuts: set[int]) -> None:
     text = f"{text}\n"
     dialect = Dialect(delimiter=b",", newline=b"\n")
     line_starts = [0] + [at for at in sorted(cuts) if at < len(text) and text[at - 1] == "\n"]
+    rules: dict[str, Any] = {"width": 1, "counted": True}
     surveys = []
     for start, stop in pairwise([*line_starts, len(text)]):
         piece = text[start:stop].encode()
-        surveys.append(survey_lines(piece, dialect, offset=start, width=1, counted=True))
+        surveys.append(survey_lines(piece, dialect, start=start, **rules))
+
+    def quoted(lines: LinesFound) -> LinesFound:
+        piece = text[lines.start : lines.stop].encode()
+        return survey_quoted_lines(piece, dialect, start=lines.start, **rules)
+
     states = naive_states(text)
-    found = list(record_starts(surveys, counted=True))
+    found = list(record_starts(surveys, quoted, counted=True))
     for start, stop in pairwise([*line_starts, len(text)]):
         ends = [at + 1 for at in range(start, stop) if text[at] == "\n" and not states[at]]
         first = start
@@ -308,7 +332,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "mono"])
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(
         [

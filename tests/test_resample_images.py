@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convcli.core.ops import Convolve
-from convcli.core.resample import Resample
+from convcli.core.resample import TABULATED, Resample, _kaiser_sinc
 from convcli.designs.downsampling import resample
 from convcli.media.audio.medium import AUDIO
 from convcli.signals import Signal
@@ -73,3 +73,13 @@ def test_the_taps_of_a_simple_and_of_an_odd_ratio_agree() -> None:
         assert start == first
         difference = few.table[phase, :width] - many.table[phase * 1024, :width]
         assert np.abs(difference).max() < 1e-8
+
+
+def test_a_window_reaches_its_very_end() -> None:
+    """Computed point by point, and read off a table: 1 / I0(beta) of the peak at its half-width."""
+    at_the_end = np.full(1, 4.0)
+    few = _kaiser_sinc(at_the_end, half=4.0, cutoff=0.9, beta=5.0)
+    many = _kaiser_sinc(np.full(TABULATED, 4.0), half=4.0, cutoff=0.9, beta=5.0)
+    np.testing.assert_allclose(few, np.sinc(0.9 * at_the_end), rtol=1e-12)
+    np.testing.assert_allclose(many, np.sinc(0.9 * 4.0), rtol=1e-8)
+    assert not _kaiser_sinc(np.full(1, 4.001), half=4.0, cutoff=0.9, beta=5.0).any()

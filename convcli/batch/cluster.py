@@ -252,14 +252,9 @@ class _WorkingFolder:
         Raises OutputError if this machine does not have the folder.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._users or os.getcwd() == folder)
-            try:
-                os.chdir(folder)
-            except OSError as error:
-                raise OutputError(
-                    f"a worker cannot enter the folder {folder}: {error.strerror}",
-                    hint="workers need the same files as this machine",
-                ) from None
+            while self._users and os.getcwd() != folder:
+                self._changed.wait()
+            _enter(folder)
             self._users += 1
         try:
             yield
@@ -267,6 +262,16 @@ class _WorkingFolder:
             with self._changed:
                 self._users -= 1
                 self._changed.notify_all()
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise OutputError(
+            f"a worker cannot enter the folder {folder}: {error.strerror}",
+            hint="workers need the same files as this machine",
+        ) from None
 
 
 _FOLDER = _WorkingFolder()

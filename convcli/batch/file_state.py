@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from convcli.dataclass import dataclass
+from convcli.errors import ConvcliError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from convcli.media.remote import RemotePlace
+    from convcli.media.remote_reader import ObjectVersion
+    from convcli.places import Place
+
+
+# Stores tell the time of an object in whole seconds.
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +36,31 @@ class FileState:
     etag: str | None = None
 
     @classmethod
-    def of(cls, path: Path | None) -> FileState | None:
-        """The state of a file; None for standard streams, devices, pipes and what is missing."""
-        if path is None:
+    def of(cls, place: Place | None) -> FileState | None:
+        """The state of a file or an object; None for standard streams, devices and what is missing.
+
+        None also for an object that its store tells nothing of.
+        """
+        if place is None:
             return None
+        if not isinstance(place, Path):
+            return cls._of_object(cast("RemotePlace", place))
         try:
-            found = os.stat(path)
+            found = os.stat(place)
         except (OSError, ValueError):
             return None
         if not stat.S_ISREG(found.st_mode):
             return None
         return cls(found.st_size, found.st_mtime_ns)
+
+    @classmethod
+    def _of_object(cls, place: RemotePlace) -> FileState | None:
+        version = _version_of(place)
+        if version is None:
+            return None
+        if version.tag is not None:
+            return cls(version.size, etag=version.tag)
+        return cls(version.size, mtime_ns=int(version.modified * _SECOND))
 
     def to_plain(self) -> dict[str, Any]:
         """The fields that are known, for JSON."""
@@ -56,3 +79,29 @@ class FileState:
             None if mtime is None else int(mtime),
             None if etag is None else str(etag),
         )
+
+
+def changed_ns(place: Place | None) -> int | None:
+    """When a file or an object was changed last, at the latest; None if that is not known.
+
+    In nanoseconds, by the clock of its file system or store.
+    """
+    if place is None:
+        return None
+    if not isinstance(place, Path):
+        version = _version_of(cast("RemotePlace", place))
+        return None if version is None else int(version.modified * _SECOND) + _SECOND
+    try:
+        return place.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return None
+
+
+def _version_of(place: RemotePlace) -> ObjectVersion | None:
+    """What a store tells of an object; None if it tells nothing."""
+    from convcli.media.remote_reader import version_of
+
+    try:
+        return version_of(place)
+    except ConvcliError:
+        return None

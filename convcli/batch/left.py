@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.batch.ledger import EarlierRuns, open_ledger, renumbered, rewrite
+from convcli.batch.earlier_runs import EarlierRuns
+from convcli.batch.ledger import open_ledger, renumbered, rewrite
+from convcli.media.outputs import place_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.batch.ledger import Line, RunIdentity
+    from convcli.batch.ledger_line import Line, RunIdentity
     from convcli.batch.units import Shard, Unit, Units
 
 _TO_DO, _TO_REPLACE, _DONE, _EXISTS = range(4)
@@ -69,7 +70,7 @@ def _state_of(unit: Unit, earlier: EarlierRuns | None, *, skip_existing: bool) -
             return _DONE
         if earlier.made(unit):
             return _TO_REPLACE
-    if skip_existing and unit.place is not None and os.path.lexists(unit.place):
+    if skip_existing and unit.output is not None and place_exists(unit.output):
         return _EXISTS
     return _TO_DO
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.outputs import RealPaths, is_folder, relative_path
+from convcli.media.remote import RemotePlace, is_remote, open_place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from convcli.media.files import Files
+    from convcli.places import Place
 
 STDIN = "-"
 # What stands in a pattern of names.
@@ -44,8 +46,8 @@ class Listed:
     start: int = -1
 
     @property
-    def source(self) -> Path | None:
-        """The file; None is standard input."""
+    def source(self) -> Place | None:
+        """The file or the object; None is standard input."""
         return source_of(self.name)
 
     @property
@@ -59,9 +61,9 @@ class Listed:
         return self.name[self.start :] if self.nested else relative_path(self.name)
 
 
-def source_of(name: str) -> Path | None:
-    """The file of a name; None is standard input."""
-    return None if name == STDIN else Path(name)
+def source_of(name: str) -> Place | None:
+    """The file or the object of a name; None is standard input."""
+    return None if name == STDIN else place_of(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class InputWords:
         """Whether they may stand for any number of inputs."""
         if self.files_from is not None or self.recursive or len(self.words) > 1:
             return True
-        return any(_stands_for_folder(word) or is_pattern(word) for word in self.words)
+        return any(_stands_for_several(word) for word in self.words)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Listing:
 
     inputs: Sequence[Listed]
     duplicates: Sequence[str] = ()
+
+    def sources(self) -> Iterator[Place | None]:
+        """The files; None is standard input."""
+        for listed in self.inputs:
+            yield listed.source
 
     @property
     def warnings(self) -> list[str]:
@@ -122,7 +129,16 @@ def list_inputs(words: InputWords, files: Files) -> Listing:
         if words.files_from == STDIN and STDIN in words.words:
             raise RequestError("standard input cannot be a list of names and an input")
         found += sorted(map(_named, _read_names(words)), key=lambda listed: listed.name)
+    if len(words.words) == 1 and words.files_from is None:
+        return Listing(found)  # a folder or a pattern names no file twice
     return _without_duplicates(found)
+
+
+def _stands_for_several(word: str) -> bool:
+    if is_remote(word):
+        place = RemotePlace(word)
+        return place.is_folder or place.is_pattern
+    return _stands_for_folder(word) or is_pattern(word)
 
 
 def _stands_for_folder(word: str) -> bool:
@@ -139,6 +155,8 @@ def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
     """The inputs that a word stands for."""
     if word == STDIN:
         return [Listed(STDIN)]
+    if is_remote(word):
+        return _remote_by(RemotePlace(word), recursive=recursive, files=files)
     if _stands_for_folder(word):
         return _in_folder(word, recursive=recursive, files=files)
     if is_pattern(word):
@@ -152,7 +170,29 @@ def _named(name: str) -> Listed:
     if mark < 0 or ".." in name[mark:].split("/"):
         # A file called - is no standard input.
         return Listed(name)
+    if is_remote(name):
+        # In a key `.` is no folder.
+        return Listed(name.replace(_MARK, "/", 1), start=mark + 1)
     return Listed(name, start=mark + len(_MARK))
+
+
+def _remote_by(place: RemotePlace, *, recursive: bool, files: Files) -> list[Listed]:
+    """The objects that a URL stands for."""
+    if not place.is_folder and not place.is_pattern:
+        return [Listed(place.url)]
+    from convcli.media.remote_listing import objects_in, objects_like
+
+    if place.is_pattern:
+        found = objects_like(place)
+        if not found:
+            raise _nothing_matches(place.url)
+    else:
+        has_suffix = _suffix_test(files)
+        below = objects_in(place, recursive=recursive)
+        found = [listed for listed in below if has_suffix(listed[0])]
+        if not found:
+            raise _empty_folder(place.url, files, recursive=recursive)
+    return [Listed(url, start=start) for url, start in found]
 
 
 # ------------------------------------------------------------------------------------------ folders
@@ -162,13 +202,17 @@ def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
     """The files of a folder that the medium reads, without hidden ones."""
     base = os.path.join(folder, "")
     has_suffix = _suffix_test(files)
-    names = sorted(name for name in _files_below(base, recursive=recursive) if has_suffix(name))
+    names = sorted(name for name in files_below(base, recursive=recursive) if has_suffix(name))
     if not names:
-        hint = f"a pattern names files of any suffix: '{base}*'"
-        if not recursive:
-            hint = "--recursive looks into its subfolders too"
-        raise InputError(f"the folder {folder} holds no {files.medium.things}", hint=hint)
+        raise _empty_folder(folder, files, recursive=recursive)
     return [Listed(name, start=len(base)) for name in names]
+
+
+def _empty_folder(folder: str, files: Files, *, recursive: bool) -> InputError:
+    hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
+    if not recursive:
+        hint = "--recursive looks into its subfolders too"
+    return InputError(f"the folder {folder} holds no {files.medium.things}", hint=hint)
 
 
 def _suffix_test(files: Files) -> Callable[[str], bool]:
@@ -186,10 +230,10 @@ def _suffix_test(files: Files) -> Callable[[str], bool]:
     return has_suffix
 
 
-def _files_below(base: str, *, recursive: bool) -> Iterator[str]:
+def files_below(base: str, *, recursive: bool) -> Iterator[str]:
     """The visible files in a folder, and in those below it. Links to folders are not followed.
 
-    base : the folder, with a separator at the end
+    base : the folder, with a separator at the end; names begin with it
     """
     folders = [base]
     while folders:
@@ -232,10 +276,14 @@ def _matching(pattern: str) -> list[Listed]:
     parts = [part for part in pattern[fixed:].split("/") if part]
     names = sorted(set(_matches(base, parts)))
     if not names:
-        raise InputError(
-            f"no file matches {pattern}", hint="** stands for any number of folders: 'in/**/*.wav'"
-        )
+        raise _nothing_matches(pattern)
     return [Listed(name, start=len(base)) for name in names]
+
+
+def _nothing_matches(pattern: str) -> InputError:
+    return InputError(
+        f"no file matches {pattern}", hint="** stands for any number of folders: 'in/**/*.wav'"
+    )
 
 
 def _matches(base: str, parts: list[str]) -> Iterator[str]:
@@ -243,7 +291,7 @@ def _matches(base: str, parts: list[str]) -> Iterator[str]:
     part, *rest = parts
     if part == "**":
         if not rest:
-            yield from _files_below(base, recursive=True)
+            yield from files_below(base, recursive=True)
             return
         for folder in _folders_below(base):
             yield from _matches(folder, rest)
@@ -304,7 +352,7 @@ def _read_list(name: str) -> bytes:
     try:
         if name == STDIN:
             return _read_all(sys.stdin.buffer, "standard input")
-        with open(name, "rb") as file:
+        with open_place(place_of(name)) as file:
             return _read_all(file, name)
     except OSError as error:
         raise InputError(f"cannot read the list {name}: {error.strerror}") from error

@@ -13,22 +13,24 @@ jobs as the whole is, so that the result is the same, byte for byte.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartNeeds, PartOfFile
+from convcli.media.remote import open_place
 from convcli.running.geometry import Geometry
 from convcli.running.past import HistoryNeededError
 from convcli.running.run import joined_peaks, outputs_at, peaks_of_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.binding import Rules
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts, SignalPeaks
@@ -58,7 +61,7 @@ TRIED_LENGTHS = 64
 class PartedRun:
     """An input that is filtered in parts. It can be pickled.
 
-    files, path, output, known : how the input is opened
+    files, source, output, known : how the input is opened
     calls, rules : how the filter is planned
     result : what is written, as far as it is known
     tail : outputs go on for so many samples past the end
@@ -68,8 +71,8 @@ class PartedRun:
     """
 
     files: Files
-    path: Path
-    output: Path | None
+    source: Place
+    output: Place | None
     known: object
     calls: tuple[Call, ...]
     rules: Rules
@@ -85,12 +88,25 @@ class PartedRun:
         """The input, open in this process."""
         from convcli.planning.plan import make_plan
 
-        with self.files.reopen(self.path, output=self.output, known=self.known) as opened:
+        with self._opened_file() as opened:
             division = opened.division()
             if isinstance(division, str):
-                raise InputError(f"{self.path}: has changed: {division}")
+                raise InputError(f"{self.source}: has changed: {division}")
             plan = make_plan(self.calls, opened.sources[0].signal, self.rules)
             yield OpenInput(self, opened, division, plan)
+
+    @contextmanager
+    def _opened_file(self) -> Iterator[OpenedFile]:
+        if isinstance(self.source, Path):
+            with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
+                yield opened
+            return
+        # Of an object each process reads the ranges of its parts.
+        with (
+            open_place(self.source) as stream,
+            self.files.open(None, stdin=stream, output=self.output) as opened,
+        ):
+            yield opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,23 +224,41 @@ class FilterTask:
 
     place : the file that it is written to: one of its own, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
+    near : give the part up where a value is held from farther back than its own length
+    held : the values held from before, if they are known
     """
 
     part: PartOfRun
     place: Path
     apart: bool = False
+    near: bool = False
+    held: HeldAfter | None = None
 
-    def carry_out(self, given: OpenInput) -> WrittenPart:
-        """Filter the part. InputError tells the place in the whole input."""
+    def carry_out(self, given: OpenInput) -> WrittenPart | None:
+        """Filter the part; None if it was given up."""
+        try:
+            return self.written(given)
+        except HistoryNeededError:
+            return None
+
+    def written(self, given: OpenInput) -> WrittenPart:
+        """Filter the part. InputError tells the place in the whole input.
+
+        HistoryNeededError tells that the part was given up.
+        """
+
+        def filtered(wanted: Any) -> WrittenPart:
+            return self._filter(given, wanted)
+
         stretch = self.part.stretch
         try:
-            return _with_enough_history(lambda wanted: self._filter(given, wanted), stretch)
+            return _with_enough_history(filtered, stretch, near=self.near)
         except InputError:
             located = given.division.part(stretch, self.part.pasts).located()
             if located is None:
                 raise
             # Lines are not counted before an error has to name one.
-            return _with_enough_history(lambda wanted: self._filter(given, wanted), located)
+            return _with_enough_history(filtered, located)
 
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
@@ -250,6 +284,7 @@ class FilterTask:
                 threads=run.threads,
                 tail=run.tail,
                 peaks=self.part.peaks,
+                held=self.held,
             )
             sink.close()
         except BaseException:
@@ -265,13 +300,20 @@ class FilterTask:
         )
 
 
-def _with_enough_history(function: Callable[[Any], Value], stretch: Any) -> Value:
-    """Call a function with a stretch, which begins earlier until no value from before is needed."""
+def _with_enough_history(
+    function: Callable[[Any], Value], stretch: Any, *, near: bool = False
+) -> Value:
+    """Call a function with a stretch, which begins earlier until no value from before is needed.
+
+    near : raise HistoryNeededError where it would begin by more than its own length earlier
+    """
     while True:
         try:
             return function(stretch)
         except HistoryNeededError:
             stretch = stretch.settled_longer()
+            if near and stretch.settles_far:
+                raise
 
 
 # --------------------------------------------------------------------------- what can be cut at all
@@ -372,40 +414,37 @@ class TaskRunner:
     runner: Runner
     name: str
     _begun: int = 0
+    _waiting: dict[int, Outcome] = field(default_factory=dict)
 
     def results(self, tasks: Iterable[PartTask[Result_co]]) -> Iterator[Result_co]:
         """Carry tasks out at once, and yield their results in their order.
 
         The first error in that order is raised.
         """
-        waiting: dict[int, Outcome] = {}
-        following = self._begun
-        under_way = 0
+        under_way: deque[int] = deque()
         for task in tasks:
-            if under_way == self.runner.window:
-                yield from self._in_order(waiting, following)
-                following += 1
-                under_way -= 1
-            self.runner.submit(self._unit(task))
-            under_way += 1
-        for _ in range(under_way):
-            yield from self._in_order(waiting, following)
-            following += 1
+            if len(under_way) == self.runner.window:
+                yield self._result(under_way.popleft())
+            unit = self._unit(task)
+            self.runner.submit(unit)
+            under_way.append(unit.number)
+        while under_way:
+            yield self._result(under_way.popleft())
 
     def _unit(self, task: PartTask[Any]) -> PartUnit:
         unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
         self._begun += 1
         return unit
 
-    def _in_order(self, waiting: dict[int, Outcome], number: int) -> Iterator[Any]:
-        """Wait for the unit of a number, and yield its result."""
-        while number not in waiting:
+    def _result(self, number: int) -> Any:
+        """Wait for the unit of a number, and return its result."""
+        while number not in self._waiting:
             outcome = self.runner.next_outcome()
-            waiting[outcome.unit.number] = outcome
-        outcome = waiting.pop(number)
+            self._waiting[outcome.unit.number] = outcome
+        outcome = self._waiting.pop(number)
         if outcome.error is not None:
             raise outcome.error
-        yield outcome.facts
+        return outcome.facts
 
 
 @dataclass(eq=False, kw_only=True)
@@ -474,20 +513,42 @@ class PartedInput:
         return parts
 
     def filter_into(
-        self, sink: PartSink, parts: Sequence[PartOfRun], places: Sequence[Path]
+        self, sink: PartSink, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
-        """Filter all parts, take them into the whole in their order, and yield what each gave.
-
-        places : where each part is written
-        """
+        """Filter all parts, take them into the whole in their order, and yield what each gave."""
         sink.reserve()
-        tasks = [FilterTask(part, place) for part, place in zip(parts, places, strict=True)]
-        results = self.runner.results(tasks)
-        for place, done in zip(places, results, strict=True):
-            sink.add_part(done.written, place)
+        tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
+        held: HeldAfter | None = None
+        for number, found in enumerate(self.runner.results(tasks)):
+            done = found
+            if done is None:
+                # It needs values that were last known long before, which its predecessor holds.
+                task = FilterTask(parts[number], places.of(number), held=held)
+                done = next(self.runner.results([task]))
+            if done is None:
+                raise ValueError(f"part {number} was given up twice")
+            held = done.held
+            sink.add_part(done.written, places.of(number))
+            places.end(number)
             self.division.note(done.noted)
             self.counts.append(done.counts)
             yield done.counts
+
+
+class PartPlaces(Protocol):
+    """Where parts are written before they are taken into the whole."""
+
+    def begin(self, number: int) -> Path:
+        """Prepare the place of a part, by a path that all processes know."""
+        ...
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Release the place of a part that was taken into the whole."""
+        ...
 
 
 def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:

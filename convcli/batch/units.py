@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.batch.listing import STDIN, source_of
@@ -20,11 +19,13 @@ from convcli.media.outputs import (
     refuse_inputs_as_outputs,
     refuse_shared_outputs,
 )
+from convcli.media.remote import place_of, shown, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.batch.listing import Listed
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,14 @@ class Unit:
     replaces: bool = False
 
     @property
-    def source(self) -> Path | None:
+    def source(self) -> Place | None:
         """The input; None is standard input."""
         return source_of(self.name)
 
     @property
-    def output(self) -> Path | None:
-        """The file that the result goes to; None is standard output."""
-        return None if self.place is None else Path(self.place)
+    def output(self) -> Place | None:
+        """Where the result goes; None is standard output."""
+        return None if self.place is None else place_of(self.place)
 
     @property
     def below(self) -> str | None:
@@ -64,7 +65,12 @@ class Unit:
     @property
     def label(self) -> str:
         """What the input is called in messages."""
-        return "standard input" if self.name == STDIN else self.name
+        return "standard input" if self.name == STDIN else shown(self.name)
+
+    @property
+    def noted(self) -> tuple[str, str | None]:
+        """The names of input and output in a ledger, without the secrets of URLs."""
+        return shown(self.name), None if self.place is None else shown(self.place)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Units:
     def __init__(
         self,
         inputs: Sequence[Listed],
-        names: OutputNames | Path | None,
+        names: OutputNames | Place | None,
         *,
         in_place: bool = False,
     ) -> None:
@@ -140,7 +146,7 @@ class Units:
             path = "stdin" if listed.name == STDIN else listed.name
             relative = "stdin" if listed.name == STDIN else listed.relative
             return self._names.of(at + 1, path, relative, nested=listed.nested)
-        return None if self._names is None else str(self._names)
+        return None if self._names is None else text_of(self._names)
 
     def __iter__(self) -> Iterator[Unit]:
         """All units."""

@@ -17,10 +17,9 @@ from convcli.report.terminal import causality_summary
 from convcli.report.words import change_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.facts import RunFacts
     from convcli.media.files import OpenedFile
+    from convcli.places import Place
     from convcli.planning.plan import Plan
 
 
@@ -76,7 +75,7 @@ class CausalCheck(TableCommand):
 
     headed: bool = False
 
-    def input_run(self, *places: Path | None, **options: Any) -> InputRun:
+    def input_run(self, *places: Place | None, **options: Any) -> InputRun:
         """The check of an input."""
         made = super().input_run(*places, **options)
         return InputCheck(**vars(made))

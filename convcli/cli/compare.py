@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -17,10 +16,12 @@ from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
 from convcli.cli.options import TableArguments, columns_option, examples
-from convcli.cli.results import refuse_plot, refuse_report, write_result
+from convcli.cli.results import given_words, refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ class CompareRun:
     quiet: options.Quiet = False
     debug: options.Debug = False
 
-    def check_places(self, paths: Sequence[Path | None], *, several: bool) -> None:
+    def check_places(self, paths: Sequence[Place | None], *, several: bool) -> None:
         """Refuse a report or a drawing that cannot be written."""
         if self.report is not None:
             refuse_report(self.report, paths, force=self.force)
@@ -120,8 +121,13 @@ class CompareRun:
 
 @with_option_groups
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="The reference: a file, a folder or -.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="What is compared with it.")],
+    a: Annotated[
+        Place,
+        typer.Argument(parser=place_of, metavar="A", help="The reference: a file, a folder or -."),
+    ],
+    b: Annotated[
+        Place, typer.Argument(parser=place_of, metavar="B", help="What is compared with it.")
+    ],
     *,
     limits: LimitOptions,
     format: ResultFormat,
@@ -171,28 +177,30 @@ class _Pairs:
     of_folders : whether two folders are compared
     """
 
-    files: list[tuple[Path | None, Path | None]]
+    files: list[tuple[Place | None, Place | None]]
     alone: list[Path] = field(default_factory=list)
     of_folders: bool = False
 
-    def paths(self) -> Iterator[Path | None]:
+    def paths(self) -> Iterator[Place | None]:
         for pair in self.files:
             yield from pair
 
 
-def _pairs(a: Path, b: Path) -> _Pairs:
+def _pairs(a: Place, b: Place) -> _Pairs:
     """The two files, or the files of two folders that have the same name."""
-    from convcli.media.outputs import is_folder
+    from convcli.media.outputs import local_folder
 
-    folders = [each for each in (a, b) if is_folder(each)]
-    if len(folders) == 1:
-        other = b if folders[0] is a else a
+    folder_a = local_folder(a)
+    folder_b = local_folder(b)
+    if folder_a is not None and folder_b is not None:
+        return _pairs_of_folders(folder_a, folder_b)
+    folder = folder_a or folder_b
+    if folder is not None:
+        other = b if folder is a else a
         raise RequestError(
-            f"{folders[0]} is a folder and {other} is none",
-            hint=f"name the file in the folder: {folders[0] / other.name}",
+            f"{folder} is a folder and {other} is none",
+            hint=f"name the file in the folder: {folder / other.name}",
         )
-    if folders:
-        return _pairs_of_folders(a, b)
     paths = [None if str(path) == "-" else path for path in (a, b)]
     if paths == [None, None]:
         raise RequestError("standard input can be read only once", hint="name one of the files")
@@ -205,7 +213,7 @@ def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
     in_b = _signals_below(b)
     stems_a = _unique_stems(in_a)
     stems_b = _unique_stems(in_b)
-    pairs: list[tuple[Path | None, Path | None]] = []
+    pairs: list[tuple[Place | None, Place | None]] = []
     matched: set[Path] = set()
     for place, path in in_a.items():
         other = in_b.get(place)
@@ -226,14 +234,16 @@ def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
 
 def _signals_below(folder: Path) -> dict[Path, Path]:
     """The sounds, tables and pictures in a folder and those below it, by their place in it."""
+    from convcli.batch.listing import files_below
     from convcli.media.audio.files import AudioFiles
     from convcli.media.images.files import ImageFiles
     from convcli.media.tables.files import TableFiles
 
     kinds = (AudioFiles, ImageFiles, TableFiles)
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and any(kind.has_suffix(path) for kind in kinds):
+    for name in sorted(files_below(f"{folder}/", recursive=True)):
+        path = Path(name)
+        if any(kind.has_suffix(path) for kind in kinds):
             found[path.relative_to(folder)] = path
     return found
 
@@ -286,7 +296,7 @@ class Comparing:
                 tell(text, kind="warning")
 
     def _compare_pair(
-        self, path_a: Path | None, path_b: Path | None, size: PreviewSize | None
+        self, path_a: Place | None, path_b: Place | None, size: PreviewSize | None
     ) -> RunFacts:
         from convcli.checking.compare import compare_signals
         from convcli.checking.limits import refuse_limits
@@ -312,7 +322,7 @@ class Comparing:
         return RunFacts(
             version=__version__,
             filter="",
-            command=("convcli", *sys.argv[1:]),
+            command=given_words(),
             inputs=(facts.a, facts.b),
             comparison=facts,
             preview=previews[0].compared_with(previews[1]) if previews else None,
@@ -321,7 +331,7 @@ class Comparing:
         )
 
     def _opened(
-        self, path: Path | None, other: Path | None, held: ExitStack, warnings: list[str]
+        self, path: Place | None, other: Place | None, held: ExitStack, warnings: list[str]
     ) -> ComparedSignal:
         """Open one of a pair; standard input is of the same kind as the other."""
         from convcli.checking.compare import ComparedSignal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -22,16 +20,19 @@ from convcli.cli.opening import (
     open_template,
     read_input,
 )
-from convcli.cli.options import TableArguments, columns_option, examples
+from convcli.cli.options import InputListOptions, TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import own_place, refuse_plot, refuse_report, write_result
+from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.batch.listing import InputWords
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
@@ -102,10 +103,11 @@ class HitOptions:
     """Where the hits are written, and in which format."""
 
     output: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "-o",
             "--output",
+            parser=place_of,
             metavar="FILE",
             help="Write the places to a file.",
             show_default="standard output",
@@ -119,10 +121,11 @@ class HitOptions:
         ),
     ] = None
     mark: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "--mark",
             "--plot",
+            parser=place_of,
             metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
@@ -166,6 +169,7 @@ class DetectRun:
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
     ] = False
+    listed: InputListOptions = InputListOptions()
     force: options.Force = False
     report: options.Report = None
     threads: options.Threads = None
@@ -186,17 +190,19 @@ class TemplateTable(TableArguments):
 @with_option_groups
 def detect(
     template: Annotated[
-        Path,
+        Place,
         typer.Argument(
+            parser=place_of,
             metavar="TEMPLATE",
             help="What to look for: sound, table or picture; - is standard input.",
         ),
     ],
     inputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Where to look; none or - is standard input.",
+            help="Where to look: files, folders and quoted patterns ('in/**/*.wav'); none or - is "
+            "standard input.",
             show_default=False,
         ),
     ] = None,
@@ -213,6 +219,7 @@ def detect(
     start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
     Exit code 1 where nothing is found.
     """
+    from convcli.batch.listing import source_of
     from convcli.detecting.detect import Detection
     from convcli.media.outputs import atomic
     from convcli.media.tables.delimited import group_name
@@ -223,16 +230,18 @@ def detect(
 
     started = time.perf_counter()
     templates = _paths([template, *(search.more_templates or [])])
-    sources = _paths(inputs or [Path("-")])
+    words = run.listed.words(inputs)
+    # Times are only told, and so they need not be regular.
+    opened = replace(table.options(), irregular=table.time is not None)
+    named = [] if words.several else [source_of(word) for word in words.words]
+    files = files_for([*templates, *named], opened, max_pixels=run.max_pixels, strict=run.strict)
+    sources = _listed_sources(words, files, quiet=run.quiet)
     _refuse_second_stdin([*sources, *templates])
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
     if hits.mark is not None:
         refuse_plot(hits.mark, [*templates, *sources], force=run.force)
     hits.check()
-    # Times are only told, and so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None)
-    files = files_for([*templates, *sources], opened, max_pixels=run.max_pixels, strict=run.strict)
     searching = Searching(
         files=files,
         time_column=table.time,
@@ -253,7 +262,7 @@ def detect(
     facts = RunFacts(
         version=__version__,
         filter="",
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         inputs=tuple(detection.inputs),
         detection=found,
         searched=searching.drawn(),
@@ -273,14 +282,14 @@ def detect(
     return searching.worst
 
 
-def _is_drawn(report: Path | None) -> bool:
+def _is_drawn(report: Place | None) -> bool:
     """Whether a report shows the places on the inputs."""
     from convcli.report.files import draws
 
     return report is not None and draws(report)
 
 
-def _write_marks(facts: RunFacts, place: Path) -> None:
+def _write_marks(facts: RunFacts, place: Place) -> None:
     from convcli.media.outputs import atomic
     from convcli.report.plots import marked_rows_of_figures, write_plot
     from convcli.report.words import run_title
@@ -306,7 +315,7 @@ class Searching:
     worst: int = 0
     _previews: list[tuple[str, int | None, Medium, Preview]] = field(default_factory=list)
 
-    def load(self, path: Path | None) -> LoadedTemplate:
+    def load(self, path: Place | None) -> LoadedTemplate:
         """Read a template and collect its warnings. The error names the file."""
         from convcli.detecting.templates import load_template
 
@@ -318,7 +327,7 @@ class Searching:
         self._note("warning", *warnings)
         return loaded
 
-    def search_all(self, detection: Detection, paths: Sequence[Path | None]) -> None:
+    def search_all(self, detection: Detection, paths: Sequence[Place | None]) -> None:
         """Search every input. If one of several fails, its error is told and the others go on."""
         for path in paths:
             try:
@@ -329,7 +338,7 @@ class Searching:
                 tell_error(name_input(error, input_name(path)))
                 self.worst = max(self.worst, error.exit_code)
 
-    def _search_file(self, detection: Detection, path: Path | None) -> None:
+    def _search_file(self, detection: Detection, path: Place | None) -> None:
         with ExitStack() as held:
             given = read_input(path, held, example="convcli detect TEMPLATE")
             opened = held.enter_context(given.opened(self.files))
@@ -410,11 +419,22 @@ class _RowTimes:
         return list(zip(first, last, strict=True))
 
 
-def _paths(paths: list[Path]) -> list[Path | None]:
+def _listed_sources(words: InputWords, files: Files, *, quiet: bool) -> list[Place | None]:
+    """The inputs that some words stand for."""
+    from convcli.batch.listing import list_inputs
+
+    listing = list_inputs(words, files)
+    if not quiet:
+        for warning in listing.warnings:
+            tell(warning, kind="warning")
+    return list(listing.sources())
+
+
+def _paths(paths: Sequence[Place]) -> list[Place | None]:
     return [None if str(path) == "-" else path for path in paths]
 
 
-def _refuse_second_stdin(paths: Sequence[Path | None]) -> None:
+def _refuse_second_stdin(paths: Sequence[Place | None]) -> None:
     if paths.count(None) > 1:
         raise RequestError(
             "standard input can be read only once",
@@ -422,14 +442,20 @@ def _refuse_second_stdin(paths: Sequence[Path | None]) -> None:
         )
 
 
-def _checked_place(output: Path | None, read: Sequence[Path | None], run: DetectRun) -> Path | None:
+def _checked_place(
+    output: Place | None, read: Sequence[Place | None], run: DetectRun
+) -> Place | None:
     """Return where the hits go, None for standard output; refuse places before the work begins."""
     report = run.report
     if report is not None:
         refuse_report(report, read, force=run.force)
     if output is None:
         return None
-    if report is not None and os.path.realpath(report) == os.path.realpath(output):
+    from convcli.media.outputs import RealPaths
+    from convcli.media.remote import text_of
+
+    real_path = RealPaths().of
+    if report is not None and real_path(text_of(report)) == real_path(text_of(output)):
         raise RequestError(
             f"the output and the report are both {output}", hint="give one of them another name"
         )
@@ -443,7 +469,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli detect hello.wav talk.wav",
             "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
-            "convcli detect hello.wav talk.wav -o places.csv --report places.html",
+            "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
             "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
         ),
     )(detect)

@@ -16,6 +16,8 @@ from convcli.cli.options import examples
 from convcli.cli.results import refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +34,9 @@ class PageOutput:
         Literal["text", "json"], typer.Option(help="text, or json with every number.")
     ] = "text"
     report: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=place_of,
             metavar="FILE",
             help="Write FILE.html, a page on which the kernel moves and numbers can be edited; or "
             ".json, .md.",
@@ -123,7 +126,7 @@ def explain(
     return 0
 
 
-def _write_page(explained: Explained, request: ExplainRequest, report: Path) -> None:
+def _write_page(explained: Explained, request: ExplainRequest, report: Place) -> None:
     """Write the answer as a page, as JSON or as Markdown."""
     from convcli.report.files import check_report
     from convcli.report.lesson import explained_text
@@ -134,7 +137,7 @@ def _write_page(explained: Explained, request: ExplainRequest, report: Path) -> 
     say(f"{report} written")
 
 
-def _write_plot(explained: Explained, request: ExplainRequest, plot: Path) -> None:
+def _write_plot(explained: Explained, request: ExplainRequest, plot: Place) -> None:
     """Draw the signal, the kernel and the outputs of each stage, or the integral."""
     from convcli.media.outputs import atomic
     from convcli.report.plots import explained_rows_of_figures, write_plot
@@ -150,7 +153,7 @@ def _write_plot(explained: Explained, request: ExplainRequest, plot: Path) -> No
     say(f"{plot} written")
 
 
-def _write_course(signal: str | None, course: Path, *, force: bool) -> None:
+def _write_course(signal: str | None, course: Place, *, force: bool) -> None:
     """Write the lecture as a page of its own."""
     from convcli.cli.course import course_page
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convcli.checking.excerpt import SmallSignal
     from convcli.media.files import Files
     from convcli.media.tables.source import TableOptions
+    from convcli.places import Place
     from convcli.signals import Signal, Source
 
 _COLUMN_HINT = "-c COLUMN takes a column of a table"
@@ -92,15 +93,17 @@ class Excerpt:
 def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
     """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
     from convcli.media.outputs import is_file
+    from convcli.media.remote import place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)
     bare = text.strip()
     if bare == "-" or text.startswith("@"):
         return _of_numbers(_numbers_of_input(bare), excerpt)
-    files = _sound_or_picture(Path(text))
+    place = place_of(text)
+    files = _sound_or_picture(place)
     if files is not None:
-        return _from_file(Path(text), files, excerpt)
+        return _from_file(place, files, excerpt)
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
         hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"
@@ -208,7 +211,7 @@ def _stdin() -> BinaryIO:
 # ------------------------------------------------------------------------------------------ files
 
 
-def _sound_or_picture(path: Path) -> Files | None:
+def _sound_or_picture(path: Place) -> Files | None:
     """How a sound or a picture is opened; None for any other file."""
     from convcli.media.audio.files import AudioFiles
     from convcli.media.images.files import ImageFiles
@@ -222,13 +225,18 @@ def _sound_or_picture(path: Path) -> Files | None:
 
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
     """Read columns of a table as a signal."""
+    from convcli.media.remote import is_remote, place_of
     from convcli.media.tables.files import TableFiles
 
-    path = None if text.strip() == "-" else Path(text.removeprefix("@")).expanduser()
+    path: Place | None = None
+    if is_remote(text):
+        path = place_of(text)
+    elif text.strip() != "-":
+        path = Path(text.removeprefix("@")).expanduser()
     return _from_file(path, TableFiles(options=table), excerpt)
 
 
-def _from_file(path: Path | None, files: Files, excerpt: Excerpt) -> SmallSignal:
+def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSignal:
     """Open a file and read an excerpt of it."""
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from convcli.batch.failures import write_failed
-from convcli.batch.ledger import RunIdentity, open_ledger
+from convcli.batch.file_state import FileState
+from convcli.batch.ledger import open_ledger
+from convcli.batch.ledger_file import ledger_file
+from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.left import UnitsLeft, earlier_runs
-from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -21,6 +25,7 @@ from convcli.cli.results import refuse_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing
+from convcli.media.remote import place_of
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -34,11 +39,17 @@ if TYPE_CHECKING:
     from convcli.cli.filter_command import FilterCommand
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
+    from convcli.places import Place
 
 # So many summaries wait for an earlier one, so that they are told in the order of the inputs.
 _MOST_UNTOLD = 1000
 # So many failures are named at the end.
 _MOST_NAMED = 5
+# With fewer units the start of processes takes longer than they save.
+FEWEST_FOR_PROCESSES = 500
+# The mean size of small files in bytes, and of how many the mean is taken.
+_SMALL = 1 << 17
+_TRIED = 50
 _RESUME_HINT = "--resume goes on with it, --force begins anew"
 
 
@@ -57,15 +68,24 @@ class FilterWork:
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit."""
         self.refuse(unit)
-        source, output = unit.source, unit.output
-        made = self.command.input_run(source, output, number=unit.number, alone=self.alone)
+        made = self.command.input_run(
+            unit.source,
+            unit.output,
+            number=unit.number,
+            alone=self.alone,
+            replaces=self._replaces(unit),
+        )
         return made.run()
 
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""
+        if unit.output is not None and not self.command.options.dry_run:
+            refuse_existing(unit.output, force=self._replaces(unit))
+
+    def _replaces(self, unit: Unit) -> bool:
+        """Whether the output of a unit may replace another one."""
         options = self.command.options
-        if unit.output is not None and not (options.in_place or options.dry_run):
-            refuse_existing(unit.output, force=options.force or unit.replaces)
+        return options.force or options.in_place or unit.replaces
 
 
 class PartFilterWork(FilterWork):
@@ -89,10 +109,16 @@ class FilterBatch:
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
         self._work_type: type[FilterWork] = FilterWork
+        self._ledger_file: Path | None = None
         self.worst = 0
 
     def run(self) -> int:
         """Filter all units of the shard and return the worst exit code."""
+        with ledger_file(self.batch.ledger) as file:
+            self._ledger_file = file
+            return self._run()
+
+    def _run(self) -> int:
         listing = self._listing()
         units = self._units(listing)
         parted = self._parted(units)
@@ -119,17 +145,8 @@ class FilterBatch:
         return self.worst
 
     def _listing(self) -> Listing:
-        batch = self.batch
-        words = self.command.request.inputs
-        if not words:
-            words = [] if batch.files_from is not None else ["-"]
-        asked = InputWords(
-            words=words,
-            files_from=batch.files_from,
-            null=batch.null,
-            recursive=batch.recursive,
-        )
-        return list_inputs(asked, self.command.files)
+        words = self.batch.words(self.command.request.inputs)
+        return list_inputs(words, self.command.files)
 
     def _units(self, listing: Listing) -> Units:
         """The units, after every refusal that is possible before the work begins."""
@@ -167,19 +184,20 @@ class FilterBatch:
         if len(units) != 1 or options.parts == 1 or not self.command.writes:
             return None
         whole = units[0]
-        to_file = whole.output is not None and not is_special(whole.output)
-        if not to_file or whole.source is None or options.in_place or options.dry_run:
+        to_file = isinstance(whole.output, Path) and not is_special(whole.output)
+        source = whole.source
+        if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
         from convcli.batch.parts import parts_for
         from convcli.cli.parted_run import worth_cutting
 
         several = self.shard.count > 1 or self.batch.cluster is not None
-        if options.parts is None and not (several and worth_cutting(whole.source)):
+        if options.parts is None and not (several and worth_cutting(source)):
             return None
         # Every machine has to come to the same number.
-        count = options.parts or parts_for(whole.source.stat().st_size, self.shard.count)
-        cut = self.command.input_run(whole.source, whole.output, alone=True).cut(count)
+        count = options.parts or parts_for(source.stat().st_size, self.shard.count)
+        cut = self.command.input_run(source, whole.output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
     def _is_joined(self, parted: PartUnits) -> bool:
@@ -208,16 +226,17 @@ class FilterBatch:
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
-        sources = [listed.source for listed in listing.inputs]
-        self.command.check_reports(sources)
+        several = len(listing.inputs) > 1
+        self.command.check_reports(listing.sources(), several=several)
         batch = self.batch
         if batch.failed is not None:
-            refuse_place(batch.failed, "list", sources, force=True)
+            refuse_place(batch.failed, "list", listing.sources(), force=True)
         if batch.ledger is not None:
-            ledger = Path(batch.ledger)
             kept = batch.resume or self.options.force or self.options.dry_run
-            empty = not ledger.exists() or ledger.stat().st_size == 0
-            refuse_place(ledger, "ledger", sources, force=kept or empty, hint=_RESUME_HINT)
+            state = FileState.of(self._ledger_file)
+            force = kept or state is None or state.size == 0
+            place = place_of(batch.ledger)
+            refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:
@@ -262,8 +281,8 @@ class FilterBatch:
 
         RequestError if --resume is asked for and there is neither.
         """
-        if self.batch.ledger is not None:
-            return Path(self.batch.ledger)
+        if self._ledger_file is not None:
+            return self._ledger_file
         request = self.command.request
         place = None
         written = self.options.in_place or request.output not in (None, "-")
@@ -293,8 +312,9 @@ class FilterBatch:
         pace = _Pace(total)
         progress = self.command.progress(total)
         order = UnitOrder(_MOST_UNTOLD)
-        ended = outcomes(self._runner(total), order.noted(left.to_do()))
         needed = self.options.report is not None or self.options.plot is not None
+        runner = self._runner(left, needs_facts=needed)
+        ended = outcomes(runner, order.noted(left.to_do()))
         reported: list[tuple[int, RunFacts]] = []
         try:
             for outcome in order.sorted(self._noted(ended, ledger)):
@@ -307,17 +327,22 @@ class FilterBatch:
         reported.sort(key=lambda numbered: numbered[0])
         return [facts for _, facts in reported]
 
-    def _runner(self, total: int) -> Runner:
+    def _runner(self, left: UnitsLeft, *, needs_facts: bool) -> Runner:
+        """Where the units are carried out.
+
+        needs_facts : all facts of the runs are kept, which share what is the same in one process
+        """
         from convcli.running.workers import cores
 
-        jobs = min(self.options.jobs or cores(), max(total, 1))
-        if self.batch.cluster is not None and total and not self.options.dry_run:
+        jobs = min(self.options.jobs or cores(), max(len(left), 1))
+        if self.batch.cluster is not None and len(left) and not self.options.dry_run:
             return self._cluster_runner(self.batch.cluster, jobs)
         alone = jobs == 1
         work = self._work_type(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
-        if self._work_type is PartFilterWork:
+        small = not needs_facts and _prefers_processes(left)
+        if small or self._work_type is PartFilterWork:
             return self._process_runner(work, jobs)
         return ThreadRunner(work, jobs, self.command.stopping)
 
@@ -383,14 +408,14 @@ class FilterBatch:
             again = f"--files-from {place}" + (" -0" if null else "")
             say(f"{again} runs what failed once more")
 
-    def _failed_place(self) -> Path | None:
+    def _failed_place(self) -> Place | None:
         """Where the list of failures goes: beside the ledger, unless it has a place of its own."""
         if self.batch.failed is not None or self.batch.ledger is None:
             return self.batch.failed
         name = "failed.txt"
         if self.shard.count > 1:  # machines may share the folder
             name = f"failed.{self.shard.index}-of-{self.shard.count}.txt"
-        return Path(self.batch.ledger).parent / name
+        return place_of(self.batch.ledger).with_name(name)
 
 
 class _Pace:
@@ -406,3 +431,16 @@ class _Pace:
         self._done += 1
         seconds = max(time.monotonic() - self._started, 1e-3)
         return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
+
+
+def _prefers_processes(units: UnitsLeft) -> bool:
+    """Whether processes carry units out faster than threads: there are many small files.
+
+    Threads wait for each other's Python code, which is most of the work of a small file. The first
+    units stand for all. Standard input and pipes are read in this process alone.
+    """
+    if len(units) < FEWEST_FOR_PROCESSES:
+        return False
+    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _TRIED)]
+    sizes = [state.size for state in states if state is not None]
+    return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)

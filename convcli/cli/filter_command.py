@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import field
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,17 +11,18 @@ from convcli.cli import Stopped, closed_pipe, say, tell
 from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.results import refuse_plot, refuse_report
+from convcli.cli.results import given_words, refuse_plot, refuse_report
 from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Missing
@@ -60,7 +59,7 @@ class FilterCommand:
     stopping: Event = field(default_factory=Event)
     calls: tuple[Call, ...] = ()
     designs: dict[tuple[StepFacts, ...], tuple[StepFacts, ...]] = field(default_factory=dict)
-    words: tuple[str, ...] = field(default_factory=lambda: ("convcli", *sys.argv[1:]))
+    words: tuple[str, ...] = field(default_factory=given_words)
 
     @property
     def writes(self) -> bool:
@@ -127,18 +126,26 @@ class FilterCommand:
 
     def _run_single(self) -> int:
         """Filter the one input and return the exit code."""
+        from convcli.media.remote import place_of
+
         options = self.options
         word = (self.request.inputs or [STDIN])[0]
-        source = None if word == STDIN else Path(word)
-        self.check_reports([source])
+        source = None if word == STDIN else place_of(word)
+        self.check_reports([source], several=False)
         output = self._single_output(source)
-        facts = self.input_run(source, output, alone=True, progress=self.progress(None)).run()
+        facts = self.input_run(
+            source,
+            output,
+            alone=True,
+            replaces=options.force or options.in_place,
+            progress=self.progress(None),
+        ).run()
         code = self.tell_run(facts)
         if not options.dry_run:
             self.write_reports([facts])
         return code
 
-    def _single_output(self, source: Path | None) -> Path | None:
+    def _single_output(self, source: Place | None) -> Place | None:
         from convcli.media.outputs import plan_outputs
 
         if not self.writes or (self.options.dry_run and self.request.output is None):
@@ -152,14 +159,16 @@ class FilterCommand:
         )
         return output
 
-    def check_reports(self, inputs: Sequence[Path | None]) -> None:
+    def check_reports(self, inputs: Iterable[Place | None], *, several: bool) -> None:
         """Refuse a report or a drawing that cannot be written, before the work begins."""
         options = self.options
         force = options.force or options.dry_run
+        if not several:
+            inputs = tuple(inputs)
         if options.report is not None:
             refuse_report(options.report, inputs, force=force)
         if options.plot is not None:
-            if len(inputs) > 1:
+            if several:
                 raise RequestError(
                     "--plot draws one input", hint="--report FILE.html shows any number of them"
                 )
@@ -206,7 +215,7 @@ class FilterCommand:
                 hint="--in-place replaces the inputs themselves",
             )
 
-    def _write_plot(self, run: RunFacts, plot: Path) -> None:
+    def _write_plot(self, run: RunFacts, plot: Place) -> None:
         from convcli.media.outputs import atomic
         from convcli.report.plots import run_rows_of_figures, write_plot
         from convcli.report.words import run_title, visible
@@ -214,7 +223,7 @@ class FilterCommand:
         title = f"{run_title(run)}: {visible(run.filter)}"
         write_plot(run_rows_of_figures(run), plot, title=title, atomic=atomic)
 
-    def _write_report(self, runs: list[RunFacts], report: Path) -> None:
+    def _write_report(self, runs: list[RunFacts], report: Place) -> None:
         from convcli.media.outputs import atomic
         from convcli.report.files import write_report
 
@@ -222,16 +231,18 @@ class FilterCommand:
 
     def input_run(
         self,
-        source: Path | None,
-        output: Path | None,
+        source: Place | None,
+        output: Place | None,
         *,
         number: int = 1,
         alone: bool = False,
+        replaces: bool = False,
         progress: Progress | None = None,
     ) -> InputRun:
         """The run of an input; the first inputs of a batch are drawn larger than the others.
 
         alone : no other input is filtered at the same time
+        replaces : an object may be replaced that another program has made meanwhile
         """
         return InputRun(
             command=self,
@@ -239,6 +250,7 @@ class FilterCommand:
             source=source,
             output=output,
             alone=alone,
+            replaces=replaces,
             progress=progress,
             preview_size=self._preview_size(number),
         )

@@ -14,7 +14,7 @@ from convcli import __version__
 from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import refuse_plot, refuse_report
+from convcli.cli.results import given_words, refuse_plot, refuse_report
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
     from convcli.layers.onnx_model import OnnxModel
+    from convcli.places import Place
     from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
@@ -376,7 +377,7 @@ def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> Non
         _write_design_report(steps, design, export.report)
 
 
-def _write_design_report(steps: list[str], design: DesignOptions, path: Path) -> None:
+def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Write a page, or facts, about each step or chain."""
     from convcli.media.outputs import atomic
     from convcli.planning.describe import drawn_facts
@@ -393,7 +394,7 @@ def _write_design_report(steps: list[str], design: DesignOptions, path: Path) ->
             RunFacts(
                 version=__version__,
                 filter=text,
-                command=("convcli", *sys.argv[1:]),
+                command=given_words(),
                 steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
                 chain=chain,
             )
@@ -401,7 +402,7 @@ def _write_design_report(steps: list[str], design: DesignOptions, path: Path) ->
     write_report(runs, path, atomic=atomic)
 
 
-def _write_plot(steps: list[str], design: DesignOptions, path: Path) -> None:
+def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Draw the responses of steps or chains."""
     from convcli.media.outputs import atomic
     from convcli.planning.describe import drawn_facts

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.division import Division, PartSink
     from convcli.media.files import FileSink, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
@@ -46,15 +47,17 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
+    replaces : an object may be replaced that another program has made meanwhile
     progress : where the work done is counted, None if several inputs run at once
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
 
     command: FilterCommand
     calls: tuple[Call, ...]
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     alone: bool
+    replaces: bool
     progress: Progress | None
     preview_size: PreviewSize | None = None
 
@@ -99,6 +102,8 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            if not self.command.tail:
+                _check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)
         return plans
 
@@ -113,7 +118,8 @@ class InputRun:
 
         keep_freed_memory()
         preview = self._preview(plans)
-        with open_output(self.output, medium=self.command.files.medium) as place:
+        medium = self.command.files.medium
+        with open_output(self.output, medium=medium, replace=self.replaces) as place:
             with only_writing(self.output):
                 sink = self._sink(opened, place, plans)
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
@@ -132,7 +138,9 @@ class InputRun:
                         seen = preview.observed(source, watched, number)
                     threads = self._threads()
                     prompt = self.command.prompt
-                    counts.append(run(plan, *seen, threads=threads, tail=tail, prompt=prompt))
+                    counted = run(plan, *seen, threads=threads, tail=tail, prompt=prompt)
+                    _check_is_left(plan, counted.read, counted.written)
+                    counts.append(counted)
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -246,7 +254,7 @@ class InputRun:
         with run.opened() as given:
             with open_output(self.output, medium=self.command.files.medium) as place:
                 task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.carry_out(given)
+                done = task.written(given)
             given.division.note(done.noted)
             sink = WrittenSink(facts=lambda: done.facts, warnings=list(done.warnings))
             written = _WrittenOutput(sink, [done.counts])
@@ -422,6 +430,24 @@ def label_of(calls: tuple[Call, ...]) -> str:
     return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
 
 
+def _check_is_left(plan: Plan, read: int | None, written: int | None) -> None:
+    """Raise RequestError if nothing is left of a signal; an empty output would look like success.
+
+    read, written : samples along axis 0, None where that is not known yet
+    """
+    if written != 0 or read in (None, 0):
+        return
+    from convcli.errors import RequestError
+
+    what = plan.signal.medium.thing.removeprefix("a ")
+    why = "the filter has no output for it"
+    hint = None
+    if plan.rules.edge == "valid":
+        why = "the filter is longer than it, and --edge is valid"
+        hint = "other rules of --edge keep its length"
+    raise RequestError(f"nothing is left of the {what}: {why}", hint=hint)
+
+
 def _refuse_new_rows(plan: Plan) -> None:
     """Raise RequestError if the plan makes more outputs than there are rows to write them into."""
     if not plan.signal.medium.carries_cells:
@@ -462,7 +488,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Path | None
+        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

@@ -11,7 +11,7 @@ from convcli.cli.opening import Input, first_page, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
-from convcli.media.outputs import is_folder
+from convcli.media.outputs import local_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.learning.pairs import Pair
     from convcli.media.files import Files
+    from convcli.places import Place
     from convcli.signals import Source
 
 
@@ -65,7 +66,7 @@ class LearnInputs:
 # ------------------------------------------------------------------------------------------- files
 
 
-def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[InputPair]:
+def pairs_of(paths: Sequence[Place], held: ExitStack) -> list[InputPair]:
     """Files that belong together: one input alone, or inputs and targets in turn.
 
     Two folders give pairs of the same names. What comes through a pipe is kept until `held` closes.
@@ -87,36 +88,43 @@ def pairs_of(paths: Sequence[Path], held: ExitStack) -> list[InputPair]:
     return found
 
 
-def _folder_pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def _folder_pairs(source: Place, target: Place) -> Sequence[tuple[Place, Place]]:
     """Two files, or the files of two folders that have the same names."""
-    if is_folder(source) != is_folder(target):
-        folder, file = (source, target) if is_folder(source) else (target, source)
+    sources = local_folder(source)
+    targets = local_folder(target)
+    if sources is None and targets is None:
+        return [(source, target)]
+    if sources is None or targets is None:
+        folder, file = (target, source) if sources is None else (source, target)
         raise RequestError(
             f"{folder} is a folder and {file} is none", hint="two files, or two folders"
         )
-    if not is_folder(source):
-        return [(source, target)]
-    files = _files_in(source)
-    missing = [path.name for path in files if not (target / path.name).is_file()]
+    files = _files_in_folder(sources)
+    missing = [path.name for path in files if not (targets / path.name).is_file()]
     if missing:
         raise RequestError(
-            f"{target} has no {missing[0]}, which is in {source}", hint="pairs have the same names"
+            f"{targets} has no {missing[0]}, which is in {sources}",
+            hint="pairs have the same names",
         )
-    return [(path, target / path.name) for path in files]
+    return [(path, targets / path.name) for path in files]
 
 
-def _files_in(path: Path) -> list[Path]:
+def _files_in(place: Place) -> Sequence[Place]:
     """The visible files of a folder by name, or the file itself."""
-    if not is_folder(path):
-        return [path]
-    visible = [each for each in path.iterdir() if not each.name.startswith(".")]
-    files = sorted(each for each in visible if each.is_file())
+    folder = local_folder(place)
+    return [place] if folder is None else _files_in_folder(folder)
+
+
+def _files_in_folder(folder: Path) -> list[Path]:
+    from convcli.batch.listing import files_below
+
+    files = [Path(name) for name in sorted(files_below(f"{folder}/", recursive=False))]
     if not files:
-        raise RequestError(f"the folder {path} holds no files")
+        raise RequestError(f"the folder {folder} holds no files")
     return files
 
 
-def _input_file(path: Path, held: ExitStack) -> Input:
+def _input_file(path: Place, held: ExitStack) -> Input:
     named = None if str(path) == "-" else path
     given = read_input(named, held, twice=True, example="convcli learn - clean.wav")
     kept = given.path

@@ -9,6 +9,8 @@ import typer
 
 from convcli.cli import options
 from convcli.dataclass import dataclass
+from convcli.media.remote import place_of
+from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +18,9 @@ class LearnOptions:
     """Arguments and options of `convcli learn`; None where nothing was said."""
 
     source: Annotated[
-        Path | None,
+        Place | None,
         typer.Argument(
+            parser=place_of,
             metavar="[INPUT]",
             help="A sound, a table or a picture; or a folder of sounds or pictures; none or - is "
             "standard input.",
@@ -25,16 +28,18 @@ class LearnOptions:
         ),
     ] = None
     clean: Annotated[
-        Path | None,
+        Place | None,
         typer.Argument(
+            parser=place_of,
             metavar="[TARGET]",
             help="What the filter is to make of INPUT; for a folder, a folder with the same names.",
             show_default=False,
         ),
     ] = None
     more: Annotated[
-        list[Path] | None,
+        list[Place] | None,
         typer.Argument(
+            parser=place_of,
             metavar="[INPUT TARGET]...",
             help="Further pairs; one filter is learned from all of them.",
             show_default=False,
@@ -143,6 +148,22 @@ class LearnOptions:
             show_default="one linear layer, solved",
         ),
     ] = None
+    partial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SUMS",
+            help="Write the sums over the inputs to SUMS.npz, for --merge, and no model.",
+            show_default=False,
+        ),
+    ] = None
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="INPUTs are files of --partial: the filter that is learned from all of them.",
+        ),
+    ] = False
+    shard: options.ShardText = None
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -187,9 +208,9 @@ class LearnOptions:
     debug: options.Debug = False
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Place]:
         """All inputs and targets, in the order in which they are written."""
-        paths = [self.source or Path("-")]
+        paths: list[Place] = [self.source or Path("-")]
         if self.clean is not None:
             paths.append(self.clean)
         return paths + (self.more or [])

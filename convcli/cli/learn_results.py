@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedFile:
-    """A model file that was written, and what it was learned from."""
+    """A model file that was written, and what it was learned from.
+
+    pair : the first one; None where sums were merged
+    """
 
     model: LearnedModel
     place: Path
     task: Task
-    pair: Pair
+    pair: Pair | None
 
     @property
     def step(self) -> str:
@@ -51,7 +55,7 @@ def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) ->
     return replace(run, learned=facts, feature_maps=_feature_maps(learned, run, example))
 
 
-def _is_drawn(report: Path | None) -> bool:
+def _is_drawn(report: Place | None) -> bool:
     from convcli.report.files import draws
 
     return report is not None and draws(report)
@@ -76,6 +80,8 @@ def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
 def _example_of(learned: LearnedFile) -> ExampleFacts | None:
     from convcli.learning.example import example_of
 
+    if learned.pair is None:
+        return None
     delays = learned.model.facts.delays
     lag = delays[0].samples if delays else None
     return example_of(learned.task, learned.pair, learned.place, lag)

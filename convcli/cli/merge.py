@@ -13,7 +13,7 @@ from convcli.cli import options, say, tell
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import own_place, refuse_place, refuse_report
+from convcli.cli.results import given_words, own_place, refuse_place, refuse_report
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from convcli.batch.merging import MergedLedgers
     from convcli.facts.batch import BatchFacts
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,8 @@ def merge(
 
     output = None
     if run.output is not None and str(run.output) != "-":
-        output = own_place(run.output, ledgers, force=run.force, example="all.jsonl")
+        own_place(run.output, ledgers, force=run.force, example="all.jsonl")
+        output = run.output
     if run.report is not None:
         refuse_report(run.report, ledgers, force=run.force)
     if run.failed is not None:
@@ -122,14 +124,14 @@ def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
         rewrite(output, merged.lines())
 
 
-def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Path) -> None:
+def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
     from convcli.media.outputs import atomic
     from convcli.report.files import write_report
 
     run = RunFacts(
         version=__version__,
         filter=merged.first.filter,
-        command=("convcli", *sys.argv[1:]),
+        command=given_words(),
         batch=facts,
         warnings=tuple(merged.warnings),
         seconds=merged.seconds,

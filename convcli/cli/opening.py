@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
@@ -13,17 +14,17 @@ from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from convcli.media.files import Files, OpenedFile
     from convcli.media.tables.source import TableOptions
+    from convcli.places import Place
     from convcli.signals import Medium, Source
 
 # Options of tables that are written differently from the field that they set.
 _SPELLING = {"columns": "-c", "header": "--no-header"}
 
 
-def input_name(path: Path | None) -> str:
+def input_name(path: Place | None) -> str:
     """What an input is called in messages; None is standard input."""
     return "standard input" if path is None else str(path)
 
@@ -37,14 +38,16 @@ def name_input(error: ConvcliError, name: str) -> ConvcliError:
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """An input as the user names it, and the file that holds its bytes.
+    """An input as the user names it, and where its bytes come from.
 
     name : in messages
-    path : the file; None reads standard input as a stream
+    path : the file that holds them; None where they come as a stream
+    stream : None for standard input
     """
 
     name: str
     path: Path | None
+    stream: BinaryIO | None = None
 
     def explain(self, error: ConvcliError) -> ConvcliError:
         """The error under the name of the input, instead of that of a temporary file."""
@@ -52,30 +55,34 @@ class Input:
         return name_input(error, self.name)
 
     def message(self, text: str) -> str:
-        """A message that names the input instead of a temporary file."""
-        return text if self.path is None else text.replace(str(self.path), self.name)
+        """A message that names the input instead of a temporary file or of standard input."""
+        read = input_name(self.path)
+        return text if read == self.name else text.replace(read, self.name)
 
     @contextmanager
-    def opened(self, files: Files, output: Path | None = None) -> Iterator[OpenedFile]:
+    def opened(self, files: Files, output: Place | None = None) -> Iterator[OpenedFile]:
         """The input, open. Errors bear its name.
 
         output : where the result goes, None for standard output
         """
-        stdin = sys.stdin.buffer if self.path is None else None
-        with files.open(self.path, stdin=stdin, output=output) as opened:
+        stream = self.stream
+        if stream is None and self.path is None:
+            stream = sys.stdin.buffer
+        with files.open(self.path, stdin=stream, output=output) as opened:
             yield opened
 
 
 def read_input(
-    path: Path | None, held: ExitStack, *, twice: bool = False, example: str = "..."
+    path: Place | None, held: ExitStack, *, twice: bool = False, example: str = "..."
 ) -> Input:
     """The input at `path`, which is refused here if it cannot be read.
 
-    path : None or a pipe can be read once
+    path : None or a pipe can be read once; of an object in a store as much is read as is needed
     twice : the input is read again, so that a pipe is kept in a temporary file until `held` closes
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.outputs import check_input, is_special
+    from convcli.media.remote import open_place
     from convcli.media.replacing import stream_in_file
 
     name = input_name(path)
@@ -84,24 +91,29 @@ def read_input(
             raise RequestError("no input", hint=f"name a file, or pipe one in: ... | {example}")
         stream = sys.stdin.buffer
     else:
-        check_input(path)
-        if not twice or not is_special(path):
-            return Input(name, path)
-        stream = held.enter_context(path.open("rb"))
-    if not twice:
+        if isinstance(path, Path):
+            check_input(path)
+            if not twice or not is_special(path):
+                return Input(name, path)
+        stream = held.enter_context(open_place(path))
+    if not twice and path is None:
         return Input(name, None)
+    if not twice:
+        read = Input(name, None, stream)
+        held.enter_context(_errors_name_input(read))
+        return read
     kept = Input(name, held.enter_context(stream_in_file(stream, name)))
     held.enter_context(_errors_name_input(kept))
     return kept
 
 
 @contextmanager
-def _errors_name_input(kept: Input) -> Iterator[None]:
-    """Errors name the input instead of the temporary file, which the user has never seen."""
+def _errors_name_input(given: Input) -> Iterator[None]:
+    """Errors name the input instead of a temporary file, which the user has never seen."""
     try:
         yield
     except ConvcliError as error:
-        error.message = kept.message(error.message)
+        error.message = given.message(error.message)
         raise
 
 
@@ -109,7 +121,7 @@ def _errors_name_input(kept: Input) -> Iterator[None]:
 
 
 def files_for(
-    paths: Sequence[Path | None], table: TableOptions, *, max_pixels: int, strict: bool
+    paths: Sequence[Place | None], table: TableOptions, *, max_pixels: int, strict: bool
 ) -> Files:
     """How files are opened that may be sound, tables or pictures.
 
@@ -137,16 +149,18 @@ def files_for(
     )
 
 
-def _recognised(path: Path, candidates: Sequence[Files]) -> Files | None:
+def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
     from convcli.media.outputs import check_input
+    from convcli.media.remote import open_place
 
     for files in candidates:
         if files.has_suffix(path):
             return files
-    check_input(path)
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
+    if isinstance(path, Path):
+        check_input(path)
+        if not path.is_file():
+            return None
+    with open_place(path) as file:
         head = file.read(512)
     return next((files for files in candidates if files.begins_with(head)), None)
 
@@ -172,7 +186,7 @@ def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any]
 
 @contextmanager
 def open_template(
-    path: Path | None, files: Files
+    path: Place | None, files: Files
 ) -> Iterator[tuple[Source[Any], list[str], Files]]:
     """A template, the warnings about it, and how to open the inputs that are searched for it.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.batch.parts import (
     WORTH_CUTTING,
@@ -19,7 +18,7 @@ from convcli.batch.parts import (
     reason_against,
 )
 from convcli.dataclass import dataclass
-from convcli.media.replacing import path_for_others
+from convcli.media.replacing import path_for_others, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
+    from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
@@ -46,8 +46,8 @@ class WholeRun:
     """
 
     files: Files
-    source: Path | None
-    output: Path | None
+    source: Place | None
+    output: Place | None
     opened: OpenedFile
     calls: tuple[Call, ...]
     plans: Sequence[Plan]
@@ -77,9 +77,9 @@ class PartedBy:
     prepare: Callable[[], object]
 
 
-def worth_cutting(source: Path | None) -> bool:
+def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if source is None or not source.is_file():
+    if not isinstance(source, Path) or not source.is_file():
         return False
     return source.stat().st_size >= WORTH_CUTTING
 
@@ -109,9 +109,12 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
+    source = whole.source
+    if isinstance(source, Path):
+        source = source.absolute()
     return PartedRun(
         files=whole.files,
-        path=cast("Path", whole.source).absolute(),
+        source=cast("Place", source),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -158,7 +161,7 @@ def filtered_in_parts(
     """Filter the parts of an input into its output; yield what each part gave, in order."""
     with (
         _parted_input(whole, division, by) as (parted, parts),
-        _places(parts, division, whole.output, place) as places,
+        closing(_places(division, whole.output, place)) as places,
     ):
         yield from parted.filter_into(sink, parts, places)
 
@@ -171,17 +174,62 @@ def cut_for_others(
         return parted.run, parts
 
 
-@contextmanager
-def _places(
-    parts: Sequence[PartOfRun], division: Division, output: Path | None, place: Any
-) -> Iterator[list[Path]]:
-    """Where each part is written: to its place in the output, or to a file beside the output."""
-    if not division.apart:
-        yield [path_for_others(place)] * len(parts)
-        return
-    beside = None if output is None else output.absolute().parent
-    with tempfile.TemporaryDirectory(prefix=".convcli-", dir=beside) as folder:
-        yield [Path(folder, f"part{part.number}") for part in parts]
+def _places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
+    if division.apart:
+        return Beside(output.absolute().parent if isinstance(output, Path) else None)
+    return InOutput(path_for_others(place))
+
+
+@dataclass(frozen=True, eq=False)
+class InOutput:
+    """Parts are written to their places in the output."""
+
+    place: Path
+
+    def begin(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def of(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def end(self, number: int) -> None:
+        """Do nothing: the part is where it belongs."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Beside:
+    """Parts are temporary files, which have no names where the system allows it.
+
+    folder : where they take room; None for that of temporary files
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._files: dict[int, tuple[BinaryIO, Path]] = {}
+
+    def begin(self, number: int) -> Path:
+        """Make the file of a part."""
+        file, place = scratch(self._folder)
+        self._files[number] = (file, path_for_others(place))
+        return self.of(number)
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        return self._files[number][1]
+
+    def end(self, number: int) -> None:
+        """Remove the file of a part."""
+        file, _ = self._files.pop(number)
+        file.close()
+
+    def close(self) -> None:
+        """Remove all files."""
+        for number in list(self._files):
+            self.end(number)
 
 
 __all__ = [

@@ -11,8 +11,17 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from convcli.places import Place
 
-def refuse_report(report: Path, inputs: Iterable[Path | None], *, force: bool) -> None:
+
+def given_words() -> tuple[str, ...]:
+    """The command line, for reports, without the secrets of URLs."""
+    from convcli.media.remote import shown
+
+    return ("convcli", *(shown(word) for word in sys.argv[1:]))
+
+
+def refuse_report(report: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a report before any work begins.
 
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
@@ -24,7 +33,7 @@ def refuse_report(report: Path, inputs: Iterable[Path | None], *, force: bool) -
     refuse_place(report, "report", inputs, force=force)
 
 
-def refuse_plot(plot: Path, inputs: Iterable[Path | None], *, force: bool) -> None:
+def refuse_plot(plot: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
     from convcli.report.plots import check_plot
 
@@ -33,7 +42,7 @@ def refuse_plot(plot: Path, inputs: Iterable[Path | None], *, force: bool) -> No
 
 
 def refuse_place(
-    place: Path, noun: str, inputs: Iterable[Path | None], *, force: bool, hint: str = ""
+    place: Place, noun: str, inputs: Iterable[Place | None], *, force: bool, hint: str = ""
 ) -> None:
     """Refuse to write a file over an input, or over any file if `force` is not set.
 
@@ -42,19 +51,18 @@ def refuse_place(
 
     Raises RequestError; OutputError if the folder of the file does not exist.
     """
-    from convcli.media.outputs import is_file, refuse_missing_parent
+    from convcli.media.outputs import place_exists, refuse_missing_parent, same_place
 
     refuse_missing_parent(place)
-    if not is_file(place):
+    if not place_exists(place):
         return
-    taken = [path for path in inputs if path is not None and is_file(path)]
-    if any(place.samefile(path) for path in taken):
+    if any(same_place(place, path) for path in inputs if path is not None):
         raise RequestError(f"the {noun} {place} is one of the inputs", hint="give it another name")
     if not force:
         raise RequestError(f"the {noun} {place} exists already", hint=hint or "--force replaces it")
 
 
-def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, example: str) -> Path:
+def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, example: str) -> Place:
     """The path of an output that is not a filtered input, such as a model or a list of hits.
 
     Every refusal that is possible before the work happens here.
@@ -62,11 +70,12 @@ def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, examp
     example : a file name for the hint
     """
     from convcli.media.outputs import plan_outputs
+    from convcli.media.remote import text_of
 
     place = None
     try:
         for path in inputs:
-            (place,) = plan_outputs([path], str(output), force=force)
+            (place,) = plan_outputs([path], text_of(output), force=force)
     except RequestError as error:
         # The hints of plan_outputs are about filtered inputs, except the one about --force.
         if "--force" not in (error.hint or ""):
@@ -75,10 +84,12 @@ def own_place(output: Path, inputs: Sequence[Path | None], *, force: bool, examp
     return place or output
 
 
-def write_result(text: str, place: Path | None = None) -> None:
+def write_result(text: str, place: Place | None = None, *, replace: bool = True) -> None:
     """Write `text` to `place`, or to standard output; bytes of file names stay as they are.
 
     The suffix of `place` may ask for compression, as in `places.csv.gz`.
+
+    replace : as of `atomic`
     """
     data = text.encode("utf-8", "surrogateescape")
     if place is not None:
@@ -89,7 +100,7 @@ def write_result(text: str, place: Path | None = None) -> None:
         compression = compression_of_suffix(place)
         if compression is not None:
             data = compressed(data, compression)
-        with open_output(place, medium=TABLE) as file:
+        with open_output(place, medium=TABLE, replace=replace) as file:
             if isinstance(file, Path):
                 file.write_bytes(data)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
@@ -10,10 +11,10 @@ from convcli.previews.observe import THUMBNAIL, ObservedSink, ObservedSource, pr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.files import Files
+    from convcli.places import Place
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
     from convcli.signals import Signal, Sink, Source
@@ -46,7 +47,7 @@ class RunPreview:
             return source, sink
         return ObservedSource(source, previews[page]), ObservedSink(sink, previews[page])
 
-    def facts(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
+    def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.
 
         A picture is shown as it was stored, because it is rounded, clipped and perhaps scaled after
@@ -69,7 +70,7 @@ class RunPreview:
             return ()
         return feature_maps(calls, plan.signal, plan.rules, part)
 
-    def _first_page(self, files: Files, source: Path | None, output: Path | None) -> PreviewFacts:
+    def _first_page(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         facts = self._preview.facts()
         if facts.after.picture is None:
             return facts
@@ -80,12 +81,12 @@ class RunPreview:
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
             return facts
 
-    def _with_files(self, files: Files, before: Path | None, after: Path | None) -> PreviewFacts:
+    def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
         """The facts with the pictures in two files in place of what was observed."""
         from convcli.media.outputs import is_file
 
         for path, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
-            if path is None or not is_file(path):
+            if not isinstance(path, Path) or not is_file(path):
                 continue
             with files.open(path, stdin=None) as opened:
                 take(opened.sources[0])

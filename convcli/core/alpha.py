@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
+from convcli.core.rounding import outside_of
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
@@ -61,12 +62,12 @@ class WeightedByAlpha(Op):
         """
         inside = self.op.rounding
         if inside not in ("exact", "once"):
-            return inside
+            return outside_of(inside)
         for convolution in self.convolutions:
             weight = np.abs(convolution.taps).sum()
             is_whole = (convolution.taps == np.rint(convolution.taps)).all()
             if not is_whole or self.opaque * weight >= _LARGEST_OPACITY:
-                return "fractions"
+                return "rounded"
         return "once"
 
     @property
@@ -123,7 +124,6 @@ class Premultiply(Op):
 
     alpha: int
     divisor: float
-    rounding: Rounding = "fractions"
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -149,7 +149,6 @@ class Unpremultiply(Op):
     alpha: int
     opaque: float
     gain: float
-    rounding: Rounding = "fractions"
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -191,7 +190,7 @@ class MaskedByAlpha(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the statistic."""
-        return self.op.rounding
+        return outside_of(self.op.rounding)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of the visible colours."""

@@ -18,6 +18,7 @@ from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
+from convcli.core.rounding import outside_of
 from convcli.core.task import Continuation, Inputs, OpTask
 from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.dataclass import dataclass
@@ -105,6 +106,23 @@ class BranchChain:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinedReach(Reach):
+    """The union of the reaches of branches along an axis, with their exact lengths.
+
+    A pool of two and the upsampling behind it make 2 * floor(n / 2) samples, which no growth says.
+    """
+
+    axis: int
+    branches: tuple[BranchChain, ...]
+
+    def count(self, n: int) -> int:
+        """Count the outputs for which every branch has one."""
+        axis = self.axis
+        counts = [branch.chain.count(axis, n) - branch.shift[axis] for branch in self.branches]
+        return max(0, min(counts))
+
+
 def _shifted_reach(reach: Reach, shift: int) -> Reach:
     """The reach of output k + shift, as that of output k; `shift` is a multiple of the phases."""
     inputs = shift * reach.step // reach.phases
@@ -172,7 +190,11 @@ class Branches(Op):
         if self.window is not None:
             return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
-        return tuple(map(_union, by_axis))
+        unions = map(_union, by_axis)
+        return tuple(
+            JoinedReach(**vars(union), axis=axis, branches=self.branches)
+            for axis, union in enumerate(unions)
+        )
 
     @property
     def in_time(self) -> bool:
@@ -251,13 +273,13 @@ class Branches(Op):
     def rounding(self) -> Rounding:
         """The rounding class: sums of exact branches are exact."""
         if self.as_convolution is not None:
-            return self.as_convolution.rounding
+            return outside_of(self.as_convolution.rounding)
         ops = [op for branch in self.branches for op in branch.chain.ops]
         classes = {op.rounding for op in ops}
-        if "irrational" in classes:
-            return "irrational"
+        if "single" in classes:
+            return "single"
         adds_only = all(formula.adds_only for formula in self.formulas)
-        return "exact" if adds_only and classes <= {"exact"} else "fractions"
+        return "exact" if adds_only and classes <= {"exact"} else "rounded"
 
     @cached_property
     def uniform(self) -> bool:
@@ -267,6 +289,12 @@ class Branches(Op):
         made = [branch.chain.channels(1) for branch in self.branches]
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
         return all(len(width) == 1 for width in widths)
+
+    @property
+    def widest(self) -> int:
+        """The most channels that a layer in some branch reads or makes."""
+        inside = (op.widest for branch in self.branches for op in branch.chain.ops)
+        return max(inside, default=0)
 
     def output_channels(self, count: int) -> int:
         """Count the channels of the results of all formulas."""

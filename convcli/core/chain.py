@@ -30,9 +30,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.core.blocks import BlockSides, block_sides
 from convcli.core.complete import without_incomplete
+from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
-from convcli.core.rounding import float_type_for_bytes
+from convcli.core.rounding import float_type_for_bytes, settles_all
 from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
@@ -302,6 +304,11 @@ class Chain:
         """Whether interleaved signals can be filtered side by side, as channels of one array."""
         return all(op.uniform for op in self.ops)
 
+    @cached_property
+    def block_sides(self) -> BlockSides | None:
+        """The sides of the blocks that pictures are computed in; None: all is computed at once."""
+        return block_sides(self)
+
     # --- samples ---
 
     @cached_property
@@ -315,10 +322,17 @@ class Chain:
 
     def _first_input(self, x: Array) -> Array:
         """Return stored numbers as they are if the first operation takes them, else the samples."""
-        exact = x.dtype != np.uint8 or self._type_for_bytes == np.float32
+        exact = x.dtype != np.uint8 or self._takes_bytes
         if exact and self.ops and self.ops[0].takes_stored:
             return x
         return self.samples(x)
+
+    @cached_property
+    def _takes_bytes(self) -> bool:
+        """Whether the results are right if the first operation gets bytes."""
+        if self._type_for_bytes == np.float32:
+            return True
+        return settles_all(op.rounding for op in self.ops)
 
     def compute(
         self,
@@ -340,6 +354,8 @@ class Chain:
             ones begin where they end
         bounds : the samples of the signal, where windows that reach beyond it have no output
         """
+        if self._joined is not self:
+            return self._joined.compute(x, span, ends, earlier, continuation, bounds=bounds)
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
             return self._no_outputs(x, span), {}
@@ -351,13 +367,32 @@ class Chain:
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
-            x, held = op.compute(x, replace(task, bounds=bounds))
+            bounded = replace(task, bounds=bounds)
+            y, held = op.compute(x, bounded)
+            x = without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
             for place, values in held.items():
                 held_after[number, *place] = values
         return x, held_after
+
+    @cached_property
+    def _joined(self) -> Chain:
+        """The chain with as few operations as do the same; the chain itself if there are none.
+
+        Operations are joined only with functions of one sample, so that the geometry is the same.
+        """
+        ops: list[Op] = []
+        for op in self.ops:
+            both = ops[-1].joined(op) if ops else None
+            if both is None:
+                ops.append(op)
+            else:
+                ops[-1] = both
+        if len(ops) == len(self.ops):
+            return self
+        return Chain(tuple(ops), self.axes)
 
     def _no_outputs(self, x: Array, span: Span) -> Array:
         lengths = [max(0, stop - start) for start, stop in span]

@@ -92,7 +92,9 @@ def joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
     if overflows.any():
         # Sums near the largest number are added up at a smaller scale.
         few = {place: word[overflows] for place, word in words.items()}
-        high[overflows] = np.ldexp(added_up(few, word_bits, -WORD_BITS)[0], WORD_BITS)
+        scaled, _ = added_up(few, word_bits, -WORD_BITS)
+        with np.errstate(over="ignore"):
+            high[overflows] = np.ldexp(scaled, WORD_BITS)
         low[overflows] = 0
     return high, low
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from convcli.core.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.sliding import WindowFunction
 from convcli.dataclass import dataclass
-from convcli.samples import sample_type, unit
+from convcli.samples import unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,18 +69,23 @@ class Moment(WindowFunction):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class: quotients may come to one half, roots do not."""
-        return "irrational" if self.root else "fractions"
+        """The rounding class: statistics of bytes are float64 by themselves."""
+        return "settled"
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the moment grows as the samples do, which a mean square does not."""
+        return self.root
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute with whole numbers, which have few digits, and scale the result."""
         if x.dtype == np.uint8 and x.ndim == 3 and math.prod(size) <= MOST_SQUARED_BYTES:
             sums = self._sums_of_bytes(x, size)[:: step[0], :: step[1]]
-            return self._settled(sums, math.prod(size)).astype(np.float32)
+            return self._settled(sums, math.prod(size))
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
         y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
         y *= unit(x) if self.root else unit(x) ** 2
-        return y.astype(sample_type(x), copy=False)
+        return y
 
     def _sums_of_bytes(self, x: Array, size: Sizes) -> Numbers:
         """n Q - S**2, or Q about 0, of the windows of (rows, columns, channels), by OpenCV."""

@@ -36,6 +36,8 @@ class Mix(Op):
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
 
+    homogeneous = True
+
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the weights."""

@@ -23,12 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.activations import Activation
 from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.near_halves import settled, settles_cheaply
 from convcli.core.reach import Reach, aligned_samples, widest
-from convcli.core.rounding import Rounding, of_taps
+from convcli.core.rounding import Rounding, of_taps, outside_of
 from convcli.core.task import Inputs
 from convcli.core.time_reach import Tracker
 from convcli.dataclass import dataclass
@@ -218,7 +220,7 @@ class Op(ABC):
     @property
     def rounding(self) -> Rounding:
         """The rounding class, which decides the type that bytes are filtered in."""
-        return "irrational"
+        return "rounded"
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -238,6 +240,19 @@ class Op(ABC):
         return None
 
     @property
+    def in_place(self) -> Callable[[Array, Array], Array] | None:
+        """The function that the operation applies to every sample of every channel alike.
+
+        It computes the function of one array in another one, which may be the same. None for other
+        operations.
+        """
+        return None
+
+    def joined(self, following: Op) -> Op | None:
+        """Return one operation that does this and the following one, if that saves a pass."""
+        return None
+
+    @property
     def as_convolution(self) -> Convolve | None:
         """The one convolution that the operation is where no sample is missing, if it is one."""
         return None
@@ -251,6 +266,11 @@ class Op(ABC):
     def delay(self) -> float | None:
         """The delay of a resampler in samples along axis 0; None for other operations."""
         return None
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether samples that are c times as large give results that are c times as large."""
+        return False
 
     # --- what it does to channels ---
 
@@ -266,6 +286,11 @@ class Op(ABC):
     def output_channels(self, count: int) -> int:
         """Count the channels that come out if `count` channels go in."""
         return count
+
+    @property
+    def widest(self) -> int:
+        """The most channels that a layer of a network reads or makes; 0 for other operations."""
+        return 0
 
     @property
     def opacity(self) -> Opacity | None:
@@ -395,6 +420,11 @@ class Complete(Op):
         return self.op.rounding
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether results grow as the samples do."""
+        return self.op.homogeneous
+
+    @property
     def convolutions(self) -> tuple[Convolve, ...]:
         """The convolutions that the operation consists of, if it does."""
         return self.op.convolutions
@@ -415,6 +445,11 @@ class Complete(Op):
     def uniform(self) -> bool:
         """Whether all channels are treated alike."""
         return self.op.uniform
+
+    @property
+    def widest(self) -> int:
+        """The most channels that the operation reads or makes, if it is a layer of a network."""
+        return self.op.widest
 
     def output_channels(self, count: int) -> int:
         """Count the channels that come out."""
@@ -468,6 +503,7 @@ class Convolve(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
 
     @classmethod
     def by(cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None) -> Convolve:
@@ -506,7 +542,14 @@ class Convolve(Op):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of the taps and the divisor."""
-        return of_taps(self.taps, self.divisor)
+        return self._rounding
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        found = of_taps(self.taps, self.divisor)
+        if found == "rounded" and settles_cheaply(self.taps, self.divisor):
+            return "settled"
+        return found
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -543,7 +586,10 @@ class Convolve(Op):
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
         if all_finite(x):
-            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            y = mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            if x.dtype == np.uint8 and self.rounding == "settled":
+                return settled(y, x, window / self.divisor, self.step)
+            return y
         if not gaps.any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)
@@ -611,7 +657,7 @@ class Pointwise(Op):
     axes: int
     keeps: int | None = None
     alike: bool = True
-    rounding: Rounding = "irrational"
+    rounding: Rounding = "rounded"
     nn_call: NNCall | None = None
     factor: float | None = None
 
@@ -619,6 +665,13 @@ class Pointwise(Op):
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
+
+    @property
+    def in_place(self) -> Callable[[Array, Array], Array] | None:
+        """The function, if it is an activation and no channel is left alone."""
+        if self.keeps is None and isinstance(self.function, Activation):
+            return self.function
+        return None
 
     @property
     def uniform(self) -> bool:
@@ -655,6 +708,7 @@ class Magnitude(Op):
 
     takes_stored = True
     uniform = True
+    homogeneous = True
     opacity = "kept"
 
     @cached_property
@@ -665,9 +719,9 @@ class Magnitude(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class of the parts: the root of a whole number is whole or irrational."""
-        classes = [part.rounding for part in self.parts]
-        return "irrational" if "irrational" in classes else classes[0]
+        """The rounding class of the parts: the root of a whole number comes near no half."""
+        classes = {outside_of(part.rounding) for part in self.parts}
+        return "rounded" if "rounded" in classes else self.parts[0].rounding
 
     @property
     def convolutions(self) -> tuple[Convolve, ...]:
@@ -714,6 +768,7 @@ class EachChannel(Op):
     parts: tuple[Convolve, ...]
 
     takes_stored = True
+    homogeneous = True
 
     @property
     def reach(self) -> tuple[Reach, ...]:

@@ -107,7 +107,7 @@ class Quantile(OrderStatistic):
     @property
     def rounding(self) -> Rounding:
         """The rounding class of an interpolation."""
-        return "fractions"
+        return "rounded"
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the quantile of each window."""
@@ -130,11 +130,12 @@ class Rank(OrderStatistic):
 
     own: Sizes
     share: bool
+    homogeneous = False
 
     @property
     def rounding(self) -> Rounding:
         """The rounding class: ranks are whole or end in one half."""
-        return "fractions" if self.share else "exact"
+        return "rounded" if self.share else "exact"
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the rank; missing where the sample itself is."""

@@ -56,6 +56,7 @@ class Resample(Op):
     missing: Missing = "keep"
     exact: bool = False
     takes_stored = True
+    homogeneous = True
     opacity = "filtered"
 
     @classmethod

@@ -1,8 +1,8 @@
 """The type in which bytes are filtered, so that results are rounded as in float64.
 
-Sums of bytes times fractions such as 0.3 often come to exactly one half, and there float32 rounds
-to the other side than float64. float32 is as good where the sums are exact, where they are divided
-only once, and where the taps are not fractions with a common small denominator (a Gaussian).
+Where a result comes near one half, float32 may round it to the other side than float64. It does not
+where sums are exact or are divided only once. The sums of a Gaussian come near one half now and
+then; where one convolution is all there is, those alone are computed in float64 (`near_halves.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # What an operation does to whole numbers in float32:
-#   exact       it rounds nothing
-#   once        it rounds a single division
-#   fractions   a result of one half may come out beside it
-#   irrational  results of one half do not occur
-Rounding = Literal["exact", "once", "fractions", "irrational"]
+#   exact     it rounds nothing
+#   once      it rounds a single division
+#   rounded   a result near one half may come out on the other side of it
+#   settled   the same, but it computes such results of bytes in float64 by itself
+#   single    float32 is all that is wanted: the weights of a network are float32
+Rounding = Literal["exact", "once", "rounded", "settled", "single"]
 
 # Fractions with a larger denominator come to one half less often than once in 10,000 times.
 LARGEST_DENOMINATOR = 5000
@@ -39,10 +40,10 @@ def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
     whole = taps * parts
     if (whole == np.rint(whole)).all():
         if 255 * np.abs(taps).sum() * parts > LARGEST_WHOLE:
-            return "fractions"
+            return "rounded"
         is_power_of_two = np.frexp(divisor)[0] == 0.5
         return "exact" if is_power_of_two else "once"
-    return "fractions" if _share_a_denominator(taps / divisor) else "irrational"
+    return "rounded"
 
 
 def of_factor(factor: float) -> Rounding:
@@ -50,8 +51,16 @@ def of_factor(factor: float) -> Rounding:
     return of_taps(np.array([factor]), 1.0)
 
 
-def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
-    """Return whether all taps are fractions with one denominator up to LARGEST_DENOMINATOR."""
+def outside_of(rounding: Rounding) -> Rounding:
+    """Return the rounding class of an operation that goes on with the results of another one."""
+    return "rounded" if rounding == "settled" else rounding
+
+
+def share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
+    """Return whether all taps are fractions with one denominator up to LARGEST_DENOMINATOR.
+
+    Sums of bytes times fractions such as 0.3 often come to exactly one half.
+    """
     candidates = np.arange(1, LARGEST_DENOMINATOR + 1)
     # Most taps of a long filter are almost 0, which every denominator fits: the largest come first.
     for tap in np.unique(np.abs(taps))[::-1]:
@@ -64,12 +73,16 @@ def _share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
 
 
 def float_type_for_bytes(roundings: Iterable[Rounding]) -> type[np.floating[Any]]:
-    """Choose the type in which successive operations filter bytes."""
-    divided = False
-    for rounding in roundings:
-        if rounding == "irrational":
-            return np.float32
-        if rounding == "fractions" or divided:
-            return np.float64
-        divided = rounding == "once"
-    return np.float32
+    """Choose the type of the samples that successive operations make of bytes."""
+    classes = list(roundings)
+    if "single" in classes:
+        return np.float32
+    rounded_later = classes[:-1]
+    if "once" in rounded_later:
+        return np.float64
+    return np.float32 if set(classes) <= {"exact", "once"} else np.float64
+
+
+def settles_all(roundings: Iterable[Rounding]) -> bool:
+    """Return whether one operation is all there is, which settles results near one half itself."""
+    return list(roundings) == ["settled"]

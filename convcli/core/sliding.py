@@ -43,6 +43,11 @@ class WindowFunction(ABC):
     def rounding(self) -> Rounding:
         """The rounding class, which decides the type that bytes are filtered in."""
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether samples that are c times as large give a number that is c times as large."""
+        return True
+
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Return the number of each complete window, NaN where there is none.
@@ -103,6 +108,11 @@ class SlidingStatistic(Op):
     def rounding(self) -> Rounding:
         """The rounding class of the statistic."""
         return self.function.rounding
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the statistic grows as the samples do."""
+        return self.function.homogeneous
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the statistic under the rules of a run; it is always exact."""
@@ -191,7 +201,7 @@ class Extreme(WindowFunction):
 class Total(WindowFunction):
     """The sum of the known samples, rounded once where they are whole numbers."""
 
-    rounding = "irrational"
+    rounding = "rounded"
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Add up with missing samples as 0; a sum of none is missing."""

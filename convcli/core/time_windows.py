@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TimeWindows(Op):
-    """A statistic of the samples in a window around each sample, bounded in time."""
+    """A statistic of the samples in a window around each sample, bounded in time.
+
+    homogeneous : whether the statistic grows as the samples do
+    """
 
     window: TimeReach
     statistic: Statistic
     missing: Missing = "keep"
+    homogeneous: bool = True
 
     in_time = True
 
@@ -93,6 +97,7 @@ class CalendarPool(Op):
     missing: Missing = "keep"
 
     in_time = True
+    homogeneous = True
 
     @property
     def bins(self) -> tuple[CalendarBins, ...]:

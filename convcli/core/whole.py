@@ -67,7 +67,6 @@ class Normalize:
             function=lambda x: (x * gain).astype(x.dtype),
             axes=self.axes,
             keeps=self.alpha,
-            rounding="fractions",
         )
 
 
@@ -124,6 +123,8 @@ class Reduce:
         return y
 
 
+# What samples are multiplied by where their sum would be beyond the largest float64.
+_SCALE = 2.0**-600
 # Bins of a signal of one axis that hold at most so many samples are computed together.
 NARROW = 64
 
@@ -308,7 +309,13 @@ def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Ar
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
     high_part, low_part = exact_sums_between(np.where(finite, x, 0.0), low, high)
-    means = quotient(high_part, low_part, np.maximum(counts, 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = quotient(high_part, low_part, np.maximum(counts, 1))
+    overflows = ~np.isfinite(means)
+    if overflows.any():
+        smaller = np.where(finite, x, 0.0) * _SCALE
+        sums = exact_sums_between(smaller, low[overflows], high[overflows])
+        means[overflows] = quotient(*sums, np.maximum(counts, 1)[overflows]) / _SCALE
     if not finite.all():
         rises = _counts_between(x == np.inf, low, high) > 0
         falls = _counts_between(x == -np.inf, low, high) > 0

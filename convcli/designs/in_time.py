@@ -11,6 +11,7 @@ one those in (t - W / 2, t + W / 2].
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,7 +165,8 @@ def std_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> 
 @in_time("var")
 def var_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> TimeWindows:
     """Variance of the rows of the last N."""
-    return _of_rows(n, MomentInTime(centred=True, root=False, ddof=_checked(ddof)), signal, align)
+    statistic = MomentInTime(centred=True, root=False, ddof=_checked(ddof))
+    return replace(_of_rows(n, statistic, signal, align), homogeneous=False)
 
 
 @in_time("rms")

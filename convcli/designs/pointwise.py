@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def _each(
     function: Callable[[Array], Array],
     signal: Signal,
-    rounding: Rounding = "irrational",
+    rounding: Rounding = "rounded",
     nn_call: NNCall | None = None,
 ) -> Pointwise:
     """The function of every sample; the opacity of a picture is kept."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement, Sides
-from convcli.layers.shuffle import FirstOutputs, InterleavePhases
+from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
 from convcli.layers.tied_conv import TiedConv
 from convcli.units import Count, Size
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import Sizes, TrainedLayer
     from convcli.layers.weights import Tensor
+
+
+# The most weights of all phases, half a gigabyte of float64.
+MOST_NUMBERS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -141,19 +146,9 @@ class ConvTransposeLayer(WeightedLayer):
         return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a ConvTranspose."""
+        """Add a ConvTranspose to the graph."""
         weights, bias = self._checked(place.tensors)
-        nothing = (0,) * self.signal.axes
-        sides, added = self.padding or nothing, self.output_padding or nothing
-        after = sides
-        if place.padding == "causal":
-            # As many outputs as inputs times the stride, none of which reads a later input.
-            axes = self._axes(weights.shape[2:], causal=True)
-            surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
-            sides = nothing
-            after = tuple(max(0, count) for count in surplus)
-            added = tuple(max(0, -count) for count in surplus)
-        after, added = self._without_surplus(after, added)
+        before, after, added = self._exported_sides(weights.shape[2:], place)
         inputs = [place.stored("weight", weights)]
         if bias is not None:
             inputs.append(place.stored("bias", bias))
@@ -165,13 +160,29 @@ class ConvTransposeLayer(WeightedLayer):
             strides=self.stride or ones,
             dilations=self.dilation or ones,
             group=self.groups,
-            pads=[*sides, *after],
+            pads=[*before, *after],
             output_padding=added,
         )
         place.graph.channels = weights.shape[1] * self.groups
 
-    def _without_surplus(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
-        """The same cut and added outputs, where either is 0: runtimes refuse to add many."""
+    def _exported_sides(self, taps: Sizes, place: ExportPlace) -> tuple[Sizes, Sizes, Sizes]:
+        """Outputs that are cut off before and after, and outputs that are added."""
+        nothing = (0,) * self.signal.axes
+        if place.padding != "causal":
+            sides = self.padding or nothing
+            return (sides, *self._without_both(sides, self.output_padding or nothing))
+        # As many outputs as inputs times the stride, none of which reads a later input.
+        axes = self._axes(taps, causal=True)
+        surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
+        after = [max(0, count) for count in surplus]
+        added = [max(0, -count) for count in surplus]
+        return (nothing, *self._without_both(after, added))
+
+    def _without_both(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
+        """Fewer outputs cut off and fewer added, so that one of both is 0 on each axis.
+
+        RequestError if as many are added as runtimes refuse.
+        """
         both = [min(pair) for pair in zip(after, added, strict=True)]
         cut = tuple(count - less for count, less in zip(after, both, strict=True))
         more = tuple(count - less for count, less in zip(added, both, strict=True))
@@ -243,7 +254,10 @@ def transposed_ops(
     """The convolution of all phases, and the phases interleaved.
 
     weights : (in, out / groups, taps...); bias : (out,) or None
+    RequestError for a stride or dilation that would take too much memory.
     """
+    refuse_growth([(axis.stride, 1) for axis in axes])
+    _refuse_many_weights(weights, axes)
     strides = tuple(axis.stride for axis in axes)
     conv = ConvOp(
         weights=_phase_weights(weights, axes, groups),
@@ -263,6 +277,16 @@ def transposed_ops(
     if not any(surplus):
         return conv, interleaved
     return conv, interleaved, FirstOutputs(fewer=surplus)
+
+
+def _refuse_many_weights(weights: Tensor, axes: Sequence[TransposedAxis]) -> None:
+    """RequestError where the weights of all phases are more numbers than are held."""
+    count = math.prod(weights.shape[:2])
+    for axis in axes:
+        count *= axis.stride * (-(-axis.taps * axis.dilation // axis.stride) + 1)
+    if count > MOST_NUMBERS:
+        message = f"the phases of a transposed convolution have {count:,} weights"
+        raise RequestError(f"{message}; at most {MOST_NUMBERS:,} are held")
 
 
 def _phase_weights(weights: Tensor, axes: Sequence[TransposedAxis], groups: int) -> Tensor:

@@ -16,6 +16,7 @@ from convcli.layers.naming import (
     AUTO,
     parse_layers,
     proposed_layers,
+    tensor_list,
     tensors_by_name,
     unknown_names,
     unused_tensors,
@@ -116,9 +117,7 @@ def read_safetensors(path: Path, *, layers: str = "") -> Model:
     if not text:
         weight = tensors[min(tensors)].get("weight")
         if list(tensors) != [0] or weight is None or weight.ndim < 3:
-            known = f"it has weights for {_layer_list(tensors)}"
-            message = f"{path} does not say what its layers are; {known}"
-            raise RequestError(message, hint=f'model:{path},layers="conv|relu|conv"')
+            raise _unsaid_layers(path, file)
         text = "conv"
     return Model(
         path=str(path),
@@ -152,6 +151,17 @@ def _tensors_of(
     return tensors_by_name(path, tensors, named), tuple(unused)
 
 
+def _unsaid_layers(path: Path, file: WeightFile) -> RequestError:
+    """The error for a file that does not name its layers: it lists the tensors, proposes layers."""
+    tensors = _cleaned(path, file)
+    message = f"{path} does not say what its layers are; it has {tensor_list(tensors)}"
+    proposal = proposed_layers(tensors)
+    hint = f'model:{path},layers="conv|relu|conv"'
+    if proposal is not None:
+        hint = f'if the activations are right: model:{path},layers="{proposal}"'
+    return RequestError(message, hint=hint)
+
+
 def _no_plain_order(path: Path, file: WeightFile) -> RequestError:
     names = named_first([quoted_text(name)[1:-1] for name in file.tensors])
     message = f"the layers of {path} do not follow from its tensors: {names}"
@@ -166,11 +176,6 @@ def _cleaned(path: Path, file: WeightFile) -> dict[str, Tensor]:
     if len(tensors) < len(file.tensors):
         raise _several_networks(path, file.tensors)
     return tensors
-
-
-def _layer_list(tensors: Mapping[int, Any]) -> str:
-    numbers = named_first([str(number) for number in tensors])
-    return f"layer {numbers}" if len(tensors) == 1 else f"layers {numbers}"
 
 
 def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:

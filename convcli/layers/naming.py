@@ -67,7 +67,7 @@ def tensors_by_name(
         }
         if not own:
             told = f"no tensor of {path} begins with {quoted_text(layer.name)}"
-            raise InputError(f"{told}; it has {_tensor_list(tensors)}")
+            raise InputError(f"{told}; it has {tensor_list(tensors)}")
         found[number] = own
     return found
 
@@ -85,10 +85,10 @@ def unknown_names(path: Path, tensors: Mapping[str, Tensor]) -> InputError:
     hint = 'name them: layers="conv(NAME) | relu | conv(NAME)"'
     if proposal is not None:
         hint = f'if the activations are right: model:{path},layers="{proposal}"'
-    return InputError(f"{told}, got {_tensor_list(tensors)}", hint=hint)
+    return InputError(f"{told}, got {tensor_list(tensors)}", hint=hint)
 
 
-def _tensor_list(tensors: Mapping[str, Tensor]) -> str:
+def tensor_list(tensors: Mapping[str, Tensor]) -> str:
     """The first names with their shapes."""
     names = sorted(tensors, key=_natural)
     return named_first([f"{quoted_text(name)[1:-1]} {tensors[name].shape}" for name in names])
@@ -98,15 +98,22 @@ def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
     """Layers in the order of their names, if the channels of each are those of the next.
 
     Activations are not in a file: a rectifier is put between convolutions that nothing else
-    separates. None where the order is not plain.
+    separates, unless their numbers in a Sequential follow each other. None where the order is not
+    plain.
     """
+    numbered = all(name.split(".")[0].isdecimal() for name in tensors)
     layers = list(_guessed_layers(tensors))
     if not layers or None in layers:
         return None
     texts: list[str] = []
     separated = True
+    last = -1
     for layer in layers:
         text = str(layer)
+        if numbered:
+            number = int(text.partition("(")[2].rstrip(")"))
+            separated = number == last + 1
+            last = number
         convolves = text.startswith("conv")
         if convolves and not separated:
             texts.append("relu")

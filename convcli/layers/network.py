@@ -20,8 +20,9 @@ from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.changes import changes_of, onto_level, refuse_pools
 from convcli.layers.layer import LayerSite
-from convcli.layers.shuffle import ChannelSelection
+from convcli.layers.shuffle import ChannelSelection, refuse_growth
 from convcli.planning.describe import reach_facts
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
     from convcli.signals import Signal
+
+
+# A length that pools, strides and factors of networks divide: 2**6 * 3**2 * 5 * 7.
+CHECKED_LENGTH = 20_160
 
 
 def network_padding(layers: Iterable[Layer], rules: Rules) -> Literal["chain", "torch", "causal"]:
@@ -209,6 +214,8 @@ class Network:
                 self._append(stage)
                 self.bound.append((layer, stage))
             self.facts.append(self._facts_of(number))
+        reaches = self._chain().reach
+        refuse_growth([(reach.phases, reach.step) for reach in reaches])
         self._finish()
         learned = self.bound[0][1].learned if len(self.layers) == 1 else None
         formula = self.model.formula if self.model.adds_input else ""
@@ -243,15 +250,29 @@ class Network:
             raise RequestError(f"{told}, and a layer sees the whole signal")
         chain = Chain(folded_affine(self.ops), axes)
         same = Chain(self._added_channels(chain.channels(len(self.signal.channels))), axes)
-        completed = self.rules.edge == "valid" and self.padding == "torch"
+        self._check_keeps_samples(chain)
         sum_of_both = Arithmetic("+", Operand(0), Operand(1))
         try:
-            group = Branches.of((same, chain), (sum_of_both,), axes, completed=completed)
+            group = Branches.of((same, chain), (sum_of_both,), axes, completed=True)
         except UnequalBranchesError as error:
             message = f"{model.path} adds its input to its output, and its network {error.does}"
-            raise RequestError(message, hint="a padding= that keeps the length") from None
+            raise RequestError(message) from None
         group = group.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         return replace(group, keeps=self.signal.alpha if self.passed_by else None)
+
+    def _check_keeps_samples(self, chain: Chain) -> None:
+        """RequestError if layers that pad do not make an output for each sample."""
+        if self.rules.edge == "valid" or self.padding == "chain":
+            return
+        for axis, reach in enumerate(chain.reach):
+            many = CHECKED_LENGTH * reach.phases * reach.step
+            lost = many - chain.count(axis, many)
+            if lost and reach.phases == reach.step:
+                message = f"{self.model.path} adds its input to its output, and its network"
+                change = f"shortens the signal by {plural(lost, 'sample')}"
+                if lost < 0:
+                    change = f"lengthens the signal by {plural(-lost, 'sample')}"
+                raise RequestError(f"{message} {change}", hint="a padding= that keeps the length")
 
     def _added_channels(self, made: int) -> tuple[Op, ...]:
         """What picks the channels that are added to the outputs, `made` of them."""

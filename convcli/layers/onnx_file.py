@@ -13,6 +13,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx_folding import folded_constant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,12 +91,14 @@ def read_graph(path: Path) -> OnnxGraph:
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
+        return _graph_of(path, model.graph)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         first_line, _, _ = str(error).strip().partition("\n")
         raise _insane_graph(path, first_line[:200]) from None
-    return _graph_of(path, model.graph)
+    except UnicodeDecodeError:
+        raise _insane_graph(path, "it holds names that are not UTF-8") from None
 
 
 def _insane_graph(path: Path, why: str) -> InputError:
@@ -123,6 +126,12 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(path, node, attributes)
             continue
+        if all(name in constants for name in node.input):
+            given = [constants[name] for name in node.input]
+            folded = folded_constant(node.op_type, given, attributes)
+            if folded is not None:
+                constants[node.output[0]] = folded
+                continue
         nodes.append(_node_of(node, attributes))
     return OnnxGraph(
         path=str(path),

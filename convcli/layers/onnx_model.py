@@ -22,12 +22,18 @@ from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.onnx_file import Node, OnnxGraph, read_graph
-from convcli.layers.onnx_nodes import NodePlace, operations_of, with_constant
-from convcli.layers.shuffle import ChannelSelection
+from convcli.layers.onnx_nodes import (
+    MOST_CHANNELS,
+    NodePlace,
+    operations_of,
+    with_constant,
+)
+from convcli.layers.shuffle import ChannelSelection, refuse_growth
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from convcli.core.binding import Site, Stage
@@ -47,12 +53,26 @@ def read_onnx(path: Path) -> OnnxModel:
 class _Value:
     """A value of the graph.
 
-    channels : how many it has; dominators : the values that every path from the input to it goes
-        through, from the input on, itself included
+    channels : how many it has
+    dominator : the last value before it that every path from the input to it goes through, None for
+        the input; depth : how many of them there are
     """
 
     channels: int
-    dominators: tuple[str, ...]
+    dominator: str | None
+    depth: int
+
+
+def _common_dominator(values: Mapping[str, _Value], one: str, other: str) -> str:
+    """The last value that every path to each of two values goes through."""
+    while one != other:
+        if values[one].depth < values[other].depth:
+            one, other = other, one
+        before = values[one].dominator
+        if before is None:
+            break
+        one = before
+    return one
 
 
 @dataclass(frozen=True)
@@ -138,7 +158,10 @@ class OnnxModel:
         """The operations from the input of the graph to its output."""
         if self.graph.output not in self._values:
             raise RequestError(f"{self.path}: nothing makes its output")
-        return folded_affine(self._chain(self.graph.output, self.graph.input))
+        ops = folded_affine(self._chain(self.graph.output, self.graph.input))
+        reaches = Chain(ops, self.graph.axes).reach
+        refuse_growth([(reach.phases, reach.step) for reach in reaches])
+        return ops
 
     @cached_property
     def _makers(self) -> dict[str, Node]:
@@ -148,38 +171,50 @@ class OnnxModel:
     @cached_property
     def _values(self) -> dict[str, _Value]:
         """Every value that follows from the input, in the order in which they are made."""
-        start = self.graph.input
-        values = {start: _Value(self._channels, (start,))}
+        values = {self.graph.input: _Value(self._channels, None, 0)}
         for node in self.graph.nodes:
             inputs = [name for name in node.inputs if name in values]
             if not inputs:
                 continue
-            common = [values[name].dominators for name in inputs]
-            shared = tuple(name for name in common[0] if all(name in other for other in common))
+            dominator = inputs[0]
+            for name in inputs[1:]:
+                dominator = _common_dominator(values, dominator, name)
+            depth = values[dominator].depth + 1
             for number, name in enumerate(node.outputs):
                 if name:
                     channels = self._channels_of(node, number, values)
-                    values[name] = _Value(channels, (*shared, name))
+                    values[name] = _Value(channels, dominator, depth)
         return values
 
     def _channels_of(self, node: Node, number: int, values: dict[str, _Value]) -> int:
         """Count the channels of an output of a node."""
         inputs = [values[name].channels for name in node.inputs if name in values]
-        if node.kind == "Concat":
-            return sum(inputs)
         if len(inputs) > 1:
-            return max(inputs)
-        count = inputs[0]
+            # What does not combine values is refused at its place in the order of the nodes.
+            self._formulas(node, len(inputs))
+        count = max(inputs)
+        if node.kind == "Concat":
+            count = sum(inputs)
+        if count > MOST_CHANNELS:
+            message = f"{self.path}: {node.title}: makes {count:,} channels"
+            raise RequestError(f"{message}; at most {MOST_CHANNELS:,}")
+        if len(inputs) > 1 or node.kind == "Concat":
+            return count
         for op in self._own_ops(node, number, count):
             count = op.output_channels(count)
         return count
 
     def _chain(self, name: str, start: str) -> tuple[Op, ...]:
         """The operations from the value `start` to the value `name`, which it dominates."""
+        path = [name]
+        while path[-1] != start:
+            before = self._values[path[-1]].dominator
+            if before is None:
+                raise RequestError(f"{self.path}: {name} does not follow from {start}")
+            path.append(before)
+        path.reverse()
         ops: list[Op] = []
-        # From the last value to the first one that all paths go through.
-        path = self._values[name].dominators
-        for before, after in pairwise(path[path.index(start) :]):
+        for before, after in pairwise(path):
             ops += self._step(after, before)
         return tuple(ops)
 
@@ -239,6 +274,9 @@ class OnnxModel:
         counts = list(node.attributes.get("split", ()))
         if sizes is not None:
             counts = sizes.astype(int).tolist()
+        outputs = len(node.outputs)
+        if counts and (len(counts) != outputs or min(counts) < 1 or sum(counts) != place.channels):
+            raise place.error(f"splits {place.channels} channels into {counts}")
         if not counts:
             each = -(-place.channels // len(node.outputs))
             counts = [each] * len(node.outputs)

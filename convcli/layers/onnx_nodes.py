@@ -20,6 +20,7 @@ from convcli.core.activations import (
     TimesClippedLine,
     TimesNormal,
 )
+from convcli.core.mixing import Mix
 from convcli.core.ops import Complete, Op, Pointwise
 from convcli.core.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
@@ -31,6 +32,7 @@ from convcli.layers.padding import PaddedInput, Placement
 from convcli.layers.per_channel import sloped_rectifier
 from convcli.layers.pool import SpreadExtreme
 from convcli.layers.shuffle import (
+    MOST_TIMES_AS_MANY,
     ChannelSelection,
     InterleavePhases,
     RepeatSamples,
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Edge
 
 Ops = tuple[Op, ...]
+# A value has at most so many channels.
+MOST_CHANNELS = 1 << 16
 # An end of a Slice that lies beyond every signal.
 ENDLESS = 1 << 31
 # The modes of Pad, and what they are called here.
@@ -90,6 +94,13 @@ class NodePlace:
             raise self.error(f"input {number} is missing")
         return found
 
+    def filled(self, number: int) -> Tensor:
+        """The constant of this input, which has to hold something."""
+        found = self.needed(number)
+        if found.size == 0:
+            raise self.error(f"input {number} holds nothing")
+        return found
+
     def attribute(self, name: str, default: Any) -> Any:
         """The attribute `name` of the node, `default` where it has none."""
         return self.node.attributes.get(name, default)
@@ -100,6 +111,22 @@ class NodePlace:
         if len(numbers) != self.axes or min(numbers) < 1:
             raise self.error(f"{name} is {list(numbers)}, and there are {self.axes} sample axes")
         return numbers
+
+    def count(self, name: str, most: int) -> int:
+        """A whole number from 1 to `most`; 1 by default."""
+        number = self.attribute(name, 1)
+        if not isinstance(number, int) or not 1 <= number <= most:
+            raise self.error(f"{name} is {number}, expected 1 to {most:,}")
+        return number
+
+    def scalar(self, number: int) -> float | None:
+        """A constant that is one number; None where it is left out."""
+        found = self.constant(number)
+        if found is None:
+            return None
+        if found.size != 1:
+            raise self.error(f"input {number} has the shape {found.shape}, expected one number")
+        return float(found.item())
 
     def window(self, size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """Padding before and after along each axis, for windows that span so many samples."""
@@ -147,8 +174,8 @@ class NodePlace:
 
 
 def _conv(place: NodePlace) -> Ops:
-    weights, bias = place.needed(1), place.constant(2)
-    groups = place.attribute("group", 1)
+    weights, bias = place.filled(1), place.constant(2)
+    groups = place.count("group", place.channels)
     if weights.ndim != place.axes + 2 or weights.shape[1] * groups != place.channels:
         raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
     dilation = place.sizes("dilations")
@@ -183,9 +210,10 @@ def _placement(widths: tuple[int, ...], pads: tuple[tuple[int, int], ...], rule:
 
 
 def _conv_transpose(place: NodePlace) -> Ops:
-    weights, bias = place.needed(1), place.constant(2)
-    groups = place.attribute("group", 1)
-    if weights.ndim != place.axes + 2 or len(weights) != place.channels:
+    weights, bias = place.filled(1), place.constant(2)
+    groups = place.count("group", place.channels)
+    shared = place.channels % groups == 0
+    if weights.ndim != place.axes + 2 or len(weights) != place.channels or not shared:
         raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
     if place.attribute("output_shape", None) or place.attribute("auto_pad", "NOTSET") != "NOTSET":
         raise place.error("output_shape and auto_pad depend on the length")
@@ -197,7 +225,10 @@ def _conv_transpose(place: NodePlace) -> Ops:
         spread = dilations[axis] * (taps - 1) + 1
         more = spread + added[axis] - sum(pads[axis]) - strides[axis]
         axes.append(TransposedAxis(taps, strides[axis], dilations[axis], pads[axis][0], more))
-    return transposed_ops(weights, bias, axes, groups)
+    try:
+        return transposed_ops(weights, bias, axes, groups)
+    except RequestError as error:
+        raise place.error(error.message) from None
 
 
 def _batch_normalization(place: NodePlace) -> Ops:
@@ -241,10 +272,48 @@ def _hard_sigmoid(place: NodePlace) -> Callable[[Array], Array]:
     return lambda x: np.clip(x * slope + offset, 0, 1)
 
 
+def _selu(place: NodePlace) -> Callable[[Array], Array]:
+    alpha, gamma = place.attribute("alpha", 1.67326319), place.attribute("gamma", 1.05070102)
+    return lambda x: Elu(alpha)(x) * np.asarray(gamma, x.dtype)
+
+
+def _celu(place: NodePlace) -> Callable[[Array], Array]:
+    alpha = place.attribute("alpha", 1.0)
+
+    def scaled(x: Array) -> Array:
+        y: Array = np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
+        return y.astype(x.dtype, copy=False)
+
+    return scaled
+
+
+def _mish(x: Array) -> Array:
+    """x times the hyperbolic tangent of its softplus. Misra (2019)."""
+    return x * np.tanh(Softplus()(x))
+
+
+def _power(place: NodePlace) -> Ops:
+    exponent = place.scalar(1)
+    if exponent is None:
+        raise place.error("its exponent is not constant")
+    return place.pointwise(lambda x: np.power(x, np.asarray(exponent, x.dtype)))
+
+
+def _channel_mean(place: NodePlace) -> Ops:
+    """The mean of all channels, as one channel."""
+    axes = place.constant(1)
+    along = place.attribute("axes", ()) if axes is None else axes.astype(int).ravel()
+    of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
+    if not of_channels or not place.attribute("keepdims", 1):
+        raise place.error("only the mean of the channels sees a neighbourhood of a sample")
+    weights = np.full((1, place.channels), 1 / place.channels)
+    return (Mix(weights=weights, axes=place.axes),)
+
+
 def _clip_node(place: NodePlace) -> Ops:
-    low, high = place.constant(1), place.constant(2)
-    least = place.attribute("min", -np.inf) if low is None else low.item()
-    most = place.attribute("max", np.inf) if high is None else high.item()
+    low, high = place.scalar(1), place.scalar(2)
+    least = place.attribute("min", -np.inf) if low is None else low
+    most = place.attribute("max", np.inf) if high is None else high
     return place.pointwise(lambda x: np.clip(x, least, most))
 
 
@@ -268,10 +337,8 @@ def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     """A pool, and before it the padding: zeros that count, or samples that are missing."""
     from convcli.designs.downsampling import avg_pool, max_pool
 
-    size, step = tuple(place.attribute("kernel_shape", ())), place.sizes("strides")
+    size, step = place.sizes("kernel_shape"), place.sizes("strides")
     spacing = place.sizes("dilations")
-    if len(size) != place.axes:
-        raise place.error("pools have a kernel_shape")
     design = {"avg_pool": avg_pool, "max_pool": max_pool}[name]
     op: Op | None = design(size, stride=step, align="center")
     if any(space != 1 for space in spacing):
@@ -314,11 +381,11 @@ def _pad(place: NodePlace) -> Ops:
     pads = place.constant(1)
     sides = list(place.attribute("pads", ())) if pads is None else pads.astype(int).tolist()
     mode = place.attribute("mode", "constant")
-    value = place.constant(2)
+    value = place.scalar(2)
     dimensions = place.axes + 2
     if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
         raise place.error("only samples are padded, not batches or channels")
-    if mode not in _PAD_MODES or min(sides) < 0 or (value is not None and value.item() != 0):
+    if mode not in _PAD_MODES or min(sides) < 0 or value not in {None, 0}:
         raise place.error("pads with zeros, reflect, edge or wrap, and cuts nothing off")
     pairs = tuple(zip(sides[2:dimensions], sides[dimensions + 2 :], strict=True))
     return (_extended_input(pairs, _PAD_MODES[mode]),)
@@ -328,8 +395,10 @@ def _pad(place: NodePlace) -> Ops:
 
 
 def _depth_to_space(place: NodePlace) -> Ops:
-    factors = (place.attribute("blocksize", 1),) * place.axes
+    factors = (place.count("blocksize", MOST_TIMES_AS_MANY),) * place.axes
     phases = math.prod(factors)
+    if place.channels % phases:
+        raise place.error(f"makes one channel of {phases}, and {place.channels} come")
     interleaved = InterleavePhases(factors=factors)
     if place.attribute("mode", "DCR") == "CRD":
         return (interleaved,)
@@ -339,8 +408,10 @@ def _depth_to_space(place: NodePlace) -> Ops:
 
 
 def _space_to_depth(place: NodePlace) -> Ops:
-    factors = (place.attribute("blocksize", 1),) * place.axes
+    factors = (place.count("blocksize", MOST_TIMES_AS_MANY),) * place.axes
     phases = math.prod(factors)
+    if place.channels * phases > MOST_CHANNELS:
+        raise place.error(f"makes {place.channels * phases:,} channels; at most {MOST_CHANNELS:,}")
     order = np.arange(place.channels * phases).reshape(-1, phases).T.ravel()
     selection = ChannelSelection(channels=tuple(order.tolist()), axes=place.axes)
     return Complete(SplitPhases(factors=factors)), selection
@@ -358,21 +429,19 @@ def _gather(place: NodePlace) -> Ops:
 
 
 def _slice(place: NodePlace) -> Ops:
-    starts, ends = place.needed(1).astype(int), place.needed(2).astype(int)
-    axes, steps = place.constant(3), place.constant(4)
-    along = range(len(starts)) if axes is None else axes.astype(int).tolist()
-    strides = np.ones(len(starts), int) if steps is None else steps.astype(int)
+    """Some of the channels, and samples without those at the ends."""
     kept = list(range(place.channels))
     cuts = [(0, 0)] * place.axes
-    for axis, start, end, step in zip(along, starts, ends, strides, strict=True):
-        number = axis % (place.axes + 2)
-        if number == 1:
-            kept = kept[slice(int(start), int(end), int(step))]
+    for axis, start, end, step in _slice_arguments(place):
+        if axis == 1:
+            kept = kept[start:end:step]
             continue
         from_the_end = end < 0 or end >= ENDLESS
-        if number == 0 or step != 1 or start < 0 or not from_the_end:
+        if axis == 0 or step != 1 or start < 0 or not from_the_end:
             raise place.error("samples are cut off at the ends and nowhere else")
-        cuts[number - 2] = (-int(start), min(0, int(end)))
+        cuts[axis - 2] = (-start, min(0, end))
+    if not kept:
+        raise place.error("no channel is left")
     ops: list[Op] = []
     if any(map(any, cuts)):
         ops.append(_extended_input(tuple(cuts), "zero"))
@@ -381,12 +450,31 @@ def _slice(place: NodePlace) -> Ops:
     return tuple(ops)
 
 
+def _slice_arguments(place: NodePlace) -> list[tuple[int, int, int, int]]:
+    """The axis, the start, the end and the step of each part of a Slice."""
+    starts = place.needed(1).astype(int).ravel().tolist()
+    ends = place.needed(2).astype(int).ravel().tolist()
+    axes, steps = place.constant(3), place.constant(4)
+    along = list(range(len(starts)))
+    if axes is not None:
+        along = axes.astype(int).ravel().tolist()
+    strides = [1] * len(starts)
+    if steps is not None:
+        strides = steps.astype(int).ravel().tolist()
+    if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
+        raise place.error("its starts, ends, axes and steps do not fit each other")
+    numbers = [axis % (place.axes + 2) for axis in along]
+    return list(zip(numbers, starts, ends, strides, strict=True))
+
+
 def _resize(place: NodePlace) -> Ops:
     """Upsampling by whole factors, by the nearest sample or linear interpolation."""
     scales = place.constant(2 if place.node.kind == "Resize" else 1)
     if scales is None or scales.size != place.axes + 2 or place.constant(3) is not None:
         raise place.error("only scales that are constant are known, no sizes")
     factors = tuple(int(scale) for scale in scales[2:])
+    if max(factors) > MOST_TIMES_AS_MANY:
+        raise place.error(f"scales are {scales.tolist()}; at most {MOST_TIMES_AS_MANY:,} are made")
     if (scales[:2] != 1).any() or (scales[2:] != factors).any() or min(factors) < 1:
         raise place.error(f"scales are {scales.tolist()}; only whole factors of samples are known")
     mode = place.attribute("mode", "nearest")
@@ -448,6 +536,13 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Sqrt": _activation(lambda _: _root),
     "Erf": _activation(lambda _: _error_function),
     "HardSigmoid": _activation(_hard_sigmoid),
+    "Selu": _activation(_selu),
+    "Celu": _activation(_celu),
+    "Mish": _activation(lambda _: _mish),
+    "Softsign": _activation(lambda _: lambda x: x / (1 + np.abs(x))),
+    "Pow": _power,
+    "ReduceMean": _channel_mean,
+    "Concat": _no_operation,
     "Clip": _clip_node,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

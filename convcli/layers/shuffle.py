@@ -14,6 +14,7 @@ import numpy as np
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
@@ -25,13 +26,14 @@ from convcli.layers.trained_shuffle import (
     TrainedRepetition,
     TrainedSplitting,
 )
-from convcli.units import Size
+from convcli.units import Size, UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from convcli.core.binding import Stage
-    from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import Sizes, TrainedLayer
@@ -186,6 +188,21 @@ def _untouched(op: FirstOutputs) -> None:
     """Inside the signal nothing is cut off."""
 
 
+# A network makes at most so many times as many samples along an axis, and a sample at most so many
+# channels.
+MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
+
+
+def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
+    """RequestError for outputs, for so many inputs on each axis, that are too many to be made."""
+    for outputs, inputs in paces:
+        if outputs > MOST_TIMES_AS_MANY * inputs:
+            raise RequestError(
+                f"{outputs // inputs:,} times as many samples along an axis; "
+                f"at most {MOST_TIMES_AS_MANY:,} are made"
+            )
+
+
 @dataclass(frozen=True)
 class ScalingLayer(Layer):
     """A layer that makes other numbers of samples and channels, without weights.
@@ -197,6 +214,14 @@ class ScalingLayer(Layer):
 
     keeps_level: ClassVar[bool] = False
     trainable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        most = max(self.factor)
+        if most > MOST_TIMES_AS_MANY or math.prod(self.factor) > MOST_PHASES:
+            raise UnitError(
+                f"a factor of {most:,}; at most {MOST_TIMES_AS_MANY:,} along an axis and "
+                f"{MOST_PHASES:,} in all"
+            )
 
     def _check_channels(self, site: LayerSite) -> None:
         """RequestError where a channel would go past the layer, which makes other samples."""

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.division import Division
+    from convcli.places import Place
     from convcli.signals import LearnedRules, Medium, Signal, Source
 
 
-def contradiction(asked: str, output: Path) -> RequestError:
+def contradiction(asked: str, output: Place) -> RequestError:
     """The error for an output whose suffix is that of another format than was asked for."""
     return RequestError(
         f"--format {asked} and the output {output} contradict each other",
@@ -123,7 +124,7 @@ class Files(Protocol):
         return self
 
     @staticmethod
-    def has_suffix(path: Path) -> bool:
+    def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to this medium."""
         ...
 
@@ -133,7 +134,7 @@ class Files(Protocol):
         ...
 
     def open(
-        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
     ) -> AbstractContextManager[OpenedFile]:
         """Open `path`, or `stdin` if that is None.
 
@@ -146,7 +147,7 @@ class Files(Protocol):
         self,
         path: Path,
         *,
-        output: Path | None,
+        output: Place | None,
         known: object,
     ) -> AbstractContextManager[OpenedFile]:
         """Open a file that was opened before.

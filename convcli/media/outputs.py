@@ -9,10 +9,11 @@ import sys
 from array import array
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError, nearest
+from convcli.media.remote import RemotePlace, is_remote, place_of, shown
 from convcli.media.replacing import (
     atomic,
     cannot_write,
@@ -25,6 +26,7 @@ from convcli.media.replacing import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from convcli.places import Place
     from convcli.signals import Medium
 
 __all__ = [
@@ -45,17 +47,18 @@ STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _EXAMPLE = "-o 'out/{stem}_filtered{suffix}'"
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
-Identity = tuple[int, int]
+# Device and inode of a file, the URL of an object.
+Identity = tuple[int, int] | str
 
 
 def plan_outputs(
-    inputs: Sequence[Path | None],
+    inputs: Sequence[Place | None],
     output: str | None,
     *,
     force: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
-) -> list[Path | None]:
+) -> list[Place | None]:
     """The output of every input. Refuses whatever can be refused before the work; changes nothing.
 
     inputs : paths as the user wrote them; None is standard input
@@ -69,7 +72,7 @@ def plan_outputs(
     if the folder of a file is missing.
     """
     if in_place and output is None:
-        outputs: list[Path | None] = [in_place_output(source) for source in inputs]
+        outputs: list[Place | None] = [in_place_output(source) for source in inputs]
     else:
         outputs = _name_outputs(inputs, output, suffix=suffix)
     _refuse_shared(inputs, outputs)
@@ -83,7 +86,7 @@ def plan_outputs(
     return outputs
 
 
-def in_place_output(source: Path | None) -> Path:
+def in_place_output(source: Place | None) -> Place:
     """The input as its own output. RequestError if it is no file."""
     if source is None:
         raise RequestError(
@@ -98,19 +101,19 @@ def in_place_output(source: Path | None) -> Path:
 
 
 def _name_outputs(
-    inputs: Sequence[Path | None], output: str | None, *, suffix: str | None
-) -> list[Path | None]:
+    inputs: Sequence[Place | None], output: str | None, *, suffix: str | None
+) -> list[Place | None]:
     names = output_names(output, len(inputs), several=len(inputs) > 1, suffix=suffix)
     if isinstance(names, OutputNames):
         paths = [_STDIN if source is None else str(source) for source in inputs]
         named = enumerate(paths, start=1)
-        return [Path(names.of(number, path, relative_path(path))) for number, path in named]
+        return [place_of(names.of(number, path, relative_path(path))) for number, path in named]
     return [names] * len(inputs)
 
 
 def output_names(
     output: str | None, count: int, *, several: bool, suffix: str | None
-) -> OutputNames | Path | None:
+) -> OutputNames | Place | None:
     """How outputs are named: all of them, or the only one; None is standard output.
 
     output, suffix : as in `plan_outputs`
@@ -139,15 +142,18 @@ def output_names(
             f"{count} inputs cannot share the one output {output}",
             hint=f"give a folder, -o {output}/, or a template, {_EXAMPLE}",
         )
-    refuse_missing_parent(Path(output))
-    return Path(output)
+    place = place_of(output)
+    refuse_missing_parent(place)
+    return place
 
 
 def relative_path(path: str) -> str:
     """The path of a file that was named itself, below the folder that it is relative to.
 
-    It does not begin at the root and does not lead out of that folder.
+    It does not begin at the root and does not lead out of that folder. Of an object it is the key.
     """
+    if is_remote(path):
+        path = RemotePlace(path).plain_key
     inside = path.lstrip("/" + os.sep)
     parts = Path(inside).parts
     return parts[-1] if ".." in parts else inside
@@ -185,12 +191,14 @@ class OutputNames:
         fields = {
             "stem": stem,
             "suffix": suffix,
-            "parent": os.path.dirname(path) or ".",
+            "parent": os.path.dirname(shown(path)) or ".",
             "relative": os.path.join(subfolder, stem + suffix),
             "subfolder": subfolder or ".",
             "index": f"{number:0{len(str(self.count))}}",
         }
-        return _fill_template(self.output, fields)
+        filled = _fill_template(self.output, fields)
+        # In a store `.` is no folder.
+        return filled.replace("/./", "/") if is_remote(filled) else filled
 
 
 def _split_suffix(name: str) -> tuple[str, str]:
@@ -227,11 +235,13 @@ def _unknown_field(text: str, name: str | None, template: str) -> RequestError:
     )
 
 
-def refuse_missing_parent(path: Path) -> None:
-    """Raise OutputError if the folder of `path` is missing.
+def refuse_missing_parent(path: Place) -> None:
+    """Raise OutputError if the folder of `path` is missing. Object stores have no folders.
 
     Only `-o out/` and templates make folders.
     """
+    if not isinstance(path, Path):
+        return
     parent = path.parent
     try:
         path.stat()
@@ -247,7 +257,7 @@ def refuse_missing_parent(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {parent} is not a folder")
 
 
-def _refuse_shared(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
+def _refuse_shared(inputs: Sequence[Place | None], outputs: Sequence[Place | None]) -> None:
     """Raise RequestError if two inputs have the same output, by any spelling or link."""
 
     def name_at(at: int) -> str | None:
@@ -265,13 +275,20 @@ def refuse_shared_outputs(
     output_of, input_of : the names of the output and of the input at a position; asked for again
         rather than kept, so that the outputs of 100,000 inputs take no memory
     """
+    if count < 2:
+        return
+    import numpy as np
+
     real_paths = RealPaths()
     hashes = array("q")
     for at in range(count):
         key = real_paths.key(output_of(at))
         if key is not None:
             hashes.append(hash(key))
-    if len(set(hashes)) == len(hashes):
+    # Sorted numbers take a tenth of the memory of a set.
+    numbers = np.frombuffer(hashes, np.int64).copy()
+    numbers.sort()
+    if not np.any(numbers[1:] == numbers[:-1]):
         return
     taken: dict[object, int] = {}
     for at in range(count):
@@ -299,7 +316,12 @@ class RealPaths:
         return os.path.realpath(place) if os.path.islink(place) else place
 
     def of_name(self, path: str) -> str:
-        """The name in the real path of its folder; the name itself may be a link."""
+        """The name in the real path of its folder; the name itself may be a link.
+
+        The name of an object is its URL.
+        """
+        if is_remote(path):
+            return path
         folder, name = os.path.split(path)
         if name in ("", ".", ".."):
             return os.path.realpath(path)
@@ -327,7 +349,7 @@ class RealPaths:
 def refuse_inputs_as_outputs(
     count: int,
     output_of: Callable[[int], str | None],
-    source_of: Callable[[int], Path | None],
+    source_of: Callable[[int], Place | None],
 ) -> None:
     """Raise RequestError if an output is an input, its own or another one, by any spelling or link.
 
@@ -336,12 +358,12 @@ def refuse_inputs_as_outputs(
     outputs: dict[Identity, int] = {}
     for at in range(count):
         place = output_of(at)
-        found = _stdout_identity() if place is None else _identity(Path(place))
+        found = _stdout_identity() if place is None else _identity(place_of(place))
         if found is not None:
             outputs[found] = at
     if not outputs:  # of outputs that do not exist yet none is an input
         return
-    sources: dict[Identity | None, Path | None] = {}
+    sources: dict[Identity | None, Place | None] = {}
     for at in range(count):
         source = source_of(at)
         found = _identity(source)
@@ -349,14 +371,14 @@ def refuse_inputs_as_outputs(
             sources[found] = source
     for at in sorted(outputs[found] for found in sources if found is not None):
         place = output_of(at)
-        output = None if place is None else Path(place)
+        output = None if place is None else place_of(place)
         _refuse_input(source_of(at), output, sources, in_place=False)
 
 
 def _refuse_input(
-    source: Path | None,
-    place: Path | None,
-    sources: Mapping[Identity | None, Path | None],
+    source: Place | None,
+    place: Place | None,
+    sources: Mapping[Identity | None, Place | None],
     *,
     in_place: bool,
 ) -> None:
@@ -379,8 +401,12 @@ def _refuse_input(
         )
 
 
-def refuse_existing(path: Path, *, force: bool) -> None:
+def refuse_existing(path: Place, *, force: bool) -> None:
     """Raise RequestError if an output exists and `force` is not set, or if it is a folder."""
+    if not isinstance(path, Path):
+        if not force and place_exists(path):
+            raise RequestError(f"the output {path} exists already", hint="--force replaces it")
+        return
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -397,11 +423,14 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise RequestError(f"the output {path} exists already", hint="--force replaces it")
 
 
-def _identity(path: Path | None) -> Identity | None:
+def _identity(path: Place | None) -> Identity | None:
     """Device and inode of a file, whatever its name; None if there is no file to overwrite.
 
-    A `path` of None is standard input.
+    An object is the one of its URL, whether there is one or not. A `path` of None is standard
+    input.
     """
+    if path is not None and not isinstance(path, Path):
+        return str(path)
     try:
         found = os.fstat(0) if path is None else path.stat()
     except OSError:
@@ -420,8 +449,33 @@ def _stdout_identity() -> Identity | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
-def _source_name(source: Path | None) -> str:
+def _source_name(source: Place | None) -> str:
     return "standard input" if source is None else str(source)
+
+
+def same_place(one: Place, other: Place) -> bool:
+    """Whether two places are one file or one object, by any spelling or link."""
+    identity = _identity(one)
+    return identity is not None and identity == _identity(other)
+
+
+def place_exists(place: Place) -> bool:
+    """Whether there is a file, a link or an object. OutputError if a store cannot be asked."""
+    if isinstance(place, Path):
+        return os.path.lexists(place)
+    from convcli.media.remote_writer import object_exists
+
+    return object_exists(cast("RemotePlace", place))
+
+
+def remove_place(place: Place) -> None:
+    """Remove a file or an object, if there is one. OSError or OutputError if it stays."""
+    if isinstance(place, Path):
+        place.unlink(missing_ok=True)
+        return
+    from convcli.media.remote_writer import remove_object
+
+    remove_object(cast("RemotePlace", place))
 
 
 def is_file(name: str | Path) -> bool:
@@ -436,6 +490,11 @@ def is_folder(name: str | Path) -> bool:
     with suppress(OSError, ValueError):
         return Path(name).is_dir()
     return False
+
+
+def local_folder(place: Place) -> Path | None:
+    """The place if it is a folder of this machine, else None."""
+    return place if isinstance(place, Path) and is_folder(place) else None
 
 
 def check_input(path: Path) -> None:
@@ -487,12 +546,16 @@ def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
 
 
 @contextmanager
-def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryIO]:
+def open_output(
+    path: Place | None, *, medium: Medium, replace: bool = True
+) -> Iterator[Path | BinaryIO]:
     """Open the place of a result; None is standard output.
 
-    Standard output and devices are yielded as open streams, a file as the path of a temporary file
-    that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it, and must have
-    closed it when the context ends.
+    replace : as of `atomic`
+
+    Standard output and devices are yielded as open streams, a file or an object as the path of a
+    temporary file that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it,
+    and must have closed it when the context ends.
     """
     if path is None:
         stream = stdout_binary(medium)
@@ -500,12 +563,12 @@ def open_output(path: Path | None, *, medium: Medium) -> Iterator[Path | BinaryI
             yield stream
         with only_writing(None):
             stream.flush()
-    elif is_special(path):
+    elif isinstance(path, Path) and is_special(path):
         with refuse_full_disk(path), _open_for_writing(path) as stream:
             _refuse_terminal(stream, medium)
             yield stream
     else:
-        with atomic(path) as temporary:
+        with atomic(path, replace=replace) as temporary:
             yield temporary
 
 

@@ -18,6 +18,9 @@ from convcli.stopping import undone_at_stop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.media.remote import RemotePlace
+    from convcli.places import Place
+
 # Errors that only a write can cause, so that they are about the output.
 WRITE_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -26,7 +29,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.ENOSYS)
 
 
-def is_special(path: Path) -> bool:
+def is_special(path: Place) -> bool:
     """Whether `path` is a device, a pipe or a socket, which is written to but never replaced."""
     try:
         mode = path.stat().st_mode
@@ -35,13 +38,13 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Place, error: OSError) -> OutputError:
     """The error for a file that could not be written, in the words of the system."""
     return OutputError(f"cannot write {path}: {error.strerror or error}")
 
 
 @contextmanager
-def refuse_full_disk(path: Path) -> Iterator[None]:
+def refuse_full_disk(path: Place) -> Iterator[None]:
     """Turn errors that only a write can cause into OutputError about `path`."""
     try:
         yield
@@ -52,7 +55,7 @@ def refuse_full_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def only_writing(path: Path | None) -> Iterator[None]:
+def only_writing(path: Place | None) -> Iterator[None]:
     """Turn errors of the system into OutputError about `path`; None is standard output.
 
     A closed pipe stays a BrokenPipeError: it ends a run quietly.
@@ -112,17 +115,19 @@ def append_file(place: Path, target: BinaryIO) -> None:
             target.seek(0, os.SEEK_END)
 
 
-def scratch() -> tuple[BinaryIO, Path]:
+def scratch(folder: Path | None = None) -> tuple[BinaryIO, Path]:
     """A temporary file and a path by which it can be opened again; closing it removes both.
 
     On systems that have files without a name it has none, so that even a SIGKILL leaves nothing.
+
+    folder : where it takes room; None for that of temporary files
     """
     import tempfile
 
     if Path("/proc/self/fd").is_dir():
-        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- the caller closes it
         return cast("BinaryIO", file), Path(f"/proc/self/fd/{file.fileno()}")
-    named = tempfile.NamedTemporaryFile(prefix="convcli-")  # noqa: SIM115 -- the caller closes it
+    named = tempfile.NamedTemporaryFile(prefix=".convcli-", dir=folder)  # noqa: SIM115 -- likewise
     return cast("BinaryIO", named), Path(named.name)
 
 
@@ -143,7 +148,7 @@ def stream_in_file(stream: BinaryIO, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path, which becomes `path` if the context ends without an error.
 
     Any exception, KeyboardInterrupt and SystemExit included, leaves `path` as it was and no partial
@@ -153,7 +158,17 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Missing folders are made. A new file inherits the permissions of the file that it replaces. The
     target of a symbolic link is replaced, and the link stays. A device or a pipe is yielded itself.
+
+    An object in a store is what a temporary file holds in the end.
+
+    replace : an object that another program has made meanwhile is replaced, as a file always is
     """
+    if not isinstance(path, Path):
+        from convcli.media.remote_writer import written_whole
+
+        with written_whole(cast("RemotePlace", path), replace=replace) as temporary:
+            yield temporary
+        return
     if is_special(path):
         with refuse_full_disk(path):
             yield path

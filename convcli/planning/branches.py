@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.core.ops import Convolve, Op
-    from convcli.core.rounding import Rounding
     from convcli.planning.calls import BranchGroup
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array, Signal
@@ -243,15 +242,12 @@ def _weighted_once(
 
     As with a single kernel, the opacity is filtered too, or kept where the taps sum to 0.
     """
-    rounding: Rounding = "fractions"
-    if convolution.rounding == "irrational":
-        rounding = "irrational"
     if convolution.gaps == "empty":
-        weigh = Premultiply(alpha=alpha, divisor=opaque, rounding=rounding)
+        weigh = Premultiply(alpha=alpha, divisor=opaque)
         return (weigh, replace(op, keeps=alpha))
-    weigh = Premultiply(alpha=alpha, divisor=1.0, rounding=rounding)
+    weigh = Premultiply(alpha=alpha, divisor=1.0)
     gain = float(convolution.taps.sum()) / convolution.divisor
-    divide = Unpremultiply(alpha=alpha, opaque=opaque, gain=gain, rounding=rounding)
+    divide = Unpremultiply(alpha=alpha, opaque=opaque, gain=gain)
     return (weigh, op, divide)
 
 
@@ -263,4 +259,4 @@ def _added_constant(constant: float, signal: Signal) -> tuple[Op, ...]:
     def added(x: Array) -> Array:
         return x + constant
 
-    return (Pointwise(function=added, axes=signal.axes, keeps=signal.alpha, rounding="fractions"),)
+    return (Pointwise(function=added, axes=signal.axes, keeps=signal.alpha),)

@@ -234,9 +234,10 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
-    if rules.edge == "valid" and _chain_of(steps, signal).pads:
+    pads = _chain_of(steps, signal).pads
+    if rules.edge == "valid" and pads:
         steps = [_completed_step(step) for step in steps]
-    if rules.edge != "valid":
+    if rules.edge != "valid" or pads:
         refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))

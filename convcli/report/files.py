@@ -10,12 +10,13 @@ from pathlib import Path
 from convcli.errors import OutputError, RequestError
 from convcli.facts import RunFacts
 from convcli.facts.libraries import library_versions
+from convcli.places import Place
 from convcli.report.as_html import render_html
 from convcli.report.as_json import render_json
 from convcli.report.as_markdown import render_markdown
 
 Facts = RunFacts | Sequence[RunFacts]
-Atomic = Callable[[Path], AbstractContextManager[Path]]
+Atomic = Callable[[Place], AbstractContextManager[Path]]
 
 _RENDERERS: dict[str, Callable[[Sequence[RunFacts]], str]] = {
     ".json": render_json,
@@ -34,12 +35,12 @@ def render_report(facts: Facts, suffix: str) -> str:
     return render([first, *(replace(run, command=()) for run in others)])
 
 
-def draws(path: Path) -> bool:
+def draws(path: Place) -> bool:
     """Whether a report in this format draws the signals."""
     return path.suffix.lower() in (".html", ".htm", ".md")
 
 
-def check_report(path: Path) -> str:
+def check_report(path: Place) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()
     if suffix not in _RENDERERS:
@@ -50,7 +51,7 @@ def check_report(path: Path) -> str:
     return suffix
 
 
-def write_report(facts: Facts, path: Path, *, atomic: Atomic) -> None:
+def write_report(facts: Facts, path: Place, *, atomic: Atomic) -> None:
     """Write the facts to `path`, in the format of its suffix.
 
     atomic : a context that gives a temporary path and renames the file when it is complete

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.facts import RunFacts, StepFacts
+    from convcli.places import Place
     from convcli.report.charts import Axis, Box, Graph, Mark, Trace
     from convcli.report.views import SignalView
 
     Rows = Sequence[Sequence[Figure]]
-    AtomicFile = Callable[[Path], AbstractContextManager[Path]]
+    AtomicFile = Callable[[Place], AbstractContextManager[Path]]
 
 FORMATS = (".png", ".svg", ".pdf")
 # Inches: width of the drawing, height of a row of charts and of a row of pictures.
@@ -52,7 +53,7 @@ _COLOURS = {
 }
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Place) -> None:
     """Raise RequestError for a format that cannot be drawn, or where matplotlib is missing."""
     if path.suffix.lower() not in FORMATS:
         raise RequestError(
@@ -139,7 +140,7 @@ def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
 # ---------------------------------------------------------------------------------- how it is drawn
 
 
-def write_plot(rows: Rows, path: Path, *, title: str, atomic: AtomicFile) -> None:
+def write_plot(rows: Rows, path: Place, *, title: str, atomic: AtomicFile) -> None:
     """Draw rows of figures into `path`, in the format of its suffix.
 
     atomic : a context that gives a temporary path and renames the file when it is complete

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli.media.audio.sink import AudioOptions, AudioSink
     from convcli.media.audio.source import AudioSource
     from convcli.media.division import Division, PartOfFile
+    from convcli.places import Place
     from convcli.signals import Medium, Signal, Source
 
 
@@ -36,7 +37,7 @@ class AudioFiles(Files):
     strict: bool = False
 
     @staticmethod
-    def has_suffix(path: Path) -> bool:
+    def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to a sound file."""
         from convcli.media.audio import decoder
         from convcli.media.audio.formats import SUFFIXES
@@ -56,7 +57,7 @@ class AudioFiles(Files):
 
     @contextmanager
     def open(
-        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
     ) -> Iterator[OpenedAudio]:
         """Open the sound in `path`, or on `stdin`. InputError says why it cannot be read."""
         from convcli.media.audio.source import open_audio
@@ -65,7 +66,7 @@ class AudioFiles(Files):
         with open_audio(path, stdin=stdin, strict=self.strict) as source:
             yield OpenedAudio(source, options, output)
 
-    def _options_for(self, output: Path | None) -> AudioOptions:
+    def _options_for(self, output: Place | None) -> AudioOptions:
         """The options, with the format that the suffix of `output` asks for if nothing else does.
 
         Standard output, devices and pipes get the format of the input.
@@ -97,7 +98,7 @@ class OpenedAudio(OpenedFile):
 
     source: AudioSource
     options: AudioOptions
-    output: Path | None
+    output: Place | None
 
     @property
     def sources(self) -> Sequence[Source[Any]]:

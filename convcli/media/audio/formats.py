@@ -6,6 +6,7 @@ Formats and codings (`subtype`) have libsndfile's names. A new format is one ent
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
@@ -18,6 +19,9 @@ from convcli.media.audio.metadata.id3 import Mp3Container
 from convcli.media.audio.metadata.mat import MatContainer
 from convcli.media.audio.metadata.ogg import OggContainer
 from convcli.media.audio.metadata.riff import WavContainer
+
+if TYPE_CHECKING:
+    from convcli.places import Place
 
 _PLAIN = Container()
 
@@ -99,9 +103,10 @@ def container_of(format: str) -> Container:
     return FORMATS[format].container if format in FORMATS else _PLAIN
 
 
-def sound_format(path: Path | str) -> str:
+def sound_format(path: Place | str) -> str:
     """The format that a file name asks for. RequestError names the known suffixes."""
-    name, suffix = Path(path).name, Path(path).suffix.lower()
+    place = Path(path) if isinstance(path, str) else path
+    name, suffix = place.name, place.suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     problem = "no suffix says which sound format is wanted"
@@ -116,7 +121,7 @@ def bits_of(subtype: str) -> int:
     return _BITS.get(subtype, 16)
 
 
-def is_format_of(asked: str, output: Path) -> bool:
+def is_format_of(asked: str, output: Place) -> bool:
     """Whether a file name may be that of the format that was asked for."""
     by_suffix = SUFFIXES.get(output.suffix.lower())
     name, _ = _known_format(asked, "")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES = 1 << 16
 _ID3V1_BYTES = 128
-_FACTS_IN_STREAMINFO = 8 + 10  # behind the mark and the head of the block
+# All frames of a FLAC file up to this size are looked at, of a larger one if its ends do not agree.
+_SCANNED_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +157,15 @@ def _mend_flac(file: BinaryIO) -> Mending | None:
     note = loss = None
     if first.layout != info.layout:
         note = f"its header says {info.layout}, its samples are {first.layout}"
-    if last is not None and last.layout != first.layout:
-        true, loss = _cut_at_change(_all_frames(file, parts.start, true), true)
-    elif last is not None and 0 < info.frames < last.stop:
-        true = replace(true, frames=last.stop)
-        note = f"its header counts {info.frames} frames, {last.stop} are there"
+    last_stop = 0 if last is None else last.stop
+    if last_stop != info.frames or parts.stop - parts.start < _SCANNED_BYTES:
+        frames = list(_all_frames(file, parts.start, true))
+        counted = sum(frame.size for frame in frames)
+        if any(frame.layout != first.layout for frame in frames):
+            true, loss = _cut_at_change(frames, true)
+        elif 0 < info.frames < counted:
+            true = replace(true, frames=counted)
+            note = f"its header counts {info.frames} frames, {counted} are there"
     if true == info and loss is None and info.frames > 0:
         return None
     patch = (parts.facts, true.facts())
@@ -202,7 +207,27 @@ def _all_frames(file: BinaryIO, start: int, info: StreamInfo) -> Iterator[FlacFr
             yield frame
 
 
-def _cut_at_change(frames: Iterator[FlacFrame], info: StreamInfo) -> tuple[StreamInfo, str]:
+def flac_frames_left(file: BinaryIO, read: int) -> int:
+    """Count the frames behind those that libsndfile has read, with the file where it left it.
+
+    read : how many frames it has read
+    """
+    place = file.tell()
+    parts = _flac_parts(file)
+    if place >= parts.stop:
+        return 0
+    # The end of what was read lies in the last piece that libsndfile has asked for.
+    file.seek(max(parts.start, place - _TAIL_BYTES))
+    is_left = False
+    left = 0
+    for frame in frames_in(file.read(), parts.info):
+        if is_left:
+            left += frame.size
+        is_left = is_left or frame.stop >= read
+    return left
+
+
+def _cut_at_change(frames: list[FlacFrame], info: StreamInfo) -> tuple[StreamInfo, str]:
     """End a file where its layout changes, and say what is left out."""
     kept = left_out = 0
     changed = None

@@ -13,7 +13,13 @@ from convcli.errors import InputError
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of
-from convcli.media.audio.mending import MendedFile, Mending, has_flac_frames, mending_for
+from convcli.media.audio.mending import (
+    MendedFile,
+    Mending,
+    flac_frames_left,
+    has_flac_frames,
+    mending_for,
+)
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
@@ -143,6 +149,15 @@ class SndFile(AudioSource):
             self._refuse_noise()
         if details.frames is not None and done < details.frames:
             self._report_truncated(details.frames, done, details.rate)
+        elif details.format == "FLAC" and (self._mending is None or self._mending.loss is None):
+            self._report_rest(done)
+
+    def _report_rest(self, done: int) -> None:
+        """Warn of frames of a FLAC file behind the first `done` ones, all that it counts."""
+        with reading(self._name), _position_kept(self._file):
+            left = flac_frames_left(self._file, done)
+        if left:
+            self._report(f"counts {done} frames: the {left} frames behind them are left out")
 
     def _refuse_noise(self) -> None:
         """Raise InputError if a FLAC without a length has bytes behind its header, but no frame."""

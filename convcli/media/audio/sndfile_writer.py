@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Beyond this rate the Vorbis encoder looks for its settings without end, or crashes.
 _HIGHEST_VORBIS_RATE = 200_000
+# Its header has one byte for the number of channels; with more of them the encoder crashes.
+_MOST_VORBIS_CHANNELS = 255
 # The Vorbis encoder keeps all frames of one call on its stack.
 _PIECE_FRAMES = 1 << 16
 _PROBE_FRAMES = 512
@@ -83,7 +85,7 @@ class SndFileWriter:
     """
 
     def __init__(self, target: Path | BinaryIO, layout: SoundLayout, metadata: Metadata) -> None:
-        self._warnings = _check_rate(layout)
+        self._warnings = _check_layout(layout)
         self._target = target
         self._layout = layout
         self._coding = layout.coding
@@ -197,9 +199,17 @@ class SndFileWriter:
             raise self._watched.error
 
 
-def _check_rate(layout: SoundLayout) -> list[str]:
-    """Warn of a format that holds another sampling rate; RequestError if it is far away."""
+def _check_layout(layout: SoundLayout) -> list[str]:
+    """Warn of a format that holds another sampling rate.
+
+    RequestError if that is far away, or if the encoder would crash.
+    """
     coding, rate = layout.coding, layout.rate
+    if coding.subtype == "VORBIS" and layout.channels > _MOST_VORBIS_CHANNELS:
+        raise RequestError(
+            f"VORBIS holds at most {_MOST_VORBIS_CHANNELS} channels, not {layout.channels}",
+            hint="choose another --format, which holds more channels",
+        )
     if coding.subtype == "VORBIS" and rate > _HIGHEST_VORBIS_RATE:
         raise RequestError(
             f"VORBIS holds at most {_HIGHEST_VORBIS_RATE} Hz, not {rate} Hz", hint=_OTHER_FORMAT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -68,7 +68,8 @@ class WavFile(_PlainWav):
         file, header = self._file, self._header
         self._start = file.tell()
         frame_bytes = header.frame_bytes
-        present = os.fstat(file.fileno()).st_size - self._start
+        present = file.seek(0, io.SEEK_END) - self._start
+        file.seek(self._start)
         promised = _promised_bytes(header, file, present)
         frames = min(present, promised) // frame_bytes
         self._bytes = frames * frame_bytes

@@ -41,10 +41,10 @@ def from_light(light: Array) -> Array:
 
 
 @cache
-def light_table(full: int, dtype: str) -> Array:
-    """The linear light 0..full of every stored value 0..full, as floating numbers of `dtype`."""
+def light_table(full: int) -> Array:
+    """The linear light 0..full of every stored value 0..full."""
     light = to_light(np.arange(full + 1) / full)
-    table: Array = (light * full).astype(dtype)
+    table: Array = light * full
     table.flags.writeable = False
     return table
 

@@ -64,11 +64,6 @@ class PageEncoder:
             alpha=alpha,
         )
 
-    @property
-    def floating(self) -> type[np.floating[Any]]:
-        """The type that results are kept in until they are encoded."""
-        return self.source.levels.floating
-
     def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:
         """Results in the units of the input, as sRGB values, with all channels of the page."""
         values = y

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli.media.images.montage import MontageSink
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.places import Place
     from convcli.signals import Medium, Signal, Source
 
 
@@ -39,7 +40,7 @@ class ImageFiles(Files):
     max_pixels: int
 
     @staticmethod
-    def has_suffix(path: Path) -> bool:
+    def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to a picture file."""
         from convcli.media.images.formats import format_by_suffix
 
@@ -56,7 +57,7 @@ class ImageFiles(Files):
 
     @contextmanager
     def open(
-        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
     ) -> Iterator[OpenedImage]:
         """Open the picture in `path`, or on `stdin`. InputError says why it cannot be read."""
         from convcli.media.images.formats import find_format, format_by_suffix
@@ -93,7 +94,7 @@ class OpenedImage(OpenedFile):
 
     file: ImageFile
     files: ImageFiles
-    output: Path | None
+    output: Place | None
 
     @property
     def sources(self) -> Sequence[Source[Any]]:
@@ -128,7 +129,8 @@ class OpenedImage(OpenedFile):
             )
         if rows == 0 or columns == 0:
             raise RequestError(
-                "nothing is left of the picture: the filter is larger than it, and --edge is valid"
+                "nothing is left of the picture: the filter is larger than it, and --edge is valid",
+                hint="other rules of --edge keep its size",
             )
 
     def sink(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.tiff_bands import PageBands
+    from convcli.places import Place
 
 
 class PictureWriter(Protocol):
@@ -333,7 +334,7 @@ _FOREIGN = (
 )
 
 
-def format_by_suffix(path: Path) -> Format | None:
+def format_by_suffix(path: Place) -> Format | None:
     """The format that the suffix of `path` names, or None."""
     return _BY_SUFFIX.get(path.suffix.lower())
 

@@ -34,7 +34,6 @@ class Levels:
     whole : whether samples are whole numbers, in `low`..`high`
     full : the value that means full intensity: 255, 65535; 1.0 for floating samples
     middle : what `--range offset` adds: half of an unsigned range, 0 for signed samples
-    floating : the type that rounds these samples exactly: float32 for 8 bits, else float64
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
@@ -42,15 +41,12 @@ class Levels:
         self.whole = dtype.kind in "iu"
         self.low, self.high = -np.inf, np.inf
         self.full, self.middle = 1.0, 0.5
-        self.floating: type[np.floating[Any]] = np.float64
         if not self.whole:
             return
         limits = np.iinfo(dtype)
         self.low, self.high = float(limits.min), float(limits.max)
         self.full = self.high
         self.middle = (self.high + 1) / 2 if dtype.kind == "u" else 0.0
-        if dtype.itemsize == 1:
-            self.floating = np.float32
 
 
 def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
@@ -148,10 +144,8 @@ def shift_range(values: Array, rule: Range, levels: Levels, channels: tuple[int,
     """Apply the rule `abs` or `offset` to some channels; `clip` and `scale` act later."""
     if rule not in ("abs", "offset") or not channels:
         return values
-    dtype = values.dtype
-    if dtype.kind in "iu":
-        dtype = np.dtype(levels.floating)
-    shifted = values.astype(dtype)
+    # In float32 a sum could be rounded to the other side of one half.
+    shifted = values.astype(np.float64)
     for channel in channels:
         if rule == "abs":
             np.abs(values[..., channel], out=shifted[..., channel])

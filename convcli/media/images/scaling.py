@@ -34,7 +34,7 @@ class ScaledResults:
         if finite.size:
             self._least = min(self._least, float(finite.min()))
             self._most = max(self._most, float(finite.max()))
-        samples = np.ascontiguousarray(values, dtype=page.floating)
+        samples = np.ascontiguousarray(values, np.float64)
         try:
             self._file.write(samples.reshape(-1).view(np.uint8).data)
         except OSError as error:
@@ -52,12 +52,11 @@ class ScaledResults:
     def strips(self, page: PageEncoder) -> Iterator[Array]:
         """The scaled results of the next page, in strips of rows."""
         layout = page.layout
-        dtype = np.dtype(page.floating)
-        row_bytes = layout.columns * page.channels * dtype.itemsize
+        row_bytes = layout.columns * page.channels * np.dtype(np.float64).itemsize
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
             data = bytearray(self._file.read(rows * row_bytes))
-            values = np.frombuffer(data, dtype).reshape(rows, layout.columns, page.channels)
+            values = np.frombuffer(data, np.float64).reshape(rows, layout.columns, page.channels)
             self._scale(values, page)
             yield values
 
@@ -68,7 +67,8 @@ class ScaledResults:
             return
         for channel in page.filtered:
             values[..., channel] -= self._least
-            values[..., channel] *= page.source.levels.full / extent
+            values[..., channel] *= page.source.levels.full
+            values[..., channel] /= extent
 
     def close(self) -> None:
         """Close the temporary file, which deletes it."""

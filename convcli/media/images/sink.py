@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
+    from convcli.places import Place
     from convcli.signals import AnyRows, Array, Signal
 
 
@@ -67,7 +68,7 @@ class ImageSink:
         like: ImageFile,
         signals: Sequence[Signal],
         format: str | None = None,
-        name: Path | None = None,
+        name: Place | None = None,
         options: ImageOptions | None = None,
         part: PartOfFile | None = None,
     ) -> None:
@@ -350,12 +351,12 @@ def _describe_layout(layout: Layout) -> str:
 
 
 def choose_format(
-    target: Path | None, name: Path | None, wanted: str | None, like: ImageFile
+    target: Path | None, name: Place | None, wanted: str | None, like: ImageFile
 ) -> Format:
     """The format that was asked for, else that of the suffix, else that of the input, else PNG."""
     if wanted is not None:
         return find_format(wanted)
-    path = name or target
+    path: Place | None = name or target
     if path is None or not path.suffix:
         return FORMATS.get(like.details.format, FORMATS["png"])
     found = format_by_suffix(path)

@@ -79,6 +79,7 @@ class ImagePage:
         self.levels = Levels(self.layout.dtype)
         self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
+        self._is_scaled = options.range == "scale"
         channels, alpha = self._filtered_channels()
         self.signal = Signal(
             medium=IMAGE,
@@ -125,11 +126,15 @@ class ImagePage:
         return islice(self._reader.strips_from(self._page, row), len(wanted))
 
     def decode(self, raw: Strip) -> Block:
-        """The samples of a strip (rows, columns, channels): 8 bits as stored, others as float64."""
+        """The samples of a strip (rows, columns, channels), as stored or as float64.
+
+        8 bits stay as stored where the results are only rounded, so that they may be filtered as
+        bytes.
+        """
         return Block(self._decode(raw.pixels))
 
     def _decode(self, pixels: Pixels) -> Pixels:
-        stays_stored = self.levels.dtype == np.uint8
+        stays_stored = self.levels.dtype == np.uint8 and not self._is_scaled
         if self.selection == "alpha":
             opacity = pixels[..., self.layout.alpha, None]
             return opacity if stays_stored else self.plain(opacity)
@@ -142,15 +147,14 @@ class ImagePage:
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""
-        values: Array = pixels.astype(self.levels.floating)
+        values: Array = pixels.astype(np.float64)
         return values
 
     def light(self, pixels: Pixels) -> Array:
         """Stored samples as the filter gets them: colours in linear light if that was asked for."""
         if not self.linear:
             return self.plain(pixels)
-        table = light_table(int(self.levels.full), self.levels.floating.__name__)
-        values: Array = table[pixels]
+        values: Array = light_table(int(self.levels.full))[pixels]
         if self.layout.alpha is not None:
             values[..., self.layout.alpha] = pixels[..., self.layout.alpha]
         return values

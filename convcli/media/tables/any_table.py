@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
 from convcli.media.tables.source import TableSource, check_options
 from convcli.media.tables.table_formats import (
@@ -48,11 +48,6 @@ def open_any_table(
         if _is_json_lines(path, stdin):
             return _open_json_lines(path, options, stdin)
         return open_table(path, options=options, stdin=stdin)
-    if options.every is not None:
-        raise RequestError(
-            "--every makes the rows of text tables regular",
-            hint="convcli csv x TABLE -o TABLE.csv writes this one as text",
-        )
     from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
 
     name = "standard input" if path is None else str(path)

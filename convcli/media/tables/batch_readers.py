@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,8 +21,13 @@ class ParquetReader:
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
-        # Without pre_buffer=False whole row groups are read ahead.
-        self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BUFFER)
+        stored = pa.OSFile(str(path))
+        with ExitStack() as opening:
+            opening.callback(stored.close)
+            # Without pre_buffer=False whole row groups are read ahead.
+            self._file = pq.ParquetFile(stored, pre_buffer=False, buffer_size=_READ_BUFFER)
+            opening.pop_all()
+        self._stored = stored
         self.schema: Any = self._file.schema_arrow
         self.codec: str | None = None
         metadata = self._file.metadata
@@ -36,6 +42,7 @@ class ParquetReader:
     def close(self) -> None:
         """Close the file and release its buffers."""
         self._file.close()
+        self._stored.close()
 
 
 class FeatherReader:
@@ -44,13 +51,18 @@ class FeatherReader:
     def __init__(self, path: Path) -> None:
         self.codec: str | None = None
         self._mapped = pa.memory_map(str(path))
-        self._file = pa.ipc.open_file(self._mapped)
+        with ExitStack() as opening:
+            opening.callback(self._mapped.close)
+            self._file = pa.ipc.open_file(self._mapped)
+            opening.pop_all()
         self.schema: Any = self._file.schema
 
     def batches(self, rows: int) -> Iterator[Any]:
         """Yield record batches of at most `rows` rows."""
         for number in range(self._file.num_record_batches):
             batch = self._file.get_batch(number)
+            # Offsets of a damaged file may lead anywhere in memory.
+            batch.validate(full=True)
             for first in range(0, batch.num_rows, rows):
                 yield batch.slice(first, rows)
 

@@ -174,12 +174,13 @@ class ColumnarSource(TableSource):
 
     def _open(self) -> Pass:
         opened = self._file.open()
-        closing = ExitStack()
-        closing.callback(opened.close)
         self.schema = opened.schema
         self.codec = opened.codec
         if not len(self.schema):
+            opened.close()
             raise InputError(f"{self.name}: expected a table with columns, got none")
+        closing = ExitStack()
+        closing.callback(opened.close)
         names = tuple(name.encode("utf-8", "surrogateescape") for name in self.schema.names)
         dialect = Dialect(delimiter=b",", newline=b"\n")
         header = Header(text=b"", cells=names, stop=0, dialect=dialect)

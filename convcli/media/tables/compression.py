@@ -16,7 +16,8 @@ from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from convcli.places import Place
 
 # Level 6 is that of the gzip program. Level 9, the default of Python, takes twice as long and saves
 # a hundredth.
@@ -124,7 +125,7 @@ COMPRESSIONS = (
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 
 
-def compression_of_suffix(path: Path | None) -> Compression | None:
+def compression_of_suffix(path: Place | None) -> Compression | None:
     """The compression that the suffix of a file asks for."""
     if path is None:
         return None
@@ -149,7 +150,7 @@ def may_be_compressed(start: bytes) -> bool:
     return any(each.magic.startswith(start) for each in COMPRESSIONS)
 
 
-def without_compression(path: Path) -> Path:
+def without_compression(path: Place) -> Place:
     """The name that the file has once it is unpacked.
 
     >>> from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableOptions, TableSource
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.places import Place
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
 
@@ -62,7 +64,7 @@ class TableFiles(Files):
         return replace(self, options=options, learned=learned.columns)
 
     @staticmethod
-    def has_suffix(path: Path) -> bool:
+    def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to a table."""
         return without_compression(path).suffix.lower() in SUFFIXES
 
@@ -75,7 +77,7 @@ class TableFiles(Files):
 
     @contextmanager
     def open(
-        self, path: Path | None, *, stdin: BinaryIO | None, output: Path | None = None
+        self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
     ) -> Iterator[OpenedTable]:
         """Open the table in `path`, or on `stdin`. InputError says why it cannot be read.
 
@@ -100,7 +102,7 @@ class TableFiles(Files):
             _refuse_compressed_columns(output, compression, written)
             yield OpenedTable(source, written, compression)
 
-    def _output_format(self, output: Path | None, source: TableSource) -> TableFormat:
+    def _output_format(self, output: Place | None, source: TableSource) -> TableFormat:
         """The format of the output: by its suffix, else as asked for, else that of the input."""
         asked = self.options.format
         by_suffix = format_of_suffix(output)
@@ -114,7 +116,7 @@ class TableFiles(Files):
         return by_suffix
 
     @contextmanager
-    def reopen(self, path: Path, *, output: Path | None, known: object) -> Iterator[OpenedTable]:
+    def reopen(self, path: Path, *, output: Place | None, known: object) -> Iterator[OpenedTable]:
         """Open a table as it was opened before."""
         if known is not None:
             yield OpenedTable(cast("TableSource", known))
@@ -299,18 +301,18 @@ class RowsFile:
         return self._sink.facts()
 
 
-def _same(path: Path | None, other: Path | None) -> bool:
+def _same(path: Path | None, other: Place | None) -> bool:
     """Whether both paths lead to one file."""
     if path is None or other is None:
         return False
     try:
-        return path.samefile(other)
+        return os.path.samestat(path.stat(), other.stat())
     except OSError:
         return False
 
 
 def _refuse_compressed_columns(
-    output: Path | None, compression: Compression | None, format: TableFormat
+    output: Place | None, compression: Compression | None, format: TableFormat
 ) -> None:
     """Raise RequestError for a file of columns that would be compressed twice."""
     if compression is not None and output is not None and format.reader is not None:

@@ -21,9 +21,10 @@ from convcli.media.tables.table_formats import JSON_LINES
 from convcli.media.tables.text import Encoding, Header, preceded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from convcli.media.tables.columns import NumericColumns
+    from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.source import TableOptions
@@ -46,10 +47,18 @@ class JsonLinesSource(TableSource):
         super().__init__(text, options)
 
     def _open(self) -> Pass:
-        closing = ExitStack()
-        stream = self._text.open()
-        if self._text.path is not None:
-            closing.enter_context(stream)
+        with ExitStack() as opening:
+            stream = self._text.open()
+            if self._text.path is not None:
+                opening.enter_context(stream)
+            header, records, compression = self._opened_objects(stream)
+            closing = opening.pop_all()
+        return Pass(Encoding("utf-8", None), header, records, closing, compression)
+
+    def _opened_objects(
+        self, stream: BinaryIO
+    ) -> tuple[Header, Iterator[Records], Compression | None]:
+        """The keys as a header, the records, and how the file is compressed."""
         compression, stored = self._text.reads(stream)
         encoding = Encoding("utf-8", None)
         reads = self._text.decoded(stored, encoding)
@@ -76,7 +85,7 @@ class JsonLinesSource(TableSource):
             key_name(key).encode("utf-8", "surrogateescape") for key in self._keys_of_file
         )
         header = Header(text=first[:mark], cells=names, stop=mark, dialect=dialect)
-        return Pass(encoding, header, chain([start], records), closing, compression)
+        return header, chain([start], records), compression
 
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)

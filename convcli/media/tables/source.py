@@ -55,6 +55,7 @@ from convcli.units import UnitError, to_calendar_bins
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
@@ -198,6 +199,15 @@ class TableSource:
         self._text: Any = text
         self._recent: RecentRows | None = None
         first_pass = self._open()
+        try:
+            self._describe_table(first_pass)
+        except BaseException:
+            first_pass.closing.close()
+            raise
+
+    def _describe_table(self, first_pass: Pass) -> None:
+        """Find out from the header and the first rows what the table is."""
+        text, options = self._text, self.options
         self.encoding = first_pass.encoding
         self.compression = first_pass.compression
         self.header_line = first_pass.header
@@ -393,10 +403,19 @@ class TableSource:
     # --- opening ---
 
     def _open(self) -> Pass:
-        text, closing = self._text, ExitStack()
-        stream = text.open()
-        if text.path is not None:
-            closing.enter_context(stream)
+        with ExitStack() as opening:
+            stream = self._text.open()
+            if self._text.path is not None:
+                opening.enter_context(stream)
+            encoding, header, records, compression = self._opened(stream)
+            closing = opening.pop_all()
+        return Pass(encoding, header, records, closing, compression)
+
+    def _opened(
+        self, stream: BinaryIO
+    ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
+        """The encoding, the header, the records behind it, and how the file is compressed."""
+        text = self._text
         compression, stored = text.reads(stream)
         # A byte order mark has up to four bytes.
         first = b""
@@ -413,7 +432,7 @@ class TableSource:
             width=len(header.cells),
             name=self.name,
         )
-        return Pass(encoding, header, records, closing, compression)
+        return encoding, header, records, compression
 
     def _read_header(self, reads: Iterator[bytes], encoding: Encoding) -> tuple[Header, bytes]:
         """The header and the text that was read beyond it."""
@@ -826,7 +845,7 @@ def bin_length(every: str) -> CalendarBins:
 
 
 def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise RequestError for options that tell how delimited text is read.
+    """Raise RequestError for options that only delimited text is read by.
 
     reason : why they mean nothing
     """
@@ -840,10 +859,14 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
         "--no-header": not options.header,
         "--encoding": options.encoding != "utf-8",
         "--follow": options.follow,
+        "--every": options.every is not None,
     }
     for option, is_given in given.items():
         if is_given and option not in allowed:
-            raise RequestError(f"{option} is for tables of text, and {reason}")
+            raise RequestError(
+                f"{option} is for tables of text, and {reason}",
+                hint="`convcli csv x TABLE -o TABLE.csv` writes one as text",
+            )
 
 
 def check_options(options: TableOptions) -> None:

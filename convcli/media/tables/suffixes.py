@@ -10,7 +10,7 @@ from convcli.media.tables.compression import without_compression
 from convcli.media.tables.table_formats import SUFFIXES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from convcli.places import Place
 
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
 # Suffixes of files that are no delimited text, by what they hold.
@@ -28,7 +28,7 @@ _OTHER_FORMATS = {
 }
 
 
-def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
+def refuse_other_format(output: Place | None, *, source: Place | None) -> None:
     """Raise RequestError if the suffix of `output` promises something else than a table.
 
     source : the input; an output may have its suffix, whatever that is
@@ -47,7 +47,7 @@ def refuse_other_format(output: Path | None, *, source: Path | None) -> None:
         )
 
 
-def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Path | None) -> None:
+def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Place | None) -> None:
     """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
     if output is None or is_special(output) or has_same_suffix(source, output):
         return
@@ -59,7 +59,7 @@ def refuse_other_delimiter(output: Path | None, delimiter: bytes, *, source: Pat
         )
 
 
-def with_other_suffix(path: Path, suffix: str) -> Path:
+def with_other_suffix(path: Place, suffix: str) -> Place:
     """`path` with another suffix before that of its compression, if it has one.
 
     >>> from pathlib import Path
@@ -71,7 +71,7 @@ def with_other_suffix(path: Path, suffix: str) -> Path:
     return plain.with_suffix(suffix + compressed)
 
 
-def has_same_suffix(source: Path | None, output: Path | None) -> bool:
+def has_same_suffix(source: Place | None, output: Place | None) -> bool:
     """Whether an input and an output have one suffix, but for that of a compression."""
     if source is None or output is None:
         return False

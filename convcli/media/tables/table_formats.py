@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from convcli.places import Place
+
 
 class ColumnReader(Protocol):
     """An open file of columns.
@@ -142,7 +144,7 @@ FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER)
 SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 
 
-def format_of_suffix(path: Path | None) -> TableFormat | None:
+def format_of_suffix(path: Place | None) -> TableFormat | None:
     """The format that the suffix of a file tells, before that of a compression."""
     if path is None:
         return None

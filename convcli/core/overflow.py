@@ -1,0 +1,48 @@
+"""Results that are numbers although sums on the way to them are beyond the largest float64.
+
+The mean of 1e308 and 1e308 is 1e308. An operation that gives c y for c x is therefore asked again,
+with smaller samples, where its result is infinite or no number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convcli.core.ops import Op
+    from convcli.core.task import HeldEarlier, HeldPlace, OpTask
+    from convcli.signals import Array
+
+# Sums of samples below this do not overflow.
+_HUGE = 2.0**900
+# What huge samples are multiplied by: their squares do not overflow either, and whatever is lost of
+# small ones beside them is far below the rounding of their sum.
+_SCALE = 2.0**-600
+
+
+def without_overflow(op: Op, x: Array, task: OpTask, y: Array) -> Array:
+    """Return the outputs `y` of a task, with numbers where sums of finite samples overflowed."""
+    if not op.homogeneous or x.dtype != np.float64 or y.dtype != np.float64:
+        return y
+    with np.errstate(all="ignore"):
+        if np.isfinite(y.sum()) or not _has_huge(x):
+            return y
+        smaller = replace(task, earlier=partial(_scaled_down, task.earlier))
+        again, _ = op.compute(x * _SCALE, smaller)
+        return np.where(np.isfinite(y), y, again / _SCALE)
+
+
+def _has_huge(x: Array) -> bool:
+    """Return whether a finite sample is so large that a sum with it may overflow."""
+    size = np.abs(x)
+    return bool(((size > _HUGE) & (size < np.inf)).any())
+
+
+def _scaled_down(earlier: HeldEarlier, place: HeldPlace) -> Array | None:
+    """Return the value held at a place, smaller as the samples are."""
+    held = earlier(place)
+    return None if held is None else held * _SCALE

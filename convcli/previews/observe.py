@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convcli.dataclass import dataclass
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineSums
 from convcli.signals import blocks_of, row_numbers

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
 
-# The most numbers that an operation reads or makes in a block: 12 MB of float32.
-NUMBERS = 3_000_000
+# The most numbers that an operation reads or makes in a block: 24 MB of float32.
+NUMBERS = 6_000_000
 # Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
 # computed again by its neighbours.
-ROWS, MOST_ROWS = 128, 512
-ROWS_PER_REACH = 8
+ROWS, MOST_ROWS = 128, 256
+ROWS_PER_REACH = 6
 # The number of columns is a multiple of the first one, up to the second.
 COLUMNS, MOST_COLUMNS = 32, 4096
 

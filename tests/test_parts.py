@@ -37,7 +37,12 @@ from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
 from convcli.media.tables.parts import joined_pasts, past_after
 from convcli.media.tables.source import TableOptions
-from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.media.tables.text_survey import (
+    LinesFound,
+    record_starts,
+    survey_lines,
+    survey_quoted_lines,
+)
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run as run_whole
@@ -264,12 +269,18 @@ def test_survey_finds_records_whatever_the_quotes_hold(text: str, cuts: set[int]
     text = f"{text}\n"
     dialect = Dialect(delimiter=b",", newline=b"\n")
     line_starts = [0] + [at for at in sorted(cuts) if at < len(text) and text[at - 1] == "\n"]
+    rules: dict[str, Any] = {"width": 1, "counted": True}
     surveys = []
     for start, stop in pairwise([*line_starts, len(text)]):
         piece = text[start:stop].encode()
-        surveys.append(survey_lines(piece, dialect, offset=start, width=1, counted=True))
+        surveys.append(survey_lines(piece, dialect, start=start, **rules))
+
+    def quoted(lines: LinesFound) -> LinesFound:
+        piece = text[lines.start : lines.stop].encode()
+        return survey_quoted_lines(piece, dialect, start=lines.start, **rules)
+
     states = naive_states(text)
-    found = list(record_starts(surveys, counted=True))
+    found = list(record_starts(surveys, quoted, counted=True))
     for start, stop in pairwise([*line_starts, len(text)]):
         ends = [at + 1 for at in range(start, stop) if text[at] == "\n" and not states[at]]
         first = start

@@ -167,6 +167,7 @@ class _WholeSource:
     source: Source[Any]
 
     before: ClassVar[tuple[int, ...]] = ()
+    first_row: ClassVar[int] = 0
     pasts: ClassVar[None] = None
     ends: ClassVar[bool] = True
 
@@ -225,7 +226,7 @@ class _Reader:
 
     def _refuse_missing(self, block: Block) -> None:
         place = np.argwhere(np.isnan(block.x))[0].tolist()
-        row = self.read + place[0]
+        row = self.source.first_row + self.read + place[0]
         channel = self.plan.signal.channels[place[-1]]
         raise InputError(
             f"missing value in data row {row + 1}, {channel}",

@@ -22,14 +22,8 @@ from hypothesis import strategies as st
 from life import PATIENCE, wait_until
 from program import CONVCLI, done, refused, run
 
-from convcli.batch.parts import (
-    PartedInput,
-    PartedRun,
-    carry_out_task,
-    joined_counts,
-    needs_of,
-    reason_against,
-)
+from convcli.batch.parted_input import PartedInput, joined_counts, needs_of, reason_against
+from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import Beside, InOutput
@@ -366,23 +360,25 @@ def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bands", "meaning"),
-    [("u1", 3, "srgb"), ("u1", 4, "srgb"), ("u2", 1, "grey16"), ("f4", 3, "scrgb")],
+    ("pixels", "texts"),
+    [
+        ("u1 3 srgb", "gaussian:2, sobel, max_pool:2"),
+        ("u1 4 srgb", "box:5, normalize"),
+        ("u2 1 grey16", "median:3, x - box:5"),
+        ("f4 3 scrgb", "gaussian:2, normalize, laplacian"),
+    ],
 )
-def test_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, bands: int, meaning: str
-) -> None:
+def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, texts: str) -> None:
+    dtype, bands, meaning = pixels.split()
     monkeypatch.setattr("convcli.media.images.layout.STRIP_BYTES", 1)
     monkeypatch.setattr("convcli.media.images.layout.STRIP_ROWS", 4)
     draw = np.random.default_rng(5)
-    pixels = draw.integers(0, 250, (57, 40, bands)).astype(dtype)
+    values = draw.integers(0, 250, (57, 40, int(bands))).astype(dtype)
     path = tmp_path / "picture.tif"
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation=meaning)
+    image = pyvips.Image.new_from_array(values).copy(interpretation=meaning)
     image.write_to_file(str(path))
     files = ImageFiles(max_pixels=10**6)
-    for count, text in enumerate(
-        ["gaussian:2", "median:3", "sobel", "max_pool:2", "x - box:5", "normalize"], start=2
-    ):
+    for count, text in enumerate(texts.split(", "), start=2):
         check(files, path, text, count)
     check(files, path, "gaussian:1", 5, edge="reflect")
     check(files, path, "box:3", 3, edge="valid")

@@ -35,7 +35,7 @@ else:
             return partial(dataclass, frozen=frozen, eq=eq, kw_only=kw_only, slots=slots)
         initialised = dataclasses.dataclass(repr=False, eq=False, kw_only=kw_only, slots=slots)
         made = initialised(cls)
-        _add_method(made, "__repr__", _shown)
+        _add_method(made, "__repr__", _shown_fields)
         if eq:
             made.compared_values = _compared_getter(made)
             _add_method(made, "__eq__", _is_equal)
@@ -55,7 +55,7 @@ def _add_method(cls: type, name: str, method: object) -> None:
         setattr(cls, name, method)
 
 
-def _shown(self: Any) -> str:
+def _shown_fields(self: Any) -> str:
     shown = [each.name for each in dataclasses.fields(self) if each.repr]
     values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
     return f"{type(self).__qualname__}({values})"

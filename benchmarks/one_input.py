@@ -30,7 +30,7 @@ class LargeInput:
 
 def large_inputs(*, quick: bool) -> list[LargeInput]:
     """A table and a sound."""
-    # Bytes of a row and of a second: 57.9 and 176,400.
+    # Bytes of a row and of a second: 57.9 and 176,400. A sound of more than 4 GB is RF64.
     rows, seconds = (18_000_000, 6_000) if quick else (172_000_000, 56_700)
     return [
         LargeInput(

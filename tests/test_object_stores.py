@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -300,11 +302,28 @@ def test_parts_that_arrive_in_another_order(
 ) -> None:
     small_parts(monkeypatch)
     line.held, line.until = b"partNumber=1&", b"partNumber=3&"
-    content = np.random.default_rng(5).bytes(16 << 20)
+    content = np.random.default_rng(5).bytes(11 << 20)
     with written_whole(folder.place("x"), replace=False) as path:
         path.write_bytes(content)
     assert line.came.is_set()
     assert folder.get("x") == content
+
+
+def test_the_commands_of_the_page(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (SAMPLES.parent / "docs" / "how-to" / "stores.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for sample in ("hello.wav", "stocks.csv", "cat.png"):
+        folder.put(f"in/{sample}", SAMPLES / sample)
+    commands = re.findall(r"^convcli .*", page, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        here = command.replace("s3://recordings", folder.url)
+        assert run(*shlex.split(here.partition(" | ")[0])[1:]).code == 0, here
+    made = {"out/hello.wav", "hello_lp.wav", "soft/cat.png", "run.jsonl"}
+    assert made <= set(folder.names())
+    assert (tmp_path / "filtered" / "hello.wav").exists()
 
 
 # ------------------------------------------------------------------------------------ ranges
@@ -312,17 +331,17 @@ def test_parts_that_arrive_in_another_order(
 
 def test_a_plan_reads_the_head_alone(folder: Folder, line: Line, tmp_path: Path) -> None:
     sound = tmp_path / "long.wav"
-    soundfile.write(sound, np.zeros((4_000_000, 2), np.int16), 44100, subtype="PCM_16")
+    soundfile.write(sound, np.zeros((1_000_000, 2), np.int16), 44100, subtype="PCM_16")
     source = folder.put("long.wav", sound)
     line.received = 0
     assert "taps 305" in done("audio", "lowpass:3k", source, "--dry-run").text
-    assert 0 < line.received < 200_000  # of 16,000,044
+    assert 0 < line.received < 200_000  # of 4,000,044
 
 
 def test_a_long_object_is_read_once(folder: Folder, line: Line, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     sound = tmp_path / "long.wav"
-    noise = rng.integers(-9999, 9999, (3_000_000, 2), np.int16)
+    noise = rng.integers(-9999, 9999, (1_500_000, 2), np.int16)
     soundfile.write(sound, noise, 44100, subtype="PCM_16")
     source = folder.put("long.wav", sound)
     line.received = 0
@@ -330,6 +349,17 @@ def test_a_long_object_is_read_once(folder: Folder, line: Line, tmp_path: Path) 
     done("audio", "box:3", sound, "-o", tmp_path / "b.wav", "-q")
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     assert line.received < 1.01 * sound.stat().st_size
+
+
+def test_parts_read_and_written_by_two_processes(folder: Folder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, rng.integers(-9, 9, (200_000, 2), np.int16), 8000, subtype="PCM_16")
+    source = folder.put("long.wav", sound)
+    ended = done("audio", "box:99", source, "-o", f"{folder.url}/out.wav", "--parts", "2")
+    assert "as one unit" not in ended.err
+    done("audio", "box:99", sound, "-o", tmp_path / "out.wav", "-q")
+    assert folder.get("out.wav") == (tmp_path / "out.wav").read_bytes()
 
 
 def test_reading_at_any_position(folder: Folder) -> None:

@@ -12,7 +12,7 @@ from convcli.media.replacing import atomic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from convcli.batch.ledger import Line
+    from convcli.batch.ledger_line import Line
     from convcli.batch.units import Unit
     from convcli.places import Place
 

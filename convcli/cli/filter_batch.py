@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from convcli.batch.failures import write_failed
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import RunIdentity, open_ledger
+from convcli.batch.ledger import open_ledger
 from convcli.batch.ledger_file import ledger_file
+from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
@@ -188,7 +189,7 @@ class FilterBatch:
         if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
-        from convcli.batch.parts import parts_for
+        from convcli.batch.parted_input import parts_for
         from convcli.cli.parted_run import worth_cutting
 
         several = self.shard.count > 1 or self.batch.cluster is not None

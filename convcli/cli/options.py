@@ -48,7 +48,8 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[INPUT]...",
-        help="Files, folders and quoted patterns ('in/**/*.wav'); none or - is standard input.",
+        help="Files, folders, quoted patterns ('in/**/*.wav') and URLs (s3://bucket/key); none or "
+        "- is standard input.",
         show_default=False,
     ),
 ]

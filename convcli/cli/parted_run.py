@@ -6,10 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from convcli.batch.parts import (
+from convcli.batch.parted_input import (
     WORTH_CUTTING,
     PartedInput,
-    PartedRun,
     PartWork,
     TaskRunner,
     joined_counts,
@@ -17,6 +16,7 @@ from convcli.batch.parts import (
     parts_for,
     reason_against,
 )
+from convcli.batch.parts import PartedRun
 from convcli.dataclass import dataclass
 from convcli.media.replacing import path_for_others, scratch
 
@@ -91,8 +91,6 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
-    if not isinstance(whole.source, Path):
-        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -111,9 +109,12 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
+    source = whole.source
+    if isinstance(source, Path):
+        source = source.absolute()
     return PartedRun(
         files=whole.files,
-        path=cast("Path", whole.source).absolute(),
+        source=cast("Place", source),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,

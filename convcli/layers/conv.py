@@ -533,7 +533,7 @@ class TrainedConv(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """As many inputs as the stride says, for each output."""
+        """Return the stride of each axis: so many inputs for one output."""
         return tuple((step, 1) for step in self.band.steps)
 
     def output_channels(self, channels: int) -> int:

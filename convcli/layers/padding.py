@@ -213,10 +213,10 @@ def _trained_padding(op: PaddedInput) -> TrainedShift:
 
 
 class BatchShift(BatchLayer):
-    """A padding at work."""
+    """A padding at work on mini-batches, which does nothing."""
 
     def forward(self, x: Array) -> Array:
-        """Return the inputs."""
+        """Return the inputs, which are the outputs."""
         return x
 
     def backward(self, dy: Array) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -17,16 +19,11 @@ import pyvips
 import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from program import done, refused, run
+from life import PATIENCE, wait_until
+from program import CONVCLI, done, refused, run
 
-from convcli.batch.parts import (
-    PartedInput,
-    PartedRun,
-    carry_out_task,
-    joined_counts,
-    needs_of,
-    reason_against,
-)
+from convcli.batch.parted_input import PartedInput, joined_counts, needs_of, reason_against
+from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import Beside, InOutput
@@ -363,23 +360,25 @@ def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bands", "meaning"),
-    [("u1", 3, "srgb"), ("u1", 4, "srgb"), ("u2", 1, "grey16"), ("f4", 3, "scrgb")],
+    ("pixels", "texts"),
+    [
+        ("u1 3 srgb", "gaussian:2, sobel, max_pool:2"),
+        ("u1 4 srgb", "box:5, normalize"),
+        ("u2 1 grey16", "median:3, x - box:5"),
+        ("f4 3 scrgb", "gaussian:2, normalize, laplacian"),
+    ],
 )
-def test_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, bands: int, meaning: str
-) -> None:
+def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, texts: str) -> None:
+    dtype, bands, meaning = pixels.split()
     monkeypatch.setattr("convcli.media.images.layout.STRIP_BYTES", 1)
     monkeypatch.setattr("convcli.media.images.layout.STRIP_ROWS", 4)
     draw = np.random.default_rng(5)
-    pixels = draw.integers(0, 250, (57, 40, bands)).astype(dtype)
+    values = draw.integers(0, 250, (57, 40, int(bands))).astype(dtype)
     path = tmp_path / "picture.tif"
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation=meaning)
+    image = pyvips.Image.new_from_array(values).copy(interpretation=meaning)
     image.write_to_file(str(path))
     files = ImageFiles(max_pixels=10**6)
-    for count, text in enumerate(
-        ["gaussian:2", "median:3", "sobel", "max_pool:2", "x - box:5", "normalize"], start=2
-    ):
+    for count, text in enumerate(texts.split(", "), start=2):
         check(files, path, text, count)
     check(files, path, "gaussian:1", 5, edge="reflect")
     check(files, path, "box:3", 3, edge="valid")
@@ -474,15 +473,38 @@ def test_parts_are_resumed(tmp_path: Path) -> None:
     refused(2, *words, "--ledger", "other.jsonl", cwd=tmp_path)
 
 
-def test_an_error_names_its_line_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "place"), [("bad", "line 502"), ("", "data row 251")])
+def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, place: str) -> None:
     lines = ["A,B", *(f'{n},"x\ny"' for n in range(300))]
-    lines[251] = 'bad,"x\ny"'
+    lines[251] = f'{cell},"x\ny"'
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
-    words = ["csv", "sma:5", "t.csv", "-c", "A", "-o", "o.csv"]
+    words = ["csv", "sma:5", "t.csv", "-c", "A", "--missing", "error", "-o", "o.csv"]
     whole = refused(3, *words, cwd=tmp_path)
-    assert "line 502" in whole
+    assert place in whole
     assert refused(3, *words, "--parts", "4", "--jobs", "1", cwd=tmp_path) == whole
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "s.wav", np.zeros(400_000), 8000)
+    words = ["audio", "quantile:4001,0.3", "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
+    process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 2, "starts two processes")
+    workers = children.read_text().split()
+    process.terminate()
+    assert process.wait(PATIENCE) == 143
+    wait_until(lambda: not any(map(is_running, workers)), "ends its processes")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.wav"]
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

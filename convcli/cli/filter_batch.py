@@ -189,7 +189,7 @@ class FilterBatch:
         if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
-        from convcli.batch.parts import parts_for
+        from convcli.batch.parted_input import parts_for
         from convcli.cli.parted_run import worth_cutting
 
         several = self.shard.count > 1 or self.batch.cluster is not None

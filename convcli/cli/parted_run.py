@@ -6,10 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from convcli.batch.parts import (
+from convcli.batch.parted_input import (
     WORTH_CUTTING,
     PartedInput,
-    PartedRun,
     PartWork,
     TaskRunner,
     joined_counts,
@@ -17,6 +16,7 @@ from convcli.batch.parts import (
     parts_for,
     reason_against,
 )
+from convcli.batch.parts import PartedRun
 from convcli.dataclass import dataclass
 from convcli.media.replacing import path_for_others, scratch
 

@@ -229,7 +229,15 @@ def test_an_output_whose_line_was_lost_is_made_again(folder: Folder, tmp_path: P
     for name in ("a.wav", "b.wav"):
         folder.put(f"in/{name}", HELLO)
     ledger = tmp_path / "run.jsonl"
-    words = ["audio", "box:3", f"{folder.url}/in/", "-o", f"{folder.url}/out/", "--ledger", ledger]
+    words = [
+        "audio",
+        "box:3",
+        f"{folder.url}/in/",
+        "-o",
+        f"{folder.url}/out/",
+        "--ledger",
+        str(ledger),
+    ]
     done(*words, "-q")
     # As after a kill: the output is there, and nothing in the ledger says so.
     lines = ledger.read_bytes().splitlines(keepends=True)

@@ -88,13 +88,13 @@ class EarlierRuns:
         return now == self._states[order]
 
     def made(self, unit: Unit) -> bool:
-        """Whether the output of a unit that is not done may be of an earlier run.
+        """Whether the output of a unit that is not done may be of an earlier run, or will be.
 
-        It is if it is younger than the ledger: of a run that was killed, the last lines are
-        missing.
+        It may if it is younger than the ledger: the last lines of a run that was killed are
+        missing. An output that is not there yet may still come from a process of such a run.
         """
         changed = changed_ns(unit.output)
-        return changed is not None and changed >= self.began
+        return changed is None or changed >= self.began
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[int], Line]]:

@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from convcli.dataclass import dataclass
-
 if TYPE_CHECKING:
     from convcli.places import Place
 
@@ -59,14 +57,14 @@ def open_place(place: Place) -> BinaryIO:
     return Path(str(place)).open("rb")
 
 
-@dataclass(frozen=True, eq=False)
 class RemotePlace:
     """An object in a store, or a file on a web server.
 
     url : as the user wrote it, secrets included
     """
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     # -------------------------------------------------------------------------- parts of the URL
 

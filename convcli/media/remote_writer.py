@@ -96,8 +96,8 @@ def _send_at_once(place: RemotePlace, content: bytes, *, replace: bool) -> None:
 def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, replace: bool) -> None:
     """Send an object in parts of a size; the store forgets them all if one fails.
 
-    Stores have no request that completes the parts only where there is no object, so that this is
-    looked up right before.
+    The library completes the parts whether there is an object or not, so that this is looked up
+    right before.
     """
     store, key = open_store(place)
 

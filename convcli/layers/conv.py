@@ -308,6 +308,7 @@ class ConvOp(SelfPadding):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = self.within(x)
+        held = self.held_within(held)
         if not self.beside:
             return self._filtered(x, held)
         y = self._filtered(x[..., :-1], _without_last(held))

@@ -191,7 +191,8 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
         ) from None
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
-    numbers = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
     return numbers

@@ -128,3 +128,26 @@ def test_json_texts_that_are_not_utf_8(target: str, program: Program, tmp_path: 
     assert "Invalid UTF8" in ended.err
     kept = program.run("csv", "sma:2", "in.jsonl", cwd=tmp_path)
     assert kept.out == b'{"a": 1, "k": "\xe5"}\n{"a": 2, "k": "x"}\n'
+
+
+def test_a_name_that_is_not_utf_8(program: Program, tmp_path: Path) -> None:
+    table = tables(tmp_path)[".feather"]
+    (tmp_path / "in.feather").write_bytes(table.replace(b"\1\0\0\0a\0", b"\1\0\0\0\xe5\0"))
+    output = tmp_path / "o.csv"
+    refused = program.run("csv", "sma:2", "in.feather", "-o", output, cwd=tmp_path)
+    is_lawful(refused, output)
+    assert "is not UTF-8" in refused.err
+
+
+def test_a_type_that_does_not_exist(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("v\n1\n2\n")
+    network = networks()[".onnx"]
+    # Fields 1 and 2 of the tensor: its three sizes, then its type.
+    sizes_and_type = b"\x08\x01\x08\x01\x08\x05\x10\x01"
+    assert sizes_and_type in network
+    other = sizes_and_type[:-1] + b"\x52"
+    (tmp_path / "m.onnx").write_bytes(network.replace(sizes_and_type, other))
+    output = tmp_path / "o.csv"
+    refused = program.run("csv", "model:m.onnx", "in.csv", "-o", output, cwd=tmp_path)
+    is_lawful(refused, output)
+    assert "a type that does not exist" in refused.err

@@ -185,6 +185,8 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
         raise InputError(f"{path}: the numbers of {called} lie in another file")
     try:
         array = numpy_helper.to_array(tensor)
+    except KeyError:
+        raise _insane_graph(path, f"the tensor {called} is of a type that does not exist") from None
     except (ValueError, TypeError, RuntimeError):
         raise _insane_graph(
             path, f"the tensor {called} has not as many numbers as its shape says"

@@ -69,7 +69,9 @@ def make_sound(path: Path, seconds: str) -> None:
     import soundfile
 
     tile = noise()
-    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16", format="WAV") as file:
+    # A WAV holds 4 GB.
+    form = "RF64" if int(seconds) * RATE * 4 > 4_000_000_000 else "WAV"
+    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16", format=form) as file:
         left = int(seconds) * RATE
         while left > 0:
             file.write(tile[:left])

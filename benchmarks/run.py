@@ -1,4 +1,4 @@
-"""The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [training] [--only PATTERN] [--json FILE]`.
+"""The benchmarks: `python benchmarks/run.py [jobs] [growth] [crossover] [training] [one_input] [--only PATTERN] [--json FILE]`.
 
 Every job runs as a whole process, and its peers in turn with it, A B A B; the ratio is that of the
 medians. Files are in the page cache before the clock starts; all processes share the same cores (2,
@@ -27,7 +27,7 @@ from results import Result, as_json, place_of, printable, table, tell
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 
-PARTS = ("jobs", "growth", "crossover", "training")
+PARTS = ("jobs", "growth", "crossover", "training", "networks", "one_input")
 
 # What is slower than this runs only twice.
 SLOW = 30.0
@@ -103,7 +103,10 @@ def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description="Measure convcli against its peers.")
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="jobs, growth, crossover, training (all four)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="jobs, growth, crossover, training, networks, one_input (all)",
     )
     parser.add_argument(
         "--only", metavar="PATTERN", default="*", help="jobs or growths whose name fits: 'csv*'"
@@ -155,9 +158,7 @@ def main() -> int:
     }
     for name, version in kept["versions"].items():
         print(f"{name:14}{version}")
-    failed = False
-    if "jobs" in wanted.parts:
-        failed |= _run_jobs(jobs, wanted, kept)
+    failed = "jobs" in wanted.parts and _run_jobs(jobs, wanted, kept)
     if "growth" in wanted.parts:
         import growth
 
@@ -165,18 +166,49 @@ def main() -> int:
             only=wanted.only, quick=wanted.quick, prepare=prepare, measured=_measured
         )
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
-        done = subprocess.run(
-            [sys.executable, HERE / "crossover.py", "--json"], stdout=subprocess.PIPE, check=True
-        )
-        kept["crossover"] = json.loads(done.stdout)
-    if "training" in wanted.parts:
-        import training
-
-        kept["training"] = training.run(only=wanted.only, runs=wanted.runs, quick=wanted.quick)
-        failed |= any(not found.get("agrees", True) for found in kept["training"])
+        kept["crossover"] = _run_crossover()
+    failed |= _run_nets(wanted, kept)
+    if "one_input" in wanted.parts:
+        failed |= _run_one_input(wanted, kept)
     if wanted.json:
         wanted.json.write_text(json.dumps(kept, indent=1) + "\n")
     return int(failed)
+
+
+def _run_crossover() -> Any:
+    done = subprocess.run(
+        [sys.executable, HERE / "crossover.py", "--json"], stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def _run_training(wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    import training
+
+    kept["training"] = training.run(only=wanted.only, runs=wanted.runs, quick=wanted.quick)
+    return any(not found.get("agrees", True) for found in kept["training"])
+
+
+def _run_one_input(wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    import one_input
+
+    kept["one_input"] = one_input.run(
+        only=wanted.only, quick=wanted.quick, data=DATA, prepare=prepare, measured=_measured
+    )
+    return any(not found["agrees"] for found in kept["one_input"])
+
+
+def _run_nets(wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    """Run networks and their training; whether an answer differs."""
+    failed = False
+    if "networks" in wanted.parts:
+        import networks
+
+        kept["networks"] = networks.run(only=wanted.only, runs=wanted.runs)
+        failed |= any(not found["agrees"] for found in kept["networks"])
+    if "training" in wanted.parts:
+        failed |= _run_training(wanted, kept)
+    return failed
 
 
 def _run_jobs(jobs: list[Job], wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:

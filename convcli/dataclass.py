@@ -35,37 +35,37 @@ else:
             return partial(dataclass, frozen=frozen, eq=eq, kw_only=kw_only, slots=slots)
         initialised = dataclasses.dataclass(repr=False, eq=False, kw_only=kw_only, slots=slots)
         made = initialised(cls)
-        _add(made, "__repr__", _repr)
+        _add_method(made, "__repr__", _shown_fields)
         if eq:
-            made.compared_values = _getter(made)
-            _add(made, "__eq__", _eq)
-            _add(made, "__hash__", _hash if frozen else None)
+            made.compared_values = _compared_getter(made)
+            _add_method(made, "__eq__", _is_equal)
+            _add_method(made, "__hash__", _hash_of_values if frozen else None)
         return made
 
 
-def _getter(cls: Any) -> attrgetter[Any]:
+def _compared_getter(cls: Any) -> attrgetter[Any]:
     """A function that returns the fields of an instance that are compared."""
     names = [each.name for each in dataclasses.fields(cls) if each.compare]
     return attrgetter(*(names or ["__class__"]))
 
 
-def _add(cls: type, name: str, method: object) -> None:
+def _add_method(cls: type, name: str, method: object) -> None:
     """Give a class a method, unless its body has one."""
     if name not in vars(cls):
         setattr(cls, name, method)
 
 
-def _repr(self: Any) -> str:
+def _shown_fields(self: Any) -> str:
     shown = [each.name for each in dataclasses.fields(self) if each.repr]
     values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
     return f"{type(self).__qualname__}({values})"
 
 
-def _eq(self: Any, other: Any) -> Any:
+def _is_equal(self: Any, other: Any) -> Any:
     if type(self) is not type(other):
         return NotImplemented
     return self.compared_values(self) == self.compared_values(other)
 
 
-def _hash(self: Any) -> int:
+def _hash_of_values(self: Any) -> int:
     return hash(self.compared_values(self))

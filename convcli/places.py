@@ -40,6 +40,10 @@ class Place(Protocol):
         """The place beside this one whose name ends otherwise."""
         ...
 
+    def with_name(self, name: str, /) -> Place:
+        """The place of another name in the same folder."""
+        ...
+
     def stat(self) -> os.stat_result:
         """What the system knows of the file. OSError if there is none, as for every URL."""
         ...

@@ -361,6 +361,11 @@ class PartSource(Protocol[Raw]):
         """Whether the signal ends with this part."""
         ...
 
+    @property
+    def first_row(self) -> int:
+        """How many samples come before the part, for messages."""
+        ...
+
     def pieces(self, history: int) -> Iterator[Raw]:
         """Yield undecoded pieces in order; start over when called again.
 

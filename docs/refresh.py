@@ -71,7 +71,13 @@ def run_session(
     """
     shutil.copytree(ROOT / "sample_data", folder / "sample_data")
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        # What runs over many inputs remember stays in the folder.
+        "XDG_STATE_HOME": str(folder / ".state"),
+    }
     printed = []
     for command in session:
         done = subprocess.run(

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from threading import Event
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ from convcli.batch.run_units import (
     outcomes,
 )
 from convcli.batch.units import Shard, Unit, Units
+from convcli.cli.filter_batch import FilterBatch
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.audio.files import AudioFiles
@@ -359,3 +361,34 @@ def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None
         pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
     )
     assert isinstance(missing.error, InputError)
+
+
+def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """They fail in any order, as they are worked on at once."""
+    units = [
+        Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
+        for number in (3, 1, 7, 2, 5, 4, 6)
+    ]
+    batch: Any = SimpleNamespace(failures=units, options=SimpleNamespace(quiet=False))
+    FilterBatch._tell_failures(batch, 9)
+    names = ", ".join(f"{number}.csv" for number in range(1, 6))
+    assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
+    batch.failures = units[:2]
+    FilterBatch._tell_failures(batch, 9)
+    assert capsys.readouterr().err == "2 of 9 inputs failed: 1.csv, 2.csv\n"
+
+
+def test_detect_in_a_tree(tmp_path: Path) -> None:
+    (tmp_path / "tables/deep").mkdir(parents=True)
+    for place in ("tables/a.csv", "tables/deep/b.csv"):
+        (tmp_path / place).write_text("x\n1\n5\n2\n7\n")
+    template = tmp_path / "peak.csv"
+    template.write_text("x\n1\n5\n2\n")
+    words = ("detect", "peak.csv", "--threshold", "0.99", "-q")
+    (tmp_path / "list").write_text("tables/deep/b.csv\n")
+    for inputs, expected in (
+        (["tables", "--recursive"], ["tables/a.csv", "tables/deep/b.csv"]),
+        (["tables/*.csv", "--files-from", "list"], ["tables/a.csv", "tables/deep/b.csv"]),
+    ):
+        found = done(*words, *inputs, cwd=tmp_path).text.splitlines()[1:]
+        assert [line.split(",")[0] for line in found] == expected

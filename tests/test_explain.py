@@ -550,6 +550,10 @@ def test_the_integral_of_smooth_functions() -> None:
     sampled = explain_integral(sampled_function([0.0, 1, 3, 1]), FUNCTIONS["pulse"])
     # The mean of a straight line over [t - 1, t] is its middle.
     assert sampled.integral[:4] == pytest.approx((0, 0.5, 2, 2))
+    # Two more than the last sample, which is at 3, and no fewer than five.
+    assert len(sampled.times) == 5
+    longer = explain_integral(sampled_function([0.0, 1, 3, 1, 2, 4, 1]), FUNCTIONS["pulse"])
+    assert len(longer.times) == 8
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def saved(path: Path, tensors: dict[str, Any], **metadata: str) -> Path:
 def exported(model: Path, align: Align = "center") -> Path:
     """The model as an ONNX file."""
     path = model.with_suffix(".onnx")
-    path.write_bytes(read_safetensors(model).exported(align))
+    path.write_bytes(read_safetensors(model).exported(align).content)
     return path
 
 
@@ -184,7 +184,8 @@ def test_the_command_writes_names_shapes_and_what_it_is(
     assert about["layers"] == layers
     assert about["rate"] == "8000"
     assert "sound from -1 to 1" in net.doc_string
-    capsys.readouterr()
+    told = f"net.onnx computes {layers}, on sound from -1 to 1; it reads complete windows alone"
+    assert told in capsys.readouterr().err
     # An existing file is kept, and inner layers are a network, too.
     assert main(["filters", f"model:{model}", "--export", str(path)]) == 2
     assert "exists already" in capsys.readouterr().err

@@ -891,3 +891,9 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
     task = Task(taps=(3,), delay=None)
     for x, y in ((short, long), (long, short)):
         assert PairReader(task, Pair(source(x), source(y))).length == 50
+
+
+def test_the_power_of_one_sample_is_its_square() -> None:
+    sums = sums_over(np.ones((1, 1)), np.full((1, 1), 3.0), (1,))
+    assert sums.count == 1
+    assert sums.power == 9

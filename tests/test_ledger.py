@@ -13,8 +13,9 @@ import pytest
 from program import CONVCLI, done, refused, run
 
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import Line, open_ledger, read_lines
-from convcli.batch.ledger import RunIdentity as Identity
+from convcli.batch.ledger import open_ledger, read_lines
+from convcli.batch.ledger_line import Line
+from convcli.batch.ledger_line import RunIdentity as Identity
 from convcli.batch.units import Unit
 from convcli.errors import InputError, RequestError
 

@@ -389,6 +389,7 @@ def test_a_picture_in_strips_is_the_whole(program: Program, tmp_path: Path) -> N
     shown = program.run("filters", "model:net.onnx", cwd=tmp_path)
     assert shown.code == 0
     assert "Conv v0_0" in shown.text
+    assert "x (1, 3, h, w) to v3_0 (3 channels), 223 parameters" in shown.text
 
 
 def test_feature_maps_of_a_node(tmp_path: Path) -> None:
@@ -400,3 +401,28 @@ def test_feature_maps_of_a_node(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps, of_reference(shorter, x), rtol=1e-4, atol=1e-5)
     with pytest.raises(RequestError, match="7 nodes, counted from 0"):
         apply(f"model:{path},upto=7", x, axes=1)
+
+
+@pytest.mark.parametrize(("axes", "kept"), [([1], 0), ([2], 1)])
+def test_a_mean_that_is_not_of_channels_is_refused(
+    axes: list[int], kept: int, tmp_path: Path
+) -> None:
+    net = Network(2, 1)
+    path = net.save(tmp_path / "net.onnx", net.node("ReduceMean", "x", axes=axes, keepdims=kept))
+    with pytest.raises(RequestError, match="only the mean of the channels"):
+        apply(f"model:{path}", np.ones((9, 2)))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "axis", "stride"),
+    [(1, 1 << 62, 0, 1), (1, 1 << 62, 2, 2), (-3, 1 << 62, 2, 1), (0, 5, 2, 1)],
+)
+def test_a_part_within_a_signal_is_refused(
+    start: int, end: int, axis: int, stride: int, tmp_path: Path
+) -> None:
+    """A number of samples at an end may be cut off, whatever the length of the signal."""
+    net = Network(2, 1)
+    numbers = [net.constant([one], whole=True) for one in (start, end, axis, stride)]
+    path = net.save(tmp_path / "net.onnx", net.node("Slice", "x", *numbers))
+    with pytest.raises(RequestError, match="cut off at the ends"):
+        apply(f"model:{path}", np.ones((9, 2)))

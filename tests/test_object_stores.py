@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -199,6 +201,55 @@ def test_a_list_of_urls_in_a_store(folder: Folder, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.wav", "2.wav"]
 
 
+def test_a_ledger_in_a_store(folder: Folder) -> None:
+    folder.put("in/a.wav", HELLO)
+    folder.put("in/b.wav", b"no sound")
+    ledger = f"{folder.url}/run.jsonl"
+    words = ["audio", "box:3", f"{folder.url}/in/", "-o", f"{folder.url}/out/", "--ledger", ledger]
+    assert run(*words).code == 3
+    lines = [json.loads(line) for line in folder.get("run.jsonl").splitlines()]
+    assert {line["input"]["path"] for line in lines} == {f"{folder.url}/in/{x}.wav" for x in "ab"}
+    assert all("etag" in line["input"] for line in lines)
+    assert folder.get("failed.txt").decode() == f"{folder.url}/in/./b.wav\n"
+    again = run("audio", "box:3", "--files-from", f"{folder.url}/failed.txt", "-o", "out/", "-q")
+    assert f"{folder.url}/in/b.wav" in again.err
+    folder.put("in/b.wav", HELLO)
+    assert "exists already" in refused(2, *words)
+    ended = done(*words, "--resume")
+    assert "1 input done by an earlier run" in ended.err
+    assert "failed.txt" not in folder.names()
+    assert folder.get("out/a.wav") == folder.get("out/b.wav")
+    assert "2 inputs done by an earlier run" in done(*words, "--resume").err
+    folder.put("in/a.wav", HELLO.read_bytes() + b"xx")
+    assert "1 input done" in done(*words, "--resume").err
+    assert "2 inputs left out" in done(*words, "--force", "--skip-existing").err
+
+
+def test_an_output_whose_line_was_lost_is_made_again(folder: Folder, tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        folder.put(f"in/{name}", HELLO)
+    ledger = tmp_path / "run.jsonl"
+    words = [
+        "audio",
+        "box:3",
+        f"{folder.url}/in/",
+        "-o",
+        f"{folder.url}/out/",
+        "--ledger",
+        str(ledger),
+    ]
+    done(*words, "-q")
+    # As after a kill: the output is there, and nothing in the ledger says so.
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(lines[0])
+    assert "1 input done by an earlier run" in done(*words, "--resume").err
+    assert len(ledger.read_bytes().splitlines()) == 2
+    # An object that was there before is not replaced.
+    folder.put("in/c.wav", HELLO)
+    ledger.unlink()
+    assert "exists already" in run(*words).err
+
+
 def test_other_commands_take_urls(folder: Folder, tmp_path: Path) -> None:
     sound = folder.put("hello.wav", HELLO)
     report = f"{folder.url}/hits.html"
@@ -276,11 +327,28 @@ def test_parts_that_arrive_in_another_order(
 ) -> None:
     small_parts(monkeypatch)
     line.held, line.until = b"partNumber=1&", b"partNumber=3&"
-    content = np.random.default_rng(5).bytes(16 << 20)
+    content = np.random.default_rng(5).bytes(11 << 20)
     with written_whole(folder.place("x"), replace=False) as path:
         path.write_bytes(content)
     assert line.came.is_set()
     assert folder.get("x") == content
+
+
+def test_the_commands_of_the_page(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (SAMPLES.parent / "docs" / "how-to" / "stores.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for sample in ("hello.wav", "stocks.csv", "cat.png"):
+        folder.put(f"in/{sample}", SAMPLES / sample)
+    commands = re.findall(r"^convcli .*", page, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        here = command.replace("s3://recordings", folder.url)
+        assert run(*shlex.split(here.partition(" | ")[0])[1:]).code == 0, here
+    made = {"out/hello.wav", "hello_lp.wav", "soft/cat.png", "run.jsonl"}
+    assert made <= set(folder.names())
+    assert (tmp_path / "filtered" / "hello.wav").exists()
 
 
 # ------------------------------------------------------------------------------------ ranges
@@ -288,17 +356,17 @@ def test_parts_that_arrive_in_another_order(
 
 def test_a_plan_reads_the_head_alone(folder: Folder, line: Line, tmp_path: Path) -> None:
     sound = tmp_path / "long.wav"
-    soundfile.write(sound, np.zeros((4_000_000, 2), np.int16), 44100, subtype="PCM_16")
+    soundfile.write(sound, np.zeros((1_000_000, 2), np.int16), 44100, subtype="PCM_16")
     source = folder.put("long.wav", sound)
     line.received = 0
     assert "taps 305" in done("audio", "lowpass:3k", source, "--dry-run").text
-    assert 0 < line.received < 200_000  # of 16,000,044
+    assert 0 < line.received < 200_000  # of 4,000,044
 
 
 def test_a_long_object_is_read_once(folder: Folder, line: Line, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     sound = tmp_path / "long.wav"
-    noise = rng.integers(-9999, 9999, (3_000_000, 2), np.int16)
+    noise = rng.integers(-9999, 9999, (1_500_000, 2), np.int16)
     soundfile.write(sound, noise, 44100, subtype="PCM_16")
     source = folder.put("long.wav", sound)
     line.received = 0
@@ -306,6 +374,17 @@ def test_a_long_object_is_read_once(folder: Folder, line: Line, tmp_path: Path) 
     done("audio", "box:3", sound, "-o", tmp_path / "b.wav", "-q")
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     assert line.received < 1.01 * sound.stat().st_size
+
+
+def test_parts_read_and_written_by_two_processes(folder: Folder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, rng.integers(-9, 9, (200_000, 2), np.int16), 8000, subtype="PCM_16")
+    source = folder.put("long.wav", sound)
+    ended = done("audio", "box:99", source, "-o", f"{folder.url}/out.wav", "--parts", "2")
+    assert "as one unit" not in ended.err
+    done("audio", "box:99", sound, "-o", tmp_path / "out.wav", "-q")
+    assert folder.get("out.wav") == (tmp_path / "out.wav").read_bytes()
 
 
 def test_reading_at_any_position(folder: Folder) -> None:
@@ -529,11 +608,13 @@ def test_files_of_a_web_server(
     url = f"{web.address}/in/a%20b{sound.suffix}?X-Amz-Signature=SECRET"
     command = ["csv", "sma:5", "-c", "price"] if sample == "stocks.csv" else ["audio", "box:3"]
     report = tmp_path / "report.json"
-    ended = done(*command, url, "-o", f"{tmp_path}/out/", "--report", report)
+    ledger = tmp_path / "run.jsonl"
+    kept = ("--report", report, "--ledger", ledger)
+    ended = done(*command, url, "-o", f"{tmp_path}/out/", *kept)
     done(*command, sound, "-o", tmp_path / f"local{sound.suffix}", "-q")
     made = (tmp_path / "out" / f"a b{sound.suffix}").read_bytes()
     assert made == (tmp_path / f"local{sound.suffix}").read_bytes()
-    assert "SECRET" not in ended.err + report.read_text()
+    assert "SECRET" not in ended.err + report.read_text() + ledger.read_text()
     assert {query for _, query, _ in web.asked} == {"X-Amz-Signature=SECRET"}
 
 

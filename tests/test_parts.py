@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -17,18 +19,14 @@ import pyvips
 import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from program import done, refused, run
+from life import PATIENCE, wait_until
+from program import CONVCLI, done, refused, run
 
-from convcli.batch.parts import (
-    PartedInput,
-    PartedRun,
-    carry_out_task,
-    joined_counts,
-    needs_of,
-    reason_against,
-)
+from convcli.batch.parted_input import PartedInput, joined_counts, needs_of, reason_against
+from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
+from convcli.cli.parted_run import Beside, InOutput
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.images.files import ImageFiles
@@ -36,7 +34,12 @@ from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
 from convcli.media.tables.parts import joined_pasts, past_after
 from convcli.media.tables.source import TableOptions
-from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.media.tables.text_survey import (
+    LinesFound,
+    record_starts,
+    survey_lines,
+    survey_quoted_lines,
+)
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run as run_whole
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
 
 FEW = settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -101,7 +104,7 @@ def filtered(
                 return str(reason)
             parted = PartedRun(
                 files=files,
-                path=path,
+                source=path,
                 output=output,
                 known=opened.known,
                 calls=calls,
@@ -121,9 +124,7 @@ def filtered(
                 count=count,
             )
             parts = cut.parts()
-            places = [output] * len(parts)
-            if division.apart:
-                places = [path.with_name(f"part{part.number}") for part in parts]
+            places = InOutput(output) if not division.apart else Beside(path.parent)
             counts = joined_counts(cut.filter_into(sink, parts, places))
         sink.close()
         details = dict(opened.details())
@@ -147,6 +148,8 @@ def tables(draw: st.DrawFn) -> bytes:
     rows = draw(st.integers(0, 60))
     seed = np.random.default_rng(draw(st.integers(0, 99)))
     gap = sorted(seed.integers(0, rows + 1, 2).tolist())
+    if draw(st.booleans()):  # so long that parts hold nothing
+        gap = [min(3, rows), max(3, rows - 5)]
     lines = ['when,"the, text",A,B,group']
     for row in range(rows):
         a = f"{seed.normal():.3f}"
@@ -225,6 +228,18 @@ def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     check(TableFiles(options=options), path, text, count)
 
 
+def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
+    rows = ["1,5", *(f",{n % 7}" for n in range(300)), "2,6", *(f",{n % 5}" for n in range(300))]
+    path = tmp_path / "table.csv"
+    path.write_text("A,B\n" + "\n".join(rows) + "\n")
+    for text in (
+        "ema:span=4,adjust=false",
+        "diff:1 | savgol:5,2",
+        "x - ema:alpha=0.5,adjust=false",
+    ):
+        check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, 9)
+
+
 def naive_states(text: str) -> list[bool]:
     """Whether each character is within quotes, read one by one (RFC 4180)."""
     inside = False
@@ -244,19 +259,25 @@ def naive_states(text: str) -> list[bool]:
     return states
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text('a,"\n', max_size=60), st.sets(st.integers(1, 59), max_size=4))
 @example('a,"\n\n', {3, 4})
 def test_survey_finds_records_whatever_the_quotes_hold(text: str, cuts: set[int]) -> None:
     text = f"{text}\n"
     dialect = Dialect(delimiter=b",", newline=b"\n")
     line_starts = [0] + [at for at in sorted(cuts) if at < len(text) and text[at - 1] == "\n"]
+    rules: dict[str, Any] = {"width": 1, "counted": True}
     surveys = []
     for start, stop in pairwise([*line_starts, len(text)]):
         piece = text[start:stop].encode()
-        surveys.append(survey_lines(piece, dialect, offset=start, width=1, counted=True))
+        surveys.append(survey_lines(piece, dialect, start=start, **rules))
+
+    def quoted(lines: LinesFound) -> LinesFound:
+        piece = text[lines.start : lines.stop].encode()
+        return survey_quoted_lines(piece, dialect, start=lines.start, **rules)
+
     states = naive_states(text)
-    found = list(record_starts(surveys, counted=True))
+    found = list(record_starts(surveys, quoted, counted=True))
     for start, stop in pairwise([*line_starts, len(text)]):
         ends = [at + 1 for at in range(start, stop) if text[at] == "\n" and not states[at]]
         first = start
@@ -308,7 +329,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "mono"])
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(
         [
@@ -339,23 +360,25 @@ def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bands", "meaning"),
-    [("u1", 3, "srgb"), ("u1", 4, "srgb"), ("u2", 1, "grey16"), ("f4", 3, "scrgb")],
+    ("pixels", "texts"),
+    [
+        ("u1 3 srgb", "gaussian:2, sobel, max_pool:2"),
+        ("u1 4 srgb", "box:5, normalize"),
+        ("u2 1 grey16", "median:3, x - box:5"),
+        ("f4 3 scrgb", "gaussian:2, normalize, laplacian"),
+    ],
 )
-def test_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, bands: int, meaning: str
-) -> None:
+def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, texts: str) -> None:
+    dtype, bands, meaning = pixels.split()
     monkeypatch.setattr("convcli.media.images.layout.STRIP_BYTES", 1)
     monkeypatch.setattr("convcli.media.images.layout.STRIP_ROWS", 4)
     draw = np.random.default_rng(5)
-    pixels = draw.integers(0, 250, (57, 40, bands)).astype(dtype)
+    values = draw.integers(0, 250, (57, 40, int(bands))).astype(dtype)
     path = tmp_path / "picture.tif"
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation=meaning)
+    image = pyvips.Image.new_from_array(values).copy(interpretation=meaning)
     image.write_to_file(str(path))
     files = ImageFiles(max_pixels=10**6)
-    for count, text in enumerate(
-        ["gaussian:2", "median:3", "sobel", "max_pool:2", "x - box:5", "normalize"], start=2
-    ):
+    for count, text in enumerate(texts.split(", "), start=2):
         check(files, path, text, count)
     check(files, path, "gaussian:1", 5, edge="reflect")
     check(files, path, "box:3", 3, edge="valid")
@@ -450,15 +473,38 @@ def test_parts_are_resumed(tmp_path: Path) -> None:
     refused(2, *words, "--ledger", "other.jsonl", cwd=tmp_path)
 
 
-def test_an_error_names_its_line_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "place"), [("bad", "line 502"), ("", "data row 251")])
+def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, place: str) -> None:
     lines = ["A,B", *(f'{n},"x\ny"' for n in range(300))]
-    lines[251] = 'bad,"x\ny"'
+    lines[251] = f'{cell},"x\ny"'
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
-    words = ["csv", "sma:5", "t.csv", "-c", "A", "-o", "o.csv"]
+    words = ["csv", "sma:5", "t.csv", "-c", "A", "--missing", "error", "-o", "o.csv"]
     whole = refused(3, *words, cwd=tmp_path)
-    assert "line 502" in whole
+    assert place in whole
     assert refused(3, *words, "--parts", "4", "--jobs", "1", cwd=tmp_path) == whole
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "s.wav", np.zeros(400_000), 8000)
+    words = ["audio", "quantile:4001,0.3", "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
+    process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 2, "starts two processes")
+    workers = children.read_text().split()
+    process.terminate()
+    assert process.wait(PATIENCE) == 143
+    wait_until(lambda: not any(map(is_running, workers)), "ends its processes")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.wav"]
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

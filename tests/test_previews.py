@@ -23,7 +23,7 @@ from convcli.core.binding import Rules
 from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
-from convcli.previews.observe import FULL, ObservedSink, ObservedSource, preview_of
+from convcli.previews.observe import EXCERPT, FULL, ObservedSink, ObservedSource, preview_of
 from convcli.previews.outline import OutlineSums
 from convcli.previews.picture import PictureSums, likeness
 from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
@@ -332,7 +332,7 @@ def test_the_page_of_a_sound(tmp_path: Path) -> None:
     assert len(uris) == 2
     heard, heard_rate = soundfile.read(io.BytesIO(base64.b64decode(uris[1])))
     assert heard_rate == rate
-    start = round((len(y) / rate - 8) / 2 * rate)
+    start = round((len(y) / rate - EXCERPT) / 2 * rate)
     excerpt = y[start : start + len(heard)]
     # MP3 does not keep the samples.
     assert np.corrcoef(heard[: len(excerpt)], excerpt)[0, 1] > 0.99

@@ -32,12 +32,13 @@ from convcli.facts import (
     to_plain,
 )
 from convcli.facts.libraries import library_versions
+from convcli.facts.preview import OutlineFacts
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.outputs import atomic
 from convcli.report import charts, learning
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
-from convcli.report.figures import decibel_chart, position_chart
+from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.terminal import details, summary
 from convcli.report.words import command_text, duration_text, visible
@@ -502,3 +503,25 @@ def test_as_many_stems_as_do_not_touch() -> None:
     most = Trace(name="", style="after", points=points[:-1], stems=True)
     assert most.stems_drawn
     assert not replace(most, points=points).stems_drawn
+
+
+def outlined(per_bin: int, axis: Any = None) -> OutlineFacts:
+    """Two bins of one channel."""
+    low, high = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
+    return OutlineFacts(
+        channels=("x",), length=2 * per_bin, per_bin=per_bin, low=low, high=high,
+        gaps=np.zeros((2, 1), np.int64), axis=axis, peak=(5.0,), rms=(3.0,),
+    )  # fmt: skip
+
+
+def test_an_outline_is_a_band_unless_its_bins_are_samples() -> None:
+    line = outline_trace(outlined(1), 0, "x", "after")
+    assert (line.points, line.upper) == ([(0.0, 1.0), (1.0, 2.0)], ())
+    band = outline_trace(outlined(2), 0, "x", "after")
+    assert (band.points, band.upper) == ([(0.5, 1.0), (2.5, 2.0)], [(0.5, 3.0), (2.5, 5.0)])
+
+
+def test_bins_lie_where_their_times_are() -> None:
+    assert bin_edges(outlined(2)) == [-0.5, 1.5, 3.5]
+    times = np.array([[10.0, 20.0], [30.0, 50.0]])
+    assert bin_edges(outlined(2, times)) == [10, 25, 50]

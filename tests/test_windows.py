@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from program import SAMPLES, Program
 
 from convcli.core import ordered_windows
+from convcli.designs.windows import _refuse_more
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import make_plan, rules_for
@@ -479,3 +480,9 @@ def test_the_level_of_a_sound(program: Program, tmp_path: Path) -> None:
         y, rate = soundfile.read(tmp_path / "b.wav", dtype="int16")
         assert rate == 8000
         np.testing.assert_array_equal(y, np.rint(truth))
+
+
+def test_the_largest_window() -> None:
+    _refuse_more(6, (2, 3))
+    with pytest.raises(RequestError, match="at most 5 samples, got 6"):
+        _refuse_more(5, (2, 3))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.batch.ledger import EarlierRuns, open_ledger, renumbered, rewrite
+from convcli.batch.earlier_runs import EarlierRuns
+from convcli.batch.ledger import open_ledger, renumbered, rewrite
 from convcli.media.outputs import place_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.batch.ledger import Line, RunIdentity
+    from convcli.batch.ledger_line import Line, RunIdentity
     from convcli.batch.units import Shard, Unit, Units
 
 _TO_DO, _TO_REPLACE, _DONE, _EXISTS = range(4)

@@ -99,6 +99,11 @@ class Listing:
     inputs: Sequence[Listed]
     duplicates: Sequence[str] = ()
 
+    def sources(self) -> Iterator[Place | None]:
+        """The files; None is standard input."""
+        for listed in self.inputs:
+            yield listed.source
+
     @property
     def warnings(self) -> list[str]:
         """What is said of the duplicates."""
@@ -124,6 +129,8 @@ def list_inputs(words: InputWords, files: Files) -> Listing:
         if words.files_from == STDIN and STDIN in words.words:
             raise RequestError("standard input cannot be a list of names and an input")
         found += sorted(map(_named, _read_names(words)), key=lambda listed: listed.name)
+    if len(words.words) == 1 and words.files_from is None:
+        return Listing(found)  # a folder or a pattern names no file twice
     return _without_duplicates(found)
 
 
@@ -159,10 +166,13 @@ def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
 
 def _named(name: str) -> Listed:
     """A file that was named itself; `/./` in its name marks where {relative} begins."""
-    mark = -1 if is_remote(name) else name.find(_MARK)
+    mark = name.find(_MARK)
     if mark < 0 or ".." in name[mark:].split("/"):
         # A file called - is no standard input.
         return Listed(name)
+    if is_remote(name):
+        # In a key `.` is no folder.
+        return Listed(name.replace(_MARK, "/", 1), start=mark + 1)
     return Listed(name, start=mark + len(_MARK))
 
 
@@ -192,7 +202,7 @@ def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
     """The files of a folder that the medium reads, without hidden ones."""
     base = os.path.join(folder, "")
     has_suffix = _suffix_test(files)
-    names = sorted(name for name in _files_below(base, recursive=recursive) if has_suffix(name))
+    names = sorted(name for name in files_below(base, recursive=recursive) if has_suffix(name))
     if not names:
         raise _empty_folder(folder, files, recursive=recursive)
     return [Listed(name, start=len(base)) for name in names]
@@ -220,10 +230,10 @@ def _suffix_test(files: Files) -> Callable[[str], bool]:
     return has_suffix
 
 
-def _files_below(base: str, *, recursive: bool) -> Iterator[str]:
+def files_below(base: str, *, recursive: bool) -> Iterator[str]:
     """The visible files in a folder, and in those below it. Links to folders are not followed.
 
-    base : the folder, with a separator at the end
+    base : the folder, with a separator at the end; names begin with it
     """
     folders = [base]
     while folders:
@@ -281,7 +291,7 @@ def _matches(base: str, parts: list[str]) -> Iterator[str]:
     part, *rest = parts
     if part == "**":
         if not rest:
-            yield from _files_below(base, recursive=True)
+            yield from files_below(base, recursive=True)
             return
         for folder in _folders_below(base):
             yield from _matches(folder, rest)

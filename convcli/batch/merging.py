@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from convcli.batch.ledger import Line, lines_with_places
+from convcli.batch.ledger import lines_with_places
+from convcli.batch.ledger_line import Line
 from convcli.batch.units import Shard
 from convcli.errors import RequestError
 from convcli.facts.batch import BatchFacts, ShardFacts, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # So many failures and ranges of missing units are facts; a ledger has a line for every failure.
 _MOST_FACTS = 1000
 # What lines of one command have in common, and what it is called.
 _COMMON = {"filter": "FILTER", "request": "options", "version": "version of convcli"}
+# Counts of samples in `BatchFacts`, and what they are called among the facts of a line.
+_SAMPLES = {
+    "clipped": "clipped",
+    "missing_values": "missing",
+    "became_missing": "became_missing",
+}
+_TOTALS = ("done", "failed", "left_out", "read_bytes", "written_bytes", *_SAMPLES)
 
 
 class MergedLedgers:
@@ -87,49 +95,46 @@ class MergedLedgers:
                 yield Line.from_json(files[at].readline())
 
     def facts(self) -> BatchFacts:
-        """What became of the units."""
+        """Add up what became of the units."""
         totals: Counter[str] = Counter()
         failures: list[UnitFailure] = []
         shards = _Shards(self.first.units)
         for line in self.lines():
-            totals += _counts(line)
+            totals.update(_counts(line))
             shards.add(line)
             if line.error is not None and len(failures) < _MOST_FACTS:
-                failures.append(
-                    UnitFailure(
-                        unit=line.number,
-                        path=line.input,
-                        message=line.error["message"],
-                        exit_code=line.exit_code,
-                    )
-                )
-        missing = self.first.units - len(self._chosen)
+                failures.append(_failure(line, line.error))
+        numbers = sorted(self._chosen)
+        units = self.first.units
         return BatchFacts(
-            units=self.first.units,
-            done=len(self._chosen) - totals["failed"],
-            failed=totals["failed"],
-            missing=missing,
-            left_out=totals["left_out"],
-            read_bytes=totals["read_bytes"],
-            written_bytes=totals["written_bytes"],
-            clipped=totals["clipped"],
-            missing_values=totals["missing"],
-            became_missing=totals["became_missing"],
+            units=units,
+            missing=units - len(numbers),
             failures=tuple(failures),
-            missing_units=tuple(_gaps(sorted(self._chosen), self.first.units)),
+            missing_units=tuple(_gaps(numbers, units)),
             shards=shards.facts(),
+            **{name: totals[name] for name in _TOTALS},
         )
 
 
-def _counts(line: Line) -> Counter[str]:
-    """What is added up over the lines."""
-    counts: Counter[str] = Counter(failed=int(line.error is not None), left_out=int(line.skipped))
+def _failure(line: Line, error: Mapping[str, Any]) -> UnitFailure:
+    return UnitFailure(
+        unit=line.number, path=line.input, message=error["message"], exit_code=line.exit_code
+    )
+
+
+def _counts(line: Line) -> dict[str, int]:
+    """What a line adds to the totals of `BatchFacts`."""
+    counts = {
+        "done": int(line.error is None),
+        "failed": int(line.error is not None),
+        "left_out": int(line.skipped),
+    }
     if line.done:
         counts["read_bytes"] = 0 if line.read is None else line.read.size
         counts["written_bytes"] = 0 if line.wrote is None else line.wrote.size
-        for name in ("clipped", "missing", "became_missing"):
-            value = (line.facts or {}).get(name, 0)
-            counts[name] = value if isinstance(value, int) else 0
+        for total, fact in _SAMPLES.items():
+            value = (line.facts or {}).get(fact, 0)
+            counts[total] = value if isinstance(value, int) else 0
     return counts
 
 

@@ -20,7 +20,7 @@ from convcli.media.replacing import append_file, atomic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from convcli.batch.ledger import Line
+    from convcli.batch.ledger_line import Line
     from convcli.batch.parts import PartedRun, PartOfRun
 
 _PART = re.compile(r"(?P<whole>.+)\.part(?P<number>\d+)-of-(?P<count>\d+)", re.DOTALL)

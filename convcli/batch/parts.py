@@ -1,4 +1,4 @@
-"""One large input in parts: cut, carried out by any process, joined in order.
+"""What is done with the parts of one large input, as values that any process can carry out.
 
     PartedRun     the input and its filter: the same for all parts
     SurveyTask    finds out what has to be known before the input is cut
@@ -14,27 +14,22 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import field, replace
-from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.division import PartNeeds, PartOfFile
-from convcli.running.geometry import Geometry
+from convcli.media.division import PartOfFile
+from convcli.media.remote import open_place
 from convcli.running.past import HistoryNeededError
-from convcli.running.run import joined_peaks, outputs_at, peaks_of_part, run_part
+from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
-    from convcli.batch.run_units import Outcome, Runner
     from convcli.core.binding import Rules
-    from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartSink
+    from convcli.media.division import Division, PartNeeds
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
@@ -45,21 +40,12 @@ if TYPE_CHECKING:
 Result_co = TypeVar("Result_co", covariant=True)
 Value = TypeVar("Value")
 
-# Bytes of a part by default: about a second of work.
-PART_BYTES = 1 << 26
-
-# An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
-WORTH_CUTTING = 1 << 25
-
-# Lengths for which it is tried whether outputs wait for the end of a signal.
-TRIED_LENGTHS = 64
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PartedRun:
     """An input that is filtered in parts. It can be pickled.
 
-    files, path, output, known : how the input is opened
+    files, source, output, known : how the input is opened
     calls, rules : how the filter is planned
     result : what is written, as far as it is known
     tail : outputs go on for so many samples past the end
@@ -69,7 +55,7 @@ class PartedRun:
     """
 
     files: Files
-    path: Path
+    source: Place
     output: Place | None
     known: object
     calls: tuple[Call, ...]
@@ -86,12 +72,25 @@ class PartedRun:
         """The input, open in this process."""
         from convcli.planning.plan import make_plan
 
-        with self.files.reopen(self.path, output=self.output, known=self.known) as opened:
+        with self._opened_file() as opened:
             division = opened.division()
             if isinstance(division, str):
-                raise InputError(f"{self.path}: has changed: {division}")
+                raise InputError(f"{self.source}: has changed: {division}")
             plan = make_plan(self.calls, opened.sources[0].signal, self.rules)
             yield OpenInput(self, opened, division, plan)
+
+    @contextmanager
+    def _opened_file(self) -> Iterator[OpenedFile]:
+        if isinstance(self.source, Path):
+            with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
+                yield opened
+            return
+        # Of an object each process reads the ranges of its parts.
+        with (
+            open_place(self.source) as stream,
+            self.files.open(None, stdin=stream, output=self.output) as opened,
+        ):
+            yield opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +179,7 @@ class PeaksTask:
                 given.division.part(stretch, self.part.pasts),
                 threads=given.run.threads,
                 tail=given.run.tail,
-                peaks=self.part.peaks,
+                known=KnownBefore(peaks=self.part.peaks),
             )
 
         return _with_enough_history(measured, self.part.stretch)
@@ -209,23 +208,41 @@ class FilterTask:
 
     place : the file that it is written to: one of its own, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
+    near : give the part up where a value is held from farther back than its own length
+    held : the values held from before, if they are known
     """
 
     part: PartOfRun
     place: Path
     apart: bool = False
+    near: bool = False
+    held: HeldAfter | None = None
 
-    def carry_out(self, given: OpenInput) -> WrittenPart:
-        """Filter the part. InputError tells the place in the whole input."""
+    def carry_out(self, given: OpenInput) -> WrittenPart | None:
+        """Filter the part; None if it was given up."""
+        try:
+            return self.written(given)
+        except HistoryNeededError:
+            return None
+
+    def written(self, given: OpenInput) -> WrittenPart:
+        """Filter the part. InputError tells the place in the whole input.
+
+        HistoryNeededError tells that the part was given up.
+        """
+
+        def filtered(wanted: Any) -> WrittenPart:
+            return self._filter(given, wanted)
+
         stretch = self.part.stretch
         try:
-            return _with_enough_history(lambda wanted: self._filter(given, wanted), stretch)
+            return _with_enough_history(filtered, stretch, near=self.near)
         except InputError:
             located = given.division.part(stretch, self.part.pasts).located()
             if located is None:
                 raise
             # Lines are not counted before an error has to name one.
-            return _with_enough_history(lambda wanted: self._filter(given, wanted), located)
+            return _with_enough_history(filtered, located)
 
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
@@ -250,7 +267,7 @@ class FilterTask:
                 sink,
                 threads=run.threads,
                 tail=run.tail,
-                peaks=self.part.peaks,
+                known=KnownBefore(peaks=self.part.peaks, held=self.held),
             )
             sink.close()
         except BaseException:
@@ -266,240 +283,17 @@ class FilterTask:
         )
 
 
-def _with_enough_history(function: Callable[[Any], Value], stretch: Any) -> Value:
-    """Call a function with a stretch, which begins earlier until no value from before is needed."""
+def _with_enough_history(
+    function: Callable[[Any], Value], stretch: Any, *, near: bool = False
+) -> Value:
+    """Call a function with a stretch, which begins earlier until no value from before is needed.
+
+    near : raise HistoryNeededError where it would begin by more than its own length earlier
+    """
     while True:
         try:
             return function(stretch)
         except HistoryNeededError:
             stretch = stretch.settled_longer()
-
-
-# --------------------------------------------------------------------------- what can be cut at all
-
-
-def reason_against(plan: Plan, *, groups: bool) -> str | None:
-    """Why a plan is not carried out in parts; None if it is.
-
-    groups : the rows belong to several signals
-    """
-    if any(step.whole is not None and step.whole.reduces for step in plan.steps):
-        return "a pool of the whole signal needs all of it"
-    if plan.extension == "wrap":
-        return "--edge wrap reads the other end of the signal"
-    if plan.chain.needs_end:
-        return "a layer with circular padding reads the other end of the signal"
-    if plan.chain.in_time or plan.chain.bins:
-        return "windows in time follow the times from the first one on"
-    return _reason_of_groups(plan) if groups else None
-
-
-def _reason_of_groups(plan: Plan) -> str | None:
-    """Why interleaved signals are not filtered in parts by this plan."""
-    for chain in _chains(plan):
-        geometry = Geometry(chain, plan.extension)
-        if not chain.holds_input_alone:
-            return "--by with values held between steps needs the rows one after the other"
-        if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
-            return "--by with outputs that wait for later rows of a group"
-    return None
-
-
-def _tried_lengths(chain: Chain) -> range:
-    reach = chain.reach[0]
-    period = min(reach.step, 1 << 12)
-    return range(1, 2 * period + reach.before + TRIED_LENGTHS)
-
-
-def _chains(plan: Plan) -> list[Chain]:
-    """The chains of all passes: up to each step that measures the signal, and to the end."""
-    from convcli.core.chain import Chain
-
-    ops: list[Any] = []
-    chains = []
-    for step in plan.steps:
-        if step.whole is not None:
-            chains.append(Chain(tuple(ops), plan.signal.axes))
-        ops.extend(step.ops)
-    return [*chains, Chain(tuple(ops), plan.signal.axes)]
-
-
-def needs_of(plan: Plan) -> PartNeeds:
-    """What the filter of a plan needs to know of the samples before a part."""
-    most = 0
-    numbered = False
-    for chain in _chains(plan):
-        reach = chain.reach[0]
-        looked = reach.before + abs(reach.after) + abs(reach.anchor)
-        most = max(most, 2 * (looked + reach.step) + 2)
-        numbered = numbered or reach.step != 1 or reach.phases != 1
-    return PartNeeds(samples=most, numbered=numbered)
-
-
-def parts_for(size: int, workers: int) -> int:
-    """How many parts an input of `size` bytes is cut into for some workers."""
-    return max(workers, -(-size // PART_BYTES))
-
-
-# ------------------------------------------------------------------------------------------- a run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartUnit(Unit):
-    """A task of a parted run as a unit of work."""
-
-    task: PartTask[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class PartWork:
-    """What is done with each unit of a parted run."""
-
-    of: PartedRun
-    retries: int = 0
-
-    def refuse(self, unit: Unit) -> None:
-        """Refuse nothing."""
-
-    def run(self, unit: PartUnit) -> Any:
-        """Carry out the task of a unit, and return its result."""
-        return carry_out_task(self.of, unit.task)
-
-
-@dataclass(eq=False)
-class TaskRunner:
-    """Carries out tasks by a runner of units, which goes on from one stage to the next."""
-
-    runner: Runner
-    name: str
-    _begun: int = 0
-
-    def results(self, tasks: Iterable[PartTask[Result_co]]) -> Iterator[Result_co]:
-        """Carry tasks out at once, and yield their results in their order.
-
-        The first error in that order is raised.
-        """
-        waiting: dict[int, Outcome] = {}
-        following = self._begun
-        under_way = 0
-        for task in tasks:
-            if under_way == self.runner.window:
-                yield from self._in_order(waiting, following)
-                following += 1
-                under_way -= 1
-            self.runner.submit(self._unit(task))
-            under_way += 1
-        for _ in range(under_way):
-            yield from self._in_order(waiting, following)
-            following += 1
-
-    def _unit(self, task: PartTask[Any]) -> PartUnit:
-        unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
-        self._begun += 1
-        return unit
-
-    def _in_order(self, waiting: dict[int, Outcome], number: int) -> Iterator[Any]:
-        """Wait for the unit of a number, and yield its result."""
-        while number not in waiting:
-            outcome = self.runner.next_outcome()
-            waiting[outcome.unit.number] = outcome
-        outcome = waiting.pop(number)
-        if outcome.error is not None:
-            raise outcome.error
-        yield outcome.facts
-
-
-@dataclass(eq=False, kw_only=True)
-class PartedInput:
-    """An open input that is cut into parts, filtered by a runner, and joined.
-
-    groups : the rows belong to several signals
-    count : of the parts, at most
-    """
-
-    run: PartedRun
-    division: Division
-    plan: Plan
-    runner: TaskRunner
-    groups: bool
-    count: int
-    counts: list[RunCounts] = field(default_factory=list)
-
-    def parts(self) -> list[PartOfRun]:
-        """Cut the input, and find out what has to be known of the samples before each part."""
-        surveys = self.division.surveys(self.count, self.run.needs)
-        found = list(self.runner.results([SurveyTask(each) for each in surveys]))
-        stretches = self.division.cut(self.count, self.run.needs, found)
-        firsts = self._first_outputs(stretches)
-        pasts = self._pasts(stretches)
-        parts = []
-        for number, stretch in enumerate(stretches):
-            parts.append(
-                PartOfRun(
-                    number=number,
-                    stretch=stretch,
-                    pasts=pasts[number],
-                    first=firsts[number],
-                    last=number == len(stretches) - 1,
-                )
-            )
-        return self._with_peaks(parts)
-
-    def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
-        """The number of the first output of each part, where parts are written to their places."""
-        lengths = self.division.block_lengths
-        if not lengths:
-            return [0] * len(stretches)
-        blocks = [stretch.first for stretch in stretches]
-        return outputs_at(self.plan, lengths, blocks, tail=self.run.tail)
-
-    def _pasts(self, stretches: Sequence[Any]) -> list[Mapping[bytes, SignalPast] | None]:
-        """The past of each group before each part."""
-        if not self.groups:
-            return [None] * len(stretches)
-        tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
-        pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
-        for own in self.runner.results(tasks):
-            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
-            pasts.append(joined)
-        return pasts
-
-    def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
-        """The parts with the peaks of every step that measures the signal, one after the other."""
-        for step in self.plan.steps:
-            if step.whole is None:
-                continue
-            tasks = [PeaksTask(part) for part in parts]
-            peaks = joined_peaks(self.runner.results(tasks))
-            parts = [replace(part, peaks=(*part.peaks, peaks)) for part in parts]
-        return parts
-
-    def filter_into(
-        self, sink: PartSink, parts: Sequence[PartOfRun], places: Sequence[Path]
-    ) -> Iterator[RunCounts]:
-        """Filter all parts, take them into the whole in their order, and yield what each gave.
-
-        places : where each part is written
-        """
-        sink.reserve()
-        tasks = [FilterTask(part, place) for part, place in zip(parts, places, strict=True)]
-        results = self.runner.results(tasks)
-        for place, done in zip(places, results, strict=True):
-            sink.add_part(done.written, place)
-            self.division.note(done.noted)
-            self.counts.append(done.counts)
-            yield done.counts
-
-
-def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:
-    """What all parts have read, written and lost."""
-    return reduce(_added_counts, counts)
-
-
-def _added_counts(one: RunCounts, other: RunCounts) -> RunCounts:
-    return replace(
-        one,
-        read=one.read + other.read,
-        written=one.written + other.written,
-        losses=one.losses + other.losses,
-    )
+            if near and stretch.settles_far:
+                raise

@@ -48,9 +48,9 @@ def main() -> None:
     while True:
         try:
             function, arguments = receive(calls)
-        except EOFError:
-            return
-        send(answers, _answer(function, arguments))
+            send(answers, _answer(function, arguments))
+        except (EOFError, BrokenPipeError):  # the other process has ended
+            os._exit(0)
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:

@@ -110,6 +110,7 @@ def register(app: typer.Typer) -> None:
             "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
             "convcli audio 'notch:50,harmonics=8 | mono' talk.wav -o clean.wav",
             "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
+            "convcli audio lowpass:3.4k 'in/**/*.wav' -o out/ --ledger run.jsonl --resume",
             "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - "
             "| sox -t wav - out.ogg",
         ),

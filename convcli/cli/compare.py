@@ -234,14 +234,16 @@ def _pairs_of_folders(a: Path, b: Path) -> _Pairs:
 
 def _signals_below(folder: Path) -> dict[Path, Path]:
     """The sounds, tables and pictures in a folder and those below it, by their place in it."""
+    from convcli.batch.listing import files_below
     from convcli.media.audio.files import AudioFiles
     from convcli.media.images.files import ImageFiles
     from convcli.media.tables.files import TableFiles
 
     kinds = (AudioFiles, ImageFiles, TableFiles)
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and any(kind.has_suffix(path) for kind in kinds):
+    for name in sorted(files_below(f"{folder}/", recursive=True)):
+        path = Path(name)
+        if any(kind.has_suffix(path) for kind in kinds):
             found[path.relative_to(folder)] = path
     return found
 

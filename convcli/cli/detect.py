@@ -20,7 +20,7 @@ from convcli.cli.opening import (
     open_template,
     read_input,
 )
-from convcli.cli.options import TableArguments, columns_option, examples
+from convcli.cli.options import InputListOptions, TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report, write_result
 from convcli.dataclass import dataclass
@@ -32,6 +32,7 @@ from convcli.places import Place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.batch.listing import InputWords
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
@@ -168,6 +169,7 @@ class DetectRun:
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
     ] = False
+    listed: InputListOptions = InputListOptions()
     force: options.Force = False
     report: options.Report = None
     threads: options.Threads = None
@@ -196,11 +198,11 @@ def detect(
         ),
     ],
     inputs: Annotated[
-        list[Place] | None,
+        list[str] | None,
         typer.Argument(
-            parser=place_of,
             metavar="[INPUT]...",
-            help="Where to look; none or - is standard input.",
+            help="Where to look: files, folders and quoted patterns ('in/**/*.wav'); none or - is "
+            "standard input.",
             show_default=False,
         ),
     ] = None,
@@ -217,6 +219,7 @@ def detect(
     start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
     Exit code 1 where nothing is found.
     """
+    from convcli.batch.listing import source_of
     from convcli.detecting.detect import Detection
     from convcli.media.outputs import atomic
     from convcli.media.tables.delimited import group_name
@@ -227,16 +230,18 @@ def detect(
 
     started = time.perf_counter()
     templates = _paths([template, *(search.more_templates or [])])
-    sources = _paths(inputs or [Path("-")])
+    words = run.listed.words(inputs)
+    # Times are only told, and so they need not be regular.
+    opened = replace(table.options(), irregular=table.time is not None)
+    named = [] if words.several else [source_of(word) for word in words.words]
+    files = files_for([*templates, *named], opened, max_pixels=run.max_pixels, strict=run.strict)
+    sources = _listed_sources(words, files, quiet=run.quiet)
     _refuse_second_stdin([*sources, *templates])
     search.check()
     place = _checked_place(hits.output, [*templates, *sources], run)
     if hits.mark is not None:
         refuse_plot(hits.mark, [*templates, *sources], force=run.force)
     hits.check()
-    # Times are only told, and so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None)
-    files = files_for([*templates, *sources], opened, max_pixels=run.max_pixels, strict=run.strict)
     searching = Searching(
         files=files,
         time_column=table.time,
@@ -414,6 +419,17 @@ class _RowTimes:
         return list(zip(first, last, strict=True))
 
 
+def _listed_sources(words: InputWords, files: Files, *, quiet: bool) -> list[Place | None]:
+    """The inputs that some words stand for."""
+    from convcli.batch.listing import list_inputs
+
+    listing = list_inputs(words, files)
+    if not quiet:
+        for warning in listing.warnings:
+            tell(warning, kind="warning")
+    return list(listing.sources())
+
+
 def _paths(paths: Sequence[Place]) -> list[Place | None]:
     return [None if str(path) == "-" else path for path in paths]
 
@@ -453,7 +469,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli detect hello.wav talk.wav",
             "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
-            "convcli detect hello.wav talk.wav -o places.csv --report places.html",
+            "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
             "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
         ),
     )(detect)

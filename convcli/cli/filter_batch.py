@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, cast
 
 from convcli.batch.failures import write_failed
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import RunIdentity, open_ledger
+from convcli.batch.ledger import open_ledger
+from convcli.batch.ledger_file import ledger_file
+from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.left import UnitsLeft, earlier_runs
-from convcli.batch.listing import InputWords, list_inputs
+from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
@@ -23,6 +25,7 @@ from convcli.cli.results import refuse_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing
+from convcli.media.remote import place_of
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from convcli.cli.filter_command import FilterCommand
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
+    from convcli.places import Place
 
 # So many summaries wait for an earlier one, so that they are told in the order of the inputs.
 _MOST_UNTOLD = 1000
@@ -105,10 +109,16 @@ class FilterBatch:
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
         self._work_type: type[FilterWork] = FilterWork
+        self._ledger_file: Path | None = None
         self.worst = 0
 
     def run(self) -> int:
         """Filter all units of the shard and return the worst exit code."""
+        with ledger_file(self.batch.ledger) as file:
+            self._ledger_file = file
+            return self._run()
+
+    def _run(self) -> int:
         listing = self._listing()
         units = self._units(listing)
         parted = self._parted(units)
@@ -135,17 +145,8 @@ class FilterBatch:
         return self.worst
 
     def _listing(self) -> Listing:
-        batch = self.batch
-        words = self.command.request.inputs
-        if not words:
-            words = [] if batch.files_from is not None else ["-"]
-        asked = InputWords(
-            words=words,
-            files_from=batch.files_from,
-            null=batch.null,
-            recursive=batch.recursive,
-        )
-        return list_inputs(asked, self.command.files)
+        words = self.batch.words(self.command.request.inputs)
+        return list_inputs(words, self.command.files)
 
     def _units(self, listing: Listing) -> Units:
         """The units, after every refusal that is possible before the work begins."""
@@ -183,19 +184,20 @@ class FilterBatch:
         if len(units) != 1 or options.parts == 1 or not self.command.writes:
             return None
         whole = units[0]
-        to_file = whole.output is not None and not is_special(whole.output)
-        if not to_file or whole.source is None or options.in_place or options.dry_run:
+        to_file = isinstance(whole.output, Path) and not is_special(whole.output)
+        source = whole.source
+        if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
-        from convcli.batch.parts import parts_for
+        from convcli.batch.parted_input import parts_for
         from convcli.cli.parted_run import worth_cutting
 
         several = self.shard.count > 1 or self.batch.cluster is not None
-        if options.parts is None and not (several and worth_cutting(whole.source)):
+        if options.parts is None and not (several and worth_cutting(source)):
             return None
         # Every machine has to come to the same number.
-        count = options.parts or parts_for(whole.source.stat().st_size, self.shard.count)
-        cut = self.command.input_run(whole.source, whole.output, alone=True).cut(count)
+        count = options.parts or parts_for(source.stat().st_size, self.shard.count)
+        cut = self.command.input_run(source, whole.output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
     def _is_joined(self, parted: PartUnits) -> bool:
@@ -224,16 +226,17 @@ class FilterBatch:
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
-        sources = [listed.source for listed in listing.inputs]
-        self.command.check_reports(sources)
+        several = len(listing.inputs) > 1
+        self.command.check_reports(listing.sources(), several=several)
         batch = self.batch
         if batch.failed is not None:
-            refuse_place(batch.failed, "list", sources, force=True)
+            refuse_place(batch.failed, "list", listing.sources(), force=True)
         if batch.ledger is not None:
-            ledger = Path(batch.ledger)
             kept = batch.resume or self.options.force or self.options.dry_run
-            empty = not ledger.exists() or ledger.stat().st_size == 0
-            refuse_place(ledger, "ledger", sources, force=kept or empty, hint=_RESUME_HINT)
+            state = FileState.of(self._ledger_file)
+            force = kept or state is None or state.size == 0
+            place = place_of(batch.ledger)
+            refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:
@@ -278,8 +281,8 @@ class FilterBatch:
 
         RequestError if --resume is asked for and there is neither.
         """
-        if self.batch.ledger is not None:
-            return Path(self.batch.ledger)
+        if self._ledger_file is not None:
+            return self._ledger_file
         request = self.command.request
         place = None
         written = self.options.in_place or request.output not in (None, "-")
@@ -405,14 +408,14 @@ class FilterBatch:
             again = f"--files-from {place}" + (" -0" if null else "")
             say(f"{again} runs what failed once more")
 
-    def _failed_place(self) -> Path | None:
+    def _failed_place(self) -> Place | None:
         """Where the list of failures goes: beside the ledger, unless it has a place of its own."""
         if self.batch.failed is not None or self.batch.ledger is None:
             return self.batch.failed
         name = "failed.txt"
         if self.shard.count > 1:  # machines may share the folder
             name = f"failed.{self.shard.index}-of-{self.shard.count}.txt"
-        return Path(self.batch.ledger).parent / name
+        return place_of(self.batch.ledger).with_name(name)
 
 
 class _Pace:

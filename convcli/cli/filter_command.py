@@ -17,7 +17,7 @@ from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convcli.cli.options import Request, RunOptions
     from convcli.facts import RunFacts, StepFacts
@@ -131,7 +131,7 @@ class FilterCommand:
         options = self.options
         word = (self.request.inputs or [STDIN])[0]
         source = None if word == STDIN else place_of(word)
-        self.check_reports([source])
+        self.check_reports([source], several=False)
         output = self._single_output(source)
         facts = self.input_run(
             source,
@@ -159,14 +159,16 @@ class FilterCommand:
         )
         return output
 
-    def check_reports(self, inputs: Sequence[Place | None]) -> None:
+    def check_reports(self, inputs: Iterable[Place | None], *, several: bool) -> None:
         """Refuse a report or a drawing that cannot be written, before the work begins."""
         options = self.options
         force = options.force or options.dry_run
+        if not several:
+            inputs = tuple(inputs)
         if options.report is not None:
             refuse_report(options.report, inputs, force=force)
         if options.plot is not None:
-            if len(inputs) > 1:
+            if several:
                 raise RequestError(
                     "--plot draws one input", hint="--report FILE.html shows any number of them"
                 )

@@ -356,7 +356,7 @@ def _export_graph(
     step = bound[0]
     model = _first_model(text) if step.step.runs_model else None
     if model is None:
-        encoded = exported_taps(_exported_weights(bound))
+        graph = exported_taps(_exported_weights(bound))
     elif bound[-1].call is not step.call:
         raise RequestError("a model is exported alone", hint=f"'{step.call.text}'")
     else:
@@ -364,9 +364,10 @@ def _export_graph(
         if upto is not None:
             model = model.up_to(upto)
         align = design.align or model.learned.align
-        encoded = model.exported("causal" if align == "causal" else "center")
+        graph = model.exported("causal" if align == "causal" else "center")
     with atomic(path) as place:
-        place.write_bytes(encoded)
+        place.write_bytes(graph.content)
+    tell(f"{path} computes {graph.told}", kind="note")
 
 
 def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:

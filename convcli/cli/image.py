@@ -94,6 +94,6 @@ def register(app: typer.Typer) -> None:
             "convcli image gaussian:3 photo.jpg -o soft.jpg",
             "convcli image sobel scan.tif --range scale -o edges.png",
             "convcli image 'grey | gaussian:1' scan.jpg -o scan.png",
-            "convcli image 'resize:50% | sharpen:0.5' shots/*.png -o small/",
+            "convcli image 'resize:50% | sharpen:0.5' shots --recursive -o small/ --resume",
         ),
     )(image)

@@ -113,7 +113,6 @@ class InputRun:
     def _write(self, opened: OpenedFile, plans: list[Plan]) -> _WrittenOutput:
         from convcli.media.outputs import open_output
         from convcli.media.replacing import only_writing
-        from convcli.running.run import run
         from convcli.running.workers import keep_freed_memory
 
         keep_freed_memory()
@@ -123,24 +122,10 @@ class InputRun:
             with only_writing(self.output):
                 sink = self._sink(opened, place, plans)
             watched = _WatchedSink(sink, self.command.stopping, self.progress, self.output)
-            counts = []
             try:
-                counts += self._counts_of_parts(opened, plans, place, sink, watched)
-                pages = zip(opened.sources, plans, strict=True)
-                for number, (source, plan) in enumerate(() if counts else pages):
-                    if number > 0:
-                        with only_writing(self.output):
-                            sink.next_page()
-                    watched.expect(plan.result.shape[0])
-                    tail = self._tail(plan)
-                    seen: tuple[Source[Any], Sink[Any]] = (source, watched)
-                    if preview is not None:
-                        seen = preview.observed(source, watched, number)
-                    threads = self._threads()
-                    prompt = self.command.prompt
-                    counted = run(plan, *seen, threads=threads, tail=tail, prompt=prompt)
-                    _check_is_left(plan, counted.read, counted.written)
-                    counts.append(counted)
+                counts = self._counts_of_parts(opened, plans, place, sink, watched)
+                if not counts:
+                    counts = self._counts_of_pages(opened, plans, watched, preview)
                 with only_writing(self.output):
                     sink.close()
             except BaseException:
@@ -154,6 +139,33 @@ class InputRun:
         maps = preview.feature_maps(plans[0])
         shown = preview.facts(self.command.files, self.source, self.output)
         return _WrittenOutput(sink, counts, preview=shown, feature_maps=maps)
+
+    def _counts_of_pages(
+        self,
+        opened: OpenedFile,
+        plans: list[Plan],
+        watched: _WatchedSink,
+        preview: RunPreview | None,
+    ) -> list[RunCounts]:
+        """Filter the pages of an input, one after the other; most inputs have one."""
+        from convcli.media.replacing import only_writing
+        from convcli.running.run import run
+
+        threads = self._threads()
+        counts = []
+        for number, (source, plan) in enumerate(zip(opened.sources, plans, strict=True)):
+            if number > 0:
+                with only_writing(self.output):
+                    watched.sink.next_page()
+            watched.expect(plan.result.shape[0])
+            seen: tuple[Source[Any], Sink[Any]] = (source, watched)
+            if preview is not None:
+                seen = preview.observed(source, watched, number)
+            tail = self._tail(plan)
+            counted = run(plan, *seen, threads=threads, tail=tail, prompt=self.command.prompt)
+            _check_is_left(plan, counted.read, counted.written)
+            counts.append(counted)
+        return counts
 
     def _sink(self, opened: OpenedFile, place: Path | BinaryIO, plans: list[Plan]) -> FileSink:
         """The sink for the whole result."""
@@ -254,7 +266,7 @@ class InputRun:
         with run.opened() as given:
             with open_output(self.output, medium=self.command.files.medium) as place:
                 task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.carry_out(given)
+                done = task.written(given)
             given.division.note(done.noted)
             sink = WrittenSink(facts=lambda: done.facts, warnings=list(done.warnings))
             written = _WrittenOutput(sink, [done.counts])
@@ -488,7 +500,7 @@ class _WatchedSink:
     """
 
     def __init__(
-        self, sink: Sink[Any], stopping: Event, progress: Progress | None, place: Place | None
+        self, sink: FileSink, stopping: Event, progress: Progress | None, place: Place | None
     ) -> None:
         self.sink = sink
         self.stopping = stopping

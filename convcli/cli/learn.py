@@ -20,6 +20,7 @@ from convcli.cli.learn_results import (
     with_drawings,
     write_drawings,
 )
+from convcli.cli.learn_sums import check_sums, merged, write_partial
 from convcli.cli.learn_task import (
     check_mode,
     check_training,
@@ -32,7 +33,7 @@ from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report
 from convcli.errors import RequestError
-from convcli.facts import ModelFileFacts, RunFacts
+from convcli.facts import InputFacts, ModelFileFacts, RunFacts
 from convcli.stopping import told_first
 
 if TYPE_CHECKING:
@@ -55,32 +56,37 @@ def learn_command(options: LearnOptions) -> int:
     --layers, a network is trained instead; Ctrl-C stops the training and writes the best so far.
     """
     started = clock.perf_counter()
-    place = _model_path(options)
+    check_sums(options)
+    place = _output_path(options)
     check_training(options)
     with ExitStack() as held:
+        if options.merge:
+            task, model = merged(options)
+            learned = LearnedFile(model=model, place=place, task=task, pair=None)
+            return _finished(options, learned, None, started)
         inputs = _opened_inputs(options, held)
         task = task_of(options, inputs.pairs[0].source.signal)
-        model = _learned(options, task, inputs, held)
-        if model is None:
+        if options.partial is not None:
+            write_partial(options, task, inputs, place)
+            return 0
+        found = _learned(options, task, inputs, held)
+        if found is None:
             tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
             return INTERRUPTED
-        run = _run_facts(task, inputs, model, place)
-        _write_model(model, place)
-        run = replace(run, seconds=clock.perf_counter() - started)
-        learned = LearnedFile(model=model, place=place, task=task, pair=inputs.pairs[0])
-        run = with_drawings(run, learned, options)
-    write_drawings(run, options)
-    if not options.quiet:
-        tell_learned(run, options)
-    return INTERRUPTED if model.interrupted else 0
+        learned = LearnedFile(model=found, place=place, task=task, pair=inputs.pairs[0])
+        return _finished(options, learned, inputs, started)
 
 
 # ------------------------------------------------------------------------------------------ before
 
 
-def _model_path(options: LearnOptions) -> Path:
-    """The path of the model file, if it and the report can be written without doing harm."""
+def _output_path(options: LearnOptions) -> Path:
+    """The path of the model or the sums, if it and the report can be written without doing harm."""
     output = options.output
+    if options.partial is not None:
+        read = [None if str(path) == "-" else path for path in options.paths]
+        own_place(options.partial, read, force=options.force, example="sums.npz")
+        return options.partial
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
@@ -95,6 +101,13 @@ def _model_path(options: LearnOptions) -> Path:
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
     pairs = pairs_of(options.paths, held)
+    if options.shard is not None:
+        from convcli.batch.units import Shard
+
+        shard = Shard.parse(options.shard)
+        pairs = [pairs[position] for position in shard.positions(len(pairs))]
+        if not pairs:
+            raise RequestError(f"--shard {options.shard}: no input is left for this part")
     files = files_for(
         [given.path for pair in pairs for given in pair if given is not None],
         table_with_target(options),
@@ -157,8 +170,30 @@ def _epoch_words(epoch: Epoch) -> str:
 # ----------------------------------------------------------------------------------------- results
 
 
-def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path) -> RunFacts:
-    warnings = [*inputs.length_warnings(), *model.warnings]
+def _finished(
+    options: LearnOptions, learned: LearnedFile, inputs: LearnInputs | None, started: float
+) -> int:
+    """Write the model and what is drawn of it, and say what was learned; return the exit code.
+
+    inputs : None where sums were merged
+    """
+    run = _run_facts(learned, inputs)
+    _write_model(learned.model, learned.place)
+    run = replace(run, seconds=clock.perf_counter() - started)
+    run = with_drawings(run, learned, options)
+    write_drawings(run, options)
+    if not options.quiet:
+        tell_learned(run, options)
+    return INTERRUPTED if learned.model.interrupted else 0
+
+
+def _run_facts(learned: LearnedFile, inputs: LearnInputs | None) -> RunFacts:
+    model, place = learned.model, learned.place
+    warnings = list(model.warnings)
+    given: list[InputFacts] = []
+    if inputs is not None:
+        warnings = [*inputs.length_warnings(), *warnings]
+        given = inputs.facts()
     if model.interrupted and model.facts.training is not None:
         last = model.facts.training.epochs
         warnings.append(f"interrupted after epoch {last}: {place} has the best until then")
@@ -166,8 +201,8 @@ def _run_facts(task: Task, inputs: LearnInputs, model: LearnedModel, place: Path
         version=__version__,
         command=given_words(),
         filter=f"model:{place}",
-        align=task.align,
-        inputs=tuple(inputs.facts()),
+        align=learned.task.align,
+        inputs=tuple(given),
         outputs=(ModelFileFacts(path=str(place)),),
         learned=model.facts,
         warnings=tuple(warnings),
@@ -195,6 +230,8 @@ def register(app: typer.Typer) -> None:
             "-o net.safetensors",
             "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
             "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
+            "convcli learn noisy/ clean/ --shard 1/4 --partial sums.1.npz",
+            "convcli learn --merge sums.*.npz -o denoise.safetensors",
             "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
             "--report learned.html",
         ),

@@ -16,7 +16,6 @@ from convcli.media.outputs import local_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
-    from pathlib import Path
 
     from convcli.learning.pairs import Pair
     from convcli.media.files import Files
@@ -117,8 +116,9 @@ def _files_in(place: Place) -> Sequence[Place]:
 
 
 def _files_in_folder(folder: Path) -> list[Path]:
-    visible = [each for each in folder.iterdir() if not each.name.startswith(".")]
-    files = sorted(each for each in visible if each.is_file())
+    from convcli.batch.listing import files_below
+
+    files = [Path(name) for name in sorted(files_below(f"{folder}/", recursive=False))]
     if not files:
         raise RequestError(f"the folder {folder} holds no files")
     return files

@@ -148,6 +148,22 @@ class LearnOptions:
             show_default="one linear layer, solved",
         ),
     ] = None
+    partial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SUMS",
+            help="Write the sums over the inputs to SUMS.npz, for --merge, and no model.",
+            show_default=False,
+        ),
+    ] = None
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="INPUTs are files of --partial: the filter that is learned from all of them.",
+        ),
+    ] = False
+    shard: options.ShardText = None
     epochs: Annotated[
         int | None,
         typer.Option(

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedFile:
-    """A model file that was written, and what it was learned from."""
+    """A model file that was written, and what it was learned from.
+
+    pair : the first one; None where sums were merged
+    """
 
     model: LearnedModel
     place: Path
     task: Task
-    pair: Pair
+    pair: Pair | None
 
     @property
     def step(self) -> str:
@@ -77,6 +80,8 @@ def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
 def _example_of(learned: LearnedFile) -> ExampleFacts | None:
     from convcli.learning.example import example_of
 
+    if learned.pair is None:
+        return None
     delays = learned.model.facts.delays
     lag = delays[0].samples if delays else None
     return example_of(learned.task, learned.pair, learned.place, lag)

@@ -6,7 +6,6 @@ import csv
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -17,6 +16,7 @@ from convcli.media.remote import place_of
 from convcli.places import Place
 
 if TYPE_CHECKING:
+    from convcli.batch.listing import InputWords
     from convcli.media.tables.source import TableOptions
 
 
@@ -48,7 +48,8 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[INPUT]...",
-        help="Files, folders and quoted patterns ('in/**/*.wav'); none or - is standard input.",
+        help="Files, folders, quoted patterns ('in/**/*.wav') and URLs (s3://bucket/key); none or "
+        "- is standard input.",
         show_default=False,
     ),
 ]
@@ -334,9 +335,10 @@ LedgerFile = Annotated[
     ),
 ]
 FailedFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--failed",
+        parser=place_of,
         metavar="FILE",
         help="Write the names of inputs that failed, for --files-from.",
         show_default="failed.txt beside the ledger",
@@ -359,12 +361,31 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BatchOptions:
-    """Options for many inputs."""
+class InputListOptions:
+    """Where further inputs come from."""
 
     recursive: Recursive = False
     files_from: FilesFrom = None
     null: NullNames = False
+
+    def words(self, inputs: list[str] | None) -> InputWords:
+        """The words that stand for the inputs; `-` if there are none."""
+        from convcli.batch.listing import STDIN, InputWords
+
+        if not inputs:
+            inputs = [] if self.files_from is not None else [STDIN]
+        return InputWords(
+            words=inputs,
+            files_from=self.files_from,
+            null=self.null,
+            recursive=self.recursive,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchOptions(InputListOptions):
+    """Options for many inputs."""
+
     shard: ShardText = None
     resume: Resume = False
     skip_existing: SkipExisting = False

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from convcli.batch.parts import (
+from convcli.batch.parted_input import (
     WORTH_CUTTING,
     PartedInput,
-    PartedRun,
     PartWork,
     TaskRunner,
     joined_counts,
@@ -18,8 +16,9 @@ from convcli.batch.parts import (
     parts_for,
     reason_against,
 )
+from convcli.batch.parts import PartedRun
 from convcli.dataclass import dataclass
-from convcli.media.replacing import path_for_others
+from convcli.media.replacing import path_for_others, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,8 +91,6 @@ def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
-    if not isinstance(whole.source, Path):
-        return "an object in a store is read by one process"
     if len(whole.plans) > 1:
         return "a file of several pages is filtered page by page"
     division = whole.opened.division()
@@ -112,9 +109,12 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
+    source = whole.source
+    if isinstance(source, Path):
+        source = source.absolute()
     return PartedRun(
         files=whole.files,
-        path=cast("Path", whole.source).absolute(),
+        source=cast("Place", source),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -145,7 +145,7 @@ def _parted_input(
             plan=whole.plans[0],
             runner=TaskRunner(runner, str(whole.source)),
             groups=whole.opened.grouped,
-            count=by.count or parts_for(division.size, by.jobs),
+            count=by.count or parts_for(division.size, by.jobs, groups=whole.opened.grouped),
         )
         yield parted, parted.parts()
     except BaseException:
@@ -161,7 +161,7 @@ def filtered_in_parts(
     """Filter the parts of an input into its output; yield what each part gave, in order."""
     with (
         _parted_input(whole, division, by) as (parted, parts),
-        _places(parts, division, whole.output, place) as places,
+        closing(_places(division, whole.output, place)) as places,
     ):
         yield from parted.filter_into(sink, parts, places)
 
@@ -174,17 +174,62 @@ def cut_for_others(
         return parted.run, parts
 
 
-@contextmanager
-def _places(
-    parts: Sequence[PartOfRun], division: Division, output: Place | None, place: Any
-) -> Iterator[list[Path]]:
-    """Where each part is written: to its place in the output, or to a file beside the output."""
-    if not division.apart:
-        yield [path_for_others(place)] * len(parts)
-        return
-    beside = output.absolute().parent if isinstance(output, Path) else None
-    with tempfile.TemporaryDirectory(prefix=".convcli-", dir=beside) as folder:
-        yield [Path(folder, f"part{part.number}") for part in parts]
+def _places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
+    if division.apart:
+        return Beside(output.absolute().parent if isinstance(output, Path) else None)
+    return InOutput(path_for_others(place))
+
+
+@dataclass(frozen=True, eq=False)
+class InOutput:
+    """Parts are written to their places in the output."""
+
+    place: Path
+
+    def begin(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def of(self, number: int) -> Path:
+        """The output."""
+        return self.place
+
+    def end(self, number: int) -> None:
+        """Do nothing: the part is where it belongs."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Beside:
+    """Parts are temporary files, which have no names where the system allows it.
+
+    folder : where they take room; None for that of temporary files
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._files: dict[int, tuple[BinaryIO, Path]] = {}
+
+    def begin(self, number: int) -> Path:
+        """Make the file of a part."""
+        file, place = scratch(self._folder)
+        self._files[number] = (file, path_for_others(place))
+        return self.of(number)
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        return self._files[number][1]
+
+    def end(self, number: int) -> None:
+        """Remove the file of a part."""
+        file, _ = self._files.pop(number)
+        file.close()
+
+    def close(self) -> None:
+        """Remove all files."""
+        for number in list(self._files):
+            self.end(number)
 
 
 __all__ = [

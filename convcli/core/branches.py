@@ -290,6 +290,12 @@ class Branches(Op):
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
         return all(len(width) == 1 for width in widths)
 
+    @property
+    def widest(self) -> int:
+        """The most channels that a layer in some branch reads or makes."""
+        inside = (op.widest for branch in self.branches for op in branch.chain.ops)
+        return max(inside, default=0)
+
     def output_channels(self, count: int) -> int:
         """Count the channels of the results of all formulas."""
         channels = [branch.chain.channels(count) for branch in self.branches]

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import missing as gaps
+from convcli.core.activations import Activation
 from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
@@ -146,7 +147,7 @@ class Op(ABC):
 
         x : all inputs of the task, NaN where a sample is missing; not changed
         """
-        x = self.padded(x, task.starts, task.stops, task.ends)
+        x = self.padded(x, task)
         windows = x[task.skipped :]
         if not self.holds:
             return self(windows, task.outputs), {}
@@ -239,6 +240,19 @@ class Op(ABC):
         return None
 
     @property
+    def in_place(self) -> Callable[[Array, Array], Array] | None:
+        """The function that the operation applies to every sample of every channel alike.
+
+        It computes the function of one array in another one, which may be the same. None for other
+        operations.
+        """
+        return None
+
+    def joined(self, following: Op) -> Op | None:
+        """Return one operation that does this and the following one, if that saves a pass."""
+        return None
+
+    @property
     def as_convolution(self) -> Convolve | None:
         """The one convolution that the operation is where no sample is missing, if it is one."""
         return None
@@ -272,6 +286,11 @@ class Op(ABC):
     def output_channels(self, count: int) -> int:
         """Count the channels that come out if `count` channels go in."""
         return count
+
+    @property
+    def widest(self) -> int:
+        """The most channels that a layer of a network reads or makes; 0 for other operations."""
+        return 0
 
     @property
     def opacity(self) -> Opacity | None:
@@ -332,19 +351,13 @@ class Op(ABC):
         """Whether the first outputs depend on the last inputs (circular padding)."""
         return False
 
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
-        """Extend the inputs by the padding of the operation itself, if it has one.
+    @property
+    def reads_inside(self) -> bool:
+        """Whether the operation extends its input by itself, from samples near the ends."""
+        return False
 
-        x : the inputs from starts[a] on along axis a
-        stops : up to where the result must reach
-        ends : the length of the signal along each axis, None where it is not known yet
-        """
+    def padded(self, x: Array, task: OpTask) -> Array:
+        """Extend the inputs of a task by the padding of the operation itself, if it has one."""
         return x
 
 
@@ -426,6 +439,11 @@ class Complete(Op):
     def uniform(self) -> bool:
         """Whether all channels are treated alike."""
         return self.op.uniform
+
+    @property
+    def widest(self) -> int:
+        """The most channels that the operation reads or makes, if it is a layer of a network."""
+        return self.op.widest
 
     def output_channels(self, count: int) -> int:
         """Count the channels that come out."""
@@ -641,6 +659,13 @@ class Pointwise(Op):
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
+
+    @property
+    def in_place(self) -> Callable[[Array, Array], Array] | None:
+        """The function, if it is an activation and no channel is left alone."""
+        if self.keeps is None and isinstance(self.function, Activation):
+            return self.function
+        return None
 
     @property
     def uniform(self) -> bool:

@@ -80,7 +80,7 @@ def measured_response(
     curve = read_curve(file, column=column, rate=signal.rate)
     wanted = _adjusted(curve, file, signal.rate, invert=invert, reference=reference)
     points = tuple(zip(wanted.frequencies.tolist(), wanted.decibels.tolist(), strict=True))
-    fitted = _finished(points, signal.rate, phase, taps)
+    fitted = _fit_as_needed(points, signal.rate, phase, taps)
     note = (
         f"{file.name}: {fitted.taps.size:,} taps, largest deviation {fitted.deviation:.2g} dB "
         f"at {fitted.at:.3g} Hz"
@@ -112,7 +112,7 @@ def _adjusted(
 
 
 @lru_cache(maxsize=16)
-def _finished(
+def _fit_as_needed(
     points: tuple[tuple[float, float], ...], rate: float, phase: Phase, count: int | None
 ) -> _Fitted:
     """Fit `count` taps to a curve, or as many as keep the deviation within TOLERANCE.

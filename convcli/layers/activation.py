@@ -50,7 +50,7 @@ class TrainedActivation(TrainedLayer):
 
     @property
     def homogeneous(self) -> bool:
-        """Whether the function is."""
+        """Whether the function is homogeneous."""
         return self.function.homogeneous
 
     def needs(self, outputs: Span) -> Span:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # More outputs at once multiply ever more zeros.
 MOST_AT_ONCE = 32
-# Samples gathered into rows at a time, to stay near the caches.
-GATHERED = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,77 +268,6 @@ class Band:
         counts = range(1, min(MOST_AT_ONCE, outputs[-1]) + 1)
         bands = [replace(self, count=c) for c in counts if not whole or outputs[-1] % c == 0]
         return min(bands, key=lambda band: band.cost(outputs, leads=leads))
-
-
-# ----------------------------------------------------------------------------- products for running
-
-
-def by_windows(
-    x: Array,
-    w: Weights,
-    bias: Weights | None,
-    *,
-    step: Sizes,
-    dilation: Sizes,
-    groups: int = 1,
-) -> Array:
-    """The valid layer: rows of windows times the weights, some thousand windows at a time.
-
-    x : (n, in) or (rows, columns, in); w : (out, in / groups, k...); returns (outputs..., out) of
-        the dtype of x
-    """
-    band = Band.of_weights(w, step=step, dilation=dilation, groups=groups)
-    geometry = zip(x.shape, band.widths, step, strict=False)
-    sides = tuple((n - width) // s + 1 for n, width, s in geometry)
-    y = np.empty((*sides, len(w)), x.dtype)
-    matrices = [band.matrix(part.astype(x.dtype)) for part in np.split(w, groups)]
-    gathered_per_row = math.prod(sides[1:]) * band.taps
-    at_once = max(1, GATHERED // max(1, gathered_per_row))
-    for first in range(0, sides[0], at_once):
-        _fill(y[first : first + at_once], x[first * step[0] :], band, matrices)
-    return _with_bias(y, bias)
-
-
-def _fill(y: Array, x: Array, band: Band, matrices: list[Array]) -> None:
-    """Compute the outputs `y`, the first of which reads from the first input of `x` on."""
-    outputs = y.shape[:-1]
-    rows = np.empty((math.prod(outputs), band.taps), x.dtype)
-    for group, matrix in enumerate(matrices):
-        inputs = x[None, ..., channels_of_group(group, band.inputs)]
-        windows, places = band.copies(inputs, outputs, rows)
-        np.copyto(places, windows)
-        made = y[..., channels_of_group(group, band.outputs)]
-        made[...] = (rows @ matrix).reshape(made.shape)
-
-
-def tap_by_tap(
-    x: Array,
-    w: Weights,
-    bias: Weights | None,
-    *,
-    step: Sizes,
-    dilation: Sizes,
-    groups: int = 1,
-) -> Array:
-    """The valid layer with the same additions in the same order for every output.
-
-    The signal has one sample axis.
-    """
-    out, inputs, taps = w.shape
-    width = 1 + (taps - 1) * dilation[0]
-    outputs = (len(x) - width) // step[0] + 1
-    y = np.zeros((outputs, out), x.dtype)
-    for group, channel, tap in np.ndindex(groups, inputs, taps):
-        made = channels_of_group(group, out // groups)
-        start = tap * dilation[0]
-        stop = start + (outputs - 1) * step[0] + 1
-        samples = x[start : stop : step[0], group * inputs + channel, None]
-        y[:, made] += samples * w[made, channel, tap].astype(x.dtype)
-    return _with_bias(y, bias)
-
-
-def _with_bias(y: Array, bias: Weights | None) -> Array:
-    return y if bias is None else np.add(y, bias.astype(y.dtype), out=y)
 
 
 def channels_of_group(group: int, size: int) -> slice:

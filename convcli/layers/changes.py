@@ -51,6 +51,6 @@ def refuse_pools(layers: Iterable[Layer]) -> None:
 
 
 def _causal(weights: npt.NDArray[np.float64]) -> ConvOp:
-    """A layer on rows up to the present one, added up exactly."""
+    """A layer on rows up to the present one."""
     placement = Placement(before=(weights.shape[-1] - 1,), anchor=(0,), growth=(0,))
-    return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement, exact=True)
+    return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement)

@@ -20,14 +20,19 @@ from convcli.core.ops import Held, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.bands import Band, by_windows, channels_of_group, tap_by_tap
+from convcli.layers.bands import Band, channels_of_group
+from convcli.layers.conv_path import ConvPath, ConvSums
+from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
 from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.core.binding import Stage
+    from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx_writer import ExportPlace
     from convcli.layers.trained import BatchShape, Sizes, Vector
@@ -244,8 +249,8 @@ class ConvOp(SelfPadding):
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
     beside : the last channel (the opacity of a picture) goes past the layer unchanged
-    missing : the rule for missing samples; exact : add up one tap after the other, so that a result
-        does not depend on where a block ends
+    missing : the rule for missing samples
+    activation : a function that is applied to the outputs, in place
     """
 
     weights: npt.NDArray[np.float64]
@@ -256,7 +261,7 @@ class ConvOp(SelfPadding):
     groups: int = 1
     beside: bool = False
     missing: Missing = "keep"
-    exact: bool = False
+    activation: Callable[[Array, Array], Array] | None = None
 
     holds = True
     rounding = "single"
@@ -270,9 +275,21 @@ class ConvOp(SelfPadding):
         """Count the outputs, and the channel that goes past them."""
         return len(self.weights) + self.beside
 
+    @property
+    def widest(self) -> int:
+        """The inputs or the outputs, of whichever there are more."""
+        inputs: int = self.weights.shape[1] * self.groups
+        return max(inputs, len(self.weights))
+
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the layer under the rules of a run."""
-        return replace(self, missing=missing, exact=exact)
+        return replace(self, missing=missing)
+
+    def joined(self, following: Op) -> Op | None:
+        """Return the layer with the activation that follows it."""
+        if following.in_place is None or self.activation is not None or self.beside:
+            return None
+        return replace(self, activation=following.in_place)
 
     def window_weights(self, channels: int) -> WindowWeights | None:
         """The weights with the zeros of the dilation; None where a channel goes past the layer."""
@@ -309,35 +326,51 @@ class ConvOp(SelfPadding):
         """Convolve; NaN in `x` is missing."""
         x = self.within(x)
         held = self.held_within(held)
+        first = span[0][0]
         if not self.beside:
-            return self._filtered(x, held)
-        y = self._filtered(x[..., :-1], _without_last(held))
+            return self._filtered(x, first, held)
+        y = self._filtered(x[..., :-1], first, _without_last(held))
         passed = self._aligned(x, y.shape)[..., -1:]
         return np.concatenate([y, passed], axis=-1)
 
-    def _filtered(self, x: Array, held: Held) -> Array:
-        return self._over_gaps(x, held) if gaps.any_missing(x) else self._summed(x)
+    def _filtered(self, x: Array, first: int, held: Held) -> Array:
+        if gaps.any_missing(x):
+            return self._over_gaps(x, first, held)
+        return self._summed(x, first)
 
-    def _summed(self, x: Array) -> Array:
-        compute = tap_by_tap if self.exact else by_windows
+    def _summed(self, x: Array, first: int) -> Array:
+        """The layer on samples of which none is missing; `first` : number of the first output."""
+        path = self._paths.get(x.dtype)
+        if path is None:
+            path = cheapest_conv_path(self._sums, x.dtype)
+            self._paths[x.dtype] = path
         with np.errstate(invalid="ignore", over="ignore"):
-            return compute(
-                x,
-                self.weights,
-                self.bias,
-                step=self.step,
-                dilation=self.dilation,
-                groups=self.groups,
-            )
+            return path(x, first)
 
-    def _over_gaps(self, x: Array, held: Held) -> Array:
+    @cached_property
+    def _sums(self) -> ConvSums:
+        return ConvSums(
+            weights=self.weights,
+            bias=self.bias,
+            step=self.step,
+            dilation=self.dilation,
+            groups=self.groups,
+            activation=self.activation,
+        )
+
+    @cached_property
+    def _paths(self) -> dict[np.dtype[Any], ConvPath]:
+        """The path that computes the layer, by the type of the samples."""
+        return {}
+
+    def _over_gaps(self, x: Array, first: int, held: Held) -> Array:
         """Convolve with every gap filled by the last known value.
 
         An output is NaN where no value is known yet.
         """
         filled = gaps.hold(x, held)
         unknown = np.isnan(filled)
-        y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype))
+        y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype), first)
         if x.ndim == 2:
             earlier = held() if np.isnan(x[0]).any() else None
             known = gaps.known_by(x, earlier, self.widths[0], self.step[0], len(y))
@@ -355,7 +388,8 @@ class ConvOp(SelfPadding):
         """The outputs with a missing sample in their window, in whatever channel."""
         any_channel: Any = missing.any(axis=-1, keepdims=True).astype(np.float64)
         window = np.ones((1, 1, *self.weights.shape[2:]))
-        counted = by_windows(any_channel, window, None, step=self.step, dilation=self.dilation)
+        ones = ConvSums(weights=window, bias=None, step=self.step, dilation=self.dilation)
+        counted = cheapest_conv_path(ones, np.float64)(any_channel)
         return np.asarray(counted[..., 0] > 0.5, bool)
 
     def _aligned(self, x: Array, shape: Sizes) -> Array:
@@ -500,7 +534,7 @@ class TrainedConv(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """As many inputs as the stride says, for each output."""
+        """Return the stride of each axis: so many inputs for one output."""
         return tuple((step, 1) for step in self.band.steps)
 
     def output_channels(self, channels: int) -> int:

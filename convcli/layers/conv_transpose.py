@@ -146,19 +146,9 @@ class ConvTransposeLayer(WeightedLayer):
         return (site.stage(*transposed_ops(tiled, biases, axes, self.groups * site.copies)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a ConvTranspose."""
+        """Add a ConvTranspose to the graph."""
         weights, bias = self._checked(place.tensors)
-        nothing = (0,) * self.signal.axes
-        sides, added = self.padding or nothing, self.output_padding or nothing
-        after = sides
-        if place.padding == "causal":
-            # As many outputs as inputs times the stride, none of which reads a later input.
-            axes = self._axes(weights.shape[2:], causal=True)
-            surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
-            sides = nothing
-            after = tuple(max(0, count) for count in surplus)
-            added = tuple(max(0, -count) for count in surplus)
-        after, added = self._without_surplus(after, added)
+        before, after, added = self._exported_sides(weights.shape[2:], place)
         inputs = [place.stored("weight", weights)]
         if bias is not None:
             inputs.append(place.stored("bias", bias))
@@ -170,13 +160,29 @@ class ConvTransposeLayer(WeightedLayer):
             strides=self.stride or ones,
             dilations=self.dilation or ones,
             group=self.groups,
-            pads=[*sides, *after],
+            pads=[*before, *after],
             output_padding=added,
         )
         place.graph.channels = weights.shape[1] * self.groups
 
-    def _without_surplus(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
-        """The same cut and added outputs, where either is 0: runtimes refuse to add many."""
+    def _exported_sides(self, taps: Sizes, place: ExportPlace) -> tuple[Sizes, Sizes, Sizes]:
+        """Outputs that are cut off before and after, and outputs that are added."""
+        nothing = (0,) * self.signal.axes
+        if place.padding != "causal":
+            sides = self.padding or nothing
+            return (sides, *self._without_both(sides, self.output_padding or nothing))
+        # As many outputs as inputs times the stride, none of which reads a later input.
+        axes = self._axes(taps, causal=True)
+        surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
+        after = [max(0, count) for count in surplus]
+        added = [max(0, -count) for count in surplus]
+        return (nothing, *self._without_both(after, added))
+
+    def _without_both(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
+        """Fewer outputs cut off and fewer added, so that one of both is 0 on each axis.
+
+        RequestError if as many are added as runtimes refuse.
+        """
         both = [min(pair) for pair in zip(after, added, strict=True)]
         cut = tuple(count - less for count, less in zip(after, both, strict=True))
         more = tuple(count - less for count, less in zip(added, both, strict=True))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.layers.layer import Layer
+    from convcli.layers.onnx_writer import ExportedGraph
     from convcli.layers.weights import Tensor
     from convcli.signals import Align
 
@@ -133,8 +134,8 @@ class Model:
         shapes = (tensor.ndim for named in self.tensors.values() for tensor in named.values())
         return max(shapes) > 3
 
-    def exported(self, align: Align) -> bytes:
-        """The bytes of an ONNX file that computes the model.
+    def exported(self, align: Align) -> ExportedGraph:
+        """An ONNX file that computes the model.
 
         RequestError where ONNX has no node for it.
         """

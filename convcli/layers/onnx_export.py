@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.layers.model import Model
+    from convcli.layers.onnx_writer import ExportedGraph
     from convcli.signals import Align
 
     Taps = npt.NDArray[np.float64]
 
+_PADS_NOTHING = "it reads complete windows alone, as under --edge valid"
 _UNITS = {
     "image": "colours from 0 to 1",
     "audio": "sound from -1 to 1",
@@ -28,8 +30,8 @@ _UNITS = {
 }
 
 
-def exported_model(model: Model, align: Align) -> bytes:
-    """The bytes of an ONNX file that computes a model.
+def exported_model(model: Model, align: Align) -> ExportedGraph:
+    """An ONNX file that computes a model.
 
     align : causal layers pad before the signal alone
     Raises RequestError for a model with a layer that ONNX does not have.
@@ -57,16 +59,17 @@ def exported_model(model: Model, align: Align) -> bytes:
         network = Network(model, layers, Site(signal=signal, rules=rules))
         _add_input(graph, model, network.stages()[0])
     about = {name: text for name, text in model.about.items() if name != "facts"}
-    return graph.encoded(len(signal.channels), about, _told(model))
+    return graph.encoded(len(signal.channels), about, _told(model, padding))
 
 
-def exported_taps(weights: Taps) -> bytes:
-    """The bytes of an ONNX file that convolves with taps, (k,) or (height, width)."""
+def exported_taps(weights: Taps) -> ExportedGraph:
+    """An ONNX file that convolves with taps, (k,) or (height, width)."""
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)
     name = graph.constant("taps", np.flip(weights)[None, None])
     graph.node("Conv", name, kernel_shape=weights.shape)
-    return graph.encoded(1, {}, "a filter on complete windows, with the taps flipped for Conv")
+    told = f"one convolution, whose taps are flipped as Conv wants them; {_PADS_NOTHING}"
+    return graph.encoded(1, {}, told)
 
 
 def require_onnx() -> None:
@@ -114,7 +117,10 @@ def _add_input(graph: OnnxWriter, model: Model, stage: Stage) -> None:
     graph.node("Add", output, x=added)
 
 
-def _told(model: Model) -> str:
+def _told(model: Model, padding: str) -> str:
     """What the graph computes, in a sentence."""
     units = _UNITS.get(model.medium or "", "samples as the network was trained on")
-    return f"{model.formula}, on {units}; channels first, layers pad what they say and nothing else"
+    pads = "its layers pad what they say"
+    if padding == "chain":
+        pads = _PADS_NOTHING
+    return f"{model.formula}, on {units}; {pads}"

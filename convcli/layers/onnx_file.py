@@ -54,6 +54,7 @@ class OnnxGraph:
     input, output : names of the values that come in and go out
     channels : of the input, None where the file leaves them open
     axes : sample axes of the input, 1 or 2
+    shape : of the input, as the file writes it; ? for a side that it leaves open
     """
 
     path: str
@@ -63,6 +64,7 @@ class OnnxGraph:
     output: str
     channels: int | None
     axes: int
+    shape: tuple[str, ...] = ()
 
     def up_to(self, number: int) -> OnnxGraph:
         """The graph whose result is the output of the node of this number, counted from 0.
@@ -141,7 +143,15 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         output=graph.output[0].name,
         channels=sides[1],
         axes=len(sides) - 2,
+        shape=tuple(_side_text(side) for side in inputs[0].type.tensor_type.shape.dim),
     )
+
+
+def _side_text(side: Any) -> str:
+    """A side of a shape: a number, or the name of one."""
+    if side.dim_param:
+        return quoted_text(side.dim_param)[1:-1]
+    return str(side.dim_value) if side.dim_value else "?"
 
 
 def _node_of(node: Any, attributes: Mapping[str, Any]) -> Node:

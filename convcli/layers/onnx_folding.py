@@ -58,7 +58,7 @@ def _transpose(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
     return inputs[0].transpose(attributes.get("perm"))
 
 
-def _slice(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
+def _cut_sizes(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
     x, starts, ends, *others = inputs
     along = _whole(others[0]) if others else range(starts.size)
     steps = _whole(others[1]) if len(others) > 1 else [1] * starts.size
@@ -71,7 +71,7 @@ def _slice(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
     return x
 
 
-def _gather(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _gathered_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
     return np.take(inputs[0], inputs[1].astype(int), axis=attributes.get("axis", 0))
 
 
@@ -85,7 +85,7 @@ def _squeeze(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
     return np.squeeze(inputs[0], axes)
 
 
-def _cast(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _cast_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
     from onnx import TensorProto
 
     floats = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -94,13 +94,13 @@ def _cast(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 
 _FOLDS: dict[str, Fold] = {
     "Identity": lambda inputs, _: inputs[0],
-    "Cast": _cast,
+    "Cast": _cast_sizes,
     "ConstantOfShape": _zeros,
     "Concat": _concat,
     "Reshape": _reshape,
     "Transpose": _transpose,
-    "Slice": _slice,
-    "Gather": _gather,
+    "Slice": _cut_sizes,
+    "Gather": _gathered_sizes,
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "Shape": lambda inputs, _: np.array(inputs[0].shape),

@@ -31,7 +31,7 @@ def _silu(graph: OnnxWriter, _: Mapping[str, Any]) -> None:
     graph.node("Mul", graph.node("Sigmoid"), x=x)
 
 
-def _gelu(graph: OnnxWriter, _: Mapping[str, Any]) -> None:
+def _gelu_node(graph: OnnxWriter, _: Mapping[str, Any]) -> None:
     graph.opset = max(graph.opset, 20)
     graph.node("Gelu")
 
@@ -66,7 +66,7 @@ FUNCTIONS: dict[str, Export] = {
     "elu": _elu,
     "softplus": _plain("Softplus"),
     "silu": _silu,
-    "gelu": _gelu,
+    "gelu": _gelu_node,
     "hardswish": _plain("HardSwish"),
     "abs": _plain("Abs"),
     "sign": _plain("Sign"),

@@ -18,7 +18,7 @@ from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Formula, Operand
 from convcli.core.ops import Op, Pointwise
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
+from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.onnx_file import Node, OnnxGraph, read_graph
@@ -31,12 +31,14 @@ from convcli.layers.onnx_nodes import (
 from convcli.layers.shuffle import ChannelSelection, refuse_growth
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from convcli.core.binding import Site, Stage
+    from convcli.layers.onnx_writer import ExportedGraph
     from convcli.signals import Align
 
 # With more nodes than this, the reach of each takes too long to be told.
@@ -95,7 +97,7 @@ class OnnxModel:
         """The network whose result is the output of the node of this number, counted from 0."""
         return OnnxModel(self.graph.up_to(number))
 
-    def exported(self, align: Align) -> bytes:
+    def exported(self, align: Align) -> ExportedGraph:
         """RequestError: the network is in such a file."""
         raise RequestError(f"{self.path} is an ONNX file already")
 
@@ -116,7 +118,16 @@ class OnnxModel:
             message = f"{self.path} reads later samples, and --align causal does not"
             raise RequestError(message, hint="--align center")
         stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
-        return (replace(stage, before=signal, layers=self.facts),)
+        return (replace(stage, before=signal, layers=self.facts, remark=self._remark()),)
+
+    def _remark(self) -> str:
+        """The names and shapes of what comes in and goes out, and the number of parameters."""
+        graph = self.graph
+        names = [quoted_text(name)[1:-1] for name in (graph.input, graph.output)]
+        count = sum(layer.parameters for layer in self.facts)
+        channels = plural(self._values[graph.output].channels, "channel")
+        given = f"{names[0]} ({', '.join(graph.shape)})"
+        return f"{given} to {names[1]} ({channels}), {plural(count, 'parameter')}"
 
     def _check(self, signal: Signal) -> None:
         if signal.axes != self.graph.axes:

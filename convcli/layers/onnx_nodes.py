@@ -429,23 +429,17 @@ def _gather(place: NodePlace) -> Ops:
 
 
 def _slice(place: NodePlace) -> Ops:
-    starts, ends = place.needed(1).astype(int), place.needed(2).astype(int)
-    axes, steps = place.constant(3), place.constant(4)
-    along = range(len(starts)) if axes is None else axes.astype(int).tolist()
-    strides = np.ones(len(starts), int) if steps is None else steps.astype(int)
-    if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
-        raise place.error("its starts, ends, axes and steps do not fit each other")
+    """Some of the channels, and samples without those at the ends."""
     kept = list(range(place.channels))
     cuts = [(0, 0)] * place.axes
-    for axis, start, end, step in zip(along, starts, ends, strides, strict=True):
-        number = axis % (place.axes + 2)
-        if number == 1:
-            kept = kept[slice(int(start), int(end), int(step))]
+    for axis, start, end, step in _slice_arguments(place):
+        if axis == 1:
+            kept = kept[start:end:step]
             continue
         from_the_end = end < 0 or end >= ENDLESS
-        if number == 0 or step != 1 or start < 0 or not from_the_end:
+        if axis == 0 or step != 1 or start < 0 or not from_the_end:
             raise place.error("samples are cut off at the ends and nowhere else")
-        cuts[number - 2] = (-int(start), min(0, int(end)))
+        cuts[axis - 2] = (-start, min(0, end))
     if not kept:
         raise place.error("no channel is left")
     ops: list[Op] = []
@@ -454,6 +448,23 @@ def _slice(place: NodePlace) -> Ops:
     if len(kept) != place.channels:
         ops.append(ChannelSelection(channels=tuple(kept), axes=place.axes))
     return tuple(ops)
+
+
+def _slice_arguments(place: NodePlace) -> list[tuple[int, int, int, int]]:
+    """The axis, the start, the end and the step of each part of a Slice."""
+    starts = place.needed(1).astype(int).ravel().tolist()
+    ends = place.needed(2).astype(int).ravel().tolist()
+    axes, steps = place.constant(3), place.constant(4)
+    along = list(range(len(starts)))
+    if axes is not None:
+        along = axes.astype(int).ravel().tolist()
+    strides = [1] * len(starts)
+    if steps is not None:
+        strides = steps.astype(int).ravel().tolist()
+    if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
+        raise place.error("its starts, ends, axes and steps do not fit each other")
+    numbers = [axis % (place.axes + 2) for axis in along]
+    return list(zip(numbers, starts, ends, strides, strict=True))
 
 
 def _resize(place: NodePlace) -> Ops:

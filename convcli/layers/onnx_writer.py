@@ -28,6 +28,17 @@ INPUT, OUTPUT = "input", "output"
 TO_THE_END = 2**63 - 1
 
 
+@dataclass(frozen=True, eq=False)
+class ExportedGraph:
+    """A graph as a file.
+
+    content : the bytes of the ONNX file; told : what it computes, in a sentence
+    """
+
+    content: bytes
+    told: str
+
+
 @dataclass
 class OnnxWriter:
     """A graph that is put together node by node.
@@ -91,8 +102,8 @@ class OnnxWriter:
         ]
         return self.node("Slice", *names, x=x)
 
-    def encoded(self, channels: int, about: Mapping[str, str], told: str) -> bytes:
-        """Return the bytes of the model.
+    def encoded(self, channels: int, about: Mapping[str, str], told: str) -> ExportedGraph:
+        """Return the graph as a file.
 
         channels : of the input; about : texts of the model; told : what it is, in a sentence
         """
@@ -126,8 +137,7 @@ class OnnxWriter:
         )
         helper.set_model_props(model, dict(about))
         onnx.checker.check_model(model, full_check=True)
-        encoded: bytes = model.SerializeToString()
-        return encoded
+        return ExportedGraph(model.SerializeToString(), told)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convcli.core.task import OpTask
     from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array, Edge, Signal
 
@@ -134,19 +137,21 @@ class SelfPadding(Op):
         """Whether the layer pads the beginning with the end."""
         return self.at.padding == "wrap"
 
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
+    @property
+    def reads_inside(self) -> bool:
+        """Whether the layer pads, from samples near the ends."""
+        return self.at.padding not in {None, "wrap"}
+
+    def padded(self, x: Array, task: OpTask) -> Array:
         """Extend `x` by the layer's own padding."""
         if self.at.padding is None:
             return x
-        for axis, (start, stop, n) in enumerate(zip(starts, stops, ends, strict=True)):
-            x = padded_along(x, axis, start, stop, n=n, rule=self.at.padding)
-        return x
+        stretches = []
+        geometry = zip(task.starts, task.begins, task.stops, task.ends, strict=True)
+        for known, start, stop, n in geometry:
+            end = stop if n is None else n
+            stretches.append(_Stretch(start, stop, end, known - start))
+        return padded_input(x, stretches, self.at.padding)
 
     def within(self, x: Array) -> Array:
         """Return the inputs of the windows, without those that only padding repeats."""
@@ -220,10 +225,10 @@ def _trained_padding(op: PaddedInput) -> TrainedShift:
 
 
 class BatchShift(BatchLayer):
-    """A padding at work."""
+    """A padding at work on mini-batches, which does nothing."""
 
     def forward(self, x: Array) -> Array:
-        """Return the inputs."""
+        """Return the inputs, which are the outputs."""
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -231,20 +236,58 @@ class BatchShift(BatchLayer):
         return dy
 
 
-def padded_along(x: Array, axis: int, start: int, stop: int, *, n: int | None, rule: Edge) -> Array:
-    """One axis of `x`, from `start` up to `stop`, extended outside of 0 ... n.
+class _Stretch(NamedTuple):
+    """The samples [start, stop) of an axis of a signal that is known up to `end`.
 
-    n : the length of the signal, None where the end is not known yet
+    lead : how many of them lie before those that are given
     """
-    end = stop if n is None else n
-    everything = (slice(None),) * axis
-    if start >= 0 and stop <= end:
-        return x[(*everything, slice(stop - start))]
-    index = np.full(stop - start, OUTSIDE)
-    if end > 0:
-        index = inside(np.arange(start, stop), end, rule)
+
+    start: int
+    stop: int
+    end: int
+    lead: int
+
+    @property
+    def inside(self) -> slice:
+        """Where the samples of the signal lie among these."""
+        count = self.stop - self.start
+        first = min(max(-self.start, 0), count)
+        return slice(first, max(first, min(self.end - self.start, count)))
+
+    @property
+    def outside(self) -> npt.NDArray[np.int64]:
+        """Where the other ones lie."""
+        places = np.arange(self.stop - self.start)
+        return np.delete(places, self.inside)
+
+
+def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
+    """The samples of `stretches`, one for each axis, extended outside of the signal.
+
+    x : samples behind the lead of each stretch. They are copied once, whatever is extended.
+    """
+    wanted = tuple(slice(part.stop - part.start) for part in stretches)
+    inside = tuple(part.inside for part in stretches)
+    if inside == tuple(slice(0, each.stop) for each in wanted):
+        return x[wanted]
+    known = [slice(part.lead, part.lead + n) for part, n in zip(stretches, x.shape, strict=False)]
+    # Circular padding reads samples behind those that are wanted.
+    sides = [max(each.stop, given.stop) for each, given in zip(wanted, known, strict=True)]
+    y = np.empty((*sides, x.shape[-1]), x.dtype)
+    y[tuple(known)] = x
+    for axis, part in enumerate(stretches):
+        _fill_outside(y, axis, part, rule, known[axis])
+    return y[wanted]
+
+
+def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: slice) -> None:
+    """Fill the samples outside of the signal along an axis; `known` : what is given."""
+    outside = part.outside
+    index = np.full(len(outside), OUTSIDE)
+    if part.end > 0:
+        index = inside(outside + part.start, part.end, rule)
     # Samples past those that padding repeats are read for the geometry alone, whatever they are.
-    places = np.clip(index - start, 0, x.shape[axis] - 1)
-    taken: Array = np.take(x, places, axis=axis)
-    taken[(*everything, index == OUTSIDE)] = filler(rule)
-    return taken
+    places = np.clip(index - part.start, known.start, known.stop - 1)
+    lines = np.moveaxis(y, axis, 0)
+    lines[outside] = lines[places]
+    lines[outside[index == OUTSIDE]] = filler(rule)

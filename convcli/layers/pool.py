@@ -233,7 +233,7 @@ class TrainedPool(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """As many inputs as windows are apart, for each output."""
+        """Return the distance of two windows on each axis: so many inputs for one output."""
         return tuple((step, 1) for step in self.step)
 
     @property

@@ -34,7 +34,7 @@ class _Upsampling(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """One input for as many outputs as the factor says."""
+        """Return the factor of each axis: so many outputs for one input."""
         return tuple((1, factor) for factor in self.factors)
 
 
@@ -133,7 +133,7 @@ class TrainedSplitting(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """As many inputs as the factor says, for each output."""
+        """Return the factor of each axis: so many inputs for one output."""
         return tuple((factor, 1) for factor in self.factors)
 
     def output_channels(self, channels: int) -> int:

@@ -41,6 +41,18 @@ CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
+class DataOrigin:
+    """What a model says of the data that it was learned from.
+
+    signal : an input; channels : that one filter reads and makes; delays : of every pair
+    """
+
+    signal: Signal
+    channels: Channels
+    delays: tuple[DelayFacts, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Pairs of signals that fit each other.
 
@@ -55,6 +67,11 @@ class Dataset:
     def signal(self) -> Signal:
         """The first input, whose medium, rate and channels all inputs have."""
         return self.pairs[0].source.signal
+
+    @property
+    def origin(self) -> DataOrigin:
+        """What a model says of the dataset."""
+        return DataOrigin(self.signal, self.channels, self.delays)
 
     @property
     def lags(self) -> list[Sizes]:

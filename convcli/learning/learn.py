@@ -13,10 +13,11 @@ from convcli.learning.trainer import Callbacks, TrainingOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
-    from convcli.signals import Array
+    from convcli.signals import Array, Signal
 
 # The layers that ask for a dense layer, which is solved and not trained.
 DENSE = "dense"
@@ -56,7 +57,12 @@ def learn_filter(task: Task, pairs: Sequence[Pair], callbacks: Callbacks) -> Lea
     check_weights(task, Channels.of(task, pairs[0]))
     dataset = open_dataset(task, pairs)
     linear = fit_linear(task, dataset, callbacks.on_samples)
+    return linear_model(task, linear, dataset.signal)
+
+
+def linear_model(task: Task, linear: LinearFit, signal: Signal) -> LearnedModel:
+    """The model of a layer that was solved for."""
     tensors: dict[str, Array] = {"0.weight": linear.weights}
     if linear.bias is not None:
         tensors["0.bias"] = linear.bias
-    return learned_model(task, dataset.signal, linear.facts, tensors, linear.noise)
+    return learned_model(task, signal, linear.facts, tensors, linear.noise)

@@ -25,12 +25,12 @@ from convcli.learning.windows import ProvisionalMeans, SquaredChanges, WindowBat
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
     from convcli.core.solve import Matrix, Solution
-    from convcli.learning.dataset import Dataset
+    from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
@@ -55,15 +55,54 @@ class LinearFit:
     facts: LearningFacts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class DatasetSums:
-    """Sums of products over all windows of a dataset, for training and for held-out windows."""
+    """Sums of products over all windows of a dataset, for training and for held-out windows.
+
+    means : subtracted from all samples before; changes : squared changes of a predicted target, by
+        whether they are held out
+    skipped : windows in which a value is missing
+    """
 
     train: Sums
     held: Sums
     means: ProvisionalMeans
     changes: dict[bool, SquaredChanges]
     skipped: int
+
+    def add(self, other: DatasetSums) -> None:
+        """Add the sums over other signals, whose samples may be less other means."""
+        if not self.means.known:
+            self.means = other.means
+        for own, more in ((self.train, other.train), (self.held, other.held)):
+            own.add(_about(more, other.means, self.means))
+        for part, each in other.changes.items():
+            self.changes[part].merge(each)
+        self.skipped += other.skipped
+
+
+def _about(sums: Sums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> Sums:
+    """The sums of samples less the means `wanted`, from those of samples less the means `given`.
+
+    A window a and its target y become a + d and y + e, and the sums of products follow from those
+    of a, of y and of 1.
+    """
+    if given is wanted or not given.known:
+        return sums
+    weights = len(sums.gram) - 1
+    each = given.x - wanted.x
+    d = np.repeat(each, weights // len(each))[:, None]
+    e = given.y - wanted.y
+    count = sums.gram[-1, -1]
+    of_windows, of_targets = sums.gram[:-1, -1:], sums.cross[-1].copy()
+    cross = sums.cross + sums.gram[:, -1:] * e
+    cross[:-1] += d * cross[-1]
+    gram = sums.gram.copy()
+    gram[:-1, :-1] += of_windows * d.T + d * of_windows.T + count * d * d.T
+    gram[:-1, -1:] += count * d
+    gram[-1, :-1] = gram[:-1, -1]
+    energy = sums.energy + 2 * e * of_targets + count * e * e
+    return Sums(gram=gram, cross=cross, energy=energy)
 
 
 def check_weights(task: Task, channels: Channels) -> None:
@@ -85,29 +124,45 @@ def fit_linear(
     on_samples : called with the number of samples that were read since the last call
     Raises InputError if the data are too few, constant or too large to be squared.
     """
-    sums = _accumulated(task, dataset, on_samples)
-    solution = _solved(task, dataset.channels, sums)
-    return _linear_fit(task, dataset, sums, solution)
+    total: DatasetSums | None = None
+    for unit in unit_sums(task, dataset, on_samples):
+        if total is None:
+            total = unit
+        else:
+            total.add(unit)
+    if total is None:
+        raise InputError("the input holds no samples")
+    return solved_layer(task, dataset.origin, total)
 
 
-def _accumulated(task: Task, dataset: Dataset, on_samples: Callable[[int], None]) -> DatasetSums:
+def solved_layer(task: Task, origin: DataOrigin, sums: DatasetSums) -> LinearFit:
+    """The layer of least squared error by the sums over a dataset.
+
+    InputError if the data are too few, constant or too large to be squared.
+    """
+    solution = _solved(task, origin.channels, sums)
+    return _linear_fit(task, origin, sums, solution)
+
+
+def unit_sums(
+    task: Task, dataset: Dataset, on_samples: Callable[[int], None]
+) -> Iterator[DatasetSums]:
+    """Yield the sums over each pair of signals.
+
+    They are added up in the order of the pairs, so that the result has the same bits however many
+    machines the pairs were divided between.
+    """
     channels = dataset.channels
-    means = ProvisionalMeans()
     weights = channels.weights(task.taps)
-    sums = {part: Sums.nothing(weights, channels.outputs) for part in (False, True)}
-    changes = {False: SquaredChanges(), True: SquaredChanges()}
-    skipped = 0
     with Workers() as workers:
         for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
+            means = ProvisionalMeans()
             stream = WindowStream(PairReader(task, pair), channels, means, lag)
-            batches = stream.batches(workers)
-            for held_out, some in workers.map(_batch_sums, batches):
+            sums = {part: Sums.nothing(weights, channels.outputs) for part in (False, True)}
+            for held_out, some in workers.map(_batch_sums, stream.batches(workers)):
                 sums[held_out].add(some)
                 on_samples(some.count // max(1, channels.shared))
-            skipped += stream.skipped
-            for part, each in stream.changes.items():
-                changes[part].merge(each)
-    return DatasetSums(sums[False], sums[True], means, changes, skipped)
+            yield DatasetSums(sums[False], sums[True], means, stream.changes, stream.skipped)
 
 
 def _batch_sums(batch: WindowBatch) -> tuple[bool, Sums]:
@@ -178,8 +233,8 @@ def _is_constant(train: Sums) -> bool:
 # ------------------------------------------------------------------------------------------ results
 
 
-def _linear_fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solution) -> LinearFit:
-    channels = dataset.channels
+def _linear_fit(task: Task, origin: DataOrigin, sums: DatasetSums, solution: Solution) -> LinearFit:
+    channels = origin.channels
     identity = identity_weights(task, channels)
     w = solution.w
     noise = None
@@ -191,16 +246,16 @@ def _linear_fit(task: Task, dataset: Dataset, sums: DatasetSums, solution: Solut
     naive = naive_answers(task, channels, sums.train, sums.means, identity)
     errors = errors_of([(FILTER, w), *naive], noise, train=sums.train, held=sums.held)
     errors = with_persistence(errors, task, sums.changes)
-    facts = replace(_facts_of(task, dataset, sums, solution, weights.shape), errors=errors)
+    facts = replace(_facts_of(task, origin, sums, solution, weights.shape), errors=errors)
     held_power = math.sqrt(sums.held.power) if sums.held.count else None
     powers = (math.sqrt(sums.train.power), held_power)
-    facts = with_powers(facts, powers, noise, dataset.signal)
-    return LinearFit(weights, bias, noise, _with_noise(facts, noise, dataset.signal))
+    facts = with_powers(facts, powers, noise, origin.signal)
+    return LinearFit(weights, bias, noise, _with_noise(facts, noise, origin.signal))
 
 
 def _facts_of(
     task: Task,
-    dataset: Dataset,
+    origin: DataOrigin,
     sums: DatasetSums,
     solution: Solution,
     shape: tuple[int, ...],
@@ -213,7 +268,7 @@ def _facts_of(
         layers=f"conv:{out},{'x'.join(map(str, taps))}",
         taps=task.taps,
         bias=task.bias,
-        parameters=_unknowns(task, dataset.channels) * out,
+        parameters=_unknowns(task, origin.channels) * out,
         samples=sums.train.count,
         held_out=sums.held.count,
         ridge=solution.ridge,
@@ -222,7 +277,7 @@ def _facts_of(
         deficient=solution.deficient,
         errors=(),
         against="the clean signal, estimated" if task.blind else "",
-        delays=dataset.delays,
+        delays=origin.delays,
         passed_over=sums.skipped,
     )
 

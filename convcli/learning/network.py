@@ -154,32 +154,29 @@ def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) ->
 def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
     """What the outputs read. RequestError if there are more of them than samples."""
     zero = np.zeros(1, np.int64)
-    start = tuple(int(chain.aligned_input(axis, zero)[0]) for axis in range(chain.axes))
-    before, after, steps, lead = [], [], [], []
-    for axis, (inputs, outputs) in enumerate(net.cell):
-        if inputs % outputs:
-            raise RequestError(
-                f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
-                "and a target has one for every sample",
-                hint="layers that lead to fewer samples first: conv:8,4,stride=2, pixel_unshuffle",
-            )
-        step = inputs // outputs
-        steps.append(step)
-        # Each output of a cell reads other samples beside its own.
-        lows, highs = [], []
-        for number in range(outputs):
-            low, high = net.needs(((number, number + 1),) * chain.axes)[axis]
-            own = start[axis] + number * step
-            lows.append(own - low)
-            highs.append(high - 1 - own)
-        before.append(max(lows))
-        after.append(max(highs))
-        lead.append(lows[0])
-    return ReceptiveField(
-        before=tuple(before),
-        after=tuple(after),
-        step=tuple(steps),
-        start=start,
-        lead=tuple(lead),
-        cell=tuple(outputs for _, outputs in net.cell),
-    )
+    fields = []
+    for axis in range(chain.axes):
+        start = int(chain.aligned_input(axis, zero)[0])
+        fields.append(_field_along(net, axis, start))
+    before, after, step, starts, lead, cell = zip(*fields, strict=True)
+    return ReceptiveField(before=before, after=after, step=step, start=starts, lead=lead, cell=cell)
+
+
+def _field_along(net: Net, axis: int, start: int) -> tuple[int, int, int, int, int, int]:
+    """The receptive field along an axis, in the order of its fields."""
+    inputs, outputs = net.cell[axis]
+    if inputs % outputs:
+        raise RequestError(
+            f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
+            "and a target has one for every sample",
+            hint="layers that lead to fewer samples first: conv:8,4,stride=2, pixel_unshuffle",
+        )
+    step = inputs // outputs
+    # Each output of a cell reads other samples beside its own.
+    before, after = [], []
+    for number in range(outputs):
+        low, high = net.needs(((number, number + 1),) * net.axes)[axis]
+        own = start + number * step
+        before.append(own - low)
+        after.append(high - 1 - own)
+    return max(before), max(after), step, start, before[0], outputs

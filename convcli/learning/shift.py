@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.facts.learning import MovedFacts
-from convcli.layers.bands import by_windows
+from convcli.layers.conv_path import ConvSums
+from convcli.layers.conv_paths import cheapest_conv_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,12 +80,12 @@ def filter_answer(x: Array, mask: Flags, *, linear: LinearFit, task: Task) -> Ar
     if any(n < k for n, k in zip(x.shape, task.taps, strict=False)):
         return y
     ones: Any = (1,) * len(task.taps)
-    weights: Any = linear.weights
-    bias: Any = linear.bias
-    outputs = by_windows(x, weights, bias, step=ones, dilation=ones)
+    filtering = ConvSums(weights=linear.weights, bias=linear.bias, step=ones, dilation=ones)
+    outputs = cheapest_conv_path(filtering, x.dtype)(x)
     unknown: Any = (~mask[..., None]).astype(np.float64)
-    counting = np.ones((1, 1, *task.taps))
-    missing = by_windows(unknown, counting, None, step=ones, dilation=ones)
+    window = np.ones((1, 1, *task.taps))
+    counting = ConvSums(weights=window, bias=None, step=ones, dilation=ones)
+    missing = cheapest_conv_path(counting, np.float64)(unknown)
     inside = tuple(slice(b, b + n) for b, n in zip(task.before, outputs.shape, strict=False))
     y[inside] = np.where(missing > 0.5, np.nan, outputs)
     return y

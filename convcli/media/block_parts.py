@@ -54,6 +54,11 @@ class BlockRange:
         """Number of blocks of the part."""
         return self.stop - self.first
 
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        return self.settling > self.length
+
     def settled_longer(self) -> BlockRange:
         """The same blocks after more of those before them."""
         return replace(self, settling=min(self.first, max(1, 4 * self.settling)))

@@ -66,6 +66,11 @@ class Stretch(Protocol):
         """How many places before the part the filter begins; 0 if it begins with the part."""
         ...
 
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        ...
+
     def settled_longer(self) -> Stretch:
         """The same part, where the filter begins earlier for the values that it holds."""
         ...

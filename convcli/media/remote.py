@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from convcli.dataclass import dataclass
-
 if TYPE_CHECKING:
     from convcli.places import Place
 
@@ -59,14 +57,14 @@ def open_place(place: Place) -> BinaryIO:
     return Path(str(place)).open("rb")
 
 
-@dataclass(frozen=True, eq=False)
 class RemotePlace:
     """An object in a store, or a file on a web server.
 
     url : as the user wrote it, secrets included
     """
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     # -------------------------------------------------------------------------- parts of the URL
 
@@ -158,6 +156,10 @@ class RemotePlace:
         shown_url = str(self)
         end = len(shown_url) - len(self.suffix)
         return RemotePlace(shown_url[:end] + suffix)
+
+    def with_name(self, name: str, /) -> RemotePlace:
+        """The place of another name in the same folder."""
+        return RemotePlace(f"{self.parent}/{name}")
 
     def stat(self) -> NoReturn:
         """Raise FileNotFoundError: the system of this machine knows no file of this name."""

@@ -35,16 +35,6 @@ def open_remote(place: RemotePlace) -> BinaryIO:
     return cast("BinaryIO", io.BufferedReader(_reader_of(place), _FIRST_RANGE))
 
 
-def read_range(place: RemotePlace, start: int, stop: int) -> bytes:
-    """The bytes from `start` to before `stop`, as far as the object has them."""
-    stored = open_store(place)
-    if stop <= start:
-        return b""
-    with in_words(place, InputError):
-        options = {"range": (start, stop)}
-        return bytes(obstore_module().get(stored.store, stored.key, options=options).bytes())
-
-
 class ObjectVersion:
     """What a store says of an object.
 

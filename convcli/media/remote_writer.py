@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
@@ -69,6 +69,13 @@ def object_exists(place: RemotePlace) -> bool:
     return True
 
 
+def remove_object(place: RemotePlace) -> None:
+    """Remove an object, if there is one. OutputError if the store refuses it."""
+    store, key = open_store(place)
+    with in_words(place, OutputError), suppress(FileNotFoundError):
+        obstore_module().delete(store, key)
+
+
 def _existing(place: RemotePlace) -> RequestError:
     return RequestError(f"the output {place} exists already", hint="--force replaces it")
 
@@ -89,8 +96,8 @@ def _send_at_once(place: RemotePlace, content: bytes, *, replace: bool) -> None:
 def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, replace: bool) -> None:
     """Send an object in parts of a size; the store forgets them all if one fails.
 
-    Stores have no request that completes the parts only where there is no object, so that this is
-    looked up right before.
+    The library completes the parts whether there is an object or not, so that this is looked up
+    right before.
     """
     store, key = open_store(place)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineSums
@@ -23,7 +25,7 @@ MOST_GROUPS = 6
 # What two signals are called that are compared.
 COMPARED = ("A", "B")
 # Seconds of sound that can be listened to.
-EXCERPT = 8.0
+EXCERPT = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,10 @@ class Preview(ABC):
     @abstractmethod
     def add_output(self, y: Array, rows: AnyRows) -> None:
         """Note the next samples of the result and the rows that they are aligned with."""
+
+    def kept(self, y: Array) -> Array:
+        """What is kept of a block of results until it is written. Pure."""
+        return y
 
     @abstractmethod
     def facts(self) -> PreviewFacts:
@@ -149,7 +155,7 @@ class ObservedSink:
 
     def encode(self, y: Array, rows: AnyRows) -> Any:
         """Encode samples, and keep them until they are written."""
-        return y, rows, self._sink.encode(y, rows)
+        return self._preview.kept(y), rows, self._sink.encode(y, rows)
 
     def write(self, encoded: Any) -> None:
         """Write encoded samples and note them."""
@@ -177,6 +183,10 @@ class SoundPreview(Preview):
     def add_input(self, block: Block) -> None:
         """Note the next block of the input."""
         self._before.add(block.stored)
+
+    def kept(self, y: Array) -> Array:
+        """Keep single precision, which is enough to be drawn and heard."""
+        return np.asarray(y, np.float32)
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- outputs come in order
         """Note the next samples of the result."""

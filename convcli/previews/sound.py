@@ -24,7 +24,7 @@ FRAME = 1024
 STEP = 0.1
 STEPS_OF_BLOCK = 4
 # Of a longer sound, parts that add up to so many seconds are measured.
-MOST_SECONDS = 120.0
+MOST_SECONDS = 60.0
 # The frequency and the quality of the high-pass of the K filter.
 HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 # The loudness gates: absolute in LUFS, and relative to what passes the first.
@@ -70,9 +70,10 @@ class SpectrogramSums:
         return np.concatenate([self._tail[len(self._tail) - missing :], x[: start + count]])
 
     def _power(self, frame: Array) -> Numbers:
-        samples = as_samples(frame).astype(np.float32, copy=False)
-        spectra = np.fft.rfft(samples * self._window[:, None], axis=0)
-        power: Numbers = np.square(np.abs(spectra)).mean(axis=1)
+        # A transform of contiguous lines takes a third of the time.
+        lines = np.ascontiguousarray(as_samples(frame).T, np.float32)
+        spectra = np.fft.rfft(lines * self._window)
+        power: Numbers = (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=0)
         return power
 
     def facts(self, rate: float) -> SpectrogramFacts | None:

@@ -97,8 +97,10 @@ class Geometry:
         """Count the outputs that are known when `n` samples have come and more may follow."""
         if self.needs_end:
             return 0 * n
-        known = self.chain.ready(0, n - self.origin)
-        return known * (n >= self._mirrored)
+        known = self.chain.ready(0, n - self.origin) * (n >= self._mirrored)
+        rows = self.chain.block_rows
+        # A block is computed when all of it can be, so that its outputs are always the same.
+        return known if rows is None else known - known % rows
 
     def count(self, n: int) -> int:
         """Count the outputs if the signal ends after `n` samples."""

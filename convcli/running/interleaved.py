@@ -63,28 +63,32 @@ class InterleavedSignals:
         """
         if not pasts:
             return
-        signals = self._numbers_of(list(pasts))
-        n = np.array([past.count for past in pasts.values()], np.int64)
-        kept = np.array([len(past.samples) for past in pasts.values()], np.int64)
-        starts = np.cumsum(kept) - kept
-        x = np.concatenate([past.samples for past in pasts.values()])
-        part = _Part(
-            signals=signals,
-            n=n,
-            done=np.maximum(self.geometry.ready(n), 0),
-            samples=_ValuesOfSignals(x, starts - (n - kept)),
-            # No output to come belongs to a row from before.
-            rows=_ValuesOfSignals(np.full(len(x), NEVER), starts - (n - kept)),
-        )
-        self._n[signals] = n
-        self._samples.first[signals] = n - kept
-        self._rows.first[signals] = n - kept
-        self._outputs_done[signals] = part.done
+        part = self._part_of(pasts)
         self._keep(part, part.done)
-        self._next_rows[signals] = NEVER
+        self._next_rows[part.signals] = NEVER
         if self._held is not None:
             self._hold(self._held, part, pasts)
         self._affected_before = self._count_affected()
+
+    def _part_of(self, pasts: Mapping[bytes, SignalPast]) -> _Part:
+        """Return signals with the last of their samples, all of whose known outputs are done."""
+        signals = self._numbers_of(list(pasts))
+        n = np.array([past.count for past in pasts.values()], np.int64)
+        kept = np.array([len(past.samples) for past in pasts.values()], np.int64)
+        x = np.concatenate([past.samples for past in pasts.values()])
+        first = n - kept
+        self._n[signals] = n
+        self._samples.first[signals] = first
+        self._rows.first[signals] = first
+        starts = np.cumsum(kept) - kept - first
+        return _Part(
+            signals=signals,
+            n=n,
+            done=np.maximum(self.geometry.ready(n), 0),
+            samples=_ValuesOfSignals(x, starts),
+            # No output to come belongs to a row from before.
+            rows=_ValuesOfSignals(np.full(len(x), NEVER), starts),
+        )
 
     def _hold(self, table: _HeldTable, part: _Part, pasts: Mapping[bytes, SignalPast]) -> None:
         """Remember the last known values before the inputs of the next job of each signal."""

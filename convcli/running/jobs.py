@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.blocks import compute_in_blocks
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
@@ -105,8 +106,8 @@ class Job:
 
     def _compute(self) -> Array:
         earlier = nothing_earlier if self.previous is None else self.previous.held
-        y, self._held = self.chain.compute(
-            self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
+        y, self._held = compute_in_blocks(
+            self.chain, self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
         )
         return y
 

@@ -88,19 +88,16 @@ def run_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    peaks: Sequence[SignalPeaks] = (),
-    held: HeldAfter | None = None,
+    known: KnownBefore,
 ) -> PartCounts:
     """Filter one part of a signal into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end of the signal
-    peaks : what the steps that measure the whole signal have found, in their order
-    held : the values held from before the part; None if they are not known
 
-    Raises HistoryNeededError if they turn out to be needed.
+    Raises HistoryNeededError if values are needed that are held from before the part, and unknown.
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, part, sink, workers, peaks=peaks, held=held)
+        loop = _Loop(plan, part, sink, workers, known=known)
         counts = loop.written(tail)
     return PartCounts(counts=counts, held=loop.held_after)
 
@@ -111,15 +108,14 @@ def peaks_of_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    peaks: Sequence[SignalPeaks] = (),
-    held: HeldAfter | None = None,
+    known: KnownBefore,
 ) -> SignalPeaks:
     """Measure one part of a signal for the first step whose peaks are not known.
 
     The peaks of parts combine by `joined_peaks`. Arguments and errors are those of `run_part`.
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, part, None, workers, peaks=peaks, held=held)
+        loop = _Loop(plan, part, None, workers, known=known)
         return loop.measured(tail)
 
 
@@ -150,6 +146,18 @@ def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class KnownBefore:
+    """What is known when a part of a signal is filtered.
+
+    peaks : what the steps that measure the whole signal have found, in their order
+    held : the values held from before the part; None if they are not known
+    """
+
+    peaks: Sequence[SignalPeaks] = ()
+    held: HeldAfter | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PartCounts:
     """What a run over a part has read and written.
 
@@ -167,6 +175,7 @@ class _WholeSource:
     source: Source[Any]
 
     before: ClassVar[tuple[int, ...]] = ()
+    first_row: ClassVar[int] = 0
     pasts: ClassVar[None] = None
     ends: ClassVar[bool] = True
 
@@ -225,7 +234,7 @@ class _Reader:
 
     def _refuse_missing(self, block: Block) -> None:
         place = np.argwhere(np.isnan(block.x))[0].tolist()
-        row = self.read + place[0]
+        row = self.source.first_row + self.read + place[0]
         channel = self.plan.signal.channels[place[-1]]
         raise InputError(
             f"missing value in data row {row + 1}, {channel}",
@@ -246,11 +255,10 @@ class _Loop:
     sink: Sink[Any] | None
     workers: Workers
     prompt: bool = False
-    peaks: Sequence[SignalPeaks] = ()
-    held: HeldAfter | None = None
-    held_after: HeldAfter | None = None
+    known: KnownBefore = field(default_factory=KnownBefore)
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
+    _scheduled: Scheduler | None = None
 
     def __post_init__(self) -> None:
         self.reader = _Reader(self.plan, self.source, self.workers)
@@ -258,7 +266,7 @@ class _Loop:
             lengths=self.source.before,
             width=sample_width(self.plan.signal),
             pasts=self.source.pasts,
-            held=self.held,
+            held=self.known.held,
             ends=self.source.ends,
         )
 
@@ -279,7 +287,7 @@ class _Loop:
     def measured(self, tail: int) -> SignalPeaks:
         """Return the peaks for the first step that needs them and does not have them."""
         ops: list[Op | dict[SignalName, Op]] = []
-        known = iter(self.peaks)
+        known = iter(self.known.peaks)
         for step in self.plan.steps:
             if not isinstance(step.whole, Normalize):
                 ops.extend(step.ops)
@@ -335,7 +343,12 @@ class _Loop:
                 self._count(losses, stage)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
-        self.held_after = scheduler.held_after
+        self._scheduled = scheduler
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next part holds; None if nobody knows. It may take a computation."""
+        return None if self._scheduled is None else self._scheduled.held_after
 
     def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
         """Return what cuts the blocks of a pass into jobs."""
@@ -391,7 +404,7 @@ class _Loop:
         Every step that has to measure the signal takes one pass over the input.
         """
         ops: list[Op | dict[SignalName, Op]] = []
-        known = iter(self.peaks)
+        known = iter(self.known.peaks)
         for step in steps:
             if isinstance(step.whole, Normalize):
                 peaks = next(known, None)

@@ -55,7 +55,7 @@ class Grid:
 
     @property
     def down(self) -> int:
-        """Rows of the grid."""
+        """How many rows the grid has."""
         return -(-self.count // self.across)
 
     @property

@@ -280,19 +280,19 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
 
     example : a time of the table
     """
-    unit = stamper.unit_of_numbers
+    unit = stamper.notation.unit_of_numbers
     if unit is not None:
         return lambda _wall, instants: [
             _instant_text(instant, unit) for instant in instants.tolist()
         ]
 
     def writer(wall: Integers, instants: Integers) -> list[bytes]:
-        if stamper.form:
+        if stamper.notation.form:
             offset = _offset_text(int(wall[0] - instants[0]), example)
-            texts = _strftime(wall, stamper.form.replace("%z", offset))
+            texts = _strftime(wall, stamper.notation.form.replace("%z", offset))
         else:
             texts = _iso(wall, example)
-        if stamper.read_date(texts[0]) != instants[0]:
+        if stamper.notation.read_date(texts[0]) != instants[0]:
             shown = texts[0].decode("utf-8", "replace")
             raise RequestError(
                 f"{source.name}: --every cannot write the beginning of a bin as the times in "

@@ -17,7 +17,7 @@ from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import whole_records
 from convcli.media.tables.source import TableSource
 from convcli.media.tables.text import BLOCK_BYTES
-from convcli.media.tables.text_survey import record_starts, survey_lines
+from convcli.media.tables.text_survey import record_starts, survey_lines, survey_quoted_lines
 from convcli.signals import SignalPast
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.delimited import Dialect, Records
     from convcli.media.tables.files import RowsFile
     from convcli.media.tables.splicing import DecodedRows
-    from convcli.media.tables.text_survey import RecordStart, TextSurvey
+    from convcli.media.tables.text_survey import LinesFound, RecordStart
     from convcli.signals import Array, Block, BlockRole, Signal
 
     Pasts = Mapping[bytes, SignalPast]
@@ -75,6 +75,12 @@ class RowRange:
         """Number of bytes of the part."""
         return self.stop - self.start
 
+    @property
+    def settles_far(self) -> bool:
+        """Whether the filter begins by more than the length of the part before it."""
+        begins = self.starts[-self.settling].offset if self.settling else self.start
+        return self.start - begins > self.length
+
     def settled_longer(self) -> RowRange:
         """The same rows after more of those before them."""
         return replace(self, settling=min(len(self.starts), max(1, 4 * self.settling)))
@@ -111,23 +117,19 @@ def _after_line_end(file: BinaryIO, place: int, dialect: Dialect) -> int:
     return file.tell()
 
 
-def survey_text(source: TableSource, places: Sequence[int], needs: PartNeeds) -> list[TextSurvey]:
+def survey_text(source: TableSource, places: Sequence[int], needs: PartNeeds) -> list[LinesFound]:
     """Survey the pieces between consecutive places."""
     found = []
     with source.text.open() as file:
         file.seek(places[0])
         for start, stop in pairwise(places):
             data = file.read(stop - start)
-            found.append(
-                survey_lines(
-                    data,
-                    source.dialect,
-                    offset=start,
-                    width=len(source.header),
-                    counted=needs.numbered,
-                )
-            )
+            found.append(survey_lines(data, source.dialect, **_survey_rules(source, start, needs)))
     return found
+
+
+def _survey_rules(source: TableSource, start: int, needs: PartNeeds) -> dict[str, Any]:
+    return {"start": start, "width": len(source.header), "counted": needs.numbered}
 
 
 def cut_rows(
@@ -135,13 +137,19 @@ def cut_rows(
     count: int,
     needs: PartNeeds,
     size: int,
-    surveys: Iterable[TextSurvey],
+    surveys: Iterable[LinesFound],
 ) -> list[RowRange]:
     """Cut a table into at most `count` parts of about equally many bytes.
 
     size : of the file · surveys : of all pieces in their order
     """
-    starts = list(record_starts(surveys, counted=needs.numbered))
+
+    def quoted(lines: LinesFound) -> LinesFound:
+        data = b"".join(_reads(source, lines.start, lines.stop))
+        rules = _survey_rules(source, lines.start, needs)
+        return survey_quoted_lines(data, source.dialect, **rules)
+
+    starts = list(record_starts(surveys, quoted, counted=needs.numbered))
     first = len(source.header_line.text)
     bounds: list[RecordStart] = starts[:1]
     offsets = [start.offset for start in starts]
@@ -458,12 +466,12 @@ class TableDivision:
         cuts = sorted({pieces * part // count for part in range(count + 1)})
         return [places[a : b + 1] for a, b in pairwise(cuts)]
 
-    def survey(self, task: list[int], needs: PartNeeds) -> list[TextSurvey]:
+    def survey(self, task: list[int], needs: PartNeeds) -> list[LinesFound]:
         """Find out where records begin."""
         return survey_text(self.source, task, needs)
 
     def cut(
-        self, count: int, needs: PartNeeds, surveyed: Sequence[list[TextSurvey]]
+        self, count: int, needs: PartNeeds, surveyed: Sequence[list[LinesFound]]
     ) -> list[RowRange]:
         """Ranges of rows of about equally many bytes."""
         surveys = chain.from_iterable(surveyed)

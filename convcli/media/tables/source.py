@@ -800,7 +800,7 @@ class TableSource:
             signal,
             cycle=clock.cycle,
             week=clock.week,
-            dated=clock.stamper.unit_of_numbers is None,
+            dated=clock.stamper.notation.unit_of_numbers is None,
             uneven=clock.uneven,
         )
         if self.options.integrate:

@@ -1,13 +1,15 @@
 """Where records begin in a long text whose quotes are not known from the start.
 
 A text is cut after line ends. Whether such a place is within quotes depends on all the text before
-it. So every piece is surveyed for both cases, by itself and in any order, and the surveys are then
-followed from the first piece to the last: what a piece does to the state of the quotes is a
-function of two values, and functions combine associatively.
+it. What a piece of text does to the state of the quotes is a function of two values: where it leads
+from outside of quotes, and where from within. Functions combine associatively, so that pieces are
+surveyed by themselves, and then followed from the first to the last. Few pieces begin within
+quotes; the second value is found out for those alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,7 @@ from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import NEAR, outside_quotes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from convcli.media.tables.delimited import Dialect, Octets, Offsets
 
@@ -29,26 +31,17 @@ _MAY_BE_BLANK[list(b" \t\r\n\0")] = True
 class LinesFound:
     """What is found in some lines.
 
+    start, stop : offsets of the first byte, and of the one after the last
     ends_inside : whether they end within quotes
     record_start : offset of the first record that begins in them; None if none does
-    rows : how many rows end in them
+    rows : how many rows end in them; 0 if they were not counted
     """
 
+    start: int
+    stop: int
     ends_inside: bool
     record_start: int | None
     rows: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSurvey:
-    """Some lines, as they are if they begin outside of quotes, and if they begin within."""
-
-    outside: LinesFound
-    inside: LinesFound
-
-    def after(self, *, inside: bool) -> LinesFound:
-        """What is found, by whether the lines begin within quotes."""
-        return self.inside if inside else self.outside
 
 
 @dataclass(frozen=True)
@@ -63,47 +56,39 @@ class RecordStart:
 
 
 def survey_lines(
-    data: bytes, dialect: Dialect, *, offset: int, width: int, counted: bool
-) -> TextSurvey:
-    """Survey lines that begin after a line end.
+    data: bytes, dialect: Dialect, *, start: int, width: int, counted: bool
+) -> LinesFound:
+    """Survey lines that begin outside of quotes, after a line end.
 
-    offset : of the first byte · width : cells in a row · counted : whether rows are counted
+    start : offset of the first byte · width : cells in a row · counted : whether rows are counted
     """
-    if b'"' in data:
-        outside = _find(data, dialect, width=width, counted=counted)
-        # A quote in front makes the lines begin within quotes.
-        inside = _find(b'"' + data, dialect, width=width, counted=counted)
-        after_line = None if inside.record_start is None else offset + inside.record_start - 1
-        return TextSurvey(
-            outside=LinesFound(
-                ends_inside=outside.ends_inside, record_start=offset, rows=outside.rows
-            ),
-            inside=LinesFound(
-                ends_inside=inside.ends_inside, record_start=after_line, rows=inside.rows
-            ),
-        )
-    rows = 0
-    if counted:
-        parsed = dialect.without_comments(data)
-        nothing = np.empty(0, np.int64)
-        rows = _count_rows(parsed, nothing, dialect, width=width)
-    return TextSurvey(
-        outside=LinesFound(ends_inside=False, record_start=offset, rows=rows),
-        inside=LinesFound(ends_inside=True, record_start=None, rows=0),
-    )
-
-
-def _find(data: bytes, dialect: Dialect, *, width: int, counted: bool) -> LinesFound:
-    """What is found in text that begins with a record; `record_start` is that of the second one."""
     parsed = dialect.without_comments(data)
     quotes = dialect.quotes_in(parsed)
-    octets = np.frombuffer(parsed, np.uint8)
-    line_ends = outside_quotes(np.flatnonzero(octets == dialect.newline[0]), quotes)
+    rows = 0
+    if counted:
+        rows = _count_rows(parsed, quotes, dialect, width=width)
     return LinesFound(
+        start=start,
+        stop=start + len(data),
         ends_inside=len(quotes) % 2 == 1,
-        record_start=int(line_ends[0]) + 1 if len(line_ends) else None,
-        rows=_count_rows(parsed, quotes, dialect, width=width) if counted else 0,
+        record_start=start,
+        rows=rows,
     )
+
+
+def survey_quoted_lines(
+    data: bytes, dialect: Dialect, *, start: int, width: int, counted: bool
+) -> LinesFound:
+    """Survey lines that begin within quotes. The arguments are those of `survey_lines`."""
+    # A quote in front makes the lines begin so.
+    found = survey_lines(b'"' + data, dialect, start=start - 1, width=width, counted=counted)
+    parsed = dialect.without_comments(b'"' + data)
+    octets = np.frombuffer(parsed, np.uint8)
+    line_ends = np.flatnonzero(octets == dialect.newline[0])
+    ends = outside_quotes(line_ends, dialect.quotes_in(parsed))
+    # The prefixed text begins one byte before the lines, and a record begins after a line end.
+    record_start = start + int(ends[0]) if len(ends) else None
+    return replace(found, start=start, record_start=record_start)
 
 
 def _count_rows(parsed: bytes, quotes: Offsets, dialect: Dialect, *, width: int) -> int:
@@ -134,17 +119,20 @@ def _count_blank(
     return blank
 
 
-def record_starts(surveys: Iterable[TextSurvey], *, counted: bool) -> Iterator[RecordStart]:
-    """Follow the surveys of consecutive pieces, and yield the first record of each, if it has one.
+def record_starts(
+    found: Iterable[LinesFound], quoted: Callable[[LinesFound], LinesFound], *, counted: bool
+) -> Iterator[RecordStart]:
+    """Follow consecutive pieces, and yield the first record of each, if it has one.
 
-    The first piece begins with a record.
+    found : what is in them if they begin outside of quotes, as the first one does
+    quoted : surveys a piece again that begins within quotes
     """
     inside = False
     rows = 0
-    for survey in surveys:
-        found = survey.after(inside=inside)
-        if found.record_start is not None:
+    for lines in found:
+        piece = quoted(lines) if inside else lines
+        if piece.record_start is not None:
             # The record that came from the piece before ends in this one.
-            yield RecordStart(found.record_start, rows + inside if counted else None)
-        rows += found.rows
-        inside = found.ends_inside
+            yield RecordStart(piece.record_start, rows + inside if counted else None)
+        rows += piece.rows
+        inside = piece.ends_inside

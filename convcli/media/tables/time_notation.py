@@ -14,17 +14,25 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
-from convcli.media.tables.time_rules import HINT
+from convcli.media.tables.time_rules import HINT, date_rules, number_rule
 from convcli.media.tables.time_units import TIME_UNITS, serial_day, unit_of_dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.media.tables.delimited import Cells, RowSpans
-    from convcli.media.tables.time_rules import Floats, Stamps
+    from convcli.media.tables.time_rules import Floats, Rule, Runs, Stamps
 
     Moments = npt.NDArray[Any]
+    Integers = npt.NDArray[np.int64]
 
+# Nanoseconds of a second.
+SECOND = 1_000_000_000
+# The most seconds since 1970 that are counted in nanoseconds.
+_MOST_SECONDS = 9.2e9
+# The offset from UTC at the end of a time.
+OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
+_TIME_OF_DAY = re.compile(rb":\d\d")
 _ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 _YEAR_FIRST = re.compile(rb"\d{4}\D")
 # 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
@@ -66,8 +74,42 @@ class TimeColumn:
 class Notation(Protocol):
     """A way in which times are written."""
 
+    @property
+    def unit_of_numbers(self) -> int | None:
+        """The unit of times that are numbers, in nanoseconds; None for dates."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """How dates are written, in the directives of strptime; empty if that is not known."""
+        ...
+
     def moments(self, times: TimeColumn) -> Moments:
         """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
+        ...
+
+    def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
+        """The rules by which the times of regular rows may follow each other."""
+        ...
+
+    def instants(self, times: TimeColumn, moments: Moments) -> Integers:
+        """Nanoseconds since 1970. InputError for a time that they cannot count."""
+        ...
+
+    def names_offset(self, text: bytes) -> bool:
+        """Whether a time names its offset from UTC."""
+        ...
+
+    def is_in_utc(self, text: bytes) -> bool:
+        """Whether it is known when in UTC a time is."""
+        ...
+
+    def read_date(self, text: bytes) -> int | None:
+        """Return the instant of a date as it is written in the column, None if it is none."""
+        ...
+
+    def written(self, instant: int) -> str:
+        """Return an instant as text, for messages."""
         ...
 
 
@@ -80,6 +122,13 @@ class NumberNotation:
 
     unit: str
     origin: int = 0
+
+    form = ""
+
+    @property
+    def unit_of_numbers(self) -> int:
+        """The unit in nanoseconds."""
+        return round(TIME_UNITS[self.unit].seconds * SECOND)
 
     @property
     def expected(self) -> str:
@@ -107,6 +156,47 @@ class NumberNotation:
             raise times.error(row, self.expected)
         return float(int(text) - self.origin)
 
+    def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
+        """Return the one rule of numbers: they grow by a step."""
+        unit = TIME_UNITS[self.unit].seconds
+        return [number_rule(moments, runs, unit=unit, origin=self.origin)]
+
+    def instants(self, times: TimeColumn, moments: Moments) -> Integers:
+        """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
+
+        InputError for a number that is more than 292 years from 1970.
+        """
+        unit = TIME_UNITS[self.unit].seconds
+        far = np.flatnonzero(np.abs(moments + self.origin) * unit > _MOST_SECONDS)
+        if len(far):
+            hint = "--time-unit names the unit of the numbers"
+            raise times.error(int(far[0]), "a time within 290 years of 1970", hint=hint)
+        nanoseconds = round(unit * SECOND)
+        whole = np.floor(moments)
+        spacing = np.spacing(np.maximum(np.abs(moments), 1.0))
+        decimals = np.clip(np.floor(-np.log10(2 * spacing)), 0, 9)
+        scale = 10.0**decimals
+        part = np.rint((moments - whole) * scale) / scale
+        instants = whole.astype(np.int64) * nanoseconds
+        instants += np.rint(part * nanoseconds).astype(np.int64)
+        return np.asarray(instants + self.origin * nanoseconds)
+
+    def names_offset(self, _: bytes) -> bool:
+        """Return False: a number has no offset."""
+        return False
+
+    def is_in_utc(self, _: bytes) -> bool:
+        """Return True: numbers count from 1970 in UTC."""
+        return True
+
+    def read_date(self, _: bytes) -> None:
+        """Return None: a number is no date."""
+
+    def written(self, instant: int) -> str:
+        """Return an instant as a number of the unit."""
+        unit = TIME_UNITS[self.unit].seconds
+        return f"{instant / (unit * SECOND):.15g}"
+
 
 @dataclass(frozen=True)
 class DateNotation:
@@ -119,6 +209,8 @@ class DateNotation:
     read: Callable[[list[bytes]], Stamps]
     form: str = ""
     read_alike: Callable[[Cells], Stamps | None] | None = None
+
+    unit_of_numbers = None
 
     def moments(self, times: TimeColumn) -> Stamps:
         """Moments as datetime64[ns]. InputError if a cell is not a date."""
@@ -135,6 +227,34 @@ class DateNotation:
                 hint += ", or say with --date-format how dates are written"
             raise times.error(int(bad_rows[0]), expected, hint=hint)
         return stamps
+
+    def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
+        """Return the rules of dates: days, business days, months, seconds."""
+        return date_rules(moments, runs)
+
+    def instants(self, _: TimeColumn, moments: Moments) -> Integers:
+        """Return dates in nanoseconds."""
+        return moments.astype("datetime64[ns]").view(np.int64)
+
+    def names_offset(self, text: bytes) -> bool:
+        """Whether a date names its offset from UTC."""
+        return bool(OFFSET.search(text)) and bool(_TIME_OF_DAY.search(text))
+
+    def is_in_utc(self, text: bytes) -> bool:
+        """Whether a date names its offset; others are on the clock on the wall."""
+        return self.names_offset(text)
+
+    def read_date(self, text: bytes) -> int | None:
+        """Return the instant of a date as it is written in the column, None if it is none."""
+        stamp = self.read([text])[0]
+        return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
+
+    def written(self, instant: int) -> str:
+        """Return an instant as a date, without the parts that are 0."""
+        text = str(np.datetime64(instant, "ns")).replace("T", " ")
+        for ending in ("000", "000", ".000", " 00:00:00"):
+            text = text.removesuffix(ending)
+        return text
 
 
 # --- which notation a column has -----------------------------------------------------------------

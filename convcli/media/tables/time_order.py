@@ -56,7 +56,7 @@ class OrderChecker(StampChecker):
             self._last[group] = last
         if found:
             row, before, group = min(found, key=_row_of)
-            expected = f"a time from {self._clock.stamper.written(before)} on"
+            expected = f"a time from {self._clock.stamper.notation.written(before)} on"
             error = measured.times.error(row, expected, group=group, hint=UNSORTED)
             error.message += ": the times are unsorted"
             raise error

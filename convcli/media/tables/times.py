@@ -27,9 +27,7 @@ from convcli.media.tables.time_rules import (
     UNSORTED,
     Failure,
     Rule,
-    date_rules,
     first_failure,
-    number_rule,
 )
 from convcli.media.tables.time_stamps import Stamper
 from convcli.media.tables.time_units import TIME_UNITS, date_text, unit_of_dates
@@ -95,7 +93,7 @@ class Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
         seconds = bins.seconds
         cycle = self.cycle
-        if self.stamper.unit_of_numbers is None:
+        if self.stamper.notation.unit_of_numbers is None:
             cycle = next((unit for unit in (DAY, 3600.0, 60.0) if unit <= seconds), 1.0)
         return replace(
             self, rules=(), rate=1 / seconds, cycle=cycle, week=7 * DAY, doubt=None, uneven=""
@@ -261,11 +259,7 @@ def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
 
 
 def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
-    if isinstance(notation, NumberNotation):
-        unit = TIME_UNITS[notation.unit].seconds
-        rules = [number_rule(moments, runs, unit=unit, origin=notation.origin)]
-    else:
-        rules = date_rules(moments, runs)
+    rules = notation.rules(moments, runs)
     failures = [first_failure(rule, moments, runs) for rule in rules]
     return _Reading(notation, moments, rules, failures)
 

@@ -1,0 +1,108 @@
+"""What a ledger tells of earlier runs of a command: which units need not be carried out again."""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from convcli import __version__
+from convcli.batch.file_state import FileState, changed_ns
+from convcli.batch.ledger import lines_with_places
+from convcli.batch.ledger_line import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from convcli.batch.ledger_line import RunIdentity
+    from convcli.batch.units import Unit
+
+
+def _fingerprint(*parts: object) -> int:
+    """A number that tells the parts from all others."""
+    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest())
+
+
+class EarlierRuns:
+    """What the ledger tells of earlier runs of a command.
+
+    Three numbers are kept for each unit, so that 100,000 units take a few megabytes.
+
+    count : number of lines
+    listings : identities of the lists of units that the lines belong to
+    began : when the ledger was begun, see `RunIdentity`
+    """
+
+    def __init__(self, path: Path, run: RunIdentity) -> None:
+        self._path = path
+        self._run = run
+        # The last line of each unit: its position in the file, and the state of the files if the
+        # unit need not be carried out again, else 0.
+        self._order: dict[int, int] = {}
+        self._places = array("q")
+        self._states = array("Q")
+        self.count = 0
+        self.listings: set[str] = set()
+        self.began = path.stat().st_mtime_ns
+        for place, line in lines_with_places(path):
+            if self.count == 0:
+                self.began = line.began
+            self.count += 1
+            self.listings.add(line.listing)
+            self._take(place, line)
+
+    def _take(self, place: int, line: Line) -> None:
+        key = _fingerprint(line.input, line.output)
+        order = self._order.setdefault(key, len(self._places))
+        if order == len(self._places):
+            self._places.append(0)
+            self._states.append(0)
+        self._places[order] = place
+        self._states[order] = self._state_of_line(line)
+
+    def _state_of_line(self, line: Line) -> int:
+        if not line.done or line.read is None or line.wrote is None:
+            return 0
+        # What was replaced in place is found as it was written.
+        read = line.wrote if self._run.in_place else line.read
+        return _fingerprint(read, line.wrote.size, line.request, line.version)
+
+    def place_of(self, unit: Unit) -> int | None:
+        """Where the last line of a unit is; None if there is none."""
+        order = self._order.get(_fingerprint(*unit.noted))
+        return None if order is None else self._places[order]
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether a unit was carried out by the same request, and its files are what they were."""
+        order = self._order.get(_fingerprint(*unit.noted))
+        if order is None or self._states[order] == 0:
+            return False
+        read = FileState.of(unit.source)
+        wrote = FileState.of(unit.output)
+        if read is None or wrote is None:
+            return False
+        now = _fingerprint(read, wrote.size, self._run.request, __version__)
+        return now == self._states[order]
+
+    def made(self, unit: Unit) -> bool:
+        """Whether the output of a unit that is not done may be of an earlier run, or will be.
+
+        It may if it is younger than the ledger: the last lines of a run that was killed are
+        missing. An output that is not there yet may still come from a process of such a run.
+        """
+        changed = changed_ns(unit.output)
+        return changed is None or changed >= self.began
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int], Line]]:
+        """Open the ledger to read the lines at some positions."""
+        with self._path.open("rb") as file:
+
+            def line_at(place: int) -> Line:
+                file.seek(place)
+                return Line.from_json(file.readline())
+
+            yield line_at

@@ -1,0 +1,298 @@
+"""One large input that is cut, filtered in parts by a runner of units, and joined in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import field, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Protocol
+
+from convcli.batch.parts import (
+    FilterTask,
+    PartOfRun,
+    PastsTask,
+    PeaksTask,
+    Result_co,
+    SurveyTask,
+    carry_out_task,
+)
+from convcli.batch.units import Unit
+from convcli.dataclass import dataclass
+from convcli.media.division import PartNeeds
+from convcli.running.geometry import Geometry
+from convcli.running.run import joined_peaks, outputs_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.batch.parts import PartedRun, PartTask
+    from convcli.batch.run_units import Outcome, Runner
+    from convcli.core.chain import Chain
+    from convcli.core.task import HeldAfter
+    from convcli.media.division import Division, PartSink
+    from convcli.planning.plan import Plan
+    from convcli.running.run import RunCounts
+    from convcli.signals import SignalPast
+
+# Bytes of a part by default: about a second of work.
+PART_BYTES = 1 << 26
+
+# With groups, parts for each worker at most.
+PARTS_OF_GROUPS = 4
+
+# An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
+WORTH_CUTTING = 1 << 25
+
+# Lengths for which it is tried whether outputs wait for the end of a signal.
+TRIED_LENGTHS = 64
+
+
+def reason_against(plan: Plan, *, groups: bool) -> str | None:
+    """Why a plan is not carried out in parts; None if it is.
+
+    groups : the rows belong to several signals
+    """
+    if any(step.whole is not None and step.whole.reduces for step in plan.steps):
+        return "a pool of the whole signal needs all of it"
+    if plan.extension == "wrap":
+        return "--edge wrap reads the other end of the signal"
+    if plan.chain.needs_end:
+        return "a layer with circular padding reads the other end of the signal"
+    if plan.chain.in_time or plan.chain.bins:
+        return "windows in time follow the times from the first one on"
+    return _reason_of_groups(plan) if groups else None
+
+
+def _reason_of_groups(plan: Plan) -> str | None:
+    """Why interleaved signals are not filtered in parts by this plan."""
+    for chain in _chains(plan):
+        geometry = Geometry(chain, plan.extension)
+        if not chain.holds_input_alone:
+            return "--by with values held between steps needs the rows one after the other"
+        if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
+            return "--by with outputs that wait for later rows of a group"
+    return None
+
+
+def _tried_lengths(chain: Chain) -> range:
+    reach = chain.reach[0]
+    period = min(reach.step, 1 << 12)
+    return range(1, 2 * period + reach.before + TRIED_LENGTHS)
+
+
+def _chains(plan: Plan) -> list[Chain]:
+    """The chains of all passes: up to each step that measures the signal, and to the end."""
+    from convcli.core.chain import Chain
+
+    ops: list[Any] = []
+    chains = []
+    for step in plan.steps:
+        if step.whole is not None:
+            chains.append(Chain(tuple(ops), plan.signal.axes))
+        ops.extend(step.ops)
+    return [*chains, Chain(tuple(ops), plan.signal.axes)]
+
+
+def needs_of(plan: Plan) -> PartNeeds:
+    """What the filter of a plan needs to know of the samples before a part."""
+    most = 0
+    numbered = False
+    for chain in _chains(plan):
+        reach = chain.reach[0]
+        looked = reach.before + abs(reach.after) + abs(reach.anchor)
+        most = max(most, 2 * (looked + reach.step) + 2)
+        numbered = numbered or reach.step != 1 or reach.phases != 1
+    return PartNeeds(samples=most, numbered=numbered)
+
+
+def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
+    """How many parts an input of `size` bytes is cut into for some workers.
+
+    groups : the last rows of every group are kept for each part, so that there are fewer parts
+    """
+    count = max(workers, -(-size // PART_BYTES))
+    return min(count, PARTS_OF_GROUPS * workers) if groups else count
+
+
+# ------------------------------------------------------------------------------------------- a run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartUnit(Unit):
+    """A task of a parted run as a unit of work."""
+
+    task: PartTask[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PartWork:
+    """What is done with each unit of a parted run."""
+
+    of: PartedRun
+    retries: int = 0
+
+    def refuse(self, unit: Unit) -> None:
+        """Refuse nothing."""
+
+    def run(self, unit: PartUnit) -> Any:
+        """Carry out the task of a unit, and return its result."""
+        return carry_out_task(self.of, unit.task)
+
+
+@dataclass(eq=False)
+class TaskRunner:
+    """Carries out tasks by a runner of units, which goes on from one stage to the next."""
+
+    runner: Runner
+    name: str
+    _begun: int = 0
+    _waiting: dict[int, Outcome] = field(default_factory=dict)
+
+    def results(self, tasks: Iterable[PartTask[Result_co]]) -> Iterator[Result_co]:
+        """Carry tasks out at once, and yield their results in their order.
+
+        The first error in that order is raised.
+        """
+        under_way: deque[int] = deque()
+        for task in tasks:
+            if len(under_way) == self.runner.window:
+                yield self._result(under_way.popleft())
+            unit = self._unit(task)
+            self.runner.submit(unit)
+            under_way.append(unit.number)
+        while under_way:
+            yield self._result(under_way.popleft())
+
+    def _unit(self, task: PartTask[Any]) -> PartUnit:
+        unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
+        self._begun += 1
+        return unit
+
+    def _result(self, number: int) -> Any:
+        """Wait for the unit of a number, and return its result."""
+        while number not in self._waiting:
+            outcome = self.runner.next_outcome()
+            self._waiting[outcome.unit.number] = outcome
+        outcome = self._waiting.pop(number)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.facts
+
+
+@dataclass(eq=False, kw_only=True)
+class PartedInput:
+    """An open input that is cut into parts, filtered by a runner, and joined.
+
+    groups : the rows belong to several signals
+    count : of the parts, at most
+    """
+
+    run: PartedRun
+    division: Division
+    plan: Plan
+    runner: TaskRunner
+    groups: bool
+    count: int
+    counts: list[RunCounts] = field(default_factory=list)
+
+    def parts(self) -> list[PartOfRun]:
+        """Cut the input, and find out what has to be known of the samples before each part."""
+        surveys = self.division.surveys(self.count, self.run.needs)
+        found = list(self.runner.results([SurveyTask(each) for each in surveys]))
+        stretches = self.division.cut(self.count, self.run.needs, found)
+        firsts = self._first_outputs(stretches)
+        pasts = self._pasts(stretches)
+        parts = []
+        for number, stretch in enumerate(stretches):
+            parts.append(
+                PartOfRun(
+                    number=number,
+                    stretch=stretch,
+                    pasts=pasts[number],
+                    first=firsts[number],
+                    last=number == len(stretches) - 1,
+                )
+            )
+        return self._with_peaks(parts)
+
+    def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
+        """The number of the first output of each part, where parts are written to their places."""
+        lengths = self.division.block_lengths
+        if not lengths:
+            return [0] * len(stretches)
+        blocks = [stretch.first for stretch in stretches]
+        return outputs_at(self.plan, lengths, blocks, tail=self.run.tail)
+
+    def _pasts(self, stretches: Sequence[Any]) -> list[Mapping[bytes, SignalPast] | None]:
+        """The past of each group before each part."""
+        if not self.groups:
+            return [None] * len(stretches)
+        tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
+        pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
+        for own in self.runner.results(tasks):
+            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
+            pasts.append(joined)
+        return pasts
+
+    def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
+        """The parts with the peaks of every step that measures the signal, one after the other."""
+        for step in self.plan.steps:
+            if step.whole is None:
+                continue
+            tasks = [PeaksTask(part) for part in parts]
+            peaks = joined_peaks(self.runner.results(tasks))
+            parts = [replace(part, peaks=(*part.peaks, peaks)) for part in parts]
+        return parts
+
+    def filter_into(
+        self, sink: PartSink, parts: Sequence[PartOfRun], places: PartPlaces
+    ) -> Iterator[RunCounts]:
+        """Filter all parts, take them into the whole in their order, and yield what each gave."""
+        sink.reserve()
+        tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
+        held: HeldAfter | None = None
+        for number, found in enumerate(self.runner.results(tasks)):
+            done = found
+            if done is None:
+                # It needs values that were last known long before, which its predecessor holds.
+                task = FilterTask(parts[number], places.of(number), held=held)
+                done = next(self.runner.results([task]))
+            if done is None:
+                raise ValueError(f"part {number} was given up twice")
+            held = done.held
+            sink.add_part(done.written, places.of(number))
+            places.end(number)
+            self.division.note(done.noted)
+            self.counts.append(done.counts)
+            yield done.counts
+
+
+class PartPlaces(Protocol):
+    """Where parts are written before they are taken into the whole."""
+
+    def begin(self, number: int) -> Path:
+        """Prepare the place of a part, by a path that all processes know."""
+        ...
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Release the place of a part that was taken into the whole."""
+        ...
+
+
+def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:
+    """What all parts have read, written and lost."""
+    return reduce(_added_counts, counts)
+
+
+def _added_counts(one: RunCounts, other: RunCounts) -> RunCounts:
+    return replace(
+        one,
+        read=one.read + other.read,
+        written=one.written + other.written,
+        losses=one.losses + other.losses,
+    )

@@ -1,0 +1,177 @@
+"""A chain with layers of a network on a picture, computed in blocks of a fixed grid.
+
+A network makes many channels of a few, and a strip of a wide picture with all of them would not fit
+the memory. So the outputs are cut into blocks, each of which is computed from the inputs that it
+reads. Blocks begin at multiples of their sides, counted from the first output of the picture: an
+output is bit for bit the same, however the picture arrives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.missing import any_missing
+from convcli.core.task import HeldPlace, nothing_earlier
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from convcli.core.chain import Chain
+    from convcli.core.complete import Bounds
+    from convcli.core.ops import Span
+    from convcli.core.task import HeldAfter, HeldEarlier
+    from convcli.signals import Array
+
+# The most numbers that an operation reads or makes in a block: 24 MB of float32.
+NUMBERS = 6_000_000
+# Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
+# computed again by its neighbours.
+ROWS, MOST_ROWS = 128, 256
+ROWS_PER_REACH = 6
+# The number of columns is a multiple of the first one, up to the second.
+COLUMNS, MOST_COLUMNS = 32, 4096
+
+
+def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
+    """Cut [start, stop) at multiples of `side`.
+
+    >>> list(cuts(3, 10, 4))
+    [(3, 4), (4, 8), (8, 10)]
+    """
+    while start < stop:
+        end = min(stop, start - start % side + side)
+        yield start, end
+        start = end
+
+
+def block_rows(chain: Chain) -> int | None:
+    """How many rows of outputs a block of a chain has; None if all is computed at once."""
+    layers = any(op.widest for op in chain.ops)
+    if chain.axes != 2 or not layers or chain.needs_end:
+        return None
+    along = chain.reach[0]
+    rows = ROWS
+    while rows < MOST_ROWS and rows < (along.before + along.after) * ROWS_PER_REACH:
+        rows *= 2
+    return max(1, rows * along.phases // max(along.step, along.phases))
+
+
+def block_columns(chain: Chain, rows: int, n: int | None) -> int:
+    """How many columns a block has, in a picture of `n` columns.
+
+    Only columns inside of the picture are counted, as layers read that pad by themselves.
+    """
+    columns = MOST_COLUMNS
+    while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
+        columns //= 2
+    step = COLUMNS
+    while step <= columns < MOST_COLUMNS and (
+        _most_numbers(chain, rows, columns + step, n) <= NUMBERS
+    ):
+        columns += step
+    return columns
+
+
+def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
+    """The most numbers that an operation of the chain reads for a block of outputs."""
+    down = chain.needs(0, 0, rows)
+    across = chain.needs(1, 0, columns, n)
+    counts = [0]
+    for op, (top, bottom), (left, right) in zip(chain.ops, down, across, strict=False):
+        width = right - left
+        if n is not None:
+            beside = op.reach[1].before + op.reach[1].after
+            width = min(width, n + beside)
+            n = op.reach[1].count(n)
+        counts.append((bottom - top) * width * op.widest)
+    return max(counts)
+
+
+def compute_in_blocks(
+    chain: Chain,
+    x: Array,
+    span: Span,
+    ends: tuple[int | None, ...],
+    earlier: HeldEarlier = nothing_earlier,
+    *,
+    bounds: Bounds | None = None,
+) -> tuple[Array, HeldAfter]:
+    """Compute the outputs `span` as `chain.compute` does, block by block.
+
+    A row of blocks that reads missing samples is computed at once, because a gap is filled from
+    anywhere in its line.
+    """
+    rows = chain.block_rows
+    if rows is None:
+        return chain.compute(x, span, ends, earlier, bounds=bounds)
+    first = chain.reads(*span[0], ends[0])[0].start
+    parts = []
+    held: HeldAfter = {}
+    columns = chain.block_columns(ends[1])
+    for start, stop in cuts(*span[0], rows):
+        inputs = chain.reads(start, stop, ends[0])[0]
+        task = _RowOfBlocks(
+            chain=chain,
+            x=x[inputs.start - first : inputs.high - first],
+            span=((start, stop), span[1]),
+            ends=ends,
+            earlier=earlier,
+            bounds=bounds,
+        )
+        made, held = task.outputs(columns)
+        parts.append(made)
+        earlier = held.get
+    if len(parts) == 1:
+        return parts[0], held
+    return np.concatenate(parts), held
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _RowOfBlocks:
+    """The outputs `span` of a chain, all of which lie in one row of blocks."""
+
+    chain: Chain
+    x: Array
+    span: Span
+    ends: tuple[int | None, ...]
+    earlier: HeldEarlier
+    bounds: Bounds | None
+
+    def outputs(self, columns: int) -> tuple[Array, HeldAfter]:
+        """Compute the outputs in blocks of so many columns, and what the next row may ask for."""
+        if self.bounds is not None or any_missing(self.x):
+            return self._at_once()
+        down, across = self.span
+        left = self.chain.needs(1, *across, self.ends[1])[0][0]
+        parts = []
+        for start, stop in cuts(*across, columns):
+            low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
+            inputs = self.x[:, low - left : high - left]
+            made, _ = self.chain.compute(inputs, (down, (start, stop)), self.ends)
+            parts.append(made)
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return whole, HeldIfAsked(lambda: self._at_once()[1])
+
+    def _at_once(self) -> tuple[Array, HeldAfter]:
+        return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
+
+
+class HeldIfAsked(dict[HeldPlace, "Array | None"]):
+    """The last known values after some outputs, computed when the first of them is asked for.
+
+    Only a gap at the very beginning of the next outputs asks.
+    """
+
+    def __init__(self, find: Callable[[], HeldAfter]) -> None:
+        super().__init__()
+        self._find: Callable[[], HeldAfter] | None = find
+
+    def get(self, place: HeldPlace, default: Any = None) -> Any:
+        """Return the value held at a place."""
+        if self._find is not None:
+            self.update(self._find())
+            self._find = None
+        return super().get(place, default)

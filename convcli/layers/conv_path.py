@@ -1,0 +1,103 @@
+"""What a convolution layer computes, and what a path is that computes it.
+
+All paths compute y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step + j*dilation, i] on
+complete windows, then the activation that follows. They differ in speed, and in the answer only by
+rounding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.layers.bands import Band
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from convcli.layers.trained import Sizes
+    from convcli.signals import Array
+
+    Weights = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConvSums:
+    """What a convolution layer computes of complete windows.
+
+    weights : (out, in / groups, k...); bias : (out,), or None
+    activation : computes its function of an array in the array that is given as its second
+        argument; None where no activation follows
+    """
+
+    weights: Weights
+    bias: Weights | None
+    step: Sizes
+    dilation: Sizes
+    groups: int = 1
+    activation: Callable[[Array, Array], Array] | None = None
+
+    @property
+    def shape(self) -> Sizes:
+        """Taps along each axis."""
+        return self.weights.shape[2:]
+
+    @property
+    def inputs(self) -> int:
+        """How many channels an output reads."""
+        count: int = self.weights.shape[1]
+        return count
+
+    @property
+    def outputs(self) -> int:
+        """How many channels a group makes."""
+        return len(self.weights) // self.groups
+
+
+class ConvPath(ABC):
+    """A way to compute a layer in one floating type, with what is made of the weights once."""
+
+    def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
+        self.sums = sums
+        self.dtype = np.dtype(dtype)
+        self.band = Band.of_weights(
+            sums.weights, step=sums.step, dilation=sums.dilation, groups=sums.groups
+        )
+        self.bias = None if sums.bias is None else sums.bias.astype(dtype)
+
+    @classmethod
+    @abstractmethod
+    def cost(cls, sums: ConvSums) -> float:
+        """About how many nanoseconds an output pixel takes, measured in float32 with AVX-512.
+
+        Infinite where the path cannot compute the layer.
+        """
+
+    @abstractmethod
+    def fill(self, y: Array, x: Array, first: int) -> None:
+        """Compute the outputs `y` of the inputs `x`; `first` : number of the first output."""
+
+    def __call__(self, x: Array, first: int = 0) -> Array:
+        """Compute all outputs whose windows are complete.
+
+        x : (n, in) or (rows, columns, in) of the type of the path
+        first : number in the signal of the first output along the first axis
+        """
+        geometry = zip(x.shape, self.band.widths, self.band.steps, strict=False)
+        sides = tuple((n - width) // step + 1 for n, width, step in geometry)
+        y = np.empty((*sides, len(self.sums.weights)), self.dtype)
+        if y.size:
+            self.fill(y, x, first)
+        return y
+
+    def finish(self, part: Array) -> None:
+        """Add the bias to outputs that are still in the cache, and apply the activation."""
+        if self.bias is not None:
+            part += self.bias
+        if self.sums.activation is not None:
+            self.sums.activation(part, part)

@@ -1,0 +1,306 @@
+"""Sums over a part of a dataset in a file, so that several machines learn one filter.
+
+The normal equations add up over signals. A file holds the sums of each pair of input and target by
+itself. Whoever merges files adds all of them in the order of their names, so that the taps have the
+same bits however the pairs were divided, and the bits that one machine finds.
+
+The file is a NumPy archive (.npz): for each unit its arrays, and `about.npy`, a text in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, replace
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.solve import Sums
+from convcli.dataclass import dataclass
+from convcli.errors import InputError, RequestError, quoted_text
+from convcli.facts.learning import DelayFacts
+from convcli.learning.dataset import DataOrigin, open_dataset
+from convcli.learning.learn import linear_model
+from convcli.learning.least_squares import (
+    MOST_WEIGHTS,
+    DatasetSums,
+    check_weights,
+    solved_layer,
+    unit_sums,
+)
+from convcli.learning.pairs import Channels, check_pairs
+from convcli.learning.task import Task
+from convcli.learning.windows import ProvisionalMeans, SquaredChanges
+from convcli.signals import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.pairs import Pair
+    from convcli.signals import Medium
+
+FORMAT = "convcli sums 1"
+# The text about the sums has at most so many bytes.
+LONGEST_TEXT = 1 << 26
+# So that the same sums are the same bytes, whenever they were written.
+NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def write_sums(
+    task: Task, pairs: Sequence[Pair], file: IO[bytes], on_samples: Callable[[int], None]
+) -> int:
+    """Write the sums over each pair to a file; return how many windows were added up.
+
+    RequestError and InputError as of learning a filter.
+    """
+    check_pairs(pairs, task.delay)
+    check_weights(task, Channels.of(task, pairs[0]))
+    dataset = open_dataset(task, pairs)
+    units: list[dict[str, Any]] = []
+    windows = 0
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, sums in enumerate(unit_sums(task, dataset, on_samples)):
+            delay = asdict(dataset.delays[number]) if dataset.delays else None
+            told = {"name": pairs[number].name, "delay": delay, **_told(sums)}
+            units.append(told)
+            for name, array in _arrays(sums).items():
+                _write_array(archive, f"{number}/{name}", array)
+            windows += sums.train.count + sums.held.count
+        about = {
+            "format": FORMAT,
+            "task": asdict(task),
+            "signal": _signal_text(dataset.signal),
+            "channels": asdict(dataset.channels),
+            "units": units,
+        }
+        text = json.dumps(about).encode()
+        _write_array(archive, "about", np.frombuffer(text, np.uint8))
+    return windows
+
+
+def _arrays(sums: DatasetSums) -> dict[str, Any]:
+    """The arrays of a unit by their names in the file."""
+    found = {}
+    for part, each in (("train", sums.train), ("held", sums.held)):
+        found[f"{part}/gram"] = each.gram
+        found[f"{part}/cross"] = each.cross
+        found[f"{part}/energy"] = each.energy
+    if sums.means.known:
+        found["means/x"] = np.asarray(sums.means.x, np.float64)
+        found["means/y"] = np.asarray(sums.means.y, np.float64)
+    return found
+
+
+def _told(sums: DatasetSums) -> dict[str, Any]:
+    """The numbers of a unit that are in no array."""
+    changes = [[sums.changes[part].sum, sums.changes[part].count] for part in (False, True)]
+    return {"skipped": sums.skipped, "changes": changes, "means": sums.means.known}
+
+
+def _signal_text(signal: Signal) -> dict[str, Any]:
+    """What a model says of the signals that it was learned from."""
+    return {
+        "medium": signal.medium.name,
+        "axes": signal.axes,
+        "channels": list(signal.channels),
+        "rate": signal.rate,
+        "full_scale": signal.full_scale,
+    }
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: Any) -> None:
+    entry = zipfile.ZipInfo(f"{name}.npy", NO_DATE)
+    with archive.open(entry, "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumsFile:
+    """A file of sums.
+
+    task, signal, channels : of what is learned; units : what is told of each, besides its arrays
+    """
+
+    path: Path
+    task: Task
+    signal: Signal
+    channels: Channels
+    units: Sequence[Mapping[str, Any]]
+
+    def sums(self, number: int) -> DatasetSums:
+        """The sums over a unit. InputError if the file does not hold them."""
+        weights = self.channels.weights(self.task.taps)
+        outputs = self.channels.outputs
+        unit = self.units[number]
+        with zipfile.ZipFile(self.path) as archive:
+
+            def array(name: str, *shape: int) -> Any:
+                return _read_array(self.path, archive, f"{number}/{name}", shape, np.float64)
+
+            def sums_of(part: str) -> Sums:
+                return Sums(
+                    gram=array(f"{part}/gram", weights + 1, weights + 1),
+                    cross=array(f"{part}/cross", weights + 1, outputs),
+                    energy=array(f"{part}/energy", outputs),
+                )
+
+            train, held = sums_of("train"), sums_of("held")
+            means = ProvisionalMeans()
+            if unit["means"]:
+                means.known = True
+                means.x = array("means/x", self.channels.inputs)
+                means.y = array("means/y", outputs)
+        changes = {}
+        for held_out, (total, count) in zip((False, True), unit["changes"], strict=True):
+            change = SquaredChanges()
+            change.sum = float(total)
+            change.count = int(count)
+            changes[held_out] = change
+        return DatasetSums(train, held, means, changes, int(unit["skipped"]))
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What all files that are merged have in common."""
+        task = replace(self.task, ridge=None)
+        signal = self.signal
+        return task, self.channels, signal.medium.name, signal.rate, signal.channels
+
+
+def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
+    """Read what a file of sums is about. InputError if it is none.
+
+    mediums : by name
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = _read_array(path, archive, "about", None, np.uint8).tobytes()
+        about = json.loads(text)
+        return _sums_file(path, about, mediums)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, RecursionError):
+        raise _no_sums(path) from None
+
+
+def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
+    if about["format"] != FORMAT:
+        raise ValueError
+    task = dict(about["task"])
+    for name in ("taps", "delay", "inputs", "targets"):
+        if task[name] is not None:
+            task[name] = tuple(int(number) for number in task[name])
+    channels = Channels(**about["channels"])
+    given = about["signal"]
+    axes = int(given["axes"])
+    signal = Signal(
+        medium=mediums[given["medium"]],
+        shape=(None,) * axes,
+        channels=tuple(map(str, given["channels"])),
+        rate=given["rate"],
+        full_scale=float(given["full_scale"]),
+    )
+    checked = Task(**task)
+    sides = [*checked.taps, int(channels.inputs), int(channels.outputs)]
+    if min(sides) < 1 or len(checked.taps) != axes:
+        raise ValueError
+    if channels.weights(checked.taps) > MOST_WEIGHTS:
+        raise ValueError
+    for unit in about["units"]:
+        if not isinstance(unit["name"], str) or len(unit["changes"]) != 2:
+            raise ValueError
+    return SumsFile(path=path, task=checked, signal=signal, channels=channels, units=about["units"])
+
+
+def _no_sums(path: Path) -> InputError:
+    return InputError(
+        f"{path}: holds no sums of convcli learn", hint="convcli learn ... --partial sums.npz"
+    )
+
+
+def _read_array(
+    path: Path,
+    archive: zipfile.ZipFile,
+    name: str,
+    shape: tuple[int, ...] | None,
+    dtype: Any,
+) -> Any:
+    """An array of a known type, whose shape is checked before it is read; None: a text."""
+    damaged = InputError(f"{path}: the sums {quoted_text(name)} are missing or damaged")
+    try:
+        with archive.open(f"{name}.npy") as member:
+            found, kind = _header_of(member)
+        if shape is None and len(found) == 1 and found[0] <= LONGEST_TEXT:
+            shape = found
+        if found == shape and kind == dtype:
+            with archive.open(f"{name}.npy") as member:
+                return np.lib.format.read_array(member, allow_pickle=False)
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        raise damaged from None
+    raise damaged
+
+
+def _header_of(member: IO[bytes]) -> tuple[tuple[int, ...], Any]:
+    """The shape and the type of an array, without its numbers. ValueError if it is no array."""
+    if np.lib.format.read_magic(member) != (1, 0):
+        raise ValueError
+    shape, _, kind = np.lib.format.read_array_header_1_0(member)
+    return shape, kind
+
+
+# ---------------------------------------------------------------------------------------- merging
+
+
+def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel:
+    """The filter of least squared error by the sums of all files.
+
+    ridge : its strength; None takes that of the files, which may be the best of several
+    RequestError for sums of different tasks or of one unit twice; InputError as of learning.
+    """
+    first = files[0]
+    places: dict[str, tuple[SumsFile, int]] = {}
+    for file in files:
+        if file.kind != first.kind:
+            raise RequestError(
+                f"{file.path} holds sums of another task than {first.path}",
+                hint="all parts are made by one command but for its inputs",
+            )
+        for number, unit in enumerate(file.units):
+            name = unit["name"]
+            if name in places:
+                told = f"{quoted_text(name)} is in {places[name][0].path} and in {file.path}"
+                raise RequestError(f"{told}: it would count twice")
+            places[name] = file, number
+    total: DatasetSums | None = None
+    delays = []
+    for name in sorted(places):
+        file, number = places[name]
+        sums = file.sums(number)
+        delay = file.units[number]["delay"]
+        if delay is not None:
+            delays.append(_delay_facts(delay))
+        if total is None:
+            total = sums
+        else:
+            total.add(sums)
+    if total is None:
+        raise InputError("the files hold no sums")
+    task = first.task if ridge is None else replace(first.task, ridge=ridge)
+    origin = DataOrigin(first.signal, first.channels, tuple(delays))
+    return linear_model(task, solved_layer(task, origin, total), first.signal)
+
+
+def _delay_facts(stored: Mapping[str, Any]) -> DelayFacts:
+    given = dict(stored)
+    for name in ("samples", "rival", "limit"):
+        if given[name] is not None:
+            given[name] = tuple(given[name])
+    return DelayFacts(**given)

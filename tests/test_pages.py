@@ -1,0 +1,274 @@
+"""Pages of compare, learn, detect and filters: what they show, and that they are safe and fit."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from browser import browser, needs_chromium, opened
+
+import convcli
+from convcli.cli import main
+from convcli.layers.weights import encode_weights
+from convcli.report.time_axis import time_texts, time_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SAMPLES = Path(__file__).parent.parent / "sample_data"
+EVIL = "<script>alert(1)<"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as running:
+        yield running
+
+
+def run(*words: object) -> int:
+    return main([*map(str, words), "-q"])
+
+
+def evil_table(folder: Path) -> Path:
+    """A table whose name, columns and groups would be scripts in a page."""
+    rng = np.random.default_rng(0)
+    path = folder / f"{EVIL}.csv".replace("/", "")
+    rows = [
+        f"2024-{1 + k // 28:02}-{1 + k % 28:02},{EVIL},{v:.4f}"
+        for k, v in enumerate(np.cumsum(rng.standard_normal(84)))
+    ]
+    path.write_text("\n".join([f"day,g{EVIL},v{EVIL}", *rows, ""]))
+    return path
+
+
+def page_of(kind: str, folder: Path) -> Path:
+    """A page of a command about the evil table."""
+    table, page = evil_table(folder), folder / "page.html"
+    column = ("-c", f"v{EVIL}")
+    words: dict[str, tuple[object, ...]] = {
+        "csv": (
+            "csv",
+            "sma:3",
+            table,
+            *column,
+            "--by",
+            f"g{EVIL}",
+            "--time",
+            "day",
+            "-o",
+            folder / "o.csv",
+        ),
+        "compare": ("compare", table, table, *column),
+        "detect": ("detect", table, table, *column, "--by", f"g{EVIL}"),
+        "learn": (
+            *("learn", table, *column, "--target", f"v{EVIL}", "--ahead", "1", "--epochs", "3"),
+            *("--layers", "conv:4,3 | relu | conv:1,2", "-o", folder / f"{EVIL}.safetensors"),
+        ),
+    }
+    assert run(*words[kind], "--report", page) == 0
+    return page
+
+
+@needs_chromium
+@pytest.mark.parametrize("kind", ["csv", "compare", "detect", "learn"])
+def test_names_from_files_are_text_in_every_page(
+    chromium: Any, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(kind, tmp_path)
+    capsys.readouterr()
+    text = page.read_text()
+    assert text.count("<script") == text.count("</script>") == 1
+    assert "alert(1)" in text
+    for width, scheme in ((390, "dark"), (1200, "light")):
+        with opened(chromium, page, width=width, scheme=scheme) as shown:
+            assert not shown.too_wide
+            assert shown.page.locator("svg.chart").count() > 0
+            assert shown.said == []
+            assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
+
+
+def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    model = SAMPLES / "denoise.safetensors"
+    assert (
+        main(["filters", "lowpass:3k", f"model:{model}", "--rate", "22050", "--report", str(page)])
+        == 0
+    )
+    capsys.readouterr()
+    text = page.read_text()
+    assert "All on common axes" in text
+    assert "stop band, -80 dB" in text
+
+
+def test_a_comparison_shows_both_sounds_and_their_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, page = SAMPLES / "hello.wav", SAMPLES / "hello_noisy.wav", tmp_path / "page.html"
+    assert run("compare", a, b, "--report", page) == 0
+    text = page.read_text()
+    capsys.readouterr()
+    assert len(re.findall("<audio", text)) == 2
+    difference = convcli.compare(*(_samples(path) for path in (a, b))).channels[0].rms
+    assert difference is not None
+    assert f"{20 * np.log10(difference):.1f} dBFS" in text
+
+
+def _samples(path: Path) -> Any:
+    import soundfile
+
+    return soundfile.read(path)[0]
+
+
+def test_a_limit_on_a_measure_of_pictures_is_refused_before_sounds_are_compared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hello = str(SAMPLES / "hello.wav")
+    assert main(["compare", hello, hello, "--fail-below", "ssim=0.9"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "a measure of pictures" in told.err
+
+
+def test_drawings_in_markdown_are_svg(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    assert (
+        run(
+            "csv",
+            "sma:5",
+            SAMPLES / "vix.csv",
+            "-c",
+            "close",
+            "-o",
+            tmp_path / "o.csv",
+            "--report",
+            page,
+        )
+        == 0
+    )
+    text = page.read_text()
+    named = re.findall(r"!\[[^]]*\]\[(drawing-\d+)\]", text)
+    assert len(named) > 4
+    for name in named:
+        (uri,) = re.findall(rf"^\[{name}\]: data:image/svg\+xml;base64,(.*)$", text, re.MULTILINE)
+        assert ET.fromstring(base64.b64decode(uri)).tag.endswith("svg")
+
+
+def test_columns_lie_over_their_times(tmp_path: Path) -> None:
+    """Rows on 1, 2, 3 and 11 January: the line is flat in between, and a tick is a date."""
+    table, page = tmp_path / "t.csv", tmp_path / "page.html"
+    table.write_text("day,v\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n2024-01-11,4\n")
+    assert (
+        run("csv", "box:1", table, "--time", "day", "-o", tmp_path / "o.csv", "--report", page) == 0
+    )
+    text = page.read_text()
+    assert "data-timed" in text
+    path = re.findall(r'class="line before" d="M0 [\d.]+l([^"]*)"', text)[0]
+    steps = [float(step) for step in re.split("[ l]", path)[::2]]
+    assert steps == pytest.approx([100, 100, 800])
+
+
+def test_ticks_of_times() -> None:
+    day = 86400.0
+    texts = time_texts(time_ticks(0, 400 * day, 4))
+    assert texts == ["1970-01", "1970-04", "1970-07", "1970-10", "1971-01"]
+    assert time_texts(time_ticks(0, day, 4)) == ["01-01", "06:00", "12:00", "18:00", "01-02"]
+    assert time_texts(time_ticks(4 * day, 40 * day, 6)) == [
+        *("1970-01-05", "1970-01-12", "1970-01-19"),
+        *("1970-01-26", "1970-02-02", "1970-02-09"),
+    ]
+
+
+def test_a_result_on_another_scale_has_a_chart_of_its_own(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ("csv", "macd:12,26", SAMPLES / "vix.csv", "-c", "close", "-o", tmp_path / "o.csv")
+    assert run(*words, "--report", page) == 0
+    text = page.read_text()
+    assert "close, before" in text
+    assert "close, after" in text
+    assert "Nearly every result reads what lies outside" in text
+    assert 'class="outside"' not in text
+
+
+def test_what_a_page_of_a_network_shows(tmp_path: Path) -> None:
+    """The channels after a layer are those of `upto`, and the example is what the model gives."""
+    from convcli.planning.grammar import parse
+    from convcli.planning.plan import rules_for
+    from convcli.previews.feature_maps import feature_maps
+    from convcli.signals import ARRAY, Signal
+
+    rng = np.random.default_rng(1)
+    model = tmp_path / "m.safetensors"
+    tensors = {
+        "0.weight": rng.standard_normal((3, 1, 5)),
+        "2.weight": rng.standard_normal((1, 3, 3)),
+    }
+    model.write_bytes(encode_weights(tensors, {"layers": "conv | relu | conv"}))
+    x = rng.standard_normal((50, 1))
+    signal = Signal(medium=ARRAY, shape=(50,), channels=("1",))
+    calls = parse(f"gain:0.5 | model:{model}")
+    maps = feature_maps(calls, signal, rules_for(signal, calls), x)
+    assert [each.number for each in maps] == [-1, 0, 1, 2]
+    np.testing.assert_allclose(maps[0].maps[0], 0.5 * x[:, 0])
+    for each in maps[1:]:
+        expected = convcli.apply(f"gain:0.5 | model:{model},upto={each.number}", x)
+        np.testing.assert_allclose(each.maps.T, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
+    """The prediction of each row beside the value of the next row, which is its target."""
+    from convcli.cli.opening import files_for
+    from convcli.learning.example import example_of
+    from convcli.learning.pairs import Pair
+    from convcli.learning.task import Task
+    from convcli.media.tables.source import TableOptions
+
+    model, page = tmp_path / "m.safetensors", tmp_path / "m.json"
+    table = SAMPLES / "vix.csv"
+    words = ("learn", table, "-c", "open,close", "--target", "close", "--ahead", "1", "--taps", "4")
+    assert run(*words, "-o", model, "--report", page) == 0
+    assert "example" not in json.loads(page.read_text())["learned"]
+    files = files_for([table], TableOptions(columns=("open", "close")), max_pixels=1, strict=False)
+    with files.open(table, stdin=None) as source:
+        task = Task(taps=(4,), align="causal", ahead=1, inputs=(0, 1), targets=(1,))
+        example = example_of(task, Pair(source.sources[0]), model)
+    assert example is not None
+    rows = np.genfromtxt(table, delimiter=",", skip_header=1, usecols=(1, 4))
+    made = convcli.apply(f"model:{model}", rows, align="causal")
+    first, count = example.first[0], len(example.target)
+    np.testing.assert_allclose(example.prediction[:, 0], made[first : first + count, 0], rtol=1e-6)
+    np.testing.assert_array_equal(
+        example.target[: count - 1, 0], rows[first + 1 : first + count, 1]
+    )
+
+
+@needs_chromium
+def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromium: Any) -> None:
+    from pyvips import Image
+
+    page = tmp_path / "page.html"
+    one = Image.new_from_file(str(SAMPLES / "cat.png")).crop(0, 0, 60, 40)
+    Image.arrayjoin([one, one.invert()], across=1).tiffsave(str(tmp_path / "t.tif"), page_height=40)
+    assert (
+        run(
+            "image",
+            "resize:30x30,fit=cover",
+            tmp_path / "t.tif",
+            "-o",
+            tmp_path / "o.tif",
+            "--report",
+            page,
+        )
+        == 0
+    )
+    with opened(chromium, page, width=390) as shown:
+        words = shown.page.inner_text("main")
+        assert "The first of 2 pages is drawn here" in words
+        assert "page 2, before" in words
+        assert shown.page.locator(".slider").count() == 0
+        assert not shown.too_wide

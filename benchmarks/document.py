@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from growth import lines_of
+from networks import lines_of as network_lines
 from one_input import lines_of as parts_lines
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +25,10 @@ def short(kept: dict[str, Any]) -> str:
     for job in kept["jobs"]:
         peers = [_short_peer(peer) for peer in job["peers"] if peer["ratio"] is not None]
         lines.append(f"| {job['says']} | {_seconds(job['runs'])} | {', '.join(peers)} |")
+    for found in kept.get("networks", []):
+        peers = [_short_peer(peer) for peer in found["peers"]]
+        seconds = f"{min(found['seconds']['convcli']):.2g} s of processor"
+        lines.append(f"| {found['says']}, in process | {seconds} | {', '.join(peers)} |")
     return f"{_machine(kept)}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -52,6 +57,11 @@ def full(kept: dict[str, Any]) -> str:
         parts += [
             "## Growth",
             *(f"```text\n{chr(10).join(lines_of(each))}\n```" for each in kept["growth"]),
+        ]
+    if kept.get("networks"):
+        parts += [
+            "## Networks",
+            *(f"```text\n{chr(10).join(network_lines(each))}\n```" for each in kept["networks"]),
         ]
     if kept.get("one_input"):
         parts += [
@@ -127,7 +137,7 @@ def _failure(runs: list[dict[str, Any]]) -> str:
 
 def _least(peer: dict[str, Any]) -> str:
     """A peer that was given up takes at least so long."""
-    return "≥ " if _failure(peer["runs"]) else ""
+    return "≥ " if _failure(peer.get("runs", [])) else ""
 
 
 def _crossover(found: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ from results import Result, as_json, place_of, printable, table, tell
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 
-PARTS = ("jobs", "growth", "crossover", "training", "one_input")
+PARTS = ("jobs", "growth", "crossover", "training", "networks", "one_input")
 
 # What is slower than this runs only twice.
 SLOW = 30.0
@@ -106,7 +106,7 @@ def arguments() -> argparse.Namespace:
         "parts",
         nargs="*",
         metavar="PART",
-        help="jobs, growth, crossover, training, one_input (all)",
+        help="jobs, growth, crossover, training, networks, one_input (all)",
     )
     parser.add_argument(
         "--only", metavar="PATTERN", default="*", help="jobs or growths whose name fits: 'csv*'"
@@ -167,8 +167,7 @@ def main() -> int:
         )
     if "crossover" in wanted.parts and fnmatch.fnmatch("crossover", wanted.only):
         kept["crossover"] = _run_crossover()
-    if "training" in wanted.parts:
-        failed |= _run_training(wanted, kept)
+    failed |= _run_nets(wanted, kept)
     if "one_input" in wanted.parts:
         failed |= _run_one_input(wanted, kept)
     if wanted.json:
@@ -197,6 +196,19 @@ def _run_one_input(wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:
         only=wanted.only, quick=wanted.quick, data=DATA, prepare=prepare, measured=_measured
     )
     return any(not found["agrees"] for found in kept["one_input"])
+
+
+def _run_nets(wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    """Run networks and their training; whether an answer differs."""
+    failed = False
+    if "networks" in wanted.parts:
+        import networks
+
+        kept["networks"] = networks.run(only=wanted.only, runs=wanted.runs)
+        failed |= any(not found["agrees"] for found in kept["networks"])
+    if "training" in wanted.parts:
+        failed |= _run_training(wanted, kept)
+    return failed
 
 
 def _run_jobs(jobs: list[Job], wanted: argparse.Namespace, kept: dict[str, Any]) -> bool:

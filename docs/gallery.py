@@ -28,13 +28,15 @@ QUALITY = 82
 class Exhibit:
     """A command, what it makes, and what is to be seen.
 
-    shown : the file that is shown, made by the command
+    shown : the picture that is shown, made by the command
+    heard : a sound that the command makes, if any
     """
 
     title: str
     text: str
     command: str
     shown: str
+    heard: str = ""
 
 
 EXHIBITS = (
@@ -53,8 +55,24 @@ EXHIBITS = (
     Exhibit(
         "Frequency: telephone sound",
         "A word before and after a low-pass: waveform, spectrum and spectrogram.",
-        "convcli audio lowpass:1k sample_data/hello.wav -o telephone.wav --plot telephone.png",
+        "convcli audio lowpass:1k sample_data/hello.wav -o telephone.mp3 --plot telephone.png",
         "telephone.png",
+        "telephone.mp3",
+    ),
+    Exhibit(
+        "Given taps: the sound of a room",
+        "A word in the room whose impulse response was recorded.",
+        "convcli audio ir:sample_data/room.wav,wet=0.5 sample_data/hello.wav --tail -o room.mp3 "
+        "--plot room.png",
+        "room.png",
+        "room.mp3",
+    ),
+    Exhibit(
+        "Given taps: a kernel that sharpens",
+        "Three by three taps, written in the command.",
+        "convcli image 'kernel:0,-1,0;-1,5,-1;0,-1,0' sample_data/cat.png -o sharp.png "
+        "--plot sharp_plot.png",
+        "sharp_plot.png",
     ),
     Exhibit(
         "Equalisers: a presence boost and a hum filter",
@@ -87,6 +105,20 @@ EXHIBITS = (
         "z.png",
     ),
     Exhibit(
+        "Branches over time: MACD",
+        "The difference of two exponential means of a price, over its dates.",
+        "convcli csv macd:12,26 sample_data/vix.csv -c close --time date -o macd.csv "
+        "--plot macd.png",
+        "macd.png",
+    ),
+    Exhibit(
+        "Windows in time: a month of weather",
+        "The warmest hour of each day, and its mean over the last thirty days.",
+        "convcli csv sma:30d sample_data/weather.csv -c temp_max --time date -o warm.csv "
+        "--plot warm.png",
+        "warm.png",
+    ),
+    Exhibit(
         "Channels and resampling: a small grey picture",
         "Luma alone, at half the size.",
         "convcli image 'grey | resize:50%' sample_data/cat.png -o grey.png",
@@ -96,8 +128,30 @@ EXHIBITS = (
         "Learned: a filter that cleans speech",
         "A filter that was learned from noisy and clean speech, on speech that it has not heard.",
         "convcli audio model:sample_data/denoise.safetensors sample_data/hello_noisy.wav "
-        "-o clean.wav --plot clean.png",
+        "-o clean.mp3 --plot clean.png",
         "clean.png",
+        "clean.mp3",
+    ),
+    Exhibit(
+        "Networks: learned, and looked into",
+        "A small network learns to clean speech: its errors, a prediction beside its target, the "
+        "receptive field and the kernels of its layers, and what each layer makes of the sound.",
+        "convcli learn sample_data/talk_noisy.wav sample_data/talk.wav --epochs 10 "
+        "--layers 'conv:4,9 | leaky_relu:0.1 | conv:8,9 | relu | conv:1,9' -o net.safetensors "
+        "--plot network.png -q",
+        "network.png",
+    ),
+    Exhibit(
+        "Comparison: how much a picture has lost",
+        "Two pictures, their difference, and how often each level occurs.",
+        "convcli compare sample_data/cat.png sample_data/cat_noisy.png --plot compared.png",
+        "compared.png",
+    ),
+    Exhibit(
+        "Teaching: a convolution in its steps",
+        "A signal, the kernel that slides over it, the outputs, and the largest of every two.",
+        "convcli explain 1,2,3,4,5 'box:3 | max_pool:2' --plot explained.png",
+        "explained.png",
     ),
     Exhibit(
         "Detection: where a word is said",
@@ -118,6 +172,8 @@ def main() -> None:
         for exhibit in EXHIBITS:
             _run(exhibit.command, folder)
             _shrink(folder / exhibit.shown, FOLDER / f"{Path(exhibit.shown).stem}.webp")
+            if exhibit.heard:
+                shutil.copy(folder / exhibit.heard, FOLDER / exhibit.heard)
     PAGE.write_text("\n".join(_page()), encoding="utf-8")
 
 
@@ -154,6 +210,8 @@ def _page() -> list[str]:
             f"![{exhibit.text}](gallery/{Path(exhibit.shown).stem}.webp)",
             "",
         ]
+        if exhibit.heard:
+            lines += [f"[Listen](gallery/{exhibit.heard})", ""]
     return lines
 
 

@@ -389,7 +389,7 @@ def test_a_picture_in_strips_is_the_whole(program: Program, tmp_path: Path) -> N
     shown = program.run("filters", "model:net.onnx", cwd=tmp_path)
     assert shown.code == 0
     assert "Conv v0_0" in shown.text
-    assert "x (1, 3, h, w) to v2_0 (3 channels), 223 parameters" in shown.text
+    assert "x (1, 3, h, w) to v3_0 (3 channels), 223 parameters" in shown.text
 
 
 def test_feature_maps_of_a_node(tmp_path: Path) -> None:

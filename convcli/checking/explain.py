@@ -205,8 +205,8 @@ def _padded_inputs(op: Op, inputs: _StageSamples, span: Span) -> _StageSamples:
     """Extend the inputs of a layer by the padding of its own."""
     if not op.pads:
         return inputs
-    stops = tuple(reach.needs(*wanted)[1] for reach, wanted in zip(op.reach, span, strict=True))
-    values = op.padded(inputs.values, inputs.first, stops, inputs.length)
+    task = replace(OpTask.alone(op.reach, span, inputs.length), starts=inputs.first)
+    values = op.padded(inputs.values, replace(task, begins=inputs.first))
     return replace(inputs, values=values)
 
 

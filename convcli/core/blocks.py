@@ -8,7 +8,7 @@ output is bit for bit the same, however the picture arrives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,21 +25,14 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
 
-# The most numbers that an operation reads or makes in a block: 12 MB of float32.
-NUMBERS = 3_000_000
+# The most numbers that an operation reads or makes in a block: 24 MB of float32.
+NUMBERS = 6_000_000
 # Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
 # computed again by its neighbours.
-ROWS, MOST_ROWS = 128, 512
-ROWS_PER_REACH = 8
+ROWS, MOST_ROWS = 128, 256
+ROWS_PER_REACH = 6
 # The number of columns is a multiple of the first one, up to the second.
 COLUMNS, MOST_COLUMNS = 32, 4096
-
-
-class BlockSides(NamedTuple):
-    """The sides of the blocks, in outputs of a chain."""
-
-    rows: int
-    columns: int
 
 
 def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
@@ -54,36 +47,46 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def block_sides(chain: Chain) -> BlockSides | None:
-    """The sides of the blocks that a chain is computed in; None if it is computed at once."""
+def block_rows(chain: Chain) -> int | None:
+    """How many rows of outputs a block of a chain has; None if all is computed at once."""
     layers = any(op.widest for op in chain.ops)
     if chain.axes != 2 or not layers or chain.needs_end:
         return None
-    reach = chain.reach[0].before + chain.reach[0].after
+    along = chain.reach[0]
     rows = ROWS
-    while rows < MOST_ROWS and rows < reach * ROWS_PER_REACH:
+    while rows < MOST_ROWS and rows < (along.before + along.after) * ROWS_PER_REACH:
         rows *= 2
-    columns = COLUMNS
-    # A chain that makes few outputs of many inputs.
-    while columns > 1 and _most_numbers(chain, rows, columns) > NUMBERS:
+    return max(1, rows * along.phases // max(along.step, along.phases))
+
+
+def block_columns(chain: Chain, rows: int, n: int | None) -> int:
+    """How many columns a block has, in a picture of `n` columns.
+
+    Only columns inside of the picture are counted, as layers read that pad by themselves.
+    """
+    columns = MOST_COLUMNS
+    while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
         columns //= 2
-    while rows > 1 and _most_numbers(chain, rows, columns) > NUMBERS:
-        rows //= 2
-    while (
-        COLUMNS <= columns < MOST_COLUMNS
-        and _most_numbers(chain, rows, columns + COLUMNS) <= NUMBERS
+    step = COLUMNS
+    while step <= columns < MOST_COLUMNS and (
+        _most_numbers(chain, rows, columns + step, n) <= NUMBERS
     ):
-        columns += COLUMNS
-    return BlockSides(rows, columns)
+        columns += step
+    return columns
 
 
-def _most_numbers(chain: Chain, rows: int, columns: int) -> int:
+def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
     """The most numbers that an operation of the chain reads for a block of outputs."""
     down = chain.needs(0, 0, rows)
-    across = chain.needs(1, 0, columns)
+    across = chain.needs(1, 0, columns, n)
     counts = [0]
     for op, (top, bottom), (left, right) in zip(chain.ops, down, across, strict=False):
-        counts.append((bottom - top) * (right - left) * op.widest)
+        width = right - left
+        if n is not None:
+            beside = op.reach[1].before + op.reach[1].after
+            width = min(width, n + beside)
+            n = op.reach[1].count(n)
+        counts.append((bottom - top) * width * op.widest)
     return max(counts)
 
 
@@ -101,13 +104,14 @@ def compute_in_blocks(
     A row of blocks that reads missing samples is computed at once, because a gap is filled from
     anywhere in its line.
     """
-    sides = chain.block_sides
-    if sides is None:
+    rows = chain.block_rows
+    if rows is None:
         return chain.compute(x, span, ends, earlier, bounds=bounds)
     first = chain.reads(*span[0], ends[0])[0].start
     parts = []
     held: HeldAfter = {}
-    for start, stop in cuts(*span[0], sides.rows):
+    columns = chain.block_columns(ends[1])
+    for start, stop in cuts(*span[0], rows):
         inputs = chain.reads(start, stop, ends[0])[0]
         task = _RowOfBlocks(
             chain=chain,
@@ -117,7 +121,7 @@ def compute_in_blocks(
             earlier=earlier,
             bounds=bounds,
         )
-        made, held = task.outputs(sides.columns)
+        made, held = task.outputs(columns)
         parts.append(made)
         earlier = held.get
     if len(parts) == 1:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from convcli.core.blocks import BlockSides, block_sides
+from convcli.core.blocks import block_columns, block_rows
 from convcli.core.complete import without_incomplete
 from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
@@ -116,6 +116,54 @@ class Chain:
                 inputs = inputs._replace(high=max(inputs.high, length))
             found.append(inputs)
         return found[::-1]
+
+    def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
+        """Length of the input of each operation that reads nothing outside of it, else None."""
+        found = []
+        for op in self.ops:
+            found.append(n if op.reads_inside else None)
+            n = None if n is None else op.reach[axis].count(n)
+        return found
+
+    def _across_inside(
+        self, axis: int, span: tuple[int, int], n: int | None
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return what each operation reads along an axis, and what of that lies in its input.
+
+        Samples outside of the input of a layer that extends it by itself are not computed.
+        """
+        lengths = self._input_lengths(axis, n)
+        circular = self._circular_lengths(axis, n)
+        wanted = [span]
+        inside = [span]
+        for number in reversed(range(len(self.ops))):
+            low, high = self.ops[number].reach[axis].needs(*inside[-1])
+            high = max(high, circular.get(number, high))
+            wanted.append((low, high))
+            inside.append(_within(low, high, lengths[number]))
+        return wanted[::-1], inside[::-1]
+
+    def _along_inside(
+        self, span: tuple[int, int], n: int | None, done: int
+    ) -> tuple[list[Inputs], list[Inputs]]:
+        """Return what each operation is given along axis 0, and what of that lies in its input."""
+        earlier = self.needs(0, done - 1, done) if done > 0 else None
+        lengths = self._input_lengths(0, n)
+        circular = self._circular_lengths(0, n)
+        start, stop = span
+        wanted = [Inputs(start, start, stop)]
+        inside = [Inputs(start, start, stop)]
+        for number in reversed(range(len(self.ops))):
+            after = inside[-1]
+            own_done = 0 if earlier is None else earlier[number + 1][1]
+            length = circular.get(number)
+            inputs = self.ops[number].reads(after.start, after.high, own_done, length)
+            if length is not None:
+                inputs = inputs._replace(high=max(inputs.high, length))
+            wanted.append(inputs)
+            first, last = _within(inputs.start, inputs.high, lengths[number])
+            inside.append(Inputs(first, max(first, inputs.low), last))
+        return wanted[::-1], inside[::-1]
 
     def _circular_lengths(self, axis: int, n: int | None) -> dict[int, int]:
         """Input length of every circularly padded layer, by the number of the operation."""
@@ -305,9 +353,20 @@ class Chain:
         return all(op.uniform for op in self.ops)
 
     @cached_property
-    def block_sides(self) -> BlockSides | None:
-        """The sides of the blocks that pictures are computed in; None: all is computed at once."""
-        return block_sides(self)
+    def block_rows(self) -> int | None:
+        """Rows of the blocks that pictures are computed in; None: all is computed at once."""
+        return block_rows(self)
+
+    def block_columns(self, n: int | None) -> int:
+        """Columns of the blocks that pictures of `n` columns are computed in."""
+        if n not in self._block_columns:
+            self._block_columns[n] = block_columns(self, self.block_rows or 1, n)
+        return self._block_columns[n]
+
+    @cached_property
+    def _block_columns(self) -> dict[int | None, int]:
+        """Columns of the blocks by the width of the picture."""
+        return {}
 
     # --- samples ---
 
@@ -362,8 +421,9 @@ class Chain:
         if continuation is None:
             continuation = Continuation(*span[0])
         held_after: HeldAfter = {}
-        x = self._first_input(x)
-        for number, task in enumerate(self._tasks(span, ends, earlier, continuation)):
+        flow = self._flow(span, ends, continuation)
+        x = self._first_input(x[flow.first_inputs])
+        for number, task in enumerate(self._tasks(flow, ends, earlier)):
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
@@ -399,24 +459,20 @@ class Chain:
         return np.empty((*lengths, self.channels(x.shape[-1])), self.samples(x[:0]).dtype)
 
     def _tasks(
-        self,
-        span: Span,
-        ends: tuple[int | None, ...],
-        earlier: HeldEarlier,
-        continuation: Continuation,
+        self, flow: _Flow, ends: tuple[int | None, ...], earlier: HeldEarlier
     ) -> Iterator[OpTask]:
-        """Yield the task of each operation for the outputs `span`, from first to last."""
-        flow = self._flow(span, ends, continuation)
+        """Yield the task of each operation, from first to last."""
         for number, op in enumerate(self.ops):
             outputs = flow.outputs_of(number)
-            given = flow.along[number]
+            wanted_along = flow.wanted_along[number]
             reaches = list(zip(op.reach, outputs, strict=True))
             yield OpTask(
                 outputs=outputs,
                 starts=flow.starts_of(number),
                 stops=tuple(reach.needs(*wanted)[1] for reach, wanted in reaches),
                 ends=ends,
-                skipped=given.low - given.start,
+                begins=flow.begins_of(number),
+                skipped=wanted_along.low - wanted_along.start,
                 continuation=Continuation(
                     done=flow.done[number + 1], next_start=flow.following[number + 1].start
                 ),
@@ -429,15 +485,30 @@ class Chain:
     def _flow(self, span: Span, ends: tuple[int | None, ...], continuation: Continuation) -> _Flow:
         """Return what the operations read for the outputs `span`."""
         done, next_start = continuation
-        along = self.reads(*span[0], ends[0], done=done)
+        wanted_along, along = self._along_inside(span[0], ends[0], done)
         following = along
         if self.holds:
             following = self.reads(next_start, next_start + 1, done=span[0][1])
         ended = [0] * len(along)
         if done > 0:
             ended = [high for _, high in self.needs(0, done - 1, done)]
-        across = [self.needs(axis, *span[axis], ends[axis]) for axis in range(1, self.axes)]
-        return _Flow(along=along, across=across, done=ended, following=following)
+        given = [self.reads(*span[0], ends[0], done=done)[0].start]
+        wanted_across = []
+        across = []
+        for axis in range(1, self.axes):
+            wanted, inside = self._across_inside(axis, span[axis], ends[axis])
+            wanted_across.append(wanted)
+            across.append(inside)
+            given.append(self.needs(axis, *span[axis], ends[axis])[0][0])
+        return _Flow(
+            along=along,
+            across=across,
+            wanted_along=wanted_along,
+            wanted_across=wanted_across,
+            given=tuple(given),
+            done=ended,
+            following=following,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -448,12 +519,17 @@ class _Flow:
 
     along : the inputs along axis 0
     across : for each other axis the inputs [low, high)
+    wanted_along, wanted_across : the same with what padding puts beside them
+    given : where the inputs of the chain begin on each axis
     done : the end of what earlier computations have read along axis 0
     following : the inputs of the next computation along axis 0
     """
 
     along: list[Inputs]
     across: list[list[tuple[int, int]]]
+    wanted_along: list[Inputs]
+    wanted_across: list[list[tuple[int, int]]]
+    given: tuple[int, ...]
     done: list[int]
     following: list[Inputs]
 
@@ -461,10 +537,31 @@ class _Flow:
         """Return the first input of an operation on each axis."""
         return (self.along[number].start, *(needs[number][0] for needs in self.across))
 
+    def begins_of(self, number: int) -> tuple[int, ...]:
+        """Return where the inputs of an operation begin when its padding is beside them."""
+        across = (needs[number][0] for needs in self.wanted_across)
+        return (self.wanted_along[number].start, *across)
+
+    @property
+    def first_inputs(self) -> tuple[slice, ...]:
+        """Which of the inputs of the chain the first operation is given."""
+        spans = [(self.along[0].start, self.along[0].high)]
+        spans += [needs[0] for needs in self.across]
+        pairs = zip(spans, self.given, strict=True)
+        return tuple(slice(low - first, high - first) for (low, high), first in pairs)
+
     def outputs_of(self, number: int) -> Span:
         """Return the outputs of an operation on each axis."""
         after = self.along[number + 1]
         return ((after.start, after.high), *(needs[number + 1] for needs in self.across))
+
+
+def _within(low: int, high: int, n: int | None) -> tuple[int, int]:
+    """The part of [low, high) in an input of `n` samples, of which one is left at least."""
+    if not n:
+        return low, high
+    first = min(max(low, 0), n - 1)
+    return first, max(first + 1, min(high, n))
 
 
 def _held_in_operation(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:

@@ -147,7 +147,7 @@ class Op(ABC):
 
         x : all inputs of the task, NaN where a sample is missing; not changed
         """
-        x = self.padded(x, task.starts, task.stops, task.ends)
+        x = self.padded(x, task)
         windows = x[task.skipped :]
         if not self.holds:
             return self(windows, task.outputs), {}
@@ -351,19 +351,13 @@ class Op(ABC):
         """Whether the first outputs depend on the last inputs (circular padding)."""
         return False
 
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
-        """Extend the inputs by the padding of the operation itself, if it has one.
+    @property
+    def reads_inside(self) -> bool:
+        """Whether the operation extends its input by itself, from samples near the ends."""
+        return False
 
-        x : the inputs from starts[a] on along axis a
-        stops : up to where the result must reach
-        ends : the length of the signal along each axis, None where it is not known yet
-        """
+    def padded(self, x: Array, task: OpTask) -> Array:
+        """Extend the inputs of a task by the padding of the operation itself, if it has one."""
         return x
 
 

@@ -64,6 +64,7 @@ class OpTask:
 
     outputs : the outputs to compute on each axis
     starts, stops : the inputs [start, stop) on each axis
+    begins : where the inputs begin on each axis when the padding of the operation is beside them
     ends : the length of the input on each axis, None if that is not known yet
     skipped : how many inputs at the start are read by no window and serve only to hold their last
         value
@@ -75,6 +76,7 @@ class OpTask:
 
     outputs: Span
     starts: tuple[int, ...]
+    begins: tuple[int, ...]
     stops: tuple[int, ...]
     ends: tuple[int | None, ...]
     skipped: int
@@ -89,9 +91,11 @@ class OpTask:
     ) -> OpTask:
         """The task of an operation with these reaches, before which nothing was computed."""
         needs = [reach.needs(*wanted) for reach, wanted in zip(reaches, outputs, strict=True)]
+        starts = tuple(low for low, _ in needs)
         return cls(
             outputs=outputs,
-            starts=tuple(low for low, _ in needs),
+            starts=starts,
+            begins=starts,
             stops=tuple(high for _, high in needs),
             ends=ends,
             skipped=0,
@@ -106,4 +110,4 @@ class OpTask:
     @property
     def passed(self) -> int:
         """How many of the inputs lie before those of the next job."""
-        return max(self.next_input - self.starts[0], 0)
+        return max(self.next_input - self.begins[0], 0)

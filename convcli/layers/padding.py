@@ -18,6 +18,7 @@ from convcli.units import Kind, UnitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from convcli.core.task import OpTask
     from convcli.layers.trained import BatchShape, Sizes
     from convcli.signals import Array, Edge, Signal
 
@@ -136,25 +137,38 @@ class SelfPadding(Op):
         """Whether the layer pads the beginning with the end."""
         return self.at.padding == "wrap"
 
-    def padded(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        ends: tuple[int | None, ...],
-    ) -> Array:
+    @property
+    def reads_inside(self) -> bool:
+        """Whether the layer pads, from samples near the ends."""
+        return self.at.padding not in {None, "wrap"}
+
+    def padded(self, x: Array, task: OpTask) -> Array:
         """Extend `x` by the layer's own padding."""
         if self.at.padding is None:
             return x
         stretches = []
-        for start, stop, n in zip(starts, stops, ends, strict=True):
-            stretches.append(_Stretch(start, stop, stop if n is None else n))
+        geometry = zip(task.starts, task.begins, task.stops, task.ends, strict=True)
+        for known, start, stop, n in geometry:
+            end = stop if n is None else n
+            stretches.append(_Stretch(start, stop, end, known - start))
         return padded_input(x, stretches, self.at.padding)
 
     def within(self, x: Array) -> Array:
         """Return the inputs of the windows, without those that only padding repeats."""
         sides = zip(self._spare, x.shape, strict=False)
         return x[tuple(slice(low, n - high) for (low, high), n in sides)]
+
+    def held_within(self, held: Held) -> Held:
+        """Return what gives the held values of the columns that `within` leaves of a picture."""
+        if len(self._spare) == 1:
+            return held
+        low, high = self._spare[1]
+
+        def values() -> Array | None:
+            known = held()
+            return None if known is None else known[low : len(known) - high]
+
+        return values
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -223,11 +237,15 @@ class BatchShift(BatchLayer):
 
 
 class _Stretch(NamedTuple):
-    """The samples [start, stop) of an axis of a signal that is known up to `end`."""
+    """The samples [start, stop) of an axis of a signal that is known up to `end`.
+
+    lead : how many of them lie before those that are given
+    """
 
     start: int
     stop: int
     end: int
+    lead: int
 
     @property
     def inside(self) -> slice:
@@ -246,30 +264,30 @@ class _Stretch(NamedTuple):
 def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
     """The samples of `stretches`, one for each axis, extended outside of the signal.
 
-    x : samples from the start of each stretch on. They are copied once, whatever is extended.
+    x : samples behind the lead of each stretch. They are copied once, whatever is extended.
     """
     wanted = tuple(slice(part.stop - part.start) for part in stretches)
     inside = tuple(part.inside for part in stretches)
     if inside == tuple(slice(0, each.stop) for each in wanted):
         return x[wanted]
+    known = [slice(part.lead, part.lead + n) for part, n in zip(stretches, x.shape, strict=False)]
     # Circular padding reads samples behind those that are wanted.
-    sides = [max(each.stop, n) for each, n in zip(wanted, x.shape, strict=False)]
+    sides = [max(each.stop, given.stop) for each, given in zip(wanted, known, strict=True)]
     y = np.empty((*sides, x.shape[-1]), x.dtype)
-    known = tuple(slice(n) for n in x.shape)
-    y[known] = x
+    y[tuple(known)] = x
     for axis, part in enumerate(stretches):
-        _fill_outside(y, axis, part, rule, x.shape[axis])
+        _fill_outside(y, axis, part, rule, known[axis])
     return y[wanted]
 
 
-def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: int) -> None:
-    """Fill the samples outside of the signal along an axis; `known` : how many have come."""
+def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: slice) -> None:
+    """Fill the samples outside of the signal along an axis; `known` : what is given."""
     outside = part.outside
     index = np.full(len(outside), OUTSIDE)
     if part.end > 0:
         index = inside(outside + part.start, part.end, rule)
     # Samples past those that padding repeats are read for the geometry alone, whatever they are.
-    places = np.clip(index - part.start, 0, known - 1)
+    places = np.clip(index - part.start, known.start, known.stop - 1)
     lines = np.moveaxis(y, axis, 0)
     lines[outside] = lines[places]
     lines[outside[index == OUTSIDE]] = filler(rule)

@@ -256,9 +256,9 @@ class _Loop:
     workers: Workers
     prompt: bool = False
     known: KnownBefore = field(default_factory=KnownBefore)
-    held_after: HeldAfter | None = None
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
+    _scheduled: Scheduler | None = None
 
     def __post_init__(self) -> None:
         self.reader = _Reader(self.plan, self.source, self.workers)
@@ -343,7 +343,12 @@ class _Loop:
                 self._count(losses, stage)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
-        self.held_after = scheduler.held_after
+        self._scheduled = scheduler
+
+    @property
+    def held_after(self) -> HeldAfter | None:
+        """The values that the next part holds; None if nobody knows. It may take a computation."""
+        return None if self._scheduled is None else self._scheduled.held_after
 
     def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
         """Return what cuts the blocks of a pass into jobs."""

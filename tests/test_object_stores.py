@@ -225,6 +225,31 @@ def test_a_ledger_in_a_store(folder: Folder) -> None:
     assert "2 inputs left out" in done(*words, "--force", "--skip-existing").err
 
 
+def test_an_output_whose_line_was_lost_is_made_again(folder: Folder, tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        folder.put(f"in/{name}", HELLO)
+    ledger = tmp_path / "run.jsonl"
+    words = [
+        "audio",
+        "box:3",
+        f"{folder.url}/in/",
+        "-o",
+        f"{folder.url}/out/",
+        "--ledger",
+        str(ledger),
+    ]
+    done(*words, "-q")
+    # As after a kill: the output is there, and nothing in the ledger says so.
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(lines[0])
+    assert "1 input done by an earlier run" in done(*words, "--resume").err
+    assert len(ledger.read_bytes().splitlines()) == 2
+    # An object that was there before is not replaced.
+    folder.put("in/c.wav", HELLO)
+    ledger.unlink()
+    assert "exists already" in run(*words).err
+
+
 def test_other_commands_take_urls(folder: Folder, tmp_path: Path) -> None:
     sound = folder.put("hello.wav", HELLO)
     report = f"{folder.url}/hits.html"
@@ -583,11 +608,13 @@ def test_files_of_a_web_server(
     url = f"{web.address}/in/a%20b{sound.suffix}?X-Amz-Signature=SECRET"
     command = ["csv", "sma:5", "-c", "price"] if sample == "stocks.csv" else ["audio", "box:3"]
     report = tmp_path / "report.json"
-    ended = done(*command, url, "-o", f"{tmp_path}/out/", "--report", report)
+    ledger = tmp_path / "run.jsonl"
+    kept = ("--report", report, "--ledger", ledger)
+    ended = done(*command, url, "-o", f"{tmp_path}/out/", *kept)
     done(*command, sound, "-o", tmp_path / f"local{sound.suffix}", "-q")
     made = (tmp_path / "out" / f"a b{sound.suffix}").read_bytes()
     assert made == (tmp_path / f"local{sound.suffix}").read_bytes()
-    assert "SECRET" not in ended.err + report.read_text()
+    assert "SECRET" not in ended.err + report.read_text() + ledger.read_text()
     assert {query for _, query, _ in web.asked} == {"X-Amz-Signature=SECRET"}
 
 

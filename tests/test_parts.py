@@ -329,7 +329,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "FLOAT", "mono"])
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(
         [

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # Bytes of a part by default: about a second of work.
 PART_BYTES = 1 << 26
 
+# With groups, parts for each worker at most.
+PARTS_OF_GROUPS = 4
+
 # An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
 WORTH_CUTTING = 1 << 25
 
@@ -103,9 +106,13 @@ def needs_of(plan: Plan) -> PartNeeds:
     return PartNeeds(samples=most, numbered=numbered)
 
 
-def parts_for(size: int, workers: int) -> int:
-    """How many parts an input of `size` bytes is cut into for some workers."""
-    return max(workers, -(-size // PART_BYTES))
+def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
+    """How many parts an input of `size` bytes is cut into for some workers.
+
+    groups : the last rows of every group are kept for each part, so that there are fewer parts
+    """
+    count = max(workers, -(-size // PART_BYTES))
+    return min(count, PARTS_OF_GROUPS * workers) if groups else count
 
 
 # ------------------------------------------------------------------------------------------- a run

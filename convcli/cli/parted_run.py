@@ -145,7 +145,7 @@ def _parted_input(
             plan=whole.plans[0],
             runner=TaskRunner(runner, str(whole.source)),
             groups=whole.opened.grouped,
-            count=by.count or parts_for(division.size, by.jobs),
+            count=by.count or parts_for(division.size, by.jobs, groups=whole.opened.grouped),
         )
         yield parted, parted.parts()
     except BaseException:

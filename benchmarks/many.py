@@ -21,9 +21,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SAMPLES = 128
 ROWS = 100
@@ -91,12 +95,15 @@ def make_names(folder: Path, count: int) -> None:
         (place / f"recording-{number:06}.wav").hardlink_to(sounds / f"{number // LINKS:06}.wav")
 
 
-def cost_of_files(folder: Path, count: int) -> None:
-    """Print what a small sound and a small table cost."""
+def cost_of_files(folder: Path, count: int, at_once: Sequence[str]) -> None:
+    """Print what a small sound and a small table cost.
+
+    at_once : values of --jobs
+    """
     make_sounds(folder / "sounds", count)
     make_tables(folder / "tables", count)
     for command, step, source in (("audio", "lowpass:1k", "sounds"), ("csv", "sma:5", "tables")):
-        for jobs in ("1", "2"):
+        for jobs in at_once:
             run = spent(
                 folder, command, step, source, "-o", f"out-{source}-{jobs}/", "-q", "-j", jobs
             )
@@ -173,6 +180,7 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--files", type=int, default=10_000, help="small files; 0: leave out")
+    parser.add_argument("--jobs", nargs="+", default=["1", "2"], help="how many at once")
     parser.add_argument("--names", type=int, default=100_000, help="names; 0: leave out")
     parser.add_argument("--kills", type=int, default=50, help="kills; 0: leave out")
     parser.add_argument("--killed-files", type=int, default=5000, help="files of the killed run")
@@ -181,7 +189,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if asked.files:
-            cost_of_files(folder, asked.files)
+            cost_of_files(folder, asked.files, asked.jobs)
         if asked.names:
             memory_of_names(folder, asked.names)
         if asked.kills:

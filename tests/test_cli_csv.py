@@ -380,7 +380,8 @@ def test_filtering_the_first_rows_gives_the_first_rows_of_all(
     whole = program.run(*words, stdin=b"".join(lines), cwd=tmp_path).out
     for k in (1, 2, 3, 5, 8, 11):
         part = program.run(*words, stdin=b"".join(lines[:k]), cwd=tmp_path)
-        assert part.code == 0, part
+        # Under `valid` nothing is left of fewer rows than the filter reads.
+        assert part.code == 2 * ("nothing is left" in part.err), part
         assert whole.startswith(part.out), (k, whole, part.out)
 
 

@@ -660,3 +660,20 @@ def test_the_hint_for_a_model_of_several_columns(program: Program, tmp_path: Pat
 def test_samples_outside_are_told_where_an_output_reads_them(told: Explain) -> None:
     assert "in ( )" in told.text("1,2,3,4", "kernel:1,2", "--edge", "edge")
     assert "in ( )" not in told.text("1,2,3,4", "kernel:1,2", "--edge", "valid")
+
+
+def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
+    """Each branch gives what it gives by itself."""
+    x = np.array([1.0, 2, 4, 3, 9])
+    for text, branches in (
+        ("(x - sma:3) / std:3", ("x - sma:3", "std:3")),
+        ("abs - box:3", ("abs", "box:3")),
+    ):
+        (stage,) = explain_filter(text, x, edge="edge").stages
+        assert [branch.text for branch in stage.branches] == list(branches)
+        for branch in stage.branches:
+            expected = apply(branch.text, x, edge="edge")
+            np.testing.assert_allclose(branch.results, expected)
+    assert "branch box:3  1.33333, 2.33333" in told.text(
+        "1,2,4,3,9", "abs - box:3", "--edge", "edge"
+    )

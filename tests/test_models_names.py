@@ -108,6 +108,7 @@ def test_carets_point_into_what_was_written(tmp_path: Path) -> None:
         ),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 3, 3)}, None),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 8)}, None),
+        ({"0.weight": ()}, None),
         ({"0.weight": (4, 1, 3), "2.weight": (1, 4, 3)}, "conv(0) | relu | conv(2)"),
         ({"0.weight": (4, 1, 3), "1.weight": (1, 4, 3)}, "conv(0) | conv(1)"),
         (

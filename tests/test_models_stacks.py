@@ -115,3 +115,20 @@ def test_a_picture_is_as_large_as_the_layers_make_it(tmp_path: Path) -> None:
     plan = make_plan(wider, signal, Rules(edge="edge", align="center"))
     assert plan.result.shape == (11, 10)
     assert not plan.keeps_shape
+
+
+def test_a_gap_behind_the_first_block_of_a_padded_picture(tmp_path: Path) -> None:
+    """It is closed along its row; the row before it, which the padding has lengthened, is held."""
+    weights = {"0.weight": np.arange(9.0).reshape(1, 1, 3, 3)}
+    model = saved(tmp_path / "m.safetensors", weights, "conv:padding=2,padding_mode=replicate")
+    x = noise(6, 4, 1)
+    x[2] = np.nan
+    x[4, 1] = np.nan
+    closed = x.copy()
+    closed[2] = x[1]
+    closed[4, 1] = x[4, 0]
+    for size in (None, 1, 2):
+        y = filtered(model, x, size=size)
+        is_known = ~np.isnan(y)
+        np.testing.assert_allclose(y[is_known], filtered(model, closed)[is_known], rtol=1e-12)
+        assert 0 < is_known.sum() < y.size

@@ -22,7 +22,7 @@ from convcli.core.extend import Extent
 from convcli.core.task import OpTask
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
+from convcli.facts.explanation import BranchFacts, ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
 from convcli.planning.plan import make_plan, rules_for
 
@@ -173,7 +173,10 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
             bounds = op.complete_outputs(bounds, inputs.length)
             values = without_incomplete(outputs.values, span, bounds)
             outputs = replace(outputs, values=values)
-        stages.append(_Stage(text, op, step, inputs, outputs).facts())
+        facts = _Stage(text, op, step, inputs, outputs).facts()
+        if facts.flipped is None:
+            facts = replace(facts, branches=_branches(op, step, inputs, span))
+        stages.append(facts)
         inputs = outputs
     return tuple(stages)
 
@@ -228,6 +231,23 @@ def _computed(
         first = (0,) * len(span)
         length = values.shape[:-1]
     return _StageSamples(values=values, names=names, first=first, length=length)
+
+
+def _branches(
+    op: Op, step: BoundStep, inputs: _StageSamples, span: Span
+) -> tuple[BranchFacts, ...]:
+    """What each branch of a group gives."""
+    if step.call.group is None or len(step.ops) > 1:
+        return ()
+    task = OpTask.alone(op.reach, span, inputs.length)
+    with np.errstate(all="ignore"):
+        operands = op.operands(inputs.values, task)
+    found = []
+    for branch, values in zip(step.call.group.branches, operands, strict=False):
+        several = values.shape[-1] > 1
+        results = _by_channel(values, several=several)
+        found.append(BranchFacts(text=branch.text, several=several, results=results))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -404,6 +404,14 @@ class Branches(Op):
             y = self._with_kept_channel(summed(y), self.keeps, x, task)
         return y, held_after
 
+    def operands(self, x: Array, task: OpTask) -> tuple[Array, ...]:
+        """Return the results of all branches, in their order."""
+        found = []
+        for number, branch in enumerate(self.branches):
+            y, _ = branch.compute(x, task, partial(_held_in_branch, task.earlier, number))
+            found.append(summed(y))
+        return tuple(found)
+
     def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute every branch by itself and combine them."""
         operands = []

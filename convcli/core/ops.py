@@ -155,6 +155,13 @@ class Op(ABC):
         y = self(windows, task.outputs, held)
         return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
 
+    def operands(self, x: Array, task: OpTask) -> tuple[Array, ...]:
+        """Return the results of the branches that a group combines; nothing for other operations.
+
+        x : all inputs of the task, as for `compute`
+        """
+        return ()
+
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs along axis 0 for the outputs [start, stop).
 

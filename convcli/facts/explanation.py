@@ -39,6 +39,18 @@ class SumFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BranchFacts:
+    """A branch of a group: as written, and its results, one for each output of the group.
+
+    results : as the outputs of a stage; with a level for the channels if `several`
+    """
+
+    text: str
+    several: bool
+    results: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageFacts:
     """One operation of a chain, with its inputs and outputs.
 
@@ -53,6 +65,7 @@ class StageFacts:
         the stride
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
+    branches : of a group that is no weighted sum, what it combines
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates
 
@@ -80,6 +93,7 @@ class StageFacts:
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     nn_call: str = ""
+    branches: tuple[BranchFacts, ...] = ()
     sums: tuple[SumFacts, ...] = ()
     flipped: bool | None = None
     taps: Any = ()

@@ -325,6 +325,7 @@ class ConvOp(SelfPadding):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = self.within(x)
+        held = self.held_within(held)
         first = span[0][0]
         if not self.beside:
             return self._filtered(x, first, held)

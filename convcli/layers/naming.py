@@ -143,7 +143,7 @@ def _guessed_layer(
     weight, mean = own["weight"], own["running_mean"]
     if mean is not None:
         return ("batch_norm", mean.size) if channels in {None, mean.size} else None
-    if weight is None or weight.ndim == 2:
+    if weight is None or weight.ndim in {0, 2}:
         return None
     if weight.ndim == 1:
         plain = own["bias"] is None and channels is not None and weight.size in {1, channels}

@@ -195,13 +195,16 @@ def _array(path: Path, name: str, tensor: Any) -> Tensor:
         raise InputError(f"{path}: the numbers of {called} lie in another file")
     try:
         array = numpy_helper.to_array(tensor)
+    except KeyError:
+        raise _insane_graph(path, f"the tensor {called} is of a type that does not exist") from None
     except (ValueError, TypeError, RuntimeError):
         raise _insane_graph(
             path, f"the tensor {called} has not as many numbers as its shape says"
         ) from None
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
-    numbers = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
     return numbers

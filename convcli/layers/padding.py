@@ -158,6 +158,18 @@ class SelfPadding(Op):
         sides = zip(self._spare, x.shape, strict=False)
         return x[tuple(slice(low, n - high) for (low, high), n in sides)]
 
+    def held_within(self, held: Held) -> Held:
+        """Return what gives the held values of the columns that `within` leaves of a picture."""
+        if len(self._spare) == 1:
+            return held
+        low, high = self._spare[1]
+
+        def values() -> Array | None:
+            known = held()
+            return None if known is None else known[low : len(known) - high]
+
+        return values
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PaddedInput(SelfPadding):

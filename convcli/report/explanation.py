@@ -127,10 +127,21 @@ def _samples_in_and_out(stage: StageFacts) -> Iterator[Line]:
     for channel, inputs in _named_channels(stage.channels_in, stage.inputs, several=stage.several):
         yield [(name, TITLE), (" takes", PLAIN), (f"  {channel}{list_text(inputs)}", PLAIN)]
         name = blank
+    yield from _branch_lines(stage, blank)
     for channel, outputs in _named_channels(
         stage.channels_out, stage.outputs, several=stage.several
     ):
         yield [(blank, PLAIN), (" gives", PLAIN), (f"  {channel}{list_text(outputs)}", RESULT)]
+
+
+def _branch_lines(stage: StageFacts, blank: str) -> Iterator[Line]:
+    """Yield what each branch of a group gives, before they are combined."""
+    width = _longest(visible(branch.text) for branch in stage.branches)
+    for branch in stage.branches:
+        channels = branch.results if branch.several else (branch.results,)
+        for values in channels:
+            told = f" branch {visible(branch.text):<{width}}  "
+            yield [(blank, PLAIN), (told, PLAIN), (list_text(values), KERNEL)]
 
 
 def _named_channels(names: Sequence[str], values: Any, *, several: bool) -> list[tuple[str, Any]]:

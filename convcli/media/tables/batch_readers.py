@@ -37,7 +37,10 @@ class ParquetReader:
 
     def batches(self, rows: int) -> Iterator[Any]:
         """Yield record batches of at most `rows` rows."""
-        yield from self._file.iter_batches(rows, use_threads=False)
+        for batch in self._file.iter_batches(rows, use_threads=False):
+            # Texts of a damaged file may not be UTF-8.
+            batch.validate(full=True)
+            yield batch
 
     def close(self) -> None:
         """Close the file and release its buffers."""

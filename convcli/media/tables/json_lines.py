@@ -189,17 +189,19 @@ class JsonConvertingSink(JsonLinesSink):
         from pyarrow import json as arrow_json
 
         try:
-            return arrow_json.read_json(
+            rows = arrow_json.read_json(
                 pa.BufferReader(part),
                 arrow_json.ReadOptions(use_threads=False, block_size=1 << 30),
                 arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
             )
+            rows.validate(full=True)  # pyarrow reads texts that are not UTF-8
         except pa.ArrowException as error:
             reason = re.sub(r" in row \d+", "", str(error))
             raise InputError(
                 f"{self._source.name}: expected values of the types of the first rows: {reason}",
                 hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every value as it is",
             ) from error
+        return rows
 
     def close(self) -> None:
         """Complete the file. InputError if no row told the types of its columns."""

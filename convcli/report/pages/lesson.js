@@ -73,6 +73,10 @@ function prepared(stage) {
     gaps: stage.gaps,
     summarises: stage.summarises,
     before: line ? [0, stage.before[0]] : stage.before,
+    branches: stage.branches.map((branch) => ({
+      text: branch.text,
+      results: (branch.several ? branch.results : [branch.results]).map(plane),
+    })),
     call: stage.nn_call,
     name: stage.text.split(":")[0].trim(),
   };
@@ -203,6 +207,7 @@ function cell(value, classes, label, edit) {
   const made = element("div", { class: `cell ${classes}` });
   if (!edit) {
     made.textContent = shown(value, CELL_DIGITS);
+    if (made.textContent.length > 5) made.classList.add("long");
     made.title = value === null ? "missing" : String(value);
     return made;
   }
@@ -255,6 +260,7 @@ class Demo {
     const colours = stage.line
       ? `The blue row is the input, ${inputs}; the green row is the output, ${last}.`
       : `The blue square is the input, ${inputs}; the green square is the output, ${last}.`;
+    if (stage.branches.length) return `${colours} Each branch (violet) reads the same input, and the output combines what they give.`;
     if (stage.flipped === null) return `${colours} Each output is computed from the marked inputs.`;
     const flip = stage.flipped ? "flipped, as a convolution does it" : "as it is, which is what Conv1d does";
     return `${colours} The kernel (orange) lies over the input ${flip}; the products (violet) are added up.`;
@@ -373,6 +379,16 @@ class Demo {
       const products = weights.map((w, j) => cell(samples[j] === null ? null : w * samples[j], ""));
       rows.push(rowOf("product", `products${of}`, [...blanks(start), ...products]));
     });
+    // What each branch gives stands over the output that is made of it.
+    stage.branches.forEach((branch) => {
+      const cells = [];
+      branch.results[Math.min(output, branch.results.length - 1)][0].forEach((value, i) => {
+        const column = (i + stage.at[1]) * stage.stride[1] - stage.first[1];
+        cells.push(...blanks(column - cells.length));
+        cells.push(cell(value, `${i > k ? "later" : ""} ${i === k ? "now" : ""}`));
+      });
+      rows.push(rowOf("product", branch.text, cells));
+    });
     stage.outputs.forEach((plane, channel) => {
       const cells = [];
       plane[0].forEach((value, i) => {
@@ -433,6 +449,13 @@ class Demo {
     const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
     const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
     const value = shown(stage.outputs[output][row][column]);
+    if (stage.branches.length) {
+      const told = stage.branches.map((branch) => {
+        const plane = branch.results[Math.min(output, branch.results.length - 1)];
+        return `${branch.text} = ${shown(plane[row][column])}`;
+      });
+      return `${name} = ${value}, made of ${told.join(" and ")}`;
+    }
     const samples = windowOf(stage, output, [row, column]).flat(2);
     if (stage.flipped === null) return `${name}: ${stage.text} of ${samples.map((x) => shown(x)).join(", ")} = ${value}`;
     const weights = stage.weights[output].flat(2);

@@ -114,7 +114,8 @@ class ClusterRunner:
         key = f"convcli-{os.getpid()}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.
         sent = replace(unit, replaces=True)
-        future = self._client.submit(carry_out_there, self._request, sent, key=key, pure=False)
+        with self._told_if_lost():
+            future = self._client.submit(carry_out_there, self._request, sent, key=key, pure=False)
         self._units[future.key] = unit
         self._ended.add(future)
 
@@ -124,11 +125,23 @@ class ClusterRunner:
             return self._refused.popleft()
         future = next(self._ended)
         unit = self._units.pop(future.key)
-        if future.status == "finished":
-            return cast("Outcome", future.result())
-        if future.status == "error":
-            return Outcome(unit=unit, error=_lost_unit(future.exception()))
-        raise ClusterError(
+        with self._told_if_lost():
+            if future.status == "finished":
+                return cast("Outcome", future.result())
+            if future.status == "error":
+                return Outcome(unit=unit, error=_lost_unit(future.exception()))
+        raise self._lost()
+
+    @contextmanager
+    def _told_if_lost(self) -> Iterator[None]:
+        """Raise ClusterError where the connection to the scheduler breaks."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> ClusterError:
+        return ClusterError(
             f"the scheduler at {self._address} was lost",
             hint="with --ledger, --resume does what is left",
         )
@@ -136,15 +149,16 @@ class ClusterRunner:
     def cancel(self) -> None:
         """Take back the units that no worker has begun."""
         self._stopping.set()
-        if self._client.status == "running":
-            self._client.cancel(list(self._ended.futures), asynchronous=True)
+        # A cluster that was lost has nothing to take back.
+        with suppress(OSError, RuntimeError, TimeoutError):
+            self._client.cancel(list(self._ended.futures))
 
     def close(self) -> None:
         """Leave the cluster; worker processes of this machine end."""
         for door in (self._client, self._cluster):
             if door is not None:
                 # What does not end now ends with this process.
-                with suppress(TimeoutError):
+                with suppress(OSError, RuntimeError, TimeoutError):
                     door.close(timeout=_ENDS)
 
 

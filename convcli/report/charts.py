@@ -64,7 +64,7 @@ class Axis:
         return round_ticks(self.low, self.high, count)
 
     def texts(self, ticks: Sequence[float]) -> list[str]:
-        """What stands at each tick."""
+        """The text of each tick."""
         if self.timed:
             return time_texts(ticks)
         return [tick_text(value) for value in ticks]

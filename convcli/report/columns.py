@@ -58,7 +58,7 @@ class _Side:
 
     @property
     def values(self) -> list[float]:
-        """The extremes in each bin."""
+        """The least and the largest value in each bin."""
         low: list[float] = self.outline.low[:, self.channel].tolist()
         high: list[float] = self.outline.high[:, self.channel].tolist()
         return low + high

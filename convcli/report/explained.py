@@ -67,14 +67,14 @@ def _chart(caption: str, traces: Sequence[Trace], *, label: str = "index") -> Fi
 def _shift_figures(facts: ShiftFacts) -> list[Figure]:
     if not facts.result or isinstance(facts.result[0], tuple):
         return []
-    traces = [_sample_trace("result", "before", facts.result, 0)]
+    traces = [_indexed_trace("result", "before", facts.result, 0)]
     for style, move in zip(("after", "second", "third"), facts.moves, strict=False):
         name = f"of the signal moved by {move.by}"
-        traces.append(_sample_trace(name, style, move.result, 0))
+        traces.append(_indexed_trace(name, style, move.result, 0))
     return [_chart(f"{visible(facts.filter)}: results before and after a move", traces)]
 
 
-def _sample_trace(name: str, style: str, values: Sequence[float | None], first: int) -> Trace:
+def _indexed_trace(name: str, style: str, values: Sequence[float | None], first: int) -> Trace:
     points = [
         (float(first + place), math.nan if value is None else value)
         for place, value in enumerate(values)
@@ -92,7 +92,7 @@ def _stage_figures(facts: ExplanationFacts) -> list[Figure]:
         return []
     first = facts.stages[0]
     if len(first.stride) == 2:
-        return [figure for stage in facts.stages for figure in _plane_figures(stage)]
+        return [figure for stage in facts.stages for figure in _stage_pictures(stage)]
     beside = len(facts.stages) == 1 and not first.several
     if beside and max(len(first.inputs), len(first.outputs)) > MOST_STEMS:
         return [_before_and_after(facts, first)]
@@ -100,7 +100,7 @@ def _stage_figures(facts: ExplanationFacts) -> list[Figure]:
     for stage in facts.stages:
         name = visible(stage.text)
         if stage.flipped is not None and not stage.several:
-            laid = _sample_trace("", "second", stage.laid, -stage.before[0])
+            laid = _indexed_trace("", "second", stage.laid, -stage.before[0])
             traces = [Trace(name="", style="second", points=laid.points, stems=True)]
             figures.append(_chart(f"{name}: the kernel as it lies over the signal", traces))
         figures.append(_signal_figure(f"{name}: outputs", stage.outputs, stage.channels_out, stage))
@@ -112,8 +112,8 @@ def _before_and_after(facts: ExplanationFacts, stage: StageFacts) -> Figure:
     start = max(0, -stage.first[0])
     signal = stage.inputs[start : start + stage.length[0]]
     traces = [
-        _sample_trace("signal", "before", signal, 0),
-        _sample_trace("result", "after", stage.outputs, 0),
+        _indexed_trace("signal", "before", signal, 0),
+        _indexed_trace("result", "after", stage.outputs, 0),
     ]
     return _chart(visible(facts.filter), traces)
 
@@ -125,12 +125,12 @@ def _signal_figure(caption: str, values: Any, names: Sequence[str], stage: Stage
     traces = []
     for style, name, line in zip(STYLES, names, channels, strict=False):
         told = visible(name) if len(channels) > 1 else ""
-        trace = _sample_trace(told, style, line, first)
+        trace = _indexed_trace(told, style, line, first)
         traces.append(Trace(name=told, style=style, points=trace.points, stems=len(channels) == 1))
     return _chart(caption, traces[:MOST_CHANNELS])
 
 
-def _plane_figures(stage: StageFacts) -> list[Figure]:
+def _stage_pictures(stage: StageFacts) -> list[Figure]:
     """The inputs, the kernel and the outputs of a stage on a picture, as pictures."""
     name = visible(stage.text)
     figures = []

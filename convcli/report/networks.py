@@ -78,7 +78,7 @@ def _layer_cells(place: int, layer: LayerFacts) -> tuple[str, ...]:
     field, stride = "the whole signal", ""
     if layer.reach is not None:
         field = _product_text([_field_size(axis) for axis in layer.reach])
-        stride = _stride_text(layer.reach)
+        stride = _spacing_text(layer.reach)
     return (
         str(place),
         visible(layer.text),
@@ -102,7 +102,7 @@ def _field_size(axis: ReachFacts) -> int:
     return axis.before + axis.after + 1
 
 
-def _stride_text(axes: Sequence[ReachFacts]) -> str:
+def _spacing_text(axes: Sequence[ReachFacts]) -> str:
     told = [f"{a.step}" if a.phases == 1 else f"{a.step}/{a.phases}" for a in axes]
     return " x ".join(dict.fromkeys(told))
 

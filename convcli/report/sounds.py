@@ -56,14 +56,14 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
         yield SignalView(heading="Spectrogram", figures=spectrograms)
 
 
-def _sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
+def _both_sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
     """The name, the class and the drawings of both sides."""
     return list(zip(preview.names, _STYLES, (preview.before, preview.after), strict=True))
 
 
 def _level_table(preview: PreviewFacts) -> ReportTable:
     rows = []
-    for name, _, side in _sides(preview):
+    for name, _, side in _both_sides(preview):
         loudness = "silent" if side.loudness is None else f"{side.loudness:.1f} LUFS"
         rows.append((visible(name), *_levels(side.outlines[0]), loudness))
     if preview.difference is not None:
@@ -82,7 +82,7 @@ def _players(preview: PreviewFacts) -> list[Player]:
     from convcli.report.embedded import sound_uri
 
     found = []
-    for name, _, side in _sides(preview):
+    for name, _, side in _both_sides(preview):
         if side.excerpt is not None:
             told = name if name not in _STYLES else name.capitalize()
             found.append(Player(name=visible(told), uri=sound_uri(side.excerpt)))
@@ -91,7 +91,7 @@ def _players(preview: PreviewFacts) -> list[Player]:
 
 def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     """Yield the waveform of each channel of both sides and of their difference, on one scale."""
-    sides = _sides(preview)
+    sides = _both_sides(preview)
     unit = 1 / (preview.before.rate or 1.0)
     drawn = [(name, style, side.outlines[0]) for name, style, side in sides]
     if preview.difference is not None:
@@ -117,7 +117,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
 
 def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
     """Yield the mean spectra on one pair of axes, and how they differ."""
-    sides = [each for each in _sides(preview) if each[2].spectrogram is not None]
+    sides = [each for each in _both_sides(preview) if each[2].spectrogram is not None]
     if not sides:
         return
     curves = [_mean_spectrum(side) for _, _, side in sides]
@@ -181,7 +181,7 @@ def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
     from convcli.report.embedded import levels_of, spectrogram_uri
 
     drawn = []
-    for name, _, side in _sides(preview):
+    for name, _, side in _both_sides(preview):
         if side.spectrogram is None:
             return
         levels = levels_of(side.spectrogram.power)

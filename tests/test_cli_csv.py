@@ -367,7 +367,7 @@ def test_edges(edge: str, expected: str, program: Program, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "downsample:3"]
+    "filter", ["sma:4", "ema:span=3", "lowpass:0.2,taps=9", "savgol:5,2", "diff:2", "avg_pool:3"]
 )
 def test_filtering_the_first_rows_gives_the_first_rows_of_all(
     filter: str, program: Program, tmp_path: Path
@@ -376,7 +376,7 @@ def test_filtering_the_first_rows_gives_the_first_rows_of_all(
         b"x,y\n",
         *(b"%d,r%d\n" % (value, i) for i, value in enumerate((3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5))),
     ]
-    words = ("csv", filter, *(("--edge", "valid") if filter.startswith("downsample") else ()))
+    words = ("csv", filter, *(("--edge", "valid") if filter.startswith("avg_pool") else ()))
     whole = program.run(*words, stdin=b"".join(lines), cwd=tmp_path).out
     for k in (1, 2, 3, 5, 8, 11):
         part = program.run(*words, stdin=b"".join(lines[:k]), cwd=tmp_path)

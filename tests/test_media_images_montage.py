@@ -9,7 +9,7 @@ import pytest
 
 from convcli.cli import main
 from convcli.layers.weights import encode_weights
-from convcli.media.images.montage import Grid
+from convcli.media.images.montage import MontageGrid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def maps_of(path: Path) -> Any:
     [(64, (10, 10), (8, 8)), (5, (10, 10), (3, 2)), (12, (300, 451), (3, 4)), (7, (4, 90), (1, 7))],
 )
 def test_grids(count: int, shape: tuple[int, int], grid: tuple[int, int]) -> None:
-    made = Grid(count, *shape)
+    made = MontageGrid(count, *shape)
     assert (made.across, made.down) == grid
     assert made.shape == (grid[1] * (shape[0] + 1) - 1, grid[0] * (shape[1] + 1) - 1)
 

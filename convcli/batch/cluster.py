@@ -241,10 +241,12 @@ def carry_out_there(request: _Request, unit: Unit) -> Outcome:
             outcome = carry_out(request.work, unit)
     except ConvcliError as error:
         outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
-    return outcome if outcome.error is None else replace(outcome, error=_plain(outcome.error))
+    return (
+        outcome if outcome.error is None else replace(outcome, error=_without_cause(outcome.error))
+    )
 
 
-def _plain(error: ConvcliError) -> ConvcliError:
+def _without_cause(error: ConvcliError) -> ConvcliError:
     """The error without its cause, which may hold anything, such as an open file."""
     error.__cause__ = None
     error.__context__ = None

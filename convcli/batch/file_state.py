@@ -55,7 +55,7 @@ class FileState:
 
     @classmethod
     def _of_object(cls, place: RemotePlace) -> FileState | None:
-        version = _version_of(place)
+        version = _object_version(place)
         if version is None:
             return None
         if version.tag is not None:
@@ -89,7 +89,7 @@ def changed_ns(place: Place | None) -> int | None:
     if place is None:
         return None
     if not isinstance(place, Path):
-        version = _version_of(cast("RemotePlace", place))
+        version = _object_version(cast("RemotePlace", place))
         return None if version is None else int(version.modified * _SECOND) + _SECOND
     try:
         return place.stat().st_mtime_ns
@@ -97,7 +97,7 @@ def changed_ns(place: Place | None) -> int | None:
         return None
 
 
-def _version_of(place: RemotePlace) -> ObjectVersion | None:
+def _object_version(place: RemotePlace) -> ObjectVersion | None:
     """What a store tells of an object; None if it tells nothing."""
     from convcli.media.remote_reader import version_of
 

@@ -48,7 +48,7 @@ class Listed:
     @property
     def source(self) -> Place | None:
         """The file or the object; None is standard input."""
-        return source_of(self.name)
+        return named_place(self.name)
 
     @property
     def nested(self) -> bool:
@@ -61,7 +61,7 @@ class Listed:
         return self.name[self.start :] if self.nested else relative_path(self.name)
 
 
-def source_of(name: str) -> Place | None:
+def named_place(name: str) -> Place | None:
     """The file or the object of a name; None is standard input."""
     return None if name == STDIN else place_of(name)
 

@@ -100,7 +100,7 @@ class MergedLedgers:
         failures: list[UnitFailure] = []
         shards = _Shards(self.first.units)
         for line in self.lines():
-            totals.update(_counts(line))
+            totals.update(_line_counts(line))
             shards.add(line)
             if line.error is not None and len(failures) < _MOST_FACTS:
                 failures.append(_failure(line, line.error))
@@ -122,7 +122,7 @@ def _failure(line: Line, error: Mapping[str, Any]) -> UnitFailure:
     )
 
 
-def _counts(line: Line) -> dict[str, int]:
+def _line_counts(line: Line) -> dict[str, int]:
     """What a line adds to the totals of `BatchFacts`."""
     counts = {
         "done": int(line.error is None),

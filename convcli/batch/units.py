@@ -10,7 +10,7 @@ import os
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from convcli.batch.listing import STDIN, source_of
+from convcli.batch.listing import STDIN, named_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import (
@@ -50,7 +50,7 @@ class Unit:
     @property
     def source(self) -> Place | None:
         """The input; None is standard input."""
-        return source_of(self.name)
+        return named_place(self.name)
 
     @property
     def output(self) -> Place | None:

@@ -48,12 +48,12 @@ def main() -> None:
     while True:
         try:
             function, arguments = receive(calls)
-            send(answers, _answer(function, arguments))
+            send(answers, _returned_or_raised(function, arguments))
         except (EOFError, BrokenPipeError):  # the other process has ended
             os._exit(0)
 
 
-def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
+def _returned_or_raised(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
     try:
         return True, function(*arguments)
     except Exception as error:  # noqa: BLE001 -- it is raised again where the call came from

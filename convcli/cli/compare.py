@@ -112,7 +112,7 @@ class CompareRun:
         """How much is collected of a pair, counted from 0; None where nothing is drawn."""
         from convcli.report.files import draws
 
-        if self.plot is None and not (self.report is not None and draws(self.report)):
+        if self.plot is None and not draws(self.report):
             return None
         from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
 

@@ -219,13 +219,13 @@ def detect(
     start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
     Exit code 1 where nothing is found.
     """
-    from convcli.batch.listing import source_of
+    from convcli.batch.listing import named_place
     from convcli.detecting.detect import Detection
     from convcli.media.outputs import atomic
     from convcli.media.tables.delimited import group_name
     from convcli.report.as_csv import hits_csv
     from convcli.report.as_json import detection_json
-    from convcli.report.files import write_report
+    from convcli.report.files import draws, write_report
     from convcli.report.terminal import detection_summary
 
     started = time.perf_counter()
@@ -233,7 +233,7 @@ def detect(
     words = run.listed.words(inputs)
     # Times are only told, and so they need not be regular.
     opened = replace(table.options(), irregular=table.time is not None)
-    named = [] if words.several else [source_of(word) for word in words.words]
+    named = [] if words.several else [named_place(word) for word in words.words]
     files = files_for([*templates, *named], opened, max_pixels=run.max_pixels, strict=run.strict)
     sources = _listed_sources(words, files, quiet=run.quiet)
     _refuse_second_stdin([*sources, *templates])
@@ -246,7 +246,7 @@ def detect(
         files=files,
         time_column=table.time,
         quiet=run.quiet,
-        draws=hits.mark is not None or _is_drawn(run.report),
+        draws=hits.mark is not None or draws(run.report),
     )
     detection = Detection(
         threshold=search.threshold,
@@ -280,13 +280,6 @@ def detect(
     if found.hits and not run.quiet:
         say(detection_summary(facts, found))
     return searching.worst
-
-
-def _is_drawn(report: Place | None) -> bool:
-    """Whether a report shows the places on the inputs."""
-    from convcli.report.files import draws
-
-    return report is not None and draws(report)
 
 
 def _write_marks(facts: RunFacts, place: Place) -> None:

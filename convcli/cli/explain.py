@@ -112,7 +112,7 @@ def explain(
         refuse_report(output.report, [], force=output.force)
     explained = request.explained()
     if output.plot is not None:
-        _write_plot(explained, request, output.plot)
+        _plot_explained(explained, request, output.plot)
     if output.report is not None:
         _write_page(explained, request, output.report)
     if output.plot is not None or output.report is not None:
@@ -137,7 +137,7 @@ def _write_page(explained: Explained, request: ExplainRequest, report: Place) ->
     say(f"{report} written")
 
 
-def _write_plot(explained: Explained, request: ExplainRequest, plot: Place) -> None:
+def _plot_explained(explained: Explained, request: ExplainRequest, plot: Place) -> None:
     """Draw the signal, the kernel and the outputs of each stage, or the integral."""
     from convcli.media.outputs import atomic
     from convcli.report.plots import explained_rows_of_figures, write_plot

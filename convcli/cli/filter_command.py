@@ -262,7 +262,7 @@ class FilterCommand:
             return None
         from convcli.report.files import draws
 
-        if options.plot is None and options.report is not None and not draws(options.report):
+        if options.plot is None and not draws(options.report):
             return None
         from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
 

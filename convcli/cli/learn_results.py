@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
-    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,28 +36,24 @@ class LearnedFile:
 
     @property
     def step(self) -> str:
-        """The step that runs it."""
+        """The text of the step that runs the model."""
         return f'model:"{self.place}"'
 
 
 def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) -> RunFacts:
-    """The facts with the model as a step, and where it is drawn, with an example."""
+    """The facts with the model as a step, and with an example where the model is drawn."""
+    from convcli.report.files import draws
+
     if not learned.model.runs or not (options.report or options.plot or _on_terminal(options)):
         return run
     run = replace(run, steps=_steps_of(learned, run.align))
-    if options.plot is None and not _is_drawn(options.report):
+    if options.plot is None and not draws(options.report):
         return run
     example = _example_of(learned)
     if example is None or run.learned is None:
         return run
     facts = replace(run.learned, example=example)
     return replace(run, learned=facts, feature_maps=_feature_maps(learned, run, example))
-
-
-def _is_drawn(report: Place | None) -> bool:
-    from convcli.report.files import draws
-
-    return report is not None and draws(report)
 
 
 def _on_terminal(options: LearnOptions) -> bool:

@@ -1,4 +1,4 @@
-"""`convcli merge`."""
+"""The command `convcli merge`: the ledgers of several machines become one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions:
-    """Where the result goes."""
+    """Where the merged ledger, the list of failures and the report go."""
 
     output: Annotated[
         Path | None,
@@ -70,6 +70,7 @@ def merge(
     """
     from convcli.batch.failures import write_failed_lines
     from convcli.batch.merging import MergedLedgers
+    from convcli.report.batch import batch_summary
 
     output = None
     if run.output is not None and str(run.output) != "-":
@@ -89,7 +90,7 @@ def merge(
     if not run.quiet:
         for warning in merged.warnings:
             tell(warning, kind="warning")
-        say(_summary(merged, facts))
+        say(batch_summary(facts, merged.first.filter))
     _join_parts(merged, run)
     return exit_code_of(list(_conditions(facts)))
 
@@ -104,7 +105,7 @@ def _join_parts(merged: MergedLedgers, run: MergeOptions) -> None:
         return
     places, whole = found
     if whole.exists() and not any(place.exists() for place in places):
-        return  # they were joined before
+        return  # an earlier merge joined the parts and removed them
     refuse_existing(whole, force=run.force)
     for place in places:
         check_input(place)
@@ -137,12 +138,6 @@ def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> No
         seconds=merged.seconds,
     )
     write_report(run, report, atomic=atomic)
-
-
-def _summary(merged: MergedLedgers, facts: BatchFacts) -> str:
-    from convcli.report.batch import batch_summary
-
-    return batch_summary(facts, merged.first.filter)
 
 
 def _conditions(facts: BatchFacts) -> Iterator[str]:

@@ -161,7 +161,7 @@ def filtered_in_parts(
     """Filter the parts of an input into its output; yield what each part gave, in order."""
     with (
         _parted_input(whole, division, by) as (parted, parts),
-        closing(_places(division, whole.output, place)) as places,
+        closing(_part_places(division, whole.output, place)) as places,
     ):
         yield from parted.filter_into(sink, parts, places)
 
@@ -174,7 +174,7 @@ def cut_for_others(
         return parted.run, parts
 
 
-def _places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
+def _part_places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
     if division.apart:
         return Beside(output.absolute().parent if isinstance(output, Path) else None)
     return InOutput(path_for_others(place))

@@ -252,7 +252,7 @@ def _numbered_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str,
         if not layer.weighted:
             channels = layer.channels_after(channels)
             continue
-        tensors[number] = _counted(layer.untrained(channels))
+        tensors[number] = _numbered_weights(layer.untrained(channels))
         known = layer.channels(LayerTensors("--layers", number, tensors[number]))
         if known is not None:
             _, channels = known
@@ -261,7 +261,7 @@ def _numbered_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str,
     return tensors
 
 
-def _counted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _numbered_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of the same shapes that hold 1, 2, 3, ..."""
     found = {}
     first = 1

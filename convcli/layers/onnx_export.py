@@ -59,7 +59,7 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
         network = Network(model, layers, Site(signal=signal, rules=rules))
         _add_input(graph, model, network.stages()[0])
     about = {name: text for name, text in model.about.items() if name != "facts"}
-    return graph.encoded(len(signal.channels), about, _told(model, padding))
+    return graph.encoded(len(signal.channels), about, _graph_description(model, padding))
 
 
 def exported_taps(weights: Taps) -> ExportedGraph:
@@ -117,7 +117,7 @@ def _add_input(graph: OnnxWriter, model: Model, stage: Stage) -> None:
     graph.node("Add", output, x=added)
 
 
-def _told(model: Model, padding: str) -> str:
+def _graph_description(model: Model, padding: str) -> str:
     """What the graph computes, in a sentence."""
     units = _UNITS.get(model.medium or "", "samples as the network was trained on")
     pads = "its layers pad what they say"

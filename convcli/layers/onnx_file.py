@@ -143,11 +143,11 @@ def _graph_of(path: Path, graph: Any) -> OnnxGraph:
         output=graph.output[0].name,
         channels=sides[1],
         axes=len(sides) - 2,
-        shape=tuple(_side_text(side) for side in inputs[0].type.tensor_type.shape.dim),
+        shape=tuple(_dimension_text(side) for side in inputs[0].type.tensor_type.shape.dim),
     )
 
 
-def _side_text(side: Any) -> str:
+def _dimension_text(side: Any) -> str:
     """A side of a shape: a number, or the name of one."""
     if side.dim_param:
         return quoted_text(side.dim_param)[1:-1]

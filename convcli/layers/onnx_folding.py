@@ -34,12 +34,12 @@ def folded_constant(kind: str, inputs: Sequence[Tensor], attributes: Attributes)
     return found if found.size <= MOST_FOLDED else None
 
 
-def _whole(numbers: Tensor) -> list[int]:
+def _integers(numbers: Tensor) -> list[int]:
     return [int(number) for number in np.ravel(numbers)]
 
 
-def _zeros(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
-    shape = _whole(inputs[0])
+def _constant_of_shape(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+    shape = _integers(inputs[0])
     if np.prod(shape, dtype=np.float64) > MOST_FOLDED:
         raise ValueError
     value = np.ravel(attributes.get("value", 0.0))[0]
@@ -51,7 +51,7 @@ def _concat(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 
 
 def _reshape(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
-    return inputs[0].reshape(_whole(inputs[1]))
+    return inputs[0].reshape(_integers(inputs[1]))
 
 
 def _transpose(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
@@ -60,9 +60,11 @@ def _transpose(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 
 def _cut_sizes(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
     x, starts, ends, *others = inputs
-    along = _whole(others[0]) if others else range(starts.size)
-    steps = _whole(others[1]) if len(others) > 1 else [1] * starts.size
-    for axis, start, end, step in zip(along, _whole(starts), _whole(ends), steps, strict=True):
+    along = _integers(others[0]) if others else range(starts.size)
+    steps = _integers(others[1]) if len(others) > 1 else [1] * starts.size
+    for axis, start, end, step in zip(
+        along, _integers(starts), _integers(ends), steps, strict=True
+    ):
         where: list[Any] = [slice(None)] * x.ndim
         where[axis] = slice(start, end, step)
         if step < 0 and end < -x.shape[axis]:
@@ -76,12 +78,12 @@ def _gathered_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 
 
 def _unsqueeze(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
-    axes = _whole(inputs[1]) if len(inputs) > 1 else attributes["axes"]
+    axes = _integers(inputs[1]) if len(inputs) > 1 else attributes["axes"]
     return np.expand_dims(inputs[0], tuple(axes))
 
 
 def _squeeze(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
-    axes = tuple(_whole(inputs[1])) if len(inputs) > 1 else None
+    axes = tuple(_integers(inputs[1])) if len(inputs) > 1 else None
     return np.squeeze(inputs[0], axes)
 
 
@@ -95,7 +97,7 @@ def _cast_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 _FOLDS: dict[str, Fold] = {
     "Identity": lambda inputs, _: inputs[0],
     "Cast": _cast_sizes,
-    "ConstantOfShape": _zeros,
+    "ConstantOfShape": _constant_of_shape,
     "Concat": _concat,
     "Reshape": _reshape,
     "Transpose": _transpose,

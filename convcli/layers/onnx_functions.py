@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Export = Callable[[OnnxWriter, Mapping[str, Any]], Any]
 
 
-def _plain(kind: str, **attributes: Any) -> Export:
+def _single_node(kind: str, **attributes: Any) -> Export:
     """A function that is one node."""
     return lambda graph, _: graph.node(kind, **attributes)
 
@@ -40,15 +40,15 @@ def _square(graph: OnnxWriter, _: Mapping[str, Any]) -> None:
     graph.node("Mul", graph.x)
 
 
-def _gain(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
+def _export_gain(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
     graph.node("Mul", graph.constant(f"{len(graph.nodes)}.gain", values["factor"]))
 
 
-def _offset(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
+def _export_offset(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
     graph.node("Add", graph.constant(f"{len(graph.nodes)}.offset", values["value"]))
 
 
-def _clip(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
+def _export_clip(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
     number = len(graph.nodes)
     limits = []
     for side in ("low", "high"):
@@ -59,21 +59,21 @@ def _clip(graph: OnnxWriter, values: Mapping[str, Any]) -> None:
 
 # By the name of the step. `log` is missing: it makes -inf of 0 there and no value here.
 FUNCTIONS: dict[str, Export] = {
-    "relu": _plain("Relu"),
+    "relu": _single_node("Relu"),
     "leaky_relu": _leaky_relu,
-    "tanh": _plain("Tanh"),
-    "sigmoid": _plain("Sigmoid"),
+    "tanh": _single_node("Tanh"),
+    "sigmoid": _single_node("Sigmoid"),
     "elu": _elu,
-    "softplus": _plain("Softplus"),
+    "softplus": _single_node("Softplus"),
     "silu": _silu,
     "gelu": _gelu_node,
-    "hardswish": _plain("HardSwish"),
-    "abs": _plain("Abs"),
-    "sign": _plain("Sign"),
+    "hardswish": _single_node("HardSwish"),
+    "abs": _single_node("Abs"),
+    "sign": _single_node("Sign"),
     "square": _square,
-    "sqrt": _plain("Sqrt"),
-    "exp": _plain("Exp"),
-    "gain": _gain,
-    "offset": _offset,
-    "clip": _clip,
+    "sqrt": _single_node("Sqrt"),
+    "exp": _single_node("Exp"),
+    "gain": _export_gain,
+    "offset": _export_offset,
+    "clip": _export_clip,
 }

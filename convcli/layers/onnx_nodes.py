@@ -292,7 +292,7 @@ def _mish(x: Array) -> Array:
     return x * np.tanh(Softplus()(x))
 
 
-def _power(place: NodePlace) -> Ops:
+def _power_node(place: NodePlace) -> Ops:
     exponent = place.scalar(1)
     if exponent is None:
         raise place.error("its exponent is not constant")
@@ -417,7 +417,7 @@ def _space_to_depth(place: NodePlace) -> Ops:
     return Complete(SplitPhases(factors=factors)), selection
 
 
-def _gather(place: NodePlace) -> Ops:
+def _gather_node(place: NodePlace) -> Ops:
     """Some of the channels, in another order."""
     picked = place.needed(1).astype(int)
     if place.attribute("axis", 0) % (place.axes + 2) != 1 or picked.ndim != 1:
@@ -540,7 +540,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Celu": _activation(_celu),
     "Mish": _activation(lambda _: _mish),
     "Softsign": _activation(lambda _: lambda x: x / (1 + np.abs(x))),
-    "Pow": _power,
+    "Pow": _power_node,
     "ReduceMean": _channel_mean,
     "Concat": _no_operation,
     "Clip": _clip_node,
@@ -550,7 +550,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "Slice": _slice,
-    "Gather": _gather,
+    "Gather": _gather_node,
     "Resize": _resize,
     "Upsample": _resize,
     "Identity": _no_operation,

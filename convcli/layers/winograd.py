@@ -87,9 +87,9 @@ class Winograd(ConvPath):
             x = np.ascontiguousarray(x)
         channels = self.sums.inputs + self.sums.outputs
         most = max(FEWEST, TRANSFORMED // (INPUTS * INPUTS * channels))
-        across = _parts(columns, most)
+        across = _output_ranges(columns, most)
         lines = -(-most * OUTPUTS // (across[0].stop - across[0].start))
-        for down in _parts(rows, lines, whole=True):
+        for down in _output_ranges(rows, lines, whole=True):
             for along in across:
                 self._fill_tiles(y[down, along], x[_with_halo(down), _with_halo(along)])
 
@@ -173,7 +173,7 @@ def _runs_of_tiles(columns: int) -> list[_Run]:
     return runs
 
 
-def _parts(outputs: int, most: int, *, whole: bool = False) -> list[slice]:
+def _output_ranges(outputs: int, most: int, *, whole: bool = False) -> list[slice]:
     """Cut at least 4 outputs into about equal parts of at most `most` tiles.
 
     whole : parts have whole tiles, and the last one overlaps the one before

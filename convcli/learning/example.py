@@ -32,7 +32,7 @@ LOOKED, MOST_MARGIN = 1 << 20, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _ExamplePart:
     """Inputs and targets from index `first` on along axis 0, (n, ..., channels)."""
 
     x: Array
@@ -71,11 +71,13 @@ def example_of(
     target = part.y
     for axis, shift in enumerate(lag or (0,) * signal.axes):
         later = shift + task.ahead if axis == 0 else shift
-        target = _moved(target, axis, later)
+        target = _shifted_target(target, axis, later)
     places = _shown_places(target, margins)
     if places is None:
         return None
-    return _facts_of(_Part(part.x, target, part.first), prediction, places, reader, held=held)
+    return _example_facts(
+        _ExamplePart(part.x, target, part.first), prediction, places, reader, held=held
+    )
 
 
 def _plan_of(model: Path, reader: PairReader) -> Plan:
@@ -105,7 +107,9 @@ def _margins(plan: Plan) -> list[tuple[int, int]]:
     return found
 
 
-def _read_part(reader: PairReader, group: bytes, first: int, workers: Workers) -> _Part | None:
+def _read_part(
+    reader: PairReader, group: bytes, first: int, workers: Workers
+) -> _ExamplePart | None:
     """The samples of a group from `first` on, as many as are looked through."""
     planar = reader.pair.source.signal.axes == 2
     most = 2 * MOST_MARGIN if planar else LOOKED
@@ -121,15 +125,15 @@ def _read_part(reader: PairReader, group: bytes, first: int, workers: Workers) -
     if not xs:
         return None
     x, y = np.concatenate(xs), np.concatenate(ys)
-    return _Part(x, y, first) if len(x) else None
+    return _ExamplePart(x, y, first) if len(x) else None
 
 
-def _middle_columns(part: _Part, margin: tuple[int, int]) -> _Part:
+def _middle_columns(part: _ExamplePart, margin: tuple[int, int]) -> _ExamplePart:
     """The rows and columns of a picture that are shown, with their margins."""
     width = SIDE + sum(margin)
     left = max(0, (part.x.shape[1] - width) // 2)
     rows, columns = slice(0, SIDE + 2 * sum(margin)), slice(left, left + width)
-    return _Part(part.x[rows, columns], part.y[rows, columns], part.first)
+    return _ExamplePart(part.x[rows, columns], part.y[rows, columns], part.first)
 
 
 def _predicted(plan: Plan, x: Array) -> Array:
@@ -140,7 +144,7 @@ def _predicted(plan: Plan, x: Array) -> Array:
     return np.concatenate(sink.parts) if sink.parts else np.empty((0, *x.shape[1:]))
 
 
-def _moved(y: Array, axis: int, later: int) -> Array:
+def _shifted_target(y: Array, axis: int, later: int) -> Array:
     """The sample that is `later` samples later along an axis; NaN beyond the ends."""
     if not later:
         return y
@@ -175,8 +179,13 @@ def _shown_places(target: Array, margins: list[tuple[int, int]]) -> tuple[slice,
     return (slice(start, start + count),)
 
 
-def _facts_of(
-    part: _Part, prediction: Array, places: tuple[slice, ...], reader: PairReader, *, held: bool
+def _example_facts(
+    part: _ExamplePart,
+    prediction: Array,
+    places: tuple[slice, ...],
+    reader: PairReader,
+    *,
+    held: bool,
 ) -> ExampleFacts:
     signal, task = reader.pair.source.signal, reader.task
     first = [place.start for place in places]

@@ -67,7 +67,7 @@ def write_sums(
     with zipfile.ZipFile(file, "w") as archive:
         for number, sums in enumerate(unit_sums(task, dataset, on_samples)):
             delay = asdict(dataset.delays[number]) if dataset.delays else None
-            told = {"name": pairs[number].name, "delay": delay, **_told(sums)}
+            told = {"name": pairs[number].name, "delay": delay, **_unit_numbers(sums)}
             units.append(told)
             for name, array in _arrays(sums).items():
                 _write_array(archive, f"{number}/{name}", array)
@@ -97,7 +97,7 @@ def _arrays(sums: DatasetSums) -> dict[str, Any]:
     return found
 
 
-def _told(sums: DatasetSums) -> dict[str, Any]:
+def _unit_numbers(sums: DatasetSums) -> dict[str, Any]:
     """The numbers of a unit that are in no array."""
     changes = [[sums.changes[part].sum, sums.changes[part].count] for part in (False, True)]
     return {"skipped": sums.skipped, "changes": changes, "means": sums.means.known}
@@ -144,7 +144,7 @@ class SumsFile:
         with zipfile.ZipFile(self.path) as archive:
 
             def array(name: str, *shape: int) -> Any:
-                return _read_array(self.path, archive, f"{number}/{name}", shape, np.float64)
+                return _checked_array(self.path, archive, f"{number}/{name}", shape, np.float64)
 
             def sums_of(part: str) -> Sums:
                 return Sums(
@@ -182,7 +182,7 @@ def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            text = _read_array(path, archive, "about", None, np.uint8).tobytes()
+            text = _checked_array(path, archive, "about", None, np.uint8).tobytes()
         about = json.loads(text)
         return _sums_file(path, about, mediums)
     except OSError as error:
@@ -226,7 +226,7 @@ def _no_sums(path: Path) -> InputError:
     )
 
 
-def _read_array(
+def _checked_array(
     path: Path,
     archive: zipfile.ZipFile,
     name: str,

@@ -72,7 +72,7 @@ def _bucket(scheme: str, bucket: str) -> Any:
     kinds = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}
     prefix = _PROVIDERS[scheme].variables
     allowed = os.environ.get(f"{prefix}_ALLOW_HTTP", "").lower() in _TRUE
-    options = _options(allow_http=allowed)
+    options = _client_options(allow_http=allowed)
     try:
         return kinds[scheme](bucket, **options)
     except _obstore_module("obstore.exceptions").BaseError as error:
@@ -84,14 +84,16 @@ def _server(url: str) -> Any:
     """The file at an address as a store of its own, so that the address is sent as it is."""
     stores = _obstore_module("obstore.store")
     try:
-        return stores.HTTPStore(url, **_options(allow_http=url.lower().startswith("http://")))
+        return stores.HTTPStore(
+            url, **_client_options(allow_http=url.lower().startswith("http://"))
+        )
     except (_obstore_module("obstore.exceptions").BaseError, ValueError):
         from convcli.media.remote import RemotePlace
 
         raise RequestError(f"{RemotePlace(url)} is no address of a web server") from None
 
 
-def _options(*, allow_http: bool) -> dict[str, Any]:
+def _client_options(*, allow_http: bool) -> dict[str, Any]:
     retries = os.environ.get(RETRIES_VARIABLE, "")
     if retries and not retries.isdecimal():
         raise RequestError(f"{RETRIES_VARIABLE} expects a number, got {retries!r}")

@@ -65,11 +65,11 @@ def feature_maps(
     before = [call.text for call in calls[:number]]
     steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
     layers = [layer for step in steps if step.call.text == model.text for layer in _layers(step)]
-    found = [_maps("the input of the network", -1, _filtered(before, signal, rules, part))]
+    found = [_maps("the input of the network", -1, _outputs_of_steps(before, signal, rules, part))]
     for place in _chosen(len(layers)):
         text = f"{model.text},upto={place}"
         try:
-            made = _filtered([*before, text], signal, rules, part)
+            made = _outputs_of_steps([*before, text], signal, rules, part)
         except RequestError:  # the model carries something beside its layers
             continue
         if made.size:
@@ -87,7 +87,7 @@ def _chosen(count: int) -> Iterator[int]:
     yield from np.unique(places.round().astype(int)).tolist()
 
 
-def _filtered(steps: Sequence[str], signal: Signal, rules: Rules, part: Array) -> Array:
+def _outputs_of_steps(steps: Sequence[str], signal: Signal, rules: Rules, part: Array) -> Array:
     """The part of the signal behind some steps."""
     if not steps:
         return part

@@ -79,7 +79,7 @@ def column_figures(
                 channel = outline.channels.index(column)
                 sides.append(_Side(name=name, style=style, outline=outline, channel=channel))
         caption = visible(column)
-        for part in _parts(sides):
+        for part in _sides_by_chart(sides):
             told = caption
             if len(part) < len(sides):
                 told = f"{caption}, {part[0].name}"
@@ -102,7 +102,7 @@ def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:
     return Axis(low=low, high=high, label="" if dated else "time in s", timed=dated)
 
 
-def _parts(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
+def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
     """The sides on one chart, or each on its own where one would be flat beside the other."""
     if len(sides) < 2:
         return [sides]

@@ -35,9 +35,9 @@ def render_report(facts: Facts, suffix: str) -> str:
     return render([first, *(replace(run, command=()) for run in others)])
 
 
-def draws(path: Place) -> bool:
-    """Whether a report in this format draws the signals."""
-    return path.suffix.lower() in (".html", ".htm", ".md")
+def draws(path: Place | None) -> bool:
+    """Whether a report is asked for, in a format that draws the signals."""
+    return path is not None and path.suffix.lower() in (".html", ".htm", ".md")
 
 
 def check_report(path: Place) -> str:

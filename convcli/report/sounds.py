@@ -65,13 +65,13 @@ def _level_table(preview: PreviewFacts) -> ReportTable:
     rows = []
     for name, _, side in _both_sides(preview):
         loudness = "silent" if side.loudness is None else f"{side.loudness:.1f} LUFS"
-        rows.append((visible(name), *_levels(side.outlines[0]), loudness))
+        rows.append((visible(name), *_peak_and_rms(side.outlines[0]), loudness))
     if preview.difference is not None:
-        rows.append(("difference", *_levels(preview.difference), ""))
+        rows.append(("difference", *_peak_and_rms(preview.difference), ""))
     return ReportTable(rows, ("", "peak", "RMS", "loudness"))
 
 
-def _levels(outline: OutlineFacts) -> tuple[str, str]:
+def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:
     """The peak and the root mean square of all channels."""
     power = sum(rms**2 for rms in outline.rms) / max(1, len(outline.rms))
     peak = max(outline.peak, default=0.0)
@@ -186,7 +186,9 @@ def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
             return
         levels = levels_of(side.spectrogram.power)
         seconds = len(levels) * side.spectrogram.seconds
-        drawn.append(_Levels(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0))
+        drawn.append(
+            _DecibelSpectrogram(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0)
+        )
     loudest = float(max(each.values.max() for each in drawn))
     for each in drawn:
         uri = spectrogram_uri(each.values, loudest)
@@ -197,7 +199,7 @@ def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Levels:
+class _DecibelSpectrogram:
     """A spectrogram in dB, (frames, frequencies)."""
 
     name: str
@@ -216,7 +218,7 @@ class _Levels:
         )
 
 
-def _difference_figure(before: _Levels, after: _Levels) -> Figure:
+def _difference_figure(before: _DecibelSpectrogram, after: _DecibelSpectrogram) -> Figure:
     """The second spectrogram against the first, over the frequencies that both have."""
     from convcli.report.embedded import MOST_DIFFERENCE, difference_uri
 

@@ -52,7 +52,7 @@ def _multiples(low: float, high: float, step: int) -> Iterator[float]:
 
 
 def _months(low: float, high: float, step: int) -> Iterator[float]:
-    start = _moment(low)
+    start = _datetime_at(low)
     month = (start.year * 12 + start.month - 1) // step * step
     while month < 9999 * 12:
         year, rest = divmod(month, 12)
@@ -64,13 +64,13 @@ def _months(low: float, high: float, step: int) -> Iterator[float]:
         month += step
 
 
-def _moment(seconds: float) -> datetime:
+def _datetime_at(seconds: float) -> datetime:
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def time_texts(ticks: Sequence[float]) -> list[str]:
     """Ticks as years, months, days, or times of day with the day where a new one begins."""
-    moments = [_moment(value) for value in ticks]
+    moments = [_datetime_at(value) for value in ticks]
     if not all(value % DAY == 0 for value in ticks):
         return [_time_of_day(moment) for moment in moments]
     if not all(moment.day == 1 for moment in moments):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from convcli.core.missing import last_known
@@ -88,9 +87,5 @@ class ValuesOfPast:
 def known_before(past: SignalPast, first: int) -> Array:
     """The last known value of each channel before sample `first`, NaN where there is none."""
     passed = first - (past.count - len(past.samples))
-    found = last_known(past.samples[: max(passed, 0)], partial(_same, past.known))
+    found = last_known(past.samples[: max(passed, 0)], lambda: past.known)
     return past.known if found is None else found
-
-
-def _same(values: Array) -> Array:
-    return values

@@ -37,7 +37,7 @@ STRIP_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Grid:
+class MontageGrid:
     """Where the maps of a page stand.
 
     count : maps; rows, columns : pixels of each
@@ -70,10 +70,10 @@ class Grid:
         return range(first, min(first + self.across, self.count))
 
 
-def grid_of(signal: Signal) -> Grid:
+def grid_of(signal: Signal) -> MontageGrid:
     """The grid for the channels of a page."""
     rows, columns = signal.shape
-    return Grid(len(signal.channels), rows or 0, columns or 0)
+    return MontageGrid(len(signal.channels), rows or 0, columns or 0)
 
 
 class MontageSink:
@@ -196,7 +196,7 @@ class MontageSink:
         self._file.truncate()
         self._rows = 0
 
-    def _strips(self, maps: Samples, grid: Grid) -> Iterator[Array]:
+    def _strips(self, maps: Samples, grid: MontageGrid) -> Iterator[Array]:
         """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""
         at_once = max(1, STRIP_BYTES // (4 * grid.count * grid.columns))
         for line in range(grid.down):
@@ -205,7 +205,7 @@ class MontageSink:
             for first in range(0, grid.rows, at_once):
                 yield self._side_by_side(maps[first : first + at_once], grid, line)
 
-    def _side_by_side(self, rows: Samples, grid: Grid, line: int) -> Array:
+    def _side_by_side(self, rows: Samples, grid: MontageGrid, line: int) -> Array:
         """Some rows of the maps of one row of the grid, beside each other."""
         strip: Samples = np.zeros((len(rows), grid.shape[1], 1), np.float32)
         for place, number in enumerate(grid.maps(line)):

@@ -26,7 +26,7 @@ from convcli.batch.parted_input import PartedInput, joined_counts, needs_of, rea
 from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
-from convcli.cli.parted_run import Beside, InOutput
+from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.images.files import ImageFiles
@@ -124,7 +124,7 @@ def filtered(
                 count=count,
             )
             parts = cut.parts()
-            places = InOutput(output) if not division.apart else Beside(path.parent)
+            places = PartsInOutput(output) if not division.apart else TemporaryParts(path.parent)
             counts = joined_counts(cut.filter_into(sink, parts, places))
         sink.close()
         details = dict(opened.details())

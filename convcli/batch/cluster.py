@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 # The address that stands for worker processes of this machine.
 LOCAL = "local"
 
-# Seconds until a scheduler has to answer, until it has to have a worker, and until a connection or
-# the processes of this machine have to end.
+# Time limits in seconds: for the answer of a scheduler, for its first worker, and for closing a
+# connection or the processes of this machine.
 _ANSWERS = 10.0
 _HAS_WORKERS = 30.0
 _ENDS = 10.0
 
-# Units under way for each thread of a worker, so that none of them waits for this machine, and at
-# least so many, because workers may join later.
+# Units under way for each thread of a worker, so that no thread waits for this machine; and the
+# least number of units under way, because workers may join later.
 _UNITS_PER_THREAD = 4
 _FEWEST_UNITS = 32
 
 
 class ClusterError(OutputError):
-    """The cluster was lost: units under way may have been finished or not."""
+    """The connection to the cluster was lost; units under way may have been finished or not."""
 
     may_pass = True
 
@@ -114,8 +114,10 @@ class ClusterRunner:
         key = f"convcli-{os.getpid()}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.
         sent = replace(unit, replaces=True)
-        with self._told_if_lost():
-            future = self._client.submit(carry_out_there, self._request, sent, key=key, pure=False)
+        with self._loss_as_error():
+            future = self._client.submit(
+                carry_out_in_worker, self._request, sent, key=key, pure=False
+            )
         self._units[future.key] = unit
         self._ended.add(future)
 
@@ -125,7 +127,7 @@ class ClusterRunner:
             return self._refused.popleft()
         future = next(self._ended)
         unit = self._units.pop(future.key)
-        with self._told_if_lost():
+        with self._loss_as_error():
             if future.status == "finished":
                 return cast("Outcome", future.result())
             if future.status == "error":
@@ -133,7 +135,7 @@ class ClusterRunner:
         raise self._lost()
 
     @contextmanager
-    def _told_if_lost(self) -> Iterator[None]:
+    def _loss_as_error(self) -> Iterator[None]:
         """Raise ClusterError where the connection to the scheduler breaks."""
         try:
             yield
@@ -155,11 +157,11 @@ class ClusterRunner:
 
     def close(self) -> None:
         """Leave the cluster; worker processes of this machine end."""
-        for door in (self._client, self._cluster):
-            if door is not None:
-                # What does not end now ends with this process.
+        for connection in (self._client, self._cluster):
+            if connection is not None:
+                # A connection that does not close in time ends with this process.
                 with suppress(OSError, RuntimeError, TimeoutError):
-                    door.close(timeout=_ENDS)
+                    connection.close(timeout=_ENDS)
 
 
 def _distributed() -> Any:
@@ -170,8 +172,8 @@ def _distributed() -> Any:
         raise RequestError(
             "--cluster needs the package distributed", hint="pip install 'convcli[cluster]'"
         ) from None
-    # What it and its event loop log, such as every worker that is lost, is not for the user of one
-    # command; outcomes tell what matters.
+    # The package and its event loop log every lost worker, with tracebacks. The outcomes of the
+    # units tell the user what matters.
     logging.disable(logging.CRITICAL)
     return distributed
 
@@ -204,7 +206,7 @@ def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None
 
 
 def _lost_unit(error: BaseException) -> ConvcliError:
-    """The error of a unit that came to no outcome: its workers were lost, time after time."""
+    """The error of a unit without an outcome, because every worker that began it was lost."""
     if isinstance(error, ConvcliError):
         return error
     lost = ClusterError(
@@ -220,10 +222,10 @@ def _lost_unit(error: BaseException) -> ConvcliError:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Request:
-    """What all units of a run have in common.
+    """The request that is sent with every unit of a run.
 
-    version : of the convcli that asks
-    folder : which relative paths begin at
+    version : of convcli on the machine that sends the request
+    folder : the folder that relative paths start from
     """
 
     version: str
@@ -231,7 +233,7 @@ class _Request:
     folder: str
 
 
-def carry_out_there(request: _Request, unit: Unit) -> Outcome:
+def carry_out_in_worker(request: _Request, unit: Unit) -> Outcome:
     """Carry a unit out in this process, which is a worker."""
     started = time.perf_counter()
     try:
@@ -255,7 +257,7 @@ def _without_cause(error: ConvcliError) -> ConvcliError:
 
 
 class _WorkingFolder:
-    """The folder that relative paths of this process begin at, as runs in several need it."""
+    """The working folder of this process, shared by the tasks of runs in different folders."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -263,7 +265,7 @@ class _WorkingFolder:
 
     @contextmanager
     def entered(self, folder: str) -> Iterator[None]:
-        """Stay in a folder. Tasks that need another one wait until this one is left.
+        """Work in a folder. Tasks that need another folder wait until no task is in this one.
 
         Raises OutputError if this machine does not have the folder.
         """

@@ -1,4 +1,4 @@
-"""What tells whether a file is still the one that was read or written."""
+"""The state of a file, to find out whether it has changed since it was read or written."""
 
 from __future__ import annotations
 

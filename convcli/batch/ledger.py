@@ -1,7 +1,7 @@
 """The ledger of a command over many inputs: a line of JSON for each unit, written as units end.
 
-A line is one write, so that a program that is killed leaves whole lines, but perhaps the last one.
-The next run reads them and does what is left.
+Each line is one write, so that a program that is killed leaves whole lines, except perhaps the last
+one. The next run reads the lines and carries out the units that are left.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Ledger:
         self.append(Line.of(unit, self.run, read=read, wrote=wrote, skipped=True))
 
     def append(self, line: Line) -> None:
-        """Append a line in one write."""
+        """Append a line in one write. OutputError if it cannot be written."""
         try:
             os.write(self._file, line.to_json())
         except OSError as error:

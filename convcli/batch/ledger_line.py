@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.batch.units import Unit
     from convcli.facts import RunFacts
 
-# So many warnings of a run are noted.
+# Most warnings of a run that its line holds.
 _MOST_WARNINGS = 5
 
 
@@ -126,7 +126,7 @@ class Line:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the unit."""
+        """The exit code of the unit: 0 without an error."""
         return 0 if self.error is None else int(self.error["exit_code"])
 
     def to_json(self) -> bytes:

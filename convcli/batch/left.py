@@ -58,7 +58,7 @@ class UnitsLeft:
                 yield replace(unit, replaces=state == _TO_REPLACE)
 
     def skipped(self) -> Iterator[Unit]:
-        """The units whose output was there, and nobody knows who made it."""
+        """The units whose output existed before, and is not known to be of an earlier run."""
         for order, state in enumerate(self._states):
             if state == _EXISTS:
                 yield self._units[self._positions[order]]
@@ -78,12 +78,12 @@ def _state_of(unit: Unit, earlier: EarlierRuns | None, *, skip_existing: bool) -
 def earlier_runs(path: Path, units: Units, run: RunIdentity) -> EarlierRuns | None:
     """What a ledger tells of earlier runs; None if there is no ledger.
 
-    It is rewritten to hold one line for each unit of the list that has one, under its number in
-    this list, so that a ledger does not grow with the number of runs.
+    The ledger is rewritten to hold one line for each unit of the list that has one, under its
+    number in this list, so that a ledger does not grow with the number of runs.
     """
     if not path.exists():
         return None
-    with open_ledger(path, run):  # nobody else writes to it, and its last line is whole
+    with open_ledger(path, run):  # locks the ledger, and cuts off a last line that is not whole
         earlier = EarlierRuns(path, run)
     kept = sum(earlier.place_of(unit) is not None for unit in units)
     if kept < earlier.count or earlier.listings - {run.listing}:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 STDIN = "-"
-# What stands in a pattern of names.
+# The characters that make a name a pattern.
 _WILDCARD = re.compile(r"[*?[]")
-# Where the path begins that subfolders of outputs are named after, as in `rsync --relative`.
+# Marks in a name where its {relative} part begins, as for `rsync --relative`.
 _MARK = "/./"
 _LONGEST_LIST = 1 << 30
 
@@ -83,7 +83,7 @@ class InputWords:
 
     @property
     def several(self) -> bool:
-        """Whether they may stand for any number of inputs."""
+        """Whether the words may stand for more than one input."""
         if self.files_from is not None or self.recursive or len(self.words) > 1:
             return True
         return any(_stands_for_several(word) for word in self.words)
@@ -106,7 +106,7 @@ class Listing:
 
     @property
     def warnings(self) -> list[str]:
-        """What is said of the duplicates."""
+        """A sentence about the duplicates, if there are any."""
         if not self.duplicates:
             return []
         first = self.duplicates[0]
@@ -248,7 +248,7 @@ def files_below(base: str, *, recursive: bool) -> Iterator[str]:
 
 
 def _is_input(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a folder is a file, or a broken link, which fails when its turn comes."""
+    """Whether an entry is a file, or a broken link: its error is told when it is opened."""
     if entry.is_symlink():
         return os.path.isfile(entry.path) or not os.path.exists(entry.path)
     return entry.is_file()
@@ -369,7 +369,7 @@ def _read_all(file: BinaryIO, name: str) -> bytes:
 
 
 def _without_duplicates(found: Sequence[Listed]) -> Listing:
-    """The inputs without those that name a file of the list once more, by any spelling."""
+    """Leave out inputs that are the same file as an earlier one, however its name is spelt."""
     real_paths = RealPaths()
     seen: set[str] = set()
     inputs = []

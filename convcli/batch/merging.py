@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from convcli.batch.ledger import lines_with_places
 from convcli.batch.ledger_line import Line
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-# So many failures and ranges of missing units are facts; a ledger has a line for every failure.
+# Most failures, and most ranges of missing units, that the facts list. A ledger has them all.
 _MOST_FACTS = 1000
-# What lines of one command have in common, and what it is called.
+# Fields that are equal in all lines of one command, and their names in warnings.
 _COMMON = {"filter": "FILTER", "request": "options", "version": "version of convcli"}
-# Counts of samples in `BatchFacts`, and what they are called among the facts of a line.
+# Counts of samples in `BatchFacts`, and their names in the facts of a line.
 _SAMPLES = {
     "clipped": "clipped",
     "missing_values": "missing",
@@ -29,11 +29,24 @@ _SAMPLES = {
 _TOTALS = ("done", "failed", "left_out", "read_bytes", "written_bytes", *_SAMPLES)
 
 
-class MergedLedgers:
-    """The lines of some ledgers of one list of units: for each unit the one that counts.
+class _ChosenLine(NamedTuple):
+    """Where the chosen line of a unit is.
 
-    A line that says that a unit is done counts before one that says that it failed; else the last
-    line counts, in the order of `paths`.
+    ledger : its place among the paths
+    position : of the first byte of the line in that ledger
+    failed : the line has an error
+    """
+
+    ledger: int
+    position: int
+    failed: bool
+
+
+class MergedLedgers:
+    """The ledgers of one list of units, merged: one line for each unit.
+
+    Where a unit has several lines, a line without an error is chosen before one with an error, and
+    then the last line in the order of `paths`.
 
     first : the first of all lines
     """
@@ -41,16 +54,16 @@ class MergedLedgers:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         self._first: Line | None = None
-        # The ledger, the position in it and whether the unit did not fail, by number of the unit.
-        self._chosen: dict[int, tuple[int, int, bool]] = {}
+        # By the number of the unit.
+        self._chosen: dict[int, _ChosenLine] = {}
         self._differing: list[str] = []
-        for at, path in enumerate(paths):
-            for place, line in lines_with_places(path):
+        for ledger, path in enumerate(paths):
+            for position, line in lines_with_places(path):
                 self._check(line, path)
                 chosen = self._chosen.get(line.number)
-                fine = line.error is None
-                if fine or chosen is None or not chosen[2]:
-                    self._chosen[line.number] = (at, place, fine)
+                failed = line.error is not None
+                if not failed or chosen is None or chosen.failed:
+                    self._chosen[line.number] = _ChosenLine(ledger, position, failed)
         self.first = self._any_line()
 
     def _any_line(self) -> Line:
@@ -65,11 +78,11 @@ class MergedLedgers:
 
     @property
     def warnings(self) -> list[str]:
-        """In what the lines differ that one command has in common."""
+        """A sentence for each field that differs although one command has it in common."""
         return [f"not all units have the same {what}" for what in self._differing]
 
     def _check(self, line: Line, path: Path) -> None:
-        """Refuse a line of another list of units."""
+        """Raise RequestError for a line of another list of units."""
         if self._first is None:
             self._first = line
         first = self._first
@@ -90,9 +103,10 @@ class MergedLedgers:
         with ExitStack() as held:
             files: list[BinaryIO] = [held.enter_context(path.open("rb")) for path in self._paths]
             for number in sorted(self._chosen):
-                at, place, _ = self._chosen[number]
-                files[at].seek(place)
-                yield Line.from_json(files[at].readline())
+                chosen = self._chosen[number]
+                file = files[chosen.ledger]
+                file.seek(chosen.position)
+                yield Line.from_json(file.readline())
 
     def facts(self) -> BatchFacts:
         """Add up what became of the units."""
@@ -152,7 +166,7 @@ def _gaps(numbers: Iterable[int], units: int) -> Iterator[tuple[int, int]]:
 
 
 class _Shards:
-    """Counts of each shard, where all lines are of shards of one size."""
+    """Counts of each shard, where all lines name the same number of shards."""
 
     def __init__(self, units: int) -> None:
         self._units = units
@@ -161,7 +175,7 @@ class _Shards:
         self._seconds: dict[int, float] = {}
 
     def add(self, line: Line) -> None:
-        """Count the line of a unit."""
+        """Count a unit, and its seconds, for the shard that it belongs to."""
         self._counts.add(line.shards)
         index = (line.number - 1) % line.shards + 1
         counted = self._by_shard.setdefault(index, Counter())

@@ -78,7 +78,7 @@ class PartUnits(Units):
 
     @property
     def places(self) -> list[Path]:
-        """The files of all parts."""
+        """The paths of the files of all parts, in order."""
         return [Path(self._place(at)) for at in range(len(self))]
 
 

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 # Bytes of a part by default: about a second of work.
 PART_BYTES = 1 << 26
 
-# With groups, parts for each worker at most.
+# Most parts for each worker where rows belong to groups.
 PARTS_OF_GROUPS = 4
 
 # An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
 WORTH_CUTTING = 1 << 25
 
-# Lengths for which it is tried whether outputs wait for the end of a signal.
+# Number of signal lengths at which `_reason_of_groups` tests a chain.
 TRIED_LENGTHS = 64
 
 
@@ -129,15 +129,15 @@ class PartUnit(Unit):
 class PartWork:
     """What is done with each unit of a parted run."""
 
-    of: PartedRun
+    parted_run: PartedRun
     retries: int = 0
 
     def refuse(self, unit: Unit) -> None:
-        """Refuse nothing."""
+        """Accept every unit: a task makes no file that could replace another one."""
 
     def run(self, unit: PartUnit) -> Any:
         """Carry out the task of a unit, and return its result."""
-        return carry_out_task(self.of, unit.task)
+        return carry_out_task(self.parted_run, unit.task)
 
 
 @dataclass(eq=False)
@@ -248,14 +248,15 @@ class PartedInput:
     def filter_into(
         self, sink: PartSink, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
-        """Filter all parts, take them into the whole in their order, and yield what each gave."""
+        """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         sink.reserve()
         tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
         held: HeldAfter | None = None
         for number, found in enumerate(self.runner.results(tasks)):
             done = found
             if done is None:
-                # It needs values that were last known long before, which its predecessor holds.
+                # The part needs a value that was last known long before it. All earlier parts are
+                # done now, and the last of them has returned this value.
                 task = FilterTask(parts[number], places.of(number), held=held)
                 done = next(self.runner.results([task]))
             if done is None:
@@ -269,7 +270,7 @@ class PartedInput:
 
 
 class PartPlaces(Protocol):
-    """Where parts are written before they are taken into the whole."""
+    """Where parts are written before they are added to the whole."""
 
     def begin(self, number: int) -> Path:
         """Prepare the place of a part, by a path that all processes know."""
@@ -280,12 +281,12 @@ class PartPlaces(Protocol):
         ...
 
     def end(self, number: int) -> None:
-        """Release the place of a part that was taken into the whole."""
+        """Release the place of a part that was added to the whole."""
         ...
 
 
 def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:
-    """What all parts have read, written and lost."""
+    """The sums of the samples that all parts have read, written and lost."""
     return reduce(_added_counts, counts)
 
 

@@ -48,8 +48,8 @@ class PartedRun:
     files, source, output, known : how the input is opened
     calls, rules : how the filter is planned
     result : what is written, as far as it is known
-    tail : outputs go on for so many samples past the end
-    label, unchanged : as for the sink of the whole
+    tail : number of outputs after the end of the input
+    label, unchanged : arguments of `OpenedFile.sink` for the whole result
     needs : what the filter needs to know of the samples before a part
     threads : for each part
     """
@@ -85,7 +85,7 @@ class PartedRun:
             with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
                 yield opened
             return
-        # Of an object each process reads the ranges of its parts.
+        # Each process reads only the ranges of the object that its parts need.
         with (
             open_place(self.source) as stream,
             self.files.open(None, stdin=stream, output=self.output) as opened,
@@ -104,10 +104,10 @@ class OpenInput:
 
 
 class PartTask(Protocol[Result_co]):
-    """Something to do with one part. It can be pickled."""
+    """A task about one part. It can be pickled."""
 
     def carry_out(self, given: OpenInput) -> Result_co:
-        """Do it."""
+        """Carry the task out on the open input, and return its result."""
         ...
 
 
@@ -208,7 +208,7 @@ class FilterTask:
 
     place : the file that it is written to: one of its own, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
-    near : give the part up where a value is held from farther back than its own length
+    near : give the part up where the settling would be longer than the part
     held : the values held from before, if they are known
     """
 
@@ -286,14 +286,14 @@ class FilterTask:
 def _with_enough_history(
     function: Callable[[Any], Value], stretch: Any, *, near: bool = False
 ) -> Value:
-    """Call a function with a stretch, which begins earlier until no value from before is needed.
+    """Call a function with a stretch, whose settling grows until it holds all needed values.
 
-    near : raise HistoryNeededError where it would begin by more than its own length earlier
+    near : raise HistoryNeededError where the settling would be longer than the part
     """
     while True:
         try:
             return function(stretch)
         except HistoryNeededError:
-            stretch = stretch.settled_longer()
+            stretch = stretch.with_longer_settling()
             if near and stretch.settles_far:
                 raise

@@ -1,4 +1,4 @@
-"""Processes of this machine as a runner of units: Python computes in one thread at a time."""
+"""A runner of units in processes, since Python code runs in one thread of a process at a time."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.batch.units import Unit
 
-# Units under way or waiting, for each process.
+# Units that are under way or queued, for each process.
 _AHEAD = 2
-# So often a unit is begun again whose process was lost, besides the retries that were asked for.
+# How often a unit is begun again after its process was lost, in addition to --retries.
 _MORE_TRIES = 1
 
 
 class LostProcessError(InputError):
-    """A process has ended before it has answered."""
+    """A process ended before it answered."""
 
     may_pass = True
 
 
 class ProcessRunner:
-    """Some processes, which end with the runner, or when this process ends.
+    """Carries units out in processes, which end with the runner or when this process ends.
 
     prepare : called once in each process
-    stopping : set when the run is over before its end
+    stopping : set when the run is cancelled
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ProcessRunner:
         return self._ended.get()
 
     def cancel(self) -> None:
-        """End all processes at once."""
+        """Kill all processes, without waiting for their units."""
         self._stopping.set()
         self._kill()
 
@@ -95,7 +95,7 @@ class ProcessRunner:
             self._ended.put(self._outcome(process, unit))
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
-        """How a unit ends; it is begun again where its process is lost."""
+        """Carry a unit out, again in a new process if its process is lost."""
         tries = 0
         while True:
             tries += 1
@@ -159,7 +159,7 @@ class _WorkerProcess:
         raise value
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process, if it was started."""
         if self._process is not None:
             self._process.kill()
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-# So many ledgers are kept; older ones are removed.
+# Most ledgers that are kept; older ones are removed.
 _MOST_KEPT = 100
 
 

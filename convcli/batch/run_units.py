@@ -1,7 +1,7 @@
 """Where units are carried out: one interface for the threads of this machine and for others.
 
 A runner gets `Work`, which is the same for all units, and then one unit after the other. Both can
-be pickled, so that another process carries a unit out by the same door: `carry_out(work, unit)`.
+be pickled, so that another process carries a unit out by the same call: `carry_out(work, unit)`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Work(Protocol):
         ...
 
     def run(self, unit: Unit) -> RunFacts:
-        """Do it, and return the facts of the run. Raises the error if it cannot be done."""
+        """Carry the unit out, and return the facts of the run. Raise the error if it fails."""
         ...
 
 
@@ -96,7 +96,7 @@ def carry_out(work: Work, unit: Unit, stopping: Event | None = None) -> Outcome:
 
 
 class Runner(Protocol):
-    """Somewhere that units are carried out.
+    """Carries units out: in threads, in processes or on other machines.
 
     window : how many units may be under way, or ended and not yet taken
     """
@@ -104,7 +104,7 @@ class Runner(Protocol):
     window: int
 
     def submit(self, unit: Unit) -> None:
-        """Begin a unit, or let it wait until there is room."""
+        """Begin a unit, or queue it until a worker is free."""
         ...
 
     def next_outcome(self) -> Outcome:
@@ -143,7 +143,7 @@ def outcomes(runner: Runner, units: Iterable[Unit]) -> Iterator[Outcome]:
 
 
 class ThreadRunner:
-    """Threads of this process.
+    """Carries units out in threads of this process.
 
     stopping : set to end the units that are under way
     """
@@ -168,7 +168,7 @@ class ThreadRunner:
             self._ended.put(error)
 
     def next_outcome(self) -> Outcome:
-        """Wait for the next unit that ends. Raises what ends the whole run, as a closed pipe."""
+        """Wait for the next unit that ends. Raise an error that ends the run, as a closed pipe."""
         ended = self._ended.get()
         if isinstance(ended, BaseException):
             raise ended
@@ -180,7 +180,7 @@ class ThreadRunner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Wait for the threads."""
+        """Wait until all threads have ended."""
         self._pool.shutdown(wait=True)
 
 
@@ -195,42 +195,42 @@ class OwnThread:
         self._submitted: deque[Unit] = deque()
 
     def submit(self, unit: Unit) -> None:
-        """Take the next unit."""
+        """Queue the unit until its outcome is asked for."""
         self._submitted.append(unit)
 
     def next_outcome(self) -> Outcome:
-        """Carry the unit out."""
+        """Carry out the unit that was submitted first."""
         return carry_out(self._work, self._submitted.popleft(), self._stopping)
 
     def cancel(self) -> None:
-        """Stop between two blocks."""
+        """Let the unit that is under way stop between two blocks."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: no unit is under way between two calls."""
 
 
 class UnitOrder:
     """Yields outcomes in the order in which their units were begun, as far as memory allows.
 
-    most : so many outcomes may wait for an earlier one; beyond that the earliest is yielded
+    most : how many outcomes may wait for an earlier one; beyond that the earliest is yielded
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        # Numbers of the units that were begun, the earliest that was not yielded in front.
+        # Numbers of the units that were begun and not yielded in order, the earliest first.
         self._begun: deque[int] = deque()
         self._waiting: dict[int, Outcome] = {}
         self._yielded_early: set[int] = set()
 
     def noted(self, units: Iterable[Unit]) -> Iterator[Unit]:
-        """The units, whose order is noted as they are begun."""
+        """Yield the units, and note their order as they are begun."""
         for unit in units:
             self._begun.append(unit.number)
             yield unit
 
     def sorted(self, ended: Iterable[Outcome]) -> Iterator[Outcome]:
-        """The outcomes in their order."""
+        """Yield the outcomes in the order of their units."""
         for outcome in ended:
             self._waiting[outcome.unit.number] = outcome
             yield from self._due()
@@ -240,7 +240,7 @@ class UnitOrder:
                 yield self._waiting.pop(earliest)
 
     def _due(self) -> Iterator[Outcome]:
-        """The outcomes that wait for no earlier one."""
+        """Yield the outcomes that wait for no earlier one."""
         while self._begun:
             number = self._begun[0]
             if number in self._yielded_early:

@@ -1,7 +1,7 @@
 """Units of work: each input of a command with its number and its output.
 
-The list of units is the same on every machine that sees the same files, so that machines can share
-it without a word (`Shard`).
+Every machine that sees the same files makes the same list of units, so that machines can share the
+list without talking to each other (`Shard`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Unit:
     name : the input as it was found, `-` for standard input
     relative : its path below the folder or the fixed part of the pattern that it was found by
     nested : a folder of outputs gets the subfolders of `relative`
-    place : where its result goes, None for standard output or where nothing is written
+    place : path or URL of the output; None for standard output or where nothing is written
     replaces : an output that exists may be replaced, for an earlier run of the command wrote it
     """
 
@@ -149,11 +149,11 @@ class Units:
         return None if self._names is None else text_of(self._names)
 
     def __iter__(self) -> Iterator[Unit]:
-        """All units."""
+        """Yield all units in their order."""
         return self.of_shard(Shard())
 
     def of_shard(self, shard: Shard) -> Iterator[Unit]:
-        """The units of one part of the list."""
+        """Yield the units of one part of the list."""
         for at in shard.positions(len(self)):
             yield self[at]
 

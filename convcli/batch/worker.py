@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     # A function and its arguments.
     FunctionCall = tuple[Callable[..., Any], tuple[Any, ...]]
-    # Whether it has returned, and what it has returned or raised.
+    # Whether the function has returned, and its result or its error.
     Answer = tuple[bool, Any]
 
 LENGTH_BYTES = 8
 
 
 def send(stream: IO[bytes], value: object) -> None:
-    """Write a value to a pipe."""
+    """Write a value to a pipe: its length in 8 bytes, then the pickled value."""
     data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     stream.write(len(data).to_bytes(LENGTH_BYTES, "little"))
     stream.write(data)
@@ -54,6 +54,7 @@ def main() -> None:
 
 
 def _returned_or_raised(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
+    """Call a function, and return its result or its error."""
     try:
         return True, function(*arguments)
     except Exception as error:  # noqa: BLE001 -- it is raised again where the call came from

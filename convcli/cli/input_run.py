@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from convcli.batch.parts import PartedRun, PartOfRun
     from convcli.cli.filter_command import FilterCommand
-    from convcli.cli.parted_run import PartedBy, WholeRun
+    from convcli.cli.parted_run import PartOptions, WholeRun
     from convcli.cli.progress import Progress
     from convcli.cli.run_preview import RunPreview
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts
@@ -202,8 +202,8 @@ class InputRun:
             return []
         counts = []
         watched.expect(plans[0].result.shape[0])
-        by = self._parted_by(options.parts)
-        for part in filtered_in_parts(whole, division, by, place, part_sink):
+        part_options = self._part_options(options.parts)
+        for part in filtered_in_parts(whole, division, part_options, place, part_sink):
             watched.advance(part.written)
             counts.append(part)
         return [joined_counts(counts)]
@@ -255,7 +255,7 @@ class InputRun:
             sink.discard()
             if division is None:
                 return None
-            return cut_for_others(whole, division, self._parted_by(count))
+            return cut_for_others(whole, division, self._part_options(count))
 
     def run_part(self, run: PartedRun, part: PartOfRun) -> RunFacts:
         """Filter one part of the input into a file of its own and return the facts of the run."""
@@ -273,9 +273,9 @@ class InputRun:
             facts = self._facts(given.opened, [given.plan], written)
         return replace(facts, seconds=time.perf_counter() - started)
 
-    def _parted_by(self, count: int | None) -> PartedBy:
+    def _part_options(self, count: int | None) -> PartOptions:
         """Into how many parts an input is cut, and how many processes filter them."""
-        from convcli.cli.parted_run import PartedBy
+        from convcli.cli.parted_run import PartOptions
         from convcli.running.workers import cores, keep_freed_memory
 
         options = self.command.options
@@ -283,7 +283,7 @@ class InputRun:
         if count is not None:
             jobs = min(jobs, count)
         threads = options.threads or max(1, cores() // jobs)
-        return PartedBy(
+        return PartOptions(
             count=count,
             jobs=jobs,
             threads=threads,

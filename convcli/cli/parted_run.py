@@ -40,9 +40,9 @@ class WholeRun:
     """An input that is about to be filtered.
 
     source, output : None is standard input or standard output
-    calls : the steps that it is filtered by
-    result : what is written, with its tail
-    label, unchanged : as for the sink
+    calls : the steps of the filter
+    result : the signal that is written, its tail included
+    label, unchanged : arguments of `OpenedFile.sink`
     """
 
     files: Files
@@ -58,15 +58,15 @@ class WholeRun:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PartedBy:
-    """How an input is to be cut and who filters the parts.
+class PartOptions:
+    """Into how many parts an input is cut, and how the processes that filter them run.
 
-    count : of the parts; None to choose by the size of the input
-    jobs : processes
-    threads : of each process
+    count : number of parts; None to choose it by the size of the input
+    jobs : number of processes
+    threads : number of threads in each process
     retries : how often a part is tried again after an error that may pass
-    stopping : set when the run is over before its end
-    prepare : called once in each process
+    stopping : set when the run is cancelled
+    prepare : function that is called once in each process
     """
 
     count: int | None
@@ -85,9 +85,10 @@ def worth_cutting(source: Place | None) -> bool:
 
 
 def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
-    """How an input is cut, or why it is not.
+    """The division of an input, or the reason why it is filtered as one unit.
 
-    place : where the whole result is written · sink : what writes it
+    place : where the whole result is written
+    sink : the sink that writes it
     """
     if whole.source is None:
         return "standard input is read from its beginning to its end"
@@ -130,22 +131,26 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
 @contextmanager
 def _parted_input(
-    whole: WholeRun, division: Division, by: PartedBy
+    whole: WholeRun, division: Division, options: PartOptions
 ) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
-    """The input with its parts, while the processes run that filter them."""
+    """Start the processes, and yield the input with its parts; end the processes at the exit."""
     from convcli.batch.processes import ProcessRunner
 
-    run = parted_run(whole, by.threads)
-    work = cast("Work", PartWork(run, by.retries))
-    runner = ProcessRunner(work, by.jobs, by.stopping, by.prepare)
+    run = parted_run(whole, options.threads)
+    work = cast("Work", PartWork(run, options.retries))
+    runner = ProcessRunner(work, options.jobs, options.stopping, options.prepare)
+    grouped = whole.opened.grouped
+    count = options.count
     try:
+        if count is None:
+            count = parts_for(division.size, options.jobs, groups=grouped)
         parted = PartedInput(
             run=run,
             division=division,
             plan=whole.plans[0],
             runner=TaskRunner(runner, str(whole.source)),
-            groups=whole.opened.grouped,
-            count=by.count or parts_for(division.size, by.jobs, groups=whole.opened.grouped),
+            groups=grouped,
+            count=count,
         )
         yield parted, parted.parts()
     except BaseException:
@@ -156,55 +161,60 @@ def _parted_input(
 
 
 def filtered_in_parts(
-    whole: WholeRun, division: Division, by: PartedBy, place: Any, sink: PartSink
+    whole: WholeRun, division: Division, options: PartOptions, place: Any, sink: PartSink
 ) -> Iterator[RunCounts]:
-    """Filter the parts of an input into its output; yield what each part gave, in order."""
+    """Filter the parts of an input into its output; yield the counts of each part, in order."""
     with (
-        _parted_input(whole, division, by) as (parted, parts),
+        _parted_input(whole, division, options) as (parted, parts),
         closing(_part_places(division, whole.output, place)) as places,
     ):
         yield from parted.filter_into(sink, parts, places)
 
 
 def cut_for_others(
-    whole: WholeRun, division: Division, by: PartedBy
+    whole: WholeRun, division: Division, options: PartOptions
 ) -> tuple[PartedRun, list[PartOfRun]]:
     """The parts of an input as values, with all that is known of the samples before each."""
-    with _parted_input(whole, division, by) as (parted, parts):
+    with _parted_input(whole, division, options) as (parted, parts):
         return parted.run, parts
 
 
-def _part_places(division: Division, output: Place | None, place: Any) -> InOutput | Beside:
+def _part_places(
+    division: Division, output: Place | None, place: Any
+) -> PartsInOutput | TemporaryParts:
     if division.apart:
-        return Beside(output.absolute().parent if isinstance(output, Path) else None)
-    return InOutput(path_for_others(place))
+        return TemporaryParts(output.absolute().parent if isinstance(output, Path) else None)
+    return PartsInOutput(path_for_others(place))
 
 
 @dataclass(frozen=True, eq=False)
-class InOutput:
-    """Parts are written to their places in the output."""
+class PartsInOutput:
+    """The places of parts that are written to their positions in the output.
+
+    place : the output
+    """
 
     place: Path
 
     def begin(self, number: int) -> Path:
-        """The output."""
+        """Return the output, in which the part has its position."""
         return self.place
 
     def of(self, number: int) -> Path:
-        """The output."""
+        """Return the output."""
         return self.place
 
     def end(self, number: int) -> None:
-        """Do nothing: the part is where it belongs."""
+        """Do nothing: the part is in the output already."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: there are no temporary files."""
 
 
-class Beside:
-    """Parts are temporary files, which have no names where the system allows it.
+class TemporaryParts:
+    """The places of parts that are temporary files, without names where the system allows it.
 
-    folder : where they take room; None for that of temporary files
+    folder : the folder on whose disk the files are; None for the folder of temporary files
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -212,7 +222,7 @@ class Beside:
         self._files: dict[int, tuple[BinaryIO, Path]] = {}
 
     def begin(self, number: int) -> Path:
-        """Make the file of a part."""
+        """Make the temporary file of a part, and return its path."""
         file, place = scratch(self._folder)
         self._files[number] = (file, path_for_others(place))
         return self.of(number)
@@ -222,18 +232,18 @@ class Beside:
         return self._files[number][1]
 
     def end(self, number: int) -> None:
-        """Remove the file of a part."""
+        """Remove the temporary file of a part."""
         file, _ = self._files.pop(number)
         file.close()
 
     def close(self) -> None:
-        """Remove all files."""
+        """Remove the temporary files of all parts that were not ended."""
         for number in list(self._files):
             self.end(number)
 
 
 __all__ = [
-    "PartedBy",
+    "PartOptions",
     "WholeRun",
     "cut_for_others",
     "division_of",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BlockSource(Protocol):
-    """A source whose blocks can be read from any of them on."""
+    """A source that can be read from any block on."""
 
     @property
     def signal(self) -> Signal:
@@ -42,7 +42,8 @@ class BlockSource(Protocol):
 class BlockRange:
     """The blocks of one part.
 
-    settling : so many blocks before them are filtered too, for the values that they hold
+    settling : number of blocks before the part that are filtered too, to find the last known value
+        before it (see `media/division.py`)
     """
 
     first: int
@@ -56,11 +57,11 @@ class BlockRange:
 
     @property
     def settles_far(self) -> bool:
-        """Whether the filter begins by more than the length of the part before it."""
+        """Whether the settling is longer than the part."""
         return self.settling > self.length
 
-    def settled_longer(self) -> BlockRange:
-        """The same blocks after more of those before them."""
+    def with_longer_settling(self) -> BlockRange:
+        """Return these blocks with a settling four times as long, as far as the file allows."""
         return replace(self, settling=min(self.first, max(1, 4 * self.settling)))
 
 
@@ -109,7 +110,7 @@ class BlockPart:
 
     @property
     def noted(self) -> None:
-        """Nothing."""
+        """None: blocks have no counts of their own."""
         return
 
     def located(self) -> None:

@@ -1,8 +1,11 @@
 """How one large file is cut into parts that are read and written by themselves.
 
-A medium offers a `Division` of an open file. Whoever runs the filter asks it for surveys, if any
-are needed, for the stretches of the parts, and for the source and the sink of each part. Stretches
-and surveys can be pickled: another process that opens the same file understands them.
+A medium offers a `Division` of an open file. A run asks the division for surveys, if any are
+needed, for the stretches of the parts, and for the source and the sink of each part. Stretches
+and surveys can be pickled, so that any process that opens the same file can use them.
+
+A filter may hold the last known value over a gap. A part that begins in a gap needs a value from
+before it, so that its filter begins some blocks or rows earlier: they are its *settling*.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 class PartNeeds:
     """What a filter needs to know of the samples before a part.
 
-    samples : how many of the last ones it reads
-    numbered : whether it matters how many there were (a stride counts them)
+    samples : how many of the last samples the filter reads
+    numbered : whether the filter needs the number of all earlier samples, as a stride does
     """
 
     samples: int
@@ -35,11 +38,11 @@ class PartNeeds:
 class PartOfFile:
     """Which part of a file a sink writes.
 
-    first : the number of the first sample of the result in it; 0 for files whose parts are put one
-        behind the other
+    first : position in the result of the first sample of the part; 0 for files whose parts are
+        concatenated
     opens, ends : whether the file begins or ends with the part
-    apart : the part is a file of its own, with all bytes that it has in the whole; else its samples
-        are written to their place in a file that another sink has begun
+    apart : the part is written to a file of its own, with all bytes that it has in the whole file;
+        otherwise its samples are written to their positions in a file that another sink has begun
     """
 
     first: int
@@ -53,26 +56,26 @@ class Stretch(Protocol):
 
     @property
     def first(self) -> int:
-        """The number of its first block; 0 for files without blocks of known length."""
+        """The number of the first block of the part; 0 for files without blocks of known length."""
         ...
 
     @property
     def length(self) -> int:
-        """Its length, in blocks or in bytes."""
+        """The length of the part, in blocks or in bytes."""
         ...
 
     @property
     def settling(self) -> int:
-        """How many places before the part the filter begins; 0 if it begins with the part."""
+        """How many blocks or known rows before the part the filter begins."""
         ...
 
     @property
     def settles_far(self) -> bool:
-        """Whether the filter begins by more than the length of the part before it."""
+        """Whether the settling is longer than the part."""
         ...
 
-    def settled_longer(self) -> Stretch:
-        """The same part, where the filter begins earlier for the values that it holds."""
+    def with_longer_settling(self) -> Stretch:
+        """Return this part with a settling four times as long, as far as the file allows."""
         ...
 
 
@@ -86,11 +89,11 @@ class FilePart(Protocol):
 
     @property
     def noted(self) -> object:
-        """What was noted of the samples of the part while they were read."""
+        """Counts and findings of the source about the part, for `Division.note`."""
         ...
 
     def located(self) -> Any:
-        """The stretch with all that messages need; None if it has that already."""
+        """The stretch with the line and row numbers that errors name; None if it has them."""
         ...
 
 
@@ -99,11 +102,11 @@ class PartSink(FileSink, Protocol):
 
     @property
     def undivided(self) -> str | None:
-        """Why the file is written in one piece; None if others may write parts of it."""
+        """Why the file must be written by one sink; None if other sinks may write parts of it."""
         ...
 
     def reserve(self) -> None:
-        """Prepare the file for parts that are written by others."""
+        """Prepare the file for parts that other sinks write."""
         ...
 
     @property
@@ -112,20 +115,16 @@ class PartSink(FileSink, Protocol):
         ...
 
     def add_part(self, written: Any, place: Path) -> None:
-        """Take the next part into the whole.
+        """Add the next part, in the order of the parts, to the whole file.
 
-        written : `written_part` of its sink · place : where that sink wrote to
+        written : `written_part` of the sink of the part
+        place : the file that this sink wrote
         """
         ...
 
 
 class Division(Protocol):
-    """An open file that can be cut.
-
-    size : of the samples in bytes
-    apart : parts are files of their own, which `add_part` puts one behind the other; else they are
-        written to their places in the one output
-    """
+    """An open file that can be cut into parts."""
 
     @property
     def size(self) -> int:
@@ -134,20 +133,23 @@ class Division(Protocol):
 
     @property
     def apart(self) -> bool:
-        """Whether parts are files of their own."""
+        """Whether parts are written to files of their own, which `add_part` concatenates.
+
+        Otherwise each part is written to its position in the one output.
+        """
         ...
 
     @property
     def block_lengths(self) -> Sequence[int]:
-        """How many samples each block has; nothing for files that are not read in such blocks."""
+        """How many samples each block has; empty for files without blocks of known length."""
         ...
 
     def surveys(self, count: int, needs: PartNeeds) -> Sequence[Any]:
-        """What has to be surveyed before `count` parts are cut; each can be done by itself."""
+        """The surveys to make before `count` parts are cut; they do not depend on each other."""
         ...
 
     def survey(self, task: Any, needs: PartNeeds) -> Any:
-        """Do one of these surveys."""
+        """Make one of the surveys, and return its result."""
         ...
 
     def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Any]:
@@ -160,7 +162,7 @@ class Division(Protocol):
     def part(self, stretch: Any, pasts: Mapping[bytes, SignalPast] | None) -> Any:
         """A part as a source, which is a `PartSource` and a `FilePart`.
 
-        pasts : of the groups before it, where there are groups
+        pasts : last samples of each group before the part; None where there are no groups
         """
         ...
 
@@ -187,5 +189,5 @@ class Division(Protocol):
         ...
 
     def note(self, noted: Any) -> None:
-        """Take note of what the source of a part has noted."""
+        """Add the counts and findings of a part (`FilePart.noted`) to those of the open file."""
         ...

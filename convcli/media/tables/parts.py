@@ -77,12 +77,12 @@ class RowRange:
 
     @property
     def settles_far(self) -> bool:
-        """Whether the filter begins by more than the length of the part before it."""
+        """Whether the settling is longer than the part, both in bytes."""
         begins = self.starts[-self.settling].offset if self.settling else self.start
         return self.start - begins > self.length
 
-    def settled_longer(self) -> RowRange:
-        """The same rows after more of those before them."""
+    def with_longer_settling(self) -> RowRange:
+        """Return these rows with a settling four times as long, as far as starts are known."""
         return replace(self, settling=min(len(self.starts), max(1, 4 * self.settling)))
 
 

@@ -493,7 +493,7 @@ def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Pa
         "Group delay",
     ]
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == waveforms + design + waveforms
-    assert page.count("<figure>") == 9
+    assert page.count("<figure>") == 11
 
 
 def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None:

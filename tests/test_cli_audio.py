@@ -484,7 +484,7 @@ def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Pa
     assert [run["steps"] for run in facts["runs"]] == [None, None]
     page = (tmp_path / "facts.html").read_text()
     # The filter of both inputs is drawn once, the waveforms of each input by themselves.
-    waveforms = ["before", "after"]
+    waveforms = ["before", "after", "difference"]
     design = [
         "Impulse response",
         "Step response",
@@ -493,7 +493,7 @@ def test_the_report_of_a_long_filter_has_all_its_taps_and_its_notch(tmp_path: Pa
         "Group delay",
     ]
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == waveforms + design + waveforms
-    assert page.count("<figure>") == 9
+    assert page.count("<figure>") == 11
 
 
 def test_the_report_says_what_was_done(program: Program, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class InputCheck(InputRun):
     def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
         from convcli.checking.causality import check_causality
         from convcli.checking.look_ahead import hidden_look_ahead
-        from convcli.media.outputs import scratch
+        from convcli.media.scratch import scratch
         from convcli.media.tables.delimited import group_name
 
         (plan,), (source,) = plans, opened.sources

@@ -241,7 +241,7 @@ class InputRun:
     def cut(self, count: int) -> tuple[PartedRun, list[PartOfRun]] | None:
         """Cut the input into at most `count` parts for others; None if it is filtered as one."""
         from convcli.cli.parted_run import cut_for_others
-        from convcli.media.replacing import scratch
+        from convcli.media.scratch import scratch
 
         with ExitStack() as held:
             given = read_input(self.source, held, example="convcli ...")

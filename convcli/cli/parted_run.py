@@ -18,7 +18,8 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.dataclass import dataclass
-from convcli.media.replacing import path_for_others, scratch
+from convcli.media.replacing import path_for_others
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,7 +20,6 @@ from convcli.media.replacing import (
     is_special,
     only_writing,
     refuse_full_disk,
-    scratch,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ __all__ = [
     "is_special",
     "open_output",
     "plan_outputs",
-    "scratch",
     "stdout_binary",
 ]
 

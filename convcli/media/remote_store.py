@@ -46,7 +46,7 @@ class StoredObject(NamedTuple):
 def open_store(place: RemotePlace) -> StoredObject:
     """The store of a place. RequestError where `obstore` is missing, or for an impossible name."""
     if not place.is_in_bucket:
-        return StoredObject(_server(place.url), "")
+        return StoredObject(_server(place.url, str(place)), "")
     segments = place.key.split("/")
     if segments[-1] == "":
         raise RequestError(
@@ -80,17 +80,18 @@ def _bucket(scheme: str, bucket: str) -> Any:
 
 
 @lru_cache(64)
-def _server(url: str) -> Any:
-    """The file at an address as a store of its own, so that the address is sent as it is."""
+def _server(url: str, shown: str) -> Any:
+    """The file at an address as a store of its own, so that the address is sent as it is.
+
+    shown : the address without secrets, for messages
+    """
     stores = _obstore_module("obstore.store")
     try:
         return stores.HTTPStore(
             url, **_client_options(allow_http=url.lower().startswith("http://"))
         )
     except (_obstore_module("obstore.exceptions").BaseError, ValueError):
-        from convcli.media.remote import RemotePlace
-
-        raise RequestError(f"{RemotePlace(url)} is no address of a web server") from None
+        raise RequestError(f"{shown} is no address of a web server") from None
 
 
 def _client_options(*, allow_http: bool) -> dict[str, Any]:

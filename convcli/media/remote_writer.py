@@ -15,7 +15,7 @@ from convcli.media.remote_store import (
     tells_missing_bucket,
     tells_unusable_range,
 )
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

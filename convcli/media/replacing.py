@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import InputError, OutputError
+from convcli.media.scratch import scratch
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -113,22 +114,6 @@ def append_file(place: Path, target: BinaryIO) -> None:
             shutil.copyfileobj(part, target, 1 << 20)
         elif target.seekable():
             target.seek(0, os.SEEK_END)
-
-
-def scratch(folder: Path | None = None) -> tuple[BinaryIO, Path]:
-    """A temporary file and a path by which it can be opened again; closing it removes both.
-
-    On systems that have files without a name it has none, so that even a SIGKILL leaves nothing.
-
-    folder : where it takes room; None for that of temporary files
-    """
-    import tempfile
-
-    if Path("/proc/self/fd").is_dir():
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- the caller closes it
-        return cast("BinaryIO", file), Path(f"/proc/self/fd/{file.fileno()}")
-    named = tempfile.NamedTemporaryFile(prefix=".convcli-", dir=folder)  # noqa: SIM115 -- likewise
-    return cast("BinaryIO", named), Path(named.name)
 
 
 @contextmanager

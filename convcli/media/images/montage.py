@@ -15,7 +15,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.images.layout import list_channels
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

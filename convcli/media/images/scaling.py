@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import OutputError
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from convcli.media.images.vips import (
     vips,
 )
 from convcli.media.images.vips_fields import kept_fields
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

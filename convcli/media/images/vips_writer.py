@@ -17,7 +17,8 @@ from convcli.media.images.feed import PixelFeed, tiff_header
 from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
-from convcli.media.replacing import WRITE_FAILURES, scratch
+from convcli.media.replacing import WRITE_FAILURES
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from convcli.media.images.formats import WriteRequest

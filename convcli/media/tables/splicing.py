@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.replacing import scratch
+from convcli.media.scratch import scratch
 from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
 from convcli.media.tables.numerals import (
     as_int32,

@@ -1,4 +1,4 @@
-"""What a place is that is read or written: a file of this machine, or an object in a store."""
+"""A place that is read or written: a file of this machine, or an object in a store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 class Place(Protocol):
     """A file by its path, or an object by its URL: the part of `pathlib.Path` that both have.
 
-    A `Path` is a place. So is a `media/remote.py: RemotePlace`, which the two doors of the program
-    know: `cli/opening.py: read_input` and `media/replacing.py: atomic`. Everything between them
-    only asks for names.
+    `Path` and `media/remote.py: RemotePlace` are places. Objects are read in
+    `cli/opening.py: read_input` and written in `media/replacing.py: atomic`; all other code uses
+    only the names of a place.
     """
 
     @property
@@ -33,11 +33,11 @@ class Place(Protocol):
 
     @property
     def parent(self) -> Place:
-        """The folder."""
+        """The folder that holds the place."""
         ...
 
     def with_suffix(self, suffix: str, /) -> Place:
-        """The place beside this one whose name ends otherwise."""
+        """The same place with another suffix."""
         ...
 
     def with_name(self, name: str, /) -> Place:

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from convcli.batch.failures import write_failed
 from convcli.batch.file_state import FileState
@@ -42,16 +42,17 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
     from convcli.places import Place
 
-# So many summaries wait for an earlier one, so that they are told in the order of the inputs.
+# Most summaries that wait for an earlier one, so that they are printed in the order of the inputs.
 _MOST_UNTOLD = 1000
-# So many failures are named at the end.
+# Most failed inputs that the last line names.
 _MOST_NAMED = 5
 # With fewer units the start of processes takes longer than they save.
 FEWEST_FOR_PROCESSES = 500
-# The mean size of small files in bytes, and of how many the mean is taken.
+# Files are small if the mean size of the first `_SAMPLED` of them is below this many bytes.
 _SMALL = 1 << 17
-_TRIED = 50
-# Objects in reference cycles: each input leaves some 30, with 3 KB of memory.
+_SAMPLED = 50
+# New objects after which Python collects reference cycles. Each input leaves some 30 objects, 3 KB,
+# in such cycles.
 _MOST_UNCOLLECTED = 10_000
 _RESUME_HINT = "--resume goes on with it, --force begins anew"
 
@@ -68,8 +69,11 @@ class FilterWork:
     retries: int
     alone: bool
 
+    # Whether the units are carried out in processes even if they are few.
+    always_in_processes: ClassVar[bool] = False
+
     def run(self, unit: Unit) -> RunFacts:
-        """Filter the input of a unit."""
+        """Filter the input of a unit, and return the facts of the run."""
         self.refuse(unit)
         made = self.command.input_run(
             unit.source,
@@ -93,6 +97,8 @@ class FilterWork:
 
 class PartFilterWork(FilterWork):
     """What is done with each part of one large input. It can be pickled."""
+
+    always_in_processes: ClassVar[bool] = True
 
     def run(self, unit: Unit) -> RunFacts:
         """Filter a part into a file of its own."""
@@ -332,9 +338,10 @@ class FilterBatch:
         return [facts for _, facts in reported]
 
     def _runner(self, left: UnitsLeft, *, needs_facts: bool) -> Runner:
-        """Where the units are carried out.
+        """The runner that carries the units out.
 
-        needs_facts : all facts of the runs are kept, which share what is the same in one process
+        needs_facts : the facts of all runs are kept; threads are preferred, because facts of one
+            process share equal values
         """
         from convcli.running.workers import cores
 
@@ -345,8 +352,8 @@ class FilterBatch:
         work = self._work_type(self.command, self.batch.retries, alone)
         if alone:
             return OwnThread(work, self.command.stopping)
-        small = not needs_facts and _prefers_processes(left)
-        if small or self._work_type is PartFilterWork:
+        prefers_processes = not needs_facts and _prefers_processes(left)
+        if work.always_in_processes or prefers_processes:
             return self._process_runner(work, jobs)
         return ThreadRunner(work, jobs, self.command.stopping)
 
@@ -364,7 +371,7 @@ class FilterBatch:
         return ClusterRunner(work, address, processes=processes, stopping=stopping)
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
-        """The outcomes as they come, after they were taken note of."""
+        """Yield the outcomes as they come, after their failures and ledger lines are noted."""
         for outcome in ended:
             if outcome.error is not None:
                 name_input(outcome.error, outcome.unit.label)
@@ -445,6 +452,6 @@ def _prefers_processes(units: UnitsLeft) -> bool:
     """
     if len(units) < FEWEST_FOR_PROCESSES:
         return False
-    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _TRIED)]
+    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _SAMPLED)]
     sizes = [state.size for state in states if state is not None]
     return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)

@@ -367,7 +367,7 @@ def _export_graph(
         graph = model.exported("causal" if align == "causal" else "center")
     with atomic(path) as place:
         place.write_bytes(graph.content)
-    tell(f"{path} computes {graph.told}", kind="note")
+    tell(f"{path} computes {graph.description}", kind="note")
 
 
 def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:

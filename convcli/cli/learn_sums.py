@@ -19,7 +19,7 @@ SUFFIX = ".npz"
 
 
 def check_sums(options: LearnOptions) -> None:
-    """Raise RequestError for options that --partial and --merge do not go together with."""
+    """Raise RequestError for options that cannot be combined with --partial or --merge."""
     if options.partial is None and not options.merge:
         if options.shard is not None:
             raise RequestError(
@@ -52,8 +52,8 @@ def _check_partial(options: LearnOptions, partial: Path) -> None:
 
 
 def _is_plain_merge(options: LearnOptions) -> bool:
-    """Whether nothing is said that the files of sums say."""
-    said = (
+    """Whether no option sets what the files of sums determine."""
+    settings = (
         options.taps,
         options.target,
         options.ahead,
@@ -64,7 +64,7 @@ def _is_plain_merge(options: LearnOptions) -> bool:
         options.shard,
     )
     flags = options.blind or options.mix or options.on != "levels"
-    return not flags and all(value is None for value in said) and str(options.paths[0]) != "-"
+    return not flags and all(value is None for value in settings) and str(options.paths[0]) != "-"
 
 
 def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a convolution layer computes, and what a path is that computes it.
+"""The sums that a convolution layer computes, and the base class of the paths that compute them.
 
 All paths compute y[k, o] = b[o] + sum over i, j of w[o, i, j] * x[k*step + j*dilation, i] on
 complete windows, then the activation that follows. They differ in speed, and in the answer only by
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConvSums:
-    """What a convolution layer computes of complete windows.
+    """The sums of a convolution layer over complete windows.
 
-    weights : (out, in / groups, k...); bias : (out,), or None
+    weights : (out, in / groups, k...), k along each sample axis
+    bias : (out,), or None
+    step, dilation : in samples, for each axis
     activation : computes its function of an array in the array that is given as its second
         argument; None where no activation follows
     """
@@ -49,18 +51,18 @@ class ConvSums:
 
     @property
     def inputs(self) -> int:
-        """How many channels an output reads."""
+        """Number of input channels that an output reads."""
         count: int = self.weights.shape[1]
         return count
 
     @property
     def outputs(self) -> int:
-        """How many channels a group makes."""
+        """Number of output channels of a group."""
         return len(self.weights) // self.groups
 
 
 class ConvPath(ABC):
-    """A way to compute a layer in one floating type, with what is made of the weights once."""
+    """One algorithm for a convolution layer, with the weights prepared for one floating type."""
 
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         self.sums = sums
@@ -73,14 +75,19 @@ class ConvPath(ABC):
     @classmethod
     @abstractmethod
     def cost(cls, sums: ConvSums) -> float:
-        """About how many nanoseconds an output pixel takes, measured in float32 with AVX-512.
+        """Estimate the time of an output pixel in ns, by measurements in float32 with AVX-512.
 
-        Infinite where the path cannot compute the layer.
+        The time is infinite where the path cannot compute the layer.
         """
 
     @abstractmethod
     def fill(self, y: Array, x: Array, first: int) -> None:
-        """Compute the outputs `y` of the inputs `x`; `first` : number of the first output."""
+        """Compute the outputs `y` from the inputs `x`.
+
+        y : (n, out) or (rows, columns, out), filled in place
+        x : (n, in) or (rows, columns, in)
+        first : position in the signal of the first output along the first axis
+        """
 
     def __call__(self, x: Array, first: int = 0) -> Array:
         """Compute all outputs whose windows are complete.
@@ -96,7 +103,10 @@ class ConvPath(ABC):
         return y
 
     def finish(self, part: Array) -> None:
-        """Add the bias to outputs that are still in the cache, and apply the activation."""
+        """Add the bias and apply the activation, in place.
+
+        part : outputs, (..., out). A path passes small parts, which are still in the cache.
+        """
         if self.bias is not None:
             part += self.bias
         if self.sums.activation is not None:

@@ -1,4 +1,4 @@
-"""The paths that compute a convolution layer, of which the one that costs least is taken.
+"""The paths that compute a convolution layer; the layer takes the one with the least cost.
 
 They differ in speed, and in the answer only by rounding:
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from convcli.layers.trained import Sizes
     from convcli.signals import Array
 
-# Samples gathered into rows at a time, to stay near the caches.
+# Samples that are copied into rows of windows at a time, so that they stay in the caches.
 GATHERED = 1 << 18
-# Numbers of an intermediate result at a time: half a megabyte.
+# Values of an intermediate result at a time: half a megabyte in float32.
 AT_ONCE = 1 << 17
 # Rows of every product of a signal with one axis. Output k is always row k % SLOT of its product,
 # so that it does not depend on where a block begins or ends: BLAS may add up in another order where
@@ -38,7 +38,7 @@ SLOT = 64
 
 
 class WindowProduct(ConvPath):
-    """Rows of windows times the weights."""
+    """The product of a matrix, whose rows are windows, with the weights (im2col)."""
 
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         super().__init__(sums, dtype)
@@ -68,7 +68,10 @@ class WindowProduct(ConvPath):
             self.finish(part)
 
     def _fill_slots(self, y: Array, x: Array, lead: int) -> None:
-        """Compute products of SLOT rows; `lead` : rows of the first one before its outputs."""
+        """Compute products of SLOT rows.
+
+        lead : number of rows of the first product that lie before its first output
+        """
         slots = max(1, GATHERED // (SLOT * self.band.taps))
         for start in range(-lead, len(y), slots * SLOT):
             stop = min(start + slots * SLOT, len(y))
@@ -82,7 +85,7 @@ class WindowProduct(ConvPath):
             within = slice(kept.start - start, stop - start)
             for group, matrix in enumerate(self.matrices):
                 self._gather(inputs, group, (len(part),), rows.reshape(-1, self.band.taps)[within])
-                # Rows beside those of `within` hold anything: a row depends on no other one.
+                # Rows outside of `within` are not set. They do not change the other rows.
                 np.matmul(rows, matrix, out=sums)
                 made = part[..., channels_of_group(group, self.sums.outputs)]
                 made[...] = sums.reshape(-1, self.sums.outputs)[within]
@@ -159,10 +162,10 @@ class TapByTap(ConvPath):
 
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         super().__init__(sums, dtype)
-        self.taps = [
-            (index, sums.weights[(slice(None), 0, *index)].astype(dtype))
-            for index in np.ndindex(*sums.shape)
-        ]
+        self.taps = []
+        for index in np.ndindex(*sums.shape):
+            of_channels = sums.weights[(slice(None), 0, *index)]
+            self.taps.append((index, of_channels.astype(dtype)))
 
     @classmethod
     def cost(cls, sums: ConvSums) -> float:

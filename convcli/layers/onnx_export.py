@@ -68,12 +68,12 @@ def exported_taps(weights: Taps) -> ExportedGraph:
     graph = OnnxWriter(axes=weights.ndim, channels=1)
     name = graph.constant("taps", np.flip(weights)[None, None])
     graph.node("Conv", name, kernel_shape=weights.shape)
-    told = f"one convolution, whose taps are flipped as Conv wants them; {_PADS_NOTHING}"
-    return graph.encoded(1, {}, told)
+    description = f"one convolution, whose taps are flipped as Conv wants them; {_PADS_NOTHING}"
+    return graph.encoded(1, {}, description)
 
 
 def require_onnx() -> None:
-    """RequestError where the package that writes graphs is not installed."""
+    """Raise RequestError if the package `onnx` is not installed."""
     try:
         import onnx  # noqa: F401
     except ImportError:
@@ -91,6 +91,7 @@ def _standardise(graph: OnnxWriter, model: Model) -> None:
 
 
 def _undo_standardisation(graph: OnnxWriter, model: Model) -> None:
+    """Bring outputs back from the units of the training, where the file has a scaling."""
     if not model.scaling:
         return
     mean, unit = np.transpose(model.scaling["outputs"])
@@ -118,7 +119,7 @@ def _add_input(graph: OnnxWriter, model: Model, stage: Stage) -> None:
 
 
 def _graph_description(model: Model, padding: str) -> str:
-    """What the graph computes, in a sentence."""
+    """The formula, the units and the padding of the graph, for the note and the ONNX file."""
     units = _UNITS.get(model.medium or "", "samples as the network was trained on")
     pads = "its layers pad what they say"
     if padding == "chain":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The operator sets that graphs are written in; a node that is newer raises it.
 OPSET = 17
 INPUT, OUTPUT = "input", "output"
-# Beyond the end of every axis, as ONNX writes it.
+# The `ends` value of Slice that stands for the end of an axis.
 TO_THE_END = 2**63 - 1
 
 
@@ -32,11 +32,12 @@ TO_THE_END = 2**63 - 1
 class ExportedGraph:
     """A graph as a file.
 
-    content : the bytes of the ONNX file; told : what it computes, in a sentence
+    content : the bytes of the ONNX file
+    description : what the graph computes, in a sentence
     """
 
     content: bytes
-    told: str
+    description: str
 
 
 @dataclass
@@ -44,8 +45,9 @@ class OnnxWriter:
     """A graph that is put together node by node.
 
     axes : sample axes, 1 or 2
-    channels : of the last value
-    x : the name of the last value; opset : the least operator set that has all nodes
+    channels : number of channels of the last value
+    x : the name of the last value
+    opset : the least operator set that has all nodes
     flat : whether the last value has no sample axes, behind a Flatten
     """
 
@@ -102,10 +104,12 @@ class OnnxWriter:
         ]
         return self.node("Slice", *names, x=x)
 
-    def encoded(self, channels: int, about: Mapping[str, str], told: str) -> ExportedGraph:
+    def encoded(self, channels: int, about: Mapping[str, str], description: str) -> ExportedGraph:
         """Return the graph as a file.
 
-        channels : of the input; about : texts of the model; told : what it is, in a sentence
+        channels : number of input channels
+        about : metadata of the model, text by name
+        description : what the graph computes, in a sentence
         """
         import onnx
         from onnx import TensorProto, helper, numpy_helper
@@ -124,7 +128,7 @@ class OnnxWriter:
             [value(INPUT, TensorProto.FLOAT, ["batch", channels, *sides])],
             [value(OUTPUT, TensorProto.FLOAT, ["batch", self.channels, *made])],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
-            doc_string=told,
+            doc_string=description,
         )
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
@@ -133,11 +137,11 @@ class OnnxWriter:
             ir_version=helper.find_min_ir_version_for(opsets),
             producer_name="convcli",
             producer_version=__version__,
-            doc_string=told,
+            doc_string=description,
         )
         helper.set_model_props(model, dict(about))
         onnx.checker.check_model(model, full_check=True)
-        return ExportedGraph(model.SerializeToString(), told)
+        return ExportedGraph(model.SerializeToString(), description)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ INPUTS = OUTPUTS + TAPS - 1
 # third of those with 0, 1, -1, 2, -2 (measured; Barabasz et al. 2020,
 # https://arxiv.org/abs/1803.10986).
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
-# Tiles at a time: as many as fill the second cache, but no fewer than make a large product.
+# Values of the tiles that are transformed at a time, so that they fit into the second cache; and
+# the least number of tiles, because smaller products are slower for each tile.
 TRANSFORMED = 1 << 20
 FEWEST = 320
 
@@ -78,7 +79,7 @@ class Winograd(ConvPath):
         return products + 2.3 * (sums.inputs + sums.outputs)
 
     def fill(self, y: Array, x: Array, first: int) -> None:
-        """Compute some lines of tiles after the other, in parts that fit the cache."""
+        """Compute lines of tiles in parts that fit into the second cache."""
         rows, columns = y.shape[:2]
         if min(rows, columns) < OUTPUTS:
             self._fill_small(y, x)
@@ -94,7 +95,7 @@ class Winograd(ConvPath):
                 self._fill_tiles(y[down, along], x[_with_halo(down), _with_halo(along)])
 
     def _fill_small(self, y: Array, x: Array) -> None:
-        """Compute outputs of which there are less than a tile along some axis, beside others."""
+        """Compute fewer outputs than a tile has along an axis: append zeros to the inputs."""
         rows, columns = (max(side, OUTPUTS) for side in y.shape[:2])
         filled = np.zeros((rows + TAPS - 1, columns + TAPS - 1, x.shape[2]), self.dtype)
         filled[: len(x), : x.shape[1]] = x
@@ -103,11 +104,13 @@ class Winograd(ConvPath):
         y[...] = whole[: y.shape[0], : y.shape[1]]
 
     def _fill_tiles(self, y: Array, x: Array) -> None:
-        """Compute lines of tiles, of which all places lie together for the large products.
+        """Compute lines of tiles by 36 products, one for each place in a tile.
 
-        The transforms are small products that read and write in place: 1.3 times as fast as one
-        large product for each, of tiles that are copied. One line after the other stays in the
+        The transforms are many small products on views. This is 1.3 times as fast as copying the
+        tiles for one large product each. They take one line of tiles at a time, which stays in the
         second cache.
+
+        y : (rows, columns, out), rows a multiple of 4; x : (rows + 2, columns + 2, in)
         """
         lines = len(y) // OUTPUTS
         runs = _runs_of_tiles(y.shape[1])

@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     from convcli.learning.pairs import Pair
     from convcli.signals import Medium
 
+    # A file of sums and the number of a unit in it.
+    UnitPlace = tuple["SumsFile", int]
+
 FORMAT = "convcli sums 1"
-# The text about the sums has at most so many bytes.
+# Most bytes of `about.npy`, so that a damaged file cannot fill the memory.
 LONGEST_TEXT = 1 << 26
-# So that the same sums are the same bytes, whenever they were written.
+# The date of all members of the archive, so that equal sums are equal files.
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -57,7 +60,7 @@ def write_sums(
 ) -> int:
     """Write the sums over each pair to a file; return how many windows were added up.
 
-    RequestError and InputError as of learning a filter.
+    Raises RequestError and InputError as learning a filter does.
     """
     check_pairs(pairs, task.delay)
     check_weights(task, Channels.of(task, pairs[0]))
@@ -67,8 +70,7 @@ def write_sums(
     with zipfile.ZipFile(file, "w") as archive:
         for number, sums in enumerate(unit_sums(task, dataset, on_samples)):
             delay = asdict(dataset.delays[number]) if dataset.delays else None
-            told = {"name": pairs[number].name, "delay": delay, **_unit_numbers(sums)}
-            units.append(told)
+            units.append({"name": pairs[number].name, "delay": delay, **_unit_numbers(sums)})
             for name, array in _arrays(sums).items():
                 _write_array(archive, f"{number}/{name}", array)
             windows += sums.train.count + sums.held.count
@@ -104,7 +106,7 @@ def _unit_numbers(sums: DatasetSums) -> dict[str, Any]:
 
 
 def _signal_text(signal: Signal) -> dict[str, Any]:
-    """What a model says of the signals that it was learned from."""
+    """The properties of the signals that a model file records."""
     return {
         "medium": signal.medium.name,
         "axes": signal.axes,
@@ -127,7 +129,8 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: Any) -> None:
 class SumsFile:
     """A file of sums.
 
-    task, signal, channels : of what is learned; units : what is told of each, besides its arrays
+    task, signal, channels : of the filter that is learned
+    units : name, delay and numbers of each unit; its arrays are read by `sums`
     """
 
     path: Path
@@ -169,16 +172,16 @@ class SumsFile:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What all files that are merged have in common."""
+        """A value that is equal for all files that can be merged."""
         task = replace(self.task, ridge=None)
         signal = self.signal
         return task, self.channels, signal.medium.name, signal.rate, signal.channels
 
 
 def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
-    """Read what a file of sums is about. InputError if it is none.
+    """Read the description in a file of sums. InputError if it is no such file.
 
-    mediums : by name
+    mediums : the mediums by their names
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -233,14 +236,17 @@ def _checked_array(
     shape: tuple[int, ...] | None,
     dtype: Any,
 ) -> Any:
-    """An array of a known type, whose shape is checked before it is read; None: a text."""
+    """Read an array after a check of its type and shape. InputError if one of them differs.
+
+    shape : the expected shape; None for a text, one axis of at most LONGEST_TEXT bytes
+    """
     damaged = InputError(f"{path}: the sums {quoted_text(name)} are missing or damaged")
     try:
         with archive.open(f"{name}.npy") as member:
-            found, kind = _header_of(member)
+            found, found_dtype = _header_of(member)
         if shape is None and len(found) == 1 and found[0] <= LONGEST_TEXT:
             shape = found
-        if found == shape and kind == dtype:
+        if found == shape and found_dtype == dtype:
             with archive.open(f"{name}.npy") as member:
                 return np.lib.format.read_array(member, allow_pickle=False)
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
@@ -252,8 +258,8 @@ def _header_of(member: IO[bytes]) -> tuple[tuple[int, ...], Any]:
     """The shape and the type of an array, without its numbers. ValueError if it is no array."""
     if np.lib.format.read_magic(member) != (1, 0):
         raise ValueError
-    shape, _, kind = np.lib.format.read_array_header_1_0(member)
-    return shape, kind
+    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    return shape, dtype
 
 
 # ---------------------------------------------------------------------------------------- merging
@@ -265,8 +271,21 @@ def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel
     ridge : its strength; None takes that of the files, which may be the best of several
     RequestError for sums of different tasks or of one unit twice; InputError as of learning.
     """
+    places = _unit_places(files)
+    if not places:
+        raise InputError("the files hold no sums")
     first = files[0]
-    places: dict[str, tuple[SumsFile, int]] = {}
+    task = first.task if ridge is None else replace(first.task, ridge=ridge)
+    total = _total_sums(places)
+    delays = _merged_delays(places)
+    origin = DataOrigin(first.signal, first.channels, delays)
+    return linear_model(task, solved_layer(task, origin, total), first.signal)
+
+
+def _unit_places(files: Sequence[SumsFile]) -> list[UnitPlace]:
+    """The units of all files, sorted by name. RequestError for sums that cannot be merged."""
+    first = files[0]
+    places: dict[str, UnitPlace] = {}
     for file in files:
         if file.kind != first.kind:
             raise RequestError(
@@ -279,23 +298,22 @@ def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel
                 told = f"{quoted_text(name)} is in {places[name][0].path} and in {file.path}"
                 raise RequestError(f"{told}: it would count twice")
             places[name] = file, number
-    total: DatasetSums | None = None
-    delays = []
-    for name in sorted(places):
-        file, number = places[name]
-        sums = file.sums(number)
-        delay = file.units[number]["delay"]
-        if delay is not None:
-            delays.append(_delay_facts(delay))
-        if total is None:
-            total = sums
-        else:
-            total.add(sums)
-    if total is None:
-        raise InputError("the files hold no sums")
-    task = first.task if ridge is None else replace(first.task, ridge=ridge)
-    origin = DataOrigin(first.signal, first.channels, tuple(delays))
-    return linear_model(task, solved_layer(task, origin, total), first.signal)
+    return [places[name] for name in sorted(places)]
+
+
+def _total_sums(places: Sequence[UnitPlace]) -> DatasetSums:
+    """Add up the sums of at least one unit, in the order of the places."""
+    (file, number), *others = places
+    total = file.sums(number)
+    for file, number in others:
+        total.add(file.sums(number))
+    return total
+
+
+def _merged_delays(places: Sequence[UnitPlace]) -> tuple[DelayFacts, ...]:
+    """The measured delays of all units that have one."""
+    stored = [file.units[number]["delay"] for file, number in places]
+    return tuple(_delay_facts(delay) for delay in stored if delay is not None)
 
 
 def _delay_facts(stored: Mapping[str, Any]) -> DelayFacts:

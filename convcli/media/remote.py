@@ -2,7 +2,7 @@
 
     s3://bucket/key   gs://bucket/key   az://container/key   https://host/path
 
-A key is written as it is, as other programs take it: nothing in it is decoded. The address of a web
+A key is taken literally, as by other programs: nothing in it is decoded. The address of a web
 server is written as in a browser, with %20 for a blank. What a URL holds besides the path, such as
 the signature of a presigned one, is a secret: it is sent and never shown.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 BUCKETS = ("s3", "gs", "az")
-# What stands in a pattern of keys.
+# The characters that make a key a pattern.
 WILDCARDS = "*?["
 SERVERS = ("https", "http")
 
@@ -122,7 +122,7 @@ class RemotePlace:
         """Whether the place is written as a folder: a bucket alone, or with a slash at its end."""
         return self.is_in_bucket and (not self.key or self.key.endswith("/"))
 
-    # ----------------------------------------------------------------------------- as a path has
+    # ------------------------------------------------------------------- the properties of a path
 
     @cached_property
     def _path(self) -> PurePosixPath:
@@ -152,7 +152,7 @@ class RemotePlace:
         return RemotePlace(f"{self.scheme}://{folder}")
 
     def with_suffix(self, suffix: str, /) -> RemotePlace:
-        """The place beside this one whose name ends otherwise."""
+        """The same place with another suffix."""
         shown_url = str(self)
         end = len(shown_url) - len(self.suffix)
         return RemotePlace(shown_url[:end] + suffix)

@@ -1,4 +1,4 @@
-"""Objects read by ranges, as far as they are needed."""
+"""Reading objects by ranges of bytes, so that only the needed parts are transferred."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _reader_of(place: RemotePlace) -> io.RawIOBase:
     signature of an address may allow GET alone.
     """
     stored = open_store(place)
-    # Only now it is known that the package is there.
+    # `open_store` has raised RequestError if the package is missing.
     from obstore.exceptions import BaseError, NotSupportedError
 
     get = obstore_module().get
@@ -81,10 +81,10 @@ def _reader_of(place: RemotePlace) -> io.RawIOBase:
 
 
 class _ByRanges(io.RawIOBase):
-    """Reads ranges of an object; while it is read in order, the next one is fetched meanwhile.
+    """Reads ranges of an object. In a sequential read the next range is fetched in advance.
 
-    tag : of the object; a range of an object that changed meanwhile is an InputError
-    first : the first bytes
+    tag : the version of the object; reading raises InputError when the object has another one
+    first : the first bytes of the object
     """
 
     def __init__(self, place: RemotePlace, size: int, tag: str | None, first: memoryview) -> None:
@@ -126,7 +126,7 @@ class _ByRanges(io.RawIOBase):
         return len(part)
 
     def _move_window(self, wanted: int) -> None:
-        """Let the window begin at the position."""
+        """Fetch the window that begins at the current position."""
         in_order = self._at == self._window_start + len(self._window)
         if in_order:
             self._length = min(self._length * _GROWTH, _LONGEST_RANGE)

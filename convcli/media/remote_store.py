@@ -1,4 +1,4 @@
-"""The door to `obstore`: stores with the credentials of the environment, and errors in words.
+"""Access to `obstore`: stores with the credentials of the environment, and errors in words.
 
 `obstore` takes credentials, regions and endpoints from AWS_*, GOOGLE_* and AZURE_*, as the programs
 of these providers do, and repeats a request that failed on the way, with growing pauses.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 # How often a request is repeated; 10 of them take up to 15 s in all where nobody answers.
 RETRIES_VARIABLE = "CONVCLI_STORE_RETRIES"
 _RETRIES = 10
-# A request that moves a part of 16 MiB may take so long: 140 KB/s.
+# Time limit of a request; a part of 16 MiB then needs 140 KB/s.
 _LONGEST_REQUEST = timedelta(minutes=2)
 _TRUE = ("1", "true", "yes", "on")
-# What `obstore` does not take in a key.
+# Segments between the slashes of a key that `obstore` refuses.
 _ODD_SEGMENTS = ("", ".", "..")
 _UNSENT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -168,7 +168,7 @@ class _Cause(NamedTuple):
 
     sign : what an error with this cause matches: the name of its class, then its text
     message : with the {name} of the place and the {answer} of the server
-    hint : what of the provider the hint says; None for nothing
+    hint : the field of `_Provider` that the hint shows; None for no hint
     passing : the same request may succeed later
     """
 
@@ -178,7 +178,7 @@ class _Cause(NamedTuple):
     passing: bool = False
 
     def error(self, name: str, scheme: str, kind: Callable[..., ConvcliError]) -> ConvcliError:
-        """The error about the place of a name."""
+        """The error of class `kind` about the place `name`, with the hint for its provider."""
         provider = _PROVIDERS.get(scheme)
         hint = None
         if provider is not None and self.hint is not None:
@@ -190,12 +190,12 @@ class _Cause(NamedTuple):
 
 _NO_BUCKET = "<Code>(NoSuchBucket|ContainerNotFound)<"
 _LOST = "IncompleteMessage|IncompleteBody|UnexpectedEof|ConnectionReset|kind: (Interrupted|Request)"
-# The first cause whose sign is found is told.
+# An error has the first of these causes whose sign matches.
 _CAUSES = (
     _Cause(_NO_BUCKET, "{name}: there is no such bucket", "server"),
     _Cause("^FileNotFoundError", "there is no {name}"),
     _Cause("^InvalidPathError", "{name}: an object has an empty name, . or .. between slashes"),
-    # Where machines of the providers ask for credentials.
+    # The addresses at which machines of the providers ask for credentials.
     _Cause(
         r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google|TokenRequest",
         "{name}: no credentials were found",

@@ -1,4 +1,4 @@
-"""Objects that appear whole or not at all, and replace none unless that is asked for."""
+"""Writing objects: an object appears whole or not at all, and replaces another only by request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def object_exists(place: RemotePlace) -> bool:
                 raise
             return False
         except Exception as error:
-            # No range is in an empty object, and some servers send none.
+            # An empty object has no range, and some servers send no ranges.
             if not tells_unusable_range(error):
                 raise
     return True
@@ -94,10 +94,12 @@ def _send_at_once(place: RemotePlace, content: bytes, *, replace: bool) -> None:
 
 
 def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, replace: bool) -> None:
-    """Send an object in parts of a size; the store forgets them all if one fails.
+    """Send an object in parts; the store drops all of them if one fails.
 
-    The library completes the parts whether there is an object or not, so that this is looked up
-    right before.
+    part : bytes of a part
+
+    The library replaces an object without asking. So this function asks whether there is one after
+    the last part and before the library completes the object.
     """
     store, key = open_store(place)
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from convcli.facts.preview import OutlineFacts, PreviewFacts
     from convcli.report.charts import Trace
 
-# Columns that are drawn.
+# Most columns that are drawn.
 MOST_COLUMNS = 8
-# Height of a chart that has another with the same column below it.
+# Height of a chart with one side of a column, in pixels.
 HALF_HEIGHT = 170
 # If more of a chart than this would be shaded, nothing is, and its caption says so.
 MOST_SHADED = 0.9
@@ -40,7 +40,7 @@ _STYLES = ("before", "after")
 class _Side:
     """A column before or after.
 
-    name : what the side is called; style : the class that colours it
+    name : of the side, for the legend; style : the CSS class that colours it
     """
 
     name: str
@@ -67,7 +67,10 @@ class _Side:
 def column_figures(
     run: RunFacts, preview: PreviewFacts, before: OutlineFacts, after: OutlineFacts | None
 ) -> Iterator[Figure]:
-    """Yield each column of a table, or of one of its groups; a made column is there after alone."""
+    """Yield the charts of each column of a table, or of one of its groups.
+
+    A column that the filter adds is drawn on the side after alone.
+    """
     outlines = [before] if after is None else [before, after]
     names = list(dict.fromkeys(name for outline in outlines for name in outline.channels))
     axis = _axis_of(preview, outlines)

@@ -1,4 +1,4 @@
-"""What was learned, drawn: errors over the epochs, and predictions beside their targets."""
+"""Figures of a learned model: errors over the epochs, and predictions with their targets."""
 
 from __future__ import annotations
 

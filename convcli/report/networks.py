@@ -1,4 +1,4 @@
-"""Networks: their layers, what they were trained to, and what they make of a signal."""
+"""Tables and figures of networks: layers, receptive fields, kernels and feature maps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from convcli.facts import LayerFacts, ReachFacts, RunFacts
     from convcli.facts.preview import FeatureMapFacts
 
-# Kernels of a layer that are drawn along each axis of a montage; more than so many are no lines.
-MOST_KERNELS, MOST_LINES = 16, 4
-# Pictures in a line of a montage, pixels of a row that is a channel and of a cell that is a weight.
-MONTAGE_COLUMNS, ROW_HEIGHT, CELL = 8, 12, 6
-# Values along a row that is drawn as a picture.
+# Most kernels along each axis of a montage.
+MOST_KERNELS = 16
+# Most kernels, or feature maps, that are drawn as lines; more of them are drawn as pictures.
+MOST_LINES = 4
+# Most columns of a montage of feature maps.
+MONTAGE_COLUMNS = 4
+# Height in pixels of a row that stands for a channel.
+ROW_HEIGHT = 12
+# Side in pixels of a cell that stands for a weight.
+CELL = 6
+# Most values along a row that is drawn as a picture.
 MOST_COLUMNS = 1024
 
 _HEAD: tuple[str, ...] = (
@@ -37,7 +43,7 @@ def network_views(run: RunFacts) -> Iterator[SignalView]:
         if step.layers:
             heading = visible(step.text) if len(run.steps) > 1 else ""
             figures = [field_figure(step.layers)] if _has_fields(step.layers) else []
-            # Without a signal to filter, a network is looked at for one of any size.
+            # Without a signal, and after training, there is no size to show.
             sized = bool(run.inputs) and run.learned is None
             table = layer_table(step.layers, sized=sized)
             yield SignalView(heading=heading, table=table, figures=figures)
@@ -60,7 +66,7 @@ def network_views(run: RunFacts) -> Iterator[SignalView]:
 def layer_table(layers: Sequence[LayerFacts], *, sized: bool) -> ReportTable:
     """A row for each layer, and the number of parameters of all.
 
-    sized : tell how many samples come out of each
+    sized : show how many samples each layer returns
     """
     rows = [_layer_cells(place, layer) for place, layer in enumerate(layers)]
     total = number(sum(layer.parameters for layer in layers))
@@ -92,7 +98,7 @@ def _layer_cells(place: int, layer: LayerFacts) -> tuple[str, ...]:
 
 
 def _product_text(sizes: Sequence[int | None]) -> str:
-    """`8 x 1 x 9`; nothing where some size is not known."""
+    """Sizes as `8 x 1 x 9`; an empty text if one of them is not known."""
     known = [size for size in sizes if size is not None]
     return " x ".join(map(number, known)) if len(known) == len(sizes) else ""
 
@@ -103,8 +109,15 @@ def _field_size(axis: ReachFacts) -> int:
 
 
 def _spacing_text(axes: Sequence[ReachFacts]) -> str:
-    told = [f"{a.step}" if a.phases == 1 else f"{a.step}/{a.phases}" for a in axes]
-    return " x ".join(dict.fromkeys(told))
+    """The stride of each axis as `2 x 3`, a fraction where outputs lie between inputs."""
+    texts = []
+    for axis in axes:
+        text = f"{axis.step}"
+        if axis.phases != 1:
+            text = f"{axis.step}/{axis.phases}"
+        texts.append(text)
+    # Equal strides of both axes are shown once.
+    return " x ".join(dict.fromkeys(texts))
 
 
 def _has_fields(layers: Sequence[LayerFacts]) -> bool:
@@ -146,14 +159,14 @@ def kernel_figures(layers: Sequence[LayerFacts]) -> Iterator[Figure]:
 
 
 def _kernel_figure(told: str, weights: Any) -> Figure:
-    """The kernels of a layer, (out, in / groups, ...)."""
+    """Draw the kernels of a layer, (out, in / groups, ...), as lines or as a montage."""
     from convcli.report.embedded import signed_uri
 
-    made, read = weights.shape[:2]
-    if weights.ndim == 3 and made * read <= MOST_LINES:
+    outputs, inputs = weights.shape[:2]
+    if weights.ndim == 3 and outputs * inputs <= MOST_LINES:
         return _kernel_lines(told, weights)
     shown = weights[:MOST_KERNELS, :MOST_KERNELS]
-    count = f"{made} x {read} kernels"
+    count = f"{outputs} x {inputs} kernels"
     if shown.shape != weights.shape:
         count = f"{shown.shape[0]} x {shown.shape[1]} of {count}"
     return Figure(
@@ -178,13 +191,16 @@ def _kernel_lines(told: str, weights: Any) -> Figure:
 
 
 def _kernel_grid(weights: Any) -> Any:
-    """The kernels side by side: a row for each output, or the other way round."""
+    """A picture of all kernels, with a row for each output; NaN between kernels of one axis.
+
+    weights : (out, in, taps) or (out, in, height, width)
+    """
     import numpy as np
 
     from convcli.report.embedded import montage
 
     if weights.ndim == 3 and len(weights) < weights.shape[1]:
-        weights = weights.swapaxes(0, 1)  # a row for each input takes less width
+        weights = weights.swapaxes(0, 1)  # a row for each input makes a narrower picture
     made, read = weights.shape[:2]
     if weights.ndim == 4:
         tiles = weights.reshape(made * read, *weights.shape[2:])
@@ -198,7 +214,7 @@ def _kernel_grid(weights: Any) -> Any:
 
 
 def feature_map_figures(maps: Sequence[FeatureMapFacts]) -> Iterator[Figure]:
-    """Yield what comes out of each layer, as pictures or as lines."""
+    """Yield the outputs of each layer, as pictures or as lines."""
     for each in maps:
         told = visible(each.layer) if each.number < 0 else f"{each.number}: {visible(each.layer)}"
         shown = len(each.maps)
@@ -217,7 +233,7 @@ def feature_map_figures(maps: Sequence[FeatureMapFacts]) -> Iterator[Figure]:
 def _map_pictures(each: FeatureMapFacts, caption: str) -> Figure:
     from convcli.report.embedded import grey_montage_uri
 
-    columns = min(len(each.maps), MONTAGE_COLUMNS // 2)
+    columns = min(len(each.maps), MONTAGE_COLUMNS)
     return Figure(
         caption=caption,
         image=grey_montage_uri(each.maps, columns),
@@ -228,13 +244,14 @@ def _map_pictures(each: FeatureMapFacts, caption: str) -> Figure:
 
 def _map_lines(each: FeatureMapFacts, caption: str) -> Figure:
     values = each.maps.tolist()
+    last = float(each.maps.shape[1] - 1)
     low, high = value_range([value for line in values for value in line])
     traces = []
     for style, line in zip(STYLES, values, strict=False):
         traces.append(Trace(name="", style=style, points=list(enumerate(line))))
     chart = Graph(
         title=f"Feature maps: {caption}",
-        x=Axis(low=0.0, high=max(1.0, len(values[0]) - 1.0), label="samples"),
+        x=Axis(low=0.0, high=max(1.0, last), label="samples"),
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,

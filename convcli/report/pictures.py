@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts
     from convcli.facts.preview import LikenessFacts, PictureFacts, PreviewFacts
 
-# Sides whose ratios differ by more than this are drawn beside each other, not on each other.
+# Pictures whose aspect ratios differ by more than this are drawn side by side, without a slider.
 MOST_SKEW = 0.02
 _STYLES = ("before", "after")
 
 
 def picture_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
-    """Yield everything that is drawn of a picture before and after."""
+    """Yield the slider, a detail, the histograms and further pages of both sides."""
     before, after = preview.before.picture, preview.after.picture
     if before is None or after is None:
         return

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Pair = tuple[float, float]
 
-# Channels that are drawn.
+# Most channels that are drawn.
 MOST_SHOWN = 8
 # Rows of the picture of a difference between two spectrograms.
 DIFFERENCE_ROWS = 257
@@ -38,7 +38,7 @@ _MINUS = "{} minus {}"
 
 
 def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
-    """Yield everything that is drawn of a sound before and after, and that can be heard."""
+    """Yield levels and players, waveforms, spectra and spectrograms of both sides."""
     rate = preview.before.rate or 1.0
     notes = []
     if preview.before.excerpt is not None:
@@ -57,7 +57,7 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
 
 
 def _both_sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
-    """The name, the class and the drawings of both sides."""
+    """The name, the CSS class and the drawings of the sound before and after."""
     return list(zip(preview.names, _STYLES, (preview.before, preview.after), strict=True))
 
 
@@ -150,7 +150,7 @@ def _spectrum_change(traces: Sequence[Trace], x: Axis, bottom: float) -> Iterato
     for (frequency, a), (same, b) in zip(first.points, second.points, strict=False):
         if frequency != same:
             return
-        # Of what lies below the chart nothing is known.
+        # Levels below the chart were raised to its lower end, so that their change is unknown.
         changes.append((frequency, b - a if max(a, b) > bottom else math.nan))
     known = [change for _, change in changes if not math.isnan(change)]
     if not known or (min(known) == 0 == max(known)):

@@ -25,8 +25,8 @@ class HistoryNeededError(Exception):
 class Beginning:
     """Where a part of a signal begins.
 
-    lengths : of the blocks before it whose outputs are computed elsewhere
-    width : how many numbers a sample has, which is a row of a picture
+    lengths : lengths of the blocks before the part, whose outputs are computed elsewhere
+    width : how many values of one channel a sample has: 1, or the columns of a picture
     pasts : the past of each of the interleaved signals; None for a single signal
     held : the values held from before, if they are known
     ends : whether the signal ends with the part
@@ -51,16 +51,16 @@ AT_START = Beginning()
 
 
 class UnknownValues:
-    """Values held from before a part that nobody knows."""
+    """The values held from before a part, where its run does not know them."""
 
     def held(self, place: HeldPlace) -> Array | None:
-        """Raise HistoryNeededError."""
+        """Raise HistoryNeededError, so that the run is repeated from an earlier place."""
         raise HistoryNeededError(place)
 
 
 @dataclass(frozen=True, eq=False)
 class KnownValues:
-    """Values held from before a part, by place."""
+    """The values held from before a part, as the part before it has returned them."""
 
     after: HeldAfter
 
@@ -73,7 +73,7 @@ class KnownValues:
 class ValuesOfPast:
     """The last known samples of a signal, by the place that holds them.
 
-    starts : before which sample each of them is the last known one
+    starts : for each place, the sample before which the last known value is looked for
     """
 
     past: SignalPast

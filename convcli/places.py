@@ -37,7 +37,7 @@ class Place(Protocol):
         ...
 
     def with_suffix(self, suffix: str, /) -> Place:
-        """The same place with another suffix."""
+        """Return this place with another suffix."""
         ...
 
     def with_name(self, name: str, /) -> Place:

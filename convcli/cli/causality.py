@@ -76,7 +76,7 @@ class CausalCheck(TableCommand):
     headed: bool = False
 
     def input_run(self, *places: Place | None, **options: Any) -> InputRun:
-        """The check of an input."""
+        """Return the check of an input, in place of its run."""
         made = super().input_run(*places, **options)
         return InputCheck(**vars(made))
 

@@ -225,7 +225,7 @@ class InputRun:
         )
 
     def _division(self, whole: WholeRun, place: Any, sink: PartSink) -> Division | None:
-        """How the input is cut; None if it is not, which is told with its reason."""
+        """The division of the input; None, after a note with the reason, if it is one unit."""
         from convcli.cli.parted_run import division_of
 
         division: Division | str = "a page or a drawing of the run shows the whole signal"

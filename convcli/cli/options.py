@@ -384,7 +384,7 @@ class InputListOptions:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BatchOptions(InputListOptions):
-    """Options for many inputs."""
+    """Options of commands that take many inputs."""
 
     shard: ShardText = None
     resume: Resume = False
@@ -396,7 +396,7 @@ class BatchOptions(InputListOptions):
 
     @property
     def asked(self) -> bool:
-        """Whether one of them is set."""
+        """Whether any of these options is set."""
         return any(value not in (None, False, 0) for value in vars(self).values())
 
 

@@ -196,7 +196,8 @@ class TapByTap(ConvPath):
             index, self.sums.dilation, self.sums.step, outputs, strict=True
         ):
             start = tap * dilation
-            places.append(slice(start, start + (count - 1) * step + 1, step))
+            last = start + (count - 1) * step
+            places.append(slice(start, last + 1, step))
         return x[tuple(places)]
 
 

@@ -182,7 +182,8 @@ def _output_ranges(outputs: int, most: int, *, whole: bool = False) -> list[slic
     whole : parts have whole tiles, and the last one overlaps the one before
     """
     tiles = -(-outputs // OUTPUTS)
-    side = -(-tiles // -(-tiles // most)) * OUTPUTS
+    count_of_parts = -(-tiles // most)
+    side = -(-tiles // count_of_parts) * OUTPUTS
     if whole:
         side = min(side, outputs // OUTPUTS * OUTPUTS)
     parts = []

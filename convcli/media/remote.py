@@ -152,7 +152,7 @@ class RemotePlace:
         return RemotePlace(f"{self.scheme}://{folder}")
 
     def with_suffix(self, suffix: str, /) -> RemotePlace:
-        """The same place with another suffix."""
+        """Return this place with another suffix."""
         shown_url = str(self)
         end = len(shown_url) - len(self.suffix)
         return RemotePlace(shown_url[:end] + suffix)

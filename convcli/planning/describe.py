@@ -226,14 +226,15 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
     spectrum = np.abs(np.fft.fft2(weights, sides))
     centred = np.fft.fftshift(spectrum)
-    every = tuple(slice(None, None, -(-n // PLANE_POINTS)) for n in sides)
+    strides = [-(-n // PLANE_POINTS) for n in sides]
+    every = tuple(slice(None, None, stride) for stride in strides)
     decibels = 20 * np.log10(np.maximum(centred[every], 1e-16))
-    rows = np.maximum(decibels, LEAST_GAIN).tolist()
-    return replace(
-        facts,
-        plane=tuple(map(tuple, shown.tolist())),
-        plane_response=tuple(tuple(round(gain, 2) for gain in row) for row in rows),
-    )
+    response = []
+    for row in np.maximum(decibels, LEAST_GAIN).tolist():
+        gains = tuple(round(gain, 2) for gain in row)
+        response.append(gains)
+    plane = tuple(map(tuple, shown.tolist()))
+    return replace(facts, plane=plane, plane_response=tuple(response))
 
 
 def chain_facts(plan: Plan) -> StepFacts:

@@ -26,7 +26,7 @@ class Beginning:
     """Where a part of a signal begins.
 
     lengths : lengths of the blocks before the part, whose outputs are computed elsewhere
-    width : how many values of one channel a sample has: 1, or the columns of a picture
+    width : how many values a sample along axis 0 has: those of all channels, of a row in a picture
     pasts : the past of each of the interleaved signals; None for a single signal
     held : the values held from before, if they are known
     ends : whether the signal ends with the part

@@ -132,7 +132,7 @@ def outputs_at(
 
 
 def sample_width(signal: Signal) -> int:
-    """How many numbers a sample along axis 0 has, which is a row of a picture."""
+    """How many values a sample along axis 0 has: those of all channels, of a row in a picture."""
     return math.prod(side or 1 for side in signal.shape[1:]) * len(signal.channels)
 
 

@@ -136,15 +136,12 @@ def _profile_segments(profile: bytes) -> list[bytes]:
     starts = range(0, len(profile), _PROFILE_PART)
     if len(starts) > 255:
         return []
-    return [
-        _segment(
-            _PROFILE,
-            b"ICC_PROFILE\0"
-            + bytes([number, len(starts)])
-            + profile[start : start + _PROFILE_PART],
-        )
-        for number, start in enumerate(starts, start=1)
-    ]
+    segments = []
+    for number, start in enumerate(starts, start=1):
+        header = b"ICC_PROFILE\0" + bytes([number, len(starts)])
+        part = profile[start : start + _PROFILE_PART]
+        segments.append(_segment(_PROFILE, header + part))
+    return segments
 
 
 def _read_comments(head: bytes) -> tuple[bytes, ...]:

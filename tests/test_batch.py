@@ -307,12 +307,17 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     assert ended.errors == ["error: there is no file tables/no.csv"]
     assert ended.warnings == ["warning: tables/a.csv: named twice, taken once"]
     assert "1 of 3 inputs failed: tables/no.csv" in ended.err
-    for shard in ("1/2", "2/2"):
-        done("csv", "sma:2", "tables/**/*.csv", "-o", "{index}.csv", "--shard", shard, cwd=tmp_path)
-    assert (tmp_path / "1.csv").read_text() == (tmp_path / "2.csv").read_text() == "x\n1\n2\n"
-    assert "share standard output" in refused(
-        2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path
-    )
+
+
+def test_the_last_line_escapes_names(folder: Path) -> None:
+    (folder / "good.csv").write_text("x\n1\n3\n")
+    (folder / "b\nad.csv").symlink_to("nowhere.csv")
+    ended = run("csv", "sma:2", "b\nad.csv", "good.csv", "-o", "out/", cwd=folder)
+    link = "b\\nad.csv"
+    message = f"the link {link} leads to nowhere.csv, which does not exist"
+    assert (ended.code, ended.errors) == (3, [f"error: {message}"])
+    assert "hint:" not in ended.err
+    assert ended.err.endswith(f"1 of 2 inputs failed: {link}\n")
 
 
 def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:

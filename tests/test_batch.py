@@ -307,6 +307,12 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     assert ended.errors == ["error: there is no file tables/no.csv"]
     assert ended.warnings == ["warning: tables/a.csv: named twice, taken once"]
     assert "1 of 3 inputs failed: tables/no.csv" in ended.err
+    for shard in ("1/2", "2/2"):
+        done("csv", "sma:2", "tables/**/*.csv", "-o", "{index}.csv", "--shard", shard, cwd=tmp_path)
+    assert (tmp_path / "1.csv").read_text() == (tmp_path / "2.csv").read_text() == "x\n1\n2\n"
+    assert "share standard output" in refused(
+        2, "csv", "sma:2", "tables", "--recursive", cwd=tmp_path
+    )
 
 
 def test_the_last_line_escapes_names(folder: Path) -> None:

@@ -11,10 +11,13 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from convcli.batch.file_state import FileState
 from convcli.batch.units import Unit, Units
 from convcli.dataclass import dataclass
+from convcli.errors import InputError, RequestError
+from convcli.media.outputs import check_input
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.batch.parts import PartedRun, PartOfRun
 
 _PART = re.compile(r"(?P<whole>.+)\.part(?P<number>\d+)-of-(?P<count>\d+)", re.DOTALL)
+_MADE_AGAIN = "the same command with --resume makes again the parts that differ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,28 +102,88 @@ def join_parts(places: Sequence[Path], whole: Path) -> None:
             os.unlink(place)
 
 
-def whole_of_lines(lines: Iterable[Line]) -> tuple[list[Path], Path] | None:
-    """The files of all parts and the whole, if the lines are of all parts of one input.
+@dataclass(frozen=True, eq=False)
+class NotedParts:
+    """All parts of one input, as the lines of ledgers tell of them.
+
+    lines : of the parts, in their order
+    whole : the output that the parts become
+    """
+
+    lines: Sequence[Line]
+    whole: Path
+
+    @property
+    def places(self) -> list[Path]:
+        """The files of the parts."""
+        return [Path(line.output or "") for line in self.lines]
+
+    @property
+    def joined_before(self) -> bool:
+        """Whether an earlier merge has joined the parts and removed them."""
+        return self.whole.exists() and not any(place.exists() for place in self.places)
+
+    def check(self) -> None:
+        """Refuse parts that do not belong together, or that are not what was written.
+
+        Raises RequestError where they differ in FILTER, options or version; InputError where the
+        input has changed between them, and where the file of a part is missing or has changed.
+        """
+        first = self.lines[0]
+        for line in self.lines:
+            self._refuse_other_request(first, line)
+            if line.read != first.read:
+                raise InputError(
+                    f"{line.input} has changed between the parts {first.output} and {line.output}",
+                    hint=_MADE_AGAIN,
+                )
+        for line in self.lines:
+            _refuse_changed_part(line)
+
+    def _refuse_other_request(self, first: Line, line: Line) -> None:
+        what = ""
+        if line.version != first.version:
+            what = "versions of convcli"
+        elif line.request != first.request:
+            what = "FILTER or options"
+        if what:
+            raise RequestError(
+                f"the parts of {self.whole} were made by different {what}: "
+                f"{first.output} and {line.output}",
+                hint=f"give all machines the same command; {_MADE_AGAIN}",
+            )
+
+
+def _refuse_changed_part(line: Line) -> None:
+    """Raise InputError for a part whose file is missing, or has another size than was written."""
+    place = Path(line.output or "")
+    check_input(place)
+    found = FileState.of(place)
+    if found is None or line.wrote is None or found.size != line.wrote.size:
+        size = 0 if found is None else found.size
+        written = 0 if line.wrote is None else line.wrote.size
+        raise InputError(
+            f"{place} has {size:,} bytes, and {written:,} were written", hint=_MADE_AGAIN
+        )
+
+
+def parts_of_lines(lines: Iterable[Line]) -> NotedParts | None:
+    """The parts that the lines tell of, if they are all parts of one input.
 
     None if they are of several inputs, or if a part is missing or has failed.
     """
-    places: list[Path] = []
+    parts: list[Line] = []
     wholes = set()
     for line in lines:
         found = None if line.output is None else _PART.fullmatch(line.output)
         if found is None or not line.done:
             return None
         numbers = (int(found["number"]), int(found["count"]))
-        if numbers != (line.number, line.units) or line.number != len(places) + 1:
+        if numbers != (line.number, line.units) or line.number != len(parts) + 1:
             return None
-        places.append(Path(line.output or ""))
+        parts.append(line)
         wholes.add((line.input, found["whole"]))
-    if len(wholes) != 1 or not places or len(places) != _count(places[-1]):
+    if len(wholes) != 1 or len(parts) != parts[-1].units:
         return None
     ((_, whole),) = wholes
-    return places, Path(whole)
-
-
-def _count(place: Path) -> int:
-    found: Any = _PART.fullmatch(str(place))
-    return int(found["count"])
+    return NotedParts(parts, Path(whole))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
+    from convcli.facts.detection import DetectionFacts
     from convcli.facts.preview import SearchedFacts
     from convcli.media.files import Files
     from convcli.previews.observe import Preview
@@ -220,12 +221,7 @@ def detect(
     Exit code 1 where nothing is found.
     """
     from convcli.batch.listing import named_place
-    from convcli.detecting.detect import Detection
-    from convcli.media.outputs import atomic
-    from convcli.media.tables.delimited import group_name
-    from convcli.report.as_csv import hits_csv
-    from convcli.report.as_json import detection_json
-    from convcli.report.files import draws, write_report
+    from convcli.report.files import draws
     from convcli.report.terminal import detection_summary
 
     started = time.perf_counter()
@@ -248,15 +244,7 @@ def detect(
         quiet=run.quiet,
         draws=hits.mark is not None or draws(run.report),
     )
-    detection = Detection(
-        threshold=search.threshold,
-        overlap=search.overlap_part,
-        templates=[searching.load(path) for path in templates],
-        top=search.top,
-        threads=run.threads,
-        group_name=group_name if table.by else None,
-        timed=table.time is not None,
-    )
+    detection = _new_detection(searching, templates, search, table, run.threads)
     searching.search_all(detection, sources)
     found = detection.facts()
     facts = RunFacts(
@@ -269,10 +257,9 @@ def detect(
         warnings=tuple(searching.notes),
         seconds=time.perf_counter() - started,
     )
-    text = detection_json(facts) if hits.as_json else hits_csv(found, detection.columns)
-    write_result(text, place)
+    write_result(_hits_text(facts, found, detection, as_json=hits.as_json), place)
     if run.report is not None:
-        write_report(facts, run.report, atomic=atomic)
+        _write_search_report(facts, run.report)
     if hits.mark is not None:
         _write_marks(facts, hits.mark)
     if not found.hits and not searching.worst:
@@ -280,6 +267,45 @@ def detect(
     if found.hits and not run.quiet:
         say(detection_summary(facts, found))
     return searching.worst
+
+
+def _new_detection(
+    searching: Searching,
+    templates: Sequence[Place | None],
+    search: SearchOptions,
+    table: TemplateTable,
+    threads: int | None,
+) -> Detection:
+    """Load the templates, and begin a detection that has searched no input yet."""
+    from convcli.detecting.detect import Detection
+    from convcli.media.tables.delimited import group_name
+
+    return Detection(
+        threshold=search.threshold,
+        overlap=search.overlap_part,
+        templates=[searching.load(path) for path in templates],
+        top=search.top,
+        threads=threads,
+        group_name=group_name if table.by else None,
+        timed=table.time is not None,
+    )
+
+
+def _hits_text(
+    facts: RunFacts, found: DetectionFacts, detection: Detection, *, as_json: bool
+) -> str:
+    """The hits as JSON or as CSV."""
+    from convcli.report.as_csv import hits_csv
+    from convcli.report.as_json import detection_json
+
+    return detection_json(facts) if as_json else hits_csv(found, detection.columns)
+
+
+def _write_search_report(facts: RunFacts, report: Place) -> None:
+    from convcli.media.outputs import atomic
+    from convcli.report.files import write_report
+
+    write_report(facts, report, atomic=atomic)
 
 
 def _write_marks(facts: RunFacts, place: Place) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.batch.merging import MergedLedgers
+    from convcli.batch.part_units import NotedParts
     from convcli.facts.batch import BatchFacts
     from convcli.places import Place
 
@@ -81,6 +82,7 @@ def merge(
     if run.failed is not None:
         refuse_place(run.failed, "list", ledgers, force=True)
     merged = MergedLedgers(ledgers)
+    parts = _parts_to_join(merged, force=run.force)
     _write_lines(merged, output)
     facts = merged.facts()
     if run.failed is not None:
@@ -91,27 +93,33 @@ def merge(
         for warning in merged.warnings:
             tell(warning, kind="warning")
         say(batch_summary(facts, merged.first.filter))
-    _join_parts(merged, run)
+    if parts is not None:
+        _join(parts, quiet=run.quiet)
     return exit_code_of(list(_conditions(facts)))
 
 
-def _join_parts(merged: MergedLedgers, run: MergeOptions) -> None:
-    """Join the parts of one large input, once all of them are there."""
-    from convcli.batch.part_units import join_parts, whole_of_lines
-    from convcli.media.outputs import check_input, refuse_existing
+def _parts_to_join(merged: MergedLedgers, *, force: bool) -> NotedParts | None:
+    """The parts of one large input that become its output; None if there are none to join.
 
-    found = whole_of_lines(merged.lines())
-    if found is None:
-        return
-    places, whole = found
-    if whole.exists() and not any(place.exists() for place in places):
-        return  # an earlier merge joined the parts and removed them
-    refuse_existing(whole, force=run.force)
-    for place in places:
-        check_input(place)
-    join_parts(places, whole)
-    if not run.quiet:
-        say(f"{len(places)} parts -> {whole}")
+    Raises RequestError or InputError, before anything is written, for parts that cannot be joined.
+    """
+    from convcli.batch.part_units import parts_of_lines
+    from convcli.media.outputs import refuse_existing
+
+    parts = parts_of_lines(merged.lines())
+    if parts is None or parts.joined_before:
+        return None
+    refuse_existing(parts.whole, force=force)
+    parts.check()
+    return parts
+
+
+def _join(parts: NotedParts, *, quiet: bool) -> None:
+    from convcli.batch.part_units import join_parts
+
+    join_parts(parts.places, parts.whole)
+    if not quiet:
+        say(f"{len(parts.lines)} parts -> {parts.whole}")
 
 
 def _write_lines(merged: MergedLedgers, output: Path | None) -> None:

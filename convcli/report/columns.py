@@ -83,10 +83,10 @@ def column_figures(
                 sides.append(_Side(name=name, style=style, outline=outline, channel=channel))
         caption = visible(column)
         for part in _sides_by_chart(sides):
-            told = caption
+            chart_caption = caption
             if len(part) < len(sides):
-                told = f"{caption}, {part[0].name}"
-            yield _column_figure(part, axis, edges, told)
+                chart_caption = f"{caption}, {part[0].name}"
+            yield _column_figure(part, axis, edges, chart_caption)
 
 
 def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:

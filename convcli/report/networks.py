@@ -153,31 +153,31 @@ def kernel_figures(layers: Sequence[LayerFacts]) -> Iterator[Figure]:
     """Yield the kernels of each layer that has some: lines, or pictures around 0."""
     for place, layer in enumerate(layers):
         if layer.weights is not None and layer.weights.ndim in (3, 4):
-            told = f"{place}: {visible(layer.text)}"
+            layer_name = f"{place}: {visible(layer.text)}"
             if math.prod(layer.weights.shape[2:]) > 1:
-                yield _kernel_figure(told, layer.weights)
+                yield _kernel_figure(layer_name, layer.weights)
 
 
-def _kernel_figure(told: str, weights: Any) -> Figure:
+def _kernel_figure(layer_name: str, weights: Any) -> Figure:
     """Draw the kernels of a layer, (out, in / groups, ...), as lines or as a montage."""
     from convcli.report.embedded import signed_uri
 
     outputs, inputs = weights.shape[:2]
     if weights.ndim == 3 and outputs * inputs <= MOST_LINES:
-        return _kernel_lines(told, weights)
+        return _kernel_lines(layer_name, weights)
     shown = weights[:MOST_KERNELS, :MOST_KERNELS]
     count = f"{outputs} x {inputs} kernels"
     if shown.shape != weights.shape:
         count = f"{shown.shape[0]} x {shown.shape[1]} of {count}"
     return Figure(
-        caption=f"{told}, {count}; blue is below 0, red above",
+        caption=f"{layer_name}, {count}; blue is below 0, red above",
         image=signed_uri(_kernel_grid(shown), CELL),
-        alt=f"The weights of layer {told}",
+        alt=f"The weights of layer {layer_name}",
         pixels=True,
     )
 
 
-def _kernel_lines(told: str, weights: Any) -> Figure:
+def _kernel_lines(layer_name: str, weights: Any) -> Figure:
     made, read = weights.shape[:2]
     curves = []
     for style, (output, place) in zip(STYLES, product(range(made), range(read)), strict=False):
@@ -187,7 +187,9 @@ def _kernel_lines(told: str, weights: Any) -> Figure:
         taps = weights[output, place].tolist()
         curves.append((name, style, [(float(at), float(tap)) for at, tap in enumerate(taps)]))
     single = len(curves) == 1
-    return chart_figure(position_chart(curves, f"Kernels of {told}", stems=single), told)
+    return chart_figure(
+        position_chart(curves, f"Kernels of {layer_name}", stems=single), layer_name
+    )
 
 
 def _kernel_grid(weights: Any) -> Any:
@@ -216,12 +218,14 @@ def _kernel_grid(weights: Any) -> Any:
 def feature_map_figures(maps: Sequence[FeatureMapFacts]) -> Iterator[Figure]:
     """Yield the outputs of each layer, as pictures or as lines."""
     for each in maps:
-        told = visible(each.layer) if each.number < 0 else f"{each.number}: {visible(each.layer)}"
+        layer_name = visible(each.layer)
+        if each.number >= 0:
+            layer_name = f"{each.number}: {layer_name}"
         shown = len(each.maps)
         channels = f"{each.channels} channel{'s' * (each.channels != 1)}"
         if shown < each.channels:
             channels = f"{shown} of {channels}"
-        caption = f"{told}, {channels}"
+        caption = f"{layer_name}, {channels}"
         if each.maps.ndim == 3:
             yield _map_pictures(each, caption)
         elif shown <= MOST_LINES:

@@ -44,8 +44,8 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     if preview.before.excerpt is not None:
         played = len(preview.before.excerpt.samples) / rate
         if played < preview.before.outlines[0].length / rate:
-            told = duration_text(played, 3)
-            notes.append(f"The players, and the difference, cover {told} from the middle.")
+            duration = duration_text(played, 3)
+            notes.append(f"The players, and the difference, cover {duration} from the middle.")
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
     yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
     spectra = list(_spectrum_figures(preview))
@@ -84,8 +84,9 @@ def _players(preview: PreviewFacts) -> list[Player]:
     found = []
     for name, _, side in _both_sides(preview):
         if side.excerpt is not None:
-            told = name if name not in _STYLES else name.capitalize()
-            found.append(Player(name=visible(told), uri=sound_uri(side.excerpt)))
+            # `before` and `after` are words and get a capital; names of files stay as they are.
+            title = name.capitalize() if name in _STYLES else name
+            found.append(Player(name=visible(title), uri=sound_uri(side.excerpt)))
     return found
 
 
@@ -101,18 +102,18 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
     for name, style, outline in drawn:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
-            told = visible(name)
+            caption = visible(name)
             if len(outline.channels) > 1:
-                told = f"{told}: {visible(label)}"
+                caption = f"{caption}: {visible(label)}"
             chart = Graph(
-                title=f"Waveform {told}",
+                title=f"Waveform {caption}",
                 x=axis,
                 y=Axis(low=-1.05 * peak, high=1.05 * peak),
                 traces=[outline_trace(outline, channel, "", style, unit)],
                 zooms=True,
                 height=LOW_HEIGHT,
             )
-            yield chart_figure(chart, told)
+            yield chart_figure(chart, caption)
 
 
 def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
@@ -156,15 +157,15 @@ def _spectrum_change(traces: Sequence[Trace], x: Axis, bottom: float) -> Iterato
     if not known or (min(known) == 0 == max(known)):
         return
     low, high = value_range([*known, 0.0])
-    told = _MINUS.format(second.name, first.name)
+    caption = _MINUS.format(second.name, first.name)
     chart = Graph(
-        title=f"Mean spectrum, {told}",
+        title=f"Mean spectrum, {caption}",
         x=x,
         y=Axis(low=low, high=high, label="dB"),
         traces=[Trace(name="", style="second", points=changes)],
         height=LOW_HEIGHT + 30,
     )
-    yield chart_figure(chart, f"Difference: {told}")
+    yield chart_figure(chart, f"Difference: {caption}")
 
 
 def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
@@ -230,6 +231,6 @@ def _difference_figure(before: _DecibelSpectrogram, after: _DecibelSpectrogram) 
         common.append(nearest_cells(each.values[:, :shared], frames, DIFFERENCE_ROWS))
     uri = difference_uri(common[1] - common[0])
     chart = before.graph("Difference of the spectrograms", uri, rate)
-    told = _MINUS.format(visible(after.name), visible(before.name))
-    told = f"{told}: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
-    return chart_figure(chart, told)
+    caption = _MINUS.format(visible(after.name), visible(before.name))
+    caption = f"{caption}: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
+    return chart_figure(chart, caption)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from convcli import RequestError, apply
@@ -236,3 +237,28 @@ def test_a_graph_is_no_model_of_layers(tmp_path: Path, capsys: pytest.CaptureFix
         output = str(tmp_path / "out.onnx")
         assert main(["filters", *words, "--export", output]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_a_causal_filter_stays_causal(tmp_path: Path) -> None:
+    path = tmp_path / "mean.onnx"
+    design = ("filters", "sma:3", "--export", str(path), "--force")
+    table = pd.DataFrame({"v": np.arange(8.0) ** 2})
+    mean = table.v.rolling(3).mean().dropna()
+    assert main([*design, "--align", "causal"]) == 0
+    found = apply(f"model:{path}", table)
+    np.testing.assert_allclose(found.v, mean, rtol=1e-6)
+    assert found.index.tolist() == mean.index.tolist()
+    middle = apply(f"model:{path}", table, align="center")
+    assert middle.index.tolist() == [1, 2, 3, 4, 5, 6]
+    # Without a word about the alignment, tables are causal and arrays are not.
+    assert main([*design]) == 0
+    assert apply(f"model:{path}", table).index.tolist() == mean.index.tolist()
+
+
+def test_a_graph_that_pads_is_not_made_causal(tmp_path: Path) -> None:
+    model = saved(
+        tmp_path / "m.safetensors", {"0.weight": np.ones((1, 1, 3))}, layers="conv:padding=1"
+    )
+    path = exported(model)
+    with pytest.raises(RequestError, match="reads later samples and pads"):
+        apply(f"model:{path}", pd.DataFrame({"v": np.arange(8.0)}), align="causal")

@@ -33,6 +33,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing
 from convcli.media.remote import place_of
+from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class FilterBatch:
         kept = self.batch.resume or self.batch.skip_existing
         if kept and not self.options.force and whole.exists():
             if not self.options.quiet:
-                say(f"{whole} was made by an earlier run")
+                say(f"{visible(str(whole))} was made by an earlier run")
             return True
         refuse_existing(whole, force=self.options.force)
         return False
@@ -234,13 +235,14 @@ class FilterBatch:
         from convcli.batch.part_units import join_parts
 
         whole = Path(parted.whole.place or "")
+        told = visible(str(whole))
         if self.shard.count > 1:
             if not self.options.quiet:
-                say(f"`convcli merge` joins the {len(parted)} parts of {whole}, with all ledgers")
+                say(f"`convcli merge` joins the {len(parted)} parts of {told}, with all ledgers")
             return
         join_parts(parted.places, whole)
         if not self.options.quiet:
-            say(f"{plural(len(parted), 'part')} -> {whole}")
+            say(f"{plural(len(parted), 'part')} -> {told}")
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
@@ -411,7 +413,7 @@ class FilterBatch:
         self.failures.sort(key=lambda unit: unit.number)
         if not self.failures or total == 1 or self.options.quiet:
             return
-        named = [unit.label for unit in self.failures[:_MOST_NAMED]]
+        named = [visible(unit.label) for unit in self.failures[:_MOST_NAMED]]
         more = len(self.failures) - len(named)
         if more:
             named.append(f"and {more:,} more")

@@ -356,7 +356,7 @@ def _export_graph(
     step = bound[0]
     model = _first_model(text) if step.step.runs_model else None
     if model is None:
-        graph = exported_taps(_exported_weights(bound))
+        graph = exported_taps(_exported_weights(bound), design.align)
     elif bound[-1].call is not step.call:
         raise RequestError("a model is exported alone", hint=f"'{step.call.text}'")
     else:

@@ -45,7 +45,9 @@ def learned_rules_of(path: str) -> LearnedRules:
     """How the model in a file was learned. InputError for a file that does not say so sanely."""
     place = Path(path).expanduser()
     if place.suffix.lower() == ONNX_SUFFIX:
-        return LearnedRules(align="center")
+        from convcli.layers.onnx_model import read_onnx
+
+        return read_onnx(place).learned
     about = read_metadata(place)
     return LearnedRules(
         align=_known_word(place, about, "align", get_args(Align)),

@@ -62,14 +62,18 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
     return graph.encoded(len(signal.channels), about, _graph_description(model, padding))
 
 
-def exported_taps(weights: Taps) -> ExportedGraph:
-    """An ONNX file that convolves with taps, (k,) or (height, width)."""
+def exported_taps(weights: Taps, align: Align | None) -> ExportedGraph:
+    """An ONNX file that convolves with taps, (k,) or (height, width).
+
+    align : what the file says of the alignment, which the graph itself leaves open; None: nothing
+    """
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)
     name = graph.constant("taps", np.flip(weights)[None, None])
     graph.node("Conv", name, kernel_shape=weights.shape)
     description = f"one convolution, whose taps are flipped as Conv wants them; {_PADS_NOTHING}"
-    return graph.encoded(1, {}, description)
+    about = {} if align is None else {"align": align}
+    return graph.encoded(1, about, description)
 
 
 def require_onnx() -> None:

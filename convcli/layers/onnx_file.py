@@ -7,13 +7,14 @@ arrays. https://onnx.ai/onnx/operators
 from __future__ import annotations
 
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 from convcli.layers.onnx_folding import folded_constant
+from convcli.signals import Align
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,7 @@ class OnnxGraph:
     channels: int | None
     axes: int
     shape: tuple[str, ...] = ()
+    align: Align | None = None
 
     def up_to(self, number: int) -> OnnxGraph:
         """The graph whose result is the output of the node of this number, counted from 0.
@@ -93,7 +95,7 @@ def read_graph(path: Path) -> OnnxGraph:
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
-        return _graph_of(path, model.graph)
+        return replace(_graph_of(path, model.graph), align=_alignment(model))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
@@ -105,6 +107,12 @@ def read_graph(path: Path) -> OnnxGraph:
 
 def _insane_graph(path: Path, why: str) -> InputError:
     return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
+
+
+def _alignment(model: Any) -> Align | None:
+    """How the network was learned to be aligned, where an export has said so."""
+    texts = {each.key: each.value for each in model.metadata_props}
+    return next((align for align in get_args(Align) if align == texts.get("align")), None)
 
 
 def _graph_of(path: Path, graph: Any) -> OnnxGraph:

@@ -16,7 +16,7 @@ import numpy as np
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Formula, Operand
-from convcli.core.ops import Op, Pointwise
+from convcli.core.ops import Convolve, Op, Pointwise
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
@@ -90,8 +90,18 @@ class OnnxModel:
 
     @property
     def learned(self) -> LearnedRules:
-        """A graph pads as it says and is aligned by that; nothing else is known."""
-        return LearnedRules(align="center")
+        """How the outputs are aligned: as an export says, else as a graph that pads needs it.
+
+        A graph that reads complete windows alone can be aligned either way.
+        """
+        align = self.graph.align
+        if align is None and not self._can_be_causal(Chain(self.ops, self.graph.axes)):
+            align = "center"
+        return LearnedRules(align=align)
+
+    def _can_be_causal(self, chain: Chain) -> bool:
+        """Whether each output can stand for the newest sample that it reads."""
+        return chain.look_ahead(0) <= max(-chain.reach[0].growth, 0)
 
     def up_to(self, number: int) -> OnnxModel:
         """The network whose result is the output of the node of this number, counted from 0."""
@@ -113,12 +123,31 @@ class OnnxModel:
         self._check(signal)
         scale = signal.full_scale if signal.medium.unit_scale else 1.0
         ops = self._scaling(1 / scale) + self.ops + self._scaling(scale)
-        chain = Chain(ops, signal.axes)
-        if site.rules.align == "causal" and chain.look_ahead(0) > 0:
-            message = f"{self.path} reads later samples, and --align causal does not"
-            raise RequestError(message, hint="--align center")
+        if site.rules.align == "causal":
+            ops += self._delay(Chain(ops, signal.axes))
         stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
         return (replace(stage, before=signal, layers=self.facts, remark=self._remark()),)
+
+    def _delay(self, chain: Chain) -> tuple[Op, ...]:
+        """What lets each output stand for the newest sample that it reads.
+
+        RequestError for a graph that pads: its last outputs would stand for no sample.
+        """
+        ahead = chain.look_ahead(0)
+        if ahead <= 0:
+            return ()
+        if not self._can_be_causal(chain):
+            message = f"{self.path} reads later samples and pads, so that it cannot be causal"
+            raise RequestError(message, hint="--align center")
+        nothing = (0,) * self.graph.axes
+        same = Convolve(
+            taps=np.ones((1,) * self.graph.axes),
+            before=nothing,
+            after=nothing,
+            step=(1,) * self.graph.axes,
+            anchor=(ahead, *nothing[1:]),
+        )
+        return (same,)
 
     def _remark(self) -> str:
         """The names and shapes of what comes in and goes out, and the number of parameters."""

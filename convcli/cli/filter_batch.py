@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -30,7 +30,7 @@ from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
+from convcli.errors import InputError, RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing
 from convcli.media.remote import place_of
 from convcli.report.words import visible
@@ -465,7 +465,8 @@ class FilterBatch:
         yield from listed_units(units)
         ledger = self._ledger_file
         if ledger is not None and ledger.exists():
-            yield from listed_lines(read_lines(ledger))
+            with suppress(InputError):  # no ledger, which is told when it is opened
+                yield from listed_lines(read_lines(ledger))
 
 
 class _Pace:

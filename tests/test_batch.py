@@ -315,6 +315,17 @@ def test_a_tree_of_tables(tmp_path: Path) -> None:
     )
 
 
+def test_the_last_line_escapes_names(folder: Path) -> None:
+    (folder / "good.csv").write_text("x\n1\n3\n")
+    (folder / "b\nad.csv").symlink_to("nowhere.csv")
+    ended = run("csv", "sma:2", "b\nad.csv", "good.csv", "-o", "out/", cwd=folder)
+    link = "b\\nad.csv"
+    message = f"the link {link} leads to nowhere.csv, which does not exist"
+    assert (ended.code, ended.errors) == (3, [f"error: {message}"])
+    assert "hint:" not in ended.err
+    assert ended.err.endswith(f"1 of 2 inputs failed: {link}\n")
+
+
 def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     """With the same outputs as by threads, byte for byte."""
     (tmp_path / "many").mkdir()

@@ -159,6 +159,42 @@ def test_other_formats(program: Program, tmp_path: Path) -> None:
     assert table == {"k": ["u", "v"], "a": [4, 12], "b": [2, 4], "n": [6, 12], "m": [6, 12]}
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_pattern_gives_its_filter_to_each_column(
+    suffix: str, program: Program, tmp_path: Path
+) -> None:
+    frame = ohlcv(20).drop(columns="Date").astype({"Volume": float})
+    place = tmp_path / f"given.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(place, index=False)
+    elif suffix == "jsonl":
+        frame.to_json(place, orient="records", lines=True)
+    else:
+        frame.to_parquet(place)
+    words = ["csv", place.name, "--by", "Ticker", "--format", "csv", "-q"]
+    groups = frame.groupby("Ticker")
+    columns = {"--set=[HL]*w=lag:1": ["Low"], "--set=*=lag:1": list(frame.columns[1:])}
+    columns["--set=?[io]*=lag:1"] = ["High", "Low", "Volume"]
+    columns["--set=*e*=lag:1"] = ["Open", "Close", "Volume"]
+    for option, shifted in columns.items():
+        ended = program.run(*words, option, "-o", "-", cwd=tmp_path)
+        assert ended.code == 0, ended
+        wanted = frame.copy()
+        wanted[shifted] = groups[shifted].shift(1)
+        pd.testing.assert_frame_equal(table_of(ended.out), wanted, check_dtype=False)
+    ended = program.run(*words, "--set=Clo*=lag:1", "--set=Close=lag:2", cwd=tmp_path)
+    assert (ended.code, ended.errors) == (2, ["error: --set names the column 'Close' twice"])
+    ended = program.run(*words, "--set=T*=lag:1", cwd=tmp_path)
+    assert ended.code == 2
+    assert "expected columns that 'T*' fits, found none" in ended.err
+
+
+def test_a_filter_leaves_the_columns_of_a_pattern(program: Program, tmp_path: Path) -> None:
+    data = b"a,b,c1,c2\n1,2,3,4\n"
+    words = ["csv", "gain:2", "--set", "c*=gain:10", "-c", "a,c1"]
+    assert program.run(*words, stdin=data, cwd=tmp_path).text == "a,b,c1,c2\n2,2,30,40\n"
+
+
 def test_names_without_a_header(program: Program, tmp_path: Path) -> None:
     words = ["csv", "--no-header", "-c", "3", "--add", "new=gain:2", "--set", "2=gain:5"]
     assert program.run(*words, stdin=b"a,1,2\n", cwd=tmp_path).out == b"a,5,2,4\n"

@@ -50,8 +50,8 @@ class NamedFilterOptions:
         typer.Option(
             "--set",
             metavar="COLUMN=FILTER",
-            help="A filter for this column alone. May be given several times; FILTER may then be "
-            "left out.",
+            help="A filter for this column alone, or for each that a pattern such as 'Close*' "
+            "stands for. May be given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -150,6 +150,7 @@ class TableCommand(FilterCommand):
             calls,
             source.signal,
             base=source.base,
+            own=source.also,
             label=label_of(calls) if source.options.append else None,
         )
         source.written = WrittenColumns(replaced=outputs.replaced, added=outputs.new)

@@ -500,6 +500,9 @@ def check_input(path: Path) -> None:
     try:
         found = path.stat()
     except FileNotFoundError as error:
+        if path.is_symlink():
+            target = os.readlink(path)
+            raise InputError(f"the link {path} leads to {target}, which does not exist") from error
         raise InputError(f"there is no file {path}", hint=_similar(path)) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

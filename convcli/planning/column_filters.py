@@ -17,7 +17,7 @@ from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from convcli.signals import Signal
 
@@ -29,7 +29,8 @@ SOURCE = "{column}"
 class NamedFilter:
     """`NAME=FILTER` as written in an option.
 
-    option : --add or --set · name : of a new column, or of one that gets a filter of its own
+    option : --add or --set
+    name : of a new column, or of one that gets a filter of its own; this one may be a pattern
     """
 
     option: str
@@ -71,7 +72,7 @@ class ColumnFilters:
 
     @property
     def own_names(self) -> tuple[str, ...]:
-        """The columns with a filter of their own."""
+        """The names and patterns of the columns with a filter of their own."""
         return tuple(each.name for each in self.own)
 
     def calls(self, filter: tuple[Call, ...]) -> Iterator[Call]:
@@ -83,10 +84,16 @@ class ColumnFilters:
     def check(self) -> None:
         """Raise RequestError for a column that is named twice."""
         for option, named in (("--add", self.added), ("--set", self.own)):
-            names = [each.name for each in named]
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                raise RequestError(f"{option} names the column {twice!r} twice")
+            _refuse_twice(option, [each.name for each in named])
+
+
+def _refuse_twice(option: str, names: Sequence[str]) -> None:
+    """Raise RequestError if an option names a column twice."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise RequestError(f"{option} names the column {name!r} twice")
+        seen.add(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +125,7 @@ def outputs_of(
     signal: Signal,
     *,
     base: int,
+    own: Mapping[str, tuple[int, ...]],
     label: str | None,
 ) -> Outputs:
     """The filters as one step of a signal.
@@ -125,14 +133,18 @@ def outputs_of(
     filter : FILTER; none leaves its columns as they are
     base : how many of the channels FILTER and the added columns read; the others are there only
         because they have a filter of their own
+    own : the channels that each name of `ColumnFilters.own_names` stands for
     label : the suffix of columns that FILTER adds; None: it replaces those that it reads
-    RequestError if a name is taken, or does not tell several columns apart.
+    RequestError if a name is taken or does not tell several columns apart, or if a channel has two
+    filters of its own.
     """
     names = signal.channels
+    owned = [number for each in filters.own for number in own[each.name]]
+    _refuse_twice("--set", [names[number] for number in owned])
     read = replace(signal, channels=names[:base])
     replacing: list[_Piece] = []
     adding: list[_Piece] = []
-    plain = tuple(n for n in range(base) if names[n] not in filters.own_names)
+    plain = tuple(n for n in range(base) if n not in owned)
     if filter and plain:
         piece = _piece_of_filter(filter, plain, [names[n] for n in plain], label)
         if label is None:
@@ -140,8 +152,8 @@ def outputs_of(
         else:
             adding.append(piece)
     for each in filters.own:
-        channel = names.index(each.name)
-        replacing.append(_piece_of(each, (channel,), (each.name,)))
+        channels = own[each.name]
+        replacing.append(_piece_of(each, channels, tuple(names[number] for number in channels)))
     for each in filters.added:
         made = _names_of(each, read)
         adding.append(_piece_of(each, tuple(range(base)), made))

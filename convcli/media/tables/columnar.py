@@ -210,7 +210,7 @@ class ColumnarSource(TableSource):
         self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
     ) -> tuple[int, ...]:
         """The columns to filter: those asked for, else all of numbers besides group and time."""
-        self._refuse_other_types(names.find_all(self.options.also))
+        self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
         if self.options.columns is None:
             found = tuple(number for number in self._others() if self._has_numbers(number))
             if not found:

@@ -83,15 +83,15 @@ class ColumnNames:
             if name in self.names or not _GLOB.search(name):
                 found.append(self.find(name))
                 continue
-            fitting = [number for number in self._fitting(name) if number not in but]
-            found += [number for number in fitting if number not in found]
+            found += [number for number in self._fitting(name, but) if number not in found]
         return tuple(found)
 
-    def _fitting(self, pattern: str) -> list[int]:
-        """The columns that a pattern fits. RequestError if there is none."""
+    def _fitting(self, pattern: str, but: Container[int]) -> list[int]:
+        """The columns besides `but` that a pattern fits. RequestError if there is none."""
         from fnmatch import fnmatchcase
 
         fitting = [i for i, name in enumerate(self.names) if fnmatchcase(name, pattern)]
+        fitting = [number for number in fitting if number not in but]
         if not fitting:
             raise RequestError(
                 f"{self._table}: expected columns that {pattern!r} fits, found none",

@@ -183,6 +183,7 @@ class TableSource:
     doubts : what was taken for granted in reading the times, and may be the cause of an error
     format : of the file · path : of a file
     base : how many of the columns are filtered by default; the others were asked for besides
+    also : the channels that each name of `TableOptions.also` stands for
     """
 
     format = DELIMITED
@@ -224,8 +225,9 @@ class TableSource:
             seen += _at_most_one(first_pass.records)
         filtered = self._find_columns(names, seen, first_pass.records)
         self.base = len(filtered)
-        also = [number for number in names.find_all(options.also) if number not in filtered]
-        self.columns = (*filtered, *also)
+        also = names.find_all(options.also, but=self._keys())
+        self.columns = (*filtered, *(number for number in also if number not in filtered))
+        self.also = {name: self._channels_of(name, names) for name in options.also}
         self._tell_number_in_header()
         self._clock: Clock | None = None
         if self._time is not None:
@@ -241,6 +243,11 @@ class TableSource:
         else:
             self._first_pass = replace(first_pass, records=chain(seen, first_pass.records))
         self._start_over()
+
+    def _channels_of(self, name: str, names: ColumnNames) -> tuple[int, ...]:
+        """The channels that a name or a pattern of columns stands for."""
+        numbers = names.find_all((name,), but=self._keys())
+        return tuple(self.columns.index(number) for number in numbers)
 
     # --- the Source protocol ---
 

@@ -189,6 +189,33 @@ def test_an_output_of_somebody_else_stays(folder: Path) -> None:
     assert (folder / "out/b.csv").read_text() == "mine"
 
 
+def test_the_ledger_of_another_command_is_refused(folder: Path) -> None:
+    ledger = ("--ledger", "run.jsonl")
+    done("csv", "sma:2", "in/a.csv", "-o", "a.csv", *ledger, cwd=folder)
+    before = (folder / "run.jsonl").read_bytes()
+    (folder / "b.csv").write_text("mine")
+    other = ("csv", "sma:3", "in/b.csv", "-o", "b.csv", *ledger)
+    assert "is of other inputs or outputs" in refused(2, *other, "--resume", cwd=folder)
+    assert (folder / "b.csv").read_text() == "mine"
+    assert (folder / "run.jsonl").read_bytes() == before
+    done(*other, "--force", cwd=folder)
+    assert (folder / "b.csv").read_text() == "x\n1\n2\n3\n"
+
+
+def test_resume_replaces_no_output_of_a_longer_list_that_it_has_not_made(folder: Path) -> None:
+    words = ("-o", "out/", "--ledger", "run.jsonl")
+    done("csv", "sma:2", "in/a.csv", "in/b.csv", *words, cwd=folder)
+    (folder / "out/c.csv").write_text("mine")
+    os.utime(folder / "out/a.csv", ns=(1, 1))  # its line says that it was made
+    longer = ("csv", "sma:3", "in/a.csv", "in/b.csv", "in/sub/c.csv", *words, "--resume")
+    for _ in range(2):
+        ended = run(*longer, cwd=folder)
+        error = "error: in/sub/c.csv: the output out/c.csv exists already"
+        assert (ended.code, ended.errors) == (2, [error])
+        assert (folder / "out/c.csv").read_text() == "mine"
+    assert (folder / "out/a.csv").read_text() == "x\n1\n2\n3\n"
+
+
 def test_resume_in_place_filters_once(folder: Path) -> None:
     words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--resume")
     done(*words, cwd=folder)

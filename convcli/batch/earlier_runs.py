@@ -11,6 +11,7 @@ from convcli import __version__
 from convcli.batch.file_state import FileState, changed_ns
 from convcli.batch.ledger import lines_with_places
 from convcli.batch.ledger_line import Line
+from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ class EarlierRuns:
 
     count : number of lines
     listings : identities of the lists of units that the lines belong to
-    began : when the ledger was begun, see `RunIdentity`
+    began : when the ledger was begun for its list, see `RunIdentity`
     """
 
     def __init__(self, path: Path, run: RunIdentity) -> None:
@@ -44,6 +45,8 @@ class EarlierRuns:
         self._order: dict[int, int] = {}
         self._places = array("q")
         self._states = array("Q")
+        # 1 for each unit whose output was written by an earlier run, or was not there before.
+        self._ours = bytearray()
         self.count = 0
         self.listings: set[str] = set()
         self.began = path.stat().st_mtime_ns
@@ -60,8 +63,12 @@ class EarlierRuns:
         if order == len(self._places):
             self._places.append(0)
             self._states.append(0)
+            self._ours.append(0)
         self._places[order] = place
         self._states[order] = self._state_of_line(line)
+        # A unit may be refused because its output exists; any other error came after that check.
+        if not line.skipped and line.exit_code != RequestError.exit_code:
+            self._ours[order] = 1
 
     def _state_of_line(self, line: Line) -> int:
         if not line.done or line.read is None or line.wrote is None:
@@ -90,11 +97,23 @@ class EarlierRuns:
     def made(self, unit: Unit) -> bool:
         """Whether the output of a unit that is not done may be of an earlier run, or will be.
 
-        It may if it is younger than the ledger: the last lines of a run that was killed are
-        missing. An output that is not there yet may still come from a process of such a run.
+        It may if a line says so, and if it is younger than the ledger: the last lines of a run that
+        was killed are missing. An output that is not there yet may still come from a process of
+        such a run.
         """
+        order = self._order.get(_fingerprint(*unit.noted))
+        if order is not None and self._ours[order]:
+            return True
         changed = changed_ns(unit.output)
         return changed is None or changed >= self.began
+
+    def begin_list(self) -> None:
+        """Let the ledger begin now for a list that none of its lines belongs to.
+
+        Outputs that are older than that, and that no line tells of, are not of this list.
+        """
+        self._path.touch()  # by the clock of its file system
+        self.began = self._path.stat().st_mtime_ns
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[int], Line]]:

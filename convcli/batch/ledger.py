@@ -194,7 +194,12 @@ def _start_of_last_line(file: int, size: int) -> int:
 def renumbered(line: Line, unit: Unit, run: RunIdentity) -> Line:
     """The line of a unit that is done, as one of this run's list."""
     return replace(
-        line, number=unit.number, units=run.units, listing=run.listing, shards=run.shards
+        line,
+        number=unit.number,
+        units=run.units,
+        listing=run.listing,
+        shards=run.shards,
+        began=run.began,
     )
 
 

@@ -32,7 +32,7 @@ class RunIdentity:
         results
     shards : into how many parts the list is divided
     in_place : each input is replaced by its result
-    began : when the ledger was begun, in nanoseconds, by the clock of its file system
+    began : when the ledger was begun for this list, in nanoseconds, by the clock of its file system
     """
 
     units: int

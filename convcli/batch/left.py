@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convcli.batch.earlier_runs import EarlierRuns
 from convcli.batch.ledger import open_ledger, renumbered, rewrite
+from convcli.errors import RequestError
 from convcli.media.outputs import place_exists
 
 if TYPE_CHECKING:
@@ -75,19 +76,32 @@ def _state_of(unit: Unit, earlier: EarlierRuns | None, *, skip_existing: bool) -
     return _TO_DO
 
 
-def earlier_runs(path: Path, units: Units, run: RunIdentity) -> EarlierRuns | None:
+def earlier_runs(
+    path: Path, units: Units, run: RunIdentity, *, named: bool = True
+) -> EarlierRuns | None:
     """What a ledger tells of earlier runs; None if there is no ledger.
 
     The ledger is rewritten to hold one line for each unit of the list that has one, under its
     number in this list, so that a ledger does not grow with the number of runs.
+
+    named : the user has named the ledger, so that it may be one of another command
+
+    Raises RequestError for a ledger of other units, which stays as it is.
     """
     if not path.exists():
         return None
     with open_ledger(path, run):  # locks the ledger, and cuts off a last line that is not whole
         earlier = EarlierRuns(path, run)
     kept = sum(earlier.place_of(unit) is not None for unit in units)
+    if earlier.count and run.listing not in earlier.listings:
+        if named and not kept:
+            raise RequestError(
+                f"the ledger {path} is of other inputs or outputs than this command",
+                hint="name another ledger; --force without --resume begins this one anew",
+            )
+        earlier.begin_list()
     if kept < earlier.count or earlier.listings - {run.listing}:
-        rewrite(path, _kept_lines(earlier, units, run))
+        rewrite(path, _kept_lines(earlier, units, replace(run, began=earlier.began)))
     return earlier
 
 

@@ -283,7 +283,8 @@ class FilterBatch:
         place = self._ledger_place()
         earlier = None
         if place is not None and self.batch.resume:
-            earlier = earlier_runs(place, units, run)
+            named = self.batch.ledger is not None
+            earlier = earlier_runs(place, units, run, named=named)
         left = UnitsLeft(units, self.shard, earlier, skip_existing=self.batch.skip_existing)
         if place is None or self.options.dry_run:
             return left, None

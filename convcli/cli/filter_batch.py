@@ -22,7 +22,7 @@ from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units
 from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
-from convcli.cli.results import refuse_place
+from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing
@@ -136,6 +136,7 @@ class FilterBatch:
             units = parted
             if self._is_joined(parted):
                 return self.worst
+        self._refuse_shared_places(units)
         self._check_own_files(listing)
         self._tell_warnings(listing)
         run = self._identity(units)
@@ -248,6 +249,22 @@ class FilterBatch:
             force = kept or state is None or state.size == 0
             place = place_of(batch.ledger)
             refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
+
+    def _refuse_shared_places(self, units: Units) -> None:
+        """Refuse a file of this command that is another one, or the output of a unit."""
+        batch = self.batch
+        listed = batch.files_from
+        places = {
+            "--report": self.options.report,
+            "--plot": self.options.plot,
+            "--files-from": None if listed is None else place_of(listed),
+            "--ledger": None if batch.ledger is None else place_of(batch.ledger),
+            "--failed" if batch.failed is not None else "the list of failures": (
+                self._failed_place()
+            ),
+        }
+        outputs = () if self.options.in_place else (unit.output for unit in units)
+        refuse_shared_places(places, outputs)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:

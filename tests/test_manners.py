@@ -512,7 +512,6 @@ def test_a_closed_pipe_loses_no_file(words: str, written: list[str], folder: Pat
         ("csv box:3 a.csv -o o.csv --ledger failed.txt", "--ledger and the list of failures"),
         ("csv box:3 a.csv -o l.csv --ledger real/../l.csv", "-o and --ledger"),
         ("csv box:3 --files-from list -o o/ --ledger real/../list", "--files-from and --ledger"),
-        ("csv box:3 --files-from list -o o/ --failed link/../list", "--files-from and --failed"),
         ("detect a.png a.png -o d.json --report real/../d.json", "-o and --report"),
         ("filters box:3 --export r.json --report ./r.json", "--export and --report"),
     ],

@@ -25,7 +25,7 @@ from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.outputs import is_special, output_names, refuse_existing
+from convcli.media.outputs import is_special, output_names, refuse_existing, same_place
 from convcli.media.remote import place_of
 from convcli.report.words import visible
 from convcli.units import plural
@@ -253,15 +253,17 @@ class FilterBatch:
     def _refuse_shared_places(self, units: Units) -> None:
         """Refuse a file of this command that is another one, or the output of a unit."""
         batch = self.batch
-        listed = batch.files_from
+        listed = None if batch.files_from is None else place_of(batch.files_from)
+        failed = self._failed_place()
+        if listed is not None and failed is not None and same_place(failed, listed):
+            failed = None  # a list that is run again may be replaced by what still fails
+        failed_option = "the list of failures" if batch.failed is None else "--failed"
         places = {
             "--report": self.options.report,
             "--plot": self.options.plot,
-            "--files-from": None if listed is None else place_of(listed),
+            "--files-from": listed,
             "--ledger": None if batch.ledger is None else place_of(batch.ledger),
-            "--failed" if batch.failed is not None else "the list of failures": (
-                self._failed_place()
-            ),
+            failed_option: failed,
         }
         outputs = () if self.options.in_place else (unit.output for unit in units)
         refuse_shared_places(places, outputs)

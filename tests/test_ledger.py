@@ -137,8 +137,30 @@ def test_one_run_at_a_time_writes_a_ledger(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(text + "\n")
-    with pytest.raises(InputError, match="is no line of a ledger"):
+    with pytest.raises(InputError, match="is no line of a ledger") as caught:
         list(read_lines(path))
+    assert "a JSON object for one input" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["my notes", "my\nnotes", '{"unit":1}\nnotes', "{}\n"])
+def test_resume_changes_no_file_that_is_no_ledger(text: str, folder: Path) -> None:
+    (folder / "notes.txt").write_text(text)
+    words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "notes.txt", "--resume")
+    told = refused(3, *words, cwd=folder)
+    assert "notes.txt is no ledger" in told
+    assert "a JSON object for one input" in told
+    assert (folder / "notes.txt").read_text() == text
+    assert not (folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"un', '{"unit":1,"uni'])
+def test_resume_goes_on_with_an_empty_ledger_or_a_first_line_cut_off(
+    text: str, folder: Path
+) -> None:
+    (folder / "run.jsonl").write_text(text)
+    words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "run.jsonl", "--resume")
+    done(*words, cwd=folder)
+    assert [line["unit"] for line in lines(folder)] == [1]
 
 
 def test_resume_without_a_ledger(folder: Path) -> None:
@@ -181,11 +203,34 @@ def test_failures_are_run_again_into_the_same_places(folder: Path) -> None:
     assert ended.code == 3
     assert (folder / "bad.txt").read_bytes() == b"in/./bad.csv\0in/./sub/two\nlines.csv\0"
     assert "--files-from bad.txt -0 runs what failed once more" in ended.err
+    listed = (folder / "bad.txt").read_bytes()
+    assert run(*words, "--files-from", "bad.txt", "-0", cwd=folder).code == 3
+    assert (folder / "bad.txt").read_bytes() == listed
     for name in ("bad.csv", "sub/two\nlines.csv"):
         (folder / "in" / name).write_text(TABLE)
     done(*words, "--files-from", "bad.txt", "-0", cwd=folder)
     assert (folder / "out/sub/two\nlines.csv").read_text() == SMOOTH
     assert not (folder / "bad.txt").exists()
+
+
+def test_a_file_that_is_no_list_of_failures_stays(folder: Path) -> None:
+    (folder / "failed.txt").write_text("my notes\n")
+    words = ("csv", "sma:2", "in", "-o", "out/", "--ledger", "run.jsonl")
+    assert run(*words, cwd=folder).code == 3
+    assert (folder / "run.failed.txt").read_text() == "in/./bad.csv\n"
+    merge = ("merge", "run.jsonl", "-o", "all.jsonl", "--failed", "failed.txt")
+    assert "holds other lines" in refused(2, *merge, cwd=folder)
+    assert not (folder / "all.jsonl").exists()
+    (folder / "in/bad.csv").unlink()  # the ledger knows it as an input
+    done(*words, "--resume", cwd=folder)
+    assert not (folder / "run.failed.txt").exists()
+    named = (*words, "--resume", "--failed", "failed.txt")
+    assert "--force replaces it" in refused(2, *named, cwd=folder)
+    assert (folder / "failed.txt").read_text() == "my notes\n"
+    (folder / "run.failed.txt").write_text("more notes\n")
+    assert "--failed FILE" in refused(2, *words, "--resume", cwd=folder)
+    done(*named, "--force", cwd=folder)
+    assert not (folder / "failed.txt").exists()
 
 
 def test_shards_are_merged(folder: Path) -> None:

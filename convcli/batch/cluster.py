@@ -73,7 +73,10 @@ class ClusterRunner:
         try:
             if address == LOCAL:
                 self._cluster = distributed.LocalCluster(
-                    n_workers=processes, threads_per_worker=1, dashboard_address=None
+                    n_workers=processes,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
                 )
             self._client = _client(distributed, self._cluster or address)
             threads = self._threads_of_workers()

@@ -5,27 +5,71 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from convcli.errors import OutputError
-from convcli.media.outputs import remove_place
+from convcli.errors import OutputError, RequestError
+from convcli.media.outputs import is_special, place_exists, remove_place
+from convcli.media.remote import open_place
 from convcli.media.replacing import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.batch.ledger_line import Line
     from convcli.batch.units import Unit
     from convcli.places import Place
 
 
+# A longer file is no list of failures.
+_LONGEST_LIST = 1 << 30
+
+
+def is_free_for_failures(place: Place, inputs: Iterable[str]) -> bool:
+    """Whether a list of failures may be written to a place, or removed from it.
+
+    It may if there is no file, or a special one, or a list in which every name is an input.
+
+    inputs : `listed_name` of each
+    """
+    if not place_exists(place) or is_special(place):
+        return True
+    names = _names_in(place)
+    if names is None:
+        return False
+    for name in inputs:
+        if not names:
+            break
+        names.discard(os.fsencode(name))
+    return not names
+
+
+def _names_in(place: Place) -> set[bytes] | None:
+    """The names in a file; None if it cannot be read, or is too long for a list."""
+    try:
+        with open_place(place) as file:
+            data = file.read(_LONGEST_LIST)
+    except OSError:
+        return None
+    if len(data) == _LONGEST_LIST:
+        return None
+    separator = b"\0" if b"\0" in data else b"\n"
+    return {name for name in data.split(separator) if name}
+
+
+def no_list_of_failures(place: Place, *, hint: str) -> RequestError:
+    """The error about a file of somebody else in the place of a list of failures."""
+    return RequestError(
+        f"{place} exists already, and holds other lines than inputs of this command", hint=hint
+    )
+
+
 def write_failed(units: Iterable[Unit], path: Place) -> bool:
     """Write the names of units that failed; see `write_names`."""
-    return write_names([listed_name(unit.name, unit.below) for unit in units], path)
+    return write_names(list(listed_units(units)), path)
 
 
 def write_failed_lines(lines: Iterable[Line], path: Place) -> bool:
     """Write the names of units that failed according to a ledger; see `write_names`."""
     failed = [line for line in lines if line.error is not None]
-    return write_names([listed_name(line.input, line.relative) for line in failed], path)
+    return write_names(list(listed_lines(failed)), path)
 
 
 def write_names(listed: Sequence[str], path: Place) -> bool:
@@ -35,7 +79,8 @@ def write_names(listed: Sequence[str], path: Place) -> bool:
     """
     try:
         if not listed:
-            remove_place(path)
+            if not is_special(path):
+                remove_place(path)
             return False
         names = [os.fsencode(name) for name in listed]
         null = any(b"\n" in name for name in names)
@@ -47,6 +92,18 @@ def write_names(listed: Sequence[str], path: Place) -> bool:
     return null
 
 
+def listed_units(units: Iterable[Unit]) -> Iterator[str]:
+    """The `listed_name` of each unit."""
+    for unit in units:
+        yield listed_name(unit.name, unit.below)
+
+
+def listed_lines(lines: Iterable[Line]) -> Iterator[str]:
+    """The `listed_name` of the unit of each line."""
+    for line in lines:
+        yield listed_name(line.input, line.relative)
+
+
 def listed_name(name: str, relative: str | None) -> str:
     """The name of an input from which another run makes the same output.
 
@@ -56,4 +113,6 @@ def listed_name(name: str, relative: str | None) -> str:
     if relative is None:
         return name
     folder = name.removesuffix(relative)
+    if folder.endswith("/./"):  # it was found by such a name
+        return name
     return f"{folder or './'}./{relative}"

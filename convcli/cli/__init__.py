@@ -189,6 +189,8 @@ def _tell_usage(error: Any) -> int:
 
         if re.match(r"No such option: -\W*\d", message):
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
+        elif re.match(r"No such option: -[^-]", message):
+            hint += "; a file whose name begins with a minus is written ./-name"
         tell(told, hint=hint)
     return int(error.exit_code)
 

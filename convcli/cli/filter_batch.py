@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gc
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from convcli.batch.failures import write_failed
+from convcli.batch.failures import (
+    is_free_for_failures,
+    listed_lines,
+    listed_units,
+    no_list_of_failures,
+    write_failed,
+)
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import open_ledger
+from convcli.batch.ledger import open_ledger, read_lines
 from convcli.batch.ledger_file import ledger_file
 from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.left import UnitsLeft, earlier_runs
@@ -24,7 +30,7 @@ from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
+from convcli.errors import InputError, RequestError
 from convcli.media.outputs import is_special, output_names, refuse_existing, same_place
 from convcli.media.remote import place_of
 from convcli.report.words import visible
@@ -120,6 +126,7 @@ class FilterBatch:
         self.failures: list[Unit] = []
         self._work_type: type[FilterWork] = FilterWork
         self._ledger_file: Path | None = None
+        self._failed_place: Place | None = None
         self.worst = 0
 
     def run(self) -> int:
@@ -136,8 +143,10 @@ class FilterBatch:
             units = parted
             if self._is_joined(parted):
                 return self.worst
-        self._refuse_shared_places(units)
         self._check_own_files(listing)
+        if not self.options.dry_run:
+            self._failed_place = self._find_failed_place(units)
+        self._refuse_shared_places(units)
         self._tell_warnings(listing)
         run = self._identity(units)
         self._work_type = FilterWork if parted is None else PartFilterWork
@@ -254,7 +263,7 @@ class FilterBatch:
         """Refuse a file of this command that is another one, or the output of a unit."""
         batch = self.batch
         listed = None if batch.files_from is None else place_of(batch.files_from)
-        failed = self._failed_place()
+        failed = self._failed_place or batch.failed
         if listed is not None and failed is not None and same_place(failed, listed):
             failed = None  # a list that is run again may be replaced by what still fails
         failed_option = "the list of failures" if batch.failed is None else "--failed"
@@ -432,7 +441,7 @@ class FilterBatch:
 
     def _write_failed(self) -> None:
         """Write the list of the inputs that failed; remove an old one if none did."""
-        place = self._failed_place()
+        place = self._failed_place
         if place is None:
             return
         null = write_failed(self.failures, place)
@@ -440,14 +449,43 @@ class FilterBatch:
             again = f"--files-from {place}" + (" -0" if null else "")
             say(f"{again} runs what failed once more")
 
-    def _failed_place(self) -> Place | None:
-        """Where the list of failures goes: beside the ledger, unless it has a place of its own."""
-        if self.batch.failed is not None or self.batch.ledger is None:
-            return self.batch.failed
-        name = "failed.txt"
+    def _find_failed_place(self, units: Units) -> Place | None:
+        """Where the list of failures goes; None if it was not asked for.
+
+        RequestError if a file of somebody else is there.
+        """
+        batch = self.batch
+        if batch.failed is not None:
+            if not self.options.force and not self._is_free(batch.failed, units):
+                raise no_list_of_failures(
+                    batch.failed, hint="name another file, or --force replaces it"
+                )
+            return batch.failed
+        if batch.ledger is None:
+            return None
+        shard = ""
         if self.shard.count > 1:  # machines may share the folder
-            name = f"failed.{self.shard.index}-of-{self.shard.count}.txt"
-        return place_of(self.batch.ledger).with_name(name)
+            shard = f".{self.shard.index}-of-{self.shard.count}"
+        ledger = place_of(batch.ledger)
+        usual = ledger.with_name(f"failed{shard}.txt")
+        if self._is_free(usual, units):
+            return usual
+        of_ledger = ledger.with_name(f"{ledger.stem}.failed{shard}.txt")
+        if self._is_free(of_ledger, units):
+            return of_ledger
+        raise no_list_of_failures(of_ledger, hint="--failed FILE names another file")
+
+    def _is_free(self, place: Place, units: Units) -> bool:
+        """Whether a place is free for failures of these units, or holds those of the ledger."""
+        return is_free_for_failures(place, self._known_inputs(units))
+
+    def _known_inputs(self, units: Units) -> Iterator[str]:
+        """The inputs of this run, then those of the ledger, which may be gone."""
+        yield from listed_units(units)
+        ledger = self._ledger_file
+        if ledger is not None and ledger.exists():
+            with suppress(InputError):  # no ledger, which is told when it is opened
+                yield from listed_lines(read_lines(ledger))
 
 
 class _Pace:

@@ -82,6 +82,8 @@ def merge(
     if run.failed is not None:
         refuse_place(run.failed, "list", ledgers, force=True)
     merged = MergedLedgers(ledgers)
+    if run.failed is not None and not run.force:
+        _refuse_other_list(run.failed, merged)
     parts = _parts_to_join(merged, force=run.force)
     _write_lines(merged, output)
     facts = merged.facts()
@@ -96,6 +98,14 @@ def merge(
     if parts is not None:
         _join(parts, quiet=run.quiet)
     return exit_code_of(list(_conditions(facts)))
+
+
+def _refuse_other_list(place: Place, merged: MergedLedgers) -> None:
+    """Raise RequestError if the list of failures would replace a file of somebody else."""
+    from convcli.batch.failures import is_free_for_failures, listed_lines, no_list_of_failures
+
+    if not is_free_for_failures(place, listed_lines(merged.lines())):
+        raise no_list_of_failures(place, hint="name another file, or --force replaces it")
 
 
 def _parts_to_join(merged: MergedLedgers, *, force: bool) -> NotedParts | None:

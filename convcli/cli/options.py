@@ -341,7 +341,7 @@ FailedFile = Annotated[
         parser=place_of,
         metavar="FILE",
         help="Write the names of inputs that failed, for --files-from.",
-        show_default="failed.txt beside the ledger",
+        show_default="failed.txt beside the ledger, if that is no file of yours",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]

@@ -132,6 +132,8 @@ class _BoundGroup:
             first = self.written.group.branches[0].text
             message = f"{error.does}, and {first} {error.first_does}"
             hint = "branches are combined sample by sample; change the rate before or after them"
+            if self.written.group.names is not None:
+                hint = "all filters of one command make the same rows"
             raise self._error(error.number, message, hint) from None
         return group
 

@@ -137,8 +137,30 @@ def test_one_run_at_a_time_writes_a_ledger(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(text + "\n")
-    with pytest.raises(InputError, match="is no line of a ledger"):
+    with pytest.raises(InputError, match="is no line of a ledger") as caught:
         list(read_lines(path))
+    assert "a JSON object for one input" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["my notes", "my\nnotes", '{"unit":1}\nnotes', "{}\n"])
+def test_resume_changes_no_file_that_is_no_ledger(text: str, folder: Path) -> None:
+    (folder / "notes.txt").write_text(text)
+    words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "notes.txt", "--resume")
+    told = refused(3, *words, cwd=folder)
+    assert "notes.txt is no ledger" in told
+    assert "a JSON object for one input" in told
+    assert (folder / "notes.txt").read_text() == text
+    assert not (folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"un', '{"unit":1,"uni'])
+def test_resume_goes_on_with_an_empty_ledger_or_a_first_line_cut_off(
+    text: str, folder: Path
+) -> None:
+    (folder / "run.jsonl").write_text(text)
+    words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "run.jsonl", "--resume")
+    done(*words, cwd=folder)
+    assert [line["unit"] for line in lines(folder)] == [1]
 
 
 def test_resume_without_a_ledger(folder: Path) -> None:

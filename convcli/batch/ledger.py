@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Outcome
     from convcli.batch.units import Unit
 
+# How each line begins, and the length in bytes that no line has.
+_START = b'{"unit":'
+_LONGEST_LINE = 1 << 24
+_WHAT_A_LINE_IS = (
+    "a line is a JSON object for one input, as --ledger writes it, with all keys: unit, units, "
+    "list, shards, input, relative, output, filter, request, version and more"
+)
+
 # ------------------------------------------------------------------------------------------ reading
 
 
@@ -41,19 +49,36 @@ def lines_with_places(path: Path) -> Iterator[tuple[int, Line]]:
     try:
         with path.open("rb") as file:
             place = 0
-            for number, data in enumerate(file, start=1):
+            number = 0
+            while data := file.readline(_LONGEST_LINE):
+                number += 1
                 try:
                     line = Line.from_json(data)
                 except ValueError as error:
-                    if not data.endswith(b"\n"):
+                    if _is_cut_off(data, first=number == 1):
                         return
-                    raise InputError(
-                        f"line {number} of {path} is no line of a ledger", hint=str(error)
-                    ) from error
+                    raise _no_line(path, number) from error
                 yield place, line
                 place += len(data)
     except OSError as error:
         raise InputError(f"cannot read the ledger {path}: {error.strerror}") from error
+
+
+def _is_cut_off(data: bytes, *, first: bool) -> bool:
+    """Whether data may be the beginning of a line, at the end of a ledger.
+
+    first : no line of a ledger stands before it
+    """
+    if data.endswith(b"\n") or len(data) == _LONGEST_LINE:
+        return False
+    return not first or data.startswith(_START) or _START.startswith(data)
+
+
+def _no_line(path: Path, number: int) -> InputError:
+    what = f"line {number} of {path} is no line of a ledger"
+    if number == 1:
+        what = f"{path} is no ledger: its first line is no line of a ledger"
+    return InputError(what, hint=_WHAT_A_LINE_IS)
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -99,7 +124,8 @@ def open_ledger(
     began : when it was begun; 0: now
     complete : see `Ledger`
 
-    Raises RequestError if another run writes to it, OutputError if it cannot be written.
+    Raises RequestError if another run writes to it, InputError if the file is no ledger,
+    OutputError if it cannot be written.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -108,7 +134,7 @@ def open_ledger(
     try:
         _lock(file, path)
         try:
-            _end_last_line(file)
+            _end_last_line(file, path)
             began = began or os.fstat(file).st_mtime_ns
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -134,10 +160,16 @@ def _lock(file: int, path: Path) -> None:
         return
 
 
-def _end_last_line(file: int) -> None:
-    """Cut off a last line that is not whole; add the line end that a whole one lacks."""
+def _end_last_line(file: int, path: Path) -> None:
+    """Cut off a last line that is not whole; add the line end that a whole one lacks.
+
+    Raises InputError for a file that is no ledger, which stays as it is.
+    """
     size = os.fstat(file).st_size
-    if size == 0 or os.pread(file, 1, size - 1) == b"\n":
+    if size == 0:
+        return
+    next(lines_with_places(path), None)  # reads the first line
+    if os.pread(file, 1, size - 1) == b"\n":
         return
     start = _start_of_last_line(file, size)
     try:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
+from program import CONVCLI, SAMPLES, Program, checked, done, run, shell, waiting_program
 from program import Done as Ended
 
 PRICES = b"price\n10\n11\n12\n11\n13\n"
@@ -481,6 +481,50 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
         assert ended.stdout == b""
     os.close(leader)
     os.close(follower)
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ("filters lowpass:1k --rate 8k --report f.json --plot f.svg", ["f.json", "f.svg"]),
+        ("filters box:3 box:5 --report f.json", ["f.json"]),
+        ("detect a.wav a.wav --report d.json --mark d.svg", ["d.json", "d.svg"]),
+        ("compare a.csv a.csv --report c.json --plot c.svg", ["c.json", "c.svg"]),
+        ("csv box:3 a.csv --causal-check --report c.json", ["c.json"]),
+    ],
+)
+def test_a_closed_pipe_loses_no_file(words: str, written: list[str], folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as out:
+        ended = waiting_program().run(*words.split(), cwd=folder, out=out)
+    assert (ended.code, ended.errors) == (0, []), ended
+    assert all((folder / name).stat().st_size for name in written)
+
+
+@pytest.mark.parametrize(
+    ("words", "shared"),
+    [
+        ("image box:3 a.png -o w.png --plot ./w.png", "-o and --plot"),
+        ("image box:3 a.png -o real/w.png --plot link/w.png", "-o and --plot"),
+        ("csv box:3 a.csv -o o.csv --report l.json --ledger ./l.json", "--report and --ledger"),
+        ("csv box:3 a.csv -o o.csv --failed l --ledger l", "--ledger and --failed"),
+        ("csv box:3 a.csv -o o.csv --ledger failed.txt", "--ledger and the list of failures"),
+        ("csv box:3 a.csv -o l.csv --ledger real/../l.csv", "-o and --ledger"),
+        ("csv box:3 --files-from list -o o/ --ledger real/../list", "--files-from and --ledger"),
+        ("detect a.png a.png -o d.json --report real/../d.json", "-o and --report"),
+        ("filters box:3 --export r.json --report ./r.json", "--export and --report"),
+    ],
+)
+def test_one_file_for_two_outputs_is_refused(words: str, shared: str, folder: Path) -> None:
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    (folder / "list").write_text("a.csv\n")
+    before = content(folder)
+    ended = run(*words.split(), "--force", cwd=folder)
+    assert ended.code == 2, ended
+    assert ended.errors[0].startswith(f"error: {shared} are both "), ended
+    assert content(folder) == before
 
 
 def test_a_closed_pipe_ends_what_prints_quietly(folder: Path) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 from convcli import __version__
 from convcli.batch.run_units import Outcome, carry_out
@@ -79,13 +80,16 @@ class ClusterRunner:
                     silence_logs=logging.CRITICAL,
                 )
             self._client = _client(distributed, self._cluster or address)
-            threads = self._threads_of_workers()
-            self._refuse_other_versions()
+            with self._loss_as_error():
+                threads = self._threads_of_workers()
+                self._refuse_other_versions()
         except BaseException:
             self.close()
             raise
         self.window = max(_UNITS_PER_THREAD * threads, _FEWEST_UNITS)
         self._work = work
+        # A scheduler tells tasks apart by names, and several commands may use it.
+        self._run = uuid4().hex
         self._units: dict[str, Unit] = {}
         self._refused: deque[Outcome] = deque()
         self._ended = distributed.as_completed(loop=self._client.loop)
@@ -114,7 +118,7 @@ class ClusterRunner:
         except Exception as error:  # noqa: BLE001 -- one unit never stops the others
             self._refused.append(Outcome(unit=unit, error=told_error(error)))
             return
-        key = f"convcli-{os.getpid()}-{unit.number}"
+        key = f"convcli-{self._run}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.
         sent = replace(unit, replaces=True)
         with self._loss_as_error():

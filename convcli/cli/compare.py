@@ -16,7 +16,13 @@ from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
 from convcli.cli.options import TableArguments, columns_option, examples
-from convcli.cli.results import given_words, refuse_plot, refuse_report, write_result
+from convcli.cli.results import (
+    given_words,
+    refuse_plot,
+    refuse_report,
+    refuse_shared_places,
+    write_result,
+)
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
@@ -107,6 +113,7 @@ class CompareRun:
                 "--plot draws one comparison", hint="--report FILE.html shows any number of them"
             )
         refuse_plot(self.plot, paths, force=self.force)
+        refuse_shared_places({"--report": self.report, "--plot": self.plot})
 
     def preview_size(self, number: int) -> PreviewSize | None:
         """How much is collected of a pair, counted from 0; None where nothing is drawn."""
@@ -154,9 +161,10 @@ def compare(
     opened = replace(table.options(), irregular=table.time is not None)
     comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
-    _write_comparisons(runs, pairs, format)
+    # Files come first: the reader of standard output may close it early.
     if runs:
         _draw_comparisons(runs, run)
+    _write_comparisons(runs, pairs, format)
     broken = []
     for each in runs:
         if each.comparison is not None:

@@ -22,7 +22,14 @@ from convcli.cli.opening import (
 )
 from convcli.cli.options import InputListOptions, TableArguments, columns_option, examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report, write_result
+from convcli.cli.results import (
+    given_words,
+    own_place,
+    refuse_plot,
+    refuse_report,
+    refuse_shared_places,
+    write_result,
+)
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
@@ -237,6 +244,9 @@ def detect(
     place = _checked_place(hits.output, [*templates, *sources], run)
     if hits.mark is not None:
         refuse_plot(hits.mark, [*templates, *sources], force=run.force)
+    listed = None if words.files_from is None else place_of(words.files_from)
+    places = {"--report": run.report, "--mark": hits.mark, "--files-from": listed}
+    refuse_shared_places(places, [place])
     hits.check()
     searching = Searching(
         files=files,
@@ -257,11 +267,12 @@ def detect(
         warnings=tuple(searching.notes),
         seconds=time.perf_counter() - started,
     )
-    write_result(_hits_text(facts, found, detection, as_json=hits.as_json), place)
+    # Files come first: the reader of standard output may close it early.
     if run.report is not None:
         _write_search_report(facts, run.report)
     if hits.mark is not None:
         _write_marks(facts, hits.mark)
+    write_result(_hits_text(facts, found, detection, as_json=hits.as_json), place)
     if not found.hits and not searching.worst:
         raise detection.nothing_found()
     if found.hits and not run.quiet:
@@ -470,14 +481,6 @@ def _checked_place(
         refuse_report(report, read, force=run.force)
     if output is None:
         return None
-    from convcli.media.outputs import RealPaths
-    from convcli.media.remote import text_of
-
-    real_path = RealPaths().of
-    if report is not None and real_path(text_of(report)) == real_path(text_of(output)):
-        raise RequestError(
-            f"the output and the report are both {output}", hint="give one of them another name"
-        )
     return own_place(output, read, force=run.force, example="places.csv")
 
 

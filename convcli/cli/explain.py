@@ -13,7 +13,7 @@ from convcli.cli.explain_request import ExplainPage, ExplainRequest, ExplainRule
 from convcli.cli.explain_signal import Excerpt, ExplainTable
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import refuse_plot, refuse_report, write_result
+from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.remote import place_of
@@ -110,6 +110,7 @@ def explain(
         refuse_plot(output.plot, [], force=output.force)
     if output.report is not None:
         refuse_report(output.report, [], force=output.force)
+    refuse_shared_places({"--plot": output.plot, "--report": output.report})
     explained = request.explained()
     if output.plot is not None:
         _plot_explained(explained, request, output.plot)

@@ -28,10 +28,10 @@ from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units
 from convcli.cli import say, tell, tell_error
 from convcli.cli.opening import name_input
-from convcli.cli.results import refuse_place
+from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.outputs import is_special, output_names, refuse_existing
+from convcli.media.outputs import is_special, output_names, refuse_existing, same_place
 from convcli.media.remote import place_of
 from convcli.report.words import visible
 from convcli.units import plural
@@ -146,6 +146,7 @@ class FilterBatch:
         self._check_own_files(listing)
         if not self.options.dry_run:
             self._failed_place = self._find_failed_place(units)
+        self._refuse_shared_places(units)
         self._tell_warnings(listing)
         run = self._identity(units)
         self._work_type = FilterWork if parted is None else PartFilterWork
@@ -257,6 +258,24 @@ class FilterBatch:
             force = kept or state is None or state.size == 0
             place = place_of(batch.ledger)
             refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
+
+    def _refuse_shared_places(self, units: Units) -> None:
+        """Refuse a file of this command that is another one, or the output of a unit."""
+        batch = self.batch
+        listed = None if batch.files_from is None else place_of(batch.files_from)
+        failed = self._failed_place or batch.failed
+        if listed is not None and failed is not None and same_place(failed, listed):
+            failed = None  # a list that is run again may be replaced by what still fails
+        failed_option = "the list of failures" if batch.failed is None else "--failed"
+        places = {
+            "--report": self.options.report,
+            "--plot": self.options.plot,
+            "--files-from": listed,
+            "--ledger": None if batch.ledger is None else place_of(batch.ledger),
+            failed_option: failed,
+        }
+        outputs = () if self.options.in_place else (unit.output for unit in units)
+        refuse_shared_places(places, outputs)
 
     def _tell_warnings(self, listing: Listing) -> None:
         if not self.options.quiet:

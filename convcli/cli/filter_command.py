@@ -11,7 +11,7 @@ from convcli.cli import Stopped, closed_pipe, say, tell
 from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.results import given_words, refuse_plot, refuse_report
+from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
@@ -133,6 +133,8 @@ class FilterCommand:
         source = None if word == STDIN else place_of(word)
         self.check_reports([source], several=False)
         output = self._single_output(source)
+        if options.report is not None or options.plot is not None:
+            refuse_shared_places({"--report": options.report, "--plot": options.plot}, [output])
         facts = self.input_run(
             source,
             output,
@@ -140,10 +142,11 @@ class FilterCommand:
             replaces=options.force or options.in_place,
             progress=self.progress(None),
         ).run()
-        code = self.tell_run(facts)
-        if not options.dry_run:
-            self.write_reports([facts])
-        return code
+        try:
+            return self.tell_run(facts)
+        finally:  # also where the reader of standard output has closed it
+            if not options.dry_run:
+                self.write_reports([facts])
 
     def _single_output(self, source: Place | None) -> Place | None:
         from convcli.media.outputs import plan_outputs

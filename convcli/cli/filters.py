@@ -14,7 +14,7 @@ from convcli import __version__
 from convcli.cli import options, tell
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
-from convcli.cli.results import given_words, refuse_plot, refuse_report
+from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
@@ -106,7 +106,11 @@ class ExportOptions:
 
     def check_places(self, steps: Sequence[str]) -> None:
         """Refuse files that cannot be written, or that nothing would be written into."""
-        places = {"--export": self.export, "--plot": self.plot, "--report": self.report}
+        places: dict[str, Place | None] = {
+            "--export": self.export,
+            "--plot": self.plot,
+            "--report": self.report,
+        }
         for option, place in places.items():
             if place is not None and not steps:
                 raise RequestError(
@@ -114,12 +118,15 @@ class ExportOptions:
                 )
         if self.export is not None and len(steps) > 1:
             raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
+        if self.export is not None:
+            self._check_export(self.export)
         if self.plot is not None:
             refuse_plot(self.plot, [], force=self.force)
         if self.report is not None:
             refuse_report(self.report, [], force=self.force)
+        refuse_shared_places(places)
 
-    def check(self, path: Path) -> None:
+    def _check_export(self, path: Path) -> None:
         """Refuse a file in no known format or in no folder, or one that exists."""
         from convcli.media.outputs import refuse_missing_parent
         from convcli.planning.export import EXPORTS
@@ -157,12 +164,13 @@ def filters(
     of them on one pair of axes.
     """
     export.check_places(steps or ())
-    for place, step in enumerate(steps or ()):
-        if place:
-            print()
-        _show_step(step.strip(), design, export)
     if steps:
+        # Files come first: the reader of standard output may close it early.
         _draw(steps, design, export)
+        for place, step in enumerate(steps):
+            if place:
+                print()
+            _show_step(step.strip(), design, export)
         return 0
     print(*(_markdown_list() if markdown else _step_list()), sep="\n")
     return 0
@@ -218,9 +226,7 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
     from convcli.planning.grammar import parse
 
     calls = parse(text)
-    if export.export is not None:
-        export.check(export.export)
-    elif len(calls) == 1 and calls[0].is_name_alone:
+    if export.export is None and len(calls) == 1 and calls[0].is_name_alone:
         print(*_usage_lines(calls[0].name), sep="\n")
         if not _is_complete(text, design):
             return

@@ -31,7 +31,13 @@ from convcli.cli.learn_task import (
 from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
-from convcli.cli.results import given_words, own_place, refuse_plot, refuse_report
+from convcli.cli.results import (
+    given_words,
+    own_place,
+    refuse_plot,
+    refuse_report,
+    refuse_shared_places,
+)
 from convcli.errors import RequestError
 from convcli.facts import InputFacts, ModelFileFacts, RunFacts
 from convcli.stopping import told_first
@@ -95,6 +101,7 @@ def _output_path(options: LearnOptions) -> Path:
         refuse_report(options.report, read, force=options.force)
     if options.plot is not None:
         refuse_plot(options.plot, read, force=options.force)
+    refuse_shared_places({"--report": options.report, "--plot": options.plot}, [output])
     own_place(output, read, force=options.force, example="model.safetensors")
     return output
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from convcli.media.outputs import RealPaths
     from convcli.places import Place
 
 
@@ -60,6 +61,48 @@ def refuse_place(
         raise RequestError(f"the {noun} {place} is one of the inputs", hint="give it another name")
     if not force:
         raise RequestError(f"the {noun} {place} exists already", hint=hint or "--force replaces it")
+
+
+def refuse_shared_places(
+    places: Mapping[str, Place | None], outputs: Iterable[Place | None] = ()
+) -> None:
+    """Refuse two options that name one file or object, by any spelling or link.
+
+    places : what each option names; None where the option is not given
+    outputs : what -o names
+
+    Raises RequestError. Devices may be shared, and so may standard output.
+    """
+    from convcli.media.outputs import RealPaths
+
+    real_paths = RealPaths()
+    options: dict[object, str] = {}
+    for option, place in places.items():
+        key = _key_of(place, real_paths)
+        if key is None:
+            continue
+        other = options.setdefault(key, option)
+        if other != option:
+            raise _shared_place(other, option, place)
+    if not options:
+        return
+    for output in outputs:
+        shared = options.get(_key_of(output, real_paths))
+        if shared is not None:
+            raise _shared_place("-o", shared, output)
+
+
+def _key_of(place: Place | None, real_paths: RealPaths) -> object:
+    """What all names of a file have in common; None for standard output and devices."""
+    from convcli.media.remote import text_of
+
+    if place is None or str(place) == "-":
+        return None
+    return real_paths.key(text_of(place))
+
+
+def _shared_place(one: str, other: str, place: Place | None) -> RequestError:
+    return RequestError(f"{one} and {other} are both {place}", hint="give one of them another name")
 
 
 def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, example: str) -> Place:

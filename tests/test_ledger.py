@@ -248,15 +248,18 @@ def test_a_file_that_is_no_list_of_failures_stays(folder: Path) -> None:
     merge = ("merge", "run.jsonl", "-o", "all.jsonl", "--failed", "failed.txt")
     assert "holds other lines" in refused(2, *merge, cwd=folder)
     assert not (folder / "all.jsonl").exists()
+    named = ("--ledger", "one.jsonl", "--failed", "run.failed.txt")
+    assert run("csv", "sma:2", "in/bad.csv", "-o", "o.csv", *named, cwd=folder).code == 3
+    assert (folder / "run.failed.txt").read_text() == "in/bad.csv\n"
     (folder / "in/bad.csv").unlink()  # the ledger knows it as an input
     done(*words, "--resume", cwd=folder)
     assert not (folder / "run.failed.txt").exists()
-    named = (*words, "--resume", "--failed", "failed.txt")
-    assert "--force replaces it" in refused(2, *named, cwd=folder)
+    forced = (*words, "--resume", "--failed", "failed.txt")
+    assert "--force replaces it" in refused(2, *forced, cwd=folder)
     assert (folder / "failed.txt").read_text() == "my notes\n"
     (folder / "run.failed.txt").write_text("more notes\n")
     assert "--failed FILE" in refused(2, *words, "--resume", cwd=folder)
-    done(*named, "--force", cwd=folder)
+    done(*forced, "--force", cwd=folder)
     assert not (folder / "failed.txt").exists()
 
 

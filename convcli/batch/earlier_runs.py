@@ -11,7 +11,7 @@ from convcli import __version__
 from convcli.batch.file_state import FileState, changed_ns
 from convcli.batch.ledger import lines_with_places
 from convcli.batch.ledger_line import Line
-from convcli.errors import RequestError
+from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,8 +66,8 @@ class EarlierRuns:
             self._ours.append(0)
         self._places[order] = place
         self._states[order] = self._state_of_line(line)
-        # A unit may be refused because its output exists; any other error came after that check.
-        if not line.skipped and line.exit_code != RequestError.exit_code:
+        # A unit whose output exists is refused before its input is read, with another exit code.
+        if line.done or line.exit_code == InputError.exit_code:
             self._ours[order] = 1
 
     def _state_of_line(self, line: Line) -> int:

@@ -37,12 +37,12 @@ def is_free_for_failures(place: Place, inputs: Iterable[str]) -> bool:
     for name in inputs:
         if not names:
             break
-        names.discard(os.fsencode(name))
+        names.discard(os.path.normpath(os.fsencode(name)))
     return not names
 
 
 def _names_in(place: Place) -> set[bytes] | None:
-    """The names in a file; None if it cannot be read, or is too long for a list."""
+    """The names in a file without `/./`; None if it cannot be read, or is too long for a list."""
     try:
         with open_place(place) as file:
             data = file.read(_LONGEST_LIST)
@@ -51,7 +51,7 @@ def _names_in(place: Place) -> set[bytes] | None:
     if len(data) == _LONGEST_LIST:
         return None
     separator = b"\0" if b"\0" in data else b"\n"
-    return {name for name in data.split(separator) if name}
+    return {os.path.normpath(name) for name in data.split(separator) if name}
 
 
 def no_list_of_failures(place: Place, *, hint: str) -> RequestError:

@@ -115,7 +115,7 @@ class NotedParts:
 
     @property
     def places(self) -> list[Path]:
-        """The files of the parts."""
+        """The file of each part, in the order of the parts."""
         return [Path(line.output or "") for line in self.lines]
 
     @property

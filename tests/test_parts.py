@@ -517,12 +517,17 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "s.wav", np.zeros(400_000), 8000)
+    soundfile.write(tmp_path / "s.wav", np.zeros(8_000_000), 8000)  # seconds of work
     words = ["audio", "quantile:4001,0.3", "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
     process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    wait_until(lambda: len(children.read_text().split()) == 2, "starts two processes")
+
+    def has_two_processes() -> bool:
+        return process.poll() is not None or len(children.read_text().split()) == 2
+
+    wait_until(has_two_processes, "starts two processes")
     workers = children.read_text().split()
+    assert len(workers) == 2
     process.terminate()
     assert process.wait(PATIENCE) == 143
     wait_until(lambda: not any(map(is_running, workers)), "ends its processes")

@@ -25,7 +25,7 @@ from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
-from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
+from convcli.layers.trained import BatchLayer, TrainedLayer, TrainedWeights, trained_form
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def _without_last(held: Held) -> Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedConv(TrainedLayer):
+class TrainedConv(TrainedWeights):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
@@ -448,53 +448,14 @@ class TrainedConv(TrainedLayer):
         return len(self.op.weights)
 
     @property
-    def has_bias(self) -> bool:
-        """Whether a constant is learned for each output."""
-        return self.op.bias is not None
+    def weight_shape(self) -> Sizes:
+        """(out, in / groups, k...)."""
+        return self.op.weights.shape
 
     @property
-    def weight_count(self) -> int:
-        """How many weights are learned."""
-        return int(self.op.weights.size)
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers are learned: the weights, then the bias."""
-        return self.weight_count + len(self.op.weights) * self.has_bias
-
-    def weights_and_bias(self, numbers: Vector) -> tuple[Vector, Vector | None]:
-        """Views of the weights (out, in / groups, k...) and of the bias (out,) in `numbers`."""
-        weights = numbers[: self.weight_count].reshape(self.op.weights.shape)
-        return weights, numbers[self.weight_count :] if self.has_bias else None
-
-    def tensors(self, numbers: Vector) -> dict[str, Vector]:
-        """Views of `weight` (out, in / groups, k...) and `bias` (out,) in `numbers`."""
-        weights, bias = self.weights_and_bias(numbers)
-        return {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
-
-    def started(self, random: np.random.Generator) -> Vector:
-        """Uniform numbers in +-1 / sqrt(inputs to an output), as in torch (He et al. 2015)."""
-        fan_in = self.weight_count // self.outputs
-        bound = 1 / math.sqrt(fan_in)
-        return random.uniform(-bound, bound, self.parameters)
-
-    @property
-    def decays(self) -> Vector:
-        """1 for every weight, 0 for the bias."""
-        decays = np.zeros(self.parameters)
-        decays[: self.weight_count] = 1
-        return decays
-
-    takes_units = True
-
-    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
-        """Divide the weights by the unit of the inputs."""
-        tensors["weight"] /= unit
-
-    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
-        """Multiply weights and bias by the unit of the outputs."""
-        for name in tensors:
-            tensors[name] *= unit
+    def bias_count(self) -> int:
+        """One constant for each output, or none."""
+        return 0 if self.op.bias is None else self.outputs
 
     def own_tap(self, before: Sizes) -> Sizes | None:
         """The tap that reads the sample `before` samples after the first of the window."""
@@ -585,7 +546,7 @@ class BatchConv(BatchLayer):
         count = batch.size * math.prod(batch.made) // band.count
         wide = band.count * band.outputs
         # A column of ones carries the bias through the product.
-        lines = band.taps + layer.has_bias
+        lines = band.taps + (layer.bias_count > 0)
         self.rows = [np.ones((count, lines), batch.dtype) for _ in range(self.groups)]
         self.matrices = [np.zeros((lines, wide), batch.dtype) for _ in range(self.groups)]
         self.bands = [band.bands(matrix) for matrix in self.matrices]

@@ -7,14 +7,13 @@ an interpolation are constant.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.layers.trained import BatchLayer, TrainedLayer, TrainedWeights
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -92,7 +91,7 @@ class BatchThrough(BatchLayer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TiedConv(ConvThrough):
+class TiedConv(TrainedWeights, ConvThrough):
     """A transposed convolution in training: a convolution with its phases as channels.
 
     shape : of the weights in the model file, (in, out / groups, k...)
@@ -106,44 +105,14 @@ class TiedConv(ConvThrough):
     sources: npt.NDArray[np.int64]
 
     @property
-    def weight_count(self) -> int:
-        """How many weights are learned."""
-        return math.prod(self.shape)
+    def weight_shape(self) -> Sizes:
+        """(in, out / groups, k...)."""
+        return self.shape
 
     @property
-    def parameters(self) -> int:
-        """How many numbers are learned: the weights, then the bias."""
-        return self.weight_count + self.bias
-
-    def tensors(self, numbers: Vector) -> dict[str, Vector]:
-        """Views of `weight` (in, out / groups, k...) and `bias` (out,) in `numbers`."""
-        found = {"weight": numbers[: self.weight_count].reshape(self.shape)}
-        if self.bias:
-            found["bias"] = numbers[self.weight_count :]
-        return found
-
-    def started(self, random: np.random.Generator) -> Vector:
-        """Uniform numbers in +-1 / sqrt(out / groups * taps), as in torch (He et al. 2015)."""
-        bound = 1 / math.sqrt(math.prod(self.shape[1:]))
-        return random.uniform(-bound, bound, self.parameters)
-
-    @property
-    def decays(self) -> Vector:
-        """1 for every weight, 0 for the bias."""
-        decays = np.zeros(self.parameters)
-        decays[: self.weight_count] = 1
-        return decays
-
-    takes_units = True
-
-    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
-        """Divide the weights by the unit of the inputs."""
-        tensors["weight"] /= unit
-
-    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
-        """Multiply weights and bias by the unit of the outputs."""
-        for name in tensors:
-            tensors[name] *= unit
+    def bias_count(self) -> int:
+        """One constant for each output, or none."""
+        return self.bias
 
     def conv_numbers(self, numbers: Vector) -> Vector:
         """Each number of the convolution is the parameter it equals, or 0."""

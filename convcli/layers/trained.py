@@ -5,6 +5,7 @@ The geometry of its windows, and the layer at work on a mini-batch.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Self
@@ -192,6 +193,63 @@ class TrainedLayer(ABC):
     def rounded(self, outputs: Sizes) -> Sizes:
         """Return how many outputs are computed where at least `outputs` are wanted."""
         return outputs
+
+
+class TrainedWeights(TrainedLayer):
+    """A layer whose parameters are weights, then a bias for each output, which may be missing."""
+
+    takes_units = True
+
+    @property
+    @abstractmethod
+    def weight_shape(self) -> Sizes:
+        """The shape of the weights in a model file; an output sums over all but the first axis."""
+
+    @property
+    @abstractmethod
+    def bias_count(self) -> int:
+        """How many constants are learned, 0 without a bias."""
+
+    @property
+    def weight_count(self) -> int:
+        """How many weights are learned."""
+        return math.prod(self.weight_shape)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned: the weights, then the bias."""
+        return self.weight_count + self.bias_count
+
+    def weights_and_bias(self, numbers: Vector) -> tuple[Vector, Vector | None]:
+        """Views of the weights, in their shape, and of the bias (outputs,) in `numbers`."""
+        weights = numbers[: self.weight_count].reshape(self.weight_shape)
+        return weights, numbers[self.weight_count :] if self.bias_count else None
+
+    def tensors(self, numbers: Vector) -> dict[str, Vector]:
+        """Views of `weight` and, if there is one, `bias` in `numbers`."""
+        weights, bias = self.weights_and_bias(numbers)
+        return {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
+
+    def started(self, random: np.random.Generator) -> Vector:
+        """Uniform numbers in +-1 / sqrt(inputs to an output), as in torch (He et al. 2015)."""
+        bound = 1 / math.sqrt(math.prod(self.weight_shape[1:]))
+        return random.uniform(-bound, bound, self.parameters)
+
+    @property
+    def decays(self) -> Vector:
+        """1 for every weight, 0 for the bias."""
+        decays = np.zeros(self.parameters)
+        decays[: self.weight_count] = 1
+        return decays
+
+    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Divide the weights by the unit of the inputs."""
+        tensors["weight"] /= unit
+
+    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+        """Multiply weights and bias by the unit of the outputs."""
+        for name in tensors:
+            tensors[name] *= unit
 
 
 def span_lengths(span: Span) -> Sizes:

@@ -65,7 +65,7 @@ class OutputError(ConvcliError):
 
 
 class DefectError(ConvcliError):
-    """A defect of this program."""
+    """An error that nobody expected: this program is wrong, and not its input."""
 
     exit_code = 70
 

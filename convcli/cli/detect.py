@@ -305,7 +305,7 @@ def _new_detection(
 def _hits_text(
     facts: RunFacts, found: DetectionFacts, detection: Detection, *, as_json: bool
 ) -> str:
-    """The hits as JSON or as CSV."""
+    """The hits as the text that is printed, in JSON or in CSV."""
     from convcli.report.as_csv import hits_csv
     from convcli.report.as_json import detection_json
 

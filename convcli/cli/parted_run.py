@@ -202,7 +202,7 @@ class PartsInOutput:
         return self.place
 
     def of(self, number: int) -> Path:
-        """Return the output."""
+        """Return the output itself, which holds the part at its position."""
         return self.place
 
     def end(self, number: int) -> None:

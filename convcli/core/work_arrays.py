@@ -18,7 +18,7 @@ _LINE = 64
 
 
 class _Memory(threading.local):
-    """The bytes of a thread."""
+    """Memory that one thread uses for its intermediate results, one after the other."""
 
     def __init__(self) -> None:
         self.bytes: npt.NDArray[np.uint8] = np.empty(0, np.uint8)

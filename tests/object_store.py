@@ -115,6 +115,9 @@ class _Files(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
+    def do_HEAD(self) -> None:
+        self.send_error(405)  # as of servers that know GET alone
+
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         self.server.asked.append((path, query, self.headers.get("Range", "")))

@@ -161,10 +161,9 @@ def ir(
 def _kernels_of_channels(taps: Taps, response: Response) -> tuple[Kernel, ...]:
     """One kernel for each column of (k, channels) taps."""
     centre = (response.start,)
-    kernels = []
-    for channel_taps in taps.T:
-        kernels.append(Kernel(taps=channel_taps, centre=centre, note=response.note))
-    return tuple(kernels)
+    return tuple(
+        Kernel(taps=channel_taps, centre=centre, note=response.note) for channel_taps in taps.T
+    )
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:

@@ -194,11 +194,9 @@ class Step:
     def parameters(self) -> tuple[Parameter, ...]:
         """What may be written after the colon, in order."""
         annotations = get_type_hints(self.design, include_extras=True)
-        found = []
-        for parameter in inspect.signature(self.design).parameters.values():
-            if parameter.name not in INJECTED:
-                found.append(_parameter(parameter, annotations[parameter.name]))
-        return tuple(found)
+        all_parameters = inspect.signature(self.design).parameters.values()
+        written = [parameter for parameter in all_parameters if parameter.name not in INJECTED]
+        return tuple(_parameter(parameter, annotations[parameter.name]) for parameter in written)
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
@@ -346,12 +344,9 @@ def steps() -> Mapping[str, Step]:
     """Every step by its name, in the order of the families."""
     for module in _all_modules():
         import_module(module)
-    by_name = {}
-    for family in FAMILIES:
-        for name, registered in _STEPS.items():
-            if registered.family == family:
-                by_name[name] = registered
-    return MappingProxyType(by_name)
+    order = list(FAMILIES)
+    by_family = sorted(_STEPS.values(), key=lambda known: order.index(known.family))
+    return MappingProxyType({known.name: known for known in by_family})
 
 
 def find(name: str) -> Step:

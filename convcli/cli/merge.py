@@ -114,7 +114,7 @@ def _parts_to_join(merged: MergedLedgers, *, force: bool) -> NotedParts | None:
     Raises RequestError or InputError, before anything is written, for parts that cannot be joined.
     """
     from convcli.batch.part_units import parts_of_lines
-    from convcli.media.outputs import refuse_existing
+    from convcli.media.refusals import refuse_existing
 
     parts = parts_of_lines(merged.lines())
     if parts is None or parts.joined_before:
@@ -144,7 +144,7 @@ def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
 
 
 def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     run = RunFacts(

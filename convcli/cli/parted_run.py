@@ -18,6 +18,7 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.dataclass import dataclass
+from convcli.media.remote import local_path
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
 
@@ -80,9 +81,10 @@ class PartOptions:
 
 def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if not isinstance(source, Path) or not source.is_file():
+    path = local_path(source)
+    if path is None or not path.is_file():
         return False
-    return source.stat().st_size >= WORTH_CUTTING
+    return path.stat().st_size >= WORTH_CUTTING
 
 
 def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
@@ -111,12 +113,10 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
-    source = whole.source
-    if isinstance(source, Path):
-        source = source.absolute()
+    path = local_path(whole.source)
     return PartedRun(
         files=whole.files,
-        source=cast("Place", source),
+        source=cast("Place", whole.source) if path is None else path.absolute(),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -184,7 +184,8 @@ def _part_places(
     division: Division, output: Place | None, place: Any
 ) -> PartsInOutput | TemporaryParts:
     if division.apart:
-        return TemporaryParts(output.absolute().parent if isinstance(output, Path) else None)
+        path = local_path(output)
+        return TemporaryParts(None if path is None else path.absolute().parent)
     return PartsInOutput(path_for_others(place))
 
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 # An array goes through the loop in blocks of so many samples, which fit the cache and are shared by
 # the threads.
 BLOCK = 1 << 20
-# Arrays of at most so many numbers are filtered in the thread that asks. Starting others takes 1 ms.
+# Arrays of at most so many numbers are filtered in the calling thread: a new one costs 1 ms.
 SHORT = 1 << 14
 
 _PLANS = KeptPlans()

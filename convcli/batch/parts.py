@@ -14,18 +14,18 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
-from convcli.media.remote import open_place
+from convcli.media.remote import local_path
 from convcli.running.past import HistoryNeededError
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from convcli.core.binding import Rules
     from convcli.core.task import HeldAfter
@@ -81,13 +81,14 @@ class PartedRun:
 
     @contextmanager
     def _opened_file(self) -> Iterator[OpenedFile]:
-        if isinstance(self.source, Path):
-            with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
+        path = local_path(self.source)
+        if path is not None:
+            with self.files.reopen(path, output=self.output, known=self.known) as opened:
                 yield opened
             return
         # Each process reads only the ranges of the object that its parts need.
         with (
-            open_place(self.source) as stream,
+            self.source.open("rb") as stream,
             self.files.open(None, stdin=stream, output=self.output) as opened,
         ):
             yield opened

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.batch.parted_input import (
+    LEAST_BYTES,
+    MOST_PARTS,
     WORTH_CUTTING,
     PartedInput,
     PartWork,
@@ -15,9 +17,12 @@ from convcli.batch.parted_input import (
     needs_of,
     parts_for,
     reason_against,
+    worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
+from convcli.cli import tell
 from convcli.dataclass import dataclass
+from convcli.media.remote import local_path
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from convcli.batch.parts import PartOfRun
-    from convcli.batch.run_units import Work
+    from convcli.batch.run_units import Runner, Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
@@ -77,12 +82,39 @@ class PartOptions:
     stopping: Event
     prepare: Callable[[], object]
 
+    def runner(self, work: Work) -> Runner:
+        """The processes, or this process where one is enough."""
+        if self.jobs == 1:
+            from convcli.batch.run_units import OwnThread
+
+            self.prepare()
+            return OwnThread(work, self.stopping)
+        from convcli.batch.processes import ProcessRunner
+
+        return ProcessRunner(work, self.jobs, self.stopping, self.prepare)
+
 
 def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if not isinstance(source, Path) or not source.is_file():
+    path = local_path(source)
+    if path is None or not path.is_file():
         return False
-    return source.stat().st_size >= WORTH_CUTTING
+    return path.stat().st_size >= WORTH_CUTTING
+
+
+def count_of_parts(asked: int, size: int, name: object, *, quiet: bool) -> int:
+    """How many parts an input is cut into, after a note if more are asked for than make sense.
+
+    size : bytes of all samples
+    name : of the input, for the note
+    """
+    count = worthwhile_parts(asked, size)
+    if count < asked and not quiet:
+        reason = f"parts have at least {LEAST_BYTES >> 10} KB"
+        if count == MOST_PARTS:
+            reason = "object stores join no more"
+        tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
+    return count
 
 
 def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
@@ -111,12 +143,10 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
-    source = whole.source
-    if isinstance(source, Path):
-        source = source.absolute()
+    path = local_path(whole.source)
     return PartedRun(
         files=whole.files,
-        source=cast("Place", source),
+        source=cast("Place", whole.source) if path is None else path.absolute(),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -135,11 +165,8 @@ def _parted_input(
     whole: WholeRun, division: Division, options: PartOptions
 ) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
     """Start the processes, and yield the input with its parts; end the processes at the exit."""
-    from convcli.batch.processes import ProcessRunner
-
     run = parted_run(whole, options.threads)
-    work = cast("Work", PartWork(run, options.retries))
-    runner = ProcessRunner(work, options.jobs, options.stopping, options.prepare)
+    runner = options.runner(cast("Work", PartWork(run, options.retries)))
     grouped = whole.opened.grouped
     count = options.count
     try:
@@ -184,7 +211,8 @@ def _part_places(
     division: Division, output: Place | None, place: Any
 ) -> PartsInOutput | TemporaryParts:
     if division.apart:
-        return TemporaryParts(output.absolute().parent if isinstance(output, Path) else None)
+        path = local_path(output)
+        return TemporaryParts(None if path is None else path.absolute().parent)
     return PartsInOutput(path_for_others(place))
 
 
@@ -246,6 +274,7 @@ class TemporaryParts:
 __all__ = [
     "PartOptions",
     "WholeRun",
+    "count_of_parts",
     "cut_for_others",
     "division_of",
     "filtered_in_parts",

@@ -148,4 +148,6 @@ def test_repeated_calls_give_the_same(tmp_path: Path) -> None:
     for text in (f"model:{path}", "gaussian:2 | normalize", "x - box:3"):
         first = apply(text, x)
         np.testing.assert_array_equal(apply(text, x), first)
-        np.testing.assert_array_equal(apply(text, 2 * x), 2 * first if "norm" not in text else first)
+        np.testing.assert_array_equal(
+            apply(text, 2 * x), 2 * first if "norm" not in text else first
+        )

@@ -16,6 +16,7 @@ FLOORS = {
                 "errors",
                 "places",
                 "calendar_bins",
+                "file_stamps",
                 "units",
                 "signals",
                 "samples",

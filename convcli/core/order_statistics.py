@@ -144,6 +144,7 @@ class Rank(OrderStatistic):
     own: Sizes
     share: bool
     homogeneous = False
+    about_own_sample = True
 
     @property
     def rounding(self) -> Rounding:
@@ -181,6 +182,7 @@ class Hampel(OrderStatistic):
     limit: float
 
     searches = True
+    about_own_sample = True
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the sample or the median; the median of a missing sample."""

@@ -10,6 +10,8 @@ A window of n samples is at most 2 log2(n) nodes. Two nodes are joined as the st
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,6 +74,20 @@ class RaggedWindows:
     def counts(self) -> Indices:
         """How many samples of each window are known, (outputs, channels)."""
         return (self.high - self.low)[:, None] - self.gaps
+
+    def between(self, begin: float | None, end: float | None) -> RaggedWindows:
+        """Narrow the windows to the samples at distances [begin, end) before their outputs.
+
+        begin, end : in nanoseconds, None for the bound of the window
+        """
+        low, high = self.low, self.high
+        if end is not None:
+            newer = np.searchsorted(self.times, self.at - math.ceil(end), "right")
+            low = np.maximum(low, newer)
+        if begin is not None:
+            not_newer = np.searchsorted(self.times, self.at - math.ceil(begin), "right")
+            high = np.minimum(high, not_newer)
+        return replace(self, low=low, high=high)
 
     def counted(self, flags: Flags) -> Indices:
         """Count the flags that are set in each window, (outputs, channels)."""

@@ -49,6 +49,11 @@ class WindowFunction(ABC):
         """Whether samples that are c times as large give a number that is c times as large."""
         return True
 
+    @property
+    def about_own_sample(self) -> bool:
+        """Whether the number tells of the sample of the output, not of the whole window."""
+        return False
+
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Return the number of each complete window, NaN where there is none.
@@ -109,6 +114,17 @@ class SlidingStatistic(Op):
             after = size - 1 - before
             reaches.append(Reach(before=before, after=after, step=step, anchor=anchor))
         return tuple(reaches)
+
+    @property
+    def delay(self) -> float:
+        """How many samples the middle of the window lies before the output, along axis 0.
+
+        0 for a statistic about the sample of the output.
+        """
+        if self.function.about_own_sample:
+            return 0.0
+        along = self.reach[0]
+        return (along.before - along.after) / 2 + along.anchor
 
     @property
     def rounding(self) -> Rounding:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
 from convcli.errors import InputError, named_first
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
 
 
 def _text_of_curve(path: Path) -> str:
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)

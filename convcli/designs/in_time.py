@@ -41,7 +41,7 @@ from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
-    from convcli.core.weights_in_time import WeightFunction
+    from convcli.core.weights_in_time import SeparableWeights, WeightFunction
     from convcli.signals import Align, Signal
     from convcli.units import Duration
 
@@ -138,7 +138,7 @@ def _open_window(width: int, align: Align) -> TimeReach:
 
 
 def _weighted_mean(
-    weights: WeightFunction, width: int, signal: Signal, align: Align
+    weights: SeparableWeights, width: int, signal: Signal, align: Align
 ) -> TimeWindows:
     if signal.integrates:
         return _integral_mean(weights, align)

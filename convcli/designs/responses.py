@@ -11,6 +11,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +74,7 @@ def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
     from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
+    note_read(path)
     try:
         _refuse_no_file(path)
         with path.open("rb", buffering=0) as raw, messages_muted():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ def read_tap_file(path: Path) -> Taps:
 
 
 def _read_file(path: Path) -> Taps:
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         message = f"{path}: {problem}; expected a file of taps"

@@ -65,6 +65,9 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
 
     within : the recipes that call this one
     """
+    from convcli.file_stamps import note_untraceable
+
+    note_untraceable()
     try:
         with path.expanduser().open(encoding="utf-8-sig") as file:
             text = file.read(LONGEST_RECIPE + 1)

@@ -171,6 +171,11 @@ class Plan:
         """Whether the plan changes nothing."""
         return not any(step.ops or step.whole is not None for step in self.steps)
 
+    @property
+    def single_pass(self) -> bool:
+        """Whether no step has to see the whole signal before the first output."""
+        return all(step.whole is None for step in self.steps)
+
     @cached_property
     def chain(self) -> Chain:
         """The operations of all steps; passes over the whole signal are left out."""

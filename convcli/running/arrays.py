@@ -12,8 +12,9 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, nearest
 from convcli.planning.grammar import parse
-from convcli.planning.plan import learned_rules, make_plan, rules_for
+from convcli.planning.plan import learned_rules
 from convcli.running.index_times import times_of_index
+from convcli.running.kept_plans import KeptPlans, PlanRequest
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
 from convcli.units import UnitError, to_rate
@@ -33,6 +34,10 @@ T = TypeVar("T")
 # An array goes through the loop in blocks of so many samples, which fit the cache and are
 # distributed over the threads.
 BLOCK = 1 << 20
+# Arrays of at most so many numbers are filtered in the calling thread: a new one costs 1 ms.
+SHORT = 1 << 14
+
+_PLANS = KeptPlans()
 
 # The words of other libraries for our rules, if they have no other meaning here.
 _ELSEWHERE = {
@@ -187,7 +192,7 @@ class _Settings:
         source: Source[Any] = Blocks(plan.signal, _in_blocks(x))
         if times is not None and plan.signal.timed:
             source = TimedBlocks(plan.signal, _in_blocks(x), times.stamps)
-        run(plan, source, sink, threads=self.threads)
+        run(plan, source, sink, threads=self._threads_for(x))
         names = plan.result.channels
         if sink.parts:
             return _Filtered(np.concatenate(sink.parts), np.concatenate(sink.rows), names)
@@ -209,8 +214,16 @@ class _Settings:
             return self._plan_for(filter, times.irregular_signal(signal))
 
     def _plan_for(self, filter: str, signal: Signal) -> Plan:
-        rules = rules_for(signal, filter, edge=self.edge, align=self.align, missing=self.missing)
-        return make_plan(filter, signal, rules)
+        request = PlanRequest(
+            filter=filter, signal=signal, edge=self.edge, align=self.align, missing=self.missing
+        )
+        return _PLANS.plan(request)
+
+    def _threads_for(self, x: Array) -> int | None:
+        """How many threads filter an array; starting more takes longer than a short one does."""
+        if self.threads is None and x.size <= SHORT:
+            return 1
+        return self.threads
 
 
 @dataclass(frozen=True)

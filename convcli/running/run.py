@@ -405,6 +405,8 @@ class _Loop:
 
         Every step that has to measure the signal takes one pass over the input.
         """
+        if self.plan.single_pass:
+            return Chains([*self.plan.chain.ops], self.plan.signal, self.plan.chain)
         ops: list[Op | dict[SignalName, Op]] = []
         known = iter(self.known.peaks)
         for step in steps:

@@ -56,14 +56,18 @@ class Chains:
     """The chain of each signal.
 
     ops : an operation for all signals, or one for each where it was measured (normalisation)
+    planned : the chain of the plan if it is the common one, with what has been worked out about it
     """
 
     ops: list[Op | dict[SignalName, Op]]
     signal: Signal
+    planned: Chain | None = None
 
     @cached_property
     def common(self) -> Chain | None:
         """The chain of all signals, None if they differ."""
+        if self.planned is not None:
+            return self.planned
         ops = tuple(op for op in self.ops if not isinstance(op, dict))
         return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
 

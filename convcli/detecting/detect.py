@@ -37,9 +37,9 @@ class Detection:
     """A search for `templates` in one input after another.
 
     threshold : the lowest score of a hit, above 0 and at most 1
-    overlap : the largest part of a hit that a better one may cover, 0 to 1
+    overlap : the largest part of a hit that a better hit may cover, 0 to 1
     top : the largest number of hits; None for all
-    group_name : names a group; None if no input is a table with groups
+    group_name : makes the text of a group from its name; None if no input is a table with groups
     timed : whether hits have the cells `start_time` and `end_time`
     inputs : facts of the inputs, or pages, that were searched
     """
@@ -96,12 +96,16 @@ class Detection:
 
     def facts(self) -> DetectionFacts:
         """Return the facts of the search, with the best hits that overlap no better one."""
+        best_score = None
+        if self._best is not None:
+            best_score = self._best.candidates.best
+        templates = tuple(template.facts() for template in self.templates)
         return DetectionFacts(
-            templates=tuple(template.facts() for template in self.templates),
+            templates=templates,
             threshold=self.threshold,
             overlap=self.overlap,
             top=self.top,
-            best_score=None if self._best is None else self._best.candidates.best,
+            best_score=best_score,
             hits=tuple(self._hits()),
         )
 
@@ -139,7 +143,8 @@ class Detection:
         for rank in islice(kept, self.top):
             number = int(order[rank])
             part = int(np.searchsorted(starts, number, side="right")) - 1
-            cells = self._cells(self._found[part], number - int(starts[part]))
+            index = number - int(starts[part])
+            cells = self._cells(self._found[part], index)
             yield {name: cells[name] for name in columns}
 
     def _signal_numbers(self) -> list[int]:

@@ -271,8 +271,13 @@ class Op(ABC):
 
     @property
     def delay(self) -> float | None:
-        """The delay of a resampler in samples along axis 0; None for other operations."""
-        return None
+        """The delay in samples along axis 0, where it does not follow from convolutions.
+
+        It is 0 for an operation that reads one sample for each output, and None where nothing tells
+        it.
+        """
+        along = self.reach[0]
+        return None if along.before or along.after else 0.0
 
     @property
     def homogeneous(self) -> bool:
@@ -439,7 +444,7 @@ class Complete(Op):
 
     @property
     def delay(self) -> float | None:
-        """The delay of the operation in samples along axis 0; None if it is no resampler."""
+        """The delay of the operation in samples along axis 0; None where nothing tells it."""
         return self.op.delay
 
     @property

@@ -131,6 +131,7 @@ class Rank(OrderStatistic):
     own: Sizes
     share: bool
     homogeneous = False
+    about_own_sample = True
 
     @property
     def rounding(self) -> Rounding:
@@ -168,6 +169,7 @@ class Hampel(OrderStatistic):
     limit: float
 
     searches = True
+    about_own_sample = True
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the sample or the median; the median of a missing sample."""

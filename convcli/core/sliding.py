@@ -48,6 +48,11 @@ class WindowFunction(ABC):
         """Whether samples that are c times as large give a number that is c times as large."""
         return True
 
+    @property
+    def about_own_sample(self) -> bool:
+        """Whether the number tells of the sample of the output, not of the whole window."""
+        return False
+
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Return the number of each complete window, NaN where there is none.
@@ -103,6 +108,17 @@ class SlidingStatistic(Op):
         """How far a window looks, one Reach per axis."""
         geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
         return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
+
+    @property
+    def delay(self) -> float:
+        """How many samples the middle of the window lies before the output, along axis 0.
+
+        0 for a statistic about the sample of the output.
+        """
+        if self.function.about_own_sample:
+            return 0.0
+        along = self.reach[0]
+        return (along.before - along.after) / 2 + along.anchor
 
     @property
     def rounding(self) -> Rounding:

@@ -392,25 +392,27 @@ def _step_delay(step: BoundStep) -> float | None:
         if weights is None or learned is None or learned.position is None:
             return None
         return group_delay(weights, learned.position)
-    if all(_delay_of(op) is None for op in step.ops):
-        return None
     return _total_delay(step.ops)
 
 
-def _total_delay(ops: tuple[Op, ...]) -> float:
-    """The delays of operations added up, in samples of the input of the first."""
+def _total_delay(ops: tuple[Op, ...]) -> float | None:
+    """The delays of operations added up, in samples of the input of the first.
+
+    None where the delay of one of them is unknown.
+    """
     total, scale = 0.0, 1.0
     for op in ops:
         own = _delay_of(op)
-        if own is not None:
-            total += scale * own
+        if own is None:
+            return None
+        total += scale * own
         along = op.reach[0]
         scale *= along.step / along.phases
     return total
 
 
 def _delay_of(op: Op) -> float | None:
-    """The delay of an operation in samples of its input; None where it has none to tell."""
+    """The delay of an operation in samples of its input; None where nothing tells it."""
     if not op.convolutions:
         return op.delay
     first = op.convolutions[0]

@@ -120,11 +120,11 @@ class TableCommand(FilterCommand):
 
     named: ColumnFilters | None = None
 
-    def _calls(self) -> tuple[Call, ...]:
+    def read_filter(self) -> tuple[Call, ...]:
         """The steps of FILTER, which --add and --set make unnecessary."""
         if self.named is not None and not self.request.filter:
             return ()
-        return super()._calls()
+        return super().read_filter()
 
     def filters(self) -> tuple[Call, ...]:
         """The steps of FILTER, --add and --set."""
@@ -137,11 +137,12 @@ class TableCommand(FilterCommand):
             return options
         return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
 
-    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""
+        calls = self.calls
         if self.named is None:
             return calls
-        from convcli.cli.input_run import label_of
+        from convcli.cli.planned_input import label_of
         from convcli.media.tables.source import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 

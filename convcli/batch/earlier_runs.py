@@ -14,7 +14,7 @@ from convcli.batch.ledger_line import Line
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from convcli.batch.ledger_line import RunIdentity
@@ -93,6 +93,19 @@ class EarlierRuns:
             return False
         now = _fingerprint(read, wrote.size, self._run.request, __version__)
         return now == self._states[order]
+
+    def is_of_this_request(self, line: Line) -> bool:
+        """Whether FILTER, options and version of a line are those of this run."""
+        return (line.request, line.version) == (self._run.request, __version__)
+
+    def lines_of(self, units: Iterable[Unit]) -> list[Line | None]:
+        """The last line of each unit; None for a unit without one."""
+        found: list[Line | None] = []
+        with self.opened() as line_at:
+            for unit in units:
+                place = self.place_of(unit)
+                found.append(None if place is None else line_at(place))
+        return found
 
     def made(self, unit: Unit) -> bool:
         """Whether the output of a unit that is not done may be of an earlier run, or will be.

@@ -20,6 +20,7 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.running.geometry import Geometry
+from convcli.running.past import joined_pasts
 from convcli.running.run import joined_peaks, outputs_at
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ PARTS_OF_GROUPS = 4
 
 # An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
 WORTH_CUTTING = 1 << 25
+
+# Object stores join no more parts than these. The places of all parts are in memory.
+MOST_PARTS = 10_000
+
+# A part with fewer bytes is begun in more time than it is filtered in. That many parts may still be
+# smaller, since they cost little.
+LEAST_BYTES = 1 << 16
+FEW_PARTS = 16
 
 # Number of signal lengths at which `_reason_of_groups` tests a chain.
 TRIED_LENGTHS = 64
@@ -112,7 +121,14 @@ def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
     groups : the last rows of every group are kept for each part, so that there are fewer parts
     """
     count = max(workers, -(-size // PART_BYTES))
-    return min(count, PARTS_OF_GROUPS * workers) if groups else count
+    if groups:
+        count = min(count, PARTS_OF_GROUPS * workers)
+    return worthwhile_parts(count, size)
+
+
+def worthwhile_parts(count: int, size: int) -> int:
+    """How many of `count` parts an input of `size` bytes is cut into at most."""
+    return min(count, max(FEW_PARTS, size // LEAST_BYTES), MOST_PARTS)
 
 
 # ------------------------------------------------------------------------------------------- a run
@@ -231,8 +247,7 @@ class PartedInput:
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
         for own in self.runner.results(tasks):
-            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
-            pasts.append(joined)
+            pasts.append(joined_pasts(pasts[-1] or {}, own, self.run.needs.samples))
         return pasts
 
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:

@@ -313,14 +313,14 @@ def _hits_text(
 
 
 def _write_search_report(facts: RunFacts, report: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     write_report(facts, report, atomic=atomic)
 
 
 def _write_marks(facts: RunFacts, place: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.plots import marked_rows_of_figures, write_plot
     from convcli.report.words import run_title
 

@@ -26,19 +26,22 @@ from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units
-from convcli.cli import say, tell, tell_error
+from convcli.cli import closed_pipe, say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.outputs import is_special, output_names, refuse_existing, same_place
-from convcli.media.remote import place_of
+from convcli.media.output_names import OneOutput, output_names
+from convcli.media.refusals import refuse_existing, same_place
+from convcli.media.remote import local_path, place_of
+from convcli.media.replacing import is_special
 from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.batch.earlier_runs import EarlierRuns
     from convcli.batch.ledger import Ledger
     from convcli.batch.listing import Listing
     from convcli.batch.part_units import InputPart, PartUnits
@@ -141,17 +144,23 @@ class FilterBatch:
         parted = self._parted(units)
         if parted is not None:
             units = parted
-            if self._is_joined(parted):
-                return self.worst
         self._check_own_files(listing)
         if not self.options.dry_run:
             self._failed_place = self._find_failed_place(units)
         self._refuse_shared_places(units)
         self._tell_warnings(listing)
         run = self._identity(units)
-        self._work_type = FilterWork if parted is None else PartFilterWork
+        earlier = self._earlier(units, run)
+        if parted is not None:
+            self._work_type = PartFilterWork
+            if self._is_joined(parted, earlier):
+                return self.worst
         with ExitStack() as held:
-            left, ledger = self._left(units, run, held)
+            # A file that exists is a part of this output only if an earlier run of this command
+            # has written it. So `--skip-existing` is about the whole output.
+            skip = self.batch.skip_existing and parted is None
+            left = UnitsLeft(units, self.shard, earlier, skip_existing=skip)
+            ledger = self._open_ledger(left, earlier, run, held)
             self._tell_left(left)
             reported = self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
@@ -175,7 +184,7 @@ class FilterBatch:
         # The plan of several inputs can be printed before it is known where they are written.
         unplaced = self.options.dry_run and output is None
         if self.options.in_place or unplaced or not command.writes:
-            units = Units(listing.inputs, None, in_place=self.options.in_place)
+            units = Units(listing.inputs, OneOutput(), in_place=self.options.in_place)
         else:
             count = len(listing.inputs)
             names = output_names(output, count, several=True, suffix=command.suffix)
@@ -204,9 +213,11 @@ class FilterBatch:
         if len(units) != 1 or options.parts == 1 or not self.command.writes:
             return None
         whole = units[0]
-        to_file = isinstance(whole.output, Path) and not is_special(whole.output)
-        source = whole.source
-        if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
+        source = local_path(whole.source)
+        output = local_path(whole.output)
+        if source is None or output is None or is_special(output):
+            return None
+        if options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
         from convcli.batch.parted_input import parts_for
@@ -217,19 +228,28 @@ class FilterBatch:
             return None
         # Every machine has to come to the same number.
         count = options.parts or parts_for(source.stat().st_size, self.shard.count)
-        cut = self.command.input_run(source, whole.output, alone=True).cut(count)
+        cut = self.command.input_run(source, output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
-    def _is_joined(self, parted: PartUnits) -> bool:
-        """Whether an earlier run has joined all parts. RequestError if the output is in the way."""
+    def _is_joined(self, parted: PartUnits, earlier: EarlierRuns | None) -> bool:
+        """Whether the output is there and stays. RequestError if another file is in its place."""
+        from convcli.batch.part_units import RelationToWhole, relation_to_whole
+
         whole = Path(parted.whole.place or "")
-        kept = self.batch.resume or self.batch.skip_existing
-        if kept and not self.options.force and whole.exists():
-            if not self.options.quiet:
-                say(f"{visible(str(whole))} was made by an earlier run")
+        if self.options.force or not whole.exists():
+            refuse_existing(whole, force=self.options.force)
+            return False
+        if self.batch.skip_existing:
+            self._say("1 input left out: the output exists")
             return True
-        refuse_existing(whole, force=self.options.force)
-        return False
+        relation = RelationToWhole.UNKNOWN
+        if earlier is not None:
+            relation = relation_to_whole(parted, self.shard, earlier)
+        if relation is RelationToWhole.UNKNOWN:
+            refuse_existing(whole, force=False)
+        if relation is RelationToWhole.UP_TO_DATE:
+            self._say(f"{visible(str(whole))} was made by an earlier run")
+        return relation is RelationToWhole.UP_TO_DATE
 
     def _join(self, parted: PartUnits) -> None:
         """Put the parts together if this machine has made all of them."""
@@ -238,12 +258,14 @@ class FilterBatch:
         whole = Path(parted.whole.place or "")
         told = visible(str(whole))
         if self.shard.count > 1:
-            if not self.options.quiet:
-                say(f"`convcli merge` joins the {len(parted)} parts of {told}, with all ledgers")
+            self._say(f"`convcli merge` joins the {len(parted)} parts of {told}, with all ledgers")
             return
         join_parts(parted.places, whole)
+        self._say(f"{plural(len(parted), 'part')} -> {told}")
+
+    def _say(self, text: str) -> None:
         if not self.options.quiet:
-            say(f"{plural(len(parted), 'part')} -> {told}")
+            say(text)
 
     def _check_own_files(self, listing: Listing) -> None:
         """Refuse reports, a ledger and a list of failures that cannot be written."""
@@ -295,18 +317,20 @@ class FilterBatch:
             in_place=self.options.in_place,
         )
 
-    def _left(
-        self, units: Units, run: RunIdentity, held: ExitStack
-    ) -> tuple[UnitsLeft, Ledger | None]:
-        """What has to be done, and the ledger, which is open until `held` closes."""
+    def _earlier(self, units: Units, run: RunIdentity) -> EarlierRuns | None:
+        """What earlier runs did, where --resume is asked for."""
         place = self._ledger_place()
-        earlier = None
-        if place is not None and self.batch.resume:
-            named = self.batch.ledger is not None
-            earlier = earlier_runs(place, units, run, named=named)
-        left = UnitsLeft(units, self.shard, earlier, skip_existing=self.batch.skip_existing)
+        if place is None or not self.batch.resume:
+            return None
+        return earlier_runs(place, units, run, named=self.batch.ledger is not None)
+
+    def _open_ledger(
+        self, left: UnitsLeft, earlier: EarlierRuns | None, run: RunIdentity, held: ExitStack
+    ) -> Ledger | None:
+        """The ledger, which is open until `held` closes; None if there is none."""
+        place = self._ledger_place()
         if place is None or self.options.dry_run:
-            return left, None
+            return None
         if self.options.force and not self.batch.resume:
             place.unlink(missing_ok=True)
         began = 0 if earlier is None else earlier.began
@@ -314,7 +338,7 @@ class FilterBatch:
         ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
         for unit in left.skipped():
             ledger.note_skipped(unit)
-        return left, ledger
+        return ledger
 
     def _ledger_place(self) -> Path | None:
         """The ledger that was asked for, or the record that --resume finds again.
@@ -337,12 +361,10 @@ class FilterBatch:
         return place
 
     def _tell_left(self, left: UnitsLeft) -> None:
-        if self.options.quiet:
-            return
         if left.done:
-            say(f"{plural(left.done, 'input')} done by an earlier run")
+            self._say(f"{plural(left.done, 'input')} done by an earlier run")
         if left.existing:
-            say(f"{plural(left.existing, 'input')} left out: the output exists")
+            self._say(f"{plural(left.existing, 'input')} left out: the output exists")
 
     # --------------------------------------------------------------------------------- the work
 
@@ -417,7 +439,18 @@ class FilterBatch:
             self._tell_error(outcome.error)
             self.worst = max(self.worst, outcome.error.exit_code)
         elif outcome.facts is not None:
-            self.worst = max(self.worst, self.command.tell_run(outcome.facts))
+            self.worst = max(self.worst, self._tell_run(outcome.facts))
+
+    def _tell_run(self, facts: RunFacts) -> int:
+        """Print the summary of a run, and return its exit code."""
+        try:
+            return self.command.tell_run(facts)
+        except BrokenPipeError:
+            # Nobody reads standard output any more. A report is still to be written, and complete.
+            if self.options.report is None:
+                raise
+            closed_pipe()
+            return self.command.tell_run(facts)
 
     def _tell_error(self, error: ConvcliError) -> None:
         tell_error(error)

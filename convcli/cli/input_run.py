@@ -202,7 +202,7 @@ class InputRun:
             return []
         counts = []
         watched.expect(plans[0].result.shape[0])
-        part_options = self._part_options(options.parts)
+        part_options = self._part_options(self._asked_parts(options.parts, division))
         for part in filtered_in_parts(whole, division, part_options, place, part_sink):
             watched.advance(part.written)
             counts.append(part)
@@ -222,21 +222,21 @@ class InputRun:
             tail=self._tail(plans[0]),
             label=label_of(self.calls),
             unchanged=all(plan.identity for plan in plans),
+            drawn=self.preview_size is not None,
         )
 
     def _division(self, whole: WholeRun, place: Any, sink: PartSink) -> Division | None:
         """The division of the input; None, after a note with the reason, if it is one unit."""
         from convcli.cli.parted_run import division_of
+        from convcli.media.division import UndividedError
 
-        division: Division | str = "a page or a drawing of the run shows the whole signal"
-        if self.preview_size is None:
-            division = division_of(whole, place, sink)
-        if not isinstance(division, str):
-            return division
-        if not self.command.options.quiet:
-            name = whole.source or "standard input"
-            tell(f"{name} is filtered as one unit: {division}", kind="note")
-        return None
+        try:
+            return division_of(whole, place, sink)
+        except UndividedError as error:
+            if not self.command.options.quiet:
+                name = whole.source or "standard input"
+                tell(f"{name} is filtered as one unit: {error}", kind="note")
+            return None
 
     def cut(self, count: int) -> tuple[PartedRun, list[PartOfRun]] | None:
         """Cut the input into at most `count` parts for others; None if it is filtered as one."""
@@ -255,7 +255,8 @@ class InputRun:
             sink.discard()
             if division is None:
                 return None
-            return cut_for_others(whole, division, self._part_options(count))
+            wanted = self._asked_parts(count, division)
+            return cut_for_others(whole, division, self._part_options(wanted))
 
     def run_part(self, run: PartedRun, part: PartOfRun) -> RunFacts:
         """Filter one part of the input into a file of its own and return the facts of the run."""
@@ -272,6 +273,15 @@ class InputRun:
             written = _WrittenOutput(sink, [done.counts])
             facts = self._facts(given.opened, [given.plan], written)
         return replace(facts, seconds=time.perf_counter() - started)
+
+    def _asked_parts(self, count: int | None, division: Division) -> int | None:
+        """The number of parts that was asked for, as far as it makes sense; None if none was."""
+        if count is None:
+            return None
+        from convcli.cli.parted_run import count_of_parts
+
+        quiet = self.command.options.quiet
+        return count_of_parts(count, division.size, self.source, quiet=quiet)
 
     def _part_options(self, count: int | None) -> PartOptions:
         """Into how many parts an input is cut, and how many processes filter them."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.batch.parted_input import (
+    LEAST_BYTES,
+    MOST_PARTS,
     WORTH_CUTTING,
     PartedInput,
     PartWork,
@@ -15,9 +17,13 @@ from convcli.batch.parted_input import (
     needs_of,
     parts_for,
     reason_against,
+    worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
+from convcli.cli import tell
 from convcli.dataclass import dataclass
+from convcli.media.division import UndividedError
+from convcli.media.remote import local_path
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
 
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from convcli.batch.parts import PartOfRun
-    from convcli.batch.run_units import Work
+    from convcli.batch.run_units import Runner, Work
     from convcli.media.division import Division, PartSink
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
@@ -44,6 +50,7 @@ class WholeRun:
     calls : the steps of the filter
     result : the signal that is written, its tail included
     label, unchanged : arguments of `OpenedFile.sink`
+    drawn : a page or a drawing shows the whole signal
     """
 
     files: Files
@@ -56,6 +63,7 @@ class WholeRun:
     tail: int
     label: str
     unchanged: bool
+    drawn: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,33 +85,62 @@ class PartOptions:
     stopping: Event
     prepare: Callable[[], object]
 
+    def runner(self, work: Work) -> Runner:
+        """The processes, or this process where one is enough."""
+        if self.jobs == 1:
+            from convcli.batch.run_units import OwnThread
+
+            self.prepare()
+            return OwnThread(work, self.stopping)
+        from convcli.batch.processes import ProcessRunner
+
+        return ProcessRunner(work, self.jobs, self.stopping, self.prepare)
+
 
 def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if not isinstance(source, Path) or not source.is_file():
+    path = local_path(source)
+    if path is None or not path.is_file():
         return False
-    return source.stat().st_size >= WORTH_CUTTING
+    return path.stat().st_size >= WORTH_CUTTING
 
 
-def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
-    """The division of an input, or the reason why it is filtered as one unit.
+def count_of_parts(asked: int, size: int, name: object, *, quiet: bool) -> int:
+    """How many parts an input is cut into, after a note if more are asked for than make sense.
+
+    size : bytes of all samples
+    name : of the input, for the note
+    """
+    count = worthwhile_parts(asked, size)
+    if count < asked and not quiet:
+        reason = f"parts have at least {LEAST_BYTES >> 10} KB"
+        if count == MOST_PARTS:
+            reason = "object stores join no more"
+        tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
+    return count
+
+
+def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division:
+    """The division of an input. UndividedError says why it is filtered as one unit.
 
     place : where the whole result is written
     sink : the sink that writes it
     """
+    if whole.drawn:
+        raise UndividedError("a page or a drawing of the run shows the whole signal")
     if whole.source is None:
-        return "standard input is read from its beginning to its end"
+        raise UndividedError("standard input is read from its beginning to its end")
     if len(whole.plans) > 1:
-        return "a file of several pages is filtered page by page"
+        raise UndividedError("a file of several pages is filtered page by page")
     division = whole.opened.division()
-    if isinstance(division, str):
-        return division
     reason = reason_against(whole.plans[0], groups=whole.opened.grouped)
     if reason is None and not division.apart and not isinstance(place, Path):
         reason = "a pipe is written from its beginning to its end"
     if reason is None:
         reason = sink.undivided
-    return division if reason is None else reason
+    if reason is not None:
+        raise UndividedError(reason)
+    return division
 
 
 def parted_run(whole: WholeRun, threads: int) -> PartedRun:
@@ -111,12 +148,10 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
-    source = whole.source
-    if isinstance(source, Path):
-        source = source.absolute()
+    path = local_path(whole.source)
     return PartedRun(
         files=whole.files,
-        source=cast("Place", source),
+        source=cast("Place", whole.source) if path is None else path.absolute(),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -135,11 +170,8 @@ def _parted_input(
     whole: WholeRun, division: Division, options: PartOptions
 ) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
     """Start the processes, and yield the input with its parts; end the processes at the exit."""
-    from convcli.batch.processes import ProcessRunner
-
     run = parted_run(whole, options.threads)
-    work = cast("Work", PartWork(run, options.retries))
-    runner = ProcessRunner(work, options.jobs, options.stopping, options.prepare)
+    runner = options.runner(cast("Work", PartWork(run, options.retries)))
     grouped = whole.opened.grouped
     count = options.count
     try:
@@ -184,7 +216,8 @@ def _part_places(
     division: Division, output: Place | None, place: Any
 ) -> PartsInOutput | TemporaryParts:
     if division.apart:
-        return TemporaryParts(output.absolute().parent if isinstance(output, Path) else None)
+        path = local_path(output)
+        return TemporaryParts(None if path is None else path.absolute().parent)
     return PartsInOutput(path_for_others(place))
 
 
@@ -246,6 +279,7 @@ class TemporaryParts:
 __all__ = [
     "PartOptions",
     "WholeRun",
+    "count_of_parts",
     "cut_for_others",
     "division_of",
     "filtered_in_parts",

@@ -197,17 +197,18 @@ class OpenedTable(OpenedFile):
         """Whether the rows belong to several signals."""
         return bool(self.source.by_columns)
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the table is cut into parts: at rows, if it is plain text."""
-        reason = self.source.undivided
-        if reason is not None:
-            return reason
-        if self.format is not DELIMITED:
-            return f"{self.format.title} is written from its beginning to its end"
-        if self.compression is not None:
-            return "a compressed table is written from its beginning to its end"
+        from convcli.media.division import UndividedError
         from convcli.media.tables.parts import TableDivision
 
+        reason = self.source.undivided
+        if reason is not None:
+            raise UndividedError(reason)
+        if self.format is not DELIMITED:
+            raise UndividedError(f"{self.format.title} is written from its beginning to its end")
+        if self.compression is not None:
+            raise UndividedError("a compressed table is written from its beginning to its end")
         return TableDivision(source=self.source, make_sink=self._part_sink)
 
     def _part_sink(

@@ -1,4 +1,4 @@
-"""Weights of samples by their distance in time, and means by them.
+"""Weights of samples by their distance in time, and means with those weights.
 
 A distance is the time of the output less that of the sample, in nanoseconds: positive in the past.
 """
@@ -143,7 +143,8 @@ class HannWeights(SeparableWeights):
     def __call__(self, distance: Floats) -> Floats:
         """Return sin(pi u)**2 with u from 0 to 1 over the window."""
         share = (distance - self.begin) / (self.end - self.begin)
-        return np.maximum(np.square(np.sin(math.pi * share)), LEAST)
+        weight = np.square(np.sin(math.pi * share))
+        return np.maximum(weight, LEAST)
 
     def pieces(self) -> tuple[WeightPiece, ...]:
         """Return sin(pi u)**2 = (1 - cos(2 pi u)) / 2 about the middle of the window."""
@@ -163,7 +164,8 @@ class GaussianWeights(SeparableWeights):
     def __call__(self, distance: Floats) -> Floats:
         """Return exp(-u**2 / 2), u the distance from the middle in sigmas."""
         middle = (self.begin + self.end) / 2
-        return np.exp(-0.5 * np.square((distance - middle) / self.sigma))
+        sigmas = (distance - middle) / self.sigma
+        return np.exp(-0.5 * np.square(sigmas))
 
     def pieces(self) -> tuple[WeightPiece, ...]:
         """Return the Fourier series of the bell, repeated every `BELL_PERIOD` sigmas.
@@ -194,7 +196,8 @@ class ExponentialWeights(WeightFunction):
 
     def __call__(self, distance: Floats) -> Floats:
         """Return 2**(-distance / halflife)."""
-        return np.exp(distance * (-math.log(2) / self.halflife))
+        rate = -math.log(2) / self.halflife
+        return np.exp(distance * rate)
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,7 @@ class WeightedMean:
 
 @dataclass(frozen=True)
 class DecayedMean:
-    """The weighted mean of an exponential decay, by sums of stretches whose decay is joined."""
+    """The mean with weights of an exponential decay, from sums over stretches of samples."""
 
     function: ExponentialWeights
 
@@ -271,7 +274,7 @@ class DecayedMean:
         return keep_equal(_quotient(y[..., 0], y[..., 1]), windows)
 
     def _left(self, passed: Indices) -> Floats:
-        """Return what is left of a weight after nanoseconds, to be multiplied with nodes."""
+        """Return the share of a weight that is left after `passed` nanoseconds, for each node."""
         return self.function(passed.astype(np.float64))[:, None, None]
 
 
@@ -303,12 +306,14 @@ class IntegralMean:
         older = (at - windows.times[earlier]).astype(np.float64)
         newer = (at - windows.times[earlier + 1]).astype(np.float64)
         pieces = self._pieces(newer, older)
-        samples = earlier[pieces.line]
+        older_samples = earlier[pieces.line]
+        newer_samples = older_samples + 1
         share = pieces.share_of(newer, older)[..., None]
-        start = windows.known[samples + 1][:, None]
-        values = start + share * (windows.known[samples][:, None] - start)
+        start = windows.known[newer_samples][:, None]
+        end = windows.known[older_samples][:, None]
+        values = start + share * (end - start)
         weight = (pieces.weight * self.function(pieces.distance))[..., None]
-        has_line = ~(windows.missing[samples] | windows.missing[samples + 1])
+        has_line = ~(windows.missing[older_samples] | windows.missing[newer_samples])
         counts = np.bincount(outputs[pieces.line], minlength=len(low))
         sums = (weight * values).sum(axis=1) * has_line
         weights = weight.sum(axis=1) * has_line
@@ -320,18 +325,21 @@ class IntegralMean:
         begin = np.maximum(newer, function.begin)
         end = np.minimum(older, function.end)
         width = (function.end - function.begin) / function.panels
-        first = np.floor((begin - function.begin) / width)
-        last = np.ceil((end - function.begin) / width)
-        counts = np.where(end > begin, np.maximum(last - first, 0), 0).astype(np.int64)
+        first_panel = np.floor((begin - function.begin) / width)
+        end_panel = np.ceil((end - function.begin) / width)
+        panels = np.maximum(end_panel - first_panel, 0)
+        counts = np.where(end > begin, panels, 0).astype(np.int64)
         line = np.repeat(np.arange(len(newer)), counts)
-        place = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
-        edge = function.begin + (first[line] + place) * width
+        pieces_before = np.cumsum(counts) - counts
+        number_in_line = np.arange(len(line)) - np.repeat(pieces_before, counts)
+        panel = first_panel[line] + number_in_line
+        edge = function.begin + panel * width
         a = np.maximum(begin[line], edge)
         b = np.maximum(np.minimum(end[line], edge + width), a)
         nodes, weights = _quadrature()
-        half = (b - a) / 2
-        distance = ((a + b) / 2)[:, None] + half[:, None] * nodes
-        return _Pieces(line, distance, half[:, None] * weights)
+        middle = ((a + b) / 2)[:, None]
+        half = ((b - a) / 2)[:, None]
+        return _Pieces(line, middle + half * nodes, half * weights)
 
 
 @dataclass(frozen=True)
@@ -363,7 +371,8 @@ def _quotient(sums: Floats, weights: Floats) -> Floats:
 
 def _batches(counts: Indices, most: int) -> Iterator[slice]:
     """Yield stretches of outputs with about `most` pairs each, of at least one output."""
-    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // max(most, 1), prepend=0))
+    batch_numbers = np.cumsum(counts) // max(most, 1)
+    cuts = np.flatnonzero(np.diff(batch_numbers, prepend=0))
     bounds = [0, *cuts.tolist(), len(counts)]
     for start, stop in pairwise(bounds):
         if start < stop:

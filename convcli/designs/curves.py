@@ -1,6 +1,6 @@
 """Frequency responses from files: gains in decibels over frequencies in Hz.
 
-What is read as it comes:
+These formats are recognised:
 
 * columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
   that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
@@ -82,7 +82,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
         `equalization`, or the second one
     rate : samples per second, at which biquads are computed
 
-    Raises InputError, with the line, for anything that is no curve.
+    Raises InputError with the number of the line for anything that is not a curve.
     """
     lines = _text_of_curve(path).splitlines()
     for number, line in enumerate(lines, start=1):
@@ -237,4 +237,5 @@ def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
         raise InputError(message)
     if frequency >= rate / 2:
         return None
-    return _SHAPES[found[1].upper()](frequency / rate, gain, q)
+    shape = _SHAPES[found[1].upper()]
+    return shape(frequency / rate, gain, q)

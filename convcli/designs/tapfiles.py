@@ -25,9 +25,9 @@ _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 def read_tap_file(path: Path) -> Taps:
     """(k,) or (rows, columns) finite float64 taps from a file.
 
-    Raises InputError naming the file, line and column.     Text holds a row of taps per line, split
-    by commas, semicolons, tabs or spaces; blank lines and everything after a `#` are skipped. A
-    single line, or one tap per line, reads as (1, k) or (k, 1).
+    Text holds a row of taps per line, split by commas, semicolons, tabs or spaces; blank lines and
+    everything after a `#` are skipped. A single line, or one tap per line, reads as (1, k) or
+    (k, 1). Raises InputError naming the file, line and column.
     """
     if path.suffix.lower() not in SUFFIXES:
         suffixes = ", ".join(SUFFIXES)
@@ -40,8 +40,8 @@ def read_tap_file(path: Path) -> Taps:
         raise InputError(f"{path}: holds no taps", hint="one row of numbers a line: 1,2,1")
     unusable = np.argwhere(~np.isfinite(taps))
     if len(unusable):
-        place = ", ".join(str(i + 1) for i in unusable[0])
-        message = f"{path}: tap {place} is not finite"
+        numbers = [str(index + 1) for index in unusable[0]]
+        message = f"{path}: tap {', '.join(numbers)} is not finite"
         raise InputError(message, hint="a tap is a finite number")
     return taps
 

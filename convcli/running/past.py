@@ -1,4 +1,4 @@
-"""What the filter of a part of a signal knows of the samples before the part."""
+"""The past of a part of a signal: which samples and held values come before the part."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_GROWN = 1 << 12
 
 
 class HistoryNeededError(Exception):
-    """A gap is to be filled with a value from before all samples that were read.
+    """A missing sample needs the last known value from before all samples that were read.
 
     The run has to be repeated from an earlier place.
     """
@@ -35,7 +35,7 @@ class Beginning:
     """Where a part of a signal begins.
 
     lengths : lengths of the blocks before the part, whose outputs are computed elsewhere
-    width : how many values a sample along axis 0 has: those of all channels, of a row in a picture
+    width : numbers of a sample along axis 0: the channels of a sample, or of a row of pixels
     pasts : the past of each of the interleaved signals; None for a single signal
     held : the values held from before, if they are known
     ends : whether the signal ends with the part

@@ -92,8 +92,8 @@ def align_option(default: str) -> Any:
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"] | None,
     typer.Option(
-        help="Missing values stay missing (keep), are estimated (fill), make every output that reads "
-        "them missing (propagate), or are an error.",
+        help="Missing values stay missing (keep), are estimated (fill), make every output that "
+        "reads them missing (propagate), or are an error.",
         show_default="keep",
     ),
 ]
@@ -188,8 +188,8 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of a table with sorted times. Lengths may then be durations (20d) and pools bins "
-        "of the calendar (1mo); regular times set the unit of frequencies.",
+        help="Column of a table with sorted times. Lengths may then be durations (20d) and pools "
+        "bins of the calendar (1mo); regular times set the unit of frequencies.",
         show_default=False,
     ),
 ]
@@ -221,8 +221,8 @@ Every = Annotated[
     str | None,
     typer.Option(
         metavar="LENGTH",
-        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the mean "
-        "of its rows or a missing value, and the time at which it begins.",
+        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
+        "mean of its rows or a missing value, and the time at which it begins.",
         show_default=False,
     ),
 ]
@@ -249,8 +249,8 @@ MissingWords = Annotated[
     typer.Option(
         "--na",
         metavar="WORD",
-        help="Another word for a missing value in a table, such as '.' or '***', exactly as written. "
-        "May be given several times.",
+        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
+        "written. May be given several times.",
         show_default="none, na, nan, null, n/a, and empty cells",
     ),
 ]
@@ -268,8 +268,8 @@ SkipRows = Annotated[
         min=0,
         max=1_000_000,
         metavar="N",
-        help="Number of lines before the header of a table (with --no-header: before its first row), "
-        "which stay as they are.",
+        help="Number of lines before the header of a table (with --no-header: before its first "
+        "row), which stay as they are.",
     ),
 ]
 NoHeader = Annotated[
@@ -312,8 +312,8 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local starts "
-        "--jobs workers here. Needs convcli[cluster].",
+        help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
+        "starts --jobs workers here. Needs convcli[cluster].",
         show_default=False,
     ),
 ]
@@ -321,8 +321,8 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Skip inputs that an earlier run of this command finished, unless the input or the options "
-        "have changed.",
+        help="Skip inputs that an earlier run of this command finished, unless the input or the "
+        "options have changed.",
     ),
 ]
 SkipExisting = Annotated[

@@ -39,9 +39,10 @@ class NamedFilterOptions:
         typer.Option(
             "--add",
             metavar="NAME=FILTER",
-            help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. A filter that makes several columns puts what each is behind NAME. May be "
-            "given several times; FILTER may then be left out.",
+            help="Add a column NAME, filtered from the column of -c. With several columns, "
+            "{column} in NAME stands for the name of each; a filter with several outputs makes "
+            "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
+            "out.",
             show_default=False,
         ),
     ] = None
@@ -50,8 +51,8 @@ class NamedFilterOptions:
         typer.Option(
             "--set",
             metavar="COLUMN=FILTER",
-            help="A filter for this column alone, or for each that a pattern such as 'Close*' "
-            "stands for. May be given several times; FILTER may then be left out.",
+            help="Filter this column by a filter of its own; COLUMN may be a pattern such as "
+            "'Close*'. May be given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None

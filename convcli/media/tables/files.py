@@ -240,16 +240,17 @@ class RowsFile:
     ) -> None:
         self.warnings: list[str] = []
         self._unchanged = unchanged
-        self._file = ExitStack()
-        stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        if opened.compression is not None:
-            stream = self._file.enter_context(opened.compression.writing(stream))
-        source = opened.source
-        self._sink = source.sink_of(opened.format)(
-            stream, source=source, suffix=label, channels=signal.channels
-        )
-        if source.options.follow:
-            self._sink.start()
+        with ExitStack() as files:
+            stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
+            if opened.compression is not None:
+                stream = files.enter_context(opened.compression.writing(stream))
+            source = opened.source
+            self._sink = source.sink_of(opened.format)(
+                stream, source=source, suffix=label, channels=signal.channels
+            )
+            if source.options.follow:
+                self._sink.start()
+            self._file = files.pop_all()
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedRows:
         """The text of the rows that `y` belongs to."""

@@ -85,10 +85,14 @@ class RunPreview:
         from convcli.media.inputs import is_file
         from convcli.media.remote import local_path
 
-        for place, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
+        shown = (
+            (before, files, self._preview.read_input),
+            (after, files.for_results(), self._preview.read_result),
+        )
+        for place, readable, take in shown:
             path = local_path(place)
             if path is None or not is_file(path):
                 continue
-            with files.open(path, stdin=None) as opened:
+            with readable.open(path, stdin=None) as opened:
                 take(opened.sources[0])
         return self._preview.facts()

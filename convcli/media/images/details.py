@@ -20,6 +20,7 @@ class ImageDetails:
     format : its name (`png`, `jpeg`, `tiff`, ...)
     loader : the operation of libvips that reads it, or `netpbm`
     pages : number of pictures in the file
+    page_indices : which of them are read, counted from 0; what is said here is said of the first
     bits : per stored sample
     interpretation : meaning of the samples in the words of libvips
     palette : whether the file stores indices into a list of colours
@@ -43,6 +44,7 @@ class ImageDetails:
     pages: int
     bits: int
     interpretation: str
+    page_indices: tuple[int, ...] = (0,)
     palette: bool = False
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()

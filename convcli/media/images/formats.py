@@ -140,8 +140,8 @@ class Format:
         one image
     inspect : adds what libvips does not report to the details
     bands : what each page says of its bands; None if libvips knows it
-    plain_pixels : where the pixels of pages begin that need no decoder, by page; None if there are
-        none
+    plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
+        by their index in the file; None if there are none
 
     How it is written:
 
@@ -175,7 +175,7 @@ class Format:
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
-    plain_pixels: Callable[[BinaryIO, Sequence[Layout]], dict[int, int]] | None = None
+    plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None

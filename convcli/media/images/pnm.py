@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.images.page_choice import PageChoice
+
 
 MAGIC = re.compile(rb"P[1-7Ff]\s")
 _WORD = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
@@ -81,23 +83,34 @@ class _PnmPage:
 
 
 class PnmPicture:
-    """A picture of the netpbm family. data : the file's bytes, or the path of the file."""
+    """A picture of the netpbm family.
 
-    def __init__(self, data: bytes | Path, name: str, *, max_pixels: int) -> None:
+    data : the file's bytes, or the path of the file
+    pages : which pictures of the file are read; None for all
+    """
+
+    def __init__(
+        self, data: bytes | Path, name: str, *, pages: PageChoice | None = None, max_pixels: int
+    ) -> None:
         if isinstance(data, bytes):
             self._bytes = np.frombuffer(data, np.uint8)
         else:
             self._bytes = np.memmap(data, np.uint8, mode="r")
         self._name = name
         self._max_pixels = max_pixels
-        self._pages = list(self._find_pages())
+        found = list(self._find_pages())
+        indices = list(range(len(found)))
+        if pages is not None:
+            indices = pages.indices(len(found), name)
+        self._pages = [found[index] for index in indices]
         self.layouts = [page.layout for page in self._pages]
         self.warnings: list[str] = []
         first = self._pages[0]
         self.details = ImageDetails(
             format=_netpbm_name(first.header.kind),
             loader="netpbm",
-            pages=len(self._pages),
+            pages=len(found),
+            page_indices=tuple(indices),
             bits=first.layout.dtype.itemsize * 8,
             interpretation=first.layout.interpretation,
         )

@@ -290,7 +290,7 @@ class ImageSink:
                 raise RequestError(
                     f"pages of one {name} must be alike: page 1 is {_describe_layout(first)}, "
                     f"page {number} {_describe_layout(page.layout)}",
-                    hint="split the file into its pages first, e.g. with `tiffsplit`",
+                    hint="--pages picks pages that are alike, such as --pages 1 or --pages 2-4",
                 )
 
     def _losses(self) -> Iterator[str]:

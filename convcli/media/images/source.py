@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
+    from convcli.media.images.page_choice import PageChoice
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]
@@ -243,10 +244,12 @@ def open_image(
     *,
     stdin: BinaryIO | None = None,
     options: ImageOptions,
+    pages: PageChoice | None = None,
     max_pixels: int = 10**9,
 ) -> ImageFile:
     """Open a picture by its headers; no pixel is decoded. path : None reads `stdin`.
 
+    pages : which are read; None for all
     max_pixels : of all pages together; a header that promises more is refused
 
     Raises
@@ -254,7 +257,7 @@ def open_image(
     InputError
         what cannot be read: missing, no picture, cut off, damaged, too many pixels
     RequestError
-        options that do not fit the picture
+        options that do not fit the picture, and pages that it does not have
     """
     name = "standard input" if path is None else str(path)
     try:
@@ -267,7 +270,7 @@ def open_image(
         elif is_heic(head):
             data = heic_as_png(data, name, max_pixels=max_pixels) or data
         opener = PnmPicture if MAGIC.match(head) else VipsPicture
-        picture = opener(data, name, max_pixels=max_pixels)
+        picture = opener(data, name, pages=pages, max_pixels=max_pixels)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     return ImageFile(name, picture, options, held=held)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.formats import WriteRequest
 
@@ -167,13 +170,54 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     return file.read(size)
 
 
-def read_directory(file: BinaryIO) -> TiffFields:
-    """The fields of the first directory by tag, without those that are damaged or too large."""
+@dataclass(frozen=True)
+class TiffPage:
+    """A directory of a TIFF: its offset and its entries as stored."""
+
+    variant: TiffVariant
+    offset: int
+    entries: list[bytes]
+
+    def value_place(self, tag: int) -> int:
+        """The offset of the value of a field that is stored in its entry."""
+        variant = self.variant
+        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
+        entry = self.offset + variant.counter.size + index * variant.entry_bytes
+        return entry + variant.entry_bytes - variant.word.size
+
+    def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
+        """The fields with these tags that can be read."""
+        fields: TiffFields = {}
+        for entry in self.entries:
+            tag = self.variant.tag_of(entry)
+            found = read_tiff_field(file, self.variant, entry) if tag in wanted else None
+            if found is not None:
+                fields[tag] = found
+        return fields
+
+
+def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
+    """The directories that follow each other, at most `most`."""
     header = read_tiff_header(file)
     if header is None:
-        return {}
+        return
     variant, offset = header
-    return _read_fields(file, variant, offset, depth=0)
+    for _ in range(most):
+        entries = read_tiff_entries(file, variant, offset)
+        if not entries:
+            return
+        link = file.read(variant.word.size)
+        yield TiffPage(variant, offset, entries)
+        if len(link) < variant.word.size:
+            return
+        (offset,) = variant.word.unpack(link)
+
+
+def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
+    """The fields of the directory of a page by tag, without those damaged or too large."""
+    for directory in islice(tiff_pages(file, page + 1), page, None):
+        return _read_fields(file, directory.variant, directory.offset, depth=0)
+    return {}
 
 
 def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
@@ -232,9 +276,9 @@ def _describing(fields: TiffFields) -> TiffFields:
     return {tag: each for tag, each in fields.items() if tag in _DESCRIBING or each.nested}
 
 
-def exif_of_tiff(file: BinaryIO) -> bytes | None:
-    """What a TIFF says of its picture as a block of EXIF, or None if it says nothing."""
-    fields = _describing(read_directory(file))
+def exif_of_tiff(directory: TiffFields) -> bytes | None:
+    """What a directory says of its picture as a block of EXIF, or None if it says nothing."""
+    fields = _describing(directory)
     if not fields:
         return None
     variant = TiffVariant("<", big=False)
@@ -317,9 +361,9 @@ def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) ->
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the compression, the EXIF and the IPTC of a TIFF."""
-    exif = exif_of_tiff(file) or details.exif
     header = read_tiff_header(file)
-    directory = read_directory(file)
+    directory = read_directory(file, details.page_indices[0])
+    exif = exif_of_tiff(directory) or details.exif
     compression = directory.get(_COMPRESSION)
     if compression is not None:
         details = replace(details, compression=compression.value)

@@ -129,6 +129,7 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    any_white : whether it says which value is white, so that it may be any
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
     largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
@@ -167,6 +168,7 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    any_white: bool = False
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
@@ -289,6 +291,7 @@ _ALL = (
         alpha=False,
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PpmWriter,
     ),
@@ -299,6 +302,7 @@ _ALL = (
         kinds=("u2", "u1"),
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PamWriter,
     ),

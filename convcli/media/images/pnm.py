@@ -1,7 +1,7 @@
 """The netpbm family (PBM, PGM, PPM, PAM, PFM), which libvips reads and writes only in some builds.
 
-Formats after the netpbm manual: a header of words, then rows of samples, the high byte first.
-Samples of an odd maximum are scaled to the full range of 8 or 16 bits; the ones of a PBM are black.
+Formats after the netpbm manual: a header of words, then rows of samples, the high byte first. The
+header says which value is white. The ones of a PBM are black; its samples are read as 0 and 255.
 """
 
 from __future__ import annotations
@@ -71,6 +71,21 @@ class _Header:
             return np.dtype(np.float32)
         return np.dtype(np.uint16 if self.maximum > 255 else np.uint8)
 
+    @property
+    def white(self) -> int | None:
+        """The value of white, if it is not the largest of the type."""
+        if self.kind in _BITMAPS or self.kind in _FLOATING:
+            return None
+        white = int(self.maximum)
+        return None if white == np.iinfo(self.dtype).max else white
+
+    @property
+    def bits(self) -> int:
+        """Bits that a sample needs."""
+        if self.kind in _FLOATING:
+            return 8 * self.dtype.itemsize
+        return int(self.maximum).bit_length()
+
 
 @dataclass(frozen=True)
 class _PnmPage:
@@ -111,7 +126,7 @@ class PnmPicture:
             loader="netpbm",
             pages=len(found),
             page_indices=tuple(indices),
-            bits=first.layout.dtype.itemsize * 8,
+            bits=first.header.bits,
             interpretation=first.layout.interpretation,
         )
 
@@ -152,6 +167,7 @@ class PnmPicture:
             interpretation=meaning,
             channels=channels,
             alpha=alpha,
+            white=header.white,
         )
         start = place + header.length
         if header.kind in _PLAIN:
@@ -197,7 +213,7 @@ class PnmPicture:
         for start in range(row, layout.rows, layout.strip_rows):
             stop = min(start + layout.strip_rows, layout.rows)
             rows = self._rows(found, start, stop) if whole is None else whole[start:stop]
-            yield Strip(start, _to_full_range(rows, found.header))
+            yield Strip(start, _in_machine_order(rows, found.header))
 
     def _rows(self, page: _PnmPage, start: int, stop: int) -> Pixels:
         layout, header = page.layout, page.header
@@ -291,16 +307,22 @@ def _parse_pam(head: bytes) -> _Header:
     return _Header(_PAM, rows, columns, bands, float(maximum), place + len(_PAM_END))
 
 
-def _to_full_range(samples: Pixels, header: _Header) -> Pixels:
-    """The samples in the range of their type, in the byte order of the machine."""
+def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
+    """The samples in the byte order of the machine; those above white, which are wrong, as white.
+
+    The samples of a bitmap become 0 and 255.
+    """
     dtype = header.dtype
-    if dtype.kind == "f":
-        return np.ascontiguousarray(samples, dtype=dtype)
-    full = np.iinfo(dtype).max
-    if header.maximum == full:
-        return np.ascontiguousarray(samples, dtype=dtype)
-    scaled = samples.astype(np.float64) * (full / header.maximum)
-    return np.rint(np.minimum(scaled, full)).astype(dtype)
+    if header.kind in _BITMAPS:
+        return samples.astype(dtype) * dtype.type(255)
+    if header.white is not None:
+        samples = np.minimum(samples, header.white)
+    return np.ascontiguousarray(samples, dtype=dtype)
+
+
+def _largest_sample(layout: Layout) -> int:
+    """The value of white, as the header tells it."""
+    return int(np.iinfo(layout.dtype).max) if layout.white is None else layout.white
 
 
 class PpmWriter(PlainWriter):
@@ -308,8 +330,7 @@ class PpmWriter(PlainWriter):
 
     def _header(self, layout: Layout) -> bytes:
         kind = "P5" if len(layout.channels) == 1 else "P6"
-        maximum = np.iinfo(layout.dtype).max
-        return f"{kind}\n{layout.columns} {layout.rows}\n{maximum}\n".encode()
+        return f"{kind}\n{layout.columns} {layout.rows}\n{_largest_sample(layout)}\n".encode()
 
 
 class PamWriter(PlainWriter):
@@ -323,7 +344,7 @@ class PamWriter(PlainWriter):
             "WIDTH": layout.columns,
             "HEIGHT": layout.rows,
             "DEPTH": bands,
-            "MAXVAL": np.iinfo(layout.dtype).max,
+            "MAXVAL": _largest_sample(layout),
             "TUPLTYPE": self._TUPLES[bands - 1],
         }
         lines = [f"{name} {value}\n" for name, value in fields.items()]

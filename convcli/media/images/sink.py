@@ -261,7 +261,7 @@ class ImageSink:
             "format": self.format.name,
             "size": [layout.columns, layout.rows],
             "pages": len(self._pages),
-            "bits": 8 * layout.dtype.itemsize,
+            "bits": layout.bits,
             "channels": list(layout.channels),
             "clipped": {name: low + self._above[name] for name, low in self._below.items()},
             "clipped_below": dict(self._below),
@@ -300,6 +300,9 @@ class ImageSink:
         if stored.itemsize < had.itemsize or stored.kind != had.kind:
             kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
             yield f"{form.name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
+        white = page.source.layout.white
+        if white is not None and stored.kind == "u" and page.layout.white is None:
+            yield f"white is {page.levels.full:g} in {form.name}: samples of 0..{white} are scaled"
         if page.flattened:
             yield f"{form.name} holds no opacity: the picture was laid over white"
         if details.has_chunk_text and not form.chunk_text:

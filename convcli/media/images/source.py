@@ -1,6 +1,7 @@
 """Pictures as signals: every page of a file is a Source, whose rows are read in strips.
 
-Values are in the picture's own units: 0..255, 0..65535, floating samples unchanged.
+Values are in the picture's own units: 0..255, 0..65535, 0..1023 where that is white, floating
+samples unchanged.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class ImagePage:
         self._reader = reader
         self._page = page
         self.layout: Layout = picture.layouts[page]
-        self.levels = Levels(self.layout.dtype)
+        self.levels = Levels(self.layout.dtype, self.layout.white)
         self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
         self._is_scaled = options.range == "scale"

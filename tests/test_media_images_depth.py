@@ -9,6 +9,7 @@ import pytest
 import pyvips
 
 from convcli.media.images.source import ImageOptions, open_image
+from convcli.media.images.tiff import read_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,3 +95,77 @@ def test_parts_of_a_pgm_know_its_white(program: Program, tmp_path: Path) -> None
     header = b"P5\n400 300\n1023\n"
     stored = np.frombuffer(whole.removeprefix(header), ">u2").reshape(pixels.shape)
     np.testing.assert_array_equal(stored, np.minimum(pixels.astype(int) * 2, 1023))
+
+
+# Few bits.
+
+
+def bits_file(path: Path, bits: int, **options: Any) -> Any:
+    """A grey picture of few bits, as pixels of 0..255."""
+    levels = np.random.default_rng(bits).integers(0, 1 << bits, (40, 50, 1))
+    pixels = (levels * (255 // ((1 << bits) - 1))).astype(np.uint8)
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w")
+    image.write_to_file(str(path), bitdepth=bits, **options)
+    return pixels[..., 0]
+
+
+def bits_of(path: Path) -> int:
+    return int(pyvips.Image.new_from_file(str(path)).get("bits-per-sample"))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_few_bits_are_kept_where_they_hold_the_result(
+    program: Program, tmp_path: Path, suffix: str, bits: int
+) -> None:
+    from scipy import ndimage
+
+    pixels = bits_file(tmp_path / f"a.{suffix}", bits)
+    median = ndimage.median_filter(pixels, 3, mode="nearest")
+    for number, (filter, wanted) in enumerate((("gain:1", pixels), ("median:3", median))):
+        name = f"b{number}.{suffix}"
+        done = program.run("image", filter, f"a.{suffix}", "-o", name, cwd=tmp_path)
+        assert done.code == 0, done
+        assert not done.warnings
+        np.testing.assert_array_equal(np.squeeze(load(tmp_path / name)), wanted)
+        assert bits_of(tmp_path / name) == bits
+    done = program.run("image", "box:3", f"a.{suffix}", "-o", f"c.{suffix}", cwd=tmp_path)
+    assert f"{bits} bits a sample, the result needs more" in done.err
+    assert bits_of(tmp_path / f"c.{suffix}") == 8
+
+
+def test_a_fax_of_several_pages(program: Program, tmp_path: Path) -> None:
+    """Pages of black and white stay a fax; if the last one has grey, all have 8 bits."""
+    rng = np.random.default_rng(1)
+    pixels = (rng.integers(0, 2, (60, 50, 1)) * 255).astype(np.uint8)
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w")
+    image.set_type(pyvips.GValue.gint_type, "page-height", 20)
+    path = tmp_path / "a.tif"
+    image.write_to_file(str(path), bitdepth=1, compression="ccittfax4", miniswhite=True)
+    assert program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
+    made = pyvips.Image.new_from_file(str(tmp_path / "b.tif"), n=-1)
+    np.testing.assert_array_equal(np.squeeze(made.numpy()), pixels[..., 0])
+    assert made.get("n-pages") == 3
+    with (tmp_path / "b.tif").open("rb") as file:
+        fields = read_directory(file)
+    assert [fields[tag].value for tag in (258, 259, 262)] == [1, 4, 0]
+    # Grey on the last page alone: the lower rows of a picture that is dark above.
+    pixels[:] = 0
+    pixels[50:, 20:] = 255
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w")
+    image.set_type(pyvips.GValue.gint_type, "page-height", 20)
+    image.write_to_file(str(path), bitdepth=1, compression="ccittfax4")
+    out = program.run("image", "box:3", "a.tif", "-o", "-", cwd=tmp_path)
+    assert out.code == 0, out
+    found = pyvips.Image.new_from_buffer(out.out, "", n=-1)
+    assert found.get("bits-per-sample") == 8
+    stored = np.squeeze(found.numpy())
+    assert stored[:49].max() == 0
+    assert stored[48:53, 30].tolist() == [0, 85, 170, 255, 255]
+
+
+def test_colours_of_few_bits_are_not_grey(program: Program, tmp_path: Path) -> None:
+    bits_file(tmp_path / "a.png", 1)
+    done = program.run("image", "mix:1;1;0", "a.png", "-o", "b.png", cwd=tmp_path)
+    assert done.code == 0, done
+    assert load(tmp_path / "b.png").shape == (40, 50, 3)

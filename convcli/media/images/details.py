@@ -24,6 +24,7 @@ class ImageDetails:
     bits : per stored sample
     interpretation : meaning of the samples in the words of libvips
     palette : whether the file stores indices into a list of colours
+    interlaced : whether rows come in several passes, as in a progressive JPEG
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
     icc, exif, xmp, iptc : metadata blocks as stored; EXIF with its orientation already applied
@@ -36,6 +37,8 @@ class ImageDetails:
     lossless : whether a WebP is
     extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
     compression : of a TIFF, the value of its tag 259
+    tile : width and height of the tiles of a TIFF; None if its rows are stored in strips
+    white_is_zero : whether a TIFF stores white as 0
     orientation : EXIF orientation of the file, 1..8; the pixels are handed out upright
     """
 
@@ -46,6 +49,7 @@ class ImageDetails:
     interpretation: str
     page_indices: tuple[int, ...] = (0,)
     palette: bool = False
+    interlaced: bool = False
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()
     loop: int | None = None
@@ -62,6 +66,8 @@ class ImageDetails:
     lossless: bool | None = None
     extra_bands: tuple[int, ...] = ()
     compression: int | None = None
+    tile: tuple[int, int] | None = None
+    white_is_zero: bool = False
     orientation: int = 1
 
     @property

@@ -88,6 +88,7 @@ class WriteRequest:
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
     part : the part of the only page that is written; None for the whole file
+    bits : of a sample, if fewer than 8
     """
 
     format: Format
@@ -97,6 +98,7 @@ class WriteRequest:
     same_colours: bool
     same_geometry: bool
     part: PartOfFile | None = None
+    bits: int | None = None
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -129,6 +131,8 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    few_bits : whether samples of grey may have 1, 2 or 4 bits
+    interlaces : whether rows may come in several passes
     any_white : whether it says which value is white, so that it may be any
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
@@ -168,6 +172,8 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    few_bits: bool = False
+    interlaces: bool = False
     any_white: bool = False
     chunk_text: bool = False
     comments: bool = False
@@ -214,6 +220,8 @@ _ALL = (
         beginnings=(b"\x89PNG",),
         kinds=("u2", "u1"),
         chunk_text=True,
+        few_bits=True,
+        interlaces=True,
         inspect=inspect_png,
         options=PNG_OPTIONS,
         insert=describing_chunks,
@@ -226,6 +234,7 @@ _ALL = (
         beginnings=(b"\xff\xd8\xff",),
         # Pictures of high dynamic range are JPEGs, too.
         aliases=("jpg", "uhdr"),
+        interlaces=True,
         alpha=False,
         cmyk=True,
         # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
@@ -246,6 +255,7 @@ _ALL = (
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
         cmyk=True,
+        few_bits=True,
         pages=True,
         inspect=inspect_tiff,
         bands=read_bands,
@@ -269,6 +279,7 @@ _ALL = (
         beginnings=(b"GIF8",),
         pages=True,
         limited_palette=True,
+        interlaces=True,
         animated=True,
         inspect=inspect_gif,
         complete=complete_gif,

@@ -10,6 +10,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.images.encoder import PageEncoder
+from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
 from convcli.media.images.formats import (
     FORMATS,
     Format,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from convcli.media.division import PartOfFile
+    from convcli.media.images.formats import PictureWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -88,12 +90,23 @@ class ImageSink:
         self._below = {name: 0 for page in self._pages for name in page.layout.channels}
         self._above = dict(self._below)
         self._scaled = ScaledResults() if self.options.range == "scale" else None
-        self._writer = self.format.writer(target, self._write_request())
+        self._writer, self._few_bits = self._open_writer(target)
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
         self._closed = False
         self.next_page()
+
+    def _open_writer(
+        self, target: Path | BinaryIO
+    ) -> tuple[PictureWriter, FewBitsWriter | None]:
+        """The writer, and the same if it may write fewer than 8 bits a sample."""
+        request = self._write_request()
+        bits = few_bits_of(request, [page.source.layout for page in self._pages])
+        if bits is None:
+            return self.format.writer(target, request), None
+        writer = FewBitsWriter(target, request, bits)
+        return writer, writer
 
     def _write_request(self) -> WriteRequest:
         first = self._pages[0]
@@ -102,10 +115,16 @@ class ImageSink:
             layouts=[page.layout for page in self._pages],
             details=self.like.details,
             quality=self.options.quality,
-            same_colours=first.layout.colour_names == first.source.layout.colour_names,
+            same_colours=self._same_colours,
             same_geometry=self._same_geometry(),
             part=self._part,
         )
+
+    @property
+    def _same_colours(self) -> bool:
+        """Whether the channels of the first page are those of the input."""
+        first = self._pages[0]
+        return first.layout.colour_names == first.source.layout.colour_names
 
     def _same_geometry(self) -> bool:
         """Whether every pixel of the first page is where it was in the file."""
@@ -195,6 +214,11 @@ class ImageSink:
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+        if self._few_bits is not None and self._few_bits.bits is None:
+            self.warnings.append(
+                f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
+                "it is stored with 8"
+            )
 
     # --- parts ---
 
@@ -257,11 +281,14 @@ class ImageSink:
     def facts(self) -> dict[str, object]:
         """What was written, for a report."""
         layout = self._pages[0].layout
+        bits = layout.bits
+        if self._few_bits is not None and self._few_bits.bits is not None:
+            bits = self._few_bits.bits
         return {
             "format": self.format.name,
             "size": [layout.columns, layout.rows],
             "pages": len(self._pages),
-            "bits": layout.bits,
+            "bits": bits,
             "channels": list(layout.channels),
             "clipped": {name: low + self._above[name] for name, low in self._below.items()},
             "clipped_below": dict(self._below),
@@ -303,6 +330,9 @@ class ImageSink:
         white = page.source.layout.white
         if white is not None and stored.kind == "u" and page.layout.white is None:
             yield f"white is {page.levels.full:g} in {form.name}: samples of 0..{white} are scaled"
+        if details.palette and details.format == form.name and not form.limited_palette:
+            stored_as = list_channels(page.layout.channels)
+            yield f"the palette of the {form.name} is not kept: colours are stored as {stored_as}"
         if page.flattened:
             yield f"{form.name} holds no opacity: the picture was laid over white"
         if details.has_chunk_text and not form.chunk_text:
@@ -318,6 +348,10 @@ class ImageSink:
         for kind, block in details.blocks.items():
             if form.largest_block is not None and len(block) > form.largest_block:
                 yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
+        if details.icc and form.metadata_blocks and not self._same_colours:
+            had_colours = list_channels(page.source.layout.colour_names)
+            made = list_channels(page.layout.colour_names)
+            yield f"the colour profile is one of {had_colours}, not of {made}: it is dropped"
         if details.has_metadata_blocks and not form.metadata_blocks:
             yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
         if form.limited_palette and details.format != form.name:

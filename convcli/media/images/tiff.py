@@ -28,7 +28,10 @@ _DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
-_COMPRESSION = 259
+_COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 259, 262, 322, 323
+_WHITE_IS_ZERO = 0
+# The sides of tiles are multiples of this.
+_TILE_UNIT = 16
 _DESCRIPTION = 270
 # IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
 _IPTC = 33723
@@ -71,6 +74,8 @@ _COMPRESSIONS = {
     32773: "packbits",
     50000: "zstd",
 }
+# Compressions of fax machines, for samples of 1 bit; the last one replaces the others.
+_FAX = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -367,6 +372,10 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     compression = directory.get(_COMPRESSION)
     if compression is not None:
         details = replace(details, compression=compression.value)
+    photometric = directory.get(_PHOTOMETRIC)
+    if photometric is not None and photometric.value == _WHITE_IS_ZERO:
+        details = replace(details, white_is_zero=True)
+    details = replace(details, tile=_tile_of(directory))
     iptc = directory.get(_IPTC)
     if iptc is not None and header is not None:
         variant, _ = header
@@ -374,15 +383,32 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     return replace(details, exif=exif)
 
 
+def _tile_of(directory: TiffFields) -> tuple[int, int] | None:
+    """Width and height of the tiles, or None without tiles of sides that TIFF allows."""
+    if not {_TILE_WIDTH, _TILE_HEIGHT} <= directory.keys():
+        return None
+    width, height = directory[_TILE_WIDTH].value, directory[_TILE_HEIGHT].value
+    is_allowed = width > 0 and height > 0 and width % _TILE_UNIT == height % _TILE_UNIT == 0
+    return (width, height) if is_allowed else None
+
+
 def tiff_options(request: WriteRequest) -> dict[str, object]:
-    """Options of `tiffsave`: the compression of the input, if it was a TIFF without loss."""
+    """Options of `tiffsave`: tiles and compression of the input, if it was a TIFF without loss."""
     details = request.details
     compression = _COMPRESSIONS.get(details.compression or 0, "none")
+    if request.bits == 1 and details.compression in _FAX:
+        compression = "ccittfax4"
     size = sum(layout.stored_bytes for layout in request.layouts)
     options: dict[str, object] = {"compression": compression, "bigtiff": size > _LARGEST_CLASSIC}
-    if compression in ("lzw", "deflate", "zstd"):
+    if request.bits is not None:
+        options["predictor"] = "none"
+        options["miniswhite"] = details.white_is_zero
+    elif compression in ("lzw", "deflate", "zstd"):
         is_float = request.layouts[0].dtype.kind == "f"
         options["predictor"] = "float" if is_float else "horizontal"
+    if details.tile is not None:
+        width, height = details.tile
+        options |= {"tile": True, "tile_width": width, "tile_height": height}
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options

@@ -125,9 +125,10 @@ def _strip_places(first: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureWriter:
-    """A writer of one uncompressed page, or else of libvips."""
-    is_compressed = tiff_options(request)["compression"] != "none"
-    if is_compressed or len(request.layouts) > 1:
+    """A writer of one uncompressed page in strips, or else of libvips."""
+    options = tiff_options(request)
+    is_packed = options["compression"] != "none" or request.bits is not None
+    if is_packed or "tile" in options or len(request.layouts) > 1:
         return VipsWriter(target, request)
     return PlainTiffWriter(target, request)
 

@@ -274,6 +274,7 @@ class VipsPicture:
             bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
+            interlaced=bool(known.get("interlaced", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright),
             extra_bands=() if bands is None else bands.meanings,

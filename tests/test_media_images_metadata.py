@@ -277,9 +277,7 @@ def test_rows_in_several_passes_stay_so(program: Program, tmp_path: Path, suffix
 
 @pytest.mark.parametrize("compression", ["none", "lzw"])
 @pytest.mark.parametrize("pages", [1, 2])
-def test_tiles_stay_tiles(
-    program: Program, tmp_path: Path, compression: str, pages: int
-) -> None:
+def test_tiles_stay_tiles(program: Program, tmp_path: Path, compression: str, pages: int) -> None:
     image = picture()
     if pages > 1:
         image.set_type(TYPES.gint_type, "page-height", len(RAMP) // pages)

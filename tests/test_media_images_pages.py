@@ -67,7 +67,9 @@ def test_pages_count_from_one(text: str, count: int, wanted: list[int]) -> None:
     assert parse_pages(text).indices(count, "a.tif") == wanted
 
 
-@pytest.mark.parametrize("text", ["", "0", "x", "3-2", "1,,2", "-3", "1.5", "1-2-3", "²", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "0", "x", "3-2", "1,,2", "-3", "1.5", "1-2-3", "²", "9" * 400]
+)
 def test_what_names_no_pages_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="--pages"):
         parse_pages(text)
@@ -101,9 +103,7 @@ def test_the_output_holds_those_pages_alone(
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
-def test_delays_and_loops_follow_their_pages(
-    program: Program, tmp_path: Path, suffix: str
-) -> None:
+def test_delays_and_loops_follow_their_pages(program: Program, tmp_path: Path, suffix: str) -> None:
     pages_file(tmp_path / f"a.{suffix}", delays=True)
     words = ["image", "gain:1", f"a.{suffix}", "--pages", "2,4-5", "-o", f"b.{suffix}"]
     assert program.run(*words, cwd=tmp_path).code == 0

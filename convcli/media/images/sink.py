@@ -97,9 +97,7 @@ class ImageSink:
         self._closed = False
         self.next_page()
 
-    def _open_writer(
-        self, target: Path | BinaryIO
-    ) -> tuple[PictureWriter, FewBitsWriter | None]:
+    def _open_writer(self, target: Path | BinaryIO) -> tuple[PictureWriter, FewBitsWriter | None]:
         """The writer, and the same if it may write fewer than 8 bits a sample."""
         request = self._write_request()
         bits = few_bits_of(request, [page.source.layout for page in self._pages])

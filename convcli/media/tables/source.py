@@ -207,7 +207,7 @@ class TableSource:
             raise
 
     def _describe_table(self, first_pass: Pass) -> None:
-        """Decide from the header and the first rows which columns are filtered and how rows come."""
+        """Decide by the header and the first rows which columns are filtered and how rows come."""
         text, options = self._text, self.options
         self.encoding = first_pass.encoding
         self.compression = first_pass.compression

@@ -356,7 +356,7 @@ def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) ->
 
 
 def _skipped_text(start: bytes, lines: int) -> int:
-    """Offset after the byte order mark and `count` lines; -1 if there are fewer."""
+    """Offset after the byte order mark and `lines` lines; -1 if there are fewer."""
     place = len(BOM) if start.startswith(BOM) else 0
     for _ in range(lines):
         end = _LINE_END.search(start, place)

@@ -331,7 +331,7 @@ def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(20):
         (tmp_path / f"many/{number}.csv").write_text(f"x\n{number}\n1\n")
-    small = "convcli.cli.filter_batch.FEWEST_FOR_PROCESSES"
+    small = "convcli.cli.batch_run.FEWEST_FOR_PROCESSES"
     program = (
         f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
         "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -380,7 +380,7 @@ def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFi
         Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
         for number in (3, 1, 7, 2, 5, 4, 6)
     ]
-    batch: Any = SimpleNamespace(failures=units, options=SimpleNamespace(quiet=False))
+    batch: Any = SimpleNamespace(failures=units, request=SimpleNamespace(quiet=False))
     FilterBatch._tell_failures(batch, 9)
     names = ", ".join(f"{number}.csv" for number in range(1, 6))
     assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"

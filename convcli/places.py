@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     import os
@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 class Place(Protocol):
     """A file by its path, or an object by its URL: the part of `pathlib.Path` that both have.
 
-    `Path` and `media/remote.py: RemotePlace` are places. Objects are read in
-    `cli/opening.py: read_input` and written in `media/replacing.py: atomic`; all other code uses
-    only the names of a place.
+    `Path` and `media/remote.py: RemotePlace` are places. A place is written in
+    `media/replacing.py: atomic`.
     """
 
     @property
@@ -46,4 +45,16 @@ class Place(Protocol):
 
     def stat(self) -> os.stat_result:
         """What the system knows of the file. OSError if there is none, as for every URL."""
+        ...
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """The content as a stream of bytes. InputError if an object cannot be read."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is a file or an object. OutputError if a store cannot be asked."""
+        ...
+
+    def unlink(self, *, missing_ok: Literal[True]) -> None:
+        """Remove a file or an object, if there is one. OSError or OutputError if it stays."""
         ...

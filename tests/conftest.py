@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from program import waiting_program
-
-if TYPE_CHECKING:
-    from program import Program
+from program import Program
 
 # A busy machine is slow; that is no failure.
 settings.register_profile("convcli", deadline=None)
@@ -34,4 +30,4 @@ def _own_records(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def program() -> Program:
     """The program with its imports done."""
-    return waiting_program()
+    return Program()

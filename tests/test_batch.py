@@ -28,7 +28,7 @@ from convcli.cli.filter_batch import FilterBatch
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.audio.files import AudioFiles
-from convcli.media.outputs import OutputNames
+from convcli.media.output_names import OneOutput, OutputNames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,10 +166,9 @@ def test_words_that_stand_for_nothing(
 
 def units_of(*words: str, output: str | None = "out/", recursive: bool = True) -> Units:
     inputs = listed(*words, recursive=recursive).inputs
-    names = None
-    if output is not None:
-        names = OutputNames(output, len(inputs), is_template="{" in output)
-    return Units(inputs, names)
+    if output is None:
+        return Units(inputs, OneOutput())
+    return Units(inputs, OutputNames(output, len(inputs), is_template="{" in output))
 
 
 @pytest.mark.parametrize(

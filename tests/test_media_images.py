@@ -31,7 +31,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
 from convcli.media.images.webp import frame_quality, inspect_webp
-from convcli.media.outputs import atomic
+from convcli.media.replacing import atomic
 from convcli.signals import Signal
 
 if TYPE_CHECKING:

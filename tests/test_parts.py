@@ -37,10 +37,10 @@ from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
+from convcli.media.division import UndividedError
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.parts import joined_pasts, past_after
 from convcli.media.tables.source import TableOptions
 from convcli.media.tables.text_survey import (
     LinesFound,
@@ -50,6 +50,7 @@ from convcli.media.tables.text_survey import (
 )
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
+from convcli.running.past import joined_pasts, past_after
 from convcli.running.run import run as run_whole
 from convcli.signals import SignalPast
 
@@ -102,10 +103,11 @@ def filtered(
         if count is None:
             counts = run_whole(plan, opened.sources[0], sink, threads=1)
         else:
-            division = opened.division()
-            if isinstance(division, str):
+            try:
+                division = opened.division()
+            except UndividedError as error:
                 sink.discard()
-                return division
+                return str(error)
             reason = reason_against(plan, groups=opened.grouped) or sink.undivided
             if reason:
                 sink.discard()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convcli.batch.earlier_runs import EarlierRuns
 from convcli.batch.ledger import open_ledger, renumbered, rewrite
 from convcli.errors import RequestError
-from convcli.media.outputs import place_exists
+from convcli.media.refusals import place_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

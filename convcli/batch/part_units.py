@@ -18,7 +18,8 @@ from convcli.batch.file_state import FileState
 from convcli.batch.units import Unit, Units
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.outputs import check_input
+from convcli.media.inputs import check_input
+from convcli.media.output_names import OneOutput
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PartUnits(Units):
     """
 
     def __init__(self, whole: Unit, run: PartedRun, parts: Sequence[PartOfRun]) -> None:
-        super().__init__([], None)
+        super().__init__([], OneOutput())
         self.whole = whole
         self._run = run
         self._parts = parts

@@ -20,6 +20,7 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.running.geometry import Geometry
+from convcli.running.past import joined_pasts
 from convcli.running.run import joined_peaks, outputs_at
 
 if TYPE_CHECKING:
@@ -246,8 +247,7 @@ class PartedInput:
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
         for own in self.runner.results(tasks):
-            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
-            pasts.append(joined)
+            pasts.append(joined_pasts(pasts[-1] or {}, own, self.run.needs.samples))
         return pasts
 
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:

@@ -23,14 +23,6 @@ COMMANDS = {
     "explain": ("explain", "Show a convolution being computed, step by step."),
 }
 
-app = typer.Typer(
-    name="convcli",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer callback
     if wanted:
@@ -38,7 +30,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer
         raise typer.Exit
 
 
-@app.callback()
 def convcli(
     *,
     version: Annotated[
@@ -56,15 +47,33 @@ def convcli(
 def with_commands(words: list[str]) -> typer.Typer:
     """The program with the command that `words` begin with.
 
-    The others are only lines in its help, so that their modules need not be imported.
+    The others are not imported. They are lines in the help of the program, which needs no more of
+    them, and are there only where it may be shown.
     """
+    app = typer.Typer(
+        name="convcli",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(convcli)
+    if words and words[0] in COMMANDS:
+        _add(app, words[0])
+        return app
     completing = any(name.endswith("_COMPLETE") for name in os.environ)
-    for command, (module, summary) in COMMANDS.items():
-        if completing or words[:1] == [command]:
-            import_module(f"convcli.cli.{module}").register(app)
+    for command, (_, summary) in COMMANDS.items():
+        if completing:
+            _add(app, command)
         else:
             app.command(name=command, help=summary)(_listed)
     return app
+
+
+def _add(app: typer.Typer, command: str) -> None:
+    """Import a command and add it."""
+    module, _ = COMMANDS[command]
+    import_module(f"convcli.cli.{module}").register(app)
 
 
 def _listed() -> None:

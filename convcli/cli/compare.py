@@ -196,7 +196,7 @@ class _Pairs:
 
 def _pairs(a: Place, b: Place) -> _Pairs:
     """The two files, or the files of two folders that have the same name."""
-    from convcli.media.outputs import local_folder
+    from convcli.media.inputs import local_folder
 
     folder_a = local_folder(a)
     folder_b = local_folder(b)
@@ -408,7 +408,7 @@ def _write_comparisons(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFo
 
 def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
     """Write the report and the drawing that were asked for."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     if run.report is not None:
         from convcli.report.files import write_report

@@ -420,14 +420,14 @@ def _hits_text(
 
 
 def _write_search_report(facts: RunFacts, report: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     write_report(facts, report, atomic=atomic)
 
 
 def _write_marks(facts: RunFacts, place: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.plots import marked_rows_of_figures, write_plot
     from convcli.report.words import run_title
 
@@ -454,7 +454,7 @@ def register(app: typer.Typer) -> None:
             "convcli detect hello.wav talk.wav",
             "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
             "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
-            "convcli detect hello.wav archive --recursive --shard 1/4 --ledger run.1.jsonl -o 1.csv",
+            "convcli detect hello.wav archive --recursive --shard 1/4 --ledger run.1.jsonl",
             "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
         ),
     )(detect)

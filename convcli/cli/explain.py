@@ -140,7 +140,7 @@ def _write_page(explained: Explained, request: ExplainRequest, report: Place) ->
 
 def _plot_explained(explained: Explained, request: ExplainRequest, plot: Place) -> None:
     """Draw the signal, the kernel and the outputs of each stage, or the integral."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.plots import explained_rows_of_figures, write_plot
     from convcli.report.words import visible
 

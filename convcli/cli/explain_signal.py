@@ -92,7 +92,7 @@ class Excerpt:
 
 def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
     """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
-    from convcli.media.outputs import is_file
+    from convcli.media.inputs import is_file
     from convcli.media.remote import place_of
 
     if table.columns is not None:
@@ -147,7 +147,7 @@ def _numbers_of_input(text: str) -> list[Any]:
 
 def _numbers_in_file(path: Path) -> Any:
     from convcli.designs.tapfiles import read_tap_file
-    from convcli.media.outputs import check_input
+    from convcli.media.inputs import check_input
 
     check_input(path)
     try:

@@ -12,7 +12,10 @@ from convcli.batch.units import Units
 from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.outputs import is_special, output_names, refuse_existing
+from convcli.media.output_names import OneOutput, output_names
+from convcli.media.refusals import refuse_existing
+from convcli.media.remote import local_path
+from convcli.media.replacing import is_special
 from convcli.report.words import visible
 from convcli.units import plural
 
@@ -115,7 +118,7 @@ class FilterBatch(BatchRun):
         # The plan of several inputs can be printed before it is known where they are written.
         unplaced = self.options.dry_run and output is None
         if self.options.in_place or unplaced or not command.writes:
-            units = Units(listing.inputs, None, in_place=self.options.in_place)
+            units = Units(listing.inputs, OneOutput(), in_place=self.options.in_place)
         else:
             count = len(listing.inputs)
             names = output_names(output, count, several=True, suffix=command.suffix)
@@ -190,9 +193,11 @@ class FilterBatch(BatchRun):
         if len(units) != 1 or options.parts == 1 or not self.command.writes:
             return None
         whole = units[0]
-        to_file = isinstance(whole.output, Path) and not is_special(whole.output)
-        source = whole.source
-        if not to_file or not isinstance(source, Path) or options.in_place or options.dry_run:
+        source = local_path(whole.source)
+        output = local_path(whole.output)
+        if source is None or output is None or is_special(output):
+            return None
+        if options.in_place or options.dry_run:
             return None
         from convcli.batch.part_units import PartUnits
         from convcli.batch.parted_input import parts_for
@@ -203,7 +208,7 @@ class FilterBatch(BatchRun):
             return None
         # Every machine has to come to the same number.
         count = options.parts or parts_for(source.stat().st_size, self.shard.count)
-        cut = self.command.input_run(source, whole.output, alone=True).cut(count)
+        cut = self.command.input_run(source, output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:

@@ -112,7 +112,7 @@ class FilterCommand:
 
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
-        from convcli.media.outputs import is_file
+        from convcli.media.inputs import is_file
 
         words = self.request.inputs or [STDIN]
         if len(words) > 1 or self.options.batch.asked:
@@ -149,18 +149,17 @@ class FilterCommand:
                 self.write_reports([facts])
 
     def _single_output(self, source: Place | None) -> Place | None:
-        from convcli.media.outputs import plan_outputs
+        from convcli.media.output_names import plan_output
 
         if not self.writes or (self.options.dry_run and self.request.output is None):
             return None
-        (output,) = plan_outputs(
-            [source],
+        return plan_output(
+            source,
             self.request.output,
             force=self.options.force,
             in_place=self.options.in_place,
             suffix=self.suffix,
         )
-        return output
 
     def check_reports(self, inputs: Iterable[Place | None], *, several: bool) -> None:
         """Refuse a report or a drawing that cannot be written, before the work begins."""
@@ -196,7 +195,7 @@ class FilterCommand:
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
-        from convcli.media.outputs import is_file
+        from convcli.media.inputs import is_file
 
         options = self.options
         if options.quiet and options.verbose:
@@ -219,7 +218,7 @@ class FilterCommand:
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:
-        from convcli.media.outputs import atomic
+        from convcli.media.replacing import atomic
         from convcli.report.plots import run_rows_of_figures, write_plot
         from convcli.report.words import run_title, visible
 
@@ -227,7 +226,7 @@ class FilterCommand:
         write_plot(run_rows_of_figures(run), plot, title=title, atomic=atomic)
 
     def _write_report(self, runs: list[RunFacts], report: Place) -> None:
-        from convcli.media.outputs import atomic
+        from convcli.media.replacing import atomic
         from convcli.report.files import write_report
 
         write_report(runs, report, atomic=atomic)

@@ -128,7 +128,7 @@ class ExportOptions:
 
     def _check_export(self, path: Path) -> None:
         """Refuse a file in no known format or in no folder, or one that exists."""
-        from convcli.media.outputs import refuse_missing_parent
+        from convcli.media.refusals import refuse_missing_parent
         from convcli.planning.export import EXPORTS
 
         refuse_missing_parent(path)
@@ -336,7 +336,7 @@ def _is_for_pictures(text: str) -> bool:
 
 def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     """Write the taps of a step or of a chain, and print what the file does not hold."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import bias_of
     from convcli.planning.export import export_taps
 
@@ -357,7 +357,7 @@ def _export_graph(
 ) -> None:
     """Write a model, or the taps of a step or chain, as an ONNX file."""
     from convcli.layers.onnx_export import exported_taps
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     step = bound[0]
     model = _first_model(text) if step.step.runs_model else None
@@ -386,7 +386,7 @@ def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> Non
 
 def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Write a page, or facts, about each step or chain."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import drawn_facts
     from convcli.report.files import write_report
 
@@ -411,7 +411,7 @@ def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -
 
 def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Draw the responses of steps or chains."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import drawn_facts
     from convcli.report.plots import filter_rows_of_figures, write_plot
     from convcli.report.words import visible

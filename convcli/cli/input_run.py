@@ -222,21 +222,21 @@ class InputRun:
             tail=self._tail(plans[0]),
             label=label_of(self.calls),
             unchanged=all(plan.identity for plan in plans),
+            drawn=self.preview_size is not None,
         )
 
     def _division(self, whole: WholeRun, place: Any, sink: PartSink) -> Division | None:
         """The division of the input; None, after a note with the reason, if it is one unit."""
         from convcli.cli.parted_run import division_of
+        from convcli.media.division import UndividedError
 
-        division: Division | str = "a page or a drawing of the run shows the whole signal"
-        if self.preview_size is None:
-            division = division_of(whole, place, sink)
-        if not isinstance(division, str):
-            return division
-        if not self.command.options.quiet:
-            name = whole.source or "standard input"
-            tell(f"{name} is filtered as one unit: {division}", kind="note")
-        return None
+        try:
+            return division_of(whole, place, sink)
+        except UndividedError as error:
+            if not self.command.options.quiet:
+                name = whole.source or "standard input"
+                tell(f"{name} is filtered as one unit: {error}", kind="note")
+            return None
 
     def cut(self, count: int) -> tuple[PartedRun, list[PartOfRun]] | None:
         """Cut the input into at most `count` parts for others; None if it is filtered as one."""

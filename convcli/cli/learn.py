@@ -217,7 +217,7 @@ def _run_facts(learned: LearnedFile, inputs: LearnInputs | None) -> RunFacts:
 
 
 def _write_model(model: LearnedModel, place: Path) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     encoded = model.encoded()
     with atomic(place) as path:

@@ -102,7 +102,7 @@ def _feature_maps(
 
 def write_drawings(run: RunFacts, options: LearnOptions) -> None:
     """Write the report and the drawing that were asked for."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     if options.report is not None:
         from convcli.report.files import write_report

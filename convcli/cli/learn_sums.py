@@ -70,7 +70,7 @@ def _is_plain_merge(options: LearnOptions) -> bool:
 def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place: Path) -> None:
     """Write the sums over each input to the file of --partial, and say how many there are."""
     from convcli.learning.partial_sums import write_sums
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.words import visible
     from convcli.units import plural
 

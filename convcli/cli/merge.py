@@ -156,7 +156,7 @@ def _parts_to_join(merged: MergedLedgers, run: MergeOptions) -> NotedParts | Non
     Raises RequestError or InputError, before anything is written, for parts that cannot be joined.
     """
     from convcli.batch.part_units import parts_of_lines
-    from convcli.media.outputs import refuse_existing
+    from convcli.media.refusals import refuse_existing
 
     parts = parts_of_lines(merged.lines())
     if parts is None or parts.joined_before:
@@ -189,7 +189,7 @@ def _write_lines(merged: MergedLedgers, output: Place | None) -> None:
 
 
 def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     run = RunFacts(

@@ -22,6 +22,8 @@ from convcli.batch.parted_input import (
 from convcli.batch.parts import PartedRun
 from convcli.cli import tell
 from convcli.dataclass import dataclass
+from convcli.media.division import UndividedError
+from convcli.media.remote import local_path
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
 
@@ -48,6 +50,7 @@ class WholeRun:
     calls : the steps of the filter
     result : the signal that is written, its tail included
     label, unchanged : arguments of `OpenedFile.sink`
+    drawn : a page or a drawing shows the whole signal
     """
 
     files: Files
@@ -60,6 +63,7 @@ class WholeRun:
     tail: int
     label: str
     unchanged: bool
+    drawn: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,9 +99,10 @@ class PartOptions:
 
 def worth_cutting(source: Place | None) -> bool:
     """Whether an input is so large that several processes are worth their start."""
-    if not isinstance(source, Path) or not source.is_file():
+    path = local_path(source)
+    if path is None or not path.is_file():
         return False
-    return source.stat().st_size >= WORTH_CUTTING
+    return path.stat().st_size >= WORTH_CUTTING
 
 
 def count_of_parts(asked: int, size: int, name: object, *, quiet: bool) -> int:
@@ -115,25 +120,27 @@ def count_of_parts(asked: int, size: int, name: object, *, quiet: bool) -> int:
     return count
 
 
-def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
-    """The division of an input, or the reason why it is filtered as one unit.
+def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division:
+    """The division of an input. UndividedError says why it is filtered as one unit.
 
     place : where the whole result is written
     sink : the sink that writes it
     """
+    if whole.drawn:
+        raise UndividedError("a page or a drawing of the run shows the whole signal")
     if whole.source is None:
-        return "standard input is read from its beginning to its end"
+        raise UndividedError("standard input is read from its beginning to its end")
     if len(whole.plans) > 1:
-        return "a file of several pages is filtered page by page"
+        raise UndividedError("a file of several pages is filtered page by page")
     division = whole.opened.division()
-    if isinstance(division, str):
-        return division
     reason = reason_against(whole.plans[0], groups=whole.opened.grouped)
     if reason is None and not division.apart and not isinstance(place, Path):
         reason = "a pipe is written from its beginning to its end"
     if reason is None:
         reason = sink.undivided
-    return division if reason is None else reason
+    if reason is not None:
+        raise UndividedError(reason)
+    return division
 
 
 def parted_run(whole: WholeRun, threads: int) -> PartedRun:
@@ -141,12 +148,10 @@ def parted_run(whole: WholeRun, threads: int) -> PartedRun:
 
     threads : of each process
     """
-    source = whole.source
-    if isinstance(source, Path):
-        source = source.absolute()
+    path = local_path(whole.source)
     return PartedRun(
         files=whole.files,
-        source=cast("Place", source),
+        source=cast("Place", whole.source) if path is None else path.absolute(),
         output=whole.output,
         known=whole.opened.known,
         calls=whole.calls,
@@ -211,7 +216,8 @@ def _part_places(
     division: Division, output: Place | None, place: Any
 ) -> PartsInOutput | TemporaryParts:
     if division.apart:
-        return TemporaryParts(output.absolute().parent if isinstance(output, Path) else None)
+        path = local_path(output)
+        return TemporaryParts(None if path is None else path.absolute().parent)
     return PartsInOutput(path_for_others(place))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
@@ -83,10 +82,12 @@ class RunPreview:
 
     def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
         """The facts with the pictures in two files in place of what was observed."""
-        from convcli.media.outputs import is_file
+        from convcli.media.inputs import is_file
+        from convcli.media.remote import local_path
 
-        for path, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
-            if not isinstance(path, Path) or not is_file(path):
+        for place, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
+            path = local_path(place)
+            if path is None or not is_file(path):
                 continue
             with files.open(path, stdin=None) as opened:
                 take(opened.sources[0])

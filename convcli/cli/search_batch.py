@@ -13,6 +13,7 @@ from convcli.cli.results import refuse_place, refuse_plot, refuse_report
 from convcli.cli.search_work import Search, SearchResults, SearchWork
 from convcli.facts import InputFacts, RunFacts
 from convcli.facts.detection import FoundHits
+from convcli.media.output_names import OneOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ class SearchBatch(BatchRun):
         self._named_places = places
 
     def _units(self, listing: Listing) -> Units:
-        units = Units(listing.inputs, None)
+        units = Units(listing.inputs, OneOutput())
         self._refuse_standard_input(units)
         return units
 

@@ -93,7 +93,8 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.outputs import is_file, is_folder, is_special
+    from convcli.media.inputs import is_file, is_folder
+    from convcli.media.replacing import is_special
     from convcli.media.tables.files import TableFiles
 
     if text == "-" or is_file(text) or is_folder(text):

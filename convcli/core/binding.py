@@ -32,7 +32,7 @@ class Rules:
 
 
 class LearnedTaps(Protocol):
-    """The only layer of a network, as far as it is a filter with taps."""
+    """The taps of a network that has a single layer, which is a filter."""
 
     @property
     def taps(self) -> Taps:
@@ -57,11 +57,11 @@ class Stage:
     ops : the operations that run; none where nothing is changed
     whole : set instead of `ops` where a first pass over the whole signal is needed
     kernels : the taps that the design returned
-    remark : what the design has to tell the user, besides the notes of its kernels
-    notices : what the user is told of at every run, because it is not as one would expect
-    warnings : what may be wrong with a step in a branch
-    layers : the layers of a network, on its first stage
-    learned : the layer of a network that has no other
+    remark : a message of the design to the user, besides the notes of its kernels
+    notices : messages that the user sees at every run, because they say something unexpected
+    warnings : possible faults of a step in a branch
+    layers : the layers of a network, given by its first stage alone
+    learned : the layer of a network that has only one
     formula : what the layers of a network compute together, where they are one operation
     """
 
@@ -141,11 +141,13 @@ class Series:
 
 
 def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
-    """What the operations make of a signal, as far as it is known before the samples are."""
+    """The signal that the operations make, as far as it is known before any sample is read."""
     chain = Chain(ops, signal.axes)
-    shape = tuple(
-        None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape)
-    )
+    lengths: list[int | None] = []
+    for axis, n in enumerate(signal.shape):
+        outputs = None if n is None else chain.count(axis, n)
+        lengths.append(outputs)
+    shape = tuple(lengths)
     channels, alpha = _channels_after(signal, ops)
     along = chain.reach[0]
     rate = signal.rate

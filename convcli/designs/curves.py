@@ -1,6 +1,6 @@
 """Frequency responses from files: gains in decibels over frequencies in Hz.
 
-What is read as it comes:
+These formats are recognised:
 
 * columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
   that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
 from convcli.errors import InputError, named_first
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
         `equalization`, or the second one
     rate : samples per second, at which biquads are computed
 
-    Raises InputError, with the line, for anything that is no curve.
+    Raises InputError with the number of the line for anything that is not a curve.
     """
     lines = _text_of_curve(path).splitlines()
     for number, line in enumerate(lines, start=1):
@@ -95,6 +96,7 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
 
 
 def _text_of_curve(path: Path) -> str:
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)
@@ -235,4 +237,5 @@ def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
         raise InputError(message)
     if frequency >= rate / 2:
         return None
-    return _SHAPES[found[1].upper()](frequency / rate, gain, q)
+    shape = _SHAPES[found[1].upper()]
+    return shape(frequency / rate, gain, q)

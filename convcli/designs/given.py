@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from convcli.errors import InputError, RequestError
 from convcli.signals import Signal
 from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity
 
+if TYPE_CHECKING:
+    from convcli.designs.responses import Response
+
 
 def _read_taps(text: str, signal: Signal) -> Taps:
     """The taps of `0,-1,0;-1,5,-1;0,-1,0` or `@taps.csv`: (k,) or (rows, columns)."""
@@ -23,7 +26,8 @@ def _read_taps(text: str, signal: Signal) -> Taps:
     if text.startswith("@"):
         from convcli.designs.tapfiles import read_tap_file
 
-        path = Path(text[1:].strip()).expanduser()
+        name = text[1:].strip()
+        path = Path(name).expanduser()
         return _shaped(read_tap_file(path), text, signal)
     rows = [[_read_tap(item) for item in row.split(",")] for row in text.split(";")]
     for number, row in enumerate(rows, start=1):
@@ -148,13 +152,18 @@ def ir(
     # The unfiltered signal of a channel goes to that channel alone.
     dry = slice(None, None, given + 1) if is_crossed else slice(None)
     taps[response.start, dry] += 1 - wet
-    kernels = []
-    for channel_taps in taps.T:
-        kernel = Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
-        kernels.append(kernel)
+    kernels = _kernels_of_channels(taps, response)
     if is_crossed:
-        return KernelMatrix(tuple(kernels), given)
-    return kernels[0] if channels == 1 else PerChannel(tuple(kernels))
+        return KernelMatrix(kernels, given)
+    return kernels[0] if channels == 1 else PerChannel(kernels)
+
+
+def _kernels_of_channels(taps: Taps, response: Response) -> tuple[Kernel, ...]:
+    """One kernel for each column of (k, channels) taps."""
+    centre = (response.start,)
+    return tuple(
+        Kernel(taps=channel_taps, centre=centre, note=response.note) for channel_taps in taps.T
+    )
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:

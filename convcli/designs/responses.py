@@ -11,6 +11,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,9 @@ SILENCE = 1e-7
 class Response:
     """An impulse response at the rate of the signal.
 
-    taps : (k, channels); start : the tap at time 0, not the first if the conversion rings before it
-    note : for the user
+    taps : (k, channels)
+    start : index of the tap at time 0, above 0 if the conversion rings before it
+    note : a message to the user
     """
 
     taps: Taps
@@ -39,7 +41,8 @@ class Response:
 def impulse_response(path: Path, *, rate: float, channel: int | None) -> Response:
     """A sound file, or one channel of it (counted from 1), at `rate` samples per second."""
     taps, own_rate = _read_sound(path, channel)
-    refuse_huge(len(taps) * rate / own_rate, f"{path} at {rate:g} Hz", "a shorter impulse response")
+    count = len(taps) * rate / own_rate
+    refuse_huge(count, f"{path} at {rate:g} Hz", "a shorter impulse response")
     if own_rate == rate:
         return Response(taps, 0, "")
     converted, start = _convert(taps, own_rate, rate)
@@ -71,6 +74,7 @@ def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
     from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
+    note_read(path)
     try:
         _refuse_no_file(path)
         with path.open("rb", buffering=0) as raw, messages_muted():
@@ -121,8 +125,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
         lead = -(-margin // period) * period
     start = round(lead * rate / own_rate)
     padded = np.pad(taps, ((lead, margin), (0, 0)))
-    converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64)
-    converted = converted * (own_rate / rate)
+    resampled = soxr.resample(padded, own_rate, rate, quality="VHQ")
+    converted = np.asarray(resampled, dtype=np.float64) * (own_rate / rate)
     length = math.ceil(len(taps) * rate / own_rate)
     return _trim(converted, start, start + length)
 
@@ -130,8 +134,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
     """`taps` without the silence around `start` ... `stop`, and the place of `start` in them."""
     level = np.abs(taps)
-    is_heard = (level > SILENCE * level.max()).any(axis=1)
-    heard = np.flatnonzero(is_heard)
+    is_above_silence = level > SILENCE * level.max()
+    heard = np.flatnonzero(is_above_silence.any(axis=1))
     first, last = start, stop
     if heard.size:
         first = min(start, int(heard[0]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +25,9 @@ _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 def read_tap_file(path: Path) -> Taps:
     """(k,) or (rows, columns) finite float64 taps from a file.
 
-    Raises InputError naming the file, line and column.     Text holds a row of taps per line, split
-    by commas, semicolons, tabs or spaces; blank lines and everything after a `#` are skipped. A
-    single line, or one tap per line, reads as (1, k) or (k, 1).
+    Text holds a row of taps per line, split by commas, semicolons, tabs or spaces; blank lines and
+    everything after a `#` are skipped. A single line, or one tap per line, reads as (1, k) or
+    (k, 1). Raises InputError naming the file, line and column.
     """
     if path.suffix.lower() not in SUFFIXES:
         suffixes = ", ".join(SUFFIXES)
@@ -39,13 +40,14 @@ def read_tap_file(path: Path) -> Taps:
         raise InputError(f"{path}: holds no taps", hint="one row of numbers a line: 1,2,1")
     unusable = np.argwhere(~np.isfinite(taps))
     if len(unusable):
-        place = ", ".join(str(i + 1) for i in unusable[0])
-        message = f"{path}: tap {place} is not finite"
+        numbers = [str(index + 1) for index in unusable[0]]
+        message = f"{path}: tap {', '.join(numbers)} is not finite"
         raise InputError(message, hint="a tap is a finite number")
     return taps
 
 
 def _read_file(path: Path) -> Taps:
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         message = f"{path}: {problem}; expected a file of taps"

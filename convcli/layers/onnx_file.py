@@ -13,6 +13,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.file_stamps import note_read
 from convcli.layers.onnx_folding import folded_constant
 from convcli.signals import Align
 
@@ -87,6 +88,7 @@ def read_graph(path: Path) -> OnnxGraph:
     except ImportError:
         message = f"{path}: reading ONNX needs the package onnx, which is not installed"
         raise RequestError(message, hint="pip install 'convcli[onnx]'") from None
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         raise InputError(f"{path}: {problem}; expected a network in an ONNX file")

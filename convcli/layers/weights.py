@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, quoted_text
+from convcli.file_stamps import note_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,7 @@ def _counts(name: str, entry: Any) -> bool:
 
 def _checked_size(path: Path) -> int:
     """The size of a file that may hold a model."""
+    note_read(path)
     if not path.is_file():
         problem = "is no file" if path.exists() else "no such file"
         raise InputError(f"{path}: {problem}; expected a model in a safetensors file")

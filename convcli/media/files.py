@@ -90,9 +90,9 @@ class OpenedFile(Protocol):
         """Whether the samples belong to several interleaved signals."""
         return False
 
-    def division(self) -> Division | str:
-        """How the file is cut into parts, or why it is not."""
-        return "only WAV, uncompressed pictures and tables of plain text are cut into parts"
+    def division(self) -> Division:
+        """How the file is cut into parts. UndividedError says why it is not."""
+        ...
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool

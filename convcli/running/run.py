@@ -132,8 +132,9 @@ def outputs_at(
 
 
 def sample_width(signal: Signal) -> int:
-    """How many values a sample along axis 0 has: those of all channels, of a row in a picture."""
-    return math.prod(side or 1 for side in signal.shape[1:]) * len(signal.channels)
+    """How many numbers a sample along axis 0 has: its channels, or those of a row of pixels."""
+    sides = [side or 1 for side in signal.shape[1:]]
+    return math.prod(sides) * len(signal.channels)
 
 
 def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
@@ -147,9 +148,9 @@ def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KnownBefore:
-    """What is known when a part of a signal is filtered.
+    """What is known of a signal before one of its parts is filtered.
 
-    peaks : what the steps that measure the whole signal have found, in their order
+    peaks : the peaks of the steps that measure the whole signal, in the order of the steps
     held : the values held from before the part; None if they are not known
     """
 
@@ -181,15 +182,15 @@ class _WholeSource:
 
     @property
     def signal(self) -> Signal:
-        """The signal."""
+        """The signal that the source reads."""
         return self.source.signal
 
     def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
-        """The pieces of the source."""
+        """Yield the pieces of the source in their order."""
         return self.source.chunks()
 
     def decode(self, raw: Any) -> Block:
-        """The samples of one piece."""
+        """Return the samples of one piece as a block."""
         return self.source.decode(raw)
 
 
@@ -233,9 +234,10 @@ class _Reader:
         return block, np.isnan(x).sum(axis=sample_axes)
 
     def _refuse_missing(self, block: Block) -> None:
-        place = np.argwhere(np.isnan(block.x))[0].tolist()
-        row = self.source.first_row + self.read + place[0]
-        channel = self.plan.signal.channels[place[-1]]
+        missing = np.argwhere(np.isnan(block.x))
+        first, *_, channel_number = missing[0].tolist()
+        row = self.source.first_row + self.read + first
+        channel = self.plan.signal.channels[channel_number]
         raise InputError(
             f"missing value in data row {row + 1}, {channel}",
             hint="--missing keep, fill or propagate accept missing values",
@@ -347,7 +349,7 @@ class _Loop:
 
     @property
     def held_after(self) -> HeldAfter | None:
-        """The values that the next part holds; None if nobody knows. It may take a computation."""
+        """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
     def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
@@ -403,6 +405,8 @@ class _Loop:
 
         Every step that has to measure the signal takes one pass over the input.
         """
+        if self.plan.single_pass:
+            return Chains([*self.plan.chain.ops], self.plan.signal, self.plan.chain)
         ops: list[Op | dict[SignalName, Op]] = []
         known = iter(self.known.peaks)
         for step in steps:
@@ -522,7 +526,8 @@ def _as_arrivals(reductions: dict[SignalName, Reduction]) -> list[tuple[Block, A
         return [(Block(y), rows) for y, rows in results]
     lengths = [len(rows) for _, rows in results]
     names = [name for name in reductions if name is not None]
-    groups = Groups(names, np.repeat(np.arange(len(results)), lengths))
+    codes = np.repeat(np.arange(len(results)), lengths)
+    groups = Groups(names, codes)
     y = np.concatenate([bins for bins, _ in results])
     rows: Rows = np.concatenate([some for _, some in results])
     return [(Block(y, groups), rows)]

@@ -197,17 +197,18 @@ class OpenedTable(OpenedFile):
         """Whether the rows belong to several signals."""
         return bool(self.source.by_columns)
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the table is cut into parts: at rows, if it is plain text."""
-        reason = self.source.undivided
-        if reason is not None:
-            return reason
-        if self.format is not DELIMITED:
-            return f"{self.format.title} is written from its beginning to its end"
-        if self.compression is not None:
-            return "a compressed table is written from its beginning to its end"
+        from convcli.media.division import UndividedError
         from convcli.media.tables.parts import TableDivision
 
+        reason = self.source.undivided
+        if reason is not None:
+            raise UndividedError(reason)
+        if self.format is not DELIMITED:
+            raise UndividedError(f"{self.format.title} is written from its beginning to its end")
+        if self.compression is not None:
+            raise UndividedError("a compressed table is written from its beginning to its end")
         return TableDivision(source=self.source, make_sink=self._part_sink)
 
     def _part_sink(
@@ -239,16 +240,17 @@ class RowsFile:
     ) -> None:
         self.warnings: list[str] = []
         self._unchanged = unchanged
-        self._file = ExitStack()
-        stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        if opened.compression is not None:
-            stream = self._file.enter_context(opened.compression.writing(stream))
-        source = opened.source
-        self._sink = source.sink_of(opened.format)(
-            stream, source=source, suffix=label, channels=signal.channels
-        )
-        if source.options.follow:
-            self._sink.start()
+        with ExitStack() as files:
+            stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
+            if opened.compression is not None:
+                stream = files.enter_context(opened.compression.writing(stream))
+            source = opened.source
+            self._sink = source.sink_of(opened.format)(
+                stream, source=source, suffix=label, channels=signal.channels
+            )
+            if source.options.follow:
+                self._sink.start()
+            self._file = files.pop_all()
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedRows:
         """The text of the rows that `y` belongs to."""

@@ -37,9 +37,9 @@ class Detection:
     """A search for `templates` in one input after another.
 
     threshold : the lowest score of a hit, above 0 and at most 1
-    overlap : the largest part of a hit that a better one may cover, 0 to 1
+    overlap : the largest part of a hit that a better hit may cover, 0 to 1
     top : the largest number of hits; None for all
-    group_name : names a group; None if no input is a table with groups
+    group_name : makes the text of a group from its name; None if no input is a table with groups
     timed : whether hits have the cells `start_time` and `end_time`
     inputs : facts of the inputs, or pages, that were searched
     """
@@ -112,13 +112,15 @@ class Detection:
         notes : notes and warnings about them, each with its kind
         """
         best = self._best
+        score = None
         place = ""
         if best is not None:
+            score = best.candidates.best
             place = _place_text(self.inputs[best.input], best.candidates.best_at)
         return FoundHits(
             inputs=tuple(self.inputs),
             hits=tuple(self._hits()),
-            best_score=None if best is None else best.candidates.best,
+            best_score=score,
             best_place=place,
             notes=tuple(notes),
         )
@@ -130,8 +132,9 @@ class Detection:
     def facts_of(self, found: FoundHits) -> DetectionFacts:
         """Return the facts of a search for these templates that has found this in all inputs."""
         columns = self.columns_of(found)
+        templates = tuple(template.facts() for template in self.templates)
         return DetectionFacts(
-            templates=tuple(template.facts() for template in self.templates),
+            templates=templates,
             threshold=self.threshold,
             overlap=self.overlap,
             top=self.top,
@@ -174,7 +177,8 @@ class Detection:
         for rank in islice(kept, self.top):
             number = int(order[rank])
             part = int(np.searchsorted(starts, number, side="right")) - 1
-            yield self._cells(self._found[part], number - int(starts[part]))
+            index = number - int(starts[part])
+            yield self._cells(self._found[part], index)
 
     def _signal_numbers(self) -> list[int]:
         """Number the signals, one for each input and group, for every entry of `_found`."""

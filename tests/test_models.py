@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
-from convcli.cli.input_run import label_of
+from convcli.cli.planned_input import label_of
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.media.audio.medium import AUDIO

@@ -196,9 +196,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
     first = tuple(0 if edge == "valid" else low for low, _ in span)
     for axis, (low, high) in enumerate(span):
         extent = Extent(first[axis], first[axis] + high - low, lengths[axis], edge)
-        before, past = extent.outside(x, axis)
-        within = x[(*(slice(None),) * axis, extent.within)]
-        x = np.concatenate([before, within, past], axis=axis)
+        x = extent.of(x, axis)
     if edge == "valid":
         lengths = x.shape[:-1]
     return _StageSamples(values=x, names=names, first=first, length=lengths)

@@ -125,10 +125,7 @@ def _move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
 def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
     """Move the signal later along an axis; in front appears what lies outside of it."""
     n = x.shape[axis]
-    extent = Extent(-by, n - by, n, "zero" if edge == "valid" else edge)
-    in_front, _ = extent.outside(x, axis)
-    kept = np.take(x, np.arange(n - by), axis=axis)
-    return np.concatenate([in_front, kept], axis=axis)
+    return Extent(-by, n - by, n, "zero" if edge == "valid" else edge).of(x, axis)
 
 
 def _undisturbed(

@@ -16,7 +16,7 @@ COMMANDS = {
     "csv": ("table", "Filter numeric columns of CSV and TSV files."),
     "image": ("image", "Filter pictures."),
     "detect": ("detect", "Find every place where a template fits."),
-    "compare": ("compare", "Tell how two signals differ."),
+    "compare": ("compare", "Measure how two signals differ."),
     "merge": ("merge", "Put the ledgers of several machines together."),
     "learn": ("learn", "Learn a filter from examples."),
     "filters": ("filters", "List every step of FILTER, or show what one of them does."),

@@ -141,7 +141,7 @@ def compare(
     table: CompareTable,
     run: CompareRun,
 ) -> int:
-    """Tell how two signals of a kind differ, or all files that two folders have in common.
+    """Measure how two signals of a kind differ, or all files that two folders have in common.
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import field
+from functools import partial
 from itertools import count, pairwise
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.complete import Bounds
-from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.core.extend import extended_at
 from convcli.dataclass import dataclass
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.past import known_before
@@ -262,13 +263,7 @@ class InterleavedSignals:
         """
         if index[:, 0].min() >= 0 and (index[:, -1:] < n).all():
             return part.samples.at(which, index)
-        edge = self.geometry.edge
-        index = inside(index, n, edge)
-        outside = index == OUTSIDE
-        np.copyto(index, n - 1, where=outside)
-        x = part.samples.at(which, index)
-        np.copyto(x, filler(edge), where=outside[:, :, None])
-        return x
+        return extended_at(partial(part.samples.at, which), index, n, self.geometry.edge)
 
 
 def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:

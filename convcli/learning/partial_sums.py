@@ -202,18 +202,10 @@ def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Mediu
         if task[name] is not None:
             task[name] = tuple(int(number) for number in task[name])
     channels = Channels(**about["channels"])
-    given = about["signal"]
-    axes = int(given["axes"])
-    signal = Signal(
-        medium=mediums[given["medium"]],
-        shape=(None,) * axes,
-        channels=tuple(map(str, given["channels"])),
-        rate=given["rate"],
-        full_scale=float(given["full_scale"]),
-    )
+    signal = _stored_signal(about["signal"], mediums)
     checked = Task(**task)
     sides = [*checked.taps, int(channels.inputs), int(channels.outputs)]
-    if min(sides) < 1 or len(checked.taps) != axes:
+    if min(sides) < 1 or len(checked.taps) != signal.axes:
         raise ValueError
     if channels.weights(checked.taps) > MOST_WEIGHTS:
         raise ValueError
@@ -221,6 +213,18 @@ def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Mediu
         if not isinstance(unit["name"], str) or len(unit["changes"]) != 2:
             raise ValueError
     return SumsFile(path=path, task=checked, signal=signal, channels=channels, units=about["units"])
+
+
+def _stored_signal(stored: Mapping[str, Any], mediums: Mapping[str, Medium]) -> Signal:
+    """The signal that a file of sums describes. KeyError or ValueError if it describes none."""
+    axes = int(stored["axes"])
+    return Signal(
+        medium=mediums[stored["medium"]],
+        shape=(None,) * axes,
+        channels=tuple(map(str, stored["channels"])),
+        rate=stored["rate"],
+        full_scale=float(stored["full_scale"]),
+    )
 
 
 def _no_sums(path: Path) -> InputError:

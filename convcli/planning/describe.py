@@ -302,10 +302,11 @@ def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
     if chain.in_time:
         return (TimeReachFacts(before=0, after=chain.look_ahead()),)
-    return tuple(
-        ReachFacts(before=r.before, after=r.after, step=r.step, phases=r.phases)
-        for r in chain.reach
-    )
+    found = []
+    for axis, reach in enumerate(chain.reach):
+        before, after = chain.around_aligned(axis)
+        found.append(ReachFacts(before=before, after=after, step=reach.step, phases=reach.phases))
+    return tuple(found)
 
 
 def _default_note(step: BoundStep) -> str:

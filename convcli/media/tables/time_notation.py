@@ -15,7 +15,12 @@ from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import HINT, date_rules, number_rule
-from convcli.media.tables.time_units import TIME_UNITS, serial_day, unit_of_dates
+from convcli.media.tables.time_units import (
+    TIME_UNITS,
+    date_text,
+    serial_day,
+    unit_of_dates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +117,13 @@ class Notation(Protocol):
         """Return an instant as text, for messages."""
         ...
 
+    def doubt(self, column: str, moments: Moments, other: Notation | None) -> str | None:
+        """What is taken for granted in reading a column in this notation; None if nothing is.
+
+        moments : of the first rows · other : a notation in which they can be read as well
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class NumberNotation:
@@ -199,6 +211,16 @@ class NumberNotation:
         unit = TIME_UNITS[self.unit].seconds
         return f"{instant / (unit * SECOND):.15g}"
 
+    def doubt(self, column: str, moments: Moments, _: Notation | None) -> str | None:
+        """Tell the unit of numbers that count from 1970; other numbers may have any origin."""
+        first = self.origin or float(moments[0])
+        if unit_of_dates(first) is None:
+            return None
+        return (
+            f"the times in {column} are read as {TIME_UNITS[self.unit].name} since 1970: "
+            f"the first is {date_text(first, self.unit)}; --time-unit decides"
+        )
+
 
 @dataclass(frozen=True)
 class DateNotation:
@@ -257,6 +279,16 @@ class DateNotation:
         for ending in ("000", "000", ".000", " 00:00:00"):
             text = text.removesuffix(ending)
         return text
+
+    def doubt(self, column: str, _: Moments, other: Notation | None) -> str | None:
+        """Tell that the month is read first, where the day may be first as well."""
+        if other is None:
+            return None
+        return (
+            f"the dates in {column} are read with the month first, but could as well be read "
+            "with the day first; dates like 2024-02-01 leave no doubt, and "
+            f"--date-format {other.form} decides"
+        )
 
 
 # --- which notation a column has -----------------------------------------------------------------

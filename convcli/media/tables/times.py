@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_notation import DateNotation, NumberNotation, notations_of
+from convcli.media.tables.time_notation import notations_of
 from convcli.media.tables.time_rules import (
     DAY,
     JITTER,
@@ -30,7 +30,6 @@ from convcli.media.tables.time_rules import (
     first_failure,
 )
 from convcli.media.tables.time_stamps import Stamper
-from convcli.media.tables.time_units import TIME_UNITS, date_text, unit_of_dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,25 +239,11 @@ def _irregular_clock(
     )
 
 
-def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
-    """What was taken for granted: that the month is first, or the unit of large numbers."""
-    notation = regular[0].notation
-    if len(regular) > 1 and isinstance(regular[1].notation, DateNotation):
-        return (
-            f"the dates in {times.name} are read with the month first, but could as well be read "
-            "with the day first; dates like 2024-02-01 leave no doubt, and "
-            f"--date-format {regular[1].notation.form} decides"
-        )
-    if isinstance(notation, NumberNotation):
-        moments = regular[0].moments
-        first = notation.origin or float(moments[0])
-        if unit_of_dates(first) is not None:
-            return (
-                f"the times in {times.name} are read as {TIME_UNITS[notation.unit].name} "
-                f"since 1970: the first is {date_text(first, notation.unit)}; "
-                "--time-unit decides"
-            )
-    return None
+def _doubt(times: TimeColumn, readings: list[_Reading]) -> str | None:
+    """The assumption behind the first of several possible readings; None if there is none."""
+    best = readings[0]
+    other = readings[1].notation if len(readings) > 1 else None
+    return best.notation.doubt(times.name, best.moments, other)
 
 
 def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:

@@ -181,7 +181,7 @@ class ImageSink:
         self._row += strip.rows
 
     def close(self) -> None:
-        """Write what is still held, and end the file."""
+        """Write results that wait for their range, and end the file."""
         if self._closed:
             return
         if self._part is not None:
@@ -294,7 +294,7 @@ class ImageSink:
                 )
 
     def _losses(self) -> Iterator[str]:
-        """What the format cannot hold of the picture, as warnings."""
+        """Warnings about parts of the picture that the format cannot hold."""
         page, details, form = self._pages[0], self.like.details, self.format
         stored, had = page.layout.dtype, page.source.layout.dtype
         if stored.itemsize < had.itemsize or stored.kind != had.kind:
@@ -331,7 +331,7 @@ class ImageSink:
 
 
 class _OriginalRows:
-    """The rows of the input read once more, as many at a time as results come."""
+    """The rows of the input, read a second time, as many at a time as there are results."""
 
     def __init__(self, strips: Iterator[Strip]) -> None:
         self._strips = strips

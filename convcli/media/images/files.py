@@ -81,7 +81,7 @@ class ImageFiles(Files):
         return ImageFiles(max_pixels=self.max_pixels)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Templates and the files searched for them are read alike."""
+        """Return these options: templates are read as the files searched for them are."""
         return self, self
 
 
@@ -103,7 +103,7 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the file."""
+        """Faults of the file."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:

@@ -106,7 +106,7 @@ class Notation(Protocol):
         ...
 
     def is_in_utc(self, text: bytes) -> bool:
-        """Whether it is known when in UTC a time is."""
+        """Whether times are known in UTC, not only on a local clock."""
         ...
 
     def read_date(self, text: bytes) -> int | None:
@@ -151,7 +151,8 @@ class NumberNotation:
     def moments(self, times: TimeColumn) -> Floats:
         """Units since the origin. InputError if a cell is not a finite number."""
         if self.origin:
-            return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
+            rows = range(len(times.cells))
+            return np.array([self._since_origin(times, row) for row in rows])
         try:
             values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
@@ -188,7 +189,8 @@ class NumberNotation:
         spacing = np.spacing(np.maximum(np.abs(moments), 1.0))
         decimals = np.clip(np.floor(-np.log10(2 * spacing)), 0, 9)
         scale = 10.0**decimals
-        part = np.rint((moments - whole) * scale) / scale
+        fraction = (moments - whole) * scale
+        part = np.rint(fraction) / scale
         instants = whole.astype(np.int64) * nanoseconds
         instants += np.rint(part * nanoseconds).astype(np.int64)
         return np.asarray(instants + self.origin * nanoseconds)

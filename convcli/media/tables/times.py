@@ -1,4 +1,4 @@
-"""The time column of a table: how often rows come, and whether each one comes when it should.
+"""The time column of a table: how often rows come, and whether each row follows that rule.
 
 Times are numbers (of seconds, or as `time_units` tells), dates or dates with a time of day. They
 are regular when every step is the same: the same number of seconds, one business day, or the same
@@ -122,7 +122,7 @@ class TimeNotation:
 
     @property
     def given(self) -> bool:
-        """Whether the user says anything."""
+        """Whether the user says how times are written."""
         return self.unit is not None or self.date_format is not None
 
 
@@ -138,7 +138,8 @@ class _Reading:
     @property
     def sorted(self) -> bool:
         """Whether no time lies before the one before it."""
-        return not any(failure is not None and failure.is_back for failure in self.failures)
+        known = [failure for failure in self.failures if failure is not None]
+        return not any(failure.is_back for failure in known)
 
     @property
     def fitting(self) -> list[Rule]:
@@ -172,7 +173,8 @@ def infer_clock(
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
     regular = [reading for reading in readings if reading.fitting]
     if regular:
-        second_row = int(long_runs[0][1][1])
+        _, rows = long_runs[0]
+        second_row = int(rows[1])
         return _regular_clock(times, regular, asked, second_row)
     in_order = [reading for reading in readings if reading.sorted]
     best = (in_order or readings)[0]
@@ -242,7 +244,7 @@ def _irregular_clock(
 
 
 def _doubt(times: TimeColumn, readings: list[_Reading]) -> str | None:
-    """What was taken for granted in the first of the readings that are possible."""
+    """The assumption behind the first of several possible readings; None if there is none."""
     best = readings[0]
     other = readings[1].notation if len(readings) > 1 else None
     return best.notation.doubt(times.name, best.moments, other)

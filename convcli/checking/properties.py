@@ -137,7 +137,7 @@ def _undisturbed(
     plan: Plan, lengths: tuple[int, ...], shape: tuple[int, ...], axis: int, by: int
 ) -> Mask:
     """Mark the outputs that read only samples of the signal, before and after it was moved."""
-    if any(step.whole is not None for step in plan.steps):
+    if any(step.sees_whole for step in plan.steps):
         return np.ones(shape, np.bool_)
     inner = np.ones((), np.bool_)
     for a, (n, count) in enumerate(zip(lengths, shape, strict=True)):
@@ -174,7 +174,7 @@ def measure_locality(plan: Plan, x: Array) -> LocalityFacts:
     changed = _differences(other_result, result) > rounding
     promised: tuple[tuple[int, int], ...] = ()
     read: tuple[tuple[int, int], ...] = ()
-    if all(step.whole is None for step in plan.steps):
+    if not any(step.sees_whole for step in plan.steps):
         promised = _readers(plan, at, result.shape)
         read = tuple((-r.before - r.anchor, r.after - r.anchor) for r in plan.chain.reach)
     return LocalityFacts(

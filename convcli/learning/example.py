@@ -18,10 +18,10 @@ from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
+    from convcli.places import Place
     from convcli.planning.plan import Plan
     from convcli.signals import Array
 
@@ -42,7 +42,7 @@ class _ExamplePart:
 
 
 def example_of(
-    task: Task, pair: Pair, model: Path, lag: Sequence[int] | None = None
+    task: Task, pair: Pair, model: Place, lag: Sequence[int] | None = None
 ) -> ExampleFacts | None:
     """The prediction of a model file where the target of a held-out part varies most.
 
@@ -88,7 +88,7 @@ def _later_target(y: Array, lag: Sequence[int], ahead: int) -> Array:
     return target
 
 
-def _plan_of(model: Path, reader: PairReader) -> Plan:
+def _plan_of(model: Place, reader: PairReader) -> Plan:
     """The plan that runs the model on samples in its own units."""
     axes = reader.pair.source.signal.axes
     channels = _input_names(reader.pair, reader.task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from convcli.media.division import PartOfFile
     from convcli.media.images.layout import Layout, Pixels, Strip
@@ -92,7 +91,6 @@ class ImageSink:
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
-        self._closed = False
         self.next_page()
 
     def _write_request(self) -> WriteRequest:
@@ -112,22 +110,6 @@ class ImageSink:
         first = self._pages[0]
         sides = (first.layout.rows, first.layout.columns)
         return sides == first.source.signal.shape and self.like.details.orientation == 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if not self._closed:
-                self.discard()
 
     @property
     def _page(self) -> PageEncoder:
@@ -182,8 +164,6 @@ class ImageSink:
 
     def close(self) -> None:
         """Write results that wait for their range, and end the file."""
-        if self._closed:
-            return
         if self._part is not None:
             self._writer.finish()
             self._release()
@@ -249,7 +229,6 @@ class ImageSink:
         self._release()
 
     def _release(self) -> None:
-        self._closed = True
         self._originals = None
         if self._scaled is not None:
             self._scaled.close()

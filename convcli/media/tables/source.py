@@ -225,6 +225,7 @@ class TableSource:
             seen += _at_most_one(first_pass.records)
         self._choose_columns(names, seen, first_pass)
         self._clock: Clock | None = None
+        self._first_clock: Clock | None = None
         if self._time is not None:
             self._infer_rate(seen, first_pass)
         self.signal = self._describe()
@@ -338,6 +339,20 @@ class TableSource:
     def stamper(self) -> Stamper | None:
         """Makes stamps from the times; None for a table without rows."""
         return None if self._clock is None else self._clock.stamper
+
+    @property
+    def expects_equal_steps(self) -> bool:
+        """Whether every row has to come one step of time after the one before it."""
+        return self._clock is not None and bool(self._clock.rules)
+
+    def expect_equal_steps(self, *, equal: bool) -> None:
+        """Let rows come at any times from now on, or only at the steps of the first rows again."""
+        if equal:
+            self._clock = self._first_clock
+        elif self._clock is not None:
+            self._first_clock = self._clock
+            self._clock = self._clock.at_any_times()
+        self.signal = self._describe()
 
     def all_cells(self, records: Records) -> RowSpans:
         """The rows of some records with the cells of every column."""

@@ -62,7 +62,7 @@ def reason_against(plan: Plan, *, groups: bool) -> str | None:
 
     groups : the rows belong to several signals
     """
-    if any(step.whole is not None and step.whole.reduces for step in plan.steps):
+    if any(step.stage.reduces is not None for step in plan.steps):
         return "a pool of the whole signal needs all of it"
     if plan.extension == "wrap":
         return "--edge wrap reads the other end of the signal"
@@ -97,7 +97,7 @@ def _chains(plan: Plan) -> list[Chain]:
     ops: list[Any] = []
     chains = []
     for step in plan.steps:
-        if step.whole is not None:
+        if step.sees_whole:
             chains.append(Chain(tuple(ops), plan.signal.axes))
         ops.extend(step.ops)
     return [*chains, Chain(tuple(ops), plan.signal.axes)]
@@ -253,7 +253,7 @@ class PartedInput:
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with the peaks of every step that measures the signal, one after the other."""
         for step in self.plan.steps:
-            if step.whole is None:
+            if not step.sees_whole:
                 continue
             tasks = [PeaksTask(part) for part in parts]
             peaks = joined_peaks(self.runner.results(tasks))

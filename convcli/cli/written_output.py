@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.cli.input_run import check_is_left
 from convcli.cli.planned_input import WrittenOutput
+from convcli.media.files import completed
 from convcli.media.outputs import open_output
 from convcli.media.replacing import only_writing
 from convcli.running.run import run
@@ -32,16 +33,11 @@ def write_output(planned: PlannedInput) -> WrittenOutput:
     with open_output(asked.output, medium=files.medium, replace=asked.replaces) as place:
         with only_writing(asked.output):
             sink = planned.sink(place)
-        watched = _WatchedSink(sink, asked)
         try:
-            counts = _counts_of_parts(planned, place, watched)
-            if not counts:
-                counts = _counts_of_pages(planned, watched, preview)
-            with only_writing(asked.output):
-                sink.close()
-        except BaseException:
-            sink.discard()
-            raise
+            with completed(_WatchedSink(sink, asked)) as watched:
+                counts = _counts_of_parts(planned, place, watched)
+                if not counts:
+                    counts = _counts_of_pages(planned, watched, preview)
         finally:
             asked.progress.close()
     written = WrittenOutput(details=sink.facts(), warnings=sink.warnings, counts=counts)
@@ -140,3 +136,10 @@ class _WatchedSink:
     def next_page(self) -> None:
         with only_writing(self._output):
             self.sink.next_page()
+
+    def close(self) -> None:
+        with only_writing(self._output):
+            self.sink.close()
+
+    def discard(self) -> None:
+        self.sink.discard()

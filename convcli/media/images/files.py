@@ -93,7 +93,7 @@ class ImageFiles(Files):
         return replace(self, pages=None)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Templates and the files searched for them are read alike."""
+        """Return these options: templates are read as the files searched for them are."""
         return self, self
 
 
@@ -115,7 +115,7 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the file."""
+        """Faults of the file."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:

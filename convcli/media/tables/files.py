@@ -168,16 +168,16 @@ class OpenedTable(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the table, as far as it was read."""
+        """Faults of the part of the table that was read so far."""
         return self.source.warnings
 
     @property
     def doubts(self) -> Sequence[str]:
-        """What was taken for granted in reading the times."""
+        """Assumptions that were made in reading the times."""
         return self.source.doubts
 
     def details(self) -> Mapping[str, object]:
-        """Rows, columns and missing cells, as far as the table was read."""
+        """Rows, columns and missing cells of the part of the table that was read so far."""
         return self.source.facts()
 
     def sink(
@@ -263,7 +263,7 @@ class RowsFile:
     # --- parts ---
 
     def leave_header_out(self) -> None:
-        """Write rows alone."""
+        """Write rows without the header."""
         self._sink.leave_header_out()
 
     @property
@@ -277,7 +277,7 @@ class RowsFile:
 
     @property
     def written_part(self) -> tuple[int, Any]:
-        """How many rows were written, and how many numbers of each column were missing."""
+        """Number of rows that were written, and of missing numbers in each column."""
         return self._sink.written_part
 
     def add_part(self, written: tuple[int, Any], place: Path) -> None:

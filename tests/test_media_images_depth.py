@@ -122,9 +122,9 @@ def test_few_bits_are_kept_where_they_hold_the_result(
 
     pixels = bits_file(tmp_path / f"a.{suffix}", bits)
     median = ndimage.median_filter(pixels, 3, mode="nearest")
-    for number, (filter, wanted) in enumerate((("gain:1", pixels), ("median:3", median))):
+    for number, (text, wanted) in enumerate((("gain:1", pixels), ("median:3", median))):
         name = f"b{number}.{suffix}"
-        done = program.run("image", filter, f"a.{suffix}", "-o", name, cwd=tmp_path)
+        done = program.run("image", text, f"a.{suffix}", "-o", name, cwd=tmp_path)
         assert done.code == 0, done
         assert not done.warnings
         np.testing.assert_array_equal(np.squeeze(load(tmp_path / name)), wanted)

@@ -1,8 +1,8 @@
 """Grey pictures of 1, 2 or 4 bits a sample, which keep these bits if their results need no more.
 
-A file says how many bits a sample has before its first pixel, and whether the results are black and
-white alone is known after the last one. So they are held in a temporary file, up to the first sample
-that needs 8 bits: after a median that is none, after a mean it is one of the first rows.
+A file says how many bits a sample has before its first pixel, and whether the results are black
+and white alone is known after the last one. So they are held in a temporary file, up to the first
+sample that needs 8 bits: after a median there is none, after a mean it is in one of the first rows.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from convcli.media.images.formats import (
 )
 from convcli.media.images.layout import list_channels
 from convcli.media.images.scaling import ScaledResults
+from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,13 +84,14 @@ class ImageSink:
             for source, signal in zip(like.pages, signals, strict=True)
         ]
         self._check_pages()
-        self.warnings = list(self._losses())
+        request = self._write_request()
+        self.warnings = list(picture_losses(self._pages[0], request))
         # Counts of clipped samples by name, since the pages of some formats may have different
         # channels.
         self._below = {name: 0 for page in self._pages for name in page.layout.channels}
         self._above = dict(self._below)
         self._scaled = ScaledResults() if self.options.range == "scale" else None
-        self._writer, self._few_bits = self._open_writer(target)
+        self._writer, self._few_bits = self._open_writer(target, request)
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
@@ -97,7 +99,6 @@ class ImageSink:
 
     def _open_writer(self, target: Path | BinaryIO) -> tuple[PictureWriter, FewBitsWriter | None]:
         """The writer, and the same if it may write fewer than 8 bits a sample."""
-        request = self._write_request()
         bits = few_bits_of(request, [page.source.layout for page in self._pages])
         if bits is None:
             return self.format.writer(target, request), None
@@ -105,7 +106,6 @@ class ImageSink:
         return writer, writer
 
     def _write_request(self) -> WriteRequest:
-        first = self._pages[0]
         return WriteRequest(
             format=self.format,
             layouts=[page.layout for page in self._pages],
@@ -296,43 +296,6 @@ class ImageSink:
                     f"page {number} {_describe_layout(page.layout)}",
                     hint="--pages picks pages that are alike, such as --pages 1 or --pages 2-4",
                 )
-
-    def _losses(self) -> Iterator[str]:
-        """Warnings about parts of the picture that the format cannot hold."""
-        page, details, form = self._pages[0], self.like.details, self.format
-        stored, had = page.layout.dtype, page.source.layout.dtype
-        if stored.itemsize < had.itemsize or stored.kind != had.kind:
-            kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
-            yield f"{form.name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
-        white = page.source.layout.white
-        if white is not None and stored.kind == "u" and page.layout.white is None:
-            yield f"white is {page.levels.full:g} in {form.name}: samples of 0..{white} are scaled"
-        if details.palette and details.format == form.name and not form.limited_palette:
-            stored_as = list_channels(page.layout.channels)
-            yield f"the palette of the {form.name} is not kept: colours are stored as {stored_as}"
-        if page.flattened:
-            yield f"{form.name} holds no opacity: the picture was laid over white"
-        if details.has_chunk_text and not form.chunk_text:
-            keywords = ", ".join(keyword for keyword, _ in details.text)
-            yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
-        if details.comments and not form.comments:
-            yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
-        if details.has_gain_map and not self._write_request().keeps_gain_map:
-            yield (
-                "the gain map, which makes the picture one of high dynamic range, does not fit the "
-                "result: it is dropped"
-            )
-        for kind, block in details.blocks.items():
-            if form.largest_block is not None and len(block) > form.largest_block:
-                yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
-        if details.icc and form.metadata_blocks and not self._same_colours:
-            had_colours = list_channels(page.source.layout.colour_names)
-            made = list_channels(page.layout.colour_names)
-            yield f"the colour profile is one of {had_colours}, not of {made}: it is dropped"
-        if details.has_metadata_blocks and not form.metadata_blocks:
-            yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
-        if form.limited_palette and details.format != form.name:
-            yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
 
     def _clip_message(self) -> str:
         levels = self._pages[0].levels

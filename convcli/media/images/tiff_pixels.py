@@ -53,8 +53,9 @@ _ALIGNMENT = 8
 def plain_pixels(file: BinaryIO, layouts: Mapping[int, Layout]) -> dict[int, int]:
     """Where the pixels of each page begin that are stored as its layout says.
 
-    Layouts and places are named by the index of their page in the file. A page is left out if its pixels are compressed, in tiles or planes or in another byte order, if
-    libvips computes with them, or if the file ends before they do.
+    Layouts and places are named by the index of their page in the file. A page is left out if its
+    pixels are compressed, in tiles or planes or in another byte order, if libvips computes with
+    them, or if the file ends before they do.
     """
     length = file.seek(0, io.SEEK_END)
     places = {}

@@ -202,6 +202,7 @@ def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
     return tuple((int(along.min()), int(along.max())) for along in places)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
     impulse = np.zeros_like(x)

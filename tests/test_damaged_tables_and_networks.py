@@ -145,6 +145,7 @@ def test_keys_that_are_not_utf_8(program: Program, tmp_path: Path) -> None:
     assert kept.out == b'{"\x99": 1, "\\ud800": 5}\n{"\x99": 2, "\\ud800": 5.5}\n'
     added = program.run("csv", "lag:1", "in.jsonl", "--append", cwd=tmp_path)
     assert added.out.splitlines()[1].endswith(b'"\x99_lag1": 1, "\\ud800_lag1": 5}'), added
+    (tmp_path / "in.jsonl").write_bytes(b'{"\x99": 1}\n{"\x99": 3}\n')
     refused = program.run("csv", "sma:2", "in.jsonl", "-o", "o.parquet", cwd=tmp_path)
     is_lawful(refused, tmp_path / "o.parquet")
     assert "is not UTF-8" in refused.err

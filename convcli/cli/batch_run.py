@@ -31,7 +31,7 @@ from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.refusals import same_place
-from convcli.media.remote import place_of
+from convcli.places import place_of
 from convcli.report.words import visible
 from convcli.units import plural
 

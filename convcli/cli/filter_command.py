@@ -129,7 +129,7 @@ class FilterCommand:
 
     def _run_single(self) -> int:
         """Filter the one input and return the exit code."""
-        from convcli.media.remote import place_of
+        from convcli.places import place_of
 
         options = self.options
         word = (self.request.inputs or [STDIN])[0]

@@ -12,8 +12,7 @@ import typer
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from convcli.batch.listing import InputWords

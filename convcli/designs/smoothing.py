@@ -15,7 +15,7 @@ from convcli.core.ops import Gaps
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.units import Count, Integer, Length, Number
+from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
 TRUNCATE = 4.0
 """A Gaussian ends at this many sigmas, as in scipy.ndimage."""
@@ -50,9 +50,9 @@ def wma(n: Count) -> Kernel:
 @step("smoothing", example="ema:span=5")
 def ema(
     *,
-    span: Length | None = None,
+    span: WindowLength | None = None,
     alpha: Number | None = None,
-    halflife: Length | None = None,
+    halflife: WindowLength | None = None,
     adjust: bool = False,
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
@@ -134,7 +134,7 @@ def gaussian(sigma: Length) -> Kernel:
 
 
 @step("smoothing", example="triangle:5")
-def triangle(n: Count) -> Kernel:
+def triangle(n: WindowCount) -> Kernel:
     """Mean of N samples with weights that rise evenly to the middle and fall again.
 
     n : samples
@@ -175,7 +175,7 @@ def binomial(n: Count) -> Kernel:
 
 
 @step("smoothing", example="hann:5")
-def hann(n: Count) -> Kernel:
+def hann(n: WindowCount) -> Kernel:
     """Raised cosine over N samples, none of them zero.
 
     n : samples. g[j] ~ sin(pi (j + 1) / (N + 1))**2.

@@ -14,28 +14,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
+from convcli.places import BUCKETS, is_remote
+
 if TYPE_CHECKING:
     from convcli.places import Place
 
-BUCKETS = ("s3", "gs", "az")
 # The characters that make a key a pattern.
 WILDCARDS = "*?["
-SERVERS = ("https", "http")
-
-
-def is_remote(text: str) -> bool:
-    """Whether a text is the URL of an object or of a file on a web server.
-
-    >>> is_remote("s3://bucket/a.wav"), is_remote("s3/a.wav")
-    (True, False)
-    """
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in BUCKETS + SERVERS
-
-
-def place_of(text: str) -> Place:
-    """The place that a text names: a URL, or a path of this machine."""
-    return RemotePlace(text) if is_remote(text) else Path(text)
 
 
 def text_of(place: Place) -> str:

@@ -55,7 +55,8 @@ def _reduced(reduce: Any, x: Array) -> Any:
     whole = len(x) // _BESIDE * _BESIDE
     if not whole:
         return reduce(x)
-    rows = reduce(x[:whole].reshape(-1, _BESIDE * x.shape[1]))
+    beside = _BESIDE * x.shape[1]
+    rows = reduce(x[:whole].reshape(-1, beside))
     return reduce([reduce(rows.reshape(_BESIDE, -1)), *x[whole:]])
 
 
@@ -121,14 +122,16 @@ class OutlineSums:
         self._known += count
         squared = sum(each.squared for each in sums)
         squares = np.sum([each.squares for each in sums], axis=0)
-        self._squares += squares * (scale**2 * count / squared)
+        weight = scale**2 * count / squared
+        self._squares += squares * weight
 
     def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
         if not isinstance(positions, range):
             return np.unique(positions // self.per_bin, return_index=True)
         first = positions.start // self.per_bin
-        bins = np.arange(first, (positions.stop - 1) // self.per_bin + 1)
+        last = (positions.stop - 1) // self.per_bin
+        bins = np.arange(first, last + 1)
         return bins, np.maximum(bins * self.per_bin - positions.start, 0)
 
     def _add_line(self, channel: int, x: Any, bins: Any, starts: Any) -> None:

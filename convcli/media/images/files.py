@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ImageFiles(Files):
         return ImageFiles(max_pixels=self.max_pixels)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Templates and the files searched for them are read alike."""
+        """Return these options: templates are read as the files searched for them are."""
         return self, self
 
 
@@ -103,7 +103,7 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the file."""
+        """Faults of the file."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:
@@ -164,7 +164,6 @@ class OpenedImage(OpenedFile):
     def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""
         from convcli.media.block_parts import BlockDivision
-        from convcli.media.division import UndividedError
 
         page = self.file.pages[0]
         if len(self.file.pages) > 1:

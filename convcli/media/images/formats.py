@@ -65,16 +65,20 @@ class PictureWriter(Protocol):
         ...
 
     @property
-    def in_parts(self) -> bool:
-        """Whether other writers may write parts of the only page."""
+    def shared(self) -> SharedWriter | None:
+        """The writer itself, if other writers may write parts of the only page; else None."""
         ...
+
+
+class SharedWriter(Protocol):
+    """Writes a page of which other writers write parts."""
 
     def reserve(self, layout: Layout) -> None:
         """Make room for the pixels that other writers write."""
         ...
 
     def skip(self, rows: int) -> None:
-        """Go over rows that were written by another writer."""
+        """Skip rows that another writer has written."""
         ...
 
 
@@ -192,7 +196,7 @@ class Format:
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Say what the extra bands of a TIFF are, and add the EXIF and the IPTC of the input."""
+    """Mark the extra bands of a TIFF, and add the EXIF and the IPTC of the input."""
     mark_bands(file, request)
     details = request.details
     if details.exif or details.iptc:

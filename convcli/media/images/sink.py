@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import (
     FORMATS,
@@ -22,9 +23,9 @@ from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from convcli.media.division import PartOfFile
+    from convcli.media.images.formats import SharedWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -40,6 +41,28 @@ class EncodedStrip:
     rows: int
     below: Counts
     above: Counts
+
+
+@dataclass(frozen=True, eq=False)
+class PartedPicture:
+    """A picture whose strips other sinks write to their places in the file."""
+
+    sink: ImageSink
+    writer: SharedWriter
+
+    def reserve(self) -> None:
+        """Make room for all pixels."""
+        self.writer.reserve(self.sink.layout)
+
+    def add_part(
+        self,
+        written: tuple[int, dict[str, int], dict[str, int]],
+        place: Path,  # noqa: ARG002 -- it is in the file
+    ) -> None:
+        """Take note of the next part, whose pixels are in the file."""
+        rows, _, _ = written
+        self.writer.skip(rows)
+        self.sink.note_part(written)
 
 
 class ImageSink:
@@ -92,7 +115,6 @@ class ImageSink:
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
-        self._closed = False
         self.next_page()
 
     def _write_request(self) -> WriteRequest:
@@ -112,22 +134,6 @@ class ImageSink:
         first = self._pages[0]
         sides = (first.layout.rows, first.layout.columns)
         return sides == first.source.signal.shape and self.like.details.orientation == 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if not self._closed:
-                self.discard()
 
     @property
     def _page(self) -> PageEncoder:
@@ -181,9 +187,7 @@ class ImageSink:
         self._row += strip.rows
 
     def close(self) -> None:
-        """Write what is still held, and end the file."""
-        if self._closed:
-            return
+        """Write results that wait for their range, and end the file."""
         if self._part is not None:
             self._writer.finish()
             self._release()
@@ -198,36 +202,33 @@ class ImageSink:
 
     # --- parts ---
 
-    @property
-    def undivided(self) -> str | None:
-        """Why the file is written in one piece; None if others may write parts of it."""
+    def parted(self) -> PartedPicture:
+        """The picture for strips that other sinks write. UndividedError if there are none."""
         if len(self._pages) > 1:
-            return "a picture of several pages is written page by page"
+            raise UndividedError("a picture of several pages is written page by page")
         if self._scaled is not None:
-            return "--range scale needs the extremes of the whole result"
+            raise UndividedError("--range scale needs the extremes of the whole result")
         if self._originals is not None:
-            return f"--channels {self.options.channels} goes through the picture once more"
-        if not self._writer.in_parts:
-            return f"{self.format.name} is encoded from its first row to its last"
-        return None
-
-    def reserve(self) -> None:
-        """Make room for the pixels of all parts."""
-        self._writer.reserve(self._page.layout)
+            channels = self.options.channels
+            raise UndividedError(f"--channels {channels} goes through the picture once more")
+        writer = self._writer.shared
+        if writer is None:
+            raise UndividedError(f"{self.format.name} is encoded from its first row to its last")
+        return PartedPicture(self, writer)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
         """How many rows were written, and how many samples were cut off below and above."""
         return self._row, self._below, self._above
 
-    def add_part(
-        self,
-        written: tuple[int, dict[str, int], dict[str, int]],
-        place: Path,  # noqa: ARG002 -- it is in the file
-    ) -> None:
-        """Take note of the next part, whose pixels are in the file."""
+    @property
+    def layout(self) -> Layout:
+        """The pixels of the page that is being written."""
+        return self._page.layout
+
+    def note_part(self, written: tuple[int, dict[str, int], dict[str, int]]) -> None:
+        """Count the rows and the clipped samples that the sink of the next part has written."""
         rows, below, above = written
-        self._writer.skip(rows)
         self._row += rows
         for name in self._below:
             self._below[name] += below[name]
@@ -249,7 +250,6 @@ class ImageSink:
         self._release()
 
     def _release(self) -> None:
-        self._closed = True
         self._originals = None
         if self._scaled is not None:
             self._scaled.close()
@@ -294,7 +294,7 @@ class ImageSink:
                 )
 
     def _losses(self) -> Iterator[str]:
-        """What the format cannot hold of the picture, as warnings."""
+        """Warnings about parts of the picture that the format cannot hold."""
         page, details, form = self._pages[0], self.like.details, self.format
         stored, had = page.layout.dtype, page.source.layout.dtype
         if stored.itemsize < had.itemsize or stored.kind != had.kind:
@@ -331,7 +331,7 @@ class ImageSink:
 
 
 class _OriginalRows:
-    """The rows of the input read once more, as many at a time as results come."""
+    """The rows of the input, read a second time, as many at a time as there are results."""
 
     def __init__(self, strips: Iterator[Strip]) -> None:
         self._strips = strips

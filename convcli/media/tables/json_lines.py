@@ -71,13 +71,7 @@ class JsonLinesSource(TableSource):
         reads = self._text.decoded(stored, encoding)
         first = next(reads, b"")
         mark = len(BOM) if first.startswith(BOM) else 0
-        words = (word.encode() for word in self.options.na)
-        dialect = Dialect(
-            delimiter=b",",
-            newline=b"\n",
-            numbers=NumberStyle(missing=frozenset(words)),
-            has_quotes=False,
-        )
+        dialect = self._dialect_of_lines()
         records = whole_records(
             preceded(first[mark:], reads), dialect, line=1, offset=mark, width=2, name=self.name
         )
@@ -88,15 +82,26 @@ class JsonLinesSource(TableSource):
         self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
         if not self._keys_of_file:
             raise InputError(f"{self.name}: expected objects with keys, got empty ones")
-        names = tuple(name_bytes(key_name(key)) for key in self._keys_of_file)
-        header = Header(text=first[:mark], cells=names, stop=mark, dialect=dialect)
+        names = [key_name(key) for key in self._keys_of_file]
+        cells = tuple(map(name_bytes, names))
+        header = Header(text=first[:mark], cells=cells, stop=mark, dialect=dialect)
         return header, chain([start], records), compression
+
+    def _dialect_of_lines(self) -> Dialect:
+        """The dialect by which lines are found, and cells read as numbers."""
+        words = (word.encode() for word in self.options.na)
+        return Dialect(
+            delimiter=b",",
+            newline=b"\n",
+            numbers=NumberStyle(missing=frozenset(words)),
+            has_quotes=False,
+        )
 
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
     def _tell_number_in_header(self) -> None:
-        """Say nothing: keys are no row."""
+        """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
         return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
@@ -111,7 +116,7 @@ class JsonLinesSource(TableSource):
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes these objects in a format."""
+        """The function that makes a sink which writes these objects in a format."""
         if format is self.format:
             return JsonLinesSink
         return partial(JsonConvertingSink, format=format)

@@ -214,6 +214,7 @@ def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
     return tuple(box)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
     impulse = np.zeros_like(x)

@@ -83,7 +83,7 @@ class RunPreview:
     def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
         """The facts with the pictures in two files in place of what was observed."""
         from convcli.media.inputs import is_file
-        from convcli.media.remote import local_path
+        from convcli.places import local_path
 
         shown = (
             (before, files, self._preview.read_input),

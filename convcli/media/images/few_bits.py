@@ -8,7 +8,7 @@ sample that needs 8 bits: after a median there is none, after a mean it is in on
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -67,7 +67,8 @@ class FewBitsWriter:
         self._held_rows: list[int] = []
         self._writer: PictureWriter | None = None
 
-    in_parts: ClassVar[bool] = False
+    # None, since the whole result decides how it is written.
+    shared: None = None
 
     def pack(self, pixels: Pixels) -> _CheckedStrip:
         """A strip as `append` takes it."""
@@ -103,14 +104,6 @@ class FewBitsWriter:
         if self._writer is not None:
             self._writer.discard()
         self._held.close()
-
-    def reserve(self, layout: Layout) -> None:
-        """Raise, since the whole result decides how it is written."""
-        raise NotImplementedError(layout)
-
-    def skip(self, rows: int) -> None:
-        """Raise, since nothing is written from elsewhere."""
-        raise NotImplementedError(rows)
 
     def _hold(self, pixels: Pixels) -> None:
         try:

@@ -316,7 +316,7 @@ def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
     """
     dtype = header.dtype
     if header.kind in _BITMAPS:
-        return samples.astype(dtype) * dtype.type(255)
+        return np.where(samples, np.uint8(255), np.uint8(0))
     if header.white is not None:
         samples = np.minimum(samples, header.white)
     return np.ascontiguousarray(samples, dtype=dtype)

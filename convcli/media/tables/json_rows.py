@@ -101,6 +101,22 @@ def key_name(key: str) -> str:
         return key
 
 
+def name_bytes(name: str) -> bytes:
+    """The bytes of a name, as they stand in the file if they are no UTF-8 there."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, which was written as \\ud800
+        return name.encode("utf-8", "surrogatepass")
+
+
+def key_of_name(name: str) -> bytes:
+    """A name as a key in JSON."""
+    try:
+        return json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return json.dumps(name).encode()
+
+
 def _lines(records: Records) -> Iterator[tuple[int, int]]:
     """Yield start and stop of every line that is not blank."""
     data = records.data

@@ -510,6 +510,10 @@ class _WatchedSink:
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
 
+    def stored(self, encoded: Any) -> Any:
+        _, stored = encoded
+        return self.sink.stored(stored)
+
     def write(self, encoded: Any) -> None:
         if self.stopping.is_set():
             raise Stopped(INTERRUPTED)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
     from convcli.places import Place
     from convcli.planning.plan import Plan
-    from convcli.previews.observe import PreviewSize
+    from convcli.previews.observe import PreviewSize, StoringSink
     from convcli.signals import Signal, Sink, Source
 
 # Further pages of a picture that are drawn small.
@@ -39,13 +39,14 @@ class RunPreview:
         self._more = len(signals) - 1 - len(drawn)
 
     def observed(
-        self, source: Source[Any], sink: Sink[Any], page: int
+        self, source: Source[Any], sink: StoringSink, page: int
     ) -> tuple[Source[Any], Sink[Any]]:
         """The source and the sink of a page, counted from 0, with an observer between them."""
         previews = [self._preview, *self._pages]
         if page >= len(previews):
             return source, sink
-        return ObservedSource(source, previews[page]), ObservedSink(sink, previews[page])
+        observed = ObservedSink(sink, previews[page], sink.stored)
+        return ObservedSource(source, previews[page]), observed
 
     def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.

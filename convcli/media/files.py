@@ -50,6 +50,13 @@ class FileSink(Sink[Any], Protocol):
         """What was written, for reports."""
         ...
 
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of an encoded block as whole numbers, for what is drawn of a result.
+
+        None, by default, where those that were encoded are as good.
+        """
+        return None
+
 
 class OpenedFile(Protocol):
     """An open input file. Only pictures can have several pages, each of which is a source."""

@@ -5,27 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineSums
-from convcli.signals import blocks_of, row_numbers
+from convcli.signals import Sink, blocks_of, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.facts.preview import ExcerptFacts, OutlineFacts
-    from convcli.signals import AnyRows, Array, Block, Signal, Sink, Source
+    from convcli.signals import AnyRows, Array, Block, Signal, Source
 
 # Groups of a table that are drawn.
 MOST_GROUPS = 6
 # What two signals are called that are compared.
 COMPARED = ("A", "B")
 # Seconds of sound that can be listened to.
-EXCERPT = 6.0
+EXCERPT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +73,6 @@ class Preview(ABC):
     @abstractmethod
     def add_output(self, y: Array, rows: AnyRows) -> None:
         """Note the next samples of the result and the rows that they are aligned with."""
-
-    def kept(self, y: Array) -> Array:
-        """What is kept of a block of results until it is written. Pure."""
-        return y
 
     @abstractmethod
     def facts(self) -> PreviewFacts:
@@ -146,21 +142,47 @@ class ObservedSource:
         self._preview.add_input(block)
 
 
-class ObservedSink:
-    """A sink whose samples are noted as they are written."""
+class StoringSink(Sink[Any], Protocol):
+    """A sink that knows the samples of an encoded block as they are stored."""
 
-    def __init__(self, sink: Sink[Any], preview: Preview) -> None:
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of a block; None where those that were encoded are as good."""
+        ...
+
+
+def _not_stored(encoded: Any) -> Array | None:  # noqa: ARG001 -- see below
+    """Say that samples are to be noted as they were before they were encoded."""
+    return None
+
+
+class ObservedSink:
+    """A sink whose samples are noted as they are written.
+
+    stored : finds in an encoded block the samples as they are stored; None where those that were
+        encoded are noted
+    """
+
+    def __init__(
+        self,
+        sink: Sink[Any],
+        preview: Preview,
+        stored: Callable[[Any], Array | None] = _not_stored,
+    ) -> None:
         self._sink = sink
         self._preview = preview
+        self._stored = stored
 
     def encode(self, y: Array, rows: AnyRows) -> Any:
         """Encode samples, and keep them until they are written."""
-        return self._preview.kept(y), rows, self._sink.encode(y, rows)
+        encoded = self._sink.encode(y, rows)
+        stored = self._stored(encoded)
+        kept = y if stored is None else stored
+        return kept, rows, encoded
 
     def write(self, encoded: Any) -> None:
         """Write encoded samples and note them."""
-        y, rows, stored = encoded
-        self._sink.write(stored)
+        y, rows, content = encoded
+        self._sink.write(content)
         self._preview.add_output(y, rows)
 
 
@@ -183,10 +205,6 @@ class SoundPreview(Preview):
     def add_input(self, block: Block) -> None:
         """Note the next block of the input."""
         self._before.add(block.stored)
-
-    def kept(self, y: Array) -> Array:
-        """Keep single precision, which is enough to be drawn and heard."""
-        return np.asarray(y, np.float32)
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- outputs come in order
         """Note the next samples of the result."""

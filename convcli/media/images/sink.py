@@ -153,6 +153,9 @@ class ImageSink:
         first_row = int(rows[0]) if len(rows) else 0
         return self._encode(page, page.to_stored(y), first_row)
 
+    def stored(self, encoded: EncodedStrip | Array) -> None:
+        """Nothing: what is drawn of a picture is read from its file."""
+
     def write(self, encoded: EncodedStrip | Array) -> None:
         """Append what `encode` returned."""
         if isinstance(encoded, EncodedStrip):

@@ -89,6 +89,11 @@ class Preview(ABC):
         for block in blocks_of(source):
             self.add_input(block)
 
+    @property
+    def better_in_file(self) -> bool:
+        """Whether the file that was written shows the result better than what was noted."""
+        return False
+
     def read_result(self, source: Source[Any]) -> None:  # noqa: ARG002 -- see below
         """Take the result from the file that was written, in place of what was noted.
 
@@ -361,6 +366,8 @@ class PicturePreview(Preview):
         self.restart()
         self._after = PictureSums(result, size.side)
 
+        self._as_stored = True
+
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
         from convcli.previews.picture import PictureSums
@@ -373,7 +380,13 @@ class PicturePreview(Preview):
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
         """Note the next rows of the result."""
+        self._as_stored = self._as_stored and y.dtype == np.uint8
         self._after.add(y)
+
+    @property
+    def better_in_file(self) -> bool:
+        """Whether what was noted is not rounded, clipped and perhaps scaled as in the file."""
+        return not self._as_stored
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of the rows that were noted."""

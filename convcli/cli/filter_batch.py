@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from convcli.cli.filter_command import FilterCommand
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
+    from convcli.facts.batch import UnitFailure
     from convcli.places import Place
 
 # Most summaries that wait for an earlier one, so that they are printed in the order of the inputs.
@@ -124,6 +126,7 @@ class FilterBatch:
         self.batch = command.options.batch
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
+        self._errors: list[UnitFailure] = []
         self._work_type: type[FilterWork] = FilterWork
         self._ledger_file: Path | None = None
         self._failed_place: Place | None = None
@@ -161,7 +164,7 @@ class FilterBatch:
             self._join(parted)
         if not self.options.dry_run:
             self._write_failed()
-            self.command.write_reports(reported)
+            self.command.write_reports(self._with_failures(reported))
         return self.worst
 
     def _listing(self) -> Listing:
@@ -407,9 +410,41 @@ class FilterBatch:
             if outcome.error is not None:
                 name_input(outcome.error, outcome.unit.label)
                 self.failures.append(outcome.unit)
+                self._note_error(outcome.unit, outcome.error)
             if ledger is not None:
                 ledger.note_outcome(outcome)
             yield outcome
+
+    def _note_error(self, unit: Unit, error: ConvcliError) -> None:
+        """Keep what a report says of a failure."""
+        if self.options.report is None:
+            return
+        from convcli.facts.batch import UnitFailure
+
+        failure = UnitFailure(
+            unit=unit.number,
+            path=unit.label,
+            message=error.message,
+            exit_code=error.exit_code,
+        )
+        self._errors.append(failure)
+
+    def _with_failures(self, reported: list[RunFacts]) -> list[RunFacts]:
+        """The facts of the runs, with the inputs that failed among those of the first."""
+        if not self._errors:
+            return reported
+        from convcli import __version__
+        from convcli.facts import RunFacts
+
+        failures = tuple(sorted(self._errors, key=lambda each: each.unit))
+        if reported:
+            return [replace(reported[0], failures=failures), *reported[1:]]
+        request = self.command.request
+        words = self.command.words
+        run = RunFacts(
+            version=__version__, command=words, filter=request.filter, failures=failures
+        )
+        return [run]
 
     def _tell(self, outcome: Outcome) -> None:
         """Print the summary or the error of a unit."""

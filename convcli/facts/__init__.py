@@ -21,7 +21,7 @@ from convcli.facts.drawn import DRAWN
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
-    from convcli.facts.batch import BatchFacts
+    from convcli.facts.batch import BatchFacts, UnitFailure
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts
@@ -258,6 +258,7 @@ class RunFacts:
     preview : what pages and plots draw of the input and the output
     searched : what they draw of each input of a search
     feature_maps : what the layers of a network make of a part of the input
+    failures : with the first of several runs, the inputs that failed
     seconds : how long the run took
     """
 
@@ -281,6 +282,7 @@ class RunFacts:
     detection: DetectionFacts | None = None
     comparison: ComparisonFacts | None = None
     batch: BatchFacts | None = None
+    failures: tuple[UnitFailure, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

@@ -201,7 +201,7 @@ class SoundPreview(Preview):
         self._signals = (signal, result)
         self._size = size
         self.restart()
-        self._after = _SoundSums(result, size)
+        self._after = _SoundSums(result, size, signal.rate)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
@@ -254,10 +254,20 @@ def sound_difference(
 
 
 class _SoundSums:
-    """The collectors of one sound."""
+    """The collectors of one sound.
 
-    def __init__(self, signal: Signal, size: PreviewSize) -> None:
-        from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
+    reference : the rate of the sound that it is drawn beside
+    """
+
+    def __init__(
+        self, signal: Signal, size: PreviewSize, reference: float | None = None
+    ) -> None:
+        from convcli.previews.sound import (
+            ExcerptSamples,
+            LoudnessSums,
+            SpectrogramSums,
+            frame_at,
+        )
 
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
@@ -266,7 +276,8 @@ class _SoundSums:
         self.spectrogram: SpectrogramSums | None = None
         if not size.sounds:
             return
-        self.spectrogram = SpectrogramSums(size.columns, length)
+        frame = frame_at(self.rate, reference or self.rate)
+        self.spectrogram = SpectrogramSums(size.columns, length, frame)
         self.loudness = LoudnessSums(self.rate, len(signal.channels), length)
         # The excerpt is in the middle of the sound, where it is likely to be under way.
         start = 0.0

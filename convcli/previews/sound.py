@@ -20,6 +20,7 @@ Numbers = npt.NDArray[np.float64]
 
 # Samples of a frame of the spectrogram.
 FRAME = 1024
+SHORTEST_FRAME, LONGEST_FRAME = 32, 1 << 16
 # Frames that are transformed at once, which takes half of the time.
 TOGETHER = 32
 # Loudness is measured in blocks of 0.4 s that overlap by three quarters (ITU-R BS.1770-5): in steps
@@ -35,6 +36,15 @@ HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
 
 
+def frame_at(rate: float, reference: float) -> int:
+    """The samples of a frame at a rate that last as long as a frame at the reference rate.
+
+    The levels of noise in two spectra can be compared if their frames last equally long.
+    """
+    frame = 2 * round(FRAME / 2 * rate / reference)
+    return min(max(frame, SHORTEST_FRAME), LONGEST_FRAME)
+
+
 class SpectrogramSums:
     """Power of frames at regular distances; of a long sound, most samples are in no frame.
 
@@ -42,11 +52,13 @@ class SpectrogramSums:
         many
     length : number of samples, None if it is not known: then every second frame is dropped as they
         become too many
+    frame : samples of a frame, even
     """
 
-    def __init__(self, columns: int, length: int | None = None) -> None:
+    def __init__(self, columns: int, length: int | None = None, frame: int = FRAME) -> None:
         self.capacity = 2 * columns
-        self.spacing = FRAME // 2
+        self.frame = frame
+        self.spacing = frame // 2
         if length is not None:
             self.spacing = max(self.spacing, -(-length // self.capacity))
         self._frames: list[Numbers] = []
@@ -54,15 +66,15 @@ class SpectrogramSums:
         self._count = 0
         self._tail: Array | None = None
         self._seen = 0
-        self._window = np.hanning(FRAME + 1)[:-1].astype(np.float32)
+        self._window = np.hanning(frame + 1)[:-1].astype(np.float32)
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
         before = self._seen
         self._seen += len(x)
-        while self._count * self.spacing + FRAME <= self._seen:
-            frame = self._samples(x, self._count * self.spacing - before)
-            self._waiting.append(frame.copy())
+        while self._count * self.spacing + self.frame <= self._seen:
+            samples = self._samples(x, self._count * self.spacing - before, self.frame)
+            self._waiting.append(samples.copy())
             self._count += 1
             if len(self._waiting) == TOGETHER or self._count == self.capacity:
                 self._transform()
@@ -70,7 +82,8 @@ class SpectrogramSums:
                 self._frames = self._frames[::2]
                 self._count = len(self._frames)
                 self.spacing *= 2
-        self._tail = self._samples(x, len(x) - FRAME + 1, FRAME - 1).copy()
+        overlap = self.frame - 1
+        self._tail = self._samples(x, len(x) - overlap, overlap).copy()
 
     def _transform(self) -> None:
         """Replace the frames that wait by their powers."""
@@ -78,7 +91,7 @@ class SpectrogramSums:
             self._frames.extend(self._powers(np.stack(self._waiting)))
             self._waiting.clear()
 
-    def _samples(self, x: Array, start: int, count: int = FRAME) -> Array:
+    def _samples(self, x: Array, start: int, count: int) -> Array:
         """`count` samples from `start` in x on, which may begin in the block before it."""
         if start >= 0 or self._tail is None:
             return x[max(0, start) : start + count]
@@ -88,8 +101,8 @@ class SpectrogramSums:
     def _powers(self, frames: Array) -> Numbers:
         """The mean power of all channels of each frame, (frames, samples, channels)."""
         samples = as_samples(frames).swapaxes(1, 2)
-        lines = np.multiply(samples, self._window, dtype=np.float32).reshape(-1, FRAME)
-        powers = line_powers(lines).reshape(len(frames), -1, FRAME // 2 + 1)
+        lines = np.multiply(samples, self._window, dtype=np.float32).reshape(-1, self.frame)
+        powers = line_powers(lines).reshape(len(frames), -1, self.frame // 2 + 1)
         return np.asarray(powers.mean(axis=1, dtype=np.float64))
 
     def facts(self, rate: float) -> SpectrogramFacts | None:

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     import os
+
+BUCKETS = ("s3", "gs", "az")
+SERVERS = ("https", "http")
+# The module with the places that URLs name. It is imported when there is a URL.
+_OBJECTS = "convcli.media.remote"
+
+
+def is_remote(text: str) -> bool:
+    """Whether a text is the URL of an object or of a file on a web server.
+
+    >>> is_remote("s3://bucket/a.wav"), is_remote("s3/a.wav")
+    (True, False)
+    """
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.lower() in BUCKETS + SERVERS
+
+
+def place_of(text: str) -> Place:
+    """The place that a text names: a URL, or a path of this machine."""
+    if not is_remote(text):
+        return Path(text)
+    return cast("Place", import_module(_OBJECTS).RemotePlace(text))
 
 
 class Place(Protocol):
     """A file by its path, or an object by its URL: the part of `pathlib.Path` that both have.
 
-    `Path` and `media/remote.py: RemotePlace` are places. Objects are read in
-    `cli/opening.py: read_input` and written in `media/replacing.py: atomic`; all other code uses
-    only the names of a place.
+    `Path` and `media/remote.py: RemotePlace` are places. A place is written in
+    `media/replacing.py: atomic`.
     """
 
     @property
@@ -46,4 +69,16 @@ class Place(Protocol):
 
     def stat(self) -> os.stat_result:
         """What the system knows of the file. OSError if there is none, as for every URL."""
+        ...
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """The content as a stream of bytes. InputError if an object cannot be read."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is a file or an object. OutputError if a store cannot be asked."""
+        ...
+
+    def unlink(self, *, missing_ok: Literal[True]) -> None:
+        """Remove a file or an object, if there is one. OSError or OutputError if it stays."""
         ...

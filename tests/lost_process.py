@@ -23,3 +23,18 @@ class LosesProcess:
             tried.touch()
             os._exit(9)
         return int(unit.number)
+
+
+@dataclass
+class Works:
+    """Work that does nothing.
+
+    text : is sent with every unit
+    """
+
+    text: Any
+    retries: int = 0
+
+    def run(self, unit: Any) -> str:
+        """Return a fact."""
+        return f"unit {unit.number} is done"

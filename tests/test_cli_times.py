@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from convcli.media.files import completed
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
@@ -293,7 +294,7 @@ class TestEvery:
         path.write_bytes(table(frame))
         source = open_table(path, options=TableOptions(time="Date", every=every))
         sink_file = io.BytesIO()
-        with TableSink(sink_file, source=source) as sink:
+        with completed(TableSink(sink_file, source=source)) as sink:
             done = 0
             for rows in map(len, (block.x for block in blocks_of(source))):
                 sink.write(sink.encode(None, range(done, done + rows)))

@@ -15,7 +15,9 @@ FLOORS = {
             *(
                 "errors",
                 "places",
+                "named_files",
                 "calendar_bins",
+                "file_stamps",
                 "units",
                 "signals",
                 "samples",
@@ -49,7 +51,17 @@ VOCABULARY = [name for name, floor in FLOORS.items() if floor == 0]
 STRANGERS = ("media", "report")
 # A medium is a stranger to the other media. They share how files are opened and cut into parts, and
 # where results go.
-SHARED = ("files", "division", "block_parts", "outputs", "replacing", "scratch")
+SHARED = (
+    "files",
+    "division",
+    "block_parts",
+    "inputs",
+    "output_names",
+    "outputs",
+    "refusals",
+    "replacing",
+    "scratch",
+)
 # Objects in stores are read and written where files are.
 REMOTE = ("remote", "remote_listing", "remote_reader", "remote_store", "remote_writer")
 

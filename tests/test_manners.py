@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import CONVCLI, SAMPLES, Program, checked, done, run, shell, waiting_program
+from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
 from program import Done as Ended
 
 PRICES = b"price\n10\n11\n12\n11\n13\n"
@@ -491,13 +491,14 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
         ("detect a.wav a.wav --report d.json --mark d.svg", ["d.json", "d.svg"]),
         ("compare a.csv a.csv --report c.json --plot c.svg", ["c.json", "c.svg"]),
         ("csv box:3 a.csv --causal-check --report c.json", ["c.json"]),
+        ("csv box:3 a.csv --causal-check --report c.json --retries 1", ["c.json"]),
     ],
 )
 def test_a_closed_pipe_loses_no_file(words: str, written: list[str], folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as out:
-        ended = waiting_program().run(*words.split(), cwd=folder, out=out)
+        ended = Program().run(*words.split(), cwd=folder, out=out)
     assert (ended.code, ended.errors) == (0, []), ended
     assert all((folder / name).stat().st_size for name in written)
 
@@ -513,6 +514,8 @@ def test_a_closed_pipe_loses_no_file(words: str, written: list[str], folder: Pat
         ("csv box:3 a.csv -o l.csv --ledger real/../l.csv", "-o and --ledger"),
         ("csv box:3 --files-from list -o o/ --ledger real/../list", "--files-from and --ledger"),
         ("detect a.png a.png -o d.json --report real/../d.json", "-o and --report"),
+        ("merge a.csv -o l --failed real/../l", "-o and --failed"),
+        ("merge a.csv --failed l.md --report ./l.md", "--failed and --report"),
         ("filters box:3 --export r.json --report ./r.json", "--export and --report"),
     ],
 )

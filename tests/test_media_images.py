@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from program import SAMPLES
 
 from convcli.errors import InputError, RequestError
+from convcli.media.files import completed
 from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
@@ -31,7 +32,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
 from convcli.media.images.webp import frame_quality, inspect_webp
-from convcli.media.outputs import atomic
+from convcli.media.replacing import atomic
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def run(
     sink = ImageSink(
         target, like=image, signals=[signal(page.signal) for page in image.pages], format=format
     )
-    with sink, ThreadPoolExecutor(2) as pool:
+    with completed(sink), ThreadPoolExecutor(2) as pool:
         for number, page in enumerate(image.pages):
             if number:
                 sink.next_page()
@@ -557,8 +558,8 @@ def test_the_name_gives_the_format_of_a_temporary_path(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb")
     image = open_image(a, options=ImageOptions())
     page = image.pages[0]
-    with ImageSink(
-        tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif"
+    with completed(
+        ImageSink(tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif")
     ) as sink:
         for strip in page.chunks():
             sink.write(sink.encode(page.decode(strip).x, np.arange(4)))

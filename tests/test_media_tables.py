@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, RequestError
+from convcli.media.files import completed
 from convcli.media.tables import delimited, numerals, splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
@@ -56,7 +57,7 @@ def filtered(
     """The table with f applied to its columns; only every Nth row stays."""
     source, out = source_of(data, stream=stream, **options), io.BytesIO()
     first = 0
-    with TableSink(out, source=source, suffix=suffix) as sink:
+    with completed(TableSink(out, source=source, suffix=suffix)) as sink:
         for block in blocks_of(source):
             x = block.x
             rows = np.arange(first, first + len(x))
@@ -510,7 +511,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
             io.BytesIO(),
         )
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             first = 0
             for block in blocks_of(source):
                 n = len(block.x)
@@ -531,7 +532,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
             io.BytesIO(),
         )
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             for _ in range(2):
                 for _ in blocks_of(source):
                     assert sink._recent._held_bytes < 5000
@@ -543,7 +544,7 @@ class TestStreaming:
         monkeypatch.setattr(text, "BLOCK_BYTES", 50)
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))]
             for block in blocks[::-1]:
                 block.on_arrival()

@@ -18,17 +18,15 @@ from hypothesis import strategies as st
 from life import wait_for_end
 from program import SAMPLES
 
+from convcli.batch.listing import Listed
+from convcli.batch.units import Units
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
 from convcli.media.audio.medium import AUDIO
-from convcli.media.outputs import (
-    atomic,
-    check_input,
-    is_special,
-    open_output,
-    plan_outputs,
-    stdout_binary,
-)
+from convcli.media.inputs import check_input
+from convcli.media.output_names import OneOutput, output_names, plan_output
+from convcli.media.outputs import open_output, stdout_binary
+from convcli.media.replacing import atomic, is_special
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -59,53 +57,49 @@ def names(folder: Path) -> list[str]:
 # Naming
 
 
+def planned(names: list[str], output: str, *, suffix: str | None = None) -> list[str | None]:
+    """The outputs of several inputs, after all refusals."""
+    named = output_names(output, len(names), several=True, suffix=suffix)
+    units = Units([Listed(name) for name in names], named)
+    units.check()
+    return [unit.place for unit in units]
+
+
 def test_standard_output() -> None:
     for output in (None, "-", "/dev/stdout", "/dev/fd/1"):
-        assert plan_outputs([None], output) == [None]
-        assert plan_outputs([Path("a.wav")], output) == [None]
+        assert plan_output(None, output) is None
+        assert plan_output(Path("a.wav"), output) is None
 
 
 def test_one_file(tmp_path: Path) -> None:
-    assert plan_outputs([None], f"{tmp_path}/b.wav") == [tmp_path / "b.wav"]
+    assert plan_output(None, f"{tmp_path}/b.wav") == tmp_path / "b.wav"
 
 
 def test_folder_by_its_slash(tmp_path: Path) -> None:
     out = f"{tmp_path}/new/"
-    assert plan_outputs([Path("x/a.wav")], out) == [tmp_path / "new/a.wav"]
-    assert plan_outputs([Path("x/a.wav"), Path("b.flac")], out, suffix=".ogg") == [
-        tmp_path / "new/a.ogg",
-        tmp_path / "new/b.ogg",
-    ]
+    assert plan_output(Path("x/a.wav"), out) == tmp_path / "new/a.wav"
+    assert planned(["x/a.wav", "b.flac"], out, suffix=".ogg") == [out + "a.ogg", out + "b.ogg"]
     assert names(tmp_path) == [], "a plan touches nothing"
 
 
 def test_existing_folder_takes_several(tmp_path: Path) -> None:
-    assert plan_outputs([Path("a.wav"), Path("b.wav")], str(tmp_path)) == [
-        tmp_path / "a.wav",
-        tmp_path / "b.wav",
-    ]
+    assert planned(["a.wav", "b.wav"], str(tmp_path)) == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"]
 
 
 def test_template() -> None:
-    inputs = [Path("x/a.wav"), Path("y.tar.gz")]
-    assert plan_outputs(inputs, "out/{stem}_lp{suffix}") == [
-        Path("out/a_lp.wav"),
-        Path("out/y.tar_lp.gz"),
-    ]
-    assert plan_outputs(inputs, "{parent}/{index}{{}}.flac") == [
-        Path("x/1{}.flac"),
-        Path("2{}.flac"),
-    ]
-    assert plan_outputs(inputs, "{stem}{suffix}", suffix=".png")[0] == Path("a.png")
+    inputs = ["x/a.wav", "y.tar.gz"]
+    assert planned(inputs, "out/{stem}_lp{suffix}") == ["out/a_lp.wav", "out/y.tar_lp.gz"]
+    assert planned(inputs, "{parent}/{index}{{}}.flac") == ["x/1{}.flac", "./2{}.flac"]
+    assert planned(inputs, "{stem}{suffix}", suffix=".png")[0] == "a.png"
 
 
 def test_index_is_padded_so_that_names_sort() -> None:
-    outputs = plan_outputs([Path(f"{n}.wav") for n in range(12)], "{index}.wav")
-    assert [outputs[0], outputs[-1]] == [Path("01.wav"), Path("12.wav")]
+    outputs = planned([f"{n}.wav" for n in range(12)], "{index}.wav")
+    assert [outputs[0], outputs[-1]] == ["01.wav", "12.wav"]
 
 
 def test_braces_in_the_name_of_an_input_stay() -> None:
-    assert plan_outputs([Path("{index}.wav")], "o/{stem}.wav") == [Path("o/{index}.wav")]
+    assert plan_output(Path("{index}.wav"), "o/{stem}.wav") == Path("o/{index}.wav")
 
 
 @given(
@@ -116,7 +110,7 @@ def test_braces_in_the_name_of_an_input_stay() -> None:
 def test_any_template_is_a_path_or_a_refusal(template: str) -> None:
     # A template that comes to an existing folder is refused like any other.
     with suppress(RequestError):
-        assert len(plan_outputs([Path("no-such-folder/a.wav")], template, force=True)) == 1
+        assert plan_output(Path("no-such-folder/a.wav"), template, force=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +124,7 @@ def test_any_template_is_a_path_or_a_refusal(template: str) -> None:
 )
 def test_unknown_field(template: str, message: str, hint: str) -> None:
     with pytest.raises(RequestError) as caught:
-        plan_outputs([Path("a.wav")], template)
+        plan_output(Path("a.wav"), template)
     assert message in caught.value.message
     assert hint in (caught.value.hint or "")
 
@@ -138,47 +132,54 @@ def test_unknown_field(template: str, message: str, hint: str) -> None:
 # Refusals
 
 
-def refused(*args: object, **options: object) -> str:
+def refused(source: Path | None, output: str | None, **options: bool) -> str:
     with pytest.raises(RequestError) as caught:
-        plan_outputs(*args, **options)  # type: ignore[arg-type]
+        plan_output(source, output, **options)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def several_refused(names: list[str], output: str) -> str:
+    with pytest.raises(RequestError) as caught:
+        planned(names, output)
     assert caught.value.exit_code == 2
     return caught.value.message
 
 
 def test_several_inputs_need_several_outputs(tmp_path: Path) -> None:
-    assert "cannot share standard output" in refused([Path("a"), Path("b")], None)
-    assert "cannot share the one output" in refused([Path("a"), Path("b")], f"{tmp_path}/c.wav")
+    assert "cannot share standard output" in several_refused(["a", "b"], "-")
+    assert "cannot share the one output" in several_refused(["a", "b"], f"{tmp_path}/c.wav")
 
 
 def test_two_inputs_on_one_output(tmp_path: Path) -> None:
-    message = refused([Path("x/a.wav"), Path("y/a.wav")], "out/")
+    message = several_refused(["x/a.wav", "y/a.wav"], "out/")
     assert "x/a.wav and y/a.wav would both be written to out/a.wav" in message
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert "both" in refused([Path("p/a"), Path("p/b")], f"{tmp_path}/{{stem}}/../o.wav")
+    assert "both" in several_refused(["p/a", "p/b"], f"{tmp_path}/{{stem}}/../o.wav")
 
 
 def test_existing_output_needs_force(sound: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.wav"
     old.write_bytes(b"")
-    assert f"{old} exists already" in refused([sound], str(old))
-    assert plan_outputs([sound], str(old), force=True) == [old]
+    assert f"{old} exists already" in refused(sound, str(old))
+    assert plan_output(sound, str(old), force=True) == old
     (tmp_path / "link").symlink_to(old)
-    assert "exists already" in refused([sound], f"{tmp_path}/link")
+    assert "exists already" in refused(sound, f"{tmp_path}/link")
 
 
 def test_folder_as_output_file(sound: Path, tmp_path: Path) -> None:
-    assert "is a folder" in refused([sound], str(tmp_path), force=True)
+    assert "is a folder" in refused(sound, str(tmp_path), force=True)
 
 
 def test_empty_output(sound: Path) -> None:
-    assert "empty" in refused([sound], "")
+    assert "empty" in refused(sound, "")
 
 
 def test_missing_folder(sound: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no folder"):
-        plan_outputs([sound], f"{tmp_path}/no/b.wav")
+        plan_output(sound, f"{tmp_path}/no/b.wav")
     with pytest.raises(OutputError, match="is not a folder"):
-        plan_outputs([sound], f"{sound}/b.wav")
+        plan_output(sound, f"{sound}/b.wav")
 
 
 @pytest.mark.parametrize("force", [True, False])
@@ -203,30 +204,24 @@ def test_output_is_the_input(
             "folder link": "again/again/talk.wav",
             "dev fd": f"/dev/fd/{file.fileno()}",
         }[spelling]
-        message = refused([sound], output, force=force)
+        message = refused(sound, output, force=force)
         assert "is the input" in message
-        assert plan_outputs([sound], output, in_place=True) == [Path(output)]
+        assert plan_output(sound, output, in_place=True) == Path(output)
 
 
 def test_output_is_another_input(sound: Path, tmp_path: Path) -> None:
     other = tmp_path / "b.wav"
     other.write_bytes(b"")
-    for in_place in (False, True):
-        message = refused(
-            [other, sound],
-            f"{tmp_path}/talk.wav{{stem}}/../talk.wav",
-            in_place=in_place,
-            force=True,
-        )
-        assert "both" in message or "another input" in message
+    inputs = [str(other), str(sound)]
+    template = f"{tmp_path}/talk.wav{{stem}}/../talk.wav"
+    assert "both" in several_refused(inputs, template)
     (tmp_path / "o").mkdir()
     (tmp_path / "o/b.wav").hardlink_to(sound)
-    message = refused([other, sound], f"{tmp_path}/o/", force=True, in_place=True)
-    assert "is another input" in message
+    assert "is another input" in several_refused(inputs, f"{tmp_path}/o/")
 
 
 def test_standard_input_is_the_output(sound: Path) -> None:
-    code = f"from convcli.media.outputs import plan_outputs; plan_outputs([None], {str(sound)!r}, force=True)"
+    code = f"from convcli.media.output_names import plan_output; plan_output(None, {str(sound)!r}, force=True)"
     with sound.open("rb") as file:
         done = subprocess.run(
             [sys.executable, "-c", code], stdin=file, capture_output=True, text=True, check=False
@@ -235,7 +230,7 @@ def test_standard_input_is_the_output(sound: Path) -> None:
 
 
 def test_standard_output_is_the_input(sound: Path) -> None:
-    code = f"from pathlib import Path; from convcli.media.outputs import *; plan_outputs([Path({str(sound)!r})], None)"
+    code = f"from pathlib import Path; from convcli.media.output_names import plan_output; plan_output(Path({str(sound)!r}), None)"
     with sound.open("ab") as file:
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=file, stderr=subprocess.PIPE, check=False
@@ -245,18 +240,20 @@ def test_standard_output_is_the_input(sound: Path) -> None:
 
 
 def test_in_place(sound: Path, tmp_path: Path) -> None:
-    assert plan_outputs([sound], None, in_place=True) == [sound]
-    assert "standard input" in refused([None], None, in_place=True)
+    assert plan_output(sound, None, in_place=True) == sound
+    assert "standard input" in refused(None, None, in_place=True)
     os.mkfifo(tmp_path / "pipe")
-    assert "device or a pipe" in refused([tmp_path / "pipe"], None, in_place=True)
+    assert "device or a pipe" in refused(tmp_path / "pipe", None, in_place=True)
     (tmp_path / "soft.wav").symlink_to("talk.wav")
-    assert "both" in refused([sound, tmp_path / "soft.wav"], None, in_place=True)
+    units = Units([Listed(str(sound)), Listed(f"{tmp_path}/soft.wav")], OneOutput(), in_place=True)
+    with pytest.raises(RequestError, match="would both be written"):
+        units.check()
 
 
 def test_devices_and_pipes_are_not_refused(sound: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for output in ("/dev/null", "/dev/full", f"{tmp_path}/pipe"):
-        assert plan_outputs([sound], output) == [Path(output)]
+        assert plan_output(sound, output) == Path(output)
 
 
 def test_check_input(sound: Path, tmp_path: Path) -> None:
@@ -420,7 +417,7 @@ def test_killed(sound: Path, sent: signal.Signals) -> None:
     code = f"""
         import time
         from pathlib import Path
-        from convcli.media.outputs import atomic
+        from convcli.media.replacing import atomic
         with atomic(Path({str(sound)!r})) as temporary:
             temporary.write_bytes(b"half of")
             print("ready", flush=True)

@@ -24,17 +24,23 @@ from hypothesis import strategies as st
 from life import PATIENCE, wait_until
 from program import CONVCLI, done, refused, run
 
-from convcli.batch.parted_input import PartedInput, joined_counts, needs_of, reason_against
+from convcli.batch.parted_input import (
+    PartedInput,
+    joined_counts,
+    needs_of,
+    reason_against,
+    worthwhile_parts,
+)
 from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
+from convcli.media.division import UndividedError
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.parts import joined_pasts, past_after
 from convcli.media.tables.source import TableOptions
 from convcli.media.tables.text_survey import (
     LinesFound,
@@ -44,6 +50,7 @@ from convcli.media.tables.text_survey import (
 )
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
+from convcli.running.past import joined_pasts, past_after
 from convcli.running.run import run as run_whole
 from convcli.signals import SignalPast
 
@@ -96,10 +103,11 @@ def filtered(
         if count is None:
             counts = run_whole(plan, opened.sources[0], sink, threads=1)
         else:
-            division = opened.division()
-            if isinstance(division, str):
+            try:
+                division = opened.division()
+            except UndividedError as error:
                 sink.discard()
-                return division
+                return str(error)
             reason = reason_against(plan, groups=opened.grouped) or sink.undivided
             if reason:
                 sink.discard()
@@ -472,6 +480,13 @@ def test_parts_that_do_not_belong_together_are_not_joined(tmp_path: Path) -> Non
     ledger = tmp_path / "2.jsonl"
     noted = ledger.read_text()
     merge = ["merge", "1.jsonl", "2.jsonl"]
+    for option, place, shared in (
+        ("-o", "o.csv", "-o and the output of the parts"),
+        ("-o", "o.csv.part1-of-2", "-o and part 1"),
+        ("--failed", "o.csv.part2-of-2", "part 2 and --failed"),
+    ):
+        told = refused(2, *merge, option, place, "--force", cwd=tmp_path)
+        assert f"error: {shared} are both {place}" in told
     for field, value, code, error in (
         ("mtime_ns", "1", 3, "t.csv has changed between the parts o.csv.part1-of-2 and o.csv.part"),
         ("request", '"other"', 2, "the parts of o.csv were made by different FILTER or options"),
@@ -502,6 +517,48 @@ def test_parts_are_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "o.csv").read_bytes() == done("csv", "sma:5", "t.csv", cwd=tmp_path).out
     assert "made by an earlier run" in done(*ledger, "--resume", cwd=tmp_path).err
     refused(2, *words, "--ledger", "other.jsonl", cwd=tmp_path)
+
+
+def test_files_of_others_are_neither_joined_nor_replaced(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("A\n" + "1\n" * 180)
+    words = ["csv", "sma:5", "t.csv", "-o", "o.csv", "--parts", "2", "--jobs", "1"]
+    part = tmp_path / "o.csv.part1-of-2"
+    part.write_text("notes\n")
+    assert f"the output {part.name} exists" in refused(2, *words, "--skip-existing", cwd=tmp_path)
+    assert part.read_text() == "notes\n"
+    assert not (tmp_path / "o.csv").exists()
+    part.unlink()
+    (tmp_path / "o.csv").write_text("notes\n")
+    assert "the output o.csv exists" in refused(2, *words, "--resume", cwd=tmp_path)
+    left_out = done(*words, "--skip-existing", cwd=tmp_path)
+    assert "1 input left out: the output exists" in left_out.err
+    assert (tmp_path / "o.csv").read_text() == "notes\n"
+
+
+def test_an_output_of_parts_is_made_again_when_its_input_changes(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("A\n" + "1\n" * 180)
+    words = ["csv", "sma:5", "t.csv", "-o", "o.csv", "--parts", "2", "--jobs", "1", "--resume"]
+    done(*words, cwd=tmp_path)
+    assert "o.csv was made by an earlier run" in done(*words, cwd=tmp_path).err
+    table.write_text("A\n" + "2\n" * 180)
+    done(*words, cwd=tmp_path)
+    assert (tmp_path / "o.csv").read_bytes() == table.read_bytes()
+    (tmp_path / "o.csv").write_text("notes\n")
+    assert "the output o.csv exists" in refused(2, *words, cwd=tmp_path)
+
+
+def test_more_parts_than_make_sense_are_not_made(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("A\n" + "1\n" * 600_000)
+    words = ["csv", "sma:5", "t.csv", "-o", "o.csv", "--jobs", "1"]
+    told = done(*words, "--parts", "999999999999", cwd=tmp_path)
+    assert "note: t.csv is cut into 18 parts instead of 999,999,999,999: parts have" in told.err
+    assert told.err.count("note: ") == 1
+    assert (tmp_path / "o.csv").read_bytes() == table.read_bytes()
+    assert worthwhile_parts(1 << 40, 1 << 50) == 10_000
+    assert worthwhile_parts(12, 1) == 12
 
 
 @pytest.mark.parametrize(("cell", "place"), [("bad", "line 502"), ("", "data row 251")])
@@ -555,6 +612,26 @@ def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     runner.close()
     assert sorted(outcome.unit.number for outcome in ended) == [1, 2]
     assert [outcome.error for outcome in ended] == [None, None]
+
+
+def test_a_process_that_is_lost_before_it_reads_a_unit_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # More than a pipe holds, so that the other end is still to be written when the pipe is closed.
+    work = lost_process.Works("x" * (1 << 20))
+    runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]
+    for number in (1, 2):
+        runner.submit(Unit(number=number, name="x", relative="x"))
+        assert runner.next_outcome().error is None
+        runner._kill()
+    # A unit that cannot be sent is an error, and not waited for.
+    work.text = (each for each in "x")
+    runner.submit(Unit(number=3, name="x", relative="x"))
+    error = runner.next_outcome().error
+    runner.close()
+    assert error is not None
+    assert "cannot pickle" in error.message
 
 
 def test_a_part_that_loses_every_process_is_an_error(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from convcli.facts.libraries import library_versions
 from convcli.facts.preview import OutlineFacts
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
-from convcli.media.outputs import atomic
+from convcli.media.replacing import atomic
 from convcli.report import charts, learning
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart

@@ -16,7 +16,7 @@ from convcli.designs.elsewhere import ELSEWHERE
 from convcli.errors import InputError, RequestError, nearest
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
-from convcli.media.outputs import check_input
+from convcli.media.inputs import check_input
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan
 from convcli.signals import TABLE, Signal

@@ -14,7 +14,7 @@ from convcli.batch.ledger_line import Line
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from convcli.batch.ledger_line import RunIdentity
@@ -71,7 +71,13 @@ class EarlierRuns:
             self._ours[order] = 1
 
     def _state_of_line(self, line: Line) -> int:
-        if not line.done or line.read is None or line.wrote is None:
+        if not line.done or line.read is None:
+            return 0
+        if self._run.holds_results:
+            if line.result is None:
+                return 0
+            return _fingerprint(line.read, line.request, line.version)
+        if line.wrote is None:
             return 0
         # What was replaced in place is found as it was written.
         read = line.wrote if self._run.in_place else line.read
@@ -87,12 +93,32 @@ class EarlierRuns:
         order = self._order.get(_fingerprint(*unit.noted))
         if order is None or self._states[order] == 0:
             return False
+        return self._state_now(unit) == self._states[order]
+
+    def _state_now(self, unit: Unit) -> int | None:
+        """The state of a unit's files as `_state_of_line` makes it; None if a file is missing."""
         read = FileState.of(unit.source)
+        if read is None:
+            return None
+        if self._run.holds_results:
+            return _fingerprint(read, self._run.request, __version__)
         wrote = FileState.of(unit.output)
-        if read is None or wrote is None:
-            return False
-        now = _fingerprint(read, wrote.size, self._run.request, __version__)
-        return now == self._states[order]
+        if wrote is None:
+            return None
+        return _fingerprint(read, wrote.size, self._run.request, __version__)
+
+    def is_of_this_request(self, line: Line) -> bool:
+        """Whether FILTER, options and version of a line are those of this run."""
+        return (line.request, line.version) == (self._run.request, __version__)
+
+    def lines_of(self, units: Iterable[Unit]) -> list[Line | None]:
+        """The last line of each unit; None for a unit without one."""
+        found: list[Line | None] = []
+        with self.opened() as line_at:
+            for unit in units:
+                place = self.place_of(unit)
+                found.append(None if place is None else line_at(place))
+        return found
 
     def made(self, unit: Unit) -> bool:
         """Whether the output of a unit that is not done may be of an earlier run, or will be.

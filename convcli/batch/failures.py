@@ -6,9 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
-from convcli.media.outputs import is_special, place_exists, remove_place
-from convcli.media.remote import open_place
-from convcli.media.replacing import atomic
+from convcli.media.refusals import place_exists
+from convcli.media.replacing import atomic, is_special
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +43,7 @@ def is_free_for_failures(place: Place, inputs: Iterable[str]) -> bool:
 def _names_in(place: Place) -> set[bytes] | None:
     """The names in a file without `/./`; None if it cannot be read, or is too long for a list."""
     try:
-        with open_place(place) as file:
+        with place.open("rb") as file:
             data = file.read(_LONGEST_LIST)
     except OSError:
         return None
@@ -80,7 +79,7 @@ def write_names(listed: Sequence[str], path: Place) -> bool:
     try:
         if not listed:
             if not is_special(path):
-                remove_place(path)
+                path.unlink(missing_ok=True)
             return False
         names = [os.fsencode(name) for name in listed]
         null = any(b"\n" in name for name in names)

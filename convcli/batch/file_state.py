@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError
+from convcli.media.remote import remote_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,10 +42,11 @@ class FileState:
         """
         if place is None:
             return None
-        if not isinstance(place, Path):
-            return cls._of_object(cast("RemotePlace", place))
+        remote = remote_place(place)
+        if remote is not None:
+            return cls._of_object(remote)
         try:
-            found = os.stat(place)
+            found = place.stat()
         except (OSError, ValueError):
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -88,8 +88,9 @@ def changed_ns(place: Place | None) -> int | None:
     """
     if place is None:
         return None
-    if not isinstance(place, Path):
-        version = _object_version(cast("RemotePlace", place))
+    remote = remote_place(place)
+    if remote is not None:
+        version = _object_version(remote)
         return None if version is None else int(version.modified * _SECOND) + _SECOND
     try:
         return place.stat().st_mtime_ns

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.batch.ledger_line import RunIdentity
     from convcli.batch.run_units import Outcome
     from convcli.batch.units import Unit
+    from convcli.places import Place
 
 # How each line begins, and the length in bytes that no line has.
 _START = b'{"unit":'
@@ -203,7 +204,7 @@ def renumbered(line: Line, unit: Unit, run: RunIdentity) -> Line:
     )
 
 
-def rewrite(path: Path, lines: Iterator[Line]) -> None:
+def rewrite(path: Place, lines: Iterator[Line]) -> None:
     """Replace a ledger by one of these lines, complete or not at all."""
     try:
         with atomic(path) as temporary, temporary.open("wb") as file:

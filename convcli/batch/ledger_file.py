@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from convcli.batch.file_state import FileState
 from convcli.errors import ConvcliError
-from convcli.media.outputs import place_exists
-from convcli.media.remote import open_place, place_of
+from convcli.media.refusals import place_exists
+from convcli.media.remote import local_path
 from convcli.media.replacing import atomic
+from convcli.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,9 @@ def ledger_file(name: str | None) -> Iterator[Path | None]:
         yield None
         return
     place = place_of(name)
-    if isinstance(place, Path):
-        yield place
+    path = local_path(place)
+    if path is not None:
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="convcli-") as folder:
         copy = _CopiedLedger(place, Path(folder, "ledger.jsonl"))
@@ -54,7 +56,7 @@ class _CopiedLedger:
         self.path = path
         self._place = place
         if place_exists(place):
-            with open_place(place) as stored, path.open("wb") as file:
+            with place.open("rb") as stored, path.open("wb") as file:
                 shutil.copyfileobj(stored, file)
         self._sent = FileState.of(path)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convcli.batch.earlier_runs import EarlierRuns
 from convcli.batch.ledger import open_ledger, renumbered, rewrite
 from convcli.errors import RequestError
-from convcli.media.outputs import place_exists
+from convcli.media.refusals import place_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +60,15 @@ class UnitsLeft:
 
     def skipped(self) -> Iterator[Unit]:
         """The units whose output existed before, and is not known to be of an earlier run."""
+        return self._in_state(_EXISTS)
+
+    def done_units(self) -> Iterator[Unit]:
+        """The units that an earlier run finished."""
+        return self._in_state(_DONE)
+
+    def _in_state(self, wanted: int) -> Iterator[Unit]:
         for order, state in enumerate(self._states):
-            if state == _EXISTS:
+            if state == wanted:
                 yield self._units[self._positions[order]]
 
 

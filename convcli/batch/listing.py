@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.outputs import RealPaths, is_folder, relative_path
-from convcli.media.remote import RemotePlace, is_remote, open_place, place_of
+from convcli.media.inputs import is_folder
+from convcli.media.output_names import relative_path
+from convcli.media.refusals import RealPaths
+from convcli.media.remote import RemotePlace
+from convcli.places import is_remote, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -352,7 +355,7 @@ def _read_list(name: str) -> bytes:
     try:
         if name == STDIN:
             return _read_all(sys.stdin.buffer, "standard input")
-        with open_place(place_of(name)) as file:
+        with place_of(name).open("rb") as file:
             return _read_all(file, name)
     except OSError as error:
         raise InputError(f"cannot read the list {name}: {error.strerror}") from error

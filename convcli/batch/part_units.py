@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,17 @@ from convcli.batch.file_state import FileState
 from convcli.batch.units import Unit, Units
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.outputs import check_input
+from convcli.media.inputs import check_input
+from convcli.media.output_names import OneOutput
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from convcli.batch.earlier_runs import EarlierRuns
     from convcli.batch.ledger_line import Line
     from convcli.batch.parts import PartedRun, PartOfRun
+    from convcli.batch.units import Shard
 
 _PART = re.compile(r"(?P<whole>.+)\.part(?P<number>\d+)-of-(?P<count>\d+)", re.DOTALL)
 _MADE_AGAIN = "the same command with --resume makes again the parts that differ"
@@ -48,7 +52,7 @@ class PartUnits(Units):
     """
 
     def __init__(self, whole: Unit, run: PartedRun, parts: Sequence[PartOfRun]) -> None:
-        super().__init__([], None)
+        super().__init__([], OneOutput())
         self.whole = whole
         self._run = run
         self._parts = parts
@@ -90,6 +94,42 @@ def part_name(whole: str, number: int, count: int) -> str:
     """The name of the file of one part; parts are numbered from 1."""
     width = len(str(count))
     return f"{whole}.part{number:0{width}}-of-{count}"
+
+
+class RelationToWhole(Enum):
+    """What the ledger tells of a whole output that exists.
+
+    UNKNOWN : it may be anybody's file
+    OUTDATED : the parts of an earlier run became it, and input or request have changed since
+    UP_TO_DATE : parts that the same request would make again became it
+    """
+
+    UNKNOWN = auto()
+    OUTDATED = auto()
+    UP_TO_DATE = auto()
+
+
+def relation_to_whole(parts: PartUnits, shard: Shard, earlier: EarlierRuns) -> RelationToWhole:
+    """Compare the output with what the ledger tells of the parts of a shard.
+
+    The parts are gone, so that the whole is known by its size. Of the parts of other shards the
+    ledger need not tell; the whole has at least the size of those that it tells of.
+    """
+    whole = FileState.of(Path(parts.whole.place or ""))
+    lines = earlier.lines_of(parts.of_shard(shard))
+    if whole is None or not lines:
+        return RelationToWhole.UNKNOWN
+    read = FileState.of(parts.whole.source)
+    size = 0
+    up_to_date = True
+    for line in lines:
+        if line is None or line.wrote is None:
+            return RelationToWhole.UNKNOWN
+        size += line.wrote.size
+        up_to_date = up_to_date and line.read == read and earlier.is_of_this_request(line)
+    if whole.size < size or (shard.count == 1 and whole.size != size):
+        return RelationToWhole.UNKNOWN
+    return RelationToWhole.UP_TO_DATE if up_to_date else RelationToWhole.OUTDATED
 
 
 def join_parts(places: Sequence[Path], whole: Path) -> None:

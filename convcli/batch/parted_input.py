@@ -20,6 +20,7 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.running.geometry import Geometry
+from convcli.running.past import joined_pasts
 from convcli.running.run import joined_peaks, outputs_at
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ PARTS_OF_GROUPS = 4
 # An input is worth cutting if it has this many bytes; below, the start of a process takes longer.
 WORTH_CUTTING = 1 << 25
 
+# Object stores join no more parts than these. The places of all parts are in memory.
+MOST_PARTS = 10_000
+
+# A part with fewer bytes is begun in more time than it is filtered in. That many parts may still be
+# smaller, since they cost little.
+LEAST_BYTES = 1 << 16
+FEW_PARTS = 16
+
 # Number of signal lengths at which `_reason_of_groups` tests a chain.
 TRIED_LENGTHS = 64
 
@@ -53,7 +62,7 @@ def reason_against(plan: Plan, *, groups: bool) -> str | None:
 
     groups : the rows belong to several signals
     """
-    if any(step.whole is not None and step.whole.reduces for step in plan.steps):
+    if any(step.stage.reduces is not None for step in plan.steps):
         return "a pool of the whole signal needs all of it"
     if plan.extension == "wrap":
         return "--edge wrap reads the other end of the signal"
@@ -88,7 +97,7 @@ def _chains(plan: Plan) -> list[Chain]:
     ops: list[Any] = []
     chains = []
     for step in plan.steps:
-        if step.whole is not None:
+        if step.sees_whole:
             chains.append(Chain(tuple(ops), plan.signal.axes))
         ops.extend(step.ops)
     return [*chains, Chain(tuple(ops), plan.signal.axes)]
@@ -112,7 +121,14 @@ def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
     groups : the last rows of every group are kept for each part, so that there are fewer parts
     """
     count = max(workers, -(-size // PART_BYTES))
-    return min(count, PARTS_OF_GROUPS * workers) if groups else count
+    if groups:
+        count = min(count, PARTS_OF_GROUPS * workers)
+    return worthwhile_parts(count, size)
+
+
+def worthwhile_parts(count: int, size: int) -> int:
+    """How many of `count` parts an input of `size` bytes is cut into at most."""
+    return min(count, max(FEW_PARTS, size // LEAST_BYTES), MOST_PARTS)
 
 
 # ------------------------------------------------------------------------------------------- a run
@@ -231,14 +247,13 @@ class PartedInput:
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
         for own in self.runner.results(tasks):
-            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
-            pasts.append(joined)
+            pasts.append(joined_pasts(pasts[-1] or {}, own, self.run.needs.samples))
         return pasts
 
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with the peaks of every step that measures the signal, one after the other."""
         for step in self.plan.steps:
-            if step.whole is None:
+            if not step.sees_whole:
                 continue
             tasks = [PeaksTask(part) for part in parts]
             peaks = joined_peaks(self.runner.results(tasks))

@@ -14,22 +14,23 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.division import PartOfFile
-from convcli.media.remote import open_place
-from convcli.running.past import HistoryNeededError
+from convcli.media.division import PartOfFile, UndividedError
+from convcli.media.files import completed
+from convcli.media.remote import local_path
+from convcli.running.past import HistoryNeededError, pasts_of_part
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from convcli.core.binding import Rules
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartNeeds
+    from convcli.media.division import Division, PartNeeds, Survey
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
@@ -73,21 +74,23 @@ class PartedRun:
         from convcli.planning.plan import make_plan
 
         with self._opened_file() as opened:
-            division = opened.division()
-            if isinstance(division, str):
-                raise InputError(f"{self.source}: has changed: {division}")
+            try:
+                division = opened.division()
+            except UndividedError as error:
+                raise InputError(f"{self.source}: has changed: {error}") from error
             plan = make_plan(self.calls, opened.sources[0].signal, self.rules)
             yield OpenInput(self, opened, division, plan)
 
     @contextmanager
     def _opened_file(self) -> Iterator[OpenedFile]:
-        if isinstance(self.source, Path):
-            with self.files.reopen(self.source, output=self.output, known=self.known) as opened:
+        path = local_path(self.source)
+        if path is not None:
+            with self.files.reopen(path, output=self.output, known=self.known) as opened:
                 yield opened
             return
         # Each process reads only the ranges of the object that its parts need.
         with (
-            open_place(self.source) as stream,
+            self.source.open("rb") as stream,
             self.files.open(None, stdin=stream, output=self.output) as opened,
         ):
             yield opened
@@ -124,11 +127,11 @@ def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
 class SurveyTask:
     """Finds out what has to be known before the input is cut."""
 
-    task: Any
+    survey: Survey
 
     def carry_out(self, given: OpenInput) -> Any:
         """Survey a piece of the input."""
-        return given.division.survey(self.task, given.run.needs)
+        return self.survey.of(given.division)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +143,7 @@ class PastsTask:
     def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
         """The past of each group after this part, of its own rows alone."""
         part = given.division.part(self.stretch, {})
-        pasts: Mapping[bytes, SignalPast] = part.pasts_after(given.run.needs.samples)
-        return pasts
+        return pasts_of_part(part, given.run.needs.samples)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -247,7 +249,7 @@ class FilterTask:
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
         part = given.division.part(stretch, self.part.pasts)
-        sink = given.division.sink(
+        made = given.division.sink(
             self.place,
             [run.result],
             label=run.label,
@@ -260,7 +262,7 @@ class FilterTask:
                 apart=self.apart,
             ),
         )
-        try:
+        with completed(made) as sink:
             done = run_part(
                 given.plan,
                 part,
@@ -269,10 +271,6 @@ class FilterTask:
                 tail=run.tail,
                 known=KnownBefore(peaks=self.part.peaks, held=self.held),
             )
-            sink.close()
-        except BaseException:
-            sink.discard()
-            raise
         return WrittenPart(
             counts=done.counts,
             noted=part.noted,

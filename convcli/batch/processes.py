@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.batch.run_units import Outcome, carry_out
 from convcli.batch.worker import receive, send
-from convcli.errors import InputError
+from convcli.errors import InputError, told_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -90,9 +90,11 @@ class ProcessRunner:
     def _serve(self, process: _WorkerProcess) -> None:
         """Carry units out in one process until there are no more."""
         while (unit := self._units.get()) is not None:
-            if not process.started:
-                process.start(self._prepare)
-            self._ended.put(self._outcome(process, unit))
+            try:
+                outcome = self._outcome(process, unit)
+            except Exception as error:  # noqa: BLE001 -- a unit without outcome is waited for forever
+                outcome = Outcome(unit=unit, error=told_error(error))
+            self._ended.put(outcome)
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
         """Carry a unit out, again in a new process if its process is lost."""
@@ -100,11 +102,13 @@ class ProcessRunner:
         while True:
             tries += 1
             try:
+                if not process.started:
+                    process.start(self._prepare)
                 outcome: Outcome = process.call(carry_out, (self._work, unit))
             except LostProcessError as error:
+                process.close()
                 if self._stopping.is_set() or tries > self._work.retries + _MORE_TRIES:
                     return Outcome(unit=unit, error=error, tries=tries)
-                process.start(self._prepare)
             else:
                 return outcome
 
@@ -125,8 +129,7 @@ class _WorkerProcess:
         return self._process is not None
 
     def start(self, prepare: Callable[[], object] | None) -> None:
-        """Start the process, or another one in its place."""
-        self.close()
+        """Start the process."""
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
@@ -170,6 +173,8 @@ class _WorkerProcess:
             return
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
+                # What a lost process has not read cannot be written any more.
+                with suppress(OSError):
+                    stream.close()
         process.wait()
         self._process = None

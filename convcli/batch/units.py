@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING
 from convcli.batch.listing import STDIN, named_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.outputs import (
-    OutputNames,
-    in_place_output,
-    refuse_inputs_as_outputs,
-    refuse_shared_outputs,
-)
-from convcli.media.remote import place_of, shown, text_of
+from convcli.media.output_names import STDIN_NAME, in_place_output
+from convcli.media.refusals import refuse_inputs_as_outputs, refuse_shared_outputs
+from convcli.media.remote import shown
+from convcli.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.batch.listing import Listed
+    from convcli.media.output_names import OneOutput, OutputNames
     from convcli.places import Place
 
 
@@ -108,14 +106,14 @@ class Units:
     """All units of a command. They are made when they are asked for: a list of names is kept.
 
     inputs : in their order
-    names : how the outputs are named: one path for the only input; None for standard output
+    names : how the outputs are named
     in_place : each input is its own output
     """
 
     def __init__(
         self,
         inputs: Sequence[Listed],
-        names: OutputNames | Place | None,
+        names: OutputNames | OneOutput,
         *,
         in_place: bool = False,
     ) -> None:
@@ -141,12 +139,11 @@ class Units:
         listed = self._inputs[at]
         if self._in_place:
             return listed.name
-        if isinstance(self._names, OutputNames):
-            # Standard input is called `stdin` in the names of outputs.
-            path = "stdin" if listed.name == STDIN else listed.name
-            relative = "stdin" if listed.name == STDIN else listed.relative
-            return self._names.of(at + 1, path, relative, nested=listed.nested)
-        return None if self._names is None else text_of(self._names)
+        path = listed.name
+        relative = listed.relative
+        if path == STDIN:
+            path = relative = STDIN_NAME
+        return self._names.of(at + 1, path, relative, nested=listed.nested)
 
     def __iter__(self) -> Iterator[Unit]:
         """Yield all units in their order."""

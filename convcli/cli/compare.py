@@ -26,8 +26,7 @@ from convcli.cli.results import (
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +140,7 @@ def compare(
     table: CompareTable,
     run: CompareRun,
 ) -> int:
-    """Tell how two signals of a kind differ, or all files that two folders have in common.
+    """Measure how two signals of a kind differ, or all files that two folders have in common.
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by
@@ -196,7 +195,7 @@ class _Pairs:
 
 def _pairs(a: Place, b: Place) -> _Pairs:
     """The two files, or the files of two folders that have the same name."""
-    from convcli.media.outputs import local_folder
+    from convcli.media.inputs import local_folder
 
     folder_a = local_folder(a)
     folder_b = local_folder(b)
@@ -408,7 +407,7 @@ def _write_comparisons(runs: Sequence[RunFacts], pairs: _Pairs, format: ResultFo
 
 def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
     """Write the report and the drawing that were asked for."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     if run.report is not None:
         from convcli.report.files import write_report

@@ -16,8 +16,7 @@ from convcli.cli.options import examples
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,7 +139,7 @@ def _write_page(explained: Explained, request: ExplainRequest, report: Place) ->
 
 def _plot_explained(explained: Explained, request: ExplainRequest, plot: Place) -> None:
     """Draw the signal, the kernel and the outputs of each stage, or the integral."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.plots import explained_rows_of_figures, write_plot
     from convcli.report.words import visible
 

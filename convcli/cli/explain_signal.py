@@ -92,8 +92,8 @@ class Excerpt:
 
 def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
     """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
-    from convcli.media.outputs import is_file
-    from convcli.media.remote import place_of
+    from convcli.media.inputs import is_file
+    from convcli.places import place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)
@@ -147,7 +147,7 @@ def _numbers_of_input(text: str) -> list[Any]:
 
 def _numbers_in_file(path: Path) -> Any:
     from convcli.designs.tapfiles import read_tap_file
-    from convcli.media.outputs import check_input
+    from convcli.media.inputs import check_input
 
     check_input(path)
     try:
@@ -225,8 +225,8 @@ def _sound_or_picture(path: Place) -> Files | None:
 
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
     """Read columns of a table as a signal."""
-    from convcli.media.remote import is_remote, place_of
     from convcli.media.tables.files import TableFiles
+    from convcli.places import is_remote, place_of
 
     path: Place | None = None
     if is_remote(text):

@@ -18,6 +18,7 @@ from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
+from convcli.named_files import named_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ class ExportOptions:
 
     def _check_export(self, path: Path) -> None:
         """Refuse a file in no known format or in no folder, or one that exists."""
-        from convcli.media.outputs import refuse_missing_parent
+        from convcli.media.refusals import refuse_missing_parent
         from convcli.planning.export import EXPORTS
 
         refuse_missing_parent(path)
@@ -316,7 +317,7 @@ def _first_model(text: str) -> Model | OnnxModel | None:
         layers = [argument.text for argument in call.arguments if argument.key == "layers"]
         from convcli.layers.modelfile import read_model
 
-        return read_model(Path(path).expanduser(), layers="".join(layers))
+        return read_model(named_place(path), layers="".join(layers))
     return None
 
 
@@ -336,7 +337,7 @@ def _is_for_pictures(text: str) -> bool:
 
 def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     """Write the taps of a step or of a chain, and print what the file does not hold."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import bias_of
     from convcli.planning.export import export_taps
 
@@ -357,7 +358,7 @@ def _export_graph(
 ) -> None:
     """Write a model, or the taps of a step or chain, as an ONNX file."""
     from convcli.layers.onnx_export import exported_taps
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
 
     step = bound[0]
     model = _first_model(text) if step.step.runs_model else None
@@ -386,7 +387,7 @@ def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> Non
 
 def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Write a page, or facts, about each step or chain."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import drawn_facts
     from convcli.report.files import write_report
 
@@ -411,7 +412,7 @@ def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -
 
 def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Draw the responses of steps or chains."""
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.planning.describe import drawn_facts
     from convcli.report.plots import filter_rows_of_figures, write_plot
     from convcli.report.words import visible

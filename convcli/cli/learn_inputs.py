@@ -11,7 +11,7 @@ from convcli.cli.opening import Input, first_page, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
-from convcli.media.outputs import local_folder
+from convcli.media.inputs import local_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

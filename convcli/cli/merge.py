@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,18 +12,26 @@ from convcli import __version__
 from convcli.cli import options, say, tell
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
+from convcli.cli.opening import read_input
 from convcli.cli.options import examples
-from convcli.cli.results import given_words, own_place, refuse_place, refuse_report
+from convcli.cli.results import (
+    given_words,
+    own_place,
+    refuse_place,
+    refuse_report,
+    refuse_shared_places,
+)
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from convcli.batch.merging import MergedLedgers
     from convcli.batch.part_units import NotedParts
     from convcli.facts.batch import BatchFacts
-    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +39,21 @@ class MergeOptions:
     """Where the merged ledger, the list of failures and the report go."""
 
     output: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "-o",
             "--output",
+            parser=place_of,
             metavar="FILE",
             help="Write one line for each input to a file.",
             show_default="standard output",
         ),
     ] = None
     failed: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "--failed",
+            parser=place_of,
             metavar="FILE",
             help="Write the names of inputs that failed, for --files-from.",
             show_default=False,
@@ -54,12 +64,24 @@ class MergeOptions:
     quiet: options.Quiet = False
     debug: options.Debug = False
 
+    @property
+    def written(self) -> Place | None:
+        """Where the merged ledger goes; None is standard output."""
+        return None if str(self.output) == "-" else self.output
+
+    @property
+    def other_places(self) -> dict[str, Place | None]:
+        """The places of the other outputs, by their options."""
+        return {"--failed": self.failed, "--report": self.report}
+
 
 @with_option_groups
 def merge(
     ledgers: Annotated[
-        list[Path],
-        typer.Argument(metavar="LEDGER...", help="What --ledger wrote on each machine."),
+        list[Place],
+        typer.Argument(
+            parser=place_of, metavar="LEDGER...", help="What --ledger wrote on each machine."
+        ),
     ],
     *,
     run: MergeOptions,
@@ -69,23 +91,42 @@ def merge(
     For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
     or has failed. The parts of one large input become its output when all of them are there.
     """
-    from convcli.batch.failures import write_failed_lines
-    from convcli.batch.merging import MergedLedgers
-    from convcli.report.batch import batch_summary
+    _refuse_places(ledgers, run)
+    with ExitStack() as held:
+        files = [_ledger_file(ledger, held) for ledger in ledgers]
+        return _merge(files, run)
 
-    output = None
-    if run.output is not None and str(run.output) != "-":
-        own_place(run.output, ledgers, force=run.force, example="all.jsonl")
-        output = run.output
+
+def _refuse_places(ledgers: list[Place], run: MergeOptions) -> None:
+    """Refuse outputs that are an input, another output, or a file that exists."""
+    if run.written is not None:
+        own_place(run.written, ledgers, force=run.force, example="all.jsonl")
     if run.report is not None:
         refuse_report(run.report, ledgers, force=run.force)
     if run.failed is not None:
         refuse_place(run.failed, "list", ledgers, force=True)
+    refuse_shared_places(run.other_places, [run.written])
+
+
+def _ledger_file(ledger: Place, held: ExitStack) -> Path:
+    """The ledger as a file, since it is read twice."""
+    path = read_input(ledger, held, twice=True).path
+    if path is None:
+        raise ValueError(f"{ledger} is not kept in a file")
+    return path
+
+
+def _merge(ledgers: list[Path], run: MergeOptions) -> int:
+    """Write what was asked for, join parts, and return the exit code."""
+    from convcli.batch.failures import write_failed_lines
+    from convcli.batch.merging import MergedLedgers
+    from convcli.report.batch import batch_summary
+
     merged = MergedLedgers(ledgers)
     if run.failed is not None and not run.force:
         _refuse_other_list(run.failed, merged)
-    parts = _parts_to_join(merged, force=run.force)
-    _write_lines(merged, output)
+    parts = _parts_to_join(merged, run)
+    _write_lines(merged, run.written)
     facts = merged.facts()
     if run.failed is not None:
         write_failed_lines(merged.lines(), run.failed)
@@ -108,18 +149,21 @@ def _refuse_other_list(place: Place, merged: MergedLedgers) -> None:
         raise no_list_of_failures(place, hint="name another file, or --force replaces it")
 
 
-def _parts_to_join(merged: MergedLedgers, *, force: bool) -> NotedParts | None:
+def _parts_to_join(merged: MergedLedgers, run: MergeOptions) -> NotedParts | None:
     """The parts of one large input that become its output; None if there are none to join.
 
     Raises RequestError or InputError, before anything is written, for parts that cannot be joined.
     """
     from convcli.batch.part_units import parts_of_lines
-    from convcli.media.outputs import refuse_existing
+    from convcli.media.refusals import refuse_existing
 
     parts = parts_of_lines(merged.lines())
     if parts is None or parts.joined_before:
         return None
-    refuse_existing(parts.whole, force=force)
+    files = {"the output of the parts": parts.whole}
+    files |= {f"part {number}": place for number, place in enumerate(parts.places, 1)}
+    refuse_shared_places(files | run.other_places, [run.written])
+    refuse_existing(parts.whole, force=run.force)
     parts.check()
     return parts
 
@@ -132,7 +176,7 @@ def _join(parts: NotedParts, *, quiet: bool) -> None:
         say(f"{len(parts.lines)} parts -> {parts.whole}")
 
 
-def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
+def _write_lines(merged: MergedLedgers, output: Place | None) -> None:
     if output is None:
         for line in merged.lines():
             sys.stdout.buffer.write(line.to_json())
@@ -144,7 +188,7 @@ def _write_lines(merged: MergedLedgers, output: Path | None) -> None:
 
 
 def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
-    from convcli.media.outputs import atomic
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     run = RunFacts(

@@ -81,9 +81,9 @@ def read_input(
     twice : the input is read again, so that a pipe is kept in a temporary file until `held` closes
     example : a command that reads a pipe, for the hint
     """
-    from convcli.media.outputs import check_input, is_special
-    from convcli.media.remote import open_place
-    from convcli.media.replacing import stream_in_file
+    from convcli.media.inputs import check_input
+    from convcli.media.remote import local_path
+    from convcli.media.replacing import is_special, stream_in_file
 
     name = input_name(path)
     if path is None:
@@ -91,11 +91,12 @@ def read_input(
             raise RequestError("no input", hint=f"name a file, or pipe one in: ... | {example}")
         stream = sys.stdin.buffer
     else:
-        if isinstance(path, Path):
-            check_input(path)
-            if not twice or not is_special(path):
-                return Input(name, path)
-        stream = held.enter_context(open_place(path))
+        local = local_path(path)
+        if local is not None:
+            check_input(local)
+            if not twice or not is_special(local):
+                return Input(name, local)
+        stream = held.enter_context(path.open("rb"))
     if not twice and path is None:
         return Input(name, None)
     if not twice:
@@ -150,17 +151,18 @@ def files_for(
 
 
 def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
-    from convcli.media.outputs import check_input
-    from convcli.media.remote import open_place
+    from convcli.media.inputs import check_input
+    from convcli.media.remote import local_path
 
     for files in candidates:
         if files.has_suffix(path):
             return files
-    if isinstance(path, Path):
-        check_input(path)
-        if not path.is_file():
+    local = local_path(path)
+    if local is not None:
+        check_input(local)
+        if not local.is_file():
             return None
-    with open_place(path) as file:
+    with path.open("rb") as file:
         head = file.read(512)
     return next((files for files in candidates if files.begins_with(head)), None)
 

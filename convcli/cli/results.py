@@ -11,7 +11,7 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from convcli.media.outputs import RealPaths
+    from convcli.media.refusals import RealPaths
     from convcli.places import Place
 
 
@@ -52,7 +52,7 @@ def refuse_place(
 
     Raises RequestError; OutputError if the folder of the file does not exist.
     """
-    from convcli.media.outputs import place_exists, refuse_missing_parent, same_place
+    from convcli.media.refusals import place_exists, refuse_missing_parent, same_place
 
     refuse_missing_parent(place)
     if not place_exists(place):
@@ -73,7 +73,7 @@ def refuse_shared_places(
 
     Raises RequestError. Devices may be shared, and so may standard output.
     """
-    from convcli.media.outputs import RealPaths
+    from convcli.media.refusals import RealPaths
 
     real_paths = RealPaths()
     options: dict[object, str] = {}
@@ -112,15 +112,15 @@ def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, exa
 
     example : a file name for the hint
     """
-    from convcli.media.outputs import plan_outputs
+    from convcli.media.output_names import plan_output
     from convcli.media.remote import text_of
 
     place = None
     try:
         for path in inputs:
-            (place,) = plan_outputs([path], text_of(output), force=force)
+            place = plan_output(path, text_of(output), force=force)
     except RequestError as error:
-        # The hints of plan_outputs are about filtered inputs, except the one about --force.
+        # The hints of plan_output are about filtered inputs, except the one about --force.
         if "--force" not in (error.hint or ""):
             error.hint = f"-o {example} writes a file of its own"
         raise

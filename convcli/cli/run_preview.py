@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
@@ -91,9 +90,11 @@ class RunPreview:
 
 
 def _read_again(files: Files, place: Place | None, take: Callable[[Source[Any]], None]) -> None:
-    from convcli.media.outputs import is_file
+    from convcli.media.inputs import is_file
+    from convcli.media.remote import local_path
 
-    if not isinstance(place, Path) or not is_file(place):
+    path = local_path(place)
+    if path is None or not is_file(path):
         return
-    with files.open(place, stdin=None) as opened:
+    with files.open(path, stdin=None) as opened:
         take(opened.sources[0])

@@ -39,9 +39,10 @@ class NamedFilterOptions:
         typer.Option(
             "--add",
             metavar="NAME=FILTER",
-            help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. A filter that makes several columns puts what each is behind NAME. May be "
-            "given several times; FILTER may then be left out.",
+            help="Add a column NAME, filtered from the column of -c. With several columns, "
+            "{column} in NAME stands for the name of each; a filter with several outputs makes "
+            "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
+            "out.",
             show_default=False,
         ),
     ] = None
@@ -50,8 +51,8 @@ class NamedFilterOptions:
         typer.Option(
             "--set",
             metavar="COLUMN=FILTER",
-            help="A filter for this column alone, or for each that a pattern such as 'Close*' "
-            "stands for. May be given several times; FILTER may then be left out.",
+            help="Filter this column by a filter of its own; COLUMN may be a pattern such as "
+            "'Close*'. May be given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -93,7 +94,8 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.outputs import is_file, is_folder, is_special
+    from convcli.media.inputs import is_file, is_folder
+    from convcli.media.replacing import is_special
     from convcli.media.tables.files import TableFiles
 
     if text == "-" or is_file(text) or is_folder(text):
@@ -119,11 +121,11 @@ class TableCommand(FilterCommand):
 
     named: ColumnFilters | None = None
 
-    def _calls(self) -> tuple[Call, ...]:
+    def read_filter(self) -> tuple[Call, ...]:
         """The steps of FILTER, which --add and --set make unnecessary."""
         if self.named is not None and not self.request.filter:
             return ()
-        return super()._calls()
+        return super().read_filter()
 
     def filters(self) -> tuple[Call, ...]:
         """The steps of FILTER, --add and --set."""
@@ -136,11 +138,12 @@ class TableCommand(FilterCommand):
             return options
         return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
 
-    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one."""
+        calls = self.calls
         if self.named is None:
             return calls
-        from convcli.cli.input_run import label_of
+        from convcli.cli.planned_input import label_of
         from convcli.media.tables.source import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 

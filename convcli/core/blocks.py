@@ -42,7 +42,8 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
     [(3, 4), (4, 8), (8, 10)]
     """
     while start < stop:
-        end = min(stop, start - start % side + side)
+        next_multiple = (start // side + 1) * side
+        end = min(stop, next_multiple)
         yield start, end
         start = end
 
@@ -86,7 +87,8 @@ def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
             beside = op.reach[1].before + op.reach[1].after
             width = min(width, n + beside)
             n = op.reach[1].count(n)
-        counts.append((bottom - top) * width * op.widest)
+        pixels = (bottom - top) * width
+        counts.append(pixels * op.widest)
     return max(counts)
 
 
@@ -145,7 +147,7 @@ class _RowOfBlocks:
         if self.bounds is not None or any_missing(self.x):
             return self._at_once()
         down, across = self.span
-        left = self.chain.needs(1, *across, self.ends[1])[0][0]
+        left, _ = self.chain.needs(1, *across, self.ends[1])[0]
         parts = []
         for start, stop in cuts(*across, columns):
             low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
@@ -153,16 +155,21 @@ class _RowOfBlocks:
             made, _ = self.chain.compute(inputs, (down, (start, stop)), self.ends)
             parts.append(made)
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return whole, HeldIfAsked(lambda: self._at_once()[1])
+        return whole, HeldIfAsked(self._held_values)
 
     def _at_once(self) -> tuple[Array, HeldAfter]:
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
+
+    def _held_values(self) -> HeldAfter:
+        """Compute the last known values after the outputs."""
+        _, held = self._at_once()
+        return held
 
 
 class HeldIfAsked(dict[HeldPlace, "Array | None"]):
     """The last known values after some outputs, computed when the first of them is asked for.
 
-    Only a gap at the very beginning of the next outputs asks.
+    Only the next outputs ask, and only where a sample is missing at their very beginning.
     """
 
     def __init__(self, find: Callable[[], HeldAfter]) -> None:

@@ -51,8 +51,9 @@ def settles_cheaply(taps: Taps, divisor: float) -> bool:
 def error_bound(taps: Taps) -> float:
     """Return the largest error of a sum of bytes times taps, in float32."""
     additions = sum(taps.shape)
-    units = _BASE + _GROWTH * float(np.sqrt(additions))
-    return units * _UNIT * 255 * float(np.abs(taps).sum())
+    units = _BASE + _GROWTH * math.sqrt(additions)
+    size = float(np.abs(taps).sum())
+    return units * _UNIT * 255 * size
 
 
 def settled(y: Array, x: Array, window: Taps, step: tuple[int, ...]) -> Array:
@@ -79,17 +80,20 @@ def _doubtful(y: Array, window: Taps) -> Places:
     import cv2
 
     bound = error_bound(window)
-    alpha, beta = 0.0, bound
+    relative, absolute = 0.0, bound
     if (window >= 0).all():
-        alpha, beta = bound / (255 * float(window.sum())), 0.0
+        largest_sum = 255 * float(window.sum())
+        relative, absolute = bound / largest_sum, 0.0
     row = math.prod(y.shape[1:])
     together = max(1, _COMPARED // max(row, 1))
     found = []
     for first in range(0, len(y), together):
-        rows = np.ascontiguousarray(y[first : first + together]).reshape(-1, row)
-        more: Any = cv2.convertScaleAbs(rows, alpha=1 + alpha, beta=beta)
-        less: Any = cv2.convertScaleAbs(rows, alpha=1 - alpha, beta=-beta)
-        found.append(np.flatnonzero(more != less) + first * row)
+        part = np.ascontiguousarray(y[first : first + together])
+        rows = part.reshape(-1, row)
+        more: Any = cv2.convertScaleAbs(rows, alpha=1 + relative, beta=absolute)
+        less: Any = cv2.convertScaleAbs(rows, alpha=1 - relative, beta=-absolute)
+        places = np.flatnonzero(more != less)
+        found.append(places + first * row)
     return np.unravel_index(np.concatenate(found), y.shape)
 
 
@@ -105,7 +109,8 @@ def _sums_at(
     for first in range(0, len(row), together):
         part = slice(first, first + together)
         read = windows[row[part] * step[0], column[part] * step[1], channel[part]]
-        sums[part] = read.reshape(len(read), -1).astype(np.float64) @ weights
+        samples = read.reshape(len(read), -1).astype(np.float64)
+        sums[part] = samples @ weights
     return sums
 
 

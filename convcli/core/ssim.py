@@ -60,7 +60,8 @@ class StructuralSimilarity:
         mean_a, mean_b, square_a, square_b, product = np.split(means, 5, axis=-1)
         variances = square_a - mean_a**2 + square_b - mean_b**2
         covariance = product - mean_a * mean_b
-        luminance = (2 * mean_a * mean_b + self._c1) / (mean_a**2 + mean_b**2 + self._c1)
+        powers_of_means = mean_a**2 + mean_b**2
+        luminance = (2 * mean_a * mean_b + self._c1) / (powers_of_means + self._c1)
         structure = (2 * covariance + self._c2) / (variances + self._c2)
         similarity: Array = luminance * structure
         return similarity

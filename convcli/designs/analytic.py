@@ -60,7 +60,8 @@ def envelope(
 
 def _along_rows(taps: Taps, note: str) -> Kernel:
     """The kernel; on a picture where no axis is picked it runs along x alone."""
-    return Kernel(taps=taps, note=note, plane=lambda: Kernel(taps=taps[None, :], note=note))
+    along_x = Kernel(taps=taps[None, :], note=note)
+    return Kernel(taps=taps, note=note, plane=lambda: along_x)
 
 
 def _phase_shift(low: float | None, attenuation: float, signal: Signal) -> tuple[Taps, str]:
@@ -98,7 +99,8 @@ def _transformer(low: float, attenuation: float) -> tuple[Taps, float]:
         count = kaiser.length(target, 2 * low) + 1
         refuse_huge(count, "this band", "a higher low=, or less attenuation=")
         # The outermost taps are at an odd distance from the middle: at an even one they are 0.
-        odd_half = 2 * math.ceil((count - 3) / 4) + 1
+        pairs = math.ceil((count - 3) / 4)
+        odd_half = 2 * pairs + 1
         half = max(odd_half, half + 2)
         taps = _windowed(half, kaiser.beta(target))
         error = highest_error(taps, [(low, 0.5 - low, 1.0)])

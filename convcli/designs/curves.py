@@ -1,6 +1,6 @@
 """Frequency responses from files: gains in decibels over frequencies in Hz.
 
-What is read as it comes:
+These formats are recognised:
 
 * columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
   that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
@@ -19,12 +19,13 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
 from convcli.errors import InputError, named_first
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from convcli.designs.biquads import Section
+    from convcli.places import Place
 
 Numbers = npt.NDArray[np.float64]
 
@@ -74,14 +75,14 @@ class Curve:
         return np.asarray(found, dtype=np.float64)
 
 
-def read_curve(path: Path, *, column: str, rate: float) -> Curve:
+def read_curve(path: Place, *, column: str, rate: float) -> Curve:
     """Read a frequency response from a text file.
 
     column : the name of the column with the gains, where the file has a header; "" takes
         `equalization`, or the second one
     rate : samples per second, at which biquads are computed
 
-    Raises InputError, with the line, for anything that is no curve.
+    Raises InputError with the number of the line for anything that is not a curve.
     """
     lines = _text_of_curve(path).splitlines()
     for number, line in enumerate(lines, start=1):
@@ -94,17 +95,10 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
     return _from_columns(path, lines, column)
 
 
-def _text_of_curve(path: Path) -> str:
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)
-    try:
-        if path.stat().st_size > LARGEST_CURVE_FILE:
-            size = f"{LARGEST_CURVE_FILE >> 20} MB"
-            raise InputError(f"{path}: larger than {size}, too large for a frequency response")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+def _text_of_curve(path: Place) -> str:
+    expected = "a frequency response"
+    with opened_named(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT) as (file, _):
+        content = file.read()
     if b"\0" in content:
         message = f"{path}: expected text with frequencies and gains, found bytes that are none"
         raise InputError(message, hint=_HINT)
@@ -115,7 +109,7 @@ def _text_of_curve(path: Path) -> str:
 # -------------------------------------------------------------------------------------- columns
 
 
-def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
+def _from_columns(path: Place, lines: list[str], column: str) -> Curve:
     """Read rows of numbers, behind a header or not."""
     rows = list(_numbered_cells(lines))
     if not rows:
@@ -137,7 +131,7 @@ def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             yield number, _COLUMNS.split(text)
 
 
-def _place_of_column(path: Path, header: list[str], column: str) -> int:
+def _place_of_column(path: Place, header: list[str], column: str) -> int:
     lowered = [name.casefold() for name in header]
     if not column:
         return lowered.index("equalization") if "equalization" in lowered else 1
@@ -155,7 +149,7 @@ def _reads_as_number(cell: str) -> bool:
     return True
 
 
-def _curve(path: Path, rows: list[tuple[int, list[str]]], place: int, name: str) -> Curve:
+def _curve(path: Place, rows: list[tuple[int, list[str]]], place: int, name: str) -> Curve:
     """The curve of rows of cells, each with the number of its line."""
     if len(rows) < 2:
         message = f"{path}: a frequency response has at least 2 frequencies, this one {len(rows)}"
@@ -186,7 +180,7 @@ def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
     return ""
 
 
-def _finite_number(path: Path, line: int, cell: str) -> float:
+def _finite_number(path: Place, line: int, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
@@ -200,7 +194,7 @@ def _finite_number(path: Path, line: int, cell: str) -> float:
 # -------------------------------------------------------------------------------------- biquads
 
 
-def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
+def _parametric(path: Place, lines: list[str], rate: float) -> Curve:
     """The curve of a list of biquads and a gain before them."""
     highest = rate / 2
     lowest = min(LOWEST_PARAMETRIC, highest / 2)
@@ -220,7 +214,7 @@ def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
     return Curve(frequencies, decibels)
 
 
-def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
+def _section(path: Place, line: int, text: str, rate: float) -> Section | None:
     """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`; None if it lies above half the rate."""
     found = _BIQUAD.fullmatch(text)
     if found is None or found[1].upper() not in _SHAPES:
@@ -235,4 +229,5 @@ def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
         raise InputError(message)
     if frequency >= rate / 2:
         return None
-    return _SHAPES[found[1].upper()](frequency / rate, gain, q)
+    shape = _SHAPES[found[1].upper()]
+    return shape(frequency / rate, gain, q)

@@ -1,7 +1,7 @@
 """Equalisers: the biquads of the RBJ Audio EQ Cookbook, as taps.
 
 A biquad is recursive, and its impulse response has no end. It is cut where the rest is below the
-rounding of the results. The taps are causal by nature: tap 0 meets the sample of the output.
+rounding of the results. The taps are causal by nature: tap 0 multiplies the newest sample.
 
 peak, lowshelf, highshelf : raise or lower a part of the spectrum by GAIN decibels
 notch : take out one frequency, and its multiples

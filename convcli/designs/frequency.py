@@ -2,9 +2,9 @@
 
 All four share their options:
 
-width : from the last frequency that passes to the first that is stopped, the cut-off in its middle
-attenuation : of the stop band in dB, with a ripple of the pass band of 1 +- 10**(-dB / 20)
-taps : their number, which then decides instead of the attenuation
+width : from the last frequency that passes to the first that is stopped; the cut-off is its middle
+attenuation : of the stop band in dB; the ripple of the pass band is then 1 +- 10**(-dB / 20)
+taps : the number of taps, which is used instead of the one that the attenuation needs
 method : kaiser (windowed sinc), remez (equal ripple) or firls (least squares)
 phase : linear (a pure delay, none when centred) or minimum (no ringing before an event)
 """
@@ -201,7 +201,7 @@ def _check_count(taps: int, gains: tuple[int, ...], method: Method) -> None:
     """RequestError for a number of taps with which the method cannot make these bands."""
     reason = None
     if gains[-1] == 1:
-        reason = "an even number is deaf at half the rate"
+        reason = "an even number has gain 0 at half the rate"
     elif method == "firls":
         reason = "firls makes no other"
     if taps % 2 == 0 and reason is not None:

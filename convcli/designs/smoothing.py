@@ -73,9 +73,10 @@ def ema(
     weight = _ema_weight(span, alpha, halflife)
     if weight == 1:
         return Kernel(taps=np.ones(1))
-    count = math.ceil(-53 * math.log(2) / math.log1p(-weight))
+    log_factor = math.log1p(-weight)
+    count = math.ceil(-53 * math.log(2) / log_factor)
     refuse_huge(count, "this average", "a shorter span, or downsample first")
-    decay = np.exp(np.arange(count) * math.log1p(-weight))
+    decay = np.exp(np.arange(count) * log_factor)
     taps = weight * decay
     taps[-1] = decay[-1]
     gaps: Gaps = "renormalise" if adjust else "hold"
@@ -110,9 +111,10 @@ def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
     """
     hint = "downsample first, then smooth less"
     refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", hint)
-    reach = int(TRUNCATE * sigma + 0.5) if radius is None else radius
-    n = np.arange(-reach, reach + 1)
-    taps = np.exp(-0.5 * (n / sigma) ** 2)
+    if radius is None:
+        radius = int(TRUNCATE * sigma + 0.5)
+    sigmas = np.arange(-radius, radius + 1) / sigma
+    taps = np.exp(-0.5 * sigmas**2)
     return exact(taps / taps.sum(), 1.0)
 
 
@@ -221,7 +223,8 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     taps = _polynomial_taps(n, order, deriv)
     if deriv > 0:
         slope = exact(taps - taps.mean(), 0.0)
-        return Kernel(taps=slope, plane=lambda: Kernel(taps=slope[None, :]))
+        along_x = Kernel(taps=slope[None, :])
+        return Kernel(taps=slope, plane=lambda: along_x)
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 
@@ -232,8 +235,9 @@ def _polynomial_taps(n: int, order: int, deriv: int) -> Taps:
     with d the derivatives of the basis at the middle.
     """
     legendre = np.polynomial.legendre
-    half = max((n - 1) / 2, 0.5)
-    places = (np.arange(n) - (n - 1) / 2) / half
+    middle = (n - 1) / 2
+    half = max(middle, 0.5)
+    places = (np.arange(n) - middle) / half
     basis = legendre.legvander(places, order)
     derivatives = legendre.legder(np.eye(order + 1), m=deriv, axis=0)
     at_middle = legendre.legval(0.0, derivatives) / half**deriv

@@ -15,9 +15,9 @@ from convcli.planning.grammar import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from convcli.layers.weights import Tensor
+    from convcli.places import Place
     from convcli.planning.calls import Call
 
 # The word that asks for layers in the order of the names.
@@ -50,7 +50,7 @@ def parse_layers(text: str) -> list[NamedCall]:
 
 
 def tensors_by_name(
-    path: Path, tensors: Mapping[str, Tensor], layers: list[NamedCall]
+    path: Place, tensors: Mapping[str, Tensor], layers: list[NamedCall]
 ) -> dict[int, dict[str, Tensor]]:
     """The tensors of each layer that names them, by its number.
 
@@ -78,7 +78,7 @@ def unused_tensors(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> li
     return [name for name in tensors if name not in taken]
 
 
-def unknown_names(path: Path, tensors: Mapping[str, Tensor]) -> InputError:
+def unknown_names(path: Place, tensors: Mapping[str, Tensor]) -> InputError:
     """The error for tensors with names of their own, which proposes layers where they are plain."""
     told = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..."
     proposal = proposed_layers(tensors)

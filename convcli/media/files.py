@@ -6,13 +6,14 @@ does this. Its fields are the options with which files are read and written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
 from convcli.errors import RequestError
 from convcli.signals import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -58,6 +59,26 @@ class FileSink(Sink[Any], Protocol):
         return None
 
 
+class _Completable(Protocol):
+    def close(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+SinkOfFile = TypeVar("SinkOfFile", bound=_Completable)
+
+
+@contextmanager
+def completed(sink: SinkOfFile) -> Iterator[SinkOfFile]:
+    """Yield a sink; close it at the end, or discard it after an error, also one of `close`."""
+    try:
+        yield sink
+        sink.close()
+    except BaseException:
+        sink.discard()
+        raise
+
+
 class OpenedFile(Protocol):
     """An open input file. Only pictures can have several pages, each of which is a source."""
 
@@ -97,9 +118,9 @@ class OpenedFile(Protocol):
         """Whether the samples belong to several interleaved signals."""
         return False
 
-    def division(self) -> Division | str:
-        """How the file is cut into parts, or why it is not."""
-        return "only WAV, uncompressed pictures and tables of plain text are cut into parts"
+    def division(self) -> Division:
+        """How the file is cut into parts. UndividedError says why it is not."""
+        ...
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool

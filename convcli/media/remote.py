@@ -12,49 +12,36 @@ from __future__ import annotations
 import errno
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
+
+from convcli.places import BUCKETS, is_remote
 
 if TYPE_CHECKING:
     from convcli.places import Place
 
-BUCKETS = ("s3", "gs", "az")
 # The characters that make a key a pattern.
 WILDCARDS = "*?["
-SERVERS = ("https", "http")
-
-
-def is_remote(text: str) -> bool:
-    """Whether a text is the URL of an object or of a file on a web server.
-
-    >>> is_remote("s3://bucket/a.wav"), is_remote("s3/a.wav")
-    (True, False)
-    """
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in BUCKETS + SERVERS
-
-
-def place_of(text: str) -> Place:
-    """The place that a text names: a URL, or a path of this machine."""
-    return RemotePlace(text) if is_remote(text) else Path(text)
 
 
 def text_of(place: Place) -> str:
     """The text that names a place, the secrets of a URL included."""
-    return place.url if isinstance(place, RemotePlace) else str(place)
+    remote = remote_place(place)
+    return str(place) if remote is None else remote.url
+
+
+def local_path(place: Place | None) -> Path | None:
+    """The path of a file of this machine; None for an object, and for a standard stream."""
+    return place if isinstance(place, Path) else None
+
+
+def remote_place(place: Place | None) -> RemotePlace | None:
+    """An object in a store or on a web server; None for a file of this machine."""
+    return place if isinstance(place, RemotePlace) else None
 
 
 def shown(text: str) -> str:
     """A word of the command line without the secrets of a URL in it."""
     return str(RemotePlace(text)) if is_remote(text) else text
-
-
-def open_place(place: Place) -> BinaryIO:
-    """A file or an object as a stream of bytes. InputError if an object cannot be read."""
-    if isinstance(place, RemotePlace):
-        from convcli.media.remote_reader import open_remote
-
-        return open_remote(place)
-    return Path(str(place)).open("rb")
 
 
 class RemotePlace:
@@ -164,3 +151,23 @@ class RemotePlace:
     def stat(self) -> NoReturn:
         """Raise FileNotFoundError: the system of this machine knows no file of this name."""
         raise FileNotFoundError(errno.ENOENT, "is not a file of this machine", str(self))
+
+    # ------------------------------------------------------------------------------- the object
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:  # noqa: ARG002 -- as of a path
+        """The object as a stream of bytes. InputError if it cannot be read."""
+        from convcli.media.remote_reader import open_remote
+
+        return open_remote(self)
+
+    def exists(self) -> bool:
+        """Whether there is an object. OutputError if the store cannot be asked."""
+        from convcli.media.remote_writer import object_exists
+
+        return object_exists(self)
+
+    def unlink(self, *, missing_ok: Literal[True]) -> None:  # noqa: ARG002 -- as of a path
+        """Remove the object, if there is one. OutputError if the store refuses it."""
+        from convcli.media.remote_writer import remove_object
+
+        remove_object(self)

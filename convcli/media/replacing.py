@@ -10,16 +10,16 @@ import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError, OutputError
+from convcli.media.remote import remote_place
 from convcli.media.scratch import scratch
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.media.remote import RemotePlace
     from convcli.places import Place
 
 # Errors that only a write can cause, so that they are about the output.
@@ -148,25 +148,27 @@ def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
 
     replace : an object that another program has made meanwhile is replaced, as a file always is
     """
-    if not isinstance(path, Path):
+    remote = remote_place(path)
+    if remote is not None:
         from convcli.media.remote_writer import written_whole
 
-        with written_whole(cast("RemotePlace", path), replace=replace) as temporary:
+        with written_whole(remote, replace=replace) as temporary:
             yield temporary
         return
-    if is_special(path):
-        with refuse_full_disk(path):
-            yield path
+    local = Path(str(path))
+    if is_special(local):
+        with refuse_full_disk(local):
+            yield local
         return
     try:
-        place = _real_place(path)
+        place = _real_place(local)
         handle = _unnamed(place.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     writer = (
-        _hidden_until_complete(path, place)
+        _hidden_until_complete(local, place)
         if handle is None
-        else _unnamed_until_complete(path, place, handle)
+        else _unnamed_until_complete(local, place, handle)
     )
     with refuse_full_disk(path), writer as temporary:
         yield temporary

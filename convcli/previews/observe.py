@@ -259,9 +259,7 @@ class _SoundSums:
     reference : the rate of the sound that it is drawn beside
     """
 
-    def __init__(
-        self, signal: Signal, size: PreviewSize, reference: float | None = None
-    ) -> None:
+    def __init__(self, signal: Signal, size: PreviewSize, reference: float | None = None) -> None:
         from convcli.previews.sound import (
             ExcerptSamples,
             LoudnessSums,
@@ -282,7 +280,8 @@ class _SoundSums:
         # The excerpt is in the middle of the sound, where it is likely to be under way.
         start = 0.0
         if length is not None:
-            start = max(0.0, (length / self.rate - EXCERPT) / 2)
+            seconds = length / self.rate
+            start = max(0.0, (seconds - EXCERPT) / 2)
         first = round(start * self.rate)
         self.excerpt = ExcerptSamples(first, first + round(EXCERPT * self.rate))
         self.collectors += [self.spectrogram, self.loudness, self.excerpt]

@@ -94,7 +94,8 @@ class OutlineSums:
         if not isinstance(positions, range):
             return np.unique(positions // self.per_bin, return_index=True)
         first = positions.start // self.per_bin
-        bins = np.arange(first, (positions.stop - 1) // self.per_bin + 1)
+        last = (positions.stop - 1) // self.per_bin
+        bins = np.arange(first, last + 1)
         return bins, np.maximum(bins * self.per_bin - positions.start, 0)
 
     def _add_line(self, channel: int, x: Any, bins: Any, starts: Any) -> None:

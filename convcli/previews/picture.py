@@ -53,13 +53,15 @@ class PictureSums:
     def add(self, x: Array) -> None:
         """Add the next rows, (rows, columns, channels)."""
         first = -self._row % self.factor
-        self.samples.append(as_samples(x[first :: self.factor, :: self.factor].copy()))
+        every = x[first :: self.factor, :: self.factor]
+        self.samples.append(as_samples(every.copy()))
         shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
         top, left = self.corner
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
         if start < stop:
-            self._detail.append(as_samples(x[start:stop, left : left + DETAIL].copy()))
+            part = x[start:stop, left : left + DETAIL]
+            self._detail.append(as_samples(part.copy()))
         self._row += len(x)
         if self._held is not None:
             shown = np.concatenate([self._held, shown])

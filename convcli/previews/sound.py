@@ -201,7 +201,8 @@ class LoudnessSums:
         kept = blocks[blocks > _power_of(ABSOLUTE_GATE)]
         if not kept.size:
             return None
-        gate = _power_of(_loudness_of(float(kept.mean())) + RELATIVE_GATE)
+        loudness = _loudness_of(float(kept.mean()))
+        gate = _power_of(loudness + RELATIVE_GATE)
         kept = kept[kept > gate]
         return _loudness_of(float(kept.mean()))
 
@@ -242,14 +243,16 @@ def _shelf(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
     high = 10 ** (gain / 20)
     band = high**0.4996667741545416
     s = s / frequency
-    response: npt.NDArray[Any] = high * s**2 + band / quality * s + 1
-    return response / (s**2 + s / quality + 1)
+    numerator: npt.NDArray[Any] = high * s**2 + band / quality * s + 1
+    denominator = s**2 + s / quality + 1
+    return numerator / denominator
 
 
 def _high_pass(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A high-pass at 38 Hz; s = jf."""
     s = s / HIGH_PASS
-    response: npt.NDArray[Any] = s**2 / (s**2 + s / QUALITY + 1)
+    denominator = s**2 + s / QUALITY + 1
+    response: npt.NDArray[Any] = s**2 / denominator
     return response
 
 
@@ -278,7 +281,8 @@ class ExcerptSamples:
         first = max(0, self.start - self._seen)
         last = min(len(x), self.stop - self._seen)
         if first < last:
-            self._parts.append(as_samples(x[first:last, :2].copy()))
+            stereo = x[first:last, :2]
+            self._parts.append(as_samples(stereo.copy()))
         self._seen += len(x)
 
     def facts(self, rate: float) -> ExcerptFacts | None:

@@ -48,7 +48,7 @@ def keep_freed_memory() -> None:
 
 
 class Workers:
-    """A pool of threads; a single thread runs everything where it is asked for."""
+    """A pool of threads; with a single thread, everything runs in the calling thread."""
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()

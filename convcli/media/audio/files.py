@@ -126,13 +126,15 @@ class OpenedAudio(OpenedFile):
         """The sink for the filtered sound."""
         return self._sink(place, pages, None)
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the sound is cut into parts: at blocks of frames, if it is a WAV without a codec."""
         from convcli.media.block_parts import BlockDivision
+        from convcli.media.division import UndividedError
 
         blocks = self.source.seekable
         if blocks is None:
-            return f"{self.source.details.format} is decoded from its beginning to its end"
+            name = self.source.details.format
+            raise UndividedError(f"{name} is decoded from its beginning to its end")
         return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
 
     def _sink(

@@ -1,10 +1,10 @@
-"""Samples written to a sound file or a pipe: rounded, never floored; clipped ones are counted."""
+"""Samples written to a sound file or a pipe: rounded to the nearest, and clipped ones counted."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import numpy as np
 
@@ -39,9 +39,11 @@ _LONGEST_FRAME = (1 << 16) - 1  # in bytes, of a WAV
 class AudioOptions:
     """How sound is written.
 
-    format, subtype : libsndfile's names in any case, or None for the input's
-    dither : TPDF also where the bit depth does not fall · seed : of the dither
-    on_clip : count clipped samples, refuse them, or scale everything so that none clips
+    format, subtype : libsndfile's names in upper or lower case, or None for the input's
+    dither : add triangular (TPDF) dither even if the bit depth does not fall
+    seed : of the random numbers of the dither
+    on_clip : count clipped samples (warn), refuse them (error), or scale everything so that none
+        clips (normalize)
     bitrate, quality : of lossy codings, in bits per second and from 0 to 10; None for the input's
     """
 
@@ -103,10 +105,8 @@ class AudioSink:
             bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate
         )
         self._grid = Grid.of(self.coding.subtype)
-        self._dither: Dither | None = None
-        if _dithers(like, self.coding, asked=options.dither):
-            self._dither = Dither(options.seed)
-            self._dither.skip(0 if part is None else part.first, len(signal.channels))
+        first = 0 if part is None else part.first
+        self._dither = self._dither_from(first, options)
         self._rate = self._whole_rate()
         self._extremes = Extremes.none(len(signal.channels))
         self._frames = 0
@@ -116,6 +116,14 @@ class AudioSink:
         self._spool: BinaryIO | None = None
         if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
             self._spool = temporary_file()
+
+    def _dither_from(self, first: int, options: AudioOptions) -> Dither | None:
+        """The dither of the samples from number `first` on; None if they are not dithered."""
+        if not _dithers(self._like, self.coding, asked=options.dither):
+            return None
+        dither = Dither(options.seed)
+        dither.skip(first, len(self._signal.channels))
+        return dither
 
     def _whole_rate(self) -> int:
         wanted = self._signal.rate or float(self._like.rate)
@@ -254,8 +262,11 @@ class AudioSink:
                 self._writer.write(encoded.samples)
 
     def _refuse_clipping(self, encoded: EncodedAudio) -> None:
-        peak = decibels(float(encoded.extremes.peak.max())) or 0.0
-        gain = -np.ceil(peak * 10 + 1) / 10
+        largest = float(encoded.extremes.peak.max())
+        peak = decibels(largest) or 0.0
+        # The peak rounded up to tenths of a dB, and a tenth more.
+        tenths = np.ceil(peak * 10 + 1)
+        gain = -tenths / 10
         raise OutputError(
             f"{self._name}: the result clips at {encoded.clips_at} (peak {peak:+.2f} dBFS)",
             hint=f"add gain:{gain:g}dB, or use --on-clip normalize",
@@ -331,7 +342,8 @@ class AudioSink:
         total = int(self._extremes.clipped.sum())
         if not total:
             return
-        peak = decibels(float(self._extremes.peak.max())) or 0.0
+        largest = float(self._extremes.peak.max())
+        peak = decibels(largest) or 0.0
         if self._gain != 1:
             change = decibels(self._gain) or 0.0
             self.warnings.append(
@@ -369,18 +381,10 @@ class AudioSink:
             "seed": None if self._dither is None else self._dither.seed,
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
 
 def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
     """Whether samples are dithered: on request, or where the bit depth falls."""
     # The steps of companded and lossy codings are not even.
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
-    return is_plain and (asked or bits_of(coding.subtype) < like.bits)
+    loses_bits = bits_of(coding.subtype) < like.bits
+    return is_plain and (asked or loses_bits)

@@ -1,4 +1,4 @@
-"""How results of the filter become samples of a file: originals, light, range, opacity, type."""
+"""Results of the filter as samples of a file: original channels, light, range, opacity, type."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class PageEncoder:
         full = self.source.levels.full
         encoded = np.array(values)
         colours = list(self._colours)
-        encoded[..., colours] = from_light(values[..., colours] / full) * full
+        light = values[..., colours] / full
+        encoded[..., colours] = from_light(light) * full
         return encoded
 
     def quantise(self, values: Array, row: int) -> Quantised:
@@ -142,7 +143,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
 
 
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
-    """The type of the samples in the file: that of the input, or the first of the format.
+    """The type of the samples in the file: the input's, or the first that the format has.
 
     RequestError if more than precision would be lost.
     """
@@ -165,7 +166,7 @@ def _choose_interpretation(
     dtype: np.dtype[Any],
     target: Format,
 ) -> str:
-    """What the samples in the file mean, in the words of libvips.
+    """The interpretation of the samples in the file, by libvips' name.
 
     RequestError if the format cannot hold them.
     """

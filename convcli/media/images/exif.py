@@ -1,4 +1,4 @@
-"""EXIF as bytes: its orientation and its thumbnail are brought up to date with filtered pixels."""
+"""EXIF as bytes: orientation, thumbnail and size are updated to match the filtered pixels."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class ImageFiles(Files):
         return ImageFiles(max_pixels=self.max_pixels)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Templates and the files searched for them are read alike."""
+        """Return these options: templates are read as the files searched for them are."""
         return self, self
 
 
@@ -103,7 +103,7 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the file."""
+        """Faults of the file."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:
@@ -161,15 +161,17 @@ class OpenedImage(OpenedFile):
                 return False
         return True
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""
         from convcli.media.block_parts import BlockDivision
+        from convcli.media.division import UndividedError
 
         page = self.file.pages[0]
         if len(self.file.pages) > 1:
-            return "a picture of several pages is read page by page"
+            raise UndividedError("a picture of several pages is read page by page")
         if not page.seekable:
-            return f"{self.file.details.format} is decoded from its first row to its last"
+            name = self.file.details.format
+            raise UndividedError(f"{name} is decoded from its first row to its last")
         return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
 
     def _sink(

@@ -74,7 +74,7 @@ class PictureWriter(Protocol):
         ...
 
     def skip(self, rows: int) -> None:
-        """Go over rows that were written by another writer."""
+        """Skip rows that another writer has written."""
         ...
 
 
@@ -192,7 +192,7 @@ class Format:
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Say what the extra bands of a TIFF are, and add the EXIF and the IPTC of the input."""
+    """Mark the extra bands of a TIFF, and add the EXIF and the IPTC of the input."""
     mark_bands(file, request)
     details = request.details
     if details.exif or details.iptc:

@@ -1,4 +1,4 @@
-"""What the pixels of a page look like, and the strips of rows in which they are read."""
+"""The layout of the pixels of a page, and the strips of rows in which they are read."""
 
 from __future__ import annotations
 
@@ -106,15 +106,15 @@ class PictureReader(Protocol):
     """One run through a picture, by one thread."""
 
     def strips(self, page: int) -> Iterator[Strip]:
-        """The rows of a page from the first to the last."""
+        """Yield the strips of a page from the first row to the last."""
         ...
 
     def seekable(self, page: int) -> bool:
-        """Whether the strips of a page can be read from any of them on."""
+        """Whether the strips of a page can be read from any strip on."""
         ...
 
     def strips_from(self, page: int, row: int) -> Iterator[Strip]:
-        """The strips of a seekable page from that on which begins with `row`."""
+        """Yield the strips of a seekable page, beginning with the strip that begins at `row`."""
         ...
 
 

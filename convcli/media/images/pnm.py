@@ -144,7 +144,8 @@ class PnmPicture:
         if header.kind in _PLAIN:
             stop = len(self._bytes)
         elif header.kind == _BITMAP:
-            stop = start + header.rows * ((header.columns + 7) // 8)
+            row_bytes = (header.columns + 7) // 8
+            stop = start + header.rows * row_bytes
         else:
             stop = start + layout.stored_bytes
         return _PnmPage(layout, header, start, stop)
@@ -167,15 +168,15 @@ class PnmPicture:
         return header
 
     def strips(self, page: int) -> Iterator[Strip]:
-        """The rows of a page from the first to the last."""
+        """Yield the strips of a page from the first row to the last."""
         return self.strips_from(page, 0)
 
     def seekable(self, page: int) -> bool:
-        """Whether the strips of a page can be read from any of them on: not if it is in digits."""
+        """Whether the strips of a page can be read from any strip on: not if samples are digits."""
         return self._pages[page].header.kind not in _PLAIN
 
     def strips_from(self, page: int, row: int) -> Iterator[Strip]:
-        """The strips of a page from that on which begins with `row`."""
+        """Yield the strips of a page, beginning with the strip that begins at `row`."""
         found = self._pages[page]
         layout = found.layout
         whole: Pixels | None = None
@@ -205,7 +206,8 @@ class PnmPicture:
         text = _COMMENT.sub(b"", self._bytes[page.start : page.stop].tobytes())
         if header.kind == _PLAIN_BITMAP:  # its digits need no spaces between them
             digits = b"".join(text.split())
-            text = b" ".join(digits[k : k + 1] for k in range(len(digits)))
+            single = [digits[k : k + 1] for k in range(len(digits))]
+            text = b" ".join(single)
         count = layout.pixels * len(layout.channels)
         words = text.split(maxsplit=count)[:count]
         if len(words) < count:
@@ -314,4 +316,5 @@ class PamWriter(PlainWriter):
             "TUPLTYPE": self._TUPLES[bands - 1],
         }
         lines = [f"{name} {value}\n" for name, value in fields.items()]
-        return ("P7\n" + "".join(lines) + "ENDHDR\n").encode()
+        header = "".join(["P7\n", *lines, "ENDHDR\n"])
+        return header.encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from convcli.media.division import PartOfFile
     from convcli.media.images.layout import Layout, Pixels, Strip
@@ -96,7 +95,6 @@ class ImageSink:
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
-        self._closed = False
         self.next_page()
 
     def _write_request(self) -> WriteRequest:
@@ -116,22 +114,6 @@ class ImageSink:
         first = self._pages[0]
         sides = (first.layout.rows, first.layout.columns)
         return sides == first.source.signal.shape and self.like.details.orientation == 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if not self._closed:
-                self.discard()
 
     @property
     def _page(self) -> PageEncoder:
@@ -191,9 +173,7 @@ class ImageSink:
         self._row += strip.rows
 
     def close(self) -> None:
-        """Write what is still held, and end the file."""
-        if self._closed:
-            return
+        """Write results that wait for their range, and end the file."""
         if self._part is not None:
             self._writer.finish()
             self._release()
@@ -259,7 +239,6 @@ class ImageSink:
         self._release()
 
     def _release(self) -> None:
-        self._closed = True
         self._originals = None
         if self._scaled is not None:
             self._scaled.close()
@@ -304,7 +283,7 @@ class ImageSink:
                 )
 
     def _losses(self) -> Iterator[str]:
-        """What the format cannot hold of the picture, as warnings."""
+        """Warnings about parts of the picture that the format cannot hold."""
         page, details, form = self._pages[0], self.like.details, self.format
         stored, had = page.layout.dtype, page.source.layout.dtype
         if stored.itemsize < had.itemsize or stored.kind != had.kind:
@@ -341,7 +320,7 @@ class ImageSink:
 
 
 class _OriginalRows:
-    """The rows of the input read once more, as many at a time as results come."""
+    """The rows of the input, read a second time, as many at a time as there are results."""
 
     def __init__(self, strips: Iterator[Strip]) -> None:
         self._strips = strips

@@ -112,7 +112,7 @@ class ImagePage:
 
     @property
     def seekable(self) -> bool:
-        """Whether strips can be read from any of them on."""
+        """Whether strips can be read from any strip on."""
         return self._reader.seekable(self._page)
 
     @property
@@ -208,7 +208,7 @@ class ImageFile:
 
     @property
     def details(self) -> ImageDetails:
-        """What the file says besides its pixels."""
+        """Format, size and metadata of the file."""
         return self._picture.details
 
     def reader(self) -> PictureReader:

@@ -93,7 +93,8 @@ class TiffField:
         """All numbers of a field of whole numbers."""
         _, width = _SIZES[self.kind]
         starts = range(0, len(self.data), width)
-        return tuple(int.from_bytes(self.data[start : start + width], "little") for start in starts)
+        parts = [self.data[start : start + width] for start in starts]
+        return tuple(int.from_bytes(part, "little") for part in parts)
 
     def stored(self, order: str) -> bytes:
         """The data in the byte order of a file."""
@@ -310,7 +311,8 @@ def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) ->
     place = end + -end % 8
     new, values = _build_entries(missing, variant, place=place, others=len(old))
     entries = sorted([*old.values(), *new], key=variant.tag_of)
-    file.write(bytes(place - end) + _join_directory(entries, variant, link, values))
+    directory = _join_directory(entries, variant, link, values)
+    file.write(bytes(place - end) + directory)
     file.seek(8 if variant.big else 4)
     file.write(variant.word.pack(place))
 

@@ -121,7 +121,7 @@ def _page_bands(file: BinaryIO, directory: TiffPage) -> PageBands:
 
 
 def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
-    """Write into every page of a TIFF of libvips what its extra bands are."""
+    """Write the meanings of the extra bands into every page of a TIFF that libvips has written."""
     layout = request.layouts[0]
     for directory in list(tiff_pages(file, len(request.layouts))):
         field = directory.fields(file, (_EXTRA_BANDS,)).get(_EXTRA_BANDS)

@@ -1,4 +1,4 @@
-"""Uncompressed pixels of a TIFF, which are read and written as they lie in the file.
+"""Uncompressed pixels of a TIFF, which are read and written byte for byte.
 
 libvips copies pixels several times on their way: it takes 8 times the processor time to read 24
 megapixels of RGB, and 7 times to write them. What a TIFF says of its picture is still read and

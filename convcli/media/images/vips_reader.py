@@ -410,7 +410,7 @@ def _orientation(image: Any) -> int:
 
 
 def _upright(image: Any) -> Any:
-    """The image unpacked and rotated as it is to be seen."""
+    """The image unpacked and rotated to its upright orientation."""
     if image.coding == "labq":
         image = image.labq2lab()
     elif image.coding == "rad":

@@ -89,7 +89,7 @@ def _open_json_lines(
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
-    """Whether a text is JSON Lines: by its suffix, or without one by how it begins.
+    """Whether a text is JSON Lines: by its suffix, or without one by its first bytes.
 
     InputError for an array of objects, which is JSON and no table of lines.
     """
@@ -112,7 +112,7 @@ def _given(stdin: BinaryIO | None) -> BinaryIO:
 
 
 def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
-    """The format of a file of columns; None for text, and for what cannot be opened."""
+    """The format of a file of columns; None for text, and for a file that cannot be opened."""
     if path is not None and is_special(path):
         # What is read from a pipe is gone: only its name can tell.
         named = format_of_suffix(path)

@@ -88,7 +88,7 @@ class BatchRows:
         return f"row {self.batch.first + row + 1}"
 
     def of_channels(self, channels: tuple[int, ...]) -> BatchRows:
-        """The rows; which of their numbers are written does not matter to them."""
+        """The rows unchanged: they do not depend on the channels that are written."""
         return self
 
 
@@ -239,7 +239,7 @@ class ColumnarSource(TableSource):
         return any(test(kind) for test in tests)
 
     def _tell_number_in_header(self) -> None:
-        """Say nothing: names are no row here."""
+        """Do nothing: the names of columns are never a row of numbers here."""
 
     # --- decoding ---
 
@@ -285,7 +285,7 @@ class ColumnarSource(TableSource):
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes these columns in a format."""
+        """The function that makes a sink which writes these columns in a format."""
         from convcli.media.tables.columnar_sink import ColumnarSink
 
         return partial(ColumnarSink, format=format)
@@ -298,4 +298,5 @@ class ColumnarSource(TableSource):
 
 def _first_line(error: BaseException) -> str:
     """The first line of an error of a library."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -109,7 +109,7 @@ class Dialect:
         return find_quotes(data if self.has_quotes else b"", self.separators)
 
     def records(self, data: bytes, *, line: int, offset: int, padded: int = 0) -> Records:
-        """Whole records, with what has to be known of their quotes and comments."""
+        """Whole records, with the places of their quotes and comments."""
         parsed = self.without_comments(data)
         return Records(
             line=line,
@@ -200,7 +200,10 @@ class Cells:
 
     def numerals(self) -> Cells:
         """The part of each cell that should read as a number."""
-        return self if self.bare else self.stripped().unquoted().stripped()
+        if self.bare:
+            return self
+        within_quotes = self.stripped().unquoted()
+        return within_quotes.stripped()
 
 
 def cells_by_row(columns: list[Cells]) -> Cells:
@@ -265,7 +268,7 @@ def find_quotes(data: bytes, openers: bytes) -> Offsets:
 
 
 def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Offsets:
-    """Find the quotes one after the other, because some are plain characters."""
+    """Find the quotes one after the other, because some of them are ordinary characters."""
     found: list[int] = []
     inside, second_of_two = False, -1
     for place in quotes:
@@ -373,13 +376,15 @@ def find_rows(
         stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(data) - records.padded
+    columns = sorted(set(wanted))
+    cells = _cells_of_columns(data, starts, stops, grid, columns)
     return RowSpans(
         records=records,
         newline=dialect.newline,
         bounds=bounds,
         starts=starts,
         stops=stops,
-        cells=_cells_of_columns(data, starts, stops, grid, sorted(set(wanted))),
+        cells=cells,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -269,7 +270,8 @@ class _Rows:
 
 def _text_of(lines: list[_Line]) -> bytes:
     """The text of lines in the order of their rows."""
-    return b"".join(line.text for line in sorted(lines, key=lambda line: line.row))
+    in_order = sorted(lines, key=attrgetter("row"))
+    return b"".join(line.text for line in in_order)
 
 
 # ------------------------------------------------------------------------------- times as text

@@ -91,7 +91,7 @@ class JsonLinesSource(TableSource):
         return tuple(key_name(key) for key in self._keys_of_file)
 
     def _tell_number_in_header(self) -> None:
-        """Say nothing: keys are no row."""
+        """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
         return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
@@ -106,7 +106,7 @@ class JsonLinesSource(TableSource):
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes these objects in a format."""
+        """The function that makes a sink which writes these objects in a format."""
         if format is self.format:
             return JsonLinesSink
         return partial(JsonConvertingSink, format=format)

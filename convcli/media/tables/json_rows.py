@@ -80,7 +80,7 @@ class _Scanner:
         return place if found is None else found.end()
 
     def _after(self, place: int, sign: str) -> int:
-        """The place after a sign and the spaces around it. ValueError if the sign is not there."""
+        """The place after a character and the spaces around it. ValueError if it is not there."""
         place = self._past_space(place)
         if self._text[place : place + 1] != sign:
             raise ValueError(place)
@@ -296,7 +296,7 @@ def _changes(
     output: OutputColumns,
     keys: tuple[bytes, ...],
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the spans of a row that get another text. New pairs come last, and in order."""
+    """Yield the spans of a row that are replaced, with their new text; new pairs come last."""
     data = decoded.spans.records.data
     end = int(decoded.spans.stops[row])
     replaced = 0 if output.append else len(output.columns)

@@ -207,7 +207,7 @@ class TableSource:
             raise
 
     def _describe_table(self, first_pass: Pass) -> None:
-        """Find out from the header and the first rows what the table is."""
+        """Decide by the header and the first rows which columns are filtered and how rows come."""
         text, options = self._text, self.options
         self.encoding = first_pass.encoding
         self.compression = first_pass.compression
@@ -326,7 +326,7 @@ class TableSource:
 
     @property
     def stamper(self) -> Stamper | None:
-        """What makes stamps of the times; None for a table without rows."""
+        """Makes stamps from the times; None for a table without rows."""
         return None if self._clock is None else self._clock.stamper
 
     def all_cells(self, records: Records) -> RowSpans:
@@ -379,7 +379,7 @@ class TableSource:
     # --- for the sink and the report ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes this table in another format, or in its own."""
+        """The function that makes a sink which writes this table in its own or another format."""
         if format is self.format:
             from convcli.media.tables.sink import TableSink
 
@@ -702,7 +702,7 @@ class TableSource:
         )
 
     def _count_bins(self, bins: CalendarBins) -> None:
-        """Take each row for a bin of the calendar, whatever its length in seconds."""
+        """Count each row as one bin of the calendar, whatever its length in seconds."""
         if self._clock is not None:
             self._clock = self._clock.of_step(bins)
 

@@ -297,7 +297,7 @@ class OutputColumns:
     missing: bytes = b""
 
     def prefixes_of(self, count: int) -> tuple[bytes, ...]:
-        """What stands before each of `count` numbers at the end of a row."""
+        """The text before each of `count` numbers at the end of a row."""
         return self.prefixes or (self.dialect.delimiter,) * count
 
     @property
@@ -348,11 +348,13 @@ def _unchanged(spans: RowSpans, rows: Rows) -> bytes:
     if _is_contiguous(rows):
         start, stop = bounds[rows[0]], bounds[rows[-1] + 1]
         return data[start:stop]
-    return b"".join(Cells(data, bounds[rows], bounds[rows + 1]).texts())
+    whole_rows = Cells(data, bounds[rows], bounds[rows + 1])
+    return b"".join(whole_rows.texts())
 
 
 def _is_contiguous(rows: Rows) -> bool:
-    last = int(rows[0]) + len(rows) - 1
+    first = int(rows[0])
+    last = first + len(rows) - 1
     return int(rows[-1]) == last
 
 
@@ -460,7 +462,8 @@ def _appended(
 def _texts_of_channels(y: Floats, output: OutputColumns) -> list[list[bytes]]:
     """The text of every new number, a list for each channel."""
     channels = range(y.shape[1])
-    return [_in_quotes(_number_texts(y[:, channel], output), output) for channel in channels]
+    texts = [_number_texts(y[:, channel], output) for channel in channels]
+    return [_in_quotes(of_channel, output) for of_channel in texts]
 
 
 def _joined_cells(columns: list[list[bytes]], output: OutputColumns) -> list[bytes]:
@@ -560,7 +563,7 @@ class _TextPool:
 def _splice_columnar(
     decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
 ) -> memoryview:
-    """Do for large blocks by pyarrow what `_splice_small` does for small ones."""
+    """`_splice_small` by pyarrow, which is faster for large blocks."""
     pool = _TextPool()
     edges = _text_edges(decoded.spans, rows, gaps).astype(np.int32)
     first_span = pool.add_spans(edges, decoded.spans.records.data)

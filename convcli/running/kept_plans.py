@@ -1,0 +1,93 @@
+"""Plans of the last few filters of short arrays, kept for the next call with the same filter.
+
+Reading a network from its file, binding it and preparing its weights take ten times as long as
+filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from convcli.dataclass import dataclass
+from convcli.file_stamps import files_noted
+from convcli.planning.plan import make_plan, rules_for
+
+if TYPE_CHECKING:
+    from convcli.file_stamps import FilesRead
+    from convcli.planning.plan import Plan
+    from convcli.signals import Align, Edge, Missing, Signal
+
+# The most plans that are kept, the bytes of all files that they were made from, and the most
+# samples that an output of one may read. They bound the memory for taps and weights.
+MOST_PLANS = 16
+MOST_FILE_BYTES = 32_000_000
+MOST_REACH = 1 << 17
+
+
+class PlanRequest(NamedTuple):
+    """What a plan is made of, besides files."""
+
+    filter: str
+    signal: Signal
+    edge: Edge | None
+    align: Align | None
+    missing: Missing | None
+
+
+@dataclass(frozen=True, eq=False)
+class _KeptPlan:
+    plan: Plan
+    files: FilesRead
+
+
+class KeptPlans:
+    """Plans by what they were made of; those that were asked for last are kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[PlanRequest, _KeptPlan] = {}
+        self._lock = threading.Lock()
+
+    def plan(self, request: PlanRequest) -> Plan:
+        """Return a plan, a new one if none is kept or a file that it was made from has changed."""
+        with self._lock:
+            kept = self._kept.pop(request, None)
+        if kept is None or not kept.files.unchanged:
+            kept = _made(request)
+        if _may_be_kept(kept):
+            with self._lock:
+                self._kept[request] = kept
+                self._drop_oldest()
+        return kept.plan
+
+    def _drop_oldest(self) -> None:
+        """Drop plans that were not asked for lately until few enough are left."""
+        while len(self._kept) > MOST_PLANS or self._file_bytes() > MOST_FILE_BYTES:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+
+    def _file_bytes(self) -> int:
+        return sum(kept.files.size for kept in self._kept.values())
+
+
+def _made(request: PlanRequest) -> _KeptPlan:
+    with files_noted() as files:
+        rules = rules_for(
+            request.signal,
+            request.filter,
+            edge=request.edge,
+            align=request.align,
+            missing=request.missing,
+        )
+        plan = make_plan(request.filter, request.signal, rules)
+    return _KeptPlan(plan, files)
+
+
+def _may_be_kept(kept: _KeptPlan) -> bool:
+    """Whether a plan takes little memory, and only its files and its request say what it is."""
+    if not kept.files.settled or kept.files.size > MOST_FILE_BYTES:
+        return False
+    chain = kept.plan.chain
+    if kept.plan.signal.timed or chain.in_time or chain.bins:
+        return False
+    return all(reach.before + reach.after <= MOST_REACH for reach in chain.reach)

@@ -1,0 +1,153 @@
+"""Plans that `apply` keeps for the next call: when one is used again, and when it is not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from convcli import apply
+from convcli.designs.registry import steps
+from convcli.file_stamps import UNSETTLED, files_noted
+from convcli.layers.weights import encode_weights
+from convcli.running.kept_plans import MOST_FILE_BYTES, MOST_PLANS, KeptPlans, PlanRequest
+from convcli.signals import ARRAY, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOUND = Signal(medium=ARRAY, shape=(30,), channels=("1",), rate=22050.0)
+PICTURE = Signal(medium=ARRAY, shape=(30, 30), channels=("1",))
+
+
+def request(text: str, signal: Signal = SOUND) -> PlanRequest:
+    return PlanRequest(filter=text, signal=signal, edge=None, align=None, missing=None)
+
+
+def aged(path: Path) -> Path:
+    """A file that was changed long enough ago for a further change to show."""
+    long_ago = path.stat().st_mtime_ns - 2 * UNSETTLED
+    os.utime(path, ns=(long_ago, long_ago))
+    return path
+
+
+@pytest.fixture
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled at once; os.utime cannot set the time of the change of an inode."""
+    monkeypatch.setattr("convcli.file_stamps.UNSETTLED", 0)
+
+
+def kernel_file(path: Path, *taps: float) -> Path:
+    path.write_bytes(encode_weights({"0.weight": np.array([[taps]])}, {"layers": "conv"}))
+    return path
+
+
+@pytest.mark.usefixtures("_settled")
+def test_a_plan_is_kept_until_its_file_changes(tmp_path: Path) -> None:
+    path = kernel_file(tmp_path / "m.safetensors", 1, 2, 3)
+    kept = KeptPlans()
+    text = f"model:{path}"
+    plan = kept.plan(request(text))
+    assert kept.plan(request(text)) is plan
+    kernel_file(path, 3, 2, 1)
+    changed = kept.plan(request(text))
+    assert changed is not plan
+    assert changed.chain.ops[0].convolutions[0].taps.tolist() == [1, 2, 3]
+    path.unlink()
+    with pytest.raises(Exception, match="no such file"):
+        kept.plan(request(text))
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
+    path = kernel_file(tmp_path / "m.safetensors", 1, 2, 3)
+    kept = KeptPlans()
+    plan = kept.plan(request(f"model:{path}"))
+    assert kept.plan(request(f"model:{path}")) is not plan
+
+
+def test_what_is_not_the_same_request() -> None:
+    kept = KeptPlans()
+    plan = kept.plan(request("box:3"))
+    assert kept.plan(request("box:3")) is plan
+    assert kept.plan(request("box:5")) is not plan
+    assert kept.plan(request("box:3", PICTURE)) is not plan
+    assert kept.plan(request("box:3")._replace(edge="wrap")) is not plan
+
+
+def test_recipes_are_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptPlans()
+    for folder, text in (("a", "box:3"), ("b", "box:5")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "smooth.conv").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path / folder))
+        assert kept.plan(request("x - @smooth")).filter == "x - @smooth"
+        assert kept.plan(request("@smooth")) is not kept.plan(request("@smooth"))
+
+
+def test_the_plans_that_are_kept_are_few() -> None:
+    kept = KeptPlans()
+    plans = [kept.plan(request(f"box:{n}")) for n in range(1, MOST_PLANS + 2)]
+    assert kept.plan(request("box:2")) is plans[1]
+    assert kept.plan(request("box:1")) is not plans[0]
+    huge = "kernel:" + ",".join(["1"] * 9)
+    assert kept.plan(request(huge)) is kept.plan(request(huge))
+    long = request("box:200001")
+    assert kept.plan(long) is not kept.plan(long)
+
+
+@pytest.mark.usefixtures("_settled")
+def test_the_files_that_are_kept_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convcli.running.kept_plans.MOST_FILE_BYTES", 250)
+    assert MOST_FILE_BYTES > 250
+    kept = KeptPlans()
+    texts = [f"model:{kernel_file(tmp_path / f'{n}.safetensors', n)}" for n in range(3)]
+    first, *_ = [kept.plan(request(text)) for text in texts]
+    assert kept.plan(request(texts[2])) is kept.plan(request(texts[2]))
+    assert kept.plan(request(texts[0])) is not first
+
+
+_OPENED: list[str] | None = None
+
+
+def _record_open(event: str, arguments: tuple[Any, ...]) -> None:
+    if _OPENED is not None and event == "open" and isinstance(arguments[0], str):
+        _OPENED.append(arguments[0])
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[list[str]]:
+    """The names of the files that are opened."""
+    global _OPENED  # noqa: PLW0603 -- a hook cannot be removed, only silenced
+    _OPENED = []
+    sys.addaudithook(_record_open)
+    yield _OPENED
+    _OPENED = None
+
+
+def test_every_file_that_a_filter_names_is_noted(opened: list[str], tmp_path: Path) -> None:
+    taps = tmp_path / "taps.csv"
+    taps.write_text("1,2,1", encoding="utf-8")
+    examples = [step.example for step in steps().values() if "sample_data" in step.example]
+    assert len(examples) > 2
+    for example in (*examples, f"kernel:@{taps}"):
+        opened.clear()
+        with files_noted() as files:
+            KeptPlans().plan(request(example))
+        read = {Path(name) for name in opened if "sample_data" in name or name == str(taps)}
+        assert read
+        assert read <= set(files.stamps)
+
+
+def test_repeated_calls_give_the_same(tmp_path: Path) -> None:
+    path = aged(kernel_file(tmp_path / "m.safetensors", 1, 2, 3))
+    x = np.arange(9.0)
+    for text in (f"model:{path}", "gaussian:2 | normalize", "x - box:3"):
+        first = apply(text, x)
+        np.testing.assert_array_equal(apply(text, x), first)
+        np.testing.assert_array_equal(
+            apply(text, 2 * x), 2 * first if "norm" not in text else first
+        )

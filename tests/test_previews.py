@@ -155,7 +155,8 @@ def test_spectra_before_and_after_a_change_of_the_rate_are_on_one_scale() -> Non
     x = 0.1 * noise(40_000, 1)
     facts = observed("downsample:4", signal, [x], edge="edge")
     before, after = facts.before.spectrogram, facts.after.spectrogram
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert after.power.shape[1] == 129
     band = slice(20, 100)
     levels = [10 * np.log10(each.power[:, band].mean()) for each in (before, after)]

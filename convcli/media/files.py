@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division
     from convcli.places import Place
-    from convcli.signals import LearnedRules, Medium, Signal, Source
+    from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
 def contradiction(asked: str, output: Place) -> RequestError:

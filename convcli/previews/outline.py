@@ -65,9 +65,9 @@ class OutlineSums:
             self._merge_bins()
         self.count = last + 1
         bins, starts = self._bins_of(positions)
-        if self.per_bin >= LARGE_BIN and isinstance(positions, range) and x.flags.c_contiguous:
-            if self._add_large_bins(x, bins, starts):
-                return
+        dense = isinstance(positions, range) and x.flags.c_contiguous
+        if dense and self.per_bin >= LARGE_BIN and self._add_large_bins(x, bins, starts):
+            return
         for channel in range(x.shape[1]):
             # NumPy folds a contiguous line five times as fast as one column of several.
             line = np.ascontiguousarray(x[:, channel])

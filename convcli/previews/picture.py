@@ -96,7 +96,8 @@ class PictureSums:
         together = samples.reshape(-1, self.factor, x.shape[1] * x.shape[2])
         sums = np.add.reduce(together, axis=1, dtype=kind)
         means = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
-        return np.multiply(means, 1 / self.factor, out=means)
+        means *= 1 / self.factor
+        return means
 
     def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
         """The colours of every n-th pixel, on a scale that ends at `full`."""

@@ -15,8 +15,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.output_names import OneOutput, output_names
 from convcli.media.refusals import refuse_existing
-from convcli.media.remote import local_path
 from convcli.media.replacing import is_special
+from convcli.places import local_path
 from convcli.report.words import visible
 from convcli.units import plural
 

@@ -91,7 +91,7 @@ class RunPreview:
 
 def _read_again(files: Files, place: Place | None, take: Callable[[Source[Any]], None]) -> None:
     from convcli.media.inputs import is_file
-    from convcli.media.remote import local_path
+    from convcli.places import local_path
 
     path = local_path(place)
     if path is None or not is_file(path):

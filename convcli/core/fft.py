@@ -79,6 +79,28 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     return y.reshape(outputs, *x.shape[1:])
 
 
+def overlap_save_along_rows(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid correlation along the pixel rows of a picture.
+
+    The two halves of a row share a transform, and no row is copied into a column for it: with
+    `overlap_save` along axis 0 of the transposed picture this takes three times as long.
+
+    x : (rows, columns, channels) finite floating, or stored numbers; w : (k,), k <= columns
+    Returns (rows, columns - k + 1, channels) of the dtype of x, or of the samples that its numbers
+    represent.
+    """
+    rows, columns, channels = x.shape
+    outputs = columns - w.size + 1
+    y = np.empty((rows, outputs, channels), sample_type(x))
+    half = -(-outputs // 2)
+    second = outputs - half
+    for channel in range(channels):
+        pairs = _halves_as_pairs(x[..., channel].T, half - 1 + w.size, second)
+        results = _halves_as_pairs(y[..., channel].T, half, second)
+        _filter_pairs(pairs, results, w * unit(x), 1)
+    return y
+
+
 def frame_size(k: int, outputs: int | None = None) -> int:
     """The FFT length with the least cost for `k` taps: a power of two.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
     from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
@@ -28,6 +28,10 @@ def contradiction(asked: str, output: Place) -> RequestError:
         f"--format {asked} and the output {output} contradict each other",
         hint="leave --format out, or choose another suffix",
     )
+
+
+class UndividedError(Exception):
+    """An input is filtered as one unit; the text says why."""
 
 
 class FileSink(Sink[Any], Protocol):
@@ -57,6 +61,10 @@ class FileSink(Sink[Any], Protocol):
         None, by default, where those that were encoded are as good.
         """
         return None
+
+    def parted(self) -> PartedOutput:
+        """The result for parts that other sinks write. UndividedError says why there are none."""
+        ...
 
 
 class _Completable(Protocol):

@@ -18,6 +18,7 @@ from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import WavWriter, Writer
+from convcli.media.files import UndividedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,25 @@ class EncodedAudio:
     extremes: Extremes
     clips_at: str | None
     numbers: Numbers | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PartedSound:
+    """A sound whose blocks other sinks write to their places in the file."""
+
+    sink: AudioSink
+    writer: WavWriter
+
+    def reserve(self) -> None:
+        """Make room for all samples."""
+        with self.sink.writing():
+            self.writer.reserve()
+
+    def add_part(self, written: tuple[int, Extremes], place: Path) -> None:  # noqa: ARG002 -- it is in the file
+        """Take note of the next part, whose samples are in the file."""
+        frames, _ = written
+        self.writer.skip(frames)
+        self.sink.note_part(written)
 
 
 class AudioSink:
@@ -150,7 +170,7 @@ class AudioSink:
             self.warnings.append(f"{coding.format} output does not keep: {lost}")
         channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
-        with self._writing():
+        with self.writing():
             if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
                 header = self._wav_header(metadata)
                 frames = self._signal.shape[0]
@@ -197,7 +217,7 @@ class AudioSink:
         )
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Turn errors of the system into OutputError; on a closed pipe the caller ends quietly."""
         try:
             yield
@@ -253,7 +273,7 @@ class AudioSink:
         self._frames += encoded.frames
         if encoded.clips_at is not None:
             self._refuse_clipping(encoded)
-        with self._writing():
+        with self.writing():
             if self._spool is not None:
                 self._spool.write(cast("Numbers", encoded.samples).data)
             elif self._dither is not None:
@@ -281,29 +301,23 @@ class AudioSink:
 
     # --- parts ---
 
-    @property
-    def undivided(self) -> str | None:
-        """Why the file is written in one piece; None if others may write parts of it."""
+    def parted(self) -> PartedSound:
+        """The sound for blocks that other sinks write. UndividedError if there are none."""
         if self._spool is not None:
-            return "--on-clip normalize needs the peak of the whole result"
-        if not isinstance(self._writer, WavWriter) or self._signal.shape[0] is None:
-            return f"{self.coding.format} is written from its beginning to its end"
-        return None
-
-    def reserve(self) -> None:
-        """Make room for the samples of all parts."""
-        with self._writing():
-            cast("WavWriter", self._writer).reserve()
+            raise UndividedError("--on-clip normalize needs the peak of the whole result")
+        writer = self._writer.shared
+        if writer is None or self._signal.shape[0] is None:
+            raise UndividedError(f"{self.coding.format} is written from its beginning to its end")
+        return PartedSound(self, writer)
 
     @property
     def written_part(self) -> tuple[int, Extremes]:
         """How many frames were written, and their extremes."""
         return self._frames, self._extremes
 
-    def add_part(self, written: tuple[int, Extremes], place: Path) -> None:  # noqa: ARG002 -- it is in the file
-        """Take note of the next part, whose samples are in the file."""
+    def note_part(self, written: tuple[int, Extremes]) -> None:
+        """Count the samples that the sink of the next part has written."""
         frames, extremes = written
-        cast("WavWriter", self._writer).skip(frames)
         self._frames += frames
         self._extremes = self._extremes.joined(extremes)
 
@@ -313,7 +327,7 @@ class AudioSink:
     def close(self) -> None:
         """Write samples that wait to be scaled, complete the file, and check that it arrived."""
         try:
-            with self._writing():
+            with self.writing():
                 if self._spool is not None:
                     self._write_normalized(self._spool)
                 warnings = self._writer.finish()

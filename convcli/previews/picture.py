@@ -97,7 +97,7 @@ class PictureSums:
         sums = np.add.reduce(together, axis=1, dtype=kind)
         means = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
         means *= 1 / self.factor
-        return means
+        return np.asarray(means, np.float32)
 
     def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
         """The colours of every n-th pixel, on a scale that ends at `full`."""

@@ -198,9 +198,9 @@ def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
     """Say what is wrong with a point of a curve; "" if nothing is."""
     if frequency <= earlier:
         came = f"{frequency:g} Hz after {earlier:g}"
-        return f"frequencies are above 0 and rise; {came} came"
+        return f"frequencies must be above 0 and rise, got {came}"
     if abs(decibels) > LARGEST_DECIBELS:
-        return f"no gain in dB: {decibels:g}"
+        return f"a gain of {decibels:g} dB is out of range"
     return ""
 
 

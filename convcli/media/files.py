@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
-    from convcli.signals import LearnedRules, Medium, Signal, Source
+    from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
 def contradiction(asked: str, output: Place) -> RequestError:
@@ -28,6 +28,10 @@ def contradiction(asked: str, output: Place) -> RequestError:
         f"--format {asked} and the output {output} contradict each other",
         hint="leave --format out, or choose another suffix",
     )
+
+
+class UndividedError(Exception):
+    """An input is filtered as one unit; the text says why."""
 
 
 class FileSink(Sink[Any], Protocol):
@@ -49,6 +53,17 @@ class FileSink(Sink[Any], Protocol):
 
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
+        ...
+
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of an encoded block as whole numbers, for what is drawn of a result.
+
+        None, by default, where those that were encoded are as good.
+        """
+        return None
+
+    def parted(self) -> PartedOutput:
+        """The result for parts that other sinks write. UndividedError says why there are none."""
         ...
 
 

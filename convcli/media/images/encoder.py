@@ -128,7 +128,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the size of the picture, "
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     made = len(signal.channels)
     filtered = len(source.signal.channels)
@@ -137,7 +137,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
             f"this one makes {made}",
-            hint="leave --channels away to write the channels that the filter makes",
+            hint="leave --channels out to write the channels that the filter makes",
         )
     return rows, columns
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -164,7 +164,6 @@ class OpenedImage(OpenedFile):
     def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""
         from convcli.media.block_parts import BlockDivision
-        from convcli.media.division import UndividedError
 
         page = self.file.pages[0]
         if len(self.file.pages) > 1:

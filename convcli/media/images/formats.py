@@ -65,9 +65,13 @@ class PictureWriter(Protocol):
         ...
 
     @property
-    def in_parts(self) -> bool:
-        """Whether other writers may write parts of the only page."""
+    def shared(self) -> SharedWriter | None:
+        """The writer itself, if other writers may write parts of the only page; else None."""
         ...
+
+
+class SharedWriter(Protocol):
+    """Writes a page of which other writers write parts."""
 
     def reserve(self, layout: Layout) -> None:
         """Make room for the pixels that other writers write."""

@@ -182,5 +182,5 @@ def too_many_pixels(name: str, columns: int, rows: int, limit: int) -> InputErro
     return InputError(
         f"{name} has {columns * rows} pixels ({columns}x{rows}), "
         f"more than the {limit} that are allowed",
-        hint=f"if it is no bomb, give --max-pixels {columns * rows}",
+        hint=f"if you trust the file, give --max-pixels {columns * rows}",
     )

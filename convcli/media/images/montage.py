@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.layout import list_channels
 from convcli.media.scratch import scratch
 
@@ -125,6 +126,9 @@ class MontageSink:
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
 
+    def stored(self, encoded: Samples) -> None:
+        """Nothing: a montage is read from its file."""
+
     def write(self, encoded: Samples) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
         self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))
@@ -140,10 +144,9 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
-    @property
-    def undivided(self) -> str:
-        """Why there are no parts: a montage needs the ranges of all maps."""
-        return "a montage needs the whole of every map"
+    def parted(self) -> NoReturn:
+        """Raise UndividedError: a montage needs the ranges of all maps."""
+        raise UndividedError("a montage needs the whole of every map")
 
     def next_page(self) -> None:
         """Lay out the page that is complete, and go on to the next one."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import (
     FORMATS,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.division import PartOfFile
+    from convcli.media.images.formats import SharedWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -33,12 +35,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedStrip:
-    """A strip as the writer takes it, and how many samples of each channel were cut off."""
+    """A strip as the writer takes it, and how many samples of each channel were cut off.
+
+    drawn : its bytes, for what is drawn of the picture; None of other depths
+    """
 
     packed: Any
     rows: int
     below: Counts
     above: Counts
+    drawn: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PartedPicture:
+    """A picture whose strips other sinks write to their places in the file."""
+
+    sink: ImageSink
+    writer: SharedWriter
+
+    def reserve(self) -> None:
+        """Make room for all pixels."""
+        self.writer.reserve(self.sink.layout)
+
+    def add_part(
+        self,
+        written: tuple[int, dict[str, int], dict[str, int]],
+        place: Path,  # noqa: ARG002 -- it is in the file
+    ) -> None:
+        """Take note of the next part, whose pixels are in the file."""
+        rows, _, _ = written
+        self.writer.skip(rows)
+        self.sink.note_part(written)
 
 
 class ImageSink:
@@ -135,6 +163,10 @@ class ImageSink:
         first_row = int(rows[0]) if len(rows) else 0
         return self._encode(page, page.to_stored(y), first_row)
 
+    def stored(self, encoded: EncodedStrip | Array) -> Array | None:
+        """The bytes of a strip; None of other depths, and where the file has other channels."""
+        return encoded.drawn if isinstance(encoded, EncodedStrip) else None
+
     def write(self, encoded: EncodedStrip | Array) -> None:
         """Append what `encode` returned."""
         if isinstance(encoded, EncodedStrip):
@@ -152,7 +184,9 @@ class ImageSink:
 
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
-        return EncodedStrip(self._writer.pack(samples), len(samples), below, above)
+        same = values.shape == samples.shape and samples.dtype == np.uint8
+        drawn = samples if same and page.source.layout.dtype == np.uint8 else None
+        return EncodedStrip(self._writer.pack(samples), len(samples), below, above, drawn)
 
     def _append(self, strip: EncodedStrip) -> None:
         self._writer.append(strip.packed)
@@ -178,36 +212,33 @@ class ImageSink:
 
     # --- parts ---
 
-    @property
-    def undivided(self) -> str | None:
-        """Why the file is written in one piece; None if others may write parts of it."""
+    def parted(self) -> PartedPicture:
+        """The picture for strips that other sinks write. UndividedError if there are none."""
         if len(self._pages) > 1:
-            return "a picture of several pages is written page by page"
+            raise UndividedError("a picture of several pages is written page by page")
         if self._scaled is not None:
-            return "--range scale needs the extremes of the whole result"
+            raise UndividedError("--range scale needs the extremes of the whole result")
         if self._originals is not None:
-            return f"--channels {self.options.channels} goes through the picture once more"
-        if not self._writer.in_parts:
-            return f"{self.format.name} is encoded from its first row to its last"
-        return None
-
-    def reserve(self) -> None:
-        """Make room for the pixels of all parts."""
-        self._writer.reserve(self._page.layout)
+            channels = self.options.channels
+            raise UndividedError(f"--channels {channels} goes through the picture once more")
+        writer = self._writer.shared
+        if writer is None:
+            raise UndividedError(f"{self.format.name} is encoded from its first row to its last")
+        return PartedPicture(self, writer)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
         """How many rows were written, and how many samples were cut off below and above."""
         return self._row, self._below, self._above
 
-    def add_part(
-        self,
-        written: tuple[int, dict[str, int], dict[str, int]],
-        place: Path,  # noqa: ARG002 -- it is in the file
-    ) -> None:
-        """Take note of the next part, whose pixels are in the file."""
+    @property
+    def layout(self) -> Layout:
+        """The pixels of the page that is being written."""
+        return self._page.layout
+
+    def note_part(self, written: tuple[int, dict[str, int], dict[str, int]]) -> None:
+        """Count the rows and the clipped samples that the sink of the next part has written."""
         rows, below, above = written
-        self._writer.skip(rows)
         self._row += rows
         for name in self._below:
             self._below[name] += below[name]

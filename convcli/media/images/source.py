@@ -169,14 +169,14 @@ def _select_channels(layout: Layout, wanted: Channels) -> Channels:
     if wanted == "alpha" and layout.alpha is None:
         raise RequestError(
             f"--channels alpha: the picture has no opacity, only {channels}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) == 1:
         wanted = "rgb"  # grey is its own luma
     if wanted == "luma" and layout.channels[:3] != _RGB:
         raise RequestError(
             f"--channels luma needs red, green and blue, the picture has {channels}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) > 3:
         raise RequestError(
@@ -221,7 +221,7 @@ class ImageFile:
             raise RequestError(
                 "--linear needs a grey or red-green-blue picture, "
                 f"{self.name} has {list_channels(layout.channels)}",
-                hint="convert it first, or leave --linear away",
+                hint="convert it first, or leave --linear out",
             )
         if not self.pages[0].linear:
             self.warnings.append(

@@ -296,14 +296,11 @@ def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) ->
     variant, offset = header
     old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
     link = file.read(variant.word.size)
-    block = (exif or b"").removeprefix(EXIF_PREFIX)
-    described = _describing(read_directory(io.BytesIO(block)))
-    if iptc:
-        described[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
-        old.pop(_IPTC, None)
-    # libvips replaces what is not UTF-8 in a description.
-    if _DESCRIPTION in described:
-        old.pop(_DESCRIPTION, None)
+    described = _described_fields(exif, iptc)
+    # IPTC is replaced, and so is a description, in which libvips replaces bytes that are not UTF-8.
+    for tag in (_IPTC, _DESCRIPTION):
+        if tag in described:
+            old.pop(tag, None)
     missing = {tag: each for tag, each in described.items() if tag not in old}
     if not missing:
         return
@@ -315,6 +312,15 @@ def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) ->
     file.write(bytes(place - end) + directory)
     file.seek(8 if variant.big else 4)
     file.write(variant.word.pack(place))
+
+
+def _described_fields(exif: bytes | None, iptc: bytes | None) -> dict[int, TiffField]:
+    """The fields of a directory that hold EXIF and IPTC, by tag."""
+    block = (exif or b"").removeprefix(EXIF_PREFIX)
+    fields = _describing(read_directory(io.BytesIO(block)))
+    if iptc:
+        fields[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
+    return fields
 
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:

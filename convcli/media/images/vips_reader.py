@@ -165,7 +165,7 @@ class VipsPicture:
             raise InputError(
                 f"the {len(self.layouts)} pages of {self.name} have {total} pixels, "
                 f"more than the {self._max_pixels} that are allowed",
-                hint=f"if it is no bomb, give --max-pixels {total}",
+                hint=f"if you trust the file, give --max-pixels {total}",
             )
 
     def _read_layouts(self, first: Any) -> list[Layout]:

@@ -137,16 +137,17 @@ class ColumnarFile:
         """Open the file as its library reads it. InputError if it is no such file."""
         kind = self.format.title
         try:
-            opened = self.format.open_columns(self.path)
+            with ExitStack() as opening:
+                opened = self.format.open_columns(self.path)
+                opening.callback(opened.close)
+                _ = opened.schema.names
+                opening.pop_all()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"{self.name}: expected a {kind} file: {_first_line(error)}",
                 hint="copy or download the file again",
             ) from error
-        try:
-            _ = opened.schema.names
         except UnicodeDecodeError:
-            opened.close()
             raise InputError(
                 f"{self.name}: the name of a column of the {kind} file is not UTF-8",
                 hint="copy or download the file again",

@@ -460,15 +460,19 @@ def _without_blank_lines(
     if len(wrong):
         first = wrong[0]
         line = records.line + data.count(newline, 0, starts[first])
-        noun = "cell" if width == 1 else "cells"
-        raise InputError(
-            f"{name}, line {line}: expected {width} {noun} as in the first line, "
-            f"got {counts[first]}",
-            hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
-        )
+        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]))
     keep = np.ones(len(separators), np.bool_)
     keep[ends[blank]] = False
     return separators[keep].reshape(-1, width), starts[~blank]
+
+
+def _wrong_cell_count(place: str, width: int, count: int) -> InputError:
+    """The error for a line of `count` cells in a table of `width` columns."""
+    noun = "cell" if width == 1 else "cells"
+    return InputError(
+        f"{place}: expected {width} {noun} as in the first line, got {count}",
+        hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+    )
 
 
 def whole_records(

@@ -246,14 +246,13 @@ class _Rows:
         """
         numbers = self.numbers[self.rows]
         if before is not None:
-            # Where the wall clock is put back, a bin goes on.
+            # When the wall clock is put back, the current bin continues.
             numbers = np.maximum(numbers, before.number)
         numbers = np.maximum.accumulate(numbers)
         cuts = np.flatnonzero(np.diff(numbers)) + 1
         bounds = [0, *cuts.tolist(), len(numbers)]
-        last_rows = self.rows[np.array(bounds[1:]) - 1]
-        columns = [self.spans.cells[column] for column in sorted(self.spans.cells)]
-        texts = zip(*(cells[last_rows].texts() for cells in columns), strict=True)
+        last_places = np.array(bounds[1:]) - 1
+        texts = self._cells_of(self.rows[last_places])
         if before is not None and before.number != numbers[0]:
             yield before
             before = None
@@ -266,6 +265,11 @@ class _Rows:
             last = int(rows[-1])
             offset = int(self.offsets[last])
             yield _OpenBin(int(numbers[start]), x, list(cells), seen + last, offset)
+
+    def _cells_of(self, rows: Integers) -> Iterator[tuple[bytes, ...]]:
+        """Yield the texts of all cells of some rows, row by row."""
+        columns = [self.spans.cells[column] for column in sorted(self.spans.cells)]
+        return zip(*(cells[rows].texts() for cells in columns), strict=True)
 
 
 def _text_of(lines: list[_Line]) -> bytes:

@@ -220,23 +220,14 @@ class TableSource:
         self._by = names.find_all(options.by)
         self._time = names.find_optional(options.time)
         seen: list[Records] = []
-        # If nothing is to be learnt from the rows, the header does not wait for the first of them.
+        # If nothing depends on the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
             seen += _at_most_one(first_pass.records)
-        filtered = self._find_columns(names, seen, first_pass.records)
-        self.base = len(filtered)
-        also = names.find_all(options.also, but=self._keys())
-        self.columns = (*filtered, *(number for number in also if number not in filtered))
-        self.also = {name: self._channels_of(name, names) for name in options.also}
-        self._tell_number_in_header()
+        self._choose_columns(names, seen, first_pass)
         self._clock: Clock | None = None
         self._first_clock: Clock | None = None
         if self._time is not None:
-            seen += self._find_clock(seen, first_pass.records)
-            if options.every is not None:
-                self._count_bins(bin_length(options.every))
-            elif options.irregular and not options.follow:
-                self._settle_clock(seen, first_pass.records)
+            self._infer_rate(seen, first_pass)
         self.signal = self._describe()
         self._first_pass: Pass | None = None
         if text.repeatable:
@@ -244,6 +235,25 @@ class TableSource:
         else:
             self._first_pass = replace(first_pass, records=chain(seen, first_pass.records))
         self._start_over()
+
+    def _choose_columns(self, names: ColumnNames, seen: list[Records], first_pass: Pass) -> None:
+        """Decide which columns are read: those that FILTER reads, then further ones of --set."""
+        filtered = self._find_columns(names, seen, first_pass.records)
+        self.base = len(filtered)
+        also = names.find_all(self.options.also, but=self._keys())
+        further = [number for number in also if number not in filtered]
+        self.columns = (*filtered, *further)
+        self.also = {name: self._channels_of(name, names) for name in self.options.also}
+        self._tell_number_in_header()
+
+    def _infer_rate(self, seen: list[Records], first_pass: Pass) -> None:
+        """Find out from the times how often rows come; records that it takes go to `seen`."""
+        options = self.options
+        seen += self._find_clock(seen, first_pass.records)
+        if options.every is not None:
+            self._count_bins(bin_length(options.every))
+        elif options.irregular and not options.follow:
+            self._settle_clock(seen, first_pass.records)
 
     def _channels_of(self, name: str, names: ColumnNames) -> tuple[int, ...]:
         """The channels that a name or a pattern of columns stands for."""

@@ -85,6 +85,9 @@ REW = """* Freq response measured by REW V5.20
         "GraphicEQ: 20 -1; 1000 4; 20000 -6\n",
         "Preamp: -6.0 dB\n".replace("Preamp", "# Preamp") + "GraphicEQ: 20 -1; 1000 4; 20000 -6;",
         "frequency,raw,equalization\n20,9,-1\n1000,9,4\n20000,9,-6\n",
+        "Frequenz;dB\n20,0;-1,0\n1000,00;4\n20000,0;-6,0\n",
+        "* REW\n20,000\t-1,0\t12,5\n1000,000\t4,0\t0,0\n20000,000\t-6,0\t0\n",
+        "20,000 -1,0 12,5\n1000,000 4,0 0,0\n20000,000 -6,0 0\n",
     ],
 )
 def test_files_are_read_as_they_come(text: str, tmp_path: Path) -> None:
@@ -117,6 +120,20 @@ Filter 3: OFF PK Fc 3000 Hz Gain -20 dB Q 2.00
 Filter 4: ON HSC Fc 10000 Hz Gain 3.0 dB Q 0.70
 Filter 5: ON PK Fc 30000 Hz Gain 9.0 dB Q 1.00
 """
+
+
+def test_the_filters_of_rew_leave_slots_unused_and_may_have_a_bandwidth(tmp_path: Path) -> None:
+    path = tmp_path / "filters.txt"
+    q = 1 / (2 * math.sinh(math.log(2) / 2 * 1.5 * (w := 2 * math.pi / 48) / math.sin(w)))
+    path.write_text(f"Filter 1: ON PK Fc 1000 Hz Gain -5.2 dB Q {q!r}\n")
+    wanted = read_curve(path, column="", rate=48000).decibels
+    path.write_text(
+        "Filter Settings file\n\nFilter  1: ON  PK       Fc    1000 Hz  Gain  -5.20 dB  BW Oct 1.5\n"
+        "Filter  2: ON  None\nFilter  3: OFF None\n"
+    )
+    found = read_curve(path, column="", rate=48000).decibels
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    assert found.min() == pytest.approx(-5.2, abs=1e-4)
 
 
 def test_parametric_filters_are_biquads_of_the_cookbook(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
-    from convcli.signals import LearnedRules, Medium, Signal, Source
+    from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
 def contradiction(asked: str, output: Place) -> RequestError:
@@ -54,6 +54,13 @@ class FileSink(Sink[Any], Protocol):
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
         ...
+
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of an encoded block as whole numbers, for what is drawn of a result.
+
+        None, by default, where those that were encoded are as good.
+        """
+        return None
 
     def parted(self) -> PartedOutput:
         """The result for parts that other sinks write. UndividedError says why there are none."""

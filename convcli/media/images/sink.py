@@ -37,12 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedStrip:
-    """A strip as the writer takes it, and how many samples of each channel were cut off."""
+    """A strip as the writer takes it, and how many samples of each channel were cut off.
+
+    drawn : its bytes, for what is drawn of the picture; None of other depths
+    """
 
     packed: Any
     rows: int
     below: Counts
     above: Counts
+    drawn: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +181,10 @@ class ImageSink:
         first_row = int(rows[0]) if len(rows) else 0
         return self._encode(page, page.to_stored(y), first_row)
 
+    def stored(self, encoded: EncodedStrip | Array) -> Array | None:
+        """The bytes of a strip; None of other depths, and where the file has other channels."""
+        return encoded.drawn if isinstance(encoded, EncodedStrip) else None
+
     def write(self, encoded: EncodedStrip | Array) -> None:
         """Append what `encode` returned."""
         if isinstance(encoded, EncodedStrip):
@@ -194,7 +202,9 @@ class ImageSink:
 
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
-        return EncodedStrip(self._writer.pack(samples), len(samples), below, above)
+        same = values.shape == samples.shape and samples.dtype == np.uint8
+        drawn = samples if same and page.source.layout.dtype == np.uint8 else None
+        return EncodedStrip(self._writer.pack(samples), len(samples), below, above, drawn)
 
     def _append(self, strip: EncodedStrip) -> None:
         self._writer.append(strip.packed)

@@ -108,9 +108,9 @@ def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
     """Layers in a plain order, in which the channels of each are those of the next.
 
     The order is plain if the names differ in their numbers alone (or are single letters), or if
-    every other order that fits has more channels at its ends. Activations are not in a file: a rectifier is put between
-    convolutions that nothing else separates, unless their numbers in a Sequential follow each
-    other. None where the order is not plain.
+    every other order that fits has more channels at its ends. Activations are not in a file: a
+    rectifier is put between convolutions that nothing else separates, unless their numbers in a
+    Sequential follow each other. None where the order is not plain.
     """
     layers = _ordered_layers(tensors)
     if not layers:

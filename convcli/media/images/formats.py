@@ -135,6 +135,7 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    lossy : whether pixels are stored with a loss, by a quality of 1..100
     few_bits : whether samples of grey may have 1, 2 or 4 bits
     interlaces : whether rows may come in several passes
     any_white : whether it says which value is white, so that it may be any
@@ -176,6 +177,7 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    lossy: bool = False
     few_bits: bool = False
     interlaces: bool = False
     any_white: bool = False
@@ -238,6 +240,7 @@ _ALL = (
         beginnings=(b"\xff\xd8\xff",),
         # Pictures of high dynamic range are JPEGs, too.
         aliases=("jpg", "uhdr"),
+        lossy=True,
         interlaces=True,
         alpha=False,
         cmyk=True,
@@ -272,6 +275,7 @@ _ALL = (
         name="webp",
         suffixes=(".webp",),
         brand=b"WEBP",
+        lossy=True,
         pages=True,
         animated=True,
         inspect=inspect_webp,
@@ -294,6 +298,7 @@ _ALL = (
         name="avif",
         suffixes=(".avif",),
         brand=b"avif",
+        lossy=True,
         pages=True,
         options_for=_quality_options,
     ),

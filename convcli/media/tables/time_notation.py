@@ -12,7 +12,7 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
-from convcli.media.tables.iso_dates import read_alike
+from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import HINT, date_rules, number_rule
 from convcli.media.tables.time_units import TIME_UNITS, serial_day, unit_of_dates
@@ -40,6 +40,9 @@ _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
 # Numbers from which floats leave out whole numbers, and those that are read without them.
 _LARGEST_EXACT = 2**53
 _LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
+# Years and months, also as a float: 2024, 2024.0, 202401.
+_YEAR = re.compile(rb"(1[6-9]\d\d|2[0-3]\d\d|2400)(?:\.0+)?")
+_YEAR_AND_MONTH = re.compile(rb"((?:1[89]|20|21)\d\d)(0[1-9]|1[0-2])(?:\.0+)?")
 _COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
@@ -84,6 +87,11 @@ class Notation(Protocol):
         """How dates are written, in the directives of strptime; empty if that is not known."""
         ...
 
+    @property
+    def guess(self) -> str:
+        """What was taken for granted about the times, for a warning; empty if nothing was."""
+        ...
+
     def moments(self, times: TimeColumn) -> Moments:
         """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
         ...
@@ -118,10 +126,12 @@ class NumberNotation:
     """Times written as numbers of a unit.
 
     origin : whole numbers too large for a float are counted from this one; 0 if none is
+    guess : what was taken for granted, if anything was
     """
 
     unit: str
     origin: int = 0
+    guess: str = ""
 
     form = ""
 
@@ -204,11 +214,13 @@ class DateNotation:
 
     form : how they are written, in the directives of strptime, where that is known
     read_alike : reads cells that are all written alike; gives None for others
+    guess : what was taken for granted, if anything was
     """
 
     read: Callable[[list[bytes]], Stamps]
     form: str = ""
     read_alike: Callable[[Cells], Stamps | None] | None = None
+    guess: str = ""
 
     unit_of_numbers = None
 
@@ -220,13 +232,23 @@ class DateNotation:
         stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
-            expected = "a date or time written as in the first row"
-            hint = "mend the cell"
-            if self.form:
-                expected = f"a date or time written as {self.form}"
-                hint += ", or say with --date-format how dates are written"
-            raise times.error(int(bad_rows[0]), expected, hint=hint)
+            row = int(bad_rows[0])
+            expected, hint = self._expected(times.cells.text(row))
+            raise times.error(row, expected, hint=hint)
         return stamps
+
+    def _expected(self, found: str) -> tuple[str, str]:
+        """What a cell should be in place of `found`, and what to try."""
+        year = re.search(r"(?<!\d)\d{4}", found)
+        if year is not None and not FIRST_YEAR <= int(year[0]) <= LAST_YEAR:
+            hint = "times are counted in nanoseconds; without --time rows are counted as they come"
+            return f"a date from {FIRST_YEAR} to {LAST_YEAR}", hint
+        if not self.form:
+            return "a date or time written as in the first row", "mend the cell"
+        hint = "mend the cell, or say with --date-format how dates are written"
+        if self.guess:
+            hint += ", or --time-unit s if the times are seconds"
+        return f"a date or time written as {self.form}", hint
 
     def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
         """Return the rules of dates: days, business days, months, seconds."""
@@ -278,12 +300,42 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
+    counted = _years_or_months(times, texts)
+    if counted is not None:
+        return [(counted, counted.moments(times))]
     if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
+
+
+def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | None:
+    """The notation of numbers that are all years, or all years with a month; None for others."""
+    for name, form, pattern in (("years", "%Y", _YEAR), ("months", "%Y%m", _YEAR_AND_MONTH)):
+        if texts and all(pattern.fullmatch(text) for text in texts):
+            guess = (
+                f"the numbers in {times.name} are read as {name} (--date-format {form}); "
+                "--time-unit s reads them as seconds"
+            )
+            return DateNotation(_reader_of_numbers(pattern), form, guess=guess)
+    return None
+
+
+def _reader_of_numbers(pattern: re.Pattern[bytes]) -> Callable[[list[bytes]], Stamps]:
+    """What reads years, or years with a month, as the moment at which each begins."""
+
+    def read(texts: list[bytes]) -> Stamps:
+        dates = []
+        for text in texts:
+            found = pattern.fullmatch(text)
+            parts = found.groups() if found else (b"",)
+            date = b"-".join((*parts, b"01", b"01")[:3])
+            dates.append(date)
+        return _read_iso(dates)
+
+    return read
 
 
 def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
@@ -294,12 +346,24 @@ def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notatio
         return [(numbers, values)]
     if unit is None:
         _refuse_serial_day(times, float(values[0]))
-        numbers = NumberNotation(unit_of_dates(values[0]) or "s")
+        numbers = NumberNotation(unit_of_dates(values[0]) or "s", guess=_not_years(times, values))
     text = times.cells.text(0)
     if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
-        numbers = NumberNotation(numbers.unit, origin=int(text))
+        numbers = NumberNotation(numbers.unit, origin=int(text), guess=numbers.guess)
         values = numbers.moments(times)
     return [(numbers, values)]
+
+
+def _not_years(times: TimeColumn, values: Floats) -> str:
+    """The remark that numbers which look like years with fractions are read as seconds."""
+    whole = values == np.rint(values)
+    if whole.all() or values.min() < 1600 or values.max() > 2400:
+        return ""
+    text = times.cells.text(int(np.argmin(whole)))
+    return (
+        f"the times in {times.name} are read as seconds, and {text} looks like a year: write dates "
+        "such as 2024-07-01, or give --time-unit s"
+    )
 
 
 def _refuse_serial_day(times: TimeColumn, first: float) -> None:
@@ -329,11 +393,16 @@ def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]
 
 
 def _read_iso(texts: list[bytes]) -> Stamps:
-    good = [text if _ISO.fullmatch(text) else b"NaT" for text in texts]
+    good = [text if _is_iso(text) else b"NaT" for text in texts]
     try:
         return np.array(good, "S").astype("U").astype("datetime64[ns]")
     except ValueError:  # a 30th of February somewhere
         return np.array([_iso_or_nat(text.decode()) for text in good], "datetime64[ns]")
+
+
+def _is_iso(text: bytes) -> bool:
+    """Whether a text is a date in ISO form whose moments nanoseconds can count."""
+    return bool(_ISO.fullmatch(text)) and FIRST_YEAR <= int(text[:4]) <= LAST_YEAR
 
 
 def _iso_or_nat(text: str) -> np.datetime64:
@@ -397,6 +466,8 @@ def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
 
         decoded = [text.decode("utf-8", "replace") for text in texts]
         index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
-        return index.tz_localize(None).to_numpy().astype("datetime64[ns]")
+        years = index.year
+        countable = (years >= FIRST_YEAR) & (years <= LAST_YEAR)
+        return index.where(countable).tz_localize(None).to_numpy().astype("datetime64[ns]")
 
     return read

@@ -241,6 +241,8 @@ def _irregular_clock(
 def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
     """What was taken for granted: that the month is first, or the unit of large numbers."""
     notation = regular[0].notation
+    if notation.guess:
+        return notation.guess
     if len(regular) > 1 and isinstance(regular[1].notation, DateNotation):
         return (
             f"the dates in {times.name} are read with the month first, but could as well be read "

@@ -302,6 +302,7 @@ class TestYearsAndMonths:
         assert source.signal.dated
         assert source.signal.rate == pytest.approx(1 / (days * DAY))
         (block,) = blocks_of(source)
+        assert block.stamps is not None
         wall = block.stamps[:, 1].view("datetime64[ns]")
         assert [str(wall[0])[:10], str(wall[-1])[:10]] == dates
         assert f"(--date-format {form}); --time-unit s" in source.warnings[0]

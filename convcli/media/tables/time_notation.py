@@ -466,8 +466,9 @@ def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
 
         decoded = [text.decode("utf-8", "replace") for text in texts]
         index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
-        years = index.year
-        countable = (years >= FIRST_YEAR) & (years <= LAST_YEAR)
-        return index.where(countable).tz_localize(None).to_numpy().astype("datetime64[ns]")
+        dates = index.tz_localize(None).to_numpy()
+        countable = np.asarray((index.year >= FIRST_YEAR) & (index.year <= LAST_YEAR))
+        dates = np.where(countable, dates, np.datetime64("NaT"))
+        return dates.astype("datetime64[ns]")
 
     return read

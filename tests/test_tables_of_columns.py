@@ -357,8 +357,8 @@ def test_binary_values_and_durations_as_text(program: Program, tmp_path: Path) -
     ended = program.run("csv", "x", "d.parquet", "--format", "jsonl", cwd=tmp_path)
     assert json.loads(ended.text.splitlines()[1])["d"] == "1 days 01:01:01.000001"
     pq.write_table(pa.table({"b": [b"\xff"], "x": [1.0]}), tmp_path / "b.parquet")
-    for format in ("csv", "jsonl"):
-        ended = program.run("csv", "x", "b.parquet", "--format", format, cwd=tmp_path)
+    for suffix in ("csv", "jsonl"):
+        ended = program.run("csv", "x", "b.parquet", "--format", suffix, cwd=tmp_path)
         assert ended.code == 2
         assert "its type is binary" in ended.errors[0]
         assert "-o FILE.parquet" in ended.err

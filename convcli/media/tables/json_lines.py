@@ -206,8 +206,8 @@ class JsonConvertingSink(JsonLinesSink):
                 found = next(rounded_values(value.get(field.name), field.type), None)
                 if found is not None:
                     raise InputError(
-                        f"{self._source.name}, column {field.name}: {found} would be rounded, as no "
-                        "type keeps all of its values",
+                        f"{self._source.name}, column {field.name}: {found} would be rounded, as "
+                        "no type keeps all of its values",
                         hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every value as "
                         "it is",
                     )

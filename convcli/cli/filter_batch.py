@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -183,7 +184,21 @@ class FilterBatch(BatchRun):
             self._join(self._parts)
         if not self.options.dry_run:
             self._reported.sort(key=lambda numbered: numbered[0])
-            self.command.write_reports([facts for _, facts in self._reported])
+            runs = [facts for _, facts in self._reported]
+            self.command.write_reports(self._with_failures(runs))
+
+    def _with_failures(self, runs: list[RunFacts]) -> list[RunFacts]:
+        """The facts of the runs, with the inputs that failed among those of the first."""
+        if not self.told_failures:
+            return runs
+        failures = tuple(sorted(self.told_failures, key=lambda each: each.unit))
+        if not runs:
+            from convcli import __version__
+            from convcli.facts import RunFacts
+
+            words, text = self.command.words, self.command.request.filter
+            runs = [RunFacts(version=__version__, command=words, filter=text)]
+        return [replace(runs[0], failures=failures), *runs[1:]]
 
     # ---------------------------------------------------------------------- one input in parts
 

@@ -9,6 +9,12 @@ import pytest
 from hypothesis import settings
 from program import Program
 
+from convcli.cli import _limit_library_threads
+
+# As the program does. BLAS would start threads that compete with those of the tests, and wait for
+# work in a loop: a test took 9 s of the processor instead of 1. NumPy is not imported yet.
+_limit_library_threads()
+
 # A busy machine is slow; that is no failure.
 settings.register_profile("convcli", deadline=None)
 settings.load_profile("convcli")

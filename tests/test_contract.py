@@ -283,7 +283,7 @@ def test_single_precision_stays(step: Step, medium: str) -> None:
 def test_the_reach_is_true(step: Step, medium: str) -> None:
     for align in ALIGNS:
         plan = accepted(step, medium, edge="zero", align=align)
-        if any(bound.whole for bound in plan.steps):
+        if any(bound.sees_whole for bound in plan.steps):
             continue
         x, other = noise(plan, 1), noise(plan, 2)
         y = filtered(plan, x)
@@ -301,7 +301,7 @@ def test_the_reach_is_true(step: Step, medium: str) -> None:
 def test_the_reach_is_tight(step: Step, medium: str) -> None:
     for align in ALIGNS:
         plan = accepted(step, medium, edge="zero", align=align)
-        if any(bound.whole for bound in plan.steps):
+        if any(bound.sees_whole for bound in plan.steps):
             continue
         x = noise(plan, 1)
         y = filtered(plan, x)
@@ -350,7 +350,7 @@ def test_causal_steps_do_not_look_ahead(step: Step, medium: str) -> None:
         return
     for axis in range(plan.signal.axes):
         assert plan.chain.look_ahead(axis) <= 0
-    if plan.signal.axes == 2 or any(bound.whole for bound in plan.steps):
+    if plan.signal.axes == 2 or any(bound.sees_whole for bound in plan.steps):
         return
     x = noise(plan)
     whole = filtered(plan, x)
@@ -377,7 +377,7 @@ def test_linear_steps_are_linear(step: Step, medium: str) -> None:
 @on_every_medium
 def test_steps_move_along_with_their_input(step: Step, medium: str) -> None:
     plan = accepted(step, medium, edge="wrap")
-    if any(bound.whole for bound in plan.steps):
+    if any(bound.sees_whole for bound in plan.steps):
         return
     x = noise(plan)
     for axis in range(plan.signal.axes):

@@ -121,7 +121,7 @@ def _by_channel(values: Array, *, several: bool) -> Any:
 def _refuse_steps_without_windows(plan: Plan) -> None:
     """Raise RequestError for steps that see the whole signal before the first output."""
     for step in plan.steps:
-        if step.whole is not None:
+        if step.sees_whole:
             raise step.call.error(
                 f"{step.call.title} sees the whole signal first; there are no windows to show"
             )

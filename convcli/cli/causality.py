@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.filter_command import conditions, exit_code_of
-from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
 from convcli.dataclass import dataclass
@@ -68,9 +67,10 @@ class CausalCheck(TableCommand):
             warnings=(*facts.warnings, *([warning] if warning else [])),
         )
 
-    def progress(self, total: int | None) -> Progress:
-        """Progress is shown, because the data are a few lines at the end."""
-        return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown: the data are a few lines at the end."""
+        return not self.options.quiet and not self.options.dry_run
 
     def tell_run(self, facts: RunFacts) -> int:
         """Write the verdicts of an input, and return its exit code."""

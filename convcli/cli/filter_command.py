@@ -129,7 +129,7 @@ class FilterCommand:
 
     def _run_single(self) -> int:
         """Filter the one input and return the exit code."""
-        from convcli.media.remote import place_of
+        from convcli.places import place_of
 
         options = self.options
         word = (self.request.inputs or [STDIN])[0]
@@ -143,7 +143,7 @@ class FilterCommand:
             output,
             alone=True,
             replaces=options.force or options.in_place,
-            progress=self.progress(None),
+            progress=Progress(None, shown=self.shows_progress),
         ).run()
         try:
             return self.tell_run(facts)
@@ -278,10 +278,11 @@ class FilterCommand:
 
         return FULL if number <= MOST_FULL else THUMBNAIL
 
-    def progress(self, total: int | None) -> Progress:
-        """Progress is shown if the data do not go to standard output."""
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown: the data do not go to standard output."""
         silent = self.options.quiet or self.options.dry_run
-        return Progress(total, shown=not silent and self.request.output not in (None, "-"))
+        return not silent and self.request.output not in (None, "-")
 
     def tell_run(self, facts: RunFacts) -> int:
         """Print the plan or the summary of an input, and return its exit code."""

@@ -12,12 +12,11 @@ import typer
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from convcli.batch.listing import InputWords
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -387,12 +386,11 @@ class InputListOptions:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BatchOptions(InputListOptions):
-    """Options of commands that take many inputs."""
+class WorkOptions(InputListOptions):
+    """Options of commands that work on many inputs, one by one."""
 
     shard: ShardText = None
     resume: Resume = False
-    skip_existing: SkipExisting = False
     ledger: LedgerFile = None
     failed: FailedFile = None
     retries: Retries = 0
@@ -402,6 +400,13 @@ class BatchOptions(InputListOptions):
     def asked(self) -> bool:
         """Whether any of these options is set."""
         return any(value not in (None, False, 0) for value in vars(self).values())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchOptions(WorkOptions):
+    """Options of commands that write an output for each input."""
+
+    skip_existing: SkipExisting = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -466,7 +471,7 @@ class TableArguments:
 
     def options(self) -> TableOptions:
         """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.source import TableOptions
+        from convcli.media.tables.table_options import TableOptions
 
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")

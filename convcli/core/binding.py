@@ -55,7 +55,8 @@ class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
     ops : the operations that run; none where nothing is changed
-    whole : set instead of `ops` where a first pass over the whole signal is needed
+    normalizes : set instead of `ops` where the signal is measured in a pass of its own
+    reduces : set instead of `ops` where the whole signal becomes a few bins
     kernels : the taps that the design returned
     remark : a message of the design to the user, besides the notes of its kernels
     notices : messages that the user sees at every run, because they say something unexpected
@@ -68,7 +69,8 @@ class Stage:
     before: Signal
     after: Signal
     ops: tuple[Op, ...] = ()
-    whole: Normalize | Reduce | None = None
+    normalizes: Normalize | None = None
+    reduces: Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
     notices: tuple[str, ...] = ()
@@ -76,6 +78,11 @@ class Stage:
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
     formula: str = ""
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether the stage has to see the whole signal before its first output."""
+        return self.normalizes is not None or self.reduces is not None
 
     @property
     def note(self) -> str:

@@ -234,9 +234,15 @@ class Chain:
 
     def look_ahead(self, axis: int = 0) -> int:
         """Return how far an output reads past the sample it is aligned with; at most 0: not."""
+        _, after = self.around_aligned(axis)
+        return after
+
+    def around_aligned(self, axis: int) -> tuple[int, int]:
+        """Return how far outputs read before and past the samples that they are aligned with."""
         k = self._one_period(axis)
-        _, high = self._inputs_of_each(axis, k)
-        return int((high - 1 - self.aligned_input(axis, k)).max())
+        low, high = self._inputs_of_each(axis, k)
+        aligned = self.aligned_input(axis, k)
+        return int((aligned - low).max()), int((high - 1 - aligned).max())
 
     def _one_period(self, axis: int) -> Indices:
         """Return the outputs after which the phases of all operations repeat, or many of them.

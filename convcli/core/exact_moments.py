@@ -315,15 +315,15 @@ def _products(digits: Digits) -> Digits:
     products: Digits = {}
     places = sorted(digits)
     for number, i in enumerate(places):
-        _add(products, 2 * i, np.square(digits[i]))
+        _add_in_place(products, 2 * i, np.square(digits[i]))
         for j in places[number + 1 :]:
             product = digits[i] * digits[j]
             product += product
-            _add(products, i + j, product)
+            _add_in_place(products, i + j, product)
     return products
 
 
-def _add(sums: Digits, place: int, values: Any) -> None:
+def _add_in_place(sums: Digits, place: int, values: Any) -> None:
     """Add values to the digit at a place, in place."""
     if place in sums:
         sums[place] += values

@@ -212,7 +212,7 @@ def _median(windows: OrderedWindows) -> Array:
     if not _has_even(known):
         return low
     high = windows.smallest(known // 2)
-    return _middle(low, high)
+    return _mean_of_two(low, high)
 
 
 def _median_deviation(windows: OrderedWindows, median: Array) -> Array:
@@ -222,7 +222,7 @@ def _median_deviation(windows: OrderedWindows, median: Array) -> Array:
     if not _has_even(known):
         return low
     high = _distance(windows, median, known // 2)
-    return _middle(low, high)
+    return _mean_of_two(low, high)
 
 
 def _has_even(counts: Any) -> bool:
@@ -230,7 +230,7 @@ def _has_even(counts: Any) -> bool:
     return bool((counts % 2 == 0).any())
 
 
-def _middle(low: Array, high: Array) -> Array:
+def _mean_of_two(low: Array, high: Array) -> Array:
     """The means of two samples; equal infinities stay as they are."""
     with np.errstate(invalid="ignore"):
         return np.where(low == high, low, (low + high) / 2)

@@ -194,7 +194,7 @@ class Extreme(WindowFunction):
         """Fold each of a few long windows by itself."""
         found = []
         for first in range(0, x.shape[axis] - k + 1, step):
-            window = _along(x, axis, slice(first, first + k))
+            window = _part_along(x, axis, slice(first, first + k))
             found.append(self.of_two.reduce(window, axis=axis))
         return np.stack(found, axis=axis)
 
@@ -217,7 +217,7 @@ class Extreme(WindowFunction):
         move = bottleneck.move_max if self.of_two is np.fmax else bottleneck.move_min
         y = move(x, k, min_count=1, axis=axis)
         outputs = slice(k - 1, None, step)
-        return np.asarray(_along(y, axis, outputs))
+        return np.asarray(_part_along(y, axis, outputs))
 
 
 @dataclass(frozen=True)
@@ -282,10 +282,10 @@ def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterato
     span = (outputs - 1) * step + 1
     for j in range(size):
         samples = slice(j, j + span, step)
-        yield _along(x, axis, samples)
+        yield _part_along(x, axis, samples)
 
 
-def _along(x: Array, axis: int, some: slice) -> Array:
+def _part_along(x: Array, axis: int, some: slice) -> Array:
     """Some samples along an axis, and all along the others."""
     all_before = (slice(None),) * axis
     return x[(*all_before, some)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +42,9 @@ class Normalize:
     axes: int
     alpha: int | None
 
-    # The signal keeps its length.
-    reduces: ClassVar[bool] = False
-
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage; its operation is made when the signal was measured."""
-        return (Stage(before=site.signal, after=site.signal, whole=self),)
+        return (Stage(before=site.signal, after=site.signal, normalizes=self),)
 
     def measure(self, y: Array) -> npt.NDArray[np.float64]:
         """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
@@ -95,9 +92,6 @@ class Reduce:
     opaque: float = 1.0
     missing: Missing = "keep"
 
-    # Only a few bins are left of the signal.
-    reduces: ClassVar[bool] = True
-
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage without operations, that knows the opacity of the picture.
 
@@ -107,7 +101,7 @@ class Reduce:
         missing = site.rules.missing
         placed = replace(self, alpha=before.alpha, opaque=before.full_scale, missing=missing)
         shape = self.bins if 0 not in before.shape else (0,) * before.axes
-        return (Stage(before=before, after=replace(before, shape=shape), whole=placed),)
+        return (Stage(before=before, after=replace(before, shape=shape), reduces=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +13,13 @@ from convcli.designs.curves import Curve, read_curve
 from convcli.designs.fir import Phase, minimum_phase, response_at
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError
+from convcli.named_files import named_place
 from convcli.signals import Signal
 from convcli.units import Count, Frequency
 
 if TYPE_CHECKING:
     from convcli.designs.curves import Numbers
+    from convcli.places import Place
 
 TOLERANCE = 0.1
 """The number of taps is doubled until the gains deviate from the curve by at most so many dB."""
@@ -77,7 +78,7 @@ def measured_response(
         message = "needs a signal with a sampling rate, to know what is how many Hz"
         raise RequestError(message, hint="on a table --time COLUMN gives the rate")
     name = path.removeprefix("@").strip()
-    file = Path(name).expanduser()
+    file = named_place(name)
     curve = read_curve(file, column=column, rate=signal.rate)
     wanted = _adjusted(curve, file, signal.rate, invert=invert, reference=reference)
     points = tuple(zip(wanted.frequencies.tolist(), wanted.decibels.tolist(), strict=True))
@@ -93,7 +94,7 @@ def measured_response(
 
 
 def _adjusted(
-    curve: Curve, file: Path, rate: float, *, invert: bool, reference: float | None
+    curve: Curve, file: Place, rate: float, *, invert: bool, reference: float | None
 ) -> Curve:
     """The curve that the filter gets, turned over and shifted as asked for.
 

@@ -11,14 +11,15 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
-from convcli.file_stamps import note_read
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.core.kernel import Taps
+    from convcli.places import Place
 
 MARGIN = 0.05
+# Bytes of a file that is no impulse response.
+LARGEST_RESPONSE = 1 << 32
 """Seconds of silence around a response while it is converted, for the ringing of the converter."""
 SILENCE = 1e-7
 """Ringing around a response is cut where it stays below this part of the peak (-140 dB)."""
@@ -38,7 +39,7 @@ class Response:
     note: str
 
 
-def impulse_response(path: Path, *, rate: float, channel: int | None) -> Response:
+def impulse_response(path: Place, *, rate: float, channel: int | None) -> Response:
     """A sound file, or one channel of it (counted from 1), at `rate` samples per second."""
     taps, own_rate = _read_sound(path, channel)
     count = len(taps) * rate / own_rate
@@ -50,7 +51,7 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
     return Response(converted, start, note)
 
 
-def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _read_sound(path: Place, channel: int | None) -> tuple[Taps, int]:
     """The samples of a sound file, (k, channels), and its rate."""
     samples, rate = _decoded_response(path, channel)
     if channel is not None:
@@ -67,17 +68,19 @@ def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     return taps, rate
 
 
-def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
     """All samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
     from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
-    note_read(path)
+    expected = "a sound file with an impulse response"
     try:
-        _refuse_no_file(path)
-        with path.open("rb", buffering=0) as raw, messages_muted():
+        with (
+            opened_named(path, expected=expected, most=LARGEST_RESPONSE) as (raw, _),
+            messages_muted(),
+        ):
             watched = WatchedFile(raw)
             try:
                 with Sound(watched) as file:
@@ -88,21 +91,12 @@ def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
             finally:
                 if watched.error is not None:
                     raise watched.error
-    except OSError as error:
-        raise InputError(f"{problem}: {error.strerror or error}") from error
     except soundfile.SoundFileError as error:
         raise InputError(f"{problem}: {reason_of(error)}") from error
     return samples, rate
 
 
-def _refuse_no_file(path: Path) -> None:
-    """InputError unless `path` is a file; OSError for a name that no file can have."""
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
-
-
-def _check_channel(path: Path, channel: int | None, channels: int) -> None:
+def _check_channel(path: Place, channel: int | None, channels: int) -> None:
     if channel is not None and not 1 <= channel <= channels:
         message = f"{path} has channels 1 ... {channels}, not {channel}"
         raise RequestError(message, hint="channel=1 takes the first")

@@ -36,10 +36,10 @@ from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
+    from convcli.places import Place
     from convcli.signals import Medium
 
     # A file of sums and the number of a unit in it.
@@ -133,7 +133,7 @@ class SumsFile:
     units : name, delay and numbers of each unit; its arrays are read by `sums`
     """
 
-    path: Path
+    path: Place
     task: Task
     signal: Signal
     channels: Channels
@@ -144,7 +144,7 @@ class SumsFile:
         weights = self.channels.weights(self.task.taps)
         outputs = self.channels.outputs
         unit = self.units[number]
-        with zipfile.ZipFile(self.path) as archive:
+        with self.path.open("rb") as file, zipfile.ZipFile(file) as archive:
 
             def array(name: str, *shape: int) -> Any:
                 return _checked_array(self.path, archive, f"{number}/{name}", shape, np.float64)
@@ -178,13 +178,13 @@ class SumsFile:
         return task, self.channels, signal.medium.name, signal.rate, signal.channels
 
 
-def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
+def read_sums(path: Place, mediums: Mapping[str, Medium]) -> SumsFile:
     """Read the description in a file of sums. InputError if it is no such file.
 
     mediums : the mediums by their names
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             text = _checked_array(path, archive, "about", None, np.uint8).tobytes()
         about = json.loads(text)
         return _sums_file(path, about, mediums)
@@ -194,7 +194,7 @@ def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
         raise _no_sums(path) from None
 
 
-def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
+def _sums_file(path: Place, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
     if about["format"] != FORMAT:
         raise ValueError
     task = dict(about["task"])
@@ -227,14 +227,14 @@ def _stored_signal(stored: Mapping[str, Any], mediums: Mapping[str, Medium]) -> 
     )
 
 
-def _no_sums(path: Path) -> InputError:
+def _no_sums(path: Place) -> InputError:
     return InputError(
         f"{path}: holds no sums of convcli learn", hint="convcli learn ... --partial sums.npz"
     )
 
 
 def _checked_array(
-    path: Path,
+    path: Place,
     archive: zipfile.ZipFile,
     name: str,
     shape: tuple[int, ...] | None,

@@ -28,7 +28,7 @@ def refuse_endless_reach(steps: Sequence[BoundStep]) -> None:
     chain: list[BoundStep] = []
     for step in steps:
         chain.append(step)
-        if step.whole is not None and step.whole.reduces:
+        if step.stage.reduces is not None:
             _refuse_endless_chain(chain)
             chain = []
     _refuse_endless_chain(chain)

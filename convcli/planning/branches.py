@@ -215,7 +215,7 @@ def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
         what = "the filters of columns"
     for bound in steps:
-        if bound.whole is not None:
+        if bound.sees_whole:
             title = bound.call.title
             message = f"{title} sees the whole signal first, and {what} run side by side"
             raise bound.call.error(message, hint=hint)

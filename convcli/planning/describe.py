@@ -61,7 +61,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         text=step.call.text,
         name=step.step.name,
         delay=_step_delay(step),
-        look_ahead=None if stage.whole is not None else chain.look_ahead(),
+        look_ahead=None if stage.sees_whole else chain.look_ahead(),
         reach=reach_facts(chain),
         note=stage.note or _default_note(step),
         frequency_unit=_frequency_unit(stage.before),
@@ -302,15 +302,16 @@ def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
     if chain.in_time:
         return (TimeReachFacts(before=0, after=chain.look_ahead()),)
-    return tuple(
-        ReachFacts(before=r.before, after=r.after, step=r.step, phases=r.phases)
-        for r in chain.reach
-    )
+    found = []
+    for axis, reach in enumerate(chain.reach):
+        before, after = chain.around_aligned(axis)
+        found.append(ReachFacts(before=before, after=after, step=reach.step, phases=reach.phases))
+    return tuple(found)
 
 
 def _default_note(step: BoundStep) -> str:
     """The note of a step whose design says nothing."""
-    if step.whole is not None:
+    if step.sees_whole:
         return "sees the whole signal first"
     return "" if step.ops else "changes nothing"
 
@@ -356,7 +357,7 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
 
 def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
-    if step.whole is not None or any(op.as_convolution is None for op in step.ops):
+    if step.sees_whole or any(op.as_convolution is None for op in step.ops):
         message = f"{step.call.title} is no convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
     return step.ops

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.core.reach import Reach
-    from convcli.core.whole import Normalize, Reduce
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
 
@@ -133,9 +132,9 @@ class BoundStep:
         return self.stage.ops
 
     @property
-    def whole(self) -> Normalize | Reduce | None:
-        """The pass over the whole signal, where one is needed."""
-        return self.stage.whole
+    def sees_whole(self) -> bool:
+        """Whether the step has to see the whole signal before its first output."""
+        return self.stage.sees_whole
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -169,12 +168,12 @@ class Plan:
     @property
     def identity(self) -> bool:
         """Whether the plan changes nothing."""
-        return not any(step.ops or step.whole is not None for step in self.steps)
+        return not any(step.ops or step.sees_whole for step in self.steps)
 
     @property
     def single_pass(self) -> bool:
         """Whether no step has to see the whole signal before the first output."""
-        return all(step.whole is None for step in self.steps)
+        return not any(step.sees_whole for step in self.steps)
 
     @cached_property
     def chain(self) -> Chain:
@@ -187,7 +186,7 @@ class Plan:
 
         None if an output reads the whole signal.
         """
-        if any(step.whole is not None for step in self.steps):
+        if any(step.sees_whole for step in self.steps):
             return None
         return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
 
@@ -320,7 +319,7 @@ def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) ->
 
 def _reduces(step: BoundStep) -> bool:
     """Whether the step reduces the whole signal to a few numbers."""
-    return step.whole is not None and step.whole.reduces
+    return step.stage.reduces is not None
 
 
 def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:

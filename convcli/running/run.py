@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.whole import Normalize, Reduce, Reduction
+from convcli.core.whole import Reduction
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from convcli.core.ops import Op
     from convcli.core.task import HeldAfter
+    from convcli.core.whole import Normalize, Reduce
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
@@ -126,7 +127,7 @@ def outputs_at(
 
     lengths : of all blocks; blocks : their numbers, increasing
     """
-    chains = Chains([*plan.chain.ops], plan.signal)
+    chains = Chains(plan.signal, plan.chain.ops)
     scheduler = Scheduler(chains, plan.extension, tail=tail)
     return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
 
@@ -288,17 +289,17 @@ class _Loop:
 
     def measured(self, tail: int) -> SignalPeaks:
         """Return the peaks for the first step that needs them and does not have them."""
-        ops: list[Op | dict[SignalName, Op]] = []
+        chains = Chains(self.plan.signal)
         known = iter(self.known.peaks)
         for step in self.plan.steps:
-            if not isinstance(step.whole, Normalize):
-                ops.extend(step.ops)
+            normalize = step.stage.normalizes
+            if normalize is None:
+                chains = chains.then(step.ops)
                 continue
             peaks = next(known, None)
             if peaks is None:
-                chains = Chains(ops, self.plan.signal)
-                return self._peaks(chains, step.whole, self.reader.arrivals, tail)
-            ops.append(_settled_step(step, step.whole, peaks))
+                return self._peaks(chains, normalize, self.reader.arrivals, tail)
+            chains = chains.then_own(_gains(step, normalize, peaks))
         raise ValueError("no step measures the signal")
 
     def losses(self) -> LossFacts:
@@ -315,10 +316,11 @@ class _Loop:
         stage: list[BoundStep] = []
         arrivals: Pass = self.reader.arrivals
         for step in self.plan.steps:
-            if not isinstance(step.whole, Reduce):
+            reduce = step.stage.reduces
+            if reduce is None:
                 stage.append(step)
                 continue
-            bins = self._reduced(stage, step, step.whole, arrivals)
+            bins = self._reduced(stage, step, reduce, arrivals)
             arrivals = partial(_bins_again, bins)
             stage = []
             tail = 0
@@ -406,19 +408,19 @@ class _Loop:
         Every step that has to measure the signal takes one pass over the input.
         """
         if self.plan.single_pass:
-            return Chains([*self.plan.chain.ops], self.plan.signal, self.plan.chain)
-        ops: list[Op | dict[SignalName, Op]] = []
+            return Chains(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
+        chains = Chains(self.plan.signal)
         known = iter(self.known.peaks)
         for step in steps:
-            if isinstance(step.whole, Normalize):
-                peaks = next(known, None)
-                if peaks is None:
-                    chains = Chains([*ops], self.plan.signal)
-                    peaks = self._peaks(chains, step.whole, arrivals, tail)
-                ops.append(_settled_step(step, step.whole, peaks))
-            else:
-                ops.extend(step.ops)
-        return Chains(ops, self.plan.signal)
+            normalize = step.stage.normalizes
+            if normalize is None:
+                chains = chains.then(step.ops)
+                continue
+            peaks = next(known, None)
+            if peaks is None:
+                peaks = self._peaks(chains, normalize, arrivals, tail)
+            chains = chains.then_own(_gains(step, normalize, peaks))
+        return chains
 
     def _peaks(
         self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
@@ -461,25 +463,16 @@ class _Loop:
             )
 
 
-def _settled_step(
-    step: BoundStep, normalize: Normalize, peaks: SignalPeaks
-) -> dict[SignalName, Op]:
-    """Return the gain of each signal for a step that normalises."""
+def _gains(step: BoundStep, normalize: Normalize, peaks: SignalPeaks) -> dict[SignalName, Op]:
+    """Return the gain of each signal; one without outputs gets the gain of silence."""
     silence = np.zeros(len(step.after.channels))
-    return _settled_for_each(normalize, peaks, silence)
+    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
+    return defaultdict(partial(normalize.settle, silence), gains)
 
 
 def _bins_again(bins: list[tuple[Block, AnyRows]], _: Scheduler) -> Iterator[tuple[Block, AnyRows]]:
     """Yield bins as if they had been read."""
     return iter(bins)
-
-
-def _settled_for_each(
-    normalize: Normalize, peaks: dict[SignalName, Peaks], silence: Peaks
-) -> dict[SignalName, Op]:
-    """Return the gain of each signal; one without outputs gets the gain of silence."""
-    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
-    return defaultdict(partial(normalize.settle, silence), gains)
 
 
 def _blocks_of_results(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:

@@ -6,6 +6,7 @@ are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 
 from __future__ import annotations
 
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from convcli.core.ops import Op
     from convcli.core.task import HeldAfter
@@ -55,30 +56,39 @@ RELEASED = 1 << 16
 class Chains:
     """The chain of each signal.
 
-    ops : an operation for all signals, or one for each where it was measured (normalisation)
+    ops : the operations that all signals have in common
+    own : by its place in the chain, an operation that each signal has of its own: a measured gain
     planned : the chain of the plan if it is the common one, with what has been worked out about it
     """
 
-    ops: list[Op | dict[SignalName, Op]]
     signal: Signal
+    ops: tuple[Op, ...] = ()
+    own: Mapping[int, Mapping[SignalName, Op]] = field(default_factory=dict)
     planned: Chain | None = None
+
+    def then(self, ops: tuple[Op, ...]) -> Chains:
+        """Return the chains that go on with operations of all signals."""
+        return replace(self, ops=(*self.ops, *ops))
+
+    def then_own(self, ops: Mapping[SignalName, Op]) -> Chains:
+        """Return the chains that go on with an operation of each signal."""
+        place = len(self.ops) + len(self.own)
+        return replace(self, own={**self.own, place: ops})
 
     @cached_property
     def common(self) -> Chain | None:
         """The chain of all signals, None if they differ."""
         if self.planned is not None:
             return self.planned
-        ops = tuple(op for op in self.ops if not isinstance(op, dict))
-        return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
+        return None if self.own else Chain(self.ops, self.signal.axes)
 
     def of(self, group: SignalName) -> Chain:
         """Return the chain of one signal."""
         if self.common is not None:
             return self.common
-        ops = []
-        for op in self.ops:
-            own = op[group] if isinstance(op, dict) else op
-            ops.append(own)
+        ops = list(self.ops)
+        for place, each in self.own.items():
+            ops.insert(place, each[group])
         return Chain(tuple(ops), self.signal.axes)
 
 

@@ -71,7 +71,7 @@ class RowRange:
 
     @property
     def settles_far(self) -> bool:
-        """Whether the settling is longer than the part, both in bytes."""
+        """Whether the rows that settle the filter are longer than the part, in bytes."""
         begins = self.starts[-self.settling].offset if self.settling else self.start
         return self.start - begins > self.length
 
@@ -271,7 +271,7 @@ class TablePart(TableSource):
 
     @property
     def _first(self) -> int:
-        """Where the first row of the table begins."""
+        """The place where the first row of the table begins."""
         return len(self.header_line.text)
 
     def _settling_start(self) -> int:

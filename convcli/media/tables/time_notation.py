@@ -15,7 +15,12 @@ from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import HINT, date_rules, number_rule
-from convcli.media.tables.time_units import TIME_UNITS, serial_day, unit_of_dates
+from convcli.media.tables.time_units import (
+    TIME_UNITS,
+    date_text,
+    serial_day,
+    unit_of_dates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +92,6 @@ class Notation(Protocol):
         """How dates are written, in the directives of strptime; empty if that is not known."""
         ...
 
-    @property
-    def guess(self) -> str:
-        """What was taken for granted about the times, for a warning; empty if nothing was."""
-        ...
-
     def moments(self, times: TimeColumn) -> Moments:
         """Seconds, or datetime64[ns]. InputError if a cell is not a time."""
         ...
@@ -109,7 +109,7 @@ class Notation(Protocol):
         ...
 
     def is_in_utc(self, text: bytes) -> bool:
-        """Whether it is known when in UTC a time is."""
+        """Whether times are known in UTC, not only on a local clock."""
         ...
 
     def read_date(self, text: bytes) -> int | None:
@@ -120,18 +120,23 @@ class Notation(Protocol):
         """Return an instant as text, for messages."""
         ...
 
+    def doubt(self, column: str, moments: Moments, other: Notation | None) -> str | None:
+        """What is taken for granted in reading a column in this notation; None if nothing is.
+
+        moments : of the first rows · other : a notation in which they can be read as well
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class NumberNotation:
     """Times written as numbers of a unit.
 
     origin : whole numbers too large for a float are counted from this one; 0 if none is
-    guess : what was taken for granted, if anything was
     """
 
     unit: str
     origin: int = 0
-    guess: str = ""
 
     form = ""
 
@@ -149,7 +154,8 @@ class NumberNotation:
     def moments(self, times: TimeColumn) -> Floats:
         """Units since the origin. InputError if a cell is not a finite number."""
         if self.origin:
-            return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
+            rows = range(len(times.cells))
+            return np.array([self._since_origin(times, row) for row in rows])
         try:
             values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
@@ -186,7 +192,8 @@ class NumberNotation:
         spacing = np.spacing(np.maximum(np.abs(moments), 1.0))
         decimals = np.clip(np.floor(-np.log10(2 * spacing)), 0, 9)
         scale = 10.0**decimals
-        part = np.rint((moments - whole) * scale) / scale
+        fraction = (moments - whole) * scale
+        part = np.rint(fraction) / scale
         instants = whole.astype(np.int64) * nanoseconds
         instants += np.rint(part * nanoseconds).astype(np.int64)
         return np.asarray(instants + self.origin * nanoseconds)
@@ -206,6 +213,25 @@ class NumberNotation:
         """Return an instant as a number of the unit."""
         unit = TIME_UNITS[self.unit].seconds
         return f"{instant / (unit * SECOND):.15g}"
+
+    def doubt(self, column: str, moments: Moments, _: Notation | None) -> str | None:
+        """Tell the unit of numbers that count from 1970, and of such that look like years.
+
+        Other numbers may have any origin.
+        """
+        year = _fraction_of_year(moments)
+        if year is not None:
+            return (
+                f"the times in {column} are read as {TIME_UNITS[self.unit].name}, and {year:g} "
+                "looks like a year: write dates such as 2024-07-01, or give --time-unit s"
+            )
+        first = self.origin or float(moments[0])
+        if unit_of_dates(first) is None:
+            return None
+        return (
+            f"the times in {column} are read as {TIME_UNITS[self.unit].name} since 1970: "
+            f"the first is {date_text(first, self.unit)}; --time-unit decides"
+        )
 
 
 @dataclass(frozen=True)
@@ -278,6 +304,18 @@ class DateNotation:
             text = text.removesuffix(ending)
         return text
 
+    def doubt(self, column: str, _: Moments, other: Notation | None) -> str | None:
+        """Tell what was guessed, or that the month is read first where the day may be, too."""
+        if self.guess:
+            return self.guess
+        if other is None:
+            return None
+        return (
+            f"the dates in {column} are read with the month first, but could as well be read "
+            "with the day first; dates like 2024-02-01 leave no doubt, and "
+            f"--date-format {other.form} decides"
+        )
+
 
 # --- which notation a column has -----------------------------------------------------------------
 
@@ -346,24 +384,20 @@ def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notatio
         return [(numbers, values)]
     if unit is None:
         _refuse_serial_day(times, float(values[0]))
-        numbers = NumberNotation(unit_of_dates(values[0]) or "s", guess=_not_years(times, values))
+        numbers = NumberNotation(unit_of_dates(values[0]) or "s")
     text = times.cells.text(0)
     if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
-        numbers = NumberNotation(numbers.unit, origin=int(text), guess=numbers.guess)
+        numbers = NumberNotation(numbers.unit, origin=int(text))
         values = numbers.moments(times)
     return [(numbers, values)]
 
 
-def _not_years(times: TimeColumn, values: Floats) -> str:
-    """The remark that numbers which look like years with fractions are read as seconds."""
-    whole = values == np.rint(values)
-    if whole.all() or values.min() < 1600 or values.max() > 2400:
-        return ""
-    text = times.cells.text(int(np.argmin(whole)))
-    return (
-        f"the times in {times.name} are read as seconds, and {text} looks like a year: write dates "
-        "such as 2024-07-01, or give --time-unit s"
-    )
+def _fraction_of_year(values: Floats) -> float | None:
+    """The first number with a fraction where all look like years; None where they do not."""
+    if not len(values) or values.min() < 1600 or values.max() > 2400:
+        return None
+    fractions = values[values != np.rint(values)]
+    return float(fractions[0]) if len(fractions) else None
 
 
 def _refuse_serial_day(times: TimeColumn, first: float) -> None:

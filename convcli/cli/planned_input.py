@@ -146,7 +146,7 @@ class PlannedInput:
 
         steps = tuple(step_facts(step) for step in plan.steps)
         chain = chain_facts(plan)
-            # A plan for a longer signal of the same kind has the same steps. Their responses take as
+        # A plan for a longer signal of the same kind has the same steps. Their responses take as
         # long as all else that is done with a small file: 3.6 of 7.2 ms for `lowpass:1k`.
         kind = (steps, chain, replace(plan.signal, shape=()), plan.rules)
         designs = self.run.command.designs

@@ -176,7 +176,7 @@ def test_a_signal_in_the_last_moments(tmp_path: Path) -> None:
         assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
 
 
-def test_ctrl_c_during_the_first_import(tmp_path: Path) -> None:
+def test_ctrl_c_during_the_first_import() -> None:
     program = (
         "import os, runpy, signal, sys\n"
         "class Pressed:\n"

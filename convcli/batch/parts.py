@@ -20,7 +20,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
-from convcli.media.remote import local_path
+from convcli.places import local_path
 from convcli.running.past import HistoryNeededError, pasts_of_part
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 

@@ -23,9 +23,9 @@ from convcli.batch.parts import PartedRun
 from convcli.cli import tell
 from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
-from convcli.media.remote import local_path
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
+from convcli.places import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

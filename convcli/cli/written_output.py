@@ -117,6 +117,11 @@ class _WatchedSink:
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
 
+    def stored(self, encoded: Any) -> Any:
+        """The samples of an encoded block as they are stored, if the sink tells them."""
+        _, stored = encoded
+        return self.sink.stored(stored)
+
     def write(self, encoded: Any) -> None:
         count, stored = encoded
         if self._stopping.is_set():

@@ -291,6 +291,23 @@ def _opencv_transforms() -> tuple[Transform, Transform]:
     return partial(transform, flags=0), partial(transform, flags=cv2.DFT_INVERSE)
 
 
+def line_powers(lines: Array) -> Array:
+    """The power spectrum of each line of (lines, n), n even: (lines, n / 2 + 1), float32.
+
+    This takes a seventh of the time of `np.fft.rfft`, in lines of 4,410.
+    """
+    import cv2
+
+    packed = cv2.dft(np.asarray(lines, np.float32), flags=cv2.DFT_ROWS)
+    # The transform of a line is Re 0, Re 1, Im 1, Re 2, Im 2 ..., Re n/2.
+    squares = np.square(packed, out=packed)
+    power = np.empty((len(squares), lines.shape[1] // 2 + 1), np.float32)
+    power[:, 0] = squares[:, 0]
+    power[:, -1] = squares[:, -1]
+    np.add(squares[:, 1:-1:2], squares[:, 2:-1:2], out=power[:, 1:-1])
+    return power
+
+
 # ------------------------------------------------------------------------------- tiles of a picture
 
 # A tile is five times as long as a kernel up to this length, and twice as long as a longer one, to

@@ -89,17 +89,17 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         came = " and ".join(given) or "none"
-        message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
+        message = f"takes exactly one of span=, alpha= and halflife=, got {came}"
         raise RequestError(message, hint="ema:span=20")
     if span is not None:
         if span < 1:
-            raise RequestError(f"span is at least 1 sample, not {span:g}", hint="ema:span=20")
+            raise RequestError(f"span must be at least 1 sample, got {span:g}", hint="ema:span=20")
         return 2 / (span + 1)
     if halflife is not None:
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        message = f"alpha lies above 0 and at most at 1, not at {weight:g}"
+        message = f"alpha must be above 0 and at most 1, got {weight:g}"
         raise RequestError(message, hint="ema:alpha=0.1")
     return weight
 
@@ -213,7 +213,7 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         "fewer samples or a lower order",
     )
     if not 0 <= order < n:
-        message = f"the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
+        message = f"the order for a window of {n} must be in 0 ... {n - 1}, got {order}"
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
         message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
-    from convcli.signals import LearnedRules, Medium, Signal, Source
+    from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
 def contradiction(asked: str, output: Place) -> RequestError:
@@ -54,6 +54,13 @@ class FileSink(Sink[Any], Protocol):
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
         ...
+
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of an encoded block as whole numbers, for what is drawn of a result.
+
+        None, by default, where those that were encoded are as good.
+        """
+        return None
 
     def parted(self) -> PartedOutput:
         """The result for parts that other sinks write. UndividedError says why there are none."""
@@ -188,6 +195,10 @@ class Files(Protocol):
     def for_viewing(self) -> Self | None:
         """How files are read to show them, where that is not how they are read for the filter."""
         return None
+
+    def for_results(self) -> Self:
+        """How outputs are read to show them; by default as the inputs."""
+        return self
 
     def for_template(self, path: Path) -> tuple[Files, Files]:
         """How to read the template at `path`, and how to read the files searched for it."""

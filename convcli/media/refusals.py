@@ -8,9 +8,8 @@ from array import array
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
-from convcli.media.remote import local_path
 from convcli.media.replacing import cannot_write
-from convcli.places import is_remote, place_of
+from convcli.places import is_remote, local_path, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -126,6 +126,9 @@ class MontageSink:
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
 
+    def stored(self, encoded: Samples) -> None:
+        """Nothing: a montage is read from its file."""
+
     def write(self, encoded: Samples) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
         self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))

@@ -255,6 +255,9 @@ class RowsFile:
         """The text of the rows that `y` belongs to."""
         return self._sink.encode(None if self._unchanged else y, rows)
 
+    def stored(self, encoded: EncodedRows) -> None:
+        """Nothing: the values that were written as text are as good."""
+
     def write(self, encoded: EncodedRows) -> None:
         """Append the text of encoded rows."""
         self._sink.write(encoded)

@@ -221,7 +221,9 @@ class JsonConvertingSink(JsonLinesSink):
     def close(self) -> None:
         """Complete the file. InputError if no row told the types of its columns."""
         if self._writer is None:
-            raise InputError(f"{self._source.name}: no rows are left to tell the types of columns")
+            raise InputError(
+                f"{self._source.name}: no rows are left to decide the types of columns"
+            )
         self._writer.close()
         self._recent.clear()
 

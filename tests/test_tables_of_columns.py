@@ -18,8 +18,8 @@ from convcli.media.files import completed
 from convcli.media.tables import columnar, splicing
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
-from convcli.media.tables.source import TableOptions
 from convcli.media.tables.table_formats import PARQUET
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:

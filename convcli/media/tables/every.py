@@ -20,7 +20,8 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.numerals import write_numbers
-from convcli.media.tables.source import TableSource, bin_length
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.table_options import bin_length
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Groups
 

@@ -22,9 +22,10 @@ from convcli.media.tables.json_rows import (
 )
 from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import Pass, TableSource, refuse_options
+from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import splice
 from convcli.media.tables.table_formats import JSON_LINES
+from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding, Header, preceded
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.file_stamps import note_read, note_untraceable
-from convcli.places import is_remote, place_of
+from convcli.places import is_remote, local_path, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +37,11 @@ def opened_named(
     InputError says why it cannot be read, also for an error while it is read.
     """
     try:
-        if isinstance(place, Path):
-            note_read(place)
-            if not place.is_file():
-                problem = "is no file" if place.exists() else "no such file"
+        path = local_path(place)
+        if path is not None:
+            note_read(path)
+            if not path.is_file():
+                problem = "is no file" if path.exists() else "no such file"
                 raise InputError(f"{place}: {problem}; expected {expected}", hint=hint)
         else:
             note_untraceable()

@@ -32,6 +32,11 @@ def place_of(text: str) -> Place:
     return cast("Place", import_module(_OBJECTS).RemotePlace(text))
 
 
+def local_path(place: Place | None) -> Path | None:
+    """The path of a file of this machine; None for an object, and for a standard stream."""
+    return place if isinstance(place, Path) else None
+
+
 class Place(Protocol):
     """A file by its path, or an object by its URL: the part of `pathlib.Path` that both have.
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.division import PartOfFile, UndividedError
-from convcli.media.remote import local_path
+from convcli.media.division import PartOfFile
+from convcli.media.files import UndividedError, completed
+from convcli.places import local_path
 from convcli.running.past import HistoryNeededError, pasts_of_part
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
@@ -248,7 +249,7 @@ class FilterTask:
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
         part = given.division.part(stretch, self.part.pasts)
-        sink = given.division.sink(
+        made = given.division.sink(
             self.place,
             [run.result],
             label=run.label,
@@ -261,7 +262,7 @@ class FilterTask:
                 apart=self.apart,
             ),
         )
-        try:
+        with completed(made) as sink:
             done = run_part(
                 given.plan,
                 part,
@@ -270,10 +271,6 @@ class FilterTask:
                 tail=run.tail,
                 known=KnownBefore(peaks=self.part.peaks, held=self.held),
             )
-            sink.close()
-        except BaseException:
-            sink.discard()
-            raise
         return WrittenPart(
             counts=done.counts,
             noted=part.noted,

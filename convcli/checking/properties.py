@@ -109,9 +109,7 @@ def _compared_move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> M
     difference = _differences(moved[after], result[before])
     undisturbed = _undisturbed(plan, x.shape, moved.shape, axis, by)[after]
     largest, place = _largest_at(difference, undisturbed)
-    at = None
-    if place is not None:
-        at = (*place[:axis], place[axis] + outputs, *place[axis + 1 :])
+    at = None if place is None else _place_moved(place, axis, outputs)
     edge_difference, _ = _largest_at(difference, ~undisturbed)
     return MoveFacts(
         **common,
@@ -121,6 +119,12 @@ def _compared_move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> M
         at=at,
         edge_difference=edge_difference,
     )
+
+
+def _place_moved(place: tuple[int, ...], axis: int, by: int) -> tuple[int, ...]:
+    moved = list(place)
+    moved[axis] += by
+    return tuple(moved)
 
 
 def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
@@ -210,6 +214,7 @@ def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
     return tuple(box)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
     impulse = np.zeros_like(x)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from convcli.cli.options import WorkOptions
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
+    from convcli.facts.batch import UnitFailure
     from convcli.media.files import Files
     from convcli.places import Place
 
@@ -104,6 +105,8 @@ class BatchRun(ABC):
         self.stopping = stopping
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
+        # What a report says of them, where one is made.
+        self.told_failures: list[UnitFailure] = []
         self._ledger_file: Path | None = None
         self._failed_place: Place | None = None
         self.worst = 0
@@ -344,6 +347,8 @@ class BatchRun(ABC):
             if outcome.error is not None:
                 name_input(outcome.error, outcome.unit.label)
                 self.failures.append(outcome.unit)
+                if self.request.reports:
+                    self.told_failures.append(_failure(outcome.unit, outcome.error))
             if ledger is not None:
                 ledger.note_outcome(outcome)
             yield outcome
@@ -451,6 +456,13 @@ class _Pace:
         self._done += 1
         seconds = max(time.monotonic() - self._started, 1e-3)
         return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
+
+
+def _failure(unit: Unit, error: ConvcliError) -> UnitFailure:
+    from convcli.facts.batch import UnitFailure
+
+    path, code = unit.label, error.exit_code
+    return UnitFailure(unit=unit.number, path=path, message=error.message, exit_code=code)
 
 
 def _prefers_processes(units: UnitsLeft) -> bool:

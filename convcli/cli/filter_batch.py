@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,8 +15,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.output_names import OneOutput, output_names
 from convcli.media.refusals import refuse_existing
-from convcli.media.remote import local_path
 from convcli.media.replacing import is_special
+from convcli.places import local_path
 from convcli.report.words import visible
 from convcli.units import plural
 
@@ -183,7 +184,21 @@ class FilterBatch(BatchRun):
             self._join(self._parts)
         if not self.options.dry_run:
             self._reported.sort(key=lambda numbered: numbered[0])
-            self.command.write_reports([facts for _, facts in self._reported])
+            runs = [facts for _, facts in self._reported]
+            self.command.write_reports(self._with_failures(runs))
+
+    def _with_failures(self, runs: list[RunFacts]) -> list[RunFacts]:
+        """The facts of the runs, with the inputs that failed among those of the first."""
+        if not self.told_failures:
+            return runs
+        failures = tuple(sorted(self.told_failures, key=lambda each: each.unit))
+        if not runs:
+            from convcli import __version__
+            from convcli.facts import RunFacts
+
+            words, text = self.command.words, self.command.request.filter
+            runs = [RunFacts(version=__version__, command=words, filter=text)]
+        return [replace(runs[0], failures=failures), *runs[1:]]
 
     # ---------------------------------------------------------------------- one input in parts
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from convcli.cli.opening import Input
     from convcli.cli.progress import Progress
     from convcli.facts import RunFacts
-    from convcli.media.division import PartSink
     from convcli.media.files import OpenedFile
     from convcli.places import Place
     from convcli.planning.plan import Plan
@@ -81,7 +80,7 @@ class InputRun:
             planned = self._planned(given, held)
             file, place = scratch()
             held.enter_context(file)
-            sink = cast("PartSink", planned.sink(place))
+            sink = planned.sink(place)
             division = division_or_note(planned, place, sink)
             sink.discard()
             if division is None:

@@ -16,16 +16,16 @@ from convcli.batch.parted_input import (
     joined_counts,
     needs_of,
     parts_for,
-    reason_against,
+    refuse_parts,
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
 from convcli.cli import tell
 from convcli.dataclass import dataclass
-from convcli.media.division import UndividedError
-from convcli.media.remote import local_path
+from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
+from convcli.places import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from convcli.batch.parts import PartOfRun
     from convcli.batch.run_units import Runner, Work
     from convcli.cli.planned_input import PlannedInput
-    from convcli.media.division import Division, PartSink
+    from convcli.media.division import Division
+    from convcli.media.files import FileSink
     from convcli.places import Place
     from convcli.running.run import RunCounts
 
@@ -78,7 +79,7 @@ def worth_cutting(source: Place | None) -> bool:
     return path.stat().st_size >= WORTH_CUTTING
 
 
-def division_or_note(planned: PlannedInput, place: Any, sink: PartSink) -> Division | None:
+def division_or_note(planned: PlannedInput, place: Any, sink: FileSink) -> Division | None:
     """The division of an input; None, after a note with the reason, if it is one unit.
 
     place : where the whole result is written
@@ -93,7 +94,7 @@ def division_or_note(planned: PlannedInput, place: Any, sink: PartSink) -> Divis
         return None
 
 
-def _division(planned: PlannedInput, place: Any, sink: PartSink) -> Division:
+def _division(planned: PlannedInput, place: Any, sink: FileSink) -> Division:
     """The division of an input. UndividedError says why it is filtered as one unit."""
     if planned.run.preview_size is not None:
         raise UndividedError("a page or a drawing of the run shows the whole signal")
@@ -102,13 +103,10 @@ def _division(planned: PlannedInput, place: Any, sink: PartSink) -> Division:
     if len(planned.plans) > 1:
         raise UndividedError("a file of several pages is filtered page by page")
     division = planned.opened.division()
-    reason = reason_against(planned.plans[0], groups=planned.opened.grouped)
-    if reason is None and not division.apart and not isinstance(place, Path):
-        reason = "a pipe is written from its beginning to its end"
-    if reason is None:
-        reason = sink.undivided
-    if reason is not None:
-        raise UndividedError(reason)
+    refuse_parts(planned.plans[0], groups=planned.opened.grouped)
+    if not division.apart and not isinstance(place, Path):
+        raise UndividedError("a pipe is written from its beginning to its end")
+    sink.parted()
     return division
 
 
@@ -198,7 +196,7 @@ def _parted_input(
 
 
 def filtered_in_parts(
-    planned: PlannedInput, division: Division, place: Any, sink: PartSink
+    planned: PlannedInput, division: Division, place: Any, sink: FileSink
 ) -> Iterator[RunCounts]:
     """Filter the parts of an input into its output; yield the counts of each part, in order."""
     asked = planned.run.command.options.parts
@@ -206,7 +204,7 @@ def filtered_in_parts(
         _parted_input(planned, division, asked) as (parted, parts),
         closing(_part_places(division, planned.run.output, place)) as places,
     ):
-        yield from parted.filter_into(sink, parts, places)
+        yield from parted.filter_into(sink.parted(), parts, places)
 
 
 def cut_for_others(

@@ -16,9 +16,11 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.media.tables.files import OpenedTable
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.table_options import TableOptions
     from convcli.planning.calls import Call
     from convcli.planning.column_filters import ColumnFilters
+    from convcli.signals import Signal
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,7 +141,37 @@ class TableCommand(FilterCommand):
         return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
 
     def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
-        """The steps that an open table is filtered by: all filters as one."""
+        """The steps that an open table is filtered by: all filters as one.
+
+        The first rows of a stream do not tell whether the next ones come at equal steps of time.
+        So these may come at any time, unless a filter needs equal steps.
+        """
+        source = cast("OpenedTable", opened).source
+        if not (self.prompt and source.expects_equal_steps):
+            return self._calls_of(source)
+        source.expect_equal_steps(equal=False)
+        calls = self._calls_of(source)
+        if self._fits(calls, source.signal):
+            return calls
+        source.expect_equal_steps(equal=True)
+        return self._calls_of(source)
+
+    def _fits(self, calls: tuple[Call, ...], signal: Signal) -> bool:
+        """Whether a signal can be filtered by these steps."""
+        from convcli.planning.plan import make_plan, rules_for
+
+        options = self.options
+        rules = rules_for(
+            signal, calls, edge=options.edge, align=options.align, missing=self.missing
+        )
+        try:
+            make_plan(calls, signal, rules)
+        except RequestError:
+            return False
+        return True
+
+    def _calls_of(self, source: TableSource) -> tuple[Call, ...]:
+        """All filters as the steps of one FILTER."""
         calls = self.calls
         if self.named is None:
             return calls
@@ -147,7 +179,6 @@ class TableCommand(FilterCommand):
         from convcli.media.tables.source import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 
-        source = cast("OpenedTable", opened).source
         outputs = outputs_of(
             self.named,
             calls,

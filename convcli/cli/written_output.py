@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from convcli.cli import INTERRUPTED, Stopped
 from convcli.cli.input_run import check_is_left
 from convcli.cli.planned_input import WrittenOutput
+from convcli.media.files import completed
 from convcli.media.outputs import open_output
 from convcli.media.replacing import only_writing
 from convcli.running.run import run
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from convcli.cli.input_run import InputRun
     from convcli.cli.planned_input import PlannedInput
     from convcli.cli.run_preview import RunPreview
-    from convcli.media.division import PartSink
     from convcli.media.files import FileSink
     from convcli.running.run import RunCounts
     from convcli.signals import Sink, Source
@@ -32,16 +32,11 @@ def write_output(planned: PlannedInput) -> WrittenOutput:
     with open_output(asked.output, medium=files.medium, replace=asked.replaces) as place:
         with only_writing(asked.output):
             sink = planned.sink(place)
-        watched = _WatchedSink(sink, asked)
         try:
-            counts = _counts_of_parts(planned, place, watched)
-            if not counts:
-                counts = _counts_of_pages(planned, watched, preview)
-            with only_writing(asked.output):
-                sink.close()
-        except BaseException:
-            sink.discard()
-            raise
+            with completed(_WatchedSink(sink, asked)) as watched:
+                counts = _counts_of_parts(planned, place, watched)
+                if not counts:
+                    counts = _counts_of_pages(planned, watched, preview)
         finally:
             asked.progress.close()
     written = WrittenOutput(details=sink.facts(), warnings=sink.warnings, counts=counts)
@@ -99,13 +94,12 @@ def _counts_of_parts(planned: PlannedInput, place: Any, watched: _WatchedSink) -
 
     if not options.parts and not worth_cutting(asked.source):
         return []
-    sink = cast("PartSink", watched.sink)
-    division = division_or_note(planned, place, sink)
+    division = division_or_note(planned, place, watched.sink)
     if division is None:
         return []
     counts = []
     asked.progress.expect(planned.plans[0].result.shape[0])
-    for part in filtered_in_parts(planned, division, place, sink):
+    for part in filtered_in_parts(planned, division, place, watched.sink):
         watched.advance(part.written)
         counts.append(part)
     return [joined_counts(counts)]
@@ -122,6 +116,11 @@ class _WatchedSink:
 
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
+
+    def stored(self, encoded: Any) -> Any:
+        """The samples of an encoded block as they are stored, if the sink tells them."""
+        _, stored = encoded
+        return self.sink.stored(stored)
 
     def write(self, encoded: Any) -> None:
         count, stored = encoded
@@ -140,3 +139,10 @@ class _WatchedSink:
     def next_page(self) -> None:
         with only_writing(self._output):
             self.sink.next_page()
+
+    def close(self) -> None:
+        with only_writing(self._output):
+            self.sink.close()
+
+    def discard(self) -> None:
+        self.sink.discard()

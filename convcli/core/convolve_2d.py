@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.fft import overlap_save
+from convcli.core.fft import overlap_save, overlap_save_along_rows
 from convcli.core.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.samples import sample_type
 
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 SHORT_LINE = 32
 SHORT_ROW_OF_FLOATS = 48
 SHORT_ROW_OF_BYTES = 320
-# The most taps at which a matrix product is the fastest; longer ones are FFTs. Fewer along pixel
-# rows of float64.
+# The most taps at which a matrix product is the fastest; longer ones are FFTs, as are all longer
+# ones along pixel rows of float64.
 LONGEST_PRODUCT = 400
-LONGEST_PRODUCT_OF_DOUBLES = 100
 
 # Two passes with long kernels are computed in columns at least this wide, so that little is stored
 # between them.
@@ -130,7 +129,7 @@ def _filter_lines(x: Array, column: Taps, row: Taps) -> Array:
     rows = len(x) - column.size + 1
     columns = x.shape[1] - row.size + 1
     y = np.empty((rows, columns, x.shape[2]), sample_type(x))
-    width = max(WIDTH, 8 * row.size)
+    width = max(WIDTH, 16 * row.size)
     for left in range(0, columns, width):
         right = left + width + row.size - 1
         along_rows = _filter_line(x[:, left:right], row, axis=1)
@@ -144,12 +143,11 @@ def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
         one = np.ones(1)
         column, row = (w, one) if axis == 0 else (one, w)
         return _by_sep_filter(x, column, row, whole=False)
+    if axis == 1 and sample_type(x) == np.float64:
+        return overlap_save_along_rows(x, w)
     lines = np.moveaxis(x, axis, 0)
     channels = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
-    longest_product = LONGEST_PRODUCT
-    if axis == 1 and channels.dtype == np.float64:
-        longest_product = LONGEST_PRODUCT_OF_DOUBLES
-    if w.size <= longest_product:
+    if w.size <= LONGEST_PRODUCT:
         outputs = len(lines) - w.size + 1
         y = polyphase(channels, PhaseTaps.one_phase(w, 1), (0, outputs))
     else:

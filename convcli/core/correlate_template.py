@@ -31,6 +31,8 @@ from convcli.core.window_statistics import (
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.signals import Array
 
     Flags = npt.NDArray[np.bool_]
@@ -234,11 +236,16 @@ class Template:
             products -= mean * taps_seen[c]
             deviations -= mean * totals[c]
         # The FFT rounds the squares of a tile to a part of their mean; smaller deviations are flat.
-        power = 0.0
-        for plane, plane_weight in zip(squares, weight, strict=True):
-            power += float(np.mean(plane)) * float(plane_weight)
-        deviations[deviations <= FLAT * power] = 0
+        deviations[deviations <= FLAT * _weighted_power(squares, weight)] = 0
         return products, deviations
+
+
+def _weighted_power(squares: Sequence[Array], weights: Numbers) -> float:
+    """The mean of each plane of squares times the weight of its channel, added up."""
+    power = 0.0
+    for plane, weight in zip(squares, weights.tolist(), strict=True):
+        power += float(np.mean(plane)) * weight
+    return power
 
 
 def _weighted_terms(n: int) -> list[list[tuple[int, int]]]:

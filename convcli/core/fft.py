@@ -79,6 +79,28 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     return y.reshape(outputs, *x.shape[1:])
 
 
+def overlap_save_along_rows(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid correlation along the pixel rows of a picture.
+
+    The two halves of a row share a transform, and no row is copied into a column for it: with
+    `overlap_save` along axis 0 of the transposed picture this takes three times as long.
+
+    x : (rows, columns, channels) finite floating, or stored numbers; w : (k,), k <= columns
+    Returns (rows, columns - k + 1, channels) of the dtype of x, or of the samples that its numbers
+    represent.
+    """
+    rows, columns, channels = x.shape
+    outputs = columns - w.size + 1
+    y = np.empty((rows, outputs, channels), sample_type(x))
+    half = -(-outputs // 2)
+    second = outputs - half
+    for channel in range(channels):
+        pairs = _halves_as_pairs(x[..., channel].T, half - 1 + w.size, second)
+        results = _halves_as_pairs(y[..., channel].T, half, second)
+        _filter_pairs(pairs, results, w * unit(x), 1)
+    return y
+
+
 def frame_size(k: int, outputs: int | None = None) -> int:
     """The FFT length with the least cost for `k` taps: a power of two.
 
@@ -267,6 +289,23 @@ def _opencv_transforms() -> tuple[Transform, Transform]:
         cv2.dft(rows, rows, cv2.DFT_ROWS | flags)
 
     return partial(transform, flags=0), partial(transform, flags=cv2.DFT_INVERSE)
+
+
+def line_powers(lines: Array) -> Array:
+    """The power spectrum of each line of (lines, n), n even: (lines, n / 2 + 1), float32.
+
+    This takes a seventh of the time of `np.fft.rfft`, in lines of 4,410.
+    """
+    import cv2
+
+    packed = cv2.dft(np.asarray(lines, np.float32), flags=cv2.DFT_ROWS)
+    # The transform of a line is Re 0, Re 1, Im 1, Re 2, Im 2 ..., Re n/2.
+    squares = np.square(packed, out=packed)
+    power = np.empty((len(squares), lines.shape[1] // 2 + 1), np.float32)
+    power[:, 0] = squares[:, 0]
+    power[:, -1] = squares[:, -1]
+    np.add(squares[:, 1:-1:2], squares[:, 2:-1:2], out=power[:, 1:-1])
+    return power
 
 
 # ------------------------------------------------------------------------------- tiles of a picture

@@ -156,18 +156,28 @@ def _by_correlation(x: Array, y: Array) -> Sums:
 
     sums = Sums.nothing(k * inputs, outputs)
     edges = [at_lags(cross_spectrum(head, whole), size, lags) for head in heads]
-    for i in range(inputs):
-        rows = slice(i * k, (i + 1) * k)
-        sums.gram[-1, rows] = _shifted_totals(channels[i], m)
-        for j in range(i, inputs):
-            columns = slice(j * k, (j + 1) * k)
-            block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
-            sums.gram[rows, columns] = block
-            sums.gram[columns, rows] = block.T
+    _fill_gram(sums.gram, channels, edges, m)
     for output, target in enumerate(targets):
         products = at_lags(cross_spectrum(target, whole), size, lags)
         sums.cross[:-1, output] = products.ravel()
     return sums
+
+
+def _fill_gram(gram: Matrix, channels: Array, edges: list[Array], m: int) -> None:
+    """Fill A'A block by block, and the sums of each input over the windows.
+
+    edges : for channel i, the correlations of its first m samples with each channel, (inputs, k)
+    """
+    inputs = len(channels)
+    k = edges[0].shape[1]
+    for i in range(inputs):
+        rows = slice(i * k, (i + 1) * k)
+        gram[-1, rows] = _shifted_totals(channels[i], m)
+        for j in range(i, inputs):
+            columns = slice(j * k, (j + 1) * k)
+            block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
+            gram[rows, columns] = block
+            gram[columns, rows] = block.T
 
 
 def _shifted_totals(x: Matrix, m: int) -> Matrix:

@@ -68,14 +68,14 @@ def _phase_shift(low: float | None, attenuation: float, signal: Signal) -> tuple
     """The taps of a Hilbert transformer, and the band in which its gain is 1."""
     if not LEAST_ATTENUATION <= attenuation <= MOST_ATTENUATION:
         span = f"{LEAST_ATTENUATION:g} ... {MOST_ATTENUATION:g} dB"
-        message = f"the attenuation lies in {span}, not at {attenuation:g}"
+        message = f"the attenuation must be in {span}, got {attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
     if low is None:
         low = _default_lowest(signal)
     if low >= 0.25:
         came = describe_frequency(low, signal)
         limit = describe_frequency(0.25, signal)
-        message = f"the lowest frequency lies below {limit}, a quarter of the rate, not at {came}"
+        message = f"the lowest frequency must be below {limit}, a quarter of the rate, got {came}"
         raise RequestError(message, hint="without low=")
     taps, error = _transformer(low, attenuation)
     first = describe_frequency(low, signal)

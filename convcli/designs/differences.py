@@ -87,7 +87,7 @@ def _along(
     if signal.axes == 1:
         if axis is not None:
             message = "axis= is for images; this signal has one axis"
-            raise RequestError(message, hint="leave axis= away")
+            raise RequestError(message, hint="leave axis= out")
         return Kernel(taps=taps, divisor=divisor, centre=(centre,))
     if axis == "y":
         return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))
@@ -113,8 +113,8 @@ def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     Raises RequestError below 0.5, where the curve is too narrow to be sampled.
     """
     if sigma < SHARPEST:
-        message = f"sigma is at least {SHARPEST} samples, not {sigma:g}"
-        raise RequestError(message, hint="laplacian is the sharpest there is")
+        message = f"sigma must be at least {SHARPEST} samples, got {sigma:g}"
+        raise RequestError(message, hint="laplacian is the sharpest of these filters")
     _refuse_huge_square(sigma, signal)
     bell = gaussian_taps(sigma)
     n = np.arange(bell.size) - bell.size // 2
@@ -140,7 +140,7 @@ def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
     second = gaussian_within(sigma2, radius)
     if np.array_equal(first, second):
         both = f"the Gaussians of {sigma1:g} and {sigma2:g} samples"
-        message = f"{both} are the same, their difference is nothing"
+        message = f"{both} are the same, and their difference is 0"
         raise RequestError(message, hint="dog:1,1.6")
     if signal.axes == 2:
         first = np.outer(first, first)

@@ -196,7 +196,7 @@ def resize(
     if fit in (None, "stretch"):
         return _resamplers(sides, (rows, columns), method)
     if not all(_written_both(size)):
-        raise RequestError(f"fit={fit} needs both sides, {size!r} came", hint="640x480")
+        raise RequestError(f"fit={fit} needs both sides, got {size!r}", hint="640x480")
     height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
     if fit == "inside" or (height, width) == sides:

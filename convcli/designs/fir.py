@@ -359,7 +359,7 @@ def _scaled(taps: Taps, window: Taps, bands: Bands) -> Taps:
         (response,) = response_at(taps, np.array([bands.reference]))
         gain = float(np.abs(response))
     if abs(gain) < 1e-9 * np.abs(taps).sum():
-        message = f"{taps.size} taps are too few to tell these bands apart"
+        message = f"{taps.size} taps are too few to separate these bands"
         raise RequestError(message, hint="more taps=, or none")
     is_symmetric = np.array_equal(taps, taps[::-1])
     largest = int(np.argmax(np.abs(taps)))

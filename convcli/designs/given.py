@@ -41,7 +41,7 @@ def _read_taps(text: str, signal: Signal) -> Taps:
 def _read_tap(item: str) -> float:
     if not item.strip():
         expected = "expected taps such as 1,2,1 or @taps.csv"
-        raise UnitError(f"{expected}, got nothing where a number should stand")
+        raise UnitError(f"{expected}, got nothing where a number should be")
     quantity = parse_quantity(item)
     if quantity.unit != "":
         raise UnitError(f"a tap is a plain number, got {item.strip()!r}")
@@ -139,7 +139,7 @@ def ir(
         hint = "on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
         raise RequestError(message, hint=hint)
     if not 0 <= wet <= 1:
-        raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
+        raise RequestError(f"wet must be in 0 ... 1, got {wet:g}", hint="wet=0.3 or wet=30%")
     response = impulse_response(named_place(path), rate=signal.rate, channel=channel)
     channels = response.taps.shape[1]
     given = len(signal.channels)

@@ -1,4 +1,4 @@
-"""Designs of steps whose window is a duration over irregular rows, or a bin of the calendar.
+"""Designs of steps whose window is a duration in time, or a bin of the calendar.
 
 A function here replaces the design of the step that it names if the length of the window is a
 `Duration` or a `CalendarBins`. Weighted means are y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i]))
@@ -38,6 +38,7 @@ from convcli.designs.registry import in_time
 from convcli.designs.smoothing import TRUNCATE
 from convcli.designs.windows import check_outlier_limit, check_quantile
 from convcli.errors import RequestError
+from convcli.units import UnitError
 
 if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
@@ -105,9 +106,12 @@ def ema_in_time(
 ) -> TimeWindows:
     """Weights that fall to their half in each half-life, or as exp(-2 t / span).
 
-    They are divided by their sum, as `ewm(halflife=, times=)` of pandas does, whatever `adjust`
-    says.
+    They are divided by their sum, as `ewm(halflife=, times=)` of pandas does by default.
     """
+    if not adjust:
+        raise UnitError(
+            "adjust=false counts equal steps of time: give the half-life or span in rows"
+        )
     if halflife is not None:
         half = float(halflife.nanoseconds)
     elif span is not None:

@@ -80,7 +80,7 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
     """
     _need_image(signal, "kernel:-1,3,-1 sharpens along one axis")
     if amount < 0:
-        message = f"the amount is at least 0, not {amount:g}"
+        message = f"the amount must be at least 0, got {amount:g}"
         raise RequestError(message, hint="gaussian:SIGMA smooths")
     side = 2 * TRUNCATE * sigma + 1
     refuse_huge(side**2, f"sigma {sigma:g}", "a smaller sigma")
@@ -120,7 +120,9 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     """
     _need_image(signal, "box:N is the same along one axis")
     if length < 1:
-        raise RequestError(f"the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
+        raise RequestError(
+            f"the length must be at least 1 pixel, got {length:g}", hint="motion:9,30"
+        )
     right, up = _direction(angle)
     half = (length - 1) / 2
     half_width = half * abs(right)
@@ -202,8 +204,8 @@ def gabor(
     _need_image(signal, "bandpass:F1,F2 picks waves along one axis")
     spread = 0.56 * wavelength if sigma is None else sigma
     if wavelength < 2 or aspect <= 0:
-        expected = "the wavelength is at least 2 pixels, the aspect above 0"
-        message = f"{expected}; {wavelength:g}, {aspect:g} came"
+        expected = "the wavelength must be at least 2 pixels, the aspect above 0"
+        message = f"{expected}; got {wavelength:g} and {aspect:g}"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
     u, v = _ellipse_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
     squared_distance = u**2 + (aspect * v) ** 2

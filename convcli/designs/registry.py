@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.core.binding import Bindable, Site
-    from convcli.signals import LearnedRules
+    from convcli.signals import LearnedRules, Signal
 
 FamilyName = Literal[
     "given taps",
@@ -229,7 +229,10 @@ class Step:
         told = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
-            design = self._design_in_time(values)
+            if self._takes_durations(values, site):
+                design = self._design_in_time(values)
+            else:
+                values = self._in_samples(values, site.signal)
         injected = _injected(design)
         made = design(**values, **{name: told[name] for name in injected})
         if made is None:
@@ -239,13 +242,38 @@ class Step:
         bindable: Bindable = made
         return bindable
 
+    def _takes_durations(self, values: Mapping[str, Any], site: Site) -> bool:
+        """Whether durations are windows in time here; else they are numbers of samples.
+
+        At equal steps of time they are numbers of samples for a step without windows in time, and
+        for other values and rules than such windows take.
+        """
+        if site.signal.irregular:
+            return True
+        if any(isinstance(value, CalendarBins) for value in values.values()):
+            return True
+        design = _design_in_time(self.name)
+        if design is None or site.rules.edge != "shrink":
+            return False
+        known = inspect.signature(design).parameters
+        return all(name in known for name in values)
+
+    def _in_samples(self, values: Mapping[str, Any], signal: Signal) -> dict[str, Any]:
+        """Return the values with numbers of samples in place of durations."""
+        counted = dict(values)
+        for parameter in self.parameters:
+            value = values.get(parameter.name)
+            kind = parameter.kind
+            if isinstance(value, Duration) and kind is not None and kind.in_samples is not None:
+                counted[parameter.name] = kind.in_samples(value.text, signal)
+        return counted
+
     def _design_in_time(self, values: Mapping[str, Any]) -> Callable[..., Any]:
         """Return the design of the step for durations and calendar bins. UnitError if it has none.
 
         UnitError also if one of the values cannot be given together with a duration.
         """
-        import_module("convcli.designs.in_time")
-        design = _IN_TIME.get(self.name)
+        design = _design_in_time(self.name)
         if design is None:
             raise UnitError(
                 "has no window in time over rows that come irregularly; a number counts rows (20)"
@@ -293,8 +321,14 @@ _NAMES: dict[str, Step] = {}
 _IN_TIME: dict[str, Callable[..., Any]] = {}
 
 
+def _design_in_time(name: str) -> Callable[..., Any] | None:
+    """The design of step `name` for durations and calendar bins, if it has one."""
+    import_module("convcli.designs.in_time")
+    return _IN_TIME.get(name)
+
+
 def in_time(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the design of step `name` for durations over irregular rows, or calendar bins."""
+    """Register the design of step `name` for durations or calendar bins."""
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
         _IN_TIME[name] = design

@@ -15,7 +15,7 @@ from convcli.core.ops import Gaps
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.units import Count, Integer, Length, Number
+from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
 TRUNCATE = 4.0
 """A Gaussian ends at this many sigmas, as in scipy.ndimage."""
@@ -50,9 +50,9 @@ def wma(n: Count) -> Kernel:
 @step("smoothing", example="ema:span=5")
 def ema(
     *,
-    span: Length | None = None,
+    span: WindowLength | None = None,
     alpha: Number | None = None,
-    halflife: Length | None = None,
+    halflife: WindowLength | None = None,
     adjust: bool = False,
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
@@ -62,9 +62,10 @@ def ema(
     halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half
 
     g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
-    last tap carries the rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0]
-    (adjust=false); adjust=true divides the first outputs by the sum of their weights so far, as
-    pandas does by default. It begins with the first sample, so that --edge missing leaves out none.
+    last tap carries the rest, and later than that nothing is left of a sample. This is
+    y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0] (adjust=false); adjust=true divides
+    the first outputs by the sum of their weights so far, as pandas does by default. It begins with
+    the first sample, so that --edge missing leaves out none.
     Raises RequestError unless exactly one of the three is given.
 
     >>> ema(alpha=0.5).taps[:3]
@@ -89,17 +90,17 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         came = " and ".join(given) or "none"
-        message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
+        message = f"takes exactly one of span=, alpha= and halflife=, got {came}"
         raise RequestError(message, hint="ema:span=20")
     if span is not None:
         if span < 1:
-            raise RequestError(f"span is at least 1 sample, not {span:g}", hint="ema:span=20")
+            raise RequestError(f"span must be at least 1 sample, got {span:g}", hint="ema:span=20")
         return 2 / (span + 1)
     if halflife is not None:
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        message = f"alpha lies above 0 and at most at 1, not at {weight:g}"
+        message = f"alpha must be above 0 and at most 1, got {weight:g}"
         raise RequestError(message, hint="ema:alpha=0.1")
     return weight
 
@@ -134,7 +135,7 @@ def gaussian(sigma: Length) -> Kernel:
 
 
 @step("smoothing", example="triangle:5")
-def triangle(n: Count) -> Kernel:
+def triangle(n: WindowCount) -> Kernel:
     """Mean of N samples with weights that rise evenly to the middle and fall again.
 
     n : samples
@@ -175,7 +176,7 @@ def binomial(n: Count) -> Kernel:
 
 
 @step("smoothing", example="hann:5")
-def hann(n: Count) -> Kernel:
+def hann(n: WindowCount) -> Kernel:
     """Raised cosine over N samples, none of them zero.
 
     n : samples. g[j] ~ sin(pi (j + 1) / (N + 1))**2.
@@ -213,7 +214,7 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         "fewer samples or a lower order",
     )
     if not 0 <= order < n:
-        message = f"the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
+        message = f"the order for a window of {n} must be in 0 ... {n - 1}, got {order}"
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
         message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"

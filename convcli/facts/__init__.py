@@ -21,7 +21,7 @@ from convcli.facts.drawn import DRAWN
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
-    from convcli.facts.batch import BatchFacts
+    from convcli.facts.batch import BatchFacts, UnitFailure
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.comparison import ComparisonFacts
     from convcli.facts.detection import DetectionFacts, FoundHits
@@ -259,6 +259,7 @@ class RunFacts:
     searched : what they draw of each input of a search
     found : what a search has found in one of its inputs, before `detection` is made of all
     feature_maps : what the layers of a network make of a part of the input
+    failures : with the first of several runs, the inputs that failed
     seconds : how long the run took
     """
 
@@ -283,6 +284,7 @@ class RunFacts:
     found: FoundHits | None = field(default=None, metadata=DRAWN)
     comparison: ComparisonFacts | None = None
     batch: BatchFacts | None = None
+    failures: tuple[UnitFailure, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

@@ -278,9 +278,9 @@ def allocate(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
 
 def _reserve(file: int, size: int) -> None:
     """Make a file `size` bytes long, and where the system can, take the room for it at once."""
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(file, 0, size)
-    else:
+    except AttributeError:
         os.truncate(file, size)
 
 

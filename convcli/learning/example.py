@@ -50,7 +50,7 @@ def example_of(
 
     None if there is not one output for each sample of the input, or if too few are known.
     """
-    signal = pair.source.signal
+    axes = pair.source.signal.axes
     reader = PairReader(task, pair)
     with Workers() as workers:
         lengths = reader.lengths(workers)
@@ -66,20 +66,26 @@ def example_of(
         part = _read_part(reader, group, max(0, first - before), workers)
     if part is None:
         return None
-    if signal.axes == 2:
+    if axes == 2:
         part = _middle_columns(part, margins[1])
     prediction = _predicted(plan, part.x)
     if prediction.shape[:-1] != part.x.shape[:-1]:
         return None
-    lags = lag or (0,) * signal.axes
-    target = _shifted_target(part.y, 0, lags[0] + task.ahead)
-    for axis, shift in enumerate(lags[1:], start=1):
-        target = _shifted_target(target, axis, shift)
+    target = _later_target(part.y, lag or (0,) * axes, task.ahead)
     places = _shown_places(target, margins)
     if places is None:
         return None
     shown = _ExamplePart(part.x, target, part.first)
     return _example_facts(shown, prediction, places, reader, held=held)
+
+
+def _later_target(y: Array, lag: Sequence[int], ahead: int) -> Array:
+    """The target of each sample: later by the lag of each axis, and `ahead` along axis 0."""
+    along, *across = lag
+    target = _shifted_target(y, 0, along + ahead)
+    for axis, shift in enumerate(across, start=1):
+        target = _shifted_target(target, axis, shift)
+    return target
 
 
 def _plan_of(model: Place, reader: PairReader) -> Plan:

@@ -52,10 +52,6 @@ class PartOfFile:
     apart: bool
 
 
-class UndividedError(Exception):
-    """An input is filtered as one unit; the text says why."""
-
-
 class Survey(Protocol):
     """What has to be found out in a piece of a file before parts are cut. It can be pickled."""
 
@@ -106,20 +102,19 @@ class FilePart(PartSource[Any], Protocol):
 
 
 class PartSink(FileSink, Protocol):
-    """A sink for the whole of a result, or for a part of it."""
-
-    @property
-    def undivided(self) -> str | None:
-        """Why the file must be written by one sink; None if other sinks may write parts of it."""
-        ...
-
-    def reserve(self) -> None:
-        """Prepare the file for parts that other sinks write."""
-        ...
+    """A sink for a part of a result."""
 
     @property
     def written_part(self) -> object:
         """What was written of a part; it can be pickled."""
+        ...
+
+
+class PartedOutput(Protocol):
+    """A result whose parts other sinks write."""
+
+    def reserve(self) -> None:
+        """Prepare the file for the parts."""
         ...
 
     def add_part(self, written: Any, place: Path) -> None:

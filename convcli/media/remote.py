@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
 from convcli.places import BUCKETS, is_remote
@@ -27,11 +27,6 @@ def text_of(place: Place) -> str:
     """The text that names a place, the secrets of a URL included."""
     remote = remote_place(place)
     return str(place) if remote is None else remote.url
-
-
-def local_path(place: Place | None) -> Path | None:
-    """The path of a file of this machine; None for an object, and for a standard stream."""
-    return place if isinstance(place, Path) else None
 
 
 def remote_place(place: Place | None) -> RemotePlace | None:

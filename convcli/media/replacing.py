@@ -71,10 +71,9 @@ def only_writing(path: Place | None) -> Iterator[None]:
 
 def reserve(file: BinaryIO, size: int) -> None:
     """Make a file `size` bytes long, with room on the disk where the system has that call."""
-    allocate = getattr(os, "posix_fallocate", None)
-    if allocate is not None and size > 0:
-        with suppress_unsupported():
-            allocate(file.fileno(), 0, size)
+    if size > 0:
+        with suppress_unsupported(), suppress(AttributeError):
+            os.posix_fallocate(file.fileno(), 0, size)
             return
     file.truncate(size)
 
@@ -145,6 +144,10 @@ def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
     target of a symbolic link is replaced, and the link stays. A device or a pipe is yielded itself.
 
     An object in a store is what a temporary file holds in the end.
+
+    Where a file is replaced, the disk has the new content before the old is given up (fsync): after
+    a power failure there is one of the two. A new file may be empty or missing then, as with most
+    programs; to wait for the disk would double the time of many small files.
 
     replace : an object that another program has made meanwhile is replaced, as a file always is
     """
@@ -224,7 +227,7 @@ def _link(place: Path, handle: int) -> None:
         return
     with _removed(_beside(place)) as beside:
         give_name(handle, beside)
-        os.replace(beside, place)
+        _replace(place, beside)
 
 
 def _name_by_link(handle: int, path: Path) -> None:
@@ -250,9 +253,17 @@ def _hidden_until_complete(path: Path, place: Path) -> Iterator[Path]:
         yield beside
         try:
             _inherit(place, beside)
-            os.replace(beside, place)
+            _replace(place, beside)
         except OSError as error:
             raise cannot_write(path, error) from error
+
+
+def _replace(place: Path, complete: Path) -> None:
+    """Give a complete file its name. Its content is on the disk before an old file is given up."""
+    if place.exists():
+        with complete.open("rb") as file, suppress_unsupported():
+            os.fsync(file.fileno())
+    os.replace(complete, place)
 
 
 @contextmanager

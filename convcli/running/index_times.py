@@ -45,7 +45,7 @@ def times_of_index(index: Any) -> IndexTimes | None:
 
     Times that are missing or go back are reported by `IndexTimes.problem`.
     """
-    if getattr(index.dtype, "kind", "") != "M" or len(index) < 2:
+    if index.dtype.kind != "M" or len(index) < 2:
         return None
     if index.hasnans:
         problem = RequestError("the index has rows without a time", hint="x[x.index.notna()]")

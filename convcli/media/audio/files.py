@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +129,6 @@ class OpenedAudio(OpenedFile):
     def division(self) -> Division:
         """How the sound is cut into parts: at blocks of frames, if it is a WAV without a codec."""
         from convcli.media.block_parts import BlockDivision
-        from convcli.media.division import UndividedError
 
         blocks = self.source.seekable
         if blocks is None:

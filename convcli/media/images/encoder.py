@@ -54,7 +54,8 @@ class PageEncoder:
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
-        self.levels = Levels(dtype)
+        white = source.layout.white if target.any_white else None
+        self.levels = Levels(dtype, white)
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -62,6 +63,7 @@ class PageEncoder:
             interpretation=_choose_interpretation(source.layout, names, alpha, dtype, target),
             channels=names,
             alpha=alpha,
+            white=white,
         )
 
     def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:
@@ -128,7 +130,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the size of the picture, "
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     made = len(signal.channels)
     filtered = len(source.signal.channels)
@@ -137,7 +139,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
             f"this one makes {made}",
-            hint="leave --channels away to write the channels that the filter makes",
+            hint="leave --channels out to write the channels that the filter makes",
         )
     return rows, columns
 

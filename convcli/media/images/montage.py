@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.layout import list_channels
 from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -116,20 +116,6 @@ class MontageSink:
         )
         self.warnings = [told]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
     def _forget_ranges(self) -> None:
         count = self._grids[self._page].count
         self._least = np.full(count, np.inf)
@@ -139,6 +125,9 @@ class MontageSink:
         """Return the maps; they are laid out when the page is complete."""
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
+
+    def stored(self, encoded: Samples) -> None:
+        """Nothing: a montage is read from its file."""
 
     def write(self, encoded: Samples) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
@@ -155,10 +144,9 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
-    @property
-    def undivided(self) -> str:
-        """Why there are no parts: a montage needs the ranges of all maps."""
-        return "a montage needs the whole of every map"
+    def parted(self) -> NoReturn:
+        """Raise UndividedError: a montage needs the ranges of all maps."""
+        raise UndividedError("a montage needs the whole of every map")
 
     def next_page(self) -> None:
         """Lay out the page that is complete, and go on to the next one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.media.replacing import reserve
 
@@ -43,7 +43,10 @@ class PlainWriter(ABC):
         elif not part.apart:
             self._file.seek(len(header) + part.first * self._row_bytes)
 
-    in_parts: ClassVar[bool] = True
+    @property
+    def shared(self) -> PlainWriter:
+        """The writer itself: every pixel has its place in the file."""
+        return self
 
     @property
     def _is_last(self) -> bool:

@@ -30,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
+# Bytes of a pipe that are held until each column has shown a cell that is not missing.
+MAX_HELD_UNDECIDED = 16 << 20
 # Between the keys of a group. No cell holds it: a table with a zero byte is refused.
 BETWEEN_KEYS = b"\0"
 DELIMITERS = b",;\t"
@@ -460,15 +462,19 @@ def _without_blank_lines(
     if len(wrong):
         first = wrong[0]
         line = records.line + data.count(newline, 0, starts[first])
-        noun = "cell" if width == 1 else "cells"
-        raise InputError(
-            f"{name}, line {line}: expected {width} {noun} as in the first line, "
-            f"got {counts[first]}",
-            hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
-        )
+        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]))
     keep = np.ones(len(separators), np.bool_)
     keep[ends[blank]] = False
     return separators[keep].reshape(-1, width), starts[~blank]
+
+
+def _wrong_cell_count(place: str, width: int, count: int) -> InputError:
+    """The error for a line of `count` cells in a table of `width` columns."""
+    noun = "cell" if width == 1 else "cells"
+    return InputError(
+        f"{place}: expected {width} {noun} as in the first line, got {count}",
+        hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+    )
 
 
 def whole_records(
@@ -573,3 +579,9 @@ def _count_lines(data: bytes, newline: bytes) -> int:
         part = octets[start : start + NEAR]
         total += int(np.count_nonzero(part == newline[0]))
     return total
+
+
+def at_most_one(records: Iterator[Records]) -> list[Records]:
+    """The next records, or nothing at the end."""
+    following = next(records, None)
+    return [] if following is None else [following]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
@@ -199,7 +200,6 @@ class OpenedTable(OpenedFile):
 
     def division(self) -> Division:
         """How the table is cut into parts: at rows, if it is plain text."""
-        from convcli.media.division import UndividedError
         from convcli.media.tables.parts import TableDivision
 
         reason = self.source.undivided
@@ -256,6 +256,9 @@ class RowsFile:
         """The text of the rows that `y` belongs to."""
         return self._sink.encode(None if self._unchanged else y, rows)
 
+    def stored(self, encoded: EncodedRows) -> None:
+        """Nothing: the values that were written as text are as good."""
+
     def write(self, encoded: EncodedRows) -> None:
         """Append the text of encoded rows."""
         self._sink.write(encoded)
@@ -266,10 +269,9 @@ class RowsFile:
         """Write rows without the header."""
         self._sink.leave_header_out()
 
-    @property
-    def undivided(self) -> str | None:
-        """Nothing: `OpenedTable.division` has said all there is against parts."""
-        return None
+    def parted(self) -> RowsFile:
+        """Return this file: `OpenedTable.division` has said all there is against parts."""
+        return self
 
     def reserve(self) -> None:
         """Write the header; the rows of parts follow it."""

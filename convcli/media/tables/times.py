@@ -88,6 +88,10 @@ class Clock:
         week = _week_of(error)
         return replace(self, rules=(), rate=None, week=week, uneven=error.message)
 
+    def at_any_times(self) -> Clock:
+        """Return the clock of the same times where the rows to come may come irregularly."""
+        return replace(self, rules=(), rate=None, uneven="the next rows may come at any time")
+
     def of_step(self, bins: CalendarBins) -> Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
         seconds = bins.seconds

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
 
+# Little is imported here: Ctrl-C ends the program quietly only once its first import is done.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from convcli.checking.compare import compare_arrays as compare
     from convcli.checking.explain_arrays import explain_arrays as explain
     from convcli.designs import steps as filters
@@ -54,6 +55,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'convcli' has no attribute {name!r}")
+    from importlib import import_module
+
     module, attribute = _LAZY[name]
     return getattr(import_module(module), attribute)
 

@@ -65,9 +65,10 @@ def ema(
     halflife : alpha = 1 - 2**(-1 / halflife), samples in which a weight falls to its half
 
     g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
-    last tap carries the rest. This is y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0]
-    (adjust=false); adjust=true divides the first outputs by the sum of their weights so far, as
-    pandas does by default. It begins with the first sample, so that --edge missing leaves out none.
+    last tap carries the rest, and later than that nothing is left of a sample. This is
+    y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0] (adjust=false); adjust=true divides
+    the first outputs by the sum of their weights so far, as pandas does by default. It begins with
+    the first sample, so that --edge missing leaves out none.
     Raises RequestError unless exactly one of the three is given.
 
     >>> ema(alpha=0.5).taps[:3]

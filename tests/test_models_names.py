@@ -117,8 +117,17 @@ def test_carets_point_into_what_was_written(tmp_path: Path) -> None:
             },
             "conv(head) | relu | conv(body) | relu | conv(tail)",
         ),
-        # Both orders fit.
-        ({"encoder.0.weight": (4, 1, 5), "decoder.0.weight": (1, 4, 5)}, None),
+        (
+            {
+                "encoder.0.weight": (4, 1, 5),
+                "encoder.0.bias": (4,),
+                "decoder.0.weight": (1, 4, 5),
+                "decoder.0.bias": (1,),
+            },
+            "conv(encoder.0) | relu | conv(decoder.0)",
+        ),
+        # A transposed convolution would fit as well.
+        ({"encoder.weight": (4, 1, 5), "decoder.weight": (1, 4, 5)}, None),
         ({"0.0.weight": (4, 1, 5), "1.0.weight": (1, 4, 5)}, "conv(0.0) | relu | conv(1.0)"),
         ({f"w{'x' * i}.weight": (4, 4, 3) for i in range(40)}, None),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 3, 3)}, None),

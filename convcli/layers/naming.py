@@ -26,8 +26,8 @@ AUTO = "auto"
 # What a tensor of a layer is called behind the name of the layer.
 KINDS = ("weight", "bias", "running_mean", "running_var")
 
-# Beginnings of networks that are tried to find the order of layers.
-MOST_CHAINS = 10_000
+# Beginnings of networks that are tried to find the order of layers, and orders that may fit.
+MOST_CHAINS, MOST_ORDERS = 10_000, 100
 
 _NAMED_LAYER = re.compile(r"(?<![\w.\"=])(?P<kind>[A-Za-z_]\w*)\((?P<name>[^()|]*)\)")
 _DIGITS = re.compile(r"(\d+)")
@@ -107,10 +107,10 @@ def tensor_list(tensors: Mapping[str, Tensor]) -> str:
 def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
     """Layers in a plain order, in which the channels of each are those of the next.
 
-    The order is plain if the names differ in their numbers alone (or are single letters), or if no
-    other order of the layers fits. Activations are not in a file: a rectifier is put between
-    convolutions that nothing else separates, unless their numbers in a Sequential follow each
-    other. None where the order is not plain.
+    The order is plain if the names differ in their numbers alone (or are single letters), or if
+    every other order that fits has more channels at its ends. Activations are not in a file: a
+    rectifier is put between convolutions that nothing else separates, unless their numbers in a
+    Sequential follow each other. None where the order is not plain.
     """
     layers = _ordered_layers(tensors)
     if not layers:
@@ -159,8 +159,21 @@ def _ordered_layers(tensors: Mapping[str, Tensor]) -> list[_GuessedLayer]:
     words = {_DIGITS.sub("", name) for name in names}
     if len(words) == 1 or max(map(len, words)) <= 1:
         return next(_chains(guesses, names), [])
-    found = list(islice(_chains(guesses), 2))
-    return found[0] if len(found) == 1 else []
+    found = list(islice(_chains(guesses), MOST_ORDERS + 1))
+    if not found or len(found) > MOST_ORDERS:
+        return []
+    # A network mostly reads and makes few channels, and has more of them in between.
+    ends = [_channels_at_ends(chain) for chain in found]
+    if ends.count(min(ends)) > 1:
+        return []
+    return found[ends.index(min(ends))]
+
+
+def _channels_at_ends(chain: list[_GuessedLayer]) -> int:
+    """The channels that a network reads and makes, added up."""
+    inputs = next((layer.inputs for layer in chain if layer.inputs), 0)
+    outputs = next((layer.outputs for layer in reversed(chain) if layer.outputs), 0)
+    return inputs + outputs
 
 
 def _chains(

@@ -54,7 +54,8 @@ class PageEncoder:
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
-        self.levels = Levels(dtype)
+        white = source.layout.white if target.any_white else None
+        self.levels = Levels(dtype, white)
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -62,6 +63,7 @@ class PageEncoder:
             interpretation=_choose_interpretation(source.layout, names, alpha, dtype, target),
             channels=names,
             alpha=alpha,
+            white=white,
         )
 
     def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division, PartOfFile
     from convcli.media.images.montage import MontageSink
+    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
@@ -28,6 +30,7 @@ class ImageFiles(Files):
 
     options : what is filtered, and how values are stored; None for the defaults
     format : the format of the output; None for that of its suffix, or of the input
+    pages : which pages are read; None for all
     max_pixels : larger pictures are refused
     """
 
@@ -37,6 +40,7 @@ class ImageFiles(Files):
 
     options: ImageOptions | None = None
     format: str | None = None
+    pages: PageChoice | None = None
     max_pixels: int
 
     @staticmethod
@@ -68,7 +72,9 @@ class ImageFiles(Files):
             if format_by_suffix(output) not in (None, wanted):
                 raise contradiction(self.format, output)
         options = self.options or ImageOptions()
-        picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
+        picture = open_image(
+            path, stdin=stdin, options=options, pages=self.pages, max_pixels=self.max_pixels
+        )
         yield OpenedImage(picture, self, output)
 
     def for_viewing(self) -> ImageFiles | None:
@@ -78,7 +84,13 @@ class ImageFiles(Files):
         options = self.options or ImageOptions()
         if options.channels == "all" and not options.linear:
             return None
-        return ImageFiles(max_pixels=self.max_pixels)
+        return ImageFiles(pages=self.pages, max_pixels=self.max_pixels)
+
+    def for_results(self) -> ImageFiles:
+        """All pages of an output, which holds those that were read."""
+        if self.pages is None:
+            return self
+        return replace(self, pages=None)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
         """Return these options: templates are read as the files searched for them are."""
@@ -107,9 +119,13 @@ class OpenedImage(OpenedFile):
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:
-        """Format, bit depth and number of pages."""
+        """Format, bit depth and number of pages, and which pages they are if some are left out."""
         details = self.file.details
-        return {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        facts = {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        if self.files.pages is None:
+            return facts
+        numbers = [index + 1 for index in details.page_indices]
+        return {**facts, "page_numbers": numbers, "pages_in_file": details.pages}
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""

@@ -30,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
+# Bytes of a pipe that are held until each column has shown a cell that is not missing.
+MAX_HELD_UNDECIDED = 16 << 20
 # Between the keys of a group. No cell holds it: a table with a zero byte is refused.
 BETWEEN_KEYS = b"\0"
 DELIMITERS = b",;\t"
@@ -579,3 +581,9 @@ def _count_lines(data: bytes, newline: bytes) -> int:
         part = octets[start : start + NEAR]
         total += int(np.count_nonzero(part == newline[0]))
     return total
+
+
+def at_most_one(records: Iterator[Records]) -> list[Records]:
+    """The next records, or nothing at the end."""
+    following = next(records, None)
+    return [] if following is None else [following]

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 

@@ -37,7 +37,7 @@ def maps_of(path: Path) -> Any:
 )
 def test_grids(count: int, shape: tuple[int, int], grid: tuple[int, int]) -> None:
     made = MontageGrid(count, *shape)
-    assert (made.across, made.down) == grid
+    assert (made.maps_across, made.maps_down) == grid
     assert made.shape == (grid[1] * (shape[0] + 1) - 1, grid[0] * (shape[1] + 1) - 1)
 
 

@@ -302,12 +302,12 @@ def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, 
     if path is None:
         if stdin is None:
             raise InputError("expected a picture on standard input, which is closed")
-        return _hold(stdin)
+        return _stored_pipe(stdin)
     with path.open("rb") as pipe:
-        return _hold(pipe)
+        return _stored_pipe(pipe)
 
 
-def _hold(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
+def _stored_pipe(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
     """The bytes of a pipe, or a temporary file with them and the object that keeps it."""
     data = pipe.read(_MOST_HELD)
     more = pipe.read(1)

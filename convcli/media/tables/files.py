@@ -191,7 +191,9 @@ class OpenedTable(OpenedFile):
     @property
     def known(self) -> TableSource | None:
         """The table as it was opened: its header, its dialect and the columns that are filtered."""
-        return self.source if self.source.undivided is None else None
+        # The stream of an object stays in its process.
+        kept = self.source.undivided is None and self.source.repeatable
+        return self.source if kept else None
 
     @property
     def grouped(self) -> bool:

@@ -8,16 +8,17 @@ output is bit for bit the same, however the picture arrives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.task import HeldPlace, nothing_earlier
+from convcli.core.task import HeldIfAsked, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
@@ -143,7 +144,7 @@ class _RowOfBlocks:
     def outputs(self, columns: int) -> tuple[Array, HeldAfter]:
         """Compute the outputs in blocks of so many columns, and what the next row may ask for."""
         if self.bounds is not None or any_missing(self.x):
-            return self._at_once()
+            return self.at_once()
         down, across = self.span
         left = self.chain.needs(1, *across, self.ends[1])[0][0]
         parts = []
@@ -153,25 +154,10 @@ class _RowOfBlocks:
             made, _ = self.chain.compute(inputs, (down, (start, stop)), self.ends)
             parts.append(made)
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return whole, HeldIfAsked(lambda: self._at_once()[1])
+        # Without gaps no earlier value is needed; it would keep all earlier rows in memory.
+        alone = replace(self, earlier=nothing_earlier)
+        return whole, HeldIfAsked(lambda: alone.at_once()[1])
 
-    def _at_once(self) -> tuple[Array, HeldAfter]:
+    def at_once(self) -> tuple[Array, HeldAfter]:
+        """Compute the outputs as one block, and what the next row may ask for."""
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
-
-
-class HeldIfAsked(dict[HeldPlace, "Array | None"]):
-    """The last known values after some outputs, computed when the first of them is asked for.
-
-    Only a gap at the very beginning of the next outputs asks.
-    """
-
-    def __init__(self, find: Callable[[], HeldAfter]) -> None:
-        super().__init__()
-        self._find: Callable[[], HeldAfter] | None = find
-
-    def get(self, place: HeldPlace, default: Any = None) -> Any:
-        """Return the value held at a place."""
-        if self._find is not None:
-            self.update(self._find())
-            self._find = None
-        return super().get(place, default)

@@ -32,18 +32,29 @@ import numpy as np
 
 from convcli.core.blocks import block_columns, block_rows
 from convcli.core.complete import without_incomplete
+from convcli.core.convolve import all_finite
+from convcli.core.executor import reads_any
+from convcli.core.missing import any_missing
 from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes, settles_all
-from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
+from convcli.core.task import (
+    Continuation,
+    HeldIfAsked,
+    Inputs,
+    OpTask,
+    held_of_parts,
+    nothing_earlier,
+)
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.calendar_bins import CalendarBins
     from convcli.core.complete import Bounds
+    from convcli.core.executor import Executor, Pads
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
@@ -52,6 +63,8 @@ if TYPE_CHECKING:
 # Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
 # are, evenly spaced.
 MOST_PHASES = 1 << 18
+# The length of an input that goes on.
+NOT_ENDED = 1 << 62
 
 
 class HeldValues(Protocol):
@@ -118,10 +131,14 @@ class Chain:
         return found[::-1]
 
     def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
-        """Length of the input of each operation that reads nothing outside of it, else None."""
-        found = []
+        """Length of the input of each operation that reads nothing outside of it, else None.
+
+        A length that is not known yet is NOT_ENDED.
+        """
+        found: list[int | None] = []
         for op in self.ops:
-            found.append(n if op.reads_inside else None)
+            length = NOT_ENDED if n is None else n
+            found.append(length if op.reads_inside else None)
             n = None if n is None else op.reach[axis].count(n)
         return found
 
@@ -222,7 +239,7 @@ class Chain:
         step //= common
         phases //= common
         k = self._one_period(axis)
-        low, high = self._inputs_of_each(axis, k)
+        low, high = self.inputs_of_each(axis, k)
         positions = k * step // phases
         return Reach(
             before=int((positions - low).max()),
@@ -245,7 +262,7 @@ class Chain:
     def look_ahead(self, axis: int = 0) -> int:
         """Return how far an output reads past the sample it is aligned with; at most 0: not."""
         k = self._one_period(axis)
-        _, high = self._inputs_of_each(axis, k)
+        _, high = self.inputs_of_each(axis, k)
         return int((high - 1 - self.aligned_input(axis, k)).max())
 
     def _one_period(self, axis: int) -> Indices:
@@ -263,7 +280,7 @@ class Chain:
             inputs = inputs * factor // reach.phases * reach.step
         return np.arange(0, outputs, max(1, outputs // MOST_PHASES))
 
-    def _inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
+    def inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
         """Return the first input that each of the outputs `k` reads, and the one after its last."""
         low = k
         high = k + 1
@@ -420,22 +437,67 @@ class Chain:
             return self._no_outputs(x, span), {}
         if continuation is None:
             continuation = Continuation(*span[0])
-        held_after: HeldAfter = {}
         flow = self._flow(span, ends, continuation)
         x = self._first_input(x[flow.first_inputs])
-        for number, task in enumerate(self._tasks(flow, ends, earlier)):
+        tasks = list(self._tasks(flow, ends, earlier))
+        if bounds is None and self._executors:
+            run = _ExecutedRun(self, tasks, self._flow(span, ends, Continuation(0, span[0][1])))
+            return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
+        return self.compute_each(x, tasks, bounds=bounds)
+
+    def _held_after_executed(
+        self, x: Array, flow: _Flow, ends: tuple[int | None, ...], tasks: list[OpTask]
+    ) -> HeldAfter:
+        """Return the last values that the operations have met, computed when they are asked for.
+
+        Without a gap in `x` no earlier value is needed, and no earlier job is kept for it.
+        """
+        if any_missing(x):
+            return self.compute_each(x, tasks)[1]
+
+        def values() -> HeldAfter:
+            alone = list(self._tasks(flow, ends, nothing_earlier))
+            return self.compute_each(x, alone)[1]
+
+        return HeldIfAsked(values)
+
+    def compute_each(
+        self, x: Array, tasks: Sequence[OpTask], *, first: int = 0, bounds: Bounds | None = None
+    ) -> tuple[Array, HeldAfter]:
+        """Compute one operation after the other, from the operation `first` on.
+
+        tasks : of these operations; the result is as of `compute`
+        """
+        held_after = {}
+        for number, task in enumerate(tasks, start=first):
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
             bounded = replace(task, bounds=bounds)
-            y, held = op.compute(x, bounded)
+            y, held_after[number] = op.compute(x, bounded)
             x = without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
-            for place, values in held.items():
-                held_after[number, *place] = values
-        return x, held_after
+        return x, held_of_parts(held_after)
+
+    @cached_property
+    def _executors(self) -> dict[int, Executor]:
+        """What computes several operations at once, by the number of the first of them."""
+        found = {}
+        number = 0
+        while number < len(self.ops):
+            executor = self.ops[number].executor(self.ops[number:])
+            if executor is None:
+                number += 1
+            else:
+                found[number] = executor
+                number += executor.count
+        return found
+
+    def executor_at(self, number: int, x: Array) -> Executor | None:
+        """What computes operations from this one on at once, if it takes samples such as `x`."""
+        return self._executors.get(number) if x.dtype == np.float32 else None
 
     @cached_property
     def _joined(self) -> Chain:
@@ -550,15 +612,87 @@ class _Flow:
         pairs = zip(spans, self.given, strict=True)
         return tuple(slice(low - first, high - first) for (low, high), first in pairs)
 
+    def inputs_of(self, number: int) -> Span:
+        """Return the inputs [start, high) of an operation on each axis, without its padding."""
+        along = self.along[number]
+        return ((along.start, along.high), *(needs[number] for needs in self.across))
+
+    def pads_of(self, number: int) -> Pads:
+        """Return how many samples an operation puts before and after its inputs, on each axis."""
+        along = self.wanted_along[number]
+        wanted = [(along.start, along.high), *(needs[number] for needs in self.wanted_across)]
+        pairs = zip(self.inputs_of(number), wanted, strict=True)
+        return tuple((start - begin, stop - high) for (start, high), (begin, stop) in pairs)
+
     def outputs_of(self, number: int) -> Span:
         """Return the outputs of an operation on each axis."""
         after = self.along[number + 1]
         return ((after.start, after.high), *(needs[number + 1] for needs in self.across))
 
 
+class _ExecutedRun:
+    """A computation in which executors compute some of the operations.
+
+    tasks : of all operations; flow : what the operations read for these outputs alone
+    """
+
+    def __init__(self, chain: Chain, tasks: list[OpTask], flow: _Flow) -> None:
+        self.chain = chain
+        self.tasks = tasks
+        self.flow = flow
+
+    def outputs(self, x: Array) -> Array:
+        """Compute the outputs of the chain."""
+        number = 0
+        while number < len(self.tasks):
+            if number > 0:
+                x = summed(x)
+            executor = self.chain.executor_at(number, x)
+            if executor is None:
+                x, _ = self._each(x, number, number + 1)
+                number += 1
+            else:
+                x = self._executed(x, number, executor)
+                number += executor.count
+        return x
+
+    def _each(self, x: Array, start: int, stop: int) -> tuple[Array, HeldAfter]:
+        return self.chain.compute_each(x, self.tasks[start:stop], first=start)
+
+    def _executed(self, x: Array, start: int, executor: Executor) -> Array:
+        """Compute the operations of an executor.
+
+        Outputs that read samples which are missing or infinite, or overflow, are computed one
+        operation after the other. This is decided for each output by itself, so that it is the same
+        in blocks of any size.
+        """
+        stop = start + executor.count
+        given = self.tasks[start].starts
+        pairs = zip(self.flow.inputs_of(start), given, strict=True)
+        read = tuple(slice(low - first, high - first) for (low, high), first in pairs)
+        pads = [self.flow.pads_of(number) for number in range(start, stop)]
+        unusual = None
+        samples = x[read]
+        if not all_finite(samples):
+            unusual = ~np.isfinite(samples)
+            samples = np.where(unusual, np.float32(0), samples)
+        y = executor.outputs(samples, pads)
+        if unusual is None and all_finite(y):
+            return y
+        outputs = self.tasks[stop - 1].outputs
+        replaced = ~np.isfinite(y).all(axis=-1)
+        if unusual is not None:
+            part = Chain(self.chain.ops[start:stop], self.chain.axes)
+            firsts = [low for low, _ in self.flow.inputs_of(start)]
+            replaced |= reads_any(part, unusual.any(axis=-1), outputs, firsts)
+        each, _ = self._each(x, start, stop)
+        replaced |= np.isnan(each).any(axis=-1)
+        return np.where(replaced[..., None], each, y)
+
+
 def _within(low: int, high: int, n: int | None) -> tuple[int, int]:
     """The part of [low, high) in an input of `n` samples, of which one is left at least."""
-    if not n:
+    if not n or (n == NOT_ENDED and high <= 0):
         return low, high
     first = min(max(low, 0), n - 1)
     return first, max(first + 1, min(high, n))

@@ -143,9 +143,10 @@ class _RowOfBlocks:
 
     def outputs(self, columns: int) -> tuple[Array, HeldAfter]:
         """Compute the outputs in blocks of so many columns, and what the next row may ask for."""
-        if self.bounds is not None or any_missing(self.x):
-            return self.at_once()
         down, across = self.span
+        nothing = across[0] >= across[1]
+        if nothing or self.bounds is not None or any_missing(self.x):
+            return self.at_once()
         left = self.chain.needs(1, *across, self.ends[1])[0][0]
         parts = []
         for start, stop in cuts(*across, columns):

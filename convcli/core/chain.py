@@ -438,10 +438,10 @@ class Chain:
         if continuation is None:
             continuation = Continuation(*span[0])
         flow = self._flow(span, ends, continuation)
-        x = self._first_input(x[flow.first_inputs])
+        x = self._first_input(_samples_between(x, flow.first_inputs))
         tasks = list(self._tasks(flow, ends, earlier))
         if bounds is None and self._executors:
-            run = _ExecutedRun(self, tasks, self._flow(span, ends, Continuation(0, span[0][1])))
+            run = _ExecutedRun(self, tasks)
             return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
         return self.compute_each(x, tasks, bounds=bounds)
 
@@ -544,6 +544,15 @@ class Chain:
             lengths = zip(op.reach, ends, strict=True)
             ends = tuple(None if n is None else reach.count(n) for reach, n in lengths)
 
+    def inputs_and_pads(self, span: Span, ends: tuple[int | None, ...]) -> tuple[Span, list[Pads]]:
+        """Return the inputs for the outputs `span` alone, and what each operation pads with.
+
+        Nothing is read here for values that are held.
+        """
+        flow = self._flow(span, ends, Continuation(0, span[0][1]))
+        pads = [flow.pads_of(number) for number in range(len(self.ops))]
+        return flow.inputs_of(0), pads
+
     def _flow(self, span: Span, ends: tuple[int | None, ...], continuation: Continuation) -> _Flow:
         """Return what the operations read for the outputs `span`."""
         done, next_start = continuation
@@ -605,12 +614,12 @@ class _Flow:
         return (self.wanted_along[number].start, *across)
 
     @property
-    def first_inputs(self) -> tuple[slice, ...]:
-        """Which of the inputs of the chain the first operation is given."""
+    def first_inputs(self) -> Span:
+        """Which of the inputs of the chain the first operation is given, on each axis."""
         spans = [(self.along[0].start, self.along[0].high)]
         spans += [needs[0] for needs in self.across]
         pairs = zip(spans, self.given, strict=True)
-        return tuple(slice(low - first, high - first) for (low, high), first in pairs)
+        return tuple((low - first, high - first) for (low, high), first in pairs)
 
     def inputs_of(self, number: int) -> Span:
         """Return the inputs [start, high) of an operation on each axis, without its padding."""
@@ -631,15 +640,14 @@ class _Flow:
 
 
 class _ExecutedRun:
-    """A computation in which executors compute some of the operations.
+    """A computation of a chain in which executors compute some of the operations.
 
-    tasks : of all operations; flow : what the operations read for these outputs alone
+    tasks : of all operations
     """
 
-    def __init__(self, chain: Chain, tasks: list[OpTask], flow: _Flow) -> None:
+    def __init__(self, chain: Chain, tasks: list[OpTask]) -> None:
         self.chain = chain
         self.tasks = tasks
-        self.flow = flow
 
     def outputs(self, x: Array) -> Array:
         """Compute the outputs of the chain."""
@@ -648,16 +656,21 @@ class _ExecutedRun:
             if number > 0:
                 x = summed(x)
             executor = self.chain.executor_at(number, x)
-            if executor is None:
-                x, _ = self._each(x, number, number + 1)
+            if executor is None or self._any_empty(number, executor.count):
+                x = self._each(x, number, number + 1)
                 number += 1
             else:
                 x = self._executed(x, number, executor)
                 number += executor.count
         return x
 
-    def _each(self, x: Array, start: int, stop: int) -> tuple[Array, HeldAfter]:
-        return self.chain.compute_each(x, self.tasks[start:stop], first=start)
+    def _any_empty(self, start: int, count: int) -> bool:
+        """Whether an operation has an input of no samples, so that it reads padding alone."""
+        return any(0 in task.ends for task in self.tasks[start : start + count])
+
+    def _each(self, x: Array, start: int, stop: int) -> Array:
+        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
+        return y
 
     def _executed(self, x: Array, start: int, executor: Executor) -> Array:
         """Compute the operations of an executor.
@@ -667,27 +680,40 @@ class _ExecutedRun:
         in blocks of any size.
         """
         stop = start + executor.count
-        given = self.tasks[start].starts
-        pairs = zip(self.flow.inputs_of(start), given, strict=True)
-        read = tuple(slice(low - first, high - first) for (low, high), first in pairs)
-        pads = [self.flow.pads_of(number) for number in range(start, stop)]
-        unusual = None
-        samples = x[read]
-        if not all_finite(samples):
-            unusual = ~np.isfinite(samples)
-            samples = np.where(unusual, np.float32(0), samples)
-        y = executor.outputs(samples, pads)
-        if unusual is None and all_finite(y):
-            return y
-        outputs = self.tasks[stop - 1].outputs
-        replaced = ~np.isfinite(y).all(axis=-1)
-        if unusual is not None:
-            part = Chain(self.chain.ops[start:stop], self.chain.axes)
-            firsts = [low for low, _ in self.flow.inputs_of(start)]
-            replaced |= reads_any(part, unusual.any(axis=-1), outputs, firsts)
-        each, _ = self._each(x, start, stop)
-        replaced |= np.isnan(each).any(axis=-1)
-        return np.where(replaced[..., None], each, y)
+        first = self.tasks[start]
+        span = self.tasks[stop - 1].outputs
+        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
+        pairs = zip(inputs, first.starts, strict=True)
+        samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
+        if any(side < 0 for sides in pads for pair in sides for side in pair):
+            return self._each(x, start, stop)
+        if all_finite(samples):
+            y = executor.outputs(samples, pads)
+            if all_finite(y):
+                return y
+        unusual: Any = ~np.isfinite(samples)
+        y = executor.outputs(np.where(unusual, np.float32(0), samples), pads)
+        each = self._each(x, start, stop)
+        starts = [low for low, _ in inputs]
+        usual: Any = np.isfinite(y).all(axis=-1) & ~np.isnan(each).any(axis=-1)
+        usual &= ~reads_any(executor.chain, unusual.any(axis=-1), span, starts)
+        return np.where(usual[..., None], y, each)
+
+
+def _samples_between(x: Array, spans: Span) -> Array:
+    """The samples [low, high) of each axis, zeros where `x` has none.
+
+    Outputs for which samples are lacking lie in the padding of a later operation.
+    """
+    found = x[tuple(slice(max(low, 0), max(high, 0)) for low, high in spans)]
+    lacking = []
+    for (low, high), n in zip(spans, x.shape, strict=False):
+        before = min(high, 0) - min(low, 0)
+        after = max(high, n) - max(low, n)
+        lacking.append((before, after))
+    if not any(map(any, lacking)):
+        return found
+    return np.pad(found, [*lacking, (0, 0)])
 
 
 def _within(low: int, high: int, n: int | None) -> tuple[int, int]:

@@ -25,10 +25,15 @@ class Executor(ABC):
 
     An output must be the same, bit for bit, whatever other outputs are computed with it.
 
-    count : of the operations
+    chain : the operations
     """
 
-    count: int
+    chain: Chain
+
+    @property
+    def count(self) -> int:
+        """How many operations are computed at once."""
+        return len(self.chain.ops)
 
     @abstractmethod
     def outputs(self, x: Array, pads: Sequence[Pads]) -> Array:

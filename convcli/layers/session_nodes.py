@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from convcli.layers.onnx_writer import OnnxWriter
     from convcli.layers.trained import Sizes
 
-# Nanoseconds of a product in the library, where channels are computed in blocks of so many; and what
-# a layer costs here for each number that goes in or out, besides its sums: looking for gaps, and
-# copying for the padding.
+# Nanoseconds of a product in the library, where channels are computed in blocks of so many; and
+# what a layer costs here for each number that goes in or out, besides its sums: looking for gaps,
+# and copying for the padding.
 PRODUCT = 0.0145
 AROUND = 1.0
 BLOCK = 16

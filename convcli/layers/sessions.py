@@ -99,9 +99,8 @@ class SessionExecutor(Executor):
 
     def __init__(self, nodes: Sequence[SessionNode], ops: Sequence[Op]) -> None:
         self.nodes = tuple(nodes)
-        self.ops = tuple(ops)
-        self.count = len(nodes)
-        self.axes = len(ops[0].reach)
+        self.chain = Chain(tuple(ops), len(ops[0].reach))
+        self.axes = self.chain.axes
         self.channels = _input_channels(ops)
         self._sessions: dict[tuple[Pads, ...], Any] = {}
         self._lock = threading.Lock()
@@ -130,6 +129,11 @@ class SessionExecutor(Executor):
                 del self._sessions[oldest]
         return session
 
+    @property
+    def session_count(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
     def _opened(self, pads: tuple[Pads, ...]) -> Any:
         import onnxruntime as runtime
 
@@ -148,11 +152,13 @@ class SessionExecutor(Executor):
 
     def is_exact(self) -> bool:
         """Whether an output alone is bit for bit what it is among others."""
-        chain = Chain(self.ops, self.axes)
         random = np.random.default_rng(0)
         nothing = [((0, 0),) * self.axes] * self.count
         single, several = (
-            [high - low for low, high in (chain.needs(axis, 0, n)[0] for axis in range(self.axes))]
+            [
+                high - low
+                for low, high in (self.chain.needs(axis, 0, n)[0] for axis in range(self.axes))
+            ]
             for n in (1, 5)
         )
         x = random.standard_normal((*several, self.channels), np.float32)

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     import os
+
+BUCKETS = ("s3", "gs", "az")
+SERVERS = ("https", "http")
+# The module with the places that URLs name. It is imported when there is a URL.
+_OBJECTS = "convcli.media.remote"
+
+
+def is_remote(text: str) -> bool:
+    """Whether a text is the URL of an object or of a file on a web server.
+
+    >>> is_remote("s3://bucket/a.wav"), is_remote("s3/a.wav")
+    (True, False)
+    """
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.lower() in BUCKETS + SERVERS
+
+
+def place_of(text: str) -> Place:
+    """The place that a text names: a URL, or a path of this machine."""
+    if not is_remote(text):
+        return Path(text)
+    return cast("Place", import_module(_OBJECTS).RemotePlace(text))
+
+
+def local_path(place: Place | None) -> Path | None:
+    """The path of a file of this machine; None for an object, and for a standard stream."""
+    return place if isinstance(place, Path) else None
 
 
 class Place(Protocol):

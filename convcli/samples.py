@@ -21,7 +21,7 @@ _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
 }
 
 # Samples of one channel that are compared side by side.
-_BESIDE = 256
+_BESIDE = 512
 
 
 def is_stored(x: Array) -> bool:

@@ -85,17 +85,36 @@ def parse_quantity(text: str) -> Quantity:
 
 @dataclass(frozen=True)
 class Duration:
-    """The length of a window in time, where samples do not come at equal steps."""
+    """The length of a window in time.
+
+    text : as written
+    whole : whether samples come at equal steps of time, and it is a whole number of them
+    """
 
     nanoseconds: int
+    text: str = ""
+    whole: bool = False
 
     @classmethod
-    def of(cls, quantity: Quantity, text: str) -> Duration:
-        """Convert an amount in a unit of time. UnitError if it is not above 0, or centuries."""
+    def of(cls, text: str, signal: Signal) -> Duration | None:
+        """Convert an amount in a unit of time; None if `text` is in another unit.
+
+        UnitError if it is not above 0, or centuries.
+        """
+        quantity = parse_quantity(text)
+        if quantity.unit not in SECONDS:
+            return None
         seconds = quantity.value * SECONDS[quantity.unit]
         if not 0 < seconds <= LONGEST_DURATION:
             raise UnitError(f"expected a duration above 0 and of at most 100 years, got {text!r}")
-        return cls(max(1, round(seconds * 1e9)))
+        whole = signal.rate is not None and _is_whole(to_samples(text, signal))
+        return cls(max(1, round(seconds * 1e9)), text, whole)
+
+
+def _is_whole(samples: float) -> bool:
+    """Whether a computed number of samples is whole, but for its rounding."""
+    count = round(samples)
+    return count >= 1 and math.isclose(samples, count, rel_tol=1e-9)
 
 
 def to_calendar_bins(text: str) -> CalendarBins:
@@ -132,12 +151,21 @@ def to_samples(text: str, signal: Signal) -> float:
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 
 
+def _window_duration(text: str, signal: Signal) -> Duration | None:
+    """The duration that `text` is, where samples have times; else None: a number of samples."""
+    return Duration.of(text, signal) if signal.timed else None
+
+
 def _duration(text: str, signal: Signal) -> Duration | None:
-    """The duration that `text` is, where samples come irregularly; None if it is none."""
-    if not signal.irregular:
-        return None
-    quantity = parse_quantity(text)
-    return Duration.of(quantity, text) if quantity.unit in SECONDS else None
+    """The duration that `text` is, unless it is a number of samples.
+
+    A whole number of equal steps of time is a number of samples. The steps between business days
+    are not equal: they are one day and three.
+    """
+    duration = _window_duration(text, signal)
+    if duration is None or signal.trading_days or not duration.whole:
+        return duration
+    return None
 
 
 def _lengths(signal: Signal) -> str:
@@ -228,11 +256,13 @@ class Kind:
 
     convert : converts text to a value that fits the signal; raises UnitError
     takes_all : one text of all values that are written without a name, rows separated by `;`
+    in_samples : converts the text of a `Duration` to a number of samples
     """
 
     name: str
     convert: Callable[[str, Signal], object]
     takes_all: bool = False
+    in_samples: Callable[[str, Signal], object] | None = None
 
 
 def _read_count_or_duration(text: str, signal: Signal) -> int | Duration:
@@ -240,8 +270,19 @@ def _read_count_or_duration(text: str, signal: Signal) -> int | Duration:
     return _read_count(text, signal) if duration is None else duration
 
 
+def _read_count_or_window(text: str, signal: Signal) -> int | Duration:
+    duration = _window_duration(text, signal)
+    return _read_count(text, signal) if duration is None else duration
+
+
 def _read_count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
+    if signal.timed and signal.rate is not None and not _is_whole(samples):
+        quantity = parse_quantity(text)
+        if quantity.unit in SECONDS:
+            sample = signal.medium.sample
+            step = describe_seconds(1 / signal.rate)
+            raise UnitError(f"{text!r} is no whole number of {sample}s; one comes each {step}")
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
         raise UnitError(f"expected a whole number of {signal.medium.sample}s, got {text!r}")
@@ -263,10 +304,17 @@ def _read_lag(text: str, signal: Signal) -> int:
     return _read_count(text, signal)
 
 
-def _read_length(text: str, signal: Signal) -> float | Duration:
+def _read_length_or_duration(text: str, signal: Signal) -> float | Duration:
     duration = _duration(text, signal)
-    if duration is not None:
-        return duration
+    return _read_length(text, signal) if duration is None else duration
+
+
+def _read_length_or_window(text: str, signal: Signal) -> float | Duration:
+    duration = _window_duration(text, signal)
+    return _read_length(text, signal) if duration is None else duration
+
+
+def _read_length(text: str, signal: Signal) -> float:
     samples = to_samples(text, signal)
     if samples <= 0:
         raise UnitError(f"expected a length above 0, got {text!r}")
@@ -352,7 +400,7 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
 
 
 def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Duration:
-    duration = _duration(text, signal) if signal.timed else None
+    duration = _duration(text, signal)
     return to_size(text, signal) if duration is None else duration
 
 
@@ -372,10 +420,14 @@ def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarBi
 
 
 # Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarBins`;
-# the design for them is then the one in `designs/in_time.py`.
-Count = Annotated[int, Kind("samples", _read_count_or_duration)]
+# the design for them is then the one in `designs/in_time.py`. `WindowCount` and `WindowLength` are
+# for windows whose weights in time are not those of as many samples at equal steps.
+Count = Annotated[int, Kind("samples", _read_count_or_duration, in_samples=_read_count)]
+WindowCount = Annotated[int, Kind("samples", _read_count_or_window, in_samples=_read_count)]
 Lag = Annotated[int, Kind("samples back", _read_lag)]
-Length = Annotated[float, Kind("samples, may be fractional", _read_length)]
+_LENGTH = "samples, may be fractional"
+Length = Annotated[float, Kind(_LENGTH, _read_length_or_duration, in_samples=_read_length)]
+WindowLength = Annotated[float, Kind(_LENGTH, _read_length_or_window, in_samples=_read_length)]
 FREQUENCY = Kind("frequency", _read_frequency)
 Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
@@ -383,5 +435,5 @@ Decibels = Annotated[float, Kind("dB", _read_decibels)]
 Number = Annotated[float, Kind("number", read_plain_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration)]
+Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration, in_samples=to_size)]
 PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

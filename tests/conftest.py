@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from program import waiting_program
+from program import Program
 
-if TYPE_CHECKING:
-    from program import Program
+from convcli.cli import _limit_library_threads
+
+# As the program does. BLAS would start threads that compete with those of the tests, and wait for
+# work in a loop: a test took 9 s of the processor instead of 1. NumPy is not imported yet.
+_limit_library_threads()
 
 # A busy machine is slow; that is no failure.
 settings.register_profile("convcli", deadline=None)
@@ -34,4 +36,4 @@ def _own_records(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def program() -> Program:
     """The program with its imports done."""
-    return waiting_program()
+    return Program()

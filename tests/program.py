@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,8 +22,10 @@ import fork_client
 import pytest
 from life import PATIENCE
 
+from convcli.cli import main
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 TESTS = Path(__file__).parent
 SAMPLES = TESTS.parent / "sample_data"
@@ -65,6 +68,92 @@ def checked(done: Done) -> Done:
 
 
 class Program:
+    """The program inside this process, with its imports done.
+
+    A run has a command line, a folder and standard streams of its own, and takes a quarter of the
+    processor time of a fork. A run that is watched by strace is a fork of a waiting process.
+    """
+
+    @property
+    def bin(self) -> Path:
+        """A folder with a `convcli` for a shell, whose runs are forks of a waiting process."""
+        return waiting_program().bin
+
+    def run(
+        self,
+        *words: str | Path | bytes,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+        out: BinaryIO | None = None,
+        strace: Sequence[str] = (),
+    ) -> Done:
+        """Run the program and wait for it.
+
+        out : a file for standard output, instead of a pipe
+        strace : arguments of strace, which watches the run, and may let its system calls fail
+        """
+        texts = [os.fsdecode(word) for word in words]
+        if strace:
+            return waiting_program().run(texts, stdin, cwd, out, strace)
+        reading, feed = os.pipe()
+        output, printing = os.pipe()
+        if out is not None:
+            os.dup2(out.fileno(), printing)
+        # Helpers of multiprocessing keep standard error open, so that a pipe would not end.
+        with tempfile.TemporaryFile() as err, ThreadPoolExecutor(2) as others:
+            others.submit(_write_all, feed, stdin)
+            printed = others.submit(_read_all, output)
+            with chdir(cwd or Path.cwd()), _standard_streams(reading, printing, err.fileno()):
+                code = _exit_code_of_main(texts)
+            err.seek(0)
+            told = err.read().decode("utf-8", "replace")
+            return checked(Done(code, printed.result(), told))
+
+
+def _exit_code_of_main(words: list[str]) -> int:
+    try:
+        return main(words)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+
+
+@contextmanager
+def _standard_streams(*given: int) -> Iterator[None]:
+    """Make open descriptors the standard streams of this process for a while.
+
+    The first two are closed, so that the other ends of pipes see the end.
+    """
+    before = (sys.stdin, sys.stdout, sys.stderr)
+    before[1].flush()
+    before[2].flush()
+    kept = [os.dup(number) for number in range(3)]
+    for number, descriptor in enumerate(given):
+        os.dup2(descriptor, number)
+    os.close(given[0])
+    os.close(given[1])
+    opened = [_stream(number) for number in range(3)]
+    sys.stdin, sys.stdout, sys.stderr = opened
+    try:
+        yield
+    finally:
+        for stream in (*opened, sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody reads what is left, or it is closed
+                stream.close()
+        sys.stdin, sys.stdout, sys.stderr = before
+        for number, descriptor in enumerate(kept):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+def _stream(number: int) -> TextIOWrapper:
+    """A text stream for a standard descriptor, as Python opens it."""
+    mode = "w" if number else "r"
+    errors = "backslashreplace" if number == 2 else "strict"
+    binary = open(number, f"{mode}b", closefd=False)  # noqa: SIM115 -- it stays open
+    return TextIOWrapper(binary, "utf-8", errors, line_buffering=number == 2)
+
+
+class WaitingProgram:
     """The program kept waiting with its imports done; every run is a fork of it.
 
     A run has pipes for its standard streams, and ends as a process of its own does. It takes 0.02
@@ -98,27 +187,22 @@ class Program:
 
     def run(
         self,
-        *words: str | Path | bytes,
-        stdin: bytes = b"",
-        cwd: Path | None = None,
-        out: BinaryIO | None = None,
-        strace: Sequence[str] = (),
+        words: Sequence[str],
+        stdin: bytes,
+        cwd: Path | None,
+        out: BinaryIO | None,
+        strace: Sequence[str],
     ) -> Done:
-        """Run the program and wait for it.
-
-        out : a file for standard output, instead of a pipe
-        strace : arguments of strace, which watches the run, and may let its system calls fail
-        """
+        """Run the program and wait for it, as `Program.run` does."""
         reading, feed = os.pipe()
         output, printing = os.pipe()
         err, telling = os.pipe()
         if out is not None:
             os.dup2(out.fileno(), printing)
         streams = [reading, printing, telling]
-        texts = [os.fsdecode(word) for word in words]
         folder = str(cwd or Path.cwd())
         environment = {**os.environ, **BUFFERED}
-        run = fork_client.ask(self._socket, texts, streams, folder, environment, strace)
+        run = fork_client.ask(self._socket, words, streams, folder, environment, strace)
         for stream in streams:
             os.close(stream)
         with ThreadPoolExecutor(2) as others:
@@ -141,9 +225,9 @@ def _read_all(pipe: int) -> bytes:
 
 
 @cache
-def waiting_program() -> Program:
+def waiting_program() -> WaitingProgram:
     """The one waiting program of these tests."""
-    program = Program()
+    program = WaitingProgram()
     atexit.register(program.close)
     return program
 
@@ -156,7 +240,7 @@ def run(
 ) -> Done:
     """Run the program and wait for it; with `env`, which may matter to imports, from its start."""
     if env is None:
-        return waiting_program().run(*words, stdin=stdin, cwd=cwd)
+        return Program().run(*words, stdin=stdin, cwd=cwd)
     ended = subprocess.run(
         [*CONVCLI, *words],
         input=stdin,

@@ -330,7 +330,7 @@ def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(20):
         (tmp_path / f"many/{number}.csv").write_text(f"x\n{number}\n1\n")
-    small = "convcli.cli.filter_batch.FEWEST_FOR_PROCESSES"
+    small = "convcli.cli.batch_run.FEWEST_FOR_PROCESSES"
     program = (
         f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
         "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -379,7 +379,7 @@ def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFi
         Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
         for number in (3, 1, 7, 2, 5, 4, 6)
     ]
-    batch: Any = SimpleNamespace(failures=units, options=SimpleNamespace(quiet=False))
+    batch: Any = SimpleNamespace(failures=units, request=SimpleNamespace(quiet=False))
     FilterBatch._tell_failures(batch, 9)
     names = ", ".join(f"{number}.csv" for number in range(1, 6))
     assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
@@ -402,3 +402,42 @@ def test_detect_in_a_tree(tmp_path: Path) -> None:
     ):
         found = done(*words, *inputs, cwd=tmp_path).text.splitlines()[1:]
         assert [line.split(",")[0] for line in found] == expected
+
+
+def test_detect_on_several_machines(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    # The last name has a byte that is no UTF-8, and a line end.
+    names = [b"a.csv", b"b.csv", b"c.csv", b"\xff\n.csv"]
+    for number, name in enumerate(names):
+        place = tmp_path / "tables" / os.fsdecode(name)
+        place.write_text(f"x,y\n{number},0\n1,0\n5,0\n2,0\n{9 - number},1\n1,0\n5,0\n2,0\n")
+    (tmp_path / "peak.csv").write_text("x\n1\n5\n2\n")
+    words = ("detect", "peak.csv", "tables", "--threshold", "0.9", "--top", "7")
+    whole = done(*words, cwd=tmp_path).out
+    assert len(whole.splitlines()) == 9  # one of the names has two lines
+    ledgers = []
+    for index in (1, 2, 3):
+        ledgers.append(f"{index}.jsonl")
+        shard = ("--shard", f"{index}/3", "--ledger", ledgers[-1])
+        done(*words, *shard, "-o", f"{index}.out.csv", cwd=tmp_path)
+    done("merge", *ledgers, "-o", "all.jsonl", cwd=tmp_path)
+    again = ("--ledger", "all.jsonl", "--resume")
+    joined = done(*words, *again, cwd=tmp_path)
+    assert joined.out == whole
+    assert "4 inputs done by an earlier run" in joined.err
+    (tmp_path / "tables/a.csv").write_text("x,y\n1,0\n2,0\n3,0\n")
+    changed = done(*words, *again, cwd=tmp_path)
+    assert "3 inputs done by an earlier run" in changed.err
+    assert b"a.csv" not in changed.out
+    assert "3 inputs done" not in done(*words[:-4], *again, cwd=tmp_path).err
+    # A machine that finds nothing in its share has done it.
+    nothing = ("detect", "peak.csv", "tables/a.csv", "--shard", "1/1")
+    assert "nothing found" in done(*nothing, cwd=tmp_path).err
+    assert "nothing found" in refused_search(*nothing[:-2], cwd=tmp_path)
+
+
+def refused_search(*words: str, cwd: Path) -> str:
+    """The errors of a search that finds nothing."""
+    ended = run(*words, cwd=cwd)
+    assert ended.code == 1
+    return ended.err

@@ -468,6 +468,14 @@ def test_follow_shows_each_row_at_once(tmp_path: Path) -> None:
     assert b"".join(answers[1:4]) == b"0,r0\n0.5,r1\n1.5,r2\n"
 
 
+def test_followed_rows_may_come_at_any_time(tmp_path: Path) -> None:
+    first = b"t,x\n2024-01-01 00:00,1\n2024-01-01 01:00,5\n"
+    rest = b"2024-01-01 01:10,3\n2024-01-01 06:10,4\n"
+    answers = conversation(["sma:1h", "--time", "t", "-q", "--follow"], [first, rest], tmp_path)
+    assert first.startswith(answers[0])
+    assert b"".join(answers) == first + b"2024-01-01 01:10,4\n2024-01-01 06:10,4\n"
+
+
 def test_follow_waits_only_for_what_the_filter_looks_ahead(tmp_path: Path) -> None:
     rows = [b"x,n\n", b"3,a\n6,b\n", b"9,c\n", b"0,d\n"]
     answers = conversation(["box:3", "--follow", "-c", "x", "--align", "center"], rows, tmp_path)

@@ -125,6 +125,25 @@ def test_a_step_as_designed(program: Program, tmp_path: Path) -> None:
     assert causal["taps"] == "5: 1, 1, 1, 1, 1 (/ 5)"
 
 
+@pytest.mark.parametrize(
+    ("text", "align", "reach"),
+    [
+        ("avg_pool:4", "center", "-1 ... +2, 1 per 4"),
+        ("avg_pool:4", "causal", "-3 ... +0, 1 per 4"),
+        ("min_pool:3", "causal", "-2 ... +0, 1 per 3"),
+    ],
+)
+def test_the_reach_of_a_pool_is_around_the_sample_of_its_output(
+    text: str, align: str, reach: str, program: Program, tmp_path: Path
+) -> None:
+    # By hand: output k of avg_pool:4 reads 4k ... 4k + 3 and stands at 4k + 1, or at 4k + 3 if it
+    # is causal.
+    told = facts(program.run("filters", text, "--align", align, cwd=tmp_path).text)
+    assert told["reach"] == reach
+    ahead = int(re.search(r"\+(\d+)", reach)[1])  # type: ignore[index]
+    assert told["look-ahead"].split()[0] == str(ahead)
+
+
 def test_without_a_rate_frequencies_are_cycles_per_sample(program: Program, tmp_path: Path) -> None:
     assert "cycles/sample" in program.run("filters", "lowpass:0.1", cwd=tmp_path).text
     told = program.run("filters", "lowpass:1kHz", cwd=tmp_path)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import convcli
+from convcli.media.files import completed
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ def test_requests_that_rows_at_any_distance_refuse(
 
 def test_an_error_tells_what_was_taken_for_granted(program: Program, tmp_path: Path) -> None:
     rows = b"t,x\n01/02/2024,1\n02/02/2024,2\n03/02/2024,3\n"
-    ended = program.run("csv", "sma:2d", "--time", "t", "-c", "x", stdin=rows, cwd=tmp_path)
+    ended = program.run("csv", "lag:2d", "--time", "t", "-c", "x", stdin=rows, cwd=tmp_path)
     assert ended.code == 2, ended
     assert "the dates in t are read with the month first" in ended.err
     assert "--date-format %d/%m/%Y decides" in ended.err
@@ -293,7 +295,7 @@ class TestEvery:
         path.write_bytes(table(frame))
         source = open_table(path, options=TableOptions(time="Date", every=every))
         sink_file = io.BytesIO()
-        with TableSink(sink_file, source=source) as sink:
+        with completed(TableSink(sink_file, source=source)) as sink:
             done = 0
             for rows in map(len, (block.x for block in blocks_of(source))):
                 sink.write(sink.encode(None, range(done, done + rows)))
@@ -407,3 +409,64 @@ def test_a_table_of_one_row(program: Program, tmp_path: Path) -> None:
         "csv", "sma:5d", "--time", "t", "-q", "-c", "x", stdin=b"t,x\n", cwd=tmp_path
     )
     assert ended.text == "t,x\n"
+
+
+# ------------------------------------------------------------ equal steps, and rows that may follow
+
+QUARTERS = ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 03:00"]
+SQUARES = [1.0, 5.0, 2.0, 8.0]
+
+
+def hourly(*more: tuple[str, float]) -> bytes:
+    rows = [*zip(QUARTERS, SQUARES, strict=True), *more]
+    return b"t,x\n" + b"".join(f"{time},{value:g}\n".encode() for time, value in rows)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "sma:2h",
+        "sma:80min",
+        "std:80min",
+        "median:3h",
+        "ema:halflife=2h",
+        "ema:span=3h",
+        "hann:5h",
+        "triangle:4h",
+        "wma:3h",
+        "gaussian:1h",
+    ],
+)
+def test_a_later_row_does_not_change_what_a_duration_is(
+    step: str, tmp_path: Path, program: Program
+) -> None:
+    words = ("csv", step, "--time", "t", "-q")
+    regular = program.run(*words, stdin=hourly(), cwd=tmp_path).out
+    irregular = program.run(*words, stdin=hourly(("2024-01-01 03:30", 5.0)), cwd=tmp_path).out
+    first = pd.read_csv(io.BytesIO(regular)).x
+    again = pd.read_csv(io.BytesIO(irregular)).x[:4]
+    np.testing.assert_allclose(first, again, rtol=1e-13)
+
+
+def test_durations_at_equal_steps_are_those_of_pandas(tmp_path: Path, program: Program) -> None:
+    series = pd.Series(SQUARES, index=pd.to_datetime(QUARTERS))
+    times = pd.Series(series.index)
+    decayed = series.ewm(halflife=pd.Timedelta("2h"), times=times).mean()  # type: ignore[arg-type]
+    for step, expected in (
+        ("sma:80min", series.rolling("80min").mean()),
+        ("std:80min", series.rolling("80min").std()),
+        ("ema:halflife=2h", decayed),
+    ):
+        ended = program.run("csv", step, "--time", "t", "-q", stdin=hourly(), cwd=tmp_path)
+        found = pd.read_csv(io.BytesIO(ended.out)).x
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+        np.testing.assert_allclose(convcli.apply(step, series), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("step", ["lag:90min", "diff:90min", "savgol:90min,1", "stride:90min"])
+def test_a_duration_that_is_no_number_of_rows_is_an_error(
+    step: str, tmp_path: Path, program: Program
+) -> None:
+    ended = program.run("csv", step, "--time", "t", stdin=hourly(), cwd=tmp_path)
+    assert ended.code == 2
+    assert "'90min' is no whole number of rows; one comes each hour" in ended.err

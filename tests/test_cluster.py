@@ -129,6 +129,9 @@ def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
     told = done(*words, "--cluster", cluster.address, cwd=folder)
     assert "5 parts -> o.csv" in told.err
     assert (folder / "o.csv").read_bytes() == files(folder / "expected")["t00.csv"]
+    search = ("detect", "in/t01.csv", "in/t01.csv", "in/t02.csv", "-q", "--threshold", "0.01")
+    found = done(*search, "--cluster", cluster.address, cwd=folder).out
+    assert found == done(*search, cwd=folder).out != b""
 
 
 def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, folder: Path) -> None:

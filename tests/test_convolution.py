@@ -1008,3 +1008,23 @@ def test_each_channel_has_a_filter_of_its_own() -> None:
     alone = EachChannel(parts=parts)(x[:, :1], ((1, 11),))
     expected = [np.convolve(x[:, 0], taps[c], "valid") for c in range(2)]
     np.testing.assert_allclose(alone, np.stack(expected, axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "delay"),
+    [
+        ("box:101", 50),
+        ("median:101", 50),
+        ("max:7", 3),
+        ("box:3 | relu", 1),
+        ("std:5 | max_pool:4 | median:3", 2 + 1.5 + 4),
+        ("hampel:9", 0),
+        ("abs", 0),
+        ("median:5 - lowpass:0.2", None),
+        ("pct_change:2", None),
+    ],
+)
+def test_the_delay_of_a_chain_is_told_where_it_is_known(text: str, delay: float | None) -> None:
+    signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
+    plan = make_plan(text, signal, rules_for(signal, text))
+    assert chain_facts(plan).delay == delay

@@ -139,6 +139,30 @@ def test_a_name_that_is_not_utf_8(program: Program, tmp_path: Path) -> None:
     assert "is not UTF-8" in refused.err
 
 
+def test_keys_that_are_not_utf_8(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b'{"\x99": 1, "\\ud800": 5}\n{"\x99": 3, "\\ud800": 6}\n')
+    kept = program.run("csv", "sma:2", "in.jsonl", cwd=tmp_path)
+    assert kept.out == b'{"\x99": 1, "\\ud800": 5}\n{"\x99": 2, "\\ud800": 5.5}\n'
+    added = program.run("csv", "lag:1", "in.jsonl", "--append", cwd=tmp_path)
+    assert added.out.splitlines()[1].endswith(b'"\x99_lag1": 1, "\\ud800_lag1": 5}'), added
+    (tmp_path / "in.jsonl").write_bytes(b'{"\x99": 1}\n{"\x99": 3}\n')
+    refused = program.run("csv", "sma:2", "in.jsonl", "-o", "o.parquet", cwd=tmp_path)
+    is_lawful(refused, tmp_path / "o.parquet")
+    assert "is not UTF-8" in refused.err
+
+
+def test_metadata_at_which_pyarrow_ends_the_process(program: Program, tmp_path: Path) -> None:
+    """The counts of missing cells of a column that, by its type, has none."""
+    table = tables(tmp_path)[".parquet"]
+    optional, required = b"\x25\x02\x18\x01a", b"\x25\x00\x18\x01a"
+    assert optional in table
+    (tmp_path / "in.parquet").write_bytes(table.replace(optional, required))
+    output = tmp_path / "o.csv"
+    ended = program.run("csv", "sma:2", "in.parquet", "-o", output, cwd=tmp_path)
+    is_lawful(ended, output)
+    assert ended.code == 3
+
+
 def test_a_type_that_does_not_exist(program: Program, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("v\n1\n2\n")
     network = networks()[".onnx"]

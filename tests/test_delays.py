@@ -308,7 +308,7 @@ def test_the_first_of_two_that_fit_is_doubted(tmp_path: Path, capfd: Any) -> Non
         )
         == 0
     )
-    assert "is all but as likely as" in capfd.readouterr().err
+    assert "is almost as likely as" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

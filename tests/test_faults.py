@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pyvips
 import soundfile as sf
-from program import done, peer, waiting_program
+from program import Program, done, peer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def with_fault(
     call = fault.partition(":")[0]
     only = [] if path is None else ["-P", str(path)]
     strace = [*only, "-e", f"trace={call}", "-e", f"inject={fault}"]
-    ended = waiting_program().run(*words, cwd=folder, strace=strace)
+    ended = Program().run(*words, cwd=folder, strace=strace)
     return ended.code, ended.err
 
 

@@ -216,7 +216,7 @@ def test_the_ringing_of_the_converter_before_time_0_is_short(tmp_path: Path) -> 
 def test_wet_mixes_the_signal_as_it_came(tmp_path: Path) -> None:
     made = ir(write(tmp_path / "a.wav", np.array([1.0, 0.5]), 8000), wet=0.25, signal=SOUND)
     assert made.taps.tolist() == [1.0, 0.125]
-    with pytest.raises(RequestError, match="wet lies in 0"):
+    with pytest.raises(RequestError, match="wet must be in 0"):
         ir(str(tmp_path / "a.wav"), wet=1.5, signal=SOUND)
 
 

@@ -119,10 +119,10 @@ def test_ema_by_span_and_halflife_is_that_of_pandas() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "none came"),
-        ({"span": 5.0, "alpha": 0.1}, "span and alpha came"),
+        ({}, "got none"),
+        ({"span": 5.0, "alpha": 0.1}, "got span and alpha"),
         ({"alpha": 0.0}, "above 0"),
-        ({"alpha": 1.5}, "at most at 1"),
+        ({"alpha": 1.5}, "at most 1"),
         ({"span": 0.5}, "at least 1"),
         ({"span": 1e7}, "taps"),
     ],

@@ -143,10 +143,10 @@ def test_in_tables_frequencies_are_cycles_of_the_time() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("peak:1k,200", "the gain lies in -120 ... 120 dB"),
+        ("peak:1k,200", "the gain must be in -120 ... 120 dB"),
         ("peak:1k,50%", "expected decibels"),
-        ("peak:1k,6,q=0", "q lies above 0"),
-        ("notch:50,q=-1", "q lies above 0"),
+        ("peak:1k,6,q=0", "q must be above 0"),
+        ("notch:50,q=-1", "q must be above 0"),
         ("notch:0.001,q=1000", "at most 4,194,304"),
         ("notch:30k", "not below 24000 Hz"),
         ("lowshelf:100", "needs GAIN"),

@@ -15,6 +15,7 @@ FLOORS = {
             *(
                 "errors",
                 "places",
+                "named_files",
                 "calendar_bins",
                 "file_stamps",
                 "units",

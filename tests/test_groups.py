@@ -12,10 +12,11 @@ import pytest
 
 from convcli.core.convolve_direct import dot_products
 from convcli.core.missing import reads_gap
+from convcli.media.files import completed
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
@@ -127,7 +128,7 @@ def test_rows_without_a_group_name_are_reduced_beside_the_others(
     )
     plan = make_plan(filter, source.signal, rules_for(source.signal))
     out = io.BytesIO()
-    with TableSink(out, source=source) as sink:
+    with completed(TableSink(out, source=source)) as sink:
         run(plan, source, sink, threads=threads)
     found = pd.read_csv(io.BytesIO(out.getvalue()), keep_default_na=False, na_values={"x": [""]})
     expected: dict[int, tuple[float, str]] = {}

@@ -791,21 +791,10 @@ def test_opacity_is_not_learned(tmp_path: Path) -> None:
     picture.extract_band(0, n=3).write_to_file(str(tmp_path / "rgb.png"))
     found = []
     for path in (hole, tmp_path / "rgb.png"):
-        assert (
-            main(
-                [
-                    "learn",
-                    "--blind",
-                    str(path),
-                    "-o",
-                    str(tmp_path / "m.safetensors"),
-                    "--force",
-                    "-q",
-                ]
-            )
-            == 0
-        )
-        found.append(read_weights(tmp_path / "m.safetensors").tensors["0.weight"])
+        model = tmp_path / "m.safetensors"
+        words = ["learn", "--blind", str(path), "-o", str(model), "--taps", "5x5", "--force", "-q"]
+        assert main(words) == 0
+        found.append(read_weights(model).tensors["0.weight"])
     np.testing.assert_array_equal(found[0], found[1])
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import CONVCLI, SAMPLES, Program, checked, done, run, shell, waiting_program
+from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
 from program import Done as Ended
 
 PRICES = b"price\n10\n11\n12\n11\n13\n"
@@ -498,7 +498,7 @@ def test_a_closed_pipe_loses_no_file(words: str, written: list[str], folder: Pat
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as out:
-        ended = waiting_program().run(*words.split(), cwd=folder, out=out)
+        ended = Program().run(*words.split(), cwd=folder, out=out)
     assert (ended.code, ended.errors) == (0, []), ended
     assert all((folder / name).stat().st_size for name in written)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
-from program import Done, Program, run, waiting_program
+from program import Done, Program, run
 
 from convcli.media.images.png import make_chunk, read_chunks
 from convcli.media.images.tiff import (
@@ -209,7 +209,7 @@ def traced(folder: Path, path: Path, calls: str, *words: str | Path) -> Done:
     """The program with EIO in place of some system calls on a file, which is standard output."""
     fault = ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO", "-P", str(path)]
     with (folder / "out").open("wb") as out:
-        return waiting_program().run(*words, cwd=folder, strace=fault, out=out)
+        return Program().run(*words, cwd=folder, strace=fault, out=out)
 
 
 def can_trace() -> bool:

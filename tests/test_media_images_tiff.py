@@ -16,6 +16,7 @@ import pyvips
 
 import convcli
 from convcli.errors import InputError, OutputError
+from convcli.media.files import completed
 from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
@@ -52,7 +53,9 @@ def load(path: Path, **options: Any) -> Any:
 def copy(source: Path, target: Path) -> None:
     """Through source and sink, nothing in between."""
     image = open_image(source, options=ImageOptions())
-    with ImageSink(target, like=image, signals=[page.signal for page in image.pages]) as sink:
+    with completed(
+        ImageSink(target, like=image, signals=[page.signal for page in image.pages])
+    ) as sink:
         for number, page in enumerate(image.pages):
             if number:
                 sink.next_page()
@@ -456,7 +459,9 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
     page = image.pages[0]
     with (
         pytest.raises((OSError, OutputError)),
-        ImageSink(Path("/dev/full"), like=image, signals=[page.signal], format="jpeg") as sink,
+        completed(
+            ImageSink(Path("/dev/full"), like=image, signals=[page.signal], format="jpeg")
+        ) as sink,
     ):
         row = 0
         for strip in page.chunks():

@@ -15,15 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli.errors import InputError, RequestError
+from convcli.media.files import completed
 from convcli.media.tables import delimited, numerals, splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions, TableSource
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.media.tables.source import TableSource
     from convcli.signals import Array
 
 
@@ -56,7 +58,7 @@ def filtered(
     """The table with f applied to its columns; only every Nth row stays."""
     source, out = source_of(data, stream=stream, **options), io.BytesIO()
     first = 0
-    with TableSink(out, source=source, suffix=suffix) as sink:
+    with completed(TableSink(out, source=source, suffix=suffix)) as sink:
         for block in blocks_of(source):
             x = block.x
             rows = np.arange(first, first + len(x))
@@ -510,7 +512,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
             io.BytesIO(),
         )
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             first = 0
             for block in blocks_of(source):
                 n = len(block.x)
@@ -531,7 +533,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
             io.BytesIO(),
         )
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             for _ in range(2):
                 for _ in blocks_of(source):
                     assert sink._recent._held_bytes < 5000
@@ -543,7 +545,7 @@ class TestStreaming:
         monkeypatch.setattr(text, "BLOCK_BYTES", 50)
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))]
             for block in blocks[::-1]:
                 block.on_arrival()
@@ -562,7 +564,7 @@ class TestStreaming:
 
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
-            "import sys; from convcli.media.tables.source import *\n"
+            "import sys; from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
             "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
@@ -589,7 +591,7 @@ class TestStreaming:
         path = self.make(tmp_path, 1000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
@@ -604,7 +606,7 @@ class TestStreaming:
         path = self.make(tmp_path, 300_000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"

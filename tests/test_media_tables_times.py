@@ -14,11 +14,13 @@ from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.delimited import Cells
 from convcli.media.tables.iso_dates import read_alike
-from convcli.media.tables.source import TableOptions, TableSource
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from convcli.media.tables.source import TableSource
 
 DAY = 86400.0
 

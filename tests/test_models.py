@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
-from convcli.cli.input_run import label_of
+from convcli.cli.planned_input import label_of
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.media.audio.medium import AUDIO
@@ -110,7 +110,7 @@ def test_blocks_are_the_whole(number: int, layers: str, tmp_path: Path) -> None:
             for threads in (1, 2):
                 z = filtered(plan, x, tuple(range(0, len(x), size)), threads)
                 np.testing.assert_allclose(z, whole, rtol=0, atol=1e-12)
-        if align == "causal" and not any(step.whole for step in plan.steps):
+        if align == "causal" and not any(step.sees_whole for step in plan.steps):
             assert plan.chain.look_ahead(0) <= 0
 
 

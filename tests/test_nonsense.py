@@ -66,13 +66,19 @@ VALUES += [
     "",
 ]
 
+# No medium knows what these mean.
 WRONG = [
     "", " ", "|", "||", "box", "box:", "box:,", "box:3,", "box:3|", "|box:3", "box:3||box:3", "box:3 box:3",
     "box::3", "box:0", "box:-1", "box:2.5", "box:1e9", "box:99999999999999999999", "box:nan", "box:inf", "box:3,4",
     "box:n=3,n=4", "box:m=3", "box:3;4", 'box:"3', 'box:"3"x', "3", ":3", "box:3k", "box:3dB", "box:3 px px",
     "\uff42ox:3", "box:\uff13", "b\x00x", "kernel", "kernel:", "kernel:a", "kernel:1,,2", "kernel:1;2,3",
     "kernel:nan", "kernel:inf,1", "kernel:1e400", "kernel:0,normalize=true", "kernel:1,-1,normalize=true",
-    "kernel:@", "kernel:@/", "kernel:@/dev/null", "kernel:@a.wav", "lowpass:0", "lowpass:-1", "lowpass:0.5",
+    "kernel:@", "kernel:@/", "kernel:@/dev/null", "kernel:@a.wav",
+    "@", "@none", "@.", "@a.wav", "@/dev/null", "conv:3", "BOX:3", "box :3", "--help", "-1",
+]  # fmt: skip
+# Numbers that steps refuse, or that lead far.
+EXTREME = [
+    "box:1e9", "lowpass:0", "lowpass:-1", "lowpass:0.5",
     "lowpass:0.7", "lowpass:0.1,width=0", "lowpass:0.1,width=9", "lowpass:1e-9", "lowpass:0.1,taps=0",
     "lowpass:0.1,taps=1e12", "lowpass:0.1,attenuation=-5", "lowpass:0.1,attenuation=999",
     "lowpass:0.1,method=magic", "lowpass:0.1,phase=wrong", "lowpass:0.1,taps=2.5", "bandpass:0.2,0.1",
@@ -84,8 +90,7 @@ WRONG = [
     "global_avg_pool:2", "leaky_relu:x", "clip:2,1", "clip:1", "gain:loud", "offset:1e400", "log:2", "normalize:9",
     "resample:0", "resample:-8k", "resample:1e9", "notch:0.25 | 0 * x | diff:1", "resize:0%", "resize:0x0", "resize", "ir", "ir:", "ir:.", "ir:a.csv",
     "ir:/dev/null", "sobel:z", "motion:1e9", "disk:-3", "gabor:", "emboss:x", "binomial:99999",
-    "model:none.safetensors", "@", "@none", "@.", "@a.wav", "@/dev/null", "conv:3", "BOX:3", "box :3", "--help",
-    "-1",
+    "model:none.safetensors",
 ]  # fmt: skip
 
 
@@ -118,15 +123,15 @@ def lawful(ended: Done) -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_filters_that_make_no_sense(name: str, part: int, program: Program, inputs: Path) -> None:
     command = {"a.csv": "csv", "a.wav": "audio", "a.ppm": "image"}[name]
-    for text in WRONG[part::4]:
-        ended = program.run(command, "--", text.replace("\x00", "\x01"), name, cwd=inputs)
-        lawful(ended)
+    for text in EXTREME[part::4]:
+        lawful(program.run(command, "--", text, name, cwd=inputs))
 
 
 def test_what_does_not_mean_anything_is_refused(program: Program, inputs: Path) -> None:
     meant = {"box:3k", "box:\uff13", "box :3", "kernel:0,normalize=true"}
-    for text in WRONG[: WRONG.index("lowpass:0")]:
+    for text in WRONG:
         ended = program.run("csv", "--", text.replace("\x00", "\x01"), "a.csv", cwd=inputs)
+        lawful(ended)
         assert ended.code != 0 or text in meant, ended
 
 

@@ -19,12 +19,13 @@ from program import SAMPLES, done, refused, run
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import remote_store, remote_writer
-from convcli.media.remote import RemotePlace, is_remote, shown
+from convcli.media.remote import RemotePlace, shown
 from convcli.media.remote_listing import objects_in, objects_like
 from convcli.media.remote_reader import open_remote
 from convcli.media.remote_store import open_store
 from convcli.media.remote_writer import written_whole
 from convcli.media.replacing import atomic
+from convcli.places import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,6 +267,34 @@ def test_other_commands_take_urls(folder: Folder, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- whole or not at all
+
+
+def test_what_a_filter_names_may_be_a_url(folder: Folder, web: FileServer, tmp_path: Path) -> None:
+    taps = folder.put("taps.csv", b"1,2,1\n")
+    np.save(tmp_path / "taps.npy", np.array([1.0, 2.0, 1.0]))
+    saved = folder.put("taps.npy", (tmp_path / "taps.npy").read_bytes())
+    table = b"x\n1\n2\n4\n8\n"
+    expected = done("csv", "kernel:1,2,1", "-q", stdin=table).out
+    web.files["/taps.csv"] = b"1,2,1\n"
+    for place in (taps, saved, f"{web.address}/taps.csv"):
+        assert done("csv", f"kernel:@{place}", "-q", stdin=table).out == expected
+    soundfile.write(tmp_path / "hall.wav", np.array([1.0, 0.5]), 8000)
+    soundfile.write(tmp_path / "in.wav", np.linspace(-0.5, 0.5, 99), 8000)
+    hall = folder.put("hall.wav", (tmp_path / "hall.wav").read_bytes())
+    for output, response in (("a.wav", hall), ("b.wav", "hall.wav")):
+        done("audio", f"ir:{response}", "in.wav", "-o", output, cwd=tmp_path)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    gone = refused(3, "csv", f"kernel:@{folder.url}/gone.csv", stdin=table)
+    assert f"there is no {folder.url}/gone.csv" in gone
+    # A model is learned into the store, from sums that are there, and runs from there.
+    model = f"{folder.url}/m.safetensors"
+    (tmp_path / "t.csv").write_bytes(b"x\n" + b"".join(b"%d\n" % (n * n % 17) for n in range(99)))
+    words = ("--target", "x", "--taps", "3", "-q")
+    done("learn", "t.csv", *words, "--partial", f"{folder.url}/s.npz", cwd=tmp_path)
+    done("learn", "--merge", f"{folder.url}/s.npz", "-q", "-o", model)
+    done("learn", "t.csv", *words, "-o", "m.safetensors", cwd=tmp_path)
+    own = done("csv", "model:m.safetensors", "t.csv", "-q", cwd=tmp_path).out
+    assert done("csv", f"model:{model}", "t.csv", "-q", cwd=tmp_path).out == own
 
 
 def test_an_existing_object_is_refused_without_force(folder: Folder) -> None:

@@ -28,7 +28,7 @@ from convcli.batch.parted_input import (
     PartedInput,
     joined_counts,
     needs_of,
-    reason_against,
+    refuse_parts,
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun, carry_out_task
@@ -37,11 +37,11 @@ from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
+from convcli.media.files import UndividedError
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.parts import joined_pasts, past_after
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text_survey import (
     LinesFound,
     record_starts,
@@ -50,6 +50,7 @@ from convcli.media.tables.text_survey import (
 )
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
+from convcli.running.past import joined_pasts, past_after
 from convcli.running.run import run as run_whole
 from convcli.signals import SignalPast
 
@@ -102,14 +103,13 @@ def filtered(
         if count is None:
             counts = run_whole(plan, opened.sources[0], sink, threads=1)
         else:
-            division = opened.division()
-            if isinstance(division, str):
+            try:
+                division = opened.division()
+                refuse_parts(plan, groups=opened.grouped)
+                whole = sink.parted()
+            except UndividedError as error:
                 sink.discard()
-                return division
-            reason = reason_against(plan, groups=opened.grouped) or sink.undivided
-            if reason:
-                sink.discard()
-                return str(reason)
+                return str(error)
             parted = PartedRun(
                 files=files,
                 source=path,
@@ -133,7 +133,7 @@ def filtered(
             )
             parts = cut.parts()
             places = PartsInOutput(output) if not division.apart else TemporaryParts(path.parent)
-            counts = joined_counts(cut.filter_into(sink, parts, places))
+            counts = joined_counts(cut.filter_into(whole, parts, places))
         sink.close()
         details = dict(opened.details())
     return Filtered(

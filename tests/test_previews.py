@@ -20,6 +20,7 @@ from pyvips import Image
 import convcli
 from convcli.cli import main
 from convcli.core.binding import Rules
+from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
@@ -146,6 +147,34 @@ def test_a_spectrogram(block: int, length: int | None) -> None:
     assert loudest[-1] == 4000
     assert facts.power.max() == pytest.approx(1, abs=0.01)
     assert facts.seconds * len(facts.power) == pytest.approx(60_000 / rate, rel=0.1)
+
+
+def test_spectra_before_and_after_a_change_of_the_rate_are_on_one_scale() -> None:
+    """Noise has the same mean level in both where the filter passes it."""
+    signal = Signal(medium=AUDIO, shape=(40_000,), channels=("mono",), rate=16000)
+    x = 0.1 * noise(40_000, 1)
+    facts = observed("downsample:4", signal, [x], edge="edge")
+    before, after = facts.before.spectrogram, facts.after.spectrogram
+    assert before is not None
+    assert after is not None
+    assert after.power.shape[1] == 129
+    band = slice(20, 100)
+    levels = [10 * np.log10(each.power[:, band].mean()) for each in (before, after)]
+    assert levels[1] == pytest.approx(levels[0], abs=0.3)
+
+
+def test_the_loudness_of_a_long_sound_is_measured_all_over_it() -> None:
+    """15 minutes, every other 30 s of them silent: a mean of 0.8 s here and there finds both."""
+    rate = 1000
+    x = 0.5 * np.sin(2 * np.pi * 100 / rate * np.arange(rate))[:, None]
+    sums = LoudnessSums(rate, 1, 900 * rate)
+    whole = LoudnessSums(rate, 1)
+    for second in range(900):
+        part = x * (second // 30 % 2)
+        sums.add(part)
+        whole.add(part)
+    assert 55 < sums.seconds < 65
+    assert sums.loudness() == pytest.approx(whole.loudness(), abs=0.2)
 
 
 @pytest.mark.parametrize("block", [1, 3, 50])
@@ -324,7 +353,7 @@ def test_the_page_of_a_sound(tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     text = report(tmp_path, "audio", "lowpass:3.4k | box:3", SAMPLES / "talk.wav", "-o", out)
     assert len(text) < 3_000_000
-    for words in ("Waveform", "Spectrogram", "LUFS", "the whole chain", "-3 dB", "Group delay"):
+    for words in ("Waveform", "Spectrogram", "LUFS", "the whole chain", "-3 dB", "group delay 0"):
         assert words in text
     y, rate = soundfile.read(out)
     assert f"{20 * np.log10(np.abs(y).max()):.1f} dBFS" in text
@@ -381,6 +410,23 @@ def test_a_batch(tmp_path: Path) -> None:
     assert text.count('class="thumbnail"') == 30
     assert text.count("<audio") == 2 * 12
     assert len(text) < 20_000_000 * 30 / 500
+
+
+def test_a_report_names_the_inputs_that_failed(tmp_path: Path) -> None:
+    broken = tmp_path / "broken<b>.wav"
+    broken.write_text("no sound")
+    words = ["audio", "box:3", broken, SAMPLES / "hello.wav", "-o", f"{tmp_path}/out/"]
+    for suffix in (".html", ".md", ".json"):
+        place = tmp_path / f"report{suffix}"
+        assert main([*map(str, words), "-q", "--force", "--report", str(place)]) == 3
+    page = (tmp_path / "report.html").read_text()
+    assert "2 inputs" not in page  # one run has no overview
+    assert '<h2 id="failed">1 failed</h2>' in page
+    assert "broken&lt;b&gt;.wav</dt><dd>" in page
+    assert "broken\\<b\\>.wav: is not a sound file" in (tmp_path / "report.md").read_text()
+    facts = json.loads((tmp_path / "report.json").read_text())
+    failure = {"path": str(broken), "unit": 1, "exit_code": 3}
+    assert [failure | {"message": facts["failures"][0]["message"]}] == facts["failures"]
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import pytest
 from program import SAMPLES, Program
 
 from convcli.errors import InputError, RequestError
+from convcli.media.files import completed
 from convcli.media.tables import splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def outcome(data: bytes, **options: object) -> bytes:
     source = open_table(None, options=settings, stdin=io.BytesIO(data))
     out = io.BytesIO()
     first = 0
-    with TableSink(out, source=source) as sink:
+    with completed(TableSink(out, source=source)) as sink:
         for block in blocks_of(source):
             rows = range(first, first + len(block.x))
             sink.write(sink.encode(block.x * 2, rows))
@@ -312,7 +313,7 @@ class TestCompression:
             None, options=TableOptions(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
         )
         out = io.BytesIO()
-        with TableSink(out, source=source) as sink:
+        with completed(TableSink(out, source=source)) as sink:
             blocks = [block.x for block in blocks_of(source)]
             rows = range(sum(map(len, blocks)))
             sink.write(sink.encode(pd.concat([*map(pd.DataFrame, blocks)]).to_numpy() + 1, rows))

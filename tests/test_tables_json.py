@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from program import SAMPLES, run
 
+from convcli.media.files import completed
 from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
 
@@ -40,7 +41,7 @@ def outcome(data: bytes, **options: object) -> bytes:
     source = JsonLinesSource(given, TableOptions(**options))  # type: ignore[arg-type]
     out = io.BytesIO()
     first = 0
-    with JsonLinesSink(out, source=source, suffix="new") as sink:
+    with completed(JsonLinesSink(out, source=source, suffix="new")) as sink:
         for block in blocks_of(source):
             rows = range(first, first + len(block.x))
             sink.write(sink.encode(block.x * 2, rows))

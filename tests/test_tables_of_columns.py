@@ -14,11 +14,12 @@ import pytest
 from program import SAMPLES, Program
 from pyarrow import feather
 
+from convcli.media.files import completed
 from convcli.media.tables import columnar, splicing
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
-from convcli.media.tables.source import TableOptions
 from convcli.media.tables.table_formats import PARQUET
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     out = io.BytesIO()
     with pytest.MonkeyPatch.context(), open_held() as held:
         source: Any = open_any_table(place, options=TableOptions(columns=("n",)), held=held)
-        with ColumnarSink(out, source=source, format=PARQUET) as sink:
+        with completed(ColumnarSink(out, source=source, format=PARQUET)) as sink:
             x = np.concatenate([block.x for block in blocks_of(source)])
             rows = range(len(x))
             sink.write(sink.encode(x + 1, rows))

@@ -23,7 +23,7 @@ def series(tmp_path: Path, freq: str) -> tuple[Path, pd.Series[float]]:
 
 def column(*words: str | Path) -> list[float]:
     lines = done("csv", "-q", *words, "--time", "t").text.splitlines()[1:]
-    return [float(line.split(",")[1]) for line in lines]
+    return [float(line.split(",")[1] or "nan") for line in lines]
 
 
 @pytest.mark.parametrize(("freq", "rows"), [("B", 5), ("D", 7)])
@@ -47,6 +47,9 @@ def test_a_pool_of_a_week_is_a_row_a_week(tmp_path: Path, freq: str) -> None:
     np.testing.assert_allclose(found[:whole], weekly[:whole], rtol=1e-14)
 
 
-def test_a_day_of_business_days_is_a_row(tmp_path: Path) -> None:
-    table, _ = series(tmp_path, "B")
-    assert column("sma:20d", table) == column("sma:20", table)
+def test_days_are_those_of_the_calendar_and_a_number_counts_trading_days(tmp_path: Path) -> None:
+    table, prices = series(tmp_path, "B")
+    found = column("sma:20d", table)
+    np.testing.assert_allclose(found, prices.rolling("20D").mean().to_numpy(), rtol=1e-14)
+    np.testing.assert_allclose(column("sma:20", table), prices.rolling(20, min_periods=1).mean())
+    assert column("lag:1d", table)[1:] == column("lag:1", table)[1:]

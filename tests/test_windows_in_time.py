@@ -240,37 +240,42 @@ def naive(rows: Rows, weigh: Any, back: float, ahead: float | None) -> np.ndarra
     days = ((rows.times - rows.times[0]) / pd.Timedelta("1D")).to_numpy()
     y = np.full(rows.x.shape, np.nan)
     for k in range(len(days)):
-        for channel in range(rows.x.shape[1]):
-            inside = [
-                i
-                for i in range(len(days) if ahead is not None else k + 1)
-                if -(ahead or 0) - 1e-9 <= days[k] - days[i] < back - 1e-9
-                and not np.isnan(rows.x[i, channel])
-            ]
-            weights = [max(weigh(days[k] - days[i]), 1e-17) for i in inside]
-            if inside and not np.isnan(rows.x[k, channel]):
-                y[k, channel] = np.dot(weights, rows.x[inside, channel]) / sum(weights)
+        distances = days[k] - days
+        inside = (distances >= -(ahead or 0) - 1e-9) & (distances < back - 1e-9)
+        if ahead is None:
+            inside[k + 1 :] = False
+        weights = np.maximum(weigh(distances), 1e-17)
+        for channel in np.flatnonzero(~np.isnan(rows.x[k])):
+            counted = inside & ~np.isnan(rows.x[:, channel])
+            y[k, channel] = np.average(rows.x[counted, channel], weights=weights[counted])
     return y
 
 
 @pytest.mark.parametrize("align", ["causal", "center"])
+@pytest.mark.parametrize("days", [6, 96])
 @pytest.mark.parametrize(
-    ("filter", "weigh"),
+    ("step", "weigh"),
     [
-        ("wma:6d", lambda u: 1 - u),
-        ("triangle:6d", lambda u: min(u, 1 - u)),
-        ("hann:6d", lambda u: math.sin(math.pi * u) ** 2),
-        ("gaussian:18h", lambda u: math.exp(-0.5 * (8 * u - 4) ** 2)),
+        ("wma", lambda u: 1 - u),
+        ("triangle", lambda u: np.minimum(u, 1 - u)),
+        ("hann", lambda u: np.sin(math.pi * u) ** 2),
+        ("gaussian", lambda u: np.exp(-0.5 * (8 * u - 4) ** 2)),
     ],
 )
-def test_weights_follow_from_the_distance_in_time(filter: str, weigh: Any, align: str) -> None:
-    rows = irregular(150)
-    ahead = 3 if align == "center" else None
-    shift = 3 if align == "center" else 0
-    # Only a Gaussian is more than 0 at the old end of its window, and is closed there.
-    back = 6 - shift + 2e-9 * filter.startswith("gaussian")
-    expected = naive(rows, lambda d: weigh((d + shift) / 6), back, ahead)
-    _, y = filtered(filter, rows, align=align)
+def test_weights_follow_from_the_distance_in_time(
+    step: str, weigh: Any, days: int, align: str
+) -> None:
+    rows = irregular(400)
+    ahead = days / 2 if align == "center" else None
+    shift = days / 2 if align == "center" else 0
+    back = days - shift
+    length = f"{days}d"
+    if step == "gaussian":
+        # Only a bell is more than 0 at the old end of its window, and is closed there.
+        back += 2e-9
+        length = f"{3 * days}h"
+    expected = naive(rows, lambda d: weigh((d + shift) / days), back, ahead)
+    _, y = filtered(f"{step}:{length}", rows, align=align)
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-11)
 
 
@@ -282,15 +287,16 @@ def test_a_row_that_is_alone_in_its_window_is_itself() -> None:
 
 
 def test_the_mean_of_equal_values_is_their_value_and_nothing_leaks() -> None:
-    rows = irregular(300)
+    rows = irregular(300, longest=4)
     rows.x[:] = 0.1
-    for text in ("sma:9d", "wma:9d", "hann:9d", "gaussian:1d", "ema:halflife=1d"):
+    for text in ("sma:9d", "wma:9d", "hann:9d", "triangle:9d", "gaussian:27h", "ema:halflife=1d"):
         assert np.all(filtered(text, rows)[1] == 0.1)
     rows.x[:] = 0.0
     rows.x[5] = 1e300
-    for text in ("sma:9d", "wma:9d", "hann:9d", "gaussian:1d"):
+    for text in ("sma:9d", "wma:9d", "hann:9d", "triangle:9d", "gaussian:27h"):
         _, y = filtered(text, rows)
         gone = np.flatnonzero(rows.times > rows.times[5] + pd.Timedelta("9D"))
+        assert len(gone)
         assert np.all(y[gone] == 0)
         assert np.all(y >= 0)
 
@@ -352,6 +358,8 @@ CHAINS = [
     "sma:5d",
     "ema:halflife=30h",
     "gaussian:9h",
+    "gaussian:8d | triangle:60d",
+    "hann:70d - wma:50d",
     "wma:4d | diff",
     "sma:5d | diff | ema:halflife=2d",
     "diff:2 | sma:3d | stride:3 | triangle:9d",

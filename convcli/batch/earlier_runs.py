@@ -71,7 +71,13 @@ class EarlierRuns:
             self._ours[order] = 1
 
     def _state_of_line(self, line: Line) -> int:
-        if not line.done or line.read is None or line.wrote is None:
+        if not line.done or line.read is None:
+            return 0
+        if self._run.holds_results:
+            if line.result is None:
+                return 0
+            return _fingerprint(line.read, line.request, line.version)
+        if line.wrote is None:
             return 0
         # What was replaced in place is found as it was written.
         read = line.wrote if self._run.in_place else line.read
@@ -87,12 +93,19 @@ class EarlierRuns:
         order = self._order.get(_fingerprint(*unit.noted))
         if order is None or self._states[order] == 0:
             return False
+        return self._state_now(unit) == self._states[order]
+
+    def _state_now(self, unit: Unit) -> int | None:
+        """The state of a unit's files as `_state_of_line` makes it; None if a file is missing."""
         read = FileState.of(unit.source)
+        if read is None:
+            return None
+        if self._run.holds_results:
+            return _fingerprint(read, self._run.request, __version__)
         wrote = FileState.of(unit.output)
-        if read is None or wrote is None:
-            return False
-        now = _fingerprint(read, wrote.size, self._run.request, __version__)
-        return now == self._states[order]
+        if wrote is None:
+            return None
+        return _fingerprint(read, wrote.size, self._run.request, __version__)
 
     def is_of_this_request(self, line: Line) -> bool:
         """Whether FILTER, options and version of a line are those of this run."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from convcli.batch.file_state import FileState
 from convcli.errors import ConvcliError
 from convcli.media.refusals import place_exists
-from convcli.media.remote import local_path, place_of
 from convcli.media.replacing import atomic
+from convcli.places import local_path, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Most warnings of a run that its line holds.
 _MOST_WARNINGS = 5
+# Most hits that a line holds, so that it stays below the length at which lines are refused. An
+# input with more is searched again by --resume.
+_MOST_HITS = 20_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,6 +35,7 @@ class RunIdentity:
         results
     shards : into how many parts the list is divided
     in_place : each input is replaced by its result
+    holds_results : units write no output, and their lines hold what they have found
     began : when the ledger was begun for this list, in nanoseconds, by the clock of its file system
     """
 
@@ -41,6 +45,7 @@ class RunIdentity:
     request: str
     shards: int = 1
     in_place: bool = False
+    holds_results: bool = False
     began: int = 0
 
 
@@ -56,6 +61,7 @@ class Line:
     facts : a few facts of the run
     error : message, hint and exit code; None where all went well
     skipped : the output was there before, and nobody knows who made it
+    result : what was found in the input, where no output is written
     """
 
     number: int
@@ -76,6 +82,7 @@ class Line:
     facts: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     skipped: bool = False
+    result: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, unit: Unit, run: RunIdentity, **ended: Any) -> Line:
@@ -100,8 +107,11 @@ class Line:
         """The line of a unit that has ended."""
         facts = None
         error = None
+        result = None
         if outcome.facts is not None and with_facts:
             facts = small_facts(outcome.facts)
+        if outcome.facts is not None and run.holds_results:
+            result = _result(outcome.facts)
         if outcome.error is not None:
             error = {
                 "message": outcome.error.message,
@@ -117,6 +127,7 @@ class Line:
             seconds=round(outcome.seconds, 6),
             facts=facts,
             error=error,
+            result=result,
         )
 
     @property
@@ -150,6 +161,8 @@ class Line:
         }
         if self.skipped:
             plain["skipped"] = True
+        if self.result is not None:
+            plain["result"] = self.result
         return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -187,6 +200,7 @@ def _fields_of(plain: Any) -> dict[str, Any]:
         "facts": plain["facts"],
         "error": _checked_error(plain["error"]),
         "skipped": plain.get("skipped") is True,
+        "result": plain.get("result"),
     }
 
 
@@ -207,6 +221,14 @@ def _checked_error(plain: Any) -> Mapping[str, Any] | None:
         "hint": plain["hint"],
         "exit_code": int(plain["exit_code"]),
     }
+
+
+def _result(run: RunFacts) -> dict[str, Any] | None:
+    """What a search has found in an input; None if a ledger has no room for it."""
+    from convcli.facts import to_plain
+
+    plain: dict[str, Any] = to_plain(run.found)
+    return plain if len(plain["hits"]) <= _MOST_HITS else None
 
 
 def small_facts(run: RunFacts) -> dict[str, Any]:

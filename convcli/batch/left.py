@@ -60,8 +60,15 @@ class UnitsLeft:
 
     def skipped(self) -> Iterator[Unit]:
         """The units whose output existed before, and is not known to be of an earlier run."""
+        return self._in_state(_EXISTS)
+
+    def done_units(self) -> Iterator[Unit]:
+        """The units that an earlier run finished."""
+        return self._in_state(_DONE)
+
+    def _in_state(self, wanted: int) -> Iterator[Unit]:
         for order, state in enumerate(self._states):
-            if state == _EXISTS:
+            if state == wanted:
                 yield self._units[self._positions[order]]
 
 

@@ -19,7 +19,8 @@ from convcli.errors import InputError, RequestError
 from convcli.media.inputs import is_folder
 from convcli.media.output_names import relative_path
 from convcli.media.refusals import RealPaths
-from convcli.media.remote import RemotePlace, is_remote, place_of
+from convcli.media.remote import RemotePlace
+from convcli.places import is_remote, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -19,7 +19,9 @@ from convcli.batch.parts import (
 from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
+from convcli.media.files import UndividedError
 from convcli.running.geometry import Geometry
+from convcli.running.past import joined_pasts
 from convcli.running.run import joined_peaks, outputs_at
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartSink
+    from convcli.media.division import Division, PartedOutput
     from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
     from convcli.signals import SignalPast
@@ -52,35 +54,36 @@ MOST_PARTS = 10_000
 LEAST_BYTES = 1 << 16
 FEW_PARTS = 16
 
-# Number of signal lengths at which `_reason_of_groups` tests a chain.
+# Number of signal lengths at which `_refuse_parts_of_groups` tries a chain.
 TRIED_LENGTHS = 64
 
 
-def reason_against(plan: Plan, *, groups: bool) -> str | None:
-    """Why a plan is not carried out in parts; None if it is.
+def refuse_parts(plan: Plan, *, groups: bool) -> None:
+    """Raise UndividedError for a plan that is not carried out in parts.
 
     groups : the rows belong to several signals
     """
-    if any(step.whole is not None and step.whole.reduces for step in plan.steps):
-        return "a pool of the whole signal needs all of it"
+    if any(step.stage.reduces is not None for step in plan.steps):
+        raise UndividedError("a pool of the whole signal needs all of it")
     if plan.extension == "wrap":
-        return "--edge wrap reads the other end of the signal"
+        raise UndividedError("--edge wrap reads the other end of the signal")
     if plan.chain.needs_end:
-        return "a layer with circular padding reads the other end of the signal"
+        raise UndividedError("a layer with circular padding reads the other end of the signal")
     if plan.chain.in_time or plan.chain.bins:
-        return "windows in time follow the times from the first one on"
-    return _reason_of_groups(plan) if groups else None
+        raise UndividedError("windows in time follow the times from the first one on")
+    if groups:
+        _refuse_parts_of_groups(plan)
 
 
-def _reason_of_groups(plan: Plan) -> str | None:
-    """Why interleaved signals are not filtered in parts by this plan."""
+def _refuse_parts_of_groups(plan: Plan) -> None:
     for chain in _chains(plan):
         geometry = Geometry(chain, plan.extension)
         if not chain.holds_input_alone:
-            return "--by with values held between steps needs the rows one after the other"
+            raise UndividedError(
+                "--by with values held between steps needs the rows one after the other"
+            )
         if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
-            return "--by with outputs that wait for later rows of a group"
-    return None
+            raise UndividedError("--by with outputs that wait for later rows of a group")
 
 
 def _tried_lengths(chain: Chain) -> range:
@@ -96,7 +99,7 @@ def _chains(plan: Plan) -> list[Chain]:
     ops: list[Any] = []
     chains = []
     for step in plan.steps:
-        if step.whole is not None:
+        if step.sees_whole:
             chains.append(Chain(tuple(ops), plan.signal.axes))
         ops.extend(step.ops)
     return [*chains, Chain(tuple(ops), plan.signal.axes)]
@@ -246,14 +249,13 @@ class PartedInput:
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
         for own in self.runner.results(tasks):
-            joined = self.division.joined_pasts(pasts[-1] or {}, own, self.run.needs)
-            pasts.append(joined)
+            pasts.append(joined_pasts(pasts[-1] or {}, own, self.run.needs.samples))
         return pasts
 
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with the peaks of every step that measures the signal, one after the other."""
         for step in self.plan.steps:
-            if step.whole is None:
+            if not step.sees_whole:
                 continue
             tasks = [PeaksTask(part) for part in parts]
             peaks = joined_peaks(self.runner.results(tasks))
@@ -261,10 +263,10 @@ class PartedInput:
         return parts
 
     def filter_into(
-        self, sink: PartSink, parts: Sequence[PartOfRun], places: PartPlaces
+        self, output: PartedOutput, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
-        sink.reserve()
+        output.reserve()
         tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
         held: HeldAfter | None = None
         for number, found in enumerate(self.runner.results(tasks)):
@@ -277,7 +279,7 @@ class PartedInput:
             if done is None:
                 raise ValueError(f"part {number} was given up twice")
             held = done.held
-            sink.add_part(done.written, places.of(number))
+            output.add_part(done.written, places.of(number))
             places.end(number)
             self.division.note(done.noted)
             self.counts.append(done.counts)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
-from convcli.media.remote import local_path
-from convcli.running.past import HistoryNeededError
+from convcli.media.files import UndividedError, completed
+from convcli.places import local_path
+from convcli.running.past import HistoryNeededError, pasts_of_part
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Rules
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartNeeds
+    from convcli.media.division import Division, PartNeeds, Survey
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
@@ -73,9 +74,10 @@ class PartedRun:
         from convcli.planning.plan import make_plan
 
         with self._opened_file() as opened:
-            division = opened.division()
-            if isinstance(division, str):
-                raise InputError(f"{self.source}: has changed: {division}")
+            try:
+                division = opened.division()
+            except UndividedError as error:
+                raise InputError(f"{self.source}: has changed: {error}") from error
             plan = make_plan(self.calls, opened.sources[0].signal, self.rules)
             yield OpenInput(self, opened, division, plan)
 
@@ -125,11 +127,11 @@ def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
 class SurveyTask:
     """Finds out what has to be known before the input is cut."""
 
-    task: Any
+    survey: Survey
 
     def carry_out(self, given: OpenInput) -> Any:
         """Survey a piece of the input."""
-        return given.division.survey(self.task, given.run.needs)
+        return self.survey.of(given.division)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +143,7 @@ class PastsTask:
     def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
         """The past of each group after this part, of its own rows alone."""
         part = given.division.part(self.stretch, {})
-        pasts: Mapping[bytes, SignalPast] = part.pasts_after(given.run.needs.samples)
-        return pasts
+        return pasts_of_part(part, given.run.needs.samples)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -248,7 +249,7 @@ class FilterTask:
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
         part = given.division.part(stretch, self.part.pasts)
-        sink = given.division.sink(
+        made = given.division.sink(
             self.place,
             [run.result],
             label=run.label,
@@ -261,7 +262,7 @@ class FilterTask:
                 apart=self.apart,
             ),
         )
-        try:
+        with completed(made) as sink:
             done = run_part(
                 given.plan,
                 part,
@@ -270,10 +271,6 @@ class FilterTask:
                 tail=run.tail,
                 known=KnownBefore(peaks=self.part.peaks, held=self.held),
             )
-            sink.close()
-        except BaseException:
-            sink.discard()
-            raise
         return WrittenPart(
             counts=done.counts,
             noted=part.noted,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from convcli.errors import ConvcliError
+from convcli.named_files import named_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,10 +31,10 @@ def request_identity(calls: Iterable[Call], *options: object) -> str:
 
 
 def _add_file(digest: blake2b, name: str) -> None:
-    """Add the content of a file; a text that names none adds nothing."""
+    """Add the content of a file or an object; a text that names none adds nothing."""
     try:
-        with Path(name).open("rb") as file:
+        with named_place(name).open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ConvcliError):
         return

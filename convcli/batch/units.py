@@ -15,7 +15,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.output_names import STDIN_NAME, in_place_output
 from convcli.media.refusals import refuse_inputs_as_outputs, refuse_shared_outputs
-from convcli.media.remote import place_of, shown
+from convcli.media.remote import shown
+from convcli.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

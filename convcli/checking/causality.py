@@ -136,7 +136,10 @@ class PrefixComparison:
         self._compare_missing(prefix, count)
 
     def compare(self, prefix: Prefix, y: Array, numbers: Rows) -> None:
-        """Compare outputs of the prefix; numbers : the rows of the prefix they are aligned with."""
+        """Compare outputs of the prefix with those of the whole.
+
+        numbers : the rows of the prefix that the outputs are aligned with
+        """
         self._has_output[numbers] = True
         rows = self._rows[numbers]
         whole = self.outputs.rows[rows]

@@ -40,14 +40,14 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class ComparedSignal:
-    """One of two signals that are compared: what it is called, and its samples."""
+    """One of two signals that are compared: its name in messages, and its source."""
 
     name: str
     source: Source[Any]
 
     @property
     def signal(self) -> Signal:
-        """What is known of it before its samples."""
+        """The signal, as far as it is known before any sample is read."""
         return self.source.signal
 
 
@@ -161,7 +161,7 @@ def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
         raise RequestError(f"{rates[0]}, and {rates[1]}", hint=hint)
     if a.signal.axes != b.signal.axes or a.signal.shape[1:] != b.signal.shape[1:]:
         raise _other_size(a, b)
-    # Rows of pictures that one of them lacks are no end that could be left out.
+    # A longer sound is compared up to the end of the shorter one; pictures must be of one size.
     if a.signal.axes == 2 and a.signal.shape != b.signal.shape:
         raise _other_size(a, b)
 
@@ -265,7 +265,7 @@ class _SignalComparison:
         return InputFacts.of(one.name, one.signal, shape=shape)
 
     def length_remarks(self) -> list[str]:
-        """What to tell of a signal that goes on after the end of the other."""
+        """A remark about the signal that is longer than the other, if one is."""
         remarks = []
         for side, count in zip(self.sides, self._left_over, strict=True):
             if count:
@@ -304,7 +304,7 @@ class _SignalComparison:
         return row
 
     def _row(self, name: str, channel: int | None) -> ChannelComparison:
-        """What the sums tell of one channel; None takes all channels together."""
+        """The comparison of one channel by the sums; `channel` None takes all together."""
         differences = self.differences
         moments = differences.moments
         past_end = sum(self._left_over)
@@ -337,17 +337,18 @@ class _SignalComparison:
         place: int,
         largest: LargestDifference | None,
     ) -> ChannelComparison:
-        """The comparison with what is made of the squared errors."""
+        """The comparison with the measures that follow from the squared errors."""
         count = float(moments.count[place])
         error = float(moments.error[place])
         if not count and error == 0:
             return row
         mean_error = error / max(1.0, count)
+        power = float(moments.power[place])
         row = replace(
             row,
             rms=math.sqrt(mean_error),
             largest=0.0 if largest is None else largest.size,
-            snr=_decibels(float(moments.power[place]), error),
+            snr=_decibels(power, error),
         )
         if self.similarity is None:
             return row
@@ -357,7 +358,8 @@ class _SignalComparison:
     def _with_delay(self, row: ChannelComparison, lag: LagCandidate | None) -> ChannelComparison:
         if lag is None or not lag.stands_out:
             return row
-        delay = tuple(round(each, 6) + 0.0 for each in lag.fractional)
+        rounded = [round(each, 6) for each in lag.fractional]
+        delay = tuple(each + 0.0 for each in rounded)  # adding 0 turns -0 into 0
         return replace(row, delay=delay, delay_correlation=lag.correlation)
 
     def _with_spectrum(self, row: ChannelComparison, a: Any, b: Any) -> ChannelComparison:
@@ -365,11 +367,12 @@ class _SignalComparison:
         if decibels is None or not np.isfinite(decibels).all():
             return row
         place = int(np.abs(decibels).argmax())
+        mean_square = float(np.mean(np.square(decibels)))
         signal = self.sides[0].signal
         unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
         return replace(
             row,
-            spectrum=float(np.sqrt(np.mean(np.square(decibels)))),
+            spectrum=math.sqrt(mean_square),
             spectrum_largest=float(decibels[place]),
             spectrum_at=place / self.frame * unit,
         )
@@ -400,7 +403,9 @@ def _frame_size(a: Signal, b: Signal) -> int:
         length = min(length, b.shape[0])
     if length is None:
         return most
-    fitting = 1 << max(0, (length // 2).bit_length() - 1)
+    half = length // 2
+    power = max(0, half.bit_length() - 1)
+    fitting = 1 << power
     return max(SHORTEST_FRAME, min(most, fitting))
 
 

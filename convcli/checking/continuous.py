@@ -1,4 +1,4 @@
-"""The convolution integral as the limit of the convolution sum.
+"""The convolution integral as the limit of the convolution sum, for `explain --continuous`.
 
 (g * x)(t) = integral of g(s) x(t - s) ds, which the sum over j of g(j dt) x(t - j dt) dt approaches
 as dt becomes smaller.
@@ -33,10 +33,10 @@ TIMES = tuple(0.5 * k for k in range(-2, 9))
 class ContinuousFunction:
     """A function of time.
 
-    formula : how it is written
-    values : computes it for an array of times
-    start, stop : it is 0 before and after, or too small to count
-    breaks : times at which it or its slope jumps, between which the integral is computed
+    formula : the function as text
+    values : computes the function for an array of times
+    start, stop : the function is 0, or negligible, before and after these times
+    breaks : times at which the function or its slope jumps; the integral is computed between them
     """
 
     name: str
@@ -65,6 +65,23 @@ def _between(
     return limited
 
 
+def _triangle(t: Floats) -> Floats:
+    return 1 - np.abs(t)
+
+
+def _decay(t: Floats) -> Floats:
+    return np.exp(-t)
+
+
+def _normal_density(t: Floats) -> Floats:
+    bell = np.exp(-np.square(t) / 2)
+    return np.asarray(bell / math.sqrt(2 * math.pi))
+
+
+def _sine(t: Floats) -> Floats:
+    return np.sin(2 * math.pi * t)
+
+
 _FUNCTIONS = (
     ContinuousFunction(
         name="pulse",
@@ -77,7 +94,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="triangle",
         formula="1 - |t| for -1 <= t < 1",
-        values=_between(-1, 1, lambda t: 1 - np.abs(t)),
+        values=_between(-1, 1, _triangle),
         start=-1,
         stop=1,
         breaks=(-1, 0, 1),
@@ -85,7 +102,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="exp",
         formula="exp(-t) for t >= 0",
-        values=_between(0, math.inf, lambda t: np.exp(-t)),
+        values=_between(0, math.inf, _decay),
         start=0,
         stop=40,
         breaks=(0,),
@@ -93,7 +110,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="gauss",
         formula="exp(-t*t / 2) / sqrt(2 pi)",
-        values=lambda t: np.exp(-np.square(t) / 2) / math.sqrt(2 * math.pi),
+        values=_normal_density,
         start=-9,
         stop=9,
     ),
@@ -108,7 +125,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="ramp",
         formula="t for t >= 0",
-        values=_between(0, math.inf, lambda t: t),
+        values=_between(0, math.inf, np.positive),
         start=0,
         stop=math.inf,
         breaks=(0,),
@@ -116,7 +133,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="sine",
         formula="sin(2 pi t)",
-        values=lambda t: np.sin(2 * math.pi * t),
+        values=_sine,
         start=-math.inf,
         stop=math.inf,
     ),
@@ -159,10 +176,12 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
     times = TIMES
     if math.isfinite(signal.stop):
         last = math.ceil(signal.stop)
-        times = tuple(float(t) for t in range(max(last + 2, 5)))
+        count = max(last + 2, 5)
+        times = tuple(float(t) for t in range(count))
     integral = tuple(_integral(signal, kernel, t) for t in times)
     sums = tuple(_sums(signal, kernel, times, step) for step in STEPS)
     distances = np.abs(np.subtract(sums, integral))
+    errors = distances.max(axis=1).tolist()
     return ContinuousFacts(
         signal=signal.name,
         signal_formula=signal.formula,
@@ -172,7 +191,7 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
         steps=STEPS,
         sums=sums,
         integral=integral,
-        errors=tuple(distances.max(axis=1).tolist()),
+        errors=tuple(errors),
     )
 
 
@@ -197,13 +216,19 @@ def _integral(signal: ContinuousFunction, kernel: ContinuousFunction, t: float) 
 
     def product(s: float) -> float:
         place = np.array([s])
-        return float((kernel.values(place) * signal.values(t - place))[0])
+        (value,) = kernel.values(place) * signal.values(t - place)
+        return float(value)
 
     low = max(kernel.start, t - signal.stop)
     high = min(kernel.stop, t - signal.start)
     if low >= high:
         return 0.0
+    first, last = math.ceil(low), math.floor(high)
+    whole = {float(place) for place in range(first, last + 1)}
     jumps = {*kernel.breaks, *(t - place for place in signal.breaks)}
-    whole = {float(place) for place in range(math.ceil(low), math.floor(high) + 1)}
-    places = sorted({low, high, *(place for place in jumps | whole if low < place < high)})
-    return math.fsum(quad(product, start, stop)[0] for start, stop in pairwise(places))
+    inner = {place for place in jumps | whole if low < place < high}
+    parts = []
+    for start, stop in pairwise(sorted({low, high, *inner})):
+        value, _ = quad(product, start, stop)
+        parts.append(value)
+    return math.fsum(parts)

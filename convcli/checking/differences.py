@@ -1,4 +1,4 @@
-"""Sums over the samples of two signals, from which their differences are told."""
+"""Sums over the samples of two signals, from which `compare` computes how they differ."""
 
 from __future__ import annotations
 
@@ -64,11 +64,13 @@ class Moments:
         some = np.maximum(count, 1.0)
         step = other.mean - self.mean
         share = self.count * other.count / some
-        between = np.stack([step[0] ** 2, step[1] ** 2, step[0] * step[1]]) * share
+        step_a, step_b = step
+        products = np.stack([step_a**2, step_b**2, step_a * step_b])
+        other_share = other.count / some
         return Moments(
             count=count,
-            mean=self.mean + step * (other.count / some),
-            spread=self.spread + other.spread + between,
+            mean=self.mean + step * other_share,
+            spread=self.spread + other.spread + products * share,
             power=self.power + other.power,
             error=self.error + other.error,
         )
@@ -92,14 +94,13 @@ class Moments:
     def correlation(self, channel: int) -> float | None:
         """The correlation coefficient; None where one of the two channels is constant."""
         of_a, of_b, product = map(float, self.spread[:, channel])
+        mean_a, mean_b = self.mean[:, channel].tolist()
         rounding = 1e-24 * self.count[channel]
-        constant = [
-            not spread > rounding * mean**2
-            for spread, mean in zip((of_a, of_b), self.mean[:, channel].tolist(), strict=True)
-        ]
-        if any(constant) or not math.isfinite(of_a * of_b):
+        both_vary = of_a > rounding * mean_a**2 and of_b > rounding * mean_b**2
+        if not both_vary or not math.isfinite(of_a * of_b):
             return None
-        return max(-1.0, min(1.0, product / math.sqrt(of_a) / math.sqrt(of_b)))
+        coefficient = product / math.sqrt(of_a) / math.sqrt(of_b)
+        return max(-1.0, min(1.0, coefficient))
 
 
 def _moments_of_channel(a: Numbers, b: Numbers) -> tuple[float, ...]:
@@ -150,7 +151,8 @@ class Differences:
         self.moments = self.moments.merged(Moments.of(by_channel_a, by_channel_b))
         pairs = zip(by_channel_a, by_channel_b, strict=True)
         for channel, (one, other) in enumerate(pairs):
-            alone = int(np.count_nonzero(np.isnan(one) != np.isnan(other)))
+            only_one_missing = np.isnan(one) != np.isnan(other)
+            alone = int(np.count_nonzero(only_one_missing))
             self.unmatched[channel] += alone
             self.matched[channel] += one.size - alone
             self._note_largest(channel, one, other, a.shape[:-1])

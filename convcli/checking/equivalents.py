@@ -47,7 +47,7 @@ def matrix_of(plan: Plan, x: Array) -> Array:
         raise RequestError("a matrix needs a signal without missing values")
     if x.size**2 > LARGEST_MATRIX:
         raise RequestError(
-            f"a matrix for {x.size} samples is too large to be looked at", hint="at most 32 samples"
+            f"a matrix for {x.size} samples is too large to be shown", hint="at most 32 samples"
         )
     if not x.size:
         return np.zeros((0, 0))

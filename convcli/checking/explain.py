@@ -121,7 +121,7 @@ def _by_channel(values: Array, *, several: bool) -> Any:
 def _refuse_steps_without_windows(plan: Plan) -> None:
     """Raise RequestError for steps that see the whole signal before the first output."""
     for step in plan.steps:
-        if step.whole is not None:
+        if step.sees_whole:
             raise step.call.error(
                 f"{step.call.title} sees the whole signal first; there are no windows to show"
             )
@@ -196,9 +196,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
     first = tuple(0 if edge == "valid" else low for low, _ in span)
     for axis, (low, high) in enumerate(span):
         extent = Extent(first[axis], first[axis] + high - low, lengths[axis], edge)
-        before, past = extent.outside(x, axis)
-        within = x[(*(slice(None),) * axis, extent.within)]
-        x = np.concatenate([before, within, past], axis=axis)
+        x = extent.of(x, axis)
     if edge == "valid":
         lengths = x.shape[:-1]
     return _StageSamples(values=x, names=names, first=first, length=lengths)

@@ -38,7 +38,7 @@ class Limit:
         return f"{self.measure}={self.value:g}"
 
     def broken_by(self, row: ChannelComparison) -> str | None:
-        """In which way the comparison of a channel breaks the limit; None if it does not."""
+        """How the comparison of a channel breaks the limit, as text; None if it does not."""
         value = row.measure(self.measure)
         if value is None:
             if row.equal:

@@ -76,7 +76,7 @@ def measure_shift(plan: Plan, x: Array) -> ShiftFacts:
         period = _period(plan, axis)
         longest = max(longest, period)
         distances = [by for by in sorted({1, period}) if by < x.shape[axis]]
-        moves += [_move(plan, x, result, axis, by) for by in distances]
+        moves += [_compared_move(plan, x, result, axis, by) for by in distances]
     return ShiftFacts(
         filter=plan.filter,
         result=nested(result),
@@ -92,25 +92,24 @@ def _period(plan: Plan, axis: int) -> int:
     return reach.step // math.gcd(reach.step, reach.phases)
 
 
-def _move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
-    """Compare the outputs of the moved signal with the moved outputs."""
+def _compared_move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
+    """Compare the outputs of the signal, moved `by` samples, with the moved outputs."""
     moved = _filtered(plan, _moved(x, axis, by, plan.rules.edge))
     reach = plan.chain.reach[axis]
     outputs, rest = divmod(by * reach.phases, reach.step)
     common: dict[str, Any] = {"axis": axis, "by": by, "result": nested(moved)}
-    if rest or outputs >= moved.shape[axis]:
+    length = moved.shape[axis]
+    if rest or outputs >= length:
         return MoveFacts(
             **common, outputs=None, compared=0, difference=None, at=None, edge_difference=None
         )
     leading_axes = (slice(None),) * axis
-    before = (*leading_axes, slice(0, moved.shape[axis] - outputs))
+    before = (*leading_axes, slice(0, length - outputs))
     after = (*leading_axes, slice(outputs, None))
     difference = _differences(moved[after], result[before])
     undisturbed = _undisturbed(plan, x.shape, moved.shape, axis, by)[after]
     largest, place = _largest_at(difference, undisturbed)
-    at = None
-    if place is not None:
-        at = (*place[:axis], place[axis] + outputs, *place[axis + 1 :])
+    at = None if place is None else _place_moved(place, axis, outputs)
     edge_difference, _ = _largest_at(difference, ~undisturbed)
     return MoveFacts(
         **common,
@@ -122,20 +121,23 @@ def _move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> MoveFacts:
     )
 
 
+def _place_moved(place: tuple[int, ...], axis: int, by: int) -> tuple[int, ...]:
+    moved = list(place)
+    moved[axis] += by
+    return tuple(moved)
+
+
 def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
     """Move the signal later along an axis; in front appears what lies outside of it."""
     n = x.shape[axis]
-    extent = Extent(-by, n - by, n, "zero" if edge == "valid" else edge)
-    in_front, _ = extent.outside(x, axis)
-    kept = np.take(x, np.arange(n - by), axis=axis)
-    return np.concatenate([in_front, kept], axis=axis)
+    return Extent(-by, n - by, n, "zero" if edge == "valid" else edge).of(x, axis)
 
 
 def _undisturbed(
     plan: Plan, lengths: tuple[int, ...], shape: tuple[int, ...], axis: int, by: int
 ) -> Mask:
     """Mark the outputs that read only samples of the signal, before and after it was moved."""
-    if any(step.whole is not None for step in plan.steps):
+    if any(step.sees_whole for step in plan.steps):
         return np.ones(shape, np.bool_)
     inner = np.ones((), np.bool_)
     for a, (n, count) in enumerate(zip(lengths, shape, strict=True)):
@@ -149,10 +151,14 @@ def _undisturbed(
 def _windows(plan: Plan, axis: int, count: int) -> tuple[Indices, Indices]:
     """The samples [low, high) that each of `count` outputs reads along an axis."""
     chain = plan.chain
-    spans = [chain.needs(axis, k, k + 1)[0] for k in range(count)]
+    spans = []
+    for output in range(count):
+        of_input, *_ = chain.needs(axis, output, output + 1)
+        spans.append(of_input)
     windows = np.array(spans, np.int64).reshape(count, 2)
     if plan.extension == "valid":
-        windows -= chain.needs(axis, 0, 1)[0][0]
+        (first, _), *_ = chain.needs(axis, 0, 1)
+        windows -= first
     return windows[:, 0], windows[:, 1]
 
 
@@ -168,7 +174,7 @@ def measure_locality(plan: Plan, x: Array) -> LocalityFacts:
     changed = _differences(other_result, result) > rounding
     promised: tuple[tuple[int, int], ...] = ()
     read: tuple[tuple[int, int], ...] = ()
-    if all(step.whole is None for step in plan.steps):
+    if not any(step.sees_whole for step in plan.steps):
         promised = _readers(plan, at, result.shape)
         read = tuple((-r.before - r.anchor, r.after - r.anchor) for r in plan.chain.reach)
     return LocalityFacts(
@@ -199,19 +205,25 @@ def _readers(
 
 def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
     """First and last marked place along each axis; empty if none is marked."""
-    places = np.nonzero(mask)
-    if not len(places[0]):
+    if not mask.any():
         return ()
-    return tuple((int(along.min()), int(along.max())) for along in places)
+    box = []
+    for along in np.nonzero(mask):
+        first, last = int(along.min()), int(along.max())
+        box.append((first, last))
+    return tuple(box)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
     impulse = np.zeros_like(x)
-    impulse[tuple(n // 2 for n in x.shape)] = _largest(x) or 1.0
+    middle = tuple(n // 2 for n in x.shape)
+    impulse[middle] = _largest(x) or 1.0
     a, b = FACTORS
     sum_first = _filtered(plan, a * x + b * impulse)
     filter_first = a * _filtered(plan, x) + b * _filtered(plan, impulse)
+    of_zero = _filtered(plan, np.zeros_like(x))
     difference, place = _largest_at(_differences(sum_first, filter_first))
     return LinearityFacts(
         filter=plan.filter,
@@ -221,7 +233,7 @@ def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
         sum_first=None if place is None else float(sum_first[place]),
         filter_first=None if place is None else float(filter_first[place]),
         scale=max(_largest(sum_first), _largest(filter_first)),
-        of_zero=_largest(_filtered(plan, np.zeros_like(x))),
+        of_zero=_largest(of_zero),
     )
 
 

@@ -80,4 +80,5 @@ def decibels_between(a: Numbers, b: Numbers) -> Numbers | None:
     if largest == 0:
         return None
     least = LEAST_POWER * largest
-    return 10 * np.log10(np.maximum(b, least) / np.maximum(a, least))
+    ratio = np.maximum(b, least) / np.maximum(a, least)
+    return 10 * np.log10(ratio)

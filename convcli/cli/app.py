@@ -16,20 +16,12 @@ COMMANDS = {
     "csv": ("table", "Filter numeric columns of CSV and TSV files."),
     "image": ("image", "Filter pictures."),
     "detect": ("detect", "Find every place where a template fits."),
-    "compare": ("compare", "Tell how two signals differ."),
+    "compare": ("compare", "Measure how two signals differ."),
     "merge": ("merge", "Put the ledgers of several machines together."),
     "learn": ("learn", "Learn a filter from examples."),
     "filters": ("filters", "List every step of FILTER, or show what one of them does."),
     "explain": ("explain", "Show a convolution being computed, step by step."),
 }
-
-app = typer.Typer(
-    name="convcli",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer callback
@@ -38,7 +30,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer
         raise typer.Exit
 
 
-@app.callback()
 def convcli(
     *,
     version: Annotated[
@@ -56,15 +47,33 @@ def convcli(
 def with_commands(words: list[str]) -> typer.Typer:
     """The program with the command that `words` begin with.
 
-    The others are only lines in its help, so that their modules need not be imported.
+    The others are not imported. They are lines in the help of the program, which needs no more of
+    them, and are there only where it may be shown.
     """
+    app = typer.Typer(
+        name="convcli",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(convcli)
+    if words and words[0] in COMMANDS:
+        _add(app, words[0])
+        return app
     completing = any(name.endswith("_COMPLETE") for name in os.environ)
-    for command, (module, summary) in COMMANDS.items():
-        if completing or words[:1] == [command]:
-            import_module(f"convcli.cli.{module}").register(app)
+    for command, (_, summary) in COMMANDS.items():
+        if completing:
+            _add(app, command)
         else:
             app.command(name=command, help=summary)(_listed)
     return app
+
+
+def _add(app: typer.Typer, command: str) -> None:
+    """Import a command and add it."""
+    module, _ = COMMANDS[command]
+    import_module(f"convcli.cli.{module}").register(app)
 
 
 def _listed() -> None:

@@ -19,7 +19,9 @@ from convcli.media.audio.files import AudioFiles
 class SoundOptions:
     """How sound files are read and written."""
 
-    tail: Annotated[bool, typer.Option("--tail", help="Keep what rings on after the end.")] = False
+    tail: Annotated[
+        bool, typer.Option("--tail", help="Let the output go on until the filter has rung out.")
+    ] = False
     format: Annotated[
         str | None,
         typer.Option(
@@ -32,7 +34,7 @@ class SoundOptions:
     ] = None
     dither: Annotated[
         bool,
-        typer.Option("--dither", help="TPDF dither; without it only where the bit depth falls."),
+        typer.Option("--dither", help="Add TPDF dither even where the bit depth does not fall."),
     ] = False
     seed: Annotated[int, typer.Option(min=0, help="Seed of the dither.")] = 0
     on_clip: Annotated[

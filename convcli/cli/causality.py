@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from convcli.cli import INTERRUPTED, Stopped, say, tell
 from convcli.cli.filter_command import conditions, exit_code_of
-from convcli.cli.input_run import InputRun
-from convcli.cli.progress import Progress
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
 from convcli.dataclass import dataclass
@@ -17,51 +15,8 @@ from convcli.report.terminal import causality_summary
 from convcli.report.words import change_text
 
 if TYPE_CHECKING:
+    from convcli.cli.planned_input import PlannedInput
     from convcli.facts import RunFacts
-    from convcli.media.files import OpenedFile
-    from convcli.places import Place
-    from convcli.planning.plan import Plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputCheck(InputRun):
-    """One input that is checked instead of filtered."""
-
-    def _carry_out(self, opened: OpenedFile, plans: list[Plan]) -> RunFacts:
-        from convcli.checking.causality import check_causality
-        from convcli.checking.look_ahead import hidden_look_ahead
-        from convcli.media.scratch import scratch
-        from convcli.media.tables.delimited import group_name
-
-        (plan,), (source,) = plans, opened.sources
-        causality, counts = check_causality(
-            plan,
-            source,
-            lambda: scratch()[0],
-            group_name=group_name,
-            threads=self._threads(),
-            progress=self._show_progress,
-        )
-        if self.progress is not None:
-            self.progress.close()
-        facts = self._facts(opened, plans, None)
-        warning = hidden_look_ahead(plan, causality)
-        return replace(
-            facts,
-            inputs=(replace(facts.inputs[0], shape=(counts.read,)),),
-            outputs=(),
-            losses=counts.losses,
-            causality=causality,
-            warnings=(*facts.warnings, *([warning] if warning else [])),
-        )
-
-    def _show_progress(self, done: int, total: int) -> None:
-        if self.command.stopping.is_set():
-            raise Stopped(INTERRUPTED)
-        if self.progress is not None:
-            if not done:
-                self.progress.expect(total)
-            self.progress.advance(done - self.progress.done)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -75,14 +30,47 @@ class CausalCheck(TableCommand):
 
     headed: bool = False
 
-    def input_run(self, *places: Place | None, **options: Any) -> InputRun:
-        """Return the check of an input, in place of its run."""
-        made = super().input_run(*places, **options)
-        return InputCheck(**vars(made))
+    def carry_out(self, planned: PlannedInput) -> RunFacts:
+        """Check an open input instead of filtering it."""
+        from convcli.checking.causality import check_causality
+        from convcli.checking.look_ahead import hidden_look_ahead
+        from convcli.media.scratch import scratch
+        from convcli.media.tables.delimited import group_name
 
-    def progress(self, total: int | None) -> Progress:
-        """Progress is shown, because the data are a few lines at the end."""
-        return Progress(total, shown=not self.options.quiet and not self.options.dry_run)
+        progress = planned.run.progress
+
+        def show_progress(done: int, total: int) -> None:
+            if self.stopping.is_set():
+                raise Stopped(INTERRUPTED)
+            if not done:
+                progress.expect(total)
+            progress.advance(done - progress.done)
+
+        (plan,), (source,) = planned.plans, planned.opened.sources
+        causality, counts = check_causality(
+            plan,
+            source,
+            lambda: scratch()[0],
+            group_name=group_name,
+            threads=planned.threads,
+            progress=show_progress,
+        )
+        progress.close()
+        facts = planned.facts()
+        warning = hidden_look_ahead(plan, causality)
+        return replace(
+            facts,
+            inputs=(replace(facts.inputs[0], shape=(counts.read,)),),
+            outputs=(),
+            losses=counts.losses,
+            causality=causality,
+            warnings=(*facts.warnings, *([warning] if warning else [])),
+        )
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown: the data are a few lines at the end."""
+        return not self.options.quiet and not self.options.dry_run
 
     def tell_run(self, facts: RunFacts) -> int:
         """Write the verdicts of an input, and return its exit code."""

@@ -26,8 +26,7 @@ from convcli.cli.results import (
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from convcli.checking.limits import Limit
     from convcli.facts.comparison import ChannelComparison
     from convcli.media.files import Files
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.previews.observe import Preview, PreviewSize
 
 
@@ -141,7 +140,7 @@ def compare(
     table: CompareTable,
     run: CompareRun,
 ) -> int:
-    """Tell how two signals of a kind differ, or all files that two folders have in common.
+    """Measure how two signals of a kind differ, or all files that two folders have in common.
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by

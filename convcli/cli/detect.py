@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
-from dataclasses import field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from convcli import __version__
-from convcli.cli import options, say, tell, tell_error
+from convcli.batch.units import Unit
+from convcli.cli import options, say, tell
 from convcli.cli.groups import with_option_groups
-from convcli.cli.opening import (
-    files_for,
-    input_name,
-    name_input,
-    open_template,
-    read_input,
-)
-from convcli.cli.options import InputListOptions, TableArguments, columns_option, examples
-from convcli.cli.progress import Progress
+from convcli.cli.opening import files_for, input_name, name_input, open_template
+from convcli.cli.options import TableArguments, WorkOptions, columns_option, examples
 from convcli.cli.results import (
     given_words,
     own_place,
@@ -30,25 +23,19 @@ from convcli.cli.results import (
     refuse_shared_places,
     write_result,
 )
+from convcli.cli.search_work import Search, SearchResults, SearchWork
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.batch.listing import InputWords
     from convcli.detecting.detect import Detection
-    from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate
-    from convcli.facts.detection import DetectionFacts
-    from convcli.facts.preview import SearchedFacts
+    from convcli.facts.detection import DetectionFacts, FoundHits
     from convcli.media.files import Files
-    from convcli.previews.observe import Preview
-    from convcli.signals import Medium, Source
-
 
 # Suffixes of files that hits are written to; without one they are CSV.
 HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
@@ -177,9 +164,15 @@ class DetectRun:
     strict: Annotated[
         bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
     ] = False
-    listed: InputListOptions = InputListOptions()
+    batch: WorkOptions = WorkOptions()
     force: options.Force = False
     report: options.Report = None
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j", "--jobs", min=1, help="Inputs searched at once.", show_default="as many as cores"
+        ),
+    ] = None
     threads: options.Threads = None
     quiet: options.Quiet = False
     debug: options.Debug = False
@@ -227,44 +220,21 @@ def detect(
     start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
     Exit code 1 where nothing is found.
     """
-    from convcli.batch.listing import named_place
-    from convcli.report.files import draws
-    from convcli.report.terminal import detection_summary
-
     started = time.perf_counter()
+    asked = Asked(inputs=inputs, search=search, hits=hits, table=table, run=run)
+    results = SearchResults(quiet=run.quiet)
     templates = _paths([template, *(search.more_templates or [])])
-    words = run.listed.words(inputs)
-    # Times are only told, and so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None)
-    named = [] if words.several else [named_place(word) for word in words.words]
-    files = files_for([*templates, *named], opened, max_pixels=run.max_pixels, strict=run.strict)
-    sources = _listed_sources(words, files, quiet=run.quiet)
-    _refuse_second_stdin([*sources, *templates])
-    search.check()
-    place = _checked_place(hits.output, [*templates, *sources], run)
-    if hits.mark is not None:
-        refuse_plot(hits.mark, [*templates, *sources], force=run.force)
-    listed = None if words.files_from is None else place_of(words.files_from)
-    places = {"--report": run.report, "--mark": hits.mark, "--files-from": listed}
-    refuse_shared_places(places, [place])
-    hits.check()
-    searching = Searching(
-        files=files,
-        time_column=table.time,
-        quiet=run.quiet,
-        draws=hits.mark is not None or draws(run.report),
-    )
-    detection = _new_detection(searching, templates, search, table, run.threads)
-    searching.search_all(detection, sources)
-    found = detection.facts()
+    worst, detection, place = _searched(asked, templates, results)
+    found = results.joined(search.top)
+    told = detection.facts_of(found)
     facts = RunFacts(
         version=__version__,
         filter="",
         command=given_words(),
-        inputs=tuple(detection.inputs),
-        detection=found,
-        searched=searching.drawn(),
-        warnings=tuple(searching.notes),
+        inputs=found.inputs,
+        detection=told,
+        searched=results.searched,
+        warnings=tuple(text for _, text in found.notes),
         seconds=time.perf_counter() - started,
     )
     # Files come first: the reader of standard output may close it early.
@@ -272,44 +242,180 @@ def detect(
         _write_search_report(facts, run.report)
     if hits.mark is not None:
         _write_marks(facts, hits.mark)
-    write_result(_hits_text(facts, found, detection, as_json=hits.as_json), place)
-    if not found.hits and not searching.worst:
-        raise detection.nothing_found()
-    if found.hits and not run.quiet:
-        say(detection_summary(facts, found))
-    return searching.worst
+    text = _hits_text(facts, told, detection.columns_of(found), as_json=hits.as_json)
+    write_result(text, place)
+    return _told_result(facts, found, run, worst)
 
 
-def _new_detection(
-    searching: Searching,
-    templates: Sequence[Place | None],
-    search: SearchOptions,
-    table: TemplateTable,
-    threads: int | None,
-) -> Detection:
-    """Load the templates, and begin a detection that has searched no input yet."""
+def _told_result(facts: RunFacts, found: FoundHits, run: DetectRun, worst: int) -> int:
+    """Say what was found, and return the exit code. ConditionError if nothing was found.
+
+    A machine that has searched its share of the inputs has done what it was asked for.
+    """
+    from convcli.detecting.detect import nothing_found
+    from convcli.report.terminal import detection_summary
+
+    if found.hits:
+        if not run.quiet and facts.detection is not None:
+            say(detection_summary(facts, facts.detection))
+        return worst
+    nothing = nothing_found(found)
+    if run.batch.shard is not None:
+        if not run.quiet:
+            tell(nothing.message, kind="note")
+        return worst
+    if worst:
+        return worst
+    raise nothing
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Asked:
+    """What the user has asked for, apart from the template.
+
+    inputs : words that stand for inputs
+    """
+
+    inputs: list[str] | None
+    search: SearchOptions
+    hits: HitOptions
+    table: TemplateTable
+    run: DetectRun
+
+
+def _searched(
+    asked: Asked, templates: Sequence[Place | None], results: SearchResults
+) -> tuple[int, Detection, Place | None]:
+    """Search all inputs into `results`.
+
+    Returns the worst exit code, the rules of the search, and where the hits go.
+    """
+    from convcli.batch.listing import named_place
+
+    run = asked.run
+    words = run.batch.words(asked.inputs)
+    several = words.several or run.batch.asked
+    named = [named_place(word) for word in words.words]
+    files = _files_of(asked, [*templates, *([] if words.several else named)])
+    asked.search.check()
+    if several:
+        # The inputs are listed later, when their list can be checked as well.
+        named = [place for place in named if place is None]
+    _refuse_second_stdin([*named, *templates])
+    place = _checked_place(asked, [*templates, *named])
+    asked.hits.check()
+    loaded, files = _loaded(templates, files, results)
+    search = _search(asked, loaded, files)
+    if several:
+        return _search_batch(asked, search, results), search.detection, place
+    work = SearchWork(search=search, shows_progress=not run.quiet)
+    unit = Unit(number=1, name=words.words[0], relative=words.words[0])
+    try:
+        results.take(1, work.run(unit))
+    except ConvcliError as error:
+        raise name_input(error, unit.label) from None
+    return 0, search.detection, place
+
+
+def _files_of(asked: Asked, places: Sequence[Place | None]) -> Files:
+    """How the templates and the inputs are opened."""
+    # Times are only told, and so they need not be regular.
+    table = replace(asked.table.options(), irregular=asked.table.time is not None)
+    return files_for(places, table, max_pixels=asked.run.max_pixels, strict=asked.run.strict)
+
+
+def _checked_place(asked: Asked, read: Sequence[Place | None]) -> Place | None:
+    """Where the hits go, None for standard output; refuse places before the work begins."""
+    run, hits = asked.run, asked.hits
+    if run.report is not None:
+        refuse_report(run.report, read, force=run.force)
+    place = None
+    if hits.output is not None:
+        place = own_place(hits.output, read, force=run.force, example="places.csv")
+    if hits.mark is not None:
+        refuse_plot(hits.mark, read, force=run.force)
+        if run.batch.resume:
+            raise RequestError(
+                "--mark draws inputs while they are searched, and --resume leaves some out",
+                hint="without --mark, or without --resume",
+            )
+    refuse_shared_places({"--report": run.report, "--mark": hits.mark}, [place])
+    return place
+
+
+def _loaded(
+    templates: Sequence[Place | None], files: Files, results: SearchResults
+) -> tuple[list[LoadedTemplate], Files]:
+    """The templates, and how the inputs are opened, which the first template may decide.
+
+    Errors name the file.
+    """
+    from convcli.detecting.templates import load_template
+
+    loaded = []
+    for place in templates:
+        name = input_name(place)
+        try:
+            with open_template(place, files) as (source, warnings, next_files):
+                loaded.append(load_template(name, source))
+                files = next_files
+        except ConvcliError as error:
+            raise name_input(error, name) from None
+        results.note("warning", warnings)
+    return loaded, files
+
+
+def _search(asked: Asked, templates: list[LoadedTemplate], files: Files) -> Search:
     from convcli.detecting.detect import Detection
     from convcli.media.tables.delimited import group_name
+    from convcli.report.files import draws
 
-    return Detection(
-        threshold=search.threshold,
-        overlap=search.overlap_part,
-        templates=[searching.load(path) for path in templates],
-        top=search.top,
-        threads=threads,
-        group_name=group_name if table.by else None,
-        timed=table.time is not None,
+    detection = Detection(
+        threshold=asked.search.threshold,
+        overlap=asked.search.overlap_part,
+        templates=templates,
+        top=asked.search.top,
+        group_name=group_name if asked.table.by else None,
+        timed=asked.table.time is not None,
+    )
+    return Search(
+        detection=detection,
+        files=files,
+        time_column=asked.table.time,
+        draws=asked.hits.mark is not None or draws(asked.run.report),
+        threads=asked.run.threads,
     )
 
 
+def _search_batch(asked: Asked, search: Search, results: SearchResults) -> int:
+    """Search many inputs, and return the worst exit code."""
+    from convcli.cli.batch_run import BatchRequest
+    from convcli.cli.search_batch import SearchBatch
+
+    run = asked.run
+    request = BatchRequest(
+        inputs=asked.inputs,
+        files=search.files,
+        batch=run.batch,
+        jobs=run.jobs,
+        force=run.force,
+        quiet=run.quiet,
+        debug=run.debug,
+        shows_progress=not run.quiet,
+        reports=run.report is not None,
+    )
+    places = {"-o": asked.hits.output, "--report": run.report, "--mark": asked.hits.mark}
+    return SearchBatch(request, search, results, places).run()
+
+
 def _hits_text(
-    facts: RunFacts, found: DetectionFacts, detection: Detection, *, as_json: bool
+    facts: RunFacts, found: DetectionFacts, columns: Sequence[str], *, as_json: bool
 ) -> str:
     """The hits as the text that is printed, in JSON or in CSV."""
     from convcli.report.as_csv import hits_csv
     from convcli.report.as_json import detection_json
 
-    return detection_json(facts) if as_json else hits_csv(found, detection.columns)
+    return detection_json(facts) if as_json else hits_csv(found, columns)
 
 
 def _write_search_report(facts: RunFacts, report: Place) -> None:
@@ -327,139 +433,6 @@ def _write_marks(facts: RunFacts, place: Place) -> None:
     write_plot(marked_rows_of_figures(facts), place, title=run_title(facts), atomic=atomic)
 
 
-@dataclass(kw_only=True)
-class Searching:
-    """Opens the templates and the inputs of one search.
-
-    time_column : column of a table whose cells are told with every hit
-    draws : the inputs are drawn with the places
-    notes : notes and warnings so far
-    worst : the worst exit code of the inputs that failed
-    """
-
-    files: Files
-    time_column: str | None
-    quiet: bool
-    draws: bool = False
-    notes: list[str] = field(default_factory=list)
-    worst: int = 0
-    _previews: list[tuple[str, int | None, Medium, Preview]] = field(default_factory=list)
-
-    def load(self, path: Place | None) -> LoadedTemplate:
-        """Read a template and collect its warnings. The error names the file."""
-        from convcli.detecting.templates import load_template
-
-        try:
-            with open_template(path, self.files) as (source, warnings, self.files):
-                loaded = load_template(input_name(path), source)
-        except ConvcliError as error:
-            raise name_input(error, input_name(path)) from None
-        self._note("warning", *warnings)
-        return loaded
-
-    def search_all(self, detection: Detection, paths: Sequence[Place | None]) -> None:
-        """Search every input. If one of several fails, its error is told and the others go on."""
-        for path in paths:
-            try:
-                self._search_file(detection, path)
-            except ConvcliError as error:
-                if len(paths) == 1:
-                    raise name_input(error, input_name(path)) from None
-                tell_error(name_input(error, input_name(path)))
-                self.worst = max(self.worst, error.exit_code)
-
-    def _search_file(self, detection: Detection, path: Place | None) -> None:
-        with ExitStack() as held:
-            given = read_input(path, held, example="convcli detect TEMPLATE")
-            opened = held.enter_context(given.opened(self.files))
-            for number, source in enumerate(opened.sources, 1):
-                page = number if len(opened.sources) > 1 else None
-                self._search_source(detection, source, str(path or "-"), page)
-            self._note("warning", *opened.warnings)
-
-    def _search_source(
-        self, detection: Detection, source: Source[Any], name: str, page: int | None
-    ) -> None:
-        from convcli.detecting.templates import prepare_template
-
-        prepared = [prepare_template(each, source.signal) for each in detection.templates]
-        self._note("note", *(each.note for each in prepared))
-        for each in prepared:
-            if each.template.flat:
-                self._note(
-                    "warning", f"{each.name}: nothing varies in it, so that no place is like it"
-                )
-        times = None
-        if self.time_column is not None:
-            times = _RowTimes(source, self.time_column).of
-        progress = Progress(source.signal.shape[0], shown=not self.quiet)
-        try:
-            seen = self._observed(source, name, page)
-            for read in detection.search(seen, prepared, name=name, page=page, times=times):
-                progress.advance(read - progress.done)
-        finally:
-            progress.close()
-
-    def _observed(self, source: Source[Any], name: str, page: int | None) -> Source[Any]:
-        """The source, which is observed where it is to be drawn."""
-        from convcli.media.tables.delimited import group_name
-        from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
-
-        if not self.draws or len(self._previews) >= MOST_FULL:
-            return source
-        preview = preview_of(source.signal, source.signal, OUTLINE, group_name)
-        self._previews.append((name, page, source.signal.medium, preview))
-        return ObservedSource(source, preview)
-
-    def drawn(self) -> tuple[SearchedFacts, ...]:
-        """What is drawn of the first inputs."""
-        from convcli.facts.preview import SearchedFacts
-
-        return tuple(
-            SearchedFacts(
-                path=name, page=page, in_seconds=medium.in_seconds, signal=preview.facts().before
-            )
-            for name, page, medium, preview in self._previews
-        )
-
-    def _note(self, kind: str, *texts: str) -> None:
-        """Print each note once, and remember it."""
-        for text in texts:
-            if text and text not in self.notes:
-                self.notes.append(text)
-                if not self.quiet:
-                    tell(text, kind=kind)
-
-
-class _RowTimes:
-    """The time column of a table, as text."""
-
-    def __init__(self, source: Any, column: str) -> None:
-        self._recent = source.keep_text()
-        self._column = source.header.index(column)
-
-    def of(self, found: Candidates) -> list[tuple[str, str]]:
-        """Return the times of the first and the last row of each candidate.
-
-        The text of rows before `found.settled` is released.
-        """
-        first = self._recent.texts_of(self._column, found.rows[:, 0])
-        last = self._recent.texts_of(self._column, found.rows[:, 1])
-        self._recent.release(found.settled)
-        return list(zip(first, last, strict=True))
-
-
-def _listed_sources(words: InputWords, files: Files, *, quiet: bool) -> list[Place | None]:
-    """The inputs that some words stand for."""
-    from convcli.batch.listing import list_inputs
-
-    listing = list_inputs(words, files)
-    if not quiet:
-        for warning in listing.warnings:
-            tell(warning, kind="warning")
-    return list(listing.sources())
-
-
 def _paths(paths: Sequence[Place]) -> list[Place | None]:
     return [None if str(path) == "-" else path for path in paths]
 
@@ -472,18 +445,6 @@ def _refuse_second_stdin(paths: Sequence[Place | None]) -> None:
         )
 
 
-def _checked_place(
-    output: Place | None, read: Sequence[Place | None], run: DetectRun
-) -> Place | None:
-    """Return where the hits go, None for standard output; refuse places before the work begins."""
-    report = run.report
-    if report is not None:
-        refuse_report(report, read, force=run.force)
-    if output is None:
-        return None
-    return own_place(output, read, force=run.force, example="places.csv")
-
-
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
@@ -492,6 +453,7 @@ def register(app: typer.Typer) -> None:
             "convcli detect hello.wav talk.wav",
             "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
             "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
+            "convcli detect hello.wav archive --recursive --shard 1/4 --ledger run.1.jsonl",
             "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
         ),
     )(detect)

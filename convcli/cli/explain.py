@@ -16,8 +16,7 @@ from convcli.cli.options import examples
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ from convcli.units import UnitError, to_samples
 if TYPE_CHECKING:
     from convcli.checking.excerpt import SmallSignal
     from convcli.media.files import Files
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import Signal, Source
 
@@ -93,7 +93,7 @@ class Excerpt:
 def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
     """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
     from convcli.media.inputs import is_file
-    from convcli.media.remote import place_of
+    from convcli.places import place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)
@@ -225,8 +225,8 @@ def _sound_or_picture(path: Place) -> Files | None:
 
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
     """Read columns of a table as a signal."""
-    from convcli.media.remote import is_remote, place_of
     from convcli.media.tables.files import TableFiles
+    from convcli.places import is_remote, place_of
 
     path: Place | None = None
     if is_remote(text):

@@ -1,70 +1,35 @@
-"""Many inputs of a filter command: listed, filtered side by side, summarised and reported."""
+"""Many inputs of a filter command, or the parts of one, as units of work."""
 
 from __future__ import annotations
 
-import gc
-import time
-from contextlib import ExitStack, suppress
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
-from convcli.batch.failures import (
-    is_free_for_failures,
-    listed_lines,
-    listed_units,
-    no_list_of_failures,
-    write_failed,
-)
-from convcli.batch.file_state import FileState
-from convcli.batch.ledger import open_ledger, read_lines
-from convcli.batch.ledger_file import ledger_file
 from convcli.batch.ledger_line import RunIdentity
-from convcli.batch.left import UnitsLeft, earlier_runs
-from convcli.batch.listing import list_inputs
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
-from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
-from convcli.batch.units import Shard, Units
-from convcli.cli import closed_pipe, say, tell, tell_error
-from convcli.cli.opening import name_input
-from convcli.cli.results import refuse_place, refuse_shared_places
+from convcli.batch.units import Units
+from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, RequestError
+from convcli.errors import RequestError
 from convcli.media.output_names import OneOutput, output_names
-from convcli.media.refusals import refuse_existing, same_place
-from convcli.media.remote import local_path, place_of
+from convcli.media.refusals import refuse_existing
 from convcli.media.replacing import is_special
+from convcli.places import local_path
 from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from convcli.batch.earlier_runs import EarlierRuns
-    from convcli.batch.ledger import Ledger
     from convcli.batch.listing import Listing
     from convcli.batch.part_units import InputPart, PartUnits
-    from convcli.batch.run_units import Outcome, Runner
     from convcli.batch.units import Unit
     from convcli.cli.filter_command import FilterCommand
-    from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
     from convcli.places import Place
-
-# Most summaries that wait for an earlier one, so that they are printed in the order of the inputs.
-_MOST_UNTOLD = 1000
-# Most failed inputs that the last line names.
-_MOST_NAMED = 5
-# With fewer units the start of processes takes longer than they save.
-FEWEST_FOR_PROCESSES = 500
-# Files are small if the mean size of the first `_SAMPLED` of them is below this many bytes.
-_SMALL = 1 << 17
-_SAMPLED = 50
-# New objects after which Python collects reference cycles. Each input leaves some 30 objects, 3 KB,
-# in such cycles.
-_MOST_UNCOLLECTED = 10_000
-_RESUME_HINT = "--resume goes on with it, --force begins anew"
 
 
 @dataclass(eq=False)
@@ -78,9 +43,6 @@ class FilterWork:
     command: FilterCommand
     retries: int
     alone: bool
-
-    # Whether the units are carried out in processes even if they are few.
-    always_in_processes: ClassVar[bool] = False
 
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit, and return the facts of the run."""
@@ -108,8 +70,6 @@ class FilterWork:
 class PartFilterWork(FilterWork):
     """What is done with each part of one large input. It can be pickled."""
 
-    always_in_processes: ClassVar[bool] = True
-
     def run(self, unit: Unit) -> RunFacts:
         """Filter a part into a file of its own."""
         self.refuse(unit)
@@ -118,64 +78,39 @@ class PartFilterWork(FilterWork):
         return made.run_part(part.run, part.part)
 
 
-class FilterBatch:
-    """The units of a filter command, from the list of inputs to the exit code."""
+class FilterBatch(BatchRun):
+    """The inputs of a filter command, or the parts of one input."""
 
     def __init__(self, command: FilterCommand) -> None:
+        options = command.options
+        request = BatchRequest(
+            inputs=command.request.inputs,
+            files=command.files,
+            batch=options.batch,
+            jobs=options.jobs,
+            force=options.force,
+            dry_run=options.dry_run,
+            quiet=options.quiet,
+            debug=options.debug,
+            shows_progress=command.shows_progress,
+            reports=options.report is not None or options.plot is not None,
+        )
+        super().__init__(request, command.stopping)
         self.command = command
-        self.options = command.options
-        self.batch = command.options.batch
-        self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
-        self.failures: list[Unit] = []
-        self._work_type: type[FilterWork] = FilterWork
-        self._ledger_file: Path | None = None
-        self._failed_place: Place | None = None
-        self.worst = 0
+        self.options = options
+        self._parts: PartUnits | None = None
+        # The facts of all runs with the numbers of their units, where a report is made of them.
+        self._reported: list[tuple[int, RunFacts]] = []
 
-    def run(self) -> int:
-        """Filter all units of the shard and return the worst exit code."""
-        with ledger_file(self.batch.ledger) as file:
-            self._ledger_file = file
-            return self._run()
+    def _check_reports(self, listing: Listing) -> None:
+        several = len(listing.inputs) > 1
+        self.command.check_reports(listing.sources(), several=several)
 
-    def _run(self) -> int:
-        listing = self._listing()
-        units = self._units(listing)
-        parted = self._parted(units)
-        if parted is not None:
-            units = parted
-        self._check_own_files(listing)
-        if not self.options.dry_run:
-            self._failed_place = self._find_failed_place(units)
-        self._refuse_shared_places(units)
-        self._tell_warnings(listing)
-        run = self._identity(units)
-        earlier = self._earlier(units, run)
-        if parted is not None:
-            self._work_type = PartFilterWork
-            if self._is_joined(parted, earlier):
-                return self.worst
-        with ExitStack() as held:
-            # A file that exists is a part of this output only if an earlier run of this command
-            # has written it. So `--skip-existing` is about the whole output.
-            skip = self.batch.skip_existing and parted is None
-            left = UnitsLeft(units, self.shard, earlier, skip_existing=skip)
-            ledger = self._open_ledger(left, earlier, run, held)
-            self._tell_left(left)
-            reported = self._carry_out(left, ledger)
-        if ledger is not None and self.batch.resume:
-            earlier_runs(ledger.path, units, run)  # one line for each unit
-        self._tell_failures(len(left))
-        if parted is not None and not self.failures:
-            self._join(parted)
-        if not self.options.dry_run:
-            self._write_failed()
-            self.command.write_reports(reported)
-        return self.worst
+    def _places(self) -> dict[str, Place | None]:
+        return {"--report": self.options.report, "--plot": self.options.plot}
 
-    def _listing(self) -> Listing:
-        words = self.batch.words(self.command.request.inputs)
-        return list_inputs(words, self.command.files)
+    def _outputs(self, units: Units) -> Iterable[Place | None]:
+        return () if self.options.in_place else (unit.output for unit in units)
 
     def _units(self, listing: Listing) -> Units:
         """The units, after every refusal that is possible before the work begins."""
@@ -192,18 +127,78 @@ class FilterBatch:
         units.check()
         if self.batch.cluster is not None:
             self._refuse_streams(units)
-        return units
+        self._parts = self._parted(units)
+        return units if self._parts is None else self._parts
 
     def _refuse_streams(self, units: Units) -> None:
         """Raise RequestError for standard input or output, which no worker has."""
-        if any(units[at].source is None for at in range(len(units))):
-            raise RequestError("standard input cannot be sent to a cluster", hint="name a file")
+        self._refuse_standard_input(units)
         written = self.command.writes and not self.options.dry_run
         if written and any(units[at].output is None for at in range(len(units))):
             raise RequestError(
                 "the workers of a cluster do not write to standard output",
                 hint="-o out/ writes a file for each input",
             )
+
+    def _identity(self, units: Units) -> RunIdentity:
+        command = self.command
+        return RunIdentity(
+            units=len(units),
+            listing=units.identity,
+            filter=command.request.filter,
+            request=request_identity(command.filters(), *command.options_of_results()),
+            shards=self.shard.count,
+            in_place=self.options.in_place,
+        )
+
+    def _own_record(self) -> Path | None:
+        request = self.command.request
+        written = self.options.in_place or request.output not in (None, "-")
+        if not written:
+            return None
+        words = (request.inputs, self.batch.files_from, self.batch.recursive)
+        return own_ledger(words, request.output, self.options.in_place, self.shard)
+
+    def _work(self, *, alone: bool) -> FilterWork:
+        made = FilterWork if self._parts is None else PartFilterWork
+        return made(self.command, self.batch.retries, alone)
+
+    @property
+    def _always_in_processes(self) -> bool:
+        return self._parts is not None
+
+    @property
+    def _skips_existing(self) -> bool:
+        # A file that exists is a part of this output only if an earlier run of this command has
+        # written it. So `--skip-existing` is about the whole output.
+        return self.options.batch.skip_existing and self._parts is None
+
+    def _take(self, number: int, facts: RunFacts) -> int:
+        code = self.command.tell_run(facts)
+        if self.request.reports:
+            self._reported.append((number, facts))
+        return code
+
+    def _finish(self) -> None:
+        if self._parts is not None and not self.failures:
+            self._join(self._parts)
+        if not self.options.dry_run:
+            self._reported.sort(key=lambda numbered: numbered[0])
+            runs = [facts for _, facts in self._reported]
+            self.command.write_reports(self._with_failures(runs))
+
+    def _with_failures(self, runs: list[RunFacts]) -> list[RunFacts]:
+        """The facts of the runs, with the inputs that failed among those of the first."""
+        if not self.told_failures:
+            return runs
+        failures = tuple(sorted(self.told_failures, key=lambda each: each.unit))
+        if not runs:
+            from convcli import __version__
+            from convcli.facts import RunFacts
+
+            words, text = self.command.words, self.command.request.filter
+            runs = [RunFacts(version=__version__, command=words, filter=text)]
+        return [replace(runs[0], failures=failures), *runs[1:]]
 
     # ---------------------------------------------------------------------- one input in parts
 
@@ -231,15 +226,21 @@ class FilterBatch:
         cut = self.command.input_run(source, output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
-    def _is_joined(self, parted: PartUnits, earlier: EarlierRuns | None) -> bool:
-        """Whether the output is there and stays. RequestError if another file is in its place."""
+    def _is_complete(self, earlier: EarlierRuns | None) -> bool:
+        """Whether the output of parts is there and stays.
+
+        RequestError if a file is in its place that no earlier run has made of such parts.
+        """
+        parted = self._parts
+        if parted is None:
+            return False
         from convcli.batch.part_units import RelationToWhole, relation_to_whole
 
         whole = Path(parted.whole.place or "")
         if self.options.force or not whole.exists():
             refuse_existing(whole, force=self.options.force)
             return False
-        if self.batch.skip_existing:
+        if self.options.batch.skip_existing:
             self._say("1 input left out: the output exists")
             return True
         relation = RelationToWhole.UNKNOWN
@@ -262,289 +263,3 @@ class FilterBatch:
             return
         join_parts(parted.places, whole)
         self._say(f"{plural(len(parted), 'part')} -> {told}")
-
-    def _say(self, text: str) -> None:
-        if not self.options.quiet:
-            say(text)
-
-    def _check_own_files(self, listing: Listing) -> None:
-        """Refuse reports, a ledger and a list of failures that cannot be written."""
-        several = len(listing.inputs) > 1
-        self.command.check_reports(listing.sources(), several=several)
-        batch = self.batch
-        if batch.failed is not None:
-            refuse_place(batch.failed, "list", listing.sources(), force=True)
-        if batch.ledger is not None:
-            kept = batch.resume or self.options.force or self.options.dry_run
-            state = FileState.of(self._ledger_file)
-            force = kept or state is None or state.size == 0
-            place = place_of(batch.ledger)
-            refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
-
-    def _refuse_shared_places(self, units: Units) -> None:
-        """Refuse a file of this command that is another one, or the output of a unit."""
-        batch = self.batch
-        listed = None if batch.files_from is None else place_of(batch.files_from)
-        failed = self._failed_place or batch.failed
-        if listed is not None and failed is not None and same_place(failed, listed):
-            failed = None  # a list that is run again may be replaced by what still fails
-        failed_option = "the list of failures" if batch.failed is None else "--failed"
-        places = {
-            "--report": self.options.report,
-            "--plot": self.options.plot,
-            "--files-from": listed,
-            "--ledger": None if batch.ledger is None else place_of(batch.ledger),
-            failed_option: failed,
-        }
-        outputs = () if self.options.in_place else (unit.output for unit in units)
-        refuse_shared_places(places, outputs)
-
-    def _tell_warnings(self, listing: Listing) -> None:
-        if not self.options.quiet:
-            for warning in listing.warnings:
-                tell(warning, kind="warning")
-
-    # ---------------------------------------------------------------------------- what was done
-
-    def _identity(self, units: Units) -> RunIdentity:
-        command = self.command
-        return RunIdentity(
-            units=len(units),
-            listing=units.identity,
-            filter=command.request.filter,
-            request=request_identity(command.filters(), *command.options_of_results()),
-            shards=self.shard.count,
-            in_place=self.options.in_place,
-        )
-
-    def _earlier(self, units: Units, run: RunIdentity) -> EarlierRuns | None:
-        """What earlier runs did, where --resume is asked for."""
-        place = self._ledger_place()
-        if place is None or not self.batch.resume:
-            return None
-        return earlier_runs(place, units, run, named=self.batch.ledger is not None)
-
-    def _open_ledger(
-        self, left: UnitsLeft, earlier: EarlierRuns | None, run: RunIdentity, held: ExitStack
-    ) -> Ledger | None:
-        """The ledger, which is open until `held` closes; None if there is none."""
-        place = self._ledger_place()
-        if place is None or self.options.dry_run:
-            return None
-        if self.options.force and not self.batch.resume:
-            place.unlink(missing_ok=True)
-        began = 0 if earlier is None else earlier.began
-        complete = self.batch.ledger is not None
-        ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
-        for unit in left.skipped():
-            ledger.note_skipped(unit)
-        return ledger
-
-    def _ledger_place(self) -> Path | None:
-        """The ledger that was asked for, or the record that --resume finds again.
-
-        RequestError if --resume is asked for and there is neither.
-        """
-        if self._ledger_file is not None:
-            return self._ledger_file
-        request = self.command.request
-        place = None
-        written = self.options.in_place or request.output not in (None, "-")
-        if written and not self.options.dry_run:
-            words = (request.inputs, self.batch.files_from, self.batch.recursive)
-            place = own_ledger(words, request.output, self.options.in_place, self.shard)
-        if place is None and self.batch.resume and not self.options.dry_run:
-            raise RequestError(
-                "--resume needs a record of the earlier run, and there is none",
-                hint="--ledger run.jsonl keeps one",
-            )
-        return place
-
-    def _tell_left(self, left: UnitsLeft) -> None:
-        if left.done:
-            self._say(f"{plural(left.done, 'input')} done by an earlier run")
-        if left.existing:
-            self._say(f"{plural(left.existing, 'input')} left out: the output exists")
-
-    # --------------------------------------------------------------------------------- the work
-
-    def _carry_out(self, left: UnitsLeft, ledger: Ledger | None) -> list[RunFacts]:
-        """The facts of all runs in their order, where a report or a drawing needs them."""
-        gc.set_threshold(_MOST_UNCOLLECTED)
-        total = len(left)
-        pace = _Pace(total)
-        progress = self.command.progress(total)
-        order = UnitOrder(_MOST_UNTOLD)
-        needed = self.options.report is not None or self.options.plot is not None
-        runner = self._runner(left, needs_facts=needed)
-        ended = outcomes(runner, order.noted(left.to_do()))
-        reported: list[tuple[int, RunFacts]] = []
-        try:
-            for outcome in order.sorted(self._noted(ended, ledger)):
-                self._tell(outcome)
-                if needed and outcome.facts is not None:
-                    reported.append((outcome.unit.number, outcome.facts))
-                progress.advance(1, pace.after_one_more())
-        finally:
-            progress.close()
-        reported.sort(key=lambda numbered: numbered[0])
-        return [facts for _, facts in reported]
-
-    def _runner(self, left: UnitsLeft, *, needs_facts: bool) -> Runner:
-        """The runner that carries the units out.
-
-        needs_facts : the facts of all runs are kept; threads are preferred, because facts of one
-            process share equal values
-        """
-        from convcli.running.workers import cores
-
-        jobs = min(self.options.jobs or cores(), max(len(left), 1))
-        if self.batch.cluster is not None and len(left) and not self.options.dry_run:
-            return self._cluster_runner(self.batch.cluster, jobs)
-        alone = jobs == 1
-        work = self._work_type(self.command, self.batch.retries, alone)
-        if alone:
-            return OwnThread(work, self.command.stopping)
-        prefers_processes = not needs_facts and _prefers_processes(left)
-        if work.always_in_processes or prefers_processes:
-            return self._process_runner(work, jobs)
-        return ThreadRunner(work, jobs, self.command.stopping)
-
-    def _process_runner(self, work: FilterWork, jobs: int) -> Runner:
-        from convcli.batch.processes import ProcessRunner
-        from convcli.running.workers import keep_freed_memory
-
-        return ProcessRunner(work, jobs, self.command.stopping, keep_freed_memory)
-
-    def _cluster_runner(self, address: str, processes: int) -> Runner:
-        from convcli.batch.cluster import ClusterRunner
-
-        work = self._work_type(self.command, self.batch.retries, alone=False)
-        stopping = self.command.stopping
-        return ClusterRunner(work, address, processes=processes, stopping=stopping)
-
-    def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
-        """Yield the outcomes as they come, after their failures and ledger lines are noted."""
-        for outcome in ended:
-            if outcome.error is not None:
-                name_input(outcome.error, outcome.unit.label)
-                self.failures.append(outcome.unit)
-            if ledger is not None:
-                ledger.note_outcome(outcome)
-            yield outcome
-
-    def _tell(self, outcome: Outcome) -> None:
-        """Print the summary or the error of a unit."""
-        if outcome.error is not None:
-            self._tell_error(outcome.error)
-            self.worst = max(self.worst, outcome.error.exit_code)
-        elif outcome.facts is not None:
-            self.worst = max(self.worst, self._tell_run(outcome.facts))
-
-    def _tell_run(self, facts: RunFacts) -> int:
-        """Print the summary of a run, and return its exit code."""
-        try:
-            return self.command.tell_run(facts)
-        except BrokenPipeError:
-            # Nobody reads standard output any more. A report is still to be written, and complete.
-            if self.options.report is None:
-                raise
-            closed_pipe()
-            return self.command.tell_run(facts)
-
-    def _tell_error(self, error: ConvcliError) -> None:
-        tell_error(error)
-        if self.options.debug and error.__cause__ is not None:
-            import traceback
-
-            say("".join(traceback.format_exception(error.__cause__)))
-
-    # ------------------------------------------------------------------------------ what failed
-
-    def _tell_failures(self, total: int) -> None:
-        """Name the first inputs that failed."""
-        self.failures.sort(key=lambda unit: unit.number)
-        if not self.failures or total == 1 or self.options.quiet:
-            return
-        named = [visible(unit.label) for unit in self.failures[:_MOST_NAMED]]
-        more = len(self.failures) - len(named)
-        if more:
-            named.append(f"and {more:,} more")
-        inputs = plural(total, "input")
-        say(f"{len(self.failures):,} of {inputs} failed: {', '.join(named)}")
-
-    def _write_failed(self) -> None:
-        """Write the list of the inputs that failed; remove an old one if none did."""
-        place = self._failed_place
-        if place is None:
-            return
-        null = write_failed(self.failures, place)
-        if self.failures and not self.options.quiet:
-            again = f"--files-from {place}" + (" -0" if null else "")
-            say(f"{again} runs what failed once more")
-
-    def _find_failed_place(self, units: Units) -> Place | None:
-        """Where the list of failures goes; None if it was not asked for.
-
-        RequestError if a file of somebody else is there.
-        """
-        batch = self.batch
-        if batch.failed is not None:
-            if not self.options.force and not self._is_free(batch.failed, units):
-                raise no_list_of_failures(
-                    batch.failed, hint="name another file, or --force replaces it"
-                )
-            return batch.failed
-        if batch.ledger is None:
-            return None
-        shard = ""
-        if self.shard.count > 1:  # machines may share the folder
-            shard = f".{self.shard.index}-of-{self.shard.count}"
-        ledger = place_of(batch.ledger)
-        usual = ledger.with_name(f"failed{shard}.txt")
-        if self._is_free(usual, units):
-            return usual
-        of_ledger = ledger.with_name(f"{ledger.stem}.failed{shard}.txt")
-        if self._is_free(of_ledger, units):
-            return of_ledger
-        raise no_list_of_failures(of_ledger, hint="--failed FILE names another file")
-
-    def _is_free(self, place: Place, units: Units) -> bool:
-        """Whether a place is free for failures of these units, or holds those of the ledger."""
-        return is_free_for_failures(place, self._known_inputs(units))
-
-    def _known_inputs(self, units: Units) -> Iterator[str]:
-        """The inputs of this run, then those of the ledger, which may be gone."""
-        yield from listed_units(units)
-        ledger = self._ledger_file
-        if ledger is not None and ledger.exists():
-            with suppress(InputError):  # no ledger, which is told when it is opened
-                yield from listed_lines(read_lines(ledger))
-
-
-class _Pace:
-    """How many of the inputs are done, and how many a second."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._started = time.monotonic()
-
-    def after_one_more(self) -> str:
-        """The pace after another input, in words."""
-        self._done += 1
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
-
-
-def _prefers_processes(units: UnitsLeft) -> bool:
-    """Whether processes carry units out faster than threads: there are many small files.
-
-    Threads wait for each other's Python code, which is most of the work of a small file. The first
-    units stand for all. Standard input and pipes are read in this process alone.
-    """
-    if len(units) < FEWEST_FOR_PROCESSES:
-        return False
-    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _SAMPLED)]
-    sizes = [state.size for state in states if state is not None]
-    return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)

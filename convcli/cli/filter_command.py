@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.cli.options import Request, RunOptions
+    from convcli.cli.planned_input import PlannedInput
     from convcli.facts import RunFacts, StepFacts
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
@@ -34,6 +35,8 @@ STDIN = "-"
 @dataclass(eq=False, kw_only=True)
 class FilterCommand:
     """A command that applies a filter to its inputs.
+
+    A command that differs in what it does overrides the public methods.
 
     files : how the inputs are opened and the outputs written
     missing : what happens to missing values; None: what a model was learned with, else keep
@@ -85,7 +88,7 @@ class FilterCommand:
         from convcli.planning.plan import learned_rules
 
         self._check_request()
-        self.calls = self._calls()
+        self.calls = self.read_filter()
         self.files = self.files.for_model(learned_rules(self.calls))
         if self._is_batch():
             from convcli.cli.filter_batch import FilterBatch
@@ -126,7 +129,7 @@ class FilterCommand:
 
     def _run_single(self) -> int:
         """Filter the one input and return the exit code."""
-        from convcli.media.remote import place_of
+        from convcli.places import place_of
 
         options = self.options
         word = (self.request.inputs or [STDIN])[0]
@@ -140,7 +143,7 @@ class FilterCommand:
             output,
             alone=True,
             replaces=options.force or options.in_place,
-            progress=self.progress(None),
+            progress=Progress(None, shown=self.shows_progress),
         ).run()
         try:
             return self.tell_run(facts)
@@ -183,15 +186,21 @@ class FilterCommand:
         if runs and self.options.plot is not None:
             self._write_plot(runs[0], self.options.plot)
 
-    def _calls(self) -> tuple[Call, ...]:
+    def read_filter(self) -> tuple[Call, ...]:
         """The steps of FILTER as written, before they are bound to a signal."""
         from convcli.planning.grammar import parse
 
         return parse(self.request.filter)
 
-    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
         """The steps that an open input is filtered by: those of FILTER."""
-        return calls
+        return self.calls
+
+    def carry_out(self, planned: PlannedInput) -> RunFacts:
+        """Filter an open input, write its result, and return the facts of the run."""
+        from convcli.cli.written_output import write_output
+
+        return planned.facts(write_output(planned))
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
@@ -248,12 +257,11 @@ class FilterCommand:
         """
         return InputRun(
             command=self,
-            calls=self.calls,
             source=source,
             output=output,
             alone=alone,
             replaces=replaces,
-            progress=progress,
+            progress=progress or Progress(None, shown=False),
             preview_size=self._preview_size(number),
         )
 
@@ -270,10 +278,11 @@ class FilterCommand:
 
         return FULL if number <= MOST_FULL else THUMBNAIL
 
-    def progress(self, total: int | None) -> Progress:
-        """Progress is shown if the data do not go to standard output."""
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown: the data do not go to standard output."""
         silent = self.options.quiet or self.options.dry_run
-        return Progress(total, shown=not silent and self.request.output not in (None, "-"))
+        return not silent and self.request.output not in (None, "-")
 
     def tell_run(self, facts: RunFacts) -> int:
         """Print the plan or the summary of an input, and return its exit code."""

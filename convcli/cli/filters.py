@@ -18,6 +18,7 @@ from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
+from convcli.named_files import named_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -316,7 +317,7 @@ def _first_model(text: str) -> Model | OnnxModel | None:
         layers = [argument.text for argument in call.arguments if argument.key == "layers"]
         from convcli.layers.modelfile import read_model
 
-        return read_model(Path(path).expanduser(), layers="".join(layers))
+        return read_model(named_place(path), layers="".join(layers))
     return None
 
 

@@ -27,7 +27,7 @@ def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
 
     def run(**values: Any) -> int:
         for name, group in groups.items():
-            values[name] = _made(group, values)
+            values[name] = _filled_group(group, values)
         return command(**values)
 
     run.__name__ = command.__name__
@@ -51,13 +51,13 @@ def _options(group: Any) -> Iterator[inspect.Parameter]:
         )
 
 
-def _made(group: Any, values: dict[str, Any]) -> Any:
+def _filled_group(group: Any, values: dict[str, Any]) -> Any:
     """A dataclass made from the values of its options, which are taken out of `values`."""
     types = get_type_hints(group, include_extras=True)
     found = {}
     for each in fields(group):
         if is_dataclass(types[each.name]):
-            found[each.name] = _made(types[each.name], values)
+            found[each.name] = _filled_group(types[each.name], values)
         else:
             found[each.name] = values.pop(each.name)
     return group(**found)

@@ -6,7 +6,6 @@ import threading
 import time as clock
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli import __version__
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
+    from convcli.places import Place
 
 
 @with_option_groups
@@ -86,7 +86,7 @@ def learn_command(options: LearnOptions) -> int:
 # ------------------------------------------------------------------------------------------ before
 
 
-def _output_path(options: LearnOptions) -> Path:
+def _output_path(options: LearnOptions) -> Place:
     """The path of the model or the sums, if it and the report can be written without doing harm."""
     output = options.output
     if options.partial is not None:
@@ -216,7 +216,7 @@ def _run_facts(learned: LearnedFile, inputs: LearnInputs | None) -> RunFacts:
     )
 
 
-def _write_model(model: LearnedModel, place: Path) -> None:
+def _write_model(model: LearnedModel, place: Place) -> None:
     from convcli.media.replacing import atomic
 
     encoded = model.encoded()

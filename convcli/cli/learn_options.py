@@ -9,8 +9,7 @@ import typer
 
 from convcli.cli import options
 from convcli.dataclass import dataclass
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +45,11 @@ class LearnOptions:
         ),
     ] = None
     output: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "-o",
             "--output",
+            parser=place_of,
             metavar="MODEL",
             help="The model file: NAME.safetensors.",
             show_default=False,
@@ -149,8 +149,9 @@ class LearnOptions:
         ),
     ] = None
     partial: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=place_of,
             metavar="SUMS",
             help="Write the sums over the inputs to SUMS.npz, for --merge, and no model.",
             show_default=False,

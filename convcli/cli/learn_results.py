@@ -11,7 +11,6 @@ from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from convcli.cli.learn_options import LearnOptions
     from convcli.facts import RunFacts, StepFacts
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
+    from convcli.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class LearnedFile:
     """
 
     model: LearnedModel
-    place: Path
+    place: Place
     task: Task
     pair: Pair | None
 

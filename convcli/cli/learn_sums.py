@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.cli import say
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from convcli.cli.learn_options import LearnOptions
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.task import Task
+    from convcli.places import Place
 
 SUFFIX = ".npz"
 
@@ -42,7 +42,7 @@ def check_sums(options: LearnOptions) -> None:
         )
 
 
-def _check_partial(options: LearnOptions, partial: Path) -> None:
+def _check_partial(options: LearnOptions, partial: Place) -> None:
     if options.output is not None:
         raise RequestError(
             "--partial writes sums, and no model yet", hint="--merge makes one of all sums: -o"
@@ -67,7 +67,7 @@ def _is_plain_merge(options: LearnOptions) -> bool:
     return not flags and all(value is None for value in settings) and str(options.paths[0]) != "-"
 
 
-def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place: Path) -> None:
+def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place: Place) -> None:
     """Write the sums over each input to the file of --partial, and say how many there are."""
     from convcli.learning.partial_sums import write_sums
     from convcli.media.replacing import atomic
@@ -93,5 +93,5 @@ def merged(options: LearnOptions) -> tuple[Task, LearnedModel]:
     from convcli.signals import TABLE
 
     mediums = {medium.name: medium for medium in (AUDIO, IMAGE, TABLE)}
-    files = [read_sums(Path(str(place)), mediums) for place in options.paths]
+    files = [read_sums(place, mediums) for place in options.paths]
     return files[0].task, merged_model(files, options.ridge)

@@ -23,8 +23,7 @@ from convcli.cli.results import (
 )
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

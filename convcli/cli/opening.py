@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.files import Files, OpenedFile
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import Medium, Source
 
@@ -82,8 +82,8 @@ def read_input(
     example : a command that reads a pipe, for the hint
     """
     from convcli.media.inputs import check_input
-    from convcli.media.remote import local_path
     from convcli.media.replacing import is_special, stream_in_file
+    from convcli.places import local_path
 
     name = input_name(path)
     if path is None:
@@ -152,7 +152,7 @@ def files_for(
 
 def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
     from convcli.media.inputs import check_input
-    from convcli.media.remote import local_path
+    from convcli.places import local_path
 
     for files in candidates:
         if files.has_suffix(path):

@@ -12,12 +12,11 @@ import typer
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.remote import place_of
-from convcli.places import Place
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from convcli.batch.listing import InputWords
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -92,7 +91,8 @@ def align_option(default: str) -> Any:
 Missing = Annotated[
     Literal["keep", "fill", "propagate", "error"] | None,
     typer.Option(
-        help="Missing values: stay missing, are estimated, spread, or are an error.",
+        help="Missing values stay missing (keep), are estimated (fill), make every output that "
+        "reads them missing (propagate), or are an error.",
         show_default="keep",
     ),
 ]
@@ -110,7 +110,7 @@ Plot = Annotated[
     typer.Option(
         parser=place_of,
         metavar="FILE",
-        help="Draw it into FILE.png, .svg or .pdf; needs convcli[plot].",
+        help="Draw the result into FILE.png, .svg or .pdf; needs convcli[plot].",
         show_default=False,
     ),
 ]
@@ -167,19 +167,19 @@ def columns_option(default: str) -> Any:
         "-c",
         "--columns",
         metavar="A,B",
-        help="Columns of a table to work on; 'Close*' stands for all that begin so.",
+        help="Columns of a table to work on; 'Close*' takes all that begin with Close.",
         show_default=default,
     )
 
 
 Columns = Annotated[
-    list[str] | None, columns_option("every one that begins with a number, after missing cells")
+    list[str] | None, columns_option("every one whose first known cell is a number")
 ]
 By = Annotated[
     list[str] | None,
     typer.Option(
         metavar="A,B",
-        help="Rows that agree in these columns of a table are a signal of their own.",
+        help="Group the rows of a table by these columns: each group is a signal of its own.",
         show_default=False,
     ),
 ]
@@ -187,8 +187,8 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Times of a table, sorted: lengths may be durations (20d), pools have bins of the "
-        "calendar (1mo), and regular times set the unit of frequencies.",
+        help="Column of a table with sorted times. Lengths may then be durations (20d) and pools "
+        "bins of the calendar (1mo); regular times set the unit of frequencies.",
         show_default=False,
     ),
 ]
@@ -211,8 +211,8 @@ TimeZone = Annotated[
     str | None,
     typer.Option(
         metavar="ZONE",
-        help="Zone of the days, weeks and months of calendar bins, such as Europe/Berlin, for "
-        "times that are numbers or name their offset.",
+        help="Time zone of the calendar bins, such as Europe/Berlin, for times that are numbers or "
+        "name their offset.",
         show_default="as the times are written; numbers are in UTC",
     ),
 ]
@@ -220,8 +220,8 @@ Every = Annotated[
     str | None,
     typer.Option(
         metavar="LENGTH",
-        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, the mean of "
-        "the rows in it, or missing; its time is where it begins.",
+        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
+        "mean of its rows or a missing value, and the time at which it begins.",
         show_default=False,
     ),
 ]
@@ -230,7 +230,7 @@ Delimiter = Annotated[
     typer.Option(
         "-d",
         "--delimiter",
-        help=r"Between the cells of a table: , ; \t",
+        help=r"Separator of the cells of a table: , ; \t",
         show_default="as in the header",
     ),
 ]
@@ -239,7 +239,7 @@ Thousands = Annotated[
     str,
     typer.Option(
         metavar="CHAR",
-        help="What stands between groups of digits in a table, as , in 1,234,567.",
+        help="Separator of thousands in a table, such as , in 1,234,567.",
         show_default="nothing",
     ),
 ]
@@ -248,8 +248,8 @@ MissingWords = Annotated[
     typer.Option(
         "--na",
         metavar="WORD",
-        help="A further name of missing values in a table, such as '.' or '***', letter for "
-        "letter. May be given several times.",
+        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
+        "written. May be given several times.",
         show_default="none, na, nan, null, n/a, and empty cells",
     ),
 ]
@@ -257,7 +257,7 @@ Comment = Annotated[
     str,
     typer.Option(
         metavar="TEXT",
-        help="Lines of a table that begin so are no rows, and stay as they are.",
+        help="Lines of a table that begin with TEXT are comments, which stay as they are.",
         show_default="nothing",
     ),
 ]
@@ -267,8 +267,8 @@ SkipRows = Annotated[
         min=0,
         max=1_000_000,
         metavar="N",
-        help="Lines before the header of a table, or before its first row with --no-header. They "
-        "stay as they are.",
+        help="Number of lines before the header of a table (with --no-header: before its first "
+        "row), which stay as they are.",
     ),
 ]
 NoHeader = Annotated[
@@ -277,13 +277,13 @@ NoHeader = Annotated[
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", help="Folders stand for the files in their subfolders too.")
+    bool, typer.Option("--recursive", help="Take the files in the subfolders of folders too.")
 ]
 FilesFrom = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
-        help="More inputs: a file with one name a line; - is standard input.",
+        help="Read names of more inputs from LIST, one on each line; - is standard input.",
         show_default=False,
     ),
 ]
@@ -295,22 +295,24 @@ ShardText = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Only part I of N of the inputs, for one of N machines.",
+        help="Take only part I of N of the inputs, so that N machines share the work.",
         show_default=False,
     ),
 ]
 Retries = Annotated[
     int,
     typer.Option(
-        min=0, max=1000, help="Try an input again after an error that may pass, up to so often."
+        min=0,
+        max=1000,
+        help="How often an input is tried again after a passing error, such as a lost connection.",
     ),
 ]
 Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Filter the inputs on the workers of a Dask cluster, tcp://HOST:8786, or in --jobs "
-        "processes here: local. Needs convcli[cluster].",
+        help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
+        "starts --jobs workers here. Needs convcli[cluster].",
         show_default=False,
     ),
 ]
@@ -318,12 +320,12 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Leave out what an earlier run of this command finished, unless input or options "
-        "changed.",
+        help="Skip inputs that an earlier run of this command finished, unless the input or the "
+        "options have changed.",
     ),
 ]
 SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+    bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
 ]
 LedgerFile = Annotated[
     str | None,
@@ -331,7 +333,7 @@ LedgerFile = Annotated[
         "--ledger",
         metavar="FILE",
         help="Write a line of JSON for each input as it ends; --resume reads it.",
-        show_default="a record of your own in ~/.local/state",
+        show_default="a record in ~/.local/state",
     ),
 ]
 FailedFile = Annotated[
@@ -344,11 +346,12 @@ FailedFile = Annotated[
         show_default="failed.txt beside the ledger, if that is no file of yours",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="Say more: a table of the steps as designed.")
+    bool,
+    typer.Option("-v", "--verbose", help="Print more: a table of the steps as they were designed."),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback where a defect is met.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a defect of convcli.")]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -383,12 +386,11 @@ class InputListOptions:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BatchOptions(InputListOptions):
-    """Options of commands that take many inputs."""
+class WorkOptions(InputListOptions):
+    """Options of commands that work on many inputs, one by one."""
 
     shard: ShardText = None
     resume: Resume = False
-    skip_existing: SkipExisting = False
     ledger: LedgerFile = None
     failed: FailedFile = None
     retries: Retries = 0
@@ -398,6 +400,13 @@ class BatchOptions(InputListOptions):
     def asked(self) -> bool:
         """Whether any of these options is set."""
         return any(value not in (None, False, 0) for value in vars(self).values())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchOptions(WorkOptions):
+    """Options of commands that write an output for each input."""
+
+    skip_existing: SkipExisting = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -462,7 +471,7 @@ class TableArguments:
 
     def options(self) -> TableOptions:
         """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.source import TableOptions
+        from convcli.media.tables.table_options import TableOptions
 
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")

@@ -16,51 +16,28 @@ from convcli.batch.parted_input import (
     joined_counts,
     needs_of,
     parts_for,
-    reason_against,
+    refuse_parts,
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
 from convcli.cli import tell
 from convcli.dataclass import dataclass
-from convcli.media.remote import local_path
+from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
+from convcli.places import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from threading import Event
 
     from convcli.batch.parts import PartOfRun
     from convcli.batch.run_units import Runner, Work
-    from convcli.media.division import Division, PartSink
-    from convcli.media.files import Files, OpenedFile
+    from convcli.cli.planned_input import PlannedInput
+    from convcli.media.division import Division
+    from convcli.media.files import FileSink
     from convcli.places import Place
-    from convcli.planning.calls import Call
-    from convcli.planning.plan import Plan
     from convcli.running.run import RunCounts
-    from convcli.signals import Signal
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class WholeRun:
-    """An input that is about to be filtered.
-
-    source, output : None is standard input or standard output
-    calls : the steps of the filter
-    result : the signal that is written, its tail included
-    label, unchanged : arguments of `OpenedFile.sink`
-    """
-
-    files: Files
-    source: Place | None
-    output: Place | None
-    opened: OpenedFile
-    calls: tuple[Call, ...]
-    plans: Sequence[Plan]
-    result: Signal
-    tail: int
-    label: str
-    unchanged: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,72 +79,102 @@ def worth_cutting(source: Place | None) -> bool:
     return path.stat().st_size >= WORTH_CUTTING
 
 
-def count_of_parts(asked: int, size: int, name: object, *, quiet: bool) -> int:
-    """How many parts an input is cut into, after a note if more are asked for than make sense.
-
-    size : bytes of all samples
-    name : of the input, for the note
-    """
-    count = worthwhile_parts(asked, size)
-    if count < asked and not quiet:
-        reason = f"parts have at least {LEAST_BYTES >> 10} KB"
-        if count == MOST_PARTS:
-            reason = "object stores join no more"
-        tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
-    return count
-
-
-def division_of(whole: WholeRun, place: Any, sink: PartSink) -> Division | str:
-    """The division of an input, or the reason why it is filtered as one unit.
+def division_or_note(planned: PlannedInput, place: Any, sink: FileSink) -> Division | None:
+    """The division of an input; None, after a note with the reason, if it is one unit.
 
     place : where the whole result is written
     sink : the sink that writes it
     """
-    if whole.source is None:
-        return "standard input is read from its beginning to its end"
-    if len(whole.plans) > 1:
-        return "a file of several pages is filtered page by page"
-    division = whole.opened.division()
-    if isinstance(division, str):
-        return division
-    reason = reason_against(whole.plans[0], groups=whole.opened.grouped)
-    if reason is None and not division.apart and not isinstance(place, Path):
-        reason = "a pipe is written from its beginning to its end"
-    if reason is None:
-        reason = sink.undivided
-    return division if reason is None else reason
+    try:
+        return _division(planned, place, sink)
+    except UndividedError as error:
+        if not planned.run.command.options.quiet:
+            name = planned.run.source or "standard input"
+            tell(f"{name} is filtered as one unit: {error}", kind="note")
+        return None
 
 
-def parted_run(whole: WholeRun, threads: int) -> PartedRun:
+def _division(planned: PlannedInput, place: Any, sink: FileSink) -> Division:
+    """The division of an input. UndividedError says why it is filtered as one unit."""
+    if planned.run.preview_size is not None:
+        raise UndividedError("a page or a drawing of the run shows the whole signal")
+    if planned.run.source is None:
+        raise UndividedError("standard input is read from its beginning to its end")
+    if len(planned.plans) > 1:
+        raise UndividedError("a file of several pages is filtered page by page")
+    division = planned.opened.division()
+    refuse_parts(planned.plans[0], groups=planned.opened.grouped)
+    if not division.apart and not isinstance(place, Path):
+        raise UndividedError("a pipe is written from its beginning to its end")
+    sink.parted()
+    return division
+
+
+def _part_options(planned: PlannedInput, division: Division, asked: int | None) -> PartOptions:
+    """Into how many parts an input is cut, and how many processes filter them.
+
+    asked : number of parts, None to choose it; a note says if more are asked for than make sense
+    """
+    from convcli.running.workers import cores, keep_freed_memory
+
+    options = planned.run.command.options
+    count = asked
+    jobs = options.jobs or cores()
+    if asked is not None:
+        count = worthwhile_parts(asked, division.size)
+        jobs = min(jobs, count)
+        if count < asked and not options.quiet:
+            _tell_fewer_parts(count, asked, planned.run.source)
+    return PartOptions(
+        count=count,
+        jobs=jobs,
+        threads=options.threads or max(1, cores() // jobs),
+        retries=options.batch.retries,
+        stopping=planned.run.command.stopping,
+        prepare=keep_freed_memory,
+    )
+
+
+def _tell_fewer_parts(count: int, asked: int, name: object) -> None:
+    reason = f"parts have at least {LEAST_BYTES >> 10} KB"
+    if count == MOST_PARTS:
+        reason = "object stores join no more"
+    tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
+
+
+def _parted_run(planned: PlannedInput, threads: int) -> PartedRun:
     """The run of an input in parts, as a value that can be sent to other processes.
 
     threads : of each process
     """
-    path = local_path(whole.source)
+    plan = planned.plans[0]
+    source = cast("Place", planned.run.source)
+    path = local_path(source)
     return PartedRun(
-        files=whole.files,
-        source=cast("Place", whole.source) if path is None else path.absolute(),
-        output=whole.output,
-        known=whole.opened.known,
-        calls=whole.calls,
-        rules=whole.plans[0].rules,
-        result=whole.result,
-        tail=whole.tail,
-        label=whole.label,
-        unchanged=whole.unchanged,
-        needs=needs_of(whole.plans[0]),
+        files=planned.run.command.files,
+        source=source if path is None else path.absolute(),
+        output=planned.run.output,
+        known=planned.opened.known,
+        calls=planned.calls,
+        rules=plan.rules,
+        result=planned.result(plan),
+        tail=planned.tail(plan),
+        label=planned.label,
+        unchanged=planned.unchanged,
+        needs=needs_of(plan),
         threads=threads,
     )
 
 
 @contextmanager
 def _parted_input(
-    whole: WholeRun, division: Division, options: PartOptions
+    planned: PlannedInput, division: Division, asked: int | None
 ) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
     """Start the processes, and yield the input with its parts; end the processes at the exit."""
-    run = parted_run(whole, options.threads)
+    options = _part_options(planned, division, asked)
+    run = _parted_run(planned, options.threads)
     runner = options.runner(cast("Work", PartWork(run, options.retries)))
-    grouped = whole.opened.grouped
+    grouped = planned.opened.grouped
     count = options.count
     try:
         if count is None:
@@ -175,8 +182,8 @@ def _parted_input(
         parted = PartedInput(
             run=run,
             division=division,
-            plan=whole.plans[0],
-            runner=TaskRunner(runner, str(whole.source)),
+            plan=planned.plans[0],
+            runner=TaskRunner(runner, str(planned.run.source)),
             groups=grouped,
             count=count,
         )
@@ -189,21 +196,22 @@ def _parted_input(
 
 
 def filtered_in_parts(
-    whole: WholeRun, division: Division, options: PartOptions, place: Any, sink: PartSink
+    planned: PlannedInput, division: Division, place: Any, sink: FileSink
 ) -> Iterator[RunCounts]:
     """Filter the parts of an input into its output; yield the counts of each part, in order."""
+    asked = planned.run.command.options.parts
     with (
-        _parted_input(whole, division, options) as (parted, parts),
-        closing(_part_places(division, whole.output, place)) as places,
+        _parted_input(planned, division, asked) as (parted, parts),
+        closing(_part_places(division, planned.run.output, place)) as places,
     ):
-        yield from parted.filter_into(sink, parts, places)
+        yield from parted.filter_into(sink.parted(), parts, places)
 
 
 def cut_for_others(
-    whole: WholeRun, division: Division, options: PartOptions
+    planned: PlannedInput, division: Division, count: int
 ) -> tuple[PartedRun, list[PartOfRun]]:
-    """The parts of an input as values, with all that is known of the samples before each."""
-    with _parted_input(whole, division, options) as (parted, parts):
+    """At most `count` parts of an input as values, with what each knows of samples before it."""
+    with _parted_input(planned, division, count) as (parted, parts):
         return parted.run, parts
 
 
@@ -272,11 +280,8 @@ class TemporaryParts:
 
 
 __all__ = [
-    "PartOptions",
-    "WholeRun",
-    "count_of_parts",
     "cut_for_others",
-    "division_of",
+    "division_or_note",
     "filtered_in_parts",
     "joined_counts",
     "worth_cutting",

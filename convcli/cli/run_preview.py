@@ -9,13 +9,13 @@ from convcli.errors import ConvcliError
 from convcli.previews.observe import THUMBNAIL, ObservedSink, ObservedSource, preview_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts
     from convcli.media.files import Files
     from convcli.places import Place
     from convcli.planning.plan import Plan
-    from convcli.previews.observe import PreviewSize
+    from convcli.previews.observe import PreviewSize, StoringSink
     from convcli.signals import Signal, Sink, Source
 
 # Further pages of a picture that are drawn small.
@@ -38,13 +38,14 @@ class RunPreview:
         self._more = len(signals) - 1 - len(drawn)
 
     def observed(
-        self, source: Source[Any], sink: Sink[Any], page: int
+        self, source: Source[Any], sink: StoringSink, page: int
     ) -> tuple[Source[Any], Sink[Any]]:
         """The source and the sink of a page, counted from 0, with an observer between them."""
         previews = [self._preview, *self._pages]
         if page >= len(previews):
             return source, sink
-        return ObservedSource(source, previews[page]), ObservedSink(sink, previews[page])
+        observed = ObservedSink(sink, previews[page], sink.stored)
+        return ObservedSource(source, previews[page]), observed
 
     def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.
@@ -70,25 +71,31 @@ class RunPreview:
         return feature_maps(calls, plan.signal, plan.rules, part)
 
     def _first_page(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
-        facts = self._preview.facts()
-        if facts.after.picture is None:
-            return facts
+        preview = self._preview
+        facts = preview.facts()
         viewed = files.for_viewing()
-        before = None if viewed is None else source
+        better: list[tuple[Files, Place | None, Callable[[Source[Any]], None]]] = []
+        if viewed is not None:
+            better.append((viewed, source, preview.read_input))
+        if preview.better_in_file:
+            readable = (viewed or files).for_results()
+            better.append((readable, output, preview.read_result))
+        if not better:
+            return facts
         try:
-            return self._with_files(viewed or files, before, output)
+            for reader, place, take in better:
+                _read_again(reader, place, take)
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
             return facts
+        return preview.facts()
 
-    def _with_files(self, files: Files, before: Place | None, after: Place | None) -> PreviewFacts:
-        """The facts with the pictures in two files in place of what was observed."""
-        from convcli.media.inputs import is_file
-        from convcli.media.remote import local_path
 
-        for place, take in ((before, self._preview.read_input), (after, self._preview.read_result)):
-            path = local_path(place)
-            if path is None or not is_file(path):
-                continue
-            with files.open(path, stdin=None) as opened:
-                take(opened.sources[0])
-        return self._preview.facts()
+def _read_again(files: Files, place: Place | None, take: Callable[[Source[Any]], None]) -> None:
+    from convcli.media.inputs import is_file
+    from convcli.places import local_path
+
+    path = local_path(place)
+    if path is None or not is_file(path):
+        return
+    with files.open(path, stdin=None) as opened:
+        take(opened.sources[0])

@@ -28,7 +28,10 @@ class RowOptions:
 
     append: Annotated[
         bool,
-        typer.Option("--append", help="Keep the column and add a new one, such as Close_sma20."),
+        typer.Option(
+            "--append",
+            help="Keep each column and add the result as a new one, such as Close_sma20.",
+        ),
     ] = False
     decimals: Annotated[
         int | None,
@@ -36,7 +39,7 @@ class RowOptions:
             min=0,
             max=30,
             help="Decimals of new numbers.",
-            show_default="as few as read back the same",
+            show_default="as few as give the same number back",
         ),
     ] = None
     format: Annotated[
@@ -51,16 +54,16 @@ class RowOptions:
         bool,
         typer.Option(
             "--integrate",
-            help="Windows in time weigh each row also by the time that it stands for: the integral "
-            "of the line through the rows.",
+            help="Windows in time take the integral of the line through the rows in place of a sum "
+            "over rows.",
         ),
     ] = False
     causal_check: Annotated[
         bool,
         typer.Option(
             "--causal-check",
-            help="Write no data; filter prefixes of the table too, and tell which row changes: "
-            "exit 1 if any does.",
+            help="Check that no output reads later rows: filter prefixes of the table too and tell "
+            "which row changes. Writes no data; exit 1 if a row changes.",
         ),
     ] = False
 
@@ -83,10 +86,11 @@ def filter_table(
 ) -> int:
     """Filter numeric columns of CSV, TSV, JSON Lines, Parquet and Feather tables, and of pipes.
 
-    Nothing looks ahead unless --align center. Cells that are not filtered stay byte for byte, rows
-    in their order. Empty cells, NaN and NA are missing. Lengths are rows (20), or with --time
-    durations (20d), of pools bins of the calendar (1mo); rows may come at any distance in time.
-    Frequencies are cycles per row, or with regular --time per unit of time.
+    A row is filtered from the rows up to it, unless --align center. Cells that are not filtered
+    stay byte for byte, and rows keep their order. Empty cells, NaN and NA are missing values.
+    Lengths are numbers of rows (20). With --time they may be durations (20d), also where rows are
+    irregular, and pools take bins of the calendar (1mo). Frequencies are cycles per row, or with
+    regular --time cycles per unit of time.
     """
     table_options = replace(
         table.options(),

@@ -16,9 +16,11 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.media.tables.files import OpenedTable
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.table_options import TableOptions
     from convcli.planning.calls import Call
     from convcli.planning.column_filters import ColumnFilters
+    from convcli.signals import Signal
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,9 +41,10 @@ class NamedFilterOptions:
         typer.Option(
             "--add",
             metavar="NAME=FILTER",
-            help="A new column, filtered from the one of -c; {column} in NAME is the name of each "
-            "of several. A filter that makes several columns puts what each is behind NAME. May be "
-            "given several times; FILTER may then be left out.",
+            help="Add a column NAME, filtered from the column of -c. With several columns, "
+            "{column} in NAME stands for the name of each; a filter with several outputs makes "
+            "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
+            "out.",
             show_default=False,
         ),
     ] = None
@@ -50,8 +53,8 @@ class NamedFilterOptions:
         typer.Option(
             "--set",
             metavar="COLUMN=FILTER",
-            help="A filter for this column alone, or for each that a pattern such as 'Close*' "
-            "stands for. May be given several times; FILTER may then be left out.",
+            help="Filter this column by a filter of its own; COLUMN may be a pattern such as "
+            "'Close*'. May be given several times; FILTER may then be left out.",
             show_default=False,
         ),
     ] = None
@@ -120,11 +123,11 @@ class TableCommand(FilterCommand):
 
     named: ColumnFilters | None = None
 
-    def _calls(self) -> tuple[Call, ...]:
+    def read_filter(self) -> tuple[Call, ...]:
         """The steps of FILTER, which --add and --set make unnecessary."""
         if self.named is not None and not self.request.filter:
             return ()
-        return super()._calls()
+        return super().read_filter()
 
     def filters(self) -> tuple[Call, ...]:
         """The steps of FILTER, --add and --set."""
@@ -137,15 +140,45 @@ class TableCommand(FilterCommand):
             return options
         return (*options, *(each.written for each in (*self.named.added, *self.named.own)))
 
-    def planned_calls(self, opened: OpenedFile, calls: tuple[Call, ...]) -> tuple[Call, ...]:
-        """The steps that an open table is filtered by: all filters as one."""
+    def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
+        """The steps that an open table is filtered by: all filters as one.
+
+        The first rows of a stream do not tell whether the next ones come at equal steps of time.
+        So these may come at any time, unless a filter needs equal steps.
+        """
+        source = cast("OpenedTable", opened).source
+        if not (self.prompt and source.expects_equal_steps):
+            return self._calls_of(source)
+        source.expect_equal_steps(equal=False)
+        calls = self._calls_of(source)
+        if self._fits(calls, source.signal):
+            return calls
+        source.expect_equal_steps(equal=True)
+        return self._calls_of(source)
+
+    def _fits(self, calls: tuple[Call, ...], signal: Signal) -> bool:
+        """Whether a signal can be filtered by these steps."""
+        from convcli.planning.plan import make_plan, rules_for
+
+        options = self.options
+        rules = rules_for(
+            signal, calls, edge=options.edge, align=options.align, missing=self.missing
+        )
+        try:
+            make_plan(calls, signal, rules)
+        except RequestError:
+            return False
+        return True
+
+    def _calls_of(self, source: TableSource) -> tuple[Call, ...]:
+        """All filters as the steps of one FILTER."""
+        calls = self.calls
         if self.named is None:
             return calls
-        from convcli.cli.input_run import label_of
+        from convcli.cli.planned_input import label_of
         from convcli.media.tables.source import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 
-        source = cast("OpenedTable", opened).source
         outputs = outputs_of(
             self.named,
             calls,

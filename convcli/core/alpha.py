@@ -25,11 +25,11 @@ _LARGEST_OPACITY = 1 << 16
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedByAlpha(Op):
-    """A linear operation on a picture with transparency: colours count as much as they are opaque.
+    """A linear operation on a picture with transparency, in which opacity weights the colours.
 
     A smoothing or sharpening kernel filters the opacity, too: colour = op(colour * alpha) /
-    op(alpha). A kernel of sum 0 (an edge detector) keeps the opacity, and its colours are those of
-    the opaque parts.
+    op(alpha). A kernel of sum 0 (an edge detector) keeps the opacity and filters the weighted
+    colours.
 
     alpha : index of the opacity channel; opaque : its largest value
     """
@@ -45,7 +45,7 @@ class WeightedByAlpha(Op):
         return self.op.reach
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
-        """Return those of the weighted operation."""
+        """Return the complete outputs of the weighted operation."""
         return self.op.complete_outputs(inputs, ends)
 
     @property
@@ -55,10 +55,11 @@ class WeightedByAlpha(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class: of whole taps, whose sums of products with the opacity are exact.
+        """The rounding class: "once" for whole taps, "rounded" for others.
 
-        Their quotient is rounded once, and in float32 not onto a half that it only comes near to,
-        if the sum of the opacities is below 2**16.
+        Sums of products of whole taps with the opacity are exact, and their quotient is rounded
+        once. If the sum of the opacities is below 2**16, float32 does not round a quotient that
+        only comes near a half onto that half.
         """
         inside = self.op.rounding
         if inside not in ("exact", "once"):
@@ -103,9 +104,9 @@ def _premultiplied(x: Array, alpha: int) -> Array:
 
 
 def _unpremultiplied(y: Array, alpha: int, opaque: float, divisor: float) -> Array:
-    """Divide filtered colours by the filtered opacity, of which 0 leaves no colour.
+    """Divide filtered colours by the filtered opacity; where that is 0 the colours are 0.
 
-    divisor : of the opacity, so that it is in its range
+    divisor : what the filtered opacity is divided by, so that it stays in its range
     """
     filtered = y[..., alpha, None]
     colours = np.zeros_like(y)
@@ -143,7 +144,7 @@ class Unpremultiply(Op):
     """Filtered colours divided by the filtered opacity, behind a group of branches.
 
     alpha : index of the opacity channel; opaque : its largest value
-    gain : of the group, by which the opacity is divided, so that it stays in its range
+    gain : the gain of the group; the opacity is divided by it to stay in its range
     """
 
     alpha: int
@@ -171,8 +172,8 @@ class Unpremultiply(Op):
 class MaskedByAlpha(Op):
     """A statistic of the colours that can be seen, on a picture with transparency.
 
-    The colours of transparent pixels are left out of every window and stay as they are, and so does
-    the opacity. Where too few pixels can be seen for the statistic it is 0.
+    The colours of transparent pixels are left out of every window. They stay as they are, and so
+    does the opacity. The statistic is 0 where too few pixels can be seen.
 
     alpha : index of the opacity channel
     """
@@ -194,7 +195,8 @@ class MaskedByAlpha(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of the visible colours."""
-        is_hidden = x[..., self.alpha, None] <= 0
+        opacity = x[..., self.alpha, None]
+        is_hidden = opacity <= 0
         if not is_hidden.any():
             y = self.op(x, span, held)
             own = aligned_samples(x, self.reach, y.shape[:-1])
@@ -205,7 +207,8 @@ class MaskedByAlpha(Op):
         y = self.op(visible, span, held)
         own = aligned_samples(x, self.reach, y.shape[:-1])
         y[np.isnan(y)] = 0
-        stays = np.broadcast_to(own[..., self.alpha, None] <= 0, y.shape).copy()
+        is_transparent = own[..., self.alpha, None] <= 0
+        stays = np.broadcast_to(is_transparent, y.shape).copy()
         stays[..., self.alpha] = True
         np.copyto(y, own, where=stays)
         return y

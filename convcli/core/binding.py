@@ -32,7 +32,7 @@ class Rules:
 
 
 class LearnedTaps(Protocol):
-    """The only layer of a network, as far as it is a filter with taps."""
+    """The taps of a network that has a single layer, which is a filter."""
 
     @property
     def taps(self) -> Taps:
@@ -55,20 +55,22 @@ class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
     ops : the operations that run; none where nothing is changed
-    whole : set instead of `ops` where a first pass over the whole signal is needed
+    normalizes : set instead of `ops` where the signal is measured in a pass of its own
+    reduces : set instead of `ops` where the whole signal becomes a few bins
     kernels : the taps that the design returned
-    remark : what the design has to tell the user, besides the notes of its kernels
-    notices : what the user is told of at every run, because it is not as one would expect
-    warnings : what may be wrong with a step in a branch
-    layers : the layers of a network, on its first stage
-    learned : the layer of a network that has no other
+    remark : a message of the design to the user, besides the notes of its kernels
+    notices : messages that the user sees at every run, because they say something unexpected
+    warnings : possible faults of a step in a branch
+    layers : the layers of a network, given by its first stage alone
+    learned : the layer of a network that has only one
     formula : what the layers of a network compute together, where they are one operation
     """
 
     before: Signal
     after: Signal
     ops: tuple[Op, ...] = ()
-    whole: Normalize | Reduce | None = None
+    normalizes: Normalize | None = None
+    reduces: Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
     notices: tuple[str, ...] = ()
@@ -76,6 +78,11 @@ class Stage:
     layers: tuple[LayerFacts, ...] = ()
     learned: LearnedTaps | None = None
     formula: str = ""
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether the stage has to see the whole signal before its first output."""
+        return self.normalizes is not None or self.reduces is not None
 
     @property
     def note(self) -> str:
@@ -141,11 +148,13 @@ class Series:
 
 
 def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
-    """What the operations make of a signal, as far as it is known before the samples are."""
+    """The signal that the operations make, as far as it is known before any sample is read."""
     chain = Chain(ops, signal.axes)
-    shape = tuple(
-        None if n is None else chain.count(axis, n) for axis, n in enumerate(signal.shape)
-    )
+    lengths: list[int | None] = []
+    for axis, n in enumerate(signal.shape):
+        outputs = None if n is None else chain.count(axis, n)
+        lengths.append(outputs)
+    shape = tuple(lengths)
     channels, alpha = _channels_after(signal, ops)
     along = chain.reach[0]
     rate = signal.rate

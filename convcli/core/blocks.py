@@ -43,7 +43,8 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
     [(3, 4), (4, 8), (8, 10)]
     """
     while start < stop:
-        end = min(stop, start - start % side + side)
+        next_multiple = (start // side + 1) * side
+        end = min(stop, next_multiple)
         yield start, end
         start = end
 
@@ -87,7 +88,8 @@ def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
             beside = op.reach[1].before + op.reach[1].after
             width = min(width, n + beside)
             n = op.reach[1].count(n)
-        counts.append((bottom - top) * width * op.widest)
+        pixels = (bottom - top) * width
+        counts.append(pixels * op.widest)
     return max(counts)
 
 
@@ -146,8 +148,8 @@ class _RowOfBlocks:
         down, across = self.span
         nothing = across[0] >= across[1]
         if nothing or self.bounds is not None or any_missing(self.x):
-            return self.at_once()
-        left = self.chain.needs(1, *across, self.ends[1])[0][0]
+            return self._at_once()
+        left, _ = self.chain.needs(1, *across, self.ends[1])[0]
         parts = []
         for start, stop in cuts(*across, columns):
             low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
@@ -157,8 +159,12 @@ class _RowOfBlocks:
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         # Without gaps no earlier value is needed; it would keep all earlier rows in memory.
         alone = replace(self, earlier=nothing_earlier)
-        return whole, HeldIfAsked(lambda: alone.at_once()[1])
+        return whole, HeldIfAsked(alone.held_values)
 
-    def at_once(self) -> tuple[Array, HeldAfter]:
-        """Compute the outputs as one block, and what the next row may ask for."""
+    def _at_once(self) -> tuple[Array, HeldAfter]:
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
+
+    def held_values(self) -> HeldAfter:
+        """Compute the last known values after the outputs."""
+        _, held = self._at_once()
+        return held

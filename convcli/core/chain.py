@@ -32,8 +32,7 @@ import numpy as np
 
 from convcli.core.blocks import block_columns, block_rows
 from convcli.core.complete import without_incomplete
-from convcli.core.convolve import all_finite
-from convcli.core.executor import reads_any
+from convcli.core.executor import ExecutedRun
 from convcli.core.missing import any_missing
 from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
@@ -115,20 +114,50 @@ class Chain:
 
         done : the end of the earlier outputs, by default `start`
         """
-        if done is None:
-            done = start
-        earlier = self.needs(0, done - 1, done) if done > 0 else None
-        circular = self._circular_lengths(0, n)
-        found = [Inputs(start, start, stop)]
+        given, _ = self._walk(0, (start, stop), n, done=start if done is None else done)
+        return given
+
+    def _walk(
+        self,
+        axis: int,
+        span: tuple[int, int],
+        n: int | None,
+        *,
+        done: int | None,
+        inside: bool = False,
+    ) -> tuple[list[Inputs], list[Inputs]]:
+        """Return what each operation is given along an axis, and what of that is computed.
+
+        done : the end of earlier outputs along axis 0; None on other axes, where no outputs
+            continue earlier ones
+        inside : samples outside of the input of a layer that extends it by itself are not computed
+        """
+        lengths = self._input_lengths(axis, n) if inside else [None] * len(self.ops)
+        circular = self._circular_lengths(axis, n)
+        ended = self._ended(done or 0)
+        start, stop = span
+        given = [Inputs(start, start, stop)]
+        computed = [Inputs(start, start, stop)]
         for number in reversed(range(len(self.ops))):
-            after = found[-1]
-            own_done = 0 if earlier is None else earlier[number + 1][1]
+            op = self.ops[number]
+            after = computed[-1]
             length = circular.get(number)
-            inputs = self.ops[number].reads(after.start, after.high, own_done, length)
+            if done is None:
+                low, high = op.reach[axis].needs(after.start, after.high)
+                inputs = Inputs(low, low, high)
+            else:
+                inputs = op.reads(after.start, after.high, ended[number + 1], length)
             if length is not None:
                 inputs = inputs._replace(high=max(inputs.high, length))
-            found.append(inputs)
-        return found[::-1]
+            given.append(inputs)
+            computed.append(_within(inputs, lengths[number]))
+        return given[::-1], computed[::-1]
+
+    def _ended(self, done: int) -> list[int]:
+        """Return where the inputs of each operation end for outputs that end at `done`."""
+        if done <= 0:
+            return [0] * (len(self.ops) + 1)
+        return [high for _, high in self.needs(0, done - 1, done)]
 
     def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
         """Length of the input of each operation that reads nothing outside of it, else None.
@@ -141,46 +170,6 @@ class Chain:
             found.append(length if op.reads_inside else None)
             n = None if n is None else op.reach[axis].count(n)
         return found
-
-    def _across_inside(
-        self, axis: int, span: tuple[int, int], n: int | None
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Return what each operation reads along an axis, and what of that lies in its input.
-
-        Samples outside of the input of a layer that extends it by itself are not computed.
-        """
-        lengths = self._input_lengths(axis, n)
-        circular = self._circular_lengths(axis, n)
-        wanted = [span]
-        inside = [span]
-        for number in reversed(range(len(self.ops))):
-            low, high = self.ops[number].reach[axis].needs(*inside[-1])
-            high = max(high, circular.get(number, high))
-            wanted.append((low, high))
-            inside.append(_within(low, high, lengths[number]))
-        return wanted[::-1], inside[::-1]
-
-    def _along_inside(
-        self, span: tuple[int, int], n: int | None, done: int
-    ) -> tuple[list[Inputs], list[Inputs]]:
-        """Return what each operation is given along axis 0, and what of that lies in its input."""
-        earlier = self.needs(0, done - 1, done) if done > 0 else None
-        lengths = self._input_lengths(0, n)
-        circular = self._circular_lengths(0, n)
-        start, stop = span
-        wanted = [Inputs(start, start, stop)]
-        inside = [Inputs(start, start, stop)]
-        for number in reversed(range(len(self.ops))):
-            after = inside[-1]
-            own_done = 0 if earlier is None else earlier[number + 1][1]
-            length = circular.get(number)
-            inputs = self.ops[number].reads(after.start, after.high, own_done, length)
-            if length is not None:
-                inputs = inputs._replace(high=max(inputs.high, length))
-            wanted.append(inputs)
-            first, last = _within(inputs.start, inputs.high, lengths[number])
-            inside.append(Inputs(first, max(first, inputs.low), last))
-        return wanted[::-1], inside[::-1]
 
     def _circular_lengths(self, axis: int, n: int | None) -> dict[int, int]:
         """Input length of every circularly padded layer, by the number of the operation."""
@@ -261,9 +250,15 @@ class Chain:
 
     def look_ahead(self, axis: int = 0) -> int:
         """Return how far an output reads past the sample it is aligned with; at most 0: not."""
+        _, after = self.around_aligned(axis)
+        return after
+
+    def around_aligned(self, axis: int) -> tuple[int, int]:
+        """Return how far outputs read before and past the samples that they are aligned with."""
         k = self._one_period(axis)
-        _, high = self.inputs_of_each(axis, k)
-        return int((high - 1 - self.aligned_input(axis, k)).max())
+        low, high = self.inputs_of_each(axis, k)
+        aligned = self.aligned_input(axis, k)
+        return int((aligned - low).max()), int((high - 1 - aligned).max())
 
     def _one_period(self, axis: int) -> Indices:
         """Return the outputs after which the phases of all operations repeat, or many of them.
@@ -441,7 +436,7 @@ class Chain:
         x = self._first_input(_samples_between(x, flow.first_inputs))
         tasks = list(self._tasks(flow, ends, earlier))
         if bounds is None and self._executors:
-            run = _ExecutedRun(self, tasks)
+            run = ExecutedRun(self, tasks)
             return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
         return self.compute_each(x, tasks, bounds=bounds)
 
@@ -526,7 +521,6 @@ class Chain:
         """Yield the task of each operation, from first to last."""
         for number, op in enumerate(self.ops):
             outputs = flow.outputs_of(number)
-            wanted_along = flow.wanted_along[number]
             reaches = list(zip(op.reach, outputs, strict=True))
             yield OpTask(
                 outputs=outputs,
@@ -534,7 +528,7 @@ class Chain:
                 stops=tuple(reach.needs(*wanted)[1] for reach, wanted in reaches),
                 ends=ends,
                 begins=flow.begins_of(number),
-                skipped=wanted_along.low - wanted_along.start,
+                skipped=flow.skipped_of(number),
                 continuation=Continuation(
                     done=flow.done[number + 1], next_start=flow.following[number + 1].start
                 ),
@@ -556,28 +550,24 @@ class Chain:
     def _flow(self, span: Span, ends: tuple[int | None, ...], continuation: Continuation) -> _Flow:
         """Return what the operations read for the outputs `span`."""
         done, next_start = continuation
-        wanted_along, along = self._along_inside(span[0], ends[0], done)
-        following = along
+        first = []
+        given = []
+        computed = []
+        for axis in range(self.axes):
+            own_done = done if axis == 0 else None
+            read, _ = self._walk(axis, span[axis], ends[axis], done=own_done)
+            first.append(read[0].start)
+            walked = self._walk(axis, span[axis], ends[axis], done=own_done, inside=True)
+            given.append(walked[0])
+            computed.append(walked[1])
+        following = computed[0]
         if self.holds:
             following = self.reads(next_start, next_start + 1, done=span[0][1])
-        ended = [0] * len(along)
-        if done > 0:
-            ended = [high for _, high in self.needs(0, done - 1, done)]
-        given = [self.reads(*span[0], ends[0], done=done)[0].start]
-        wanted_across = []
-        across = []
-        for axis in range(1, self.axes):
-            wanted, inside = self._across_inside(axis, span[axis], ends[axis])
-            wanted_across.append(wanted)
-            across.append(inside)
-            given.append(self.needs(axis, *span[axis], ends[axis])[0][0])
         return _Flow(
-            along=along,
-            across=across,
-            wanted_along=wanted_along,
-            wanted_across=wanted_across,
-            given=tuple(given),
-            done=ended,
+            first=first,
+            given=given,
+            computed=computed,
+            done=self._ended(done),
             following=following,
         )
 
@@ -588,116 +578,55 @@ class _Flow:
 
     The last entry of each list is for the outputs of the chain.
 
-    along : the inputs along axis 0
-    across : for each other axis the inputs [low, high)
-    wanted_along, wanted_across : the same with what padding puts beside them
-    given : where the inputs of the chain begin on each axis
+    first : where the inputs of the chain begin on each axis
+    given : the inputs on each axis, with what padding puts beside them
+    computed : the inputs on each axis that lie in the input of their operation
     done : the end of what earlier computations have read along axis 0
     following : the inputs of the next computation along axis 0
     """
 
-    along: list[Inputs]
-    across: list[list[tuple[int, int]]]
-    wanted_along: list[Inputs]
-    wanted_across: list[list[tuple[int, int]]]
-    given: tuple[int, ...]
+    first: list[int]
+    given: list[list[Inputs]]
+    computed: list[list[Inputs]]
     done: list[int]
     following: list[Inputs]
 
     def starts_of(self, number: int) -> tuple[int, ...]:
         """Return the first input of an operation on each axis."""
-        return (self.along[number].start, *(needs[number][0] for needs in self.across))
+        return tuple(inputs[number].start for inputs in self.computed)
 
     def begins_of(self, number: int) -> tuple[int, ...]:
         """Return where the inputs of an operation begin when its padding is beside them."""
-        across = (needs[number][0] for needs in self.wanted_across)
-        return (self.wanted_along[number].start, *across)
+        return tuple(inputs[number].start for inputs in self.given)
+
+    def skipped_of(self, number: int) -> int:
+        """Count the first inputs of an operation that serve only to hold their last value."""
+        inputs = self.given[0][number]
+        return inputs.low - inputs.start
 
     @property
     def first_inputs(self) -> Span:
         """Which of the inputs of the chain the first operation is given, on each axis."""
-        spans = [(self.along[0].start, self.along[0].high)]
-        spans += [needs[0] for needs in self.across]
-        pairs = zip(spans, self.given, strict=True)
+        pairs = zip(self.inputs_of(0), self.first, strict=True)
         return tuple((low - first, high - first) for (low, high), first in pairs)
 
     def inputs_of(self, number: int) -> Span:
         """Return the inputs [start, high) of an operation on each axis, without its padding."""
-        along = self.along[number]
-        return ((along.start, along.high), *(needs[number] for needs in self.across))
+        inputs = [along[number] for along in self.computed]
+        return tuple((each.start, each.high) for each in inputs)
 
     def pads_of(self, number: int) -> Pads:
         """Return how many samples an operation puts before and after its inputs, on each axis."""
-        along = self.wanted_along[number]
-        wanted = [(along.start, along.high), *(needs[number] for needs in self.wanted_across)]
-        pairs = zip(self.inputs_of(number), wanted, strict=True)
-        return tuple((start - begin, stop - high) for (start, high), (begin, stop) in pairs)
+        pads = []
+        for given, computed in zip(self.given, self.computed, strict=True):
+            wanted, inside = given[number], computed[number]
+            pads.append((inside.start - wanted.start, wanted.high - inside.high))
+        return tuple(pads)
 
     def outputs_of(self, number: int) -> Span:
         """Return the outputs of an operation on each axis."""
-        after = self.along[number + 1]
-        return ((after.start, after.high), *(needs[number + 1] for needs in self.across))
-
-
-class _ExecutedRun:
-    """A computation of a chain in which executors compute some of the operations.
-
-    tasks : of all operations
-    """
-
-    def __init__(self, chain: Chain, tasks: list[OpTask]) -> None:
-        self.chain = chain
-        self.tasks = tasks
-
-    def outputs(self, x: Array) -> Array:
-        """Compute the outputs of the chain."""
-        number = 0
-        while number < len(self.tasks):
-            if number > 0:
-                x = summed(x)
-            executor = self.chain.executor_at(number, x)
-            if executor is None or self._any_empty(number, executor.count):
-                x = self._each(x, number, number + 1)
-                number += 1
-            else:
-                x = self._executed(x, number, executor)
-                number += executor.count
-        return x
-
-    def _any_empty(self, start: int, count: int) -> bool:
-        """Whether an operation has an input of no samples, so that it reads padding alone."""
-        return any(0 in task.ends for task in self.tasks[start : start + count])
-
-    def _each(self, x: Array, start: int, stop: int) -> Array:
-        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
-        return y
-
-    def _executed(self, x: Array, start: int, executor: Executor) -> Array:
-        """Compute the operations of an executor.
-
-        Outputs that read samples which are missing or infinite, or overflow, are computed one
-        operation after the other. This is decided for each output by itself, so that it is the same
-        in blocks of any size.
-        """
-        stop = start + executor.count
-        first = self.tasks[start]
-        span = self.tasks[stop - 1].outputs
-        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
-        pairs = zip(inputs, first.starts, strict=True)
-        samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
-        if any(side < 0 for sides in pads for pair in sides for side in pair):
-            return self._each(x, start, stop)
-        if all_finite(samples):
-            y = executor.outputs(samples, pads)
-            if all_finite(y):
-                return y
-        unusual: Any = ~np.isfinite(samples)
-        y = executor.outputs(np.where(unusual, np.float32(0), samples), pads)
-        each = self._each(x, start, stop)
-        starts = [low for low, _ in inputs]
-        usual: Any = np.isfinite(y).all(axis=-1) & ~np.isnan(each).any(axis=-1)
-        usual &= ~reads_any(executor.chain, unusual.any(axis=-1), span, starts)
-        return np.where(usual[..., None], y, each)
+        after = [inputs[number + 1] for inputs in self.computed]
+        return tuple((inputs.start, inputs.high) for inputs in after)
 
 
 def _samples_between(x: Array, spans: Span) -> Array:
@@ -716,12 +645,13 @@ def _samples_between(x: Array, spans: Span) -> Array:
     return np.pad(found, [*lacking, (0, 0)])
 
 
-def _within(low: int, high: int, n: int | None) -> tuple[int, int]:
-    """The part of [low, high) in an input of `n` samples, of which one is left at least."""
-    if not n or (n == NOT_ENDED and high <= 0):
-        return low, high
-    first = min(max(low, 0), n - 1)
-    return first, max(first + 1, min(high, n))
+def _within(inputs: Inputs, n: int | None) -> Inputs:
+    """The part of some inputs in a signal of `n` samples, of which one is left at least."""
+    if not n or (n == NOT_ENDED and inputs.high <= 0):
+        return inputs
+    first = min(max(inputs.start, 0), n - 1)
+    last = max(first + 1, min(inputs.high, n))
+    return Inputs(first, max(first, inputs.low), last)
 
 
 def _held_in_operation(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:

@@ -52,9 +52,11 @@ def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
             y = _samples_of_signals(y, np.arange(start, stop), bounds)
         elif start < low or stop > high:
             y = np.array(y)
-            along = (slice(None),) * axis
-            y[(*along, slice(max(low - start, 0)))] = np.nan
-            y[(*along, slice(max(int(high) - start, 0), None))] = np.nan
+            first = max(low - start, 0)
+            last = max(int(high) - start, 0)
+            along_axis = np.moveaxis(y, axis, 0)
+            along_axis[:first] = np.nan
+            along_axis[last:] = np.nan
     return y
 
 

@@ -1,4 +1,8 @@
-"""Several convolutions as one: one after the other, or side by side and added up."""
+"""One convolution that equals several: in series, or in parallel and added up.
+
+Branches run as one convolution where that takes fewer products, and descriptions of a plan draw the
+taps of a whole chain.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import numpy.typing as npt
 from convcli.core.ops import Convolve, gaps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convcli.core.chain import Chain
 
@@ -25,10 +29,10 @@ LARGEST_DIVISOR = 1 << 32
 
 
 def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
-    """The one convolution that a chain of convolutions is; without operations the identity.
+    """The single convolution that equals a chain of convolutions; without any, the identity.
 
-    Taps that follow a stride are as far apart as the stride says. None for a chain with an
-    operation that is no convolution, and where it takes more than `most` products of taps.
+    Taps that follow a stride are as far apart as the stride says. Returns None for a chain with an
+    operation that is no convolution, and where more than `most` products of taps are needed.
     """
     parts = [op.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)
@@ -37,15 +41,25 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     for part in parts:
         if part is None:
             return None
-        sides = [(k - 1) * every + 1 for k, every in zip(part.taps.shape, spacing, strict=True)]
+        sides = _spaced_sides(part.taps.shape, spacing)
         if taps.size * math.prod(sides) > most:
             return None
         spaced = np.zeros(sides)
-        spaced[tuple(slice(None, None, every) for every in spacing)] = part.taps
+        tap_places = tuple(slice(None, None, every) for every in spacing)
+        spaced[tap_places] = part.taps
         taps = full_convolution(taps, spaced)
         divisor *= part.divisor
         spacing = [every * step for every, step in zip(spacing, part.step, strict=True)]
     return _with_reach_of(chain, taps, divisor)
+
+
+def _spaced_sides(shape: tuple[int, ...], spacing: list[int]) -> list[int]:
+    """The extent on each axis of taps that are `spacing` samples apart."""
+    sides = []
+    for count, every in zip(shape, spacing, strict=True):
+        last = (count - 1) * every
+        sides.append(last + 1)
+    return sides
 
 
 def _with_reach_of(chain: Chain, taps: Numbers, divisor: float) -> Convolve:
@@ -66,9 +80,11 @@ def full_convolution(x: Numbers, taps: Numbers) -> Numbers:
     if x.ndim == 1:
         return np.convolve(x, taps)
     small, large = sorted((x, taps), key=np.size)
-    y = np.zeros(np.array(x.shape) + taps.shape - 1)
+    lengths = np.add(x.shape, taps.shape) - 1
+    y = np.zeros(lengths)
     for place in np.ndindex(*small.shape):
-        within = tuple(slice(at, at + n) for at, n in zip(place, large.shape, strict=True))
+        sides = zip(place, large.shape, strict=True)
+        within = tuple(slice(first, first + length) for first, length in sides)
         y[within] += small[place] * large
     return y
 
@@ -78,15 +94,14 @@ def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolv
 
     All have one step and one anchor.
     """
-    axes = range(len(parts[0].step))
-    before = tuple(max(part.before[axis] for part in parts) for axis in axes)
-    after = tuple(max(part.after[axis] for part in parts) for axis in axes)
+    before = _largest_of_each_axis(part.before for part in parts)
+    after = _largest_of_each_axis(part.after for part in parts)
     sides = [low + high + 1 for low, high in zip(before, after, strict=True)]
     taps = np.zeros(sides)
     divisor = _common_divisor(parts)
     for part, weight in zip(parts, weights, strict=True):
-        scaled = weight * (part.taps * (divisor / part.divisor))
-        taps[_place_within(part, after)] += scaled
+        at_common_divisor = part.taps * (divisor / part.divisor)
+        taps[_place_within(part, after)] += weight * at_common_divisor
     return replace(
         parts[0],
         taps=taps,
@@ -97,8 +112,14 @@ def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolv
     )
 
 
+def _largest_of_each_axis(counts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The largest number on each axis."""
+    by_axis = zip(*counts, strict=True)
+    return tuple(max(numbers) for numbers in by_axis)
+
+
 def _place_within(part: Convolve, after: tuple[int, ...]) -> tuple[slice, ...]:
-    """The place of taps among those of a convolution that reads `after` later samples."""
+    """The place of a part's taps in the taps of a sum that reads `after` later samples."""
     places = []
     for count, own, latest in zip(part.taps.shape, part.after, after, strict=True):
         first = latest - own

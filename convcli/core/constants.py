@@ -31,10 +31,12 @@ def keep_constants(y: Array, x: Array, w: Taps, divisor: float, step: int) -> No
     if gain is None:
         return
     for channel in range(x.shape[1]):
-        windows, values = _equal_windows(np.ascontiguousarray(x[:, channel]), w.size)
+        samples = np.ascontiguousarray(x[:, channel])
+        windows, values = _equal_windows(samples, w.size)
         if step > 1:
             kept = windows % step == 0
-            windows, values = windows[kept] // step, values[kept]
+            windows = windows[kept] // step
+            values = values[kept]
         if len(windows):
             wanted = np.isfinite(y[windows, channel]) & np.isfinite(values)
             # Adding 0 turns -0 into 0.
@@ -43,11 +45,14 @@ def keep_constants(y: Array, x: Array, w: Taps, divisor: float, step: int) -> No
 
 @lru_cache(maxsize=64)
 def _constant_gain(taps: bytes, divisor: float) -> float | None:
-    """What the taps multiply a constant by: 1 or 0; None for others and if no rounding occurs."""
+    """The gain of the taps for a constant if it is 1 or 0; None for others.
+
+    None also for taps whose mean of a constant is right already.
+    """
     w = np.frombuffer(taps)
     size = float(np.abs(w).sum())
-    is_whole = bool(np.all(w == np.rint(w))) and size <= WHOLE_TAPS
-    if is_whole and divisor != 1:
+    is_whole = np.array_equal(w, np.rint(w))
+    if is_whole and size <= WHOLE_TAPS and divisor != 1:
         return None
     gain = math.fsum(w.tolist()) / divisor
     return gain if gain in (0, 1) else None
@@ -62,7 +67,8 @@ def _equal_windows(x: Array, k: int) -> tuple[Places, Any]:
         return _equal_windows_with_gaps(x, k)
     if k == 1:
         return np.arange(len(x)), x
-    windows = np.flatnonzero(_all_of_next(x[1:] == x[:-1], k - 1))
+    equals_next = x[1:] == x[:-1]
+    windows = np.flatnonzero(_all_of_next(equals_next, k - 1))
     return windows, x[windows]
 
 
@@ -72,8 +78,9 @@ def _all_of_next(flags: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.boo
     while 2 * length <= count:
         flags = flags[:-length] & flags[length:]
         length *= 2
-    if length < count:
-        flags = flags[: len(flags) - (count - length)] & flags[count - length :]
+    rest = count - length
+    if rest > 0:
+        flags = flags[:-rest] & flags[rest:]
     return flags
 
 

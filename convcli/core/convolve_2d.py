@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.fft import overlap_save
+from convcli.core.fft import overlap_save, overlap_save_along_rows
 from convcli.core.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.samples import sample_type
 
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 
     Taps = npt.NDArray[np.float64]
 
-# The most taps of a separable kernel at which OpenCV is the fastest: along both axes at once, where
-# it also computes the rows that are cut off; along pixel rows of floats; along pixel rows of bytes.
-# Longer ones are matrix products.
+# The most taps of a separable kernel at which OpenCV is the fastest; longer ones are matrix
+# products. Along both axes at once (where OpenCV also computes rows that are cut off), along pixel
+# rows of floats, and along pixel rows of bytes:
 SHORT_LINE = 32
 SHORT_ROW_OF_FLOATS = 48
 SHORT_ROW_OF_BYTES = 320
-# The most taps at which a matrix product is the fastest; longer ones are FFTs. Fewer along pixel
-# rows of float64.
+# The most taps at which a matrix product is the fastest; longer ones are FFTs, as are all longer
+# ones along pixel rows of float64.
 LONGEST_PRODUCT = 400
-LONGEST_PRODUCT_OF_DOUBLES = 100
 
 # Two passes with long kernels are computed in columns at least this wide, so that little is stored
 # between them.
@@ -95,8 +94,9 @@ def _strided_line(x: Array, w: Taps, step: int, *, axis: int) -> Array:
         kept = (slice(None),) * axis + (slice(None, None, step),)
         y: Array = x[kept] * w.astype(sample_type(x))
         return y
+    taps = PhaseTaps.one_phase(w, step)
     outputs = (x.shape[axis] - w.size) // step + 1
-    return polyphase_along(x, PhaseTaps.one_phase(w, step), (0, outputs), axis=axis)
+    return polyphase_along(x, taps, (0, outputs), axis=axis)
 
 
 def _block_sums(x: Array, size: tuple[int, ...]) -> Array:
@@ -129,10 +129,10 @@ def _filter_lines(x: Array, column: Taps, row: Taps) -> Array:
     rows = len(x) - column.size + 1
     columns = x.shape[1] - row.size + 1
     y = np.empty((rows, columns, x.shape[2]), sample_type(x))
-    width = max(WIDTH, 8 * row.size)
+    width = max(WIDTH, 16 * row.size)
     for left in range(0, columns, width):
-        part = x[:, left : left + width + row.size - 1]
-        along_rows = _filter_line(part, row, axis=1)
+        right = left + width + row.size - 1
+        along_rows = _filter_line(x[:, left:right], row, axis=1)
         y[:, left : left + width] = _filter_line(along_rows, column, axis=0)
     return y
 
@@ -143,13 +143,13 @@ def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
         one = np.ones(1)
         column, row = (w, one) if axis == 0 else (one, w)
         return _by_sep_filter(x, column, row, whole=False)
+    if axis == 1 and sample_type(x) == np.float64:
+        return overlap_save_along_rows(x, w)
     lines = np.moveaxis(x, axis, 0)
     channels = np.ascontiguousarray(lines, sample_type(x)).reshape(len(lines), -1)
-    longest_product = LONGEST_PRODUCT
-    if axis == 1 and channels.dtype == np.float64:
-        longest_product = LONGEST_PRODUCT_OF_DOUBLES
-    if w.size <= longest_product:
-        y = polyphase(channels, PhaseTaps.one_phase(w, 1), (0, len(lines) - w.size + 1))
+    if w.size <= LONGEST_PRODUCT:
+        outputs = len(lines) - w.size + 1
+        y = polyphase(channels, PhaseTaps.one_phase(w, 1), (0, outputs))
     else:
         y = overlap_save(channels, w)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
@@ -174,7 +174,10 @@ def _filter_plane(x: Array, w: Taps) -> Array:
 
 
 def _by_sep_filter(x: Array, column: Taps, row: Taps, *, whole: bool) -> Array:
-    """The valid correlation by OpenCV's filter for separable kernels; whole : of bytes as int16."""
+    """The valid correlation by OpenCV's filter for separable kernels.
+
+    whole : the sums are whole numbers that int16 holds
+    """
     import cv2
 
     depth = _depth(x, whole=whole)
@@ -187,7 +190,7 @@ def _fits_int16(x: Array, w: Taps) -> bool:
     """Whether `x` holds bytes, `w` whole numbers, and int16 every sum of their products."""
     if x.dtype != np.uint8 or 255 * np.abs(w).sum() > LARGEST_SUM:
         return False
-    return bool((w == np.rint(w)).all())
+    return np.array_equal(w, np.rint(w))
 
 
 def _depth(x: Array, *, whole: bool) -> int:

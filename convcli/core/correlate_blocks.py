@@ -93,7 +93,7 @@ class LagCandidate:
 
 
 class _SignalState:
-    """What block-wise correlation keeps of one signal of one group.
+    """What block-wise correlation remembers of one signal of one group.
 
     level : provisional mean that is subtracted from all samples
     tail : the last samples without the level, which later blocks still overlap with
@@ -119,7 +119,8 @@ class _SignalState:
         x = _zero_for_missing(x - self.level)
         self.sum = self.sum + x.sum(axis=0)
         x = np.concatenate([self.tail, x])
-        self.tail = x[max(0, len(x) - limit) :]
+        first_kept = max(0, len(x) - limit)
+        self.tail = x[first_kept:]
         return x
 
 
@@ -172,7 +173,8 @@ class BlockCorrelation:
     def _overlapping_blocks(self, blocks: Iterable[GroupBlock]) -> Iterator[ChannelBlock]:
         """One block of one input channel and one target channel at a time."""
         rows = self.limit[0]
-        transform = max(SHORTEST_TRANSFORM[len(self.limit)], 1 << (3 * rows).bit_length())
+        power_of_two = 1 << (3 * rows).bit_length()
+        transform = max(SHORTEST_TRANSFORM[len(self.limit)], power_of_two)
         size = transform - 2 * rows
         for group, x, y in blocks:
             for first in range(0, len(x), size):
@@ -202,8 +204,10 @@ class BlockCorrelation:
         return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
-        self.power = (self.power[0] + _channel_power(x), self.power[1] + _channel_power(y))
-        largest = max(float(each.max(initial=0.0)) for each in self.power)
+        power_x = self.power[0] + _channel_power(x)
+        power_y = self.power[1] + _channel_power(y)
+        self.power = (power_x, power_y)
+        largest = max(power_x.max(initial=0.0), power_y.max(initial=0.0))
         if largest > LARGEST_POWER[self.dtype]:
             raise InputError(
                 "the samples are so large that their squares overflow",
@@ -216,19 +220,23 @@ class BlockCorrelation:
         power_x = float(squares_x[self.limit])
         power_y = float(squares_y[self.limit])
         i, o = pair
-        constant_x = not power_x > ROUNDING * self.power[0][i]
-        constant_y = not power_y > ROUNDING * self.power[1][o]
-        if constant_x or constant_y:
+        least_x = ROUNDING * self.power[0][i]
+        least_y = ROUNDING * self.power[1][o]
+        both_vary = power_x > least_x and power_y > least_y
+        if not both_vary:
             return None
         correlation = products / math.sqrt(power_x * power_y)
         best, rival = peak_and_rival(correlation)
-        ambiguous = abs(correlation[rival]) >= AMBIGUOUS * abs(correlation[best])
+        height = abs(correlation[best])
+        is_ambiguous = abs(correlation[rival]) >= AMBIGUOUS * height
+        autocorrelation_x = squares_x / power_x
+        autocorrelation_y = squares_y / power_y
         return LagCandidate(
             pair=pair,
             lag=self._lag(best),
             correlation=float(np.clip(correlation[best], -1, 1)),
-            by_chance=chance_deviation(squares_x / power_x, squares_y / power_y, self.count),
-            rival=self._lag(rival) if ambiguous else None,
+            by_chance=chance_deviation(autocorrelation_x, autocorrelation_y, self.count),
+            rival=self._lag(rival) if is_ambiguous else None,
             fractional=self._fractional_lag(correlation, best),
         )
 
@@ -236,7 +244,8 @@ class BlockCorrelation:
         found = []
         for axis, (place, lag) in enumerate(zip(index, self._lag(index), strict=True)):
             through_peak: Any = (*index[:axis], slice(None), *index[axis + 1 :])
-            found.append(lag + peak_offset(correlation[through_peak], place))
+            offset = peak_offset(correlation[through_peak], place)
+            found.append(lag + offset)
         return tuple(found)
 
     def _lag(self, index: Sizes) -> Sizes:

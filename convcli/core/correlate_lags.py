@@ -6,6 +6,7 @@ arrive in blocks along axis 0; a block needs only the last `limit` samples of th
 
 from __future__ import annotations
 
+import math
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,8 @@ def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
     """The share of all samples that have a partner at each lag: (2 limit + 1, ...)."""
     share = np.ones(())
     for k, n in zip(limit, shape, strict=True):
-        lag = np.arange(-k, k + 1)
-        along = np.maximum(0.0, 1 - np.abs(lag) / max(1, n))
+        distance = np.abs(np.arange(-k, k + 1))
+        along = np.maximum(0.0, 1 - distance / max(1, n))
         share = np.multiply.outer(share, along)
     return share
 
@@ -101,8 +102,9 @@ def chance_deviation(a: Numbers, b: Numbers, count: int) -> float:
     a, b : their autocorrelations, 1 at lag 0. The variance is the sum of a b over all lags, over
         count (Bartlett, 1946).
     """
-    samples_as_one = max(float((a * b).sum()), 1.0)
-    return float(np.sqrt(samples_as_one / max(1, count)))
+    samples_as_one = float((a * b).sum())
+    variance = max(samples_as_one, 1.0) / max(1, count)
+    return math.sqrt(variance)
 
 
 def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
@@ -116,10 +118,11 @@ def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
     for axis, place in enumerate(peak):
         through_peak: Any = (*peak[:axis], slice(None), *peak[axis + 1 :])
         line = height[through_peak]
-        low = np.flatnonzero(line < PEAK_EDGE * height[peak])
-        first = low[low < place].max(initial=-1) + 1
-        stop = low[low > place].min(initial=len(line))
-        box.append(slice(first, stop))
+        is_low = line < PEAK_EDGE * height[peak]
+        low = np.flatnonzero(is_low)
+        last_before = low[low < place].max(initial=-1)
+        first_after = low[low > place].min(initial=len(line))
+        box.append(slice(last_before + 1, first_after))
     elsewhere = height.copy()
     elsewhere[tuple(box)] = 0
     rival = np.unravel_index(int(np.argmax(elsewhere)), r.shape)
@@ -131,7 +134,9 @@ def peak_offset(r: Numbers, peak: int) -> float:
 
     r : (n,), band-limited as the correlation of sampled signals is; it is interpolated by a sinc
     """
-    near = np.arange(max(0, peak - SIDE), min(len(r), peak + SIDE + 1))
+    first = max(0, peak - SIDE)
+    stop = min(len(r), peak + SIDE + 1)
+    near = np.arange(first, stop)
     places = np.arange(-PLACES, PLACES + 1) / PLACES
     distance = places[:, None] - (near - peak)
     weights = np.sinc(distance)
@@ -143,4 +148,6 @@ def peak_offset(r: Numbers, peak: int) -> float:
     curvature = left - 2 * middle + right
     if curvature >= 0:
         return float(places[top])
-    return float(places[top] + (left - right) / (2 * curvature * PLACES))
+    # The peak of the parabola through the three values, in steps between places.
+    beside = (left - right) / (2 * curvature)
+    return float(places[top] + beside / PLACES)

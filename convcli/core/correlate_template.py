@@ -31,6 +31,8 @@ from convcli.core.window_statistics import (
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.signals import Array
 
     Flags = npt.NDArray[np.bool_]
@@ -89,7 +91,8 @@ class Template:
         taps = w * deviations * (variation > 0)
         norm = float(np.sqrt(variation.sum()))
         first = w[0] if w.ndim == 2 else w[0, 0, 0]
-        return cls(taps=taps / (norm or 1.0), weights=w, even=bool(np.all(w == first)))
+        is_even = bool((w == first).all())
+        return cls(taps=taps / (norm or 1.0), weights=w, even=is_even)
 
     @property
     def flat(self) -> bool:
@@ -141,7 +144,8 @@ class Template:
 
     def _line_scores(self, x: Array) -> Array:
         """The score of every window of (n, channels)."""
-        deviations = np.zeros(len(x) - self.size[0] + 1)
+        outputs = len(x) - self.size[0] + 1
+        deviations = np.zeros(outputs)
         for channel, weights in zip(x.T, self.weights.T, strict=True):
             deviations += partial_deviations(channel, weights > 0) * weights.max()
         return _quotients(self._line_products(x, deviations), deviations)
@@ -150,7 +154,8 @@ class Template:
         """Sums of taps times samples; far quieter windows are transformed by themselves."""
         k = self.size[0]
         centred = x - x.mean(axis=0)
-        soft = (deviations > 0) & (deviations < (SOFT * self._loudness(centred)) ** 2)
+        softest = SOFT * self._loudness(centred)
+        soft = (deviations > 0) & (deviations < softest**2)
         if soft.all():  # the loud samples lie where the template has no weight
             windows = sliding_window_view(x - np.median(x, axis=0), k, axis=0)
             return np.asarray(np.einsum("nck,kc->n", windows, self.taps))
@@ -175,13 +180,15 @@ class Template:
     def _picture_scores(self, x: Array, opacity: Array | None) -> Array:
         """The scores, in columns as wide as a tile: intermediate results stay in the cache."""
         height, width = self.size
-        score = np.empty((x.shape[0] - height + 1, x.shape[1] - width + 1))
+        rows = x.shape[0] - height + 1
+        columns = x.shape[1] - width + 1
+        score = np.empty((rows, columns))
         step = tile_side(width) - width + 1
-        for left in range(0, score.shape[1], step):
-            columns = slice(left, left + step + width - 1)
-            part = x[:, columns]
+        for left in range(0, columns, step):
+            right = left + step + width - 1
+            part = x[:, left:right]
             if opacity is not None:
-                sums = self._weighted_sums(part, opacity[:, columns])
+                sums = self._weighted_sums(part, opacity[:, left:right])
             elif self.even:
                 sums = self._even_sums(part)
             else:
@@ -206,7 +213,7 @@ class Template:
 
         With s the opacity of the picture and u = sum s w x / sum s w, the products are sum s t (x -
         u) and the squared deviations sum s w x^2 - u sum s w x. A hidden pixel adds nothing, so a
-        place of which much is hidden scores low.
+        window scores low if much of it is hidden.
         """
         n = self.channels
         if opacity is None:
@@ -224,15 +231,21 @@ class Template:
         weight = self.weights.sum(axis=(0, 1))
         for c in range(n):
             shown = weights_seen[c] > FLAT * weight[c]
-            mean = np.divide(totals[c], weights_seen[c], out=np.zeros_like(totals[c]), where=shown)
+            nothing = np.zeros_like(totals[c])
+            mean = np.divide(totals[c], weights_seen[c], out=nothing, where=shown)
             products -= mean * taps_seen[c]
             deviations -= mean * totals[c]
-        # The squares of a tile are known to a part of their mean; smaller deviations count as flat.
-        power = 0.0
-        for plane, plane_weight in zip(squares, weight, strict=True):
-            power += float(np.mean(plane)) * float(plane_weight)
-        deviations[deviations <= FLAT * power] = 0
+        # The FFT rounds the squares of a tile to a part of their mean; smaller deviations are flat.
+        deviations[deviations <= FLAT * _weighted_power(squares, weight)] = 0
         return products, deviations
+
+
+def _weighted_power(squares: Sequence[Array], weights: Numbers) -> float:
+    """The mean of each plane of squares times the weight of its channel, added up."""
+    power = 0.0
+    for plane, weight in zip(squares, weights.tolist(), strict=True):
+        power += float(np.mean(plane)) * weight
+    return power
 
 
 def _weighted_terms(n: int) -> list[list[tuple[int, int]]]:
@@ -263,7 +276,8 @@ def _deviations(x: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
     deviations = x - mean
     deviations = deviations - _weighted_means(deviations, w)
     variation = (w * np.square(deviations)).sum(axis=axes)
-    variation[variation <= w.sum(axis=axes) * np.square(ROUNDING * mean)] = 0
+    rounding = w.sum(axis=axes) * np.square(ROUNDING * mean)
+    variation[variation <= rounding] = 0
     return deviations, variation
 
 

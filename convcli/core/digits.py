@@ -110,20 +110,24 @@ def rounded(sums: Digits, bits: int, exponent: int) -> Numbers:
 def _rounded_five(sums: Digits, bits: int, exponent: int) -> Numbers:
     """`rounded` of up to five digits, in a third of the time that any number of them takes.
 
-    The digits are joined to `high`, `upper` and `lower`, of which the last two are exact as float64
-    each. What cannot be added is told by a last bit that says whether anything lies below: it makes
-    a sum that is rounded once right.
+    The digits are joined to `high`, `upper` and `lower`; `upper` and `lower` are exact as float64.
+    Where not all bits fit into one float64, a last bit that says whether any lower bit is set
+    stands for the rest (a sticky bit), so that rounding once gives the right result.
     """
     lowest = max(sums) - 4
-    high, upper, lower = _joined_digits([sums.get(lowest + i, np.int64(0)) for i in range(5)], bits)
+    zero = np.int64(0)
+    five = [sums.get(place, zero) for place in range(lowest, lowest + 5)]
+    high, upper, lower = _joined_digits(five, bits)
     joined_bits = 2 * bits
     most_short = 1 << (53 - joined_bits)
-    y = ((high << joined_bits) | upper) * 2.0**joined_bits + lower
+    above = (high << joined_bits) | upper
+    y = above * 2.0**joined_bits + lower
     highest = int(high.max())
     if highest >= most_short:
         rest = (upper << 1) | (lower > 0)
-        longer = (high * 2.0 ** (joined_bits + 1) + rest) * 2.0 ** (joined_bits - 1)
-        y = np.where(high < most_short, y, longer)
+        longer = high * 2.0 ** (joined_bits + 1) + rest
+        scale = 2.0 ** (joined_bits - 1)
+        y = np.where(high < most_short, y, longer * scale)
         if highest >= _EXACT_HIGH:
             y = np.where(high < _EXACT_HIGH, y, _of_large(high, rest, joined_bits + 1))
     return np.asarray(_times_power(y, lowest * bits + exponent))
@@ -139,14 +143,18 @@ def _joined_digits(digits: list[Any], bits: int) -> tuple[Any, Any, Any]:
         carry = total >> bits
         kept.append(total & mask)
     high = digits[4] + carry
-    return high, (kept[3] << bits) | kept[2], (kept[1] << bits) | kept[0]
+    upper = (kept[3] << bits) | kept[2]
+    lower = (kept[1] << bits) | kept[0]
+    return high, upper, lower
 
 
 def _of_large(high: Any, rest: Any, rest_bits: int) -> Numbers:
     """high * 2**rest_bits + rest, of int64, at the scale of `_rounded_five`."""
-    # The conversion of an int64 rounds rightly. Four bits of the rest fit behind smaller ones.
+    # NumPy rounds an int64 to the nearest float64. Behind a small `high` four bits of the rest fit.
     below = rest_bits - 4
-    some_bits = (high << 4) | (rest >> below) | ((rest & ((1 << below) - 1)) > 0)
+    mask = (1 << below) - 1
+    has_lower_bits = (rest & mask) > 0
+    some_bits = (high << 4) | (rest >> below) | has_lower_bits
     whole = high | (rest > 0)
     scale = 2.0 ** (rest_bits - 2)
     smaller = some_bits * (2.0**below * scale)
@@ -196,11 +204,14 @@ def added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]
 
 def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
     """Round high + low + lost to the nearest float64, where `low` is exactly half a step of it."""
-    wrong = (low != 0) & (lost != 0) & (np.signbit(low) == np.signbit(lost))
+    same_sign = np.signbit(low) == np.signbit(lost)
+    wrong = (low != 0) & (lost != 0) & same_sign
     if np.any(wrong):
-        other = high + 2 * low
-        wrong &= other - high == 2 * low
-        high, low = np.where(wrong, other, high), np.where(wrong, -low, low)
+        step = 2 * low
+        other = high + step
+        wrong &= other - high == step
+        high = np.where(wrong, other, high)
+        low = np.where(wrong, -low, low)
     return np.asarray(high), np.asarray(low)
 
 

@@ -223,13 +223,17 @@ def _digits_for(x: Numbers, count: int) -> tuple[Digits, int, int]:
 
 def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
     """The inputs of consecutive outputs along the first sample axis, some at a time."""
-    outputs = (x.shape[1] - size[0]) // step[0] + 1
+    k = size[0]
+    stride = step[0]
+    outputs = (x.shape[1] - k) // stride + 1
     width = x.size // x.shape[1]
-    inputs = max(PIECE // max(1, width), 2 * size[0])
-    at_once = max(1, inputs // step[0])
+    inputs = max(PIECE // max(1, width), 2 * k)
+    at_once = max(1, inputs // stride)
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
-        yield x[:, first * step[0] : (last - 1) * step[0] + size[0]]
+        begin = first * stride
+        end = (last - 1) * stride + k
+        yield x[:, begin:end]
 
 
 def _classes(x: Numbers, over_windows: WindowSums) -> Iterator[tuple[int, Numbers, Flags | None]]:
@@ -248,7 +252,8 @@ def _classes(x: Numbers, over_windows: WindowSums) -> Iterator[tuple[int, Number
     classes = (exponents + half) // CLASS_BITS
     classes[x == 0] = np.iinfo(classes.dtype).min
     for number in np.unique(classes[x != 0]).tolist():
-        samples = np.where((classes == number) | (classes == number - 1), x, 0.0)
+        is_near = (classes == number) | (classes == number - 1)
+        samples = np.where(is_near, x, 0.0)
         samples = np.ldexp(samples, -number * CLASS_BITS)
         chosen = over_windows(classes >= number) > 0
         yield number, samples, chosen
@@ -267,7 +272,8 @@ def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
         return x
     # A number of few bits, so that the differences are exact as a rule.
     _, exponent = math.frexp(most - least)
-    middle = round((most + least) / 2 * 2.0**-exponent) * 2.0**exponent
+    unit_of_middle = 2.0**exponent
+    middle = round((most + least) / 2 / unit_of_middle) * unit_of_middle
     differences, errors = two_sum(x, -middle)
     if values is not x:
         differences[~known] = 0
@@ -277,20 +283,25 @@ def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
 
 def _fill_highest_digit(x: Numbers, bits: int) -> tuple[Numbers, int]:
     """Numbers times 2**shift, so that the largest one fills its highest digit, and the shift."""
-    _, exponent = math.frexp(max(float(x.max()), -float(x.min())))
+    largest = max(float(x.max()), -float(x.min()))
+    _, exponent = math.frexp(largest)
     shift = (bits - 1 - exponent) % bits
     return x * 2.0**shift, shift
 
 
 def _are_small(x: Numbers, count: int) -> bool:
     """Whether all are whole numbers, and the square of a sum of `count` is exact as a float64."""
-    largest = max(float(x.max()), -float(x.min()))
-    return (largest * count) ** 2 < LARGEST_WHOLE and bool((x == np.rint(x)).all())
+    largest_sum = max(float(x.max()), -float(x.min())) * count
+    if largest_sum**2 >= LARGEST_WHOLE:
+        return False
+    return np.array_equal(x, np.rint(x))
 
 
 def _are_few(digits: Digits, bits: int, count: int) -> bool:
     """Whether products of sums of `count` digits are an int64 without any carries."""
-    return len(digits) * count * count << (2 * bits - 2) < 1 << WORD_BITS
+    largest_product = 1 << (2 * bits - 2)
+    products = len(digits) * count * count
+    return products * largest_product < 1 << WORD_BITS
 
 
 def _least_magnitude(x: Numbers) -> float:
@@ -304,15 +315,15 @@ def _products(digits: Digits) -> Digits:
     products: Digits = {}
     places = sorted(digits)
     for number, i in enumerate(places):
-        _add(products, 2 * i, np.square(digits[i]))
+        _add_in_place(products, 2 * i, np.square(digits[i]))
         for j in places[number + 1 :]:
             product = digits[i] * digits[j]
             product += product
-            _add(products, i + j, product)
+            _add_in_place(products, i + j, product)
     return products
 
 
-def _add(sums: Digits, place: int, values: Any) -> None:
+def _add_in_place(sums: Digits, place: int, values: Any) -> None:
     """Add values to the digit at a place, in place."""
     if place in sums:
         sums[place] += values
@@ -322,7 +333,8 @@ def _add(sums: Digits, place: int, values: Any) -> None:
 
 def _from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:
     """Every `step`-th entry along an axis from `first` on."""
-    return x[(slice(None),) * axis + (slice(first, None, step),)]
+    all_before = (slice(None),) * axis
+    return x[(*all_before, slice(first, None, step))]
 
 
 def _first(axis: int, count: int) -> tuple[slice, ...]:

@@ -39,7 +39,8 @@ def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]
 
     x, w : finite. `high` is the sum rounded to float64, and `low` is the error of this rounding.
     """
-    outputs = (len(x) - w.size) // step + 1
+    k = w.size
+    outputs = (len(x) - k) // step + 1
     method = _method(w.tobytes())
     at_once = max(1, method.outputs // step)
     high = np.empty((outputs, x.shape[1]))
@@ -48,8 +49,9 @@ def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]
         values = np.ascontiguousarray(x[:, channel])
         for first in range(0, outputs, at_once):
             last = min(first + at_once, outputs)
-            inputs = values[first * step : (last - 1) * step + w.size]
-            sums = method.sums(inputs, step)
+            begin = first * step
+            end = (last - 1) * step + k
+            sums = method.sums(values[begin:end], step)
             high[first:last, channel], low[first:last, channel] = joined(sums, method.bits)
     return high, low
 
@@ -66,7 +68,7 @@ def exact_sums_between(
     sums: Digits = {}
     for place, running in _running_digits(x, bits).items():
         sums[place] = running[high] - running[low]
-    return joined(sums or {0: np.zeros(len(low), np.int64)}, bits)
+    return joined(sums or _zeros(len(low), 1), bits)
 
 
 class _Method(Protocol):
@@ -135,7 +137,8 @@ class _RunningSums:
         sums: Digits = {}
         for place, running in _running_digits(x, self.bits).items():
             sums[place] = running[self.k :: step] - running[: -self.k : step]
-        return sums or _zeros(len(x) - self.k + 1, step)
+        outputs = len(x) - self.k + 1
+        return sums or _zeros(outputs, step)
 
 
 def _zeros(outputs: int, step: int) -> Digits:
@@ -153,16 +156,17 @@ class _DigitProducts:
         self.k = w.size
         self._frame = frame_size(min(PART, w.size))
         self.bits = self._most_bits(w)
-        self._parts = [
-            _TapDigits(start, w[start : start + PART], self.bits)
-            for start in range(0, w.size, PART)
-        ]
+        self._parts = []
+        for start in range(0, w.size, PART):
+            part = _TapDigits(start, w[start : start + PART], self.bits)
+            self._parts.append(part)
 
     @property
     def outputs(self) -> int:
         """The outputs of as many frames as stay in the cache together."""
         frames = max(1, POINTS_TOGETHER // self._frame)
-        return frames * (self._frame - min(PART, self.k) + 1)
+        outputs_of_frame = self._frame - min(PART, self.k) + 1
+        return frames * outputs_of_frame
 
     def _most_bits(self, w: Numbers) -> int:
         """The most bits of a digit at which the error of the FFT is below 1/4."""
@@ -177,9 +181,11 @@ class _DigitProducts:
 
     def _error(self, w: Numbers, bits: int) -> float:
         """Percival's bound on the error of a sum of products of digits."""
-        relative = (13 * math.log2(self._frame) + 3) * 2.0**-53
+        units = 13 * math.log2(self._frame) + 3
+        relative = units * 2.0**-53
         sample_norm = 2.0 ** (bits - 1) * math.sqrt(self._frame)
-        tap_norm = sum(float(np.linalg.norm(digit)) for digit in digits_of(w, bits).values())
+        tap_digits = digits_of(w, bits).values()
+        tap_norm = sum(float(np.linalg.norm(digit)) for digit in tap_digits)
         return relative * sample_norm * tap_norm
 
     def sums(self, x: Numbers, step: int) -> Digits:
@@ -187,8 +193,8 @@ class _DigitProducts:
         outputs = len(x) - self.k + 1
         sums: Digits = {}
         for part in self._parts:
-            inputs = x[part.start : part.start + outputs + part.k - 1]
-            samples = digits_of(inputs, self.bits)
+            end = part.start + outputs + part.k - 1
+            samples = digits_of(x[part.start : end], self.bits)
             for place, products in self._products(samples, part, outputs).items():
                 whole = np.rint(products[::step]).astype(np.int64)
                 add_digit(sums, place, whole)
@@ -249,15 +255,17 @@ def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int)
                 spectra[i + j] += product
             else:
                 spectra[i + j] = product
-    return {
-        place: np.fft.irfft(spectrum, size)[:, :kept].reshape(-1)[:outputs]
-        for place, spectrum in spectra.items()
-    }
+    products: Digits = {}
+    for place, spectrum in spectra.items():
+        frames = np.fft.irfft(spectrum, size)[:, :kept]
+        products[place] = frames.reshape(-1)[:outputs]
+    return products
 
 
 def _overlapping_frames(x: Numbers, size: int, hop: int, outputs: int) -> Numbers:
     """A view of (frames, size) samples that start `hop` samples apart; zeros follow the end."""
     count = -(-outputs // hop)
-    padded = np.zeros((count - 1) * hop + size)
+    last_start = (count - 1) * hop
+    padded = np.zeros(last_start + size)
     padded[: len(x)] = x
     return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]

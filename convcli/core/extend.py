@@ -9,6 +9,8 @@ import numpy as np
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from convcli.signals import Edge
@@ -50,6 +52,22 @@ def filler(edge: Edge) -> float:
     return float("nan") if is_missing_outside(edge) else 0.0
 
 
+def extended_at(
+    take: Callable[[Indices], AnyArray], index: Indices, n: Indices, edge: Edge
+) -> AnyArray:
+    """The samples at any indices of signals that are extended by the edge rule.
+
+    take : the samples at indices in the signals, (*index.shape, channels)
+    n : the lengths of the signals, (signals, 1) for an `index` of (signals, samples)
+    """
+    found = inside(index, n, edge)
+    outside = found == OUTSIDE
+    np.copyto(found, n - 1, where=outside)
+    x = take(found)
+    np.copyto(x, filler(edge), where=outside[..., None])
+    return x
+
+
 def is_missing_outside(edge: Edge) -> bool:
     """Return whether samples outside are missing."""
     return edge in _MISSING_OUTSIDE
@@ -68,6 +86,12 @@ class Extent:
     def within(self) -> slice:
         """The samples that lie on the axis itself."""
         return slice(max(self.start, 0), max(min(self.stop, self.n), 0))
+
+    def of(self, x: AnyArray, axis: int) -> AnyArray:
+        """The samples of an axis, extended at its ends."""
+        before, past = self.outside(x, axis)
+        within = x[(*(slice(None),) * axis, self.within)]
+        return np.concatenate([before, within, past], axis=axis)
 
     def outside(self, x: AnyArray, axis: int, *, first: int = 0) -> tuple[AnyArray, AnyArray]:
         """Return the samples before the axis and those past its end.

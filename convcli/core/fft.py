@@ -72,10 +72,33 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     else:
         half = -(-outputs // 2)
         second = outputs - half  # with an odd count, both halves compute the output in the middle
-        pairs = _halves_as_pairs(channels, (half - 1) * step + w.size, second * step)
+        inputs_of_half = (half - 1) * step + w.size
+        pairs = _halves_as_pairs(channels, inputs_of_half, second * step)
         results = _halves_as_pairs(y, half, second)
     _filter_pairs(pairs, results, w * unit(x), step)
     return y.reshape(outputs, *x.shape[1:])
+
+
+def overlap_save_along_rows(x: Array, w: npt.NDArray[np.float64]) -> Array:
+    """The valid correlation along the pixel rows of a picture.
+
+    The two halves of a row share a transform, and no row is copied into a column for it: with
+    `overlap_save` along axis 0 of the transposed picture this takes three times as long.
+
+    x : (rows, columns, channels) finite floating, or stored numbers; w : (k,), k <= columns
+    Returns (rows, columns - k + 1, channels) of the dtype of x, or of the samples that its numbers
+    represent.
+    """
+    rows, columns, channels = x.shape
+    outputs = columns - w.size + 1
+    y = np.empty((rows, outputs, channels), sample_type(x))
+    half = -(-outputs // 2)
+    second = outputs - half
+    for channel in range(channels):
+        pairs = _halves_as_pairs(x[..., channel].T, half - 1 + w.size, second)
+        results = _halves_as_pairs(y[..., channel].T, half, second)
+        _filter_pairs(pairs, results, w * unit(x), 1)
+    return y
 
 
 def frame_size(k: int, outputs: int | None = None) -> int:
@@ -85,8 +108,10 @@ def frame_size(k: int, outputs: int | None = None) -> int:
     """
     shortest = SHORTEST_POWER
     if outputs is not None:
-        shortest = min(shortest, (outputs + k - 2).bit_length())
-    powers = range(shortest, max(SHORTEST_POWER + 2, k.bit_length() + 4))
+        last_input = outputs + k - 2
+        shortest = min(shortest, last_input.bit_length())
+    longest = max(SHORTEST_POWER + 1, k.bit_length() + 3)
+    powers = range(shortest, longest + 1)
     sizes = [1 << power for power in powers if 1 << power > k]
     return min(sizes, key=lambda size: _frames_cost(size, k, outputs))
 
@@ -111,7 +136,8 @@ def divides_frames(step: int) -> bool:
 def _equally_loud(channels: Array) -> bool:
     lowest, highest = extremes(channels)
     peaks = np.maximum(-lowest.astype(np.float64), highest.astype(np.float64))
-    return bool(peaks.max() <= LOUDER * peaks.min())
+    softest = float(peaks.min())
+    return float(peaks.max()) <= LOUDER * softest
 
 
 def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
@@ -125,19 +151,23 @@ def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
 def _filter_pairs(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int) -> None:
     """Write every `step`-th output of the correlation of pairs, (n, channels, 2), to `results`."""
     outputs, channels, _ = results.shape
-    size = frame_size(w.size, (outputs - 1) * step + 1)
+    last_place = (outputs - 1) * step
+    size = frame_size(w.size, last_place + 1)
     kept = (size - w.size) // step + 1  # outputs of each frame
-    many = 2 * outputs * step * channels >= MANY
-    correlate = _frame_correlator(w.tobytes(), size, results.dtype.char, step, many=many)
+    numbers = 2 * outputs * step * channels
+    correlate = _frame_correlator(w.tobytes(), size, results.dtype.char, step, many=numbers >= MANY)
 
     beside = min(channels, max(1, POINTS_TOGETHER // size))
-    at_once = min(max(1, POINTS_TOGETHER // (size * beside)), -(-outputs // kept))
+    frames_in_cache = max(1, POINTS_TOGETHER // (size * beside))
+    frames_needed = -(-outputs // kept)
+    at_once = min(frames_in_cache, frames_needed)
     frames = np.empty((at_once, beside, size, 2), results.dtype)
     for channel in range(0, channels, beside):
         some = slice(channel, channel + beside)
         for first in range(0, outputs, kept * at_once):
             part = results[first : first + kept * at_once, some]
-            batch = frames[: -(-len(part) // kept)]
+            frames_of_part = -(-len(part) // kept)
+            batch = frames[:frames_of_part]
             _load_frames(pairs[first * step :, some], batch, kept * step)
             answers = correlate(batch)
             _store_frames(answers[:, : part.shape[1], :kept], part)
@@ -147,14 +177,16 @@ def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
     """Fill frames (count, channels, F, 2) that start `hop` samples apart; zeros follow the end."""
     count, _, size, _ = frames.shape
     n, channels, _ = pairs.shape
-    complete = min(count, max(0, (n - size) // hop + 1))
+    frames_inside = (n - size) // hop + 1
+    complete = min(count, max(0, frames_inside))
     along, across, within = pairs.strides
     overlapping = np.lib.stride_tricks.as_strided(
         pairs, (complete, channels, size, 2), (hop * along, across, along, within)
     )
     _copy_pairs(overlapping, frames[:complete, :channels])
     for number in range(complete, count):
-        rest = pairs[number * hop : number * hop + size]
+        first = number * hop
+        rest = pairs[first : first + size]
         _copy_pairs(rest.swapaxes(0, 1), frames[number, :channels, : len(rest)])
         frames[number, :, len(rest) :] = 0
 
@@ -221,7 +253,8 @@ def _frame_correlator(
     w: bytes, size: int, dtype: str, step: int, *, many: bool
 ) -> _FrameCorrelator:
     """The correlator of frames of `size` samples with the float64 taps `w`."""
-    response = np.conj(np.fft.fft(np.frombuffer(w), size)) / size
+    spectrum_of_taps = np.fft.fft(np.frombuffer(w), size)
+    response = np.conj(spectrum_of_taps) / size
     forward, backward = _opencv_transforms() if many else _numpy_transforms()
     complex_type = np.result_type(dtype, np.complex64)
     return _FrameCorrelator(response.astype(complex_type), step, forward, backward)
@@ -256,6 +289,23 @@ def _opencv_transforms() -> tuple[Transform, Transform]:
         cv2.dft(rows, rows, cv2.DFT_ROWS | flags)
 
     return partial(transform, flags=0), partial(transform, flags=cv2.DFT_INVERSE)
+
+
+def line_powers(lines: Array) -> Array:
+    """The power spectrum of each line of (lines, n), n even: (lines, n / 2 + 1), float32.
+
+    This takes a seventh of the time of `np.fft.rfft`, in lines of 4,410.
+    """
+    import cv2
+
+    packed = cv2.dft(np.asarray(lines, np.float32), flags=cv2.DFT_ROWS)
+    # The transform of a line is Re 0, Re 1, Im 1, Re 2, Im 2 ..., Re n/2.
+    squares = np.square(packed, out=packed)
+    power = np.empty((len(squares), lines.shape[1] // 2 + 1), np.float32)
+    power[:, 0] = squares[:, 0]
+    power[:, -1] = squares[:, -1]
+    np.add(squares[:, 1:-1:2], squares[:, 2:-1:2], out=power[:, 1:-1])
+    return power
 
 
 # ------------------------------------------------------------------------------- tiles of a picture
@@ -308,10 +358,10 @@ class TileCorrelator:
         """
         import cv2
 
-        outputs = tuple(n - k + 1 for n, k in zip(planes[0].shape, self.size, strict=True))
+        outputs = self._outputs_of(planes[0].shape)
         sides = self._sides(planes[0].shape)
         kernels = self._kernel_spectra(sides)
-        tall, wide = (side - k + 1 for side, k in zip(sides, self.size, strict=True))
+        tall, wide = self._outputs_of(sides)
         answers: list[Array] = [np.empty(outputs) for _ in terms]
         for top in range(0, outputs[0], tall):
             for left in range(0, outputs[1], wide):
@@ -322,12 +372,20 @@ class TileCorrelator:
                     target[:] = correlation[: target.shape[0], : target.shape[1]]
         return answers
 
+    def _outputs_of(self, shape: Sizes) -> Sizes:
+        """The number of outputs on each axis of a picture or tile of `shape`."""
+        lengths = zip(shape, self.size, strict=True)
+        return tuple(n - k + 1 for n, k in lengths)
+
     def _sides(self, shape: Sizes) -> Sizes:
         """The size of a tile, no larger than a picture of `shape` needs."""
         import cv2
 
-        lengths = zip(self.size, shape, strict=True)
-        return tuple(min(tile_side(k), cv2.getOptimalDFTSize(n)) for k, n in lengths)
+        sides = []
+        for k, n in zip(self.size, shape, strict=True):
+            enough = cv2.getOptimalDFTSize(n)
+            sides.append(min(tile_side(k), enough))
+        return tuple(sides)
 
     def _kernel_spectra(self, sides: Sizes) -> list[Any]:
         """The spectra of the kernels for tiles of this size, in OpenCV's packed form."""
@@ -367,8 +425,12 @@ def _tile(plane: Array, top: int, left: int, sides: Sizes) -> Array:
 
 def transform_size(shape: Sizes, limit: Sizes) -> Sizes:
     """Transform lengths at which the lags -limit ... limit do not wrap into one another."""
-    lengths = (max(n + k, 2 * k + 1) for n, k in zip(shape, limit, strict=True))
-    return tuple(1 << (length - 1).bit_length() for length in lengths)
+    sizes = []
+    for n, k in zip(shape, limit, strict=True):
+        length = max(n + k, 2 * k + 1)
+        power = (length - 1).bit_length()
+        sizes.append(1 << power)
+    return tuple(sizes)
 
 
 def spectrum(x: Array, size: Sizes) -> Complexes:
@@ -383,7 +445,10 @@ def cross_spectrum(x: Complexes, y: Complexes) -> Complexes:
 
 
 def at_lags(spectra: Complexes, size: Sizes, lags: Sequence[npt.NDArray[np.int64]]) -> Array:
-    """The correlations of a cross-spectrum of transform length `size` at lags along each axis."""
+    """The correlations that belong to a cross-spectrum, at some lags along each axis.
+
+    size : the transform length on each axis
+    """
     axes = tuple(range(-len(size), 0))
     everywhere = np.fft.irfftn(spectra, size, axes)
     places = [lag % n for lag, n in zip(lags, size, strict=True)]

@@ -1,7 +1,8 @@
-"""The relations between the taps of a filter under a Kaiser window and what the filter reaches.
+"""Kaiser's formulas for the number of taps, the attenuation and the width of the transition.
 
 Kaiser, Nonrecursive digital filter design using the I0-sinh window function, 1974. Widths of
-transitions are in cycles per sample, attenuations in dB.
+transitions are in cycles per sample, attenuations in dB. The designs of filters and of resamplers
+call them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def length(attenuation: float, width: float) -> float:
 
 def width(count: int, attenuation: float) -> float:
     """The width of the transition over which `count` taps reach `attenuation`."""
-    return max(attenuation - 7.95, 13.2) / (14.36 * max(count - 1, 1))
+    steps = max(count - 1, 1)
+    return max(attenuation - 7.95, 13.2) / (14.36 * steps)
 
 
 def beta(attenuation: float) -> float:

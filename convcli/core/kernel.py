@@ -31,18 +31,18 @@ class Kernel:
     """Taps of the convolution y[t] = sum_j taps[j] * x[t - j + centre] / divisor.
 
     taps : (k,) or (height, width) float64
-    divisor : of the sum, so that a mean of whole numbers stays exact; of a negative one the sign
-        goes to the taps
-    centre : the tap that meets the sample of the output when aligned "center", by default (k - 1)
-        // 2 on each axis; 0 for kernels that are causal by nature (an impulse response, an EMA, a
-        difference)
+    divisor : what the sum is divided by, kept apart from the taps so that a mean of whole numbers
+        stays exact; the sign of a negative one is moved to the taps
+    centre : index of the tap that is applied to the sample at the output's own place when aligned
+        "center", by default (k - 1) // 2 on each axis; 0 for kernels that are causal by nature (an
+        impulse response, an EMA, a difference)
     gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
         samples, a kernel of sum 0 gives no output, and any other kernel holds the last known value.
     recursive : the taps are the impulse response of a recursion, such as an EMA, which begins with
         the first sample
     note : a message of the design to the user
-    plane : makes the kernel that filters a picture where no axis is picked; by default the taps run
-        along both axes, one after the other
+    plane : a function that makes the kernel for a picture where no axis is chosen; by default the
+        taps run along both axes, one after the other
     """
 
     taps: Taps
@@ -56,13 +56,14 @@ class Kernel:
     def __post_init__(self) -> None:
         taps: npt.NDArray[Any] = np.ascontiguousarray(self.taps, dtype=np.float64)
         if self.divisor < 0:
-            # The weights alone count: -1,-2 over -3 is the mean that 1,2 over 3 is.
+            # Taps -1,-2 over -3 are the same weights as 1,2 over 3.
             taps = 0.0 - taps
             object.__setattr__(self, "divisor", -self.divisor)
         taps.flags.writeable = False
         object.__setattr__(self, "taps", taps)
         if not self.centre:
-            object.__setattr__(self, "centre", tuple((k - 1) // 2 for k in taps.shape))
+            middle = tuple((k - 1) // 2 for k in taps.shape)
+            object.__setattr__(self, "centre", middle)
         if self.gaps is None:
             object.__setattr__(self, "gaps", gaps_of(taps))
 
@@ -84,13 +85,18 @@ class Kernel:
     @property
     def identity(self) -> bool:
         """Whether the kernel changes nothing."""
-        at_centre = self.taps[self.centre] if self.taps.ndim == len(self.centre) else 0.0
-        return bool(at_centre == self.divisor and np.count_nonzero(self.taps) == 1)
+        if self.taps.ndim != len(self.centre) or np.count_nonzero(self.taps) != 1:
+            return False
+        return bool(self.taps[self.centre] == self.divisor)
 
     def offsets(self, align: Align) -> tuple[tuple[int, int], ...]:
         """Return how many earlier and later samples an output reads on each axis."""
         centre = self.centre if align == "center" else (0,) * self.taps.ndim
-        return tuple((k - 1 - c, c) for k, c in zip(self.taps.shape, centre, strict=True))
+        offsets = []
+        for count, later in zip(self.taps.shape, centre, strict=True):
+            earlier = count - 1 - later
+            offsets.append((earlier, later))
+        return tuple(offsets)
 
     def convolution(self, site: Site) -> Convolve:
         """Return the operation at a place, with as many axes as the signal.
@@ -139,8 +145,8 @@ class PerChannel:
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage with one operation."""
-        op = EachChannel(parts=tuple(kernel.convolution(site) for kernel in self.kernels))
-        return (site.stage(op, kernels=self.kernels),)
+        parts = tuple(kernel.convolution(site) for kernel in self.kernels)
+        return (site.stage(EachChannel(parts=parts), kernels=self.kernels),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,9 @@ def known_mean(x: Array) -> Array:
 
 def any_missing(x: Array) -> bool:
     """Return whether some sample is NaN."""
-    return not is_stored(x) and x.size > 0 and bool(np.isnan(x.min()))
+    if is_stored(x) or x.size == 0:
+        return False
+    return bool(np.isnan(x.min()))
 
 
 def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
@@ -74,8 +76,8 @@ def renormalised(
     Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there
     are none.
 
-    Only windows with a gap are computed anew, by their definition or exactly: the rounding of an
-    FFT is larger than a window that reads nothing but a far tail of tiny weights. If `exact`, the
+    Only windows with a gap are computed anew, as dot products or exactly: the rounding of an FFT is
+    larger than the sum of a window of which only tiny weights meet known samples. If `exact`, the
     mean of equal samples is their value.
     """
     missing = np.isnan(x)
@@ -122,7 +124,8 @@ def _exact_window_sums(
     if len(rows) == 0:
         return
     first, last = int(rows[0]), int(rows[-1])
-    part = slice(first * step[0], last * step[0] + w.size)
+    end = last * step[0] + w.size
+    part = slice(first * step[0], end)
     high, low = double_sums(known[part].astype(np.float64), w, step)
     share, _ = double_sums(weights[part].astype(np.float64), w, step, finite=True)
     yield slice(first, last + 1), (high, low, share)
@@ -143,22 +146,25 @@ def _window_sums(
     """Yield sums of w times each array for the `wanted` outputs, and their places."""
     if w.ndim > 1:
         for first, last in runs(wanted):
-            part = slice(first * step[0], (last - 1) * step[0] + w.shape[0])
+            end = (last - 1) * step[0] + w.shape[0]
+            part = slice(first * step[0], end)
             yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
     rows, channels = np.nonzero(wanted)
     batch = max(1, PRODUCTS // w.size)
     for first in range(0, len(rows), batch):
-        some = rows[first : first + batch], channels[first : first + batch]
+        some_rows = rows[first : first + batch]
+        some_channels = channels[first : first + batch]
         sums = []
         for array in arrays:
-            windows = sliding_window_view(array, w.size, axis=0)[some[0] * step[0], some[1]]
+            at_every_sample = sliding_window_view(array, w.size, axis=0)
+            windows = at_every_sample[some_rows * step[0], some_channels]
             sums.append(np.einsum("nj,j->n", windows, w.astype(windows.dtype)))
-        yield some, sums
+        yield (some_rows, some_channels), sums
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
-    """Replace each missing sample by the nearest earlier one, at the start by the first one.
+    """Replace each missing sample by the last known one before it, at the start by the first one.
 
     In a picture a gap is first closed along its own row.
 
@@ -168,7 +174,8 @@ def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:
     Returns a copy. NaN is left where no value is known.
     """
     y = _closed_rows(x)
-    start = earlier() if np.isnan(y[0]).any() else None
+    begins_with_gap = np.isnan(y[0]).any()
+    start = earlier() if begins_with_gap else None
     return _carry(y, start)
 
 
@@ -201,7 +208,8 @@ def _carry(x: Array, start: Array | None) -> Array:
     np.maximum.accumulate(index, axis=0, out=index)
     leading = index < 0
     y = np.take_along_axis(x, np.maximum(index, 0), axis=0)
-    first = np.take_along_axis(x, known.argmax(axis=0)[None], axis=0)[0]
+    first_known = known.argmax(axis=0)
+    first = np.take_along_axis(x, first_known[None], axis=0)[0]
     if start is not None:
         first = np.where(np.isnan(start), first, start)
     np.copyto(y, first, where=leading)

@@ -65,7 +65,7 @@ Held = Callable[[], "Array | None"]
 
 
 def nothing_held() -> None:
-    """Say that no value is known from before the start of a signal."""
+    """Return None: no value is known from before the start of a signal."""
     return
 
 
@@ -75,15 +75,15 @@ class WindowWeights:
 
     y[k, o] = sum over i, j of weights[o, i, j] * x[k*step - before + j, i] / divisor + bias[o]
 
-    weights : (out, in / groups, *size), as they lie over the window, not flipped
+    weights : (out, in / groups, *size), in the order of the samples of the window, not flipped
     before : inputs of a window before k*step, on each axis
-    groups : output o reads the channels of its group alone
+    groups : output o reads only the channels of its group
     bias : (out,), or None
-    flipped : whether they are the taps of a convolution in reverse
+    flipped : whether the weights are the taps of a convolution in reverse
     gaps : what a missing input does to the sum
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
-    only_complete : whether the weights hold for windows alone in which no sample is missing
+    only_complete : whether the weights hold only for windows in which no sample is missing
     """
 
     weights: npt.NDArray[np.float64]
@@ -113,7 +113,7 @@ class WindowWeights:
 class NNCall:
     """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
 
-    argument : what it takes besides the samples, if anything
+    argument : the argument besides the samples, or None
     """
 
     function: str
@@ -185,7 +185,7 @@ class Op(ABC):
         found = _complete_outputs(self.reach, inputs)
         if not self.pads:
             return found
-        # At the ends of its input the operation reads what it has put there itself.
+        # Beyond the ends of its input the operation reads its own padding, which is never missing.
         low = list(found.low)
         high = list(found.high)
         for axis, length in enumerate(ends):
@@ -195,7 +195,7 @@ class Op(ABC):
                 high[axis] = self.reach[axis].count(length)
         return Bounds(tuple(low), tuple(high))
 
-    # --- what it does to samples ---
+    # --- what the operation does to samples ---
 
     @property
     def holds(self) -> bool:
@@ -208,7 +208,7 @@ class Op(ABC):
         return ((),) if self.holds else ()
 
     def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
-        """Return before which input each held value is the last known one that is needed.
+        """Return, for each held value, the input before which it is the last known one.
 
         start, stop : the outputs to come; done : the end of those that were computed before
         """
@@ -279,15 +279,20 @@ class Op(ABC):
 
     @property
     def delay(self) -> float | None:
-        """The delay of a resampler in samples along axis 0; None for other operations."""
-        return None
+        """The delay in samples along axis 0, where it does not follow from convolutions.
+
+        It is 0 for an operation that reads one sample for each output, and None where nothing tells
+        it.
+        """
+        along = self.reach[0]
+        return None if along.before or along.after else 0.0
 
     @property
     def homogeneous(self) -> bool:
         """Whether samples that are c times as large give results that are c times as large."""
         return False
 
-    # --- what it does to channels ---
+    # --- what the operation does to channels ---
 
     @property
     def uniform(self) -> bool:
@@ -388,7 +393,7 @@ def _complete_outputs(reaches: tuple[Reach, ...], inputs: Bounds) -> Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Complete(Op):
-    """An operation of which only complete windows count.
+    """An operation that gives only the outputs of complete windows.
 
     Window 0 begins at input 0, and there are floor((n - size) / step) + 1 outputs, as in torch.
     """
@@ -398,16 +403,7 @@ class Complete(Op):
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """The reach of the operation, moved to where its first window begins."""
-        return tuple(
-            replace(
-                reach,
-                before=0,
-                after=reach.before + reach.after,
-                anchor=reach.anchor + reach.before,
-                growth=-(reach.before + reach.after),
-            )
-            for reach in self.op.reach
-        )
+        return tuple(_complete_reach(reach) for reach in self.op.reach)
 
     def complete(self) -> Complete:
         """Return the operation, which is complete."""
@@ -447,7 +443,7 @@ class Complete(Op):
 
     @property
     def delay(self) -> float | None:
-        """The delay of the operation in samples along axis 0; None if it is no resampler."""
+        """The delay of the operation in samples along axis 0; None where nothing tells it."""
         return self.op.delay
 
     @property
@@ -480,6 +476,13 @@ class Complete(Op):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs [start, stop) on each axis, as the operation itself does."""
         return self.op(x, span, held)
+
+
+def _complete_reach(reach: Reach) -> Reach:
+    """The reach whose first output reads the inputs from 0 on."""
+    beside = reach.before + reach.after
+    anchor = reach.anchor + reach.before
+    return replace(reach, before=0, after=beside, anchor=anchor, growth=-beside)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -567,9 +570,10 @@ class Convolve(Op):
 
     def window_weights(self, channels: int) -> WindowWeights:
         """The taps in reverse, once for each channel."""
-        laid = np.flip(self.taps)
+        of_one_channel = np.flip(self.taps)[None]
+        weights = np.stack([of_one_channel] * channels)
         return WindowWeights(
-            weights=np.stack([laid[None]] * channels),
+            weights=weights,
             before=self.before,
             groups=channels,
             divisor=self.divisor,
@@ -630,27 +634,30 @@ class Convolve(Op):
         unknown = np.isnan(filled)
         y = self._mean(np.where(unknown, 0.0, filled), window)
         if x.ndim == 2:
-            earlier = held() if np.isnan(x[0]).any() else None
-            y[~gaps.known_by(x, earlier, len(window), self.step[0], len(y))] = np.nan
+            begins_with_gap = np.isnan(x[0]).any()
+            earlier = held() if begins_with_gap else None
+            is_known = gaps.known_by(x, earlier, len(window), self.step[0], len(y))
+            y[~is_known] = np.nan
         else:
             y[gaps.reads_gap(unknown, window, self.step)] = np.nan
         return y
 
 
 def products_of(taps: npt.NDArray[np.float64]) -> int:
-    """How many products an output takes; taps that are a product of two sets run one by one."""
+    """How many products an output takes; separable taps are applied along one axis at a time."""
     if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
         return sum(taps.shape)
     return taps.size
 
 
 def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
-    """Return what a missing sample does to outputs of these taps, unless the design says it."""
+    """Return the default effect of a missing sample on the outputs of these taps."""
     total = float(taps.sum())
     size = float(np.abs(taps).sum())
     if abs(total) <= 1e-12 * size:
         return "empty"
-    return "renormalise" if bool((taps >= 0).all()) else "hold"
+    is_average = bool((taps >= 0).all())
+    return "renormalise" if is_average else "hold"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -711,7 +718,10 @@ class Pointwise(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Magnitude(Op):
-    """sqrt(a**2 + b**2 + ...) of several convolutions with one step: the strength of a gradient."""
+    """The root of the sum of squares of several convolutions: the strength of a gradient.
+
+    y[k] = sqrt(a[k]**2 + b[k]**2 + ...), where all convolutions a, b ... have one step
+    """
 
     parts: tuple[Convolve, ...]
 
@@ -728,7 +738,7 @@ class Magnitude(Op):
 
     @property
     def rounding(self) -> Rounding:
-        """The rounding class of the parts: the root of a whole number comes near no half."""
+        """The rounding class of the parts: the root of a whole number never comes near a half."""
         classes = {outside_of(part.rounding) for part in self.parts}
         return "rounded" if "rounded" in classes else self.parts[0].rounding
 
@@ -771,7 +781,7 @@ def _inputs_of_part(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]
 class EachChannel(Op):
     """One convolution for each channel, all of one reach.
 
-    A signal of one channel is fed to all of them.
+    All of them filter the same channel of a signal that has only one.
     """
 
     parts: tuple[Convolve, ...]
@@ -803,8 +813,9 @@ class EachChannel(Op):
         first = self.parts[0]
         if any(part.divisor != first.divisor for part in self.parts):
             return None
+        by_part = [np.flip(part.taps) for part in self.parts]
         return WindowWeights(
-            weights=np.stack([np.flip(part.taps)[None] for part in self.parts]),
+            weights=np.stack(by_part)[:, None],
             before=first.before,
             groups=channels,
             divisor=first.divisor,
@@ -826,7 +837,7 @@ class EachChannel(Op):
 
 
 def _channel(x: Array, c: int) -> Array:
-    """Channel `c` as an array of one channel; the only channel there is for every `c`."""
+    """Channel `c` as an array of one channel; for a signal of one channel that one."""
     return x if x.shape[-1] == 1 else x[..., c : c + 1]
 
 

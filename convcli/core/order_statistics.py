@@ -1,9 +1,9 @@
 """Order statistics of every window: medians, quantiles, ranks, deviations from the median.
 
-Each is a formula of the k-th smallest known sample of a window (`OrderedWindows`), which comes
-from the sorted window if that is short, else from a tree in a time that grows with the logarithm
-of its length. Only samples are chosen, so that the answer does not depend on which of them ran, nor
-on where a block begins.
+Each is a formula of the k-th smallest known samples of a window (`OrderedWindows`). A short window
+is sorted; a long one is looked up in a tree, in a time that grows with the logarithm of its length.
+Both choose samples without rounding, so the answer does not depend on which of the two ran, nor on
+where a block begins.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ _FLOAT_SIDES = (3, 5)
 class OrderStatistic(WindowFunction):
     """A statistic of the ordered samples of a window."""
 
-    # Where the sample of the output lies in its window; only some statistics read it.
+    # The place in a window of the sample that its output is aligned with, for statistics that read
+    # that sample.
     own: Sizes = ()
 
-    # Whether many samples of a window are asked for, instead of one or two.
+    # Whether the statistic looks up many samples of a window, instead of one or two.
     searches = False
 
     @property
@@ -50,8 +51,10 @@ class OrderStatistic(WindowFunction):
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute some windows at a time."""
-        sides = zip(x.shape[1:], size, step, strict=True)
-        outputs = [(n - k) // s + 1 for n, k, s in sides]
+        outputs = []
+        for n, k, stride in zip(x.shape[1:], size, step, strict=True):
+            last = (n - k) // stride
+            outputs.append(last + 1)
         y = np.empty((len(x), *outputs))
         flat = y.reshape(-1)
         own = self.own or (0,) * len(size)
@@ -77,8 +80,9 @@ class Median(OrderStatistic):
         if len(size) == 1:
             import bottleneck
 
-            y = bottleneck.move_median(x, size[0], min_count=1, axis=1)
-            return np.asarray(y[:, size[0] - 1 :: step[0]])
+            k = size[0]
+            y = bottleneck.move_median(x, k, min_count=1, axis=1)
+            return np.asarray(y[:, k - 1 :: step[0]])
         if size[0] == size[1] and size[0] in _FLOAT_SIDES:
             single = x.astype(np.float32)
             if bool((single == x).all()):
@@ -88,13 +92,18 @@ class Median(OrderStatistic):
 
     def of_stored(self, x: Array, size: Sizes, step: Sizes) -> Array | None:
         """Compute medians of bytes in squares of odd sides by OpenCV."""
-        is_odd_square = x.ndim == 3 and size[0] == size[1] and size[0] % 2 == 1
-        # OpenCV takes sides that a byte can count.
-        if x.dtype != np.uint8 or not is_odd_square or size[0] > 255:
+        if x.dtype != np.uint8 or x.ndim != 3:
             return None
-        if x.shape[2] in (1, 3, 4):
-            return _square_medians(x, size[0], step)
-        made = [_square_medians(plane, size[0], step) for plane in np.split(x, x.shape[2], axis=2)]
+        side, width = size
+        is_odd_square = side == width and side % 2 == 1
+        # OpenCV takes sides up to 255.
+        if not is_odd_square or side > 255:
+            return None
+        channels = x.shape[2]
+        if channels in (1, 3, 4):
+            return _square_medians(x, side, step)
+        planes = np.split(x, channels, axis=2)
+        made = [_square_medians(plane, side, step) for plane in planes]
         return np.concatenate(made, axis=2)
 
 
@@ -111,10 +120,12 @@ class Quantile(OrderStatistic):
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the quantile of each window."""
-        place = self.q * np.maximum(windows.known - 1, 0)
+        last = np.maximum(windows.known - 1, 0)
+        place = self.q * last
         below = np.floor(place).astype(np.int64)
+        above = np.minimum(below + 1, last)
         low = windows.smallest(below)
-        high = windows.smallest(np.minimum(below + 1, np.maximum(windows.known - 1, 0)))
+        high = windows.smallest(above)
         share = place - below
         with np.errstate(invalid="ignore", over="ignore"):
             between = low + (high - low) * share
@@ -123,14 +134,17 @@ class Quantile(OrderStatistic):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rank(OrderStatistic):
-    """The rank of the sample of the output among the known ones: 1 is the smallest.
+    """The rank of the output's own sample among the known samples of its window: 1 is the smallest.
 
-    Equal samples share the mean of their ranks. share : the rank over the number of known samples
+    Equal samples share the mean of their ranks.
+
+    share : divide the rank by the number of known samples
     """
 
     own: Sizes
     share: bool
     homogeneous = False
+    about_own_sample = True
 
     @property
     def rounding(self) -> Rounding:
@@ -159,15 +173,16 @@ class MedianDeviation(OrderStatistic):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Hampel(OrderStatistic):
-    """The sample itself, or the median of its window where it lies far from that.
+    """The sample itself, or the median of its window if it lies far from that median.
 
-    limit : how many scaled median absolute deviations are far
+    limit : the largest distance of a sample that is kept, in scaled median absolute deviations
     """
 
     own: Sizes
     limit: float
 
     searches = True
+    about_own_sample = True
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the sample or the median; the median of a missing sample."""
@@ -194,18 +209,29 @@ def _square_medians(x: Array, side: int, step: Sizes) -> Array:
 def _median(windows: OrderedWindows) -> Array:
     known = np.maximum(windows.known, 1)
     low = windows.smallest((known - 1) // 2)
-    high = windows.smallest(known // 2) if bool((known % 2 == 0).any()) else low
-    with np.errstate(invalid="ignore"):
-        return np.where(low == high, low, (low + high) / 2)
+    if not _has_even(known):
+        return low
+    high = windows.smallest(known // 2)
+    return _mean_of_two(low, high)
 
 
 def _median_deviation(windows: OrderedWindows, median: Array) -> Array:
     """The median distance of the known samples from `median`."""
     known = np.maximum(windows.known, 1)
     low = _distance(windows, median, (known - 1) // 2)
-    if not bool((known % 2 == 0).any()):
+    if not _has_even(known):
         return low
     high = _distance(windows, median, known // 2)
+    return _mean_of_two(low, high)
+
+
+def _has_even(counts: Any) -> bool:
+    """Whether some window has two samples in the middle."""
+    return bool((counts % 2 == 0).any())
+
+
+def _mean_of_two(low: Array, high: Array) -> Array:
+    """The means of two samples; equal infinities stay as they are."""
     with np.errstate(invalid="ignore"):
         return np.where(low == high, low, (low + high) / 2)
 
@@ -220,16 +246,19 @@ def _distance(windows: OrderedWindows, median: Array, k: Any) -> Array:
     high = np.maximum(windows.known - 1, 0) - k
     for _ in range(int(high.max(initial=0)).bit_length()):
         middle = (low + high) // 2
-        below, above = _ends(windows, median, middle, k)
+        below, above = _end_distances(windows, median, middle, k)
         is_upper = above >= below
         high = np.where(is_upper & (low < high), middle, high)
         low = np.where(is_upper | (low >= high), low, middle + 1)
-    nearest = np.maximum(*_ends(windows, median, low, k))
-    before = np.maximum(*_ends(windows, median, np.maximum(low - 1, 0), k))
-    return np.minimum(nearest, before)
+    one_before = np.maximum(low - 1, 0)
+    farthest = np.maximum(*_end_distances(windows, median, low, k))
+    farthest_before = np.maximum(*_end_distances(windows, median, one_before, k))
+    return np.minimum(farthest, farthest_before)
 
 
-def _ends(windows: OrderedWindows, median: Array, first: Any, k: Any) -> tuple[Array, Array]:
+def _end_distances(
+    windows: OrderedWindows, median: Array, first: Any, k: Any
+) -> tuple[Array, Array]:
     """How far the first and the last of k + 1 samples in order lie below and above the median."""
     with np.errstate(invalid="ignore"):
         below = median - windows.smallest(first)

@@ -2,10 +2,10 @@
 
 Short windows are sorted. The samples of long ones are put into a wavelet matrix (Claude, Navarro &
 Ordóñez, Information Systems 47, 2015): the samples are replaced by their ranks, and each level
-separates those whose next bit is 0 from those whose bit is 1, in their order. A window is a range
-of samples on every level, so that the bits of its k-th smallest rank are found one after the
-other, for all windows at once. A window of a picture is a range of the pixels of as many rows,
-taken column by column.
+separates the ranks whose next bit is 0 from those whose bit is 1 and keeps the order within both.
+A window is a range of samples on every level, so that the bits of its k-th smallest rank are found
+one after the other, for all windows at once. For a picture, the pixels of as many rows as a window
+is high are taken column by column; a window is then a range of them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     Sizes = tuple[int, ...]
     Places = npt.NDArray[np.int64]
 
-# Longer windows take less time in a tree than sorted by themselves: those of a series, those of a
-# picture (whose tree is made anew for each row of outputs), and those that are asked many times.
+# Windows of more samples take less time in a tree than sorted one by one. The limits are for a
+# series, for a picture (whose tree is made anew for each row of outputs), and for statistics that
+# look up many samples of each window.
 MOST_SORTED = 128
 MOST_PIXELS_SORTED = 1024
 MOST_SORTED_FOR_SEARCHES = 512
@@ -106,12 +107,14 @@ def _large_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[O
 
 def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWindows]:
     outputs = (len(x) - k) // step + 1
-    at_once = max(LOOKED_UP, k // 2) // step + 1
+    inputs_at_once = max(LOOKED_UP, k // 2)
+    at_once = inputs_at_once // step + 1
     for first in range(0, outputs, at_once):
         last = min(first + at_once, outputs)
-        samples = x[first * step : (last - 1) * step + k]
+        begin = first * step
+        end = (last - 1) * step + k
         starts = np.arange(last - first) * step
-        yield LookedUpWindows(samples, starts, starts + k, starts + own)
+        yield LookedUpWindows(x[begin:end], starts, starts + k, starts + own)
 
 
 class _Sorted(OrderedWindows):
@@ -175,7 +178,8 @@ class LookedUpWindows(OrderedWindows):
 
     def counts_of_own(self) -> tuple[Places, Places]:
         """Count the ranks below those of the samples that are equal, and of all up to them."""
-        values = self._values[: int(np.count_nonzero(~np.isnan(self._values)))]
+        known = int(np.count_nonzero(~np.isnan(self._values)))
+        values = self._values[:known]  # missing samples are sorted to the end
         less = np.searchsorted(values, self.own, side="left")
         not_more = np.searchsorted(values, self.own, side="right")
         return self._count_below(less), self._count_below(not_more)
@@ -184,12 +188,13 @@ class LookedUpWindows(OrderedWindows):
         """Count the samples of each window whose rank is below `rank`."""
         low, high = self._starts, self._stops
         count = np.zeros(low.shape, np.int64)
-        top = len(self._levels)
-        beyond = rank >= 1 << top
-        for number, zeros_before in enumerate(self._levels):
+        bits = len(self._levels)
+        beyond = rank >= 1 << bits
+        for bit, zeros_before in zip(reversed(range(bits)), self._levels, strict=True):
             zeros_low = zeros_before[low]
             zeros_high = zeros_before[high]
-            is_one = (rank >> (top - 1 - number)) & 1 == 1
+            bit_of_rank = (rank >> bit) & 1
+            is_one = bit_of_rank == 1
             count += (zeros_high - zeros_low) * is_one
             ones_start = zeros_before[-1]
             low = np.where(is_one, low - zeros_low + ones_start, zeros_low)
@@ -198,11 +203,13 @@ class LookedUpWindows(OrderedWindows):
 
 
 def _levels(ranks: Places) -> Iterator[Places]:
-    """Yield for each bit of the ranks, from the highest on, the zeros before each place.
+    """Yield, for each bit of the ranks from the highest on, how many zeros come before each place.
 
-    The ranks are separated by each bit before the next one.
+    Behind each level the ranks whose bit is 0 are moved before those whose bit is 1.
     """
-    for bit in reversed(range(max(1, (len(ranks) - 1).bit_length()))):
+    last_rank = len(ranks) - 1
+    bits = max(1, last_rank.bit_length())
+    for bit in reversed(range(bits)):
         is_one = (ranks >> bit) & 1 == 1
         zeros_before = np.zeros(len(ranks) + 1, np.int64)
         np.cumsum(~is_one, out=zeros_before[1:])

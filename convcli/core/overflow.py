@@ -1,7 +1,7 @@
-"""Results that are numbers although sums on the way to them are beyond the largest float64.
+"""Finite results of operations whose intermediate sums exceed the largest float64.
 
-The mean of 1e308 and 1e308 is 1e308. An operation that gives c y for c x is therefore asked again,
-with smaller samples, where its result is infinite or no number.
+The mean of 1e308 and 1e308 is 1e308. Where a homogeneous operation (c x gives c y) returns infinity
+or NaN, it is computed again on scaled down samples, and the result is scaled up.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def without_overflow(op: Op, x: Array, task: OpTask, y: Array) -> Array:
 def _has_huge(x: Array) -> bool:
     """Return whether a finite sample is so large that a sum with it may overflow."""
     size = np.abs(x)
-    return bool(((size > _HUGE) & (size < np.inf)).any())
+    is_huge = (size > _HUGE) & (size < np.inf)
+    return bool(is_huge.any())
 
 
 def _scaled_down(earlier: HeldEarlier, place: HeldPlace) -> Array | None:
-    """Return the value held at a place, smaller as the samples are."""
+    """Return the value held at a place, scaled as the samples are."""
     held = earlier(place)
     return None if held is None else held * _SCALE

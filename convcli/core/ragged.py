@@ -1,8 +1,8 @@
 """Statistics of windows of any lengths: a window is a stretch of consecutive samples.
 
-A statistic reads nothing but the samples of its window, in an order that depends on their numbers
-in the signal and not on where a block begins. So blocks of any size give the same bits, and nothing
-that has left a window is remembered.
+A statistic reads only the samples of its window, in an order that depends on their numbers in the
+signal and not on where a block begins. So blocks of any size give the same bits, and a sample has
+no effect on windows that do not hold it.
 
 Sums are taken from a tree: level j has the sums of 2**j samples that begin at a multiple of 2**j.
 A window of n samples is at most 2 log2(n) nodes. Two nodes are joined as the statistic says.
@@ -10,6 +10,8 @@ A window of n samples is at most 2 log2(n) nodes. Two nodes are joined as the st
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,6 +75,20 @@ class RaggedWindows:
         """How many samples of each window are known, (outputs, channels)."""
         return (self.high - self.low)[:, None] - self.gaps
 
+    def between(self, begin: float | None, end: float | None) -> RaggedWindows:
+        """Narrow the windows to the samples at distances [begin, end) before their outputs.
+
+        begin, end : in nanoseconds, None for the bound of the window
+        """
+        low, high = self.low, self.high
+        if end is not None:
+            newer = np.searchsorted(self.times, self.at - math.ceil(end), "right")
+            low = np.maximum(low, newer)
+        if begin is not None:
+            not_newer = np.searchsorted(self.times, self.at - math.ceil(begin), "right")
+            high = np.minimum(high, not_newer)
+        return replace(self, low=low, high=high)
+
     def counted(self, flags: Flags) -> Indices:
         """Count the flags that are set in each window, (outputs, channels)."""
         before = np.zeros((len(flags) + 1, *flags.shape[1:]), np.int64)
@@ -97,13 +113,13 @@ class RaggedWindows:
         low = self.low + first
         high = self.high + first
         while True:
-            odd = np.flatnonzero((low < high) & (low & 1 == 1))
+            odd = np.flatnonzero((low < high) & _is_odd(low))
             if len(odd):
                 places = low[odd] - first
                 yield _Nodes(odd, level[places], ends[places])
                 low = low.copy()
                 low[odd] += 1
-            odd = np.flatnonzero((low < high) & (high & 1 == 1))
+            odd = np.flatnonzero((low < high) & _is_odd(high))
             if len(odd):
                 high = high.copy()
                 high[odd] -= 1
@@ -130,6 +146,10 @@ class _Nodes:
     outputs: Indices
     values: Any
     ends: Indices
+
+
+def _is_odd(numbers: Indices) -> Flags:
+    return np.asarray(numbers & 1 == 1)
 
 
 def _even(level: Any, first: int) -> Any:
@@ -179,7 +199,8 @@ def keep_equal(y: Array, windows: RaggedWindows) -> Array:
         x = windows.x[:, channel]
         missing = windows.missing[:, channel]
         last = latest[windows.high, channel]
-        begin = _next_known(missing)[np.minimum(windows.low, len(x) - 1)]
+        lowest = np.minimum(windows.low, len(x) - 1)
+        begin = _next_known(missing)[lowest]
         change = _latest_change(x, missing)[np.maximum(last, 0)]
         equal = (last >= windows.low) & (change <= begin)
         # Adding 0 turns -0 into 0.
@@ -200,7 +221,8 @@ def _next_known(missing: Flags) -> Indices:
     """(n,) the first known sample at or after each place; n for none."""
     n = len(missing)
     places = np.where(missing, n, np.arange(n))
-    return np.asarray(np.minimum.accumulate(places[::-1])[::-1])
+    from_the_end = np.minimum.accumulate(places[::-1])
+    return np.asarray(from_the_end[::-1])
 
 
 def _latest_change(x: Array, missing: Flags) -> Indices:
@@ -208,8 +230,9 @@ def _latest_change(x: Array, missing: Flags) -> Indices:
     known = np.flatnonzero(~missing)
     changes = np.zeros(len(x), np.int64)
     values = x[known]
-    differs = np.flatnonzero(values[1:] != values[:-1]) + 1
-    changes[known[differs]] = known[differs]
+    differs_from_next = values[1:] != values[:-1]
+    places = known[1:][differs_from_next]
+    changes[places] = places
     return np.asarray(np.maximum.accumulate(changes))
 
 
@@ -220,15 +243,18 @@ class ExtremeInTime:
     fold: Callable[..., Any]
 
     def __call__(self, windows: RaggedWindows) -> Array:
-        """Two stretches of 2**j samples, which may overlap, cover a window of up to 2**(j+1)."""
+        """Combine two stretches of 2**j samples that cover a window of up to 2**(j+1)."""
         lengths = windows.high - windows.low
         y = np.full((len(lengths), windows.x.shape[1]), np.nan)
         level = windows.x
         size = 1
         while True:
-            now = np.flatnonzero((lengths >= size) & (lengths < 2 * size))
-            if len(now):
-                y[now] = self.fold(level[windows.low[now]], level[windows.high[now] - size])
+            covered = (lengths >= size) & (lengths < 2 * size)
+            outputs = np.flatnonzero(covered)
+            if len(outputs):
+                from_start = level[windows.low[outputs]]
+                to_end = level[windows.high[outputs] - size]
+                y[outputs] = self.fold(from_start, to_end)
             if not (lengths >= 2 * size).any():
                 return y
             level = self.fold(level[:-size], level[size:])
@@ -302,7 +328,8 @@ def _joined_moments(a: Any, b: Any, *_ends: Indices) -> Any:
     apart = np.where((count_a > 0) & (count_b > 0), sample_b - sample_a, 0.0)
     mean_a = sum_a / np.maximum(count_a, 1)
     mean_b = sum_b / np.maximum(count_b, 1)
-    between = np.square(apart + mean_b - mean_a) * (count_a * count_b / np.maximum(count, 1))
+    share = count_a * count_b / np.maximum(count, 1)
+    between = np.square(apart + mean_b - mean_a) * share
     sample = np.where(count_a > 0, sample_a, sample_b)
     total_of_both = sum_a + sum_b + count_b * apart
     return np.stack([sample, count, total_of_both, spread_a + spread_b + between], axis=-1)

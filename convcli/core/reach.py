@@ -28,12 +28,12 @@ class Reach:
     and is aligned with the input p(k) + anchor. A resampler by L/M has L phases and step M; every
     other operation has one phase.
 
-    Indices count from the start of the signal, not of a block. Inputs below 0 or past the end are
-    what the edge rule says.
+    Indices count from the start of the signal, not of a block. The edge rule gives the inputs below
+    0 and past the end.
 
-    growth : samples that a padding of the operation's own adds to the length (removes, if
-        if negative), before striding
-    limit : the most outputs, where what follows is cut off; None if nothing is
+    growth : samples that the operation's own padding adds to the length before striding; negative
+        if it removes samples
+    limit : the largest number of outputs, where later ones are cut off; None without a limit
     """
 
     before: int = 0
@@ -57,7 +57,8 @@ class Reach:
     def ready(self, n: Index) -> Index:
         """Count the outputs that can be computed from the first `n` inputs."""
         samples = n - self.after
-        outputs = (samples * self.phases - 1) // self.step + 1
+        last_output = (samples * self.phases - 1) // self.step
+        outputs = last_output + 1
         return outputs if self.limit is None else np.minimum(outputs, self.limit)
 
     def count(self, n: int) -> int:

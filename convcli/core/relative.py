@@ -37,9 +37,10 @@ class RelativeChange(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Divide the difference by the earlier sample."""
-        now = x[tuple(slice(lag, None) for lag in self.lags)]
-        lengths = now.shape[: len(self.lags)]
-        earlier = x[tuple(slice(length) for length in lengths)]
+        behind_lags = tuple(slice(lag, None) for lag in self.lags)
+        now = x[behind_lags]
+        before_ends = tuple(slice(length) for length in now.shape[: len(self.lags)])
+        earlier = x[before_ends]
         y: Array = np.divide(
             now - earlier, earlier, out=np.full_like(now, np.nan), where=earlier != 0
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
@@ -90,9 +91,9 @@ class Resample(Op):
     ) -> Resample:
         """The resampler of sound to `phases` samples for every `step`; sample 0 stays in place.
 
-        A sinc under a Kaiser window (Kaiser, 1974): by estimate flat up to `passes` and
-        `attenuation` dB down from `stops` on, in cycles per input sample. A causal one is delayed
-        until it reads no later sample.
+        A sinc under a Kaiser window (Kaiser, 1974). By Kaiser's estimate it is flat up to `passes`
+        and `attenuation` dB down from `stops` on, both in cycles per input sample. A causal
+        resampler is delayed until it reads no later sample.
         """
         half = kaiser.length(attenuation, stops - passes) / 2
         beta = kaiser.beta(attenuation)
@@ -112,10 +113,13 @@ class Resample(Op):
         centre = taps.size // 2
         numbers = np.arange(phases)
         starts = -((centre - numbers) // phases)
-        width = (centre + phases - 1) // phases - int(starts.min()) + 1
-        places = numbers[:, None] + centre - (starts[:, None] + np.arange(width)) * phases
+        last_input = (centre + phases - 1) // phases
+        width = last_input - int(starts.min()) + 1
+        inputs = starts[:, None] + np.arange(width)
+        places = numbers[:, None] + centre - inputs * phases
         inside = (places >= 0) & (places < taps.size)
-        table = np.where(inside, taps[np.clip(places, 0, taps.size - 1)], 0.0)
+        nearest_tap = np.clip(places, 0, taps.size - 1)
+        table = np.where(inside, taps[nearest_tap], 0.0)
         # A constant stays that constant in every phase.
         table /= table.sum(axis=1, keepdims=True)
         return cls._in_place(table, starts, 1, causal=causal, axis=axis, axes=axes)
@@ -133,7 +137,7 @@ class Resample(Op):
     ) -> Resample:
         """The resampler whose outputs stand for the input at or before them.
 
-        A causal one is delayed until it reads no later sample.
+        A causal resampler is delayed until it reads no later sample.
         """
         phases, width = table.shape
         last_inputs = starts + width - 1
@@ -151,17 +155,18 @@ class Resample(Op):
         """The reach over all phases along `axis`; a sample alone along the other axis."""
         phases, width = self.table.shape
         first = self.starts - _aligned_inputs(phases, self.step)
+        last = first + width - 1
         before = max(0, -int(first.min()))
-        after = max(0, int(first.max()) + width - 1)
+        after = max(0, int(last.max()))
         reaches = [Reach()] * self.axes
         reaches[self.axis] = Reach(before=before, after=after, step=self.step, phases=phases)
         return tuple(reaches)
 
     @property
     def delay(self) -> float | None:
-        """The delay in input samples; None for pictures.
+        """The delay in input samples: how far before input 0 the taps of output 0 are centred.
 
-        It is how far before input 0 the taps of output 0 are centred.
+        None for pictures.
         """
         if self.axes != 1:
             return None
@@ -175,7 +180,9 @@ class Resample(Op):
 
         Weights >= 0 are scaled up instead, unless every gap is to be filled.
         """
-        return self.missing == "fill" or bool((self.table < 0).any())
+        if self.missing == "fill":
+            return True
+        return bool((self.table < 0).any())
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the resampler under the rules of a run."""
@@ -228,7 +235,8 @@ class Resample(Op):
 
     def _known_so_far(self, x: Array, span: Span, held: Held) -> npt.NDArray[np.bool_]:
         """Mark the outputs, (outputs, channels), that have a value in their window or before it."""
-        earlier = held() if np.isnan(x[0]).any() else None
+        begins_with_gap = np.isnan(x[0]).any()
+        earlier = held() if begins_with_gap else None
         taps = self._taps
         groups, phases = np.divmod(np.arange(*span[0]), taps.phases)
         ends = groups * taps.step + taps.starts[phases] + taps.width
@@ -265,7 +273,8 @@ def _phase_by_phase(x: Array, taps: PhaseTaps, span: tuple[int, int]) -> Array:
         if count == 0:
             continue
         low = taps.first_input(first) - taps.origin(start)
-        high = low + (count - 1) * taps.step + taps.width
+        last_window = low + (count - 1) * taps.step
+        high = last_window + taps.width
         weights = taps.table[phase]
         found = correlate_valid(as_samples(x[low:high]), weights, (taps.step,), exact=True)
         y[first - start :: taps.phases] = found
@@ -284,14 +293,19 @@ def _pixels_inside(phases: int, step: int) -> Indices:
     A new pixel that holds no middle of an old one stands for the old one that its own middle lies
     in, on a border for the earlier one.
     """
-    k = np.arange(phases)
-    # In halves of an old pixel over `phases`: exact where a middle lies on a border.
-    first = -((phases - 2 * k * step) // (2 * phases))
-    stop = -((phases - 2 * (k + 1) * step) // (2 * phases))
-    around = -(-(2 * k + 1) * step // (2 * phases)) - 1
+    # Places are counted in units of 1 / (2 phases) of an old pixel, in which borders and middles
+    # are whole numbers.
+    unit = 2 * phases
+    borders = 2 * step * np.arange(phases + 1)
+    middles = borders[:-1] + step
+    first_middle_after = -((phases - borders) // unit)
+    first = first_middle_after[:-1]
+    stop = first_middle_after[1:]
+    around = -(-middles // unit) - 1
     empty = stop <= first
-    inside: Indices = np.stack([np.where(empty, around, first), np.where(empty, around + 1, stop)])
-    return inside.T
+    first = np.where(empty, around, first)
+    stop = np.where(empty, around + 1, stop)
+    return np.stack([first, stop], axis=1)
 
 
 def _tabulated(
@@ -302,7 +316,8 @@ def _tabulated(
     kernel : the weight by the distance in input samples, 0 from `half` on
     """
     starts = np.ceil(positions - half).astype(np.int64)
-    offsets = np.arange(int(np.floor(2 * half)) + 1)
+    last_offset = math.floor(2 * half)
+    offsets = np.arange(last_offset + 1)
     distances = starts[:, None] + offsets - positions[:, None]
     table = kernel(distances)
     return starts, table / table.sum(axis=1, keepdims=True)

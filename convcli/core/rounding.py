@@ -1,8 +1,9 @@
 """The type in which bytes are filtered, so that results are rounded as in float64.
 
-Where a result comes near one half, float32 may round it to the other side than float64. It does not
-where sums are exact or are divided only once. The sums of a Gaussian come near one half now and
-then; where one convolution is all there is, those alone are computed in float64 (`near_halves.py`).
+A result near one half may be rounded to a different whole number in float32 than in float64. This
+cannot happen where sums are exact or are divided only once. The sums of a Gaussian come near one
+half now and then; if the chain is a single convolution, only those sums are computed in float64
+(`near_halves.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ LARGEST_WHOLE = 1 << 24
 @np.errstate(over="ignore")
 def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
     """Return the rounding class of a convolution with these taps."""
-    parts = 1 if (taps == np.rint(taps)).all() else BINARY
+    are_whole = np.array_equal(taps, np.rint(taps))
+    parts = 1 if are_whole else BINARY
     whole = taps * parts
     if (whole == np.rint(whole)).all():
         if 255 * np.abs(taps).sum() * parts > LARGEST_WHOLE:
@@ -52,7 +54,7 @@ def of_factor(factor: float) -> Rounding:
 
 
 def outside_of(rounding: Rounding) -> Rounding:
-    """Return the rounding class of an operation that goes on with the results of another one."""
+    """Return the rounding class of an operation that computes with the results of another one."""
     return "rounded" if rounding == "settled" else rounding
 
 
@@ -66,7 +68,8 @@ def share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
     for tap in np.unique(np.abs(taps))[::-1]:
         parts = tap * candidates
         error = np.abs(parts - np.rint(parts))
-        candidates = candidates[error < 1e-9 * np.maximum(parts, 1)]
+        allowed = 1e-9 * np.maximum(parts, 1)
+        candidates = candidates[error < allowed]
         if not candidates.size:
             return False
     return True
@@ -84,5 +87,5 @@ def float_type_for_bytes(roundings: Iterable[Rounding]) -> type[np.floating[Any]
 
 
 def settles_all(roundings: Iterable[Rounding]) -> bool:
-    """Return whether one operation is all there is, which settles results near one half itself."""
+    """Return whether the chain is a single operation that settles results near one half itself."""
     return list(roundings) == ["settled"]

@@ -1,7 +1,8 @@
-"""Statistics of sliding windows: the op, and the functions of windows that are folds.
+"""Statistics of sliding windows, for pools and for filters such as a median.
 
-The windows of an output are those of a pool or of a filter: `SlidingStatistic` has the geometry
-and the rules for missing samples, a `WindowFunction` computes a number of each window.
+`SlidingStatistic` is the operation: it has the geometry of the windows and the rules for missing
+samples. A `WindowFunction` computes a number from each window; extremes, sums and first or last
+samples are here, moments in `exact_moments.py` and order statistics in `order_statistics.py`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class WindowFunction(ABC):
         """Whether samples that are c times as large give a number that is c times as large."""
         return True
 
+    @property
+    def about_own_sample(self) -> bool:
+        """Whether the number tells of the sample of the output, not of the whole window."""
+        return False
+
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Return the number of each complete window, NaN where there is none.
@@ -70,7 +76,7 @@ class WindowFunction(ABC):
 
     @property
     def spacing(self) -> Sizes | None:
-        """Inputs from one sample of a window to the next, on each axis; None: all are next."""
+        """Distance between the samples of a window on each axis, in inputs; None for 1."""
         return None
 
 
@@ -101,8 +107,24 @@ class SlidingStatistic(Op):
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """How far a window looks, one Reach per axis."""
-        geometry = zip(self.size, self.step, self.before, self.anchor, strict=True)
-        return tuple(Reach(before=b, after=n - 1 - b, step=s, anchor=c) for n, s, b, c in geometry)
+        reaches = []
+        for size, step, before, anchor in zip(
+            self.size, self.step, self.before, self.anchor, strict=True
+        ):
+            after = size - 1 - before
+            reaches.append(Reach(before=before, after=after, step=step, anchor=anchor))
+        return tuple(reaches)
+
+    @property
+    def delay(self) -> float:
+        """How many samples the middle of the window lies before the output, along axis 0.
+
+        0 for a statistic about the sample of the output.
+        """
+        if self.function.about_own_sample:
+            return 0.0
+        along = self.reach[0]
+        return (along.before - along.after) / 2 + along.anchor
 
     @property
     def rounding(self) -> Rounding:
@@ -119,7 +141,7 @@ class SlidingStatistic(Op):
         return replace(self, missing=missing)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Compute the statistic of the windows, a missing one where the rule says so."""
+        """Compute the statistic of the windows; it is missing where the rule says so."""
         if is_stored(x):
             y = self.function.of_stored(x, self.size, self.step)
             if y is not None:
@@ -133,7 +155,8 @@ class SlidingStatistic(Op):
         if self.missing == "propagate":
             y[self._windows_with_gaps(x)] = np.nan
         elif self.missing != "fill" and not self.summarises:
-            y[np.isnan(aligned_samples(x, self.reach, y.shape[:-1]))] = np.nan
+            own = aligned_samples(x, self.reach, y.shape[:-1])
+            y[np.isnan(own)] = np.nan
         return y
 
     def _windows_with_gaps(self, x: Array) -> Any:
@@ -171,7 +194,7 @@ class Extreme(WindowFunction):
         """Fold each of a few long windows by itself."""
         found = []
         for first in range(0, x.shape[axis] - k + 1, step):
-            window = x[(slice(None),) * axis + (slice(first, first + k),)]
+            window = _part_along(x, axis, slice(first, first + k))
             found.append(self.of_two.reduce(window, axis=axis))
         return np.stack(found, axis=axis)
 
@@ -194,7 +217,7 @@ class Extreme(WindowFunction):
         move = bottleneck.move_max if self.of_two is np.fmax else bottleneck.move_min
         y = move(x, k, min_count=1, axis=axis)
         outputs = slice(k - 1, None, step)
-        return np.asarray(y[(slice(None),) * axis + (outputs,)])
+        return np.asarray(_part_along(y, axis, outputs))
 
 
 @dataclass(frozen=True)
@@ -225,13 +248,14 @@ class Nth(WindowFunction):
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Take the first of each row of a window, then the first of these."""
         for axis in reversed(range(1, x.ndim)):
-            # The last one is the first one from the other end.
-            ordered = np.flip(x, axis) if self.last else x
-            outputs = (x.shape[axis] - size[axis - 1]) // step[axis - 1] + 1
-            starts = np.arange(outputs) * step[axis - 1]
+            k = size[axis - 1]
+            last_start = x.shape[axis] - k
+            starts = np.arange(0, last_start + 1, step[axis - 1])
             if self.last:
-                starts = x.shape[axis] - size[axis - 1] - starts
-            x = _first_known(ordered, starts, size[axis - 1], axis)
+                # The last sample of a window is the first one from the other end.
+                x = np.flip(x, axis)
+                starts = last_start - starts
+            x = _first_known(x, starts, k, axis)
         return x
 
 
@@ -244,18 +268,27 @@ def _first_known(x: Array, starts: Any, size: int, axis: int) -> Array:
     shape = (-1, *(1,) * (x.ndim - 1))
     numbers = np.arange(len(along)).reshape(shape)
     places = np.where(np.isnan(along), len(along), numbers)
-    nearest = np.minimum.accumulate(places[::-1], axis=0)[::-1][starts]
+    next_known = np.minimum.accumulate(places[::-1], axis=0)[::-1]
+    nearest = next_known[starts]
     is_within = nearest < starts.reshape(shape) + size
-    found = np.take_along_axis(along, np.minimum(nearest, len(along) - 1), axis=0)
+    index = np.minimum(nearest, len(along) - 1)
+    found = np.take_along_axis(along, index, axis=0)
     y = np.where(is_within, found, np.nan).astype(x.dtype)
     return np.ascontiguousarray(np.moveaxis(y, 0, axis))
 
 
 def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterator[Array]:
     """Yield the first sample of every window along `axis`, then the second, and so on."""
+    span = (outputs - 1) * step + 1
     for j in range(size):
-        samples = slice(j, j + (outputs - 1) * step + 1, step)
-        yield x[(slice(None),) * axis + (samples,)]
+        samples = slice(j, j + span, step)
+        yield _part_along(x, axis, samples)
+
+
+def _part_along(x: Array, axis: int, some: slice) -> Array:
+    """Some samples along an axis, and all along the others."""
+    all_before = (slice(None),) * axis
+    return x[(*all_before, some)]
 
 
 def folded(fold: Callable[..., Any], arrays: Iterator[Array]) -> Array:

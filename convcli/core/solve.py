@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +71,8 @@ class Sums:
     @property
     def finite(self) -> bool:
         """Whether no sum of squares overflowed."""
-        return all(bool(np.isfinite(each).all()) for each in (self.gram, self.cross, self.energy))
+        sums = (self.gram, self.cross, self.energy)
+        return all(np.isfinite(each).all() for each in sums)
 
     def add(self, other: Sums) -> None:
         """Add the sums over other windows."""
@@ -82,8 +84,9 @@ class Sums:
         """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""
         explained = np.einsum("po,po->o", w, self.cross)
         predicted = np.einsum("po,pq,qo->o", w, self.gram, w)
-        squares = float((self.energy - 2 * explained + predicted).sum())
-        return max(0.0, squares) / self._samples
+        squares = self.energy - 2 * explained + predicted
+        total = float(squares.sum())
+        return max(0.0, total) / self._samples
 
     @property
     def power(self) -> float:
@@ -103,9 +106,11 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     """
     x = np.asarray(x, np.float64)
     y = np.asarray(y, np.float64)
-    long = len(shape) == 1 and shape[0] >= LONG and len(y) >= 4 * shape[0]
+    k = shape[0]
+    is_long = len(shape) == 1 and k >= LONG
+    by_correlation = is_long and len(y) >= 4 * k
     with np.errstate(over="ignore", invalid="ignore"):  # `Sums.finite` tells the caller
-        sums = _by_correlation(x, y) if long else _by_products(x, y, shape)
+        sums = _by_correlation(x, y) if by_correlation else _by_products(x, y, shape)
         targets = y.reshape(-1, y.shape[-1])
         sums.energy = np.einsum("no,no->o", targets, targets)
     sums.cross[-1] = targets.sum(axis=0)
@@ -123,7 +128,8 @@ def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     row = p * math.prod(y.shape[1:-1])
     rows = max(1, VALUES_GATHERED // max(1, row))
     for first in range(0, len(y), rows):
-        a = np.ascontiguousarray(windows[first : first + rows]).reshape(-1, p)
+        gathered = np.ascontiguousarray(windows[first : first + rows])
+        a = gathered.reshape(-1, p)
         targets = y[first : first + rows].reshape(len(a), -1)
         sums.gram[:-1, :-1] += a.T @ a
         sums.gram[-1, :-1] += a.sum(axis=0)
@@ -150,18 +156,28 @@ def _by_correlation(x: Array, y: Array) -> Sums:
 
     sums = Sums.nothing(k * inputs, outputs)
     edges = [at_lags(cross_spectrum(head, whole), size, lags) for head in heads]
-    for i in range(inputs):
-        rows = slice(i * k, (i + 1) * k)
-        sums.gram[-1, rows] = _shifted_totals(channels[i], m)
-        for j in range(i, inputs):
-            columns = slice(j * k, (j + 1) * k)
-            block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
-            sums.gram[rows, columns] = block
-            sums.gram[columns, rows] = block.T
+    _fill_gram(sums.gram, channels, edges, m)
     for output, target in enumerate(targets):
         products = at_lags(cross_spectrum(target, whole), size, lags)
         sums.cross[:-1, output] = products.ravel()
     return sums
+
+
+def _fill_gram(gram: Matrix, channels: Array, edges: list[Array], m: int) -> None:
+    """Fill A'A block by block, and the sums of each input over the windows.
+
+    edges : for channel i, the correlations of its first m samples with each channel, (inputs, k)
+    """
+    inputs = len(channels)
+    k = edges[0].shape[1]
+    for i in range(inputs):
+        rows = slice(i * k, (i + 1) * k)
+        gram[-1, rows] = _shifted_totals(channels[i], m)
+        for j in range(i, inputs):
+            columns = slice(j * k, (j + 1) * k)
+            block = _covariance_block(edges[i][j], edges[j][i], channels[i], channels[j])
+            gram[rows, columns] = block
+            gram[columns, rows] = block.T
 
 
 def _shifted_totals(x: Matrix, m: int) -> Matrix:
@@ -220,7 +236,8 @@ def solve(
     """
     equations = _centred_equations(train, free, bias=bias)
     power = np.diagonal(equations.gram)
-    largest = float(np.diagonal(train.gram)[:-1][free].max())
+    power_of_inputs = np.diagonal(train.gram)[:-1]
+    largest = float(power_of_inputs[free].max())
     varies = power > RANK * max(1e-300, largest)
     if not varies.any():
         return None
@@ -234,7 +251,7 @@ def solve(
             parameters = spectral.effective_parameters(strength) + bias
             error = _cross_validated(train.error(w), parameters, train.count)
         tried.append((strength, error))
-    best = min(tried, key=lambda pair: pair[1])[0]
+    best, _ = min(tried, key=itemgetter(1))
     return Solution(spectral.taps(best), best, spectral.deficient, tuple(tried))
 
 
@@ -303,15 +320,19 @@ class _Eigenbasis:
         raised = self.values + ridge
         determined = raised > RANK * self.values[-1]
         inverse = np.divide(1.0, raised, out=np.zeros_like(raised), where=determined)
+        in_eigenbasis = inverse[:, None] * self.cross
+        scaled = self.vectors @ in_eigenbasis
         w = np.zeros((len(free) + 1, self.cross.shape[1]))
-        w[:-1][free] = self.scale[:, None] * (self.vectors @ (inverse[:, None] * self.cross))
+        w[:-1][free] = self.scale[:, None] * scaled
         w[-1] = self.equations.target - self.equations.mean @ w[:-1]
         return w
 
     def effective_parameters(self, ridge: float) -> float:
         """The trace of the matrix that maps targets to predictions."""
-        determined = self.values[self.values > RANK * self.values[-1]]
-        return float((determined / (determined + ridge)).sum())
+        least = RANK * self.values[-1]
+        determined = self.values[self.values > least]
+        shares = determined / (determined + ridge)
+        return float(shares.sum())
 
 
 def _decomposed(equations: _NormalEquations, varies: Free) -> _Eigenbasis:

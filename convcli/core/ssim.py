@@ -31,7 +31,7 @@ class StructuralSimilarity:
         places = np.arange(SIDE) - SIDE // 2
         line = np.exp(-0.5 * np.square(places / SIGMA))
         line /= line.sum()
-        self._window = np.outer(line, line)
+        self._line = line
         self._c1 = (K1 * full_scale) ** 2
         self._c2 = (K2 * full_scale) ** 2
         self._sum: npt.NDArray[np.float64] = np.zeros(channels)
@@ -54,11 +54,14 @@ class StructuralSimilarity:
         """The similarity of every window, (windows down, windows across, channels)."""
         a, b = np.split(rows, 2, axis=-1)
         moments = np.concatenate([a, b, a * a, b * b, a * b], axis=-1)
-        means = correlate_valid(moments, self._window, (1, 1), exact=False)
+        # The window is a product of two lines, which takes a fifth of the multiplications.
+        lines = correlate_valid(moments, self._line[:, None], (1, 1), exact=False)
+        means = correlate_valid(lines, self._line[None], (1, 1), exact=False)
         mean_a, mean_b, square_a, square_b, product = np.split(means, 5, axis=-1)
         variances = square_a - mean_a**2 + square_b - mean_b**2
         covariance = product - mean_a * mean_b
-        luminance = (2 * mean_a * mean_b + self._c1) / (mean_a**2 + mean_b**2 + self._c1)
+        powers_of_means = mean_a**2 + mean_b**2
+        luminance = (2 * mean_a * mean_b + self._c1) / (powers_of_means + self._c1)
         structure = (2 * covariance + self._c2) / (variances + self._c2)
         similarity: Array = luminance * structure
         return similarity

@@ -130,11 +130,12 @@ class OpTask:
         """The task of an operation with these reaches, before which nothing was computed."""
         needs = [reach.needs(*wanted) for reach, wanted in zip(reaches, outputs, strict=True)]
         starts = tuple(low for low, _ in needs)
+        stops = tuple(high for _, high in needs)
         return cls(
             outputs=outputs,
             starts=starts,
             begins=starts,
-            stops=tuple(high for _, high in needs),
+            stops=stops,
             ends=ends,
             skipped=0,
             continuation=Continuation(done=0, next_start=outputs[0][1]),

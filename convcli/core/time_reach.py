@@ -1,16 +1,16 @@
 """Reach in time: which samples a window reads follows from the times of the samples.
 
-Samples may come at any distance from each other, or at the same time. A window in time reads those
-that lie within a duration of its output; a calendar bin reads those of one day, week, month,
-quarter or year. Both answer the questions that `Reach` answers, once they are bound to the times
-of a signal. Every operation of a chain has a tracker, which takes note of the times of its inputs
-as they come and passes on those of its outputs:
+Samples may come at any distance from each other, or at the same time. A window in time reads the
+samples within a duration of its output; a calendar bin reads the samples of one day, week, month,
+quarter or year. Both give the same facts as `Reach` once they are bound to the times of a signal.
+Every operation of a chain has a tracker, which records the times of its inputs as they come and
+passes on those of its outputs:
 
     times of the signal -> tracker of op 0 -> times of its outputs -> tracker of op 1 -> ...
 
-A stamp is a pair of whole numbers: nanoseconds on a clock that never goes back, for distances and
-for the order, and nanoseconds on the clock on the wall, for the calendar. The two differ where the
-zone of a table is not UTC.
+A stamp is a pair of whole numbers: nanoseconds of UTC, for distances and for the order, and
+nanoseconds of local time (the wall clock), for the calendar. The two differ where the time zone of
+a table is not UTC.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ class TimeReach(Reach):
     def needs(self, start: Any, stop: Any) -> tuple[Any, Any]:
         """Return inputs [low, high) that hold all that the outputs [start, stop) read.
 
-        `low` follows from the time before that of output `start`. So it is known before that output
-        is, and what is kept for it is exactly what it is given.
+        `low` follows from the time of the sample before output `start`. So it is known before that
+        output's own time is, and the inputs that are kept for the output are exactly those that it
+        is given.
         """
         if self.times is None:
             return super().needs(start, stop)
@@ -103,9 +104,10 @@ class TimeReach(Reach):
     def _lowest(self, times: Times, start: int) -> int:
         if start <= 0 or times.n == 0:
             return start
-        before = max(min(start, times.n) - 1 - times.first, 0)
-        time = times.instants[before]
-        low = times.first + int(times.instants.searchsorted(time - self.back))
+        last_known = min(start, times.n) - 1
+        place = max(last_known - times.first, 0)
+        earliest = times.instants[place] - self.back
+        low = times.first + int(times.instants.searchsorted(earliest))
         return min(low, start)
 
     def _end(self, times: Times, stop: int) -> int:
@@ -123,14 +125,16 @@ class TimeReach(Reach):
         """
         if self.times is None or self.ahead is None:
             return super().ready(n)
-        instants = self.times.instants[: max(int(n) - self.times.first, 0)]
+        come = max(int(n) - self.times.first, 0)
+        instants = self.times.instants[:come]
         known = self.times.first
         if len(instants):
-            known += int(instants.searchsorted(instants[-1] - self.ahead))
+            latest = instants[-1] - self.ahead
+            known += int(instants.searchsorted(latest))
         return known
 
     def times_of(self, samples: Indices) -> Indices:
-        """Return the times of samples in nanoseconds; zeros as long as the signal is unknown."""
+        """Return the times of samples in nanoseconds; zeros before any time is known."""
         if self.times is None or not len(self.times.stamps):
             return np.zeros(len(samples), np.int64)
         return self.times.at(samples)[:, 0]
@@ -186,7 +190,8 @@ class BinReach(Reach):
             if k < 0:
                 return k
             place = min(max(k - self.first, 0), bins)
-            return int(self._bounds[place]) + max(k - self.first - bins, 0)
+            beyond = max(k - self.first - bins, 0)
+            return int(self._bounds[place]) + beyond
         places = np.clip(k - self.first, 0, bins)
         beyond = np.maximum(k - self.first - bins, 0)
         return np.where(k < 0, k, self._bounds[places] + beyond)
@@ -194,7 +199,10 @@ class BinReach(Reach):
     @cached_property
     def _bounds(self) -> Indices:
         """The first sample of each bin, and the number of samples that have come."""
-        return np.append(self.starts if self.starts is not None else [], self.n).astype(np.int64)
+        starts: Any = self.starts
+        if starts is None:
+            starts = []
+        return np.append(starts, self.n).astype(np.int64)
 
     def ready(self, n: Any) -> Any:
         """Count the bins that are complete: a sample of a later bin has come."""
@@ -248,7 +256,8 @@ class Tracker:
             return NO_STAMPS
         inputs = self.reach.aligned_input(np.arange(self._outputs, stop))
         self._outputs = stop
-        return known[np.clip(inputs - first, 0, len(known) - 1)]
+        places = np.clip(inputs - first, 0, len(known) - 1)
+        return known[places]
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget what only inputs before `inputs` and outputs before `outputs` need."""
@@ -268,8 +277,9 @@ class TimeTracker(Tracker):
         return stamps
 
     def forget(self, inputs: int, outputs: int) -> None:
-        """Forget old times, but not that before the next output: its window follows from it."""
-        self._bind(self._times.since(min(inputs, outputs - 1)))
+        """Forget old times, except the one before the next output, whose window follows from it."""
+        first_needed = min(inputs, outputs - 1)
+        self._bind(self._times.since(first_needed))
 
     def _bind(self, times: Times) -> None:
         self._times = times
@@ -302,7 +312,7 @@ class BinTracker(Tracker):
         """Return the places of stamps at which a new bin begins."""
         numbers = self._bound.bins.numbers(stamps)
         before = numbers[0] - 1 if self._bin is None else self._bin
-        # Where the wall clock is put back, a bin goes on.
+        # When the wall clock is put back, the current bin continues.
         numbers = np.maximum.accumulate(np.append(before, numbers))
         self._bin = int(numbers[-1])
         return np.flatnonzero(numbers[1:] > numbers[:-1])
@@ -324,7 +334,8 @@ class BinTracker(Tracker):
         starts = self._bound.starts
         if starts is None:
             return
-        dropped = int(np.clip(outputs - self._bound.first, 0, max(0, len(starts) - 1)))
+        last_bin = max(0, len(starts) - 1)
+        dropped = int(np.clip(outputs - self._bound.first, 0, last_bin))
         first = self._bound.first + dropped
         self._bound = replace(self._bound, starts=starts[dropped:], first=first)
         self.reach = self._bound

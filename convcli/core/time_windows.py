@@ -59,10 +59,7 @@ class TimeWindows(Op):
         """Return one stage, which tells what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
         if site.signal.trading_days:
-            told = (
-                "durations are days of the calendar, because rows leave out holidays; "
-                "a plain number counts trading days (20)"
-            )
+            told = "durations are days of the calendar; a plain number counts trading days (20)"
             stage = replace(stage, notices=(told,))
         return (stage,)
 

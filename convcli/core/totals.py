@@ -1,4 +1,4 @@
-"""Exact sums over a whole signal, however it comes in blocks."""
+"""Exact sums over a whole signal, whatever its blocks are; adaptive pools divide them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ class ExactTotals:
 
     def mean(self, counts: Numbers) -> Numbers:
         """The sums divided by the counts of samples, correctly rounded."""
-        pairs = zip(self._totals, counts.tolist(), strict=True)
-        means = [total / (int(count) << UNIT) for total, count in pairs]
+        means = []
+        for total, count in zip(self._totals, counts.tolist(), strict=True):
+            units = int(count) << UNIT
+            means.append(total / units)
         return np.array(means) + self._infinite
 
 
@@ -63,7 +65,9 @@ def _total(x: Numbers) -> int:
     highs = np.bincount(places, high)
     lows = np.bincount(places, low)
     total = 0
-    for place in np.flatnonzero((highs != 0) | (lows != 0)).tolist():
+    is_used = (highs != 0) | (lows != 0)
+    for place in np.flatnonzero(is_used).tolist():
         mantissa = (int(highs[place]) << LOW) + int(lows[place])
-        total += mantissa << (place + lowest - HIGH - LOW + UNIT)
+        shift = place + lowest - HIGH - LOW + UNIT
+        total += mantissa << shift
     return total

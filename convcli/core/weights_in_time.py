@@ -1,4 +1,4 @@
-"""Weights of samples by their distance in time, and means by them.
+"""Weights of samples by their distance in time, and means with those weights.
 
 A distance is the time of the output less that of the sample, in nanoseconds: positive in the past.
 """
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.ragged import keep_equal
+from convcli.core.separable import Cosines, Line, weighted_sums
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.ragged import Floats, RaggedWindows
+    from convcli.core.ragged import Flags, Floats, RaggedWindows
     from convcli.core.reach import Indices
+    from convcli.core.separable import Separation
     from convcli.signals import Array
 
 # Pairs of an output and a sample that are weighed at a time, to stay near the caches.
@@ -28,6 +30,14 @@ PAIRS = 1 << 17
 # A weight is at least this share of the largest one, so that a sample at the very end of a window,
 # where a bell is 0, counts if it is alone. It is below the rounding of the others.
 LEAST = 1e-17
+# A window of more samples is summed by running sums: for a bell, 64 pairs take as long.
+LONG = 64
+# Running sums are accurate to the rounding of the sum of all samples in the window, whatever they
+# weigh. Where the weighted sum is a smaller share of it, pairs are weighed.
+LEAST_SHARE = 1e-3
+# Period of the Fourier series of a bell, in sigmas, and its harmonics.
+BELL_PERIOD = 12.6
+BELL_HARMONICS = 17
 # Nodes of the quadrature by Gauss and Legendre on each panel, and panels of a window.
 NODES = 8
 PANELS = 8
@@ -52,6 +62,26 @@ class WeightFunction(ABC):
         """Return the weight at each distance."""
 
 
+class SeparableWeights(WeightFunction):
+    """Weights whose sum over a long window is that of a few running sums."""
+
+    @abstractmethod
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the stretches of the window, and the separation of the weights on each."""
+
+
+@dataclass(frozen=True)
+class WeightPiece:
+    """The distances [begin, end) on which one formula describes the weights.
+
+    begin, end : None where the piece ends as the window does
+    """
+
+    separation: Separation
+    begin: float | None = None
+    end: float | None = None
+
+
 @dataclass(frozen=True)
 class UniformWeights(WeightFunction):
     """A weight of 1 all over the window."""
@@ -65,7 +95,7 @@ class UniformWeights(WeightFunction):
 
 
 @dataclass(frozen=True)
-class LinearWeights(WeightFunction):
+class LinearWeights(SeparableWeights):
     """The distance to the old end of the window: the newest sample is the heaviest."""
 
     begin: float
@@ -76,9 +106,14 @@ class LinearWeights(WeightFunction):
         left = (self.end - distance) / (self.end - self.begin)
         return np.maximum(left, LEAST)
 
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return one line, which is 0 at the old end."""
+        line = Line(zero=self.end, length=self.begin - self.end)
+        return (WeightPiece(line),)
+
 
 @dataclass(frozen=True)
-class TriangularWeights(WeightFunction):
+class TriangularWeights(SeparableWeights):
     """Weights that rise evenly to the middle of the window and fall again."""
 
     begin: float
@@ -89,9 +124,17 @@ class TriangularWeights(WeightFunction):
         nearer = np.minimum(distance - self.begin, self.end - distance)
         return np.maximum(nearer / (self.end - self.begin), LEAST)
 
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the line on the new side and that on the old side."""
+        middle = (self.begin + self.end) / 2
+        width = self.end - self.begin
+        newer = WeightPiece(Line(zero=self.begin, length=width), end=middle)
+        older = WeightPiece(Line(zero=self.end, length=-width), begin=middle)
+        return newer, older
+
 
 @dataclass(frozen=True)
-class HannWeights(WeightFunction):
+class HannWeights(SeparableWeights):
     """One period of a raised cosine."""
 
     begin: float
@@ -100,11 +143,18 @@ class HannWeights(WeightFunction):
     def __call__(self, distance: Floats) -> Floats:
         """Return sin(pi u)**2 with u from 0 to 1 over the window."""
         share = (distance - self.begin) / (self.end - self.begin)
-        return np.maximum(np.square(np.sin(math.pi * share)), LEAST)
+        weight = np.square(np.sin(math.pi * share))
+        return np.maximum(weight, LEAST)
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return sin(pi u)**2 = (1 - cos(2 pi u)) / 2 about the middle of the window."""
+        middle = (self.begin + self.end) / 2
+        cosines = Cosines((0.5, 0.5), middle, period=self.end - self.begin)
+        return (WeightPiece(cosines),)
 
 
 @dataclass(frozen=True)
-class GaussianWeights(WeightFunction):
+class GaussianWeights(SeparableWeights):
     """A Gaussian bell in the middle of the window."""
 
     begin: float
@@ -114,7 +164,21 @@ class GaussianWeights(WeightFunction):
     def __call__(self, distance: Floats) -> Floats:
         """Return exp(-u**2 / 2), u the distance from the middle in sigmas."""
         middle = (self.begin + self.end) / 2
-        return np.exp(-0.5 * np.square((distance - middle) / self.sigma))
+        sigmas = (distance - middle) / self.sigma
+        return np.exp(-0.5 * np.square(sigmas))
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the Fourier series of the bell, repeated every `BELL_PERIOD` sigmas.
+
+        By Poisson's formula its amplitudes are a bell themselves. The next bell, and the harmonics
+        left out, are below 2e-16 of the largest weight up to 4 sigmas from the middle.
+        """
+        harmonics = 2 * math.pi / BELL_PERIOD * np.arange(BELL_HARMONICS + 1)
+        amplitudes = 2 * math.sqrt(2 * math.pi) / BELL_PERIOD * np.exp(-0.5 * np.square(harmonics))
+        amplitudes[0] /= 2
+        middle = (self.begin + self.end) / 2
+        cosines = Cosines(tuple(amplitudes.tolist()), middle, period=BELL_PERIOD * self.sigma)
+        return (WeightPiece(cosines),)
 
 
 @dataclass(frozen=True)
@@ -132,32 +196,65 @@ class ExponentialWeights(WeightFunction):
 
     def __call__(self, distance: Floats) -> Floats:
         """Return 2**(-distance / halflife)."""
-        return np.exp(distance * (-math.log(2) / self.halflife))
+        rate = -math.log(2) / self.halflife
+        return np.exp(distance * rate)
 
 
 @dataclass(frozen=True)
 class WeightedMean:
     """sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the known samples of each window."""
 
-    function: WeightFunction
+    function: SeparableWeights
 
     def __call__(self, windows: RaggedWindows) -> Array:
-        """Weigh each pair of an output and a sample."""
-        y = np.empty((len(windows.low), windows.x.shape[1]))
+        """Take running sums of long windows; weigh each pair of an output and a sample of others.
+
+        Which of the two it is depends on nothing but the samples of the window.
+        """
+        y = np.full((len(windows.low), windows.x.shape[1]), np.nan)
+        accurate = np.zeros(y.shape, np.bool_)
+        long = np.flatnonzero(windows.high - windows.low > LONG)
+        if len(long):
+            y[long], accurate[long] = self._by_running_sums(windows, long)
+        others = np.flatnonzero(~accurate.all(axis=1))
+        in_pairs = self._by_pairs(windows, others)
+        y[others] = np.where(accurate[others], y[others], in_pairs)
+        return keep_equal(y, windows)
+
+    def _by_running_sums(self, windows: RaggedWindows, outputs: Indices) -> tuple[Floats, Flags]:
+        """Return the means of some outputs, and which of them are accurate."""
+        known = (~windows.missing).astype(np.float64)
+        columns = np.concatenate([windows.known, np.abs(windows.known), known], axis=1)
+        weighted = np.zeros((len(outputs), columns.shape[1]))
+        for piece in self.function.pieces():
+            parts = windows.between(piece.begin, piece.end)
+            weighted += weighted_sums(piece.separation, columns, parts, outputs)
+        sums, magnitudes, weights = np.split(weighted, 3, axis=1)
+        totals = windows.sums(columns)[outputs]
+        _, all_magnitudes, counts = np.split(totals, 3, axis=1)
+        accurate = (magnitudes >= LEAST_SHARE * all_magnitudes) & (weights >= LEAST_SHARE * counts)
+        return _quotient(sums, weights), accurate
+
+    def _by_pairs(self, windows: RaggedWindows, outputs: Indices) -> Floats:
+        """Return the means of some outputs."""
+        low = windows.low[outputs]
+        high = windows.high[outputs]
+        at = windows.at[outputs]
         known = ~windows.missing
-        for part in _batches(windows.high - windows.low, PAIRS):
-            outputs, samples, starts = _pairs_in_windows(windows.low[part], windows.high[part])
-            distance = windows.at[part][outputs] - windows.times[samples]
+        y = np.empty((len(outputs), windows.x.shape[1]))
+        for part in _batches(high - low, PAIRS):
+            places, samples, starts = _pairs_in_windows(low[part], high[part])
+            distance = at[part][places] - windows.times[samples]
             weight = self.function(distance.astype(np.float64))[:, None]
             sums = np.add.reduceat(weight * windows.known[samples], starts, axis=0)
             weights = np.add.reduceat(weight * known[samples], starts, axis=0)
             y[part] = _quotient(sums, weights)
-        return keep_equal(y, windows)
+        return y
 
 
 @dataclass(frozen=True)
 class DecayedMean:
-    """The weighted mean of an exponential decay, by sums of stretches whose decay is joined."""
+    """The mean with weights of an exponential decay, from sums over stretches of samples."""
 
     function: ExponentialWeights
 
@@ -177,7 +274,7 @@ class DecayedMean:
         return keep_equal(_quotient(y[..., 0], y[..., 1]), windows)
 
     def _left(self, passed: Indices) -> Floats:
-        """Return what is left of a weight after nanoseconds, to be multiplied with nodes."""
+        """Return the share of a weight that is left after `passed` nanoseconds, for each node."""
         return self.function(passed.astype(np.float64))[:, None, None]
 
 
@@ -209,12 +306,14 @@ class IntegralMean:
         older = (at - windows.times[earlier]).astype(np.float64)
         newer = (at - windows.times[earlier + 1]).astype(np.float64)
         pieces = self._pieces(newer, older)
-        samples = earlier[pieces.line]
+        older_samples = earlier[pieces.line]
+        newer_samples = older_samples + 1
         share = pieces.share_of(newer, older)[..., None]
-        start = windows.known[samples + 1][:, None]
-        values = start + share * (windows.known[samples][:, None] - start)
+        start = windows.known[newer_samples][:, None]
+        end = windows.known[older_samples][:, None]
+        values = start + share * (end - start)
         weight = (pieces.weight * self.function(pieces.distance))[..., None]
-        has_line = ~(windows.missing[samples] | windows.missing[samples + 1])
+        has_line = ~(windows.missing[older_samples] | windows.missing[newer_samples])
         counts = np.bincount(outputs[pieces.line], minlength=len(low))
         sums = (weight * values).sum(axis=1) * has_line
         weights = weight.sum(axis=1) * has_line
@@ -226,18 +325,21 @@ class IntegralMean:
         begin = np.maximum(newer, function.begin)
         end = np.minimum(older, function.end)
         width = (function.end - function.begin) / function.panels
-        first = np.floor((begin - function.begin) / width)
-        last = np.ceil((end - function.begin) / width)
-        counts = np.where(end > begin, np.maximum(last - first, 0), 0).astype(np.int64)
+        first_panel = np.floor((begin - function.begin) / width)
+        end_panel = np.ceil((end - function.begin) / width)
+        panels = np.maximum(end_panel - first_panel, 0)
+        counts = np.where(end > begin, panels, 0).astype(np.int64)
         line = np.repeat(np.arange(len(newer)), counts)
-        place = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
-        edge = function.begin + (first[line] + place) * width
+        pieces_before = np.cumsum(counts) - counts
+        number_in_line = np.arange(len(line)) - np.repeat(pieces_before, counts)
+        panel = first_panel[line] + number_in_line
+        edge = function.begin + panel * width
         a = np.maximum(begin[line], edge)
         b = np.maximum(np.minimum(end[line], edge + width), a)
         nodes, weights = _quadrature()
-        half = (b - a) / 2
-        distance = ((a + b) / 2)[:, None] + half[:, None] * nodes
-        return _Pieces(line, distance, half[:, None] * weights)
+        middle = ((a + b) / 2)[:, None]
+        half = ((b - a) / 2)[:, None]
+        return _Pieces(line, middle + half * nodes, half * weights)
 
 
 @dataclass(frozen=True)
@@ -269,7 +371,8 @@ def _quotient(sums: Floats, weights: Floats) -> Floats:
 
 def _batches(counts: Indices, most: int) -> Iterator[slice]:
     """Yield stretches of outputs with about `most` pairs each, of at least one output."""
-    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // max(most, 1), prepend=0))
+    batch_numbers = np.cumsum(counts) // max(most, 1)
+    cuts = np.flatnonzero(np.diff(batch_numbers, prepend=0))
     bounds = [0, *cuts.tolist(), len(counts)]
     for start, stop in pairwise(bounds):
         if start < stop:

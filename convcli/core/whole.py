@@ -1,10 +1,14 @@
-"""Steps that depend on the whole signal: a first pass measures, a second one applies."""
+"""Steps that depend on the whole signal: normalisation and adaptive pools.
+
+Normalisation measures the signal in a first pass and scales it in a second one. An adaptive pool
+collects its bins while the signal passes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +42,9 @@ class Normalize:
     axes: int
     alpha: int | None
 
-    # The signal keeps its length.
-    reduces: ClassVar[bool] = False
-
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage; its operation is made when the signal was measured."""
-        return (Stage(before=site.signal, after=site.signal, whole=self),)
+        return (Stage(before=site.signal, after=site.signal, normalizes=self),)
 
     def measure(self, y: Array) -> npt.NDArray[np.float64]:
         """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
@@ -63,11 +64,11 @@ class Normalize:
         # The gain of peaks below 1e-308 is no float64: the result is infinite there.
         with np.errstate(over="ignore"):
             gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
-        return Pointwise(
-            function=lambda x: (x * gain).astype(x.dtype),
-            axes=self.axes,
-            keeps=self.alpha,
-        )
+
+        def scale(x: Array) -> Array:
+            return (x * gain).astype(x.dtype)
+
+        return Pointwise(function=scale, axes=self.axes, keeps=self.alpha)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,9 +92,6 @@ class Reduce:
     opaque: float = 1.0
     missing: Missing = "keep"
 
-    # A few bins are all that is left of the signal.
-    reduces: ClassVar[bool] = True
-
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage without operations, that knows the opacity of the picture.
 
@@ -103,7 +101,7 @@ class Reduce:
         missing = site.rules.missing
         placed = replace(self, alpha=before.alpha, opaque=before.full_scale, missing=missing)
         shape = self.bins if 0 not in before.shape else (0,) * before.axes
-        return (Stage(before=before, after=replace(before, shape=shape), whole=placed),)
+        return (Stage(before=before, after=replace(before, shape=shape), reduces=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""
@@ -175,7 +173,8 @@ class Reduction:
                 self._lows[first:last].tolist(), self._highs[first:last].tolist(), strict=True
             )
             for k, (low, high) in enumerate(edges, start=first):
-                self._add_to_bin(k, y[max(low, start) - start : high - start])
+                first_row = max(low, start) - start
+                self._add_to_bin(k, y[first_row : high - start])
         self._note_rows(rows, start, stop)
         self.seen = stop
 
@@ -210,14 +209,13 @@ class Reduction:
     @cached_property
     def _columns(self) -> list[tuple[Indices, Indices]]:
         """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
-        bins = self.reduce.bins[1]
-        numbers = np.arange(bins)
-        lows = numbers * self.shape[1] // bins
-        widths = -(-(numbers + 1) * self.shape[1] // bins) - lows
+        lows, highs = _bin_edges(self.shape[1], self.reduce.bins[1])
+        widths = highs - lows
         found = []
         for width in np.unique(widths):
             some = np.flatnonzero(widths == width)
-            found.append((some, lows[some][:, None] + np.arange(width)))
+            columns = lows[some][:, None] + np.arange(width)
+            found.append((some, columns))
         return found
 
     def _fold(self, at: Any, part: Array) -> None:
@@ -276,9 +274,11 @@ class _NarrowBins:
             start -= len(self._rest)
             y = np.concatenate([self._rest, y])
         first = self._count
-        last = int(np.searchsorted(self._highs, start + len(y), "right"))
+        stop = start + len(y)
+        last = int(np.searchsorted(self._highs, stop, "right"))
         if last > first:
-            low, high = self._lows[first:last] - start, self._highs[first:last] - start
+            low = self._lows[first:last] - start
+            high = self._highs[first:last] - start
             channels = [self._statistic(x, low, high) for x in y.T]
             self._done.append(np.stack(channels, axis=1))
             self._count = last
@@ -308,14 +308,16 @@ class _NarrowBins:
 def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Array:
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
-    high_part, low_part = exact_sums_between(np.where(finite, x, 0.0), low, high)
+    known = np.where(finite, x, 0.0)
+    divisors = np.maximum(counts, 1)
+    high_part, low_part = exact_sums_between(known, low, high)
     with np.errstate(over="ignore", invalid="ignore"):
-        means = quotient(high_part, low_part, np.maximum(counts, 1))
+        means = quotient(high_part, low_part, divisors)
     overflows = ~np.isfinite(means)
     if overflows.any():
-        smaller = np.where(finite, x, 0.0) * _SCALE
-        sums = exact_sums_between(smaller, low[overflows], high[overflows])
-        means[overflows] = quotient(*sums, np.maximum(counts, 1)[overflows]) / _SCALE
+        sums = exact_sums_between(known * _SCALE, low[overflows], high[overflows])
+        small_means = quotient(*sums, divisors[overflows])
+        means[overflows] = small_means / _SCALE
     if not finite.all():
         rises = _counts_between(x == np.inf, low, high) > 0
         falls = _counts_between(x == -np.inf, low, high) > 0
@@ -335,9 +337,10 @@ def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -
 
 def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
     """Maximum of x[low:high] for each pair of `low` and `high`."""
-    # Every second stretch is a bin; reduceat wants each to begin inside of the array.
+    # Every second stretch is a bin; `reduceat` requires that each begins inside of the array.
     edges = np.stack([low, high], axis=1).reshape(-1)
-    largest: Array = np.maximum.reduceat(np.append(x, -np.inf), edges)[::2]
+    extended = np.append(x, -np.inf)
+    largest: Array = np.maximum.reduceat(extended, edges)[::2]
     return largest
 
 

@@ -59,13 +59,15 @@ def _channel_moments(x: Array, k: int) -> tuple[Array, Array]:
     mean = total / k
     deviation -= total * mean
     mean += reference
-    deviation[deviation <= k * np.square(ROUNDING * mean)] = 0
+    rounding = k * np.square(ROUNDING * mean)
+    deviation[deviation <= rounding] = 0
     return mean.reshape(-1)[:outputs], deviation.reshape(-1)[:outputs]
 
 
 def _stretches(x: Array, k: int, *, fill: float) -> Array:
     """The signal (n, ...) in stretches (count, k, ...), one more than windows start in."""
-    count = -(-(len(x) - k + 1) // k) + 1
+    windows = len(x) - k + 1
+    count = -(-windows // k) + 1
     padded = np.full((count * k, *x.shape[1:]), fill, np.float64)
     padded[: len(x)] = x[: len(padded)]
     return padded.reshape(count, k, *x.shape[1:])
@@ -92,20 +94,24 @@ def partial_deviations(x: Array, counted: Flags) -> Array:
         return np.zeros(outputs)
     if len(parts) == 1:
         ((first, last),) = parts
-        return window_moments(x[first : last + outputs - 1], last - first)[1]
+        _, deviation = window_moments(x[first : last + outputs - 1], last - first)
+        return deviation
     middle = float(np.median(x))  # taken off, because a large offset would cost the means digits
     mean = np.zeros(outputs)
     deviation = np.zeros(outputs)
     count = 0
     for first, last in parts:
         size = last - first
-        part_mean, part_deviation = window_moments(x[first : last + outputs - 1] - middle, size)
+        samples = x[first : last + outputs - 1] - middle
+        part_mean, part_deviation = window_moments(samples, size)
         difference = part_mean - mean
-        deviation += part_deviation + np.square(difference) * (count * size / (count + size))
+        share = count * size / (count + size)
+        deviation += part_deviation + np.square(difference) * share
         mean += difference * (size / (count + size))
         count += size
     level = np.abs(mean) + abs(middle)
-    deviation[deviation <= count * np.square(ROUNDING * level)] = 0
+    rounding = count * np.square(ROUNDING * level)
+    deviation[deviation <= rounding] = 0
     return deviation
 
 
@@ -132,13 +138,16 @@ def _sums_of_positives(x: Array, k: int) -> Array:
     """The sum of each window of `k` values along axis 0, for values that are not negative."""
     stretches = _stretches(x, k, fill=0.0)
     sums = _end_and_start_sums(stretches[:-1], stretches[1:])
-    return sums.reshape(-1, *x.shape[1:])[: len(x) - k + 1]
+    windows = len(x) - k + 1
+    return sums.reshape(-1, *x.shape[1:])[:windows]
 
 
 def _exact_squares(x: Array, count: int) -> bool:
     """Whether sums of `count` squares of `x` are exact: whole numbers, and not too large."""
     largest = max(-float(x.min()), float(x.max()))
-    return largest * largest * count < 1 << 53 and bool(np.all(x == np.rint(x)))
+    if largest * largest * count >= 1 << 53:
+        return False
+    return np.array_equal(x, np.rint(x))
 
 
 def _deviations_of_whole_numbers(planes: Sequence[Array], size: tuple[int, int]) -> Array:

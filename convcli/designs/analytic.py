@@ -60,21 +60,22 @@ def envelope(
 
 def _along_rows(taps: Taps, note: str) -> Kernel:
     """The kernel; on a picture where no axis is picked it runs along x alone."""
-    return Kernel(taps=taps, note=note, plane=lambda: Kernel(taps=taps[None, :], note=note))
+    along_x = Kernel(taps=taps[None, :], note=note)
+    return Kernel(taps=taps, note=note, plane=lambda: along_x)
 
 
 def _phase_shift(low: float | None, attenuation: float, signal: Signal) -> tuple[Taps, str]:
     """The taps of a Hilbert transformer, and the band in which its gain is 1."""
     if not LEAST_ATTENUATION <= attenuation <= MOST_ATTENUATION:
         span = f"{LEAST_ATTENUATION:g} ... {MOST_ATTENUATION:g} dB"
-        message = f"the attenuation lies in {span}, not at {attenuation:g}"
+        message = f"the attenuation must be in {span}, got {attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
     if low is None:
         low = _default_lowest(signal)
     if low >= 0.25:
         came = describe_frequency(low, signal)
         limit = describe_frequency(0.25, signal)
-        message = f"the lowest frequency lies below {limit}, a quarter of the rate, not at {came}"
+        message = f"the lowest frequency must be below {limit}, a quarter of the rate, got {came}"
         raise RequestError(message, hint="without low=")
     taps, error = _transformer(low, attenuation)
     first = describe_frequency(low, signal)
@@ -98,7 +99,8 @@ def _transformer(low: float, attenuation: float) -> tuple[Taps, float]:
         count = kaiser.length(target, 2 * low) + 1
         refuse_huge(count, "this band", "a higher low=, or less attenuation=")
         # The outermost taps are at an odd distance from the middle: at an even one they are 0.
-        odd_half = 2 * math.ceil((count - 3) / 4) + 1
+        pairs = math.ceil((count - 3) / 4)
+        odd_half = 2 * pairs + 1
         half = max(odd_half, half + 2)
         taps = _windowed(half, kaiser.beta(target))
         error = highest_error(taps, [(low, 0.5 - low, 1.0)])

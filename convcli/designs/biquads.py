@@ -1,8 +1,8 @@
 """Recursive filters of second order as taps: their impulse responses, cut where they have faded.
 
-The frequency response on a grid of N points is transformed back. What comes out is the impulse
-response, with all that follows tap N added from the start again; N is chosen so that this rest is
-below the rounding.
+The frequency response on a grid of N points is transformed back. The result is the impulse
+response, to which everything after tap N is added again from the start (time aliasing); N is chosen
+so that this rest is below the rounding.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Section:
         return value(self.numerator) / value(self.denominator)
 
     def length(self, bits: int) -> float:
-        """After how many samples the rest of the impulse response is below 2**-bits of it.
+        """How many samples it takes until the rest of the impulse response is below 2**-bits of it.
 
         A pole p of the digital filter adds a term p**n; log p = 2 atanh(scale s). Poles that are
         near each other for their damping add n p**n.
@@ -71,8 +71,9 @@ class Section:
         decay = -float(logarithms.real.max())
         if decay <= 0:
             return math.inf
-        size = max(abs(self.numerator[0] / self.denominator[0]), 1.0)
-        length = (bits * math.log(2) + math.log(size)) / decay
+        leading_gain = abs(self.numerator[0] / self.denominator[0])
+        nepers = bits * math.log(2) + math.log(max(leading_gain, 1.0))
+        length = nepers / decay
         turning = float(np.abs(logarithms.imag).max())
         nearness = min(length, decay / turning if turning > 0 else length)
         return length + math.log1p(nearness) / decay + 2
@@ -81,7 +82,9 @@ class Section:
 def impulse_taps(sections: Sequence[Section], *, total: float, bits: int) -> Taps:
     """(k,) taps of several sections one after the other.
 
-    total : their gain at frequency 0, which the taps sum to; bits : that must be right
+    total : the gain of all of them at frequency 0, to which the taps sum
+    bits : the precision of the taps
+
     Raises RequestError for a response that is too long.
     """
     longest = max(section.length(bits) for section in sections)
@@ -100,5 +103,7 @@ def impulse_taps(sections: Sequence[Section], *, total: float, bits: int) -> Tap
 
 def _fft_size(least: int) -> int:
     """The smallest 2**a or 3 * 2**a from `least` on."""
-    power = 1 << max(least - 1, 1).bit_length()
-    return 3 * power // 4 if 3 * power // 4 >= least else power
+    bits = max(least - 1, 1).bit_length()
+    power = 1 << bits
+    smaller = 3 * power // 4
+    return smaller if smaller >= least else power

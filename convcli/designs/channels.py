@@ -1,6 +1,6 @@
-"""Sums of channels: every sample of the result is made of the channels of one sample.
+"""Sums of channels, in which a sample of the result reads the channels of one input sample.
 
-The opacity of a picture is no channel to be summed: it is kept, and comes last.
+The opacity of a picture is not summed: it is kept and becomes the last channel.
 """
 
 from __future__ import annotations

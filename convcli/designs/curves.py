@@ -1,15 +1,18 @@
 """Frequency responses from files: gains in decibels over frequencies in Hz.
 
-What is read as it comes:
+These formats are recognised:
 
 * columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
   that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
+  Numbers may have a decimal comma where it splits no columns.
 * `GraphicEQ: 20 -1.2; 21 -1.1; ...` (AutoEq, Equalizer APO)
-* `Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70`, with a `Preamp: -6 dB` (AutoEq, Equalizer APO)
+* `Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70`, with a `Preamp: -6 dB` (AutoEq, Equalizer APO,
+  REW, which writes `Filter 2: ON None` for a filter that is not used); `BW Oct 1.5` in place of Q
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -19,13 +22,13 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
 from convcli.errors import InputError, named_first
-from convcli.file_stamps import note_read
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from convcli.designs.biquads import Section
+    from convcli.places import Place
 
 Numbers = npt.NDArray[np.float64]
 
@@ -34,14 +37,20 @@ LARGEST_DECIBELS = 1000.0
 # Points of the curve of a list of biquads, evenly spaced in log frequency.
 PARAMETRIC_POINTS = 4096
 LOWEST_PARAMETRIC = 1.0
+LARGEST_OCTAVES = 100.0
 
-_COLUMNS = re.compile(r"\s*[,;\t]\s*|\s+")
+# The first of these that occurs in a file splits its columns.
+_SEPARATORS = (re.compile(r"\s*;\s*"), re.compile(r" *\t *"), re.compile(r"\s*,\s*|\s+"))
+_DECIMAL_COMMAS = re.compile(r"[+-]?\d+(,\d+)?(\s+[+-]?\d+(,\d+)?)+")
 _GRAPHIC = re.compile(r"\s*GraphicEQ\s*:(.*)", re.IGNORECASE)
 _PREAMP = re.compile(r"\s*Preamp\s*:\s*(\S+)\s*dB", re.IGNORECASE)
 _FILTER = re.compile(r"\s*Filter\s*\d*\s*:\s*(ON|OFF)\b(.*)", re.IGNORECASE)
 _BIQUAD = re.compile(
-    r"\s*(\w+)\s+Fc\s+(\S+)\s*Hz\s+Gain\s+(\S+)\s*dB(?:\s+Q\s+(\S+))?\s*", re.IGNORECASE
+    r"\s*(?P<shape>\w+)\s+Fc\s+(?P<frequency>\S+)\s*Hz\s+Gain\s+(?P<gain>\S+)\s*dB"
+    r"(?:\s+Q\s+(?P<q>\S+)|\s+BW\s+Oct\s+(?P<octaves>\S+))?\s*",
+    re.IGNORECASE,
 )
+_UNUSED = "NONE"
 _SHAPES = {
     "PK": bell,
     "PEQ": bell,
@@ -75,14 +84,14 @@ class Curve:
         return np.asarray(found, dtype=np.float64)
 
 
-def read_curve(path: Path, *, column: str, rate: float) -> Curve:
+def read_curve(path: Place, *, column: str, rate: float) -> Curve:
     """Read a frequency response from a text file.
 
     column : the name of the column with the gains, where the file has a header; "" takes
         `equalization`, or the second one
     rate : samples per second, at which biquads are computed
 
-    Raises InputError, with the line, for anything that is no curve.
+    Raises InputError with the number of the line for anything that is not a curve.
     """
     lines = _text_of_curve(path).splitlines()
     for number, line in enumerate(lines, start=1):
@@ -95,18 +104,10 @@ def read_curve(path: Path, *, column: str, rate: float) -> Curve:
     return _from_columns(path, lines, column)
 
 
-def _text_of_curve(path: Path) -> str:
-    note_read(path)
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a frequency response", hint=_HINT)
-    try:
-        if path.stat().st_size > LARGEST_CURVE_FILE:
-            size = f"{LARGEST_CURVE_FILE >> 20} MB"
-            raise InputError(f"{path}: larger than {size}, too large for a frequency response")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+def _text_of_curve(path: Place) -> str:
+    expected = "a frequency response"
+    with opened_named(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT) as (file, _):
+        content = file.read()
     if b"\0" in content:
         message = f"{path}: expected text with frequencies and gains, found bytes that are none"
         raise InputError(message, hint=_HINT)
@@ -117,7 +118,7 @@ def _text_of_curve(path: Path) -> str:
 # -------------------------------------------------------------------------------------- columns
 
 
-def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
+def _from_columns(path: Place, lines: list[str], column: str) -> Curve:
     """Read rows of numbers, behind a header or not."""
     rows = list(_numbered_cells(lines))
     if not rows:
@@ -133,13 +134,28 @@ def _from_columns(path: Path, lines: list[str], column: str) -> Curve:
 
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is no comment."""
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text and text[0] not in "*#":
-            yield number, _COLUMNS.split(text)
+    stripped = [line.strip() for line in lines]
+    told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
+    rows = [text for text in told if text]
+    separator = next(each for each in _SEPARATORS if any(map(each.search, rows)) or not rows)
+    decimal_commas = separator is not _SEPARATORS[-1]
+    numbers = [row for row in rows if row[0].isdigit()]
+    if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):
+        separator = re.compile(r"\s+")
+        decimal_commas = True
+    for number, text in enumerate(told, start=1):
+        if text:
+            cells = separator.split(text)
+            yield number, [_with_point(cell) for cell in cells] if decimal_commas else cells
 
 
-def _place_of_column(path: Path, header: list[str], column: str) -> int:
+def _with_point(cell: str) -> str:
+    """A number that has a decimal comma, with a point."""
+    is_decimal = cell.count(",") == 1 and "." not in cell
+    return cell.replace(",", ".") if is_decimal else cell
+
+
+def _place_of_column(path: Place, header: list[str], column: str) -> int:
     lowered = [name.casefold() for name in header]
     if not column:
         return lowered.index("equalization") if "equalization" in lowered else 1
@@ -157,7 +173,7 @@ def _reads_as_number(cell: str) -> bool:
     return True
 
 
-def _curve(path: Path, rows: list[tuple[int, list[str]]], place: int, name: str) -> Curve:
+def _curve(path: Place, rows: list[tuple[int, list[str]]], place: int, name: str) -> Curve:
     """The curve of rows of cells, each with the number of its line."""
     if len(rows) < 2:
         message = f"{path}: a frequency response has at least 2 frequencies, this one {len(rows)}"
@@ -182,13 +198,13 @@ def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
     """Say what is wrong with a point of a curve; "" if nothing is."""
     if frequency <= earlier:
         came = f"{frequency:g} Hz after {earlier:g}"
-        return f"frequencies are above 0 and rise; {came} came"
+        return f"frequencies must be above 0 and rise, got {came}"
     if abs(decibels) > LARGEST_DECIBELS:
-        return f"no gain in dB: {decibels:g}"
+        return f"a gain of {decibels:g} dB is out of range"
     return ""
 
 
-def _finite_number(path: Path, line: int, cell: str) -> float:
+def _finite_number(path: Place, line: int, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
@@ -202,7 +218,7 @@ def _finite_number(path: Path, line: int, cell: str) -> float:
 # -------------------------------------------------------------------------------------- biquads
 
 
-def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
+def _parametric(path: Place, lines: list[str], rate: float) -> Curve:
     """The curve of a list of biquads and a gain before them."""
     highest = rate / 2
     lowest = min(LOWEST_PARAMETRIC, highest / 2)
@@ -222,19 +238,42 @@ def _parametric(path: Path, lines: list[str], rate: float) -> Curve:
     return Curve(frequencies, decibels)
 
 
-def _section(path: Path, line: int, text: str, rate: float) -> Section | None:
-    """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`; None if it lies above half the rate."""
+def _section(path: Place, line: int, text: str, rate: float) -> Section | None:
+    """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`.
+
+    None if it lies above half the rate, or is not used.
+    """
+    if text.strip().upper() == _UNUSED:
+        return None
     found = _BIQUAD.fullmatch(text)
-    if found is None or found[1].upper() not in _SHAPES:
+    if found is None or found["shape"].upper() not in _SHAPES:
         known = ", ".join(_SHAPES)
         message = f"{path}, line {line}: expected a filter, one of {known}; got {text.strip()!r}"
         hint = "Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70"
         raise InputError(message, hint=hint)
-    frequency, gain = (_finite_number(path, line, cell) for cell in found.group(2, 3))
-    q = _finite_number(path, line, found[4] or "0.7071067811865476")
+    frequency = _finite_number(path, line, found["frequency"])
+    if frequency >= rate / 2:
+        return None
+    gain = _finite_number(path, line, found["gain"])
+    q = _finite_number(path, line, found["q"] or "0.7071067811865476")
+    if found["octaves"] is not None:
+        width = _finite_number(path, line, found["octaves"])
+        q = _q_of_octaves(width, frequency / rate)
     if frequency <= 0 or q <= 0 or abs(gain) > LARGEST_DECIBELS:
         message = f"{path}, line {line}: a filter has Fc and Q above 0; got {text.strip()!r}"
         raise InputError(message)
-    if frequency >= rate / 2:
-        return None
-    return _SHAPES[found[1].upper()](frequency / rate, gain, q)
+    shape = _SHAPES[found["shape"].upper()]
+    return shape(frequency / rate, gain, q)
+
+
+def _q_of_octaves(width: float, frequency: float) -> float:
+    """The Q of a bell whose points of half its gain in dB are `width` octaves apart; 0 for none.
+
+    frequency : in cycles per sample; 1 / Q = 2 sinh(ln(2) / 2 * width * w / sin(w)), w being
+        2 pi times the frequency (RBJ cookbook)
+    """
+    if not (0 < width < LARGEST_OCTAVES and 0 < frequency < 0.5):
+        return 0.0
+    w = 2 * math.pi * frequency
+    exponent = min(math.log(2) / 2 * width * w / math.sin(w), 700.0)
+    return 0.5 / math.sinh(exponent)

@@ -1,6 +1,6 @@
-"""Differences to earlier samples and derivatives, and earlier samples themselves.
+"""Differences to earlier samples, derivatives, and earlier samples themselves (`lag`).
 
-Each but `lag` turns a constant into exactly 0.
+All steps but `lag` turn a constant into exactly 0.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def pct_change(n: Lag = 1, *, axis: Axis | None = None, signal: Signal) -> Relat
     missing.
     """
     refuse_huge(n + 1, f"a change over {n:,} samples", "downsample first")
-    shape = _along(axis, np.zeros(n + 1), signal, centre=0).taps.shape
-    return RelativeChange(lags=tuple(side - 1 for side in shape), keeps=signal.alpha)
+    window = _along(axis, np.zeros(n + 1), signal, centre=0).taps.shape
+    lags = tuple(side - 1 for side in window)
+    return RelativeChange(lags=lags, keeps=signal.alpha)
 
 
 @step("differences", example="gradient")
@@ -86,7 +87,7 @@ def _along(
     if signal.axes == 1:
         if axis is not None:
             message = "axis= is for images; this signal has one axis"
-            raise RequestError(message, hint="leave axis= away")
+            raise RequestError(message, hint="leave axis= out")
         return Kernel(taps=taps, divisor=divisor, centre=(centre,))
     if axis == "y":
         return Kernel(taps=taps[:, None], divisor=divisor, centre=(centre, 0))
@@ -112,12 +113,13 @@ def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     Raises RequestError below 0.5, where the curve is too narrow to be sampled.
     """
     if sigma < SHARPEST:
-        message = f"sigma is at least {SHARPEST} samples, not {sigma:g}"
-        raise RequestError(message, hint="laplacian is the sharpest there is")
+        message = f"sigma must be at least {SHARPEST} samples, got {sigma:g}"
+        raise RequestError(message, hint="laplacian is the sharpest of these filters")
     _refuse_huge_square(sigma, signal)
     bell = gaussian_taps(sigma)
     n = np.arange(bell.size) - bell.size // 2
-    curve = bell * (n**2 / sigma**4 - 1 / sigma**2)
+    parabola = n**2 / sigma**4 - 1 / sigma**2
+    curve = bell * parabola
     curve -= curve.sum() * bell
     if signal.axes == 1:
         return Kernel(taps=exact(curve, 0.0))
@@ -131,13 +133,14 @@ def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
 
     sigma1, sigma2 : samples, not equal. Raises RequestError where both give the same taps.
     """
-    _refuse_huge_square(max(sigma1, sigma2), signal)
-    radius = int(TRUNCATE * max(sigma1, sigma2) + 0.5)
+    wider = max(sigma1, sigma2)
+    _refuse_huge_square(wider, signal)
+    radius = int(TRUNCATE * wider + 0.5)
     first = gaussian_within(sigma1, radius)
     second = gaussian_within(sigma2, radius)
     if np.array_equal(first, second):
         both = f"the Gaussians of {sigma1:g} and {sigma2:g} samples"
-        message = f"{both} are the same, their difference is nothing"
+        message = f"{both} are the same, and their difference is 0"
         raise RequestError(message, hint="dog:1,1.6")
     if signal.axes == 2:
         first = np.outer(first, first)

@@ -1,4 +1,4 @@
-"""Another number of samples: decimation, resampling at any ratio, pools."""
+"""Steps that change the number of samples: decimation, resampling at any ratio, pools."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ MOST_TIMES_FASTER = 1000
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
     """Separable taps, one set per axis, at stride n; None if they change nothing."""
-    kernel = Kernel(taps=np.outer(*taps) if len(taps) == 2 else taps[0])
-    if kernel.taps.size == 1 and kernel.identity and all(s == 1 for s in n):
+    product = taps[0]
+    if len(taps) == 2:
+        product = np.outer(*taps)
+    kernel = Kernel(taps=product)
+    if kernel.taps.size == 1 and kernel.identity and max(n) == 1:
         return None
     return Convolve.by(kernel, align, step=n)
 
@@ -193,7 +196,7 @@ def resize(
     if fit in (None, "stretch"):
         return _resamplers(sides, (rows, columns), method)
     if not all(_written_both(size)):
-        raise RequestError(f"fit={fit} needs both sides, {size!r} came", hint="640x480")
+        raise RequestError(f"fit={fit} needs both sides, got {size!r}", hint="640x480")
     height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
     if fit == "inside" or (height, width) == sides:
@@ -210,9 +213,11 @@ def _proportional(
     scale = min(ratios) if inside else max(ratios)
     scaled = []
     for side, old, ratio in zip(sides, old_sides, ratios, strict=True):
-        # The side that decides is met exactly.
-        scaled.append(side if ratio == scale else max(1, round(old * scale)))
-    return scaled[0], scaled[1]
+        # The side with the deciding ratio becomes exactly what was asked for.
+        rounded = max(1, round(old * scale))
+        scaled.append(side if ratio == scale else rounded)
+    height, width = scaled
+    return height, width
 
 
 def _resamplers(
@@ -240,8 +245,15 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
         width = round(columns * share)
     else:
         across, down = _written_sides(text)
-        width = int(across) if across else round(columns * int(down) / rows)
-        height = int(down) if down else round(rows * int(across) / columns)
+        if not across:
+            height = int(down)
+            width = round(columns * height / rows)
+        elif not down:
+            width = int(across)
+            height = round(rows * width / columns)
+        else:
+            width = int(across)
+            height = int(down)
     if height < 1 or width < 1:
         raise UnitError(f"{text} of {columns}x{rows} pixels leaves no pixel")
     return height, width
@@ -281,13 +293,12 @@ def _pool_windows(
     written = " x ".join(f"{n:,}" for n in size)
     refuse_huge(math.prod(size), f"a window of {written}", "a smaller N")
     sides = list(zip(size, step, strict=True))
+    last_new = tuple(min(n, s) - 1 for n, s in sides)
     if align == "causal":
-        before = tuple(max(0, n - s) for n, s in sides)
-        anchor = tuple(min(n, s) - 1 for n, s in sides)
-    else:
-        before = (0,) * len(size)
-        anchor = tuple((min(n, s) - 1) // 2 for n, s in sides)
-    return _PoolWindows(size, step, before, anchor)
+        overlaps = tuple(max(0, n - s) for n, s in sides)
+        return _PoolWindows(size, step, before=overlaps, anchor=last_new)
+    middle = tuple(last // 2 for last in last_new)
+    return _PoolWindows(size, step, before=(0,) * len(size), anchor=middle)
 
 
 def _pool_sum(windows: _PoolWindows | None, *, divisor: float) -> Convolve | None:
@@ -295,10 +306,11 @@ def _pool_sum(windows: _PoolWindows | None, *, divisor: float) -> Convolve | Non
     if windows is None:
         return None
     sides = zip(windows.size, windows.before, strict=True)
+    after = tuple(n - 1 - before for n, before in sides)
     return Convolve(
         taps=np.ones(windows.size),
         before=windows.before,
-        after=tuple(n - 1 - before for n, before in sides),
+        after=after,
         step=windows.step,
         anchor=windows.anchor,
         divisor=divisor,

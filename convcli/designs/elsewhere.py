@@ -1,4 +1,4 @@
-"""What other programs call things: the hint for a name that is no step here.
+"""Names that other programs use: the hint for a name that is not a step here.
 
 A FILTER in a hint is written between backticks, and so is a command, which begins with `convcli`.
 """
@@ -10,7 +10,7 @@ _SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step fr
 _MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
 _NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
 _EDGES = "`sobel` gives the strength of edges; no step makes lines of them"
-_GEOMETRY = "no step moves, turns or cuts samples; `resize:50%` changes the size"
+_GEOMETRY = "no step moves, rotates or cuts samples; `resize:50%` changes the size"
 _SPEED = "no step changes speed or pitch; `resample:16k` changes the rate and keeps both"
 _DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
 _EFFECT = "no step changes with time; `ir:hall.wav` convolves with any recorded room or device"
@@ -140,7 +140,7 @@ ELSEWHERE = {
     "shift": _mean("lag"),
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
     "bbands": _mean("bollinger"),
-    "stoch": "`100 * (x - min:14) / (max:14 - min:14)` is it for a single column",
+    "stoch": "`100 * (x - min:14) / (max:14 - min:14)` is %K of a single column",
     "vwap": f"vwap {_TRADE}",
     "momentum": _mean("diff"),
     "roc": _mean("pct_change"),

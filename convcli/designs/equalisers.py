@@ -1,7 +1,7 @@
 """Equalisers: the biquads of the RBJ Audio EQ Cookbook, as taps.
 
 A biquad is recursive, and its impulse response has no end. It is cut where the rest is below the
-rounding of the results. The taps are causal by nature: tap 0 meets the sample of the output.
+rounding of the results. The taps are causal by nature: tap 0 multiplies the newest sample.
 
 peak, lowshelf, highshelf : raise or lower a part of the spectrum by GAIN decibels
 notch : take out one frequency, and its multiples
@@ -133,11 +133,11 @@ def _equaliser(sections: list[Section], *, total: float, signal: Signal, note: s
 def _check_gain(gain: float) -> None:
     if abs(gain) > LARGEST_GAIN:
         span = f"{-LARGEST_GAIN:g} ... {LARGEST_GAIN:g} dB"
-        message = f"the gain lies in {span}, not at {gain:g}"
+        message = f"the gain must be in {span}, got {gain:g}"
         raise RequestError(message, hint="a gain such as 6, -3 or -3dB")
 
 
 def _check_quality(q: float) -> None:
     if not 0 < q <= LARGEST_Q:
-        message = f"q lies above 0 and at most at {LARGEST_Q:g}, not at {q:g}"
+        message = f"q must be above 0 and at most {LARGEST_Q:g}, got {q:g}"
         raise RequestError(message, hint="q=1 is a wide bell, q=30 a narrow notch")

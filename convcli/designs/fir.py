@@ -33,10 +33,10 @@ LONGEST = {"kaiser": MOST_TAPS, "remez": 2001, "firls": 6001}
 LONGEST_MINIMUM = 2**20
 """The most taps of a filter of minimum phase, whose cepstrum takes many times their memory."""
 GRID_DENSITIES = (16, 20, 32)
-"""Points of remez for each tap, tried in turn: some filters converge on one grid alone."""
+"""Points of remez for each tap, tried in turn: some filters converge on one of them alone."""
 ATTEMPTS = 24
 MANY_TAPS = 2**16
-"""Longer filters are first designed as short ones, of frequencies so many times as high."""
+"""A longer filter is first designed as a filter of this length, with all frequencies scaled up."""
 POINTS = 2**22
 """The most points of an FFT that measures or converts a filter."""
 LEAST_ATTENUATION = 10.0
@@ -123,9 +123,9 @@ def design_taps(bands: Bands, spec: Specification) -> Taps:
 def _first_target(bands: Bands, spec: Specification) -> float:
     """The attenuation to begin with, in dB.
 
-    A very long filter is a short one stretched in time: both need the same attenuation. So it is
-    found for the short one, and the long one is designed and measured only once (3 million taps: in
-    2 s, else in 8).
+    A very long filter is a short one stretched in time, and both need the same attenuation. So the
+    attenuation is found with the short one, and the long one is designed and measured only once
+    (3 million taps: in 2 s, else in 8).
     """
     count = _estimated_count(spec.method, spec.attenuation, bands.width)
     faster = count / MANY_TAPS
@@ -136,8 +136,9 @@ def _first_target(bands: Bands, spec: Specification) -> float:
     taps, target = _shortest_filter(short, spec, spec.attenuation)
     short_allowance = _between_points(taps.size, _measured_points(taps.size))
     long_allowance = _between_points(count, _measured_points(count))
+    difference = 20 * math.log10(long_allowance / short_allowance)
     margin = 0.3  # dB: half a percent more taps, and no second attempt
-    return target + 20 * math.log10(long_allowance / short_allowance) + margin
+    return target + difference + margin
 
 
 def _shortest_filter(bands: Bands, spec: Specification, target: float) -> tuple[Taps, float]:
@@ -165,7 +166,8 @@ def _estimated_count(method: Method, attenuation: float, width: float) -> int:
         length = kaiser.length(attenuation, width)
     else:
         length = max(attenuation - 13, 8) / (14.6 * width)
-    return 2 * math.ceil(length / 2) + 1
+    half = math.ceil(length / 2)
+    return 2 * half + 1
 
 
 def _refuse_long(count: int, spec: Specification) -> None:
@@ -186,7 +188,8 @@ def _refuse_long(count: int, spec: Specification) -> None:
 
 def shortfall(taps: Taps, bands: Bands, attenuation: float) -> float:
     """How many dB the worst error of the gain exceeds the specification; 0 or less if it is met."""
-    return 20 * math.log10(highest_error(taps, bands.spans)) + attenuation
+    error = highest_error(taps, bands.spans)
+    return 20 * math.log10(error) + attenuation
 
 
 def highest_error(taps: Taps, spans: Sequence[tuple[float, float, float]]) -> float:
@@ -205,11 +208,16 @@ def highest_error(taps: Taps, spans: Sequence[tuple[float, float, float]]) -> fl
     near_end = np.linspace(0, 1.5 / taps.size, 64)
     worst = 0.0
     for start, stop, gain in spans:
-        inside = gains[math.ceil(start * points) : math.floor(stop * points) + 1]
+        first_point = math.ceil(start * points)
+        last_point = math.floor(stop * points)
+        gains_inside = gains[first_point : last_point + 1]
         ends = np.concatenate([start + near_end, stop - near_end])
         gains_at_ends = np.abs(response_at(taps, np.clip(ends, start, stop)))
-        worst = max(worst, _highest(np.abs(inside - gain)), _highest(np.abs(gains_at_ends - gain)))
-    return max(worst * _between_points(taps.size, points), 1e-300)
+        error_inside = _highest(np.abs(gains_inside - gain))
+        error_at_ends = _highest(np.abs(gains_at_ends - gain))
+        worst = max(worst, error_inside, error_at_ends)
+    largest = worst * _between_points(taps.size, points)
+    return max(largest, 1e-300)
 
 
 def _measured_points(taps: int) -> int:
@@ -217,8 +225,9 @@ def _measured_points(taps: int) -> int:
 
 
 def _between_points(taps: int, points: int) -> float:
-    """By what factor the gain may rise between the points at which it is measured."""
-    return 1 / math.cos(math.pi * (taps - 1) / points)
+    """The factor by which the gain may exceed its measured points between them."""
+    angle = math.pi * (taps - 1) / points
+    return 1 / math.cos(angle)
 
 
 def _fft_points(taps: int, *, per_tap: int, at_least: int, least_per_tap: int) -> int:
@@ -238,7 +247,8 @@ def _highest(curve: Taps) -> float:
     bend = 2 * middle - left - right
     top = (middle >= left) & (middle >= right) & (bend > 0)
     slope = left[top] - right[top]
-    peaks = middle[top] + slope**2 / (8 * bend[top])
+    rise = slope**2 / (8 * bend[top])
+    peaks = middle[top] + rise
     return max(float(curve.max(initial=0.0)), float(peaks.max(initial=0.0)))
 
 
@@ -250,9 +260,11 @@ def response_at(taps: Taps, frequencies: Taps) -> npt.NDArray[np.complex128]:
     b = math.isqrt(taps.size) + 1
     rows = np.pad(taps, (0, -taps.size % b)).reshape(-1, b)
     angle = -2j * np.pi * frequencies
+    row_starts = np.arange(len(rows)) * b
     within_row = np.exp(np.outer(np.arange(b), angle))
-    from_row = np.exp(np.outer(np.arange(len(rows)) * b, angle))
-    return np.asarray(((rows @ within_row) * from_row).sum(axis=0))
+    from_row = np.exp(np.outer(row_starts, angle))
+    terms = (rows @ within_row) * from_row
+    return np.asarray(terms.sum(axis=0))
 
 
 # ---------------------------------------------------------------------------- the methods of design
@@ -270,7 +282,8 @@ def _designed(bands: Bands, spec: Specification, count: int, attenuation: float)
         taps = _firls(bands, count)
     taps = (taps + taps[::-1]) / 2
     if spec.phase == "minimum":
-        taps = minimum_phase(taps, floor=10 ** (-(attenuation + 15) / 20))
+        floor_in_decibels = -(attenuation + 15)
+        taps = minimum_phase(taps, floor=10 ** (floor_in_decibels / 20))
     return _scaled(taps, window, bands)
 
 
@@ -280,7 +293,8 @@ def _ideal(bands: Bands, count: int) -> Taps:
     edges = (*bands.edges, 0.5)
     taps = np.zeros(count)
     for edge, gain, next_gain in zip(edges, bands.gains, (*bands.gains[1:], 0), strict=True):
-        lowpass = 2 * edge * np.sinc(2 * edge * n)
+        bandwidth = 2 * edge
+        lowpass = bandwidth * np.sinc(bandwidth * n)
         taps += (gain - next_gain) * lowpass
     return taps
 
@@ -323,11 +337,12 @@ def minimum_phase(taps: Taps, *, floor: float) -> Taps:
     """
     points = _fft_points(taps.size, per_tap=32, at_least=1, least_per_tap=2)
     gains = np.abs(np.fft.rfft(taps, points))
-    log_gains = np.log(np.maximum(gains, floor * gains.max()))
-    cepstrum = np.fft.irfft(log_gains, points)
+    raised = np.maximum(gains, floor * gains.max())
+    cepstrum = np.fft.irfft(np.log(raised), points)
     cepstrum[1 : points // 2] *= 2
     cepstrum[points // 2 + 1 :] = 0
-    minimum = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), points)
+    response = np.exp(np.fft.rfft(cepstrum))
+    minimum = np.fft.irfft(response, points)
     return np.asarray(minimum[: taps.size], dtype=np.float64)
 
 
@@ -341,10 +356,12 @@ def _scaled(taps: Taps, window: Taps, bands: Bands) -> Taps:
         taps = taps - taps.sum() * (window / window.sum())
     gain = float(taps.sum())
     if bands.reference != 0:
-        gain = float(np.abs(response_at(taps, np.array([bands.reference])))[0])
+        (response,) = response_at(taps, np.array([bands.reference]))
+        gain = float(np.abs(response))
     if abs(gain) < 1e-9 * np.abs(taps).sum():
-        message = f"{taps.size} taps are too few to tell these bands apart"
+        message = f"{taps.size} taps are too few to separate these bands"
         raise RequestError(message, hint="more taps=, or none")
-    symmetric = np.array_equal(taps, taps[::-1])
-    correct_at = None if symmetric else int(np.argmax(np.abs(taps)))
-    return exact(taps / gain, float(bands.gains[0]), at=correct_at)
+    is_symmetric = np.array_equal(taps, taps[::-1])
+    largest = int(np.argmax(np.abs(taps)))
+    corrected = None if is_symmetric else largest
+    return exact(taps / gain, float(bands.gains[0]), at=corrected)

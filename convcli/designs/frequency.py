@@ -2,9 +2,9 @@
 
 All four share their options:
 
-width : from the last frequency that passes to the first that is stopped, the cut-off in its middle
-attenuation : of the stop band in dB, with a ripple of the pass band of 1 +- 10**(-dB / 20)
-taps : their number, which then decides instead of the attenuation
+width : from the last frequency that passes to the first that is stopped; the cut-off is its middle
+attenuation : of the stop band in dB; the ripple of the pass band is then 1 +- 10**(-dB / 20)
+taps : the number of taps, which is used instead of the one that the attenuation needs
 method : kaiser (windowed sinc), remez (equal ripple) or firls (least squares)
 phase : linear (a pure delay, none when centred) or minimum (no ringing before an event)
 """
@@ -163,7 +163,7 @@ def _over_plane(bands: Bands, spec: Specification) -> Kernel:
     band-stop the picture less that difference. Each low-pass meets the specification.
     """
     if spec.phase == "minimum":
-        message = "with phase=minimum there is no filter that removes a low-pass of a picture"
+        message = "phase=minimum cannot be used for this filter along both axes of a picture"
         raise RequestError(message, hint="phase=linear, or axis=x for one axis")
     lines = [
         design_taps(Bands(edges=(edge,), gains=(1, 0), width=bands.width), spec)
@@ -184,7 +184,7 @@ def _over_plane(bands: Bands, spec: Specification) -> Kernel:
 def _check_edges(edges: tuple[float, ...], signal: Signal) -> None:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
-        raise RequestError(f"the first frequency lies below the second; {low} and {high} came")
+        raise RequestError(f"the first frequency must be below the second, got {low} and {high}")
 
 
 def _check_attenuation(spec: Specification) -> None:
@@ -193,7 +193,7 @@ def _check_attenuation(spec: Specification) -> None:
     if not least <= spec.attenuation <= most:
         how = f"method={spec.method}, phase={spec.phase}"
         span = f"{least:g} ... {most:g} dB ({how})"
-        message = f"the attenuation lies in {span}, not at {spec.attenuation:g}"
+        message = f"the attenuation must be in {span}, got {spec.attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
 
 
@@ -201,14 +201,14 @@ def _check_count(taps: int, gains: tuple[int, ...], method: Method) -> None:
     """RequestError for a number of taps with which the method cannot make these bands."""
     reason = None
     if gains[-1] == 1:
-        reason = "an even number is deaf at half the rate"
+        reason = "an even number has gain 0 at half the rate"
     elif method == "firls":
         reason = "firls makes no other"
     if taps % 2 == 0 and reason is not None:
         message = f"takes an odd number of taps, not {taps}: {reason}"
         raise RequestError(message, hint=f"taps={taps + 1}")
     if taps < 3:
-        raise RequestError(f"{taps} taps tell no frequencies apart", hint="at least taps=3")
+        raise RequestError(f"{taps} taps cannot separate frequencies", hint="at least taps=3")
 
 
 def _check_width(edges: tuple[float, ...], width: float, signal: Signal) -> None:

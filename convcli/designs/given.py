@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -13,8 +12,12 @@ from convcli.core.kernel import Kernel, KernelMatrix, PerChannel, Taps
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
+from convcli.named_files import named_place
 from convcli.signals import Signal
 from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity
+
+if TYPE_CHECKING:
+    from convcli.designs.responses import Response
 
 
 def _read_taps(text: str, signal: Signal) -> Taps:
@@ -23,8 +26,8 @@ def _read_taps(text: str, signal: Signal) -> Taps:
     if text.startswith("@"):
         from convcli.designs.tapfiles import read_tap_file
 
-        path = Path(text[1:].strip()).expanduser()
-        return _shaped(read_tap_file(path), text, signal)
+        name = text[1:].strip()
+        return _shaped(read_tap_file(named_place(name)), text, signal)
     rows = [[_read_tap(item) for item in row.split(",")] for row in text.split(";")]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
@@ -38,7 +41,7 @@ def _read_taps(text: str, signal: Signal) -> Taps:
 def _read_tap(item: str) -> float:
     if not item.strip():
         expected = "expected taps such as 1,2,1 or @taps.csv"
-        raise UnitError(f"{expected}, got nothing where a number should stand")
+        raise UnitError(f"{expected}, got nothing where a number should be")
     quantity = parse_quantity(item)
     if quantity.unit != "":
         raise UnitError(f"a tap is a plain number, got {item.strip()!r}")
@@ -136,8 +139,8 @@ def ir(
         hint = "on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
         raise RequestError(message, hint=hint)
     if not 0 <= wet <= 1:
-        raise RequestError(f"wet lies in 0 ... 1, not at {wet:g}", hint="wet=0.3 or wet=30%")
-    response = impulse_response(Path(path).expanduser(), rate=signal.rate, channel=channel)
+        raise RequestError(f"wet must be in 0 ... 1, got {wet:g}", hint="wet=0.3 or wet=30%")
+    response = impulse_response(named_place(path), rate=signal.rate, channel=channel)
     channels = response.taps.shape[1]
     given = len(signal.channels)
     is_crossed = given > 1 and channels == given**2
@@ -148,13 +151,18 @@ def ir(
     # The unfiltered signal of a channel goes to that channel alone.
     dry = slice(None, None, given + 1) if is_crossed else slice(None)
     taps[response.start, dry] += 1 - wet
-    kernels = []
-    for channel_taps in taps.T:
-        kernel = Kernel(taps=channel_taps, centre=(response.start,), note=response.note)
-        kernels.append(kernel)
+    kernels = _kernels_of_channels(taps, response)
     if is_crossed:
-        return KernelMatrix(tuple(kernels), given)
-    return kernels[0] if channels == 1 else PerChannel(tuple(kernels))
+        return KernelMatrix(kernels, given)
+    return kernels[0] if channels == 1 else PerChannel(kernels)
+
+
+def _kernels_of_channels(taps: Taps, response: Response) -> tuple[Kernel, ...]:
+    """One kernel for each column of (k, channels) taps."""
+    centre = (response.start,)
+    return tuple(
+        Kernel(taps=channel_taps, centre=centre, note=response.note) for channel_taps in taps.T
+    )
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:

@@ -1,11 +1,11 @@
-"""What steps do whose window is a duration over irregular rows, or a bin of the calendar.
+"""Designs of steps whose window is a duration in time, or a bin of the calendar.
 
-A function here stands in for the design of the step that it names, where the length of the window
-is a `Duration` or a `CalendarBins`. y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the rows i
-of the window.
+A function here replaces the design of the step that it names if the length of the window is a
+`Duration` or a `CalendarBins`. Weighted means are y(t) = sum(g(t - t[i]) x[i]) / sum(g(t - t[i]))
+over the rows i of the window.
 
 A causal window of length W holds the rows in (t - W, t], as `rolling("20D")` of pandas; a centred
-one those in (t - W / 2, t + W / 2].
+window holds the rows in (t - W / 2, t + W / 2].
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ from convcli.designs.registry import in_time
 from convcli.designs.smoothing import TRUNCATE
 from convcli.designs.windows import check_outlier_limit, check_quantile
 from convcli.errors import RequestError
+from convcli.units import UnitError
 
 if TYPE_CHECKING:
     from convcli.core.ragged import Statistic
-    from convcli.core.weights_in_time import WeightFunction
+    from convcli.core.weights_in_time import SeparableWeights, WeightFunction
     from convcli.signals import Align, Signal
     from convcli.units import Duration
 
-# The weight of an exponential decay is cut after so many half-lives: a million rows before it weigh
-# less than 1e-13 of one behind it.
+# An exponential decay is cut after so many half-lives: a million rows before the cut weigh less
+# than 1e-13 of one row after it.
 HALFLIVES = 64
 
 
@@ -105,9 +106,12 @@ def ema_in_time(
 ) -> TimeWindows:
     """Weights that fall to their half in each half-life, or as exp(-2 t / span).
 
-    They are divided by their sum, as `ewm(halflife=, times=)` of pandas does, whatever `adjust`
-    says.
+    They are divided by their sum, as `ewm(halflife=, times=)` of pandas does by default.
     """
+    if not adjust:
+        raise UnitError(
+            "adjust=false counts equal steps of time: give the half-life or span in rows"
+        )
     if halflife is not None:
         half = float(halflife.nanoseconds)
     elif span is not None:
@@ -122,7 +126,7 @@ def ema_in_time(
 
 
 def _window_bounds(width: int, align: Align) -> tuple[float, float]:
-    """The distances at which a window begins and ends."""
+    """The distances in time, in nanoseconds, at which a window begins and ends."""
     if align == "center":
         return -width / 2, width / 2
     return 0.0, float(width)
@@ -131,12 +135,14 @@ def _window_bounds(width: int, align: Align) -> tuple[float, float]:
 def _open_window(width: int, align: Align) -> TimeReach:
     """The window of `width` nanoseconds that is open at its old end."""
     if align == "center":
-        return TimeReach(back=(width + 1) // 2 - 1, ahead=width // 2, after=1)
+        later = width // 2
+        earlier = width - later
+        return TimeReach(back=earlier - 1, ahead=later, after=1)
     return TimeReach(back=width - 1)
 
 
 def _weighted_mean(
-    weights: WeightFunction, width: int, signal: Signal, align: Align
+    weights: SeparableWeights, width: int, signal: Signal, align: Align
 ) -> TimeWindows:
     if signal.integrates:
         return _integral_mean(weights, align)
@@ -144,12 +150,12 @@ def _weighted_mean(
 
 
 def _integral_mean(weights: WeightFunction, align: Align) -> TimeWindows:
-    """The mean by integrals; it reads the rows on the other side of the ends of the window, too."""
-    window = TimeReach(back=math.ceil(weights.end), beyond=1)
+    """The mean by integrals, which also read the next row outside of each end of the window."""
+    back = math.ceil(weights.end)
+    window = TimeReach(back=back, beyond=1)
     if align == "center":
-        window = TimeReach(
-            back=math.ceil(weights.end), ahead=math.ceil(-weights.begin), after=1, beyond=1
-        )
+        ahead = math.ceil(-weights.begin)
+        window = TimeReach(back=back, ahead=ahead, after=1, beyond=1)
     return TimeWindows(window=window, statistic=IntegralMean(weights))
 
 

@@ -1,4 +1,4 @@
-"""The interpolation of a resampler for sound, lengthened until no image of the sound is left.
+"""The interpolation of a resampler for sound, lengthened until all images are attenuated enough.
 
 Frequencies are in cycles per input sample. An interpolation to L phases repeats the spectrum of
 its input around every whole frequency; its taps take these images away.
@@ -64,18 +64,20 @@ def interpolator(ratio: Fraction, *, lowpass: Taps | None, causal: bool) -> Resa
 def _highest_image(op: Resample, lowpass: Taps | None, nyquist: float) -> float:
     """The largest gain, in dB, from the lower Nyquist frequency on; `op` has a step of 1."""
     phases, width = op.table.shape
-    points = 1 << (POINTS_PER_TAP * width - 1).bit_length()
-    curve = _prototype(op)
-    gains = np.abs(np.fft.rfft(curve, points * phases)) / phases
+    least_points = POINTS_PER_TAP * width
+    points = 1 << (least_points - 1).bit_length()
+    spectrum = np.fft.rfft(_prototype(op), points * phases)
+    gains = np.abs(spectrum) / phases
     frequencies = np.arange(gains.size) / points
     if lowpass is not None:
-        one_period = np.abs(response_at(lowpass, np.arange(points) / points))
-        gains *= np.resize(one_period, gains.size)
+        one_period = np.arange(points) / points
+        gains_of_lowpass = np.abs(response_at(lowpass, one_period))
+        gains *= np.resize(gains_of_lowpass, gains.size)
     stopped = gains[frequencies >= nyquist]
-    # What may hide between two points (Ehlich and Zeller, 1964).
-    hidden = 1 / np.cos(np.pi * width / points)
-    largest = max(float(stopped.max(initial=0.0) * hidden), 1e-300)
-    return float(20 * np.log10(largest))
+    # How far the gain may exceed its measured points (Ehlich and Zeller, 1964).
+    between_points = 1 / np.cos(np.pi * width / points)
+    largest = float(stopped.max(initial=0.0) * between_points)
+    return float(20 * np.log10(max(largest, 1e-300)))
 
 
 def _prototype(op: Resample) -> Taps:
@@ -84,6 +86,7 @@ def _prototype(op: Resample) -> Taps:
     inputs = op.starts[:, None] + np.arange(width)
     places = np.arange(phases)[:, None] - inputs * phases
     places -= places.min()
-    curve = np.zeros(int(places.max()) + 1)
+    last = int(places.max())
+    curve = np.zeros(last + 1)
     curve[places.ravel()] = op.table.ravel()
     return curve

@@ -1,9 +1,8 @@
-"""Filters with the frequency response of a curve, as it was measured or is wanted."""
+"""The step `response`: a filter with the frequency response of a curve from a file."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +13,16 @@ from convcli.designs.curves import Curve, read_curve
 from convcli.designs.fir import Phase, minimum_phase, response_at
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError
+from convcli.named_files import named_place
 from convcli.signals import Signal
 from convcli.units import Count, Frequency
 
 if TYPE_CHECKING:
     from convcli.designs.curves import Numbers
+    from convcli.places import Place
 
 TOLERANCE = 0.1
-"""Taps are doubled until they deviate from the curve by no more dB than these."""
+"""The number of taps is doubled until the gains deviate from the curve by at most so many dB."""
 FEWEST_TAPS = 1023
 MOST_CHOSEN_TAPS = 2**17 - 1
 MOST_TAPS_ASKED = 2**20
@@ -76,7 +77,8 @@ def measured_response(
     if signal.axes != 1 or signal.rate is None:
         message = "needs a signal with a sampling rate, to know what is how many Hz"
         raise RequestError(message, hint="on a table --time COLUMN gives the rate")
-    file = Path(path.removeprefix("@").strip()).expanduser()
+    name = path.removeprefix("@").strip()
+    file = named_place(name)
     curve = read_curve(file, column=column, rate=signal.rate)
     wanted = _adjusted(curve, file, signal.rate, invert=invert, reference=reference)
     points = tuple(zip(wanted.frequencies.tolist(), wanted.decibels.tolist(), strict=True))
@@ -92,16 +94,20 @@ def measured_response(
 
 
 def _adjusted(
-    curve: Curve, file: Path, rate: float, *, invert: bool, reference: float | None
+    curve: Curve, file: Place, rate: float, *, invert: bool, reference: float | None
 ) -> Curve:
-    """The curve that the filter gets. Raises an error where it has none that could be meant."""
+    """The curve that the filter gets, turned over and shifted as asked for.
+
+    Raises InputError for a curve above half the rate, RequestError for gains above LOUDEST.
+    """
     if curve.frequencies[0] >= rate / 2:
         lowest = f"{curve.frequencies[0]:g} Hz"
         message = f"{file}: begins at {lowest}, and the signal ends at {rate / 2:g} Hz"
         raise InputError(message, hint="a curve of the frequencies of the signal")
     decibels = curve.decibels
     if reference is not None:
-        decibels = decibels - curve.at(np.array([reference * rate]))
+        in_hertz = np.array([reference * rate])
+        decibels = decibels - curve.at(in_hertz)
     if invert:
         decibels = -decibels
     loudest = float(decibels.max())
@@ -149,16 +155,18 @@ def _fitted(curve: Curve, rate: float, phase: Phase, count: int) -> _Fitted:
 
 def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
     """(count,) the inverse Fourier transform of the gains, under a Kaiser window."""
-    points = 1 << (8 * count - 1).bit_length()
+    least_points = 8 * count
+    points = 1 << (least_points - 1).bit_length()
     numbers: Numbers = np.arange(points // 2 + 1, dtype=np.float64)
     frequencies = numbers * (rate / points)
     gains = 10 ** (curve.at(frequencies) / 20)
     # An even number of taps is symmetric about the middle between two of them.
-    delay = 0.5 * (count % 2 == 0)
+    delay = 0.0 if count % 2 else 0.5
     angles = -2j * np.pi * delay * numbers / points
     spectrum = gains * np.exp(angles)
     impulse = np.fft.irfft(spectrum, points)
-    centred = np.roll(impulse, (count - 1) // 2)[:count]
+    before_centre = (count - 1) // 2
+    centred = np.roll(impulse, before_centre)[:count]
     return np.asarray(centred * np.kaiser(count, WINDOW_BETA), dtype=np.float64)
 
 

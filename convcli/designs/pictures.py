@@ -80,9 +80,10 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
     """
     _need_image(signal, "kernel:-1,3,-1 sharpens along one axis")
     if amount < 0:
-        message = f"the amount is at least 0, not {amount:g}"
+        message = f"the amount must be at least 0, got {amount:g}"
         raise RequestError(message, hint="gaussian:SIGMA smooths")
-    refuse_huge((2 * TRUNCATE * sigma + 1) ** 2, f"sigma {sigma:g}", "a smaller sigma")
+    side = 2 * TRUNCATE * sigma + 1
+    refuse_huge(side**2, f"sigma {sigma:g}", "a smaller sigma")
     bell = gaussian_taps(sigma)
     taps = -amount * np.outer(bell, bell)
     middle = bell.size // 2
@@ -119,18 +120,22 @@ def motion(length: Length, angle: Angle = 0.0, *, signal: Signal) -> Kernel:
     """
     _need_image(signal, "box:N is the same along one axis")
     if length < 1:
-        raise RequestError(f"the length is at least 1 pixel, not {length:g}", hint="motion:9,30")
+        raise RequestError(
+            f"the length must be at least 1 pixel, got {length:g}", hint="motion:9,30"
+        )
     right, up = _direction(angle)
     half = (length - 1) / 2
-    columns = math.ceil(half * abs(right) + 1)
-    rows = math.ceil(half * abs(up) + 1)
+    half_width = half * abs(right)
+    half_height = half * abs(up)
+    columns = math.ceil(half_width + 1)
+    rows = math.ceil(half_height + 1)
     _refuse_huge_grid(columns, rows, f"a motion of {length:g} pixels", "a shorter motion")
     along, across = _turned_grid(columns, rows, angle)
     beyond_end = np.maximum(np.abs(along) - half, 0)
     distance = np.hypot(beyond_end, across)
     weights = np.maximum(1 - distance, 0)
     taps = _trimmed(np.round(weights, 12))
-    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+    return _average(taps)
 
 
 @step("image", example="disk:2")
@@ -142,7 +147,8 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
     The weight of a pixel is the part of its area inside the circle; the taps sum to 1.
     """
     _need_image(signal, "box:N is the same along one axis")
-    refuse_huge((2 * radius + 1) ** 2, f"a radius of {radius:g}", "a smaller radius")
+    side = 2 * radius + 1
+    refuse_huge(side**2, f"a radius of {radius:g}", "a smaller radius")
     if radius <= 0.5:
         return Kernel(taps=np.ones((1, 1)))
     rings = math.ceil(radius - 0.5)
@@ -150,7 +156,7 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
     symmetric = quarter + quarter.T  # strips of rows and of columns: alike in both directions
     from_middle = np.abs(np.arange(-rings, rings + 1))
     taps = _trimmed(symmetric[np.ix_(from_middle, from_middle)])
-    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+    return _average(taps)
 
 
 def _quarter_disk(radius: float, rings: int) -> Taps:
@@ -159,7 +165,8 @@ def _quarter_disk(radius: float, rings: int) -> Taps:
     Each pixel is cut into thin strips along its row; the covered length of a strip is exact.
     """
     strips = 64
-    offset = (np.arange(strips) + 0.5) / strips - 0.5
+    middle_of_strip = (np.arange(strips) + 0.5) / strips
+    offset = middle_of_strip - 0.5
     pixel = np.arange(rings + 1)
     quarter = np.empty((rings + 1, rings + 1))
     for y in pixel:
@@ -197,8 +204,8 @@ def gabor(
     _need_image(signal, "bandpass:F1,F2 picks waves along one axis")
     spread = 0.56 * wavelength if sigma is None else sigma
     if wavelength < 2 or aspect <= 0:
-        expected = "the wavelength is at least 2 pixels, the aspect above 0"
-        message = f"{expected}; {wavelength:g}, {aspect:g} came"
+        expected = "the wavelength must be at least 2 pixels, the aspect above 0"
+        message = f"{expected}; got {wavelength:g} and {aspect:g}"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
     u, v = _ellipse_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
     squared_distance = u**2 + (aspect * v) ** 2
@@ -206,8 +213,8 @@ def gabor(
     radians = 2 * np.pi * u / wavelength
     waves = bell * np.cos(radians + math.radians(phase))
     waves -= bell * (waves.sum() / bell.sum())
-    response = complex((waves * np.exp(-1j * radians)).sum())
-    gain = abs(response)
+    terms = waves * np.exp(-1j * radians)
+    gain = abs(complex(terms.sum()))
     if gain < 1e-9 * bell.sum():
         message = f"waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
         raise RequestError(message, hint="a longer wavelength, or phase=0")
@@ -241,7 +248,15 @@ def _turned_grid(columns: int, rows: int, angle: float) -> tuple[Taps, Taps]:
 
 
 def _refuse_huge_grid(columns: float, rows: float, what: str, hint: str) -> None:
-    refuse_huge((2 * columns + 1) * (2 * rows + 1), what, hint)
+    width = 2 * columns + 1
+    height = 2 * rows + 1
+    refuse_huge(width * height, what, hint)
+
+
+def _average(weights: Taps) -> Kernel:
+    """The kernel whose taps are the weights divided by their sum."""
+    taps = weights / weights.sum()
+    return Kernel(taps=exact(taps, 1.0))
 
 
 def _trimmed(taps: Taps) -> Taps:

@@ -159,7 +159,11 @@ def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     """x times a factor (0.5, 50%) or decibels (-6dB)."""
     if factor == 1:
         return None
-    amplify = _each(lambda x: x * np.asarray(factor, x.dtype), signal, of_factor(factor))
+
+    def multiplied(x: Array) -> Array:
+        return x * np.asarray(factor, x.dtype)
+
+    amplify = _each(multiplied, signal, of_factor(factor))
     return replace(amplify, factor=factor)
 
 
@@ -171,7 +175,11 @@ def offset(value: Number, *, signal: Signal) -> Pointwise | None:
     """
     if value == 0:
         return None
-    return _each(lambda x: x + np.asarray(value, x.dtype), signal, of_factor(value))
+
+    def raised(x: Array) -> Array:
+        return x + np.asarray(value, x.dtype)
+
+    return _each(raised, signal, of_factor(value))
 
 
 @step("pointwise", example="clip:0,1")

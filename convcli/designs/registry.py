@@ -1,8 +1,9 @@
 """The steps that FILTER knows: one function each, registered here by `@step`.
 
-A function's signature is the grammar of its step, its docstring is the help. It returns taps
-(`Kernel`), operations of `convcli.core`, a pass over the whole signal, or a model: something that
-`bind` places in a chain (`core/binding.py`).
+A function's signature is the grammar of its step, and its docstring is the help. The function
+returns taps (`Kernel`), operations of `convcli.core`, a pass over the whole signal, or a model:
+anything with a method `bind`, which places it in a chain (`core/binding.py`). `planning/plan.py`
+looks steps up here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.core.binding import Bindable, Site
-    from convcli.signals import LearnedRules
+    from convcli.signals import LearnedRules, Signal
 
 FamilyName = Literal[
     "given taps",
@@ -101,8 +102,7 @@ _FOR_PYTHON = (
     re.compile(r"\s*\bRaises\s+[A-Z]\w*Error\b.*?(?=\n\s*\n|\Z)", re.DOTALL),
 )
 
-# What a design may ask to be told about the place where it is used. These are never written in
-# FILTER.
+# Parameters by which a design is told about the place where it is used; never written in FILTER.
 INJECTED = ("signal", "align", "call")
 
 
@@ -127,17 +127,17 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A named step of FILTER: its design function and what sets it apart.
+    """A named step of FILTER: its design function and its properties.
 
     anti_alias : it filters only in order to change the rate
-    correlates : its taps are written as they lie over the signal, not flipped
-    pictures : it needs a picture, although others of its family do not
-    regular : it needs samples at equal steps of time, although others of its family do not
+    correlates : its taps are written in the order of the samples, not flipped
+    pictures : it needs a picture, although other steps of its family do not
+    regular : it needs samples at equal steps of time, although other steps of its family do not
     reads_twice : it measures the whole signal before the first output
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
-    learned_rules : reads from the file at a path how its model was learned
-    stands_for : the chain that a recipe is a name for, with its parameters in capitals
+    learned_rules : a function that reads from a model file how the model was learned
+    stands_for : the chain that a recipe is short for, with its parameters in capitals
     """
 
     name: str
@@ -157,7 +157,7 @@ class Step:
 
     @property
     def traits(self) -> Family:
-        """What the step has in common with its family."""
+        """The family of the step, with the properties that all its steps share."""
         return FAMILIES[self.family]
 
     @property
@@ -178,7 +178,9 @@ class Step:
     @property
     def help(self) -> str:
         """The first line of the design's docstring."""
-        return (inspect.getdoc(self.design) or "").split("\n", maxsplit=1)[0]
+        text = inspect.getdoc(self.design) or ""
+        first, _, _ = text.partition("\n")
+        return first
 
     @property
     def description(self) -> str:
@@ -191,23 +193,21 @@ class Step:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What may be written after the colon, in order."""
-        kinds = get_type_hints(self.design, include_extras=True)
-        written = [
-            parameter
-            for parameter in inspect.signature(self.design).parameters.values()
-            if parameter.name not in INJECTED
-        ]
-        return tuple(_parameter(parameter, kinds[parameter.name]) for parameter in written)
+        annotations = get_type_hints(self.design, include_extras=True)
+        all_parameters = inspect.signature(self.design).parameters.values()
+        written = [parameter for parameter in all_parameters if parameter.name not in INJECTED]
+        return tuple(_parameter(parameter, annotations[parameter.name]) for parameter in written)
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
-        """Which facts about the place the design asks for."""
+        """The parameters by which the design is told about the place where it is used."""
         return _injected(self.design)
 
     @property
     def takes_axis(self) -> bool:
-        """Whether `axis=` may be written on a picture, although the design does not know it."""
-        return self.traits.both_axes and all(p.name != "axis" for p in self.parameters)
+        """Whether `axis=` may be written on a picture, although the design has no such argument."""
+        names = [parameter.name for parameter in self.parameters]
+        return self.traits.both_axes and "axis" not in names
 
     @property
     def usage(self) -> str:
@@ -220,16 +220,19 @@ class Step:
         return text
 
     def bindable(self, values: Mapping[str, Any], site: Site, call: object) -> Bindable:
-        """What the design returns for these values at this place.
+        """Return what the design makes of these values at this place.
 
-        Where it returns None or several operations, these are a series of operations.
+        A design may also return None or several operations; they become a series of operations.
 
         call : the step as written
         """
         told = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
-            design = self._design_in_time(values)
+            if self._takes_durations(values, site):
+                design = self._design_in_time(values)
+            else:
+                values = self._in_samples(values, site.signal)
         injected = _injected(design)
         made = design(**values, **{name: told[name] for name in injected})
         if made is None:
@@ -239,13 +242,38 @@ class Step:
         bindable: Bindable = made
         return bindable
 
+    def _takes_durations(self, values: Mapping[str, Any], site: Site) -> bool:
+        """Whether durations are windows in time here; else they are numbers of samples.
+
+        At equal steps of time they are numbers of samples for a step without windows in time, and
+        for other values and rules than such windows take.
+        """
+        if site.signal.irregular:
+            return True
+        if any(isinstance(value, CalendarBins) for value in values.values()):
+            return True
+        design = _design_in_time(self.name)
+        if design is None or site.rules.edge != "shrink":
+            return False
+        known = inspect.signature(design).parameters
+        return all(name in known for name in values)
+
+    def _in_samples(self, values: Mapping[str, Any], signal: Signal) -> dict[str, Any]:
+        """Return the values with numbers of samples in place of durations."""
+        counted = dict(values)
+        for parameter in self.parameters:
+            value = values.get(parameter.name)
+            kind = parameter.kind
+            if isinstance(value, Duration) and kind is not None and kind.in_samples is not None:
+                counted[parameter.name] = kind.in_samples(value.text, signal)
+        return counted
+
     def _design_in_time(self, values: Mapping[str, Any]) -> Callable[..., Any]:
         """Return the design of the step for durations and calendar bins. UnitError if it has none.
 
         UnitError also if one of the values cannot be given together with a duration.
         """
-        import_module("convcli.designs.in_time")
-        design = _IN_TIME.get(self.name)
+        design = _design_in_time(self.name)
         if design is None:
             raise UnitError(
                 "has no window in time over rows that come irregularly; a number counts rows (20)"
@@ -260,8 +288,9 @@ class Step:
 
 
 def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
-    """Which facts about the place a design asks for."""
-    return tuple(name for name in inspect.signature(design).parameters if name in INJECTED)
+    """The parameters by which a design is told about the place where it is used."""
+    names = inspect.signature(design).parameters
+    return tuple(name for name in names if name in INJECTED)
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
@@ -269,7 +298,8 @@ def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     choices: tuple[str, ...] = ()
     for part in (annotation, *get_args(annotation)):  # X itself, or the X of `X | None`
         if get_origin(part) is Annotated:
-            kind = next(extra for extra in get_args(part)[1:] if isinstance(extra, Kind))
+            _, *extras = get_args(part)
+            kind = next(extra for extra in extras if isinstance(extra, Kind))
         elif get_origin(part) is Literal:
             choices = get_args(part)
         elif part is bool:
@@ -291,8 +321,14 @@ _NAMES: dict[str, Step] = {}
 _IN_TIME: dict[str, Callable[..., Any]] = {}
 
 
+def _design_in_time(name: str) -> Callable[..., Any] | None:
+    """The design of step `name` for durations and calendar bins, if it has one."""
+    import_module("convcli.designs.in_time")
+    return _IN_TIME.get(name)
+
+
 def in_time(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the design of step `name` for durations over irregular rows, or calendar bins."""
+    """Register the design of step `name` for durations or calendar bins."""
 
     def enter(design: Callable[..., Any]) -> Callable[..., Any]:
         _IN_TIME[name] = design
@@ -343,8 +379,8 @@ def steps() -> Mapping[str, Step]:
     for module in _all_modules():
         import_module(module)
     order = list(FAMILIES)
-    by_family = sorted(_STEPS.items(), key=lambda entry: order.index(entry[1].family))
-    return MappingProxyType(dict(by_family))
+    by_family = sorted(_STEPS.values(), key=lambda known: order.index(known.family))
+    return MappingProxyType({known.name: known for known in by_family})
 
 
 def find(name: str) -> Step:
@@ -365,7 +401,7 @@ def _all_modules() -> Iterator[str]:
 
 
 def _hint_for_unknown(name: str) -> str:
-    """What exists instead of `name`, where another program has it, or the name that is close."""
+    """The hint for an unknown step: what to use for another program's name, or a similar name."""
     from convcli.designs.elsewhere import hint_for
 
     answer = hint_for(name)

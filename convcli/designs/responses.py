@@ -11,14 +11,15 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError
-from convcli.file_stamps import note_read
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from convcli.core.kernel import Taps
+    from convcli.places import Place
 
 MARGIN = 0.05
+# Bytes of a file that is no impulse response.
+LARGEST_RESPONSE = 1 << 32
 """Seconds of silence around a response while it is converted, for the ringing of the converter."""
 SILENCE = 1e-7
 """Ringing around a response is cut where it stays below this part of the peak (-140 dB)."""
@@ -28,8 +29,9 @@ SILENCE = 1e-7
 class Response:
     """An impulse response at the rate of the signal.
 
-    taps : (k, channels); start : the tap at time 0, not the first if the conversion rings before it
-    note : for the user
+    taps : (k, channels)
+    start : index of the tap at time 0, above 0 if the conversion rings before it
+    note : a message to the user
     """
 
     taps: Taps
@@ -37,10 +39,11 @@ class Response:
     note: str
 
 
-def impulse_response(path: Path, *, rate: float, channel: int | None) -> Response:
+def impulse_response(path: Place, *, rate: float, channel: int | None) -> Response:
     """A sound file, or one channel of it (counted from 1), at `rate` samples per second."""
     taps, own_rate = _read_sound(path, channel)
-    refuse_huge(len(taps) * rate / own_rate, f"{path} at {rate:g} Hz", "a shorter impulse response")
+    count = len(taps) * rate / own_rate
+    refuse_huge(count, f"{path} at {rate:g} Hz", "a shorter impulse response")
     if own_rate == rate:
         return Response(taps, 0, "")
     converted, start = _convert(taps, own_rate, rate)
@@ -48,7 +51,7 @@ def impulse_response(path: Path, *, rate: float, channel: int | None) -> Respons
     return Response(converted, start, note)
 
 
-def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _read_sound(path: Place, channel: int | None) -> tuple[Taps, int]:
     """The samples of a sound file, (k, channels), and its rate."""
     samples, rate = _decoded_response(path, channel)
     if channel is not None:
@@ -65,17 +68,19 @@ def _read_sound(path: Path, channel: int | None) -> tuple[Taps, int]:
     return taps, rate
 
 
-def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
+def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
     """All samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
     from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
-    note_read(path)
+    expected = "a sound file with an impulse response"
     try:
-        _refuse_no_file(path)
-        with path.open("rb", buffering=0) as raw, messages_muted():
+        with (
+            opened_named(path, expected=expected, most=LARGEST_RESPONSE) as (raw, _),
+            messages_muted(),
+        ):
             watched = WatchedFile(raw)
             try:
                 with Sound(watched) as file:
@@ -86,21 +91,12 @@ def _decoded_response(path: Path, channel: int | None) -> tuple[Taps, int]:
             finally:
                 if watched.error is not None:
                     raise watched.error
-    except OSError as error:
-        raise InputError(f"{problem}: {error.strerror or error}") from error
     except soundfile.SoundFileError as error:
         raise InputError(f"{problem}: {reason_of(error)}") from error
     return samples, rate
 
 
-def _refuse_no_file(path: Path) -> None:
-    """InputError unless `path` is a file; OSError for a name that no file can have."""
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a sound file with an impulse response")
-
-
-def _check_channel(path: Path, channel: int | None, channels: int) -> None:
+def _check_channel(path: Place, channel: int | None, channels: int) -> None:
     if channel is not None and not 1 <= channel <= channels:
         message = f"{path} has channels 1 ... {channels}, not {channel}"
         raise RequestError(message, hint="channel=1 takes the first")
@@ -123,8 +119,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
         lead = -(-margin // period) * period
     start = round(lead * rate / own_rate)
     padded = np.pad(taps, ((lead, margin), (0, 0)))
-    converted = np.asarray(soxr.resample(padded, own_rate, rate, quality="VHQ"), dtype=np.float64)
-    converted = converted * (own_rate / rate)
+    resampled = soxr.resample(padded, own_rate, rate, quality="VHQ")
+    converted = np.asarray(resampled, dtype=np.float64) * (own_rate / rate)
     length = math.ceil(len(taps) * rate / own_rate)
     return _trim(converted, start, start + length)
 
@@ -132,8 +128,8 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
 def _trim(taps: Taps, start: int, stop: int) -> tuple[Taps, int]:
     """`taps` without the silence around `start` ... `stop`, and the place of `start` in them."""
     level = np.abs(taps)
-    is_heard = (level > SILENCE * level.max()).any(axis=1)
-    heard = np.flatnonzero(is_heard)
+    is_above_silence = level > SILENCE * level.max()
+    heard = np.flatnonzero(is_above_silence.any(axis=1))
     first, last = start, stop
     if heard.size:
         first = min(start, int(heard[0]))

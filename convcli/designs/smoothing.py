@@ -15,7 +15,7 @@ from convcli.core.ops import Gaps
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
-from convcli.units import Count, Integer, Length, Number
+from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
 TRUNCATE = 4.0
 """A Gaussian ends at this many sigmas, as in scipy.ndimage."""
@@ -50,9 +50,9 @@ def wma(n: Count) -> Kernel:
 @step("smoothing", example="ema:span=5")
 def ema(
     *,
-    span: Length | None = None,
+    span: WindowLength | None = None,
     alpha: Number | None = None,
-    halflife: Length | None = None,
+    halflife: WindowLength | None = None,
     adjust: bool = False,
 ) -> Kernel:
     """Exponential moving average; give one of span, alpha and halflife.
@@ -73,9 +73,10 @@ def ema(
     weight = _ema_weight(span, alpha, halflife)
     if weight == 1:
         return Kernel(taps=np.ones(1))
-    count = math.ceil(-53 * math.log(2) / math.log1p(-weight))
+    log_factor = math.log1p(-weight)
+    count = math.ceil(-53 * math.log(2) / log_factor)
     refuse_huge(count, "this average", "a shorter span, or downsample first")
-    decay = np.exp(np.arange(count) * math.log1p(-weight))
+    decay = np.exp(np.arange(count) * log_factor)
     taps = weight * decay
     taps[-1] = decay[-1]
     gaps: Gaps = "renormalise" if adjust else "hold"
@@ -88,17 +89,17 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         came = " and ".join(given) or "none"
-        message = f"takes exactly one of span=, alpha= and halflife=; {came} came"
+        message = f"takes exactly one of span=, alpha= and halflife=, got {came}"
         raise RequestError(message, hint="ema:span=20")
     if span is not None:
         if span < 1:
-            raise RequestError(f"span is at least 1 sample, not {span:g}", hint="ema:span=20")
+            raise RequestError(f"span must be at least 1 sample, got {span:g}", hint="ema:span=20")
         return 2 / (span + 1)
     if halflife is not None:
         return -math.expm1(-math.log(2) / halflife)
     weight = float(alpha or 0)
     if not 0 < weight <= 1:
-        message = f"alpha lies above 0 and at most at 1, not at {weight:g}"
+        message = f"alpha must be above 0 and at most 1, got {weight:g}"
         raise RequestError(message, hint="ema:alpha=0.1")
     return weight
 
@@ -110,9 +111,10 @@ def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
     """
     hint = "downsample first, then smooth less"
     refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", hint)
-    reach = int(TRUNCATE * sigma + 0.5) if radius is None else radius
-    n = np.arange(-reach, reach + 1)
-    taps = np.exp(-0.5 * (n / sigma) ** 2)
+    if radius is None:
+        radius = int(TRUNCATE * sigma + 0.5)
+    sigmas = np.arange(-radius, radius + 1) / sigma
+    taps = np.exp(-0.5 * sigmas**2)
     return exact(taps / taps.sum(), 1.0)
 
 
@@ -132,7 +134,7 @@ def gaussian(sigma: Length) -> Kernel:
 
 
 @step("smoothing", example="triangle:5")
-def triangle(n: Count) -> Kernel:
+def triangle(n: WindowCount) -> Kernel:
     """Mean of N samples with weights that rise evenly to the middle and fall again.
 
     n : samples
@@ -173,7 +175,7 @@ def binomial(n: Count) -> Kernel:
 
 
 @step("smoothing", example="hann:5")
-def hann(n: Count) -> Kernel:
+def hann(n: WindowCount) -> Kernel:
     """Raised cosine over N samples, none of them zero.
 
     n : samples. g[j] ~ sin(pi (j + 1) / (N + 1))**2.
@@ -211,7 +213,7 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         "fewer samples or a lower order",
     )
     if not 0 <= order < n:
-        message = f"the order of a window of {n} lies in 0 ... {n - 1}, not at {order}"
+        message = f"the order for a window of {n} must be in 0 ... {n - 1}, got {order}"
         raise RequestError(message, hint="savgol:7,2 fits parabolas to 7 samples")
     if not 0 <= deriv <= order:
         message = f"a polynomial of order {order} has derivatives 0 ... {order}, not {deriv}"
@@ -221,7 +223,8 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
     taps = _polynomial_taps(n, order, deriv)
     if deriv > 0:
         slope = exact(taps - taps.mean(), 0.0)
-        return Kernel(taps=slope, plane=lambda: Kernel(taps=slope[None, :]))
+        along_x = Kernel(taps=slope[None, :])
+        return Kernel(taps=slope, plane=lambda: along_x)
     return Kernel(taps=exact(taps / taps.sum(), 1.0))
 
 
@@ -232,8 +235,9 @@ def _polynomial_taps(n: int, order: int, deriv: int) -> Taps:
     with d the derivatives of the basis at the middle.
     """
     legendre = np.polynomial.legendre
-    half = max((n - 1) / 2, 0.5)
-    places = (np.arange(n) - (n - 1) / 2) / half
+    middle = (n - 1) / 2
+    half = max(middle, 0.5)
+    places = (np.arange(n) - middle) / half
     basis = legendre.legvander(places, order)
     derivatives = legendre.legder(np.eye(order + 1), m=deriv, axis=0)
     at_middle = legendre.legval(0.0, derivatives) / half**deriv

@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.file_stamps import note_read
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy.typing as npt
 
     from convcli.core.kernel import Taps
+    from convcli.places import Place
 
 LARGEST_FILE = 2**28
 SUFFIXES = (".csv", ".txt", ".npy")
+# Readers of the header, by the version of the format.
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 
 
-def read_tap_file(path: Path) -> Taps:
+def read_tap_file(path: Place) -> Taps:
     """(k,) or (rows, columns) finite float64 taps from a file.
 
-    Raises InputError naming the file, line and column.     Text holds a row of taps per line, split
-    by commas, semicolons, tabs or spaces; blank lines and everything after a `#` are skipped. A
-    single line, or one tap per line, reads as (1, k) or (k, 1).
+    Text holds a row of taps per line, split by commas, semicolons, tabs or spaces; blank lines and
+    everything after a `#` are skipped. A single line, or one tap per line, reads as (1, k) or
+    (k, 1). Raises InputError naming the file, line and column.
     """
     if path.suffix.lower() not in SUFFIXES:
         suffixes = ", ".join(SUFFIXES)
         raise InputError(f"{path}: expected taps in one of {suffixes}", hint="kernel:@taps.csv")
-    try:
-        taps = _read_file(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    taps = _read_file(path)
     if taps.size == 0:
         raise InputError(f"{path}: holds no taps", hint="one row of numbers a line: 1,2,1")
     unusable = np.argwhere(~np.isfinite(taps))
     if len(unusable):
-        place = ", ".join(str(i + 1) for i in unusable[0])
-        message = f"{path}: tap {place} is not finite"
+        numbers = [str(index + 1) for index in unusable[0]]
+        message = f"{path}: tap {', '.join(numbers)} is not finite"
         raise InputError(message, hint="a tap is a finite number")
     return taps
 
 
-def _read_file(path: Path) -> Taps:
-    note_read(path)
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        message = f"{path}: {problem}; expected a file of taps"
-        raise InputError(message, hint="kernel:1,2,1 gives the taps in place")
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MB, too large for taps")
-    return _read_npy(path) if path.suffix.lower() == ".npy" else _read_text(path)
+def _read_file(path: Place) -> Taps:
+    hint = "kernel:1,2,1 gives the taps in place"
+    with opened_named(path, expected="a file of taps", most=LARGEST_FILE, hint=hint) as (file, _):
+        content = file.read()
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path, content)
+    return _read_text(path, content)
 
 
-def _read_npy(path: Path) -> Taps:
-    """The array of an .npy file, never unpickled.
-
-    The file is mapped, so that a header cannot ask for more than the file holds.
-    """
+def _read_npy(path: Place, content: bytes) -> Taps:
+    """The array of an .npy file, never unpickled."""
     try:
-        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
+        array = _array_of(content)
     except (
         Exception
     ) as error:  # a header is Python text; the errors of a broken one are not documented
@@ -77,18 +73,31 @@ def _read_npy(path: Path) -> Taps:
     return np.array(array, dtype=np.float64)
 
 
-def _read_text(path: Path) -> Taps:
+def _array_of(content: bytes) -> npt.NDArray[Any]:
+    """A view of the numbers, so that a header cannot ask for more than the file holds.
+
+    Any error but that of the system for content that is no array.
+    """
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    shape, in_columns, dtype = _HEADERS[version](file)
+    count = math.prod(shape)
+    numbers: npt.NDArray[Any] = np.frombuffer(content, dtype, count, offset=file.tell())
+    return numbers.reshape(shape, order="F" if in_columns else "C")
+
+
+def _read_text(path: Place, content: bytes) -> Taps:
     """The rows of numbers of a text file."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected text, found bytes that are none") from error
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.split("#", maxsplit=1)[0].strip()
-        if not content:
+        numbers = line.split("#", maxsplit=1)[0].strip()
+        if not numbers:
             continue
-        items = enumerate(_BETWEEN.split(content), start=1)
+        items = enumerate(_BETWEEN.split(numbers), start=1)
         row = [_read_number(item, path, number, column) for column, item in items]
         rows.append(row)
         if len(row) != len(rows[0]):
@@ -98,7 +107,7 @@ def _read_text(path: Path) -> Taps:
     return np.array(rows, dtype=np.float64)
 
 
-def _read_number(item: str, path: Path, line: int, column: int) -> float:
+def _read_number(item: str, path: Place, line: int, column: int) -> float:
     try:
         return float(item)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Taps whose sum is exact, and a limit on their number."""
+"""Two helpers of all designs: taps whose sum is exact, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     grid = max(math.ulp(0.0), 2.0 ** (exponent - 53))
     steps = np.round(taps / grid).astype(np.int64)
     rest = round(total / grid) - int(steps.sum())
-    left, right = ((taps.size - 1) // 2, taps.size // 2) if at is None else (at, at)
+    left = (taps.size - 1) // 2
+    right = taps.size // 2
+    if at is not None:
+        left = right = at
     steps.flat[left] += rest - rest // 2
     steps.flat[right] += rest // 2
     return np.asarray(steps * grid, dtype=np.float64)

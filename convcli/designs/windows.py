@@ -29,20 +29,21 @@ def _sliding(
 ) -> SlidingStatistic:
     """A statistic of the window about every sample, or about every `stride`-th one."""
     _refuse_more(MOST_TAPS, size)
+    axes = len(size)
     return SlidingStatistic(
         function=function,
         size=size,
-        step=stride or (1,) * len(size),
+        step=stride or (1,) * axes,
         before=_own_place(size, align),
-        anchor=(0,) * len(size),
+        anchor=(0,) * axes,
         opacity="masks",
     )
 
 
 def _own_place(size: tuple[int, ...], align: Align) -> tuple[int, ...]:
-    """Where the sample of the output lies in its window, counted from 0.
+    """The index, in its window, of the sample that an output is aligned with.
 
-    Windows lie like the taps of a filter: (N - 1) // 2 samples are later, or none if causal.
+    Windows are placed like the taps of a filter: (N - 1) // 2 samples are later, or none if causal.
     """
     if align == "causal":
         return tuple(n - 1 for n in size)

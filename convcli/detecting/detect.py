@@ -14,10 +14,10 @@ from convcli.detecting.peaks import suppress_overlaps
 from convcli.detecting.search import SignalSearch
 from convcli.errors import ConditionError
 from convcli.facts import InputFacts
-from convcli.facts.detection import DetectionFacts
+from convcli.facts.detection import DetectionFacts, FoundHits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate, PreparedTemplate
@@ -37,9 +37,9 @@ class Detection:
     """A search for `templates` in one input after another.
 
     threshold : the lowest score of a hit, above 0 and at most 1
-    overlap : the largest part of a hit that a better one may cover, 0 to 1
+    overlap : the largest part of a hit that a better hit may cover, 0 to 1
     top : the largest number of hits; None for all
-    group_name : names a group; None if no input is a table with groups
+    group_name : makes the text of a group from its name; None if no input is a table with groups
     timed : whether hits have the cells `start_time` and `end_time`
     inputs : facts of the inputs, or pages, that were searched
     """
@@ -54,6 +54,18 @@ class Detection:
     inputs: list[InputFacts] = field(default_factory=list)
     _found: list[_SectionCandidates] = field(default_factory=list)
     _best: _SectionCandidates | None = None
+
+    def afresh(self, threads: int | None) -> Detection:
+        """Return a search by the same rules that has searched no input yet."""
+        return Detection(
+            templates=self.templates,
+            threshold=self.threshold,
+            overlap=self.overlap,
+            top=self.top,
+            threads=threads,
+            group_name=self.group_name,
+            timed=self.timed,
+        )
 
     def search(
         self,
@@ -94,24 +106,48 @@ class Detection:
         self._found += found
         self._best = best
 
+    def found(self, notes: Iterable[tuple[str, str]] = ()) -> FoundHits:
+        """Return what was found in the inputs that were searched.
+
+        notes : notes and warnings about them, each with its kind
+        """
+        best = self._best
+        score = None
+        place = ""
+        if best is not None:
+            score = best.candidates.best
+            place = _place_text(self.inputs[best.input], best.candidates.best_at)
+        return FoundHits(
+            inputs=tuple(self.inputs),
+            hits=tuple(self._hits()),
+            best_score=score,
+            best_place=place,
+            notes=tuple(notes),
+        )
+
     def facts(self) -> DetectionFacts:
         """Return the facts of the search, with the best hits that overlap no better one."""
+        return self.facts_of(self.found())
+
+    def facts_of(self, found: FoundHits) -> DetectionFacts:
+        """Return the facts of a search for these templates that has found this in all inputs."""
+        columns = self.columns_of(found)
+        templates = tuple(template.facts() for template in self.templates)
         return DetectionFacts(
-            templates=tuple(template.facts() for template in self.templates),
+            templates=templates,
             threshold=self.threshold,
             overlap=self.overlap,
             top=self.top,
-            best_score=None if self._best is None else self._best.candidates.best,
-            hits=tuple(self._hits()),
+            best_score=found.best_score,
+            hits=tuple(_told_hit(hit, columns) for hit in found.hits),
         )
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the cells of every hit."""
+    def columns_of(self, found: FoundHits) -> list[str]:
+        """Names of the cells that are told of every hit."""
         names = ["file"]
         if len(self.templates) > 1:
             names.append("template")
-        if any("page" in one.details for one in self.inputs):
+        if any("page" in one.details for one in found.inputs):
             names.append("page")
         if self.group_name is not None:
             names.append("group")
@@ -124,10 +160,12 @@ class Detection:
         return [*names, "score"]
 
     def _hits(self) -> Iterator[Hit]:
-        """Yield the hits, best score first; of equal scores, the first in the signal first."""
+        """Yield all cells of each hit, best score first; of equal scores, the first in the signal.
+
+        The scores are not rounded.
+        """
         if not self._found:
             return
-        columns = self.columns
         counts = [len(each.candidates.at) for each in self._found]
         score = np.concatenate([each.candidates.score for each in self._found])
         at = np.concatenate([each.candidates.at for each in self._found])
@@ -139,8 +177,8 @@ class Detection:
         for rank in islice(kept, self.top):
             number = int(order[rank])
             part = int(np.searchsorted(starts, number, side="right")) - 1
-            cells = self._cells(self._found[part], number - int(starts[part]))
-            yield {name: cells[name] for name in columns}
+            index = number - int(starts[part])
+            yield self._cells(self._found[part], index)
 
     def _signal_numbers(self) -> list[int]:
         """Number the signals, one for each input and group, for every entry of `_found`."""
@@ -150,14 +188,14 @@ class Detection:
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
     def _cells(self, found: _SectionCandidates, index: int) -> Cells:
-        """Return the cells of one hit, also those that are not among the columns."""
+        """Return the cells of one hit, also those that are not told."""
         one = self.inputs[found.input]
         candidates = found.candidates
         cells: Cells = {
             "file": one.path,
             "template": self.templates[candidates.template].name,
             "page": found.page,
-            "score": round(float(candidates.score[index]), HIT_DIGITS),
+            "score": float(candidates.score[index]),
             **found.extent(index, one),
         }
         if self.group_name is not None:
@@ -166,18 +204,59 @@ class Detection:
             cells["start_time"], cells["end_time"] = found.times[index]
         return cells
 
-    def nothing_found(self) -> ConditionError:
-        """Return the error that says that there are no hits, and how near the best score came."""
-        if self._best is None or self._best.candidates.best <= 0:
-            return ConditionError("nothing found: no place is like the template")
-        score = self._best.candidates.best
-        place = _place_text(self.inputs[self._best.input], self._best.candidates.best_at)
-        # Rounded down, so that the threshold of the hint accepts the best score.
-        lower = math.floor(score * 100) / 100
-        return ConditionError(
-            f"nothing found: the best score is {score:.3g}, {place}",
-            hint=f"--threshold {lower:g} would accept it" if lower > 0 else None,
-        )
+
+def joined_hits(found: Iterable[FoundHits], top: int | None) -> FoundHits:
+    """What was found in consecutive inputs, put together. The operation is associative.
+
+    top : the largest number of hits; None for all
+
+    The best hit comes first, and of hits with equal scores the one of the earlier input.
+    """
+    inputs: list[InputFacts] = []
+    hits: list[Hit] = []
+    notes: dict[tuple[str, str], None] = {}
+    best = FoundHits()
+    for one in found:
+        inputs += one.inputs
+        hits += one.hits
+        notes |= dict.fromkeys(one.notes)
+        if one.best_score is not None and one.best_score > _score_or_least(best):
+            best = one
+    hits.sort(key=_descending_score)
+    return FoundHits(
+        inputs=tuple(inputs),
+        hits=tuple(hits[:top]),
+        best_score=best.best_score,
+        best_place=best.best_place,
+        notes=tuple(notes),
+    )
+
+
+def _score_or_least(found: FoundHits) -> float:
+    return -math.inf if found.best_score is None else found.best_score
+
+
+def _descending_score(hit: Hit) -> float:
+    return -float(hit["score"])
+
+
+def _told_hit(hit: Hit, columns: Sequence[str]) -> Hit:
+    """The cells of a hit that are told, with a rounded score."""
+    rounded = {**hit, "score": round(float(hit["score"]), HIT_DIGITS)}
+    return {name: rounded[name] for name in columns}
+
+
+def nothing_found(found: FoundHits) -> ConditionError:
+    """Return the error that says that there are no hits, and how near the best score came."""
+    score = found.best_score
+    if score is None or score <= 0:
+        return ConditionError("nothing found: no place is like the template")
+    # Rounded down, so that the threshold of the hint accepts the best score.
+    lower = math.floor(score * 100) / 100
+    return ConditionError(
+        f"nothing found: the best score is {score:.3g}, {found.best_place}",
+        hint=f"--threshold {lower:g} would accept it" if lower > 0 else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

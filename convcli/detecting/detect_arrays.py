@@ -25,13 +25,13 @@ def detect_arrays(
     axes: int | None = None,
     threads: int | None = None,
 ) -> DetectionFacts:
-    """Find every place of `x` that `template` fits, best first.
+    """Find every place in `x` where `template` fits, best first.
 
     template, x : arrays, Series or DataFrames, as `convcli.apply` takes them
-    threshold : the lowest normalised cross-correlation that counts, above 0 and at most 1
-    top : the best so many places only
-    overlap : the part of a place that a better one may cover, 0 to 1
-    rate, axes, threads : as of `convcli.apply`
+    threshold : the lowest normalised cross-correlation of a place, above 0 and at most 1
+    top : the largest number of places; None for all
+    overlap : the largest part of a place that a better place may cover, 0 to 1
+    rate, axes, threads : as in `convcli.apply`
 
     Returns facts: `hits`, empty if nothing was found, and `best_score`. A hit has a `score`, and
     `start` and `end`, so that x[start:end] is the place, or with two sample axes `x`, `y`, `width`
@@ -58,7 +58,7 @@ def detect_arrays(
 
 
 def _as_slice(hit: Hit) -> Hit:
-    """The hit with its rows, which are counted from 1, as the ends of a slice."""
+    """The hit with rows counted from 1 turned into the ends of a slice."""
     if "start" not in hit:
         return hit
     return {**hit, "start": int(hit["start"]) - 1}

@@ -71,7 +71,8 @@ class SignalSearch:
         for template in self.templates:
             for needed, length in zip(template.size, signal.shape, strict=True):
                 if length is not None and needed > length:
-                    raise _too_large(template, signal, tuple(n or 0 for n in signal.shape))
+                    lengths = tuple(n or 0 for n in signal.shape)
+                    raise _too_large(template, signal, lengths)
         score = partial(_score_section, self.templates, self.threshold)
         with Workers(self.threads) as workers:
             sections = self._sections(blocks_of(source, workers.map), signal)
@@ -111,9 +112,11 @@ def _too_large(template: PreparedTemplate, signal: Signal, shape: tuple[int, ...
 class _Section:
     """Samples that are scored together.
 
-    The section decides on the positions [start, stop), or on all from `start` on if `stop` is None.
-    `x` begins at sample `first` of its signal, one before `start` if there is one, and reaches one
-    position past `stop`: whether a position is a local maximum depends on its neighbours.
+    The section finds the hits at the positions [start, stop), or at all from `start` on if `stop`
+    is None. Whether a position is a local maximum depends on its neighbours. So `x` begins at
+    sample `first` of its signal, which is one before `start` if there is one, and reaches one
+    position past `stop`.
+
     rows : the row of the input of each sample; None if sample i is row i
     """
 
@@ -154,7 +157,10 @@ class _SectionBuffer:
     @property
     def oldest_row(self) -> int:
         """Row of the first sample that is still needed."""
-        return int(self.row_blocks[0][0]) if self.row_blocks else self.first
+        if not self.row_blocks:
+            return self.first
+        rows = self.row_blocks[0]
+        return int(rows[0])
 
     def push(self, x: Array, rows: Any) -> Iterator[_Section]:
         """Append samples, and yield the sections that are complete."""
@@ -182,10 +188,13 @@ class _SectionBuffer:
         if len(self.row_blocks) > 1:
             self.row_blocks = [np.concatenate(self.row_blocks)]
         length = end - self.first
+        rows = None
+        if self.row_blocks:
+            rows = self.row_blocks[0][:length]
         return _Section(
             group=self.group,
             x=self.blocks[0][:length],
-            rows=self.row_blocks[0][:length] if self.row_blocks else None,
+            rows=rows,
             first=self.first,
             start=self.start,
             stop=stop,
@@ -211,7 +220,7 @@ def _score_section(
 def _candidates(
     score: Array, section: _Section, template: int, size: int, threshold: float
 ) -> Candidates:
-    """Pick the local maxima of `score` at the positions that the section decides on."""
+    """Pick the local maxima of `score` at the positions of the section itself."""
     at, values = local_maxima(score, threshold)
     starts = at[:, 0].copy()
     at[:, 0] += section.first

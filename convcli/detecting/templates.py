@@ -73,8 +73,9 @@ class ComparedChannels:
     @classmethod
     def of(cls, signal: Signal, *, mixed: bool) -> ComparedChannels:
         """Choose the channels of `signal`; mixed : to luma if they are R, G and B, else evenly."""
-        colours = tuple(c for c in range(len(signal.channels)) if c != signal.alpha)
-        names = [signal.channels[c] for c in colours]
+        numbers = range(len(signal.channels))
+        colours = tuple(number for number in numbers if number != signal.alpha)
+        names = [signal.channels[number] for number in colours]
         mix = None
         if mixed and sorted(names) == sorted(_LUMA_WEIGHTS):
             mix = tuple(_LUMA_WEIGHTS[name] for name in names)
@@ -94,15 +95,17 @@ class ComparedChannels:
             return samples, None
         opacity = np.nan_to_num(x[..., self.alpha]) / self.full_scale
         opacity = np.clip(opacity, 0.0, 1.0)
-        return samples, None if bool(np.all(opacity == 1)) else opacity
+        if (opacity == 1).all():
+            return samples, None
+        return samples, opacity
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedTemplate:
     """A template prepared for one signal.
 
-    channels : what is compared of the signal
-    note : how the template or the signal had to be converted; empty if they did not
+    channels : the channels of the signal that are compared
+    note : how the template or the signal was converted; empty if neither was
     """
 
     name: str

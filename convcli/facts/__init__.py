@@ -21,10 +21,10 @@ from convcli.facts.drawn import DRAWN
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
-    from convcli.facts.batch import BatchFacts
+    from convcli.facts.batch import BatchFacts, UnitFailure
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.comparison import ComparisonFacts
-    from convcli.facts.detection import DetectionFacts
+    from convcli.facts.detection import DetectionFacts, FoundHits
     from convcli.facts.learning import LearningFacts
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts, SearchedFacts
     from convcli.signals import Signal
@@ -257,7 +257,9 @@ class RunFacts:
     chain : all steps as one
     preview : what pages and plots draw of the input and the output
     searched : what they draw of each input of a search
+    found : what a search has found in one of its inputs, before `detection` is made of all
     feature_maps : what the layers of a network make of a part of the input
+    failures : with the first of several runs, the inputs that failed
     seconds : how long the run took
     """
 
@@ -279,8 +281,10 @@ class RunFacts:
     feature_maps: tuple[FeatureMapFacts, ...] = field(default=(), compare=False, metadata=DRAWN)
     causality: CausalityFacts | None = None
     detection: DetectionFacts | None = None
+    found: FoundHits | None = field(default=None, metadata=DRAWN)
     comparison: ComparisonFacts | None = None
     batch: BatchFacts | None = None
+    failures: tuple[UnitFailure, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

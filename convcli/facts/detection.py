@@ -30,3 +30,21 @@ class DetectionFacts:
     top: int | None
     best_score: float | None
     hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundHits:
+    """What a search has found in one input, or in several.
+
+    inputs : facts of the inputs, each page of a picture by itself
+    hits : all cells of each hit, best hit first, with the score as it was computed
+    best_score : the highest score at any position; None without any
+    best_place : where it is, in words
+    notes : notes and warnings, each with its kind
+    """
+
+    inputs: tuple[InputFacts, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    best_score: float | None = None
+    best_place: str = ""
+    notes: tuple[tuple[str, str], ...] = ()

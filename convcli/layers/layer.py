@@ -259,7 +259,7 @@ class StepLayer(Layer):
         if len(bound) != 1 or not bound[0].step.traits.layers:
             raise self.call.error(f"{self.call.title} is no layer", hint=hint)
         stage = bound[0].stage
-        if stage.whole is not None and not stage.whole.reduces:
+        if stage.normalizes is not None:
             raise self.call.error(f"{self.call.title} is no layer")
         return (stage,)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from convcli.core.binding import Bindable
@@ -14,6 +13,7 @@ from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
 from convcli.layers.naming import (
     AUTO,
+    naming_hint,
     parse_layers,
     proposed_layers,
     tensor_list,
@@ -22,6 +22,7 @@ from convcli.layers.naming import (
     unused_tensors,
 )
 from convcli.layers.weights import read_metadata, read_weights
+from convcli.named_files import named_place
 from convcli.signals import Align, LearnedRules, Missing
 from convcli.units import Integer
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from convcli.layers.model import On
     from convcli.layers.onnx_model import OnnxModel
     from convcli.layers.weights import Tensor, WeightFile
+    from convcli.places import Place
 
 SCALED = ("inputs", "outputs")
 ONNX_SUFFIX = ".onnx"
@@ -43,7 +45,10 @@ _TENSOR_NAME = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias|running_mean|running_
 
 def learned_rules_of(path: str) -> LearnedRules:
     """How the model in a file was learned. InputError for a file that does not say so sanely."""
-    place = Path(path).expanduser()
+    return _learned_rules(named_place(path))
+
+
+def _learned_rules(place: Place) -> LearnedRules:
     if place.suffix.lower() == ONNX_SUFFIX:
         from convcli.layers.onnx_model import read_onnx
 
@@ -89,13 +94,13 @@ def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Bindab
         are those that the file was learned with, unless others are asked for. Raises InputError for
         a file that is no sane safetensors, RequestError where model and signal do not fit.
     """
-    found = read_model(Path(path).expanduser(), layers=layers)
+    found = read_model(named_place(path), layers=layers)
     if upto is None:
         return found
     return found.up_to(upto)
 
 
-def read_model(path: Path, *, layers: str = "") -> Model | OnnxModel:
+def read_model(path: Place, *, layers: str = "") -> Model | OnnxModel:
     """The model in a file; `layers` overrules what the file says of them."""
     if path.suffix.lower() == ONNX_SUFFIX:
         if layers:
@@ -106,7 +111,7 @@ def read_model(path: Path, *, layers: str = "") -> Model | OnnxModel:
     return read_safetensors(path, layers=layers)
 
 
-def read_safetensors(path: Path, *, layers: str = "") -> Model:
+def read_safetensors(path: Place, *, layers: str = "") -> Model:
     """The model in a safetensors file; `layers` overrules what the file says of them."""
     file = read_weights(path)
     text = layers or file.metadata.get("layers")
@@ -127,7 +132,7 @@ def read_safetensors(path: Path, *, layers: str = "") -> Model:
         tensors=tensors,
         rate=_rate(path, file.metadata.get("rate")),
         medium=file.metadata.get("medium"),
-        learned=learned_rules_of(str(path)),
+        learned=_learned_rules(path),
         targets=_names(path, file.metadata.get("targets")),
         scaling=_scaling(path, file.metadata.get("scaling")),
         on=_on(path, file.metadata),
@@ -139,7 +144,7 @@ def read_safetensors(path: Path, *, layers: str = "") -> Model:
 
 
 def _tensors_of(
-    path: Path, file: WeightFile, layers: str
+    path: Place, file: WeightFile, layers: str
 ) -> tuple[dict[int, dict[str, Tensor]], tuple[str, ...]]:
     """The tensors by the number of their layer, and the names of those of no layer.
 
@@ -153,7 +158,7 @@ def _tensors_of(
     return tensors_by_name(path, tensors, named), tuple(unused)
 
 
-def _unsaid_layers(path: Path, file: WeightFile) -> RequestError:
+def _unsaid_layers(path: Place, file: WeightFile) -> RequestError:
     """The error for a file that does not name its layers: it lists the tensors, proposes layers."""
     tensors = _cleaned(path, file)
     message = f"{path} does not say what its layers are; it has {tensor_list(tensors)}"
@@ -164,23 +169,23 @@ def _unsaid_layers(path: Path, file: WeightFile) -> RequestError:
     return RequestError(message, hint=hint)
 
 
-def _no_plain_order(path: Path, file: WeightFile) -> RequestError:
+def _no_plain_order(path: Place, file: WeightFile) -> RequestError:
     names = named_first([quoted_text(name)[1:-1] for name in file.tensors])
     message = f"the layers of {path} do not follow from its tensors: {names}"
     return RequestError(message, hint='layers="conv(NAME) | relu | conv(NAME)" says them')
 
 
-def _cleaned(path: Path, file: WeightFile) -> dict[str, Tensor]:
+def _cleaned(path: Place, file: WeightFile) -> dict[str, Tensor]:
     """The tensors by names whose parts are separated by dots, in whatever library's spelling."""
     tensors = {
         _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
     }
     if len(tensors) < len(file.tensors):
-        raise _several_networks(path, file.tensors)
+        raise _several_networks(path, file.tensors, file.tensors)
     return tensors
 
 
-def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
+def _by_layer(path: Place, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     """The tensors by the number of their layer.
 
     Names may have a common prefix (`net.0.weight`) or be bare.
@@ -201,7 +206,7 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
         prefixes.add(str(prefix))
         layers.setdefault(int(number), {})[kind] = tensor
     if len(prefixes) > 1:
-        raise _several_networks(path, sorted(prefixes))
+        raise _several_networks(path, sorted(prefixes), tensors)
     for number, layer in layers.items():
         if not layer.keys() & {"weight", "running_mean"}:
             (name, *_) = layer
@@ -209,12 +214,14 @@ def _by_layer(path: Path, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     return dict(sorted(layers.items()))
 
 
-def _several_networks(path: Path, names: Iterable[str]) -> InputError:
+def _several_networks(
+    path: Place, names: Iterable[str], tensors: Mapping[str, Tensor]
+) -> InputError:
     known = named_first([quoted_text(name)[1:-1] for name in names])
-    return InputError(f"{path}: holds several networks: {known}")
+    return InputError(f"{path}: holds several networks: {known}", hint=naming_hint(path, tensors))
 
 
-def _known_word(path: Path, about: Mapping[str, str], name: str, known: tuple[Any, ...]) -> Any:
+def _known_word(path: Place, about: Mapping[str, str], name: str, known: tuple[Any, ...]) -> Any:
     """One of the known words in the metadata, or None where the file has none."""
     word = about.get(name)
     if word is not None and word not in known:
@@ -224,7 +231,7 @@ def _known_word(path: Path, about: Mapping[str, str], name: str, known: tuple[An
     return word
 
 
-def _rate(path: Path, text: str | None) -> float | None:
+def _rate(path: Place, text: str | None) -> float | None:
     if text is None:
         return None
     try:
@@ -238,7 +245,7 @@ def _rate(path: Path, text: str | None) -> float | None:
     return rate
 
 
-def _names(path: Path, text: str | None) -> tuple[str, ...]:
+def _names(path: Place, text: str | None) -> tuple[str, ...]:
     """The names in a list, as JSON."""
     try:
         names = [] if text is None else json.loads(text)
@@ -250,7 +257,7 @@ def _names(path: Path, text: str | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _on(path: Path, about: Mapping[str, str]) -> On:
+def _on(path: Place, about: Mapping[str, str]) -> On:
     """What the network sees.
 
     The level that a predicted change is added to is one of its columns.
@@ -266,7 +273,7 @@ def _on(path: Path, about: Mapping[str, str]) -> On:
     return "differences"
 
 
-def _scaling(path: Path, text: str | None) -> dict[str, tuple[tuple[float, float], ...]]:
+def _scaling(path: Place, text: str | None) -> dict[str, tuple[tuple[float, float], ...]]:
     """Means and units, as JSON: {"inputs": [[mean, unit], ...], "outputs": [[mean, unit], ...]}."""
     if text is None:
         return {}

@@ -309,7 +309,7 @@ class Network:
 
     def _append(self, stage: Stage) -> None:
         """Append the stage that a layer was bound as."""
-        if stage.whole is not None:
+        if stage.sees_whole:
             self.done += [self._stage_up_to(self.place), stage]
             self.start = stage.after
             self.ops = []

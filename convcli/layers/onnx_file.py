@@ -13,15 +13,16 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
-from convcli.file_stamps import note_read
+from convcli.layers.onnx_external import read_external_numbers
 from convcli.layers.onnx_folding import folded_constant
+from convcli.named_files import opened_named
 from convcli.signals import Align
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from convcli.layers.weights import Tensor
+    from convcli.places import Place
 
 LARGEST_FILE = 1 << 31
 MOST_NODES = 10_000
@@ -80,7 +81,7 @@ class OnnxGraph:
         return replace(self, output=self.nodes[number].outputs[0])
 
 
-def read_graph(path: Path) -> OnnxGraph:
+def read_graph(path: Place) -> OnnxGraph:
     """Read an ONNX file. InputError if it is not a sane one with one input and one output."""
     try:
         import onnx
@@ -88,18 +89,14 @@ def read_graph(path: Path) -> OnnxGraph:
     except ImportError:
         message = f"{path}: reading ONNX needs the package onnx, which is not installed"
         raise RequestError(message, hint="pip install 'convcli[onnx]'") from None
-    note_read(path)
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a network in an ONNX file")
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"{path}: more bytes than a network of {LARGEST_FILE >> 30} GB has")
+    expected = "a network in an ONNX file"
+    with opened_named(path, expected=expected, most=LARGEST_FILE) as (file, _):
+        content = file.read()
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(content)
+        read_external_numbers(path, model.graph, most=LARGEST_FILE)
         onnx.checker.check_model(model)
         return replace(_graph_of(path, model.graph), align=_alignment(model))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         first_line, _, _ = str(error).strip().partition("\n")
         raise _insane_graph(path, first_line[:200]) from None
@@ -107,7 +104,7 @@ def read_graph(path: Path) -> OnnxGraph:
         raise _insane_graph(path, "it holds names that are not UTF-8") from None
 
 
-def _insane_graph(path: Path, why: str) -> InputError:
+def _insane_graph(path: Place, why: str) -> InputError:
     return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
 
 
@@ -117,7 +114,7 @@ def _alignment(model: Any) -> Align | None:
     return next((align for align in get_args(Align) if align == texts.get("align")), None)
 
 
-def _graph_of(path: Path, graph: Any) -> OnnxGraph:
+def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     """The graph of a parsed file. InputError if it is no network of one input and one output."""
     if len(graph.node) > MOST_NODES:
         raise _insane_graph(
@@ -176,7 +173,7 @@ def _node_of(node: Any, attributes: Mapping[str, Any]) -> Node:
     )
 
 
-def _constant(path: Path, node: Any, attributes: Mapping[str, Any]) -> Tensor:
+def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Tensor:
     """The array of a Constant node."""
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in attributes:
@@ -184,7 +181,7 @@ def _constant(path: Path, node: Any, attributes: Mapping[str, Any]) -> Tensor:
     raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is no array of numbers")
 
 
-def _attribute(path: Path, attribute: Any) -> Any:
+def _attribute(path: Place, attribute: Any) -> Any:
     """A number, a text, a list of them, or an array."""
     from onnx import AttributeProto, helper
 
@@ -196,7 +193,7 @@ def _attribute(path: Path, attribute: Any) -> Any:
     return value
 
 
-def _array(path: Path, name: str, tensor: Any) -> Tensor:
+def _array(path: Place, name: str, tensor: Any) -> Tensor:
     """The numbers of a tensor, as float64."""
     from onnx import numpy_helper
 

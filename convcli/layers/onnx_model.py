@@ -35,10 +35,10 @@ from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from convcli.core.binding import Site, Stage
     from convcli.layers.onnx_writer import ExportedGraph
+    from convcli.places import Place
     from convcli.signals import Align
 
 # With more nodes than this, the reach of each takes too long to be told.
@@ -46,7 +46,7 @@ MOST_TOLD = 300
 _SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 
 
-def read_onnx(path: Path) -> OnnxModel:
+def read_onnx(path: Place) -> OnnxModel:
     """The network in an ONNX file. InputError or RequestError where it cannot be run."""
     return OnnxModel(read_graph(path))
 

@@ -17,15 +17,17 @@ import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, quoted_text
-from convcli.file_stamps import note_read
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from convcli.places import Place
 
 Tensor = npt.NDArray[np.float64]
 
 LARGEST_HEADER = 100_000_000
+EXPECTED = "a model in a safetensors file"
 LARGEST_FILE = 1 << 31
 # The weights of a convolution over three axes have five. NumPy ends at 64.
 MOST_AXES = 8
@@ -53,28 +55,20 @@ class WeightFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: Place) -> dict[str, str]:
     """What a safetensors file says about itself, without its tensors. InputError as for those."""
-    try:
-        size = _checked_size(path)
-        with path.open("rb") as file:
-            header = _header(path, size, file)
-    except OSError as error:
-        raise _cannot_be_read(path, error) from error
+    with opened_named(path, expected=EXPECTED, most=LARGEST_FILE) as (file, size):
+        header = _header(path, size, file)
     return _metadata(path, header.get(METADATA, {}))
 
 
-def read_weights(path: Path) -> WeightFile:
+def read_weights(path: Place) -> WeightFile:
     """Read a safetensors file. InputError if it is not a sane one or holds infinite numbers."""
-    try:
-        size = _checked_size(path)
-        with path.open("rb") as file:
-            header = _header(path, size, file)
-            metadata = _metadata(path, header.pop(METADATA, {}))
-            _check_places(path, header, size - file.tell())
-            data = file.read()
-    except OSError as error:
-        raise _cannot_be_read(path, error) from error
+    with opened_named(path, expected=EXPECTED, most=LARGEST_FILE) as (file, size):
+        header = _header(path, size, file)
+        metadata = _metadata(path, header.pop(METADATA, {}))
+        _check_places(path, header, size - file.tell())
+        data = file.read()
     tensors = {
         name: _tensor(path, name, entry, data)
         for name, entry in header.items()
@@ -88,27 +82,11 @@ def _counts(name: str, entry: Any) -> bool:
     return name.endswith(COUNTER) and isinstance(entry, dict) and entry.get("dtype") == "I64"
 
 
-def _checked_size(path: Path) -> int:
-    """The size of a file that may hold a model."""
-    note_read(path)
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "no such file"
-        raise InputError(f"{path}: {problem}; expected a model in a safetensors file")
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise _bad(path, f"{size:,} bytes are more than a model of {LARGEST_FILE >> 30} GB has")
-    return size
-
-
-def _cannot_be_read(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read: {error.strerror or error}")
-
-
-def _bad(path: Path, why: str) -> InputError:
+def _bad(path: Place, why: str) -> InputError:
     return InputError(f"{path}: not a sane safetensors file: {why}", hint=HINT)
 
 
-def _header(path: Path, size: int, file: IO[bytes]) -> dict[str, Any]:
+def _header(path: Place, size: int, file: IO[bytes]) -> dict[str, Any]:
     """The header of a file of `size` bytes, which is then read up to the numbers."""
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
@@ -124,7 +102,7 @@ def _header(path: Path, size: int, file: IO[bytes]) -> dict[str, Any]:
     return header
 
 
-def _check_header_length(path: Path, prefix: bytes, length: int, size: int) -> None:
+def _check_header_length(path: Place, prefix: bytes, length: int, size: int) -> None:
     if length > size:
         for start, what in OTHERS.items():
             if prefix.startswith(start):
@@ -151,13 +129,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _metadata(path: Path, found: Any) -> dict[str, str]:
+def _metadata(path: Place, found: Any) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise _bad(path, f"{METADATA} is no map of texts")
     return found
 
 
-def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
+def _check_places(path: Place, header: dict[str, Any], length: int) -> None:
     """Every entry well formed, and the tensors side by side from the first byte to the last."""
     places = sorted(_tensor_place(path, name, entry) for name, entry in header.items())
     end = 0
@@ -174,7 +152,7 @@ def _check_places(path: Path, header: dict[str, Any], length: int) -> None:
         raise _bad(path, "it holds no tensor")
 
 
-def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
+def _tensor_place(path: Place, name: str, entry: Any) -> tuple[int, int, str]:
     """Where a tensor begins and ends, and its name, if it takes as much room as its shape says."""
     called = quoted_text(name)
     if not isinstance(entry, dict):
@@ -198,7 +176,7 @@ def _tensor_place(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     return start, stop, name
 
 
-def _check_tensor_shape(path: Path, called: str, shape: list[int]) -> None:
+def _check_tensor_shape(path: Place, called: str, shape: list[int]) -> None:
     """Refuse a shape that no weights have, whatever the file holds for it."""
     if len(shape) > MOST_AXES:
         raise _bad(
@@ -215,7 +193,7 @@ def _are_whole_numbers(numbers: Any) -> bool:
     return all(type(n) is int and 0 <= n <= LARGEST_FILE for n in numbers)
 
 
-def _tensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> Tensor:
+def _tensor(path: Place, name: str, entry: dict[str, Any], data: bytes) -> Tensor:
     start, _ = entry["data_offsets"]
     shape = entry["shape"]
     count = math.prod(shape)

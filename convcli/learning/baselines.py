@@ -1,4 +1,7 @@
-"""Naive answers beside a filter, such as the last value or the mean, and the errors of all."""
+"""Naive answers to compare a learned filter with, such as the last value or the mean.
+
+A naive answer is a set of weights, whose error follows from the same sums as that of the filter.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ def naive_answers(
         if not task.ahead and not task.blind:
             outputs = range(channels.outputs)
             gains = [_best_gain(train, identity[:, o], o, means) for o in outputs]
-            answers.append(("the best gain", _without_means(identity * gains, channels, means)))
+            scaled = _without_means(identity * gains, channels, means)
+            answers.append(("the best gain", scaled))
     answers.append(("the mean", mean))
     return answers
 
@@ -88,7 +92,7 @@ def identity_weights(task: Task, channels: Channels) -> Matrix | None:
 
 
 def _without_means(w: Matrix, channels: Channels, means: ProvisionalMeans) -> Matrix:
-    """Weights that give the same answer once provisional means are subtracted from all samples."""
+    """Weights that give the same answer after provisional means are subtracted from all samples."""
     w = w.copy()
     gains = w[:-1].reshape(channels.inputs, -1, channels.outputs).sum(axis=1)
     w[-1] = np.broadcast_to(means.x, channels.inputs) @ gains - means.y
@@ -96,7 +100,7 @@ def _without_means(w: Matrix, channels: Channels, means: ProvisionalMeans) -> Ma
 
 
 def _best_gain(train: Sums, identity: Matrix, o: int, means: ProvisionalMeans) -> float:
-    """sum(x y) / sum(x x) of output `o`, from the sums of samples without their means."""
+    """The gain sum(x y) / sum(x x) of output `o`, from the sums of samples without their means."""
     tap = int(np.argmax(identity))
     n = train.count
     taps = (len(identity) - 1) // np.size(means.x)
@@ -104,8 +108,9 @@ def _best_gain(train: Sums, identity: Matrix, o: int, means: ProvisionalMeans) -
     mean_y = np.broadcast_to(means.y, len(train.energy))[o]
     x = train.gram[tap, -1]
     y = train.cross[-1, o]
-    products = train.cross[tap, o] + mean_x * y + mean_y * x + n * mean_x * mean_y
-    power = train.gram[tap, tap] + 2 * mean_x * x + n * mean_x * mean_x
+    of_means = n * mean_x
+    products = train.cross[tap, o] + mean_x * y + mean_y * x + of_means * mean_y
+    power = train.gram[tap, tap] + 2 * mean_x * x + of_means * mean_x
     return float(products / power) if power > 0 else 0.0
 
 

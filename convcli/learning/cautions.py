@@ -1,4 +1,4 @@
-"""Warnings about a model: uncertain delays, implausible noise, answers that need no filter."""
+"""Warnings about a model: uncertain delays, implausible noise, naive answers that are as good."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _delay_warnings(delay: DelayFacts) -> Iterator[str]:
         )
     if delay.rival is not None:
         yield (
-            f"{delay.input}: a delay of {_times(delay.rival)} is all but as likely as {lag}; "
+            f"{delay.input}: a delay of {_times(delay.rival)} is almost as likely as {lag}; "
             "--delay N says which it is"
         )
     at_limit = [abs(n) == most for n, most in zip(delay.samples, delay.limit, strict=False)]

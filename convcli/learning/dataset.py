@@ -1,4 +1,4 @@
-"""What is learned from: pairs of signals with their delays, and their samples in memory.
+"""A dataset: pairs of signals with their delays, and their samples in memory.
 
 An output of a network is aligned with one sample of its input, and its target is the target of this
 sample. A network with strides or pools has fewer outputs than samples. An output may be trained on
@@ -42,9 +42,11 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class DataOrigin:
-    """What a model says of the data that it was learned from.
+    """The description, in a model, of the data that it was learned from.
 
-    signal : an input; channels : that one filter reads and makes; delays : of every pair
+    signal : an input
+    channels : how many channels one filter reads and makes
+    delays : the delay of every pair
     """
 
     signal: Signal
@@ -70,7 +72,7 @@ class Dataset:
 
     @property
     def origin(self) -> DataOrigin:
-        """What a model says of the dataset."""
+        """The description of the dataset for a model."""
         return DataOrigin(self.signal, self.channels, self.delays)
 
     @property
@@ -102,11 +104,12 @@ def open_dataset(task: Task, pairs: Sequence[Pair]) -> Dataset:
 class ReceptiveField:
     """Samples that one output reads, on each sample axis.
 
-    before, after : of the sample that the output is aligned with; where outputs differ, the most
+    before, after : samples read before and after the sample that the output is aligned with; the
+        most if outputs differ
     step : input samples from one output to the next
     start : the input sample that output 0 is aligned with
     lead : samples from the first that output 0 reads to the one that it is aligned with
-    cell : after so many outputs the pattern of what they read repeats
+    cell : the number of outputs after which the pattern of the samples that they read repeats
     """
 
     before: Sizes
@@ -131,7 +134,8 @@ class ReceptiveField:
     @property
     def size(self) -> Sizes:
         """Samples from the first to the last that one output reads."""
-        return tuple(b + a + 1 for b, a in zip(self.before, self.after, strict=True))
+        sides = zip(self.before, self.after, strict=True)
+        return tuple(before + after + 1 for before, after in sides)
 
 
 # ------------------------------------------------------------------------------- samples in memory
@@ -163,8 +167,9 @@ def load_signals(
     Each group of a table is a signal, and so is each channel if all channels share one filter.
     dtype : type of the samples; None keeps the type that the files have
     """
-    shared = dataset.channels.shared
-    channels = [slice(c, c + 1) for c in range(shared)] or [slice(None)]
+    channels = [slice(None)]
+    if dataset.channels.shared:
+        channels = [slice(c, c + 1) for c in range(dataset.channels.shared)]
     signals = []
     for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
         shift = (lag[0] + task.ahead, *lag[1:])
@@ -223,8 +228,10 @@ def _training_signal(
     train = held.copy()
     # Training neither reads nor predicts a held-out sample.
     look_ahead = max(field.after[0], shift[0], 0)
-    train[max(0, border - look_ahead) :] = False
-    held[: border + max(0, -shift[0])] = False
+    train_end = max(0, border - look_ahead)
+    held_start = border + max(0, -shift[0])
+    train[train_end:] = False
+    held[:held_start] = False
     if not good_x.all():
         x[~good_x] = 0
     if not good_y.all():
@@ -271,9 +278,9 @@ def allocate(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
 
 def _reserve(file: int, size: int) -> None:
     """Make a file `size` bytes long, and where the system can, take the room for it at once."""
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(file, 0, size)
-    else:
+    except AttributeError:
         os.truncate(file, size)
 
 
@@ -309,11 +316,13 @@ def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
 
 def chunks(values: Array, mask: Flags) -> Iterator[Array]:
     """The values where `mask` is true, (n, channels) float64, some rows of the signal at a time."""
-    rows = max(1, CHUNK // math.prod(values.shape[1:]))
+    width = math.prod(values.shape[1:])
+    rows = max(1, CHUNK // width)
     for first in range(0, len(values), rows):
         some = slice(first, first + rows)
-        if mask[some].any():
-            yield values[some][mask[some]].astype(np.float64)
+        wanted = mask[some]
+        if wanted.any():
+            yield values[some][wanted].astype(np.float64)
 
 
 def target_powers(signals: Sequence[TrainingSignal]) -> tuple[float, float | None]:

@@ -1,4 +1,4 @@
-"""A part of the data with what a model predicts there, to be looked at."""
+"""A part of the data with the prediction of a model, which a report of learning draws."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
+    from convcli.places import Place
     from convcli.planning.plan import Plan
     from convcli.signals import Array
 
-# Samples of a line and pixels of each side that are shown; samples among which the loudest part of
-# a signal is looked for, and the longest margin on each side.
+# Samples of a line, and pixels along each side of a picture, that are shown.
 LINE, SIDE = 400, 96
+# Samples among which the loudest part of a signal is searched for, and the longest margin that is
+# read on each side of that part.
 LOOKED, MOST_MARGIN = 1 << 20, 1 << 14
 
 
@@ -41,14 +42,15 @@ class _ExamplePart:
 
 
 def example_of(
-    task: Task, pair: Pair, model: Path, lag: Sequence[int] | None = None
+    task: Task, pair: Pair, model: Place, lag: Sequence[int] | None = None
 ) -> ExampleFacts | None:
-    """What a model file makes of the held-out part of a pair where its target is the loudest.
+    """The prediction of a model file where the target of a held-out part varies most.
 
     lag : samples by which the target is later, on each axis
-    None where the outputs of the model are no samples of the input, or too few of them are known.
+
+    None if there is not one output for each sample of the input, or if too few are known.
     """
-    signal = pair.source.signal
+    axes = pair.source.signal.axes
     reader = PairReader(task, pair)
     with Workers() as workers:
         lengths = reader.lengths(workers)
@@ -60,27 +62,33 @@ def example_of(
         first = border if held else 0
         plan = _plan_of(model, reader)
         margins = _margins(plan)
-        part = _read_part(reader, group, max(0, first - margins[0][0]), workers)
+        before, _ = margins[0]
+        part = _read_part(reader, group, max(0, first - before), workers)
     if part is None:
         return None
-    if signal.axes == 2:
+    if axes == 2:
         part = _middle_columns(part, margins[1])
     prediction = _predicted(plan, part.x)
     if prediction.shape[:-1] != part.x.shape[:-1]:
         return None
-    target = part.y
-    for axis, shift in enumerate(lag or (0,) * signal.axes):
-        later = shift + task.ahead if axis == 0 else shift
-        target = _shifted_target(target, axis, later)
+    target = _later_target(part.y, lag or (0,) * axes, task.ahead)
     places = _shown_places(target, margins)
     if places is None:
         return None
-    return _example_facts(
-        _ExamplePart(part.x, target, part.first), prediction, places, reader, held=held
-    )
+    shown = _ExamplePart(part.x, target, part.first)
+    return _example_facts(shown, prediction, places, reader, held=held)
 
 
-def _plan_of(model: Path, reader: PairReader) -> Plan:
+def _later_target(y: Array, lag: Sequence[int], ahead: int) -> Array:
+    """The target of each sample: later by the lag of each axis, and `ahead` along axis 0."""
+    along, *across = lag
+    target = _shifted_target(y, 0, along + ahead)
+    for axis, shift in enumerate(across, start=1):
+        target = _shifted_target(target, axis, shift)
+    return target
+
+
+def _plan_of(model: Place, reader: PairReader) -> Plan:
     """The plan that runs the model on samples in its own units."""
     axes = reader.pair.source.signal.axes
     channels = _input_names(reader.pair, reader.task)
@@ -130,9 +138,11 @@ def _read_part(
 
 def _middle_columns(part: _ExamplePart, margin: tuple[int, int]) -> _ExamplePart:
     """The rows and columns of a picture that are shown, with their margins."""
-    width = SIDE + sum(margin)
+    beside = sum(margin)
+    width = SIDE + beside
     left = max(0, (part.x.shape[1] - width) // 2)
-    rows, columns = slice(0, SIDE + 2 * sum(margin)), slice(left, left + width)
+    rows = slice(0, SIDE + 2 * beside)
+    columns = slice(left, left + width)
     return _ExamplePart(part.x[rows, columns], part.y[rows, columns], part.first)
 
 
@@ -159,7 +169,7 @@ def _shifted_target(y: Array, axis: int, later: int) -> Array:
 
 
 def _shown_places(target: Array, margins: list[tuple[int, int]]) -> tuple[slice, ...] | None:
-    """What is shown: of a line where the target varies most, of a picture its middle."""
+    """The samples to show: where a line varies most, the middle of a picture; None if too few."""
     if len(margins) == 2:
         places = []
         for n, (before, after) in zip(target.shape, margins, strict=False):
@@ -173,9 +183,10 @@ def _shown_places(target: Array, margins: list[tuple[int, int]]) -> tuple[slice,
     if count < 2:
         return None
     known = np.nan_to_num(target[low:high, 0].astype(np.float64))
-    whole = len(known) // count
-    variances = known[: whole * count].reshape(whole, count).var(axis=1)
-    start = low + int(variances.argmax()) * count
+    stretches = len(known) // count
+    by_stretch = known[: stretches * count].reshape(stretches, count)
+    most_varied = int(by_stretch.var(axis=1).argmax())
+    start = low + most_varied * count
     return (slice(start, start + count),)
 
 

@@ -44,9 +44,11 @@ ROUNDING = 1e-13
 
 @dataclass(frozen=True, eq=False)
 class LinearFit:
-    """A linear layer and what it is worth.
+    """A linear layer with the facts of how it was learned.
 
-    weights : (out, in, k...); bias : (out,) or None; noise : of a blind filter
+    weights : (out, in, k...)
+    bias : (out,) or None
+    noise : the noise estimate of a blind filter, else None
     """
 
     weights: Array
@@ -59,9 +61,9 @@ class LinearFit:
 class DatasetSums:
     """Sums of products over all windows of a dataset, for training and for held-out windows.
 
-    means : subtracted from all samples before; changes : squared changes of a predicted target, by
-        whether they are held out
-    skipped : windows in which a value is missing
+    means : the means that were subtracted from all samples
+    changes : squared changes of a predicted target, for training (False) and held-out samples
+    skipped : number of windows in which a value is missing
     """
 
     train: Sums
@@ -82,7 +84,7 @@ class DatasetSums:
 
 
 def _about(sums: Sums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> Sums:
-    """The sums of samples less the means `wanted`, from those of samples less the means `given`.
+    """The sums for samples minus the means `wanted`, from the sums for samples minus `given`.
 
     A window a and its target y become a + d and y + e, and the sums of products follow from those
     of a, of y and of 1.
@@ -90,18 +92,21 @@ def _about(sums: Sums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> Sum
     if given is wanted or not given.known:
         return sums
     weights = len(sums.gram) - 1
-    each = given.x - wanted.x
-    d = np.repeat(each, weights // len(each))[:, None]
+    of_channels = given.x - wanted.x
+    taps = weights // len(of_channels)
+    d = np.repeat(of_channels, taps)[:, None]
     e = given.y - wanted.y
     count = sums.gram[-1, -1]
-    of_windows, of_targets = sums.gram[:-1, -1:], sums.cross[-1].copy()
+    of_windows = sums.gram[:-1, -1:]
+    of_targets = sums.cross[-1].copy()
     cross = sums.cross + sums.gram[:, -1:] * e
     cross[:-1] += d * cross[-1]
     gram = sums.gram.copy()
     gram[:-1, :-1] += of_windows * d.T + d * of_windows.T + count * d * d.T
     gram[:-1, -1:] += count * d
     gram[-1, :-1] = gram[:-1, -1]
-    energy = sums.energy + 2 * e * of_targets + count * e * e
+    of_shifts = count * e * e
+    energy = sums.energy + 2 * e * of_targets + of_shifts
     return Sums(gram=gram, cross=cross, energy=energy)
 
 
@@ -195,7 +200,8 @@ def _free_weights(task: Task, channels: Channels) -> npt.NDArray[np.bool_]:
 
 def _unknowns(task: Task, channels: Channels) -> int:
     """Weights and bias of one output."""
-    return int(_free_weights(task, channels).sum()) + task.bias
+    weights = int(_free_weights(task, channels).sum())
+    return weights + task.bias
 
 
 def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
@@ -226,8 +232,10 @@ def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
 def _is_constant(train: Sums) -> bool:
     """Whether no input deviates from its mean by more than rounding."""
     power = np.diagonal(train.gram)[:-1]
-    deviation = power - np.square(train.gram[-1, :-1]) / max(1, train.count)
-    return bool((deviation <= ROUNDING * power).all())
+    power_of_means = np.square(train.gram[-1, :-1]) / max(1, train.count)
+    deviation = power - power_of_means
+    is_constant = deviation <= ROUNDING * power
+    return bool(is_constant.all())
 
 
 # ------------------------------------------------------------------------------------------ results

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 class TrainableNetwork:
     """A network whose weights are to be learned.
 
-    layers : as written; numbers : of the layers that have weights; field : what one output reads
+    layers : the layers as written
+    numbers : indices of the layers that have weights
+    field : the samples that one output reads
     residual : whether the input is added to the output
     """
 
@@ -55,11 +57,11 @@ class TrainableNetwork:
             )
 
     def check_changes(self) -> None:
-        """Raise RequestError if a layer has no place in a network of changes."""
+        """Raise RequestError if a layer cannot be used in a network that reads changes."""
         refuse_pools(self.layers)
 
     def check_residual(self, task: Task, channels: Channels) -> None:
-        """Raise RequestError if the outputs are not in the place of the inputs."""
+        """Raise RequestError if the inputs cannot be added to the outputs, one to one."""
         hint = "without --residual"
         if any(step != 1 for step in self.field.step):
             raise RequestError(
@@ -132,7 +134,7 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
 
 def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) -> TrainableNetwork:
     """The network that `text` says, for signals of one kind."""
-    names = tuple(str(i + 1) for i in range(channels.inputs))
+    names = tuple(str(number) for number in range(1, channels.inputs + 1))
     inputs = replace(
         signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0
     )

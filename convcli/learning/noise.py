@@ -29,9 +29,10 @@ WIDEST_SPREAD = 0.5
 class NoiseEstimate:
     """White noise of each output channel, and the error that a blind filter leaves.
 
-    variance : (out,); errors : (out, out), mean products of the errors of the blind filter
+    variance : (out,) the variance of the noise
+    errors : (out, out) mean products of the errors of the blind filter
     given : whether the variance was given, not estimated
-    identity : (p + 1, out), the weights that return the sample itself
+    identity : (p + 1, out) the weights that return the sample itself
     """
 
     variance: Matrix
@@ -47,7 +48,8 @@ class NoiseEstimate:
     @property
     def exceeds_errors(self) -> bool:
         """Whether a channel has more noise than the blind filter leaves as error."""
-        return bool((self.variance > np.diagonal(self.errors)).any())
+        is_larger = self.variance > np.diagonal(self.errors)
+        return bool(is_larger.any())
 
     def excess(self, w: Matrix) -> float:
         """By how much the noise raises the mean squared error of the weights `w`.
@@ -103,8 +105,9 @@ def white_noise_variance(eigenvalues: npt.NDArray[np.floating[Any]], count: int)
     """
     least = max(0.0, float(eigenvalues[0]))
     low, high = _spread(len(eigenvalues), count)
-    free = int(np.count_nonzero(eigenvalues <= least / low * high))
-    low, _ = _spread(max(1, free), count)
+    upper_end = least / low * high
+    without_signal = int(np.count_nonzero(eigenvalues <= upper_end))
+    low, _ = _spread(max(1, without_signal), count)
     return least / low
 
 

@@ -36,10 +36,10 @@ from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
+    from convcli.places import Place
     from convcli.signals import Medium
 
     # A file of sums and the number of a unit in it.
@@ -133,7 +133,7 @@ class SumsFile:
     units : name, delay and numbers of each unit; its arrays are read by `sums`
     """
 
-    path: Path
+    path: Place
     task: Task
     signal: Signal
     channels: Channels
@@ -144,7 +144,7 @@ class SumsFile:
         weights = self.channels.weights(self.task.taps)
         outputs = self.channels.outputs
         unit = self.units[number]
-        with zipfile.ZipFile(self.path) as archive:
+        with self.path.open("rb") as file, zipfile.ZipFile(file) as archive:
 
             def array(name: str, *shape: int) -> Any:
                 return _checked_array(self.path, archive, f"{number}/{name}", shape, np.float64)
@@ -178,13 +178,13 @@ class SumsFile:
         return task, self.channels, signal.medium.name, signal.rate, signal.channels
 
 
-def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
+def read_sums(path: Place, mediums: Mapping[str, Medium]) -> SumsFile:
     """Read the description in a file of sums. InputError if it is no such file.
 
     mediums : the mediums by their names
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             text = _checked_array(path, archive, "about", None, np.uint8).tobytes()
         about = json.loads(text)
         return _sums_file(path, about, mediums)
@@ -194,7 +194,7 @@ def read_sums(path: Path, mediums: Mapping[str, Medium]) -> SumsFile:
         raise _no_sums(path) from None
 
 
-def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
+def _sums_file(path: Place, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
     if about["format"] != FORMAT:
         raise ValueError
     task = dict(about["task"])
@@ -202,18 +202,10 @@ def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Mediu
         if task[name] is not None:
             task[name] = tuple(int(number) for number in task[name])
     channels = Channels(**about["channels"])
-    given = about["signal"]
-    axes = int(given["axes"])
-    signal = Signal(
-        medium=mediums[given["medium"]],
-        shape=(None,) * axes,
-        channels=tuple(map(str, given["channels"])),
-        rate=given["rate"],
-        full_scale=float(given["full_scale"]),
-    )
+    signal = _stored_signal(about["signal"], mediums)
     checked = Task(**task)
     sides = [*checked.taps, int(channels.inputs), int(channels.outputs)]
-    if min(sides) < 1 or len(checked.taps) != axes:
+    if min(sides) < 1 or len(checked.taps) != signal.axes:
         raise ValueError
     if channels.weights(checked.taps) > MOST_WEIGHTS:
         raise ValueError
@@ -223,14 +215,26 @@ def _sums_file(path: Path, about: Mapping[str, Any], mediums: Mapping[str, Mediu
     return SumsFile(path=path, task=checked, signal=signal, channels=channels, units=about["units"])
 
 
-def _no_sums(path: Path) -> InputError:
+def _stored_signal(stored: Mapping[str, Any], mediums: Mapping[str, Medium]) -> Signal:
+    """The signal that a file of sums describes. KeyError or ValueError if it describes none."""
+    axes = int(stored["axes"])
+    return Signal(
+        medium=mediums[stored["medium"]],
+        shape=(None,) * axes,
+        channels=tuple(map(str, stored["channels"])),
+        rate=stored["rate"],
+        full_scale=float(stored["full_scale"]),
+    )
+
+
+def _no_sums(path: Place) -> InputError:
     return InputError(
         f"{path}: holds no sums of convcli learn", hint="convcli learn ... --partial sums.npz"
     )
 
 
 def _checked_array(
-    path: Path,
+    path: Place,
     archive: zipfile.ZipFile,
     name: str,
     shape: tuple[int, ...] | None,

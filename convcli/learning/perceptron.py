@@ -105,14 +105,16 @@ class TileLayer:
 
     def __call__(self, x: Array, mask: Flags) -> Array:
         """Outputs for a signal, (samples..., out); NaN where a tile is not complete."""
-        outputs = _flat(_tiles(x, self.taps)) @ self.weights.T + self.bias
+        inputs = _flat(_tiles(x, self.taps))
+        outputs = inputs @ self.weights.T + self.bias
         outputs[~_complete(mask, self.taps)] = np.nan
         # (tiles, out * samples) -> (tiles, samples of a tile..., out)
         tiles = np.moveaxis(outputs.reshape(len(outputs), -1, *self.taps), 1, -1)
         counts = [n // k for n, k in zip(x.shape, self.taps, strict=False)]
         joined = _from_tiles(tiles, counts, self.taps)
-        y = np.full((*x.shape[:-1], joined.shape[-1]), np.nan)
-        y[tuple(slice(n) for n in joined.shape[:-1])] = joined
+        *covered, outputs_of_sample = joined.shape
+        y = np.full((*x.shape[:-1], outputs_of_sample), np.nan)
+        y[tuple(map(slice, covered))] = joined
         return y
 
 
@@ -187,9 +189,9 @@ def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
     """The whole tiles of an array (samples..., channels): (tiles, taps..., channels)."""
     axes = len(taps)
     counts = [n // k for n, k in zip(a.shape, taps, strict=False)]
-    whole = tuple(slice(m * k) for m, k in zip(counts, taps, strict=True))
+    covered = np.multiply(counts, taps).tolist()
     sides = [n for pair in zip(counts, taps, strict=True) for n in pair]
-    a = a[whole].reshape(*sides, a.shape[-1])
+    a = a[tuple(map(slice, covered))].reshape(*sides, a.shape[-1])
     # Tile numbers first, then the samples of a tile.
     order = (*range(0, 2 * axes, 2), *range(1, 2 * axes, 2), 2 * axes)
     return a.transpose(order).reshape(-1, *taps, a.shape[-1])
@@ -207,7 +209,8 @@ def _from_tiles(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
 def _complete(mask: Flags, taps: Sizes) -> Flags:
     """Tiles whose every sample is known."""
     tiles = _tiles(mask[..., None], taps)
-    return np.asarray(tiles.all(axis=tuple(range(1, tiles.ndim))))
+    by_tile = tiles.reshape(len(tiles), -1)
+    return np.asarray(by_tile.all(axis=1))
 
 
 def _flat(tiles: Array) -> Array:

@@ -47,19 +47,24 @@ class WindowSampler:
         self.sizes = np.array([each.train.shape for each in signals])
         self.corners = np.tile(margins, (len(signals), 1))
         self.corners[1:, 0] += np.cumsum(self.sizes[:-1, 0] + margins[0])
-        ends = self.corners + self.sizes
-        shape = tuple((ends.max(axis=0) + margins).tolist())
-        places = [tuple(map(slice, *sides)) for sides in zip(self.corners, ends, strict=True)]
-        self.x = _joined_arrays(shape, places, [each.x for each in signals], dtype)
-        self.y = _joined_arrays(shape, places, [each.y for each in signals], dtype)
-        self.train = _joined_arrays(shape, places, [each.train for each in signals], bool)
-        self.held = _joined_arrays(shape, places, [each.held for each in signals], bool)
+        self._join(signals, margins, dtype)
         self._inputs = _window_view(self.x, reads, (1,) * len(reads))
         self._targets = _window_view(self.y, outputs, field.step)
         self._masks = {
             False: _window_view(self.train, outputs, field.step),
             True: _window_view(self.held, outputs, field.step),
         }
+
+    def _join(self, signals: Sequence[TrainingSignal], margins: Any, dtype: Any) -> None:
+        """Copy the samples of all signals into one array, and so their targets and masks."""
+        ends = self.corners + self.sizes
+        last = ends.max(axis=0) + margins
+        shape = tuple(last.tolist())
+        places = [tuple(map(slice, *sides)) for sides in zip(self.corners, ends, strict=True)]
+        self.x = _joined_arrays(shape, places, [each.x for each in signals], dtype)
+        self.y = _joined_arrays(shape, places, [each.y for each in signals], dtype)
+        self.train = _joined_arrays(shape, places, [each.train for each in signals], bool)
+        self.held = _joined_arrays(shape, places, [each.held for each in signals], bool)
 
     def shuffled(self, random: np.random.Generator) -> Positions:
         """Windows that cover the training samples once, in random order from a random offset."""
@@ -86,16 +91,19 @@ class WindowSampler:
         for start, stop, stride, length in sides:
             axis = np.arange(start, stop, stride)
             # A window that does not fit at the end would lie in the margin.
-            axes.append(axis[axis + stride <= length])
+            fits = axis + stride <= length
+            axes.append(axis[fits])
         grid = np.meshgrid(*axes, indexing="ij")
         positions: Positions = np.stack(grid, axis=-1).reshape(-1, len(axes))
         masks = self._masks[held_out][tuple(positions.T)]
-        kept: Positions = positions[masks.reshape(len(positions), -1).any(axis=1)]
+        by_window = masks.reshape(len(positions), -1)
+        kept: Positions = positions[by_window.any(axis=1)]
         return kept
 
     def count(self, positions: Positions) -> int:
         """Number of training samples in the windows at `positions`."""
-        return int(np.count_nonzero(self._masks[False][tuple(positions.T)]))
+        masks = self._masks[False][tuple(positions.T)]
+        return int(np.count_nonzero(masks))
 
     def load(self, worker: Worker, positions: Positions, *, held_out: bool) -> tuple[Array, Array]:
         """Copy windows into the input of `worker`; returns their targets and their weights."""
@@ -119,7 +127,8 @@ def _joined_arrays(
 def _window_view(a: npt.NDArray[Any], shape: Sizes, step: Sizes) -> Any:
     """View of the windows that begin at each sample: (positions..., shape..., channels)."""
     axes = len(shape)
-    counts = np.subtract(a.shape[:axes], np.multiply(np.subtract(shape, 1), step))
+    last_sample = np.multiply(np.subtract(shape, 1), step)
+    counts = np.subtract(a.shape[:axes], last_sample)
     inner = np.multiply(a.strides[:axes], step)
     return np.lib.stride_tricks.as_strided(
         a,

@@ -53,7 +53,7 @@ class Scaling:
     targets: ChannelScale
 
     def metadata(self) -> dict[str, list[list[float]]]:
-        """Mean and unit of each column that is read and of each that is made, for a model file."""
+        """Mean and unit of each input column and of each output column, for a model file."""
         return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()}
 
 
@@ -87,7 +87,8 @@ def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, F
     separate : mean and standard deviation of each channel; otherwise 0 and the root mean square
         of all channels
     """
-    count = sum(int(np.count_nonzero(mask)) for _, mask in masked)
+    masks = [mask for _, mask in masked]
+    count = sum(int(np.count_nonzero(mask)) for mask in masks)
     if not count:
         raise InputError(
             "no window is complete: too little data for these layers",
@@ -96,8 +97,12 @@ def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, F
         )
     squares = _mean_of(np.square, masked, count)
     if separate:
-        mean = _mean_of(lambda known: known, masked, count)
-        power = _mean_of(lambda known: np.square(known - mean), masked, count)
+        mean = _mean_of(np.positive, masked, count)
+
+        def squared_deviation(known: Array) -> Array:
+            return np.square(known - mean)
+
+        power = _mean_of(squared_deviation, masked, count)
     else:
         mean = np.zeros_like(squares)
         power = np.full_like(squares, squares.mean())
@@ -113,7 +118,7 @@ def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, F
 
 def _mean_of(function: Callable[[Array], Array], masked: Sequence[Masked], count: int) -> Array:
     """Mean of `function` over the training samples of each channel."""
-    sums = [
-        function(known).sum(axis=0) for values, mask in masked for known in chunks(values, mask)
-    ]
+    sums: list[Array] = []
+    for values, mask in masked:
+        sums += [function(known).sum(axis=0) for known in chunks(values, mask)]
     return np.asarray(np.sum(sums, axis=0) / count)

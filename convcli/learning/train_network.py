@@ -86,14 +86,14 @@ def train_network(
 
 
 def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
-    """Make the targets, in place, what is to be added to the inputs."""
+    """Subtract the inputs from the targets, in place: the network learns what to add to them."""
     sources = [task.inputs.index(target) for target in task.targets] or slice(None)
     for each in signals:
         each.y[...] -= each.x[..., sources]
 
 
 def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
-    """How a model file is run that reads changes, or columns that are scaled first."""
+    """Metadata that tells how to run a model that adds its input, reads changes or is scaled."""
     metadata = {}
     if task.residual:
         metadata["residual"] = "true"
@@ -106,7 +106,10 @@ def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
 
 
 def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> LinearFit:
-    """One linear layer that reads as much as the network; without it, only the naive answers."""
+    """The errors of one linear layer that reads as much as the network, and of naive answers.
+
+    Where that layer has too many weights, or too few windows, the naive answers alone.
+    """
     taps = field.size
     task = replace(task, bias=True, ridge=None)
     if dataset.channels.weights(taps) <= COMPARED:
@@ -117,9 +120,10 @@ def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> L
         else:
             name = f"one linear layer, {'x'.join(map(str, taps))} taps"
             return _with_first_error(linear, name)
-    few = 3 if task.blind else 1
-    naive = fit_linear(replace(task, taps=(few,) * len(taps)), dataset)
-    return replace(naive, facts=replace(naive.facts, errors=naive.facts.errors[1:]))
+    few_taps = (3,) if task.blind else (1,)
+    naive = fit_linear(replace(task, taps=few_taps * len(taps)), dataset)
+    _, *naive_errors = naive.facts.errors
+    return replace(naive, facts=replace(naive.facts, errors=tuple(naive_errors)))
 
 
 def _with_first_error(linear: LinearFit, name: str) -> LinearFit:
@@ -182,7 +186,7 @@ def _training_facts(options: TrainingOptions, history: History, scaling: Scaling
 
 
 def _unit_power(scaling: Scaling) -> float:
-    """The power in the units of the target that a mean squared error of 1 in training is."""
+    """The power, in units of the target, that a mean squared error of 1 in training stands for."""
     return float(np.mean(np.square(scaling.targets.unit)))
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.learning.sampler import Positions
 
-# A batch is divided between so many workers, whatever the number of threads, so that its sums are
-# the same on every machine.
+# A batch is divided between so many workers, for any number of threads, so that its sums are the
+# same on every machine.
 PARTS = 2
 # Largest number of input samples that the outputs of one window cover along an axis, and smallest
 # number of steps in an epoch where the data allow it.
@@ -72,7 +72,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Callbacks:
-    """What learning calls on its way.
+    """Functions that learning calls while it runs.
 
     on_samples : with the number of samples read since the last call, while equations are summed
     on_epoch : after every epoch of training
@@ -92,9 +92,11 @@ class TrainingStoppedError(Exception):
 class History:
     """What happened in training, and the best parameters.
 
-    error : the error by which they are the best; best, last : epochs, 0 before the first has ended
-    learning_rate : after the last restart; restarts : how often training diverged
-    epochs : those that ended
+    error : the smallest error so far, that of the best parameters
+    best, last : numbers of the best and of the last epoch, 0 before the first has ended
+    learning_rate : the learning rate after the last restart
+    restarts : how often training diverged
+    epochs : the epochs that have ended
     """
 
     parameters: Vector
@@ -135,7 +137,8 @@ class Trainer:
         # Every worker gets as many windows of a batch as the others.
         self.part = max(1, -(-options.batch // PARTS))
         self.batch = self.part * PARTS
-        count = sum(int(np.count_nonzero(each.train)) for each in signals)
+        masks = [each.train for each in signals]
+        count = sum(int(np.count_nonzero(mask)) for mask in masks)
         outputs = window_outputs(field, count // math.prod(field.step), self.batch)
         self.workers = [Worker(net, self.part, outputs, dtype) for _ in range(PARTS)]
         reads = self.workers[0].x.shape[1:-1]

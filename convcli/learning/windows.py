@@ -75,8 +75,9 @@ class ProvisionalMeans:
         if self.known:
             return
         self.known = True
-        self.x = known_mean(x.reshape(-1, 1 if shared else x.shape[-1]))
-        self.y = known_mean(y.reshape(-1, 1 if shared else y.shape[-1]))
+        inputs, targets = (1, 1) if shared else (x.shape[-1], y.shape[-1])
+        self.x = known_mean(x.reshape(-1, inputs))
+        self.y = known_mean(y.reshape(-1, targets))
 
 
 class SquaredChanges:
@@ -129,7 +130,7 @@ class _Buffer:
 
 
 class WindowStream:
-    """The complete windows of one pair. None reaches across the start of the held-out part.
+    """The complete windows of one pair. No window crosses the start of the held-out part.
 
     lag : samples by which the target is later than the input, per sample axis
     skipped : windows that were left out because a value is missing (rows, in a picture)
@@ -192,7 +193,8 @@ class WindowStream:
                 last = min(first + BATCH, high)
                 yield from self._windows(buffer, first, last, held_out=held_out)
         buffer.next = stop
-        buffer.discard(max(0, stop - self.look_back - buffer.first))
+        first_needed = stop - self.look_back
+        buffer.discard(max(0, first_needed - buffer.first))
 
     def _windows(
         self, buffer: _Buffer, low: int, high: int, *, held_out: bool
@@ -211,8 +213,8 @@ class WindowStream:
                 now = _rows(buffer, buffer.y, low + first, count)
                 later = _rows(buffer, buffer.y, low + first + self.shift, count)
                 self.changes[held_out].add(now, later)
-            samples = x[first : last + taps[0] - 1]
-            yield WindowBatch(held_out, samples, y[first:last], taps, self.shared)
+            end = last + taps[0] - 1
+            yield WindowBatch(held_out, x[first:end], y[first:last], taps, self.shared)
 
     def _samples_and_targets(self, buffer: _Buffer, low: int, high: int) -> tuple[Array, Array]:
         """Samples of the windows that estimate [low, high), and their targets."""

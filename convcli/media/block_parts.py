@@ -175,10 +175,6 @@ class BlockDivision:
         """Nothing: the places of all blocks are known."""
         return ()
 
-    def survey(self, task: Any, needs: PartNeeds) -> Any:
-        """Raise, since there are no surveys."""
-        raise NotImplementedError((task, needs))
-
     def cut(
         self,
         count: int,
@@ -204,10 +200,6 @@ class BlockDivision:
     ) -> PartSink:
         """The sink that writes a part."""
         return self.make_sink(place, pages, of_file)
-
-    def joined_pasts(self, first: Any, second: Any, needs: PartNeeds) -> Any:
-        """Raise, since there are no groups."""
-        raise NotImplementedError((first, second, needs))
 
     def note(self, noted: object) -> None:
         """Nothing is noted."""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.dataclass import dataclass
 from convcli.media.files import FileSink
+from convcli.signals import PartSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from convcli.signals import PartSource, Signal, SignalPast
+    from convcli.signals import Signal, SignalPast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,14 @@ class PartOfFile:
     apart: bool
 
 
+class Survey(Protocol):
+    """What has to be found out in a piece of a file before parts are cut. It can be pickled."""
+
+    def of(self, division: Any) -> Any:
+        """Survey the piece, in any process that has opened the same file."""
+        ...
+
+
 class Stretch(Protocol):
     """The place of one part in a file."""
 
@@ -79,13 +88,8 @@ class Stretch(Protocol):
         ...
 
 
-class FilePart(Protocol):
+class FilePart(PartSource[Any], Protocol):
     """A part of a file as a source."""
-
-    @property
-    def first_row(self) -> int:
-        """How many samples come before the part, for messages."""
-        ...
 
     @property
     def noted(self) -> object:
@@ -98,20 +102,19 @@ class FilePart(Protocol):
 
 
 class PartSink(FileSink, Protocol):
-    """A sink for the whole of a result, or for a part of it."""
-
-    @property
-    def undivided(self) -> str | None:
-        """Why the file must be written by one sink; None if other sinks may write parts of it."""
-        ...
-
-    def reserve(self) -> None:
-        """Prepare the file for parts that other sinks write."""
-        ...
+    """A sink for a part of a result."""
 
     @property
     def written_part(self) -> object:
         """What was written of a part; it can be pickled."""
+        ...
+
+
+class PartedOutput(Protocol):
+    """A result whose parts other sinks write."""
+
+    def reserve(self) -> None:
+        """Prepare the file for the parts."""
         ...
 
     def add_part(self, written: Any, place: Path) -> None:
@@ -124,7 +127,7 @@ class PartSink(FileSink, Protocol):
 
 
 class Division(Protocol):
-    """An open file that can be cut into parts."""
+    """An open file that is cut into parts."""
 
     @property
     def size(self) -> int:
@@ -144,23 +147,19 @@ class Division(Protocol):
         """How many samples each block has; empty for files without blocks of known length."""
         ...
 
-    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Any]:
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Survey]:
         """The surveys to make before `count` parts are cut; they do not depend on each other."""
         ...
 
-    def survey(self, task: Any, needs: PartNeeds) -> Any:
-        """Make one of the surveys, and return its result."""
-        ...
-
-    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Any]:
+    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Stretch]:
         """The stretches of at most `count` parts, in their order.
 
         surveyed : the results of all surveys in their order
         """
         ...
 
-    def part(self, stretch: Any, pasts: Mapping[bytes, SignalPast] | None) -> Any:
-        """A part as a source, which is a `PartSource` and a `FilePart`.
+    def part(self, stretch: Any, pasts: Mapping[bytes, SignalPast] | None) -> FilePart:
+        """A part as a source.
 
         pasts : last samples of each group before the part; None where there are no groups
         """
@@ -173,19 +172,10 @@ class Division(Protocol):
         *,
         label: str,
         unchanged: bool,
-        part: PartSource[Any],
+        part: Any,
         of_file: PartOfFile,
     ) -> PartSink:
         """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
-        ...
-
-    def joined_pasts(
-        self,
-        first: Mapping[bytes, SignalPast],
-        second: Mapping[bytes, SignalPast],
-        needs: PartNeeds,
-    ) -> Mapping[bytes, SignalPast]:
-        """The pasts of groups after two consecutive stretches. The operation is associative."""
         ...
 
     def note(self, noted: Any) -> None:

@@ -6,19 +6,20 @@ does this. Its fields are the options with which files are read and written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
 from convcli.errors import RequestError
 from convcli.signals import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from convcli.media.division import Division
+    from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
-    from convcli.signals import LearnedRules, Medium, Signal, Source
+    from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
 def contradiction(asked: str, output: Place) -> RequestError:
@@ -27,6 +28,10 @@ def contradiction(asked: str, output: Place) -> RequestError:
         f"--format {asked} and the output {output} contradict each other",
         hint="leave --format out, or choose another suffix",
     )
+
+
+class UndividedError(Exception):
+    """An input is filtered as one unit; the text says why."""
 
 
 class FileSink(Sink[Any], Protocol):
@@ -49,6 +54,37 @@ class FileSink(Sink[Any], Protocol):
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
         ...
+
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of an encoded block as whole numbers, for what is drawn of a result.
+
+        None, by default, where those that were encoded are as good.
+        """
+        return None
+
+    def parted(self) -> PartedOutput:
+        """The result for parts that other sinks write. UndividedError says why there are none."""
+        ...
+
+
+class _Completable(Protocol):
+    def close(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+SinkOfFile = TypeVar("SinkOfFile", bound=_Completable)
+
+
+@contextmanager
+def completed(sink: SinkOfFile) -> Iterator[SinkOfFile]:
+    """Yield a sink; close it at the end, or discard it after an error, also one of `close`."""
+    try:
+        yield sink
+        sink.close()
+    except BaseException:
+        sink.discard()
+        raise
 
 
 class OpenedFile(Protocol):
@@ -90,9 +126,9 @@ class OpenedFile(Protocol):
         """Whether the samples belong to several interleaved signals."""
         return False
 
-    def division(self) -> Division | str:
-        """How the file is cut into parts, or why it is not."""
-        return "only WAV, uncompressed pictures and tables of plain text are cut into parts"
+    def division(self) -> Division:
+        """How the file is cut into parts. UndividedError says why it is not."""
+        ...
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -159,6 +195,10 @@ class Files(Protocol):
     def for_viewing(self) -> Self | None:
         """How files are read to show them, where that is not how they are read for the filter."""
         return None
+
+    def for_results(self) -> Self:
+        """How outputs are read to show them; by default as the inputs."""
+        return self
 
     def for_template(self, path: Path) -> tuple[Files, Files]:
         """How to read the template at `path`, and how to read the files searched for it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.errors import InputError, nearest
-from convcli.media.remote import local_path
+from convcli.places import local_path
 
 if TYPE_CHECKING:
     from convcli.places import Place

@@ -16,8 +16,9 @@ from convcli.media.refusals import (
     refuse_existing,
     refuse_missing_parent,
 )
-from convcli.media.remote import RemotePlace, is_remote, place_of, shown, text_of
+from convcli.media.remote import RemotePlace, shown, text_of
 from convcli.media.replacing import is_special
+from convcli.places import is_remote, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

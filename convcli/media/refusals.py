@@ -8,8 +8,8 @@ from array import array
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
-from convcli.media.remote import is_remote, local_path, place_of
 from convcli.media.replacing import cannot_write
+from convcli.places import is_remote, local_path, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +164,7 @@ def refuse_inputs_as_outputs(
             raise output_is_input(source, place)
         other = sources[_identity_of_output(place)]
         raise RequestError(
-            f"the output {_output_name(place)} of {_source_name(source)} is another input, "
+            f"the output {_target_name(place)} of {_source_name(source)} is another input, "
             f"{_source_name(other)}",
             hint="write it somewhere else",
         )
@@ -179,7 +179,7 @@ def is_same(source: Place | None, place: Place | None) -> bool:
 def output_is_input(source: Place | None, place: Place | None) -> RequestError:
     """The error for an output that is its own input without --in-place."""
     return RequestError(
-        f"the output {_output_name(place)} is the input {_source_name(source)}",
+        f"the output {_target_name(place)} is the input {_source_name(source)}",
         hint="write somewhere else, or use --in-place to replace the input",
     )
 
@@ -233,7 +233,7 @@ def _identity_of_output(place: Place | None) -> Identity | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
-def _output_name(place: Place | None) -> str:
+def _target_name(place: Place | None) -> str:
     return "standard output" if place is None else str(place)
 
 

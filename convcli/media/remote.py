@@ -11,42 +11,22 @@ from __future__ import annotations
 
 import errno
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
+
+from convcli.places import BUCKETS, is_remote
 
 if TYPE_CHECKING:
     from convcli.places import Place
 
-BUCKETS = ("s3", "gs", "az")
 # The characters that make a key a pattern.
 WILDCARDS = "*?["
-SERVERS = ("https", "http")
-
-
-def is_remote(text: str) -> bool:
-    """Whether a text is the URL of an object or of a file on a web server.
-
-    >>> is_remote("s3://bucket/a.wav"), is_remote("s3/a.wav")
-    (True, False)
-    """
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in BUCKETS + SERVERS
-
-
-def place_of(text: str) -> Place:
-    """The place that a text names: a URL, or a path of this machine."""
-    return RemotePlace(text) if is_remote(text) else Path(text)
 
 
 def text_of(place: Place) -> str:
     """The text that names a place, the secrets of a URL included."""
     remote = remote_place(place)
     return str(place) if remote is None else remote.url
-
-
-def local_path(place: Place | None) -> Path | None:
-    """The path of a file of this machine; None for an object, and for a standard stream."""
-    return place if isinstance(place, Path) else None
 
 
 def remote_place(place: Place | None) -> RemotePlace | None:

@@ -71,10 +71,9 @@ def only_writing(path: Place | None) -> Iterator[None]:
 
 def reserve(file: BinaryIO, size: int) -> None:
     """Make a file `size` bytes long, with room on the disk where the system has that call."""
-    allocate = getattr(os, "posix_fallocate", None)
-    if allocate is not None and size > 0:
-        with suppress_unsupported():
-            allocate(file.fileno(), 0, size)
+    if size > 0:
+        with suppress_unsupported(), suppress(AttributeError):
+            os.posix_fallocate(file.fileno(), 0, size)
             return
     file.truncate(size)
 

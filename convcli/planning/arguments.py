@@ -67,19 +67,18 @@ def _matched_parameters(
 
 
 def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:
-    """The arguments; values that one parameter takes all, such as taps, are one text again."""
+    """The arguments, where all values of one parameter, such as taps, are joined to one text."""
     arguments = list(call.arguments)
-    if not positional or positional[0].kind is None or not positional[0].kind.takes_all:
-        return arguments
-    loose = [argument for argument in arguments if argument.key is None]
-    if not loose:
+    kind = positional[0].kind if positional else None
+    unnamed = [argument for argument in arguments if argument.key is None]
+    if kind is None or not kind.takes_all or not unnamed:
         return arguments
     rows: dict[int, list[str]] = {}
-    for argument in loose:
+    for argument in unnamed:
         rows.setdefault(argument.row, []).append(argument.text)
     text = ";".join(",".join(row) for row in rows.values())
     named = [argument for argument in arguments if argument.key is not None]
-    return [replace(loose[0], text=text), *named]
+    return [replace(unnamed[0], text=text), *named]
 
 
 def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, signal: Signal) -> Any:
@@ -112,7 +111,7 @@ def _choice(call: Call, argument: Argument, choices: tuple[Any, ...]) -> Any:
 def usage_hint(name: str, step: Step, signal: Signal) -> str:
     """How the step is written, by its example, and where to read more.
 
-    name : what the user calls the step
+    name : the name or alias that the user wrote
     """
     _, colon, values = _example(step, signal).partition(":")
     told = f"write it as in {name}{colon}{values}"
@@ -120,10 +119,7 @@ def usage_hint(name: str, step: Step, signal: Signal) -> str:
 
 
 def _example(step: Step, signal: Signal) -> str:
-    """The example of a step.
-
-    Frequencies are converted to the unit in which the signal's are counted.
-    """
+    """The example of a step, with frequencies in the unit of the signal (Hz, cycles/day ...)."""
     if not step.traits.cycles or signal.rate is None:
         return step.example
     name, _, text = step.example.partition(":")
@@ -131,6 +127,7 @@ def _example(step: Step, signal: Signal) -> str:
     values = text.split(",") if text else []
     for place, parameter in enumerate(step.parameters[: len(values)]):
         if parameter.kind is FREQUENCY and "=" not in values[place]:
-            rounded = float(format(float(values[place]) * scale, ".1g"))
-            values[place] = format(rounded, "g")
+            frequency = float(values[place]) * scale
+            one_digit = format(frequency, ".1g")
+            values[place] = format(float(one_digit), "g")
     return f"{name}:{','.join(values)}" if values else name

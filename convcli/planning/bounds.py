@@ -1,4 +1,4 @@
-"""What a plan may ask for: samples outside of the signal are held in memory."""
+"""The limit on how far a plan may read beyond its signal, whose extension is held in memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from convcli.planning.plan import BoundStep
     from convcli.signals import Signal
 
-# The most numbers outside of a signal, half a gigabyte of float64. Around a larger signal there may
-# be so many times as many as it has itself.
+# The most numbers outside of a signal, half a gigabyte of float64. A large signal may be extended
+# by TIMES_INSIDE times as many numbers as it has itself.
 MOST_OUTSIDE = 1 << 26
 TIMES_INSIDE = 4
 
 
 def refuse_endless_reach(steps: Sequence[BoundStep]) -> None:
-    """Refuse a chain that reads very far beyond the ends of its signal.
+    """Raise RequestError for a chain that reads very far beyond the ends of its signal.
 
-    RequestError. A pass over the whole signal ends a chain.
+    A pass over the whole signal ends one chain and begins another.
     """
     chain: list[BoundStep] = []
     for step in steps:
         chain.append(step)
-        if step.whole is not None and step.whole.reduces:
+        if step.stage.reduces is not None:
             _refuse_endless_chain(chain)
             chain = []
     _refuse_endless_chain(chain)
@@ -40,7 +40,8 @@ def _refuse_endless_chain(steps: Sequence[BoundStep]) -> None:
     signal = steps[0].before
     ops = tuple(op for step in steps for op in step.ops)
     outside = _numbers_outside(Chain(ops, signal.axes), signal)
-    inside = len(signal.channels) * math.prod(n or 0 for n in signal.shape)
+    lengths = [n or 0 for n in signal.shape]
+    inside = len(signal.channels) * math.prod(lengths)
     if outside <= max(MOST_OUTSIDE, TIMES_INSIDE * inside):
         return
     text = " | ".join(dict.fromkeys(step.call.text for step in steps))
@@ -58,7 +59,9 @@ def _numbers_outside(chain: Chain, signal: Signal) -> int:
     for axis, n in enumerate(lengths):
         outputs = max(1, chain.count(axis, n))
         low, high = chain.needs(axis, 0, outputs, n or None)[0]
-        around.append(max(0, -low) + max(0, high - n))
+        before = max(0, -low)
+        after = max(0, high - n)
+        around.append(before + after)
     if len(lengths) == 1:
         return around[0] * len(signal.channels)
     rows, columns = around

@@ -109,7 +109,7 @@ class _BoundGroup:
         bound = []
         for branch in written.group.branches:
             steps = bind_chain(branch.calls, site.signal, site.rules)
-            _refuse_whole_passes(steps)
+            _refuse_whole_passes(steps, of_columns=written.group.names is not None)
             bound.append(tuple(steps))
         return cls(written=written, site=site, steps=tuple(bound))
 
@@ -204,14 +204,21 @@ class _BoundGroup:
         return made
 
 
-def _refuse_whole_passes(steps: list[BoundStep]) -> None:
-    """Raise RequestError for a step that must see the whole signal before its first output."""
+def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
+    """Raise RequestError for a step that must see the whole signal before its first output.
+
+    of_columns : whether the branches are filters of columns, from --add and --set
+    """
+    hint = "put it before or after the branches, as a stage of its own"
+    what = "branches"
+    if of_columns:
+        hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
+        what = "the filters of columns"
     for bound in steps:
-        if bound.whole is not None:
-            raise bound.call.error(
-                f"{bound.call.title} sees the whole signal first, and branches run side by side",
-                hint="put it before or after the branches, as a stage of its own",
-            )
+        if bound.sees_whole:
+            title = bound.call.title
+            message = f"{title} sees the whole signal first, and {what} run side by side"
+            raise bound.call.error(message, hint=hint)
 
 
 # ---------------------------------------------------------------------------------------- opacity

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from convcli.core.formula import Formula
 
-# The step that a group of branches is, and the word for the signal that enters it.
+# The name of the step that computes a group of branches, and the word for the signal that it reads.
 BRANCHES = "branches"
 INPUT = "x"
 
@@ -37,8 +37,8 @@ class Argument:
 class Branch:
     """A branch as written: its steps, none for `x`, and where it begins in the text.
 
-    words : the user's own words, if they are not those of the steps
-    channels : how many channels must come out; None: any number
+    words : the text that the user wrote, if it differs from that of the steps
+    channels : how many channels must come out; None for any number
     """
 
     calls: tuple[Call, ...]
@@ -56,7 +56,7 @@ class Branch:
 class BranchGroup:
     """Branches as written and the formulas that combine them, one for each output.
 
-    names : of the channels that come out; None: those of a branch, or new ones
+    names : names of the channels that come out; None for the names of a branch, or new ones
     """
 
     branches: tuple[Branch, ...]
@@ -66,9 +66,9 @@ class BranchGroup:
 
 @dataclass(frozen=True)
 class Call:
-    """A step as written: name, arguments, and where it is in `source`, from `at` to `end`.
+    """A step as written: name, arguments, and its place in `source`, from `at` to `end`.
 
-    group : of a step that is a group of branches
+    group : the branches, if the step is a group of branches
     """
 
     name: str
@@ -98,7 +98,7 @@ class Call:
 
     @property
     def title(self) -> str:
-        """What a message calls the step: its name, a group of branches by its text."""
+        """The step in messages: its name, or the text of a group of branches."""
         return self.name if self.group is None else self.text
 
     def first_value(self, name: str) -> str | None:

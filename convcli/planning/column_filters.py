@@ -30,7 +30,8 @@ class NamedFilter:
     """`NAME=FILTER` as written in an option.
 
     option : --add or --set
-    name : of a new column, or of one that gets a filter of its own; this one may be a pattern
+    name : after --add the name of a new column; after --set the name or the pattern of columns that
+        get a filter of their own
     """
 
     option: str
@@ -58,9 +59,10 @@ def read_named_filter(text: str, option: str) -> NamedFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnFilters:
-    """What is asked for besides FILTER.
+    """The filters of --add and --set, besides FILTER.
 
-    added : new columns · own : columns with a filter of their own
+    added : filters whose outputs become new columns
+    own : filters of columns that FILTER does not touch
     """
 
     added: tuple[NamedFilter, ...] = ()
@@ -100,7 +102,8 @@ def _refuse_twice(option: str, names: Sequence[str]) -> None:
 class Outputs:
     """The filters of a table as one step, and the columns that they are written to.
 
-    call : a group of branches · replaced : the channels that the first outputs replace
+    call : a group of branches
+    replaced : the channels that the first outputs replace
     new : the names of the columns that the other outputs become
     """
 
@@ -130,42 +133,54 @@ def outputs_of(
 ) -> Outputs:
     """The filters as one step of a signal.
 
-    filter : FILTER; none leaves its columns as they are
-    base : how many of the channels FILTER and the added columns read; the others are there only
-        because they have a filter of their own
+    filter : FILTER; if it is empty, the columns stay as they are
+    base : how many of the channels FILTER and the added columns read; the other channels are there
+        only because they have a filter of their own
     own : the channels that each name of `ColumnFilters.own_names` stands for
-    label : the suffix of columns that FILTER adds; None: it replaces those that it reads
-    RequestError if a name is taken or does not tell several columns apart, or if a channel has two
-    filters of its own.
+    label : the suffix of columns that FILTER adds; None if it replaces the columns that it reads
+
+    Raises RequestError if a name is taken or does not tell several columns apart, or if a channel
+    has two filters of its own.
     """
     names = signal.channels
     owned = [number for each in filters.own for number in own[each.name]]
     _refuse_twice("--set", [names[number] for number in owned])
-    read = replace(signal, channels=names[:base])
-    replacing: list[_Piece] = []
-    adding: list[_Piece] = []
-    plain = tuple(n for n in range(base) if n not in owned)
+    replacing = _pieces_of_own(filters, own, names)
+    adding = _pieces_added(filters, signal, base)
+    plain = tuple(number for number in range(base) if number not in owned)
     if filter and plain:
-        piece = _piece_of_filter(filter, plain, [names[n] for n in plain], label)
-        if label is None:
-            replacing.append(piece)
-        else:
-            adding.append(piece)
-    for each in filters.own:
-        channels = own[each.name]
-        replacing.append(_piece_of(each, channels, tuple(names[number] for number in channels)))
-    for each in filters.added:
-        made = _names_of(each, read)
-        adding.append(_piece_of(each, tuple(range(base)), made))
+        plain_names = [names[number] for number in plain]
+        piece = _piece_of_filter(filter, plain, plain_names, label)
+        place = replacing if label is None else adding
+        place.insert(0, piece)
     replaced = tuple(number for piece in replacing for number in piece.channels)
     new = tuple(name for piece in adding for name in piece.names)
     return Outputs(call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new)
 
 
+def _pieces_of_own(
+    filters: ColumnFilters, own: Mapping[str, tuple[int, ...]], names: tuple[str, ...]
+) -> list[_Piece]:
+    """The filters of --set, whose outputs replace their columns."""
+    pieces = []
+    for each in filters.own:
+        channels = own[each.name]
+        made = tuple(names[number] for number in channels)
+        pieces.append(_piece_of(each, channels, made))
+    return pieces
+
+
+def _pieces_added(filters: ColumnFilters, signal: Signal, base: int) -> list[_Piece]:
+    """The filters of --add, which read the first `base` channels."""
+    read = replace(signal, channels=signal.channels[:base])
+    channels = tuple(range(base))
+    return [_piece_of(each, channels, _names_of(each, read)) for each in filters.added]
+
+
 def _piece_of_filter(
     filter: tuple[Call, ...], channels: tuple[int, ...], names: Sequence[str], label: str | None
 ) -> _Piece:
-    """FILTER on some channels; outputs are named as the channels are, with the label behind."""
+    """FILTER on some channels; outputs have the names of the channels, followed by the label."""
     if label is not None:
         names = [f"{name}_{label}" for name in names]
     words = " | ".join(call.text for call in filter)
@@ -180,9 +195,9 @@ def _piece_of(named: NamedFilter, channels: tuple[int, ...], names: tuple[str, .
 def _names_of(added: NamedFilter, signal: Signal) -> tuple[str, ...]:
     """The names of the columns that are added to the columns of a signal.
 
-    A filter that makes one column of each that it reads names one for each. A filter that makes one
-    of all (`mix:1,-1`) has the name as it is, and one that makes several (`bollinger:20`) puts what
-    each of them is behind it.
+    A filter with one output for each column has one name for each. The only output of a filter that
+    combines all columns (`mix:1,-1`) has the name as written. Several outputs of a column
+    (`bollinger:20`) have the written name followed by the name of the output.
     """
     sources = signal.channels
     if not sources:
@@ -233,7 +248,7 @@ def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:
             numbers = ",".join(f"#{1 + number}" for number in piece.channels)
             calls = (*parse(f"pick:{numbers}"), *calls)
         branches.append(Branch(calls, at, piece.words, len(piece.names)))
-    formulas = tuple(Operand(number) for number in range(len(branches)))
+    formulas = tuple(Operand(number) for number, _ in enumerate(branches))
     written = tuple(name for piece in pieces for name in piece.names)
     group = BranchGroup(tuple(branches), formulas, written)
     return Call(BRANCHES, (), source, 0, len(source), group)

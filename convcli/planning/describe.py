@@ -1,4 +1,8 @@
-"""Facts about a plan: taps, sums, delay, look-ahead, reach, and the response over frequency."""
+"""Facts about a plan: taps, sums, delay, look-ahead, reach, and the response over frequency.
+
+`convcli explain`, `-v` and reports call `step_facts` and `chain_facts`; the functions whose names
+end in `with_response` and `drawn_facts` add the curves that reports draw.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +37,19 @@ MOST_PRODUCTS = 1 << 32
 POINTS = 512
 # Further bands of a response for a logarithmic axis, a few in a hundred wide.
 RATIO_BANDS = 256
-# Gains are drawn down to this one, in dB; so much below the largest, nothing is said of the delay.
+# Gains are drawn down to LEAST_GAIN in dB. The group delay is given only where the gain is less
+# than LEAST_PASSING dB below its largest value.
 LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 # Products of taps that are computed to draw the response of a chain.
 MOST_DRAWN_PRODUCTS = 1 << 28
 # Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
-# Frequencies at which the gain crosses a level: at most so many are told for each level.
+# Frequencies at which the gain crosses a level: at most so many are reported for each level.
 MOST_CROSSINGS = 6
-# A level this many dB down is that of stop bands; how far designs miss it, in dB; and the narrowest
-# band that is told, in cycles per sample.
+# Stop bands are reported for a level at least LEAST_STOP dB down, which designs may miss by
+# STOP_MARGIN dB, if they are at least NARROWEST_STOP cycles per sample wide.
 LEAST_STOP, STOP_MARGIN, NARROWEST_STOP = 6.0, 0.5, 0.002
-# Passes are told if they take so many times fewer taps than the window has.
+# Passes are reported if they take so many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
 
@@ -56,7 +61,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         text=step.call.text,
         name=step.step.name,
         delay=_step_delay(step),
-        look_ahead=None if stage.whole is not None else chain.look_ahead(),
+        look_ahead=None if stage.sees_whole else chain.look_ahead(),
         reach=reach_facts(chain),
         note=stage.note or _default_note(step),
         frequency_unit=_frequency_unit(stage.before),
@@ -113,15 +118,19 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
         weights = chain_taps(steps, most=MOST_DRAWN_PRODUCTS)
     except RequestError:
         return facts
-    unit = _frequency_unit(steps[0].before)
+    signal = steps[0].before
     ops = tuple(op for step in steps for op in step.ops)
-    place = _Place(steps[0].before, Chain(ops, steps[0].before.axes).reach[0])
-    return _with_curves(replace(facts, frequency_unit=unit), weights, place, [-3.0])
+    along = Chain(ops, signal.axes).reach[0]
+    facts = replace(facts, frequency_unit=_frequency_unit(signal))
+    return _with_curves(facts, weights, _Place(signal, along), [-3.0])
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The signal that taps filter, and how they lie along its first axis; None: from 0 on."""
+    """The signal that taps filter, and their position along its first axis.
+
+    reach : None if the taps begin at sample 0
+    """
 
     signal: Signal
     reach: Reach | None
@@ -152,48 +161,61 @@ def _with_curves(
     frequencies, gain = response(weights, POINTS)
     kept = _drawn_frequencies(gain)
     unit = _cycles_of(signal)
-    floored = np.maximum(gain[kept], LEAST_GAIN)
     drawn = (unit * frequencies[kept]).tolist()
-    crossed = []
-    for level in levels:
-        found = crossings(weights, level)[:MOST_CROSSINGS]
-        if found:
-            crossed.append((level, tuple(unit * frequency for frequency in found)))
+    floored = np.maximum(gain[kept], LEAST_GAIN).tolist()
     stop_level = min(levels)
-    stop_bands: tuple[tuple[float, float], ...] = ()
-    if stop_level < -LEAST_STOP:
-        bands = _stop_bands(gain, stop_level)
-        stop_bands = tuple((unit * low, unit * high) for low, high in bands)
+    stop_bands = _stop_bands(gain, stop_level, unit) if stop_level < -LEAST_STOP else ()
     return replace(
         facts,
-        response=tuple(zip(drawn, floored.tolist(), strict=True)),
+        response=tuple(zip(drawn, floored, strict=True)),
         group_delay=_group_delays(weights, first, gain, kept),
-        crossings=tuple(crossed),
+        crossings=_crossings_of_levels(weights, levels, unit),
         stop_level=stop_level if stop_bands else None,
         stop_bands=stop_bands,
     )
 
 
-def _stop_bands(gain: Numbers, level: float) -> list[tuple[float, float]]:
-    """The ranges in which the gain stays below a level, in cycles per sample.
+def _crossings_of_levels(
+    weights: Numbers, levels: Sequence[float], unit: float
+) -> tuple[tuple[float, tuple[float, ...]], ...]:
+    """Each level in dB that the gain crosses, with the first frequencies at which it does.
 
-    gain : at equal distances from 0 to 1/2; designs meet their attenuation to `STOP_MARGIN` dB
+    unit : one cycle per sample in the unit of the frequencies
     """
-    below = gain <= gain.max() + level + STOP_MARGIN
-    ends = np.flatnonzero(np.diff(below, prepend=False, append=False))
+    crossed = []
+    for level in levels:
+        found = crossings(weights, level)[:MOST_CROSSINGS]
+        if found:
+            frequencies = tuple(unit * frequency for frequency in found)
+            crossed.append((level, frequencies))
+    return tuple(crossed)
+
+
+def _stop_bands(gain: Numbers, level: float, unit: float) -> tuple[tuple[float, float], ...]:
+    """The ranges of frequency in which the gain stays below a level.
+
+    gain : in dB at equal distances from 0 to 1/2 cycles per sample; designs meet their attenuation
+        to `STOP_MARGIN` dB
+    unit : one cycle per sample in the unit of the frequencies
+    """
+    highest_stopped = gain.max() + level + STOP_MARGIN
+    is_stopped = gain <= highest_stopped
+    ends = np.flatnonzero(np.diff(is_stopped, prepend=False, append=False))
     scale = 0.5 / (gain.size - 1)
     bands = []
     for start, stop in ends.reshape(-1, 2).tolist():
-        low, high = start * scale, (stop - 1) * scale
+        low = start * scale
+        high = (stop - 1) * scale
         if high - low >= NARROWEST_STOP:
-            bands.append((low, high))
-    return bands
+            bands.append((unit * low, unit * high))
+    return tuple(bands)
 
 
 def _outline_pairs(values: Numbers, first: int) -> tuple[tuple[float, float], ...]:
     """Positions from `first` on with their values; of many, the extremes of each part."""
     kept = _extremes(values)
-    return tuple(zip((first + kept).tolist(), values[kept].tolist(), strict=True))
+    positions = (first + kept).tolist()
+    return tuple(zip(positions, values[kept].tolist(), strict=True))
 
 
 def _group_delays(
@@ -205,12 +227,15 @@ def _group_delays(
     filters, 2007, appendix C).
     """
     size = 2 * (gain.size - 1)
+    ramp = impulse * np.arange(impulse.size)
     spectrum = np.fft.rfft(impulse, size)[kept]
-    ramped = np.fft.rfft(impulse * np.arange(impulse.size), size)[kept]
+    ramp_spectrum = np.fft.rfft(ramp, size)[kept]
     passes = gain[kept] > gain.max() - LEAST_PASSING
-    delays = np.full(len(kept), np.nan)
-    np.divide(ramped * np.conj(spectrum), np.abs(spectrum) ** 2, out=ramped, where=passes)
-    delays[passes] = ramped.real[passes] + first
+    power = np.abs(spectrum) ** 2
+    quotient = np.divide(
+        ramp_spectrum * np.conj(spectrum), power, out=np.zeros_like(spectrum), where=passes
+    )
+    delays = np.where(passes, quotient.real + first, np.nan)
     return tuple(None if np.isnan(delay) else round(delay, 6) for delay in delays.tolist())
 
 
@@ -220,15 +245,17 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
         return facts
     middle = []
     for n in weights.shape:
-        cut = max(0, n - MOST_DRAWN_SIDE)
-        middle.append(slice(cut // 2, n - (cut - cut // 2)))
+        side = min(n, MOST_DRAWN_SIDE)
+        start = (n - side) // 2
+        middle.append(slice(start, start + side))
     shown = weights[tuple(middle)]
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
     spectrum = np.abs(np.fft.fft2(weights, sides))
     centred = np.fft.fftshift(spectrum)
     strides = [-(-n // PLANE_POINTS) for n in sides]
     every = tuple(slice(None, None, stride) for stride in strides)
-    decibels = 20 * np.log10(np.maximum(centred[every], 1e-16))
+    gains_drawn = np.maximum(centred[every], 1e-16)
+    decibels = 20 * np.log10(gains_drawn)
     response = []
     for row in np.maximum(decibels, LEAST_GAIN).tolist():
         gains = tuple(round(gain, 2) for gain in row)
@@ -252,12 +279,16 @@ def chain_facts(plan: Plan) -> StepFacts:
         return facts
     firsts = [_first_convolution(step.ops) for step in plan.steps]
     found = [convolution.taps for convolution in firsts if convolution is not None]
-    taps = sum(each.size for each in found) if found else None
-    passes = tuple(_passes(each) for each in found)
-    if taps is None or sum(map(sum, passes)) * _MUCH_CHEAPER > taps:
-        passes = ()
     delay = None if plan.chain.in_time else _total_delay(plan.chain.ops)
-    return replace(facts, taps=taps, passes=passes, delay=delay)
+    facts = replace(facts, delay=delay)
+    if not found:
+        return facts
+    taps = sum(each.size for each in found)
+    passes = tuple(_passes(each) for each in found)
+    taps_of_passes = sum(sum(each) for each in passes)
+    if taps_of_passes * _MUCH_CHEAPER > taps:
+        passes = ()
+    return replace(facts, taps=taps, passes=passes)
 
 
 def _passes(taps: Numbers) -> tuple[int, ...]:
@@ -271,15 +302,16 @@ def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
     if chain.in_time:
         return (TimeReachFacts(before=0, after=chain.look_ahead()),)
-    return tuple(
-        ReachFacts(before=r.before, after=r.after, step=r.step, phases=r.phases)
-        for r in chain.reach
-    )
+    found = []
+    for axis, reach in enumerate(chain.reach):
+        before, after = chain.around_aligned(axis)
+        found.append(ReachFacts(before=before, after=after, step=reach.step, phases=reach.phases))
+    return tuple(found)
 
 
 def _default_note(step: BoundStep) -> str:
     """The note of a step whose design says nothing."""
-    if step.whole is not None:
+    if step.sees_whole:
         return "sees the whole signal first"
     return "" if step.ops else "changes nothing"
 
@@ -293,11 +325,10 @@ def _frequency_unit(signal: Signal) -> str:
 
 
 def weights_of(step: BoundStep) -> Numbers | None:
-    """The taps of a step as they act, (k,) or (height, width).
+    """The taps of a step divided by their divisor, (k,) or (height, width).
 
-    Several sets are a stack; a step without taps has None.
-
-    A learned layer by itself has a set of taps for each of its outputs and each of its inputs.
+    Several sets of taps are a stack; None for a step without taps. A network that is one learned
+    layer has a set for each pair of an input and an output channel.
     """
     stage = step.stage
     if stage.network:
@@ -310,10 +341,10 @@ def weights_of(step: BoundStep) -> Numbers | None:
 
 
 def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers:
-    """The taps of several convolutions one after the other as one, (k,) or (height, width).
+    """The taps of one convolution that equals several in series, (k,) or (height, width).
 
-    Taps that follow a stride are as far apart as the stride says. RequestError for a step that is
-    no convolution, and for more than `most` products, by default as many as a minute computes.
+    Taps that follow a stride are as far apart as the stride says. Raises RequestError for a step
+    that is not a convolution, and for more than `most` products, by default a minute's work.
     """
     from convcli.core.composed import composed
 
@@ -326,20 +357,20 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
 
 def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
-    if step.whole is not None or any(op.as_convolution is None for op in step.ops):
+    if step.sees_whole or any(op.as_convolution is None for op in step.ops):
         message = f"{step.call.title} is no convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
     return step.ops
 
 
 def bias_of(step: BoundStep) -> Numbers | None:
-    """The constants that a learned layer by itself adds, (out,); None if it adds none."""
+    """The constants that a network of one layer adds to its outputs, (out,); None if none."""
     learned = step.stage.learned
     return None if learned is None else learned.bias
 
 
 def taps_text(step: BoundStep) -> str:
-    """The taps themselves, where they are few: `1, 2, 1 (/ 4)`; rows are separated by `;`."""
+    """The taps as text if they are few, else "": `1, 2, 1 (/ 4)`; rows are separated by `;`."""
     stage = step.stage
     if stage.network:
         weights = weights_of(step)
@@ -358,9 +389,9 @@ def _written(taps: Numbers, divisor: float) -> str:
 
 
 def _first_taps(step: BoundStep) -> Numbers | None:
-    """The taps that describe a step.
+    """The taps that describe a step: of its first convolution, or of its only layer.
 
-    They are those of its first convolution, or of its only layer if they are one set.
+    None for a step without taps, and for a layer with several sets of taps.
     """
     if step.stage.network:
         weights = weights_of(step)
@@ -385,32 +416,34 @@ def _weights(convolution: Convolve) -> Numbers:
 
 
 def _step_delay(step: BoundStep) -> float | None:
-    """The delay of a step in samples of its input; None where nothing tells it."""
+    """The delay of a step in samples of its input; None where it is unknown."""
     learned = step.stage.learned
     if step.stage.network:
         weights = _first_taps(step)
         if weights is None or learned is None or learned.position is None:
             return None
         return group_delay(weights, learned.position)
-    if all(_delay_of(op) is None for op in step.ops):
-        return None
     return _total_delay(step.ops)
 
 
-def _total_delay(ops: tuple[Op, ...]) -> float:
-    """The delays of operations added up, in samples of the input of the first."""
+def _total_delay(ops: tuple[Op, ...]) -> float | None:
+    """The delays of operations added up, in samples of the input of the first.
+
+    None where the delay of one of them is unknown.
+    """
     total, scale = 0.0, 1.0
     for op in ops:
         own = _delay_of(op)
-        if own is not None:
-            total += scale * own
+        if own is None:
+            return None
+        total += scale * own
         along = op.reach[0]
         scale *= along.step / along.phases
     return total
 
 
 def _delay_of(op: Op) -> float | None:
-    """The delay of an operation in samples of its input; None where it has none to tell."""
+    """The delay of an operation in samples of its input; None where it is unknown."""
     if not op.convolutions:
         return op.delay
     first = op.convolutions[0]
@@ -418,10 +451,10 @@ def _delay_of(op: Op) -> float | None:
 
 
 def group_delay(weights: Numbers, at: Reach) -> float:
-    """How many samples the output lags behind the input it is aligned with, along axis 0.
+    """How many samples the output lags behind the input that it is aligned with, along axis 0.
 
-    The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the taps
-    all but cancel.
+    The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the sum
+    of the taps is nearly 0.
     """
     others = tuple(range(1, weights.ndim))
     profile = weights.sum(axis=others)
@@ -432,7 +465,8 @@ def group_delay(weights: Numbers, at: Reach) -> float:
         total = profile.sum()
     if total == 0:
         return 0.0
-    centre = float((np.arange(profile.size) * profile).sum() / total)
+    moment = (np.arange(profile.size) * profile).sum()
+    centre = float(moment / total)
     lag = centre - at.after + at.anchor
     return round(lag, 9) + 0.0  # adding 0 turns -0 into 0
 
@@ -445,7 +479,9 @@ def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]
 
     points : how many frequencies there are at least
     """
-    size = max(2 * points, 1 << (weights.size * 4 - 1).bit_length())
+    least_size = 4 * weights.size
+    power_of_two = 1 << (least_size - 1).bit_length()
+    size = max(2 * points, power_of_two)
     if weights.size <= 1 << 22:
         size = min(size, 1 << 22)
     gain = np.abs(np.fft.rfft(weights, size))
@@ -454,7 +490,7 @@ def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]
 
 
 def _cycles_of(signal: Signal) -> float:
-    """How many of the frequency unit one cycle per sample is."""
+    """One cycle per sample in the unit of the signal's frequencies (Hz, cycles/day ...)."""
     return 1.0 if signal.rate is None else signal.rate * signal.cycle
 
 
@@ -482,11 +518,12 @@ def _drawn_frequencies(gain: Numbers) -> npt.NDArray[np.int64]:
     kept = _extremes(gain)
     if kept.size == gain.size:
         return kept
-    ends = np.unique(np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64))
+    borders = np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64)
     places = [kept]
-    for low, high in pairwise(ends.tolist()):
+    for low, high in pairwise(np.unique(borders).tolist()):
         band = gain[low:high]
-        places.append(low + np.array([band.argmin(), band.argmax()]))
+        extremes_of_band = np.array([band.argmin(), band.argmax()])
+        places.append(low + extremes_of_band)
     return np.unique(np.concatenate(places))
 
 
@@ -495,7 +532,8 @@ def crossings(weights: Numbers, level: float) -> list[float]:
     frequencies, gain = response(weights)
     relative = gain - gain.max() - level
     at = np.flatnonzero(np.diff(np.signbit(relative)))
-    share = relative[at] / (relative[at] - relative[at + 1])
+    fall = relative[at] - relative[at + 1]
+    share = relative[at] / fall
     spacing = frequencies[at + 1] - frequencies[at]
     crossed: list[float] = (frequencies[at] + share * spacing).tolist()
     return crossed

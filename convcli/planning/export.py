@@ -1,4 +1,4 @@
-"""Taps as a file that other programs read."""
+"""Taps written to a file that other programs read; `convcli explain --export` calls it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | Non
 
 def _csv(weights: Numbers, place: Path, _: float | None) -> None:
     rows = weights.reshape(len(weights), -1).tolist()
-    lines = [",".join(map(repr, row)) + "\n" for row in rows]
-    place.write_text("".join(lines), encoding="ascii")
+    lines = [",".join(map(repr, row)) for row in rows]
+    text = "\n".join(lines)
+    place.write_text(f"{text}\n", encoding="ascii")
 
 
 def _npy(weights: Numbers, place: Path, _: float | None) -> None:

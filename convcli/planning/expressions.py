@@ -37,7 +37,7 @@ class _GroupReader:
         self._numbers: dict[str, int] = {}
 
     def read(self) -> BranchGroup | float:
-        """Read sums, which are several outputs where `&` stands between them."""
+        """Read one sum, or several that are separated by `&`, each of which is an output."""
         formulas = [self._sum()]
         while self.reader.operator("&"):
             formulas.append(self._sum())
@@ -89,7 +89,7 @@ class _GroupReader:
 
 
 def input_alone(at: int) -> BranchGroup:
-    """The group that is nothing but `x`."""
+    """The group whose only branch is `x`, the input itself."""
     return BranchGroup((Branch((), at),), (Operand(0),))
 
 

@@ -63,7 +63,7 @@ def _names_one_file(text: str) -> bool:
 def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, ...]:
     """The steps of a recipe file: one a line or separated by `|`; `#` starts a comment.
 
-    within : the recipes that this one is read for
+    within : the recipes that call this one
     """
     from convcli.file_stamps import note_untraceable
 
@@ -87,8 +87,11 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
 
 
 def _quote_or_spaces(found: re.Match[str]) -> str:
-    """A quoted text as it is, a comment as so many spaces."""
-    return found[1] or " " * len(found[0])
+    """Return a quoted text unchanged, and as many spaces as a comment is long."""
+    quoted = found[1]
+    if quoted:
+        return quoted
+    return " " * len(found[0])
 
 
 def _unreadable(path: Path, reason: str | None) -> InputError:
@@ -107,7 +110,7 @@ class WrittenOperand(NamedTuple):
 
 
 class _RecipesRead:
-    """The files of a recipe and of those that it is read for, and how many were read in all."""
+    """The file of a recipe and of the recipes that call it, and how many were read in all."""
 
     def __init__(self, paths: tuple[Path, ...] = (), count: list[None] | None = None) -> None:
         self.paths = paths
@@ -130,14 +133,15 @@ class _RecipesRead:
 class FilterReader:
     """A cursor that moves over the text of a FILTER or a recipe.
 
-    recipes : of a recipe, whose lines separate steps, the files that have been read
+    recipes : given for the text of a recipe, whose lines separate steps: the recipe files read so
+        far
     """
 
     def __init__(self, text: str, *, recipes: _RecipesRead | None = None) -> None:
         self.text = text
         self.at = 0
         self.depth = 0
-        # Stages of the innermost parentheses that are no steps but numbers.
+        # The numbers that stand in place of a stage in the innermost parentheses.
         self.numbers: list[float] = []
         self.lines_separate = recipes is not None
         self.recipes = recipes or _RecipesRead()
@@ -241,9 +245,9 @@ class FilterReader:
             here += 1
         around = self.text[here - 1 : here] + self.text[here + 1 : here + 2]
         found = self.text[here : here + 1]
-        if not found or found not in _OPERATORS or not around.isspace():
-            return None
-        return found
+        if found and found in _OPERATORS and around.isspace():
+            return found
+        return None
 
     def operator(self, symbols: str) -> str | None:
         """Read an operator if one of `symbols` comes next; what follows it is an operand."""
@@ -282,7 +286,8 @@ class FilterReader:
         try:
             factor = to_factor(match[0])
         except UnitError as error:
-            hint = SPACED if set("+-*/") & set(match[0][1:]) else None
+            has_operator = any(symbol in match[0][1:] for symbol in "+-*/")
+            hint = SPACED if has_operator else None
             raise self.fault(str(error), hint=hint) from None
         self.at = match.end()
         return factor
@@ -390,7 +395,7 @@ class FilterReader:
         return value
 
     def _end_of_value(self) -> int:
-        """Where a value ends that may hold parentheses of its own."""
+        """The end of a value, which may contain parentheses."""
         opened = 0
         for found in _END_OF_VALUE.finditer(self.text, self.at):
             if found[0] == "(":

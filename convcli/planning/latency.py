@@ -1,4 +1,4 @@
-"""Delays that nobody asked for: those of filters whose length FILTER does not say."""
+"""Warnings of long delays, for filters whose length is not written in FILTER."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from convcli.core.binding import Rules
     from convcli.planning.plan import BoundStep, Plan
 
-# A delay of more outputs than these is told.
+# The user is warned of a delay of more outputs than these.
 FEW = 3
 
 
 def unasked_delays(plan: Plan) -> Iterator[str]:
     """Warn of each step that delays the rows of a table by more than a few outputs.
 
-    A window of so many rows is asked for with its delay; the length of an anti-alias filter or of a
-    low-pass follows from frequencies.
+    Who writes a window of so many rows knows its delay. The length of an anti-alias filter or of a
+    low-pass follows from frequencies instead, so that its delay may surprise.
     """
     for step in plan.steps:
         yield from step.stage.warnings
@@ -28,7 +28,7 @@ def unasked_delays(plan: Plan) -> Iterator[str]:
 
 
 def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
-    """Warn of one step, if it delays the rows of a table and nobody has asked for it."""
+    """Warn of one step if it delays the rows of a table and the user did not choose its length."""
     medium = step.before.medium
     if rules.align != "causal" or not medium.carries_cells:
         return
@@ -38,7 +38,7 @@ def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
     every = step.ops[0].reach[0].step if step.ops else 1
     if delay is None or delay <= FEW * every:
         return
-    said = f"an output tells of what was {delay:,.0f} {medium.sample}s before it"
+    said = f"an output shows the input {delay:,.0f} {medium.sample}s before it"
     yield f"{step.call.text} delays by {delay:,.0f} {medium.sample}s: {said}; {_ways_out(step)}"
 
 

@@ -1,6 +1,7 @@
-"""From FILTER and a signal to a plan.
+"""From FILTER and a signal to a plan: the operations, and the signal that comes out.
 
-Steps are bound from left to right, each to the signal that reaches it.
+Steps are bound from left to right, each to the signal that reaches it. Commands and the door for
+arrays call `make_plan`, after `rules_for` has settled the edge, the alignment and missing samples.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
-    from convcli.core.whole import Normalize, Reduce
+    from convcli.core.reach import Reach
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
 
@@ -44,10 +45,10 @@ def rules_for(
     align: Align | None = None,
     missing: Missing | None = None,
 ) -> Rules:
-    """The rules asked for, else those that a model was learned by, else those of the medium.
+    """The rules asked for, else those that a model was learned with, else those of the medium.
 
-    Where silence is the default outside, a FILTER with an anti-alias filter gets the nearest sample
-    instead: at another rate a constant is that constant from the first sample to the last.
+    Sound is extended by silence by default. A FILTER with an anti-alias filter extends it by the
+    nearest sample instead, so that a constant stays constant at another rate, up to both ends.
     """
     medium = signal.medium
     default = medium.edge
@@ -64,7 +65,7 @@ def rules_for(
 def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
     """How the first model of a FILTER was learned.
 
-    Nothing is known where there is no model, or where its file cannot be read: `bind` reports that.
+    The rules are empty if there is no model or its file cannot be read; `bind` reports the latter.
     """
     for call in _with_nested(calls):
         for step in _known_steps((call,)):
@@ -76,12 +77,12 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
 
 
 def reads_twice(calls: tuple[Call, ...]) -> bool:
-    """Whether a step must see the whole signal before it begins, so that a pipe is kept."""
+    """Whether a step reads the whole signal before its first output, so that a pipe is stored."""
     return any(step.reads_twice for step in _known_steps(calls))
 
 
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
-    """The steps of a FILTER, without those that do not exist: `bind` reports them."""
+    """The steps of a FILTER; names that do not exist are left out, and `bind` reports them."""
     found = []
     for call in _with_nested(_calls(filter)):
         try:
@@ -107,7 +108,7 @@ def _calls(filter: str | tuple[Call, ...]) -> tuple[Call, ...]:
 class BoundStep:
     """A stage, and the step of FILTER that it belongs to.
 
-    values : what the parameters were read as, defaults included
+    values : the values of the parameters by name, defaults included
     """
 
     call: Call
@@ -122,7 +123,7 @@ class BoundStep:
 
     @property
     def after(self) -> Signal:
-        """The signal that the step makes of it, as far as it is known beforehand."""
+        """The signal that the step makes, as far as it is known before any sample is read."""
         return self.stage.after
 
     @property
@@ -131,9 +132,9 @@ class BoundStep:
         return self.stage.ops
 
     @property
-    def whole(self) -> Normalize | Reduce | None:
-        """The pass over the whole signal, where one is needed."""
-        return self.stage.whole
+    def sees_whole(self) -> bool:
+        """Whether the step has to see the whole signal before its first output."""
+        return self.stage.sees_whole
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,15 +151,15 @@ class Plan:
 
     @property
     def result(self) -> Signal:
-        """What comes out, as far as it is known beforehand."""
+        """The signal that comes out, as far as it is known before any sample is read."""
         return self.steps[-1].after if self.steps else self.signal
 
     @cached_property
     def extension(self) -> Edge:
         """The edge rule that extends the signal when the plan runs.
 
-        Under `valid` nothing outside is read, but for what layers pad their own input with. They
-        and all other operations then have complete windows, and whatever lies outside is unused.
+        Under `valid` no output reads a sample outside, but layers may pad their own input. Then all
+        operations run on complete windows, and the values outside do not matter: zeros are used.
         """
         if self.rules.edge == "valid" and self.chain.pads:
             return "zero"
@@ -166,13 +167,13 @@ class Plan:
 
     @property
     def identity(self) -> bool:
-        """Whether nothing at all is changed."""
-        return all(not step.ops and step.whole is None for step in self.steps)
+        """Whether the plan changes nothing."""
+        return not any(step.ops or step.sees_whole for step in self.steps)
 
     @property
     def single_pass(self) -> bool:
         """Whether no step has to see the whole signal before the first output."""
-        return all(step.whole is None for step in self.steps)
+        return not any(step.sees_whole for step in self.steps)
 
     @cached_property
     def chain(self) -> Chain:
@@ -183,9 +184,9 @@ class Plan:
     def look_ahead(self) -> int | None:
         """How many samples an output reads past the one that it is aligned with.
 
-        It is None where that is the whole signal.
+        None if an output reads the whole signal.
         """
-        if any(step.whole is not None for step in self.steps):
+        if any(step.sees_whole for step in self.steps):
             return None
         return max(self.chain.look_ahead(axis) for axis in range(self.signal.axes))
 
@@ -193,13 +194,13 @@ class Plan:
     def edge_look_ahead(self) -> int | None:
         """Look-ahead of the first output caused by mirrored or wrapped edges.
 
-        It is None where that is the whole signal.
+        None if it is the whole signal.
         """
+        axes = range(self.signal.axes)
         if self.rules.edge == "wrap":
-            if any(self._reads_before_start(axis) > 0 for axis in range(self.signal.axes)):
-                return None
-            return 0
-        return max(self._mirrored_ahead(axis) for axis in range(self.signal.axes))
+            reads_end = any(self._reads_before_start(axis) > 0 for axis in axes)
+            return None if reads_end else 0
+        return max(self._mirrored_ahead(axis) for axis in axes)
 
     def _mirrored_ahead(self, axis: int) -> int:
         """How far past its own sample the first output reads because samples are mirrored."""
@@ -208,8 +209,9 @@ class Plan:
             return 0
         if self.rules.edge == "symmetric":  # sample 0 is mirrored too, as sample -1
             farthest -= 1
-        aligned = int(self.chain.aligned_input(axis, np.zeros(1, np.int64))[0])
-        return max(0, farthest - aligned)
+        first_output = np.zeros(1, np.int64)
+        aligned = self.chain.aligned_input(axis, first_output)
+        return max(0, farthest - int(aligned[0]))
 
     def _reads_before_start(self, axis: int) -> int:
         """How many samples before the start of the signal the first output reads."""
@@ -222,10 +224,13 @@ class Plan:
         if self.rules.edge == "valid" or any(_reduces(step) for step in self.steps):
             return False
         reaches = (reach for op in self.chain.ops for reach in op.reach)
-        return all(
-            reach.step == reach.phases == 1 and not reach.growth and reach.limit is None
-            for reach in reaches
-        )
+        return all(_keeps_length(reach) for reach in reaches)
+
+
+def _keeps_length(reach: Reach) -> bool:
+    """Whether there is an output for each input."""
+    has_rate = reach.step == reach.phases == 1
+    return has_rate and reach.growth == 0 and reach.limit is None
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
@@ -274,7 +279,7 @@ def _refuse_edges_in_time(steps: list[BoundStep], rules: Rules) -> None:
 
 
 def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
-    """The steps with the length that comes out of the last one where nothing is extended."""
+    """The steps, with the length of the last output under `valid`, where nothing is extended."""
     if not steps:
         return steps
     lengths = steps[0].before.shape
@@ -291,13 +296,15 @@ def _with_valid_lengths(steps: list[BoundStep]) -> list[BoundStep]:
 
 
 def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
-    """The lengths that are left of a signal of `lengths` after steps without a reduction."""
+    """The lengths of a signal after steps that make complete windows only and reduce nothing."""
     if not steps:
         return lengths
     chain = _chain_of(steps, steps[0].before)
-    return tuple(
-        None if n is None else chain.valid_count(axis, n) for axis, n in enumerate(lengths)
-    )
+    counts: list[int | None] = []
+    for axis, n in enumerate(lengths):
+        count = None if n is None else chain.valid_count(axis, n)
+        counts.append(count)
+    return tuple(counts)
 
 
 def _completed_step(step: BoundStep) -> BoundStep:
@@ -311,15 +318,12 @@ def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) ->
 
 
 def _reduces(step: BoundStep) -> bool:
-    """Whether the step makes a few numbers of the whole signal."""
-    return step.whole is not None and step.whole.reduces
+    """Whether the step reduces the whole signal to a few numbers."""
+    return step.stage.reduces is not None
 
 
 def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
-    """The stages of a step at its place.
-
-    There is one, or several for a network that sees the whole signal on the way.
-    """
+    """The stages of a step at its place: one, or several for a network with a whole-signal pass."""
     step = _step_of(call)
     if step.needs_regular and signal.irregular:
         _refuse_irregular(call, signal)

@@ -27,9 +27,11 @@ def recipe_folder() -> Path:
 
 
 def find_recipe(word: str) -> Path:
-    """The file of a recipe: of a name in the folder of the user, of anything else the path itself.
+    """The file of a recipe.
 
-    RequestError that says what is there for an unknown name.
+    word : the name of a recipe in the user's folder, or the path of a file
+
+    Raises RequestError for an unknown name, with the known ones in the hint.
     """
     path = Path(word)
     if not _NAME.fullmatch(word):
@@ -44,7 +46,8 @@ def find_recipe(word: str) -> Path:
 
 def known_recipes() -> list[str]:
     """The names of all recipes in the folder of the user."""
-    return sorted(path.stem for path in recipe_folder().glob(f"*{SUFFIX}"))
+    files = recipe_folder().glob(f"*{SUFFIX}")
+    return sorted(path.stem for path in files)
 
 
 def _hint(folder: Path, name: str) -> str:

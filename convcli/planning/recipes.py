@@ -31,7 +31,7 @@ class Recipe:
     """A chain whose parameters have values.
 
     outputs : names of the outputs of each channel, where there are several
-    axes : the sample axes of the signals that it is for: 1 of prices, 2 of pictures, None for any
+    axes : number of sample axes of the signals that it takes: 1 (prices), 2 (pictures), None (any)
     """
 
     name: str
@@ -44,12 +44,16 @@ class Recipe:
         """The FILTER that the recipe stands for."""
         known = {name.upper(): value for name, value in self.values.items()}
         known[_FULL_SCALE] = signal.full_scale
-        return _PLACEHOLDER.sub(lambda found: _as_value(known[found[0]]), self.chain)
+
+        def value(placeholder: re.Match[str]) -> str:
+            return _as_value(known[placeholder[0]])
+
+        return _PLACEHOLDER.sub(value, self.chain)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the stages of the chain.
 
-        A RequestError has no caret in the chain, which the user has not written.
+        A RequestError shows no excerpt of the chain, because the user has not written it.
         """
         if self.axes not in {None, site.signal.axes}:
             expected = "a picture" if self.axes == 2 else "a series of values along one axis"

@@ -45,8 +45,10 @@ def part_of(side: SignalPreview) -> Array | None:
 
 def _loudest_part(samples: Array) -> Array:
     """A line around the largest sample."""
-    loudest = int(np.abs(samples).max(axis=1).argmax())
-    start = min(max(0, loudest - LINE // 2), max(0, len(samples) - LINE))
+    peaks = np.abs(samples).max(axis=1)
+    loudest = int(peaks.argmax())
+    last_start = max(0, len(samples) - LINE)
+    start = min(max(0, loudest - LINE // 2), last_start)
     return samples[start : start + LINE]
 
 

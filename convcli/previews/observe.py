@@ -5,27 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineSums
-from convcli.signals import blocks_of, row_numbers
+from convcli.signals import Sink, blocks_of, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.facts.preview import ExcerptFacts, OutlineFacts
-    from convcli.signals import AnyRows, Array, Block, Signal, Sink, Source
+    from convcli.signals import AnyRows, Array, Block, Signal, Source
 
 # Groups of a table that are drawn.
 MOST_GROUPS = 6
 # What two signals are called that are compared.
 COMPARED = ("A", "B")
 # Seconds of sound that can be listened to.
-EXCERPT = 6.0
+EXCERPT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +74,6 @@ class Preview(ABC):
     def add_output(self, y: Array, rows: AnyRows) -> None:
         """Note the next samples of the result and the rows that they are aligned with."""
 
-    def kept(self, y: Array) -> Array:
-        """What is kept of a block of results until it is written. Pure."""
-        return y
-
     @abstractmethod
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
@@ -92,6 +88,11 @@ class Preview(ABC):
         self.restart()
         for block in blocks_of(source):
             self.add_input(block)
+
+    @property
+    def better_in_file(self) -> bool:
+        """Whether the file that was written shows the result better than what was noted."""
+        return False
 
     def read_result(self, source: Source[Any]) -> None:  # noqa: ARG002 -- see below
         """Take the result from the file that was written, in place of what was noted.
@@ -146,21 +147,47 @@ class ObservedSource:
         self._preview.add_input(block)
 
 
-class ObservedSink:
-    """A sink whose samples are noted as they are written."""
+class StoringSink(Sink[Any], Protocol):
+    """A sink that knows the samples of an encoded block as they are stored."""
 
-    def __init__(self, sink: Sink[Any], preview: Preview) -> None:
+    def stored(self, encoded: Any) -> Array | None:
+        """The samples of a block; None where those that were encoded are as good."""
+        ...
+
+
+def _not_stored(encoded: Any) -> Array | None:  # noqa: ARG001 -- see below
+    """Say that samples are to be noted as they were before they were encoded."""
+    return None
+
+
+class ObservedSink:
+    """A sink whose samples are noted as they are written.
+
+    stored : finds in an encoded block the samples as they are stored; None where those that were
+        encoded are noted
+    """
+
+    def __init__(
+        self,
+        sink: Sink[Any],
+        preview: Preview,
+        stored: Callable[[Any], Array | None] = _not_stored,
+    ) -> None:
         self._sink = sink
         self._preview = preview
+        self._stored = stored
 
     def encode(self, y: Array, rows: AnyRows) -> Any:
         """Encode samples, and keep them until they are written."""
-        return self._preview.kept(y), rows, self._sink.encode(y, rows)
+        encoded = self._sink.encode(y, rows)
+        stored = self._stored(encoded)
+        kept = y if stored is None else stored
+        return kept, rows, encoded
 
     def write(self, encoded: Any) -> None:
         """Write encoded samples and note them."""
-        y, rows, stored = encoded
-        self._sink.write(stored)
+        y, rows, content = encoded
+        self._sink.write(content)
         self._preview.add_output(y, rows)
 
 
@@ -174,7 +201,7 @@ class SoundPreview(Preview):
         self._signals = (signal, result)
         self._size = size
         self.restart()
-        self._after = _SoundSums(result, size)
+        self._after = _SoundSums(result, size, signal.rate)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
@@ -183,10 +210,6 @@ class SoundPreview(Preview):
     def add_input(self, block: Block) -> None:
         """Note the next block of the input."""
         self._before.add(block.stored)
-
-    def kept(self, y: Array) -> Array:
-        """Keep single precision, which is enough to be drawn and heard."""
-        return np.asarray(y, np.float32)
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- outputs come in order
         """Note the next samples of the result."""
@@ -231,10 +254,18 @@ def sound_difference(
 
 
 class _SoundSums:
-    """The collectors of one sound."""
+    """The collectors of one sound.
 
-    def __init__(self, signal: Signal, size: PreviewSize) -> None:
-        from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
+    reference : the rate of the sound that it is drawn beside
+    """
+
+    def __init__(self, signal: Signal, size: PreviewSize, reference: float | None = None) -> None:
+        from convcli.previews.sound import (
+            ExcerptSamples,
+            LoudnessSums,
+            SpectrogramSums,
+            frame_at,
+        )
 
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
@@ -243,12 +274,14 @@ class _SoundSums:
         self.spectrogram: SpectrogramSums | None = None
         if not size.sounds:
             return
-        self.spectrogram = SpectrogramSums(size.columns, length)
+        frame = frame_at(self.rate, reference or self.rate)
+        self.spectrogram = SpectrogramSums(size.columns, length, frame)
         self.loudness = LoudnessSums(self.rate, len(signal.channels), length)
         # The excerpt is in the middle of the sound, where it is likely to be under way.
         start = 0.0
         if length is not None:
-            start = max(0.0, (length / self.rate - EXCERPT) / 2)
+            seconds = length / self.rate
+            start = max(0.0, (seconds - EXCERPT) / 2)
         first = round(start * self.rate)
         self.excerpt = ExcerptSamples(first, first + round(EXCERPT * self.rate))
         self.collectors += [self.spectrogram, self.loudness, self.excerpt]
@@ -343,6 +376,8 @@ class PicturePreview(Preview):
         self.restart()
         self._after = PictureSums(result, size.side)
 
+        self._as_stored = True
+
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
         from convcli.previews.picture import PictureSums
@@ -355,7 +390,13 @@ class PicturePreview(Preview):
 
     def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
         """Note the next rows of the result."""
+        self._as_stored = self._as_stored and y.dtype == np.uint8
         self._after.add(y)
+
+    @property
+    def better_in_file(self) -> bool:
+        """Whether what was noted is not rounded, clipped and perhaps scaled as in the file."""
+        return not self._as_stored
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of the rows that were noted."""

@@ -19,6 +19,10 @@ _RGB = ("R", "G", "B")
 # Pixels of a side of the detail, and bins of the histogram.
 DETAIL = 96
 BINS = 64
+# The sum of so many bytes fits into 16 bits.
+MOST_BYTES = 257
+# Rows of two pictures whose likeness is measured at once.
+STRIP = 64
 # The share of the differences that is drawn without being cut off.
 DRAWN_SHARE = 0.998
 
@@ -49,13 +53,15 @@ class PictureSums:
     def add(self, x: Array) -> None:
         """Add the next rows, (rows, columns, channels)."""
         first = -self._row % self.factor
-        self.samples.append(as_samples(x[first :: self.factor, :: self.factor].copy()))
-        shown = x[..., self.shown]
+        every = x[first :: self.factor, :: self.factor]
+        self.samples.append(as_samples(every.copy()))
+        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
         top, left = self.corner
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
         if start < stop:
-            self._detail.append(as_samples(x[start:stop, left : left + DETAIL].copy()))
+            part = x[start:stop, left : left + DETAIL]
+            self._detail.append(as_samples(part.copy()))
         self._row += len(x)
         if self._held is not None:
             shown = np.concatenate([self._held, shown])
@@ -72,12 +78,26 @@ class PictureSums:
             return as_samples(x).astype(np.float32)
         import cv2
 
-        rows = -(-len(x) // self.factor)
+        whole = len(x) // self.factor
+        lines = [self._row_means(x[: whole * self.factor])]
+        if whole * self.factor < len(x):
+            rest = x[whole * self.factor :]
+            lines.append(as_samples(rest).mean(axis=0, dtype=np.float32)[None])
+        means = np.concatenate(lines)
         columns = -(-x.shape[1] // self.factor)
-        samples = np.ascontiguousarray(as_samples(x), np.float32)
-        reduced = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)
-        pixels: Array = np.asarray(reduced, np.float32).reshape(rows, columns, -1)
-        return pixels
+        size = (columns, len(means))
+        reduced = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(reduced, np.float32).reshape(len(means), columns, -1)
+
+    def _row_means(self, x: Array) -> Array:
+        """Means of every `factor` rows, float32. The sums of bytes are whole numbers, at first."""
+        samples = as_samples(x) if self.factor > MOST_BYTES or x.dtype != np.uint8 else x
+        kind = np.uint16 if samples.dtype == np.uint8 else np.float32
+        together = samples.reshape(-1, self.factor, x.shape[1] * x.shape[2])
+        sums = np.add.reduce(together, axis=1, dtype=kind)
+        means = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
+        means *= 1 / self.factor
+        return np.asarray(means, np.float32)
 
     def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
@@ -136,7 +156,8 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
         error = float(np.nanmean(squares))
     reduced_a, reduced_b = before.reduced_colours(full), after.reduced_colours(full)
     similarity = StructuralSimilarity(len(before.colours), full)
-    similarity.add(reduced_a, reduced_b)
+    for row in range(0, len(reduced_a), STRIP):
+        similarity.add(reduced_a[row : row + STRIP], reduced_b[row : row + STRIP])
     means: Any = similarity.mean()
     difference = np.abs(reduced_b - reduced_a)
     largest = float(np.nanmax(difference, initial=0.0))

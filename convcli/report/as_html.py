@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from operator import itemgetter
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
+from convcli.report.batch import failed_lines
 from convcli.report.charts import Axis, Graph
-from convcli.report.figures import design_figures, outline_trace, value_range
+from convcli.report.figures import delay_is_constant, design_figures, outline_trace, value_range
 from convcli.report.page import render_page, unescaped
 from convcli.report.sections import MOST_DESIGNS, page_sections
 from convcli.report.tables import fact_tables
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
     first = runs[0]
-    title = _title(first)
+    title = _title(first, short=len(runs) == 1)
     if len(runs) > 1:
         title += f" and {len(runs) - 1:,} more"
     # Inputs of one rate have one design, which is drawn below the first of them.
@@ -57,6 +59,8 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         overview=_overview(runs) if several and first.inputs else None,
         together=_together(runs) if several and not first.inputs else [],
         opened=not first.inputs,
+        failed=failed_lines(first.failures),
+        failures=len(first.failures),
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
         runs=articles,
         version=visible(first.version),
@@ -64,9 +68,17 @@ def render_html(runs: Sequence[RunFacts]) -> str:
     )
 
 
-def _title(run: RunFacts) -> str:
-    """The inputs, or the filter of a page that is about a filter alone."""
-    return run_title(run) if run.inputs or not run.filter else visible(run.filter)
+def _title(run: RunFacts, *, short: bool = False) -> str:
+    """The inputs, or the filter of a page that is about a filter alone.
+
+    short : without the folders, where the names differ without them
+    """
+    if run.filter and not run.inputs:
+        return visible(run.filter)
+    names = [PurePath(one.path).name or one.path for one in run.inputs]
+    if short and names and len(set(names)) == len(names):
+        return ", ".join(map(visible, names))
+    return run_title(run)
 
 
 def _summary(run: RunFacts) -> str:
@@ -138,7 +150,8 @@ def _design_texts(step: StepFacts) -> Iterator[str]:
     if step.sum is not None:
         yield f"sum {number(step.sum)}"
     if step.delay is not None:
-        yield f"delay {number(step.delay)}"
+        delay = f"delay {number(step.delay)}"
+        yield f"group {delay} at every frequency" if delay_is_constant(step) else delay
     if step.reach:
         yield f"reach {reach_text(step.reach)}"
     for level, frequencies in step.crossings:

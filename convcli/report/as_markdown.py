@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from convcli.report.batch import FAILURE_COLUMNS, MOST_LISTED, failure_rows
 from convcli.report.embedded import data_uri
 from convcli.report.figures import Figure
 from convcli.report.page import page_asset
 from convcli.report.sections import MOST_DESIGNS, design_sections, page_sections
-from convcli.report.tables import fact_tables
+from convcli.report.tables import ReportTable, fact_tables
 from convcli.report.words import run_title
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.facts import RunFacts, StepFacts
     from convcli.report.charts import Graph
-    from convcli.report.tables import ReportTable
     from convcli.report.views import SignalView
 
 # What the classes of traces and regions look like in a drawing.
@@ -49,6 +50,11 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
         is_new = run.steps not in designed and len(designed) < MOST_DESIGNS
         designed.add(run.steps)
         pages.append(_render_run(run, drawings, designs=is_new))
+    failures = runs[0].failures if runs else ()
+    if failures:
+        table = ReportTable(failure_rows(failures[:MOST_LISTED]), FAILURE_COLUMNS)
+        told = f"# {plural(len(failures), 'input')} failed"
+        pages.append("\n".join([told, "", *_table_lines(table)]) + "\n")
     if drawings:
         pages.append("\n".join(drawings) + "\n")
     return "\n".join(pages)

@@ -10,13 +10,15 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.facts.batch import BatchFacts
+    from convcli.facts.batch import BatchFacts, UnitFailure
 
 SHARD_COLUMNS = ("shard", "inputs", "done", "failed", "missing", "time")
 FAILURE_COLUMNS = ("input", "path", "error", "exit code")
 
 # So many ranges and failures are named in a sentence.
 _MOST_NAMED = 5
+# So many failures have a line on a page.
+MOST_LISTED = 200
 
 
 def batch_summary(facts: BatchFacts, filter: str) -> str:
@@ -85,9 +87,18 @@ def shard_rows(facts: BatchFacts) -> list[Sequence[str]]:
     return rows
 
 
-def failure_rows(facts: BatchFacts) -> list[Sequence[str]]:
-    """A row for each of the first units that failed."""
+def failure_rows(failures: Sequence[UnitFailure]) -> list[Sequence[str]]:
+    """A row for each of the units that failed."""
     return [
         (str(each.unit), visible(each.path), visible(each.message), str(each.exit_code))
-        for each in facts.failures
+        for each in failures
     ]
+
+
+def failed_lines(failures: Sequence[UnitFailure]) -> list[tuple[str, str]]:
+    """The input and the error of each unit that failed, and how many more there are."""
+    lines = [(visible(each.path), visible(each.message)) for each in failures[:MOST_LISTED]]
+    more = len(failures) - len(lines)
+    if more > 0:
+        lines.append((f"and {more:,} more", "the ledger, or a report as .json, has all of them"))
+    return lines

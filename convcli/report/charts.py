@@ -30,6 +30,8 @@ LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 UNITS = 1000
 # The text of a date that is further to the right ends at its tick.
 LAST_PART = 0.95
+# On an axis with a number of this size, those from the other on are written with a prefix.
+LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000
 # With more than this many, stems would touch, and a line is drawn instead.
 MOST_STEMS = 120
 
@@ -67,7 +69,10 @@ class Axis:
         """The text of each tick."""
         if self.timed:
             return time_texts(ticks)
-        return [tick_text(value) for value in ticks]
+        # All numbers of an axis have the same form: 500, 1k, 10k, not 1000 beside 10k.
+        largest = max(map(abs, ticks), default=0.0)
+        least = SHORT_NUMBERS if largest >= LARGE_NUMBERS else LARGE_NUMBERS
+        return [tick_text(value, least) for value in ticks]
 
 
 def round_ticks(low: float, high: float, count: int) -> list[float]:
@@ -108,10 +113,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.4g}%"
 
 
-def tick_text(value: float) -> str:
-    """A number on an axis: `0.001`, `250`, `12k`, `1e-06`."""
+def tick_text(value: float, least: float = LARGE_NUMBERS) -> str:
+    """A number on an axis: `0.001`, `250`, `12k`, `1e-06`.
+
+    least : the smallest that is written with a prefix
+    """
     size = abs(value)
-    if size >= 10_000 and value % 100 == 0:
+    if size >= least and value % 100 == 0:
         for power, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if size >= power:
                 return f"{value / power:g}{prefix}"
@@ -299,9 +307,10 @@ class Graph:
             x = _percent(share)
             # The text is on the side of the line where there is more room.
             anchor, beside = ("end", -5) if share > 0.5 else ("start", 5)
-            row = base - 6 - 15 * (number % 6)
+            # At half the height there is seldom a curve beside an edge of a band.
+            row = base / 2 + 15 * (number % 4)
             yield f'<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{base}"/>'
-            yield f'<text class="mark" x="{x}" dx="{beside}" y="{row}" text-anchor="{anchor}">'
+            yield f'<text class="mark" x="{x}" dx="{beside}" y="{row:g}" text-anchor="{anchor}">'
             yield f"{escape(mark.text)}</text>"
 
     # --- what lies within ---

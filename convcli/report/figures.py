@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 # Gains below this many dB are drawn at this level.
 FLOOR_DB = -120.0
 # With more marks than this, their frequencies are left out.
-MOST_LABELS = 4
+MOST_LABELS = 2
+# Group delays that differ by less, in samples, are one.
+CONSTANT_DELAY = 1e-3
 # The classes of several curves on one pair of axes.
 STYLES = ("after", "second", "third", "before")
 
@@ -148,10 +150,16 @@ def design_figures(step: StepFacts) -> list[Figure]:
     if step.response:
         found.append(_decibel_figure(step))
         found.append(chart_figure(gain_chart([step]), "Gain"))
-        if any(delay is not None for delay in step.group_delay):
+        if not delay_is_constant(step) and any(each is not None for each in step.group_delay):
             found.append(chart_figure(delay_chart(step), "Group delay"))
     found += _plane_figures(step)
     return found
+
+
+def delay_is_constant(step: StepFacts) -> bool:
+    """Whether the group delay is known and the same everywhere, which is told in words."""
+    known = [delay for delay in step.group_delay if delay is not None]
+    return bool(known) and max(known) - min(known) <= CONSTANT_DELAY
 
 
 def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
@@ -257,11 +265,11 @@ def _crossing_marks(step: StepFacts, lowest: float) -> Iterator[Mark]:
         if level == step.stop_level:
             continue  # its bands are shaded
         drawn = [frequency for frequency in frequencies if frequency >= lowest]
-        for frequency in drawn:
+        for place, frequency in enumerate(drawn):
             text = f"{level:g} dB: {frequency:.4g}"
             # The texts of many lines would lie on each other; the facts list their frequencies.
             if len(drawn) > MOST_LABELS:
-                text = f"{level:g} dB"
+                text = "" if place else f"{level:g} dB"
             yield Mark(value=frequency, text=text)
 
 
@@ -325,16 +333,16 @@ def _plane_figures(step: StepFacts) -> Iterator[Figure]:
 
     values = [value for row in step.plane for value in row]
     low, high = min(0.0, *values), max(0.0, *values)
-    size = f"{len(step.plane[0])} x {len(step.plane)}"
+    size = f"{len(step.plane[0])} wide and {len(step.plane)} high"
     first = f" of the first of {step.planes} sets of taps" if step.planes > 1 else ""
     told = f"from {number(low)} (dark) to {number(high)} (bright)"
     yield Figure(
-        caption=f"Impulse response{first}, {size} pixels, {told}",
+        caption=f"Impulse response{first}, {size}, {told}",
         image=heat_uri(step.plane, low, high),
         alt=f"Two-dimensional taps of {visible(step.text)}",
         pixels=True,
     )
-    largest = max(max(row) for row in step.plane_response)
+    largest = round(max(max(row) for row in step.plane_response)) + 0.0
     yield Figure(
         caption="Gain from -1/2 to 1/2 cycles per pixel along both axes, "
         f"from {largest - 60:.0f} dB (dark) to {largest:.0f} dB (bright)",

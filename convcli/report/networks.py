@@ -138,7 +138,7 @@ def field_figure(layers: Sequence[LayerFacts]) -> Figure:
     ends = [x for trace in traces for x, _ in trace.points]
     chart = Graph(
         title="Receptive field of each layer",
-        x=Axis(low=min(ends), high=max(ends), label="samples of the input around the output"),
+        x=Axis(low=min(ends), high=max(ends), label="inputs around the output"),
         y=Axis(low=len(layers) - 0.5, high=-0.5, label="layer"),
         traces=traces,
         height=60 + 22 * min(len(layers), 16),

@@ -169,7 +169,7 @@ def histogram_figures(
         largest = max(share for trace in traces for _, share in trace.points)
         chart = Graph(
             title=f"Histogram of {visible(name)}: {visible(names[0])} and {visible(names[1])}",
-            x=Axis(low=0.0, high=before.full_scale, label=visible(name)),
+            x=Axis(low=0.0, high=before.full_scale, label="value"),
             y=Axis(low=0.0, high=1.05 * largest or 1.0, label="% of the pixels"),
             traces=traces,
             width=NARROW,

@@ -33,6 +33,7 @@ MOST_SHOWN = 8
 DIFFERENCE_ROWS = 257
 # Height of a waveform and of the difference between two spectra.
 LOW_HEIGHT = 150
+PLAYED_AND_COMPARED = "The players play, and the difference is that of,"
 _STYLES = ("before", "after")
 _MINUS = "{} minus {}"
 
@@ -45,7 +46,8 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
         played = len(preview.before.excerpt.samples) / rate
         if played < preview.before.outlines[0].length / rate:
             duration = duration_text(played, 3)
-            notes.append(f"The players, and the difference, cover {duration} from the middle.")
+            what = "The players play" if preview.difference is None else PLAYED_AND_COMPARED
+            notes.append(f"{what} {duration} from the middle.")
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
     yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
     spectra = list(_spectrum_figures(preview))

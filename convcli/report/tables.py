@@ -94,7 +94,7 @@ def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
     if facts.shards:
         yield ReportTable(shard_rows(facts), SHARD_COLUMNS)
     if facts.failures:
-        yield ReportTable(failure_rows(facts), FAILURE_COLUMNS)
+        yield ReportTable(failure_rows(facts.failures), FAILURE_COLUMNS)
 
 
 def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
 
+# The most characters of the names of columns that are told.
+LONGEST_NAMES = 200
 # Up to this many columns or files are named; of more, the number is told.
 MOST_COLUMNS = 4
 MOST_FILES = 3
@@ -60,7 +62,8 @@ def _columns_text(run: RunFacts) -> str:
         return ""
     if len(names) > MOST_COLUMNS:
         return f" of {len(names)} columns"
-    return f" of {', '.join(map(visible, names))}"
+    told = ", ".join(map(visible, names))
+    return f" of {told}" if len(told) <= LONGEST_NAMES else ""
 
 
 def _chain_texts(run: RunFacts) -> list[str]:

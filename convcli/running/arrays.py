@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# An array goes through the loop in blocks of so many samples, which fit the cache and are shared by
-# the threads.
+# An array goes through the loop in blocks of so many samples, which fit the cache and are
+# distributed over the threads.
 BLOCK = 1 << 20
 # Arrays of at most so many numbers are filtered in the calling thread: a new one costs 1 ms.
 SHORT = 1 << 14
 
 _PLANS = KeptPlans()
 
-# What other libraries call our rules, where the word does not have another meaning here.
+# The words of other libraries for our rules, if they have no other meaning here.
 _ELSEWHERE = {
     "nearest": "edge",
     "replicate": "edge",
@@ -172,7 +172,7 @@ class _Settings:
     threads: int | None
 
     def check(self) -> None:
-        """Raise a RequestError for a value that is none of its argument."""
+        """Raise a RequestError for a value that its argument does not take."""
         if self.edge is not None:
             _check_word("edge", self.edge, get_args(Edge))
         if self.align is not None:
@@ -201,7 +201,7 @@ class _Settings:
         return _Filtered(nothing, np.empty(0, np.int64), names)
 
     def _plan(self, filter: str, signal: Signal, times: IndexTimes | None) -> Plan:
-        """Plan FILTER for a signal. Irregular times are left alone by filters that need none."""
+        """Plan FILTER for a signal. Irregular times are used only if FILTER needs times."""
         if times is None:
             return self._plan_for(filter, signal)
         if times.step:
@@ -271,17 +271,19 @@ def _is_number(given: Any, kind: type) -> bool:
 
 
 def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | None) -> Array:
-    """Filter an array with `axes` sample axes and, behind them, perhaps one of channels."""
+    """Filter an array with `axes` sample axes, which an axis of channels may follow."""
     x, signal = _read_array(array, axes, settings.rate)
-    has_channels = array.ndim > signal.axes
     y = settings.filtered(filter, signal, x).y
-    return y if has_channels or y.shape[-1] > 1 else y[..., 0]
+    had_channels = array.ndim > signal.axes
+    if had_channels or y.shape[-1] > 1:
+        return y
+    return y[..., 0]
 
 
 def _read_array(
     array: npt.NDArray[Any], axes: int | None, rate: float | None
 ) -> tuple[Array, Signal]:
-    """The samples of an array with an axis of channels, and what they are."""
+    """The samples of an array with an axis of channels, and the signal that describes them."""
     if array.dtype.kind not in "fiub":
         raise RequestError(f"expected numbers, got an array of {array.dtype}")
     dtype = np.float32 if array.dtype == np.float32 else np.float64
@@ -293,8 +295,9 @@ def _read_array(
         )
     if array.ndim == sample_axes:
         x = x[..., None]
-    names = tuple(str(c + 1) for c in range(x.shape[-1]))
-    return x, Signal(medium=ARRAY, shape=x.shape[:-1], channels=names, rate=rate)
+    *shape, channels = x.shape
+    names = tuple(str(number) for number in range(1, channels + 1))
+    return x, Signal(medium=ARRAY, shape=tuple(shape), channels=names, rate=rate)
 
 
 def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> Blocks:
@@ -312,12 +315,13 @@ def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> 
 
 
 def _in_blocks(x: Array) -> list[Array]:
-    rows = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+    width = max(1, math.prod(x.shape[1:]))
+    rows = max(1, BLOCK // width)
     return [x[first : first + rows] for first in range(0, len(x), rows)]
 
 
 def _read_pandas(x: Any, rate: float | None) -> tuple[Array, Signal]:
-    """The numeric columns of a Series or a DataFrame, and what they are."""
+    """The numeric columns of a Series or a DataFrame, and the signal that describes them."""
     frame = x.to_frame() if x.ndim == 1 else x
     numeric = [place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iufb"]
     if not numeric:
@@ -383,7 +387,7 @@ def _with_new_columns(kept: Any, read: list[int], made: _Filtered) -> Any:
     """Rows of a DataFrame with the outputs in the place of the columns that were read."""
     others = [place for place in range(kept.shape[1]) if place not in read]
     result = kept.iloc[:, others].copy()
-    first = sum(place < min(read) for place in others)
+    first = min(read)
     for channel, name in enumerate(made.names):
         if name in result.columns:
             raise RequestError(f"a column {name!r} exists already")

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Geometry:
     """The outputs of a chain on a signal that is extended at its ends by an edge rule.
 
-    A chain counts its inputs from the one where output 0 lies. Sample i of the signal is input i -
-    origin.
+    A chain counts its inputs from the input at the place of output 0. Sample i of the signal is
+    input i - origin.
 
     tail : outputs go on for so many samples past the end (the ringing of a filter)
     """
@@ -61,7 +61,7 @@ class Geometry:
 
     @cached_property
     def phases(self) -> int:
-        """How many outputs come in a row before the distance between them repeats."""
+        """After how many outputs the distances between them repeat: the L of a resampler by L/M."""
         return self.chain.reach[0].phases
 
     @cached_property
@@ -82,14 +82,17 @@ class Geometry:
     @cached_property
     def margin(self) -> int:
         """How many of the last samples the extension of the end may repeat."""
+        _, ahead = self._first_window
         reach = self.chain.reach[0]
-        return self._first_window[1] + reach.step + reach.before + 1
+        return ahead + reach.step + reach.before + 1
 
     @cached_property
     def _mirrored(self) -> int:
         """How many of the first samples the extension of the start repeats."""
-        before = self._first_window[0]
-        return {"reflect": before + 1, "symmetric": before}.get(self.edge, 0)
+        before, _ = self._first_window
+        if self.edge == "reflect":
+            return before + 1
+        return before if self.edge == "symmetric" else 0
 
     # --- how many outputs there are ---
 
@@ -125,7 +128,8 @@ class Geometry:
         """Count those of the first `outputs` outputs that read only samples of the axis."""
         reach = self.chain.reach[axis]
         first = max(0, -(-reach.before * reach.phases // reach.step))
-        return max(0, min(outputs, self.chain.ready(axis, n)) - first)
+        stop = min(outputs, self.chain.ready(axis, n))
+        return max(0, stop - first)
 
     # --- which samples they read ---
 
@@ -136,7 +140,7 @@ class Geometry:
     def reads(self, start: int, stop: int, end: int | None = None) -> tuple[int, int]:
         """Return the samples [low, high) that a job with the outputs [start, stop) is given.
 
-        Samples below 0 and past the end are what the edge rule says.
+        The edge rule gives the samples below 0 and past the end.
 
         end : the length of the signal and its tail, if it is known
         """
@@ -144,9 +148,10 @@ class Geometry:
         return inputs.start + self.origin, inputs.high + self.origin
 
     def held_starts(self, done: int) -> dict[HeldPlace, int]:
-        """Return before which sample each held value is the last known one, after `done` outputs.
+        """Return, for each held value, the sample before which it is the last known one.
 
-        Values that are no samples of the signal are left out.
+        done : how many outputs are computed. Values that are not samples of the signal are left
+            out.
         """
         starts = self.chain.held_starts(done, done)
         return {place: first + self.origin for place, first in starts.items()}
@@ -162,14 +167,18 @@ class Geometry:
     def oldest_needed_of_each(self, done: Indices, n: Indices) -> Indices:
         """Return `oldest_needed` for many signals at once; the chain has one phase."""
         first, later = self._first_reads
-        low = done * self.chain.reach[0].step + np.where(done == 0, first, later) + self.origin
-        return np.minimum(np.minimum(low, self.aligned_sample(done)), n - self.margin)
+        offset = np.where(done == 0, first, later)
+        low = done * self.chain.reach[0].step + offset + self.origin
+        low = np.minimum(low, self.aligned_sample(done))
+        return np.minimum(low, n - self.margin)
 
     @cached_property
     def _first_reads(self) -> tuple[int, int]:
         """The first input of a job at output 0, and at any later output k less k * step."""
         step = self.chain.reach[0].step
-        return self.chain.reads(0, 1)[0].start, self.chain.reads(1, 2)[0].start - step
+        first = self.chain.reads(0, 1)[0].start
+        second = self.chain.reads(1, 2)[0].start
+        return first, second - step
 
     def columns(self, n: int) -> tuple[int, Extent | None]:
         """Return how many columns come out of `n` and which they read; None if none come out."""

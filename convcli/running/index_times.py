@@ -31,7 +31,7 @@ class IndexTimes:
     problem: RequestError | None = None
 
     def regular_signal(self, signal: Signal) -> Signal:
-        """The signal with a rate; a frequency without a unit is in cycles per row, as without."""
+        """The signal with a rate; a frequency without a unit stays in cycles per row."""
         seconds = self.step / NANOSECONDS
         return replace(signal, rate=1 / seconds, cycle=seconds, timed=True)
 
@@ -41,11 +41,11 @@ class IndexTimes:
 
 
 def times_of_index(index: Any) -> IndexTimes | None:
-    """The times of a DatetimeIndex; None of any other index, and of one with fewer than two rows.
+    """The times of a DatetimeIndex; None for any other index and for fewer than two rows.
 
-    Times that are missing or go back are a problem.
+    Times that are missing or go back are reported by `IndexTimes.problem`.
     """
-    if getattr(index.dtype, "kind", "") != "M" or len(index) < 2:
+    if index.dtype.kind != "M" or len(index) < 2:
         return None
     if index.hasnans:
         problem = RequestError("the index has rows without a time", hint="x[x.index.notna()]")
@@ -53,10 +53,12 @@ def times_of_index(index: Any) -> IndexTimes | None:
     instants = index.as_unit("ns").asi8
     wall = index.tz_localize(None).as_unit("ns").asi8
     steps = np.diff(instants)
-    if (steps < 0).any():
-        row = int(np.argmax(steps < 0)) + 1
+    goes_back = steps < 0
+    if goes_back.any():
+        row = 1 + int(np.argmax(goes_back))
         message = f"the index goes back in time at row {row}, {index[row]}"
         problem = RequestError(message, hint="sort_index() puts the rows in order")
         return IndexTimes(np.zeros((0, 2), np.int64), problem=problem)
-    step = int(steps[0]) if steps[0] > 0 and (steps == steps[0]).all() else 0
-    return IndexTimes(np.stack([instants, wall], axis=1).astype(np.int64), step)
+    stamps = np.stack([instants, wall], axis=1).astype(np.int64)
+    is_regular = steps[0] > 0 and (steps == steps[0]).all()
+    return IndexTimes(stamps, int(steps[0]) if is_regular else 0)

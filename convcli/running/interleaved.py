@@ -1,21 +1,23 @@
-"""Many interleaved signals through one chain: those that go on alike are the channels of one job.
+"""Many interleaved signals through one chain: signals with as many outputs share a job.
 
-This is what `Stream` does for one signal, with arrays that have an entry for each signal. Ten
-thousand groups of a few rows cost a few calls of NumPy instead of ten thousand.
+They are the channels of that job. `Stream` does the same for one signal; here every number is an
+array with an entry for each signal. Ten thousand groups of a few rows cost a few calls of NumPy
+instead of ten thousand.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import field
-from itertools import count
+from functools import partial
+from itertools import count, pairwise
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.core.complete import Bounds
-from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.core.extend import extended_at
 from convcli.dataclass import dataclass
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.past import known_before
@@ -41,7 +43,8 @@ GATHERED = 1 << 17
 class InterleavedSignals:
     """Takes in blocks of interleaved signals and gives out jobs for many signals each.
 
-    The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered as they are met.
+    The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered in the order in
+    which they first occur.
     """
 
     def __init__(self, geometry: Geometry, channels: int) -> None:
@@ -81,13 +84,14 @@ class InterleavedSignals:
         self._samples.first[signals] = first
         self._rows.first[signals] = first
         starts = np.cumsum(kept) - kept - first
+        # No later output is aligned with a row from before.
+        rows = np.full(len(x), NEVER)
         return _Part(
             signals=signals,
             n=n,
             done=np.maximum(self.geometry.ready(n), 0),
             samples=_ValuesOfSignals(x, starts),
-            # No output to come belongs to a row from before.
-            rows=_ValuesOfSignals(np.full(len(x), NEVER), starts),
+            rows=_ValuesOfSignals(rows, starts),
         )
 
     def _hold(self, table: _HeldTable, part: _Part, pasts: Mapping[bytes, SignalPast]) -> None:
@@ -162,8 +166,9 @@ class InterleavedSignals:
             self._held.start_batch()
         jobs: list[Job] = []
         gathered = np.cumsum(fresh.counts + self.geometry.margin) * self.channels
-        cuts = np.flatnonzero(np.diff(gathered // GATHERED, prepend=0)).tolist()
-        for first, last in zip([0, *cuts], [*cuts, len(gathered)], strict=True):
+        part_numbers = gathered // GATHERED
+        cuts = np.flatnonzero(np.diff(part_numbers, prepend=0)).tolist()
+        for first, last in pairwise([0, *cuts, len(gathered)]):
             if first < last:
                 jobs += self._advance_part(fresh.part(first, last), known)
         return jobs
@@ -174,7 +179,8 @@ class InterleavedSignals:
         part = self._joined(fresh)
         stop = np.maximum(known(part.n), part.done)
         for which in _alike(stop - part.done, part.done == 0):
-            yield self._job(part, which, int(stop[which[0]]))
+            stop_of_first = int(stop[which[0]])
+            yield self._job(part, which, stop_of_first)
         self._keep(part, stop)
 
     def _joined(self, fresh: _NewSamples) -> _Part:
@@ -203,8 +209,9 @@ class InterleavedSignals:
         """Return the input row of the next output of each signal; NEVER if none would come."""
         over = self.geometry.aligned_sample(stop) >= part.n
         over[over] = self._counts(part.n[over]) <= stop[over]
-        rows = part.rows.at(np.arange(len(stop)), aligned[:, None])[:, 0]
-        return np.where(over, NEVER, rows)
+        every_signal = np.arange(len(stop))
+        rows = part.rows.at(every_signal, aligned[:, None])
+        return np.where(over, NEVER, rows[:, 0])
 
     def _job(self, part: _Part, which: Indices, stop: int) -> Job:
         """Return the job of the signals `which` of a part.
@@ -218,8 +225,10 @@ class InterleavedSignals:
         start = int(done[0, 0])
         low, high = self.geometry.reads(start, stop)
         step = self.geometry.chain.reach[0].step
-        x = self._extended(part, which, (done - start) * step + np.arange(low, high), n)
-        aligned = self.geometry.aligned_sample(done + np.arange(stop - start))
+        shift = (done - start) * step
+        x = self._extended(part, which, shift + np.arange(low, high), n)
+        outputs = done + np.arange(stop - start)
+        aligned = self.geometry.aligned_sample(outputs)
         rows = part.rows.at(which, np.clip(aligned, 0, n - 1))
         held = None
         if self._held is not None:
@@ -231,7 +240,7 @@ class InterleavedSignals:
             span=((start, stop),),
             rows=rows.reshape(-1),
             ends=(None,),
-            bounds=self._bounds((done - start) * step, n),
+            bounds=self._bounds(shift, n),
             previous=held,
             signals=len(which),
             held_of_job=held,
@@ -254,22 +263,21 @@ class InterleavedSignals:
         """
         if index[:, 0].min() >= 0 and (index[:, -1:] < n).all():
             return part.samples.at(which, index)
-        edge = self.geometry.edge
-        index = inside(index, n, edge)
-        outside = index == OUTSIDE
-        np.copyto(index, n - 1, where=outside)
-        x = part.samples.at(which, index)
-        np.copyto(x, filler(edge), where=outside[:, :, None])
-        return x
+        return extended_at(partial(part.samples.at, which), index, n, self.geometry.edge)
 
 
 def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:
-    """Yield the places of signals with equally many outputs to give; new ones apart."""
+    """Yield the places of signals with equally many outputs to give; new ones apart.
+
+    counts : the outputs of each signal; new : whether they are its first ones
+    """
     kind = 2 * counts + new
     order = np.argsort(kind, kind="stable")
-    order = order[np.searchsorted(kind[order], 2) :]
+    without_outputs = np.searchsorted(kind[order], 2)
+    order = order[without_outputs:]
     if len(order):
-        yield from np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
+        changes = np.flatnonzero(np.diff(kind[order]))
+        yield from np.split(order, changes + 1)
 
 
 def _as_channels(x: AnyArray) -> AnyArray:
@@ -323,7 +331,8 @@ class _NewSamples:
     def part(self, first: int, last: int) -> _NewSamples:
         """Return the samples of the signals [first, last)."""
         start = int(self.counts[:first].sum())
-        samples = slice(start, start + int(self.counts[first:last].sum()))
+        length = int(self.counts[first:last].sum())
+        samples = slice(start, start + length)
         some = slice(first, last)
         return _NewSamples(
             self.signals[some], self.counts[some], self.x[samples], self.rows[samples]
@@ -339,7 +348,8 @@ class _ValuesOfSignals:
 
     def at(self, which: Indices, index: Indices) -> AnyArray:
         """Return the values number index[i, ...] of the signals which[i]."""
-        found: AnyArray = self.values[self.starts[which][:, None] + index]
+        places = self.starts[which][:, None] + index
+        found: AnyArray = self.values[places]
         return found
 
 
@@ -373,8 +383,10 @@ class _RaggedBuffer:
         if signals <= have and width <= wide:
             return
         # Room for signals grows by half at least.
-        signals = max(signals, have + have // 2) if signals > have else have
-        larger = np.empty((signals, max(width, wide), *self.values.shape[2:]), self.values.dtype)
+        grown = max(signals, have + have // 2)
+        signals = grown if signals > have else have
+        shape = (signals, max(width, wide), *self.values.shape[2:])
+        larger = np.empty(shape, self.values.dtype)
         larger[:have, :wide] = self.values
         self.values = larger
         self.first = np.append(self.first, np.zeros(signals - have, np.int64))
@@ -401,9 +413,11 @@ class _RaggedBuffer:
         """Keep the values from number `since` on, of the `n` that have come of each signal."""
         since = np.maximum(self.first[signals], since)
         self.first[signals] = since
-        self.make_room(0, int((n - since).max()))
+        most_kept = int((n - since).max())
+        self.make_room(0, most_kept)
         at = (joined.starts + since)[:, None] + np.arange(self.values.shape[1])
-        self.values[signals] = joined.values[np.minimum(at, len(joined.values) - 1)]
+        inside_values = np.minimum(at, len(joined.values) - 1)
+        self.values[signals] = joined.values[inside_values]
 
 
 # --- held values ---
@@ -440,9 +454,11 @@ class _HeldTable:
         held = held.reshape(len(signals), -1)
         channels = held.shape[1]
         values = self._values.get(place, np.empty((0, channels)))
-        lacking = int(signals.max()) + 1 - len(values)
+        last_signal = int(signals.max())
+        lacking = last_signal + 1 - len(values)
         if lacking > 0:
-            room = np.full((lacking + len(values) // 2, channels), np.nan)
+            growth = lacking + len(values) // 2
+            room = np.full((growth, channels), np.nan)
             values = np.append(values, room, axis=0)
             self._values[place] = values
         values[signals] = held

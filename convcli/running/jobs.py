@@ -99,9 +99,10 @@ class Job:
     def _run(self) -> SignalBlock:
         y = self._compute()
         counts = None
-        found = self._became_missing(y)
-        if found is not None:
-            counts = found.sum(axis=tuple(range(found.ndim - 1)))
+        became_missing = self._became_missing(y)
+        if became_missing is not None:
+            sample_axes = tuple(range(y.ndim - 1))
+            counts = became_missing.sum(axis=sample_axes)
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
     def _compute(self) -> Array:
@@ -114,10 +115,9 @@ class Job:
     def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
         """Mark the outputs that are missing although the input that they are aligned with is not.
 
-        y : (n, channels) or (rows, columns, channels). Where an operation makes other channels of
-            those that come in, an output is marked if all channels of its input are known; where
-            several outputs are made of each channel, if that channel is. None if no output is
-            missing.
+        y : (n, channels) or (rows, columns, channels). If the operations combine channels, an
+            output is marked if all channels of its input are known; if they make several outputs of
+            each channel, it is marked if that channel is known. None if no output is missing.
         """
         if not any_missing(y):
             return None
@@ -130,14 +130,14 @@ class Job:
         return found
 
     def _missing_for(self, outputs: int, missing: npt.NDArray[np.bool_]) -> Any:
-        """Return what is missing in the channels that so many output channels are made of."""
+        """Return whether the input of each of so many output channels is missing."""
         of_each, rest = divmod(outputs, missing.shape[-1])
         if self.chain.uniform and not rest:
             return np.repeat(missing, of_each, axis=-1)
         return missing.any(axis=-1, keepdims=True)
 
     def _aligned_with(self, axis: int, length: int) -> npt.NDArray[np.int64]:
-        """Return where among the inputs of an axis those lie that the outputs are aligned with."""
+        """Return the indices of the inputs that the outputs are aligned with, along an axis."""
         start, stop = self.span[axis]
         if axis == 0:
             first = self.chain.reads(start, stop)[0].start
@@ -163,8 +163,9 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class JobBatch:
-    """Jobs that became ready together. All rows before `complete` are known when they are done.
+    """Jobs that became ready together.
 
+    complete : when the jobs are done, all outputs aligned with rows before this one are known
     kept : whether the outputs are wanted, and not only the values that the jobs hold
     """
 
@@ -184,7 +185,10 @@ class JobBatch:
 
 @dataclass(frozen=True, eq=False)
 class BatchOutputs:
-    """The outputs of a batch; all later ones are aligned with rows from `complete` on."""
+    """The outputs of a batch of jobs.
+
+    complete : all later outputs are aligned with this row or later rows
+    """
 
     blocks: list[SignalBlock]
     complete: int

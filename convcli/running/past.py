@@ -1,21 +1,30 @@
-"""What the filter of a part of a signal knows of the samples before the part."""
+"""The past of a part of a signal: which samples and held values come before the part."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from convcli.core.missing import last_known
 from convcli.dataclass import dataclass
+from convcli.signals import SignalPast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convcli.core.task import HeldAfter, HeldPlace
-    from convcli.signals import Array, SignalPast
+    from convcli.signals import Array, PartSource
+
+    Pasts = Mapping[bytes, SignalPast]
+
+# Samples of a signal that are held before old ones are given up.
+MOST_GROWN = 1 << 12
 
 
 class HistoryNeededError(Exception):
-    """A gap is to be filled with a value from before all samples that were read.
+    """A missing sample needs the last known value from before all samples that were read.
 
     The run has to be repeated from an earlier place.
     """
@@ -26,7 +35,7 @@ class Beginning:
     """Where a part of a signal begins.
 
     lengths : lengths of the blocks before the part, whose outputs are computed elsewhere
-    width : how many values a sample along axis 0 has: those of all channels, of a row in a picture
+    width : numbers of a sample along axis 0: the channels of a sample, or of a row of pixels
     pasts : the past of each of the interleaved signals; None for a single signal
     held : the values held from before, if they are known
     ends : whether the signal ends with the part
@@ -34,7 +43,7 @@ class Beginning:
 
     lengths: Sequence[int] = ()
     width: int = 1
-    pasts: Mapping[bytes, SignalPast] | None = None
+    pasts: Pasts | None = None
     held: HeldAfter | None = None
     ends: bool = True
 
@@ -89,3 +98,79 @@ def known_before(past: SignalPast, first: int) -> Array:
     passed = first - (past.count - len(past.samples))
     found = last_known(past.samples[: max(passed, 0)], lambda: past.known)
     return past.known if found is None else found
+
+
+# ----------------------------------------------------------------------- pasts of several signals
+
+
+def pasts_of_part(part: PartSource[Any], kept: int) -> dict[bytes, SignalPast]:
+    """The past of each signal after a part, of the samples of the part alone.
+
+    kept : how many of the last samples of each signal are kept
+    """
+    pasts: dict[bytes, _GrowingPast] = {}
+    for raw in part.pieces(0):
+        for group, x, _ in part.decode(raw).by_group():
+            past = pasts.get(group)
+            if past is None:
+                past = pasts[group] = _GrowingPast(kept, x.shape[1])
+            past.add(x)
+    return {group: past.trimmed() for group, past in pasts.items()}
+
+
+class _GrowingPast:
+    """The past of a signal as its samples come; old ones are given up many at a time."""
+
+    def __init__(self, kept: int, channels: int) -> None:
+        self._kept = kept
+        self._past = SignalPast(
+            count=0, samples=np.empty((0, channels)), known=np.full(channels, np.nan)
+        )
+        self._fresh: list[Array] = []
+        self._held = 0
+
+    def add(self, x: Array) -> None:
+        """Take in the next samples."""
+        self._fresh.append(x)
+        self._held += len(x)
+        if self._held > MOST_GROWN + self._kept:
+            self.trimmed()
+
+    def trimmed(self) -> SignalPast:
+        """The past of what has come, with as many samples as are kept."""
+        if self._fresh:
+            self._past = past_after(self._past, np.concatenate(self._fresh), self._kept)
+        self._fresh = []
+        self._held = 0
+        return self._past
+
+
+def past_after(past: SignalPast, x: Array, kept: int) -> SignalPast:
+    """The past of a signal after further samples."""
+    samples = np.concatenate([past.samples, x])
+    dropped = max(0, len(samples) - kept)
+    longer = replace(past, count=past.count + len(x), samples=samples)
+    return replace(
+        longer,
+        samples=samples[dropped:],
+        known=known_before(longer, longer.count - len(samples) + dropped),
+    )
+
+
+def joined_pasts(first: Pasts, second: Pasts, kept: int) -> dict[bytes, SignalPast]:
+    """The pasts of signals after two consecutive parts. The operation is associative."""
+    joined = dict(first)
+    for group, later in second.items():
+        earlier = joined.get(group)
+        joined[group] = later if earlier is None else _joined_past(earlier, later, kept)
+    return joined
+
+
+def _joined_past(earlier: SignalPast, later: SignalPast, kept: int) -> SignalPast:
+    if len(later.samples) < later.count:
+        # All samples that are kept are later ones.
+        known = known_before(earlier, earlier.count)
+        known = np.where(np.isnan(later.known), known, later.known)
+        return replace(later, count=earlier.count + later.count, known=known)
+    joined = past_after(earlier, later.samples, kept)
+    return replace(joined, count=earlier.count + later.count)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.whole import Normalize, Reduce, Reduction
+from convcli.core.whole import Reduction
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from convcli.core.ops import Op
     from convcli.core.task import HeldAfter
+    from convcli.core.whole import Normalize, Reduce
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
@@ -126,14 +127,15 @@ def outputs_at(
 
     lengths : of all blocks; blocks : their numbers, increasing
     """
-    chains = Chains([*plan.chain.ops], plan.signal)
+    chains = Chains(plan.signal, plan.chain.ops)
     scheduler = Scheduler(chains, plan.extension, tail=tail)
     return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
 
 
 def sample_width(signal: Signal) -> int:
-    """How many values a sample along axis 0 has: those of all channels, of a row in a picture."""
-    return math.prod(side or 1 for side in signal.shape[1:]) * len(signal.channels)
+    """How many numbers a sample along axis 0 has: its channels, or those of a row of pixels."""
+    sides = [side or 1 for side in signal.shape[1:]]
+    return math.prod(sides) * len(signal.channels)
 
 
 def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
@@ -147,9 +149,9 @@ def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KnownBefore:
-    """What is known when a part of a signal is filtered.
+    """What is known of a signal before one of its parts is filtered.
 
-    peaks : what the steps that measure the whole signal have found, in their order
+    peaks : the peaks of the steps that measure the whole signal, in the order of the steps
     held : the values held from before the part; None if they are not known
     """
 
@@ -181,15 +183,15 @@ class _WholeSource:
 
     @property
     def signal(self) -> Signal:
-        """The signal."""
+        """The signal that the source reads."""
         return self.source.signal
 
     def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
-        """The pieces of the source."""
+        """Yield the pieces of the source in their order."""
         return self.source.chunks()
 
     def decode(self, raw: Any) -> Block:
-        """The samples of one piece."""
+        """Return the samples of one piece as a block."""
         return self.source.decode(raw)
 
 
@@ -233,9 +235,10 @@ class _Reader:
         return block, np.isnan(x).sum(axis=sample_axes)
 
     def _refuse_missing(self, block: Block) -> None:
-        place = np.argwhere(np.isnan(block.x))[0].tolist()
-        row = self.source.first_row + self.read + place[0]
-        channel = self.plan.signal.channels[place[-1]]
+        missing = np.argwhere(np.isnan(block.x))
+        first, *_, channel_number = missing[0].tolist()
+        row = self.source.first_row + self.read + first
+        channel = self.plan.signal.channels[channel_number]
         raise InputError(
             f"missing value in data row {row + 1}, {channel}",
             hint="--missing keep, fill or propagate accept missing values",
@@ -286,17 +289,17 @@ class _Loop:
 
     def measured(self, tail: int) -> SignalPeaks:
         """Return the peaks for the first step that needs them and does not have them."""
-        ops: list[Op | dict[SignalName, Op]] = []
+        chains = Chains(self.plan.signal)
         known = iter(self.known.peaks)
         for step in self.plan.steps:
-            if not isinstance(step.whole, Normalize):
-                ops.extend(step.ops)
+            normalize = step.stage.normalizes
+            if normalize is None:
+                chains = chains.then(step.ops)
                 continue
             peaks = next(known, None)
             if peaks is None:
-                chains = Chains(ops, self.plan.signal)
-                return self._peaks(chains, step.whole, self.reader.arrivals, tail)
-            ops.append(_settled_step(step, step.whole, peaks))
+                return self._peaks(chains, normalize, self.reader.arrivals, tail)
+            chains = chains.then_own(_gains(step, normalize, peaks))
         raise ValueError("no step measures the signal")
 
     def losses(self) -> LossFacts:
@@ -313,10 +316,11 @@ class _Loop:
         stage: list[BoundStep] = []
         arrivals: Pass = self.reader.arrivals
         for step in self.plan.steps:
-            if not isinstance(step.whole, Reduce):
+            reduce = step.stage.reduces
+            if reduce is None:
                 stage.append(step)
                 continue
-            bins = self._reduced(stage, step, step.whole, arrivals)
+            bins = self._reduced(stage, step, reduce, arrivals)
             arrivals = partial(_bins_again, bins)
             stage = []
             tail = 0
@@ -347,7 +351,7 @@ class _Loop:
 
     @property
     def held_after(self) -> HeldAfter | None:
-        """The values that the next part holds; None if nobody knows. It may take a computation."""
+        """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
     def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
@@ -404,19 +408,19 @@ class _Loop:
         Every step that has to measure the signal takes one pass over the input.
         """
         if self.plan.single_pass:
-            return Chains([*self.plan.chain.ops], self.plan.signal, self.plan.chain)
-        ops: list[Op | dict[SignalName, Op]] = []
+            return Chains(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
+        chains = Chains(self.plan.signal)
         known = iter(self.known.peaks)
         for step in steps:
-            if isinstance(step.whole, Normalize):
-                peaks = next(known, None)
-                if peaks is None:
-                    chains = Chains([*ops], self.plan.signal)
-                    peaks = self._peaks(chains, step.whole, arrivals, tail)
-                ops.append(_settled_step(step, step.whole, peaks))
-            else:
-                ops.extend(step.ops)
-        return Chains(ops, self.plan.signal)
+            normalize = step.stage.normalizes
+            if normalize is None:
+                chains = chains.then(step.ops)
+                continue
+            peaks = next(known, None)
+            if peaks is None:
+                peaks = self._peaks(chains, normalize, arrivals, tail)
+            chains = chains.then_own(_gains(step, normalize, peaks))
+        return chains
 
     def _peaks(
         self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
@@ -459,25 +463,16 @@ class _Loop:
             )
 
 
-def _settled_step(
-    step: BoundStep, normalize: Normalize, peaks: SignalPeaks
-) -> dict[SignalName, Op]:
-    """Return the gain of each signal for a step that normalises."""
+def _gains(step: BoundStep, normalize: Normalize, peaks: SignalPeaks) -> dict[SignalName, Op]:
+    """Return the gain of each signal; one without outputs gets the gain of silence."""
     silence = np.zeros(len(step.after.channels))
-    return _settled_for_each(normalize, peaks, silence)
+    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
+    return defaultdict(partial(normalize.settle, silence), gains)
 
 
 def _bins_again(bins: list[tuple[Block, AnyRows]], _: Scheduler) -> Iterator[tuple[Block, AnyRows]]:
     """Yield bins as if they had been read."""
     return iter(bins)
-
-
-def _settled_for_each(
-    normalize: Normalize, peaks: dict[SignalName, Peaks], silence: Peaks
-) -> dict[SignalName, Op]:
-    """Return the gain of each signal; one without outputs gets the gain of silence."""
-    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
-    return defaultdict(partial(normalize.settle, silence), gains)
 
 
 def _blocks_of_results(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:
@@ -524,7 +519,8 @@ def _as_arrivals(reductions: dict[SignalName, Reduction]) -> list[tuple[Block, A
         return [(Block(y), rows) for y, rows in results]
     lengths = [len(rows) for _, rows in results]
     names = [name for name in reductions if name is not None]
-    groups = Groups(names, np.repeat(np.arange(len(results)), lengths))
+    codes = np.repeat(np.arange(len(results)), lengths)
+    groups = Groups(names, codes)
     y = np.concatenate([bins for bins, _ in results])
     rows: Rows = np.concatenate([some for _, some in results])
     return [(Block(y, groups), rows)]

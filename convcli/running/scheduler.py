@@ -6,6 +6,7 @@ are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 
 from __future__ import annotations
 
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from convcli.core.ops import Op
     from convcli.core.task import HeldAfter
@@ -33,17 +34,17 @@ if TYPE_CHECKING:
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
-# The name of the only signal of an input that has no groups: no group can be called so.
+# The name of the only signal of an input without groups. The names of groups are never None.
 ALL: SignalName = None
 
-# So many times as long as its overlap a job of one axis has to be: an FFT costs by the sum of both.
-# In a table, whose rows leave early, a filter of a few taps waits for no row, and one of a million
-# taps for a few blocks.
+# A job along one axis has to have so many outputs for each input that it shares with the next job,
+# because an FFT costs by the sum of both. A table gives out its rows early: a filter of a few taps
+# waits for no row, one of a million taps for a few blocks.
 OUTPUTS_PER_REACH = 3.0
 ROWS_PER_REACH = 1 / 16
 
-# Signals that have a `Stream` each are filtered when so many rows have come for each on average, at
-# most so many in all. With 500 tickers and a window in time this takes half the time.
+# Signals that have a `Stream` each are filtered when ROWS_OF_EACH rows have come for each on
+# average, or ROWS_OF_ALL in all. With 500 tickers and a window in time this takes half the time.
 ROWS_OF_EACH = 1 << 8
 ROWS_OF_ALL = 1 << 18
 
@@ -55,36 +56,47 @@ RELEASED = 1 << 16
 class Chains:
     """The chain of each signal.
 
-    All signals have the same, except for operations that were measured for each by itself.
-
+    ops : the operations that all signals have in common
+    own : by its place in the chain, an operation that each signal has of its own: a measured gain
     planned : the chain of the plan if it is the common one, with what has been worked out about it
     """
 
-    ops: list[Op | dict[SignalName, Op]]
     signal: Signal
+    ops: tuple[Op, ...] = ()
+    own: Mapping[int, Mapping[SignalName, Op]] = field(default_factory=dict)
     planned: Chain | None = None
+
+    def then(self, ops: tuple[Op, ...]) -> Chains:
+        """Return the chains that go on with operations of all signals."""
+        return replace(self, ops=(*self.ops, *ops))
+
+    def then_own(self, ops: Mapping[SignalName, Op]) -> Chains:
+        """Return the chains that go on with an operation of each signal."""
+        place = len(self.ops) + len(self.own)
+        return replace(self, own={**self.own, place: ops})
 
     @cached_property
     def common(self) -> Chain | None:
         """The chain of all signals, None if they differ."""
         if self.planned is not None:
             return self.planned
-        ops = tuple(op for op in self.ops if not isinstance(op, dict))
-        return Chain(ops, self.signal.axes) if len(ops) == len(self.ops) else None
+        return None if self.own else Chain(self.ops, self.signal.axes)
 
     def of(self, group: SignalName) -> Chain:
         """Return the chain of one signal."""
         if self.common is not None:
             return self.common
-        ops = tuple(op[group] if isinstance(op, dict) else op for op in self.ops)
-        return Chain(ops, self.signal.axes)
+        ops = list(self.ops)
+        for place, each in self.own.items():
+            ops.insert(place, each[group])
+        return Chain(tuple(ops), self.signal.axes)
 
 
 class Scheduler:
     """Takes in blocks and gives out jobs as soon as their inputs are there.
 
     tail : outputs go on for so many samples past the end of a signal
-    by_group : let every signal be known by its group, also where several could be filtered side by
+    by_group : filter every group as a signal of its own, even if several could be filtered side by
         side
     prompt : give each output as soon as it is known, whatever it costs
     beginning : where the blocks begin in the signal
@@ -139,7 +151,8 @@ class Scheduler:
             if isinstance(rows, range):
                 seen = max(seen, rows.stop)
             else:
-                seen = max(seen, int(rows.max(initial=-1)) + 1)
+                last_row = int(rows.max(initial=-1))
+                seen = max(seen, last_row + 1)
             if block.groups is None:
                 stream = self._stream(ALL)
                 stream.take(block.stored, rows, block.stamps)
@@ -183,11 +196,11 @@ class Scheduler:
         return None if stream is None else stream.held_after
 
     def _begin(self, seen: int, *, settled: bool) -> Iterator[JobBatch]:
-        """Count what comes from now on as filtered here.
+        """Count the samples and outputs from now on as filtered here.
 
-        Where jobs may be of any length, outputs that wait by now belong to the part before.
+        Where jobs may be of any length, the outputs that are waiting now belong to the part before.
 
-        settled : there were blocks of outputs of that part
+        settled : whether there were blocks of outputs of that part
         """
         alone = self._streams.get(ALL)
         if alone is None:
@@ -199,7 +212,7 @@ class Scheduler:
 
     @property
     def _any_jobs(self) -> bool:
-        """Whether the results do not depend on how outputs are shared out to jobs."""
+        """Whether results are the same however the outputs are divided into jobs."""
         return self.chains.signal.medium.exact
 
     def _resume(self, stream: Stream, group: SignalName) -> None:
@@ -216,7 +229,7 @@ class Scheduler:
             stream.go_on(past)
 
     def _unfinished_jobs(self) -> Iterator[list[Job]]:
-        """Yield the jobs of outputs that wait at the end of a part, where any jobs will do."""
+        """Yield the jobs of outputs that wait at the end of a part, if jobs may have any length."""
         if not self._any_jobs:
             return
         streams = self._streams.values()
@@ -301,7 +314,7 @@ class Scheduler:
         return stream
 
     def _patience(self, chain: Chain) -> float:
-        """How many outputs a job has to have, as a share of what it reads beside them."""
+        """How many outputs a job has to have for each input that it shares with the next job."""
         if self.prompt or chain.in_time:
             return 0.0
         if self.chains.signal.medium.prompt:
@@ -319,7 +332,8 @@ def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:
     for result in results:
         waiting += result.blocks
         for block in result.blocks:
-            lowest = min(lowest, int(row_numbers(block.rows).min()))
+            numbers = row_numbers(block.rows)
+            lowest = min(lowest, int(numbers.min()))
         if result.complete <= lowest:
             continue
         y = np.concatenate([block.x for block in waiting])

@@ -1,4 +1,7 @@
-"""The blocks of two signals, cut so that sample stands beside sample."""
+"""The blocks of two signals, cut so that equal numbers of samples are compared.
+
+`compare` and learning read pairs of signals through it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 class SideBySide:
     """Blocks of two signals cut to equal shapes, up to the end of the shorter one.
 
-    Iterate over it once; `left_over` tells afterwards what has no counterpart.
+    Iterate over it once; `left_over` then counts the samples without a counterpart.
     """
 
     def __init__(self, xs: Iterator[Array], ys: Iterator[Array]) -> None:
@@ -52,4 +55,5 @@ class SideBySide:
     def _count(rest: Array | None, blocks: Iterator[Array]) -> int:
         if rest is None:
             return 0
-        return len(rest) + sum(len(block) for block in blocks)
+        still_to_come = sum(len(block) for block in blocks)
+        return len(rest) + still_to_come

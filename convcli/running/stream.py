@@ -33,8 +33,8 @@ MOST_PARTS = 16
 # many times as long.
 MOST_INTERPOLATED = 1 << 18
 
-# Samples that may wait for more to come so that a job does not consist mainly of inputs that the
-# last one read too.
+# A job waits for more samples so that it does not consist mainly of inputs that the last job read
+# too. At most so many samples wait.
 LARGEST_WAIT = 8_000_000
 
 
@@ -43,8 +43,8 @@ class Stream:
 
     A whole array is a stream of one block.
 
-    patience : wait until so many outputs are known as a share of the inputs that are read twice for
-        them; 0 gives each output as soon as it is known
+    patience : how many outputs a job must have for each input that the next job reads again; 0
+        gives each output as soon as it is known
     """
 
     def __init__(self, group: SignalName, geometry: Geometry, *, patience: float = 1.0) -> None:
@@ -72,7 +72,7 @@ class Stream:
                 self.outputs_done = ready
 
     def skip_known(self) -> None:
-        """Take all outputs that are known so far for computed."""
+        """Count all outputs that are known so far as computed."""
         self.outputs_done = max(self.outputs_done, self.geometry.ready(self._buffer.n))
 
     @property
@@ -88,7 +88,7 @@ class Stream:
         self._buffer.recall(self._kept_as(x), rows)
 
     def go_on(self, past: SignalPast) -> None:
-        """Go on after a past none of whose outputs are still to come."""
+        """Go on after earlier samples, all of whose known outputs are computed elsewhere."""
         self.skip([past.count], 1)
         self.skip_known()
         rows = np.full(len(past.samples), NEVER)
@@ -97,13 +97,13 @@ class Stream:
         self.begin()
 
     def begin(self) -> None:
-        """Count what comes from now on as filtered here."""
+        """Count the samples and outputs from now on as filtered here."""
         self._samples_before = self._buffer.n
         self._outputs_before = self.outputs_done
 
     @property
     def held_after(self) -> HeldAfter | None:
-        """The values that the next job holds, once the last one has run; None if nobody knows."""
+        """The values that the next job holds, once the last one has run; None if unknown."""
         places = self.geometry.chain.held_places
         if self.last_job is None:
             return {}
@@ -173,7 +173,7 @@ class Stream:
         return self._buffer.columns if self.geometry.chain.axes == 2 else None
 
     def _pays(self, ready: int) -> bool:
-        """Whether the outputs that are ready are worth the inputs that are read twice for them."""
+        """Whether there are enough outputs ready to be worth reading some inputs twice."""
         if not self.patience:
             return True
         reach = self.geometry.chain.reach[0]
@@ -224,15 +224,16 @@ class Stream:
 
     def _rows_of(self, start: int, stop: int) -> AnyRows:
         """Return the input rows of the outputs [start, stop), at most the last row there is."""
+        buffer = self._buffer
         stride = self.geometry.stride
         first = self.geometry.aligned_sample(start)
         last = self.geometry.aligned_sample(stop - 1)
-        if stride is not None and self._buffer.first <= first and last < self._buffer.n:
-            return self._buffer.rows()[
-                first - self._buffer.first : last - self._buffer.first + 1 : stride
-            ]
+        if stride is not None and buffer.first <= first and last < buffer.n:
+            first_kept = first - buffer.first
+            last_kept = last - buffer.first
+            return buffer.rows()[first_kept : last_kept + 1 : stride]
         samples = self.geometry.aligned_sample(np.arange(start, stop))
-        return self._buffer.rows_at(samples)
+        return buffer.rows_at(samples)
 
 
 class _SampleBuffer:
@@ -289,10 +290,12 @@ class _SampleBuffer:
 
     def row(self, sample: int) -> int:
         """Return the input row of a sample, at most that of the last one."""
-        return int(self.rows()[min(max(sample, 0), self.n - 1) - self.first])
+        nearest = min(max(sample, 0), self.n - 1)
+        rows = self.rows()
+        return int(rows[nearest - self.first])
 
     def rows_at(self, samples: Indices) -> AnyRows:
-        """Return the input rows of samples, of the nearest one that is kept where one is not."""
+        """Return the input rows of samples; for a sample that is not kept, that of the nearest."""
         rows = self.rows()
         places = np.clip(samples, self.first, self.n - 1) - self.first
         return rows[0] + places if isinstance(rows, range) else rows[places]
@@ -335,5 +338,6 @@ class _SampleBuffer:
 def _joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
     """Join row numbers; those of a signal that is alone in its file stay a range."""
     if isinstance(rows[0], range):
-        return range(rows[0][0], rows[-1][-1] + 1)
+        last = int(rows[-1][-1])
+        return range(rows[0][0], last + 1)
     return np.concatenate([row_numbers(some) for some in rows])

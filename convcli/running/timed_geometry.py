@@ -1,7 +1,7 @@
-"""Which samples the outputs of a chain read whose windows are bounded by the times of one signal.
+"""The geometry of a chain with windows in time: which samples its outputs read.
 
-It answers what `Geometry` answers. The times come block by block; those that are not needed any
-longer are forgotten.
+It has the methods of `Geometry`. The times of the signal come block by block, and times that no
+later output needs are forgotten.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class TimedGeometry(Geometry):
 
     @cached_property
     def stride(self) -> int | None:
-        """None: how far apart outputs lie depends on the times."""
+        """None, because the distance between outputs depends on the times."""
         return None
 
     @cached_property
     def phases(self) -> int:
-        """One: filters in time do not interpolate."""
+        """The number 1, because filters in time do not interpolate."""
         return 1
 
     @cached_property
@@ -81,7 +81,7 @@ class TimedGeometry(Geometry):
         return self.chain.ready(0, n)
 
     def edge_affected(self, n: int, outputs: int, columns: int | None = None) -> int:
-        """Count outputs that read what lies outside of the signal, as far as rows tell."""
+        """Estimate the outputs that read outside of the signal, from the numbers of rows alone."""
         unbound = Geometry(self._unbound, self.edge, self.tail)
         return unbound.edge_affected(n, outputs)
 

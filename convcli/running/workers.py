@@ -23,9 +23,10 @@ B = TypeVar("B")
 
 def cores() -> int:
     """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
+    try:
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    except AttributeError:  # not every system knows which processors a process may use
+        return os.cpu_count() or 1
 
 
 @cache
@@ -48,7 +49,7 @@ def keep_freed_memory() -> None:
 
 
 class Workers:
-    """A pool of threads; a single thread runs everything where it is asked for."""
+    """A pool of threads; with a single thread, everything runs in the calling thread."""
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()

@@ -36,8 +36,9 @@ _CLOSE_ENOUGH = 0.01
 class BitRate:
     """The bit rate of a lossy coding.
 
-    bits : per second · constant : whether every frame has it, or only the average
-    rate, channels : of the sound, on which the quality at this bit rate depends
+    bits : bits per second
+    constant : whether every frame has this bit rate, not only the average
+    rate, channels : of the sound; the quality at a bit rate depends on them
     """
 
     bits: float
@@ -65,8 +66,9 @@ def parse_bitrate(text: str) -> float:
     value = float(match[1]) if match else 0.0
     if match is None or value == 0:
         raise RequestError(f"--bitrate expects bits per second such as 192k, got {text!r}")
-    # Nobody wants less than 1,000 bits per second.
-    return value * 1000 if match[2] or value < 1000 else value
+    # A number below 1,000 is in kilobits, even without a k.
+    is_kilobits = match[2] != "" or value < 1000
+    return value * 1000 if is_kilobits else value
 
 
 # --------------------------------------------------------------------------- of an input
@@ -89,12 +91,13 @@ def bit_rate_of(file: BinaryIO, sound: Any, *, tag_bytes: int) -> BitRate | None
         seconds = sound.frames / sound.samplerate
         if not 0 < seconds < 1 << 40:
             return None
-        bits = 8 * max(1, file.seek(0, os.SEEK_END) - tag_bytes) / seconds
+        sound_bytes = file.seek(0, os.SEEK_END) - tag_bytes
+        bits = 8 * max(1, sound_bytes) / seconds
     return BitRate(bits, constant is not None, sound.samplerate, sound.channels)
 
 
 def _constant_mp3_rate(file: BinaryIO) -> int | None:
-    """Bits per second if the first frames of an MP3 agree and no `Xing` tag says that they vary."""
+    """Bits per second of an MP3 if all its first frames agree; None if a `Xing` tag is there."""
     file.seek(id3_length(file))
     data = file.read(_WINDOW_BYTES)
     found: set[int] = set()
@@ -119,9 +122,12 @@ def _mp3_frame(head: bytes) -> tuple[int, int] | None:
     if version == 1 or rate_code == 3 or step in (0, 15):
         return None
     rate = _MP3_RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
-    bits = 1000 * _MP3_STEPS[version == 3][step]
-    samples = 1152 if version == 3 else 576
-    return bits, samples // 8 * bits // rate + (head[2] >> 1 & 1)
+    is_mpeg_1 = version == 3
+    bits = 1000 * _MP3_STEPS[is_mpeg_1][step]
+    samples = 1152 if is_mpeg_1 else 576
+    padding = head[2] >> 1 & 1
+    size = samples // 8 * bits // rate + padding
+    return bits, size
 
 
 def _nominal_vorbis_rate(file: BinaryIO) -> int | None:
@@ -211,19 +217,20 @@ def _bits_within(wanted: RequestedRate, low: float, high: float, holder: str) ->
         kept = wanted.kept.bits if wanted.kept is not None else high
         return min(high, max(low, kept))
     if not low <= wanted.bitrate <= high:
+        nearest = min(high, max(low, wanted.bitrate))
         raise RequestError(
             f"{holder} has {low / 1000:.0f}k to {high / 1000:.0f}k bits per second, "
             f"not {wanted.bitrate / 1000:g}k",
-            hint=f"--bitrate {min(high, max(low, wanted.bitrate)) / 1000:.0f}k",
+            hint=f"--bitrate {nearest / 1000:.0f}k",
         )
     return wanted.bitrate
 
 
 def _vorbis_level(bits: float, rate: int, channels: int, ends: tuple[float, float]) -> float:
-    """The compression level with a nominal bit rate.
+    """The compression level that has a nominal bit rate.
 
-    Between the ten whole qualities the bit rate is a line: halving the interval finds them, and
-    regula falsi the place between.
+    The bit rate is linear between any two of the ten whole qualities. The first steps halve the
+    interval until it lies between two of them, and further steps interpolate (regula falsi).
     """
     low, high = ends
     worst, best = 1.0, 0.0

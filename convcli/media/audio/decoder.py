@@ -43,8 +43,11 @@ def is_decoded(prefix: bytes) -> bool:
         return True
     if prefix.startswith(b"RIFF") and prefix[8:12] == b"AVI ":
         return True
+    if len(prefix) < 2:
+        return False
     # AAC without a container: a sync word as in MP3, and layer 0.
-    return len(prefix) > 1 and prefix[0] == 0xFF and prefix[1] & 0xF6 == 0xF0
+    has_layer_0 = prefix[1] & 0xF6 == 0xF0
+    return prefix[0] == 0xFF and has_layer_0
 
 
 class DecodedFile(AudioSource):

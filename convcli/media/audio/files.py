@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,13 +126,14 @@ class OpenedAudio(OpenedFile):
         """The sink for the filtered sound."""
         return self._sink(place, pages, None)
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the sound is cut into parts: at blocks of frames, if it is a WAV without a codec."""
         from convcli.media.block_parts import BlockDivision
 
         blocks = self.source.seekable
         if blocks is None:
-            return f"{self.source.details.format} is decoded from its beginning to its end"
+            name = self.source.details.format
+            raise UndividedError(f"{name} is decoded from its beginning to its end")
         return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
 
     def _sink(

@@ -1,4 +1,4 @@
-"""Frame headers of FLAC files (RFC 9639, section 9.1), by which false file headers are found."""
+"""Frame headers of FLAC files (RFC 9639, section 9.1), which reveal wrong file headers."""
 
 from __future__ import annotations
 
@@ -54,14 +54,19 @@ class StreamInfo:
         if len(body) < 18:
             raise ValueError("STREAMINFO is too short")
         facts = int.from_bytes(body[10:18], "big")
-        layout = FlacLayout(facts >> 44, (facts >> 41 & 7) + 1, (facts >> 36 & 31) + 1)
-        return cls(layout, int.from_bytes(body[:2], "big"), facts & (1 << 36) - 1)
+        channels = (facts >> 41 & 7) + 1
+        bits = (facts >> 36 & 31) + 1
+        frames = facts & (1 << 36) - 1
+        layout = FlacLayout(facts >> 44, channels, bits)
+        return cls(layout, int.from_bytes(body[:2], "big"), frames)
 
     def facts(self) -> bytes:
         """The 8 bytes of STREAMINFO, from byte 10 on, that hold rate, channels, bits and frames."""
         layout = self.layout
-        high = layout.rate << 44 | (layout.channels - 1) << 41 | (layout.bits - 1) << 36
-        return (high | self.frames).to_bytes(8, "big")
+        channels = layout.channels - 1
+        bits = layout.bits - 1
+        facts = layout.rate << 44 | channels << 41 | bits << 36 | self.frames
+        return facts.to_bytes(8, "big")
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ def frame_at(data: bytes, place: int, info: StreamInfo) -> FlacFrame | None:
         return None
     if _crc8(head[:end]) != head[end]:
         return None
-    bits = _BITS.get(head[3] >> 1 & 7, info.layout.bits)
+    bits_code = head[3] >> 1 & 7
+    bits = _BITS.get(bits_code, info.layout.bits)
     varies = bool(head[1] & 1)
     start = number if varies else number * info.block
     return FlacFrame(place, FlacLayout(rate, channels, bits), start, size)
@@ -120,7 +126,9 @@ def _sampling_rate(head: bytes, place: int, info: StreamInfo) -> tuple[int, int]
     code = head[2] & 15
     count, unit = _STORED_RATES.get(code, (0, 1))
     if count:
-        return int.from_bytes(head[place : place + count], "big") * unit, place + count
+        after = place + count
+        stored = int.from_bytes(head[place:after], "big")
+        return stored * unit, after
     return _RATES.get(code, info.layout.rate), place
 
 
@@ -173,5 +181,6 @@ def is_whole_frame(data: bytes) -> bool:
     """Whether `data` is one frame with its checksum, which makes the remainder 0."""
     value = 0
     for byte in data:
-        value = (value << 8 & 0xFF00) ^ _CRC16[value >> 8 ^ byte]
+        remainder = _CRC16[value >> 8 ^ byte]
+        value = value << 8 & 0xFF00 ^ remainder
     return value == 0

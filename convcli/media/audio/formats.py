@@ -200,6 +200,11 @@ def _nearest_subtype(subtype: str, subtypes: list[str], default: str) -> str:
     bits, is_float = bits_of(subtype), subtype in FLOATS
     plain = [name for name in subtypes if name in FLOATS or name.startswith(("PCM_", "ALAC_"))]
     enough = [name for name in plain if bits_of(name) >= bits]
+
+    def loss_of_kind_then_bits(name: str) -> tuple[bool, int]:
+        changes_kind = (name in FLOATS) != is_float
+        return changes_kind, bits_of(name)
+
     if enough:
-        return min(enough, key=lambda name: ((name in FLOATS) != is_float, bits_of(name)))
+        return min(enough, key=loss_of_kind_then_bits)
     return max(plain, key=bits_of, default=default)

@@ -1,4 +1,4 @@
-"""Sound files whose headers are wrong, as libsndfile must see them to read what is there."""
+"""Corrections of sound files with wrong headers, with which libsndfile reads all that is there."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ _SCANNED_BYTES = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Mending:
-    """How a file differs from what libsndfile is given.
+    """The corrections with which libsndfile reads a file.
 
-    patches : bytes, by their places in the file
-    length : of the file, None if it is unchanged
-    frames : that hold sound, where libsndfile counts more
-    note, loss : what is told of it; a loss is an error if the user is strict
+    patches : places in the file, and the bytes that replace those there
+    length : the corrected length of the file; None if it is unchanged
+    frames : the number of frames that hold sound, if libsndfile counts more
+    note : a message to the user
+    loss : a message about samples that are left out, an error if the user is strict
     """
 
     patches: tuple[tuple[int, bytes], ...] = ()
@@ -48,7 +49,7 @@ class Mending:
 
 
 class MendedFile(WatchedFile):
-    """A file as it should have been."""
+    """A file as libsndfile reads it, with its corrections."""
 
     def __init__(self, file: BinaryIO, mending: Mending) -> None:
         super().__init__(file)
@@ -198,7 +199,7 @@ def _last_frame(file: BinaryIO, start: int, stop: int, info: StreamInfo) -> Flac
 
 
 def _all_frames(file: BinaryIO, start: int, info: StreamInfo) -> Iterator[FlacFrame]:
-    """Every frame of the file; what only looks like a header contradicts both its neighbours."""
+    """Every frame of the file, without bytes that look like a header but fit no neighbour."""
     file.seek(start)
     found = list(frames_in(file.read(), info))
     for before, frame in pairwise([None, *found]):

@@ -1,4 +1,4 @@
-"""What all readers of sound have in common."""
+"""The base class of all readers of sound."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from convcli.media.audio.details import AudioDetails
     from convcli.media.block_parts import BlockSource
 
-# Larger blocks would leave the cache from one step to the next, smaller ones would hand the
-# interpreter lock to and fro.
+# Larger blocks would not stay in the cache from one step to the next. With smaller blocks, threads
+# would exchange Python's interpreter lock too often.
 _BLOCK_FRAMES = 1 << 18
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
@@ -32,9 +32,10 @@ NOTHING_THERE = "the file is damaged or cut off"
 class AudioSource(ABC):
     """The samples of one sound file or pipe, in -1..1: a Source of `(n, channels)` blocks.
 
-    details : what the file says of itself
-    warnings : what is odd about it; may grow until the end is read
-    strict : odd files are refused · owned : `close` closes the file
+    details : format, rate, channels, length and metadata of the file
+    warnings : faults of the file; more may be found until its end is read
+    strict : refuse files with faults
+    owned : `close` closes the file
     """
 
     details: AudioDetails
@@ -64,7 +65,8 @@ class AudioSource(ABC):
     def size(self) -> int:
         """Bytes of all samples, as far as they are known."""
         details = self.details
-        return (details.frames or 0) * details.channels * details.bits // 8
+        samples = (details.frames or 0) * details.channels
+        return samples * details.bits // 8
 
     @abstractmethod
     def _samples(self, raw: Any) -> npt.NDArray[Any]:

@@ -25,7 +25,8 @@ LARGEST = {"FLOAT": float(np.finfo(np.float32).max), "DOUBLE": float(np.finfo(np
 class Grid:
     """The numbers that a coding can hold.
 
-    full : the number for the sample 1.0 · low, high : the ends of the scale
+    full : the number that stands for the sample 1.0
+    low, high : the smallest and the largest number
     """
 
     subtype: str
@@ -87,7 +88,8 @@ class Grid:
         np.rint(z, out=z)
         if not fits:
             np.clip(z, self.low, self.high, out=z)
-        return z.astype(np.int16 if self.full <= 2**15 else np.int32)
+        fits_int16 = self.full <= 2**15
+        return z.astype(np.int16 if fits_int16 else np.int32)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class Extremes:
     @property
     def finite(self) -> bool:
         """Whether every sample is a finite number."""
-        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+        ends = np.concatenate([self.low, self.high])
+        return bool(np.isfinite(ends).all())
 
     @property
     def peak(self) -> Array:

@@ -8,7 +8,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NoReturn, cast
 
 import numpy as np
 import soundfile
@@ -83,6 +83,9 @@ class SndFileWriter:
     A pipe gets the finished file, because the header is written last.
     OSError is an error of the system; RequestError says that the format cannot hold such a signal.
     """
+
+    # libsndfile encodes a sound from its beginning to its end.
+    shared: ClassVar[None] = None
 
     def __init__(self, target: Path | BinaryIO, layout: SoundLayout, metadata: Metadata) -> None:
         self._warnings = _check_layout(layout)

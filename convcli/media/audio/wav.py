@@ -206,15 +206,19 @@ def write_header(header: WavHeader, *, data_bytes: int | None, room: bool = Fals
     body += b"".join(chunk.to_bytes("little") for chunk in header.chunks)
     # Samples of an odd number of bytes are followed by a padding byte.
     padded = None if data_bytes is None else data_bytes + (data_bytes & 1)
-    too_long = padded is not None and padded + len(body) + 64 > UNKNOWN
-    is_rf64 = header.format == "RF64" or too_long
+    is_rf64 = header.format == "RF64"
+    if padded is not None:
+        file_bytes = padded + len(body) + 64
+        is_rf64 = is_rf64 or file_bytes > UNKNOWN
     if is_rf64:
         body = _ds64_chunk(header, data_bytes, len(body)) + body
     elif room:
-        body = Chunk(b"JUNK", bytes(_DS64_BYTES)).to_bytes("little") + body
+        junk = Chunk(b"JUNK", bytes(_DS64_BYTES))
+        body = junk.to_bytes("little") + body
     riff_size = data_size = UNKNOWN
     if data_bytes is not None and padded is not None and not is_rf64:
-        riff_size = 4 + len(body) + 8 + padded
+        data_chunk = 8 + padded
+        riff_size = 4 + len(body) + data_chunk
         data_size = data_bytes
     mark = b"RF64" if is_rf64 else b"RIFF"
     start = mark + struct.pack("<I", riff_size) + b"WAVE"
@@ -233,8 +237,10 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
     riff_size = size = 0
     if data_bytes is not None:
         size = data_bytes
-        data_chunk = 8 + size + (size & 1)
-        riff_size = 4 + 8 + _DS64_BYTES + other_bytes + data_chunk
+        padded = size + (size & 1)
+        data_chunk = 8 + padded
+        ds64_chunk = 8 + _DS64_BYTES
+        riff_size = 4 + ds64_chunk + other_bytes + data_chunk
     body = struct.pack("<QQQI", riff_size, size, size // header.frame_bytes, 0)
     return Chunk(b"ds64", body).to_bytes("little")
 

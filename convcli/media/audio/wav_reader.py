@@ -85,7 +85,7 @@ class WavFile(_PlainWav):
 
     @property
     def seekable(self) -> WavFile:
-        """The file itself."""
+        """The file itself, whose blocks can be read in any order."""
         return self
 
     @property
@@ -174,5 +174,6 @@ class WavStream(_PlainWav):
         while self._file.read(1 << 20):
             pass
         if chunks:
-            names = ", ".join(chunk.name.decode("ascii").strip() for chunk in chunks)
-            self._report(f"metadata behind the samples came too late to be kept: {names}")
+            names = [chunk.name.decode("ascii").strip() for chunk in chunks]
+            listed = ", ".join(names)
+            self._report(f"metadata behind the samples came too late to be kept: {listed}")

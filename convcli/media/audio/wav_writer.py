@@ -42,6 +42,11 @@ class Writer(Protocol):
         """Close the target without writing another byte."""
         ...
 
+    @property
+    def shared(self) -> WavWriter | None:
+        """The writer itself, if other writers may write parts of the file; else None."""
+        ...
+
 
 class WavWriter:
     """Writes a header, the samples, and the header again where their number was not known.
@@ -123,6 +128,11 @@ class WavWriter:
         self._file.flush()
         if self._owned:
             self._file.close()
+
+    @property
+    def shared(self) -> WavWriter:
+        """The writer itself: every sample has its place in the file."""
+        return self
 
     def reserve(self) -> None:
         """Make room for all samples, so that a full disk is known at once."""

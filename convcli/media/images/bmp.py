@@ -45,7 +45,7 @@ def bmp_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes:
 
 
 def _size(content: bytes, name: str) -> tuple[int, int]:
-    """Columns and rows as the header says."""
+    """Columns and rows according to the header."""
     try:
         (header_bytes,) = struct.unpack_from("<I", content, 14)
         if header_bytes == _OS2_HEADER:

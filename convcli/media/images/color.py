@@ -43,7 +43,8 @@ def from_light(light: Array) -> Array:
 @cache
 def light_table(full: int) -> Array:
     """The linear light 0..full of every stored value 0..full."""
-    light = to_light(np.arange(full + 1) / full)
+    values = np.arange(full + 1) / full
+    light = to_light(values)
     table: Array = light * full
     table.flags.writeable = False
     return table

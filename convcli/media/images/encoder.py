@@ -1,4 +1,4 @@
-"""How results of the filter become samples of a file: originals, light, range, opacity, type."""
+"""Results of the filter as samples of a file: original channels, light, range, opacity, type."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class PageEncoder:
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
-        self.levels = Levels(dtype)
+        white = source.layout.white if target.any_white else None
+        self.levels = Levels(dtype, white)
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -62,6 +63,7 @@ class PageEncoder:
             interpretation=_choose_interpretation(source.layout, names, alpha, dtype, target),
             channels=names,
             alpha=alpha,
+            white=white,
         )
 
     def to_stored(self, y: Array, originals: Pixels | None = None) -> Array:
@@ -96,7 +98,8 @@ class PageEncoder:
         full = self.source.levels.full
         encoded = np.array(values)
         colours = list(self._colours)
-        encoded[..., colours] = from_light(values[..., colours] / full) * full
+        light = values[..., colours] / full
+        encoded[..., colours] = from_light(light) * full
         return encoded
 
     def quantise(self, values: Array, row: int) -> Quantised:
@@ -127,7 +130,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the size of the picture, "
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     made = len(signal.channels)
     filtered = len(source.signal.channels)
@@ -136,13 +139,13 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
             f"this one makes {made}",
-            hint="leave --channels away to write the channels that the filter makes",
+            hint="leave --channels out to write the channels that the filter makes",
         )
     return rows, columns
 
 
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
-    """The type of the samples in the file: that of the input, or the first of the format.
+    """The type of the samples in the file: the input's, or the first that the format has.
 
     RequestError if more than precision would be lost.
     """
@@ -165,7 +168,7 @@ def _choose_interpretation(
     dtype: np.dtype[Any],
     target: Format,
 ) -> str:
-    """What the samples in the file mean, in the words of libvips.
+    """The interpretation of the samples in the file, by libvips' name.
 
     RequestError if the format cannot hold them.
     """

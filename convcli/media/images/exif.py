@@ -1,8 +1,12 @@
-"""EXIF as bytes: its orientation and its thumbnail are brought up to date with filtered pixels."""
+"""EXIF as bytes: orientation, thumbnail and size are updated to match the filtered pixels."""
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
@@ -17,13 +21,8 @@ def refresh_exif(exif: bytes) -> bytes:
     Layout: TIFF 6.0, section 2 (header, directories of 12-byte entries); Exif 2.32, section 4.5.2.
     A block that is damaged is returned unchanged.
     """
-    prefix = EXIF_PREFIX if exif.startswith(EXIF_PREFIX) else b""
-    data = bytearray(exif[len(prefix) :])
-    order = _ORDERS.get(bytes(data[:4]))
-    if order is None:
-        return exif
-    try:
-        (first,) = struct.unpack_from(order + "I", data, 4)
+
+    def refresh(data: bytearray, order: str, first: int) -> None:
         values, link = _directory_places(data, order, first)
         if _ORIENTATION in values:
             struct.pack_into(order + "H", data, values[_ORIENTATION], 1)
@@ -31,13 +30,32 @@ def refresh_exif(exif: bytes) -> bytes:
         if thumbnail:
             _blank_thumbnail(data, order, thumbnail)
             struct.pack_into(order + "I", data, link, 0)
-    except struct.error:
-        return exif
-    return prefix + bytes(data)
+
+    return _changed(exif, refresh)
 
 
 def resize_exif(exif: bytes, columns: int, rows: int) -> bytes:
     """The block with the size of the filtered picture, if it has a size."""
+
+    def resize(data: bytearray, order: str, first: int) -> None:
+        values, _ = _directory_places(data, order, first)
+        if _EXIF_DIRECTORY not in values:
+            return
+        (nested,) = struct.unpack_from(order + "I", data, values[_EXIF_DIRECTORY])
+        places, _ = _directory_places(data, order, nested)
+        for tag, size in ((_WIDTH, columns), (_HEIGHT, rows)):
+            if tag in places:
+                _store_size(data, order, places[tag], size)
+
+    return _changed(exif, resize)
+
+
+def _changed(exif: bytes, change: Callable[[bytearray, str, int], None]) -> bytes:
+    """A block that `change` has changed, or the block itself if it is damaged.
+
+    change : gets the block without its prefix, the byte order as `struct` writes it, and the place
+        of the first directory
+    """
     prefix = EXIF_PREFIX if exif.startswith(EXIF_PREFIX) else b""
     data = bytearray(exif[len(prefix) :])
     order = _ORDERS.get(bytes(data[:4]))
@@ -45,13 +63,7 @@ def resize_exif(exif: bytes, columns: int, rows: int) -> bytes:
         return exif
     try:
         (first,) = struct.unpack_from(order + "I", data, 4)
-        values, _ = _directory_places(data, order, first)
-        if _EXIF_DIRECTORY in values:
-            (nested,) = struct.unpack_from(order + "I", data, values[_EXIF_DIRECTORY])
-            places, _ = _directory_places(data, order, nested)
-            for tag, size in ((_WIDTH, columns), (_HEIGHT, rows)):
-                if tag in places:
-                    _store_size(data, order, places[tag], size)
+        change(data, order, first)
     except struct.error:
         return exif
     return prefix + bytes(data)

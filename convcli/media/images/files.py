@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division, PartOfFile
     from convcli.media.images.montage import MontageSink
+    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
@@ -28,6 +30,7 @@ class ImageFiles(Files):
 
     options : what is filtered, and how values are stored; None for the defaults
     format : the format of the output; None for that of its suffix, or of the input
+    pages : which pages are read; None for all
     max_pixels : larger pictures are refused
     """
 
@@ -37,6 +40,7 @@ class ImageFiles(Files):
 
     options: ImageOptions | None = None
     format: str | None = None
+    pages: PageChoice | None = None
     max_pixels: int
 
     @staticmethod
@@ -68,7 +72,9 @@ class ImageFiles(Files):
             if format_by_suffix(output) not in (None, wanted):
                 raise contradiction(self.format, output)
         options = self.options or ImageOptions()
-        picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
+        picture = open_image(
+            path, stdin=stdin, options=options, pages=self.pages, max_pixels=self.max_pixels
+        )
         yield OpenedImage(picture, self, output)
 
     def for_viewing(self) -> ImageFiles | None:
@@ -78,10 +84,16 @@ class ImageFiles(Files):
         options = self.options or ImageOptions()
         if options.channels == "all" and not options.linear:
             return None
-        return ImageFiles(max_pixels=self.max_pixels)
+        return ImageFiles(pages=self.pages, max_pixels=self.max_pixels)
+
+    def for_results(self) -> ImageFiles:
+        """All pages of an output, which holds those that were read."""
+        if self.pages is None:
+            return self
+        return replace(self, pages=None)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Templates and the files searched for them are read alike."""
+        """Return these options: templates are read as the files searched for them are."""
         return self, self
 
 
@@ -103,13 +115,17 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the file."""
+        """Faults of the file."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:
-        """Format, bit depth and number of pages."""
+        """Format, bit depth and number of pages, and which pages they are if some are left out."""
         details = self.file.details
-        return {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        facts = {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        if self.files.pages is None:
+            return facts
+        numbers = [index + 1 for index in details.page_indices]
+        return {**facts, "page_numbers": numbers, "pages_in_file": details.pages}
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
@@ -161,15 +177,16 @@ class OpenedImage(OpenedFile):
                 return False
         return True
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""
         from convcli.media.block_parts import BlockDivision
 
         page = self.file.pages[0]
         if len(self.file.pages) > 1:
-            return "a picture of several pages is read page by page"
+            raise UndividedError("a picture of several pages is read page by page")
         if not page.seekable:
-            return f"{self.file.details.format} is decoded from its first row to its last"
+            name = self.file.details.format
+            raise UndividedError(f"{name} is decoded from its first row to its last")
         return BlockDivision(source=page, size=page.layout.stored_bytes, make_sink=self._sink)
 
     def _sink(

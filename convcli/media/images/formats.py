@@ -65,16 +65,20 @@ class PictureWriter(Protocol):
         ...
 
     @property
-    def in_parts(self) -> bool:
-        """Whether other writers may write parts of the only page."""
+    def shared(self) -> SharedWriter | None:
+        """The writer itself, if other writers may write parts of the only page; else None."""
         ...
+
+
+class SharedWriter(Protocol):
+    """Writes a page of which other writers write parts."""
 
     def reserve(self, layout: Layout) -> None:
         """Make room for the pixels that other writers write."""
         ...
 
     def skip(self, rows: int) -> None:
-        """Go over rows that were written by another writer."""
+        """Skip rows that another writer has written."""
         ...
 
 
@@ -88,6 +92,7 @@ class WriteRequest:
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
     part : the part of the only page that is written; None for the whole file
+    bits : of a sample, if fewer than 8
     """
 
     format: Format
@@ -97,6 +102,7 @@ class WriteRequest:
     same_colours: bool
     same_geometry: bool
     part: PartOfFile | None = None
+    bits: int | None = None
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -129,6 +135,9 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    few_bits : whether samples of grey may have 1, 2 or 4 bits
+    interlaces : whether rows may come in several passes
+    any_white : whether it says which value is white, so that it may be any
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
     largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
@@ -140,8 +149,8 @@ class Format:
         one image
     inspect : adds what libvips does not report to the details
     bands : what each page says of its bands; None if libvips knows it
-    plain_pixels : where the pixels of pages begin that need no decoder, by page; None if there are
-        none
+    plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
+        by their index in the file; None if there are none
 
     How it is written:
 
@@ -167,6 +176,9 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    few_bits: bool = False
+    interlaces: bool = False
+    any_white: bool = False
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
@@ -175,7 +187,7 @@ class Format:
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
-    plain_pixels: Callable[[BinaryIO, Sequence[Layout]], dict[int, int]] | None = None
+    plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
@@ -192,7 +204,7 @@ class Format:
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Say what the extra bands of a TIFF are, and add the EXIF and the IPTC of the input."""
+    """Mark the extra bands of a TIFF, and add the EXIF and the IPTC of the input."""
     mark_bands(file, request)
     details = request.details
     if details.exif or details.iptc:
@@ -212,6 +224,8 @@ _ALL = (
         beginnings=(b"\x89PNG",),
         kinds=("u2", "u1"),
         chunk_text=True,
+        few_bits=True,
+        interlaces=True,
         inspect=inspect_png,
         options=PNG_OPTIONS,
         insert=describing_chunks,
@@ -224,6 +238,7 @@ _ALL = (
         beginnings=(b"\xff\xd8\xff",),
         # Pictures of high dynamic range are JPEGs, too.
         aliases=("jpg", "uhdr"),
+        interlaces=True,
         alpha=False,
         cmyk=True,
         # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
@@ -244,6 +259,7 @@ _ALL = (
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
         cmyk=True,
+        few_bits=True,
         pages=True,
         inspect=inspect_tiff,
         bands=read_bands,
@@ -267,6 +283,7 @@ _ALL = (
         beginnings=(b"GIF8",),
         pages=True,
         limited_palette=True,
+        interlaces=True,
         animated=True,
         inspect=inspect_gif,
         complete=complete_gif,
@@ -289,6 +306,7 @@ _ALL = (
         alpha=False,
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PpmWriter,
     ),
@@ -299,6 +317,7 @@ _ALL = (
         kinds=("u2", "u1"),
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PamWriter,
     ),

@@ -51,7 +51,8 @@ def read_gif_comments(file: BinaryIO) -> tuple[bytes, ...]:
 
 def _skip_colours(file: BinaryIO, flags: int) -> None:
     if flags & _HAS_COLOURS:
-        file.seek(3 << ((flags & _COLOUR_BITS) + 1), os.SEEK_CUR)
+        bits = (flags & _COLOUR_BITS) + 1
+        file.seek(3 << bits, os.SEEK_CUR)
 
 
 def _read_blocks(file: BinaryIO, *, keep: bool) -> bytes:
@@ -80,5 +81,6 @@ def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
 def _comment_extension(text: bytes) -> bytes:
     starts = range(0, len(text), _LARGEST_BLOCK)
     parts = [text[start : start + _LARGEST_BLOCK] for start in starts]
-    blocks = b"".join(bytes([len(part)]) + part for part in parts)
+    with_sizes = [bytes([len(part)]) + part for part in parts]
+    blocks = b"".join(with_sizes)
     return _EXTENSION + _COMMENT + blocks + b"\0"

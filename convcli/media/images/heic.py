@@ -1,4 +1,4 @@
-"""HEIC pictures through the optional package `pillow-heif`, and handed on as a PNG.
+"""HEIC pictures, decoded by the optional package `pillow-heif` and passed on as a PNG.
 
 Many builds of libvips lack the codec. Depth, colour profile and EXIF are kept; the picture is in
 memory and upright.
@@ -7,7 +7,7 @@ memory and upright.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from convcli.media.images.vips import vips, vips_format
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from convcli.signals import Array
 
 _BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm"})
 
@@ -47,12 +49,7 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | No
         raise InputError(
             f"cannot read the picture {name}: {error}", hint="the file is damaged or cut off"
         ) from error
-    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    image = vips().Image.new_from_memory(
-        pixels.tobytes(), columns, rows, bands, vips_format(pixels.dtype)
-    )
-    meanings = {1: ("b-w", "grey16"), 3: ("srgb", "rgb16"), 4: ("srgb", "rgb16")}
-    image = image.copy(interpretation=meanings[bands][pixels.dtype.itemsize - 1])
+    image = _vips_image(pixels)
     blocks = {
         "icc-profile-data": picture.info.get("icc_profile"),
         "exif-data": refresh_exif(picture.info.get("exif") or b""),
@@ -60,6 +57,18 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | No
     for field, block in blocks.items():
         if block:
             image.set_type(vips().GValue.blob_type, field, block)
-    # It is read again at once.
+    # The PNG is read again at once, so compressing it would not pay.
     png: bytes = image.pngsave_buffer(compression=0)
     return png
+
+
+def _vips_image(pixels: Array) -> Any:
+    """The pixels, (rows, columns) or (rows, columns, bands), as an image of libvips."""
+    rows, columns = pixels.shape[:2]
+    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
+    image = vips().Image.new_from_memory(
+        pixels.tobytes(), columns, rows, bands, vips_format(pixels.dtype)
+    )
+    interpretations = ("b-w", "grey16") if bands == 1 else ("srgb", "rgb16")
+    is_16_bit = pixels.dtype.itemsize > 1
+    return image.copy(interpretation=interpretations[is_16_bit])

@@ -1,4 +1,4 @@
-"""Bytes put into the picture that libvips encodes, behind its header."""
+"""Bytes that are inserted after the header of a picture while libvips writes it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def jpeg_quality(head: bytes) -> int | None:
         is_luminance = kind == _QUANTISATION and body[:1] == b"\0"
         if is_luminance and len(table) == _TABLE_SIZE:
             total = sum(table)
-            return min(range(100, 0, -1), key=lambda quality: abs(_scaled_sum(quality) - total))
+            return _nearest_quality(total)
     return None
 
 
@@ -70,6 +70,15 @@ def _scaled_sum(quality: int) -> int:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     scaled = [(entry * scale + 50) // 100 for entry in _K1]
     return sum(min(255, max(1, entry)) for entry in scaled)
+
+
+def _nearest_quality(total: int) -> int:
+    """The quality whose scaled table has the sum nearest to `total`; the highest of several."""
+
+    def distance(quality: int) -> int:
+        return abs(_scaled_sum(quality) - total)
+
+    return min(range(100, 0, -1), key=distance)
 
 
 def jpeg_options(request: WriteRequest) -> dict[str, object]:
@@ -88,7 +97,8 @@ def jpeg_segments(request: WriteRequest) -> bytes:
     libvips would make up EXIF and a resolution of 25.4 dpi, and it loses comments.
     """
     details = request.details
-    segments = [_segment(_JFIF, b"JFIF\0\1\2" + _density(details) + b"\0\0")]
+    jfif = b"JFIF\0\1\2" + _density(details) + b"\0\0"
+    segments = [_segment(_JFIF, jfif)]
     if details.exif:
         block = request.exif.removeprefix(EXIF_PREFIX)
         segments.append(_segment(_EXIF, EXIF_PREFIX + block))
@@ -111,14 +121,16 @@ def _segment(kind: int, body: bytes) -> bytes:
     """A segment, or nothing if the body is too long for one."""
     if len(body) > _LARGEST_SEGMENT:
         return b""
-    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+    head = struct.pack(">BBH", 0xFF, kind, len(body) + 2)
+    return head + body
 
 
 def _density(details: ImageDetails) -> bytes:
     """Unit and resolution as JFIF stores them: of an inch, or unknown."""
     if details.resolution is None or details.resolution == _UNKNOWN_RESOLUTION:
         return struct.pack(">BHH", 0, 1, 1)
-    sides = [min(65535, max(1, round(25.4 * side))) for side in details.resolution]
+    dots_per_inch = [round(25.4 * side) for side in details.resolution]
+    sides = [min(65535, max(1, dots)) for dots in dots_per_inch]
     return struct.pack(">BHH", 1, *sides)
 
 

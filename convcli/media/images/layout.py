@@ -1,4 +1,4 @@
-"""What the pixels of a page look like, and the strips of rows in which they are read."""
+"""The layout of the pixels of a page, and the strips of rows in which they are read."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class Layout:
         ...)
     channels : a name for each channel
     alpha : index of the channel that is the opacity, or None
+    white : the whole number that means full intensity, if it is not the largest of the type
     """
 
     rows: int
@@ -57,11 +58,19 @@ class Layout:
     interpretation: str
     channels: tuple[str, ...]
     alpha: int | None
+    white: int | None = None
 
     @property
     def pixels(self) -> int:
         """Number of pixels of the page."""
         return self.rows * self.columns
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample, as many as white needs."""
+        if self.white is not None:
+            return self.white.bit_length()
+        return 8 * self.dtype.itemsize
 
     @property
     def pixel_bytes(self) -> int:
@@ -106,15 +115,15 @@ class PictureReader(Protocol):
     """One run through a picture, by one thread."""
 
     def strips(self, page: int) -> Iterator[Strip]:
-        """The rows of a page from the first to the last."""
+        """Yield the strips of a page from the first row to the last."""
         ...
 
     def seekable(self, page: int) -> bool:
-        """Whether the strips of a page can be read from any of them on."""
+        """Whether the strips of a page can be read from any strip on."""
         ...
 
     def strips_from(self, page: int, row: int) -> Iterator[Strip]:
-        """The strips of a seekable page from that on which begins with `row`."""
+        """Yield the strips of a seekable page, beginning with the strip that begins at `row`."""
         ...
 
 
@@ -182,5 +191,5 @@ def too_many_pixels(name: str, columns: int, rows: int, limit: int) -> InputErro
     return InputError(
         f"{name} has {columns * rows} pixels ({columns}x{rows}), "
         f"more than the {limit} that are allowed",
-        hint=f"if it is no bomb, give --max-pixels {columns * rows}",
+        hint=f"if you trust the file, give --max-pixels {columns * rows}",
     )

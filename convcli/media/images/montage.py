@@ -1,4 +1,4 @@
-"""Pictures of many channels in a format that holds few: a montage, one map beside the other.
+"""Pictures of many channels in a format that holds few: a montage of one map per channel.
 
 The maps stand in a grid, row by row from the first channel, with a line between them. Each is
 scaled to its own range, because the channels of a network have no unit in common.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.layout import list_channels
 from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -38,7 +38,7 @@ STRIP_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class MontageGrid:
-    """Where the maps of a page stand.
+    """The places of the maps of a page in a montage.
 
     count : maps; rows, columns : pixels of each
     """
@@ -50,12 +50,13 @@ class MontageGrid:
     @property
     def across(self) -> int:
         """Maps in a row of the grid: as many as make it about as wide as it is high."""
-        square = math.sqrt(self.count * (self.rows + GAP) / (self.columns + GAP))
+        proportion = (self.rows + GAP) / (self.columns + GAP)
+        square = math.sqrt(self.count * proportion)
         return min(self.count, max(1, math.ceil(square)))
 
     @property
     def down(self) -> int:
-        """How many rows the grid has."""
+        """Number of rows of maps in the grid."""
         return -(-self.count // self.across)
 
     @property
@@ -115,20 +116,6 @@ class MontageSink:
         )
         self.warnings = [told]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
     def _forget_ranges(self) -> None:
         count = self._grids[self._page].count
         self._least = np.full(count, np.inf)
@@ -138,6 +125,9 @@ class MontageSink:
         """Return the maps; they are laid out when the page is complete."""
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
+
+    def stored(self, encoded: Samples) -> None:
+        """Nothing: a montage is read from its file."""
 
     def write(self, encoded: Samples) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
@@ -154,10 +144,9 @@ class MontageSink:
                 hint="let TMPDIR name a larger place",
             ) from error
 
-    @property
-    def undivided(self) -> str:
-        """Why there are no parts: a montage needs the ranges of all maps."""
-        return "a montage needs the whole of every map"
+    def parted(self) -> NoReturn:
+        """Raise UndividedError: a montage needs the ranges of all maps."""
+        raise UndividedError("a montage needs the whole of every map")
 
     def next_page(self) -> None:
         """Lay out the page that is complete, and go on to the next one."""
@@ -198,7 +187,8 @@ class MontageSink:
 
     def _strips(self, maps: Samples, grid: MontageGrid) -> Iterator[Array]:
         """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""
-        at_once = max(1, STRIP_BYTES // (4 * grid.count * grid.columns))
+        row_bytes = 4 * grid.count * grid.columns
+        at_once = max(1, STRIP_BYTES // row_bytes)
         for line in range(grid.down):
             if line:
                 yield np.zeros((GAP, grid.shape[1], 1), np.float32)
@@ -206,7 +196,7 @@ class MontageSink:
                 yield self._side_by_side(maps[first : first + at_once], grid, line)
 
     def _side_by_side(self, rows: Samples, grid: MontageGrid, line: int) -> Array:
-        """Some rows of the maps of one row of the grid, beside each other."""
+        """Some pixel rows of all maps in one row of the grid, side by side."""
         strip: Samples = np.zeros((len(rows), grid.shape[1], 1), np.float32)
         for place, number in enumerate(grid.maps(line)):
             left = place * (grid.columns + GAP)

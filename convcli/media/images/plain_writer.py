@@ -1,11 +1,11 @@
-"""Pictures that are written as they are, without a library that encodes them."""
+"""Uncompressed pictures, which are written without a library that encodes them."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.media.replacing import reserve
 
@@ -34,7 +34,7 @@ class PlainWriter(ABC):
         return pixels.astype(pixels.dtype.newbyteorder(self.order), copy=False).tobytes()
 
     def start(self, layout: Layout) -> None:
-        """Write what stands before the pixels of a picture, or go to the first row of a part."""
+        """Write the header of a picture, or go to the first row of a part."""
         header = self._header(layout)
         self._row_bytes = layout.columns * layout.pixel_bytes
         part = self._part
@@ -43,11 +43,14 @@ class PlainWriter(ABC):
         elif not part.apart:
             self._file.seek(len(header) + part.first * self._row_bytes)
 
-    in_parts: ClassVar[bool] = True
+    @property
+    def shared(self) -> PlainWriter:
+        """The writer itself: every pixel has its place in the file."""
+        return self
 
     @property
     def _is_last(self) -> bool:
-        """Whether what follows the pixels is written here."""
+        """Whether this writer writes the end of the file, after the pixels."""
         return self._part is None or (self._part.apart and self._part.ends)
 
     def reserve(self, layout: Layout) -> None:
@@ -61,7 +64,7 @@ class PlainWriter(ABC):
 
     @abstractmethod
     def _header(self, layout: Layout) -> bytes:
-        """What stands before the pixels of a picture."""
+        """The bytes before the pixels of a picture."""
 
     def append(self, packed: bytes) -> None:
         """Write a strip that `pack` returned."""

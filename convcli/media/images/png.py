@@ -139,7 +139,8 @@ def _text_chunk(keyword: str, text: bytes) -> Chunk:
 def make_chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk with its length and its check value."""
     check = zlib.crc32(body, zlib.crc32(kind))
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+    size = struct.pack(">I", len(body))
+    return size + kind + body + struct.pack(">I", check)
 
 
 def pixel_with_exif(exif: bytes) -> bytes:
@@ -151,7 +152,8 @@ def pixel_with_exif(exif: bytes) -> bytes:
         (b"IDAT", zlib.compress(b"\0\0")),
         (b"IEND", b""),
     )
-    return SIGNATURE + b"".join(make_chunk(kind, body) for kind, body in chunks)
+    made = [make_chunk(kind, body) for kind, body in chunks]
+    return SIGNATURE + b"".join(made)
 
 
 def png_cut(head: bytes) -> tuple[int, int] | None:

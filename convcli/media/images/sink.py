@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.files import UndividedError
 from convcli.media.images.encoder import PageEncoder
+from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
 from convcli.media.images.formats import (
     FORMATS,
     Format,
@@ -19,12 +21,13 @@ from convcli.media.images.formats import (
 )
 from convcli.media.images.layout import list_channels
 from convcli.media.images.scaling import ScaledResults
+from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from convcli.media.division import PartOfFile
+    from convcli.media.images.formats import PictureWriter, SharedWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -34,12 +37,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedStrip:
-    """A strip as the writer takes it, and how many samples of each channel were cut off."""
+    """A strip as the writer takes it, and how many samples of each channel were cut off.
+
+    drawn : its bytes, for what is drawn of the picture; None of other depths
+    """
 
     packed: Any
     rows: int
     below: Counts
     above: Counts
+    drawn: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PartedPicture:
+    """A picture whose strips other sinks write to their places in the file."""
+
+    sink: ImageSink
+    writer: SharedWriter
+
+    def reserve(self) -> None:
+        """Make room for all pixels."""
+        self.writer.reserve(self.sink.layout)
+
+    def add_part(
+        self,
+        written: tuple[int, dict[str, int], dict[str, int]],
+        place: Path,  # noqa: ARG002 -- it is in the file
+    ) -> None:
+        """Take note of the next part, whose pixels are in the file."""
+        rows, _, _ = written
+        self.writer.skip(rows)
+        self.sink.note_part(written)
 
 
 class ImageSink:
@@ -82,52 +111,51 @@ class ImageSink:
             for source, signal in zip(like.pages, signals, strict=True)
         ]
         self._check_pages()
-        self.warnings = list(self._losses())
+        request = self._write_request()
+        self.warnings = list(picture_losses(self._pages[0], request))
         # Counts of clipped samples by name, since the pages of some formats may have different
         # channels.
         self._below = {name: 0 for page in self._pages for name in page.layout.channels}
         self._above = dict(self._below)
         self._scaled = ScaledResults() if self.options.range == "scale" else None
-        self._writer = self.format.writer(target, self._write_request())
+        self._writer, self._few_bits = self._open_writer(target, request)
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
-        self._closed = False
         self.next_page()
 
+    def _open_writer(
+        self, target: Path | BinaryIO, request: WriteRequest
+    ) -> tuple[PictureWriter, FewBitsWriter | None]:
+        """The writer, and the same if it may write fewer than 8 bits a sample."""
+        bits = few_bits_of(request, [page.source.layout for page in self._pages])
+        if bits is None:
+            return self.format.writer(target, request), None
+        writer = FewBitsWriter(target, request, bits)
+        return writer, writer
+
     def _write_request(self) -> WriteRequest:
-        first = self._pages[0]
         return WriteRequest(
             format=self.format,
             layouts=[page.layout for page in self._pages],
             details=self.like.details,
             quality=self.options.quality,
-            same_colours=first.layout.colour_names == first.source.layout.colour_names,
+            same_colours=self._same_colours,
             same_geometry=self._same_geometry(),
             part=self._part,
         )
+
+    @property
+    def _same_colours(self) -> bool:
+        """Whether the channels of the first page are those of the input."""
+        first = self._pages[0]
+        return first.layout.colour_names == first.source.layout.colour_names
 
     def _same_geometry(self) -> bool:
         """Whether every pixel of the first page is where it was in the file."""
         first = self._pages[0]
         sides = (first.layout.rows, first.layout.columns)
         return sides == first.source.signal.shape and self.like.details.orientation == 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if not self._closed:
-                self.discard()
 
     @property
     def _page(self) -> PageEncoder:
@@ -153,6 +181,10 @@ class ImageSink:
         first_row = int(rows[0]) if len(rows) else 0
         return self._encode(page, page.to_stored(y), first_row)
 
+    def stored(self, encoded: EncodedStrip | Array) -> Array | None:
+        """The bytes of a strip; None of other depths, and where the file has other channels."""
+        return encoded.drawn if isinstance(encoded, EncodedStrip) else None
+
     def write(self, encoded: EncodedStrip | Array) -> None:
         """Append what `encode` returned."""
         if isinstance(encoded, EncodedStrip):
@@ -170,7 +202,9 @@ class ImageSink:
 
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
-        return EncodedStrip(self._writer.pack(samples), len(samples), below, above)
+        same = values.shape == samples.shape and samples.dtype == np.uint8
+        drawn = samples if same and page.source.layout.dtype == np.uint8 else None
+        return EncodedStrip(self._writer.pack(samples), len(samples), below, above, drawn)
 
     def _append(self, strip: EncodedStrip) -> None:
         self._writer.append(strip.packed)
@@ -181,9 +215,7 @@ class ImageSink:
         self._row += strip.rows
 
     def close(self) -> None:
-        """Write what is still held, and end the file."""
-        if self._closed:
-            return
+        """Write results that wait for their range, and end the file."""
         if self._part is not None:
             self._writer.finish()
             self._release()
@@ -195,39 +227,41 @@ class ImageSink:
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+        if self._few_bits is not None and self._few_bits.bits is None:
+            self.warnings.append(
+                f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
+                "it is stored with 8"
+            )
 
     # --- parts ---
 
-    @property
-    def undivided(self) -> str | None:
-        """Why the file is written in one piece; None if others may write parts of it."""
+    def parted(self) -> PartedPicture:
+        """The picture for strips that other sinks write. UndividedError if there are none."""
         if len(self._pages) > 1:
-            return "a picture of several pages is written page by page"
+            raise UndividedError("a picture of several pages is written page by page")
         if self._scaled is not None:
-            return "--range scale needs the extremes of the whole result"
+            raise UndividedError("--range scale needs the extremes of the whole result")
         if self._originals is not None:
-            return f"--channels {self.options.channels} goes through the picture once more"
-        if not self._writer.in_parts:
-            return f"{self.format.name} is encoded from its first row to its last"
-        return None
-
-    def reserve(self) -> None:
-        """Make room for the pixels of all parts."""
-        self._writer.reserve(self._page.layout)
+            channels = self.options.channels
+            raise UndividedError(f"--channels {channels} goes through the picture once more")
+        writer = self._writer.shared
+        if writer is None:
+            raise UndividedError(f"{self.format.name} is encoded from its first row to its last")
+        return PartedPicture(self, writer)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
         """How many rows were written, and how many samples were cut off below and above."""
         return self._row, self._below, self._above
 
-    def add_part(
-        self,
-        written: tuple[int, dict[str, int], dict[str, int]],
-        place: Path,  # noqa: ARG002 -- it is in the file
-    ) -> None:
-        """Take note of the next part, whose pixels are in the file."""
+    @property
+    def layout(self) -> Layout:
+        """The pixels of the page that is being written."""
+        return self._page.layout
+
+    def note_part(self, written: tuple[int, dict[str, int], dict[str, int]]) -> None:
+        """Count the rows and the clipped samples that the sink of the next part has written."""
         rows, below, above = written
-        self._writer.skip(rows)
         self._row += rows
         for name in self._below:
             self._below[name] += below[name]
@@ -249,7 +283,6 @@ class ImageSink:
         self._release()
 
     def _release(self) -> None:
-        self._closed = True
         self._originals = None
         if self._scaled is not None:
             self._scaled.close()
@@ -257,11 +290,14 @@ class ImageSink:
     def facts(self) -> dict[str, object]:
         """What was written, for a report."""
         layout = self._pages[0].layout
+        bits = layout.bits
+        if self._few_bits is not None and self._few_bits.bits is not None:
+            bits = self._few_bits.bits
         return {
             "format": self.format.name,
             "size": [layout.columns, layout.rows],
             "pages": len(self._pages),
-            "bits": 8 * layout.dtype.itemsize,
+            "bits": bits,
             "channels": list(layout.channels),
             "clipped": {name: low + self._above[name] for name, low in self._below.items()},
             "clipped_below": dict(self._below),
@@ -290,35 +326,8 @@ class ImageSink:
                 raise RequestError(
                     f"pages of one {name} must be alike: page 1 is {_describe_layout(first)}, "
                     f"page {number} {_describe_layout(page.layout)}",
-                    hint="split the file into its pages first, e.g. with `tiffsplit`",
+                    hint="--pages picks pages that are alike, such as --pages 1 or --pages 2-4",
                 )
-
-    def _losses(self) -> Iterator[str]:
-        """What the format cannot hold of the picture, as warnings."""
-        page, details, form = self._pages[0], self.like.details, self.format
-        stored, had = page.layout.dtype, page.source.layout.dtype
-        if stored.itemsize < had.itemsize or stored.kind != had.kind:
-            kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
-            yield f"{form.name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
-        if page.flattened:
-            yield f"{form.name} holds no opacity: the picture was laid over white"
-        if details.has_chunk_text and not form.chunk_text:
-            keywords = ", ".join(keyword for keyword, _ in details.text)
-            yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
-        if details.comments and not form.comments:
-            yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
-        if details.has_gain_map and not self._write_request().keeps_gain_map:
-            yield (
-                "the gain map, which makes the picture one of high dynamic range, does not fit the "
-                "result: it is dropped"
-            )
-        for kind, block in details.blocks.items():
-            if form.largest_block is not None and len(block) > form.largest_block:
-                yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
-        if details.has_metadata_blocks and not form.metadata_blocks:
-            yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
-        if form.limited_palette and details.format != form.name:
-            yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
 
     def _clip_message(self) -> str:
         levels = self._pages[0].levels
@@ -331,7 +340,7 @@ class ImageSink:
 
 
 class _OriginalRows:
-    """The rows of the input read once more, as many at a time as results come."""
+    """The rows of the input, read a second time, as many at a time as there are results."""
 
     def __init__(self, strips: Iterator[Strip]) -> None:
         self._strips = strips

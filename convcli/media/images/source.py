@@ -1,6 +1,7 @@
 """Pictures as signals: every page of a file is a Source, whose rows are read in strips.
 
-Values are in the picture's own units: 0..255, 0..65535, floating samples unchanged.
+Values are in the picture's own units: 0..255, 0..65535, 0..1023 where that is white, floating
+samples unchanged.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
+    from convcli.media.images.page_choice import PageChoice
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]
@@ -76,7 +78,7 @@ class ImagePage:
         self._reader = reader
         self._page = page
         self.layout: Layout = picture.layouts[page]
-        self.levels = Levels(self.layout.dtype)
+        self.levels = Levels(self.layout.dtype, self.layout.white)
         self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
         self._is_scaled = options.range == "scale"
@@ -112,7 +114,7 @@ class ImagePage:
 
     @property
     def seekable(self) -> bool:
-        """Whether strips can be read from any of them on."""
+        """Whether strips can be read from any strip on."""
         return self._reader.seekable(self._page)
 
     @property
@@ -169,14 +171,14 @@ def _select_channels(layout: Layout, wanted: Channels) -> Channels:
     if wanted == "alpha" and layout.alpha is None:
         raise RequestError(
             f"--channels alpha: the picture has no opacity, only {channels}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) == 1:
         wanted = "rgb"  # grey is its own luma
     if wanted == "luma" and layout.channels[:3] != _RGB:
         raise RequestError(
             f"--channels luma needs red, green and blue, the picture has {channels}",
-            hint="leave --channels away to filter every channel",
+            hint="leave --channels out to filter every channel",
         )
     if wanted == "luma" and len(layout.colours) > 3:
         raise RequestError(
@@ -208,7 +210,7 @@ class ImageFile:
 
     @property
     def details(self) -> ImageDetails:
-        """What the file says besides its pixels."""
+        """Format, size and metadata of the file."""
         return self._picture.details
 
     def reader(self) -> PictureReader:
@@ -221,7 +223,7 @@ class ImageFile:
             raise RequestError(
                 "--linear needs a grey or red-green-blue picture, "
                 f"{self.name} has {list_channels(layout.channels)}",
-                hint="convert it first, or leave --linear away",
+                hint="convert it first, or leave --linear out",
             )
         if not self.pages[0].linear:
             self.warnings.append(
@@ -243,10 +245,12 @@ def open_image(
     *,
     stdin: BinaryIO | None = None,
     options: ImageOptions,
+    pages: PageChoice | None = None,
     max_pixels: int = 10**9,
 ) -> ImageFile:
     """Open a picture by its headers; no pixel is decoded. path : None reads `stdin`.
 
+    pages : which are read; None for all
     max_pixels : of all pages together; a header that promises more is refused
 
     Raises
@@ -254,7 +258,7 @@ def open_image(
     InputError
         what cannot be read: missing, no picture, cut off, damaged, too many pixels
     RequestError
-        options that do not fit the picture
+        options that do not fit the picture, and pages that it does not have
     """
     name = "standard input" if path is None else str(path)
     try:
@@ -267,7 +271,7 @@ def open_image(
         elif is_heic(head):
             data = heic_as_png(data, name, max_pixels=max_pixels) or data
         opener = PnmPicture if MAGIC.match(head) else VipsPicture
-        picture = opener(data, name, max_pixels=max_pixels)
+        picture = opener(data, name, pages=pages, max_pixels=max_pixels)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     return ImageFile(name, picture, options, held=held)

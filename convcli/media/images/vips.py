@@ -1,4 +1,4 @@
-"""libvips, which is loaded here alone: its type names, log messages and errors."""
+"""The only module that loads libvips: its type names, log messages and errors."""
 
 from __future__ import annotations
 

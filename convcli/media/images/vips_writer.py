@@ -86,15 +86,8 @@ class VipsWriter:
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""
 
-    in_parts: ClassVar[bool] = False
-
-    def reserve(self, layout: Layout) -> None:
-        """Raise, since libvips encodes a picture from its first row to its last."""
-        raise NotImplementedError(layout)
-
-    def skip(self, rows: int) -> None:
-        """Raise, since nothing is written from elsewhere."""
-        raise NotImplementedError(rows)
+    # libvips encodes a picture from its first row to its last.
+    shared: ClassVar[None] = None
 
     def append(self, packed: memoryview) -> None:
         """Hand a strip to libvips. Raises what stopped libvips."""
@@ -201,6 +194,10 @@ def saver_options(request: WriteRequest) -> dict[str, object]:
         # libvips would make up a block of EXIF.
         options["keep"] = KEEP_ALL_BUT_EXIF
     options |= form.options
+    if request.bits is not None:
+        options["bitdepth"] = request.bits
+    if form.interlaces and request.details.interlaced and request.details.format == form.name:
+        options["interlace"] = True
     if form.options_for is not None:
         options |= form.options_for(request)
     return options

@@ -66,9 +66,11 @@ def frame_quality(head: bytes) -> int | None:
     """
     if head[3:6] != _START_CODE:
         return None
-    linear = math.exp(3 * _mean_logarithm(_BoolDecoder(head[_FRAME_TAG_BYTES:])))
+    header = _BoolDecoder(head[_FRAME_TAG_BYTES:])
+    linear = math.exp(3 * _mean_logarithm(header))
     quality = 1.5 * linear if linear < 0.5 else (linear + 1) / 2
-    return min(100, max(1, round(100 * quality)))
+    nearest = round(100 * quality)
+    return min(100, max(1, nearest))
 
 
 class _BoolDecoder:

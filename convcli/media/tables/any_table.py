@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
-from convcli.media.tables.source import TableSource, check_options
+from convcli.media.tables.source import TableSource
 from convcli.media.tables.table_formats import (
     JSON_LINES,
     format_of_start,
     format_of_suffix,
 )
+from convcli.media.tables.table_options import check_options
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.table_options import TableOptions
 
 # Bytes that tell a format.
 _START = 64
@@ -89,7 +90,7 @@ def _open_json_lines(
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
-    """Whether a text is JSON Lines: by its suffix, or without one by how it begins.
+    """Whether a text is JSON Lines: by its suffix, or without one by its first bytes.
 
     InputError for an array of objects, which is JSON and no table of lines.
     """
@@ -112,7 +113,7 @@ def _given(stdin: BinaryIO | None) -> BinaryIO:
 
 
 def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
-    """The format of a file of columns; None for text, and for what cannot be opened."""
+    """The format of a file of columns; None for text, and for a file that cannot be opened."""
     if path is not None and is_special(path):
         # What is read from a pipe is gone: only its name can tell.
         named = format_of_suffix(path)

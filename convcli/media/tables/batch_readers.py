@@ -26,14 +26,25 @@ class ParquetReader:
             opening.callback(stored.close)
             # Without pre_buffer=False whole row groups are read ahead.
             self._file = pq.ParquetFile(stored, pre_buffer=False, buffer_size=_READ_BUFFER)
+            self.schema: Any = self._file.schema_arrow
+            self.codec = self._read_codec()
             opening.pop_all()
         self._stored = stored
-        self.schema: Any = self._file.schema_arrow
-        self.codec: str | None = None
+
+    def _read_codec(self) -> str | None:
+        """The compression of the first column, None if the file has no rows."""
         metadata = self._file.metadata
-        if metadata.num_row_groups and metadata.num_columns:
-            codec = metadata.row_group(0).column(0).compression.lower()
-            self.codec = "none" if codec == "uncompressed" else codec
+        if not metadata.num_row_groups or not metadata.num_columns:
+            return None
+        # Damaged metadata of a column end the process when pyarrow is asked for them, but are an
+        # error when it reads the column.
+        first_column = [self.schema.names[0]]
+        first_rows = self._file.iter_batches(
+            1, row_groups=[0], columns=first_column, use_threads=False
+        )
+        next(first_rows, None)
+        codec: str = metadata.row_group(0).column(0).compression.lower()
+        return "none" if codec == "uncompressed" else codec
 
     def batches(self, rows: int) -> Iterator[Any]:
         """Yield record batches of at most `rows` rows."""

@@ -111,7 +111,7 @@ class DelimitedWriter:
 
 
 def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
-    """What writes a column as cells. RequestError if its type has no text."""
+    """The function that writes a column as cells. RequestError if its type has no text."""
     kind = plain_field(field).type
     if pa.types.is_floating(kind):
         return _texts_of_floats
@@ -158,7 +158,7 @@ class JsonLinesWriter:
 
 
 def _json_values(column: Any) -> list[Any]:
-    """The values of a column as JSON knows them."""
+    """The values of a column as JSON types: numbers, strings, booleans and null."""
     kind = column.type
     if pa.types.is_floating(kind):
         return [_json_number(value) for value in column_numbers(column).tolist()]
@@ -169,7 +169,8 @@ def _json_values(column: Any) -> list[Any]:
 
 
 def _json_number(value: float) -> float | int | None:
-    """A number of JSON: whole ones without a point."""
+    """A number for JSON; whole numbers are written without a decimal point."""
     if np.isnan(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    is_whole = value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole else value

@@ -24,8 +24,9 @@ from convcli.media.tables.columnar_values import (
     plain_column,
 )
 from convcli.media.tables.delimited import Cells, Dialect
-from convcli.media.tables.source import Pass, TableSource, refuse_options
+from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
+from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding, Header
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.columns import ColumnNames
     from convcli.media.tables.delimited import Flags
     from convcli.media.tables.sink import TableSink
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
+    from convcli.media.tables.table_options import TableOptions
 
 # Cells in a batch, and the fewest and most rows of it: some megabytes whatever the width.
 BATCH_CELLS = 1 << 20
@@ -88,7 +89,7 @@ class BatchRows:
         return f"row {self.batch.first + row + 1}"
 
     def of_channels(self, channels: tuple[int, ...]) -> BatchRows:
-        """The rows; which of their numbers are written does not matter to them."""
+        """The rows unchanged: they do not depend on the channels that are written."""
         return self
 
 
@@ -137,16 +138,17 @@ class ColumnarFile:
         """Open the file as its library reads it. InputError if it is no such file."""
         kind = self.format.title
         try:
-            opened = self.format.open_columns(self.path)
+            with ExitStack() as opening:
+                opened = self.format.open_columns(self.path)
+                opening.callback(opened.close)
+                _ = opened.schema.names
+                opening.pop_all()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"{self.name}: expected a {kind} file: {_first_line(error)}",
                 hint="copy or download the file again",
             ) from error
-        try:
-            _ = opened.schema.names
         except UnicodeDecodeError:
-            opened.close()
             raise InputError(
                 f"{self.name}: the name of a column of the {kind} file is not UTF-8",
                 hint="copy or download the file again",
@@ -239,11 +241,11 @@ class ColumnarSource(TableSource):
         return any(test(kind) for test in tests)
 
     def _tell_number_in_header(self) -> None:
-        """Say nothing: names are no row here."""
+        """Do nothing: the names of columns are never a row of numbers here."""
 
     # --- decoding ---
 
-    def _has_rows(self, records: Batch) -> bool:
+    def has_rows(self, records: Batch) -> bool:
         """Say that there are rows, as batches without any are left out."""
         return True
 
@@ -267,7 +269,8 @@ class ColumnarSource(TableSource):
                 f"times: its type is {values.type}"
             ) from error
 
-    def _join(self, parts: list[Batch]) -> Batch:
+    def joined(self, parts: list[Batch]) -> Batch:
+        """Join consecutive batches to one."""
         if len(parts) == 1:
             return parts[0]
         table = pa.Table.from_batches([part.data for part in parts]).combine_chunks()
@@ -285,7 +288,7 @@ class ColumnarSource(TableSource):
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes these columns in a format."""
+        """The function that makes a sink which writes these columns in a format."""
         from convcli.media.tables.columnar_sink import ColumnarSink
 
         return partial(ColumnarSink, format=format)
@@ -298,4 +301,5 @@ class ColumnarSource(TableSource):
 
 def _first_line(error: BaseException) -> str:
     """The first line of an error of a library."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

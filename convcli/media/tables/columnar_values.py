@@ -41,13 +41,13 @@ def numbers_column(values: Floats) -> Any:
 
 
 def plain_field(field: Any) -> Any:
-    """A field of the values themselves if it is one of places in a dictionary."""
+    """The field with the type of its values, if they are stored as indices into a dictionary."""
     is_dictionary = pa.types.is_dictionary(field.type)
     return field.with_type(field.type.value_type) if is_dictionary else field
 
 
 def plain_column(column: Any) -> Any:
-    """The values of a column that may be places in a dictionary."""
+    """The values of a column, which may be stored as indices into a dictionary."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
@@ -55,14 +55,16 @@ def column_cells(column: Any) -> Cells:
     """A column as text; a null is an empty cell. ArrowException if its type has no text."""
     texts = column.cast(pa.large_string())
     _, offsets, data = texts.buffers()
-    edges = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    first = texts.offset
+    last = first + len(texts)
+    edges = np.frombuffer(offsets, np.int64)[first : last + 1]
     # A cell is looked at where it begins, even if it is empty.
     text = bytes(data or b"") + b"\n"
     return Cells(text, edges[:-1], edges[1:])
 
 
 def local_times(column: Any) -> Any:
-    """Times with a zone as the clocks there show them."""
+    """Times with a zone as local times of that zone."""
     import pyarrow.compute as pc
 
     return pc.local_timestamp(column)
@@ -73,7 +75,8 @@ def are_dates(column: Any) -> bool:
     import pyarrow.compute as pc
 
     days = column.cast(pa.date32(), safe=False).cast(column.type)
-    return bool(pc.all(pc.equal(days, column)).as_py())
+    is_midnight = pc.equal(days, column)
+    return bool(pc.all(is_midnight).as_py())
 
 
 def rows_of_batch(batch: Any, rows: Rows) -> Any:

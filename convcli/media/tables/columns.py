@@ -159,7 +159,7 @@ class NumericColumns:
                 self._decide(column, cell)
 
     def _look_at_first_row(self, spans: RowSpans) -> None:
-        """Look at the cells of one row together: of thousands of columns few stay undecided."""
+        """Decide columns by the first row alone; of thousands of columns few stay undecided."""
         columns = sorted(self.undecided)
         if not spans.count or not columns:
             return
@@ -208,4 +208,7 @@ def shown_cell(cell: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    if len(text) <= _LONGEST_SHOWN:
+        return text
+    kept = text[: _LONGEST_SHOWN - 3]
+    return f"{kept}..."

@@ -144,7 +144,7 @@ def compression_of_start(start: bytes) -> Compression | None:
 
 
 def may_be_compressed(start: bytes) -> bool:
-    """Whether it takes more than these first bytes to know that a file is not compressed."""
+    """Whether a file that begins with these few bytes may turn out to be compressed."""
     if start.startswith(b"BZh"):
         return len(start) < 10 and any(block.startswith(start[4:]) for block in _BZIP2_BLOCKS)
     return any(each.magic.startswith(start) for each in COMPRESSIONS)
@@ -161,7 +161,7 @@ def without_compression(path: Place) -> Place:
 
 
 class _ReadsAsFile(io.RawIOBase):
-    """Reads of a file, one after the other, as a file again."""
+    """A file object over successive reads of another file."""
 
     def __init__(self, reads: Iterator[bytes]) -> None:
         self._reads = reads
@@ -202,7 +202,7 @@ class KeptOpen:
         """Do nothing: the owner of the file closes it."""
 
     def forget(self) -> None:
-        """Write no more, whatever the library still has to say when it is closed."""
+        """Ignore all further writes, such as those of a library that is being closed."""
         self._file = None
 
 
@@ -216,7 +216,7 @@ def compressed(data: bytes, compression: Compression) -> bytes:
 
 @contextmanager
 def _errors_name_table(name: str, compression: Compression) -> Iterator[None]:
-    """Errors of the libraries as InputError about the table `name`."""
+    """Turn errors of the libraries into InputError about the table `name`."""
     import zlib
 
     errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error)

@@ -139,7 +139,8 @@ class ConvertingSink(TableSink):
 
 def _has_identifiers(texts: Any) -> bool:
     """Whether a column has whole numbers with leading zeros."""
-    return any(_LEADING_ZERO.fullmatch(text or "") for text in texts.to_pylist())
+    known = [text or "" for text in texts.to_pylist()]
+    return any(_LEADING_ZERO.fullmatch(text) for text in known)
 
 
 def _in_utf8(name: str) -> str:

@@ -30,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
+# Bytes of a pipe that are held until each column has shown a cell that is not missing.
+MAX_HELD_UNDECIDED = 16 << 20
 # Between the keys of a group. No cell holds it: a table with a zero byte is refused.
 BETWEEN_KEYS = b"\0"
 DELIMITERS = b",;\t"
@@ -109,7 +111,7 @@ class Dialect:
         return find_quotes(data if self.has_quotes else b"", self.separators)
 
     def records(self, data: bytes, *, line: int, offset: int, padded: int = 0) -> Records:
-        """Whole records, with what has to be known of their quotes and comments."""
+        """Whole records, with the places of their quotes and comments."""
         parsed = self.without_comments(data)
         return Records(
             line=line,
@@ -200,7 +202,10 @@ class Cells:
 
     def numerals(self) -> Cells:
         """The part of each cell that should read as a number."""
-        return self if self.bare else self.stripped().unquoted().stripped()
+        if self.bare:
+            return self
+        within_quotes = self.stripped().unquoted()
+        return within_quotes.stripped()
 
 
 def cells_by_row(columns: list[Cells]) -> Cells:
@@ -265,7 +270,7 @@ def find_quotes(data: bytes, openers: bytes) -> Offsets:
 
 
 def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Offsets:
-    """Find the quotes one after the other, because some are plain characters."""
+    """Find the quotes one after the other, because some of them are ordinary characters."""
     found: list[int] = []
     inside, second_of_two = False, -1
     for place in quotes:
@@ -373,13 +378,15 @@ def find_rows(
         stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(data) - records.padded
+    columns = sorted(set(wanted))
+    cells = _cells_of_columns(data, starts, stops, grid, columns)
     return RowSpans(
         records=records,
         newline=dialect.newline,
         bounds=bounds,
         starts=starts,
         stops=stops,
-        cells=_cells_of_columns(data, starts, stops, grid, sorted(set(wanted))),
+        cells=cells,
     )
 
 
@@ -455,15 +462,19 @@ def _without_blank_lines(
     if len(wrong):
         first = wrong[0]
         line = records.line + data.count(newline, 0, starts[first])
-        noun = "cell" if width == 1 else "cells"
-        raise InputError(
-            f"{name}, line {line}: expected {width} {noun} as in the first line, "
-            f"got {counts[first]}",
-            hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
-        )
+        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]))
     keep = np.ones(len(separators), np.bool_)
     keep[ends[blank]] = False
     return separators[keep].reshape(-1, width), starts[~blank]
+
+
+def _wrong_cell_count(place: str, width: int, count: int) -> InputError:
+    """The error for a line of `count` cells in a table of `width` columns."""
+    noun = "cell" if width == 1 else "cells"
+    return InputError(
+        f"{place}: expected {width} {noun} as in the first line, got {count}",
+        hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+    )
 
 
 def whole_records(
@@ -568,3 +579,9 @@ def _count_lines(data: bytes, newline: bytes) -> int:
         part = octets[start : start + NEAR]
         total += int(np.count_nonzero(part == newline[0]))
     return total
+
+
+def at_most_one(records: Iterator[Records]) -> list[Records]:
+    """The next records, or nothing at the end."""
+    following = next(records, None)
+    return [] if following is None else [following]

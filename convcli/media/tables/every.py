@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -19,7 +20,8 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.numerals import write_numbers
-from convcli.media.tables.source import TableSource, bin_length
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.table_options import bin_length
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Groups
 
@@ -245,14 +247,13 @@ class _Rows:
         """
         numbers = self.numbers[self.rows]
         if before is not None:
-            # Where the wall clock is put back, a bin goes on.
+            # When the wall clock is put back, the current bin continues.
             numbers = np.maximum(numbers, before.number)
         numbers = np.maximum.accumulate(numbers)
         cuts = np.flatnonzero(np.diff(numbers)) + 1
         bounds = [0, *cuts.tolist(), len(numbers)]
-        last_rows = self.rows[np.array(bounds[1:]) - 1]
-        columns = [self.spans.cells[column] for column in sorted(self.spans.cells)]
-        texts = zip(*(cells[last_rows].texts() for cells in columns), strict=True)
+        last_places = np.array(bounds[1:]) - 1
+        texts = self._cells_of(self.rows[last_places])
         if before is not None and before.number != numbers[0]:
             yield before
             before = None
@@ -266,10 +267,16 @@ class _Rows:
             offset = int(self.offsets[last])
             yield _OpenBin(int(numbers[start]), x, list(cells), seen + last, offset)
 
+    def _cells_of(self, rows: Integers) -> Iterator[tuple[bytes, ...]]:
+        """Yield the texts of all cells of some rows, row by row."""
+        columns = [self.spans.cells[column] for column in sorted(self.spans.cells)]
+        return zip(*(cells[rows].texts() for cells in columns), strict=True)
+
 
 def _text_of(lines: list[_Line]) -> bytes:
     """The text of lines in the order of their rows."""
-    return b"".join(line.text for line in sorted(lines, key=lambda line: line.row))
+    in_order = sorted(lines, key=attrgetter("row"))
+    return b"".join(line.text for line in in_order)
 
 
 # ------------------------------------------------------------------------------- times as text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
-from convcli.media.files import Files, OpenedFile, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
 
@@ -168,16 +169,16 @@ class OpenedTable(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Everything that is odd about the table, as far as it was read."""
+        """Faults of the part of the table that was read so far."""
         return self.source.warnings
 
     @property
     def doubts(self) -> Sequence[str]:
-        """What was taken for granted in reading the times."""
+        """Assumptions that were made in reading the times."""
         return self.source.doubts
 
     def details(self) -> Mapping[str, object]:
-        """Rows, columns and missing cells, as far as the table was read."""
+        """Rows, columns and missing cells of the part of the table that was read so far."""
         return self.source.facts()
 
     def sink(
@@ -197,17 +198,17 @@ class OpenedTable(OpenedFile):
         """Whether the rows belong to several signals."""
         return bool(self.source.by_columns)
 
-    def division(self) -> Division | str:
+    def division(self) -> Division:
         """How the table is cut into parts: at rows, if it is plain text."""
-        reason = self.source.undivided
-        if reason is not None:
-            return reason
-        if self.format is not DELIMITED:
-            return f"{self.format.title} is written from its beginning to its end"
-        if self.compression is not None:
-            return "a compressed table is written from its beginning to its end"
         from convcli.media.tables.parts import TableDivision
 
+        reason = self.source.undivided
+        if reason is not None:
+            raise UndividedError(reason)
+        if self.format is not DELIMITED:
+            raise UndividedError(f"{self.format.title} is written from its beginning to its end")
+        if self.compression is not None:
+            raise UndividedError("a compressed table is written from its beginning to its end")
         return TableDivision(source=self.source, make_sink=self._part_sink)
 
     def _part_sink(
@@ -239,20 +240,24 @@ class RowsFile:
     ) -> None:
         self.warnings: list[str] = []
         self._unchanged = unchanged
-        self._file = ExitStack()
-        stream = self._file.enter_context(place.open("wb")) if isinstance(place, Path) else place
-        if opened.compression is not None:
-            stream = self._file.enter_context(opened.compression.writing(stream))
-        source = opened.source
-        self._sink = source.sink_of(opened.format)(
-            stream, source=source, suffix=label, channels=signal.channels
-        )
-        if source.options.follow:
-            self._sink.start()
+        with ExitStack() as files:
+            stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
+            if opened.compression is not None:
+                stream = files.enter_context(opened.compression.writing(stream))
+            source = opened.source
+            self._sink = source.sink_of(opened.format)(
+                stream, source=source, suffix=label, channels=signal.channels
+            )
+            if source.options.follow:
+                self._sink.start()
+            self._file = files.pop_all()
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedRows:
         """The text of the rows that `y` belongs to."""
         return self._sink.encode(None if self._unchanged else y, rows)
+
+    def stored(self, encoded: EncodedRows) -> None:
+        """Nothing: the values that were written as text are as good."""
 
     def write(self, encoded: EncodedRows) -> None:
         """Append the text of encoded rows."""
@@ -261,13 +266,12 @@ class RowsFile:
     # --- parts ---
 
     def leave_header_out(self) -> None:
-        """Write rows alone."""
+        """Write rows without the header."""
         self._sink.leave_header_out()
 
-    @property
-    def undivided(self) -> str | None:
-        """Nothing: `OpenedTable.division` has said all there is against parts."""
-        return None
+    def parted(self) -> RowsFile:
+        """Return this file: `OpenedTable.division` has said all there is against parts."""
+        return self
 
     def reserve(self) -> None:
         """Write the header; the rows of parts follow it."""
@@ -275,7 +279,7 @@ class RowsFile:
 
     @property
     def written_part(self) -> tuple[int, Any]:
-        """How many rows were written, and how many numbers of each column were missing."""
+        """Number of rows that were written, and of missing numbers in each column."""
         return self._sink.written_part
 
     def add_part(self, written: tuple[int, Any], place: Path) -> None:

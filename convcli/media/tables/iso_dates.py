@@ -1,4 +1,4 @@
-"""ISO dates that are all written alike, read without looking at them one by one."""
+"""ISO dates that are all written alike, read by array operations instead of one by one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def _days(text: Any) -> Any:
         return None
     if _outside(year, _FIRST_YEAR, _LAST_YEAR) or _outside(month, 1, 12):
         return None
-    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    months_since_1970 = (year - 1970) * 12 + month - 1
+    months = months_since_1970.astype("datetime64[M]")
     first_day = months.astype("datetime64[D]")
     days_of_month = ((months + 1).astype("datetime64[D]") - first_day).astype(np.int64)
     if (day < 1).any() or (day > days_of_month).any():
@@ -87,4 +88,6 @@ def _decimal_number(text: Any, start: int, stop: int) -> Any:
 
 
 def _outside(numbers: Any, lowest: int, highest: int) -> bool:
-    return bool(numbers.min() < lowest or numbers.max() > highest)
+    if numbers.min() < lowest:
+        return True
+    return bool(numbers.max() > highest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,12 +11,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import BOM, Dialect, whole_records
-from convcli.media.tables.json_rows import find_json_rows, is_plain, key_name, keys_of, splice_json
+from convcli.media.tables.json_rows import (
+    find_json_rows,
+    is_plain,
+    key_name,
+    key_of_name,
+    keys_of,
+    name_bytes,
+    splice_json,
+)
 from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import Pass, TableSource, refuse_options
+from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import splice
 from convcli.media.tables.table_formats import JSON_LINES
+from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding, Header, preceded
 
 if TYPE_CHECKING:
@@ -27,9 +35,9 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 
@@ -64,13 +72,7 @@ class JsonLinesSource(TableSource):
         reads = self._text.decoded(stored, encoding)
         first = next(reads, b"")
         mark = len(BOM) if first.startswith(BOM) else 0
-        words = (word.encode() for word in self.options.na)
-        dialect = Dialect(
-            delimiter=b",",
-            newline=b"\n",
-            numbers=NumberStyle(missing=frozenset(words)),
-            has_quotes=False,
-        )
+        dialect = self._dialect_of_lines()
         records = whole_records(
             preceded(first[mark:], reads), dialect, line=1, offset=mark, width=2, name=self.name
         )
@@ -81,17 +83,26 @@ class JsonLinesSource(TableSource):
         self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
         if not self._keys_of_file:
             raise InputError(f"{self.name}: expected objects with keys, got empty ones")
-        names = tuple(
-            key_name(key).encode("utf-8", "surrogateescape") for key in self._keys_of_file
-        )
-        header = Header(text=first[:mark], cells=names, stop=mark, dialect=dialect)
+        names = [key_name(key) for key in self._keys_of_file]
+        cells = tuple(map(name_bytes, names))
+        header = Header(text=first[:mark], cells=cells, stop=mark, dialect=dialect)
         return header, chain([start], records), compression
+
+    def _dialect_of_lines(self) -> Dialect:
+        """The dialect by which lines are found, and cells read as numbers."""
+        words = (word.encode() for word in self.options.na)
+        return Dialect(
+            delimiter=b",",
+            newline=b"\n",
+            numbers=NumberStyle(missing=frozenset(words)),
+            has_quotes=False,
+        )
 
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
     def _tell_number_in_header(self) -> None:
-        """Say nothing: keys are no row."""
+        """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
         return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
@@ -106,7 +117,7 @@ class JsonLinesSource(TableSource):
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """What makes a sink that writes these objects in a format."""
+        """The function that makes a sink which writes these objects in a format."""
         if format is self.format:
             return JsonLinesSink
         return partial(JsonConvertingSink, format=format)
@@ -127,7 +138,7 @@ class JsonLinesSink(TableSink):
         if output.append or output.added:
             names += self._new_names(suffix)
         self._new_header = names
-        self._output_keys = tuple(json.dumps(name, ensure_ascii=False).encode() for name in names)
+        self._output_keys = tuple(map(key_of_name, names))
         replaced = 0 if output.append else len(output.columns)
         prefixes = tuple(b", " + key + b": " for key in self._output_keys[replaced:])
         self._output = replace(output, prefixes=prefixes, missing=b"null")
@@ -201,12 +212,19 @@ class JsonConvertingSink(JsonLinesSink):
                 f"{self._source.name}: expected values of the types of the first rows: {reason}",
                 hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every value as it is",
             ) from error
+        except UnicodeDecodeError:
+            raise InputError(
+                f"{self._source.name}: a key is not UTF-8",
+                hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every key as it is",
+            ) from None
         return rows
 
     def close(self) -> None:
         """Complete the file. InputError if no row told the types of its columns."""
         if self._writer is None:
-            raise InputError(f"{self._source.name}: no rows are left to tell the types of columns")
+            raise InputError(
+                f"{self._source.name}: no rows are left to decide the types of columns"
+            )
         self._writer.close()
         self._recent.clear()
 

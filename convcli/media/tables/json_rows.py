@@ -19,6 +19,8 @@ from convcli.media.tables.numerals import write_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy.typing as npt
+
     from convcli.media.tables.delimited import Offsets, Records
     from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows, OutputColumns
@@ -80,7 +82,7 @@ class _Scanner:
         return place if found is None else found.end()
 
     def _after(self, place: int, sign: str) -> int:
-        """The place after a sign and the spaces around it. ValueError if the sign is not there."""
+        """The place after a character and the spaces around it. ValueError if it is not there."""
         place = self._past_space(place)
         if self._text[place : place + 1] != sign:
             raise ValueError(place)
@@ -97,6 +99,22 @@ def key_name(key: str) -> str:
         return key.encode("latin-1").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # written as \\u1234
         return key
+
+
+def name_bytes(name: str) -> bytes:
+    """The bytes of a name, as they stand in the file if they are no UTF-8 there."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, which was written as \\ud800
+        return name.encode("utf-8", "surrogatepass")
+
+
+def key_of_name(name: str) -> bytes:
+    """A name as a key in JSON."""
+    try:
+        return json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return json.dumps(name).encode()
 
 
 def _lines(records: Records) -> Iterator[tuple[int, int]]:
@@ -162,33 +180,60 @@ def find_json_rows(
 
 
 def _walk_rows(records: Records, columns: dict[str, int], *, name: str, strings: bool) -> RowSpans:
-    """Find rows and values by a walk through every pair. `columns` : their numbers, by key."""
-    scanner = _Scanner(records.data)
+    """Find rows and values by a walk through every pair.
+
+    columns : the number of the column of each wanted key
+    """
     lines = list(_lines(records))
+    places, ends = _places_of_values(records, lines, list(columns), name=name)
+    if not strings:
+        octets = np.frombuffer(records.data, np.uint8)
+        is_string = octets[places[:, :, 0]] == QUOTE
+        places[:, :, 1] -= is_string
+    cells = {}
+    for place, column in enumerate(columns.values()):
+        cells[column] = Cells(records.data, places[:, place, 0], places[:, place, 1])
+    spans = np.array(lines, np.int64).reshape(-1, 2)
+    line_starts, line_ends = spans.T
+    return _row_spans(records, line_starts, line_ends, ends, cells)
+
+
+def _places_of_values(
+    records: Records, lines: list[tuple[int, int]], keys: list[str], *, name: str
+) -> tuple[Offsets, Offsets]:
+    """Start and stop of the value of each key in each line, and the places of the closing braces.
+
+    Returns (lines, keys, 2) and (lines,). An absent value is empty and lies at the brace.
+    """
+    scanner = _Scanner(records.data)
     ends = np.zeros(len(lines), np.int64)
-    places = np.zeros((len(lines), len(columns), 2), np.int64)
-    order = {key: place for place, key in enumerate(columns)}
+    places = np.zeros((len(lines), len(keys), 2), np.int64)
+    order = {key: place for place, key in enumerate(keys)}
     for row, (start, stop) in enumerate(lines):
         pairs, ends[row] = _pairs_of_line(scanner, records, start, stop, name=name)
         places[row] = ends[row]
         for pair in pairs:
             if pair.key in order:
                 places[row, order[pair.key]] = pair.start, pair.stop
-    if not strings:
-        octets = np.frombuffer(records.data, np.uint8)
-        places[:, :, 1] -= octets[places[:, :, 0]] == QUOTE
-    cells = {}
-    for place, column in enumerate(columns.values()):
-        cells[column] = Cells(records.data, places[:, place, 0], places[:, place, 1])
-    spans = np.array(lines, np.int64).reshape(-1, 2)
-    bounds = np.concatenate(([0], spans[:, 1] + 1))
+    return places, ends
+
+
+def _row_spans(
+    records: Records,
+    starts: Offsets,
+    line_ends: Offsets,
+    stops: Offsets,
+    cells: dict[int, Cells],
+) -> RowSpans:
+    """The rows of lines that begin at `starts` and whose objects are closed at `stops`."""
+    bounds = np.concatenate(([0], line_ends + 1))
     bounds[-1] = len(records.data) - records.padded
     return RowSpans(
         records=records,
         newline=b"\n",
         bounds=bounds,
-        starts=spans[:, 0],
-        stops=ends,
+        starts=starts,
+        stops=stops,
         cells=cells,
     )
 
@@ -205,36 +250,42 @@ def _find_plain_rows(
     octets = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(octets == ord("\n"))
     starts = np.concatenate(([0], ends[:-1] + 1))
-    if b"\\" in data or data.count(b"{") != len(ends):
-        return None
-    if (octets[starts] != ord("{")).any() or (octets[ends - 1] != ord("}")).any():
-        return None
-    try:
-        objects = json.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
-    except (ValueError, RecursionError):
-        return None
-    if len(objects) != len(ends):
+    if not _are_flat_objects(data, octets, starts, ends):
         return None
     cells = {}
     for key, column in columns.items():
         spans = _plain_values(data, key)
-        is_alone = len(spans) == len(ends) and (spans[:, 0] > starts).all()
-        if not is_alone or (spans[:, 1] >= ends).any():
+        if len(spans) != len(ends):
             return None
-        stops = spans[:, 1]
+        value_starts, value_stops = spans.T
+        is_within = (value_starts > starts) & (value_stops < ends)
+        if not is_within.all():
+            return None
         if not strings:
-            stops = stops - (octets[spans[:, 0]] == QUOTE)
-        cells[column] = Cells(data, spans[:, 0], stops)
-    bounds = np.concatenate(([0], ends + 1))
-    bounds[-1] = len(data) - records.padded
-    return RowSpans(
-        records=records,
-        newline=b"\n",
-        bounds=bounds,
-        starts=starts,
-        stops=ends - 1,
-        cells=cells,
-    )
+            is_string = octets[value_starts] == QUOTE
+            value_stops = value_stops - is_string
+        cells[column] = Cells(data, value_starts, value_stops)
+    return _row_spans(records, starts, ends, ends - 1, cells)
+
+
+def _are_flat_objects(
+    data: bytes, octets: npt.NDArray[np.uint8], starts: Offsets, ends: Offsets
+) -> bool:
+    """Whether each line is a JSON object without escapes and without objects in it.
+
+    octets : the bytes of `data`
+    starts, ends : of the lines, without their line ends
+    """
+    if b"\\" in data or data.count(b"{") != len(ends):
+        return False
+    if (octets[starts] != ord("{")).any() or (octets[ends - 1] != ord("}")).any():
+        return False
+    with_commas = data[:-1].replace(b"\n", b",")
+    try:
+        objects = json.loads(b"[" + with_commas + b"]")
+    except (ValueError, RecursionError):
+        return False
+    return len(objects) == len(ends)
 
 
 def _plain_values(data: bytes, key: str) -> Offsets:
@@ -296,7 +347,7 @@ def _changes(
     output: OutputColumns,
     keys: tuple[bytes, ...],
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the spans of a row that get another text. New pairs come last, and in order."""
+    """Yield the spans of a row that are replaced, with their new text; new pairs come last."""
     data = decoded.spans.records.data
     end = int(decoded.spans.stops[row])
     replaced = 0 if output.append else len(output.columns)

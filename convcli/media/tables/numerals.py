@@ -87,7 +87,7 @@ class NumberStyle:
         return re.compile(_GROUPED.replace(b"%b", re.escape(self.thousands)))
 
     def without_thousands(self, cell: bytes) -> bytes:
-        """The number without what stands between its groups of digits."""
+        """The number without the separators between its groups of digits."""
         if not self.thousands or self.thousands not in cell:
             return cell
         grouped = self._grouped.match(cell)
@@ -341,7 +341,8 @@ def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
 def values_as_written(values: Floats, decimals: int) -> Floats:
     """The numbers that are read back from what `write_numbers` writes."""
     texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
-    return np.array([float(text or b"nan") for text in texts]).reshape(values.shape)
+    numbers = [float(text or b"nan") for text in texts]
+    return np.array(numbers).reshape(values.shape)
 
 
 def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:

@@ -11,14 +11,11 @@ from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-import numpy as np
-
 from convcli.dataclass import dataclass
 from convcli.media.tables.delimited import whole_records
 from convcli.media.tables.source import TableSource
 from convcli.media.tables.text import BLOCK_BYTES
 from convcli.media.tables.text_survey import record_starts, survey_lines, survey_quoted_lines
-from convcli.signals import SignalPast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.files import RowsFile
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.text_survey import LinesFound, RecordStart
-    from convcli.signals import Array, Block, BlockRole, Signal
+    from convcli.signals import Block, BlockRole, Signal, SignalPast
 
     Pasts = Mapping[bytes, SignalPast]
 
@@ -39,9 +36,6 @@ SURVEYED_BYTES = 1 << 22
 
 # Of the places before a part where records begin, so many are known without a gap.
 CLOSE_STARTS = 32
-
-# Samples of a group that are held before old ones are given up.
-MOST_GROWN = 1 << 12
 
 # The number that a row far from the start of a table gets, if its own is not needed.
 FAR = 1 << 40
@@ -77,7 +71,7 @@ class RowRange:
 
     @property
     def settles_far(self) -> bool:
-        """Whether the settling is longer than the part, both in bytes."""
+        """Whether the rows that settle the filter are longer than the part, in bytes."""
         begins = self.starts[-self.settling].offset if self.settling else self.start
         return self.start - begins > self.length
 
@@ -117,15 +111,24 @@ def _after_line_end(file: BinaryIO, place: int, dialect: Dialect) -> int:
     return file.tell()
 
 
-def survey_text(source: TableSource, places: Sequence[int], needs: PartNeeds) -> list[LinesFound]:
-    """Survey the pieces between consecutive places."""
-    found = []
-    with source.text.open() as file:
-        file.seek(places[0])
-        for start, stop in pairwise(places):
-            data = file.read(stop - start)
-            found.append(survey_lines(data, source.dialect, **_survey_rules(source, start, needs)))
-    return found
+@dataclass(frozen=True)
+class TextSurvey:
+    """Finds out where records begin in the pieces between consecutive places."""
+
+    places: Sequence[int]
+    needs: PartNeeds
+
+    def of(self, division: TableDivision) -> list[LinesFound]:
+        """Survey the pieces of an open table."""
+        source = division.source
+        found = []
+        with source.text.open() as file:
+            file.seek(self.places[0])
+            for start, stop in pairwise(self.places):
+                data = file.read(stop - start)
+                rules = _survey_rules(source, start, self.needs)
+                found.append(survey_lines(data, source.dialect, **rules))
+        return found
 
 
 def _survey_rules(source: TableSource, start: int, needs: PartNeeds) -> dict[str, Any]:
@@ -268,7 +271,7 @@ class TablePart(TableSource):
 
     @property
     def _first(self) -> int:
-        """Where the first row of the table begins."""
+        """The place where the first row of the table begins."""
         return len(self.header_line.text)
 
     def _settling_start(self) -> int:
@@ -329,21 +332,6 @@ class TablePart(TableSource):
         if self._recent is not None:
             self._recent.add(decoded)
 
-    def pasts_after(self, kept: int) -> dict[bytes, SignalPast]:
-        """The past of each group after this part, of its rows alone.
-
-        kept : how many of the last rows of each group are kept
-        """
-        pasts: dict[bytes, _GrowingPast] = {}
-        for raw in self.pieces(0):
-            block = self.decode(raw)
-            for group, x, _ in block.by_group():
-                past = pasts.get(group)
-                if past is None:
-                    past = pasts[group] = _GrowingPast(kept, x.shape[1])
-                past.add(x)
-        return {group: past.trimmed() for group, past in pasts.items()}
-
     def located(self) -> RowRange | None:
         """The part with the numbers of its first line and row; None if it has them."""
         wanted = self._wanted
@@ -364,77 +352,6 @@ class TablePart(TableSource):
     def first_row(self) -> int:
         """How many rows come before the part, for messages."""
         return self._wanted.rows_before or 0
-
-
-# ------------------------------------------------------------------------------------------- groups
-
-
-class _GrowingPast:
-    """The past of a signal as its samples come; old ones are given up many at a time."""
-
-    def __init__(self, kept: int, channels: int) -> None:
-        self._kept = kept
-        self._past = SignalPast(
-            count=0, samples=np.empty((0, channels)), known=np.full(channels, np.nan)
-        )
-        self._fresh: list[Array] = []
-        self._held = 0
-
-    def add(self, x: Array) -> None:
-        """Take in the next samples."""
-        self._fresh.append(x)
-        self._held += len(x)
-        if self._held > MOST_GROWN + self._kept:
-            self.trimmed()
-
-    def trimmed(self) -> SignalPast:
-        """The past of what has come, with as many samples as are kept."""
-        if self._fresh:
-            self._past = past_after(self._past, np.concatenate(self._fresh), self._kept)
-        self._fresh = []
-        self._held = 0
-        return self._past
-
-
-def past_after(past: SignalPast, x: Array, kept: int) -> SignalPast:
-    """The past of a signal after further samples."""
-    samples = np.concatenate([past.samples, x])
-    dropped = samples[: max(0, len(samples) - kept)]
-    return SignalPast(
-        count=past.count + len(x),
-        samples=samples[len(dropped) :],
-        known=_last_known(dropped, past.known),
-    )
-
-
-def _last_known(x: Array, known: Array) -> Array:
-    """The last value of each channel that is not missing, or `known`."""
-    found = known.copy()
-    for channel in range(x.shape[1]):
-        given = np.flatnonzero(~np.isnan(x[:, channel]))
-        if len(given):
-            found[channel] = x[given[-1], channel]
-    return found
-
-
-def joined_pasts(first: Pasts, second: Pasts, kept: int) -> dict[bytes, SignalPast]:
-    """The pasts after two consecutive stretches of rows. The operation is associative."""
-    joined = dict(first)
-    for group, later in second.items():
-        earlier = joined.get(group)
-        joined[group] = later if earlier is None else _joined_past(earlier, later, kept)
-    return joined
-
-
-def _joined_past(earlier: SignalPast, later: SignalPast, kept: int) -> SignalPast:
-    if len(later.samples) < later.count:
-        # All samples that are kept are later ones.
-        known = np.where(
-            np.isnan(later.known), _last_known(earlier.samples, earlier.known), later.known
-        )
-        return replace(later, count=earlier.count + later.count, known=known)
-    joined = past_after(earlier, later.samples, kept)
-    return replace(joined, count=earlier.count + later.count)
 
 
 # ----------------------------------------------------------------------------------------- division
@@ -459,16 +376,12 @@ class TableDivision:
         with self.source.text.open() as file:
             return int(file.seek(0, 2))
 
-    def surveys(self, count: int, needs: PartNeeds) -> Sequence[list[int]]:  # noqa: ARG002 -- all are surveyed alike
-        """The places between which pieces are surveyed, in `count` lists that overlap by one."""
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[TextSurvey]:
+        """The surveys of all pieces, in `count` groups of consecutive ones."""
         places = text_places(self.source, count)
         pieces = len(places) - 1
         cuts = sorted({pieces * part // count for part in range(count + 1)})
-        return [places[a : b + 1] for a, b in pairwise(cuts)]
-
-    def survey(self, task: list[int], needs: PartNeeds) -> list[LinesFound]:
-        """Find out where records begin."""
-        return survey_text(self.source, task, needs)
+        return [TextSurvey(places[a : b + 1], needs) for a, b in pairwise(cuts)]
 
     def cut(
         self, count: int, needs: PartNeeds, surveyed: Sequence[list[LinesFound]]
@@ -496,10 +409,6 @@ class TableDivision:
         if not (of_file.apart and of_file.opens):
             sink.leave_header_out()
         return sink
-
-    def joined_pasts(self, first: Pasts, second: Pasts, needs: PartNeeds) -> Pasts:
-        """The pasts of groups after two consecutive stretches of rows."""
-        return joined_pasts(first, second, needs.samples)
 
     def note(self, noted: tuple[int, Any]) -> None:
         """Count the rows and the missing cells of a part."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -160,15 +160,6 @@ class TableSink:
     def discard(self) -> None:
         """Forget all rows after an error."""
         self._recent.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing numbers that were written."""

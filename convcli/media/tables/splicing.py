@@ -297,7 +297,7 @@ class OutputColumns:
     missing: bytes = b""
 
     def prefixes_of(self, count: int) -> tuple[bytes, ...]:
-        """What stands before each of `count` numbers at the end of a row."""
+        """The text before each of `count` numbers at the end of a row."""
         return self.prefixes or (self.dialect.delimiter,) * count
 
     @property
@@ -348,11 +348,13 @@ def _unchanged(spans: RowSpans, rows: Rows) -> bytes:
     if _is_contiguous(rows):
         start, stop = bounds[rows[0]], bounds[rows[-1] + 1]
         return data[start:stop]
-    return b"".join(Cells(data, bounds[rows], bounds[rows + 1]).texts())
+    whole_rows = Cells(data, bounds[rows], bounds[rows + 1])
+    return b"".join(whole_rows.texts())
 
 
 def _is_contiguous(rows: Rows) -> bool:
-    last = int(rows[0]) + len(rows) - 1
+    first = int(rows[0])
+    last = first + len(rows) - 1
     return int(rows[-1]) == last
 
 
@@ -419,27 +421,37 @@ def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: Floats) -> Flags:
 def _splice_small(
     decoded: DecodedRows, rows: Rows, y: Floats | None, gaps: Offsets, output: OutputColumns
 ) -> bytes:
+    """Put new texts into the gaps of rows by Python, which is faster for small blocks."""
     data = decoded.spans.records.data
     edges = _text_edges(decoded.spans, rows, gaps).tolist()
-    fillings = []
-    if y is None or output.append:
-        fillings.append(_appended(decoded, rows, y, output))
-    elif output.made is not None:
-        fillings.append(_joined_cells(_texts_of_channels(y, output), output))
-        fillings += [[b""] * len(rows)] * (len(output.columns) - 1)
-    else:
-        count = len(output.columns)
-        keeps = _keeps_old_cells(decoded, rows, y[:, :count])
-        for place, channel in enumerate(output.channels_in_row_order):
-            kept = keeps[:, channel]
-            fillings.append(_replaced(data, gaps[:, place], y[:, channel], kept, output))
-        if output.added:
-            fillings.append(_appended(decoded, rows, y[:, count:], output))
     parts = [b""] * (len(edges) - 1)
     parts[0::2] = [data[a:b] for a, b in zip(edges[0::2], edges[1::2], strict=True)]
-    for place, texts in enumerate(fillings):
-        parts[1 + 2 * place :: 2 * gaps.shape[1]] = texts
+    gaps_of_row = gaps.shape[1]
+    for place, texts in enumerate(_texts_of_gaps(decoded, rows, y, gaps, output)):
+        parts[1 + 2 * place :: 2 * gaps_of_row] = texts
     return b"".join(parts)
+
+
+def _texts_of_gaps(
+    decoded: DecodedRows, rows: Rows, y: Floats | None, gaps: Offsets, output: OutputColumns
+) -> list[list[bytes]]:
+    """The text of each gap of the rows, a list for each gap of a row."""
+    if y is None or output.append:
+        return [_appended(decoded, rows, y, output)]
+    count = len(output.columns)
+    if output.made is not None:
+        joined = _joined_cells(_texts_of_channels(y, output), output)
+        empty = [b""] * len(rows)
+        return [joined, *[empty] * (count - 1)]
+    data = decoded.spans.records.data
+    keeps = _keeps_old_cells(decoded, rows, y[:, :count])
+    texts = []
+    for place, channel in enumerate(output.channels_in_row_order):
+        kept = keeps[:, channel]
+        texts.append(_replaced(data, gaps[:, place], y[:, channel], kept, output))
+    if output.added:
+        texts.append(_appended(decoded, rows, y[:, count:], output))
+    return texts
 
 
 def _appended(
@@ -460,7 +472,8 @@ def _appended(
 def _texts_of_channels(y: Floats, output: OutputColumns) -> list[list[bytes]]:
     """The text of every new number, a list for each channel."""
     channels = range(y.shape[1])
-    return [_in_quotes(_number_texts(y[:, channel], output), output) for channel in channels]
+    texts = [_number_texts(y[:, channel], output) for channel in channels]
+    return [_in_quotes(of_channel, output) for of_channel in texts]
 
 
 def _joined_cells(columns: list[list[bytes]], output: OutputColumns) -> list[bytes]:
@@ -560,7 +573,7 @@ class _TextPool:
 def _splice_columnar(
     decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
 ) -> memoryview:
-    """Do for large blocks by pyarrow what `_splice_small` does for small ones."""
+    """`_splice_small` by pyarrow, which is faster for large blocks."""
     pool = _TextPool()
     edges = _text_edges(decoded.spans, rows, gaps).astype(np.int32)
     first_span = pool.add_spans(edges, decoded.spans.records.data)

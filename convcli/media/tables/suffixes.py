@@ -1,4 +1,4 @@
-"""Suffixes that promise something else than a table that can be written."""
+"""Refusals of output suffixes that name another format than the one that is written."""
 
 from __future__ import annotations
 

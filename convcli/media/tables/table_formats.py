@@ -145,7 +145,7 @@ SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 
 
 def format_of_suffix(path: Place | None) -> TableFormat | None:
-    """The format that the suffix of a file tells, before that of a compression."""
+    """The format that belongs to the suffix of a file, before the suffix of a compression."""
     if path is None:
         return None
     suffix = without_compression(path).suffix.lower()

@@ -1,4 +1,4 @@
-"""The bytes of a table as UTF-8 text, whatever they are on disk, and its header line."""
+"""The bytes of a table as UTF-8 text, whatever its encoding on disk, and its header line."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class TextInput:
         return compression, unpacked(stored, compression, read=self._read, name=self.name)
 
     def became_shorter(self) -> InputError:
-        """The error for a file that ends before it did a moment ago."""
+        """The error for a file that has become shorter while it was read."""
         return InputError(f"{self.name}: became shorter while it was read")
 
     def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
@@ -249,7 +249,8 @@ def _read_block(stream: BinaryIO) -> bytes:
 def _read_some(stream: BinaryIO) -> bytes:
     """Read what is there, or wait for the next byte."""
     read_available = getattr(stream, "read1", stream.read)
-    return bytes(read_available(1 << 16) or b"")
+    available = read_available(1 << 16)
+    return bytes(available or b"")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -355,7 +356,7 @@ def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) ->
 
 
 def _skipped_text(start: bytes, lines: int) -> int:
-    """Offset after the byte order mark and so many lines; -1 if there are not as many."""
+    """Offset after the byte order mark and `lines` lines; -1 if there are fewer."""
     place = len(BOM) if start.startswith(BOM) else 0
     for _ in range(lines):
         end = _LINE_END.search(start, place)
@@ -374,7 +375,7 @@ def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
 
 
 def delimiter_of(path: Path | None) -> bytes | None:
-    """The delimiter that the suffix of a file tells."""
+    """The delimiter that belongs to the suffix of a file."""
     if path is None:
         return None
     return _DELIMITER_OF_SUFFIX.get(without_compression(path).suffix.lower())

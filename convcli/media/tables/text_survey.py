@@ -67,10 +67,11 @@ def survey_lines(
     rows = 0
     if counted:
         rows = _count_rows(parsed, quotes, dialect, width=width)
+    is_odd = len(quotes) % 2 == 1
     return LinesFound(
         start=start,
         stop=start + len(data),
-        ends_inside=len(quotes) % 2 == 1,
+        ends_inside=is_odd,
         record_start=start,
         rows=rows,
     )

@@ -15,7 +15,12 @@ from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import HINT, date_rules, number_rule
-from convcli.media.tables.time_units import TIME_UNITS, serial_day, unit_of_dates
+from convcli.media.tables.time_units import (
+    TIME_UNITS,
+    date_text,
+    serial_day,
+    unit_of_dates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +106,7 @@ class Notation(Protocol):
         ...
 
     def is_in_utc(self, text: bytes) -> bool:
-        """Whether it is known when in UTC a time is."""
+        """Whether times are known in UTC, not only on a local clock."""
         ...
 
     def read_date(self, text: bytes) -> int | None:
@@ -110,6 +115,13 @@ class Notation(Protocol):
 
     def written(self, instant: int) -> str:
         """Return an instant as text, for messages."""
+        ...
+
+    def doubt(self, column: str, moments: Moments, other: Notation | None) -> str | None:
+        """What is taken for granted in reading a column in this notation; None if nothing is.
+
+        moments : of the first rows · other : a notation in which they can be read as well
+        """
         ...
 
 
@@ -139,7 +151,8 @@ class NumberNotation:
     def moments(self, times: TimeColumn) -> Floats:
         """Units since the origin. InputError if a cell is not a finite number."""
         if self.origin:
-            return np.array([self._since_origin(times, row) for row in range(len(times.cells))])
+            rows = range(len(times.cells))
+            return np.array([self._since_origin(times, row) for row in rows])
         try:
             values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
@@ -176,7 +189,8 @@ class NumberNotation:
         spacing = np.spacing(np.maximum(np.abs(moments), 1.0))
         decimals = np.clip(np.floor(-np.log10(2 * spacing)), 0, 9)
         scale = 10.0**decimals
-        part = np.rint((moments - whole) * scale) / scale
+        fraction = (moments - whole) * scale
+        part = np.rint(fraction) / scale
         instants = whole.astype(np.int64) * nanoseconds
         instants += np.rint(part * nanoseconds).astype(np.int64)
         return np.asarray(instants + self.origin * nanoseconds)
@@ -196,6 +210,16 @@ class NumberNotation:
         """Return an instant as a number of the unit."""
         unit = TIME_UNITS[self.unit].seconds
         return f"{instant / (unit * SECOND):.15g}"
+
+    def doubt(self, column: str, moments: Moments, _: Notation | None) -> str | None:
+        """Tell the unit of numbers that count from 1970; other numbers may have any origin."""
+        first = self.origin or float(moments[0])
+        if unit_of_dates(first) is None:
+            return None
+        return (
+            f"the times in {column} are read as {TIME_UNITS[self.unit].name} since 1970: "
+            f"the first is {date_text(first, self.unit)}; --time-unit decides"
+        )
 
 
 @dataclass(frozen=True)
@@ -255,6 +279,16 @@ class DateNotation:
         for ending in ("000", "000", ".000", " 00:00:00"):
             text = text.removesuffix(ending)
         return text
+
+    def doubt(self, column: str, _: Moments, other: Notation | None) -> str | None:
+        """Tell that the month is read first, where the day may be first as well."""
+        if other is None:
+            return None
+        return (
+            f"the dates in {column} are read with the month first, but could as well be read "
+            "with the day first; dates like 2024-02-01 leave no doubt, and "
+            f"--date-format {other.form} decides"
+        )
 
 
 # --- which notation a column has -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The check of tables whose rows come irregularly: no time lies before the one before it."""
+"""The check of tables whose rows come irregularly: times must not go back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _OrderOfRows:
 
 
 class OrderChecker(StampChecker):
-    """Checks part after part of a table that no time lies before the one before it."""
+    """Checks, part after part of a table, that times do not go back."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -88,7 +88,8 @@ def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure 
 
 
 def _typical_step(positions: Floats, runs: Runs) -> float:
-    steps = np.concatenate([np.diff(positions[rows]) for _, rows in runs])
+    steps_of_runs = [np.diff(positions[rows]) for _, rows in runs]
+    steps = np.concatenate(steps_of_runs)
     return float(np.median(steps)) if len(steps) else 0.0
 
 
@@ -106,7 +107,8 @@ def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[flo
     if unit <= typical / 10:
         tolerance += 1.01 * unit
     mean = _mean_step(positions, runs)
-    step = mean if abs(mean - typical) <= tolerance else typical
+    is_near = abs(mean - typical) <= tolerance
+    step = mean if is_near else typical
     return step, tolerance
 
 

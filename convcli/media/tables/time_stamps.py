@@ -93,7 +93,7 @@ def _check_zone(zone: str) -> None:
 
 
 def _in_zone(instants: Integers, zone: str) -> Integers:
-    """Return what the clock on the wall shows in a time zone."""
+    """Return the local time in a time zone."""
     import pandas as pd
 
     index = pd.DatetimeIndex(instants.view("datetime64[ns]"), tz="UTC")

@@ -1,4 +1,4 @@
-"""The time column of a table: how often rows come, and whether each one comes when it should.
+"""The time column of a table: how often rows come, and whether each row follows that rule.
 
 Times are numbers (of seconds, or as `time_units` tells), dates or dates with a time of day. They
 are regular when every step is the same: the same number of seconds, one business day, or the same
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_notation import DateNotation, NumberNotation, notations_of
+from convcli.media.tables.time_notation import notations_of
 from convcli.media.tables.time_rules import (
     DAY,
     JITTER,
@@ -30,7 +30,6 @@ from convcli.media.tables.time_rules import (
     first_failure,
 )
 from convcli.media.tables.time_stamps import Stamper
-from convcli.media.tables.time_units import TIME_UNITS, date_text, unit_of_dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +88,10 @@ class Clock:
         week = _week_of(error)
         return replace(self, rules=(), rate=None, week=week, uneven=error.message)
 
+    def at_any_times(self) -> Clock:
+        """Return the clock of the same times where the rows to come may come irregularly."""
+        return replace(self, rules=(), rate=None, uneven="the next rows may come at any time")
+
     def of_step(self, bins: CalendarBins) -> Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
         seconds = bins.seconds
@@ -119,7 +122,7 @@ class TimeNotation:
 
     @property
     def given(self) -> bool:
-        """Whether the user says anything."""
+        """Whether the user says how times are written."""
         return self.unit is not None or self.date_format is not None
 
 
@@ -135,7 +138,8 @@ class _Reading:
     @property
     def sorted(self) -> bool:
         """Whether no time lies before the one before it."""
-        return not any(failure is not None and failure.is_back for failure in self.failures)
+        known = [failure for failure in self.failures if failure is not None]
+        return not any(failure.is_back for failure in known)
 
     @property
     def fitting(self) -> list[Rule]:
@@ -169,7 +173,8 @@ def infer_clock(
     readings = [_try_rules(notation, moments, long_runs) for notation, moments in notations]
     regular = [reading for reading in readings if reading.fitting]
     if regular:
-        second_row = int(long_runs[0][1][1])
+        _, rows = long_runs[0]
+        second_row = int(rows[1])
         return _regular_clock(times, regular, asked, second_row)
     in_order = [reading for reading in readings if reading.sorted]
     best = (in_order or readings)[0]
@@ -238,24 +243,11 @@ def _irregular_clock(
     )
 
 
-def _doubt(times: TimeColumn, regular: list[_Reading]) -> str | None:
-    """What was taken for granted: that the month is first, or the unit of large numbers."""
-    notation = regular[0].notation
-    if len(regular) > 1 and isinstance(regular[1].notation, DateNotation):
-        return (
-            f"the dates in {times.name} are read with the month first, but could as well be read "
-            "with the day first; dates like 2024-02-01 leave no doubt, and "
-            f"--date-format {regular[1].notation.form} decides"
-        )
-    if isinstance(notation, NumberNotation):
-        first = notation.origin or float(regular[0].moments[0])
-        if unit_of_dates(first) is not None:
-            return (
-                f"the times in {times.name} are read as {TIME_UNITS[notation.unit].name} "
-                f"since 1970: the first is {date_text(first, notation.unit)}; "
-                "--time-unit decides"
-            )
-    return None
+def _doubt(times: TimeColumn, readings: list[_Reading]) -> str | None:
+    """The assumption behind the first of several possible readings; None if there is none."""
+    best = readings[0]
+    other = readings[1].notation if len(readings) > 1 else None
+    return best.notation.doubt(times.name, best.moments, other)
 
 
 def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:

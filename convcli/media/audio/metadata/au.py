@@ -30,7 +30,8 @@ class AuContainer(Container):
         head = file.read(_HEAD_BYTES)
         body = chunks[0].body
         start = (_HEAD_BYTES + len(body)).to_bytes(4, _order(head))
-        replace_head(file, _data_start(head), head[:4] + start + head[8:] + body)
+        new_head = head[:4] + start + head[8:]
+        replace_head(file, _data_start(head), new_head + body)
 
 
 def _order(head: bytes) -> Literal["little", "big"]:

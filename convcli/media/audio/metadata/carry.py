@@ -28,9 +28,9 @@ _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE T
 class Metadata:
     """The metadata of the input that the output will hold.
 
-    chunks : written as they are
-    tags : given to libsndfile
-    lost : names of what the output cannot hold
+    chunks : chunks that are written unchanged
+    tags : tags that libsndfile writes
+    lost : names of metadata that the output cannot hold
     """
 
     chunks: tuple[Chunk, ...] = ()
@@ -98,7 +98,8 @@ def _keys(chunk: Chunk) -> list[str] | None:
         return [key for key, _ in info_entries(chunk.body)]
     if chunk.name == COMMENTS:
         _, comments = split_comments(chunk.body)
-        return [_text(comment.partition(b"=")[0]) for comment in comments]
+        keys = [comment.partition(b"=")[0] for comment in comments]
+        return [_text(key) for key in keys]
     return None
 
 

@@ -48,7 +48,8 @@ class Shift:
 
         last : how far before the end the last position is
         """
-        moved = max(0, round((sample - self.skipped) * self.ratio))
+        nearest = round((sample - self.skipped) * self.ratio)
+        moved = max(0, nearest)
         if self.frames is not None:
             moved = min(moved, max(0, self.frames - last))
         return min(moved, 0xFFFFFFFF)
@@ -75,8 +76,9 @@ def _move_bext(body: bytearray, shift: Shift) -> None:
     if len(body) < _BEXT_TIME.stop:
         return
     time = int.from_bytes(body[_BEXT_TIME], "little")
-    later = max(0, round((time + shift.skipped) * shift.ratio))
-    body[_BEXT_TIME] = min(later, 2**64 - 1).to_bytes(8, "little")
+    nearest = round((time + shift.skipped) * shift.ratio)
+    later = min(max(0, nearest), 2**64 - 1)
+    body[_BEXT_TIME] = later.to_bytes(8, "little")
 
 
 def _move_cue(body: bytearray, shift: Shift) -> None:

@@ -1,0 +1,478 @@
+"""Many inputs of a command: listed, carried out side by side, noted in a ledger, and told."""
+
+from __future__ import annotations
+
+import gc
+import time
+from abc import ABC, abstractmethod
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convcli.batch.failures import (
+    is_free_for_failures,
+    listed_lines,
+    listed_units,
+    no_list_of_failures,
+    write_failed,
+)
+from convcli.batch.file_state import FileState
+from convcli.batch.ledger import open_ledger, read_lines
+from convcli.batch.ledger_file import ledger_file
+from convcli.batch.left import UnitsLeft, earlier_runs
+from convcli.batch.listing import list_inputs
+from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
+from convcli.batch.units import Shard
+from convcli.cli import closed_pipe, say, tell, tell_error
+from convcli.cli.opening import name_input
+from convcli.cli.progress import Progress
+from convcli.cli.results import refuse_place, refuse_shared_places
+from convcli.dataclass import dataclass
+from convcli.errors import InputError, RequestError
+from convcli.media.refusals import same_place
+from convcli.places import place_of
+from convcli.report.words import visible
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from threading import Event
+
+    from convcli.batch.earlier_runs import EarlierRuns
+    from convcli.batch.ledger import Ledger
+    from convcli.batch.ledger_line import RunIdentity
+    from convcli.batch.listing import Listing
+    from convcli.batch.run_units import Outcome, Runner, Work
+    from convcli.batch.units import Unit, Units
+    from convcli.cli.options import WorkOptions
+    from convcli.errors import ConvcliError
+    from convcli.facts import RunFacts
+    from convcli.facts.batch import UnitFailure
+    from convcli.media.files import Files
+    from convcli.places import Place
+
+# Most summaries that wait for an earlier one, so that they are printed in the order of the inputs.
+_MOST_UNTOLD = 1000
+# Most failed inputs that the last line names.
+_MOST_NAMED = 5
+# With fewer units the start of processes takes longer than they save.
+FEWEST_FOR_PROCESSES = 500
+# Files are small if the mean size of the first `_SAMPLED` of them is below this many bytes.
+_SMALL = 1 << 17
+_SAMPLED = 50
+# New objects after which Python collects reference cycles. Each input leaves some 30 objects, 3 KB,
+# in such cycles.
+_MOST_UNCOLLECTED = 10_000
+_RESUME_HINT = "--resume goes on with it, --force begins anew"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchRequest:
+    """What a user asks of every command over many inputs.
+
+    inputs : words that stand for inputs; None if there are none
+    files : how the inputs are opened
+    batch : where further inputs come from, and where the work is done and noted
+    jobs : how many inputs are worked on at once; None for as many as there are cores
+    force : files of an earlier run are replaced
+    dry_run : nothing is written
+    shows_progress : a bar is shown on a terminal
+    reports : a report or a drawing is made of all inputs
+    """
+
+    inputs: list[str] | None
+    files: Files
+    batch: WorkOptions
+    jobs: int | None
+    force: bool
+    dry_run: bool = False
+    quiet: bool = False
+    debug: bool = False
+    shows_progress: bool = True
+    reports: bool = False
+
+
+class BatchRun(ABC):
+    """The units of a command, from the list of inputs to the exit code.
+
+    stopping : set to end the units that are under way
+    """
+
+    def __init__(self, request: BatchRequest, stopping: Event) -> None:
+        self.request = request
+        self.batch = request.batch
+        self.stopping = stopping
+        self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
+        self.failures: list[Unit] = []
+        # What a report says of them, where one is made.
+        self.told_failures: list[UnitFailure] = []
+        self._ledger_file: Path | None = None
+        self._failed_place: Place | None = None
+        self.worst = 0
+
+    # ------------------------------------------------------------------ what each command defines
+
+    @property
+    def _always_in_processes(self) -> bool:
+        """Whether units are carried out in processes even if there are few."""
+        return False
+
+    @property
+    def _skips_existing(self) -> bool:
+        """Whether units whose output exists are left out."""
+        return False
+
+    @abstractmethod
+    def _units(self, listing: Listing) -> Units:
+        """The units, after every refusal that is possible before the work begins."""
+
+    @abstractmethod
+    def _identity(self, units: Units) -> RunIdentity:
+        """What the lines of the ledger have in common."""
+
+    @abstractmethod
+    def _work(self, *, alone: bool) -> Work:
+        """What is done with each unit; alone : one after the other, each with all threads."""
+
+    @abstractmethod
+    def _check_reports(self, listing: Listing) -> None:
+        """Refuse reports and other results that cannot be written."""
+
+    @abstractmethod
+    def _places(self) -> dict[str, Place | None]:
+        """The files that the command writes besides the outputs of units, by their options."""
+
+    @abstractmethod
+    def _outputs(self, units: Units) -> Iterable[Place | None]:
+        """The places that -o stands for."""
+
+    @abstractmethod
+    def _take(self, number: int, facts: RunFacts) -> int:
+        """Tell and keep what a unit has returned, and return its exit code."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write what is made of all units."""
+
+    def _own_record(self) -> Path | None:
+        """The ledger of a command that names none; None if it keeps none."""
+        return None
+
+    def _is_complete(self, earlier: EarlierRuns | None) -> bool:
+        """Whether nothing is left to do, which was told."""
+        return False
+
+    def _take_earlier(  # noqa: B027 -- most commands keep nothing
+        self, done: Iterable[Unit], earlier: EarlierRuns
+    ) -> None:
+        """Keep the results of units that an earlier run has carried out."""
+
+    # ------------------------------------------------------------------------------------ the run
+
+    def run(self) -> int:
+        """Carry out all units of the shard and return the worst exit code."""
+        with ledger_file(self.batch.ledger) as file:
+            self._ledger_file = file
+            return self._run()
+
+    def _run(self) -> int:
+        words = self.batch.words(self.request.inputs)
+        listing = list_inputs(words, self.request.files)
+        units = self._units(listing)
+        self._check_own_files(listing)
+        if not self.request.dry_run:
+            self._failed_place = self._find_failed_place(units)
+        self._refuse_shared_places(units)
+        self._tell_warnings(listing)
+        run = self._identity(units)
+        earlier = self._earlier(units, run)
+        if self._is_complete(earlier):
+            return self.worst
+        with ExitStack() as held:
+            skip = self._skips_existing
+            left = UnitsLeft(units, self.shard, earlier, skip_existing=skip)
+            if earlier is not None:
+                self._take_earlier(left.done_units(), earlier)
+            ledger = self._open_ledger(left, earlier, run, held)
+            self._tell_left(left)
+            self._carry_out(left, ledger)
+        if ledger is not None and self.batch.resume:
+            earlier_runs(ledger.path, units, run)  # one line for each unit
+        self._tell_failures(len(left))
+        if not self.request.dry_run:
+            self._write_failed()
+        self._finish()
+        return self.worst
+
+    def _refuse_standard_input(self, units: Units) -> None:
+        """Raise RequestError for standard input where a cluster works, which no worker has."""
+        if self.batch.cluster is None:
+            return
+        if any(units[at].source is None for at in range(len(units))):
+            raise RequestError("standard input cannot be sent to a cluster", hint="name a file")
+
+    def _check_own_files(self, listing: Listing) -> None:
+        """Refuse reports, a ledger and a list of failures that cannot be written."""
+        self._check_reports(listing)
+        batch = self.batch
+        if batch.failed is not None:
+            refuse_place(batch.failed, "list", listing.sources(), force=True)
+        if batch.ledger is not None:
+            kept = batch.resume or self.request.force or self.request.dry_run
+            state = FileState.of(self._ledger_file)
+            force = kept or state is None or state.size == 0
+            place = place_of(batch.ledger)
+            refuse_place(place, "ledger", listing.sources(), force=force, hint=_RESUME_HINT)
+
+    def _refuse_shared_places(self, units: Units) -> None:
+        """Refuse a file of this command that is another one, or the output of a unit."""
+        batch = self.batch
+        listed = None if batch.files_from is None else place_of(batch.files_from)
+        failed = self._failed_place or batch.failed
+        if listed is not None and failed is not None and same_place(failed, listed):
+            failed = None  # a list that is run again may be replaced by what still fails
+        failed_option = "the list of failures" if batch.failed is None else "--failed"
+        places = self._places() | {
+            "--files-from": listed,
+            "--ledger": None if batch.ledger is None else place_of(batch.ledger),
+            failed_option: failed,
+        }
+        refuse_shared_places(places, self._outputs(units))
+
+    def _tell_warnings(self, listing: Listing) -> None:
+        if not self.request.quiet:
+            for warning in listing.warnings:
+                tell(warning, kind="warning")
+
+    def _say(self, text: str) -> None:
+        if not self.request.quiet:
+            say(text)
+
+    # ---------------------------------------------------------------------------- what was done
+
+    def _earlier(self, units: Units, run: RunIdentity) -> EarlierRuns | None:
+        """What earlier runs did, where --resume is asked for."""
+        place = self._ledger_place()
+        if place is None or not self.batch.resume:
+            return None
+        return earlier_runs(place, units, run, named=self.batch.ledger is not None)
+
+    def _open_ledger(
+        self, left: UnitsLeft, earlier: EarlierRuns | None, run: RunIdentity, held: ExitStack
+    ) -> Ledger | None:
+        """The ledger, which is open until `held` closes; None if there is none."""
+        place = self._ledger_place()
+        if place is None or self.request.dry_run:
+            return None
+        if self.request.force and not self.batch.resume:
+            place.unlink(missing_ok=True)
+        began = 0 if earlier is None else earlier.began
+        complete = self.batch.ledger is not None
+        ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
+        for unit in left.skipped():
+            ledger.note_skipped(unit)
+        return ledger
+
+    def _ledger_place(self) -> Path | None:
+        """The ledger that was asked for, or the record that --resume finds again.
+
+        RequestError if --resume is asked for and there is neither.
+        """
+        if self._ledger_file is not None:
+            return self._ledger_file
+        place = None if self.request.dry_run else self._own_record()
+        if place is None and self.batch.resume and not self.request.dry_run:
+            raise RequestError(
+                "--resume needs a record of the earlier run, and there is none",
+                hint="--ledger run.jsonl keeps one",
+            )
+        return place
+
+    def _tell_left(self, left: UnitsLeft) -> None:
+        if left.done:
+            self._say(f"{plural(left.done, 'input')} done by an earlier run")
+        if left.existing:
+            self._say(f"{plural(left.existing, 'input')} left out: the output exists")
+
+    # --------------------------------------------------------------------------------- the work
+
+    def _carry_out(self, left: UnitsLeft, ledger: Ledger | None) -> None:
+        """Carry the units out, and take what they return, in their order where memory allows it."""
+        gc.set_threshold(_MOST_UNCOLLECTED)
+        total = len(left)
+        pace = _Pace(total)
+        progress = Progress(total, shown=self.request.shows_progress)
+        order = UnitOrder(_MOST_UNTOLD)
+        ended = outcomes(self._runner(left), order.noted(left.to_do()))
+        try:
+            for outcome in order.sorted(self._noted(ended, ledger)):
+                self._tell(outcome)
+                progress.advance(1, pace.after_one_more())
+        finally:
+            progress.close()
+
+    def _runner(self, left: UnitsLeft) -> Runner:
+        """The runner that carries the units out."""
+        from convcli.running.workers import cores
+
+        jobs = min(self.request.jobs or cores(), max(len(left), 1))
+        if self.batch.cluster is not None and len(left) and not self.request.dry_run:
+            return self._cluster_runner(self.batch.cluster, jobs)
+        alone = jobs == 1
+        work = self._work(alone=alone)
+        if alone:
+            return OwnThread(work, self.stopping)
+        # Facts of one process share equal values, so that threads are preferred where all are kept.
+        prefers_processes = not self.request.reports and _prefers_processes(left)
+        if self._always_in_processes or prefers_processes:
+            return self._process_runner(work, jobs)
+        return ThreadRunner(work, jobs, self.stopping)
+
+    def _process_runner(self, work: Work, jobs: int) -> Runner:
+        from convcli.batch.processes import ProcessRunner
+        from convcli.running.workers import keep_freed_memory
+
+        return ProcessRunner(work, jobs, self.stopping, keep_freed_memory)
+
+    def _cluster_runner(self, address: str, processes: int) -> Runner:
+        from convcli.batch.cluster import ClusterRunner
+
+        work = self._work(alone=False)
+        return ClusterRunner(work, address, processes=processes, stopping=self.stopping)
+
+    def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
+        """Yield the outcomes as they come, after their failures and ledger lines are noted."""
+        for outcome in ended:
+            if outcome.error is not None:
+                name_input(outcome.error, outcome.unit.label)
+                self.failures.append(outcome.unit)
+                if self.request.reports:
+                    self.told_failures.append(_failure(outcome.unit, outcome.error))
+            if ledger is not None:
+                ledger.note_outcome(outcome)
+            yield outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Print the summary or the error of a unit."""
+        if outcome.error is not None:
+            self._tell_error(outcome.error)
+            self.worst = max(self.worst, outcome.error.exit_code)
+        elif outcome.facts is not None:
+            code = self._taken(outcome.unit.number, outcome.facts)
+            self.worst = max(self.worst, code)
+
+    def _taken(self, number: int, facts: RunFacts) -> int:
+        """Tell and keep what a unit has returned, and return its exit code."""
+        try:
+            return self._take(number, facts)
+        except BrokenPipeError:
+            # Nobody reads standard output any more. A report is still to be written, and complete.
+            if not self.request.reports:
+                raise
+            closed_pipe()
+            return self._take(number, facts)
+
+    def _tell_error(self, error: ConvcliError) -> None:
+        tell_error(error)
+        if self.request.debug and error.__cause__ is not None:
+            import traceback
+
+            say("".join(traceback.format_exception(error.__cause__)))
+
+    # ------------------------------------------------------------------------------ what failed
+
+    def _tell_failures(self, total: int) -> None:
+        """Name the first inputs that failed."""
+        self.failures.sort(key=lambda unit: unit.number)
+        if not self.failures or total == 1 or self.request.quiet:
+            return
+        named = [visible(unit.label) for unit in self.failures[:_MOST_NAMED]]
+        more = len(self.failures) - len(named)
+        if more:
+            named.append(f"and {more:,} more")
+        inputs = plural(total, "input")
+        say(f"{len(self.failures):,} of {inputs} failed: {', '.join(named)}")
+
+    def _write_failed(self) -> None:
+        """Write the list of the inputs that failed; remove an old one if none did."""
+        place = self._failed_place
+        if place is None:
+            return
+        null = write_failed(self.failures, place)
+        if self.failures and not self.request.quiet:
+            again = f"--files-from {place}" + (" -0" if null else "")
+            say(f"{again} runs what failed once more")
+
+    def _find_failed_place(self, units: Units) -> Place | None:
+        """Where the list of failures goes; None if it was not asked for.
+
+        RequestError if a file of somebody else is there.
+        """
+        batch = self.batch
+        if batch.failed is not None:
+            if not self.request.force and not self._is_free(batch.failed, units):
+                raise no_list_of_failures(
+                    batch.failed, hint="name another file, or --force replaces it"
+                )
+            return batch.failed
+        if batch.ledger is None:
+            return None
+        shard = ""
+        if self.shard.count > 1:  # machines may share the folder
+            shard = f".{self.shard.index}-of-{self.shard.count}"
+        ledger = place_of(batch.ledger)
+        usual = ledger.with_name(f"failed{shard}.txt")
+        if self._is_free(usual, units):
+            return usual
+        of_ledger = ledger.with_name(f"{ledger.stem}.failed{shard}.txt")
+        if self._is_free(of_ledger, units):
+            return of_ledger
+        raise no_list_of_failures(of_ledger, hint="--failed FILE names another file")
+
+    def _is_free(self, place: Place, units: Units) -> bool:
+        """Whether a place is free for failures of these units, or holds those of the ledger."""
+        return is_free_for_failures(place, self._known_inputs(units))
+
+    def _known_inputs(self, units: Units) -> Iterator[str]:
+        """The inputs of this run, then those of the ledger, which may be gone."""
+        yield from listed_units(units)
+        ledger = self._ledger_file
+        if ledger is not None and ledger.exists():
+            with suppress(InputError):  # no ledger, which is told when it is opened
+                yield from listed_lines(read_lines(ledger))
+
+
+class _Pace:
+    """How many of the inputs are done, and how many a second."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._started = time.monotonic()
+
+    def after_one_more(self) -> str:
+        """The pace after another input, in words."""
+        self._done += 1
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
+
+
+def _failure(unit: Unit, error: ConvcliError) -> UnitFailure:
+    from convcli.facts.batch import UnitFailure
+
+    path, code = unit.label, error.exit_code
+    return UnitFailure(unit=unit.number, path=path, message=error.message, exit_code=code)
+
+
+def _prefers_processes(units: UnitsLeft) -> bool:
+    """Whether processes carry units out faster than threads: there are many small files.
+
+    Threads wait for each other's Python code, which is most of the work of a small file. The first
+    units stand for all. Standard input and pipes are read in this process alone.
+    """
+    if len(units) < FEWEST_FOR_PROCESSES:
+        return False
+    states = [FileState.of(unit.source) for unit in islice(units.to_do(), _SAMPLED)]
+    sizes = [state.size for state in states if state is not None]
+    return len(sizes) == len(states) and sum(sizes) < _SMALL * len(sizes)

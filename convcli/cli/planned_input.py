@@ -1,0 +1,190 @@
+"""An input of a filter command that is open and planned, and the facts of its run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from convcli import __version__
+from convcli.dataclass import dataclass
+from convcli.facts import InputFacts, LossFacts, OutputFacts, RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from convcli.cli.input_run import InputRun
+    from convcli.facts.preview import FeatureMapFacts, PreviewFacts
+    from convcli.media.files import FileSink, OpenedFile
+    from convcli.planning.calls import Call
+    from convcli.planning.plan import Plan
+    from convcli.running.run import RunCounts
+    from convcli.signals import Signal
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrittenOutput:
+    """An output that was written.
+
+    details, warnings : of its sink
+    counts : what was counted for each page
+    preview, feature_maps : what is drawn
+    """
+
+    details: Mapping[str, Any]
+    warnings: Sequence[str]
+    counts: Sequence[RunCounts]
+    preview: PreviewFacts | None = None
+    feature_maps: tuple[FeatureMapFacts, ...] = ()
+
+    @property
+    def losses(self) -> LossFacts:
+        """The losses of all pages, with the samples that the sink has clipped."""
+        pages = [counts.losses for counts in self.counts]
+        losses = sum(pages, LossFacts())
+        return replace(losses, clipped=self.details.get("clipped", {}))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PlannedInput:
+    """An open input, with the filter planned for each of its pages.
+
+    run : what is asked for
+    calls : the steps of the filter
+    plans : of the pages; most inputs have one
+    """
+
+    run: InputRun
+    opened: OpenedFile
+    calls: tuple[Call, ...]
+    plans: Sequence[Plan]
+
+    @property
+    def label(self) -> str:
+        """FILTER in a few characters, for the names of new columns."""
+        return label_of(self.run.command.calls)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the filter changes nothing, so that stored values can be copied."""
+        return all(plan.identity for plan in self.plans)
+
+    @property
+    def threads(self) -> int | None:
+        """Threads for this input; None for as many as there are cores.
+
+        Either the inputs or the blocks of one input share the cores, not both.
+        """
+        command = self.run.command
+        if command.prompt:
+            return 1
+        if command.options.threads:
+            return command.options.threads
+        return None if self.run.alone else 1
+
+    def tail(self, plan: Plan) -> int:
+        """How many inputs of silence follow the signal, so that the filter can ring out."""
+        return plan.chain.reach[0].before if self.run.command.tail else 0
+
+    def result(self, plan: Plan) -> Signal:
+        """The result of a plan with its tail, and with what is cut off before it."""
+        from convcli.running.geometry import Geometry
+
+        result = plan.result
+        if plan.rules.edge == "valid":
+            first = Geometry(plan.chain, plan.rules.edge).aligned_sample(0)
+            result = replace(result, skipped=first)
+        length = plan.signal.shape[0]
+        if not self.run.command.tail or length is None or result.shape[0] is None:
+            return result
+        count = plan.chain.count(0, length + self.tail(plan))
+        return replace(result, shape=(count, *result.shape[1:]))
+
+    def sink(self, place: Path | BinaryIO) -> FileSink:
+        """The sink for the whole result."""
+        results = [self.result(plan) for plan in self.plans]
+        return self.opened.sink(place, results, label=self.label, unchanged=self.unchanged)
+
+    def facts(self, written: WrittenOutput | None = None) -> RunFacts:
+        """The facts of the run; `written` is None if no output was written."""
+        plan = self.plans[0]
+        signal = plan.signal
+        result = plan.result
+        details: Mapping[str, Any] = {}
+        losses = LossFacts()
+        warnings = [*self.opened.warnings, *_unasked_delay_warnings(plan)]
+        if written is not None:
+            details = written.details
+            signal = _with_length(signal, written.counts[0].read)
+            result = _with_length(result, written.counts[0].written)
+            losses = written.losses
+            warnings += written.warnings
+        run = self.run
+        source = InputFacts.of(str(run.source or "-"), signal, details=self.opened.details())
+        output = OutputFacts.of(str(run.output or "-"), result, details=details)
+        facts = RunFacts(
+            version=__version__,
+            command=run.command.words,
+            filter=plan.filter,
+            edge=plan.rules.edge,
+            align=plan.rules.align,
+            missing=plan.rules.missing,
+            inputs=(source,),
+            outputs=(output,),
+            losses=losses,
+            preview=None if written is None else written.preview,
+            feature_maps=() if written is None else written.feature_maps,
+            warnings=tuple(warnings),
+        )
+        return self._with_design(facts, plan) if run.command.options.tells else facts
+
+    def _with_design(self, facts: RunFacts, plan: Plan) -> RunFacts:
+        """The facts with those of each step, and of all of them as one chain."""
+        from convcli.planning.describe import (
+            chain_facts,
+            chain_with_response,
+            step_facts,
+            with_response,
+        )
+
+        steps = []
+        for step in plan.steps:
+            made = step_facts(step)
+            if self.run.command.options.draws:
+                made = with_response(made, step)
+            steps.append(made)
+        designed = tuple(steps)
+        shared = self.run.command.designs.setdefault(designed, designed)
+        chain = chain_facts(plan)
+        if self.run.command.options.draws:
+            chain = chain_with_response(chain, plan.steps)
+        return replace(facts, steps=shared, chain=chain)
+
+
+def _with_length(signal: Signal, length: int) -> Signal:
+    return replace(signal, shape=(length, *signal.shape[1:]))
+
+
+def label_of(calls: tuple[Call, ...]) -> str:
+    """The filter in a few characters, for the names of new columns: `sma20`, `x-sma20_diff1`."""
+    from convcli.designs import find
+
+    words = []
+    for call in calls:
+        values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
+        if find(call.name).runs_model:  # `model_next`, without the folder of the model file
+            values = ["", Path(call.first_value("path") or "").stem]
+        word = call.name + "_".join(values)
+        if call.group is not None:
+            word = re.sub(r"[\s:=]", "", call.text)
+        words.append(word)
+    return re.sub(r"[^\w.%+-]+", "_", "_".join(words)).strip("_")
+
+
+def _unasked_delay_warnings(plan: Plan) -> list[str]:
+    if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
+        return []
+    from convcli.planning.latency import unasked_delays
+
+    return list(unasked_delays(plan))

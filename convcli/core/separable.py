@@ -1,0 +1,158 @@
+"""Sums over long windows in time, of weights that separate.
+
+A weight g(t - s) of an output at t and a sample at s separates if
+
+    g(t - s) = sum over k of a[k](t) b[k](s)
+
+as cos(t - s) = cos(t) cos(s) + sin(t) sin(s) does. Then running sums of b[k](s[i]) x[i] serve every
+output, and a window costs the same however many samples it holds.
+
+Running sums that begin at the first sample of the signal would keep what has left the window. Here
+they begin inside of the window: at its sample whose number is divisible by the highest power of
+two, which all windows around it share. They run from there to the past and to the future, and a
+window is the sum of one of each. So blocks of any size give the same bits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from convcli.core.ragged import Floats, RaggedWindows
+    from convcli.core.reach import Indices
+
+
+class Separation(ABC):
+    """Factors of a weight function of the distance d = t - s, all in nanoseconds.
+
+    Times are relative to any one moment.
+    """
+
+    @abstractmethod
+    def of_samples(self, s: Floats) -> Floats:
+        """Return b[k](s), (terms, samples)."""
+
+    @abstractmethod
+    def of_outputs(self, t: Floats) -> Floats:
+        """Return a[k](t), (terms, outputs)."""
+
+
+@dataclass(frozen=True)
+class Line(Separation):
+    """The weight (d - zero) / length: 0 at the distance `zero`."""
+
+    zero: float
+    length: float
+
+    def of_samples(self, s: Floats) -> Floats:
+        """Return 1 and the share of the time."""
+        return np.stack([np.ones_like(s), s / self.length])
+
+    def of_outputs(self, t: Floats) -> Floats:
+        """Return the weight of a sample at time 0, and what a later sample takes off."""
+        return np.stack([(t - self.zero) / self.length, -np.ones_like(t)])
+
+
+@dataclass(frozen=True)
+class Cosines(Separation):
+    """The weight sum over k of amplitudes[k] cos(2 pi k (d - middle) / period)."""
+
+    amplitudes: tuple[float, ...]
+    middle: float
+    period: float
+
+    def of_samples(self, s: Floats) -> Floats:
+        """Return the cosines and the sines of the samples' phases."""
+        phases = self._phases(s)
+        return np.concatenate([np.cos(phases), np.sin(phases)])
+
+    def of_outputs(self, t: Floats) -> Floats:
+        """Return the cosines and the sines of the outputs' phases, times the amplitudes."""
+        phases = self._phases(t - self.middle)
+        amplitudes = np.array(self.amplitudes)[:, None]
+        return np.concatenate([amplitudes * np.cos(phases), amplitudes * np.sin(phases)])
+
+    def _phases(self, times: Floats) -> Floats:
+        harmonics = np.arange(len(self.amplitudes))[:, None]
+        return (2 * np.pi / self.period) * times * harmonics
+
+
+def weighted_sums(
+    separation: Separation, columns: Floats, windows: RaggedWindows, outputs: Indices
+) -> Floats:
+    """Return the weighted sum of each column in the windows of some outputs.
+
+    columns : (n, columns) without gaps
+    outputs : numbers of windows
+    returns : (outputs, columns), 0 for a window without a sample
+    """
+    low = windows.low[outputs]
+    high = windows.high[outputs]
+    at = windows.at[outputs]
+    sums = np.zeros((len(outputs), columns.shape[1]))
+    filled = np.flatnonzero(low < high)
+    centre = _centres(low[filled] + windows.first, high[filled] - 1 + windows.first)
+    for places in _equal_places(centre):
+        around = filled[places]
+        stretch = _Stretch(
+            begin=int(low[around].min()),
+            centre=int(centre[places[0]]) - windows.first,
+            end=int(high[around].max()),
+        )
+        moment = windows.times[stretch.centre]
+        times = stretch.of(windows.times) - moment
+        factors = separation.of_samples(times.astype(np.float64))
+        weights = separation.of_outputs((at[around] - moment).astype(np.float64))
+        low_bound = low[around] - stretch.begin
+        high_bound = high[around] - stretch.begin
+        for column in range(columns.shape[1]):
+            running = stretch.running_sums(factors * stretch.of(columns[:, column]))
+            terms = running[:, low_bound] + running[:, high_bound]
+            sums[around, column] = (weights * terms).sum(axis=0)
+    return sums
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """The samples [begin, end) of windows that all hold the sample `centre`."""
+
+    begin: int
+    centre: int
+    end: int
+
+    def of(self, values: Any) -> Any:
+        """Return the values of the samples."""
+        return values[self.begin : self.end]
+
+    def running_sums(self, terms: Floats) -> Floats:
+        """Sum from the centre to the bounds between samples, (terms, samples + 1).
+
+        A window [low, high) has the sum of columns low and high.
+        """
+        past = self.centre - self.begin
+        running = np.zeros((len(terms), terms.shape[1] + 1))
+        np.cumsum(terms[:, :past][:, ::-1], axis=1, out=running[:, :past][:, ::-1])
+        np.cumsum(terms[:, past:], axis=1, out=running[:, past + 1 :])
+        return running
+
+
+def _centres(low: Indices, last: Indices) -> Indices:
+    """Return the number in [low, last] that the highest power of two divides."""
+    # The power of two is above all numbers of samples; it makes them positive.
+    offset = 1 << 50
+    highest = last + offset
+    differing = (low - 1 + offset) ^ highest
+    bits = np.frexp(differing.astype(np.float64))[1].astype(np.int64) - 1
+    return ((highest >> bits) << bits) - offset
+
+
+def _equal_places(values: Indices) -> list[Indices]:
+    """Return the places of each value that occurs."""
+    order = np.argsort(values, kind="stable")
+    changes = np.flatnonzero(np.diff(values[order])) + 1
+    return np.split(order, changes)

@@ -98,7 +98,7 @@ class TableFiles(Files):
             if written is DELIMITED:
                 refuse_other_delimiter(output, source.dialect.delimiter, source=path)
             compression = compression_of_suffix(output)
-            if compression is None and _same(path, output):
+            if compression is None and _is_same_file(path, output):
                 compression = source.compression
             _refuse_compressed_columns(output, compression, written)
             yield OpenedTable(source, written, compression)
@@ -307,7 +307,7 @@ class RowsFile:
         return self._sink.facts()
 
 
-def _same(path: Path | None, other: Place | None) -> bool:
+def _is_same_file(path: Path | None, other: Place | None) -> bool:
     """Whether both paths lead to one file."""
     if path is None or other is None:
         return False

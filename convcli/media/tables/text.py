@@ -312,9 +312,7 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
     if line_end is None:
         line_end = len(body)
     record = body[:line_end]
-    ending = body[line_end : line_end + 2]
-    if ending != b"\r\n":
-        ending = ending[:1]
+    ending = _line_ending(body, line_end)
     if delimiter is None:
         quotes = quotes[: np.searchsorted(quotes, line_end)]
         delimiter = _commonest_delimiter(
@@ -339,6 +337,12 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
             comment=rules.comment,
         ),
     )
+
+
+def _line_ending(text: bytes, place: int) -> bytes:
+    """The line ending at a place: a line feed, a carriage return, both, or none."""
+    ending = text[place : place + 2]
+    return ending if ending == b"\r\n" else ending[:1]
 
 
 def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) -> int | None:

@@ -43,7 +43,7 @@ class Separation(ABC):
 
 
 @dataclass(frozen=True)
-class Line(Separation):
+class Ramp(Separation):
     """The weight (d - zero) / length: 0 at the distance `zero`."""
 
     zero: float

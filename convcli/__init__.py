@@ -7,14 +7,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from convcli.errors import ConditionError, ConvcliError, InputError, OutputError, RequestError
 
+# Little is imported here: Ctrl-C ends the program quietly only once its first import is done.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from convcli.checking.compare import compare_arrays as compare
-    from convcli.checking.explain import explain_filter as explain
+    from convcli.checking.explain_arrays import explain_arrays as explain
     from convcli.designs import steps as filters
     from convcli.detecting.detect_arrays import detect_arrays as detect
     from convcli.learning.learn_arrays import learn_arrays as learn
@@ -45,7 +46,7 @@ _LAZY = {
     "compare": ("convcli.checking.compare", "compare_arrays"),
     "design": ("convcli.running.designing", "design"),
     "detect": ("convcli.detecting.detect_arrays", "detect_arrays"),
-    "explain": ("convcli.checking.explain", "explain_filter"),
+    "explain": ("convcli.checking.explain_arrays", "explain_arrays"),
     "filters": ("convcli.designs", "steps"),
     "learn": ("convcli.learning.learn_arrays", "learn_arrays"),
 }
@@ -54,6 +55,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'convcli' has no attribute {name!r}")
+    from importlib import import_module
+
     module, attribute = _LAZY[name]
     return getattr(import_module(module), attribute)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections import Counter
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -176,6 +175,8 @@ def _slips(word: str, known: str) -> int | None:
         return 0
     if shorter < 2 or abs(len(word) - len(known)) > most:
         return None
+    from collections import Counter
+
     differing = (Counter(word) - Counter(known)).total()
     if differing > most:
         return None

@@ -14,7 +14,7 @@ from convcli.media.files import completed
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -409,6 +409,31 @@ def test_a_table_of_one_row(program: Program, tmp_path: Path) -> None:
         "csv", "sma:5d", "--time", "t", "-q", "-c", "x", stdin=b"t,x\n", cwd=tmp_path
     )
     assert ended.text == "t,x\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "expected"),
+    [
+        (("avg_pool:1y",), "2024,1 2024,2 2025,4", "2024,1.5 2025,4"),
+        (("avg_pool:1mo",), "202401,1 202403,3", "202401,1 202403,3"),
+        (("x", "--every", "1y"), "2024,1 2026,3", "2024,1 2025, 2026,3"),
+        (("x", "--every", "1mo"), "202411,1 202501,3", "202411,1 202412, 202501,3"),
+    ],
+)
+def test_years_and_months_are_dates(
+    program: Program, words: tuple[str, ...], rows: str, expected: str
+) -> None:
+    text = "\n".join(["t,x", *rows.split(), ""])
+    run = program.run("csv", *words, "--time", "t", stdin=text.encode())
+    assert run.text.split()[1:] == expected.split()
+    assert "are read as " in run.err
+
+
+def test_a_bin_that_the_notation_cannot_name_is_refused(program: Program) -> None:
+    table = b"t,x\n2024,1\n2025,2\n"
+    run = program.run("csv", "x", "--time", "t", "--every", "1mo", stdin=table)
+    assert run.code == 2
+    assert "cannot write the beginning of a bin" in run.err
 
 
 # ------------------------------------------------------------ equal steps, and rows that may follow

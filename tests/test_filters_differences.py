@@ -96,7 +96,7 @@ def test_laplacian_of_gaussian_is_near_that_of_scipy(sigma: float) -> None:
 
 
 def test_a_sigma_between_the_samples_is_refused() -> None:
-    with pytest.raises(RequestError, match="sigma is at least"):
+    with pytest.raises(RequestError, match="sigma must be at least"):
         laplacian_of_gaussian(0.3, signal=SOUND)
 
 

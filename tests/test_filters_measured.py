@@ -85,6 +85,9 @@ REW = """* Freq response measured by REW V5.20
         "GraphicEQ: 20 -1; 1000 4; 20000 -6\n",
         "Preamp: -6.0 dB\n".replace("Preamp", "# Preamp") + "GraphicEQ: 20 -1; 1000 4; 20000 -6;",
         "frequency,raw,equalization\n20,9,-1\n1000,9,4\n20000,9,-6\n",
+        "Frequenz;dB\n20,0;-1,0\n1000,00;4\n20000,0;-6,0\n",
+        "* REW\n20,000\t-1,0\t12,5\n1000,000\t4,0\t0,0\n20000,000\t-6,0\t0\n",
+        "20,000 -1,0 12,5\n1000,000 4,0 0,0\n20000,000 -6,0 0\n",
     ],
 )
 def test_files_are_read_as_they_come(text: str, tmp_path: Path) -> None:
@@ -117,6 +120,20 @@ Filter 3: OFF PK Fc 3000 Hz Gain -20 dB Q 2.00
 Filter 4: ON HSC Fc 10000 Hz Gain 3.0 dB Q 0.70
 Filter 5: ON PK Fc 30000 Hz Gain 9.0 dB Q 1.00
 """
+
+
+def test_the_filters_of_rew_leave_slots_unused_and_may_have_a_bandwidth(tmp_path: Path) -> None:
+    path = tmp_path / "filters.txt"
+    q = 1 / (2 * math.sinh(math.log(2) / 2 * 1.5 * (w := 2 * math.pi / 48) / math.sin(w)))
+    path.write_text(f"Filter 1: ON PK Fc 1000 Hz Gain -5.2 dB Q {q!r}\n")
+    wanted = read_curve(path, column="", rate=48000).decibels
+    path.write_text(
+        "Filter Settings file\n\nFilter  1: ON  PK       Fc    1000 Hz  Gain  -5.20 dB  BW Oct 1.5\n"
+        "Filter  2: ON  None\nFilter  3: OFF None\n"
+    )
+    found = read_curve(path, column="", rate=48000).decibels
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    assert found.min() == pytest.approx(-5.2, abs=1e-4)
 
 
 def test_parametric_filters_are_biquads_of_the_cookbook(tmp_path: Path) -> None:
@@ -183,9 +200,9 @@ def test_parametric_filters_are_biquads_of_the_cookbook(tmp_path: Path) -> None:
         (b"20,1\n30\n", "line 2: expected a frequency and a gain"),
         (b"20,1\n30,high\n", "line 2: expected a number, got 'high'"),
         (b"20,1\n30,nan\n", "line 2: expected a number"),
-        (b"20,1\n20,2\n", "line 2: frequencies are above 0 and rise; 20 Hz after 20"),
-        (b"0,1\n20,2\n", "line 1: frequencies are above 0"),
-        (b"20,1\n30,1e9\n", "line 2: no gain in dB"),
+        (b"20,1\n20,2\n", "line 2: frequencies must be above 0 and rise, got 20 Hz after 20"),
+        (b"0,1\n20,2\n", "line 1: frequencies must be above 0"),
+        (b"20,1\n30,1e9\n", "line 2: a gain of 1e.09 dB is out of range"),
         (b"30000,1\n40000,2\n", "begins at 30000 Hz, and the signal ends at 24000 Hz"),
         (b"GraphicEQ: 20; 30 1\n", "expected a frequency and a gain"),
         (b"GraphicEQ:\n", "at least 2 frequencies"),

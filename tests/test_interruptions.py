@@ -176,6 +176,22 @@ def test_a_signal_in_the_last_moments(tmp_path: Path) -> None:
         assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
 
 
+def test_ctrl_c_during_the_first_import() -> None:
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'convcli.stopping':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "runpy.run_module('convcli', run_name='__main__')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--version"], capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
 def test_nothing_can_swallow_a_signal(folder: Path) -> None:
     """An exception in a finalizer or in a callback from C would be printed and forgotten."""
     program = (

@@ -392,6 +392,25 @@ def test_any_rate_is_kept_or_refused(tmp_path: Path, suffix: str, rate: int) -> 
     assert (found == rate) == ("cannot hold" not in ended.err)
 
 
+@pytest.mark.parametrize(
+    ("target", "rate", "channels", "message"),
+    [
+        # The encoder crashed, or never returned.
+        ("o.ogg", 200_001, 1, "VORBIS holds at most 200000 Hz, not 200001 Hz"),
+        ("o.ogg", 4_000_000_000, 1, "VORBIS holds at most 200000 Hz"),
+        ("o.ogg", 8000, 256, "VORBIS holds at most 255 channels, not 256"),
+        # It told its reason at the first block alone.
+        ("o.flac", 200_001, 1, "FLAC holds rates beyond 65535 Hz in tens, not 200001 Hz"),
+    ],
+)
+def test_what_an_encoder_does_not_take_is_refused_before(
+    target: str, rate: int, channels: int, message: str, tmp_path: Path
+) -> None:
+    path = wav_at(tmp_path / "in.wav", rate, channels)
+    assert message in refused(2, "audio", "gain:1", path, "-o", tmp_path / target)
+    assert not (tmp_path / target).exists()
+
+
 def test_a_long_block_does_not_fill_the_stack_of_the_encoder(tmp_path: Path) -> None:
     path = write(tmp_path / "in.wav", noise(300000, 1), 8000)
     done("audio", "resample:192000", path, "-o", tmp_path / "out.ogg")

@@ -226,3 +226,64 @@ def test_metadata_too_long_for_a_jpeg_are_told(program: Program, tmp_path: Path)
     assert "jpeg holds no XMP of 70,011 bytes: it is lost" in told
     _, told = filtered(program, source, "out.tif")
     assert "lost" not in told
+
+
+@pytest.mark.parametrize(
+    ("filter", "suffix", "bands"),
+    [("grey", "png", "grey"), ("pick:1", "tif", "R"), ("mix:1,0,0", "jpg", "grey")],
+)
+def test_a_profile_of_other_colours_is_told(
+    program: Program, tmp_path: Path, filter: str, suffix: str, bands: str
+) -> None:
+    image = picture()
+    image.set_type(TYPES.blob_type, "icc-profile-data", PROFILE)
+    image.write_to_file(str(tmp_path / "a.png"))
+    done = program.run("image", filter, "a.png", "-o", f"b.{suffix}", cwd=tmp_path)
+    assert done.code == 0, done
+    assert f"profile is one of R, G, B, not of {bands}: it is dropped" in done.err
+    made = pyvips.Image.new_from_file(str(tmp_path / f"b.{suffix}"))
+    assert made.get_typeof("icc-profile-data") == 0
+    # The profile of the same colours goes on.
+    done = program.run("image", "gain:1", "a.png", "-o", f"c.{suffix}", cwd=tmp_path)
+    assert not done.warnings
+    kept = pyvips.Image.new_from_file(str(tmp_path / f"c.{suffix}"))
+    assert kept.get("icc-profile-data") == PROFILE
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_a_grey_profile_stays_on_grey(program: Program, tmp_path: Path, suffix: str) -> None:
+    profile = bytearray(PROFILE)
+    profile[16:20] = b"GRAY"
+    image = pyvips.Image.new_from_array(RAMP[..., None]).copy(interpretation="b-w")
+    image.set_type(TYPES.blob_type, "icc-profile-data", bytes(profile))
+    image.write_to_file(str(tmp_path / "a.tif"))
+    done = program.run("image", "grey | box:3", "a.tif", "-o", f"b.{suffix}", cwd=tmp_path)
+    assert done.code == 0, done
+    assert not done.warnings
+    made = pyvips.Image.new_from_file(str(tmp_path / f"b.{suffix}"))
+    assert made.get("icc-profile-data") == bytes(profile)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif"])
+def test_rows_in_several_passes_stay_so(program: Program, tmp_path: Path, suffix: str) -> None:
+    for interlace in (True, False):
+        picture().write_to_file(str(tmp_path / f"a.{suffix}"), interlace=interlace)
+        words = ["image", "gain:1", f"a.{suffix}", "-o", f"b.{suffix}", "--force"]
+        assert program.run(*words, cwd=tmp_path).code == 0
+        made = pyvips.Image.new_from_file(str(tmp_path / f"b.{suffix}"))
+        assert bool(made.get_typeof("interlaced")) == interlace
+        np.testing.assert_allclose(made.numpy()[..., :3], PIXELS, atol=16)
+
+
+@pytest.mark.parametrize("compression", ["none", "lzw"])
+@pytest.mark.parametrize("pages", [1, 2])
+def test_tiles_stay_tiles(program: Program, tmp_path: Path, compression: str, pages: int) -> None:
+    image = picture()
+    if pages > 1:
+        image.set_type(TYPES.gint_type, "page-height", len(RAMP) // pages)
+    options = {"tile": True, "tile_width": 32, "tile_height": 16, "compression": compression}
+    image.write_to_file(str(tmp_path / "a.tif"), **options)
+    assert program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
+    made = pyvips.Image.new_from_file(str(tmp_path / "b.tif"), n=-1)
+    assert (made.get("tile-width"), made.get("tile-height")) == (32, 16)
+    np.testing.assert_array_equal(made.numpy(), PIXELS)

@@ -19,12 +19,13 @@ from convcli.media.files import completed
 from convcli.media.tables import delimited, numerals, splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableOptions, TableSource
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.media.tables.source import TableSource
     from convcli.signals import Array
 
 
@@ -563,7 +564,7 @@ class TestStreaming:
 
     def test_follow_waits_for_one_row_only(self) -> None:
         script = (
-            "import sys; from convcli.media.tables.source import *\n"
+            "import sys; from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
             "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
@@ -590,7 +591,7 @@ class TestStreaming:
         path = self.make(tmp_path, 1000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
@@ -605,7 +606,7 @@ class TestStreaming:
         path = self.make(tmp_path, 300_000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.source import *\n"
+            "from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"

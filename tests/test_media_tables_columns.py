@@ -13,13 +13,15 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables import source as tables
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
-from convcli.media.tables.source import TableOptions, TableSource
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from program import Program
+
+    from convcli.media.tables.source import TableSource
 
 
 class Trickle(io.BytesIO):

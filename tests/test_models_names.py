@@ -106,6 +106,30 @@ def test_carets_point_into_what_was_written(tmp_path: Path) -> None:
             },
             "conv(a) | batch_norm(b) | relu | conv(c)",
         ),
+        (
+            {
+                "head.weight": (4, 1, 3),
+                "head.bias": (4,),
+                "body.weight": (4, 4, 3),
+                "body.bias": (4,),
+                "tail.weight": (1, 4, 3),
+                "tail.bias": (1,),
+            },
+            "conv(head) | relu | conv(body) | relu | conv(tail)",
+        ),
+        (
+            {
+                "encoder.0.weight": (4, 1, 5),
+                "encoder.0.bias": (4,),
+                "decoder.0.weight": (1, 4, 5),
+                "decoder.0.bias": (1,),
+            },
+            "conv(encoder.0) | relu | conv(decoder.0)",
+        ),
+        # A transposed convolution would fit as well.
+        ({"encoder.weight": (4, 1, 5), "decoder.weight": (1, 4, 5)}, None),
+        ({"0.0.weight": (4, 1, 5), "1.0.weight": (1, 4, 5)}, "conv(0.0) | relu | conv(1.0)"),
+        ({f"w{'x' * i}.weight": (4, 4, 3) for i in range(40)}, None),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 3, 3)}, None),
         ({"a.weight": (4, 1, 3), "b.weight": (2, 8)}, None),
         ({"0.weight": ()}, None),
@@ -163,3 +187,21 @@ def test_feature_maps_of_a_picture(program: Program, tmp_path: Path) -> None:
     maps = pyvips.Image.new_from_file(str(tmp_path / "maps.tif")).numpy()
     assert maps.shape == (1, 2, 4)
     assert maps[0].tolist() == [[8, 0, 4, 2], [200, 0, 100, 50]]
+
+
+def test_a_nested_sequential_is_proposed_and_runs(tmp_path: Path) -> None:
+    tensors = {"0.0.weight": np.ones((4, 1, 3)), "1.0.weight": np.ones((1, 4, 3))}
+    path = saved(tmp_path / "m.safetensors", tensors)
+    with pytest.raises(InputError) as caught:
+        apply(f"model:{path}", X)
+    assert 'layers="conv(0.0) | relu | conv(1.0)"' in str(caught.value.hint)
+    plain = saved(tmp_path / "n.safetensors", {f"{n[0]}.weight": w for n, w in tensors.items()})
+    expected = apply(f'model:{plain},layers="conv | conv"', np.abs(X))
+    np.testing.assert_array_equal(apply(f"model:{path},layers=auto", np.abs(X)), expected)
+
+
+def test_weight_norm_is_to_be_removed_before_saving(tmp_path: Path) -> None:
+    tensors = {f"0.parametrizations.weight.original{i}": np.ones((4, 1, 3)) for i in range(2)}
+    with pytest.raises(InputError) as caught:
+        apply(f"model:{saved(tmp_path / 'm.safetensors', tensors)}", X)
+    assert "remove_parametrizations" in str(caught.value.hint)

@@ -298,25 +298,51 @@ def test_values_do_not_grow_without_bound(tmp_path: Path) -> None:
         ({"dims": [10**6, 10**6, 1]}, "should contain one and only one value field"),
         ({"dims": [10**6, 10**6, 1], "raw_data": b"1234"}, "too small for the declared shape"),
         ({"dims": [2**40] * 3}, "overflow"),
-        ({"dims": [2, 2, 3], "location": "../../etc/passwd"}, "outside the directory"),
-        ({"dims": [2, 2, 3], "location": "/etc/passwd"}, "absolute path"),
-        ({"dims": [2, 2, 3], "location": "weights.bin"}, "lie in another file|should be stored in"),
+        ({"dims": [2, 2, 3], "location": "../../etc/passwd"}, "lie in another file"),
+        ({"dims": [2, 2, 3], "location": "/etc/passwd"}, "lie in another file"),
+        ({"dims": [2, 2, 3], "location": ".."}, "lie in another file"),
+        ({"dims": [2, 2, 3], "location": "weights.bin"}, "no such file; expected the numbers of"),
+        ({"dims": [2, 2, 3], "location": "short.bin"}, "too small for the declared shape"),
+        ({"dims": [2, 2, 3], "location": "short.bin", "length": "48"}, "ends before"),
+        ({"dims": [2, 2, 3], "location": "short.bin", "offset": "9" * 30}, "ends before"),
     ],
 )
 def test_constants_that_are_not_in_the_file(
     tensor: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
-    location = tensor.pop("location", None)
+    (tmp_path / "short.bin").write_bytes(bytes(40))
+    entries = {key: tensor.pop(key) for key in ("location", "offset", "length") if key in tensor}
     constant = TensorProto(name="w", data_type=1, **tensor)
-    if location is not None:
+    for key, value in entries.items():
         constant.data_location = TensorProto.EXTERNAL
-        constant.external_data.add(key="location", value=location)
+        constant.external_data.add(key=key, value=value)
     net = Network(2, 1)
     y = net.node("Conv", "x", "w")
     net.constants.append(constant)
     path = net.save(tmp_path / "net.onnx", y)
     with pytest.raises(InputError, match=told):
         apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+def test_numbers_in_a_file_beside_the_graph(tmp_path: Path) -> None:
+    """As torch.onnx.export writes networks whose weights are not few."""
+    weights = np.arange(12, dtype="<f4").reshape(2, 2, 3)
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    net = Network(2, 1)
+    expected = apply(
+        f"model:{net.save(tmp_path / 'one.onnx', net.node('Conv', 'x', net.constant(weights)))}",
+        x,
+        axes=1,
+    )
+    net = Network(2, 1)
+    constant = TensorProto(name="w", data_type=1, dims=weights.shape)
+    constant.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "two.onnx.data"), ("offset", "8"), ("length", "48")):
+        constant.external_data.add(key=key, value=value)
+    net.constants.append(constant)
+    path = net.save(tmp_path / "two.onnx", net.node("Conv", "x", "w"))
+    (tmp_path / "two.onnx.data").write_bytes(bytes(8) + weights.tobytes())
+    np.testing.assert_array_equal(apply(f"model:{path}", x, axes=1), expected)
 
 
 def test_a_long_graph_is_read_in_time(tmp_path: Path) -> None:

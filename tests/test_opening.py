@@ -21,7 +21,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.files import ImageFiles
 from convcli.media.images.medium import IMAGE
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.signals import ARRAY, TABLE, Medium
 
 if TYPE_CHECKING:

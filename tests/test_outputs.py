@@ -288,6 +288,26 @@ def test_a_file_appears_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("way")
+def test_an_old_file_is_given_up_when_the_new_one_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure there is the old content or the new."""
+    old_at_sync = []
+    path = tmp_path / "o"
+
+    def sync(handle: int) -> None:
+        assert os.pread(handle, 9, 0) == b"new"
+        old_at_sync.append(path.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", sync)
+    for content in (b"old", b"new"):
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+    assert path.read_bytes() == b"new"
+    assert old_at_sync == [b"old"]
+
+
 def test_permissions(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

@@ -226,7 +226,7 @@ def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     from convcli.learning.example import example_of
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
 
     model, page = tmp_path / "m.safetensors", tmp_path / "m.json"
     table = SAMPLES / "vix.csv"

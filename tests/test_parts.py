@@ -41,7 +41,7 @@ from convcli.media.files import UndividedError
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text_survey import (
     LinesFound,
     record_starts,

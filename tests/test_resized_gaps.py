@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 from program import done, refused
 
 import convcli.running.arrays
@@ -175,6 +176,16 @@ def test_no_rows_give_no_rows() -> None:
         assert apply(text, np.ones((5, 2)), edge="valid").shape == (0, 2)
         told = refused(2, "csv", "-q", text, "--edge", "valid", stdin=b"v\n1\n2\n3\n")
         assert "nothing is left" in told
+
+
+def test_a_sound_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    sf.write(tmp_path / "in.wav", np.zeros((50, 2)), 8000)
+    out = tmp_path / "out.wav"
+    said = refused(2, "audio", "box:51", tmp_path / "in.wav", "--edge", "valid", "-o", out)
+    assert "nothing is left of the sound" in said
+    assert not out.exists()
+    assert done("audio", "box:50", tmp_path / "in.wav", "--edge", "valid", "-o", out).code == 0
+    assert sf.info(out).frames == 1
 
 
 @pytest.mark.parametrize(

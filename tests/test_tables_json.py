@@ -15,7 +15,7 @@ from program import SAMPLES, run
 from convcli.media.files import completed
 from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
-from convcli.media.tables.source import TableOptions
+from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convcli.checking.limits import Limit
     from convcli.facts.comparison import ChannelComparison
     from convcli.media.files import Files
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.previews.observe import Preview, PreviewSize
 
 

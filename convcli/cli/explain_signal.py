@@ -20,7 +20,7 @@ from convcli.units import UnitError, to_samples
 if TYPE_CHECKING:
     from convcli.checking.excerpt import SmallSignal
     from convcli.media.files import Files
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import Signal, Source
 

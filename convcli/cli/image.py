@@ -11,6 +11,7 @@ from convcli.cli.filter_command import FilterCommand
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import Request, RunOptions, examples, suffix_of
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.media.images.files import ImageFiles
 
 
@@ -43,8 +44,18 @@ class PictureOptions:
         typer.Option(
             min=1,
             max=100,
-            help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs.",
+            help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs, and a "
+            "lossless WebP stays lossless.",
             show_default=False,
+        ),
+    ] = None
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PAGES",
+            help="Pages of a file of several, such as 3, 3-7, 2- or 1,4-6; the output holds these "
+            "alone.",
+            show_default="all",
         ),
     ] = None
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
@@ -68,15 +79,26 @@ def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
     axes; axis=x or axis=y picks one. A picture goes through in strips, in constant memory, but for
     the encoders of WebP and AVIF, which hold all of it.
     """
+    from convcli.media.images.page_choice import parse_pages
     from convcli.media.images.source import ImageOptions
 
+    if picture.pages is not None and run.in_place:
+        raise RequestError(
+            "--in-place with --pages would drop the other pages of the file",
+            hint="write the pages to another file: -o OUTPUT",
+        )
     image_options = ImageOptions(
         channels=picture.channels,
         linear=picture.linear,
         range=picture.range,
         quality=picture.quality,
     )
-    files = ImageFiles(options=image_options, format=picture.format, max_pixels=picture.max_pixels)
+    files = ImageFiles(
+        options=image_options,
+        format=picture.format,
+        pages=None if picture.pages is None else parse_pages(picture.pages),
+        max_pixels=picture.max_pixels,
+    )
     return FilterCommand(
         request=request,
         options=run,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from convcli.cli.learn_options import LearnOptions
     from convcli.learning.task import Task
     from convcli.learning.trainer import TrainingOptions
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.signals import Align, Medium, Signal
 
 

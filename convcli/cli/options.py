@@ -16,7 +16,7 @@ from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from convcli.batch.listing import InputWords
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -471,7 +471,7 @@ class TableArguments:
 
     def options(self) -> TableOptions:
         """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.source import TableOptions
+        from convcli.media.tables.table_options import TableOptions
 
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")

@@ -78,7 +78,8 @@ class RunPreview:
         if viewed is not None:
             better.append((viewed, source, preview.read_input))
         if preview.better_in_file:
-            better.append((viewed or files, output, preview.read_result))
+            readable = (viewed or files).for_results()
+            better.append((readable, output, preview.read_result))
         if not better:
             return facts
         try:

@@ -16,7 +16,8 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.media.tables.files import OpenedTable
-    from convcli.media.tables.source import TableOptions, TableSource
+    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.table_options import TableOptions
     from convcli.planning.calls import Call
     from convcli.planning.column_filters import ColumnFilters
     from convcli.signals import Signal

@@ -4,12 +4,15 @@ These formats are recognised:
 
 * columns of numbers, split by commas, semicolons, tabs or spaces, with or without a header; lines
   that begin with `*` (REW) or `#` are comments. AutoEq's files have a column `equalization`.
+  Numbers may have a decimal comma where it splits no columns.
 * `GraphicEQ: 20 -1.2; 21 -1.1; ...` (AutoEq, Equalizer APO)
-* `Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70`, with a `Preamp: -6 dB` (AutoEq, Equalizer APO)
+* `Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70`, with a `Preamp: -6 dB` (AutoEq, Equalizer APO,
+  REW, which writes `Filter 2: ON None` for a filter that is not used); `BW Oct 1.5` in place of Q
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -34,14 +37,20 @@ LARGEST_DECIBELS = 1000.0
 # Points of the curve of a list of biquads, evenly spaced in log frequency.
 PARAMETRIC_POINTS = 4096
 LOWEST_PARAMETRIC = 1.0
+LARGEST_OCTAVES = 100.0
 
-_COLUMNS = re.compile(r"\s*[,;\t]\s*|\s+")
+# The first of these that occurs in a file splits its columns.
+_SEPARATORS = (re.compile(r"\s*;\s*"), re.compile(r" *\t *"), re.compile(r"\s*,\s*|\s+"))
+_DECIMAL_COMMAS = re.compile(r"[+-]?\d+(,\d+)?(\s+[+-]?\d+(,\d+)?)+")
 _GRAPHIC = re.compile(r"\s*GraphicEQ\s*:(.*)", re.IGNORECASE)
 _PREAMP = re.compile(r"\s*Preamp\s*:\s*(\S+)\s*dB", re.IGNORECASE)
 _FILTER = re.compile(r"\s*Filter\s*\d*\s*:\s*(ON|OFF)\b(.*)", re.IGNORECASE)
 _BIQUAD = re.compile(
-    r"\s*(\w+)\s+Fc\s+(\S+)\s*Hz\s+Gain\s+(\S+)\s*dB(?:\s+Q\s+(\S+))?\s*", re.IGNORECASE
+    r"\s*(?P<shape>\w+)\s+Fc\s+(?P<frequency>\S+)\s*Hz\s+Gain\s+(?P<gain>\S+)\s*dB"
+    r"(?:\s+Q\s+(?P<q>\S+)|\s+BW\s+Oct\s+(?P<octaves>\S+))?\s*",
+    re.IGNORECASE,
 )
+_UNUSED = "NONE"
 _SHAPES = {
     "PK": bell,
     "PEQ": bell,
@@ -125,10 +134,25 @@ def _from_columns(path: Place, lines: list[str], column: str) -> Curve:
 
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is no comment."""
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text and text[0] not in "*#":
-            yield number, _COLUMNS.split(text)
+    stripped = [line.strip() for line in lines]
+    told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
+    rows = [text for text in told if text]
+    separator = next(each for each in _SEPARATORS if any(map(each.search, rows)) or not rows)
+    decimal_commas = separator is not _SEPARATORS[-1]
+    numbers = [row for row in rows if row[0].isdigit()]
+    if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):
+        separator = re.compile(r"\s+")
+        decimal_commas = True
+    for number, text in enumerate(told, start=1):
+        if text:
+            cells = separator.split(text)
+            yield number, [_with_point(cell) for cell in cells] if decimal_commas else cells
+
+
+def _with_point(cell: str) -> str:
+    """A number that has a decimal comma, with a point."""
+    is_decimal = cell.count(",") == 1 and "." not in cell
+    return cell.replace(",", ".") if is_decimal else cell
 
 
 def _place_of_column(path: Place, header: list[str], column: str) -> int:
@@ -215,19 +239,41 @@ def _parametric(path: Place, lines: list[str], rate: float) -> Curve:
 
 
 def _section(path: Place, line: int, text: str, rate: float) -> Section | None:
-    """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`; None if it lies above half the rate."""
+    """The biquad of `PK Fc 105 Hz Gain -2.4 dB Q 0.70`.
+
+    None if it lies above half the rate, or is not used.
+    """
+    if text.strip().upper() == _UNUSED:
+        return None
     found = _BIQUAD.fullmatch(text)
-    if found is None or found[1].upper() not in _SHAPES:
+    if found is None or found["shape"].upper() not in _SHAPES:
         known = ", ".join(_SHAPES)
         message = f"{path}, line {line}: expected a filter, one of {known}; got {text.strip()!r}"
         hint = "Filter 1: ON PK Fc 105 Hz Gain -2.4 dB Q 0.70"
         raise InputError(message, hint=hint)
-    frequency, gain = (_finite_number(path, line, cell) for cell in found.group(2, 3))
-    q = _finite_number(path, line, found[4] or "0.7071067811865476")
+    frequency = _finite_number(path, line, found["frequency"])
+    if frequency >= rate / 2:
+        return None
+    gain = _finite_number(path, line, found["gain"])
+    q = _finite_number(path, line, found["q"] or "0.7071067811865476")
+    if found["octaves"] is not None:
+        width = _finite_number(path, line, found["octaves"])
+        q = _q_of_octaves(width, frequency / rate)
     if frequency <= 0 or q <= 0 or abs(gain) > LARGEST_DECIBELS:
         message = f"{path}, line {line}: a filter has Fc and Q above 0; got {text.strip()!r}"
         raise InputError(message)
-    if frequency >= rate / 2:
-        return None
-    shape = _SHAPES[found[1].upper()]
+    shape = _SHAPES[found["shape"].upper()]
     return shape(frequency / rate, gain, q)
+
+
+def _q_of_octaves(width: float, frequency: float) -> float:
+    """The Q of a bell whose points of half its gain in dB are `width` octaves apart; 0 for none.
+
+    frequency : in cycles per sample; 1 / Q = 2 sinh(ln(2) / 2 * width * w / sin(w)), w being
+        2 pi times the frequency (RBJ cookbook)
+    """
+    if not (0 < width < LARGEST_OCTAVES and 0 < frequency < 0.5):
+        return 0.0
+    w = 2 * math.pi * frequency
+    exponent = min(math.log(2) / 2 * width * w / math.sin(w), 700.0)
+    return 0.5 / math.sinh(exponent)

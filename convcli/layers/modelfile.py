@@ -13,6 +13,7 @@ from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
 from convcli.layers.naming import (
     AUTO,
+    naming_hint,
     parse_layers,
     proposed_layers,
     tensor_list,
@@ -180,7 +181,7 @@ def _cleaned(path: Place, file: WeightFile) -> dict[str, Tensor]:
         _SEPARATORS.sub(".", name).strip("."): tensor for name, tensor in file.tensors.items()
     }
     if len(tensors) < len(file.tensors):
-        raise _several_networks(path, file.tensors)
+        raise _several_networks(path, file.tensors, file.tensors)
     return tensors
 
 
@@ -205,7 +206,7 @@ def _by_layer(path: Place, file: WeightFile) -> dict[int, dict[str, Tensor]]:
         prefixes.add(str(prefix))
         layers.setdefault(int(number), {})[kind] = tensor
     if len(prefixes) > 1:
-        raise _several_networks(path, sorted(prefixes))
+        raise _several_networks(path, sorted(prefixes), tensors)
     for number, layer in layers.items():
         if not layer.keys() & {"weight", "running_mean"}:
             (name, *_) = layer
@@ -213,9 +214,11 @@ def _by_layer(path: Place, file: WeightFile) -> dict[int, dict[str, Tensor]]:
     return dict(sorted(layers.items()))
 
 
-def _several_networks(path: Place, names: Iterable[str]) -> InputError:
+def _several_networks(
+    path: Place, names: Iterable[str], tensors: Mapping[str, Tensor]
+) -> InputError:
     known = named_first([quoted_text(name)[1:-1] for name in names])
-    return InputError(f"{path}: holds several networks: {known}")
+    return InputError(f"{path}: holds several networks: {known}", hint=naming_hint(path, tensors))
 
 
 def _known_word(path: Place, about: Mapping[str, str], name: str, known: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # What a tensor of a layer is called behind the name of the layer.
 KINDS = ("weight", "bias", "running_mean", "running_var")
+
+# Beginnings of networks that are tried to find the order of layers, and orders that may fit.
+MOST_CHAINS, MOST_ORDERS = 10_000, 100
 
 _NAMED_LAYER = re.compile(r"(?<![\w.\"=])(?P<kind>[A-Za-z_]\w*)\((?P<name>[^()|]*)\)")
 _DIGITS = re.compile(r"(\d+)")
@@ -81,11 +85,17 @@ def unused_tensors(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> li
 def unknown_names(path: Place, tensors: Mapping[str, Tensor]) -> InputError:
     """The error for tensors with names of their own, which proposes layers where they are plain."""
     told = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..."
-    proposal = proposed_layers(tensors)
-    hint = 'name them: layers="conv(NAME) | relu | conv(NAME)"'
-    if proposal is not None:
-        hint = f'if the activations are right: model:{path},layers="{proposal}"'
-    return InputError(f"{told}, got {tensor_list(tensors)}", hint=hint)
+    return InputError(f"{told}, got {tensor_list(tensors)}", hint=naming_hint(path, tensors))
+
+
+def naming_hint(path: Place, tensors: Mapping[str, Tensor]) -> str:
+    """The hint how layers are named, with those of the tensors where their order is plain."""
+    if any(".parametrizations." in f".{name}" for name in tensors):
+        return "torch.nn.utils.parametrize.remove_parametrizations before saving"
+    layers = proposed_layers(tensors)
+    if layers is None:
+        return 'name them: layers="conv(NAME) | relu | conv(NAME)"'
+    return f'if the activations are right: model:{path},layers="{layers}"'
 
 
 def tensor_list(tensors: Mapping[str, Tensor]) -> str:
@@ -95,64 +105,121 @@ def tensor_list(tensors: Mapping[str, Tensor]) -> str:
 
 
 def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
-    """Layers in the order of their names, if the channels of each are those of the next.
+    """Layers in a plain order, in which the channels of each are those of the next.
 
-    Activations are not in a file: a rectifier is put between convolutions that nothing else
-    separates, unless their numbers in a Sequential follow each other. None where the order is not
-    plain.
+    The order is plain if the names differ in their numbers alone (or are single letters), or if
+    every other order that fits has more channels at its ends. Activations are not in a file: a
+    rectifier is put between convolutions that nothing else separates, unless their numbers in a
+    Sequential follow each other. None where the order is not plain.
     """
-    numbered = all(name.split(".")[0].isdecimal() for name in tensors)
-    layers = list(_guessed_layers(tensors))
-    if not layers or None in layers:
+    layers = _ordered_layers(tensors)
+    if not layers:
         return None
+    numbered = all(layer.name.isdecimal() for layer in layers)
     texts: list[str] = []
     separated = True
     last = -1
     for layer in layers:
-        text = str(layer)
         if numbered:
-            number = int(text.partition("(")[2].rstrip(")"))
+            number = int(layer.name)
             separated = number == last + 1
             last = number
-        convolves = text.startswith("conv")
-        if convolves and not separated:
+        if layer.convolves and not separated:
             texts.append("relu")
-        separated = text.startswith("prelu") or (separated and not convolves)
-        texts.append(text)
+        separated = layer.kind == "prelu" or (separated and not layer.convolves)
+        texts.append(f"{layer.kind}({layer.name})")
     return " | ".join(texts)
 
 
-def _guessed_layers(tensors: Mapping[str, Tensor]) -> Iterator[str | None]:
-    """Yield each named layer as written; None for one whose kind or place is not plain."""
-    channels: int | None = None
-    names = {name.rpartition(".")[0] for name in tensors}
-    for name in sorted(names, key=_natural):
+@dataclass(frozen=True)
+class _GuessedLayer:
+    """A layer as its tensors tell.
+
+    inputs, outputs : channels; None: as many as come
+    """
+
+    kind: str
+    name: str
+    inputs: int | None
+    outputs: int | None
+
+    @property
+    def convolves(self) -> bool:
+        """Whether an activation may follow: the layer is a convolution, transposed or not."""
+        return self.kind.startswith("conv")
+
+
+def _ordered_layers(tensors: Mapping[str, Tensor]) -> list[_GuessedLayer]:
+    """The layers in the order in which they run; none where it is not plain."""
+    names = sorted({name.rpartition(".")[0] for name in tensors}, key=_natural)
+    guesses = {}
+    for name in names:
         own = {kind: tensors.get(f"{name}.{kind}") for kind in KINDS}
-        guess = _guessed_layer(own, channels)
-        if guess is None:
-            yield None
-            return
-        kind, channels = guess
-        yield f"{kind}({name})"
+        guesses[name] = list(_guessed_layers(name, own))
+    words = {_DIGITS.sub("", name) for name in names}
+    if len(words) == 1 or max(map(len, words)) <= 1:
+        return next(_chains(guesses, names), [])
+    found = list(islice(_chains(guesses), MOST_ORDERS + 1))
+    if not found or len(found) > MOST_ORDERS:
+        return []
+    # A network mostly reads and makes few channels, and has more of them in between.
+    ends = [_channels_at_ends(chain) for chain in found]
+    if ends.count(min(ends)) > 1:
+        return []
+    return found[ends.index(min(ends))]
 
 
-def _guessed_layer(
-    own: Mapping[str, Tensor | None], channels: int | None
-) -> tuple[str, int] | None:
-    """The kind of a layer and how many channels it makes of `channels`; None if it is not plain."""
-    weight, mean = own["weight"], own["running_mean"]
+def _channels_at_ends(chain: list[_GuessedLayer]) -> int:
+    """The channels that a network reads and makes, added up."""
+    inputs = next((layer.inputs for layer in chain if layer.inputs), 0)
+    outputs = next((layer.outputs for layer in reversed(chain) if layer.outputs), 0)
+    return inputs + outputs
+
+
+def _chains(
+    guesses: Mapping[str, list[_GuessedLayer]], order: list[str] | None = None
+) -> Iterator[list[_GuessedLayer]]:
+    """Yield chains of all layers in which channels fit; at most `MOST_CHAINS` beginnings are tried.
+
+    order : of the names; None tries every order
+    """
+    budget = MOST_CHAINS
+    begun: list[list[_GuessedLayer]] = [[]]
+    while begun and budget:
+        budget -= 1
+        chain = begun.pop()
+        if len(chain) == len(guesses):
+            yield chain
+            continue
+        used = {layer.name for layer in chain}
+        names = [name for name in guesses if name not in used]
+        if order is not None:
+            names = [order[len(chain)]]
+        coming = next((each.outputs for each in reversed(chain) if each.outputs), None)
+        candidates = [layer for name in names for layer in guesses[name]]
+        fitting = [each for each in candidates if coming is None or each.inputs in {None, coming}]
+        # The last one is tried first.
+        begun += [[*chain, layer] for layer in reversed(fitting)]
+
+
+def _guessed_layers(name: str, own: Mapping[str, Tensor | None]) -> Iterator[_GuessedLayer]:
+    """Yield what a layer with these tensors may be, the likeliest first."""
+    weight, bias, mean = own["weight"], own["bias"], own["running_mean"]
     if mean is not None:
-        return ("batch_norm", mean.size) if channels in {None, mean.size} else None
+        yield _GuessedLayer("batch_norm", name, mean.size, mean.size)
+        return
     if weight is None or weight.ndim in {0, 2}:
-        return None
+        return
     if weight.ndim == 1:
-        plain = own["bias"] is None and channels is not None and weight.size in {1, channels}
-        return ("prelu", channels) if plain and channels is not None else None
-    if channels in {None, weight.shape[1]}:
-        return "conv", weight.shape[0]
-    if channels == weight.shape[0]:
-        return "conv_transpose", weight.shape[1]
-    return None
+        channels = weight.size if weight.size > 1 else None
+        if bias is None:
+            yield _GuessedLayer("prelu", name, channels, channels)
+        return
+    first, second = weight.shape[:2]
+    if bias is None or bias.size == first:
+        yield _GuessedLayer("conv", name, second, first)
+    if first != second and (bias is None or bias.size == second):
+        yield _GuessedLayer("conv_transpose", name, first, second)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

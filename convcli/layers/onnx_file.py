@@ -13,6 +13,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx_external import read_external_numbers
 from convcli.layers.onnx_folding import folded_constant
 from convcli.named_files import opened_named
 from convcli.signals import Align
@@ -93,6 +94,7 @@ def read_graph(path: Place) -> OnnxGraph:
         content = file.read()
     try:
         model = onnx.load_model_from_string(content)
+        read_external_numbers(path, model.graph, most=LARGEST_FILE)
         onnx.checker.check_model(model)
         return replace(_graph_of(path, model.graph), align=_alignment(model))
     except (DecodeError, onnx.checker.ValidationError) as error:

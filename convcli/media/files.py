@@ -196,6 +196,10 @@ class Files(Protocol):
         """How files are read to show them, where that is not how they are read for the filter."""
         return None
 
+    def for_results(self) -> Self:
+        """How outputs are read to show them; by default as the inputs."""
+        return self
+
     def for_template(self, path: Path) -> tuple[Files, Files]:
         """How to read the template at `path`, and how to read the files searched for it."""
         ...

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _HIGHEST_VORBIS_RATE = 200_000
 # Its header has one byte for the number of channels; with more of them the encoder crashes.
 _MOST_VORBIS_CHANNELS = 255
+# The header of a frame of FLAC has 16 bits for the rate in Hz or in tens of Hz.
+_HIGHEST_ANY_FLAC_RATE = 65535
 # The Vorbis encoder keeps all frames of one call on its stack.
 _PIECE_FRAMES = 1 << 16
 _PROBE_FRAMES = 512
@@ -216,6 +218,11 @@ def _check_layout(layout: SoundLayout) -> list[str]:
     if coding.subtype == "VORBIS" and rate > _HIGHEST_VORBIS_RATE:
         raise RequestError(
             f"VORBIS holds at most {_HIGHEST_VORBIS_RATE} Hz, not {rate} Hz", hint=_OTHER_FORMAT
+        )
+    if coding.format == "FLAC" and rate > _HIGHEST_ANY_FLAC_RATE and rate % 10:
+        raise RequestError(
+            f"FLAC holds rates beyond {_HIGHEST_ANY_FLAC_RATE} Hz in tens, not {rate} Hz",
+            hint=_OTHER_FORMAT,
         )
     if coding.format in _EXACT_RATES:
         return []

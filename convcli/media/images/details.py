@@ -20,9 +20,11 @@ class ImageDetails:
     format : its name (`png`, `jpeg`, `tiff`, ...)
     loader : the operation of libvips that reads it, or `netpbm`
     pages : number of pictures in the file
+    page_indices : which of them are read, counted from 0; what is said here is said of the first
     bits : per stored sample
     interpretation : meaning of the samples in the words of libvips
     palette : whether the file stores indices into a list of colours
+    interlaced : whether rows come in several passes, as in a progressive JPEG
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
     icc, exif, xmp, iptc : metadata blocks as stored; EXIF with its orientation already applied
@@ -35,6 +37,8 @@ class ImageDetails:
     lossless : whether a WebP is
     extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
     compression : of a TIFF, the value of its tag 259
+    tile : width and height of the tiles of a TIFF; None if its rows are stored in strips
+    white_is_zero : whether a TIFF stores white as 0
     orientation : EXIF orientation of the file, 1..8; the pixels are handed out upright
     """
 
@@ -43,7 +47,9 @@ class ImageDetails:
     pages: int
     bits: int
     interpretation: str
+    page_indices: tuple[int, ...] = (0,)
     palette: bool = False
+    interlaced: bool = False
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()
     loop: int | None = None
@@ -60,6 +66,8 @@ class ImageDetails:
     lossless: bool | None = None
     extra_bands: tuple[int, ...] = ()
     compression: int | None = None
+    tile: tuple[int, int] | None = None
+    white_is_zero: bool = False
     orientation: int = 1
 
     @property

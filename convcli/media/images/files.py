@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from convcli.media.division import Division, PartOfFile
     from convcli.media.images.montage import MontageSink
+    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
@@ -28,6 +30,7 @@ class ImageFiles(Files):
 
     options : what is filtered, and how values are stored; None for the defaults
     format : the format of the output; None for that of its suffix, or of the input
+    pages : which pages are read; None for all
     max_pixels : larger pictures are refused
     """
 
@@ -37,6 +40,7 @@ class ImageFiles(Files):
 
     options: ImageOptions | None = None
     format: str | None = None
+    pages: PageChoice | None = None
     max_pixels: int
 
     @staticmethod
@@ -68,7 +72,9 @@ class ImageFiles(Files):
             if format_by_suffix(output) not in (None, wanted):
                 raise contradiction(self.format, output)
         options = self.options or ImageOptions()
-        picture = open_image(path, stdin=stdin, options=options, max_pixels=self.max_pixels)
+        picture = open_image(
+            path, stdin=stdin, options=options, pages=self.pages, max_pixels=self.max_pixels
+        )
         yield OpenedImage(picture, self, output)
 
     def for_viewing(self) -> ImageFiles | None:
@@ -78,7 +84,13 @@ class ImageFiles(Files):
         options = self.options or ImageOptions()
         if options.channels == "all" and not options.linear:
             return None
-        return ImageFiles(max_pixels=self.max_pixels)
+        return ImageFiles(pages=self.pages, max_pixels=self.max_pixels)
+
+    def for_results(self) -> ImageFiles:
+        """All pages of an output, which holds those that were read."""
+        if self.pages is None:
+            return self
+        return replace(self, pages=None)
 
     def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
         """Return these options: templates are read as the files searched for them are."""
@@ -107,9 +119,13 @@ class OpenedImage(OpenedFile):
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:
-        """Format, bit depth and number of pages."""
+        """Format, bit depth and number of pages, and which pages they are if some are left out."""
         details = self.file.details
-        return {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        facts = {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
+        if self.files.pages is None:
+            return facts
+        numbers = [index + 1 for index in details.page_indices]
+        return {**facts, "page_numbers": numbers, "pages_in_file": details.pages}
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
@@ -132,6 +148,31 @@ class OpenedImage(OpenedFile):
                 "nothing is left of the picture: the filter is larger than it, and --edge is valid",
                 hint="other rules of --edge keep its size",
             )
+        self._check_options(result)
+
+    def _check_options(self, result: Signal) -> None:
+        """Refuse options that the format of the output would ignore."""
+        from convcli.media.images.formats import FORMATS
+        from convcli.media.images.sink import choose_format
+
+        options = self.file.options
+        if options.quality is None and options.range == "clip":
+            return
+        form = choose_format(None, self.output, self.files.format, self.file)
+        if options.quality is not None and not form.lossy:
+            lossy = ", ".join(each.name for each in FORMATS.values() if each.lossy)
+            raise RequestError(
+                f"--quality is for formats that are stored with a loss ({lossy}), "
+                f"and {form.name} keeps every sample",
+                hint="leave --quality out, or write another format",
+            )
+        maps = any(page.makes_maps(result) for page in self.file.pages)
+        if options.range != "clip" and maps and not form.is_roomy:
+            raise RequestError(
+                f"--range {options.range} does nothing to the montage of {len(result.channels)} "
+                "channels, each of which is scaled to its own range",
+                hint="leave --range out, or write TIFF (.tif), which holds their values",
+            )
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -152,14 +193,9 @@ class OpenedImage(OpenedFile):
         )
 
     def _are_maps(self, pages: Sequence[Signal]) -> bool:
-        """Whether the pages have many channels, which are not those of the picture itself."""
-        from convcli.media.images.montage import FEWEST_MAPS
-
-        for signal, page in zip(pages, self.file.pages, strict=True):
-            same = signal.channels == page.signal.channels
-            if len(signal.channels) < FEWEST_MAPS or same or page.keeps_geometry_required:
-                return False
-        return True
+        """Whether every page has many channels, which are not those of the picture itself."""
+        sides = zip(self.file.pages, pages, strict=True)
+        return all(page.makes_maps(result) for page, result in sides)
 
     def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""

@@ -21,6 +21,7 @@ from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
 from convcli.media.images.pnm import PamWriter, PpmWriter
 from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_kinds import unread_tiff
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
@@ -92,6 +93,7 @@ class WriteRequest:
     same_colours : whether the channels are those of the input, so that its colour profile fits
     same_geometry : whether the pixels are where they were in the file
     part : the part of the only page that is written; None for the whole file
+    bits : of a sample, if fewer than 8
     """
 
     format: Format
@@ -101,6 +103,7 @@ class WriteRequest:
     same_colours: bool
     same_geometry: bool
     part: PartOfFile | None = None
+    bits: int | None = None
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -133,6 +136,10 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    lossy : whether pixels are stored with a loss, by a quality of 1..100
+    few_bits : whether samples of grey may have 1, 2 or 4 bits
+    interlaces : whether rows may come in several passes
+    any_white : whether it says which value is white, so that it may be any
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
     largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
@@ -143,9 +150,10 @@ class Format:
     animated : whether each page is made from the one before, so that libvips decodes all pages as
         one image
     inspect : adds what libvips does not report to the details
+    unread : names a kind of picture in the file that libvips does not read, with a hint
     bands : what each page says of its bands; None if libvips knows it
-    plain_pixels : where the pixels of pages begin that need no decoder, by page; None if there are
-        none
+    plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
+        by their index in the file; None if there are none
 
     How it is written:
 
@@ -171,6 +179,10 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    lossy: bool = False
+    few_bits: bool = False
+    interlaces: bool = False
+    any_white: bool = False
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
@@ -178,8 +190,9 @@ class Format:
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
-    plain_pixels: Callable[[BinaryIO, Sequence[Layout]], dict[int, int]] | None = None
+    plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
@@ -216,6 +229,8 @@ _ALL = (
         beginnings=(b"\x89PNG",),
         kinds=("u2", "u1"),
         chunk_text=True,
+        few_bits=True,
+        interlaces=True,
         inspect=inspect_png,
         options=PNG_OPTIONS,
         insert=describing_chunks,
@@ -228,6 +243,8 @@ _ALL = (
         beginnings=(b"\xff\xd8\xff",),
         # Pictures of high dynamic range are JPEGs, too.
         aliases=("jpg", "uhdr"),
+        lossy=True,
+        interlaces=True,
         alpha=False,
         cmyk=True,
         # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about damaged
@@ -248,8 +265,10 @@ _ALL = (
         kinds=_ANY_KIND,
         most_channels=_ANY_NUMBER,
         cmyk=True,
+        few_bits=True,
         pages=True,
         inspect=inspect_tiff,
+        unread=unread_tiff,
         bands=read_bands,
         plain_pixels=plain_pixels,
         writer=open_tiff_writer,
@@ -260,6 +279,7 @@ _ALL = (
         name="webp",
         suffixes=(".webp",),
         brand=b"WEBP",
+        lossy=True,
         pages=True,
         animated=True,
         inspect=inspect_webp,
@@ -271,6 +291,7 @@ _ALL = (
         beginnings=(b"GIF8",),
         pages=True,
         limited_palette=True,
+        interlaces=True,
         animated=True,
         inspect=inspect_gif,
         complete=complete_gif,
@@ -281,6 +302,7 @@ _ALL = (
         name="avif",
         suffixes=(".avif",),
         brand=b"avif",
+        lossy=True,
         pages=True,
         options_for=_quality_options,
     ),
@@ -293,6 +315,7 @@ _ALL = (
         alpha=False,
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PpmWriter,
     ),
@@ -303,6 +326,7 @@ _ALL = (
         kinds=("u2", "u1"),
         pages=True,
         mixed_pages=True,
+        any_white=True,
         metadata_blocks=False,
         writer=PamWriter,
     ),
@@ -346,6 +370,15 @@ def format_by_suffix(path: Place) -> Format | None:
 def is_picture(head: bytes) -> bool:
     """Whether `head` is the beginning of a file in one of the formats."""
     return head.startswith(_BEGINNINGS) or head[8:12] in _BRANDS
+
+
+def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
+    """The kind of picture in a file of a known format that libvips does not read, with a hint."""
+    head = file.read(max(map(len, _BEGINNINGS)))
+    for form in _ALL:
+        if form.unread is not None and head.startswith(form.beginnings):
+            return form.unread(file)
+    return None
 
 
 def foreign_format(head: bytes) -> str | None:

@@ -49,6 +49,7 @@ class Layout:
         ...)
     channels : a name for each channel
     alpha : index of the channel that is the opacity, or None
+    white : the whole number that means full intensity, if it is not the largest of the type
     """
 
     rows: int
@@ -57,11 +58,19 @@ class Layout:
     interpretation: str
     channels: tuple[str, ...]
     alpha: int | None
+    white: int | None = None
 
     @property
     def pixels(self) -> int:
         """Number of pixels of the page."""
         return self.rows * self.columns
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample, as many as white needs."""
+        if self.white is not None:
+            return self.white.bit_length()
+        return 8 * self.dtype.itemsize
 
     @property
     def pixel_bytes(self) -> int:

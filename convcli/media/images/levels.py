@@ -31,20 +31,23 @@ _COUNTED_ROWS = 255
 class Levels:
     """What a sample of `dtype` can hold.
 
+    white : the largest value of unsigned samples; None for the largest of the type
     whole : whether samples are whole numbers, in `low`..`high`
-    full : the value that means full intensity: 255, 65535; 1.0 for floating samples
+    full : the value that means full intensity: 255, 65535, `white`; 1.0 for floating samples
+    fills_type : whether any value of the type can be stored
     middle : what `--range offset` adds: half of an unsigned range, 0 for signed samples
     """
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any], white: int | None = None) -> None:
         self.dtype = dtype
+        self.fills_type = white is None
         self.whole = dtype.kind in "iu"
         self.low, self.high = -np.inf, np.inf
         self.full, self.middle = 1.0, 0.5
         if not self.whole:
             return
         limits = np.iinfo(dtype)
-        self.low, self.high = float(limits.min), float(limits.max)
+        self.low, self.high = float(limits.min), float(limits.max if white is None else white)
         self.full = self.high
         self.middle = (self.high + 1) / 2 if dtype.kind == "u" else 0.0
 
@@ -54,11 +57,13 @@ def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
 
     row : of the page that comes first, for the InputError that names a value that is not a number
     """
-    if not levels.whole or values.dtype == levels.dtype:
+    fits = values.dtype == levels.dtype and levels.fills_type
+    if fits or not levels.whole:
         nothing = np.zeros(values.shape[-1], np.int64)
         return values.astype(levels.dtype, copy=False), nothing, nothing
     is_floating = values.dtype.kind == "f"
-    if is_floating and values.size >= _MANY and levels.dtype in _SATURATED:
+    is_saturated = levels.fills_type and levels.dtype in _SATURATED
+    if is_floating and is_saturated and values.size >= _MANY:
         least, most = values.min(), values.max()
         # Both comparisons are false if a value is NaN.
         if least > -_LARGEST_SATURATED and most < _LARGEST_SATURATED:

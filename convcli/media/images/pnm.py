@@ -1,7 +1,7 @@
 """The netpbm family (PBM, PGM, PPM, PAM, PFM), which libvips reads and writes only in some builds.
 
-Formats after the netpbm manual: a header of words, then rows of samples, the high byte first.
-Samples of an odd maximum are scaled to the full range of 8 or 16 bits; the ones of a PBM are black.
+Formats after the netpbm manual: a header of words, then rows of samples, the high byte first. The
+header says which value is white. The ones of a PBM are black; its samples are read as 0 and 255.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from convcli.media.images.vips import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from convcli.media.images.page_choice import PageChoice
 
 
 MAGIC = re.compile(rb"P[1-7Ff]\s")
@@ -69,6 +71,21 @@ class _Header:
             return np.dtype(np.float32)
         return np.dtype(np.uint16 if self.maximum > 255 else np.uint8)
 
+    @property
+    def white(self) -> int | None:
+        """The value of white, if it is not the largest of the type."""
+        if self.kind in _BITMAPS or self.kind in _FLOATING:
+            return None
+        white = int(self.maximum)
+        return None if white == np.iinfo(self.dtype).max else white
+
+    @property
+    def bits(self) -> int:
+        """Bits that a sample needs."""
+        if self.kind in _FLOATING:
+            return 8 * self.dtype.itemsize
+        return int(self.maximum).bit_length()
+
 
 @dataclass(frozen=True)
 class _PnmPage:
@@ -81,24 +98,35 @@ class _PnmPage:
 
 
 class PnmPicture:
-    """A picture of the netpbm family. data : the file's bytes, or the path of the file."""
+    """A picture of the netpbm family.
 
-    def __init__(self, data: bytes | Path, name: str, *, max_pixels: int) -> None:
+    data : the file's bytes, or the path of the file
+    pages : which pictures of the file are read; None for all
+    """
+
+    def __init__(
+        self, data: bytes | Path, name: str, *, pages: PageChoice | None = None, max_pixels: int
+    ) -> None:
         if isinstance(data, bytes):
             self._bytes = np.frombuffer(data, np.uint8)
         else:
             self._bytes = np.memmap(data, np.uint8, mode="r")
         self._name = name
         self._max_pixels = max_pixels
-        self._pages = list(self._find_pages())
+        found = list(self._find_pages())
+        indices = list(range(len(found)))
+        if pages is not None:
+            indices = pages.indices(len(found), name)
+        self._pages = [found[index] for index in indices]
         self.layouts = [page.layout for page in self._pages]
         self.warnings: list[str] = []
         first = self._pages[0]
         self.details = ImageDetails(
             format=_netpbm_name(first.header.kind),
             loader="netpbm",
-            pages=len(self._pages),
-            bits=first.layout.dtype.itemsize * 8,
+            pages=len(found),
+            page_indices=tuple(indices),
+            bits=first.header.bits,
             interpretation=first.layout.interpretation,
         )
 
@@ -139,6 +167,7 @@ class PnmPicture:
             interpretation=meaning,
             channels=channels,
             alpha=alpha,
+            white=header.white,
         )
         start = place + header.length
         if header.kind in _PLAIN:
@@ -185,7 +214,7 @@ class PnmPicture:
         for start in range(row, layout.rows, layout.strip_rows):
             stop = min(start + layout.strip_rows, layout.rows)
             rows = self._rows(found, start, stop) if whole is None else whole[start:stop]
-            yield Strip(start, _to_full_range(rows, found.header))
+            yield Strip(start, _in_machine_order(rows, found.header))
 
     def _rows(self, page: _PnmPage, start: int, stop: int) -> Pixels:
         layout, header = page.layout, page.header
@@ -280,16 +309,22 @@ def _parse_pam(head: bytes) -> _Header:
     return _Header(_PAM, rows, columns, bands, float(maximum), place + len(_PAM_END))
 
 
-def _to_full_range(samples: Pixels, header: _Header) -> Pixels:
-    """The samples in the range of their type, in the byte order of the machine."""
+def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
+    """The samples in the byte order of the machine; those above white, which are wrong, as white.
+
+    The samples of a bitmap become 0 and 255.
+    """
     dtype = header.dtype
-    if dtype.kind == "f":
-        return np.ascontiguousarray(samples, dtype=dtype)
-    full = np.iinfo(dtype).max
-    if header.maximum == full:
-        return np.ascontiguousarray(samples, dtype=dtype)
-    scaled = samples.astype(np.float64) * (full / header.maximum)
-    return np.rint(np.minimum(scaled, full)).astype(dtype)
+    if header.kind in _BITMAPS:
+        return np.where(samples, np.uint8(255), np.uint8(0))
+    if header.white is not None:
+        samples = np.minimum(samples, header.white)
+    return np.ascontiguousarray(samples, dtype=dtype)
+
+
+def _largest_sample(layout: Layout) -> int:
+    """The value of white, as the header tells it."""
+    return int(np.iinfo(layout.dtype).max) if layout.white is None else layout.white
 
 
 class PpmWriter(PlainWriter):
@@ -297,8 +332,7 @@ class PpmWriter(PlainWriter):
 
     def _header(self, layout: Layout) -> bytes:
         kind = "P5" if len(layout.channels) == 1 else "P6"
-        maximum = np.iinfo(layout.dtype).max
-        return f"{kind}\n{layout.columns} {layout.rows}\n{maximum}\n".encode()
+        return f"{kind}\n{layout.columns} {layout.rows}\n{_largest_sample(layout)}\n".encode()
 
 
 class PamWriter(PlainWriter):
@@ -312,7 +346,7 @@ class PamWriter(PlainWriter):
             "WIDTH": layout.columns,
             "HEIGHT": layout.rows,
             "DEPTH": bands,
-            "MAXVAL": np.iinfo(layout.dtype).max,
+            "MAXVAL": _largest_sample(layout),
             "TUPLTYPE": self._TUPLES[bands - 1],
         }
         lines = [f"{name} {value}\n" for name, value in fields.items()]

@@ -11,6 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import UndividedError
 from convcli.media.images.encoder import PageEncoder
+from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
 from convcli.media.images.formats import (
     FORMATS,
     Format,
@@ -20,12 +21,13 @@ from convcli.media.images.formats import (
 )
 from convcli.media.images.layout import list_channels
 from convcli.media.images.scaling import ScaledResults
+from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.division import PartOfFile
-    from convcli.media.images.formats import SharedWriter
+    from convcli.media.images.formats import PictureWriter, SharedWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -109,29 +111,45 @@ class ImageSink:
             for source, signal in zip(like.pages, signals, strict=True)
         ]
         self._check_pages()
-        self.warnings = list(self._losses())
+        request = self._write_request()
+        self.warnings = list(picture_losses(self._pages[0], request))
         # Counts of clipped samples by name, since the pages of some formats may have different
         # channels.
         self._below = {name: 0 for page in self._pages for name in page.layout.channels}
         self._above = dict(self._below)
         self._scaled = ScaledResults() if self.options.range == "scale" else None
-        self._writer = self.format.writer(target, self._write_request())
+        self._writer, self._few_bits = self._open_writer(target, request)
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
         self.next_page()
 
+    def _open_writer(
+        self, target: Path | BinaryIO, request: WriteRequest
+    ) -> tuple[PictureWriter, FewBitsWriter | None]:
+        """The writer, and the same if it may write fewer than 8 bits a sample."""
+        bits = few_bits_of(request, [page.source.layout for page in self._pages])
+        if bits is None:
+            return self.format.writer(target, request), None
+        writer = FewBitsWriter(target, request, bits)
+        return writer, writer
+
     def _write_request(self) -> WriteRequest:
-        first = self._pages[0]
         return WriteRequest(
             format=self.format,
             layouts=[page.layout for page in self._pages],
             details=self.like.details,
             quality=self.options.quality,
-            same_colours=first.layout.colour_names == first.source.layout.colour_names,
+            same_colours=self._same_colours,
             same_geometry=self._same_geometry(),
             part=self._part,
         )
+
+    @property
+    def _same_colours(self) -> bool:
+        """Whether the channels of the first page are those of the input."""
+        first = self._pages[0]
+        return first.layout.colour_names == first.source.layout.colour_names
 
     def _same_geometry(self) -> bool:
         """Whether every pixel of the first page is where it was in the file."""
@@ -209,6 +227,11 @@ class ImageSink:
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+        if self._few_bits is not None and self._few_bits.bits is None:
+            self.warnings.append(
+                f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
+                "it is stored with 8"
+            )
 
     # --- parts ---
 
@@ -267,11 +290,14 @@ class ImageSink:
     def facts(self) -> dict[str, object]:
         """What was written, for a report."""
         layout = self._pages[0].layout
+        bits = layout.bits
+        if self._few_bits is not None and self._few_bits.bits is not None:
+            bits = self._few_bits.bits
         return {
             "format": self.format.name,
             "size": [layout.columns, layout.rows],
             "pages": len(self._pages),
-            "bits": 8 * layout.dtype.itemsize,
+            "bits": bits,
             "channels": list(layout.channels),
             "clipped": {name: low + self._above[name] for name, low in self._below.items()},
             "clipped_below": dict(self._below),
@@ -300,35 +326,8 @@ class ImageSink:
                 raise RequestError(
                     f"pages of one {name} must be alike: page 1 is {_describe_layout(first)}, "
                     f"page {number} {_describe_layout(page.layout)}",
-                    hint="split the file into its pages first, e.g. with `tiffsplit`",
+                    hint="--pages picks pages that are alike, such as --pages 1 or --pages 2-4",
                 )
-
-    def _losses(self) -> Iterator[str]:
-        """Warnings about parts of the picture that the format cannot hold."""
-        page, details, form = self._pages[0], self.like.details, self.format
-        stored, had = page.layout.dtype, page.source.layout.dtype
-        if stored.itemsize < had.itemsize or stored.kind != had.kind:
-            kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
-            yield f"{form.name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
-        if page.flattened:
-            yield f"{form.name} holds no opacity: the picture was laid over white"
-        if details.has_chunk_text and not form.chunk_text:
-            keywords = ", ".join(keyword for keyword, _ in details.text)
-            yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
-        if details.comments and not form.comments:
-            yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
-        if details.has_gain_map and not self._write_request().keeps_gain_map:
-            yield (
-                "the gain map, which makes the picture one of high dynamic range, does not fit the "
-                "result: it is dropped"
-            )
-        for kind, block in details.blocks.items():
-            if form.largest_block is not None and len(block) > form.largest_block:
-                yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
-        if details.has_metadata_blocks and not form.metadata_blocks:
-            yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"
-        if form.limited_palette and details.format != form.name:
-            yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
 
     def _clip_message(self) -> str:
         levels = self._pages[0].levels

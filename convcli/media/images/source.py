@@ -1,6 +1,7 @@
 """Pictures as signals: every page of a file is a Source, whose rows are read in strips.
 
-Values are in the picture's own units: 0..255, 0..65535, floating samples unchanged.
+Values are in the picture's own units: 0..255, 0..65535, 0..1023 where that is white, floating
+samples unchanged.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
+    from convcli.media.images.page_choice import PageChoice
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]
@@ -40,6 +42,8 @@ Channels = Literal["rgb", "luma", "alpha", "all"]
 # A picture from a pipe is held in memory up to this size, and on disk above it.
 _MOST_HELD = 64_000_000
 _RGB = ("R", "G", "B")
+# Fewer channels than this are no maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
+FEWEST_MAPS = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,7 +80,7 @@ class ImagePage:
         self._reader = reader
         self._page = page
         self.layout: Layout = picture.layouts[page]
-        self.levels = Levels(self.layout.dtype)
+        self.levels = Levels(self.layout.dtype, self.layout.white)
         self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
         self._is_scaled = options.range == "scale"
@@ -94,6 +98,12 @@ class ImagePage:
     def keeps_geometry_required(self) -> bool:
         """Whether original channels complete the result, so that the chain must keep the size."""
         return self.selection != "all"
+
+    def makes_maps(self, result: Signal) -> bool:
+        """Whether a result of the page has many channels, which are not those of the picture."""
+        is_other = result.channels != self.signal.channels
+        is_many = len(result.channels) >= FEWEST_MAPS
+        return is_many and is_other and not self.keeps_geometry_required
 
     def _filtered_channels(self) -> tuple[tuple[str, ...], int | None]:
         """The names of the channels that are filtered, and the index of the opacity among them."""
@@ -223,6 +233,11 @@ class ImageFile:
                 f"{self.name} has {list_channels(layout.channels)}",
                 hint="convert it first, or leave --linear out",
             )
+        if self.pages[0].selection == "alpha":
+            raise RequestError(
+                "--linear filters the light of colours, and --channels alpha the opacity alone",
+                hint="leave --linear away",
+            )
         if not self.pages[0].linear:
             self.warnings.append(
                 "--linear: floating samples are taken for linear light as they are"
@@ -243,10 +258,12 @@ def open_image(
     *,
     stdin: BinaryIO | None = None,
     options: ImageOptions,
+    pages: PageChoice | None = None,
     max_pixels: int = 10**9,
 ) -> ImageFile:
     """Open a picture by its headers; no pixel is decoded. path : None reads `stdin`.
 
+    pages : which are read; None for all
     max_pixels : of all pages together; a header that promises more is refused
 
     Raises
@@ -254,7 +271,7 @@ def open_image(
     InputError
         what cannot be read: missing, no picture, cut off, damaged, too many pixels
     RequestError
-        options that do not fit the picture
+        options that do not fit the picture, and pages that it does not have
     """
     name = "standard input" if path is None else str(path)
     try:
@@ -267,7 +284,7 @@ def open_image(
         elif is_heic(head):
             data = heic_as_png(data, name, max_pixels=max_pixels) or data
         opener = PnmPicture if MAGIC.match(head) else VipsPicture
-        picture = opener(data, name, max_pixels=max_pixels)
+        picture = opener(data, name, pages=pages, max_pixels=max_pixels)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     return ImageFile(name, picture, options, held=held)
@@ -285,12 +302,12 @@ def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, 
     if path is None:
         if stdin is None:
             raise InputError("expected a picture on standard input, which is closed")
-        return _hold(stdin)
+        return _stored_pipe(stdin)
     with path.open("rb") as pipe:
-        return _hold(pipe)
+        return _stored_pipe(pipe)
 
 
-def _hold(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
+def _stored_pipe(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
     """The bytes of a pipe, or a temporary file with them and the object that keeps it."""
     data = pipe.read(_MOST_HELD)
     more = pipe.read(1)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.formats import WriteRequest
 
@@ -25,7 +28,10 @@ _DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
-_COMPRESSION = 259
+_COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 259, 262, 322, 323
+_WHITE_IS_ZERO = 0
+# The sides of tiles are multiples of this.
+_TILE_UNIT = 16
 _DESCRIPTION = 270
 # IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
 _IPTC = 33723
@@ -68,6 +74,8 @@ _COMPRESSIONS = {
     32773: "packbits",
     50000: "zstd",
 }
+# Compressions of fax machines, for samples of 1 bit; the last one replaces the others.
+_FAX = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -168,13 +176,54 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     return file.read(size)
 
 
-def read_directory(file: BinaryIO) -> TiffFields:
-    """The fields of the first directory by tag, without those that are damaged or too large."""
+@dataclass(frozen=True)
+class TiffPage:
+    """A directory of a TIFF: its offset and its entries as stored."""
+
+    variant: TiffVariant
+    offset: int
+    entries: list[bytes]
+
+    def value_place(self, tag: int) -> int:
+        """The offset of the value of a field that is stored in its entry."""
+        variant = self.variant
+        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
+        entry = self.offset + variant.counter.size + index * variant.entry_bytes
+        return entry + variant.entry_bytes - variant.word.size
+
+    def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
+        """The fields with these tags that can be read."""
+        fields: TiffFields = {}
+        for entry in self.entries:
+            tag = self.variant.tag_of(entry)
+            found = read_tiff_field(file, self.variant, entry) if tag in wanted else None
+            if found is not None:
+                fields[tag] = found
+        return fields
+
+
+def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
+    """The directories that follow each other, at most `most`."""
     header = read_tiff_header(file)
     if header is None:
-        return {}
+        return
     variant, offset = header
-    return _read_fields(file, variant, offset, depth=0)
+    for _ in range(most):
+        entries = read_tiff_entries(file, variant, offset)
+        if not entries:
+            return
+        link = file.read(variant.word.size)
+        yield TiffPage(variant, offset, entries)
+        if len(link) < variant.word.size:
+            return
+        (offset,) = variant.word.unpack(link)
+
+
+def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
+    """The fields of the directory of a page by tag, without those damaged or too large."""
+    for directory in islice(tiff_pages(file, page + 1), page, None):
+        return _read_fields(file, directory.variant, directory.offset, depth=0)
+    return {}
 
 
 def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
@@ -233,9 +282,9 @@ def _describing(fields: TiffFields) -> TiffFields:
     return {tag: each for tag, each in fields.items() if tag in _DESCRIBING or each.nested}
 
 
-def exif_of_tiff(file: BinaryIO) -> bytes | None:
-    """What a TIFF says of its picture as a block of EXIF, or None if it says nothing."""
-    fields = _describing(read_directory(file))
+def exif_of_tiff(directory: TiffFields) -> bytes | None:
+    """What a directory says of its picture as a block of EXIF, or None if it says nothing."""
+    fields = _describing(directory)
     if not fields:
         return None
     variant = TiffVariant("<", big=False)
@@ -325,12 +374,16 @@ def _described_fields(exif: bytes | None, iptc: bytes | None) -> dict[int, TiffF
 
 def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the compression, the EXIF and the IPTC of a TIFF."""
-    exif = exif_of_tiff(file) or details.exif
     header = read_tiff_header(file)
-    directory = read_directory(file)
+    directory = read_directory(file, details.page_indices[0])
+    exif = exif_of_tiff(directory) or details.exif
     compression = directory.get(_COMPRESSION)
     if compression is not None:
         details = replace(details, compression=compression.value)
+    photometric = directory.get(_PHOTOMETRIC)
+    if photometric is not None and photometric.value == _WHITE_IS_ZERO:
+        details = replace(details, white_is_zero=True)
+    details = replace(details, tile=_tile_of(directory))
     iptc = directory.get(_IPTC)
     if iptc is not None and header is not None:
         variant, _ = header
@@ -338,15 +391,32 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     return replace(details, exif=exif)
 
 
+def _tile_of(directory: TiffFields) -> tuple[int, int] | None:
+    """Width and height of the tiles, or None without tiles of sides that TIFF allows."""
+    if not {_TILE_WIDTH, _TILE_HEIGHT} <= directory.keys():
+        return None
+    width, height = directory[_TILE_WIDTH].value, directory[_TILE_HEIGHT].value
+    is_allowed = width > 0 and height > 0 and width % _TILE_UNIT == height % _TILE_UNIT == 0
+    return (width, height) if is_allowed else None
+
+
 def tiff_options(request: WriteRequest) -> dict[str, object]:
-    """Options of `tiffsave`: the compression of the input, if it was a TIFF without loss."""
+    """Options of `tiffsave`: tiles and compression of the input, if it was a TIFF without loss."""
     details = request.details
     compression = _COMPRESSIONS.get(details.compression or 0, "none")
+    if request.bits == 1 and details.compression in _FAX:
+        compression = "ccittfax4"
     size = sum(layout.stored_bytes for layout in request.layouts)
     options: dict[str, object] = {"compression": compression, "bigtiff": size > _LARGEST_CLASSIC}
-    if compression in ("lzw", "deflate", "zstd"):
+    if request.bits is not None:
+        options["predictor"] = "none"
+        options["miniswhite"] = details.white_is_zero
+    elif compression in ("lzw", "deflate", "zstd"):
         is_float = request.layouts[0].dtype.kind == "f"
         options["predictor"] = "float" if is_float else "horizontal"
+    if details.tile is not None:
+        width, height = details.tile
+        options |= {"tile": True, "tile_width": width, "tile_height": height}
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options

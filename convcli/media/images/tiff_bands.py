@@ -12,17 +12,9 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.media.images.tiff import (
-    TiffFields,
-    TiffVariant,
-    read_tiff_entries,
-    read_tiff_field,
-    read_tiff_header,
-)
+from convcli.media.images.tiff import TiffPage, tiff_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from convcli.media.images.formats import WriteRequest
     from convcli.media.images.layout import Layout
 
@@ -55,52 +47,9 @@ class PageBands:
         return tuple(meaning in (_PREMULTIPLIED, _OPACITY) for meaning in self.meanings)
 
 
-@dataclass(frozen=True)
-class TiffPage:
-    """A directory of a TIFF: its offset and its entries as stored."""
-
-    variant: TiffVariant
-    offset: int
-    entries: list[bytes]
-
-    def value_place(self, tag: int) -> int:
-        """The offset of the value of a field that is stored in its entry."""
-        variant = self.variant
-        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
-        entry = self.offset + variant.counter.size + index * variant.entry_bytes
-        return entry + variant.entry_bytes - variant.word.size
-
-    def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
-        """The fields with these tags that can be read."""
-        fields: TiffFields = {}
-        for entry in self.entries:
-            tag = self.variant.tag_of(entry)
-            found = read_tiff_field(file, self.variant, entry) if tag in wanted else None
-            if found is not None:
-                fields[tag] = found
-        return fields
-
-
 def read_bands(file: BinaryIO, pages: int) -> list[PageBands]:
     """The bands of each page, up to the first directory that cannot be read."""
     return [_page_bands(file, directory) for directory in tiff_pages(file, pages)]
-
-
-def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
-    """The directories that follow each other, at most `most`."""
-    header = read_tiff_header(file)
-    if header is None:
-        return
-    variant, offset = header
-    for _ in range(most):
-        entries = read_tiff_entries(file, variant, offset)
-        if not entries:
-            return
-        link = file.read(variant.word.size)
-        yield TiffPage(variant, offset, entries)
-        if len(link) < variant.word.size:
-            return
-        (offset,) = variant.word.unpack(link)
 
 
 def _page_bands(file: BinaryIO, directory: TiffPage) -> PageBands:

@@ -21,14 +21,14 @@ from convcli.media.images.tiff import (
     read_directory,
     shorts_field,
     tiff_options,
+    tiff_pages,
 )
-from convcli.media.images.tiff_bands import tiff_pages
 from convcli.media.images.vips import vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.images.vips_writer import VipsWriter, saver_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from convcli.media.images.formats import PictureWriter, WriteRequest
@@ -50,17 +50,20 @@ _ROWS_WRITTEN = 128
 _ALIGNMENT = 8
 
 
-def plain_pixels(file: BinaryIO, layouts: Sequence[Layout]) -> dict[int, int]:
-    """Where the pixels of each page begin that are stored as its layout says, by page.
+def plain_pixels(file: BinaryIO, layouts: Mapping[int, Layout]) -> dict[int, int]:
+    """Where the pixels of each page begin that are stored as its layout says.
 
-    A page is left out if its pixels are compressed, in tiles or planes or in another byte order, if
-    libvips computes with them, or if the file ends before they do.
+    Layouts and places are named by the index of their page in the file. A page is left out if its
+    pixels are compressed, in tiles or planes or in another byte order, if libvips computes with
+    them, or if the file ends before they do.
     """
     length = file.seek(0, io.SEEK_END)
     places = {}
-    for page, directory in enumerate(tiff_pages(file, len(layouts))):
+    for page, directory in enumerate(tiff_pages(file, max(layouts) + 1)):
+        layout = layouts.get(page)
+        if layout is None:
+            continue
         fields = directory.fields(file, _TAGS)
-        layout = layouts[page]
         is_native = directory.variant.order == "<" and sys.byteorder == "little"
         if not is_native and layout.dtype.itemsize > 1:
             continue
@@ -123,9 +126,10 @@ def _strip_places(first: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureWriter:
-    """A writer of one uncompressed page, or else of libvips."""
-    is_compressed = tiff_options(request)["compression"] != "none"
-    if is_compressed or len(request.layouts) > 1:
+    """A writer of one uncompressed page in strips, or else of libvips."""
+    options = tiff_options(request)
+    is_packed = options["compression"] != "none" or request.bits is not None
+    if is_packed or "tile" in options or len(request.layouts) > 1:
         return VipsWriter(target, request)
     return PlainTiffWriter(target, request)
 

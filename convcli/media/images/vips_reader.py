@@ -15,7 +15,7 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import foreign_format, reading_rules
+from convcli.media.images.formats import foreign_format, reading_rules, unread_kind
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.images.layout import PictureReader
+    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.tiff_bands import PageBands
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
@@ -60,9 +61,17 @@ _UNKNOWN_MEANING = "error"
 
 
 class VipsPicture:
-    """A picture that libvips reads. data : the file's bytes, or its path."""
+    """A picture that libvips reads.
 
-    def __init__(self, data: bytes | Path, name: str, *, max_pixels: int) -> None:
+    data : the file's bytes, or its path
+    pages : which pages of the file are read; None for all
+
+    Pages are known by their indices in the file everywhere but in `layouts`.
+    """
+
+    def __init__(
+        self, data: bytes | Path, name: str, *, pages: PageChoice | None = None, max_pixels: int
+    ) -> None:
         self._data = data
         self.name = name
         self.warnings: list[str] = []
@@ -71,13 +80,17 @@ class VipsPicture:
         drain_log()
         first = self.open(0, access="sequential")
         self._pages = int(_field(first, "n-pages", 1))
+        self.indices = list(range(self._pages))
+        if pages is not None:
+            self.indices = pages.indices(self._pages, name)
         self.rules = reading_rules(_loader_format(first))
         # Pages of an animation are turned upright one by one.
         self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
         self._bands = self._read_bands()
-        if self._mend_bands():
-            first = self.open(0, access="sequential")
-        self._check_size(first, self._pages if self.stacked else 1)
+        is_mended = self._mend_bands()
+        if is_mended or self.indices[0] > 0:
+            first = self.open(self.indices[0], access="sequential")
+        self._check_size(first, len(self.stack) if self.stacked else 1)
         upright = _upright(first)
         self.layouts = self._read_layouts(upright)
         self._check_total()
@@ -89,11 +102,17 @@ class VipsPicture:
             self.warnings.append("an animated PNG: only its first picture is read")
         self.warnings += drain_log()
 
+    @property
+    def stack(self) -> range:
+        """The pages of an animation that are decoded as one image."""
+        return range(min(self.indices), max(self.indices) + 1)
+
     def open(self, page: int | None, *, access: str, fail_on: str = "error") -> Any:
-        """A page as an image of libvips; None opens all pages, one below the other."""
+        """A page as an image of libvips; None opens those of `stack`, one below the other."""
         options: dict[str, object] = {"access": access, "fail_on": fail_on}
         if page is None:
-            options["n"] = -1
+            options["page"] = self.stack.start
+            options["n"] = len(self.stack)
         elif page:
             options["page"] = page
         image = vips().Image
@@ -132,6 +151,11 @@ class VipsPicture:
             )
         if "not in a known format" in cause:
             return self._unknown()
+        with self.reading() as file:
+            unread = unread_kind(file)
+        if unread is not None:
+            kind, hint = unread
+            return InputError(f"{self.name} has {kind}, which are not read", hint=hint)
         return InputError(
             f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
         )
@@ -171,9 +195,9 @@ class VipsPicture:
     def _read_layouts(self, first: Any) -> list[Layout]:
         """The layout of every page; `first` is the first page, upright."""
         layouts = []
-        for page in range(self._pages):
+        for page in self.indices:
             image = first
-            if page > 0 and not self.stacked:
+            if page != self.indices[0] and not self.stacked:
                 image = _upright(self.open(page, access="sequential"))
             self._check_size(image, 1)
             layouts.append(self._layout(image, self._bands.get(page)))
@@ -191,11 +215,13 @@ class VipsPicture:
         if self.rules.plain_pixels is None:
             return {}
         with self.reading() as file:
-            return self.rules.plain_pixels(file, self.layouts)
+            by_index = dict(zip(self.indices, self.layouts, strict=True))
+            return self.rules.plain_pixels(file, by_index)
 
     def _mend_bands(self) -> bool:
         """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
-        misread = [bands for bands in self._bands.values() if bands.misread]
+        chosen = [self._bands[page] for page in self.indices if page in self._bands]
+        misread = [bands for bands in chosen if bands.misread]
         if not misread:
             return False
         if any(bands.inverted for bands in misread):
@@ -244,21 +270,26 @@ class VipsPicture:
 
     def _read_details(self, first: Any, upright: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
+        bands = self._bands.get(self.indices[0])
         details = ImageDetails(
             format=self.rules.name,
             loader=str(known.get("vips-loader", "")),
             pages=self._pages,
+            page_indices=tuple(self.indices),
             bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
+            interlaced=bool(known.get("interlaced", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright),
-            extra_bands=self._bands[0].meanings if self._bands else (),
+            extra_bands=() if bands is None else bands.meanings,
             orientation=_orientation(first),
         )
         details = _with_metadata(details, known)
         if self._pages > 1:
             delays = tuple(known.get("delay", ()))
+            if len(delays) == self._pages:
+                delays = tuple(delays[page] for page in self.indices)
             details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
             with self.reading() as file:
@@ -286,7 +317,8 @@ class VipsPicture:
 class VipsReader:
     """One run through a picture.
 
-    Pages of an animation are read on from where the last one ended.
+    Pages are counted as in `layouts`. Those of an animation are read on from where the last one
+    ended.
     """
 
     def __init__(self, picture: VipsPicture) -> None:
@@ -299,18 +331,26 @@ class VipsReader:
 
     def strips(self, page: int) -> Iterator[Strip]:
         """The rows of a page from the first to the last. A damaged file raises InputError."""
-        place = self._picture.plain_pixels.get(page)
+        place = self._plain_place(page)
         if place is None:
             return self._decoded_strips(page)
         return self._plain_strips(page, place, 0)
 
+    def _plain_place(self, page: int) -> int | None:
+        """Where the pixels of a page begin that needs no decoder, else None."""
+        index = self._picture.indices[page]
+        return self._picture.plain_pixels.get(index)
+
     def seekable(self, page: int) -> bool:
         """Whether the strips of a page can be read from any of them on."""
-        return page in self._picture.plain_pixels
+        return self._plain_place(page) is not None
 
     def strips_from(self, page: int, row: int) -> Iterator[Strip]:
         """The strips of a seekable page from that on which begins with `row`."""
-        return self._plain_strips(page, self._picture.plain_pixels[page], row)
+        place = self._plain_place(page)
+        if place is None:
+            raise ValueError(page)
+        return self._plain_strips(page, place, row)
 
     def _plain_strips(self, page: int, place: int, first: int) -> Iterator[Strip]:
         """The rows of a page from `first` on; row 0 lies in the file at offset `place`."""
@@ -326,9 +366,13 @@ class VipsReader:
                 yield _strip_of(data, start, layout)
 
     def _decoded_strips(self, page: int) -> Iterator[Strip]:
-        layout, stacked = self._picture.layouts[page], self._picture.stacked
-        opened = None if stacked else page
-        top = layout.rows * page if stacked else 0
+        picture = self._picture
+        layout, index = picture.layouts[page], picture.indices[page]
+        opened: int | None = index
+        top = 0
+        if picture.stacked:
+            opened = None
+            top = layout.rows * (index - picture.stack.start)
         drain_log()
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
@@ -336,7 +380,7 @@ class VipsReader:
             yield _strip_of(data, start, layout)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
-        """The bytes of some rows.
+        """The bytes of some rows of a page, or of all pages of an animation.
 
         Harmless damage becomes a warning, and the page is opened once more.
         """

@@ -194,6 +194,10 @@ def saver_options(request: WriteRequest) -> dict[str, object]:
         # libvips would make up a block of EXIF.
         options["keep"] = KEEP_ALL_BUT_EXIF
     options |= form.options
+    if request.bits is not None:
+        options["bitdepth"] = request.bits
+    if form.interlaces and request.details.interlaced and request.details.format == form.name:
+        options["interlace"] = True
     if form.options_for is not None:
         options |= form.options_for(request)
     return options

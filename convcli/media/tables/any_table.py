@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
-from convcli.media.tables.source import TableSource, check_options
+from convcli.media.tables.source import TableSource
 from convcli.media.tables.table_formats import (
     JSON_LINES,
     format_of_start,
     format_of_suffix,
 )
+from convcli.media.tables.table_options import check_options
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import TableFormat
+    from convcli.media.tables.table_options import TableOptions
 
 # Bytes that tell a format.
 _START = 64

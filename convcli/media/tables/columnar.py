@@ -24,8 +24,9 @@ from convcli.media.tables.columnar_values import (
     plain_column,
 )
 from convcli.media.tables.delimited import Cells, Dialect
-from convcli.media.tables.source import Pass, TableSource, refuse_options
+from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
+from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding, Header
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.columns import ColumnNames
     from convcli.media.tables.delimited import Flags
     from convcli.media.tables.sink import TableSink
-    from convcli.media.tables.source import TableOptions
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
+    from convcli.media.tables.table_options import TableOptions
 
 # Cells in a batch, and the fewest and most rows of it: some megabytes whatever the width.
 BATCH_CELLS = 1 << 20
@@ -244,7 +245,7 @@ class ColumnarSource(TableSource):
 
     # --- decoding ---
 
-    def _has_rows(self, records: Batch) -> bool:
+    def has_rows(self, records: Batch) -> bool:
         """Say that there are rows, as batches without any are left out."""
         return True
 
@@ -268,7 +269,8 @@ class ColumnarSource(TableSource):
                 f"times: its type is {values.type}"
             ) from error
 
-    def _join(self, parts: list[Batch]) -> Batch:
+    def joined(self, parts: list[Batch]) -> Batch:
+        """Join consecutive batches to one."""
         if len(parts) == 1:
             return parts[0]
         table = pa.Table.from_batches([part.data for part in parts]).combine_chunks()

@@ -30,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD = 64 << 20
+# Bytes of a pipe that are held until each column has shown a cell that is not missing.
+MAX_HELD_UNDECIDED = 16 << 20
 # Between the keys of a group. No cell holds it: a table with a zero byte is refused.
 BETWEEN_KEYS = b"\0"
 DELIMITERS = b",;\t"
@@ -450,12 +452,14 @@ def _without_blank_lines(
     counts = np.diff(ends, prepend=-1)
     stops = separators[ends]
     starts = np.concatenate(([0], stops[:-1] + 1))
+    has_one_cell = counts == 1
     blank = np.zeros(len(counts), np.bool_)
     if records.is_commented:
-        blank |= (octets[starts] == 0) & (counts == 1)
+        blank = has_one_cell & (octets[starts] == 0)
     if width > 1:
-        for line in np.flatnonzero(counts == 1).tolist():
-            blank[line] = not data[starts[line] : stops[line]].strip(b" \t\r\0")
+        for line in np.flatnonzero(has_one_cell).tolist():
+            text = data[starts[line] : stops[line]]
+            blank[line] = not text.strip(b" \t\r\0")
     wrong = np.flatnonzero((counts != width) & ~blank)
     if len(wrong):
         first = wrong[0]
@@ -577,3 +581,9 @@ def _count_lines(data: bytes, newline: bytes) -> int:
         part = octets[start : start + NEAR]
         total += int(np.count_nonzero(part == newline[0]))
     return total
+
+
+def at_most_one(records: Iterator[Records]) -> list[Records]:
+    """The next records, or nothing at the end."""
+    following = next(records, None)
+    return [] if following is None else [following]

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.numerals import write_numbers
-from convcli.media.tables.source import TableSource, bin_length
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.table_options import bin_length
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import RowSpans
     from convcli.media.tables.numerals import Floats
-    from convcli.media.tables.source import TableOptions
+    from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Groups
 
@@ -298,12 +299,14 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
             texts = _strftime(wall, stamper.notation.form.replace("%z", offset))
         else:
             texts = _iso(wall, example)
-        if stamper.notation.read_date(texts[0]) != instants[0]:
-            shown = texts[0].decode("utf-8", "replace")
+        read_back = np.array([stamper.notation.read_date(text) for text in texts])
+        wrong = np.flatnonzero(read_back != instants)
+        if len(wrong):
+            shown = texts[wrong[0]].decode("utf-8", "replace")
             raise RequestError(
                 f"{source.name}: --every cannot write the beginning of a bin as the times in "
                 f"{source.header[source.time_column]} are written, got {shown}",
-                hint="dates without a time of day go with --every 1d or longer",
+                hint="dates go with --every 1d or longer, months with 1mo, years with 1y",
             )
         return texts
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError
 from convcli.media.tables.columns import (
     ColumnNames,
     NumericColumns,
@@ -23,8 +23,10 @@ from convcli.media.tables.columns import (
     shown_cell,
 )
 from convcli.media.tables.delimited import (
+    MAX_HELD_UNDECIDED,
     MAX_RECORD,
     RowSpans,
+    at_most_one,
     cells_by_row,
     find_rows,
     join_records,
@@ -40,6 +42,7 @@ from convcli.media.tables.numerals import (
 )
 from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.table_formats import DELIMITED
+from convcli.media.tables.table_options import TableOptions, bin_length
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -50,14 +53,12 @@ from convcli.media.tables.text import (
     read_header_line,
 )
 from convcli.signals import TABLE, Block, Groups, Signal
-from convcli.units import UnitError, to_calendar_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
-    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
     from convcli.media.tables.numerals import Floats
@@ -68,68 +69,6 @@ if TYPE_CHECKING:
     from convcli.media.tables.times import Clock, StampChecker
 
 DAY = 86400.0
-# Bytes of a pipe that are held until each column has shown a cell that is not missing.
-MAX_HELD_UNDECIDED = 16 << 20
-# So often the rule of times is inferred again, from more rows, after one has broken it.
-MOST_CLOCKS = 3
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableOptions:
-    """How a table is read and written.
-
-    columns : the columns to filter; None for all whose first cell that is not missing is a number,
-        except whole numbers with leading zeros, which are identifiers
-    also : further columns to read, behind those
-    by : the columns that together name the group of a row
-    time : the column that sets the rate
-    time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
-    date_format : how dates are written, in the directives of strptime; None to infer it
-    time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
-    irregular : rows may come at any distance in time; else that is an error
-    integrate : windows in time weigh a row by the time that it stands for, too
-    delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
-    thousands : what may stand between groups of digits; empty: nothing
-    na : texts of a missing value besides the usual ones
-    comment : what a line begins with that is passed on as it is; empty: nothing
-    skip_rows : lines before the header that are passed on as they are
-    header : whether the first line names the columns; else they are called 1, 2, 3, ...
-    append : write new columns at the end of the row, in place of replacing the old cells
-    decimals : fixed decimals of the numbers written; None for the shortest that read back the same
-    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
-    follow : pass rows on as soon as they are there
-    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
-        None for that of the input
-    """
-
-    columns: tuple[str, ...] | None = None
-    also: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    time: str | None = None
-    time_unit: str | None = None
-    date_format: str | None = None
-    time_zone: str | None = None
-    irregular: bool = False
-    integrate: bool = False
-    delimiter: str | None = None
-    decimal: str = "."
-    thousands: str = ""
-    na: tuple[str, ...] = ()
-    comment: str = ""
-    skip_rows: int = 0
-    header: bool = True
-    encoding: str = "utf-8"
-    append: bool = False
-    decimals: int | None = None
-    every: str | None = None
-    follow: bool = False
-    format: str | None = None
-
-    def without_groups(self, time: str | None = None) -> TableOptions:
-        """The options for a table without groups, whose times are in the column `time` if any."""
-        if time is not None:
-            return replace(self, by=(), time=time)
-        return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -222,12 +161,14 @@ class TableSource:
         seen: list[Records] = []
         # If nothing depends on the rows, the header does not wait for the first of them.
         if options.columns is None or self._time is not None or not options.follow:
-            seen += _at_most_one(first_pass.records)
+            seen += at_most_one(first_pass.records)
         self._choose_columns(names, seen, first_pass)
         self._clock: Clock | None = None
         self._first_clock: Clock | None = None
         if self._time is not None:
-            self._infer_rate(seen, first_pass)
+            self._clock = self._infer_clock(seen, first_pass)
+            if self._clock is not None and options.every is not None:
+                self._clock = self._clock.of_step(bin_length(options.every))
         self.signal = self._describe()
         self._first_pass: Pass | None = None
         if text.repeatable:
@@ -246,14 +187,16 @@ class TableSource:
         self.also = {name: self._channels_of(name, names) for name in self.options.also}
         self._tell_number_in_header()
 
-    def _infer_rate(self, seen: list[Records], first_pass: Pass) -> None:
+    def _infer_clock(self, seen: list[Records], first_pass: Pass) -> Clock | None:
         """Find out from the times how often rows come; records that it takes go to `seen`."""
+        from convcli.media.tables.clock_search import ClockSearch
+
         options = self.options
-        seen += self._find_clock(seen, first_pass.records)
-        if options.every is not None:
-            self._count_bins(bin_length(options.every))
-        elif options.irregular and not options.follow:
-            self._settle_clock(seen, first_pass.records)
+        search = ClockSearch(self, seen, first_pass.records)
+        clock = search.first_clock()
+        if clock is None or options.every is not None or options.follow or not options.irregular:
+            return clock
+        return search.settled(clock)
 
     def _channels_of(self, name: str, names: ColumnNames) -> tuple[int, ...]:
         """The channels that a name or a pattern of columns stands for."""
@@ -274,7 +217,7 @@ class TableSource:
         self._start_over()
         with current.closing:
             for records in current.records:
-                if self._has_rows(records):
+                if self.has_rows(records):
                     yield records
                 elif self._recent is not None:
                     self._recent.tail = records.data[: len(records.data) - records.padded]
@@ -385,10 +328,6 @@ class TableSource:
             return "a pipe is read from its beginning to its end"
         return None
 
-    def has_rows(self, records: Records) -> bool:
-        """Whether records are more than blank lines and comments."""
-        return self._has_rows(records)
-
     def end_of_first_row(self, records: Records) -> int | None:
         """Offset in some records after the first row and its line end; None without a line end."""
         spans: RowSpans = self._find_rows(records, ())
@@ -416,7 +355,7 @@ class TableSource:
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
-        if self._text.seekable and is_text:
+        if self._text.seekable and self._text.repeatable and is_text:
             self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
             self._recent = RecentRows(RowsInScratch(self._redecode))
@@ -520,7 +459,7 @@ class TableSource:
         """
         if self.options.columns is not None:
             return names.find_all(self.options.columns, but=self._keys())
-        if not seen or not self._has_rows(seen[0]):
+        if not seen or not self.has_rows(seen[0]):
             return ()
         found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
@@ -552,7 +491,7 @@ class TableSource:
         current = self._open()
         with current.closing:
             for records in current.records:
-                if self._has_rows(records):
+                if self.has_rows(records):
                     self._look_at(found, records, None)
                 if not found.undecided:
                     return
@@ -564,7 +503,7 @@ class TableSource:
         records: Records | None = seen[0]
         held = 0
         while records is not None:
-            if self._has_rows(records):
+            if self.has_rows(records):
                 self._look_at(found, records, None)
             held += records.size
             if not found.undecided:
@@ -607,7 +546,7 @@ class TableSource:
 
     # --- decoding ---
 
-    def _has_rows(self, records: Any) -> bool:
+    def has_rows(self, records: Any) -> bool:
         """Whether records are more than blank lines and comments."""
         return self.dialect.has_rows(records, len(self.header))
 
@@ -622,7 +561,7 @@ class TableSource:
         width = len(self.header)
         return find_rows(records, self.dialect, width=width, wanted=wanted, name=self.name)
 
-    def _join(self, parts: list[Any]) -> Any:
+    def joined(self, parts: list[Any]) -> Any:
         """Join consecutive records to one block of text."""
         return join_records(parts)
 
@@ -689,115 +628,18 @@ class TableSource:
 
     # --- time ---
 
-    def _find_clock(self, seen: list[Records], coming: Iterator[Records]) -> list[Records]:
-        """Infer the clock from the first rows; return the further records that this took."""
-        more: list[Records] = []
-        ended = False
-        while True:
-            first = [*seen, *more]
-            if first:
-                self._clock = self._clock_of(self._join(first), ended=ended)
-            if self._clock is not None or ended:
-                return more
-            following = _at_most_one(coming)
-            ended = not following
-            more += following
-
-    def _clock_of(self, records: Any, *, ended: bool) -> Clock | None:
-        """Infer the clock from the first rows.
-
-        ended : there are no more
-        """
-        from convcli.media.tables.times import TimeNotation, infer_clock
-
+    def times_of(self, records: Any) -> tuple[TimeColumn, Groups | None] | None:
+        """The times of some records and the group of each row; None if there are no rows."""
         spans = self._find_rows(records, self._keys())
         if not spans.count:
             return None
-        asked = TimeNotation(
-            unit=self.options.time_unit,
-            date_format=self.options.date_format,
-            zone=self.options.time_zone,
-        )
-        return infer_clock(
-            self._time_column(spans),
-            self._groups(spans),
-            asked,
-            irregular=self.options.irregular,
-            ended=ended,
-        )
+        return self._time_column(spans), self._groups(spans)
 
-    def _count_bins(self, bins: CalendarBins) -> None:
-        """Count each row as one bin of the calendar, whatever its length in seconds."""
-        if self._clock is not None:
-            self._clock = self._clock.of_step(bins)
-
-    def _settle_clock(self, seen: list[Records], coming: Iterator[Records]) -> None:
-        """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
-
-        Whether rows come regularly decides what a window in time is, so it must not depend on how
-        many rows came at first. Records of a pipe that this takes are added to `seen`.
-        """
-        following = _at_most_one(coming)
-        if not following:  # the first rows were all
-            return
-        seen += following
-        for tried in range(MOST_CLOCKS):
-            clock = self._clock
-            if clock is None or not clock.rules:
-                return
-            start: list[Records] = []
-            error = self._break_of(clock, self._records_for_times(seen, coming), start)
-            if error is None:
-                return
-            # A few rows may have suggested another rule than all rows up to here.
-            self._clock = clock.irregular(error)
-            if start and tried + 1 < MOST_CLOCKS:
-                self._clock = self._clock_of(self._join(start), ended=False)
-
-    def _break_of(
-        self, clock: Clock, records: Iterator[Records], start: list[Records]
-    ) -> InputError | None:
-        """Hold all times against a clock; return the error of the row that breaks it.
-
-        If no row does, only those of its rules are kept that hold for all rows.
-
-        start : receives the records up to that row, unless they are long
-        """
-        from convcli.media.tables.times import TimeChecker
-
-        checker = TimeChecker(clock)
-        held = 0
-        for some in records:
-            held += some.size
-            start.append(some)
-            if held > MAX_HELD_UNDECIDED:
-                start.clear()
-            spans = self._find_rows(some, self._keys())
-            measured = checker.measure(self._time_column(spans), self._groups(spans))
-            error = checker.broken_by(measured)
-            if error is not None:
-                return error
-        self._clock = clock.settled(checker.holding)
-        return None
-
-    def _records_for_times(
-        self, seen: list[Records], coming: Iterator[Records]
-    ) -> Iterator[Records]:
-        """Yield the records whose times decide how often rows come."""
-        if self._text.repeatable:
-            current = self._open()
-            with current.closing:
-                yield from filter(self._has_rows, current.records)
-            return
-        yield from filter(self._has_rows, list(seen))
-        held = sum(records.size for records in seen)
-        while held <= MAX_HELD_UNDECIDED:
-            following = _at_most_one(coming)
-            if not following:
-                return
-            seen += following
-            held += following[0].size
-            yield from filter(self._has_rows, following)
+    def all_records(self) -> Iterator[Any]:
+        """Open the table once more and yield the records that have rows."""
+        current = self._open()
+        with current.closing:
+            yield from filter(self.has_rows, current.records)
 
     def _time_column(self, spans: RowSpans) -> TimeColumn:
         from convcli.media.tables.time_notation import TimeColumn
@@ -861,98 +703,3 @@ def _refuse_endless_header(start: bytes, name: str) -> None:
 def _named_groups(cells: Cells) -> Groups:
     names, codes = distinct(cells if cells.bare else cells.unquoted())
     return Groups(names, codes)
-
-
-def _at_most_one(records: Iterator[Records]) -> list[Records]:
-    following = next(records, None)
-    return [] if following is None else [following]
-
-
-def bin_length(every: str) -> CalendarBins:
-    """The bins of `--every`. RequestError if they are none."""
-    try:
-        return to_calendar_bins(every)
-    except UnitError as error:
-        raise RequestError(f"--every: {error}") from None
-
-
-def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise RequestError for options that only delimited text is read by.
-
-    reason : why they mean nothing
-    """
-    given = {
-        "-d": options.delimiter is not None,
-        "--decimal": options.decimal != ".",
-        "--thousands": bool(options.thousands),
-        "--na": bool(options.na),
-        "--comment": bool(options.comment),
-        "--skip-rows": options.skip_rows > 0,
-        "--no-header": not options.header,
-        "--encoding": options.encoding != "utf-8",
-        "--follow": options.follow,
-        "--every": options.every is not None,
-    }
-    for option, is_given in given.items():
-        if is_given and option not in allowed:
-            raise RequestError(
-                f"{option} is for tables of text, and {reason}",
-                hint="`convcli csv x TABLE -o TABLE.csv` writes one as text",
-            )
-
-
-def check_options(options: TableOptions) -> None:
-    """Raise RequestError for options that cannot be, or that contradict each other."""
-    sign = options.delimiter
-    if sign is not None and (len(sign.encode()) != 1 or sign in '"\r\n'):
-        raise RequestError(
-            f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t"
-        )
-    if options.decimal not in (".", ","):
-        raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
-    _check_number_options(options)
-    _check_time_options(options)
-    if options.decimals is not None and not 0 <= options.decimals <= 300:
-        raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
-
-
-def _check_number_options(options: TableOptions) -> None:
-    sign = options.thousands
-    if sign and (len(sign) != 1 or sign.isalnum() or sign in '+-"\r\n'):
-        raise RequestError(
-            f"--thousands expects one character such as , . ' or a space, got {sign!r}"
-        )
-    if sign == options.decimal:
-        raise RequestError(
-            f"--thousands and --decimal are both {sign!r}",
-            hint="--thousands . --decimal , reads 1.234,5",
-        )
-    if any(not word.strip() for word in options.na):
-        raise RequestError("--na expects a word; an empty cell is a missing value anyway")
-    comment = options.comment
-    if comment.strip() != comment or '"' in comment or len(comment) > 16:
-        raise RequestError(
-            f"--comment expects what such lines begin with, as # or //, got {comment!r}"
-        )
-    if options.skip_rows < 0:
-        raise RequestError(f"--skip-rows expects a number of lines, got {options.skip_rows}")
-
-
-def _check_time_options(options: TableOptions) -> None:
-    given = {
-        "--time-unit": options.time_unit,
-        "--date-format": options.date_format,
-        "--time-zone": options.time_zone,
-        "--integrate": options.integrate or None,
-        "--every": options.every,
-    }
-    names = [name for name, value in given.items() if value is not None]
-    if options.every is not None:
-        bin_length(options.every)
-    if options.time_unit is not None and options.date_format is not None:
-        raise RequestError(
-            "--time-unit and --date-format contradict each other",
-            hint="--time-unit is for times written as numbers, --date-format for dates",
-        )
-    if names and options.time is None:
-        raise RequestError(f"{names[0]} needs --time COLUMN, the column of the times")

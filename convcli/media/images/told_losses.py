@@ -1,0 +1,80 @@
+"""What a format cannot hold of a picture, as warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.media.images.layout import list_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.media.images.encoder import PageEncoder
+    from convcli.media.images.formats import WriteRequest
+
+
+def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
+    """Warnings about everything that the output does not hold.
+
+    page : the first page
+    """
+    yield from _sample_losses(page, request)
+    yield from _colour_losses(page, request)
+    yield from _text_losses(request)
+    yield from _block_losses(request)
+
+
+def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
+    """Warnings about the values of samples."""
+    name = request.format.name
+    layout, source = page.layout, page.source.layout
+    stored, had = layout.dtype, source.dtype
+    is_other_kind = stored.kind not in {had.kind, "f"}
+    if stored.itemsize < had.itemsize or is_other_kind:
+        kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
+        yield f"{name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
+    white = source.white
+    if white is not None and stored.kind == "u" and layout.white is None:
+        yield f"white is {page.levels.full:g} in {name}: samples of 0..{white} are scaled"
+    if page.flattened:
+        yield f"{name} holds no opacity: the picture was laid over white"
+
+
+def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
+    """Warnings about palettes, colour profiles and gain maps."""
+    details, form = request.details, request.format
+    is_same_format = details.format == form.name
+    if form.limited_palette and not is_same_format:
+        yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
+    if details.palette and is_same_format and not form.limited_palette:
+        names = list_channels(page.layout.channels)
+        yield f"the palette of the {form.name} is not kept: colours are stored as {names}"
+    if details.icc and form.metadata_blocks and not request.same_colours:
+        had = list_channels(page.source.layout.colour_names)
+        made = list_channels(page.layout.colour_names)
+        yield f"the colour profile is one of {had}, not of {made}: it is dropped"
+    if details.has_gain_map and not request.keeps_gain_map:
+        yield (
+            "the gain map, which makes the picture one of high dynamic range, does not fit the "
+            "result: it is dropped"
+        )
+
+
+def _text_losses(request: WriteRequest) -> Iterator[str]:
+    """Warnings about text and comments."""
+    details, form = request.details, request.format
+    if details.has_chunk_text and not form.chunk_text:
+        keywords = ", ".join(keyword for keyword, _ in details.text)
+        yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
+    if details.comments and not form.comments:
+        yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
+
+
+def _block_losses(request: WriteRequest) -> Iterator[str]:
+    """Warnings about colour profile, EXIF, XMP and IPTC."""
+    details, form = request.details, request.format
+    for kind, block in details.blocks.items():
+        if form.largest_block is not None and len(block) > form.largest_block:
+            yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
+    if details.has_metadata_blocks and not form.metadata_blocks:
+        yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"

@@ -1,0 +1,161 @@
+"""The options with which a table is read and written, and what is wrong with some of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from convcli.dataclass import dataclass
+from convcli.errors import RequestError
+from convcli.units import UnitError, to_calendar_bins
+
+if TYPE_CHECKING:
+    from convcli.calendar_bins import CalendarBins
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TableOptions:
+    """How a table is read and written.
+
+    columns : the columns to filter; None for all whose first cell that is not missing is a number,
+        except whole numbers with leading zeros, which are identifiers
+    also : further columns to read, behind those
+    by : the columns that together name the group of a row
+    time : the column that sets the rate
+    time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
+    date_format : how dates are written, in the directives of strptime; None to infer it
+    time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
+    irregular : rows may come at any distance in time; else that is an error
+    integrate : windows in time weigh a row by the time that it stands for, too
+    delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
+    thousands : what may stand between groups of digits; empty: nothing
+    na : texts of a missing value besides the usual ones
+    comment : what a line begins with that is passed on as it is; empty: nothing
+    skip_rows : lines before the header that are passed on as they are
+    header : whether the first line names the columns; else they are called 1, 2, 3, ...
+    append : write new columns at the end of the row, in place of replacing the old cells
+    decimals : fixed decimals of the numbers written; None for the shortest that read back the same
+    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
+    follow : pass rows on as soon as they are there
+    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
+        None for that of the input
+    """
+
+    columns: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    time: str | None = None
+    time_unit: str | None = None
+    date_format: str | None = None
+    time_zone: str | None = None
+    irregular: bool = False
+    integrate: bool = False
+    delimiter: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    na: tuple[str, ...] = ()
+    comment: str = ""
+    skip_rows: int = 0
+    header: bool = True
+    encoding: str = "utf-8"
+    append: bool = False
+    decimals: int | None = None
+    every: str | None = None
+    follow: bool = False
+    format: str | None = None
+
+    def without_groups(self, time: str | None = None) -> TableOptions:
+        """The options for a table without groups, whose times are in the column `time` if any."""
+        if time is not None:
+            return replace(self, by=(), time=time)
+        return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
+
+
+def bin_length(every: str) -> CalendarBins:
+    """The bins of `--every`. RequestError if they are none."""
+    try:
+        return to_calendar_bins(every)
+    except UnitError as error:
+        raise RequestError(f"--every: {error}") from None
+
+
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Raise RequestError for options that only delimited text is read by.
+
+    reason : why they mean nothing
+    """
+    given = {
+        "-d": options.delimiter is not None,
+        "--decimal": options.decimal != ".",
+        "--thousands": bool(options.thousands),
+        "--na": bool(options.na),
+        "--comment": bool(options.comment),
+        "--skip-rows": options.skip_rows > 0,
+        "--no-header": not options.header,
+        "--encoding": options.encoding != "utf-8",
+        "--follow": options.follow,
+        "--every": options.every is not None,
+    }
+    for option, is_given in given.items():
+        if is_given and option not in allowed:
+            raise RequestError(
+                f"{option} is for tables of text, and {reason}",
+                hint="`convcli csv x TABLE -o TABLE.csv` writes one as text",
+            )
+
+
+def check_options(options: TableOptions) -> None:
+    """Raise RequestError for options that cannot be, or that contradict each other."""
+    sign = options.delimiter
+    if sign is not None and (len(sign.encode()) != 1 or sign in '"\r\n'):
+        raise RequestError(
+            f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t"
+        )
+    if options.decimal not in (".", ","):
+        raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
+    _check_number_options(options)
+    _check_time_options(options)
+    if options.decimals is not None and not 0 <= options.decimals <= 300:
+        raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
+
+
+def _check_number_options(options: TableOptions) -> None:
+    sign = options.thousands
+    if sign and (len(sign) != 1 or sign.isalnum() or sign in '+-"\r\n'):
+        raise RequestError(
+            f"--thousands expects one character such as , . ' or a space, got {sign!r}"
+        )
+    if sign == options.decimal:
+        raise RequestError(
+            f"--thousands and --decimal are both {sign!r}",
+            hint="--thousands . --decimal , reads 1.234,5",
+        )
+    if any(not word.strip() for word in options.na):
+        raise RequestError("--na expects a word; an empty cell is a missing value anyway")
+    comment = options.comment
+    if comment.strip() != comment or '"' in comment or len(comment) > 16:
+        raise RequestError(
+            f"--comment expects what such lines begin with, as # or //, got {comment!r}"
+        )
+    if options.skip_rows < 0:
+        raise RequestError(f"--skip-rows expects a number of lines, got {options.skip_rows}")
+
+
+def _check_time_options(options: TableOptions) -> None:
+    given = {
+        "--time-unit": options.time_unit,
+        "--date-format": options.date_format,
+        "--time-zone": options.time_zone,
+        "--integrate": options.integrate or None,
+        "--every": options.every,
+    }
+    names = [name for name, value in given.items() if value is not None]
+    if options.every is not None:
+        bin_length(options.every)
+    if options.time_unit is not None and options.date_format is not None:
+        raise RequestError(
+            "--time-unit and --date-format contradict each other",
+            hint="--time-unit is for times written as numbers, --date-format for dates",
+        )
+    if names and options.time is None:
+        raise RequestError(f"{names[0]} needs --time COLUMN, the column of the times")

@@ -1,0 +1,199 @@
+"""`--pages`: some pages of a file of several, from its bytes to its report."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pyvips
+
+from convcli.errors import RequestError
+from convcli.media.images.page_choice import parse_pages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from program import Program
+
+# Files are written again under the same names.
+pyvips.cache_set_max(0)
+# The value of each page, and rows and columns of all.
+LEVELS = (10, 60, 110, 160, 210)
+ROWS, COLUMNS = 12, 9
+
+
+def flat(level: int, rows: int = ROWS, columns: int = COLUMNS) -> Any:
+    return np.full((rows, columns, 1), level, np.uint8)
+
+
+def pages_file(path: Path, *, delays: bool = False, **options: Any) -> Path:
+    """Five pages, each of one level."""
+    pixels = np.concatenate([flat(level) for level in LEVELS])
+    meaning = "b-w"
+    if delays:
+        pixels, meaning = np.repeat(pixels, 3, axis=2), "srgb"
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation=meaning)
+    image.set_type(pyvips.GValue.gint_type, "page-height", ROWS)
+    if delays:
+        image.set_type(pyvips.GValue.array_int_type, "delay", [20, 50, 120, 300, 40])
+        image.set_type(pyvips.GValue.gint_type, "loop", 3)
+    image.write_to_file(str(path), **options)
+    return path
+
+
+def levels_of(path: Path) -> list[int]:
+    """The level of each page of a file; every page is flat, but for the dither of a GIF."""
+    options = {} if path.suffix == ".png" else {"n": -1}
+    image = pyvips.Image.new_from_file(str(path), **options)
+    pixels = image[0].numpy().reshape(-1, ROWS * COLUMNS)
+    assert np.ptp(pixels, axis=1).max() <= (16 if path.suffix == ".gif" else 0)
+    return [int(level) for level in pixels[:, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "wanted"),
+    [
+        ("3", 5, [2]),
+        ("2-4", 5, [1, 2, 3]),
+        ("2-", 5, [1, 2, 3, 4]),
+        ("1,4-5", 5, [0, 3, 4]),
+        (" 5 , 1 - 2 ", 5, [4, 0, 1]),
+        ("1-", 1, [0]),
+    ],
+)
+def test_pages_count_from_one(text: str, count: int, wanted: list[int]) -> None:
+    assert parse_pages(text).indices(count, "a.tif") == wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "x", "3-2", "1,,2", "-3", "1.5", "1-2-3", "²", "9" * 400]
+)
+def test_what_names_no_pages_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="--pages"):
+        parse_pages(text)
+
+
+@pytest.mark.parametrize("text", ["6", "2-9", "6-", "1-99999999999999", "1,2-3,3"])
+def test_pages_that_are_not_there(text: str) -> None:
+    with pytest.raises(RequestError, match=r"a\.tif has 5 pages|twice"):
+        parse_pages(text).indices(5, "a.tif")
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp", "gif", "pgm"])
+@pytest.mark.parametrize(("text", "wanted"), [("2-3", [60, 110]), ("5,1", [210, 10]), ("4", [160])])
+def test_the_output_holds_those_pages_alone(
+    program: Program, tmp_path: Path, suffix: str, text: str, wanted: list[int]
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    options = {"lossless": True} if suffix == "webp" else {}
+    if suffix == "pgm":
+        source.write_bytes(
+            b"".join(b"P5 %d %d 255\n" % (COLUMNS, ROWS) + flat(each).tobytes() for each in LEVELS)
+        )
+    else:
+        pages_file(source, delays=suffix != "tif", **options)
+    out = "o.tif" if suffix == "pgm" else f"o.{suffix}"
+    ended = program.run("image", "gaussian:1", source, "--pages", text, "-o", out, cwd=tmp_path)
+    assert ended.code == 0, ended
+    found = levels_of(tmp_path / out)
+    assert len(found) == len(wanted)
+    assert np.abs(np.subtract(found, wanted)).max() <= (8 if suffix == "gif" else 0)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_delays_and_loops_follow_their_pages(program: Program, tmp_path: Path, suffix: str) -> None:
+    pages_file(tmp_path / f"a.{suffix}", delays=True)
+    words = ["image", "gain:1", f"a.{suffix}", "--pages", "2,4-5", "-o", f"b.{suffix}"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    made = pyvips.Image.new_from_file(str(tmp_path / f"b.{suffix}"), n=-1)
+    assert (made.get("delay"), made.get("loop")) == ([50, 300, 40], 3)
+
+
+def test_a_picture_of_one_page_takes_a_page(program: Program, tmp_path: Path) -> None:
+    pages_file(tmp_path / "a.tif")
+    words = ["image", "gain:1", "a.tif", "--pages", "3", "-o", "b.png"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    assert levels_of(tmp_path / "b.png") == [110]
+
+
+def test_pages_of_other_sizes_are_left_out(program: Program, tmp_path: Path) -> None:
+    sizes = [(5, 7), (8, 4), (8, 4)]
+    data = [b"P5 %d %d 255\n" % (c, r) + flat(9, r, c).tobytes() for r, c in sizes]
+    (tmp_path / "a.pgm").write_bytes(b"".join(data))
+    ended = program.run("image", "gain:1", "a.pgm", "-o", "b.tif", cwd=tmp_path)
+    assert "must be alike" in ended.err
+    assert "--pages" in ended.err
+    ended = program.run("image", "gain:1", "a.pgm", "--pages", "2-", "-o", "b.tif", cwd=tmp_path)
+    assert ended.code == 0, ended
+
+
+def test_what_a_page_says_of_itself_goes_with_it(program: Program, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.zeros((4, 5), np.uint8), description="first", metadata=None)
+        pixels = np.ones((6, 5, 5), np.uint16)
+        extra = (0, 2)  # data, and an opacity that is not the first of them
+        writer.write(
+            pixels, photometric="rgb", extrasamples=extra, description="second", metadata=None
+        )
+    words = ["image", "gain:1", "a.tif", "--pages", "2", "-o", "b.tif"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    with tifffile.TiffFile(tmp_path / "b.tif") as made:
+        page = made.pages[0]
+        assert (len(made.pages), page.shape, page.dtype) == (1, (6, 5, 5), np.uint16)
+        assert (page.description, page.extrasamples) == ("second", extra)
+
+
+def test_the_report_and_the_plan_name_the_pages(program: Program, tmp_path: Path) -> None:
+    pages_file(tmp_path / "a.tif")
+    words = ["image", "gain:2", "a.tif", "--pages", "2-3"]
+    planned = program.run(*words, "-o", "b.tif", "--dry-run", cwd=tmp_path)
+    assert planned.code == 0, planned
+    assert not (tmp_path / "b.tif").exists()
+    assert program.run(*words, "-o", "b.tif", "--report", "r.json", cwd=tmp_path).code == 0
+    facts = json.loads((tmp_path / "r.json").read_text())
+    assert facts["inputs"][0]["details"]["pages"] == 2
+    assert facts["inputs"][0]["details"]["page_numbers"] == [2, 3]
+    assert facts["inputs"][0]["details"]["pages_in_file"] == 5
+    # The page of the report shows the result, which has pages of its own.
+    html = program.run(*words, "-o", "c.tif", "--report", "r.html", cwd=tmp_path)
+    assert html.code == 0, html
+
+
+def test_refusals(program: Program, tmp_path: Path) -> None:
+    pages_file(tmp_path / "a.tif")
+    for extra in (["--dry-run"], []):
+        words = ["image", "gain:1", "a.tif", "--pages", "4-6", "-o", "b.tif", *extra]
+        ended = program.run(*words, cwd=tmp_path)
+        assert ended.code == 2, ended
+        assert "a.tif has 5 pages" in ended.err
+    ended = program.run("image", "gain:1", "a.tif", "--pages", "1", "--in-place", cwd=tmp_path)
+    assert ended.code == 2
+    assert "--in-place" in ended.errors[0]
+    assert levels_of(tmp_path / "a.tif") == list(LEVELS)
+
+
+def test_many_files_and_parts(program: Program, tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        pages_file(tmp_path / name)
+    one = pyvips.Image.new_from_array(flat(7)).copy(interpretation="b-w")
+    one.write_to_file(str(tmp_path / "one.tif"))
+    words = ["image", "gain:1", "a.tif", "one.tif", "b.tif", "--pages", "2-3", "-o", "out/"]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert "one.tif has 1 page" in ended.err
+    assert [levels_of(tmp_path / "out" / name) for name in ("a.tif", "b.tif")] == [[60, 110]] * 2
+    # One plain page of many can be cut into parts.
+    rng = np.random.default_rng(4)
+    pixels = rng.integers(0, 256, (600, 500, 1), np.uint8)
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w")
+    image.set_type(pyvips.GValue.gint_type, "page-height", 300)
+    image.write_to_file(str(tmp_path / "large.tif"))
+    whole = ["image", "box:5", "large.tif", "--pages", "2", "-o"]
+    assert program.run(*whole, "w.tif", "--parts", "1", cwd=tmp_path).code == 0
+    parted = program.run(*whole, "p.tif", "--parts", "2", "--jobs", "1", cwd=tmp_path)
+    assert parted.code == 0, parted
+    assert "one unit" not in parted.err
+    assert (tmp_path / "w.tif").read_bytes() == (tmp_path / "p.tif").read_bytes()

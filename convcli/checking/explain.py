@@ -164,7 +164,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     names = plan.signal.channels
     inputs = _first_samples(x, spans[0], plan.extension, names)
     places = [(step, text) for step in plan.steps for text in _titles(step)]
-    stages = []
+    stages: list[StageFacts] = []
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded_inputs(op, inputs, span)

@@ -100,7 +100,7 @@ class TableFiles(Files):
             if written is DELIMITED:
                 refuse_other_delimiter(output, source.dialect.delimiter, source=path)
             compression = compression_of_suffix(output)
-            if compression is None and _same(path, output):
+            if compression is None and _is_same_file(path, output):
                 compression = source.compression
             _refuse_compressed_columns(output, compression, written)
             yield OpenedTable(source, written, compression)
@@ -214,7 +214,9 @@ class OpenedTable(OpenedFile):
     @property
     def known(self) -> TableSource | None:
         """The table as it was opened: its header, its dialect and the columns that are filtered."""
-        return self.source if self.source.undivided is None else None
+        # The stream of an object stays in its process.
+        kept = self.source.undivided is None and self.source.repeatable
+        return self.source if kept else None
 
     @property
     def grouped(self) -> bool:
@@ -328,7 +330,7 @@ class RowsFile:
         return self._sink.facts()
 
 
-def _same(path: Path | None, other: Place | None) -> bool:
+def _is_same_file(path: Path | None, other: Place | None) -> bool:
     """Whether both paths lead to one file."""
     if path is None or other is None:
         return False

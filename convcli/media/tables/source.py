@@ -367,7 +367,7 @@ class TableSource:
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
-        if self._text.seekable and is_text:
+        if self._text.seekable and self._text.repeatable and is_text:
             self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
             self._recent = RecentRows(RowsInScratch(self._redecode))

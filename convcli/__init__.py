@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from convcli.checking.compare import compare_arrays as compare
-    from convcli.checking.explain import explain_filter as explain
+    from convcli.checking.explain_arrays import explain_arrays as explain
     from convcli.designs import steps as filters
     from convcli.detecting.detect_arrays import detect_arrays as detect
     from convcli.learning.learn_arrays import learn_arrays as learn
@@ -46,7 +46,7 @@ _LAZY = {
     "compare": ("convcli.checking.compare", "compare_arrays"),
     "design": ("convcli.running.designing", "design"),
     "detect": ("convcli.detecting.detect_arrays", "detect_arrays"),
-    "explain": ("convcli.checking.explain", "explain_filter"),
+    "explain": ("convcli.checking.explain_arrays", "explain_arrays"),
     "filters": ("convcli.designs", "steps"),
     "learn": ("convcli.learning.learn_arrays", "learn_arrays"),
 }

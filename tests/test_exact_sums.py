@@ -190,6 +190,45 @@ def test_weighted_means_of_whole_numbers(text: str, weights: list[int]) -> None:
         assert y[row] == exact_mean(window, weights), row
 
 
+def first_weights(text: str, count: int) -> list[Fraction]:
+    """The weights of the newest samples of a mean by its definition, up to a factor."""
+    name, _, number = text.partition(":")
+    places = range(count)
+    if name == "binomial":
+        return [Fraction(comb(int(number) - 1, j)) for j in places]
+    if name == "hann":
+        angle = math.pi / (int(number) + 1)
+        return [Fraction(math.sin(angle * (j + 1)) ** 2) for j in places]
+    sigma = float(number)
+    radius = int(4 * sigma + 0.5)
+    return [Fraction(math.exp(-0.5 * ((radius - j) / sigma) ** 2)) for j in places]
+
+
+@pytest.mark.parametrize("text", ["binomial:56", "binomial:60", "binomial:1000", "hann:5000",
+                                  "hann:20000", "gaussian:300", "gaussian:3000"])  # fmt: skip
+@pytest.mark.parametrize("scale", [1.0, 1e-30])
+def test_rows_that_only_small_taps_reach(text: str, scale: float) -> None:
+    """The first rows, and rows after a gap, are means by the weights that meet known samples."""
+    x = [3.0, 1, math.nan, 4, 1, 5]
+    y = filtered(text, np.array(x) * scale, missing="fill")
+    weights = first_weights(text, len(x))
+    known = [(row, Fraction(value)) for row, value in enumerate(x) if not math.isnan(value)]
+    for row in range(len(x)):
+        pairs = [(weights[row - at], value) for at, value in known if at <= row]
+        total = sum(weight for weight, _ in pairs)
+        expected = float(sum(weight * value for weight, value in pairs) / total) * scale
+        assert math.isclose(y[row], expected, rel_tol=2e-15), row
+    assert y[0] == x[0] * scale
+
+
+def test_an_adjusted_ema_over_a_gap() -> None:
+    """As `pandas.Series.ewm(alpha=0.5, ignore_na=False).mean()`."""
+    x = np.array([3.0, 1, 4, *[math.nan] * 40])
+    y = filtered("ema:alpha=0.5,adjust=true", x, missing="fill")
+    expected = pd.Series(x).ewm(alpha=0.5).mean()
+    np.testing.assert_allclose(y, expected, rtol=2e-15)
+
+
 def test_a_fraction_beside_large_whole_numbers_leaks_nowhere() -> None:
     x = mixed_whole_numbers(600)
     x[300] = 0.5

@@ -54,6 +54,30 @@ def test_any_number_of_machines_finds_the_same_bits(words: list[str], sounds: Pa
     assert (sounds / "one.safetensors").read_bytes() == (sounds / "merged.safetensors").read_bytes()
 
 
+def test_inputs_are_named_in_bulk(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("noisy", "clean"):
+        (sounds / folder / "deep").mkdir()
+        (sounds / folder / "4.wav").rename(sounds / folder / "deep" / "4.wav")
+    names = [f"noisy/./{number}.wav\n" for number in range(4)]
+    (sounds / "list").write_text("".join([*names, "noisy/./deep/4.wav\n"]))
+    models = []
+    for words in (
+        ["noisy", "clean", "--recursive"],
+        ["noisy/**/*.wav", "clean/"],
+        ["clean", "--files-from", "list"],
+    ):
+        model = sounds / "m.safetensors"
+        words += ["--taps", "5", "-q", "--force", "-o", model.name]
+        assert main(["learn", *words]) == 0
+        models.append(model.read_bytes())
+    assert models == [models[0]] * 3
+    assert main(["learn", "noisy", "clean", "--taps", "5", "-q", "-o", "four.safetensors"]) == 0
+    assert (sounds / "four.safetensors").read_bytes() != models[0]
+    (sounds / "clean" / "deep" / "4.wav").unlink()
+    assert main(["learn", "noisy", "clean", "--recursive", "-o", "x.safetensors"]) == 2
+    assert "clean has no deep/4.wav, which is in noisy" in capsys.readouterr().err
+
+
 def test_levels_of_several_tables_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables at very different levels, whose provisional means differ."""
     monkeypatch.chdir(tmp_path)

@@ -287,6 +287,53 @@ def test_dates_that_may_be_read_both_ways_are_told(tmp_path: Path) -> None:
     assert any("month first" in warning for warning in source.warnings)
 
 
+class TestYearsAndMonths:
+    @pytest.mark.parametrize(
+        ("times", "form", "dates", "days"),
+        [
+            (["2024", "2025", "2026"], "%Y", ["2024-01-01", "2026-01-01"], 365.2425),
+            (["2024.0", "2025.0", "2026.0"], "%Y", ["2024-01-01", "2026-01-01"], 365.2425),
+            (["1700", "1710", "1720"], "%Y", ["1700-01-01", "1720-01-01"], 3652.425),
+            (["202411", "202412", "202501"], "%Y%m", ["2024-11-01", "2025-01-01"], 30.436875),
+        ],
+    )
+    def test_they_are_dates_and_a_warning_says_so(
+        self, times: list[str], form: str, dates: list[str], days: float
+    ) -> None:
+        source = opened(timed(times))
+        assert source.signal.dated
+        assert source.signal.rate == pytest.approx(1 / (days * DAY))
+        (block,) = blocks_of(source)
+        assert block.stamps is not None
+        wall = block.stamps[:, 1].view("datetime64[ns]")
+        assert [str(wall[0])[:10], str(wall[-1])[:10]] == dates
+        assert f"(--date-format {form}); --time-unit s" in source.warnings[0]
+        assert opened(timed(times), time_unit="s", irregular=True).warnings == []
+
+    @pytest.mark.parametrize(
+        "times",
+        [["2024", "20251"], ["1999", "2500"], ["202411", "202413"], ["24", "25"], ["0", "2024"]],
+    )
+    def test_other_numbers_are_seconds(self, times: list[str]) -> None:
+        source = opened(timed(times), irregular=True)
+        assert not source.signal.dated
+        assert source.warnings == []
+
+    def test_fractions_of_years_are_seconds_and_a_warning_says_so(self) -> None:
+        source = opened(timed(["2024.5", "2025.5"]))
+        assert "2024.5 looks like a year" in source.warnings[0]
+        assert opened(timed(["2024.5", "2025.5"]), time_unit="s").warnings == []
+
+    def test_a_later_row_that_is_no_year(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text, "BLOCK_BYTES", 20)
+        message = error_of([*(f"{year},1" for year in range(2001, 2009)), "20090,1"])
+        assert "line 10, column t: expected a date or time written as %Y, got 20090" in message
+
+    @pytest.mark.parametrize("date", ["1600-01-01", "2300-05-01", "1600-01-01 10:00"])
+    def test_dates_that_nanoseconds_cannot_count(self, date: str) -> None:
+        assert f"expected a date from 1678 to 2261, got {date}" in error_of(timed([date, date]))
+
+
 class TestUnits:
     START = 1_577_836_800  # 2020-01-01 00:00:00 UTC, as pandas says
 

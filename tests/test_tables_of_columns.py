@@ -16,6 +16,7 @@ from pyarrow import feather
 
 from convcli.media.files import completed
 from convcli.media.tables import columnar, splicing
+from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
 from convcli.media.tables.table_formats import PARQUET
@@ -252,3 +253,131 @@ def test_an_output_folder_takes_the_format(program: Program, tmp_path: Path) -> 
     ended = program.run("csv", "sma:2", "a.csv", "-o", "out/", "--format", "parquet", cwd=tmp_path)
     assert ended.code == 0, ended
     assert pq.read_table(tmp_path / "out/a.parquet").column("x").to_pylist() == [1, 2]
+
+
+# Cells that a float64 would round, and the type that keeps each column.
+LARGE_CELLS = {
+    "uint64": ["12345678901234567890", "9007199254740993"],
+    "decimal128(38, 0)": ["12345678901234567890123", "-9007199254740993"],
+    "string": ["9" * 60, "3"],
+}
+
+
+@pytest.mark.parametrize("kind", LARGE_CELLS)
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_whole_numbers_that_are_not_filtered_keep_every_digit(
+    kind: str, suffix: str, program: Program, tmp_path: Path
+) -> None:
+    cells = LARGE_CELLS[kind]
+    text = "id,x\n" + "".join(f"{cell},1\n" for cell in cells)
+    first = program.run("csv", "x", "-c", "x", "-o", "a.parquet", stdin=text.encode(), cwd=tmp_path)
+    assert first.code == 0, first
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert str(table.schema.field("id").type) == kind
+    assert [str(value) for value in table.column("id").to_pylist()] == cells
+    second = program.run("csv", "x", "-c", "x", "a.parquet", "-o", f"b{suffix}", cwd=tmp_path)
+    assert second.code == 0, second
+    if suffix == ".parquet":
+        assert pq.read_table(tmp_path / "b.parquet").column("id") == table.column("id")
+        return
+    lines = (tmp_path / f"b{suffix}").read_text().splitlines()[-2:]
+    is_text = suffix == ".jsonl" and kind == "string"
+    for line, cell in zip(lines, cells, strict=True):
+        assert (f'"{cell}"' if is_text else cell) in line
+        assert is_text or f'"{cell}"' not in line
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2"], "int64"),
+        (["0.5", "12345678901234567890123"], "string"),
+        (["0.5", "100000000000000000000"], "double"),
+        (["0x1F", "0x20"], "string"),
+        (["+4915112345678", "+44"], "string"),
+        (["007", "1"], "string"),
+    ],
+)
+def test_cells_that_are_no_plain_numbers_stay_text(
+    cells: list[str], kind: str, program: Program, tmp_path: Path
+) -> None:
+    text = "id,x\n" + "".join(f"{cell},1\n" for cell in cells)
+    program.run("csv", "x", "-c", "x", "-o", "a.parquet", stdin=text.encode(), cwd=tmp_path)
+    column = pq.read_table(tmp_path / "a.parquet").column("id")
+    assert str(column.type) == kind
+    if kind == "string":
+        assert column.to_pylist() == cells
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("12345678901234567890", "1"), ("12345678901234567890123", "null")]
+)
+def test_whole_numbers_of_objects_keep_every_digit(
+    first: str, second: str, program: Program, tmp_path: Path
+) -> None:
+    data = f'{{"id": {first}, "x": 1}}\n{{"id": {second}, "x": 1}}\n'.encode()
+    ended = program.run("csv", "x", "-c", "x", "--format", "csv", stdin=data, cwd=tmp_path)
+    cell = "" if second == "null" else second
+    assert ended.text == f"id,x\n{first},1\n{cell},1\n"
+
+
+@pytest.mark.parametrize(
+    "values", [("0.5", "9007199254740993"), ('{"a": 12345678901234567890}', "{}"), ("9" * 50, "1")]
+)
+def test_values_that_no_type_keeps_are_refused(
+    values: tuple[str, str], program: Program, tmp_path: Path
+) -> None:
+    data = "".join(f'{{"id": {value}, "x": 1}}\n' for value in values).encode()
+    ended = program.run("csv", "x", "-c", "x", "-o", "a.parquet", stdin=data, cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert "id" in ended.errors[0]
+    assert "would be rounded" in ended.errors[0]
+
+
+def test_a_large_whole_number_behind_rows_of_fractions(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_of_tables, "BLOCK_BYTES", 100)
+    rows = ["0.5,1"] * 100 + ["9007199254740993,1"]
+    text = "\n".join(["id,x", *rows, ""]).encode()
+    ended = program.run("csv", "x", "-c", "x", "-o", "a.parquet", stdin=text, cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert "9007199254740993 would be rounded" in ended.errors[0]
+
+
+def test_binary_values_and_durations_as_text(program: Program, tmp_path: Path) -> None:
+    """Durations are written as pandas writes them, binary values not at all."""
+    lengths = [1_000_000, 90_061_000_001, -1, None]
+    table = pa.table({"d": pa.array(lengths, pa.duration("us")), "x": [1.0, 2, 3, 4]})
+    pq.write_table(table, tmp_path / "d.parquet")
+    ended = program.run("csv", "x", "d.parquet", "--format", "csv", cwd=tmp_path)
+    frame = pd.read_csv(io.BytesIO(ended.out))
+    found = pd.to_timedelta(frame.d).dt.as_unit("us").tolist()
+    assert found[:3] == [pd.Timedelta(length, "us") for length in (1_000_000, 90_061_000_001, -1)]
+    assert pd.isna(frame.d[3])
+    ended = program.run("csv", "x", "d.parquet", "--format", "jsonl", cwd=tmp_path)
+    assert json.loads(ended.text.splitlines()[1])["d"] == "1 days 01:01:01.000001"
+    pq.write_table(pa.table({"b": [b"\xff"], "x": [1.0]}), tmp_path / "b.parquet")
+    for suffix in ("csv", "jsonl"):
+        ended = program.run("csv", "x", "b.parquet", "--format", suffix, cwd=tmp_path)
+        assert ended.code == 2
+        assert "its type is binary" in ended.errors[0]
+        assert "-o FILE.parquet" in ended.err
+        assert "jsonl" not in ended.err
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])
+def test_columns_of_one_name_are_refused(suffix: str, program: Program, tmp_path: Path) -> None:
+    text = b"a,a,x\n1,2,3\n"
+    ended = program.run("csv", "x", "-c", "x", "-o", f"o{suffix}", stdin=text, cwd=tmp_path)
+    assert ended.code == 2
+    assert "two columns are called a" in ended.errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_decimals_are_numbers_of_json(program: Program, tmp_path: Path) -> None:
+    prices = pa.array(["1.50", "0.10", "123456789012345678.25", None]).cast(pa.decimal128(25, 2))
+    pq.write_table(pa.table({"p": prices, "x": [1.0] * 4}), tmp_path / "p.parquet")
+    ended = program.run("csv", "x", "-c", "x", "p.parquet", "--format", "jsonl", cwd=tmp_path)
+    found = [json.loads(line)["p"] for line in ended.text.splitlines()]
+    assert found == [1.5, 0.1, "123456789012345678.25", None]

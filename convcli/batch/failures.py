@@ -81,7 +81,8 @@ def write_names(listed: Sequence[str], path: Place) -> bool:
             if not is_special(path):
                 path.unlink(missing_ok=True)
             return False
-        names = [os.fsencode(name) for name in listed]
+        # The parts of one input have its name.
+        names = [os.fsencode(name) for name in dict.fromkeys(listed)]
         null = any(b"\n" in name for name in names)
         end = b"\0" if null else b"\n"
         with atomic(path) as temporary:

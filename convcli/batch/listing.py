@@ -118,10 +118,10 @@ class Listing:
         return [f"{first}{others}: named twice, taken once"]
 
 
-def list_inputs(words: InputWords, files: Files) -> Listing:
+def list_inputs(words: InputWords, files: Files | None) -> Listing:
     """List the inputs in the order of the words; names below a folder or from a list are sorted.
 
-    files : a folder stands for those of its files whose suffix belongs to this medium
+    files : a folder stands for those of its files whose suffix belongs to this medium; None for all
 
     Raises InputError if a folder or a pattern stands for no file, or a list cannot be read.
     """
@@ -154,7 +154,7 @@ def is_pattern(word: str) -> bool:
     return _WILDCARD.search(word) is not None and not os.path.lexists(word)
 
 
-def _listed_by(word: str, *, recursive: bool, files: Files) -> list[Listed]:
+def _listed_by(word: str, *, recursive: bool, files: Files | None) -> list[Listed]:
     """The inputs that a word stands for."""
     if word == STDIN:
         return [Listed(STDIN)]
@@ -179,7 +179,7 @@ def _named(name: str) -> Listed:
     return Listed(name, start=mark + len(_MARK))
 
 
-def _remote_by(place: RemotePlace, *, recursive: bool, files: Files) -> list[Listed]:
+def _remote_by(place: RemotePlace, *, recursive: bool, files: Files | None) -> list[Listed]:
     """The objects that a URL stands for."""
     if not place.is_folder and not place.is_pattern:
         return [Listed(place.url)]
@@ -201,7 +201,7 @@ def _remote_by(place: RemotePlace, *, recursive: bool, files: Files) -> list[Lis
 # ------------------------------------------------------------------------------------------ folders
 
 
-def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
+def _in_folder(folder: str, *, recursive: bool, files: Files | None) -> list[Listed]:
     """The files of a folder that the medium reads, without hidden ones."""
     base = os.path.join(folder, "")
     has_suffix = _suffix_test(files)
@@ -211,19 +211,20 @@ def _in_folder(folder: str, *, recursive: bool, files: Files) -> list[Listed]:
     return [Listed(name, start=len(base)) for name in names]
 
 
-def _empty_folder(folder: str, files: Files, *, recursive: bool) -> InputError:
+def _empty_folder(folder: str, files: Files | None, *, recursive: bool) -> InputError:
     hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
     if not recursive:
         hint = "--recursive looks into its subfolders too"
-    return InputError(f"the folder {folder} holds no {files.medium.things}", hint=hint)
+    things = "files" if files is None else files.medium.things
+    return InputError(f"the folder {folder} holds no {things}", hint=hint)
 
 
-def _suffix_test(files: Files) -> Callable[[str], bool]:
+def _suffix_test(files: Files | None) -> Callable[[str], bool]:
     """Whether the suffix of a name belongs to a medium; each suffix is looked up once."""
 
     @cache
     def known(ending: str) -> bool:
-        return files.has_suffix(Path(f"x{ending}"))
+        return files is None or files.has_suffix(Path(f"x{ending}"))
 
     def has_suffix(name: str) -> bool:
         # Two suffixes, because tables may be compressed: .csv.gz.

@@ -20,6 +20,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.inputs import check_input
 from convcli.media.output_names import OneOutput
+from convcli.media.remote import shown
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:
@@ -39,10 +40,17 @@ class InputPart(Unit):
     """One part of the only input as a unit of a list.
 
     run, part : how it is filtered, in any process
+    count : of all parts
     """
 
     run: PartedRun
     part: PartOfRun
+    count: int
+
+    @property
+    def label(self) -> str:
+        """What the part is called in messages."""
+        return f"{shown(self.name)}, part {self.number} of {self.count}"
 
 
 class PartUnits(Units):
@@ -70,6 +78,7 @@ class PartUnits(Units):
             place=self._place(at),
             run=self._run,
             part=self._parts[at],
+            count=len(self),
         )
 
     def _place(self, at: int) -> str:

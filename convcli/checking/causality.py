@@ -207,11 +207,11 @@ class PrefixComparison:
             if verdict.row is None or row < verdict.row:
                 known = int(prefix.limits[group])
                 verdict = replace(verdict, row=row, known=known)
-                verdict = verdict.with_outputs(_at(whole, first), _at(y, first))
+                verdict = verdict.with_outputs(_value_at(whole, first), _value_at(y, first))
             self.verdicts[group, channel] = verdict
 
 
-def _at(values: Any, index: int) -> float | None:
+def _value_at(values: Any, index: int) -> float | None:
     return None if values is None else float(values[index])
 
 

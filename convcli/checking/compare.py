@@ -16,7 +16,14 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.facts import InputFacts
 from convcli.facts.comparison import ChannelComparison, ComparisonFacts
-from convcli.running.arrays import read_rate, source_of
+from convcli.running.arrays import source_of
+from convcli.running.python_door import (
+    check_axes,
+    check_number,
+    check_threads,
+    python_door,
+    read_rate,
+)
 from convcli.running.side_by_side import SideBySide
 from convcli.running.workers import Workers
 from convcli.signals import blocks_of
@@ -51,6 +58,7 @@ class ComparedSignal:
         return self.source.signal
 
 
+@python_door
 def compare_arrays(
     a: Any,
     b: Any,
@@ -76,6 +84,9 @@ def compare_arrays(
     (0.5, (2,))
     """
     samples_per_second = read_rate(rate)
+    check_axes(axes)
+    check_threads(threads)
+    check_number("full_scale", full_scale, above=0)
     sides = []
     for name, x in (("a", a), ("b", b)):
         source = source_of(x, rate=samples_per_second, axes=axes)
@@ -291,9 +302,9 @@ class _SignalComparison:
     def together(
         self, rows: Sequence[ChannelComparison], delays: Sequence[LagCandidate]
     ) -> ChannelComparison | None:
-        """All channels as one; None where they are unrelated quantities."""
+        """All channels as one; None where they are several unrelated quantities."""
         if self.medium.separate_channels:
-            return None
+            return rows[0] if len(rows) == 1 else None
         row = self._row(ALL, None)
         row = self._with_delay(row, max(delays, key=_certainty, default=None))
         power = [spectrum.mean().sum(axis=0) for spectrum in self.spectra]

@@ -45,7 +45,8 @@ class FilterCommand:
     prompt : each block is written before the next is read
     stopping : set when the command is interrupted, to stop the runs of all inputs
     calls : the steps of FILTER, which are read when the command runs
-    designs : the steps as designed for each kind of input, so that a batch holds them once
+    designs : facts of the steps and of the chain for each kind of input, so that a batch makes and
+        holds them once
     words : the command line
     """
 
@@ -61,7 +62,7 @@ class FilterCommand:
     prompt: bool = False
     stopping: Event = field(default_factory=Event)
     calls: tuple[Call, ...] = ()
-    designs: dict[tuple[StepFacts, ...], tuple[StepFacts, ...]] = field(default_factory=dict)
+    designs: dict[object, tuple[tuple[StepFacts, ...], StepFacts]] = field(default_factory=dict)
     words: tuple[str, ...] = field(default_factory=given_words)
 
     @property
@@ -232,7 +233,9 @@ class FilterCommand:
         from convcli.report.words import run_title, visible
 
         title = f"{run_title(run)}: {visible(run.filter)}"
-        write_plot(run_rows_of_figures(run), plot, title=title, atomic=atomic)
+        rows = run_rows_of_figures(run)
+        empty = f"no {self.files.medium.sample}s"
+        write_plot(rows, plot, title=title, atomic=atomic, empty=empty)
 
     def _write_report(self, runs: list[RunFacts], report: Place) -> None:
         from convcli.media.replacing import atomic

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from convcli import __version__
 from convcli.cli import INTERRUPTED, tell
 from convcli.cli.groups import with_option_groups
-from convcli.cli.learn_inputs import LearnInputs, open_inputs, pairs_of
+from convcli.cli.learn_inputs import (
+    LearnInputs,
+    files_of_pairs,
+    named_pairs,
+    open_inputs,
+    opened_pair,
+)
 from convcli.cli.learn_options import LearnOptions
 from convcli.cli.learn_results import (
     LearnedFile,
@@ -19,15 +25,12 @@ from convcli.cli.learn_results import (
     with_drawings,
     write_drawings,
 )
-from convcli.cli.learn_sums import check_sums, merged, write_partial
+from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged, write_partial
 from convcli.cli.learn_task import (
-    check_mode,
     check_training,
-    table_with_target,
     task_of,
     training_options,
 )
-from convcli.cli.opening import files_for
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import (
@@ -66,8 +69,8 @@ def learn_command(options: LearnOptions) -> int:
     place = _output_path(options)
     check_training(options)
     with ExitStack() as held:
-        if options.merge:
-            task, model = merged(options)
+        if options.merge or options.cluster is not None:
+            task, model = merged(options) if options.merge else learned_on_cluster(options, held)
             learned = LearnedFile(model=model, place=place, task=task, pair=None)
             return _finished(options, learned, None, started)
         inputs = _opened_inputs(options, held)
@@ -107,21 +110,16 @@ def _output_path(options: LearnOptions) -> Place:
 
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
-    pairs = pairs_of(options.paths, held)
+    named = named_pairs(options)
     if options.shard is not None:
         from convcli.batch.units import Shard
 
         shard = Shard.parse(options.shard)
-        pairs = [pairs[position] for position in shard.positions(len(pairs))]
-        if not pairs:
+        named = [named[position] for position in shard.positions(len(named))]
+        if not named:
             raise RequestError(f"--shard {options.shard}: no input is left for this part")
-    files = files_for(
-        [given.path for pair in pairs for given in pair if given is not None],
-        table_with_target(options),
-        max_pixels=options.max_pixels,
-        strict=options.strict,
-    )
-    check_mode(options, files.medium)
+    pairs = [opened_pair(pair, held) for pair in named]
+    files = files_of_pairs(options, pairs)
     return open_inputs(pairs, files, held, quiet=options.quiet)
 
 

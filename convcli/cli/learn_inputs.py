@@ -6,20 +6,23 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convcli.batch.listing import STDIN, InputWords, list_inputs
 from convcli.cli import tell
 from convcli.cli.opening import Input, first_page, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.media.inputs import local_folder
+from convcli.media.remote import remote_place, text_of
+from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
 
+    from convcli.cli.learn_options import LearnOptions
     from convcli.learning.pairs import Pair
     from convcli.media.files import Files
-    from convcli.places import Place
     from convcli.signals import Source
 
 
@@ -66,62 +69,88 @@ class LearnInputs:
 # ------------------------------------------------------------------------------------------- files
 
 
-def pairs_of(paths: Sequence[Place], held: ExitStack) -> list[InputPair]:
-    """Files that belong together: one input alone, or inputs and targets in turn.
+# Names of an input and of its target; None for an input that has none.
+PlacePair = tuple[Place, Place | None]
 
-    Two folders give pairs of the same names. What comes through a pipe is kept until `held` closes.
+
+def named_pairs(options: LearnOptions) -> list[PlacePair]:
+    """The inputs, each alone or with the target that belongs to it.
+
+    A folder or a pattern of inputs goes with a folder of targets that have the same names, below
+    the folder or below the fixed part of the pattern.
     """
+    paths = options.paths
     if [str(path) for path in paths].count("-") > 1:
         raise RequestError(
             "standard input can be read only once", hint="name a file: convcli learn - clean.wav"
         )
+    if options.files_from is not None:
+        words = InputWords(
+            files_from=options.files_from, null=options.null, recursive=options.recursive
+        )
+        return _listed_pairs(words, paths)
     if len(paths) == 1:
-        return [(_input_file(path, held), None) for path in _files_in(paths[0])]
+        return _listed_pairs(_words_of(paths[0], options), [])
     if len(paths) % 2:
         raise RequestError(
             f"{paths[-1]} has no target: inputs and targets take turns", hint="IN1 OUT1 IN2 OUT2"
         )
-    found: list[InputPair] = []
+    found: list[PlacePair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
-        for one, other in _folder_pairs(source, target):
-            found.append((_input_file(one, held), _input_file(other, held)))
+        words = _words_of(source, options)
+        if words.several or _is_folder(target):
+            found += _listed_pairs(words, [target])
+        else:
+            found.append((source, target))
     return found
 
 
-def _folder_pairs(source: Place, target: Place) -> Sequence[tuple[Place, Place]]:
-    """Two files, or the files of two folders that have the same names."""
-    sources = local_folder(source)
-    targets = local_folder(target)
-    if sources is None and targets is None:
-        return [(source, target)]
-    if sources is None or targets is None:
-        folder, file = (target, source) if sources is None else (source, target)
+def _words_of(source: Place, options: LearnOptions) -> InputWords:
+    return InputWords(words=[text_of(source)], recursive=options.recursive)
+
+
+def _is_folder(place: Place) -> bool:
+    remote = remote_place(place)
+    if remote is not None:
+        return remote.is_folder
+    return local_folder(place) is not None
+
+
+def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair]:
+    """The inputs that some words stand for, with the files of the same names in a folder.
+
+    targets : the folder; none where inputs have no targets
+    """
+    listed = list_inputs(words, None).inputs
+    places = [each.source or Path(STDIN) for each in listed]
+    if not targets:
+        return [(place, None) for place in places]
+    if len(targets) > 1:
+        raise RequestError("a list of inputs has one folder of targets", hint="INPUTS FOLDER")
+    (target,) = targets
+    given = words.words[0] if words.words else words.files_from
+    if not _is_folder(target) or not all(each.nested or words.files_from for each in listed):
+        several, file = (target, given) if _is_folder(target) else (given, target)
         raise RequestError(
-            f"{folder} is a folder and {file} is none", hint="two files, or two folders"
+            f"{several} is a folder and {file} is none", hint="two files, or two folders"
         )
-    files = _files_in_folder(sources)
-    missing = [path.name for path in files if not (targets / path.name).is_file()]
-    if missing:
-        raise RequestError(
-            f"{targets} has no {missing[0]}, which is in {sources}",
-            hint="pairs have the same names",
-        )
-    return [(path, targets / path.name) for path in files]
+    folder = f"{text_of(target).rstrip('/')}/"
+    pairs: list[PlacePair] = []
+    for each, place in zip(listed, places, strict=True):
+        other = place_of(f"{folder}{each.relative}")
+        if not other.exists():
+            raise RequestError(
+                f"{target} has no {each.relative}, which is in {given}",
+                hint="pairs have the same names",
+            )
+        pairs.append((place, other))
+    return pairs
 
 
-def _files_in(place: Place) -> Sequence[Place]:
-    """The visible files of a folder by name, or the file itself."""
-    folder = local_folder(place)
-    return [place] if folder is None else _files_in_folder(folder)
-
-
-def _files_in_folder(folder: Path) -> list[Path]:
-    from convcli.batch.listing import files_below
-
-    files = [Path(name) for name in sorted(files_below(f"{folder}/", recursive=False))]
-    if not files:
-        raise RequestError(f"the folder {folder} holds no files")
-    return files
+def opened_pair(pair: PlacePair, held: ExitStack) -> InputPair:
+    """An input and its target as files; what comes through a pipe is kept until `held` closes."""
+    source, target = pair
+    return _input_file(source, held), None if target is None else _input_file(target, held)
 
 
 def _input_file(path: Place, held: ExitStack) -> Input:
@@ -134,6 +163,22 @@ def _input_file(path: Place, held: ExitStack) -> Input:
 
 
 # ----------------------------------------------------------------------------------------- opening
+
+
+def files_of_pairs(options: LearnOptions, pairs: Sequence[InputPair]) -> Files:
+    """How the files are opened. RequestError if nothing can be learned from such files."""
+    from convcli.cli.learn_task import check_mode, table_with_target
+    from convcli.cli.opening import files_for
+
+    paths = [given.path for pair in pairs for given in pair if given is not None]
+    files = files_for(
+        paths,
+        table_with_target(options),
+        max_pixels=options.max_pixels,
+        strict=options.strict,
+    )
+    check_mode(options, files.medium)
+    return files
 
 
 def open_inputs(

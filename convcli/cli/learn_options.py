@@ -21,8 +21,8 @@ class LearnOptions:
         typer.Argument(
             parser=place_of,
             metavar="[INPUT]",
-            help="A sound, a table or a picture; or a folder of sounds or pictures; none or - is "
-            "standard input.",
+            help="A sound, a table or a picture; a folder or a quoted pattern of them; none or - "
+            "is standard input.",
             show_default=False,
         ),
     ] = None
@@ -165,6 +165,11 @@ class LearnOptions:
         ),
     ] = False
     shard: options.ShardText = None
+    cluster: options.Cluster = None
+    retries: options.Retries = 0
+    recursive: options.Recursive = False
+    files_from: options.FilesFrom = None
+    null: options.NullNames = False
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -210,7 +215,12 @@ class LearnOptions:
 
     @property
     def paths(self) -> list[Place]:
-        """All inputs and targets, in the order in which they are written."""
+        """All inputs and targets, in the order in which they are written.
+
+        Where inputs are in a list, only their targets are written.
+        """
+        if self.files_from is not None and self.source is None:
+            return []
         paths: list[Place] = [self.source or Path("-")]
         if self.clean is not None:
             paths.append(self.clean)
@@ -219,7 +229,7 @@ class LearnOptions:
     @property
     def paired(self) -> bool:
         """Whether inputs have target files."""
-        return self.clean is not None
+        return (self.clean if self.files_from is None else self.source) is not None
 
     @property
     def training(self) -> dict[str, float | None]:

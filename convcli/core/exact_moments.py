@@ -173,9 +173,10 @@ class WindowSums:
             shape = list(sums.shape)
             shape[axis] += 1
             running = np.zeros(shape, np.int64)
-            np.cumsum(sums, axis=axis, out=_from(running, axis, 1), dtype=np.int64)
-            ends = _from(running, axis, k, s)
-            starts = _from(running, axis, 0, s)[_first(axis, ends.shape[axis])]
+            np.cumsum(sums, axis=axis, out=_entries_from(running, axis, 1), dtype=np.int64)
+            ends = _entries_from(running, axis, k, s)
+            starts = _entries_from(running, axis, 0, s)
+            starts = starts[_first_entries(axis, ends.shape[axis])]
             sums = ends - starts
         return np.asarray(sums)
 
@@ -331,12 +332,12 @@ def _add_in_place(sums: Digits, place: int, values: Any) -> None:
         sums[place] = values
 
 
-def _from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:
+def _entries_from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:
     """Every `step`-th entry along an axis from `first` on."""
     all_before = (slice(None),) * axis
     return x[(*all_before, slice(first, None, step))]
 
 
-def _first(axis: int, count: int) -> tuple[slice, ...]:
+def _first_entries(axis: int, count: int) -> tuple[slice, ...]:
     """The first `count` entries along an axis."""
     return (slice(None),) * axis + (slice(count),)

@@ -32,6 +32,9 @@ Weights = npt.NDArray[np.float64]
 # Products of one part of a computation, to stay near the caches.
 PRODUCTS = 1 << 18
 
+# Products of weights below this one with small samples may be too small for a float64.
+_FAINT = 2.0**-300
+
 # Taps whose values other than 0 form more runs than this are compared with gaps by an FFT.
 MOST_RUNS = 64
 
@@ -85,15 +88,28 @@ def renormalised(
     y = mean_valid(known, w, divisor, step, exact=exact)
     gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
+    faint = np.zeros_like(gap)
     for wanted, find_sums in _ways_to_add(gap, known, w, step, exact=exact):
         for rows, (high, low, share) in find_sums(wanted, known, weights, w, step):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                repaired = quotient(high, low, share) * (w.sum() / divisor)
-            repaired[share == 0] = np.nan
+            repaired = _means(high, low, share, w.sum() / divisor)
             y[rows] = np.where(wanted[rows], repaired, y[rows])
+            faint[rows] |= wanted[rows] & (share > 0) & (share < _FAINT)
+    if faint.any():
+        raised = np.where(w < _FAINT, w, 0) / _FAINT
+        for rows, (high, low, share) in _direct_window_sums(faint, known, weights, raised, step):
+            repaired = _means(high, low, share, w.sum() / divisor)
+            y[rows] = np.where(faint[rows], repaired, y[rows])
     if exact and w.ndim == 1:
         keep_constants(y, x, w, divisor, step[0])
     return y
+
+
+def _means(high: Array, low: Array, share: Array, gain: float) -> Array:
+    """Sums of weights times samples over sums of weights, NaN where these are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = quotient(high, low, share) * gain
+    means[share == 0] = np.nan
+    return means
 
 
 # Sums of the weights times the samples, as high + low, and sums of the weights of known samples.

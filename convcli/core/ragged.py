@@ -129,8 +129,8 @@ class RaggedWindows:
             high = high >> 1
             if not (low < high).any():
                 return
-            level = _even(level, first)
-            ends = _even(ends, first)
+            level = _padded_to_even(level, first)
+            ends = _padded_to_even(ends, first)
             level = join(level[0::2], level[1::2], ends[0::2], ends[1::2])
             ends = ends[1::2]
             first >>= 1
@@ -152,7 +152,7 @@ def _is_odd(numbers: Indices) -> Flags:
     return np.asarray(numbers & 1 == 1)
 
 
-def _even(level: Any, first: int) -> Any:
+def _padded_to_even(level: Any, first: int) -> Any:
     """Return a level that begins at an even number and has an even length.
 
     No window contains a node that lies partly outside of the samples.

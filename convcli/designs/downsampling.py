@@ -347,7 +347,9 @@ def avg_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convol
 def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Sum of each window of N (or HxW) samples.
 
-    An incomplete window gives N times the mean of the samples that are there.
+    An incomplete window, at the end or over a gap, gives N times the mean of the samples that are
+    there. To add up what is there, take a bin of the calendar (`sum_pool:1w`, over times), or
+    `sum:7,stride=7`, whose windows end at samples 1, 8, 15 when aligned causal.
     """
     return _pool_sum(_pool_windows(n, stride, align), divisor=1.0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from convcli.core.kernel import GradientPair, Kernel, Taps
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import exact, on_grid, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Angle, Length, Number
@@ -256,7 +256,7 @@ def _refuse_huge_grid(columns: float, rows: float, what: str, hint: str) -> None
 def _average(weights: Taps) -> Kernel:
     """The kernel whose taps are the weights divided by their sum."""
     taps = weights / weights.sum()
-    return Kernel(taps=exact(taps, 1.0))
+    return Kernel(taps=on_grid(taps, 1.0))
 
 
 def _trimmed(taps: Taps) -> Taps:

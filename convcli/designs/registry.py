@@ -234,7 +234,7 @@ class Step:
         text = self.name
         for number, parameter in enumerate(self.parameters):
             separator = "," if number else ":"
-            word = separator + _word(parameter)
+            word = separator + _usage_word(parameter)
             text += word if parameter.required else f"[{word}]"
         return text
 
@@ -344,7 +344,7 @@ def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     return Parameter(parameter.name, kind, choices, parameter.default, keyword_only)
 
 
-def _word(parameter: Parameter) -> str:
+def _usage_word(parameter: Parameter) -> str:
     """A parameter in a usage: `N`, `method=firls|kaiser`."""
     value = "|".join(parameter.choices) or parameter.name.upper()
     return f"{parameter.name}={value}" if parameter.keyword_only else value

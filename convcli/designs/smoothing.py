@@ -13,12 +13,15 @@ import numpy as np
 from convcli.core.kernel import Kernel, Taps
 from convcli.core.ops import Gaps
 from convcli.designs.registry import step
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
 TRUNCATE = 4.0
 """A Gaussian ends at this many sigmas, as in scipy.ndimage."""
+
+MOST_BINOMIAL = 1000
+"""The smallest of so many binomial weights, 2**-999, is a float64 with all its digits."""
 
 
 @step("smoothing", example="box:5", aliases=("sma",))
@@ -81,7 +84,10 @@ def ema(
     taps = weight * decay
     taps[-1] = decay[-1]
     gaps: Gaps = "renormalise" if adjust else "hold"
-    return Kernel(taps=exact(taps, 1.0, at=0), centre=(0,), gaps=gaps, recursive=True)
+    # Where a gap holds the last value, every window is complete. Taps on a grid have fewer digits,
+    # so that long ones take less time.
+    weights = weights_of_mean(taps) if adjust else on_grid(taps, 1.0, at=0)
+    return Kernel(taps=weights, centre=(0,), gaps=gaps, recursive=True)
 
 
 def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:
@@ -116,7 +122,7 @@ def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
         radius = int(TRUNCATE * sigma + 0.5)
     sigmas = np.arange(-radius, radius + 1) / sigma
     taps = np.exp(-0.5 * sigmas**2)
-    return exact(taps / taps.sum(), 1.0)
+    return weights_of_mean(taps)
 
 
 @step("smoothing", example="gaussian:1.5")
@@ -156,23 +162,19 @@ def triangle(n: WindowCount) -> Kernel:
 def binomial(n: Count) -> Kernel:
     """Mean of N samples with the weights of Pascal's triangle: 1, 4, 6, 4, 1 for N = 5.
 
-    n : samples. g[j] = C(N - 1, j) / 2**(N - 1), a bell of sigma sqrt(N - 1) / 2.
+    n : samples, at most 1,000. g[j] = C(N - 1, j) / 2**(N - 1), a bell of sigma sqrt(N - 1) / 2.
 
     >>> binomial(5).taps, binomial(5).divisor
     (array([1., 4., 6., 4., 1.]), 16.0)
     """
-    sigma = math.sqrt(n - 1) / 2
-    refuse_huge(n, f"a mean of {n:,} samples", f"gaussian:{sigma:.3g} is the same bell")
+    if n > MOST_BINOMIAL:
+        sigma = math.sqrt(n - 1) / 2
+        message = f"at most {MOST_BINOMIAL:,} samples have weights that are float64, not {n:,}"
+        raise RequestError(message, hint=f"gaussian:{sigma:.3g} is the same bell")
+    weights = [float(math.comb(n - 1, j)) for j in range(n)]
     if n <= 54:  # up to here whole numbers and their sum are exact in float64
-        weights = [math.comb(n - 1, j) for j in range(n)]
-        return Kernel(taps=np.array(weights, dtype=np.float64), divisor=2.0 ** (n - 1))
-    # From the middle on, C(N - 1, j + 1) = C(N - 1, j) (N - 1 - j) / (j + 1).
-    j = np.arange(n // 2, n - 1)
-    ratios = (n - 1 - j) / (j + 1)
-    right = np.concatenate([[1.0], np.cumprod(ratios)])
-    left = right[::-1][: n // 2]
-    taps = np.concatenate([left, right])
-    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+        return Kernel(taps=np.array(weights), divisor=2.0 ** (n - 1))
+    return Kernel(taps=weights_of_mean(np.ldexp(weights, 1 - n)))
 
 
 @step("smoothing", example="hann:5")
@@ -185,10 +187,11 @@ def hann(n: WindowCount) -> Kernel:
     array([0.25, 0.5 , 0.25])
     """
     refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
-    angles = np.pi * np.arange(1, n + 1) / (n + 1)
-    taps = np.sin(angles) ** 2
-    symmetric = (taps + taps[::-1]) / (2 * taps.sum())
-    return Kernel(taps=exact(symmetric, 1.0))
+    numbers = np.arange(1, n + 1)
+    # The sine of an angle near pi has fewer right digits than that of its distance from pi.
+    from_nearest_end = np.minimum(numbers, numbers[::-1])
+    angles = np.pi * from_nearest_end / (n + 1)
+    return Kernel(taps=weights_of_mean(np.sin(angles) ** 2))
 
 
 @step("smoothing", example="savgol:7,2", regular=True)

@@ -1,4 +1,4 @@
-"""Two helpers of all designs: taps whose sum is exact, and the limit on their number."""
+"""Helpers of all designs: taps whose sum is exact, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -15,6 +15,38 @@ if TYPE_CHECKING:
 
 
 def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
+    """`taps` whose sum is exactly `total`: weights of a mean, or else taps on a grid.
+
+    taps : any shape, with a sum of `total` up to rounding; total : such as 0 or 1; at : of taps on
+        a grid, the one that is corrected
+    """
+    if total == 1 and bool((taps >= 0).all()):
+        return weights_of_mean(taps)
+    return on_grid(taps, total, at=at)
+
+
+def weights_of_mean(taps: Taps) -> Taps:
+    """Weights in proportion to `taps`, whose correctly rounded sum is 1.
+
+    Where only the smallest taps of a window meet known samples, the mean is one by these alone. So
+    each weight is rounded for itself, in proportion to its own size. The largest one, or the two
+    largest of symmetric taps, take up the rounding errors of all.
+
+    taps : any shape, none negative, not all 0
+    """
+    weights = taps / math.fsum(taps.flat)
+    largest = int(np.argmax(weights))
+    corrected = [largest]
+    mirrored = taps.size - 1 - largest
+    if mirrored != largest and weights.flat[mirrored] == weights.flat[largest]:
+        corrected.append(mirrored)
+    rest = -math.fsum([-1.0, *weights.flat])
+    for place in corrected:
+        weights.flat[place] += rest / len(corrected)
+    return np.asarray(weights, dtype=np.float64)
+
+
+def on_grid(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     """`taps` whose sum is exactly `total`, in whatever order they are added.
 
     The taps are rounded to a grid of about 2**-53 of the sum of their magnitudes, on which float64

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 from convcli.detecting.detect import Detection
 from convcli.detecting.templates import load_template, prepare_template
 from convcli.errors import RequestError
-from convcli.running.arrays import check_axes, read_rate, source_of
+from convcli.running.arrays import source_of
+from convcli.running.python_door import (
+    check_axes,
+    check_number,
+    check_threads,
+    check_whole,
+    python_door,
+    read_rate,
+)
 
 if TYPE_CHECKING:
     from convcli.facts.detection import DetectionFacts, Hit
 
 
+@python_door
 def detect_arrays(
     template: Any,
     x: Any,
@@ -42,10 +51,13 @@ def detect_arrays(
     >>> [(hit["start"], hit["score"]) for hit in detect_arrays([1.0, 3, 1], x, threshold=0.99).hits]
     [(2, 1.0), (7, 1.0)]
     """
+    check_number("threshold", threshold)
+    check_number("overlap", overlap)
+    check_whole("top", top, least=1)
+    check_threads(threads)
     if not 0 < threshold <= 1:
         raise RequestError(f"threshold expects a number above 0 and at most 1, got {threshold!r}")
-    if axes is not None:
-        check_axes(axes)
+    check_axes(axes)
     pattern = load_template("template", source_of(template, rate=read_rate(rate), axes=axes))
     source = source_of(x, rate=read_rate(rate), axes=axes)
     detection = Detection(

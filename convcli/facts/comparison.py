@@ -97,7 +97,7 @@ class ComparisonFacts:
 
     a, b : the signals; A is the reference
     channels : one for each channel that both have
-    together : all these channels as one; None where they are unrelated quantities
+    together : all these channels as one; None where they are several unrelated quantities
     frequency_unit : of `spectrum_at`
     remarks : what could not be compared
     """

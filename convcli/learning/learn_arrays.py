@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
@@ -9,13 +10,22 @@ from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
 from convcli.learning.trainer import TrainingOptions
-from convcli.running.arrays import check_axes, read_rate, source_of
+from convcli.running.arrays import source_of
+from convcli.running.python_door import (
+    check_axes,
+    check_number,
+    check_rules,
+    check_whole,
+    python_door,
+    read_rate,
+)
 
 if TYPE_CHECKING:
     from convcli.learning.model_file import LearnedModel
     from convcli.signals import Align
 
 
+@python_door
 def learn_arrays(
     x: Any,
     target: Any = None,
@@ -59,8 +69,14 @@ def learn_arrays(
     >>> learn_arrays(x, y, taps=3, ridge=0).tensors["0.weight"].round(6).tolist()
     [[[0.25, 0.25, 0.5]]]
     """
-    if axes is not None:
-        check_axes(axes)
+    check_axes(axes)
+    check_rules(align=align)
+    check_whole("ahead", ahead, least=0)
+    check_whole("seed", seed, least=0)
+    check_number("ridge", ridge)
+    check_number("holdout", holdout)
+    if layers is not None and not isinstance(layers, str):
+        raise RequestError(f"layers expects a text such as 'conv:8,9 | tanh', got {layers!r}")
     source = source_of(x, rate=read_rate(rate), axes=axes)
     wanted = None
     if target is not None:
@@ -84,7 +100,8 @@ def learn_arrays(
 
 def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """The length of the filter along each sample axis. RequestError if it is none."""
-    sides = (taps,) * axes if isinstance(taps, int) else tuple(taps)
-    if len(sides) != axes or min(sides) < 1:
+    sides = tuple(taps) if isinstance(taps, tuple | list) else (taps,) * axes
+    are_whole = all(isinstance(side, Integral) for side in sides)
+    if len(sides) != axes or not are_whole or min(sides) < 1:
         raise RequestError(f"taps expects {axes} lengths from 1 on, got {taps!r}")
     return sides

@@ -37,6 +37,7 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from convcli.learning.dataset import Dataset
     from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.places import Place
@@ -74,16 +75,23 @@ def write_sums(
             for name, array in _arrays(sums).items():
                 _write_array(archive, f"{number}/{name}", array)
             windows += sums.train.count + sums.held.count
-        about = {
-            "format": FORMAT,
-            "task": asdict(task),
-            "signal": _signal_text(dataset.signal),
-            "channels": asdict(dataset.channels),
-            "units": units,
-        }
-        text = json.dumps(about).encode()
-        _write_array(archive, "about", np.frombuffer(text, np.uint8))
+        _write_description(archive, task, dataset, units)
     return windows
+
+
+def _write_description(
+    archive: zipfile.ZipFile, task: Task, dataset: Dataset, units: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the filter that is learned and the numbers of each unit, as JSON in `about.npy`."""
+    about = {
+        "format": FORMAT,
+        "task": asdict(task),
+        "signal": _signal_text(dataset.signal),
+        "channels": asdict(dataset.channels),
+        "units": units,
+    }
+    text = json.dumps(about).encode()
+    _write_array(archive, "about", np.frombuffer(text, np.uint8))
 
 
 def _arrays(sums: DatasetSums) -> dict[str, Any]:
@@ -162,12 +170,7 @@ class SumsFile:
                 means.known = True
                 means.x = array("means/x", self.channels.inputs)
                 means.y = array("means/y", outputs)
-        changes = {}
-        for held_out, (total, count) in zip((False, True), unit["changes"], strict=True):
-            change = SquaredChanges()
-            change.sum = float(total)
-            change.count = int(count)
-            changes[held_out] = change
+        changes = _changes_of_unit(unit)
         return DatasetSums(train, held, means, changes, int(unit["skipped"]))
 
     @property
@@ -176,6 +179,17 @@ class SumsFile:
         task = replace(self.task, ridge=None)
         signal = self.signal
         return task, self.channels, signal.medium.name, signal.rate, signal.channels
+
+
+def _changes_of_unit(unit: Mapping[str, Any]) -> dict[bool, SquaredChanges]:
+    """The squared changes of the targets of a unit: in training, and held out (True)."""
+    changes = {}
+    for held_out, (total, count) in zip((False, True), unit["changes"], strict=True):
+        change = SquaredChanges()
+        change.sum = float(total)
+        change.count = int(count)
+        changes[held_out] = change
+    return changes
 
 
 def read_sums(path: Place, mediums: Mapping[str, Medium]) -> SumsFile:

@@ -65,12 +65,12 @@ def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool
         the network reads and makes samples in their own units.
     Raises InputError if nothing can be trained on, or the inputs are constant or too large.
     """
-    inputs, constant = _scale([(each.x, each.train) for each in signals], separate=separate)
+    inputs, constant = _scale_of([(each.x, each.train) for each in signals], separate=separate)
     if constant.all():
         raise InputError(
             "the input is constant where it is learned from: there is nothing to learn"
         )
-    targets, _ = _scale([(each.y, each.train) for each in signals], separate=separate)
+    targets, _ = _scale_of([(each.y, each.train) for each in signals], separate=separate)
     if not separate and net.takes_input_unit is None:
         inputs = inputs.unused()
     if net.takes_output_unit is None:
@@ -81,7 +81,7 @@ def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool
     return Scaling(inputs, targets)
 
 
-def _scale(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, Flags]:
+def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, Flags]:
     """The scale of all training samples, and which channels are constant.
 
     separate : mean and standard deviation of each channel; otherwise 0 and the root mean square

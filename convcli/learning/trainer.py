@@ -192,11 +192,11 @@ class Trainer:
                     break
                 if idle and idle % HALVED == 0:
                     adam.learning_rate /= 2
-        if not history.best:
-            if history.interrupted:
-                raise TrainingStoppedError
-            raise diverged(self.options.learning_rate)
-        return history
+        if history.best:
+            return history
+        if history.interrupted:
+            raise TrainingStoppedError
+        raise diverged(self.options.learning_rate)
 
     def _restart(self, history: History) -> Adam:
         """A new optimizer with smaller steps, after training has diverged."""

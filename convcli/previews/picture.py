@@ -149,30 +149,36 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     if not same or not before.means or not after.means:
         return None
     full = before.signal.full_scale
-    a, b = before.sampled_colours(full), after.sampled_colours(full)
-    error = math.nan
-    if a.size:
-        squares = np.square(b - a)
-        error = float(np.nanmean(squares))
-    reduced_a, reduced_b = before.reduced_colours(full), after.reduced_colours(full)
-    similarity = StructuralSimilarity(len(before.colours), full)
-    for row in range(0, len(reduced_a), STRIP):
-        similarity.add(reduced_a[row : row + STRIP], reduced_b[row : row + STRIP])
-    means: Any = similarity.mean()
-    difference = np.abs(reduced_b - reduced_a)
+    a, b = before.reduced_colours(full), after.reduced_colours(full)
+    difference = np.abs(b - a)
     largest = float(np.nanmax(difference, initial=0.0))
     # A few large differences would leave all others dark.
     brightest = largest
     if difference.size:
         brightest = float(np.nanquantile(difference, DRAWN_SHARE)) or largest
-    psnr = math.inf
-    if error != 0:
-        psnr = 10 * math.log10(full**2 / error)
     return LikenessFacts(
         difference=_as_bytes(difference, brightest or 1.0),
         brightest=brightest,
         largest=largest,
-        psnr=psnr,
-        ssim=None if means is None else float(means.mean()),
+        psnr=_peak_snr(before.sampled_colours(full), after.sampled_colours(full), full),
+        ssim=_mean_similarity(a, b, full),
         sampled=before.factor,
     )
+
+
+def _peak_snr(a: Array, b: Array, full: float) -> float:
+    """The ratio of full scale to RMS difference in dB; NaN without samples."""
+    if not a.size:
+        return math.nan
+    squares = np.square(b - a)
+    error = float(np.nanmean(squares))
+    return 10 * math.log10(full**2 / error) if error != 0 else math.inf
+
+
+def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
+    """The SSIM of two pictures (rows, columns, colours); None if they are too small for it."""
+    similarity = StructuralSimilarity(a.shape[-1], full)
+    for row in range(0, len(a), STRIP):
+        similarity.add(a[row : row + STRIP], b[row : row + STRIP])
+    means: Any = similarity.mean()
+    return None if means is None else float(means.mean())

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import field
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError, named_first, nearest
+from convcli.errors import RequestError, named_first
 from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules
 from convcli.running.index_times import times_of_index
 from convcli.running.kept_plans import KeptPlans, PlanRequest
+from convcli.running.python_door import (
+    check_axes,
+    check_filter,
+    check_rules,
+    check_threads,
+    python_door,
+    read_rate,
+)
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, row_numbers
-from convcli.units import UnitError, to_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,16 +44,6 @@ BLOCK = 1 << 20
 SHORT = 1 << 14
 
 _PLANS = KeptPlans()
-
-# The words of other libraries for our rules, if they have no other meaning here.
-_ELSEWHERE = {
-    "nearest": "edge",
-    "replicate": "edge",
-    "mirror": "reflect",
-    "constant": "zero",
-    "circular": "wrap",
-    "same": "center",
-}
 
 
 @dataclass
@@ -108,6 +104,7 @@ class Collected:
         self.rows.append(rows)
 
 
+@python_door
 def apply(
     filter: str,
     x: T,
@@ -122,8 +119,9 @@ def apply(
     """Filter an array, a Series or a DataFrame by a FILTER such as `"lowpass:3.4k | downsample:2"`.
 
     x : (n,) or (n, channels) with one sample axis, (rows, columns, channels) with two; NaN is
-        missing. A pandas object is a table: rows by columns, and comes back as the same kind, with
-        the index of the rows that the outputs are aligned with. A DatetimeIndex says the times:
+        missing, and so is what a masked array masks. A pandas object is a table: rows by columns,
+        and comes back as the same kind, with the index of the rows that the outputs are aligned
+        with. An index of times (DatetimeIndex, PeriodIndex, TimedeltaIndex) says the times:
         durations such as 20d, frequencies in Hz and bins of the calendar then fit, also where rows
         come irregularly.
     rate : samples per second, as a number or a text such as "16k", for durations and frequencies in
@@ -144,21 +142,30 @@ def apply(
         rate=read_rate(rate), edge=edge, align=align, missing=missing, threads=threads
     )
     settings.check()
-    if not isinstance(filter, str):
-        raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
-    if axes is not None:
-        check_axes(axes)
-    if _is_pandas(x):
+    check_filter(filter)
+    check_axes(axes)
+    if is_pandas(x):
         return cast("T", _filtered_pandas(filter, x, settings))
-    return cast("T", _filtered_array(filter, np.asarray(x), settings, axes))
+    return cast("T", _filtered_array(filter, as_array(x), settings, axes))
 
 
-def _is_pandas(x: Any) -> bool:
+def is_pandas(x: Any) -> bool:
     """Whether x is a Series or a DataFrame.
 
     pandas need not be installed, and its import takes longer than most filters.
     """
     return hasattr(x, "iloc")
+
+
+def as_array(x: Any) -> npt.NDArray[Any]:
+    """An array of what has samples; those that are masked are NaN."""
+    if not hasattr(x, "filled"):
+        return np.asarray(x)
+    masked: Any = x
+    if masked.dtype.kind not in "fiub" or not masked.mask.any():
+        return np.asarray(masked.data)
+    is_single = masked.dtype == np.float32
+    return np.asarray(masked.astype(np.float32 if is_single else np.float64).filled(np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,15 +180,8 @@ class _Settings:
 
     def check(self) -> None:
         """Raise a RequestError for a value that its argument does not take."""
-        if self.edge is not None:
-            _check_word("edge", self.edge, get_args(Edge))
-        if self.align is not None:
-            _check_word("align", self.align, get_args(Align))
-        if self.missing is not None:
-            _check_word("missing", self.missing, get_args(Missing))
-        threads = self.threads
-        if threads is not None and not (_is_number(threads, Integral) and threads >= 1):
-            raise RequestError(f"threads expects a whole number from 1 on, got {threads!r}")
+        check_rules(edge=self.edge, align=self.align, missing=self.missing)
+        check_threads(self.threads)
 
     def filtered(
         self, filter: str, signal: Signal, x: Array, times: IndexTimes | None = None
@@ -235,41 +235,6 @@ class _Filtered:
     names: tuple[str, ...]
 
 
-def read_rate(rate: float | str | None) -> float | None:
-    """Samples per second from a number or a text such as `16k`. RequestError if it is none."""
-    if isinstance(rate, str):
-        try:
-            return to_rate(rate)
-        except UnitError as error:
-            raise RequestError(f"rate {error}") from None
-    if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
-        raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
-    return rate
-
-
-def check_axes(axes: Any) -> None:
-    """Raise a RequestError unless `axes` is a number of sample axes."""
-    if not (_is_number(axes, Integral) and axes in (1, 2)):
-        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
-
-
-def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
-    """Raise a RequestError with the word that was meant if `given` is no known word."""
-    if given in known:
-        return
-    word = str(given).casefold()
-    ours = _ELSEWHERE.get(word)
-    near = ours if ours in known else nearest(word, list(known))
-    raise RequestError(
-        f"{name} expects {', '.join(known[:-1])} or {known[-1]}, got {given!r}",
-        hint=f"did you mean {near}?" if near else None,
-    )
-
-
-def _is_number(given: Any, kind: type) -> bool:
-    return isinstance(given, kind) and not isinstance(given, bool)
-
-
 def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | None) -> Array:
     """Filter an array with `axes` sample axes, which an axis of channels may follow."""
     x, signal = _read_array(array, axes, settings.rate)
@@ -305,12 +270,11 @@ def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> 
 
     Raises RequestError where they are no numbers.
     """
-    if axes is not None:
-        check_axes(axes)
-    if _is_pandas(x):
+    check_axes(axes)
+    if is_pandas(x):
         samples, signal = _read_pandas(x, rate)
     else:
-        samples, signal = _read_array(np.asarray(x), axes, rate)
+        samples, signal = _read_array(as_array(x), axes, rate)
     return Blocks(signal, _in_blocks(samples))
 
 

@@ -14,7 +14,13 @@ from convcli.planning.describe import (
     with_response,
 )
 from convcli.planning.plan import make_plan
-from convcli.running.arrays import check_axes, read_rate
+from convcli.running.python_door import (
+    check_axes,
+    check_filter,
+    check_rules,
+    python_door,
+    read_rate,
+)
 from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.signals import Align
 
 
+@python_door
 def design(
     filter: str, *, rate: float | str | None = None, align: Align = "center", axes: int = 1
 ) -> StepFacts:
@@ -42,6 +49,8 @@ def design(
     >>> facts.weights, facts.delay
     ((0.25, 0.5, 0.25), 0.0)
     """
+    check_filter(filter)
+    check_rules(align=align)
     check_axes(axes)
     signal = Signal(medium=ARRAY, shape=(None,) * axes, channels=("1",), rate=read_rate(rate))
     plan = make_plan(filter, signal, Rules(edge="zero", align=align))

@@ -41,11 +41,18 @@ class IndexTimes:
 
 
 def times_of_index(index: Any) -> IndexTimes | None:
-    """The times of a DatetimeIndex; None for any other index and for fewer than two rows.
+    """The times of an index of times; None for any other index and for fewer than two rows.
 
-    Times that are missing or go back are reported by `IndexTimes.problem`.
+    A period is the time at which it begins, and a length of time counts from 1970. Times that are
+    missing or go back are reported by `IndexTimes.problem`.
     """
-    if index.dtype.kind != "M" or len(index) < 2:
+    if len(index) < 2:
+        return None
+    if hasattr(index, "start_time"):
+        index = index.to_timestamp()
+    if index.dtype.kind == "m":
+        index = index + np.datetime64(0, "ns")
+    if index.dtype.kind != "M":
         return None
     if index.hasnans:
         problem = RequestError("the index has rows without a time", hint="x[x.index.notna()]")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
-# Fewer channels than this are no montage: 1 is grey, 3 are colours, 4 may be colours and opacity.
-FEWEST_MAPS = 5
 # Pixels between two maps.
 GAP = 1
 # Bytes of maps that are laid out at a time.
@@ -48,27 +46,27 @@ class MontageGrid:
     columns: int
 
     @property
-    def across(self) -> int:
+    def maps_across(self) -> int:
         """Maps in a row of the grid: as many as make it about as wide as it is high."""
         proportion = (self.rows + GAP) / (self.columns + GAP)
         square = math.sqrt(self.count * proportion)
         return min(self.count, max(1, math.ceil(square)))
 
     @property
-    def down(self) -> int:
+    def maps_down(self) -> int:
         """Number of rows of maps in the grid."""
-        return -(-self.count // self.across)
+        return -(-self.count // self.maps_across)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the montage."""
-        height = self.down * (self.rows + GAP) - GAP
-        return height, self.across * (self.columns + GAP) - GAP
+        height = self.maps_down * (self.rows + GAP) - GAP
+        return height, self.maps_across * (self.columns + GAP) - GAP
 
     def maps(self, line: int) -> range:
         """The maps of one row of the grid."""
-        first = line * self.across
-        return range(first, min(first + self.across, self.count))
+        first = line * self.maps_across
+        return range(first, min(first + self.maps_across, self.count))
 
 
 def grid_of(signal: Signal) -> MontageGrid:
@@ -111,8 +109,9 @@ class MontageSink:
         first = self._grids[0]
         names = list_channels(signals[0].channels)
         told = (
-            f"the output is a montage of {first.count} channels ({names}), {first.across} in a row "
-            "from the first on, each scaled to its own range; TIFF (.tif) holds their values"
+            f"the output is a montage of {first.count} channels ({names}), "
+            f"{first.maps_across} in a row from the first on, "
+            "each scaled to its own range; TIFF (.tif) holds their values"
         )
         self.warnings = [told]
 
@@ -170,7 +169,7 @@ class MontageSink:
     def facts(self) -> dict[str, object]:
         """What was written, for a report."""
         grid = self._grids[0]
-        return {**self._montages.facts(), "montage": [grid.across, grid.down]}
+        return {**self._montages.facts(), "montage": [grid.maps_across, grid.maps_down]}
 
     def _lay_out(self) -> None:
         """Write the montage of the page whose maps are in the file."""
@@ -189,7 +188,7 @@ class MontageSink:
         """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""
         row_bytes = 4 * grid.count * grid.columns
         at_once = max(1, STRIP_BYTES // row_bytes)
-        for line in range(grid.down):
+        for line in range(grid.maps_down):
             if line:
                 yield np.zeros((GAP, grid.shape[1], 1), np.float32)
             for first in range(0, grid.rows, at_once):

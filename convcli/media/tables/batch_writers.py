@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ class ParquetWriter:
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
         import pyarrow.parquet as pq
 
+        _refuse_same_names(schema, "Parquet")
         self._out = KeptOpen(stream)
         sink = pa.PythonFile(self._out, "w")
         self._writer = pq.ParquetWriter(sink, schema, compression=codec or "snappy")
@@ -67,6 +69,7 @@ class FeatherWriter:
     """Writes an Arrow IPC file (Feather version 2), compressed by LZ4 or Zstandard."""
 
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
+        _refuse_same_names(schema, "Feather")
         known = codec if codec in ("lz4", "zstd") else "lz4"
         options = pa.ipc.IpcWriteOptions(compression=known)
         self._out = KeptOpen(stream)
@@ -110,13 +113,25 @@ class DelimitedWriter:
         """Do nothing: text that was written needs no end."""
 
 
+def _refuse_same_names(schema: Any, title: str) -> None:
+    """Raise RequestError for two columns of one name, which readers of the format refuse."""
+    seen: set[str] = set()
+    for name in schema.names:
+        if name in seen:
+            raise RequestError(
+                f"two columns are called {name}, and a {title} file has one of each name",
+                hint="an output of text, such as -o FILE.csv, keeps them",
+            )
+        seen.add(name)
+
+
 def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
     """The function that writes a column as cells. RequestError if its type has no text."""
     kind = plain_field(field).type
     if pa.types.is_floating(kind):
         return _texts_of_floats
-    nested = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    if nested:
+    _refuse_binary(field.name, kind)
+    if pa.types.is_nested(kind):
         raise RequestError(
             f"the column {field.name} cannot be written as text: its type is {kind}",
             hint="-o FILE.jsonl or FILE.parquet keeps it",
@@ -124,13 +139,49 @@ def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
     return _texts_of_others
 
 
+def _refuse_binary(name: str, kind: Any) -> None:
+    """Raise RequestError for a column that holds bytes, which text has no form for."""
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    if any(test(kind) for test in tests):
+        raise RequestError(
+            f"the column {name} cannot be written as text: its type is {kind}",
+            hint="-o FILE.parquet or FILE.feather keeps it",
+        )
+    for number in range(kind.num_fields):
+        _refuse_binary(name, kind.field(number).type)
+
+
 def _texts_of_floats(column: Any) -> list[bytes]:
     return [write_number(value) for value in column_numbers(column).tolist()]
 
 
 def _texts_of_others(column: Any) -> list[bytes]:
-    texts = plain_column(column).cast(pa.string()).to_pylist()
+    texts = _as_texts(plain_column(column))
     return [b"" if text is None else quoted(text.encode(), _BETWEEN) for text in texts]
+
+
+def _as_texts(column: Any) -> list[str | None]:
+    """A column as text, durations as pandas writes them: 1 days 00:00:01.5."""
+    if not pa.types.is_duration(column.type):
+        return cast("list[str | None]", column.cast(pa.string()).to_pylist())
+    of_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    counts = column.cast(pa.int64()).to_pylist()
+    return [None if count is None else _duration_text(count, of_second) for count in counts]
+
+
+def _duration_text(count: int, of_second: int) -> str:
+    """A duration of `count` units, of which a second has `of_second`."""
+    seconds, units = divmod(count, of_second)
+    days, seconds = divmod(seconds, 86400)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{days} days {hours:02d}:{minutes:02d}:{seconds:02d}"
+    if days < 0:
+        text = text.replace("days ", "days +")
+    if not units:
+        return text
+    places = len(str(of_second)) - 1
+    return f"{text}.{units:0{places}d}".rstrip("0")
 
 
 class JsonLinesWriter:
@@ -139,6 +190,9 @@ class JsonLinesWriter:
     def __init__(self, stream: BinaryIO, schema: Any) -> None:
         self._stream = stream
         self._schema = schema
+        _refuse_same_names(schema, "JSON Lines")
+        for field in schema:
+            _refuse_binary(field.name, plain_field(field).type)
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
@@ -164,8 +218,18 @@ def _json_values(column: Any) -> list[Any]:
         return [_json_number(value) for value in column_numbers(column).tolist()]
     column = plain_column(column)
     if pa.types.is_temporal(column.type):
-        column = column.cast(pa.string())
+        return _as_texts(column)
+    if pa.types.is_decimal(column.type):
+        return [None if value is None else _json_decimal(value) for value in column.to_pylist()]
     return cast("list[Any]", column.to_pylist())
+
+
+def _json_decimal(value: Decimal) -> float | int | str:
+    """A number of JSON; a text if it has more digits than readers keep of a fraction."""
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else str(value)
 
 
 def _json_number(value: float) -> float | int | None:

@@ -1,7 +1,7 @@
 """Text tables written as columns: the rows of a source with new numbers, given types.
 
 Filtered columns are float64. The first rows decide what the others are: whole numbers, numbers,
-dates, times, or text. Whole numbers with leading zeros are text.
+dates, times, or text. Numbers with leading zeros or a plus are text, and no digit is rounded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from convcli.errors import InputError
+from convcli.media.tables.kept_types import MANY_DIGITS, first_rounded, type_of_cells
 from convcli.media.tables.numerals import MISSING
 from convcli.media.tables.sink import TableSink
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
-
-_LEADING_ZERO = re.compile(r"0\d+")
 
 
 class ConvertingSink(TableSink):
@@ -72,6 +71,8 @@ class ConvertingSink(TableSink):
     def _put_part(self, part: Any) -> None:
         if self._types is None:
             self._types = self._types_of(part)
+        else:
+            self._refuse_rounded(part, self._types)
         table = self._read(part, self._types)
         for batch in table.to_batches():
             columns = pa.RecordBatch.from_arrays(batch.columns, names=self._new_header)
@@ -103,10 +104,31 @@ class ConvertingSink(TableSink):
         types = {field.name: field.type for field in self._read(part, numbers).schema}
         texts = self._read(part, {str(n): pa.string() for n in columns})
         for name, kind in types.items():
-            is_whole = pa.types.is_integer(kind) and name not in numbers
-            if pa.types.is_null(kind) or (is_whole and _has_identifiers(texts.column(name))):
-                types[name] = pa.string()
+            if name not in numbers:
+                types[name] = type_of_cells(kind, texts.column(name).to_pylist())
         return types
+
+    def _refuse_rounded(self, part: Any, types: dict[str, Any]) -> None:
+        """Raise InputError for a whole number that a column of float64 would round."""
+        if not MANY_DIGITS.search(part):
+            return
+        floats = [
+            name
+            for name, kind in types.items()
+            if pa.types.is_floating(kind) and not self._is_filtered[int(name)]
+        ]
+        if not floats:
+            return
+        texts = self._read(part, dict.fromkeys(types, pa.string()))
+        for name in floats:
+            found = first_rounded(text or "" for text in texts.column(name).to_pylist())
+            if found is not None:
+                column = self._new_header[int(name)]
+                raise InputError(
+                    f"{self._source.name}, column {column}: the first rows are fractions, and "
+                    f"{found} would be rounded among them",
+                    hint="an output of text, such as -o FILE.csv, keeps every cell as it is",
+                )
 
     def _read(self, part: Any, types: dict[str, Any]) -> Any:
         """The rows of a text as a table. InputError if a cell has not the type of its column."""
@@ -135,12 +157,6 @@ class ConvertingSink(TableSink):
                 f"{self._source.name}: expected cells of the types of the first rows: {reason}",
                 hint="an output of text, such as -o FILE.csv, keeps every cell as it is",
             ) from error
-
-
-def _has_identifiers(texts: Any) -> bool:
-    """Whether a column has whole numbers with leading zeros."""
-    known = [text or "" for text in texts.to_pylist()]
-    return any(_LEADING_ZERO.fullmatch(text) for text in known)
 
 
 def _in_utf8(name: str) -> str:

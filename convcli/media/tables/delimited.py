@@ -452,12 +452,14 @@ def _without_blank_lines(
     counts = np.diff(ends, prepend=-1)
     stops = separators[ends]
     starts = np.concatenate(([0], stops[:-1] + 1))
+    has_one_cell = counts == 1
     blank = np.zeros(len(counts), np.bool_)
     if records.is_commented:
-        blank |= (octets[starts] == 0) & (counts == 1)
+        blank = has_one_cell & (octets[starts] == 0)
     if width > 1:
-        for line in np.flatnonzero(counts == 1).tolist():
-            blank[line] = not data[starts[line] : stops[line]].strip(b" \t\r\0")
+        for line in np.flatnonzero(has_one_cell).tolist():
+            text = data[starts[line] : stops[line]]
+            blank[line] = not text.strip(b" \t\r\0")
     wrong = np.flatnonzero((counts != width) & ~blank)
     if len(wrong):
         first = wrong[0]

@@ -299,12 +299,14 @@ def _writer_of_times(source: TableSource, stamper: Stamper, example: bytes) -> W
             texts = _strftime(wall, stamper.notation.form.replace("%z", offset))
         else:
             texts = _iso(wall, example)
-        if stamper.notation.read_date(texts[0]) != instants[0]:
-            shown = texts[0].decode("utf-8", "replace")
+        read_back = np.array([stamper.notation.read_date(text) for text in texts])
+        wrong = np.flatnonzero(read_back != instants)
+        if len(wrong):
+            shown = texts[wrong[0]].decode("utf-8", "replace")
             raise RequestError(
                 f"{source.name}: --every cannot write the beginning of a bin as the times in "
                 f"{source.header[source.time_column]} are written, got {shown}",
-                hint="dates without a time of day go with --every 1d or longer",
+                hint="dates go with --every 1d or longer, months with 1mo, years with 1y",
             )
         return texts
 

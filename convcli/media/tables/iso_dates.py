@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LENGTHS = (10, 16, 19)
 _ZERO = ord("0")
 # Years of which every moment has a number of nanoseconds since 1970 in 64 bits.
-_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+FIRST_YEAR, LAST_YEAR = 1678, 2261
 
 
 def read_alike(cells: Cells) -> Stamps | None:
@@ -45,7 +45,7 @@ def _days(text: Any) -> Any:
     day = _decimal_number(text, 8, 10)
     if year is None or month is None or day is None:
         return None
-    if _outside(year, _FIRST_YEAR, _LAST_YEAR) or _outside(month, 1, 12):
+    if _outside(year, FIRST_YEAR, LAST_YEAR) or _outside(month, 1, 12):
         return None
     months_since_1970 = (year - 1970) * 12 + month - 1
     months = months_since_1970.astype("datetime64[M]")

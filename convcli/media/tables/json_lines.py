@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import ExitStack
 from dataclasses import replace
@@ -171,18 +172,25 @@ class JsonConvertingSink(JsonLinesSink):
     def _put_part(self, part: Any) -> None:
         import pyarrow as pa
 
+        values = _values_with_many_digits(part)
         if self._schema is None:
-            self._schema = self._schema_of(part)
+            self._schema = self._schema_of(part, values)
             self._writer = self._format.writer(self._target, self._schema, None)
+        self._refuse_rounded(values)
         table = self._read(part, self._schema).select(self._schema.names)
         for batch in table.to_batches():
             columns = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
             if self._writer is not None:
                 self._writer.write(columns)
 
-    def _schema_of(self, part: Any) -> Any:
-        """The types of the first rows: filtered values are float64, texts are no times."""
+    def _schema_of(self, part: Any, values: list[dict[str, Any]]) -> Any:
+        """The types of the first rows: filtered values are float64, texts are no times.
+
+        values : of the objects with many digits
+        """
         import pyarrow as pa
+
+        from convcli.media.tables.kept_types import rounded_values, type_of_whole_numbers
 
         fields = []
         for field in self._read(part, None).schema:
@@ -190,9 +198,31 @@ class JsonConvertingSink(JsonLinesSink):
                 fields.append(field.with_type(pa.float64()))
             elif pa.types.is_timestamp(field.type) or pa.types.is_null(field.type):
                 fields.append(field.with_type(pa.string()))
+            elif pa.types.is_floating(field.type) and any(
+                any(rounded_values(value.get(field.name), field.type)) for value in values
+            ):
+                numbers = _numbers_of(part, field.name)
+                fields.append(field.with_type(type_of_whole_numbers(numbers) or field.type))
             else:
                 fields.append(field)
         return pa.schema(fields)
+
+    def _refuse_rounded(self, values: list[dict[str, Any]]) -> None:
+        """Raise InputError for a whole number that the type of its column would round."""
+        from convcli.media.tables.kept_types import rounded_values
+
+        for value in values:
+            for field in self._schema:
+                if field.name in self._new_header:
+                    continue
+                found = next(rounded_values(value.get(field.name), field.type), None)
+                if found is not None:
+                    raise InputError(
+                        f"{self._source.name}, column {field.name}: {found} would be rounded, as "
+                        "no type keeps all of its values",
+                        hint="an output of JSON Lines, such as -o FILE.jsonl, keeps every value as "
+                        "it is",
+                    )
 
     def _read(self, part: Any, schema: Any) -> Any:
         """The rows of a text as a table. InputError if a value has not the type of its column."""
@@ -233,3 +263,26 @@ class JsonConvertingSink(JsonLinesSink):
         super().discard()
         if self._writer is not None:
             self._writer.discard()
+
+
+def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:
+    """The objects of some lines that have a number, or a text, with many digits."""
+    from convcli.media.tables.kept_types import MANY_DIGITS
+
+    if not MANY_DIGITS.search(part):
+        return []
+    lines = bytes(part).split(b"\n")
+    return [_object_of(line) for line in lines if MANY_DIGITS.search(line)]
+
+
+def _numbers_of(part: Any, key: str) -> list[str]:
+    """The values of a key in some lines as text, without nulls."""
+    lines = bytes(part).split(b"\n")
+    values = [_object_of(line).get(key) for line in lines if line.strip()]
+    return [str(value) for value in values if value is not None]
+
+
+def _object_of(line: bytes) -> dict[str, Any]:
+    """The object of a line, which was read as one before."""
+    found: dict[str, Any] = json.loads(line.decode("utf-8", "replace"))
+    return found

@@ -59,7 +59,7 @@ class _Scanner:
 
         start, stop : of the line, without its end
         """
-        place = self._after(start, "{")
+        place = self._place_after(start, "{")
         pairs: list[_Pair] = []
         if self._text[place : place + 1] == "}":
             self._refuse_more(place + 1, stop)
@@ -68,20 +68,20 @@ class _Scanner:
             if self._text[place : place + 1] != '"':
                 raise ValueError(place)
             key, place = self._decode(self._text, place)
-            place = self._after(place, ":")
+            place = self._place_after(place, ":")
             _, end = self._decode(self._text, place)
             pairs.append(_Pair(key, place, end))
             place = self._past_space(end)
             if self._text[place : place + 1] == "}":
                 self._refuse_more(place + 1, stop)
                 return pairs, place
-            place = self._after(place, ",")
+            place = self._place_after(place, ",")
 
     def _past_space(self, place: int) -> int:
         found = _SPACE.match(self._text, place)
         return place if found is None else found.end()
 
-    def _after(self, place: int, sign: str) -> int:
+    def _place_after(self, place: int, sign: str) -> int:
         """The place after a character and the spaces around it. ValueError if it is not there."""
         place = self._past_space(place)
         if self._text[place : place + 1] != sign:
@@ -331,7 +331,7 @@ def splice_json(
     parts: list[bytes] = []
     for number, row in enumerate(rows.tolist()):
         values = None if y is None else y[number].tolist()
-        changes = _changes(decoded, row, values, output, keys)
+        changes = _edits_of_row(decoded, row, values, output, keys)
         place = int(bounds[row])
         for start, stop, text in sorted(changes):
             parts += [data[place:start], text]
@@ -340,7 +340,7 @@ def splice_json(
     return b"".join(parts)
 
 
-def _changes(
+def _edits_of_row(
     decoded: DecodedRows,
     row: int,
     values: Any,
@@ -348,31 +348,42 @@ def _changes(
     keys: tuple[bytes, ...],
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield the spans of a row that are replaced, with their new text; new pairs come last."""
-    data = decoded.spans.records.data
     end = int(decoded.spans.stops[row])
     replaced = 0 if output.append else len(output.columns)
-    new: list[bytes] = []
+    new_pairs: list[bytes] = []
     for channel, key in enumerate(keys):
-        if channel >= replaced:
+        is_replaced = channel < replaced
+        if is_replaced or values is not None:
+            text = _number_or_null(values[channel], output.decimals)
+        else:
             text = _old_value(decoded, row, channel)
-            if values is not None:
-                text = _number_or_null(values[channel], output.decimals)
-            new.append(key + b": " + text)
+        if is_replaced and text == b"null" and _was_missing(decoded, row, channel):
             continue
-        start, stop = int(decoded.starts[row, channel]), int(decoded.stops[row, channel])
-        text = _number_or_null(values[channel], output.decimals)
-        was_missing = decoded.missing is not None and decoded.missing[row, channel]
-        if was_missing and text == b"null":
-            continue
-        if start == end:
-            new.append(key + b": " + text)
-            continue
-        if text == b"null" and data[start - 1] == QUOTE:
-            start, stop = start - 1, stop + 1
-        yield start, stop, text
-    if new:
-        is_empty = data[int(decoded.spans.starts[row]) : end].strip() == b"{"
-        yield end, end, (b"" if is_empty else b", ") + b", ".join(new)
+        has_key = is_replaced and decoded.starts[row, channel] < end
+        if has_key:
+            yield _edit_of_value(decoded, row, channel, text)
+        else:
+            new_pairs.append(key + b": " + text)
+    if new_pairs:
+        start = int(decoded.spans.starts[row])
+        is_empty = decoded.spans.records.data[start:end].strip() == b"{"
+        separator = b"" if is_empty else b", "
+        yield end, end, separator + b", ".join(new_pairs)
+
+
+def _was_missing(decoded: DecodedRows, row: int, channel: int) -> bool:
+    """Whether the row has null, or no number, for a channel that was read."""
+    return decoded.missing is not None and bool(decoded.missing[row, channel])
+
+
+def _edit_of_value(
+    decoded: DecodedRows, row: int, channel: int, text: bytes
+) -> tuple[int, int, bytes]:
+    """The span of a value and its new text; null also replaces the quotes around a number."""
+    start, stop = int(decoded.starts[row, channel]), int(decoded.stops[row, channel])
+    if text == b"null" and decoded.spans.records.data[start - 1] == QUOTE:
+        return start - 1, stop + 1, text
+    return start, stop, text
 
 
 def _old_value(decoded: DecodedRows, row: int, channel: int) -> bytes:

@@ -85,7 +85,7 @@ class TableSink:
         """Write the header if it was not written; `write` and `close` do so themselves."""
         if not self._started:
             self._started = True
-            self._put(self._header)
+            self._write_text(self._header)
 
     def _make_header(self, suffix: str) -> None:
         """Prepare what comes before the rows."""
@@ -154,7 +154,7 @@ class TableSink:
         """Write blank lines at the end of the table, and the header if there was no row."""
         self.start()
         if self._recent.tail:
-            self._put(self._recent.tail)
+            self._write_text(self._recent.tail)
         self._recent.clear()
 
     def discard(self) -> None:
@@ -170,7 +170,7 @@ class TableSink:
         """Write rows as `_splice` has made them."""
         self._target.write(part)
 
-    def _put(self, text: bytes) -> None:
+    def _write_text(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))
         if self._source.options.follow:
             self._target.flush()

@@ -12,6 +12,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
+from convcli.media.object_stream import ObjectStream
 from convcli.media.tables.compression import (
     compression_of_start,
     may_be_compressed,
@@ -137,8 +138,12 @@ class TextInput:
 
     @property
     def seekable(self) -> bool:
-        """Whether parts of the text can be read again."""
-        return self.repeatable
+        """Whether parts of the text can be read again, by `open_again`."""
+        return self.repeatable or isinstance(self.stdin, ObjectStream)
+
+    def open_again(self) -> BinaryIO:
+        """Open the text at its start once more, to read a part of it."""
+        return self.stdin.again() if isinstance(self.stdin, ObjectStream) else self.open()
 
     def open(self) -> BinaryIO:
         """Open the file at its start, or return the standard input."""
@@ -307,9 +312,7 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
     if line_end is None:
         line_end = len(body)
     record = body[:line_end]
-    ending = body[line_end : line_end + 2]
-    if ending != b"\r\n":
-        ending = ending[:1]
+    ending = _line_ending(body, line_end)
     if delimiter is None:
         quotes = quotes[: np.searchsorted(quotes, line_end)]
         delimiter = _commonest_delimiter(
@@ -334,6 +337,12 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
             comment=rules.comment,
         ),
     )
+
+
+def _line_ending(text: bytes, place: int) -> bytes:
+    """The line ending at a place: a line feed, a carriage return, both, or none."""
+    ending = text[place : place + 2]
+    return ending if ending == b"\r\n" else ending[:1]
 
 
 def _start_of_first_line(start: bytes, rules: HeaderRules, *, complete: bool) -> int | None:

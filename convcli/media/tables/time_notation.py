@@ -12,7 +12,7 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
-from convcli.media.tables.iso_dates import read_alike
+from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
 from convcli.media.tables.time_rules import HINT, date_rules, number_rule
 from convcli.media.tables.time_units import (
@@ -45,6 +45,9 @@ _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
 # Numbers from which floats leave out whole numbers, and those that are read without them.
 _LARGEST_EXACT = 2**53
 _LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
+# Years and months, also as a float: 2024, 2024.0, 202401.
+_YEAR = re.compile(rb"(1[6-9]\d\d|2[0-3]\d\d|2400)(?:\.0+)?")
+_YEAR_AND_MONTH = re.compile(rb"((?:1[89]|20|21)\d\d)(0[1-9]|1[0-2])(?:\.0+)?")
 _COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
@@ -212,7 +215,16 @@ class NumberNotation:
         return f"{instant / (unit * SECOND):.15g}"
 
     def doubt(self, column: str, moments: Moments, _: Notation | None) -> str | None:
-        """Tell the unit of numbers that count from 1970; other numbers may have any origin."""
+        """Tell the unit of numbers that count from 1970, and of such that look like years.
+
+        Other numbers may have any origin.
+        """
+        year = _fraction_of_year(moments)
+        if year is not None:
+            return (
+                f"the times in {column} are read as {TIME_UNITS[self.unit].name}, and {year:g} "
+                "looks like a year: write dates such as 2024-07-01, or give --time-unit s"
+            )
         first = self.origin or float(moments[0])
         if unit_of_dates(first) is None:
             return None
@@ -228,11 +240,13 @@ class DateNotation:
 
     form : how they are written, in the directives of strptime, where that is known
     read_alike : reads cells that are all written alike; gives None for others
+    guess : what was taken for granted, if anything was
     """
 
     read: Callable[[list[bytes]], Stamps]
     form: str = ""
     read_alike: Callable[[Cells], Stamps | None] | None = None
+    guess: str = ""
 
     unit_of_numbers = None
 
@@ -244,13 +258,23 @@ class DateNotation:
         stamps = self.read(times.cells.texts())
         bad_rows = np.flatnonzero(np.isnat(stamps))
         if len(bad_rows):
-            expected = "a date or time written as in the first row"
-            hint = "mend the cell"
-            if self.form:
-                expected = f"a date or time written as {self.form}"
-                hint += ", or say with --date-format how dates are written"
-            raise times.error(int(bad_rows[0]), expected, hint=hint)
+            row = int(bad_rows[0])
+            expected, hint = self._expected(times.cells.text(row))
+            raise times.error(row, expected, hint=hint)
         return stamps
+
+    def _expected(self, found: str) -> tuple[str, str]:
+        """What a cell should be in place of `found`, and what to try."""
+        year = re.search(r"(?<!\d)\d{4}", found)
+        if year is not None and not FIRST_YEAR <= int(year[0]) <= LAST_YEAR:
+            hint = "times are counted in nanoseconds; without --time rows are counted as they come"
+            return f"a date from {FIRST_YEAR} to {LAST_YEAR}", hint
+        if not self.form:
+            return "a date or time written as in the first row", "mend the cell"
+        hint = "mend the cell, or say with --date-format how dates are written"
+        if self.guess:
+            hint += ", or --time-unit s if the times are seconds"
+        return f"a date or time written as {self.form}", hint
 
     def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
         """Return the rules of dates: days, business days, months, seconds."""
@@ -281,7 +305,9 @@ class DateNotation:
         return text
 
     def doubt(self, column: str, _: Moments, other: Notation | None) -> str | None:
-        """Tell that the month is read first, where the day may be first as well."""
+        """Tell what was guessed, or that the month is read first where the day may be, too."""
+        if self.guess:
+            return self.guess
         if other is None:
             return None
         return (
@@ -312,12 +338,42 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         stamps = _read_compact(texts)
         if not np.isnat(stamps).any():
             return [(DateNotation(_read_compact), stamps)]
+    counted = _years_or_months(times, texts)
+    if counted is not None:
+        return [(counted, counted.moments(times))]
     if reads_as_number(first, NumberStyle(times.decimal)):
         return _number_notations(times, None)
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     return _pandas_notations(times, texts, first)
+
+
+def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | None:
+    """The notation of numbers that are all years, or all years with a month; None for others."""
+    for name, form, pattern in (("years", "%Y", _YEAR), ("months", "%Y%m", _YEAR_AND_MONTH)):
+        if texts and all(pattern.fullmatch(text) for text in texts):
+            guess = (
+                f"the numbers in {times.name} are read as {name} (--date-format {form}); "
+                "--time-unit s reads them as seconds"
+            )
+            return DateNotation(_reader_of_numbers(pattern), form, guess=guess)
+    return None
+
+
+def _reader_of_numbers(pattern: re.Pattern[bytes]) -> Callable[[list[bytes]], Stamps]:
+    """What reads years, or years with a month, as the moment at which each begins."""
+
+    def read(texts: list[bytes]) -> Stamps:
+        dates = []
+        for text in texts:
+            found = pattern.fullmatch(text)
+            parts = found.groups() if found else (b"",)
+            date = b"-".join((*parts, b"01", b"01")[:3])
+            dates.append(date)
+        return _read_iso(dates)
+
+    return read
 
 
 def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
@@ -334,6 +390,14 @@ def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notatio
         numbers = NumberNotation(numbers.unit, origin=int(text))
         values = numbers.moments(times)
     return [(numbers, values)]
+
+
+def _fraction_of_year(values: Floats) -> float | None:
+    """The first number with a fraction where all look like years; None where they do not."""
+    if not len(values) or values.min() < 1600 or values.max() > 2400:
+        return None
+    fractions = values[values != np.rint(values)]
+    return float(fractions[0]) if len(fractions) else None
 
 
 def _refuse_serial_day(times: TimeColumn, first: float) -> None:
@@ -363,11 +427,16 @@ def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]
 
 
 def _read_iso(texts: list[bytes]) -> Stamps:
-    good = [text if _ISO.fullmatch(text) else b"NaT" for text in texts]
+    good = [text if _is_iso(text) else b"NaT" for text in texts]
     try:
         return np.array(good, "S").astype("U").astype("datetime64[ns]")
     except ValueError:  # a 30th of February somewhere
         return np.array([_iso_or_nat(text.decode()) for text in good], "datetime64[ns]")
+
+
+def _is_iso(text: bytes) -> bool:
+    """Whether a text is a date in ISO form whose moments nanoseconds can count."""
+    return bool(_ISO.fullmatch(text)) and FIRST_YEAR <= int(text[:4]) <= LAST_YEAR
 
 
 def _iso_or_nat(text: str) -> np.datetime64:
@@ -431,6 +500,9 @@ def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
 
         decoded = [text.decode("utf-8", "replace") for text in texts]
         index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
-        return index.tz_localize(None).to_numpy().astype("datetime64[ns]")
+        dates = index.tz_localize(None).to_numpy()
+        countable = np.asarray((index.year >= FIRST_YEAR) & (index.year <= LAST_YEAR))
+        dates = np.where(countable, dates, np.datetime64("NaT"))
+        return dates.astype("datetime64[ns]")
 
     return read

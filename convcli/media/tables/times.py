@@ -222,7 +222,7 @@ def _regular_clock(
         rate=1 / first.seconds,
         cycle=cycle,
         week=first.week,
-        doubt=None if asked.given else _doubt(times, regular),
+        doubt=None if asked.given else _assumption_behind(times, regular),
     )
 
 
@@ -238,12 +238,12 @@ def _irregular_clock(
         rate=None,
         cycle=1.0,
         week=_week_of(error),
-        doubt=None if asked.given else _doubt(times, in_order),
+        doubt=None if asked.given else _assumption_behind(times, in_order),
         uneven=error.message,
     )
 
 
-def _doubt(times: TimeColumn, readings: list[_Reading]) -> str | None:
+def _assumption_behind(times: TimeColumn, readings: list[_Reading]) -> str | None:
     """The assumption behind the first of several possible readings; None if there is none."""
     best = readings[0]
     other = readings[1].notation if len(readings) > 1 else None

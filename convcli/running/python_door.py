@@ -1,0 +1,148 @@
+"""What the functions for Python users share: checked arguments, and errors in the words of Python.
+
+The rest of the program names options of the command line in its errors. A function with
+`@python_door` names its own arguments there instead: `edge="valid"` where it says `--edge valid`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import wraps
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
+
+from convcli.errors import ConvcliError, RequestError, nearest
+from convcli.signals import Align, Edge, Missing
+from convcli.units import UnitError, to_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# The words of other libraries for our rules, if they have no other meaning here.
+_ELSEWHERE = {
+    "nearest": "edge",
+    "replicate": "edge",
+    "mirror": "reflect",
+    "constant": "zero",
+    "circular": "wrap",
+    "same": "center",
+}
+
+# Options of the command line, and what takes their place in Python; the first that fits counts.
+_IN_PYTHON = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"on a table --time COLUMN gives the rate", "rate= gives it, or times as the index"),
+        (r"--time COLUMN", "rate= or times as the index"),
+        (r"without --time\b", "without times as the index"),
+        (r"--every 1d", 'x.resample("1D").mean()'),
+        (r"--missing keep, fill or propagate", 'missing="keep", "fill" or "propagate"'),
+        (r"--(edge|align|missing) ([a-z]+)\b", r'\1="\2"'),
+        (r"--blind\b", "a model without a target"),
+        (r"--(bias|mix|residual)\b", r"\1=True"),
+        (
+            r"--(taps|ahead|seed|ridge|holdout|top|threshold|overlap|axes|rate) ([\dA-Z]\S*)",
+            r"\1=\2",
+        ),
+        (r"--(taps|ahead|seed|ridge|holdout|top|threshold|overlap|axes|rate|layers)\b", r"\1="),
+    )
+]
+
+
+def python_door(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function for Python users raise its errors in the words of Python."""
+
+    @wraps(function)
+    def in_python(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ConvcliError as error:
+            error.message = _python_words(error.message)
+            if error.hint is not None:
+                error.hint = _python_words(error.hint)
+            raise
+
+    return in_python
+
+
+def _python_words(text: str) -> str:
+    """A message or a hint that names arguments in place of options."""
+    for pattern, words in _IN_PYTHON:
+        text = pattern.sub(words, text)
+    return text
+
+
+def check_filter(filter: Any) -> None:
+    """Raise a RequestError unless `filter` is a text."""
+    if not isinstance(filter, str):
+        raise RequestError(f"filter expects a FILTER such as 'box:3', got {filter!r}")
+
+
+def check_rules(
+    *, edge: Edge | None = None, align: Align | None = None, missing: Missing | None = None
+) -> None:
+    """Raise a RequestError for a rule that there is not."""
+    if edge is not None:
+        _check_word("edge", edge, get_args(Edge))
+    if align is not None:
+        _check_word("align", align, get_args(Align))
+    if missing is not None:
+        _check_word("missing", missing, get_args(Missing))
+
+
+def check_threads(threads: Any) -> None:
+    """Raise a RequestError unless `threads` is None or a number of threads."""
+    check_whole("threads", threads, least=1)
+
+
+def check_whole(name: str, given: Any, *, least: int) -> None:
+    """Raise a RequestError unless an argument is None or a whole number from `least` on."""
+    if given is not None and not (_is_number(given, Integral) and given >= least):
+        raise RequestError(f"{name} expects a whole number from {least} on, got {given!r}")
+
+
+def check_number(name: str, given: Any, *, above: float = -math.inf) -> None:
+    """Raise a RequestError unless an argument is None or a finite number above a bound."""
+    if given is None or (_is_number(given, Real) and above < given < math.inf):
+        return
+    bound = "" if above == -math.inf else f" above {above:g}"
+    raise RequestError(f"{name} expects a number{bound}, got {given!r}")
+
+
+def read_rate(rate: float | str | None) -> float | None:
+    """Samples per second from a number or a text such as `16k`. RequestError if it is none."""
+    if isinstance(rate, str):
+        try:
+            return to_rate(rate)
+        except UnitError as error:
+            raise RequestError(f"rate {error}") from None
+    if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
+        raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
+    return rate
+
+
+def check_axes(axes: Any) -> None:
+    """Raise a RequestError unless `axes` is None or a number of sample axes."""
+    if axes is not None and not (_is_number(axes, Integral) and axes in (1, 2)):
+        raise RequestError(f"axes expects 1 or 2 sample axes, got {axes!r}")
+
+
+def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
+    """Raise a RequestError with the word that was meant if `given` is no known word."""
+    if given in known:
+        return
+    word = str(given).casefold()
+    ours = _ELSEWHERE.get(word)
+    near = ours if ours in known else nearest(word, list(known))
+    raise RequestError(
+        f"{name} expects {', '.join(known[:-1])} or {known[-1]}, got {given!r}",
+        hint=f"did you mean {near}?" if near else None,
+    )
+
+
+def _is_number(given: Any, kind: type) -> bool:
+    return isinstance(given, kind) and not isinstance(given, bool)

@@ -183,6 +183,7 @@ class Signal:
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     holds_missing : a sample may be missing, as it cannot be in sound and in whole numbers
+    features : the channels are outputs of a network, which need not keep to the range of the input
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
     """
@@ -200,6 +201,7 @@ class Signal:
     alpha: int | None = None
     full_scale: float = 1.0
     holds_missing: bool = True
+    features: bool = False
     skipped: int = 0
 
     @property

@@ -411,6 +411,39 @@ def test_the_gaussian_is_that_of_imagemagick(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("extra", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--quality", "5", "-o", "b.png"], "--quality"),
+        (["--quality", "5", "-o", "b.tif"], "--quality"),
+        (["--quality", "5", "-o", "-"], "--quality"),
+        (["--quality", "5", "-o", "b.ppm"], "--quality"),
+        (["--quality", "5", "--in-place"], "--quality"),
+        (["--linear", "--channels", "alpha", "-o", "b.png"], "--linear"),
+    ],
+)
+def test_options_that_would_do_nothing(
+    program: Program, tmp_path: Path, words: list[str], text: str, extra: list[str]
+) -> None:
+    save(tmp_path / "a.png", noise(8, 8, 4))
+    ended = program.run("image", "gain:1", "a.png", *words, *extra, cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert text in ended.errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_quality_is_kept_or_asked_for(program: Program, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", noise(40, 40, 3))
+    sizes = []
+    for name, quality in (("b.jpg", 90), ("c.jpg", 10), ("d.webp", 90), ("e.webp", 10)):
+        words = ["image", "gain:1", "a.png", "--quality", str(quality), "-o", name]
+        assert program.run(*words, cwd=tmp_path).code == 0
+        sizes.append((tmp_path / name).stat().st_size)
+    assert sizes[0] > 2 * sizes[1]
+    assert sizes[2] > 2 * sizes[3]
+
+
 def test_several_pictures_into_a_folder(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / name, noise(8, 8, 3))

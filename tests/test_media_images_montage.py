@@ -63,10 +63,49 @@ def test_feature_maps_in_a_png(tmp_path: Path, capsys: pytest.CaptureFixture[str
         expected[row * 7 : row * 7 + 6, column * 6 : column * 6 + 5] = scaled
     found = maps_of(tmp_path / "maps.png")
     assert found.reshape(expected.shape).tolist() == expected.tolist()
-    # TIFF holds the maps themselves.
+    # TIFF holds the maps themselves, as the network makes them of 0...1.
     assert main([*words, str(tmp_path / "maps.tif")]) == 0
-    assert maps_of(tmp_path / "maps.tif").shape == (6, 5, 7)
-    assert "montage" not in capsys.readouterr().err
+    assert "warning" not in capsys.readouterr().err
+    held = maps_of(tmp_path / "maps.tif")
+    assert held.dtype == np.float32
+    np.testing.assert_allclose(held, pixels[..., None] / 255 * gains, rtol=1e-6)
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_maps_of_a_graph_in_a_tiff(tmp_path: Path, white: int) -> None:
+    """Further steps keep them; channels that are made of the picture by other steps stay whole."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    weights = np.linspace(-2, 2, 6, dtype=np.float32).reshape(6, 1, 1, 1)
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    sides = [1, 1, "h", "w"], [1, 6, "h", "w"]
+    infos = [helper.make_tensor_value_info(n, 1, s) for n, s in zip("xy", sides, strict=True)]
+    tensor = onnx.numpy_helper.from_array(weights, "w")
+    graph = helper.make_graph([node], "g", [infos[0]], [infos[1]], [tensor])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset), tmp_path / "m.onnx")
+    pixels = RNG.integers(0, white, (4, 5)).astype(np.uint8 if white == 255 else ">u2")
+    (tmp_path / "p.pgm").write_bytes(b"P5 5 4 %d\n" % white + pixels.tobytes())
+    words = ["image", str(tmp_path / "p.pgm"), "-q", "--force", "-o", str(tmp_path / "o.tif")]
+    assert main([words[0], f"model:{tmp_path}/m.onnx | gain:2", *words[1:]]) == 0
+    wanted = pixels[..., None] / white * weights.ravel() * 2
+    np.testing.assert_allclose(maps_of(tmp_path / "o.tif"), wanted, rtol=1e-5)
+    assert main([words[0], "mix:1;1;1;1;1;-1", *words[1:]]) == 0
+    held = maps_of(tmp_path / "o.tif")
+    assert held.dtype == (np.uint8 if white == 255 else np.uint16)
+    np.testing.assert_array_equal(held[..., 0], pixels)
+    np.testing.assert_array_equal(held[..., 5], 0)
+
+
+def test_a_range_of_a_montage_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = picture(tmp_path / "p.ppm", RNG.integers(0, 256, (4, 4, 3), np.uint8))
+    for extra in ([], ["--dry-run"]):
+        words = ["image", "x & gaussian:1", str(given), "--range", "offset", *extra]
+        assert main([*words, "-o", str(tmp_path / "o.png")]) == 2
+        assert "--range offset" in capsys.readouterr().err
+    assert main([*words[:-1], "-o", str(tmp_path / "o.tif")]) == 0
 
 
 def test_any_filter_of_many_outputs(tmp_path: Path) -> None:

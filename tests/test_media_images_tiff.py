@@ -25,6 +25,7 @@ from convcli.media.images.formats import FORMATS, WriteRequest
 from convcli.media.images.layout import Layout
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageOptions, open_image
+from convcli.media.images.tiff import TiffVariant, build_directory, shorts_field
 from convcli.media.images.vips_reader import VipsPicture
 
 if TYPE_CHECKING:
@@ -577,3 +578,55 @@ def peak(folder: Path, rows: int, suffix: str) -> float:
 @pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> None:
     assert peak(tmp_path, 10_000, suffix) < peak(tmp_path, 2_500, suffix) + 40
+
+
+def bare_tiff(
+    path: Path, bits: int, *, photometric: int = 1, bands: int = 1, kind: int = 1
+) -> Path:
+    """A TIFF of 4 x 3 pixels, all 0, whose tags are as given."""
+    fields = {
+        256: shorts_field(4),
+        257: shorts_field(3),
+        258: shorts_field(*[bits] * bands),
+        259: shorts_field(1),
+        262: shorts_field(photometric),
+        273: shorts_field(8),
+        277: shorts_field(bands),
+        278: shorts_field(3),
+        279: shorts_field(2 * bits * bands),
+        339: shorts_field(*[kind] * bands),
+    }
+    variant = TiffVariant("<", big=False)
+    pixels = bytes(2 * bits * bands)
+    place = 8 + len(pixels)
+    directory = build_directory(fields, variant, place=place, link=0)
+    path.write_bytes(variant.header(place) + pixels + directory)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tags", "text", "hint"),
+    [
+        ({"bits": 64, "kind": 3}, "64-bit floating samples", "32-bit"),
+        ({"bits": 64}, "64-bit samples", "32-bit"),
+        ({"bits": 12}, "12-bit samples", "16-bit"),
+        ({"bits": 24}, "24-bit samples", "32-bit"),
+        ({"bits": 8, "photometric": 8, "bands": 3}, "CIELAB", "RGB"),
+    ],
+)
+def test_kinds_of_tiff_that_are_not_read(
+    tmp_path: Path, tags: dict[str, int], text: str, hint: str
+) -> None:
+    path = bare_tiff(tmp_path / "a.tif", **tags)
+    with pytest.raises(InputError, match=text) as told:
+        open_image(path, options=ImageOptions())
+    assert hint in (told.value.hint or "")
+    assert "damaged" not in str(told.value) + (told.value.hint or "")
+    with pytest.raises(InputError, match=text):
+        open_image(None, stdin=io.BytesIO(path.read_bytes()), options=ImageOptions())
+
+
+def test_a_tiff_that_is_read_is_not_refused_for_its_tags(tmp_path: Path) -> None:
+    for bits in (1, 2, 4, 8, 16, 32):
+        page = open_image(bare_tiff(tmp_path / "a.tif", bits), options=ImageOptions()).pages[0]
+        assert next(iter(page.chunks())).pixels.shape == (3, 4, 1)

@@ -44,7 +44,8 @@ class PictureOptions:
         typer.Option(
             min=1,
             max=100,
-            help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs.",
+            help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs, and a "
+            "lossless WebP stays lossless.",
             show_default=False,
         ),
     ] = None

@@ -336,7 +336,8 @@ class Network:
     def _result(self) -> Signal:
         """The signal that comes out, with its names, its opacity and its full scale."""
         names = self._names()
-        after = replace(self.place, full_scale=self.signal.full_scale, channels=names)
+        full = self.signal.full_scale
+        after = replace(self.place, full_scale=full, channels=names, features=True)
         if self.signal.alpha is not None and names == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)
         return after

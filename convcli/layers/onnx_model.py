@@ -126,7 +126,9 @@ class OnnxModel:
         if site.rules.align == "causal":
             ops += self._delay(Chain(ops, signal.axes))
         stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
-        return (replace(stage, before=signal, layers=self.facts, remark=self._remark()),)
+        after = replace(stage.after, features=True)
+        remark = self._remark()
+        return (replace(stage, before=signal, after=after, layers=self.facts, remark=remark),)
 
     def _delay(self, chain: Chain) -> tuple[Op, ...]:
         """What lets each output stand for the newest sample that it reads.

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Signal
 
 
+# The samples of feature maps, in the units of the network, where the format holds any number of
+# channels; those of a picture are too coarse for them, and cut off.
+_FEATURES = np.dtype(np.float32)
+
+
 class PageEncoder:
     """How the results of one page become stored samples. It has no state: any thread may use it.
 
@@ -54,6 +59,9 @@ class PageEncoder:
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
+        holds_values = signal.features and target.is_roomy and source.makes_maps(signal)
+        if holds_values and dtype.kind != "f":
+            dtype = _FEATURES
         white = source.layout.white if target.any_white else None
         self.levels = Levels(dtype, white)
         self.layout = Layout(

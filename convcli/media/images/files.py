@@ -148,6 +148,31 @@ class OpenedImage(OpenedFile):
                 "nothing is left of the picture: the filter is larger than it, and --edge is valid",
                 hint="other rules of --edge keep its size",
             )
+        self._check_options(result)
+
+    def _check_options(self, result: Signal) -> None:
+        """Refuse options that the format of the output would ignore."""
+        from convcli.media.images.formats import FORMATS
+        from convcli.media.images.sink import choose_format
+
+        options = self.file.options
+        if options.quality is None and options.range == "clip":
+            return
+        form = choose_format(None, self.output, self.files.format, self.file)
+        if options.quality is not None and not form.lossy:
+            lossy = ", ".join(each.name for each in FORMATS.values() if each.lossy)
+            raise RequestError(
+                f"--quality is for formats that are stored with a loss ({lossy}), "
+                f"and {form.name} keeps every sample",
+                hint="leave --quality out, or write another format",
+            )
+        maps = any(page.makes_maps(result) for page in self.file.pages)
+        if options.range != "clip" and maps and not form.is_roomy:
+            raise RequestError(
+                f"--range {options.range} does nothing to the montage of {len(result.channels)} "
+                "channels, each of which is scaled to its own range",
+                hint="leave --range out, or write TIFF (.tif), which holds their values",
+            )
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -168,14 +193,9 @@ class OpenedImage(OpenedFile):
         )
 
     def _are_maps(self, pages: Sequence[Signal]) -> bool:
-        """Whether the pages have many channels, which are not those of the picture itself."""
-        from convcli.media.images.montage import FEWEST_MAPS
-
-        for signal, page in zip(pages, self.file.pages, strict=True):
-            same = signal.channels == page.signal.channels
-            if len(signal.channels) < FEWEST_MAPS or same or page.keeps_geometry_required:
-                return False
-        return True
+        """Whether every page has many channels, which are not those of the picture itself."""
+        sides = zip(self.file.pages, pages, strict=True)
+        return all(page.makes_maps(result) for page, result in sides)
 
     def division(self) -> Division:
         """How the picture is cut into parts: at strips of rows, if they are not compressed."""

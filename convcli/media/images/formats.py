@@ -21,6 +21,7 @@ from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
 from convcli.media.images.pnm import PamWriter, PpmWriter
 from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_kinds import unread_tiff
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.vips_writer import VipsWriter
@@ -135,6 +136,7 @@ class Format:
     pages, mixed_pages : whether it holds several pictures, and whether they may differ in size and
         channels
     limited_palette : whether a picture has 256 colours at most
+    lossy : whether pixels are stored with a loss, by a quality of 1..100
     few_bits : whether samples of grey may have 1, 2 or 4 bits
     interlaces : whether rows may come in several passes
     any_white : whether it says which value is white, so that it may be any
@@ -148,6 +150,7 @@ class Format:
     animated : whether each page is made from the one before, so that libvips decodes all pages as
         one image
     inspect : adds what libvips does not report to the details
+    unread : names a kind of picture in the file that libvips does not read, with a hint
     bands : what each page says of its bands; None if libvips knows it
     plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
         by their index in the file; None if there are none
@@ -176,6 +179,7 @@ class Format:
     pages: bool = False
     mixed_pages: bool = False
     limited_palette: bool = False
+    lossy: bool = False
     few_bits: bool = False
     interlaces: bool = False
     any_white: bool = False
@@ -186,6 +190,7 @@ class Format:
     fail_on: str = "error"
     animated: bool = False
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
     plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
@@ -238,6 +243,7 @@ _ALL = (
         beginnings=(b"\xff\xd8\xff",),
         # Pictures of high dynamic range are JPEGs, too.
         aliases=("jpg", "uhdr"),
+        lossy=True,
         interlaces=True,
         alpha=False,
         cmyk=True,
@@ -262,6 +268,7 @@ _ALL = (
         few_bits=True,
         pages=True,
         inspect=inspect_tiff,
+        unread=unread_tiff,
         bands=read_bands,
         plain_pixels=plain_pixels,
         writer=open_tiff_writer,
@@ -272,6 +279,7 @@ _ALL = (
         name="webp",
         suffixes=(".webp",),
         brand=b"WEBP",
+        lossy=True,
         pages=True,
         animated=True,
         inspect=inspect_webp,
@@ -294,6 +302,7 @@ _ALL = (
         name="avif",
         suffixes=(".avif",),
         brand=b"avif",
+        lossy=True,
         pages=True,
         options_for=_quality_options,
     ),
@@ -361,6 +370,15 @@ def format_by_suffix(path: Place) -> Format | None:
 def is_picture(head: bytes) -> bool:
     """Whether `head` is the beginning of a file in one of the formats."""
     return head.startswith(_BEGINNINGS) or head[8:12] in _BRANDS
+
+
+def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
+    """The kind of picture in a file of a known format that libvips does not read, with a hint."""
+    head = file.read(max(map(len, _BEGINNINGS)))
+    for form in _ALL:
+        if form.unread is not None and head.startswith(form.beginnings):
+            return form.unread(file)
+    return None
 
 
 def foreign_format(head: bytes) -> str | None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
-# Fewer channels than this are no montage: 1 is grey, 3 are colours, 4 may be colours and opacity.
-FEWEST_MAPS = 5
 # Pixels between two maps.
 GAP = 1
 # Bytes of maps that are laid out at a time.

@@ -42,6 +42,8 @@ Channels = Literal["rgb", "luma", "alpha", "all"]
 # A picture from a pipe is held in memory up to this size, and on disk above it.
 _MOST_HELD = 64_000_000
 _RGB = ("R", "G", "B")
+# Fewer channels than this are no maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
+FEWEST_MAPS = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,6 +98,12 @@ class ImagePage:
     def keeps_geometry_required(self) -> bool:
         """Whether original channels complete the result, so that the chain must keep the size."""
         return self.selection != "all"
+
+    def makes_maps(self, result: Signal) -> bool:
+        """Whether a result of the page has many channels, which are not those of the picture."""
+        is_other = result.channels != self.signal.channels
+        is_many = len(result.channels) >= FEWEST_MAPS
+        return is_many and is_other and not self.keeps_geometry_required
 
     def _filtered_channels(self) -> tuple[tuple[str, ...], int | None]:
         """The names of the channels that are filtered, and the index of the opacity among them."""
@@ -224,6 +232,11 @@ class ImageFile:
                 "--linear needs a grey or red-green-blue picture, "
                 f"{self.name} has {list_channels(layout.channels)}",
                 hint="convert it first, or leave --linear out",
+            )
+        if self.pages[0].selection == "alpha":
+            raise RequestError(
+                "--linear filters the light of colours, and --channels alpha the opacity alone",
+                hint="leave --linear away",
             )
         if not self.pages[0].linear:
             self.warnings.append(

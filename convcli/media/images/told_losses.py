@@ -29,7 +29,8 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     name = request.format.name
     layout, source = page.layout, page.source.layout
     stored, had = layout.dtype, source.dtype
-    if stored.itemsize < had.itemsize or stored.kind != had.kind:
+    is_other_kind = stored.kind not in {had.kind, "f"}
+    if stored.itemsize < had.itemsize or is_other_kind:
         kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
         yield f"{name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
     white = source.white

@@ -15,7 +15,7 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import foreign_format, reading_rules
+from convcli.media.images.formats import foreign_format, reading_rules, unread_kind
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -151,6 +151,11 @@ class VipsPicture:
             )
         if "not in a known format" in cause:
             return self._unknown()
+        with self.reading() as file:
+            unread = unread_kind(file)
+        if unread is not None:
+            kind, hint = unread
+            return InputError(f"{self.name} has {kind}, which are not read", hint=hint)
         return InputError(
             f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
         )

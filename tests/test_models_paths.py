@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _own_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the library that runs networks; test_models_sessions.py is about that one."""
+    monkeypatch.setattr("convcli.layers.sessions._installed", lambda: False)
+
+
 def by_definition(sums: ConvSums, x: Array) -> Array:
     """The sum over all taps and inputs of one output after the other, as the docstring says."""
     w = sums.weights
@@ -239,6 +245,21 @@ def test_blocks_of_any_length_are_the_whole_signal(
     whole = filtered(model, x, [331], medium=medium)
     for lengths in ([1], [64], [7, 150]):
         np.testing.assert_array_equal(filtered(model, x, lengths, medium=medium), whole)
+
+
+def test_blocks_that_lie_in_padding_and_pictures_too_small_for_a_window(tmp_path: Path) -> None:
+    x = RNG.uniform(0, 1, (17, 6, 2)).astype(np.float32)
+    model = saved(tmp_path, "conv:dilation=2 | pad:3", {0: (3, 2, 2, 2)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "COLUMNS", 4)
+        patch.setattr(blocks, "MOST_COLUMNS", 4)
+        padded = filtered(model, x, [17])
+    assert padded.shape == (21, 10, 3)
+    assert not padded[:, :3].any()
+    assert not padded[:, -3:].any()
+    np.testing.assert_array_equal(filtered(model, x, [2])[:, :, :2], padded[:, :, :2])
+    wide = saved(tmp_path, "conv | conv_transpose:stride=2", {0: (3, 2, 2, 9), 1: (3, 1, 2, 2)})
+    assert filtered(wide, x, [2]).size == 0
 
 
 def test_a_row_is_what_it_is_when_the_table_ends_there(tmp_path: Path) -> None:

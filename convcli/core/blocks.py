@@ -8,16 +8,17 @@ output is bit for bit the same, however the picture arrives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.task import HeldPlace, nothing_earlier
+from convcli.core.task import HeldIfAsked, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
@@ -144,9 +145,10 @@ class _RowOfBlocks:
 
     def outputs(self, columns: int) -> tuple[Array, HeldAfter]:
         """Compute the outputs in blocks of so many columns, and what the next row may ask for."""
-        if self.bounds is not None or any_missing(self.x):
-            return self._at_once()
         down, across = self.span
+        nothing = across[0] >= across[1]
+        if nothing or self.bounds is not None or any_missing(self.x):
+            return self._at_once()
         left, _ = self.chain.needs(1, *across, self.ends[1])[0]
         parts = []
         for start, stop in cuts(*across, columns):
@@ -155,30 +157,14 @@ class _RowOfBlocks:
             made, _ = self.chain.compute(inputs, (down, (start, stop)), self.ends)
             parts.append(made)
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return whole, HeldIfAsked(self._held_values)
+        # Without gaps no earlier value is needed; it would keep all earlier rows in memory.
+        alone = replace(self, earlier=nothing_earlier)
+        return whole, HeldIfAsked(alone.held_values)
 
     def _at_once(self) -> tuple[Array, HeldAfter]:
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
-    def _held_values(self) -> HeldAfter:
+    def held_values(self) -> HeldAfter:
         """Compute the last known values after the outputs."""
         _, held = self._at_once()
         return held
-
-
-class HeldIfAsked(dict[HeldPlace, "Array | None"]):
-    """The last known values after some outputs, computed when the first of them is asked for.
-
-    Only the next outputs ask, and only where a sample is missing at their very beginning.
-    """
-
-    def __init__(self, find: Callable[[], HeldAfter]) -> None:
-        super().__init__()
-        self._find: Callable[[], HeldAfter] | None = find
-
-    def get(self, place: HeldPlace, default: Any = None) -> Any:
-        """Return the value held at a place."""
-        if self._find is not None:
-            self.update(self._find())
-            self._find = None
-        return super().get(place, default)

@@ -19,7 +19,7 @@ from convcli.core.missing import last_known
 from convcli.core.ops import Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.rounding import outside_of
-from convcli.core.task import Continuation, Inputs, OpTask
+from convcli.core.task import Continuation, Inputs, OpTask, held_of_parts
 from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
@@ -415,15 +415,13 @@ class Branches(Op):
     def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute every branch by itself and combine them."""
         operands = []
-        held_after: HeldAfter = {}
+        held_after = {}
         for number, branch in enumerate(self.branches):
             earlier = partial(_held_in_branch, task.earlier, number)
-            y, held = branch.compute(x, task, earlier)
+            y, held_after[number] = branch.compute(x, task, earlier)
             operands.append(summed(y))
-            for place, values in held.items():
-                held_after[number, *place] = values
         results = [formula.value(operands) for formula in self.formulas]
-        return self._side_by_side(results, x.shape[-1]), held_after
+        return self._side_by_side(results, x.shape[-1]), held_of_parts(held_after)
 
     def _side_by_side(self, results: list[Array], channels: int) -> Array:
         """Return the results of the formulas as channels.

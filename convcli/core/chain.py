@@ -32,18 +32,28 @@ import numpy as np
 
 from convcli.core.blocks import block_columns, block_rows
 from convcli.core.complete import without_incomplete
+from convcli.core.executor import ExecutedRun
+from convcli.core.missing import any_missing
 from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
 from convcli.core.rounding import float_type_for_bytes, settles_all
-from convcli.core.task import Continuation, Inputs, OpTask, nothing_earlier
+from convcli.core.task import (
+    Continuation,
+    HeldIfAsked,
+    Inputs,
+    OpTask,
+    held_of_parts,
+    nothing_earlier,
+)
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.calendar_bins import CalendarBins
     from convcli.core.complete import Bounds
+    from convcli.core.executor import Executor, Pads
     from convcli.core.ops import Op, Span
     from convcli.core.reach import Index, Indices
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
@@ -52,6 +62,8 @@ if TYPE_CHECKING:
 # Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
 # are, evenly spaced.
 MOST_PHASES = 1 << 18
+# The length of an input that goes on.
+NOT_ENDED = 1 << 62
 
 
 class HeldValues(Protocol):
@@ -148,10 +160,14 @@ class Chain:
         return [high for _, high in self.needs(0, done - 1, done)]
 
     def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
-        """Length of the input of each operation that reads nothing outside of it, else None."""
-        found = []
+        """Length of the input of each operation that reads nothing outside of it, else None.
+
+        A length that is not known yet is NOT_ENDED.
+        """
+        found: list[int | None] = []
         for op in self.ops:
-            found.append(n if op.reads_inside else None)
+            length = NOT_ENDED if n is None else n
+            found.append(length if op.reads_inside else None)
             n = None if n is None else op.reach[axis].count(n)
         return found
 
@@ -212,7 +228,7 @@ class Chain:
         step //= common
         phases //= common
         k = self._one_period(axis)
-        low, high = self._inputs_of_each(axis, k)
+        low, high = self.inputs_of_each(axis, k)
         positions = k * step // phases
         return Reach(
             before=int((positions - low).max()),
@@ -240,7 +256,7 @@ class Chain:
     def around_aligned(self, axis: int) -> tuple[int, int]:
         """Return how far outputs read before and past the samples that they are aligned with."""
         k = self._one_period(axis)
-        low, high = self._inputs_of_each(axis, k)
+        low, high = self.inputs_of_each(axis, k)
         aligned = self.aligned_input(axis, k)
         return int((aligned - low).max()), int((high - 1 - aligned).max())
 
@@ -259,7 +275,7 @@ class Chain:
             inputs = inputs * factor // reach.phases * reach.step
         return np.arange(0, outputs, max(1, outputs // MOST_PHASES))
 
-    def _inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
+    def inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
         """Return the first input that each of the outputs `k` reads, and the one after its last."""
         low = k
         high = k + 1
@@ -416,22 +432,67 @@ class Chain:
             return self._no_outputs(x, span), {}
         if continuation is None:
             continuation = Continuation(*span[0])
-        held_after: HeldAfter = {}
         flow = self._flow(span, ends, continuation)
-        x = self._first_input(x[flow.first_inputs])
-        for number, task in enumerate(self._tasks(flow, ends, earlier)):
+        x = self._first_input(_samples_between(x, flow.first_inputs))
+        tasks = list(self._tasks(flow, ends, earlier))
+        if bounds is None and self._executors:
+            run = ExecutedRun(self, tasks)
+            return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
+        return self.compute_each(x, tasks, bounds=bounds)
+
+    def _held_after_executed(
+        self, x: Array, flow: _Flow, ends: tuple[int | None, ...], tasks: list[OpTask]
+    ) -> HeldAfter:
+        """Return the last values that the operations have met, computed when they are asked for.
+
+        Without a gap in `x` no earlier value is needed, and no earlier job is kept for it.
+        """
+        if any_missing(x):
+            return self.compute_each(x, tasks)[1]
+
+        def values() -> HeldAfter:
+            alone = list(self._tasks(flow, ends, nothing_earlier))
+            return self.compute_each(x, alone)[1]
+
+        return HeldIfAsked(values)
+
+    def compute_each(
+        self, x: Array, tasks: Sequence[OpTask], *, first: int = 0, bounds: Bounds | None = None
+    ) -> tuple[Array, HeldAfter]:
+        """Compute one operation after the other, from the operation `first` on.
+
+        tasks : of these operations; the result is as of `compute`
+        """
+        held_after = {}
+        for number, task in enumerate(tasks, start=first):
             op = self.ops[number]
             if number > 0:
                 x = summed(x)
             bounded = replace(task, bounds=bounds)
-            y, held = op.compute(x, bounded)
+            y, held_after[number] = op.compute(x, bounded)
             x = without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
-            for place, values in held.items():
-                held_after[number, *place] = values
-        return x, held_after
+        return x, held_of_parts(held_after)
+
+    @cached_property
+    def _executors(self) -> dict[int, Executor]:
+        """What computes several operations at once, by the number of the first of them."""
+        found = {}
+        number = 0
+        while number < len(self.ops):
+            executor = self.ops[number].executor(self.ops[number:])
+            if executor is None:
+                number += 1
+            else:
+                found[number] = executor
+                number += executor.count
+        return found
+
+    def executor_at(self, number: int, x: Array) -> Executor | None:
+        """What computes operations from this one on at once, if it takes samples such as `x`."""
+        return self._executors.get(number) if x.dtype == np.float32 else None
 
     @cached_property
     def _joined(self) -> Chain:
@@ -476,6 +537,15 @@ class Chain:
             )
             lengths = zip(op.reach, ends, strict=True)
             ends = tuple(None if n is None else reach.count(n) for reach, n in lengths)
+
+    def inputs_and_pads(self, span: Span, ends: tuple[int | None, ...]) -> tuple[Span, list[Pads]]:
+        """Return the inputs for the outputs `span` alone, and what each operation pads with.
+
+        Nothing is read here for values that are held.
+        """
+        flow = self._flow(span, ends, Continuation(0, span[0][1]))
+        pads = [flow.pads_of(number) for number in range(len(self.ops))]
+        return flow.inputs_of(0), pads
 
     def _flow(self, span: Span, ends: tuple[int | None, ...], continuation: Continuation) -> _Flow:
         """Return what the operations read for the outputs `span`."""
@@ -535,12 +605,23 @@ class _Flow:
         return inputs.low - inputs.start
 
     @property
-    def first_inputs(self) -> tuple[slice, ...]:
-        """Which of the inputs of the chain the first operation is given."""
-        places = []
-        for inputs, first in zip(self.computed, self.first, strict=True):
-            places.append(slice(inputs[0].start - first, inputs[0].high - first))
-        return tuple(places)
+    def first_inputs(self) -> Span:
+        """Which of the inputs of the chain the first operation is given, on each axis."""
+        pairs = zip(self.inputs_of(0), self.first, strict=True)
+        return tuple((low - first, high - first) for (low, high), first in pairs)
+
+    def inputs_of(self, number: int) -> Span:
+        """Return the inputs [start, high) of an operation on each axis, without its padding."""
+        inputs = [along[number] for along in self.computed]
+        return tuple((each.start, each.high) for each in inputs)
+
+    def pads_of(self, number: int) -> Pads:
+        """Return how many samples an operation puts before and after its inputs, on each axis."""
+        pads = []
+        for given, computed in zip(self.given, self.computed, strict=True):
+            wanted, inside = given[number], computed[number]
+            pads.append((inside.start - wanted.start, wanted.high - inside.high))
+        return tuple(pads)
 
     def outputs_of(self, number: int) -> Span:
         """Return the outputs of an operation on each axis."""
@@ -548,9 +629,25 @@ class _Flow:
         return tuple((inputs.start, inputs.high) for inputs in after)
 
 
+def _samples_between(x: Array, spans: Span) -> Array:
+    """The samples [low, high) of each axis, zeros where `x` has none.
+
+    Outputs for which samples are lacking lie in the padding of a later operation.
+    """
+    found = x[tuple(slice(max(low, 0), max(high, 0)) for low, high in spans)]
+    lacking = []
+    for (low, high), n in zip(spans, x.shape, strict=False):
+        before = min(high, 0) - min(low, 0)
+        after = max(high, n) - max(low, n)
+        lacking.append((before, after))
+    if not any(map(any, lacking)):
+        return found
+    return np.pad(found, [*lacking, (0, 0)])
+
+
 def _within(inputs: Inputs, n: int | None) -> Inputs:
     """The part of some inputs in a signal of `n` samples, of which one is left at least."""
-    if not n:
+    if not n or (n == NOT_ENDED and inputs.high <= 0):
         return inputs
     first = min(max(inputs.start, 0), n - 1)
     last = max(first + 1, min(inputs.high, n))

@@ -14,7 +14,7 @@ An operation is a set of parameters and a pure function. It has no other state.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
+    from convcli.core.executor import Executor
     from convcli.core.kernel import Kernel
     from convcli.core.task import HeldAfter, HeldPlace, OpTask
     from convcli.signals import Align, Array, Edge, Missing
@@ -257,6 +258,13 @@ class Op(ABC):
 
     def joined(self, following: Op) -> Op | None:
         """Return one operation that does this and the following one, if that saves a pass."""
+        return None
+
+    def executor(self, ops: Sequence[Op]) -> Executor | None:
+        """Return what computes this and some following operations at once, if that is faster.
+
+        ops : the operation and those that follow it
+        """
         return None
 
     @property

@@ -8,11 +8,13 @@ say what the next job has to know.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convcli.core.complete import Bounds
     from convcli.core.ops import Span
     from convcli.core.reach import Reach
@@ -34,6 +36,42 @@ HeldEarlier = Callable[[HeldPlace], "Array | None"]
 def nothing_earlier(_: HeldPlace) -> None:
     """Say that no value is known from before the start of a signal."""
     return
+
+
+class HeldIfAsked(dict[HeldPlace, "Array | None"]):
+    """The last known values after some outputs, computed when the first of them is asked for.
+
+    Only a gap at the very beginning of the next outputs asks.
+    """
+
+    def __init__(self, find: Callable[[], HeldAfter]) -> None:
+        super().__init__()
+        self._find: Callable[[], HeldAfter] | None = find
+
+    def get(self, place: HeldPlace, default: Any = None) -> Any:
+        """Return the value held at a place."""
+        if self._find is not None:
+            self.update(self._find().items())
+            self._find = None
+        return super().get(place, default)
+
+    def items(self) -> Any:
+        """Return all places and what is held there."""
+        self.get(())
+        return super().items()
+
+
+def held_of_parts(parts: Mapping[int, HeldAfter]) -> HeldAfter:
+    """Return what an operation holds whose parts, by their numbers, hold these values."""
+    if any(isinstance(held, HeldIfAsked) for held in parts.values()):
+        return HeldIfAsked(lambda: _joined_held(parts))
+    return _joined_held(parts)
+
+
+def _joined_held(parts: Mapping[int, HeldAfter]) -> HeldAfter:
+    return {
+        (number, *place): values for number, held in parts.items() for place, values in held.items()
+    }
 
 
 class Inputs(NamedTuple):

@@ -29,9 +29,10 @@ from convcli.layers.trained import BatchLayer, TrainedLayer, TrainedWeights, tra
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from convcli.core.binding import Stage
+    from convcli.core.executor import Executor
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx_writer import ExportPlace
@@ -291,6 +292,12 @@ class ConvOp(SelfPadding):
             return None
         return replace(self, activation=following.in_place)
 
+    def executor(self, ops: Sequence[Op]) -> Executor | None:
+        """Return what runs this and the following layers in an inference library."""
+        from convcli.layers.sessions import network_executor
+
+        return network_executor(ops)
+
     def window_weights(self, channels: int) -> WindowWeights | None:
         """The weights with the zeros of the dilation; None where a channel goes past the layer."""
         if self.beside:
@@ -342,13 +349,14 @@ class ConvOp(SelfPadding):
         """The layer on samples of which none is missing; `first` : number of the first output."""
         path = self._paths.get(x.dtype)
         if path is None:
-            path = cheapest_conv_path(self._sums, x.dtype)
+            path = cheapest_conv_path(self.sums, x.dtype)
             self._paths[x.dtype] = path
         with np.errstate(invalid="ignore", over="ignore"):
             return path(x, first)
 
     @cached_property
-    def _sums(self) -> ConvSums:
+    def sums(self) -> ConvSums:
+        """The sums of the layer, for the path that computes them."""
         return ConvSums(
             weights=self.weights,
             bias=self.bias,

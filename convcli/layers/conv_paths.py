@@ -204,6 +204,11 @@ class TapByTap(ConvPath):
 _PATHS: tuple[type[ConvPath], ...] = (WindowProduct, ShiftedSums, TapByTap, Winograd)
 
 
+def least_cost(sums: ConvSums) -> float:
+    """The time of an output pixel by the cheapest path, in ns."""
+    return min(path.cost(sums) for path in _PATHS)
+
+
 def cheapest_conv_path(sums: ConvSums, dtype: npt.DTypeLike) -> ConvPath:
     """The path that costs least; it depends on the layer alone, not on the signal."""
     kind = min(_PATHS, key=lambda path: path.cost(sums))

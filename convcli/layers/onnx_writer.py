@@ -112,6 +112,15 @@ class OnnxWriter:
         description : what the graph computes, in a sentence
         """
         import onnx
+        from onnx import helper
+
+        model = self.model(channels, description)
+        helper.set_model_props(model, dict(about))
+        onnx.checker.check_model(model, full_check=True)
+        return ExportedGraph(model.SerializeToString(), description)
+
+    def model(self, channels: int, description: str = "") -> Any:
+        """Return the graph as a model of `onnx`; arguments as of `encoded`."""
         from onnx import TensorProto, helper, numpy_helper
 
         if not self.nodes:
@@ -131,7 +140,7 @@ class OnnxWriter:
             doc_string=description,
         )
         opsets = [helper.make_opsetid("", self.opset)]
-        model = helper.make_model(
+        return helper.make_model(
             graph,
             opset_imports=opsets,
             ir_version=helper.find_min_ir_version_for(opsets),
@@ -139,9 +148,6 @@ class OnnxWriter:
             producer_version=__version__,
             doc_string=description,
         )
-        helper.set_model_props(model, dict(about))
-        onnx.checker.check_model(model, full_check=True)
-        return ExportedGraph(model.SerializeToString(), description)
 
 
 @dataclass(frozen=True, kw_only=True)

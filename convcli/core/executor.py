@@ -1,0 +1,127 @@
+"""What computes several operations of a chain at once: the door to libraries that run networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.convolve import all_finite
+from convcli.samples import summed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from convcli.core.chain import Chain
+    from convcli.core.ops import Span
+    from convcli.core.task import OpTask
+    from convcli.signals import Array
+
+# Samples that an operation adds before and after its inputs, on each axis.
+Pads = tuple[tuple[int, int], ...]
+
+
+class Executor(ABC):
+    """Computes operations that follow each other, on float32 samples none of which is missing.
+
+    An output must be the same, bit for bit, whatever other outputs are computed with it.
+
+    chain : the operations
+    """
+
+    chain: Chain
+
+    @property
+    def count(self) -> int:
+        """How many operations are computed at once."""
+        return len(self.chain.ops)
+
+    @abstractmethod
+    def outputs(self, x: Array, pads: Sequence[Pads]) -> Array:
+        """Return all outputs whose windows are complete.
+
+        x : finite samples, (n, channels) or (rows, columns, channels)
+        pads : zeros that each operation puts beside its inputs
+        """
+
+
+def reads_any(
+    chain: Chain, marked: npt.NDArray[np.bool_], span: Span, starts: Sequence[int]
+) -> Any:
+    """Mark the outputs of a chain that read a sample which is marked.
+
+    marked : (n,) or (rows, columns), from the samples `starts` on
+    Returns booleans of the shape of the outputs `span`.
+    """
+    counts: Any = marked.astype(np.int64)
+    for axis, ((start, stop), first) in enumerate(zip(span, starts, strict=True)):
+        low, high = chain.inputs_of_each(axis, np.arange(start, stop))
+        below = np.insert(np.cumsum(counts, axis=axis), 0, 0, axis=axis)
+        count = counts.shape[axis]
+        up_to = [np.take(below, np.clip(end - first, 0, count), axis=axis) for end in (high, low)]
+        counts = up_to[0] - up_to[1]
+    return counts > 0
+
+
+class ExecutedRun:
+    """A computation of a chain in which executors compute some of the operations.
+
+    tasks : of all operations
+    """
+
+    def __init__(self, chain: Chain, tasks: list[OpTask]) -> None:
+        self.chain = chain
+        self.tasks = tasks
+
+    def outputs(self, x: Array) -> Array:
+        """Compute the outputs of the chain."""
+        number = 0
+        while number < len(self.tasks):
+            if number > 0:
+                x = summed(x)
+            executor = self.chain.executor_at(number, x)
+            if executor is None or self._any_empty(number, executor.count):
+                x = self._each(x, number, number + 1)
+                number += 1
+            else:
+                x = self._executed(x, number, executor)
+                number += executor.count
+        return x
+
+    def _any_empty(self, start: int, count: int) -> bool:
+        """Whether an operation has an input of no samples, so that it reads padding alone."""
+        return any(0 in task.ends for task in self.tasks[start : start + count])
+
+    def _each(self, x: Array, start: int, stop: int) -> Array:
+        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
+        return y
+
+    def _executed(self, x: Array, start: int, executor: Executor) -> Array:
+        """Compute the operations of an executor.
+
+        Outputs that read samples which are missing or infinite, or overflow, are computed one
+        operation after the other. This is decided for each output by itself, so that it is the same
+        in blocks of any size.
+        """
+        stop = start + executor.count
+        first = self.tasks[start]
+        span = self.tasks[stop - 1].outputs
+        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
+        pairs = zip(inputs, first.starts, strict=True)
+        samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
+        if any(side < 0 for sides in pads for pair in sides for side in pair):
+            return self._each(x, start, stop)
+        if all_finite(samples):
+            y = executor.outputs(samples, pads)
+            if all_finite(y):
+                return y
+        unusual: Any = ~np.isfinite(samples)
+        y = executor.outputs(np.where(unusual, np.float32(0), samples), pads)
+        each = self._each(x, start, stop)
+        starts = [low for low, _ in inputs]
+        usual: Any = np.isfinite(y).all(axis=-1) & ~np.isnan(each).any(axis=-1)
+        usual &= ~reads_any(executor.chain, unusual.any(axis=-1), span, starts)
+        return np.where(usual[..., None], y, each)

@@ -7,7 +7,7 @@ import math
 import warnings
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -198,7 +198,7 @@ def test_windows_of_few_values_are_counted(
 
 
 @pytest.mark.parametrize("edge", ["edge", "reflect", "wrap"])
-def test_a_window_larger_than_the_picture(edge: Edge) -> None:
+def test_a_window_larger_than_the_picture(edge: Literal["edge", "reflect", "wrap"]) -> None:
     x = np.random.default_rng(3).integers(0, 256, (6, 7), np.uint8).astype(float)
     wide = np.pad(x, 40, mode=edge)
     windows = np.lib.stride_tricks.sliding_window_view(wide, (81, 81))

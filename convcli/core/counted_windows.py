@@ -1,9 +1,9 @@
 """The k-th smallest sample of each window of a picture of few values, such as one of 8 bits.
 
-The pixels that do not exceed a value are counted in all windows at once, by differences of sums from
-the corner of the picture (Crow, SIGGRAPH 1984). The k-th smallest sample, counted from 0, is the
-smallest value that more than k samples do not exceed. The time does not depend on the size of the
-windows: medians of 60 x 60 bytes take one fortieth of the time of a wavelet matrix.
+The pixels that do not exceed a value are counted in all windows at once, by differences of sums
+from the corner of the picture (Crow, SIGGRAPH 1984). The k-th smallest sample, counted from 0, is
+the smallest value that more than k samples do not exceed. The time does not depend on the size of
+the windows: medians of 60 x 60 bytes take a tenth of the time of a wavelet matrix.
 """
 
 from __future__ import annotations

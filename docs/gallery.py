@@ -88,7 +88,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "Pointwise: soft clipping",
-        "A word, four times as loud and bent by a hyperbolic tangent: the new frequencies are seen.",
+        "A word, four times as loud and bent by a hyperbolic tangent, which adds frequencies.",
         "convcli audio 'gain:12dB | tanh' sample_data/hello.wav -o soft.mp3 --plot soft.png",
         "soft.png",
         "soft.mp3",

@@ -89,7 +89,11 @@ def round_ticks(low: float, high: float, count: int) -> list[float]:
     if not extent > 0 or not math.isfinite(extent):
         return [low]
     rough = extent / count
+    if not rough > 0:
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
+    if not power > 0:
+        return [low]
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.7)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)

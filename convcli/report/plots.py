@@ -140,16 +140,19 @@ def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
 # ---------------------------------------------------------------------------------- how it is drawn
 
 
-def write_plot(rows: Rows, path: Place, *, title: str, atomic: AtomicFile) -> None:
+def write_plot(
+    rows: Rows, path: Place, *, title: str, atomic: AtomicFile, empty: str | None = None
+) -> None:
     """Draw rows of figures into `path`, in the format of its suffix.
 
     atomic : a context that gives a temporary path and renames the file when it is complete
+    empty : what is written where there are no figures; None: RequestError
     """
     rows = [row for row in rows if row][:MOST_ROWS]
-    if not rows:
+    if not rows and empty is None:
         raise RequestError("there is nothing that could be drawn")
     with _quiet_matplotlib():
-        figure = _drawn(rows, title)
+        figure = _drawn(rows, title) if rows else _empty_page(title, empty or "")
         try:
             with atomic(path) as place:
                 _save(figure, place, path.suffix.lower())
@@ -187,6 +190,16 @@ def _drawn(rows: Rows, title: str) -> Any:
         axes = part.subplots(1, len(row), squeeze=False)
         for place, figure in zip(axes[0], row, strict=True):
             _draw_figure(place, figure, TITLE_LENGTH // len(row))
+    return drawing
+
+
+def _empty_page(title: str, text: str) -> Any:
+    """A drawing that consists of words."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(WIDTH, CHART_HEIGHT))
+    drawing.suptitle(title, fontsize=11)
+    drawing.text(0.5, 0.5, text, horizontalalignment="center")
     return drawing
 
 

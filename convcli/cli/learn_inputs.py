@@ -90,14 +90,14 @@ def named_pairs(options: LearnOptions) -> list[PlacePair]:
         )
         return _listed_pairs(words, paths)
     if len(paths) == 1:
-        return _listed_pairs(_words_of(paths[0], options), [])
+        return _listed_pairs(_input_words(paths[0], options), [])
     if len(paths) % 2:
         raise RequestError(
             f"{paths[-1]} has no target: inputs and targets take turns", hint="IN1 OUT1 IN2 OUT2"
         )
     found: list[PlacePair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
-        words = _words_of(source, options)
+        words = _input_words(source, options)
         if words.several or _is_folder(target):
             found += _listed_pairs(words, [target])
         else:
@@ -105,7 +105,7 @@ def named_pairs(options: LearnOptions) -> list[PlacePair]:
     return found
 
 
-def _words_of(source: Place, options: LearnOptions) -> InputWords:
+def _input_words(source: Place, options: LearnOptions) -> InputWords:
     return InputWords(words=[text_of(source)], recursive=options.recursive)
 
 

@@ -132,12 +132,20 @@ def _from_columns(path: Place, lines: list[str], column: str) -> Curve:
     return _curve(path, rows, place, name)
 
 
+def _separator_of(rows: list[str]) -> re.Pattern[str]:
+    """The first separator that some row contains, else the last: a comma or spaces."""
+    for separator in _SEPARATORS:
+        if any(map(separator.search, rows)):
+            return separator
+    return _SEPARATORS[-1]
+
+
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is no comment."""
     stripped = [line.strip() for line in lines]
     told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
     rows = [text for text in told if text]
-    separator = next(each for each in _SEPARATORS if any(map(each.search, rows)) or not rows)
+    separator = _separator_of(rows)
     decimal_commas = separator is not _SEPARATORS[-1]
     numbers = [row for row in rows if row[0].isdigit()]
     if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):
@@ -275,5 +283,6 @@ def _q_of_octaves(width: float, frequency: float) -> float:
     if not (0 < width < LARGEST_OCTAVES and 0 < frequency < 0.5):
         return 0.0
     w = 2 * math.pi * frequency
-    exponent = min(math.log(2) / 2 * width * w / math.sin(w), 700.0)
-    return 0.5 / math.sinh(exponent)
+    exponent = math.log(2) / 2 * width * w / math.sin(w)
+    # The hyperbolic sine of more than 710 is too large for a float.
+    return 0.5 / math.sinh(min(exponent, 700.0))

@@ -495,3 +495,28 @@ def test_a_duration_that_is_no_number_of_rows_is_an_error(
     ended = program.run("csv", step, "--time", "t", stdin=hourly(), cwd=tmp_path)
     assert ended.code == 2
     assert "'90min' is no whole number of rows; one comes each hour" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sma:3", "--integrate"], "--integrate weighs the rows of windows in time"),
+        (["x - lag:1", "--integrate"], "--integrate weighs the rows of windows in time"),
+        (["sma:3d", "--time-zone", "Europe/Berlin"], "--time-zone sets the calendar of bins"),
+    ],
+)
+def test_options_of_time_without_effect_are_refused(
+    words: list[str], said: str, program: Program
+) -> None:
+    table = b"t,x\n2024-01-01T00:00Z,1\n2024-01-02T00:00Z,2\n2024-01-05T00:00Z,3\n"
+    run = program.run("csv", *words, "--time", "t", stdin=table)
+    assert run.code == 2, run
+    assert said in run.errors[0]
+    assert "hint: " in run.err
+
+
+def test_months_of_numbers_that_are_no_dates_are_told(program: Program) -> None:
+    table = b"t,x\n24,1\n25,2\n"
+    words = ("csv", "avg_pool:1y", "--time", "t")
+    assert "counted from 1970" in program.run(*words, stdin=table).warnings[0]
+    assert not program.run(*words, "--time-unit", "s", stdin=table).warnings

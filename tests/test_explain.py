@@ -674,6 +674,12 @@ def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
         for branch in stage.branches:
             expected = apply(branch.text, x, edge="edge")
             np.testing.assert_allclose(branch.results, expected)
+    (stage,) = explain_filter("x - (sma:3 | diff) * 2", x, edge="edge").stages
+    plain, own = stage.branches
+    assert (plain.text, plain.results, plain.stages) == ("x", tuple(x), ())
+    np.testing.assert_allclose(own.results, apply("sma:3 | diff", x, edge="edge"))
+    assert [each.text for each in own.stages] == ["sma:3", "diff"]
+    assert own.stages[-1].outputs == own.results
     assert "branch box:3  1.33333, 2.33333" in told.text(
         "1,2,4,3,9", "abs - box:3", "--edge", "edge"
     )

@@ -55,6 +55,7 @@ SHARED = (
     "files",
     "division",
     "block_parts",
+    "object_stream",
     "inputs",
     "output_names",
     "outputs",

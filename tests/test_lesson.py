@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from browser import browser, needs_chromium, opened
+from program import run
+from soundfile import SoundFile
 
 from convcli import apply
 from convcli.layers.weights import encode_weights
@@ -191,6 +194,78 @@ def test_text_from_files_is_escaped(program: Program, tmp_path: Path) -> None:
     assert page.count("<script") == 2
     assert page.count("</script>") == 2
     assert "alert(1)" in page
+
+
+# A name that would leave the code block of a Markdown page, colour a terminal, and be markup of rich.
+HOSTILE = "\x1b[31m[red]a<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("suffix", [".html", ".md"])
+def test_names_of_columns_and_files_cannot_act(
+    program: Program, tmp_path: Path, suffix: str
+) -> None:
+    """In what `explain` and `filters` write, and in a report on a sound with such tags."""
+    recipe = "a\n" + HOSTILE.replace("/", "_")
+    (tmp_path / "t.csv").write_text(f'"{HOSTILE}"\n1\n2\n3\n')
+    (tmp_path / recipe).write_text("box:3 | diff\n")
+    tagged = tmp_path / "tagged.flac"
+    with SoundFile(tagged, "w", 8000, 1, format="FLAC") as sound:
+        sound.title = sound.artist = "<script>alert(1)</script>"
+        sound.write(np.zeros(800))
+    page = f"page{suffix}"
+    for words in (
+        ("explain", "@t.csv", "box:3", "-c", HOSTILE),
+        ("explain", "1,2,3,4", f"@{recipe}"),
+        ("filters", f"@{recipe}"),
+        ("audio", "box:3", tagged, "-o", "o.flac"),
+    ):
+        ended = program.run(*map(str, words), "--report", page, "--force", cwd=tmp_path)
+        assert ended.code == 0, ended
+        written = (tmp_path / page).read_text()
+        text = written.replace("\\<", "")
+        assert "\x1b" not in ended.text + ended.err + text
+        outside = [line for line in text.splitlines() if not line.startswith("    ")]
+        assert "<script>alert" not in "\n".join(outside)
+        if suffix == ".html":
+            assert "<script>alert" not in text
+
+
+def test_a_terminal_shows_a_hostile_name_as_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'"{HOSTILE}",b\n1,2\n3,4\n')
+    words = ("explain", "@t.csv", "box:2 | abs", "-c", f"{HOSTILE},b")
+    ended = run(*words, cwd=tmp_path, env=os.environ | {"FORCE_COLOR": "1"})
+    assert ended.code == 0, ended
+    assert r"\x1b[31m[red]a<script>" in ended.text
+    assert "\x1b[31m" not in ended.text
+
+
+@needs_chromium
+@pytest.mark.parametrize("plane", [False, True])
+def test_branches_are_played_and_follow_the_signal(
+    chromium: Any, program: Program, tmp_path: Path, *, plane: bool
+) -> None:
+    signal = "1,2,3,4;4,3,2,1;1,2,3,4" if plane else "1,2,3,4"
+    path = report(program, tmp_path, signal, "x - box:3 | abs")
+    x = np.array([[float(number) for number in line.split(",")] for line in signal.split(";")])
+    x = x if plane else x[0]
+    with opened(chromium, path) as shown:
+        page = shown.page
+        assert page.locator(".branch").count() == 1
+        page.locator(".demo > .stage").first.get_by_label("input x 0 1", exact=True).fill("9")
+        page.keyboard.press("Tab")
+        x[(0, 1) if plane else 1] = 9
+        green = "figure.output .cell" if plane else ".row.output .cell:not(.blank)"
+        cells = page.locator(f".branch {green}").all_text_contents()
+        expected = apply("box:3", x, axes=x.ndim).ravel()
+        assert [float(text) for text in cells] == pytest.approx(expected, rel=1e-3)
+        last = page.locator(".demo > .stage").last.locator(green).all_text_contents()
+        expected = apply("x - box:3 | abs", x, axes=x.ndim).ravel()
+        assert [float(text) for text in last] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        dots = page.locator(".demo > .field .row").last.locator("button")
+        dots.first.hover()
+        told = page.locator(".demo > .field .sum").inner_text()
+        assert ("3 \N{MULTIPLICATION SIGN} 3" if plane else "reads 3 samples") in told
+        assert shown.said == []
 
 
 def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:

@@ -37,10 +37,19 @@ def sine(seconds: float = 1.5, channels: int = 2) -> np.ndarray:
     return np.stack(tones, axis=1).astype(np.float32)
 
 
-def encoded(container: str, codec: str, x: np.ndarray, *, video: bool = False) -> bytes:
-    out = io.BytesIO()
+def encoded(
+    container: str,
+    codec: str,
+    x: np.ndarray,
+    *,
+    video: bool = False,
+    place: Path | None = None,
+) -> bytes:
+    """A file; one that is written at a `place` has its header first."""
+    out: Any = io.BytesIO() if place is None else str(place)
+    options = {} if place is None else {"movflags": "faststart"}
     layout = "mono" if x.shape[1] == 1 else "stereo"
-    with av.open(out, "w", format=container) as file:
+    with av.open(out, "w", format=container, options=options) as file:
         stream: Any = file.add_stream(codec, rate=RATE)
         stream.layout = layout
         if codec == "aac":
@@ -62,7 +71,7 @@ def encoded(container: str, codec: str, x: np.ndarray, *, video: bool = False) -
         file.mux(stream.encode(None))
         if picture is not None:
             file.mux(picture.encode(None))
-    return out.getvalue()
+    return out.getvalue() if place is None else place.read_bytes()
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -109,6 +118,21 @@ def test_what_is_damaged(program: Program, tmp_path: Path) -> None:
         assert ended.code == 3, ended
         assert name in ended.errors[0]
         assert not (tmp_path / "o.wav").exists()
+
+
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("mp4", "aac")])
+def test_a_file_that_is_cut_off_gives_what_there_is(
+    container: str, codec: str, program: Program, tmp_path: Path
+) -> None:
+    whole = encoded(container, codec, sine(3), place=tmp_path / "whole")
+    (tmp_path / "cut").write_bytes(whole[: len(whole) * 2 // 3])
+    ended = program.run("audio", "gain:0.5", "cut", "-o", "o.wav", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert "cut: is truncated: 14" in ended.err
+    y, _ = soundfile.read(tmp_path / "o.wav")
+    assert 60_000 < len(y) < 120_000
+    strict = program.run("audio", "gain:0.5", "cut", "-o", "p.wav", "--strict", cwd=tmp_path)
+    assert strict.code == 3
 
 
 def test_without_the_decoder_the_error_says_how_to_install_it(

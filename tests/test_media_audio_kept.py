@@ -252,6 +252,34 @@ def test_cut_and_resampled(tmp_path: Path) -> None:
     assert found[b"time"] == 500_100
 
 
+@pytest.mark.parametrize(
+    ("ratio", "loop"), [(2, (2000, 2199)), (0.5, (500, 549)), (160 / 147, (1088, 1196))]
+)
+def test_a_loop_keeps_its_length_in_time(ratio: float, loop: tuple[int, int]) -> None:
+    """A hundred samples from 1000 on, the last of which is 1099."""
+    shift = Shift(rate=8000, ratio=ratio, frames=5000)
+    body = moved(Chunk(b"smpl", sampler((1000, 1099))), shift).body
+    assert struct.unpack_from("<II", body, 44) == loop
+
+
+def test_the_time_of_day_in_ixml_moves_with_that_of_bext() -> None:
+    text = (
+        b"<BWFXML><SPEED><FILE_SAMPLE_RATE>44100</FILE_SAMPLE_RATE>"
+        b"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>1</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>"
+        b"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>441000</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>"
+        b"</SPEED><NOTE>441000</NOTE></BWFXML>"
+    )
+    shift = Shift(rate=88200, skipped=100, ratio=2)
+    found = moved(Chunk(b"iXML", text), shift).body
+    assert b"<FILE_SAMPLE_RATE>88200</FILE_SAMPLE_RATE>" in found
+    assert b"_HI>2</" in found
+    assert b"_LO>882200</" in found
+    assert b"<NOTE>441000</NOTE>" in found
+    cut = moved(Chunk(b"iXML", text), Shift(rate=44100, skipped=100)).body
+    assert b"_LO>441100</" in cut
+    assert b"<FILE_SAMPLE_RATE>44100<" in cut
+
+
 def test_positions_of_other_containers() -> None:
     shift = Shift(rate=8000, skipped=100, ratio=0.5, frames=5000)
     marker = struct.pack(">HHI", 1, 7, 1100) + b"\x04loop\0"

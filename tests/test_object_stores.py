@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -370,12 +371,15 @@ def test_the_commands_of_the_page(
     monkeypatch.chdir(tmp_path)
     for sample in ("hello.wav", "stocks.csv", "cat.png"):
         folder.put(f"in/{sample}", SAMPLES / sample)
+    folder.put("hall.wav", SAMPLES / "room.wav")
+    for name, sample in (("noisy", "hello_noisy"), ("clean", "hello"), ("dry", "hello")):
+        shutil.copy(SAMPLES / f"{sample}.wav", f"{name}.wav")
     commands = re.findall(r"^convcli .*", page, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 9
     for command in commands:
         here = command.replace("s3://recordings", folder.url)
         assert run(*shlex.split(here.partition(" | ")[0])[1:]).code == 0, here
-    made = {"out/hello.wav", "hello_lp.wav", "soft/cat.png", "run.jsonl"}
+    made = {"out/hello.wav", "hello_lp.wav", "soft/cat.png", "run.jsonl", "clean/hello.wav"}
     assert made <= set(folder.names())
     assert (tmp_path / "filtered" / "hello.wav").exists()
 
@@ -414,6 +418,30 @@ def test_parts_read_and_written_by_two_processes(folder: Folder, tmp_path: Path)
     assert "as one unit" not in ended.err
     done("audio", "box:99", sound, "-o", tmp_path / "out.wav", "-q")
     assert folder.get("out.wav") == (tmp_path / "out.wav").read_bytes()
+
+
+def test_a_table_in_a_store_is_cut(folder: Folder, tmp_path: Path) -> None:
+    rows = [f'{n * n % 97},"a\n{n}",{"xy"[n % 2]}\n' for n in range(40_000)]
+    table = tmp_path / "t.csv"
+    table.write_text("v,text,group\n" + "".join(rows))
+    source = folder.put("t.csv", table)
+    words = ("-c", "v", "--parts", "3", "--jobs", "1")
+    for step, more in (
+        ("ema:span=9", ()),
+        ("avg_pool:7 | sma:3", ()),
+        ("sma:5", ("--by", "group")),
+    ):
+        whole = done("csv", step, table, "-c", "v", *more).out
+        ended = done("csv", step, source, *words, *more, "-o", f"{folder.url}/o.csv", "--force")
+        assert "as one unit" not in ended.err
+        assert folder.get("o.csv") == whole
+    for index in (1, 2):
+        share = ("--shard", f"{index}/2", "--ledger", f"{folder.url}/{index}.jsonl")
+        done("csv", "sma:5", source, *words, "-o", "shared.csv", *share, cwd=tmp_path)
+    ledgers = [f"{folder.url}/{index}.jsonl" for index in (1, 2)]
+    done("merge", *ledgers, "-o", f"{folder.url}/all.jsonl", cwd=tmp_path)
+    whole = done("csv", "sma:5", table, "-c", "v").out
+    assert (tmp_path / "shared.csv").read_bytes() == whole
 
 
 def test_reading_at_any_position(folder: Folder) -> None:

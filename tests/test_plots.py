@@ -54,6 +54,20 @@ def test_plots_of_each_medium(tmp_path: Path, words: list[str], name: str) -> No
 
 
 @needs_matplotlib
+@pytest.mark.parametrize("cells", ["1e308 -1e308 2", "5e-324 0 1.5e-323", "", "inf -inf 1e305"])
+def test_a_plot_of_extreme_tables(cells: str, tmp_path: Path) -> None:
+    """A table without rows is drawn as words, and its output is its header."""
+    table, out, plot, page = (tmp_path / name for name in ("a.csv", "o.csv", "p.svg", "r.html"))
+    table.write_text("\n".join(["x", *cells.split(), ""]))
+    run = ["csv", "sma:2", str(table), "-c", "x", "-o", str(out), "-q"]
+    assert main([*run, "--plot", str(plot), "--report", str(page)]) == 0
+    assert plot.read_text().startswith("<?xml")
+    assert page.exists()
+    if not cells:
+        assert out.read_text() == "x\n"
+
+
+@needs_matplotlib
 def test_a_plot_shows_the_numbers_of_the_engine(tmp_path: Path) -> None:
     """The path of a line in an SVG lies where the impulse response of `apply` says."""
     plot = tmp_path / "plot.svg"
@@ -125,6 +139,19 @@ def test_a_page_about_filters(tmp_path: Path) -> None:
 
 
 # Marks
+
+
+@needs_matplotlib
+def test_the_axes_of_a_plot_have_the_texts_of_pages() -> None:
+    from matplotlib.figure import Figure as Canvas
+
+    day = 86400.0
+    axes = Canvas().subplots()
+    years = Axis(low=0, high=3 * 365 * day, timed=True)
+    chart = Graph(title="", x=years, y=Axis(low=0, high=40_000), width=360)
+    plots._draw_chart(axes, chart)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1970", "1971", "1972"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "10k", "20k", "30k", "40k"]
 
 
 @needs_matplotlib

@@ -164,7 +164,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     names = plan.signal.channels
     inputs = _first_samples(x, spans[0], plan.extension, names)
     places = [(step, text) for step in plan.steps for text in _titles(step)]
-    stages = []
+    stages: list[StageFacts] = []
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded_inputs(op, inputs, span)
@@ -174,9 +174,12 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
             values = without_incomplete(outputs.values, span, bounds)
             outputs = replace(outputs, values=values)
         facts = _Stage(text, op, step, inputs, outputs).facts()
-        if facts.flipped is None:
-            facts = replace(facts, branches=_branches(op, step, inputs, span))
-        stages.append(facts)
+        branches: tuple[BranchFacts, ...] = ()
+        if not stages:
+            branches = tuple(_branches_of_signal(plan, step, x))
+        elif facts.flipped is None:
+            branches = _branches(op, step, inputs, span)
+        stages.append(replace(facts, branches=branches))
         inputs = outputs
     return tuple(stages)
 
@@ -229,6 +232,20 @@ def _computed(
         first = (0,) * len(span)
         length = values.shape[:-1]
     return _StageSamples(values=values, names=names, first=first, length=length)
+
+
+def _branches_of_signal(plan: Plan, step: BoundStep, x: Array) -> Iterator[BranchFacts]:
+    """Yield each branch of a group that reads the signal, and how it is computed."""
+    if step.call.group is None or len(step.ops) > 1:
+        return
+    for branch in step.call.group.branches:
+        results, stages = x, tuple[StageFacts, ...]()
+        if branch.calls:
+            own = make_plan(branch.text, plan.signal, plan.rules)
+            results, stages = filter_samples(own, x), _stages(own, x)
+        several = results.shape[-1] > 1
+        found = _by_channel(results, several=several)
+        yield BranchFacts(text=branch.text, several=several, results=found, stages=stages)
 
 
 def _branches(

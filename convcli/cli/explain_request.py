@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,7 +100,9 @@ class ExplainRequest:
             words.append("--correlate")
         for group in (self.table, self.excerpt, self.rules, self.page):
             words += _words_of(group)
-        return shlex.join(words)
+        from convcli.report.words import command_text
+
+        return command_text(words)
 
     def explained(self) -> Explained:
         """Compute what is asked for. RequestError or InputError where it cannot be."""

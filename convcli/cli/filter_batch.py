@@ -208,7 +208,7 @@ class FilterBatch(BatchRun):
         if len(units) != 1 or options.parts == 1 or not self.command.writes:
             return None
         whole = units[0]
-        source = local_path(whole.source)
+        source = whole.source
         output = local_path(whole.output)
         if source is None or output is None or is_special(output):
             return None

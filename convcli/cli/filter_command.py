@@ -233,7 +233,9 @@ class FilterCommand:
         from convcli.report.words import run_title, visible
 
         title = f"{run_title(run)}: {visible(run.filter)}"
-        write_plot(run_rows_of_figures(run), plot, title=title, atomic=atomic)
+        rows = run_rows_of_figures(run)
+        empty = f"no {self.files.medium.sample}s"
+        write_plot(rows, plot, title=title, atomic=atomic, empty=empty)
 
     def _write_report(self, runs: list[RunFacts], report: Place) -> None:
         from convcli.media.replacing import atomic

@@ -133,6 +133,7 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
+            opened.check_times(in_time=plan.chain.in_time, bins=plan.chain.bins)
             if not command.tail:
                 check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)

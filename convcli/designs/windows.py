@@ -186,8 +186,8 @@ def rms(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatisti
 def total(n: Size, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Sum of the known samples of each window of N (or HxW).
 
-    At an edge and over a gap it is the sum of those that are there. `stride=S` gives only every Sth
-    output.
+    At an edge and over a gap it is the sum of those that are there, where `sum_pool` gives N times
+    their mean. `stride=S` gives only every Sth output.
     """
     return _sliding_unless_identity(Total(), n, stride, align)
 

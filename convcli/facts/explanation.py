@@ -43,11 +43,13 @@ class BranchFacts:
     """A branch of a group: as written, and its results, one for each output of the group.
 
     results : as the outputs of a stage; with a level for the channels if `several`
+    stages : how the branch is computed, where the group reads the signal itself; none of `x`
     """
 
     text: str
     several: bool
     results: Any
+    stages: tuple[StageFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,8 @@ class StageFacts:
         the stride
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
-    branches : of a group that is no weighted sum, what it combines
+    branches : of a group, what it combines; empty for one that is a weighted sum and reads what
+        another stage gives
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.division import Division, PartedOutput
     from convcli.places import Place
     from convcli.signals import Array, LearnedRules, Medium, Signal, Source
@@ -113,6 +114,14 @@ class OpenedFile(Protocol):
         """Raise RequestError if a result such as this cannot be written; by default every one can.
 
         keeps_shape : every output sample belongs to one input sample
+        """
+        return  # the body that mypy asks for in a method that is not abstract
+
+    def check_times(self, *, in_time: bool, bins: Sequence[CalendarBins]) -> None:
+        """Raise RequestError for options about times that have no effect on a filter.
+
+        in_time : some window of the filter is bounded by times
+        bins : the calendar bins that the filter has outputs for
         """
         return  # the body that mypy asks for in a method that is not abstract
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.errors import InputError
+from convcli.media.object_stream import ObjectStream
 from convcli.media.remote_store import (
     in_words,
     obstore_module,
@@ -32,7 +34,10 @@ def open_remote(place: RemotePlace) -> BinaryIO:
 
     It can be read at any position, except from a web server that sends no ranges.
     """
-    return cast("BinaryIO", io.BufferedReader(_reader_of(place), _FIRST_RANGE))
+    reader = _reader_of(place)
+    if isinstance(reader, io.RawIOBase):
+        return cast("BinaryIO", io.BufferedReader(reader, _FIRST_RANGE))
+    return cast("BinaryIO", ObjectStream(reader, _FIRST_RANGE))
 
 
 class ObjectVersion:
@@ -56,8 +61,8 @@ def version_of(place: RemotePlace) -> ObjectVersion:
         return ObjectVersion(obstore_module().head(stored.store, stored.key))
 
 
-def _reader_of(place: RemotePlace) -> io.RawIOBase:
-    """A reader by ranges, or of everything in order where the server sends no ranges.
+def _reader_of(place: RemotePlace) -> _InOrder | partial[_ByRanges]:
+    """What makes readers by ranges, or a reader in order where the server sends no ranges.
 
     The first range says all about the object, so that its size is not asked for before: the
     signature of an address may allow GET alone.
@@ -75,9 +80,9 @@ def _reader_of(place: RemotePlace) -> io.RawIOBase:
         except BaseError as error:
             if not tells_unusable_range(error):
                 raise
-            return _ByRanges(place, 0, None, memoryview(b""))
+            return partial(_ByRanges, place, 0, None, memoryview(b""))
         version = ObjectVersion(first.meta)
-        return _ByRanges(place, version.size, version.tag, memoryview(first.bytes()))
+        return partial(_ByRanges, place, version.size, version.tag, memoryview(first.bytes()))
 
 
 class _ByRanges(io.RawIOBase):

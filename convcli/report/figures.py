@@ -25,6 +25,8 @@ FLOOR_DB = -120.0
 MOST_LABELS = 2
 # Group delays that differ by less, in samples, are one.
 CONSTANT_DELAY = 1e-3
+# The largest number on an axis.
+LARGEST_DRAWN = 1e300
 # The classes of several curves on one pair of axes.
 STYLES = ("after", "second", "third", "before")
 
@@ -111,11 +113,16 @@ def outline_extent(outlines: Sequence[OutlineFacts], unit: float) -> float:
 
 
 def value_range(values: Sequence[float]) -> Pair:
-    """The least and the largest finite value with some air; a constant gets a range around it."""
+    """The least and the largest finite value with some air; a constant gets a range around it.
+
+    It ends at LARGEST_DRAWN, so that its extent is a number, too.
+    """
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return -1.0, 1.0
     low, high = min(known), max(known)
+    low = min(max(low, -LARGEST_DRAWN), LARGEST_DRAWN)
+    high = min(max(high, -LARGEST_DRAWN), LARGEST_DRAWN)
     air = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
     return low - air, high + air
 

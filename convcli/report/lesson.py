@@ -23,12 +23,18 @@ from convcli.report.words import library_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from convcli.facts.explanation import StageFacts
     from convcli.report.explanation import Line
     from convcli.report.figures import Figure
 
 
-# With more outputs than this, a page draws curves instead of cells.
-MOST_PLAYED = 90
+# With more outputs than this in a channel of a stage, or in all, a page draws curves and pictures
+# instead of cells.
+MOST_PLAYED, MOST_CELLS = 90, 400
+PLAYED = (
+    "Press Play, or move the slider, and the kernel moves over the signal. "
+    "Where a number can be typed over, every result follows."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +81,9 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: s
     if suffix == ".md":
         printed = f"    $ {command}\n\n{indent(chapter.printed, '    ')}"
         return markdown_page("Explained", printed, explained_figures(facts))
-    introduction = ("Every number here can be played, and those with a frame edited.",)
+    introduction = []
+    if chapter.explanation is not None:
+        introduction.append(PLAYED)
     return lesson_page("A convolution, explained", introduction, (chapter,))
 
 
@@ -97,8 +105,10 @@ def played(facts: Any) -> ExplanationFacts | None:
     """The facts if they are stages that are short enough to be played, else None."""
     if not isinstance(facts, ExplanationFacts):
         return None
-    samples = sum(len(stage.sums) for stage in facts.stages)
-    return facts if 0 < samples <= MOST_PLAYED else None
+    outputs = [len(stage.sums) for stage in facts.stages]
+    largest = max((len(stage.sums) // len(stage.channels_out) for stage in facts.stages), default=0)
+    fits = largest <= MOST_PLAYED and 0 < sum(outputs) <= MOST_CELLS
+    return facts if fits else None
 
 
 def unplayed_figures(facts: Any) -> list[Figure]:
@@ -126,11 +136,18 @@ def _chapter_data(chapter: Chapter) -> dict[str, Any]:
     explanation = None
     if chapter.explanation is not None:
         explanation = to_plain(chapter.explanation)
-        for stage, facts in zip(explanation["stages"], chapter.explanation.stages, strict=True):
-            stage["size"] = facts.size
-            # Every window lies one stride after the one before it.
-            stage["sums"] = stage["sums"][:1]
+        _complete_stages(explanation["stages"], chapter.explanation.stages)
     return {"explanation": explanation}
+
+
+def _complete_stages(plain: Sequence[dict[str, Any]], stages: Sequence[StageFacts]) -> None:
+    """Add what the script wants to know, and leave out what it computes."""
+    for stage, facts in zip(plain, stages, strict=True):
+        stage["size"] = facts.size
+        # Every window lies one stride after the one before it.
+        stage["sums"] = stage["sums"][:1]
+        for branch, own in zip(stage["branches"], facts.branches, strict=True):
+            _complete_stages(branch["stages"], own.stages)
 
 
 def _embedded_json(data: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ _LOSSLESS = {"alac": "PCM_24", "flac": "PCM_24"}
 _TAGS = ("title", "copyright", "artist", "comment", "date", "album", "genre")
 # Frames by which the length in the header may be wrong, as codecs add samples at both ends.
 _INEXACT = 4096
+# Formats of FFmpeg without a header, whose length it estimates from the bit rate.
+_ESTIMATED = frozenset({"aac"})
 
 
 def is_decoded(prefix: bytes) -> bool:
@@ -48,6 +51,63 @@ def is_decoded(prefix: bytes) -> bool:
     # AAC without a container: a sync word as in MP3, and layer 0.
     has_layer_0 = prefix[1] & 0xF6 == 0xF0
     return prefix[0] == 0xFF and has_layer_0
+
+
+class _Track:
+    """The first sound track of a container, decoded packet by packet.
+
+    damaged : packets that cannot be decoded
+    """
+
+    def __init__(self, container: Any) -> None:
+        self.stream = container.streams.audio[0]
+        self.damaged = 0
+        self._container = container
+        self._end = 0.0
+
+    def frames(self) -> Iterator[Any]:
+        """Decode the packets of the track; those that cannot be decoded are counted.
+
+        av.FFmpegError if not one can be.
+        """
+        import av
+
+        decoded = False
+        for packet in self._container.demux():
+            if packet.pts is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                self._end = max(self._end, float(end))
+            if packet.stream.index != self.stream.index:
+                continue
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                self.damaged += 1
+                continue
+            decoded = decoded or bool(frames)
+            yield from frames
+        if self.damaged and not decoded:
+            raise av.InvalidDataError(0, "not one packet of sound is whole")
+
+    @property
+    def promised_frames(self) -> int | None:
+        """The length that the header promises; None where it promises none.
+
+        A header of the whole container promises the longest of all tracks. It is one of the sound
+        only if no track goes on so long.
+        """
+        stream = self.stream
+        if self._container.format.name in _ESTIMATED:
+            return None
+        if stream.duration is not None:
+            seconds = float(stream.duration * stream.time_base)
+            return int(seconds * stream.rate)
+        if self._container.duration is None:
+            return None
+        seconds = self._container.duration / 1_000_000
+        if self._end >= seconds - _INEXACT / stream.rate:
+            return None
+        return int(seconds * stream.rate)
 
 
 class DecodedFile(AudioSource):
@@ -73,9 +133,6 @@ class DecodedFile(AudioSource):
         stream = self._container.streams.audio[0]
         tags = {name: text for name, text in self._container.metadata.items() if name in _TAGS}
         subtype = _LOSSLESS.get(stream.codec_context.name, "PCM_16")
-        self._promised: int | None = None
-        if stream.duration is not None:
-            self._promised = round(stream.duration * stream.time_base * stream.rate)
         return AudioDetails(
             format="WAV",
             subtype=subtype,
@@ -99,7 +156,8 @@ class DecodedFile(AudioSource):
         held: list[Samples] = []
         count = 0
         total = 0
-        for samples in self._frames(container):
+        track = _Track(container)
+        for samples in self._frames(track):
             held.append(samples)
             count += len(samples)
             total += len(samples)
@@ -109,19 +167,21 @@ class DecodedFile(AudioSource):
                 count = 0
         if held:
             yield np.concatenate(held)
-        if self._promised is not None and total < self._promised - _INEXACT:
-            self._report_truncated(self._promised, total, self.details.rate)
+        promised = track.promised_frames
+        if promised is not None and total < promised - _INEXACT:
+            self._report_truncated(promised, total, self.details.rate)
         elif not total:
             raise InputError(f"{self._name}: holds no samples", hint=NOTHING_THERE)
+        elif track.damaged:
+            self._report(f"{plural(track.damaged, 'packet')} of sound cannot be decoded")
 
-    def _frames(self, container: Any) -> Iterator[Samples]:
+    def _frames(self, track: _Track) -> Iterator[Samples]:
         """Decoded frames, `(n, channels)`, all of the rate and the channels of the first."""
         import av
 
-        stream = container.streams.audio[0]
-        layout = stream.layout.name
+        layout = track.stream.layout.name
         plain = av.AudioResampler(format="fltp", layout=layout, rate=self.details.rate)
-        for frame in container.decode(stream):
+        for frame in track.frames():
             for part in plain.resample(frame):
                 yield part.to_ndarray().T.astype(np.float32, copy=False)
         for part in plain.resample(None):

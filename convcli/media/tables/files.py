@@ -28,11 +28,13 @@ from convcli.media.tables.table_formats import (
     format_of_start,
     format_of_suffix,
 )
+from convcli.media.tables.table_options import bin_length
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.sink import EncodedRows
@@ -188,10 +190,33 @@ class OpenedTable(OpenedFile):
         (signal,) = pages
         return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
+    def check_times(self, *, in_time: bool, bins: Sequence[CalendarBins]) -> None:
+        """Raise RequestError for --integrate and --time-zone where they have no effect.
+
+        Warn of calendar bins over numbers that may be no dates.
+        """
+        options = self.source.options
+        if options.integrate and not in_time:
+            raise RequestError(
+                "--integrate weighs the rows of windows in time, and this filter has none",
+                hint="a window in time is a duration, as in sma:2h or gaussian:3d",
+            )
+        if options.every is not None:
+            bins = (*bins, bin_length(options.every))
+        if options.time_zone is not None and not bins:
+            raise RequestError(
+                "--time-zone sets the calendar of bins, and this filter has none",
+                hint="avg_pool:1d has a bin for each day, and --every 1d makes a row of it",
+            )
+        if any(one.months for one in bins):
+            self.source.tell_bins_of_numbers()
+
     @property
     def known(self) -> TableSource | None:
         """The table as it was opened: its header, its dialect and the columns that are filtered."""
-        return self.source if self.source.undivided is None else None
+        # The stream of an object stays in its process.
+        kept = self.source.undivided is None and self.source.repeatable
+        return self.source if kept else None
 
     @property
     def grouped(self) -> bool:

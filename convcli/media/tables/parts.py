@@ -89,7 +89,7 @@ def text_places(source: TableSource, count: int) -> list[int]:
     count : of the parts that are wanted
     """
     first = len(source.header_line.text)
-    with source.text.open() as file:
+    with source.text.open_again() as file:
         size = file.seek(0, 2)
         wanted = {first + (size - first) * part // count for part in range(1, count)}
         wanted |= set(range(first + SURVEYED_BYTES, size, SURVEYED_BYTES))
@@ -122,7 +122,7 @@ class TextSurvey:
         """Survey the pieces of an open table."""
         source = division.source
         found = []
-        with source.text.open() as file:
+        with source.text.open_again() as file:
             file.seek(self.places[0])
             for start, stop in pairwise(self.places):
                 data = file.read(stop - start)
@@ -221,7 +221,7 @@ def _records(source: TableSource, start: int, stop: int, line: int = 1) -> Itera
 
 def _reads(source: TableSource, start: int, stop: int) -> Iterator[bytes]:
     """The bytes of a range in blocks."""
-    with source.text.open() as file:
+    with source.text.open_again() as file:
         file.seek(start)
         left = stop - start
         while left > 0:
@@ -373,7 +373,7 @@ class TableDivision:
     @property
     def size(self) -> int:
         """Bytes of the text."""
-        with self.source.text.open() as file:
+        with self.source.text.open_again() as file:
             return int(file.seek(0, 2))
 
     def surveys(self, count: int, needs: PartNeeds) -> Sequence[TextSurvey]:

@@ -340,6 +340,18 @@ class TableSource:
         self._rows += rows
         self._missing += missing
 
+    def tell_bins_of_numbers(self) -> None:
+        """Warn that months are counted from 1970 if the times are numbers that may be no dates."""
+        if self.options.time_unit is not None or self._clock is None or self._clock.doubt:
+            return
+        if self._clock.stamper.notation.unit_of_numbers is None:
+            return
+        column = self.header[self._time or 0]
+        self.warnings.append(
+            f"{self.name}: months and years are counted from 1970 by the seconds in {column}; "
+            "if these are no seconds, write dates; --time-unit s says that they are"
+        )
+
     # --- for the sink and the report ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
@@ -355,7 +367,7 @@ class TableSource:
     def keep_text(self) -> RecentRows:
         """From now on keep the text of decoded rows, in the object returned."""
         is_text = self.compression is None and self.encoding.stored is None
-        if self._text.seekable and is_text:
+        if self._text.seekable and self._text.repeatable and is_text:
             self._recent = RecentRows(RowsInFile(self._text, self._redecode))
         else:
             self._recent = RecentRows(RowsInScratch(self._redecode))

@@ -12,6 +12,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
+from convcli.media.object_stream import ObjectStream
 from convcli.media.tables.compression import (
     compression_of_start,
     may_be_compressed,
@@ -137,8 +138,12 @@ class TextInput:
 
     @property
     def seekable(self) -> bool:
-        """Whether parts of the text can be read again."""
-        return self.repeatable
+        """Whether parts of the text can be read again, by `open_again`."""
+        return self.repeatable or isinstance(self.stdin, ObjectStream)
+
+    def open_again(self) -> BinaryIO:
+        """Open the text at its start once more, to read a part of it."""
+        return self.stdin.again() if isinstance(self.stdin, ObjectStream) else self.open()
 
     def open(self) -> BinaryIO:
         """Open the file at its start, or return the standard input."""

@@ -75,6 +75,7 @@ function prepared(stage) {
     before: line ? [0, stage.before[0]] : stage.before,
     branches: stage.branches.map((branch) => ({
       text: branch.text,
+      stages: branch.stages,
       results: (branch.several ? branch.results : [branch.results]).map(plane),
     })),
     call: stage.nn_call,
@@ -124,7 +125,11 @@ const FUNCTIONS = {
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
 };
 
+// Steps of one sample that frameworks call otherwise.
+const POINTWISE = { abs: Math.abs, square: (x) => x * x, sign: Math.sign };
+
 function activation(stage) {
+  if (stage.name in POINTWISE && stage.text === stage.name) return POINTWISE[stage.name];
   const found = /^(\w+)\(\{x\}(?:, ([^)]*))?\)$/.exec(stage.call);
   if (!found || !(found[1] in FUNCTIONS)) return null;
   const argument = found[2] === undefined ? undefined : Number(found[2]);
@@ -208,6 +213,7 @@ function cell(value, classes, label, edit) {
   if (!edit) {
     made.textContent = shown(value, CELL_DIGITS);
     if (made.textContent.length > 5) made.classList.add("long");
+    if (made.textContent.length > 6) made.classList.add("longer");
     made.title = value === null ? "missing" : String(value);
     return made;
   }
@@ -234,32 +240,72 @@ function blanks(count) {
 // ----------------------------------------------------------------------------------------- demo
 
 class Demo {
-  constructor(place, facts) {
+  // fixed: a branch of a group, whose numbers are edited in the group.
+  constructor(place, facts, fixed = false) {
     this.facts = facts;
+    this.fixed = fixed;
     this.stages = facts.stages.map(prepared);
-    this.editable = this.stages.every((stage) => known(stage, facts.edge));
+    this.editable = !fixed && this.stages.every((stage) => known(stage, facts.edge));
     this.holds = this.stages.some((stage) => stage.gaps === "hold");
     this.current = this.stages.map(() => 0);
     this.views = this.stages.map((stage, number) => {
       const view = element("div", { class: "stage" });
-      place.append(element("h3", { text: stage.text }), element("p", { text: this.words(stage, number) }));
+      this.showBranches(place, stage);
+      // A branch of one stage has its name above.
+      if (!fixed || this.stages.length > 1) place.append(element("h3", { text: stage.text }));
+      place.append(element("p", { text: this.words(stage, number) }));
       const content = element("div");
       view.append(content, this.controls(number));
       place.append(view);
       return content;
     });
-    const field = this.stages.length > 1 && this.stages.every((stage) => stage.line);
-    if (field) place.append(receptiveField(this.stages));
+    if (this.stages.length > 1) place.append(receptiveField(this.stages));
     this.draw();
+  }
+
+  // Each branch of a group, as a demo of its own above the group.
+  showBranches(place, stage) {
+    for (const branch of stage.branches) {
+      if (!branch.stages.length) continue;
+      const own = element("div", { class: "branch" }, [element("p", { class: "of", text: `Branch ${branch.text}` })]);
+      branch.demo = new Demo(own, { stages: branch.stages, edge: this.facts.edge }, true);
+      place.append(own);
+    }
+  }
+
+  // Compute the branches of the first stage again, which read the signal.
+  followBranches() {
+    const stage = this.stages[0];
+    for (const branch of stage.branches) {
+      const reader = branch.demo ? branch.demo.stages[0] : null;
+      const target = reader ? reader.inputs : branch.results;
+      const first = reader ? reader.first : [0, 0];
+      target.forEach((plane, channel) =>
+        plane.forEach((line, r) =>
+          line.forEach((_, c) => {
+            const row = r + first[0] - stage.first[0];
+            const column = c + first[1] - stage.first[1];
+            line[c] = stage.inputs[channel]?.[row]?.[column] ?? line[c];
+          }),
+        ),
+      );
+      if (!reader) continue;
+      recompute(branch.demo.stages, this.facts.edge);
+      branch.results = branch.demo.stages.at(-1).outputs;
+      branch.demo.draw();
+    }
   }
 
   // What is input and what is output, in words.
   words(stage, number) {
     const inputs = number === 0 ? "the signal" : "what the stage above gives";
-    const last = number === this.stages.length - 1 ? "the result" : "what goes to the stage below";
+    const end = this.fixed ? "what the branch gives" : "the result";
+    const last = number === this.stages.length - 1 ? end : "what goes to the stage below";
     const colours = stage.line
       ? `The blue row is the input, ${inputs}; the green row is the output, ${last}.`
       : `The blue square is the input, ${inputs}; the green square is the output, ${last}.`;
+    if (stage.branches.length && stage.flipped !== null)
+      return `${colours} Each branch (violet) reads the same input. Together they are one kernel (orange), whose products with the input add up to the same.`;
     if (stage.branches.length) return `${colours} Each branch (violet) reads the same input, and the output combines what they give.`;
     if (stage.flipped === null) return `${colours} Each output is computed from the marked inputs.`;
     const flip = stage.flipped ? "flipped, as a convolution does it" : "as it is, which is what Conv1d does";
@@ -326,6 +372,7 @@ class Demo {
 
   changed() {
     recompute(this.stages, this.facts.edge);
+    this.followBranches();
     this.draw();
   }
 
@@ -338,7 +385,7 @@ class Demo {
   }
 
   editWeight(stage, output, which, row, column) {
-    if (!this.editable) return null;
+    if (!this.editable || stage.branches.length) return null;
     return (value) => {
       stage.weights[output][which][row][column] = value ?? 0;
       this.changed();
@@ -430,6 +477,11 @@ class Demo {
         figures.push(figure("product", `products for ${stage.channelsIn[channel]}`, products));
       });
     }
+    stage.branches.forEach((branch) => {
+      const plane = branch.results[Math.min(output, branch.results.length - 1)];
+      const rows = plane.map((line, r) => line.map((value, c) => cell(value, r === row && c === column ? "now" : "")));
+      figures.push(figure("product", branch.text, rows));
+    });
     stage.outputs.forEach((plane, channel) => {
       const rows = plane.map((line, r) =>
         line.map((value, c) => {
@@ -449,7 +501,7 @@ class Demo {
     const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
     const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
     const value = shown(stage.outputs[output][row][column]);
-    if (stage.branches.length) {
+    if (stage.branches.length && stage.flipped === null) {
       const told = stage.branches.map((branch) => {
         const plane = branch.results[Math.min(output, branch.results.length - 1)];
         return `${branch.text} = ${shown(plane[row][column])}`;
@@ -468,51 +520,70 @@ class Demo {
 
 // ----------------------------------------------------------------------------- receptive field
 
-// Rows of dots, one for each signal between the stages. A dot under the pointer shows what it reads.
+// Dots for the samples of each signal between the stages: a row of them, or a plane of a picture. A
+// dot under the pointer shows what it reads.
 function receptiveField(stages) {
-  const levels = stages.map((stage) => stage.inputs[0][0].length);
-  levels.push(stages.at(-1).outputs[0][0].length);
+  const line = stages.every((stage) => stage.line);
+  const sides = (planes) => [planes[0].length, planes[0][0].length];
+  const levels = stages.map((stage) => sides(stage.inputs));
+  levels.push(sides(stages.at(-1).outputs));
   const scales = [1];
   stages.forEach((stage) => scales.push(scales.at(-1) * stage.stride[1]));
-  const dots = levels.map(() => []);
+  const dots = levels.map(([rows]) => Array.from({ length: rows }, () => []));
   const words = element("p", { class: "sum", "aria-live": "polite" });
-  const show = (level, i) => {
-    let range = [i, i];
-    dots.flat().forEach((dot) => dot.classList.remove("read"));
-    dots[level][i].classList.add("read");
-    for (let l = level - 1; l >= 0; l -= 1) {
-      const stage = stages[l];
-      const low = stage.start[1] + range[0] * stage.stride[1];
-      const high = stage.start[1] + range[1] * stage.stride[1] + stage.size[1] - 1;
-      range = [Math.max(low, 0), Math.min(high, levels[l] - 1)];
-      for (let place = range[0]; place <= range[1]; place += 1) dots[l][place].classList.add("read");
+  const readBy = (stage, ranges, ends) =>
+    ranges.map(([from, to], axis) => {
+      const low = stage.start[axis] + from * stage.stride[axis];
+      const high = stage.start[axis] + to * stage.stride[axis] + stage.size[axis] - 1;
+      return [Math.max(low, 0), Math.min(high, ends[axis] - 1)];
+    });
+  const show = (level, place) => {
+    let ranges = place.map((i) => [i, i]);
+    dots.flat(2).forEach((dot) => dot.classList.remove("read"));
+    for (let l = level; l >= 0; l -= 1) {
+      if (l < level) ranges = readBy(stages[l], ranges, levels[l]);
+      for (let r = ranges[0][0]; r <= ranges[0][1]; r += 1)
+        for (let c = ranges[1][0]; c <= ranges[1][1]; c += 1) dots[l][r][c].classList.add("read");
     }
-    const first = stages[0].first[1];
-    const count = range[1] - range[0] + 1;
-    words.textContent = `It reads ${count} samples of the signal: ${range[0] + first} to ${range[1] + first}.`;
+    const counts = ranges.map(([low, high]) => high - low + 1);
+    const told = ranges.map(([low, high], axis) => `${low + stages[0].first[axis]} to ${high + stages[0].first[axis]}`);
+    words.textContent = line
+      ? `It reads ${counts[1]} samples of the signal: ${told[1]}.`
+      : `It reads ${counts[0]} × ${counts[1]} samples of the signal: rows ${told[0]}, columns ${told[1]}.`;
   };
-  const rows = levels.map((count, level) => {
+  const dotAt = (level, place) => {
+    const origin = level === 0 ? stages[0].first : stages[level - 1].at;
+    const index = place.map((i, axis) => i + origin[axis]);
+    const dot = element("button", { type: "button", class: "dot", "aria-label": `level ${level}, ${line ? index[1] : index.join(", ")}` });
+    if (level === 0 && isOutside(stages[0], ...place)) dot.classList.add("outside");
+    dot.addEventListener("pointerenter", () => show(level, place));
+    dot.addEventListener("focus", () => show(level, place));
+    dots[level][place[0]].push(dot);
+    return dot;
+  };
+  const names = levels.map((_, level) => (level === 0 ? "signal" : stages[level - 1].text));
+  const rowOfDots = (level, row) => {
     const stage = stages[Math.max(0, level - 1)];
     const origin = level === 0 ? stages[0].first[1] : stage.at[1];
     const cells = [];
-    for (let i = 0; i < count; i += 1) {
-      const column = Math.round((i + origin) * scales[level]) - stages[0].first[1];
+    for (let i = 0; i < levels[level][1]; i += 1) {
+      const column = line ? Math.round((i + origin) * scales[level]) - stages[0].first[1] : i;
       while (cells.length < column) cells.push(element("span", { class: "dot blank" }));
-      const dot = element("button", { type: "button", class: "dot", "aria-label": `level ${level}, ${i + origin}` });
-      if (level === 0 && isOutside(stages[0], 0, i)) dot.classList.add("outside");
-      dot.addEventListener("pointerenter", () => show(level, i));
-      dot.addEventListener("focus", () => show(level, i));
-      dots[level].push(dot);
-      cells.push(dot);
+      cells.push(dotAt(level, [row, i]));
     }
-    const label = level === 0 ? "signal" : stages[level - 1].text;
-    return element("div", { class: "row" }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+    return cells;
+  };
+  const views = levels.map(([rows], level) => {
+    const drawn = Array.from({ length: rows }, (_, row) => rowOfDots(level, row));
+    const label = element("div", { class: "label", text: names[level], title: names[level] });
+    if (line) return element("div", { class: "row" }, [label, ...drawn[0]]);
+    return element("div", { class: "dots" }, [...drawn.map((cells) => element("div", { class: "row" }, cells)), label]);
   });
-  const middle = Math.floor(levels.at(-1) / 2);
-  if (levels.at(-1)) show(levels.length - 1, middle);
+  const last = levels.at(-1);
+  if (last[0] * last[1]) show(levels.length - 1, last.map((count) => Math.floor(count / 2)));
   return element("figure", { class: "field" }, [
     element("figcaption", { text: "The receptive field: point at a dot to see everything that it is computed from." }),
-    element("div", { class: "scroll" }, rows),
+    element("div", { class: line ? "scroll" : "planes" }, views),
     words,
   ]);
 }

@@ -1,11 +1,14 @@
 """Metadata that count samples, moved with what is cut off or resampled.
 
 Layouts: cue, plst, smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285),
-CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of CAF (Apple 2006).
+iXML (gallery.co.uk/ixml), CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark
+of CAF (Apple 2006).
 """
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,12 @@ _CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
 _SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
 _IS_CD = 0x80
 _MARKER_BYTES = 28
+# Elements of iXML: the upper and lower 32 bits of times of day in samples, and rates in Hz.
+_XML_TIMES = (
+    (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
+    (b"BWF_TIME_REFERENCE_HIGH", b"BWF_TIME_REFERENCE_LOW"),
+)
+_XML_RATES = (b"FILE_SAMPLE_RATE", b"TIMESTAMP_SAMPLE_RATE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +57,7 @@ class Shift:
 
         last : how far before the end the last position is
         """
-        nearest = round((sample - self.skipped) * self.ratio)
+        nearest = math.floor((sample - self.skipped) * self.ratio + 0.5)
         moved = max(0, nearest)
         if self.frames is not None:
             moved = min(moved, max(0, self.frames - last))
@@ -57,6 +66,11 @@ class Shift:
     def length(self, samples: int) -> int:
         """Scale a number of samples to the rate of the output, at most 0xFFFFFFFF."""
         return min(round(samples * self.ratio), 0xFFFFFFFF)
+
+    def time_of_day(self, samples: int) -> int:
+        """The time of the first sample of the output, from that of the input, both in samples."""
+        nearest = round((samples + self.skipped) * self.ratio)
+        return min(max(0, nearest), 2**64 - 1)
 
 
 def moved(chunk: Chunk, shift: Shift) -> Chunk:
@@ -76,9 +90,32 @@ def _move_bext(body: bytearray, shift: Shift) -> None:
     if len(body) < _BEXT_TIME.stop:
         return
     time = int.from_bytes(body[_BEXT_TIME], "little")
-    nearest = round((time + shift.skipped) * shift.ratio)
-    later = min(max(0, nearest), 2**64 - 1)
-    body[_BEXT_TIME] = later.to_bytes(8, "little")
+    body[_BEXT_TIME] = shift.time_of_day(time).to_bytes(8, "little")
+
+
+def _move_ixml(body: bytearray, shift: Shift) -> None:
+    for high_name, low_name in _XML_TIMES:
+        high = _xml_number(high_name).search(body)
+        low = _xml_number(low_name).search(body)
+        if low is None:
+            continue
+        time = int(low["number"]) + (int(high["number"]) << 32 if high is not None else 0)
+        later = shift.time_of_day(time)
+        _write_xml_number(body, high_name, later >> 32)
+        _write_xml_number(body, low_name, later & 0xFFFFFFFF)
+    if shift.ratio != 1:
+        for name in _XML_RATES:
+            _write_xml_number(body, name, shift.rate)
+
+
+def _xml_number(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"<" + name + rb">\s*(?P<number>\d{1,20})\s*</" + name + rb">")
+
+
+def _write_xml_number(body: bytearray, name: bytes, number: int) -> None:
+    """Replace the number of an element, where it is one."""
+    element = b"<%b>%d</%b>" % (name, number, name)
+    body[:] = _xml_number(name).sub(element, body)
 
 
 def _move_cue(body: bytearray, shift: Shift) -> None:
@@ -104,9 +141,10 @@ def _move_sampler(body: bytearray, shift: Shift) -> None:
     stop = _SAMPLER_BYTES + _counted(body, _SAMPLER_BYTES, count, _LOOP_BYTES)
     for place in range(_SAMPLER_BYTES, stop, _LOOP_BYTES):
         start, end = struct.unpack_from("<II", body, place + 8)
-        # The end of a loop is the last sample that is played.
-        ends = shift.position(start, last=1), shift.position(end, last=1)
-        struct.pack_into("<II", body, place + 8, *ends)
+        first = shift.position(start, last=1)
+        # The end of a loop is the last sample that is played. The one after it keeps the length.
+        after = shift.position(end + 1)
+        struct.pack_into("<II", body, place + 8, first, max(first, after - 1))
 
 
 def _move_labels(body: bytearray, shift: Shift) -> None:
@@ -163,6 +201,7 @@ def _counted(body: bytearray, start: int, count: int, size: int) -> int:
 
 _MOVES: dict[bytes, Callable[[bytearray, Shift], None]] = {
     b"bext": _move_bext,
+    b"iXML": _move_ixml,
     b"cue ": _move_cue,
     b"plst": _move_playlist,
     b"smpl": _move_sampler,

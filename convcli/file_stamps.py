@@ -46,7 +46,7 @@ class FilesRead:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The size of all files together, in bytes."""
         return sum(stamp.size for stamp in self.stamps.values() if stamp is not None)
 
     @property

@@ -46,7 +46,7 @@ class Place(Protocol):
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """The last part of the path, with its suffix."""
         ...
 
     @property

@@ -345,7 +345,7 @@ class PartSource(Protocol[Raw]):
 
     @property
     def signal(self) -> Signal:
-        """The whole signal."""
+        """The whole signal that this is a part of."""
         ...
 
     @property

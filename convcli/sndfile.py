@@ -1,4 +1,4 @@
-"""The door to libsndfile: what it forgets, what it prints, and what it says wrongly."""
+"""Reading and writing through libsndfile, whose errors are lost, printed or wrong without this."""
 
 from __future__ import annotations
 

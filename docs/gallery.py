@@ -61,7 +61,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "Given taps: the sound of a room",
-        "A word in the room whose impulse response was recorded.",
+        "A word in a small room, by the impulse response of the room.",
         "convcli audio ir:sample_data/room.wav,wet=0.5 sample_data/hello.wav --tail -o room.mp3 "
         "--plot room.png",
         "room.png",
@@ -79,6 +79,19 @@ EXHIBITS = (
         "The biquads of audio equalisers, as kernels.",
         "convcli filters peak:3k,6dB,q=2 notch:1k,q=5 --rate 16k --plot equalisers.png",
         "equalisers.png",
+    ),
+    Exhibit(
+        "Equalisers: the correction of a headphone",
+        "A table of frequencies and levels, as AutoEq writes them, becomes a filter.",
+        "convcli filters response:@sample_data/headphone.csv --rate 44.1k --plot headphone.png",
+        "headphone.png",
+    ),
+    Exhibit(
+        "Pointwise: soft clipping",
+        "A word, four times as loud and bent by a hyperbolic tangent, which adds frequencies.",
+        "convcli audio 'gain:12dB | tanh' sample_data/hello.wav -o soft.mp3 --plot soft.png",
+        "soft.png",
+        "soft.mp3",
     ),
     Exhibit(
         "Differences: edges of a picture",

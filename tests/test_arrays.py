@@ -1,4 +1,4 @@
-"""The Python door: arrays, Series and DataFrames."""
+"""The functions for Python: arrays, Series and DataFrames."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_frames_without_numbers_and_wrong_series() -> None:
         apply("box:3", pd.Series(["x", "y"]))
 
 
-def test_the_front_door_is_this_one() -> None:
+def test_convcli_apply_is_this_function() -> None:
     assert convcli.apply is apply
     assert "lowpass" in convcli.filters()
 

@@ -284,9 +284,8 @@ def test_a_network_is_shown_layer_by_layer(tmp_path: Path) -> None:
         impulse[at] = 1
         assert (apply(f"model:{model}", impulse, edge="zero")[10] != plain[10]).any() == seen, at
     causal = done("filters", f"model:{model}", "--align", "causal").text
-    assert (
-        table_of(causal)[3][-1] == "-22 ... +2"
-    )  # counted from the first row of a window, which stands at its last
+    # The window of 25 rows ends at the row that the output stands for.
+    assert table_of(causal)[3][-1] == "-24 ... +0"
     assert "look-ahead      0 samples\n" in causal
     assert "no taps of its own" in refused(
         2, "filters", f"model:{model}", "--export", tmp_path / "t.csv"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.designs import fir
-from convcli.designs.fir import Bands
+from convcli.designs.fir import Bands, Specification
 from convcli.designs.frequency import bandpass, bandstop, highpass, lowpass
 from convcli.errors import RequestError
 from convcli.media.audio.medium import AUDIO
@@ -61,7 +61,8 @@ def default_width(edges: tuple[float, ...]) -> float:
 def test_every_method_keeps_its_promise(name: str, method: str, phase: str) -> None:
     design, edges, gains = DESIGNS[name]
     for attenuation in (21, 60, 80, 100):
-        made = design(*edges, attenuation=attenuation, method=method, phase=phase, signal=PLAIN)
+        spec = Specification(attenuation=attenuation, method=method, phase=phase)  # type: ignore[arg-type]
+        made = design(*edges, spec, signal=PLAIN)
         assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
         assert math.fsum(made.taps) == gains[0]
         assert made.taps.size % 2 == 1
@@ -85,7 +86,7 @@ def test_one_edge_anywhere(
 ) -> None:
     design, gains = which
     width = part * 2 * min(cutoff, 0.5 - cutoff)
-    made = design(cutoff, width=width, attenuation=attenuation, signal=PLAIN)
+    made = design(cutoff, Specification(width=width, attenuation=attenuation), signal=PLAIN)
     assert broken_by(made.taps, (cutoff,), gains, width, attenuation) <= 1e-6
     assert math.fsum(made.taps) == gains[0]
 
@@ -102,7 +103,7 @@ def test_two_edges_anywhere(
 ) -> None:
     design, gains = which
     edges = (min(first, second), min(max(first, second), 0.49) + 0.005)
-    made = design(*edges, attenuation=attenuation, signal=PLAIN)
+    made = design(*edges, Specification(attenuation=attenuation), signal=PLAIN)
     assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
     assert math.fsum(made.taps) == gains[0]
 
@@ -111,7 +112,7 @@ def test_the_kaiser_estimate_is_raised_only_as_needed() -> None:
     from scipy.signal import kaiserord
 
     for attenuation in (40, 60, 80, 120):
-        taps = lowpass(0.2, width=0.02, attenuation=attenuation, signal=PLAIN).taps
+        taps = lowpass(0.2, Specification(width=0.02, attenuation=attenuation), signal=PLAIN).taps
         estimate, _ = kaiserord(attenuation, 0.02 * 2)
         assert estimate - 1 <= taps.size <= 1.05 * estimate + 4
 
@@ -127,17 +128,27 @@ def test_gain_1_at_nyquist_and_in_the_middle() -> None:
 
 def test_a_given_number_of_taps_is_kept() -> None:
     for count in (3, 4, 31, 64, 1001):
-        assert lowpass(0.1, taps=count, signal=PLAIN).taps.size == count
-        assert lowpass(0.01, taps=count, width=0.001, signal=PLAIN).taps.size == count
-    assert bandstop(0.1, 0.2, taps=101, method="firls", signal=PLAIN).taps.size == 101
-    assert lowpass(0.1, taps=65, method="remez", phase="minimum", signal=PLAIN).taps.size == 65
-    wide = lowpass(0.2, taps=401, signal=PLAIN).taps
+        assert lowpass(0.1, Specification(taps=count), signal=PLAIN).taps.size == count
+        assert (
+            lowpass(0.01, Specification(taps=count, width=0.001), signal=PLAIN).taps.size == count
+        )
+    assert (
+        bandstop(0.1, 0.2, Specification(taps=101, method="firls"), signal=PLAIN).taps.size == 101
+    )
+    assert (
+        lowpass(
+            0.1, Specification(taps=65, method="remez", phase="minimum"), signal=PLAIN
+        ).taps.size
+        == 65
+    )
+    wide = lowpass(0.2, Specification(taps=401), signal=PLAIN).taps
     assert broken_by(wide, (0.2,), (1, 0), 0.014, 80) <= 0.5
 
 
 def test_minimum_phase_has_its_energy_first() -> None:
     linear, minimum = (
-        lowpass(0.1, phase=phase, signal=PLAIN).taps for phase in ("linear", "minimum")
+        lowpass(0.1, Specification(phase=phase), signal=PLAIN).taps
+        for phase in ("linear", "minimum")
     )
     centroid = [
         float((taps**2 @ np.arange(taps.size)) / (taps**2).sum()) for taps in (linear, minimum)
@@ -147,7 +158,7 @@ def test_minimum_phase_has_its_energy_first() -> None:
 
 def test_a_long_design_is_quick() -> None:
     began = time.process_time()
-    made = lowpass(0.0002, width=0.00005, signal=PLAIN)
+    made = lowpass(0.0002, Specification(width=0.00005), signal=PLAIN)
     assert made.taps.size > 100_000
     assert time.process_time() - began < 30  # takes 0.1; by a product of matrices hours
 
@@ -156,33 +167,42 @@ def test_a_long_design_is_quick() -> None:
     ("make", "said"),
     [
         (
-            lambda: lowpass(3800 / 8000, width=600 / 8000, signal=SOUND),
+            lambda: lowpass(3800 / 8000, Specification(width=600 / 8000), signal=SOUND),
             "600 Hz leaves no band between 3800 Hz and 4000 Hz",
         ),
         (
-            lambda: highpass(100 / 8000, width=300 / 8000, signal=SOUND),
+            lambda: highpass(100 / 8000, Specification(width=300 / 8000), signal=SOUND),
             "300 Hz leaves no band between 0 Hz and 100 Hz",
         ),
         (
-            lambda: bandpass(0.1, 0.2, width=0.1, signal=PLAIN),
+            lambda: bandpass(0.1, 0.2, Specification(width=0.1), signal=PLAIN),
             "between 0.1 cycles/sample and 0.2 cycles/sample",
         ),
         (lambda: bandpass(0.2, 0.1, signal=SOUND), "got 1600 Hz and 800 Hz"),
         (lambda: bandstop(0.2, 0.2, signal=SOUND), "below the second"),
-        (lambda: lowpass(0.1, attenuation=300, signal=SOUND), "10 ... 200 dB"),
-        (lambda: lowpass(0.1, attenuation=150, phase="minimum", signal=SOUND), "10 ... 120 dB"),
-        (lambda: lowpass(0.1, attenuation=150, method="remez", signal=SOUND), "10 ... 120 dB"),
-        (lambda: lowpass(0.1, attenuation=-3, signal=SOUND), "10 ... 200 dB"),
-        (lambda: highpass(0.1, taps=100, signal=SOUND), "odd number of taps, not 100"),
+        (lambda: lowpass(0.1, Specification(attenuation=300), signal=SOUND), "10 ... 200 dB"),
         (
-            lambda: lowpass(0.1, taps=100, method="firls", signal=SOUND),
+            lambda: lowpass(0.1, Specification(attenuation=150, phase="minimum"), signal=SOUND),
+            "10 ... 120 dB",
+        ),
+        (
+            lambda: lowpass(0.1, Specification(attenuation=150, method="remez"), signal=SOUND),
+            "10 ... 120 dB",
+        ),
+        (lambda: lowpass(0.1, Specification(attenuation=-3), signal=SOUND), "10 ... 200 dB"),
+        (
+            lambda: highpass(0.1, Specification(taps=100), signal=SOUND),
             "odd number of taps, not 100",
         ),
-        (lambda: lowpass(0.1, taps=2, signal=SOUND), "2 taps"),
-        (lambda: lowpass(0.1, taps=10**9, signal=SOUND), "at most 4,194,304"),
+        (
+            lambda: lowpass(0.1, Specification(taps=100, method="firls"), signal=SOUND),
+            "odd number of taps, not 100",
+        ),
+        (lambda: lowpass(0.1, Specification(taps=2), signal=SOUND), "2 taps"),
+        (lambda: lowpass(0.1, Specification(taps=10**9), signal=SOUND), "at most 4,194,304"),
         (lambda: lowpass(1e-7, signal=SOUND), "at most 4,194,304"),
-        (lambda: lowpass(0.001, method="remez", signal=SOUND), "remez needs"),
-        (lambda: lowpass(0.001, method="firls", signal=SOUND), "firls needs"),
+        (lambda: lowpass(0.001, Specification(method="remez"), signal=SOUND), "remez needs"),
+        (lambda: lowpass(0.001, Specification(method="firls"), signal=SOUND), "firls needs"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], object], said: str) -> None:
@@ -209,7 +229,7 @@ def test_remez_finds_another_way_where_it_does_not_converge_at_first(
     name: str, edges: tuple[float, ...], attenuation: float
 ) -> None:
     design, _, gains = DESIGNS[name]
-    made = design(*edges, attenuation=attenuation, method="remez", signal=PLAIN)
+    made = design(*edges, Specification(attenuation=attenuation, method="remez"), signal=PLAIN)
     assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
 
 
@@ -221,7 +241,7 @@ def test_remez_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(scipy.signal, "remez", diverge)
     with pytest.raises(RequestError, match="remez does not converge") as caught:
-        highpass(0.021, method="remez", signal=PLAIN)
+        highpass(0.021, Specification(method="remez"), signal=PLAIN)
     assert "kaiser" in str(caught.value.hint)
 
 

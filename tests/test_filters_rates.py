@@ -13,6 +13,7 @@ import pyvips
 import scipy.signal
 
 from convcli import apply
+from convcli.designs.fir import Specification
 from convcli.designs.frequency import lowpass
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE
@@ -41,7 +42,7 @@ def test_upsample_is_the_low_pass_of_downsample_between_zeros(n: int) -> None:
     x = RNG.standard_normal((300, 2))
     y = apply(f"upsample:{n}", x)
     assert y.shape == (300 * n, 2)
-    taps = lowpass(0.45 / n, width=0.1 / n, attenuation=80, signal=PLAIN).taps
+    taps = lowpass(0.45 / n, Specification(width=0.1 / n, attenuation=80), signal=PLAIN).taps
     truth = scipy.signal.upfirdn(n * taps, x, n, axis=0)[taps.size // 2 :][: 300 * n]
     # Each phase is scaled to a sum of 1, which it misses by the ripple of the low-pass.
     inner = slice(40 * n, -40 * n)

@@ -142,6 +142,19 @@ def test_a_page_about_filters(tmp_path: Path) -> None:
 
 
 @needs_matplotlib
+def test_the_axes_of_a_plot_have_the_texts_of_pages() -> None:
+    from matplotlib.figure import Figure as Canvas
+
+    day = 86400.0
+    axes = Canvas().subplots()
+    years = Axis(low=0, high=3 * 365 * day, timed=True)
+    chart = Graph(title="", x=years, y=Axis(low=0, high=40_000), width=360)
+    plots._draw_chart(axes, chart)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1970", "1971", "1972"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "10k", "20k", "30k", "40k"]
+
+
+@needs_matplotlib
 def test_marks(tmp_path: Path) -> None:
     eye, mark, page = tmp_path / "eye.png", tmp_path / "mark.png", tmp_path / "page.html"
     cat = SAMPLES / "cat.png"

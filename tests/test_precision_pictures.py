@@ -1,7 +1,7 @@
-"""Pictures of whole numbers come out as float64 gives them, rounded and cut off: the same rule as for sound.
+"""Pictures of whole numbers equal the float64 result, rounded and clipped, as sounds do.
 
-What the truth is, the Python door says in float64. Where that is one half but for its own rounding,
-either neighbour will do.
+`convcli.apply` computes the float64 result. Where it is one half but for its own rounding, either
+neighbour will do.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from convcli.errors import RequestError, named_first
 from convcli.facts import InputFacts
 from convcli.facts.comparison import ChannelComparison, ComparisonFacts
 from convcli.running.arrays import source_of
-from convcli.running.python_door import (
+from convcli.running.python_arguments import (
     check_axes,
     check_number,
     check_threads,
-    python_door,
+    errors_in_python,
     read_rate,
 )
 from convcli.running.side_by_side import SideBySide
@@ -58,7 +58,7 @@ class ComparedSignal:
         return self.source.signal
 
 
-@python_door
+@errors_in_python
 def compare_arrays(
     a: Any,
     b: Any,

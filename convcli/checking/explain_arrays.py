@@ -1,4 +1,4 @@
-"""The Python door to explanations: an array, a Series or a DataFrame in, facts out."""
+"""`convcli.explain` of Python: it explains a filter on an array, a Series or a DataFrame."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from convcli.checking.explain import explain_filter
 from convcli.errors import RequestError
 from convcli.running.arrays import as_array, is_pandas, source_of
 from convcli.running.index_times import times_of_index
-from convcli.running.python_door import check_axes, check_filter, check_rules, python_door
+from convcli.running.python_arguments import check_axes, check_filter, check_rules, errors_in_python
 
 if TYPE_CHECKING:
     from convcli.facts.explanation import ExplanationFacts
     from convcli.signals import Align, Array, Edge, Signal
 
 
-@python_door
+@errors_in_python
 def explain_arrays(
     filter: str,
     x: Any,

@@ -1,4 +1,4 @@
-"""`convcli audio`."""
+"""The command `convcli audio`: filter sound files. `convcli/cli/app.py` adds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`convcli compare`."""
+"""The command `convcli compare`: measure how two signals differ, or the files of two folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`convcli explain`."""
+"""The command `convcli explain`: show the windows, products and sums behind each output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`convcli filters`."""
+"""The command `convcli filters`: list the steps of the grammar, or describe one filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`convcli image`."""
+"""The command `convcli image`: filter pictures. `convcli/cli/app.py` adds it."""
 
 from __future__ import annotations
 

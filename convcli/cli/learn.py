@@ -1,4 +1,4 @@
-"""`convcli learn`."""
+"""The command `convcli learn`: learn a filter or a network from pairs of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`convcli csv`."""
+"""The command `convcli csv`: filter columns of tables. `convcli/cli/app.py` adds it."""
 
 from __future__ import annotations
 

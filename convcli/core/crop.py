@@ -1,4 +1,4 @@
-"""A part of a picture."""
+"""The op that keeps a rectangle of a picture, for the step `resize` with `fit=cover`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Crop(Op):
-    """The samples from `first` on along each axis, `size` of them: y[k] = x[k + first]."""
+    """Keeps `size` samples from number `first` on along each axis: y[k] = x[k + first]."""
 
     first: tuple[int, ...]
     size: tuple[int, ...]
@@ -26,7 +26,7 @@ class Crop(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads the sample that it is."""
+        """Output k reads only the sample k + first."""
         sides = zip(self.first, self.size, strict=True)
         return tuple(Reach(before=-f, after=f, anchor=f, limit=n) for f, n in sides)
 
@@ -37,7 +37,7 @@ class Crop(Op):
 
 @dataclass(frozen=True, eq=False)
 class ResizedAndCropped:
-    """Resamplers to a size that covers another one, then its middle."""
+    """Resamplers to a size that covers the one asked for, then a crop to the middle."""
 
     ops: tuple[Op, ...]
 

@@ -16,7 +16,7 @@ window is the sum of one of each. So blocks of any size give the same bits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Separation(ABC):
 
 
 @dataclass(frozen=True)
-class Line(Separation):
+class Ramp(Separation):
     """The weight (d - zero) / length: 0 at the distance `zero`."""
 
     zero: float
@@ -91,54 +91,59 @@ def weighted_sums(
     outputs : numbers of windows
     returns : (outputs, columns), 0 for a window without a sample
     """
+    sums = np.zeros((len(outputs), columns.shape[1]))
     low = windows.low[outputs]
     high = windows.high[outputs]
-    at = windows.at[outputs]
-    sums = np.zeros((len(outputs), columns.shape[1]))
     filled = np.flatnonzero(low < high)
-    centre = _centres(low[filled] + windows.first, high[filled] - 1 + windows.first)
-    for places in _equal_places(centre):
+    centres = _centres(low[filled] + windows.first, high[filled] - 1 + windows.first)
+    for places in _equal_places(centres):
         around = filled[places]
-        stretch = _Stretch(
-            begin=int(low[around].min()),
-            centre=int(centre[places[0]]) - windows.first,
-            end=int(high[around].max()),
+        group = _Group(
+            windows=windows,
+            outputs=outputs[around],
+            centre=int(centres[places[0]]) - windows.first,
         )
-        moment = windows.times[stretch.centre]
-        times = stretch.of(windows.times) - moment
-        factors = separation.of_samples(times.astype(np.float64))
-        weights = separation.of_outputs((at[around] - moment).astype(np.float64))
-        low_bound = low[around] - stretch.begin
-        high_bound = high[around] - stretch.begin
-        for column in range(columns.shape[1]):
-            running = stretch.running_sums(factors * stretch.of(columns[:, column]))
-            terms = running[:, low_bound] + running[:, high_bound]
-            sums[around, column] = (weights * terms).sum(axis=0)
+        sums[around] = group.weighted_sums(separation, columns)
     return sums
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """The samples [begin, end) of windows that all hold the sample `centre`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Group:
+    """Outputs whose windows all hold the sample `centre`."""
 
-    begin: int
+    windows: RaggedWindows
+    outputs: Indices
     centre: int
-    end: int
 
-    def of(self, values: Any) -> Any:
-        """Return the values of the samples."""
-        return values[self.begin : self.end]
+    def weighted_sums(self, separation: Separation, columns: Floats) -> Floats:
+        """Return the weighted sum of each column in each window, (outputs, columns)."""
+        low = self.windows.low[self.outputs]
+        high = self.windows.high[self.outputs]
+        begin, end = int(low.min()), int(high.max())
+        moment = self.windows.times[self.centre]
+        sample_times = self.windows.times[begin:end] - moment
+        output_times = self.windows.at[self.outputs] - moment
+        of_samples = separation.of_samples(sample_times.astype(np.float64))
+        of_outputs = separation.of_outputs(output_times.astype(np.float64))
+        sums = np.empty((len(self.outputs), columns.shape[1]))
+        for column in range(columns.shape[1]):
+            running = _running_sums(of_samples * columns[begin:end, column], self.centre - begin)
+            terms = running[:, low - begin] + running[:, high - begin]
+            sums[:, column] = (of_outputs * terms).sum(axis=0)
+        return sums
 
-    def running_sums(self, terms: Floats) -> Floats:
-        """Sum from the centre to the bounds between samples, (terms, samples + 1).
 
-        A window [low, high) has the sum of columns low and high.
-        """
-        past = self.centre - self.begin
-        running = np.zeros((len(terms), terms.shape[1] + 1))
-        np.cumsum(terms[:, :past][:, ::-1], axis=1, out=running[:, :past][:, ::-1])
-        np.cumsum(terms[:, past:], axis=1, out=running[:, past + 1 :])
-        return running
+def _running_sums(values: Floats, centre: int) -> Floats:
+    """Sum from the sample `centre` to the bounds between samples, (terms, samples + 1).
+
+    values : (terms, samples)
+
+    The samples [low, high) with centre between them have the sum of columns low and high.
+    """
+    running = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values[:, :centre][:, ::-1], axis=1, out=running[:, :centre][:, ::-1])
+    np.cumsum(values[:, centre:], axis=1, out=running[:, centre + 1 :])
+    return running
 
 
 def _centres(low: Indices, last: Indices) -> Indices:

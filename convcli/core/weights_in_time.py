@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.ragged import keep_equal
-from convcli.core.separable import Cosines, Line, weighted_sums
+from convcli.core.separable import Cosines, Ramp, weighted_sums
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class LinearWeights(SeparableWeights):
 
     def pieces(self) -> tuple[WeightPiece, ...]:
         """Return one line, which is 0 at the old end."""
-        line = Line(zero=self.end, length=self.begin - self.end)
+        line = Ramp(zero=self.end, length=self.begin - self.end)
         return (WeightPiece(line),)
 
 
@@ -128,8 +128,8 @@ class TriangularWeights(SeparableWeights):
         """Return the line on the new side and that on the old side."""
         middle = (self.begin + self.end) / 2
         width = self.end - self.begin
-        newer = WeightPiece(Line(zero=self.begin, length=width), end=middle)
-        older = WeightPiece(Line(zero=self.end, length=-width), begin=middle)
+        newer = WeightPiece(Ramp(zero=self.begin, length=width), end=middle)
+        older = WeightPiece(Ramp(zero=self.end, length=-width), begin=middle)
         return newer, older
 
 

@@ -275,5 +275,7 @@ def _q_of_octaves(width: float, frequency: float) -> float:
     if not (0 < width < LARGEST_OCTAVES and 0 < frequency < 0.5):
         return 0.0
     w = 2 * math.pi * frequency
-    exponent = min(math.log(2) / 2 * width * w / math.sin(w), 700.0)
-    return 0.5 / math.sinh(exponent)
+    warped = width * w / math.sin(w)
+    exponent = math.log(2) / 2 * warped
+    # The hyperbolic sine of more overflows.
+    return 0.5 / math.sinh(min(exponent, 700.0))

@@ -16,6 +16,7 @@ from convcli.core.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
 from convcli.dataclass import dataclass
+from convcli.designs.fir import Specification
 from convcli.designs.frequency import lowpass
 from convcli.designs.interpolation import LOWPASS_ATTENUATION, PASS_BAND, interpolator
 from convcli.designs.registry import step
@@ -60,7 +61,7 @@ def downsample(
         refuse_huge((6.0 * n) ** 2, f"downsample:{n}", "resize:1% asks for a size instead")
         taps = _lanczos(n)
         return _every((n, n), (taps, taps), align=align)
-    kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
+    kernel = lowpass(0.45 / n, Specification(width=0.1 / n, attenuation=attenuation), signal=signal)
     return Convolve.by(kernel, align, step=(n,))
 
 
@@ -87,7 +88,7 @@ def upsample(
         rows = Resample.interpolating(taps, n, causal=causal, axis=0, axes=2)
         columns = Resample.interpolating(taps, n, causal=causal, axis=1, axes=2)
         return rows, columns
-    kernel = lowpass(0.45 / n, width=0.1 / n, attenuation=attenuation, signal=signal)
+    kernel = lowpass(0.45 / n, Specification(width=0.1 / n, attenuation=attenuation), signal=signal)
     return (Resample.interpolating(kernel.taps, n, causal=causal),)
 
 
@@ -151,7 +152,9 @@ def _downsampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...
     cutoff = share * (1 + PASS_BAND) / 4
     width = share * (1 - PASS_BAND) / 2
     try:
-        kernel = lowpass(cutoff, width=width, attenuation=LOWPASS_ATTENUATION, signal=signal)
+        kernel = lowpass(
+            cutoff, Specification(width=width, attenuation=LOWPASS_ATTENUATION), signal=signal
+        )
     except RequestError as error:
         new = round(share * (signal.rate or 1))
         hint = f"a higher rate, or two steps: resample:{100 * new} | resample:{new}"

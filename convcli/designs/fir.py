@@ -21,6 +21,7 @@ from convcli.core.kernel import MOST_TAPS, Taps
 from convcli.dataclass import dataclass
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
+from convcli.units import Count, Decibels, Frequency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,15 +92,17 @@ class Bands:
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """What a filter is asked to do, and how it is made.
+    """What a filter is asked to do, and how it is made: the options of a step.
 
+    width : from the last frequency that passes to the first that is stopped; None to choose it
     attenuation : dB; taps : their number, or None for as many as the attenuation needs
     """
 
-    attenuation: float
-    taps: int | None
-    method: Method
-    phase: Phase
+    width: Frequency | None = None
+    attenuation: Decibels = 80.0
+    taps: Count | None = None
+    method: Method = "kaiser"
+    phase: Phase = "linear"
 
 
 def most_attenuation(method: Method, phase: Phase) -> float:

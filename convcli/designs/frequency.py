@@ -22,7 +22,6 @@ from convcli.designs.fir import (
     LEAST_ATTENUATION,
     Bands,
     Method,
-    Phase,
     Specification,
     design_taps,
     most_attenuation,
@@ -31,21 +30,18 @@ from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
-from convcli.units import Count, Decibels, Frequency, describe_frequency
+from convcli.units import Frequency, describe_frequency
 
 DEFAULT_WIDTH = 0.25
 """The default width, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
+USUAL = Specification()
 
 
 @step("frequency", example="lowpass:0.1")
 def lowpass(
     cutoff: Frequency,
+    spec: Specification = USUAL,
     *,
-    width: Frequency | None = None,
-    attenuation: Decibels = 80.0,
-    taps: Count | None = None,
-    method: Method = "kaiser",
-    phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
     """Keep the frequencies below CUTOFF.
@@ -60,19 +56,14 @@ def lowpass(
     f + width/2 on, 1 +- 10**(-attenuation/20) up to f - width/2. The taps sum to 1 exactly. Raises
     RequestError where the transition does not fit between 0 and Nyquist.
     """
-    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((cutoff,), (1, 0), spec, width=width, signal=signal)
+    return _filter((cutoff,), (1, 0), spec, signal)
 
 
 @step("frequency", example="highpass:0.1")
 def highpass(
     cutoff: Frequency,
+    spec: Specification = USUAL,
     *,
-    width: Frequency | None = None,
-    attenuation: Decibels = 80.0,
-    taps: Count | None = None,
-    method: Method = "kaiser",
-    phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
     """Keep the frequencies above CUTOFF.
@@ -81,20 +72,15 @@ def highpass(
     is 1, for which their number must be odd. On a picture, where no axis is picked, it is the
     picture less its lowpass: what is fine in any direction is kept.
     """
-    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((cutoff,), (0, 1), spec, width=width, signal=signal)
+    return _filter((cutoff,), (0, 1), spec, signal)
 
 
 @step("frequency", example="bandpass:0.1,0.2")
 def bandpass(
     low: Frequency,
     high: Frequency,
+    spec: Specification = USUAL,
     *,
-    width: Frequency | None = None,
-    attenuation: Decibels = 80.0,
-    taps: Count | None = None,
-    method: Method = "kaiser",
-    phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
     """Keep the frequencies between LOW and HIGH.
@@ -103,20 +89,15 @@ def bandpass(
     in the middle of the band is 1. On a picture, where no axis is picked, it is lowpass:HIGH less
     lowpass:LOW.
     """
-    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((low, high), (0, 1, 0), spec, width=width, signal=signal)
+    return _filter((low, high), (0, 1, 0), spec, signal)
 
 
 @step("frequency", example="bandstop:0.1,0.2")
 def bandstop(
     low: Frequency,
     high: Frequency,
+    spec: Specification = USUAL,
     *,
-    width: Frequency | None = None,
-    attenuation: Decibels = 80.0,
-    taps: Count | None = None,
-    method: Method = "kaiser",
-    phase: Phase = "linear",
     signal: Signal,
 ) -> Kernel:
     """Remove the frequencies between LOW and HIGH.
@@ -124,16 +105,13 @@ def bandstop(
     Options as in lowpass; both transitions have this width. The taps, an odd number, sum to 1
     exactly. On a picture, where no axis is picked, it is the picture less its bandpass.
     """
-    spec = Specification(attenuation=attenuation, taps=taps, method=method, phase=phase)
-    return _filter((low, high), (1, 0, 1), spec, width=width, signal=signal)
+    return _filter((low, high), (1, 0, 1), spec, signal)
 
 
 def _filter(
     edges: tuple[float, ...],
     gains: tuple[int, ...],
     spec: Specification,
-    *,
-    width: float | None,
     signal: Signal,
 ) -> Kernel:
     _check_edges(edges, signal)
@@ -141,6 +119,7 @@ def _filter(
     if spec.taps is not None:
         _check_count(spec.taps, gains, spec.method)
     narrowest = min(high - low for low, high in pairwise((0.0, *edges, 0.5)))
+    width = spec.width
     if width is not None:
         _check_width(edges, width, signal)
     elif spec.taps is None:

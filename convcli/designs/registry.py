@@ -1,15 +1,16 @@
 """The steps that FILTER knows: one function each, registered here by `@step`.
 
-A function's signature is the grammar of its step, and its docstring is the help. The function
-returns taps (`Kernel`), operations of `convcli.core`, a pass over the whole signal, or a model:
-anything with a method `bind`, which places it in a chain (`core/binding.py`). `planning/plan.py`
-looks steps up here.
+A function's signature is the grammar of its step, and its docstring is the help. A parameter that
+is a dataclass stands for the options that are its fields. The function returns taps (`Kernel`),
+operations of `convcli.core`, a pass over the whole signal, or a model: anything with a method
+`bind`, which places it in a chain (`core/binding.py`). `planning/plan.py` looks steps up here.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
@@ -193,10 +194,28 @@ class Step:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What may be written after the colon, in order."""
+        found: list[Parameter] = []
+        for parameter in inspect.signature(self.design).parameters.values():
+            if parameter.name in INJECTED:
+                continue
+            if parameter.name in self._groups:
+                found += _options_of(self._groups[parameter.name])
+            else:
+                found.append(_parameter(parameter, self._annotations[parameter.name]))
+        return tuple(found)
+
+    @cached_property
+    def _annotations(self) -> dict[str, Any]:
+        """The types of the parameters of the design."""
         annotations = get_type_hints(self.design, include_extras=True)
-        all_parameters = inspect.signature(self.design).parameters.values()
-        written = [parameter for parameter in all_parameters if parameter.name not in INJECTED]
-        return tuple(_parameter(parameter, annotations[parameter.name]) for parameter in written)
+        annotations.pop("return", None)
+        return annotations
+
+    @cached_property
+    def _groups(self) -> dict[str, Any]:
+        """The parameters that are dataclasses, whose fields are options of the step."""
+        written = {name: kind for name, kind in self._annotations.items() if name not in INJECTED}
+        return {name: kind for name, kind in written.items() if is_dataclass(kind)}
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
@@ -234,13 +253,21 @@ class Step:
             else:
                 values = self._in_samples(values, site.signal)
         injected = _injected(design)
-        made = design(**values, **{name: told[name] for name in injected})
+        made = design(**self._grouped(values), **{name: told[name] for name in injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):
             return Series(made)
         bindable: Bindable = made
         return bindable
+
+    def _grouped(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the design: options that belong together are one value."""
+        arguments = dict(values)
+        for name, group in self._groups.items():
+            options = [each.name for each in fields(group) if each.name in arguments]
+            arguments[name] = group(**{option: arguments.pop(option) for option in options})
+        return arguments
 
     def _takes_durations(self, values: Mapping[str, Any], site: Site) -> bool:
         """Whether durations are windows in time here; else they are numbers of samples.
@@ -291,6 +318,13 @@ def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
     """The parameters by which a design is told about the place where it is used."""
     names = inspect.signature(design).parameters
     return tuple(name for name in names if name in INJECTED)
+
+
+def _options_of(group: Any) -> Iterator[Parameter]:
+    """The fields of a dataclass as parameters that are written with their names."""
+    annotations = get_type_hints(group, include_extras=True)
+    for parameter in inspect.signature(group).parameters.values():
+        yield _parameter(parameter, annotations[parameter.name])
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:

@@ -1,4 +1,4 @@
-"""The Python door to detection: arrays in, facts out."""
+"""`convcli.detect` of Python: it looks for a pattern in arrays, and returns facts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from convcli.detecting.detect import Detection
 from convcli.detecting.templates import load_template, prepare_template
 from convcli.errors import RequestError
 from convcli.running.arrays import source_of
-from convcli.running.python_door import (
+from convcli.running.python_arguments import (
     check_axes,
     check_number,
     check_threads,
     check_whole,
-    python_door,
+    errors_in_python,
     read_rate,
 )
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.facts.detection import DetectionFacts, Hit
 
 
-@python_door
+@errors_in_python
 def detect_arrays(
     template: Any,
     x: Any,

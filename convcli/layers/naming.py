@@ -158,8 +158,8 @@ def _ordered_layers(tensors: Mapping[str, Tensor]) -> list[_GuessedLayer]:
         guesses[name] = list(_guessed_layers(name, own))
     words = {_DIGITS.sub("", name) for name in names}
     if len(words) == 1 or max(map(len, words)) <= 1:
-        return next(_chains(guesses, names), [])
-    found = list(islice(_chains(guesses), MOST_ORDERS + 1))
+        return next(_fitting_chains(guesses, names), [])
+    found = list(islice(_fitting_chains(guesses), MOST_ORDERS + 1))
     if not found or len(found) > MOST_ORDERS:
         return []
     # A network mostly reads and makes few channels, and has more of them in between.
@@ -176,7 +176,7 @@ def _channels_at_ends(chain: list[_GuessedLayer]) -> int:
     return inputs + outputs
 
 
-def _chains(
+def _fitting_chains(
     guesses: Mapping[str, list[_GuessedLayer]], order: list[str] | None = None
 ) -> Iterator[list[_GuessedLayer]]:
     """Yield chains of all layers in which channels fit; at most `MOST_CHAINS` beginnings are tried.

@@ -1,4 +1,4 @@
-"""The Python door to learning: arrays in, a model out."""
+"""`convcli.learn` of Python: it learns a model from arrays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
 from convcli.learning.trainer import TrainingOptions
 from convcli.running.arrays import source_of
-from convcli.running.python_door import (
+from convcli.running.python_arguments import (
     check_axes,
     check_number,
     check_rules,
     check_whole,
-    python_door,
+    errors_in_python,
     read_rate,
 )
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.signals import Align
 
 
-@python_door
+@errors_in_python
 def learn_arrays(
     x: Any,
     target: Any = None,

@@ -35,7 +35,7 @@ class PlacedRows:
     axis: Array | None
 
     def of(self, chosen: npt.NDArray[np.bool_] | Rows) -> PlacedRows:
-        """Return some of the rows."""
+        """Return the rows that are chosen, by a mask or by their numbers."""
         axis = None if self.axis is None else self.axis[chosen]
         return PlacedRows(self.codes[chosen], self.places[chosen], axis)
 
@@ -111,7 +111,7 @@ class ColumnOutlines:
         self.sums: dict[int, OutlineSums] = {}
 
     def add(self, x: Array, rows: PlacedRows) -> None:
-        """Add rows, (n, channels)."""
+        """Add rows, (n, channels), to the outline of each group."""
         if self.placed:
             # The axis is one more column: what is kept of it is the first and the last place.
             axis = np.full(len(x), np.nan) if rows.axis is None else rows.axis

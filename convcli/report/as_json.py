@@ -1,4 +1,4 @@
-"""The facts as JSON."""
+"""Facts as JSON, for `--format json` and for reports."""
 
 from __future__ import annotations
 

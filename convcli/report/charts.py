@@ -26,6 +26,8 @@ WIDTH, HEIGHT = 720, 220
 # Width of a chart that has another beside it.
 NARROW = 440
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
+# About how many ticks the left axis has.
+Y_TICKS = 4
 # Units of the inner drawing along each axis.
 UNITS = 1000
 # The text of a date that is further to the right ends at its tick.
@@ -239,6 +241,11 @@ class Graph:
         return [(trace.name, trace.style) for trace in self.traces if trace.name]
 
     @property
+    def x_ticks(self) -> int:
+        """About how many ticks the lower axis has room for."""
+        return max(3, self.width // 120)
+
+    @property
     def _box(self) -> str:
         return f'viewBox="0 0 {self.width} {self.height}"'
 
@@ -273,7 +280,7 @@ class Graph:
 
     def _ticks(self) -> Iterator[str]:
         base = self._inner_height
-        ticks = self.x.ticks(max(3, self.width // 120))
+        ticks = self.x.ticks(self.x_ticks)
         kind = "ticks x long" if self.x.timed else "ticks x"
         yield f'<g class="{kind}">'
         for value, text in zip(ticks, self.x.texts(ticks), strict=True):
@@ -286,7 +293,7 @@ class Graph:
             yield f'<line x1="{x}" x2="{x}" y1="0" y2="{base + 4}"/>'
             yield f'<text x="{x}" y="{base + 17}" text-anchor="{anchor}">{escape(text)}</text>'
         yield '</g><g class="ticks">'
-        ticks = self.y.ticks(4)
+        ticks = self.y.ticks(Y_TICKS)
         for value, text in zip(ticks, self.y.texts(ticks), strict=True):
             y = base * (1 - self.y.place(value))
             yield f'<line x1="-4" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.errors import OutputError, RequestError
 from convcli.report.before_after import signal_views
-from convcli.report.charts import tick_text
+from convcli.report.charts import Y_TICKS
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_figures
 from convcli.report.pictures import histogram_figures
@@ -223,8 +223,8 @@ def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
 
 
 def _draw_chart(axes: Any, chart: Graph) -> None:
-    _set_axis(axes.xaxis, axes.set_xlim, axes.set_xscale, chart.x)
-    _set_axis(axes.yaxis, axes.set_ylim, axes.set_yscale, chart.y)
+    _set_axis(axes.xaxis, axes.set_xlim, axes.set_xscale, chart.x, chart.x_ticks)
+    _set_axis(axes.yaxis, axes.set_ylim, axes.set_yscale, chart.y, Y_TICKS)
     axes.set_xlabel(chart.x.label)
     axes.set_ylabel(chart.y.label)
     for region in chart.regions:
@@ -259,13 +259,17 @@ def _draw_mark(axes: Any, mark: Mark) -> None:
     axes.annotate(f" {mark.text}", (mark.value, 0.05), xycoords=beside, rotation=90, fontsize=7)
 
 
-def _set_axis(axis: Any, set_limits: Any, set_scale: Any, wanted: Axis) -> None:
+def _set_axis(axis: Any, set_limits: Any, set_scale: Any, wanted: Axis, count: int) -> None:
+    """Set range, scale and about `count` ticks of an axis."""
+    from matplotlib.ticker import NullLocator
+
     if wanted.logarithmic:
         set_scale("log")
     set_limits(wanted.low, wanted.high)
-    if wanted.logarithmic:
-        axis.set_major_formatter(lambda value, _: tick_text(float(f"{value:.6g}")))
-        axis.set_minor_formatter(lambda *_: "")
+    # Ticks and texts are those of pages: dates, 10k, and 1, 2, 5 on logarithmic axes.
+    ticks = wanted.ticks(count)
+    axis.set_ticks(ticks, labels=wanted.texts(ticks))
+    axis.set_minor_locator(NullLocator())
 
 
 def _draw_trace(axes: Any, trace: Trace) -> None:

@@ -1,1 +1,1 @@
-"""The loop that carries out a plan: streams, jobs, worker threads, and the door for arrays."""
+"""The loop that carries out a plan: streams, jobs and worker threads, and `convcli.apply`."""

@@ -14,12 +14,12 @@ from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules
 from convcli.running.index_times import times_of_index
 from convcli.running.kept_plans import KeptPlans, PlanRequest
-from convcli.running.python_door import (
+from convcli.running.python_arguments import (
     check_axes,
     check_filter,
     check_rules,
     check_threads,
-    python_door,
+    errors_in_python,
     read_rate,
 )
 from convcli.running.run import run
@@ -104,7 +104,7 @@ class Collected:
         self.rows.append(rows)
 
 
-@python_door
+@errors_in_python
 def apply(
     filter: str,
     x: T,

@@ -1,4 +1,4 @@
-"""The Python door to designs: taps and response of a FILTER."""
+"""`convcli.design` of Python: the weights and the response of a FILTER."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from convcli.planning.describe import (
     with_response,
 )
 from convcli.planning.plan import make_plan
-from convcli.running.python_door import (
+from convcli.running.python_arguments import (
     check_axes,
     check_filter,
     check_rules,
-    python_door,
+    errors_in_python,
     read_rate,
 )
 from convcli.signals import ARRAY, Signal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convcli.signals import Align
 
 
-@python_door
+@errors_in_python
 def design(
     filter: str, *, rate: float | str | None = None, align: Align = "center", axes: int = 1
 ) -> StepFacts:

@@ -130,7 +130,7 @@ class _GrowingPast:
         self._held = 0
 
     def add(self, x: Array) -> None:
-        """Take in the next samples."""
+        """Add the samples that follow, (n, channels)."""
         self._fresh.append(x)
         self._held += len(x)
         if self._held > MOST_GROWN + self._kept:

@@ -1,4 +1,4 @@
-"""The medium of sound."""
+"""The medium of sound: its defaults, and its words in messages."""
 
 from __future__ import annotations
 

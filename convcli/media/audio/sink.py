@@ -81,7 +81,7 @@ class PartedSound:
     writer: WavWriter
 
     def reserve(self) -> None:
-        """Make room for all samples."""
+        """Give the file its full size, before parts of it are written."""
         with self.sink.writing():
             self.writer.reserve()
 

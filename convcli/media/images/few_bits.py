@@ -76,7 +76,7 @@ class FewBitsWriter:
         return _CheckedStrip(pixels, fits)
 
     def start(self, layout: Layout) -> None:
-        """Begin a page."""
+        """Begin a page of the given shape and type."""
         if self._writer is None:
             self._held_rows.append(0)
         else:

@@ -115,7 +115,7 @@ class OpenedImage(OpenedFile):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Faults of the file."""
+        """The faults that were found in the file, one sentence each."""
         return self.file.warnings
 
     def details(self) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The medium of pictures."""
+"""The medium of pictures: its defaults, and its words in messages."""
 
 from __future__ import annotations
 

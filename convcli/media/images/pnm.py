@@ -81,7 +81,7 @@ class _Header:
 
     @property
     def bits(self) -> int:
-        """Bits that a sample needs."""
+        """How many bits the largest sample needs."""
         if self.kind in _FLOATING:
             return 8 * self.dtype.itemsize
         return int(self.maximum).bit_length()

@@ -57,7 +57,7 @@ class PartedPicture:
     writer: SharedWriter
 
     def reserve(self) -> None:
-        """Make room for all pixels."""
+        """Give the file its full size, before parts of it are written."""
         self.writer.reserve(self.sink.layout)
 
     def add_part(

@@ -110,7 +110,7 @@ def name_bytes(name: str) -> bytes:
 
 
 def key_of_name(name: str) -> bytes:
-    """A name as a key in JSON."""
+    """The JSON string that stands for a name, with its quotes."""
     try:
         return json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

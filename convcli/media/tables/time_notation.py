@@ -142,7 +142,7 @@ class NumberNotation:
 
     @property
     def unit_of_numbers(self) -> int:
-        """The unit in nanoseconds."""
+        """The unit of plain numbers, in nanoseconds."""
         return round(TIME_UNITS[self.unit].seconds * SECOND)
 
     @property

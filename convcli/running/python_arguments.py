@@ -1,7 +1,7 @@
 """What the functions for Python users share: checked arguments, and errors in the words of Python.
 
 The rest of the program names options of the command line in its errors. A function with
-`@python_door` names its own arguments there instead: `edge="valid"` where it says `--edge valid`.
+`@errors_in_python` names its own arguments instead: `edge="valid"` for `--edge valid`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _IN_PYTHON = [
 ]
 
 
-def python_door(function: Callable[P, R]) -> Callable[P, R]:
+def errors_in_python(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function for Python users raise its errors in the words of Python."""
 
     @wraps(function)

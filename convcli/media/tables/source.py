@@ -23,6 +23,7 @@ from convcli.media.tables.columns import (
     shown_cell,
 )
 from convcli.media.tables.delimited import (
+    BOM,
     MAX_HELD_UNDECIDED,
     MAX_RECORD,
     RowSpans,
@@ -429,7 +430,7 @@ class TableSource:
             start += fresh
             _refuse_endless_header(start, self.name)
             header = read_header_line(start, rules, complete=not fresh)
-        if not start.strip():
+        if not start.removeprefix(BOM).strip():
             raise InputError(
                 f"{self.name}: expected a table, got an empty file",
                 hint="a table has at least a header line",
@@ -475,7 +476,7 @@ class TableSource:
         if self.options.columns is not None:
             return names.find_all(self.options.columns, but=self._keys())
         if not seen or not self.has_rows(seen[0]):
-            return ()
+            return tuple(self._others()) if self.options.takes_empty else ()
         found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
         if self._text.repeatable:
@@ -487,6 +488,8 @@ class TableSource:
         else:
             ended = self._look_at_pipe(found, seen, coming)
             numeric = found.numbers if ended else found.numbers | found.undecided
+        if not numeric and found.undecided and self.options.takes_empty:
+            return tuple(sorted(found.undecided))
         if not numeric:
             raise names.no_numbers(found)
         self._tell_columns(found, numeric)

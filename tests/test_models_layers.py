@@ -130,7 +130,7 @@ def test_a_dense_layer_takes_what_comes_to_it_under_each_edge(tmp_path: Path) ->
     np.testing.assert_allclose(apply(model, x, edge="valid")[0], noise(2, 8) @ inner, atol=1e-14)
     with pytest.raises(RequestError, match="1 channels of 10 come to it") as caught:
         apply(model, x)
-    assert "--edge valid" in str(caught.value.hint)
+    assert 'edge="valid"' in str(caught.value.hint)
     with pytest.raises(RequestError, match="1 channels of 9 come to it") as caught:
         apply(model, noise(11, 1), edge="valid")
     assert caught.value.hint == "an adaptive or global pool fixes the size"

@@ -7,7 +7,7 @@ import math
 import warnings
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -178,6 +178,32 @@ def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.M
     found = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
     np.testing.assert_array_equal(found, planes)
     np.testing.assert_array_equal(apply(text + ",stride=7", values[0]), strides)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 40, 300])
+@pytest.mark.parametrize("gaps", [0, 0.4])
+def test_windows_of_few_values_are_counted(
+    levels: int, gaps: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is that of the sorted samples, whether they are counted or looked up."""
+    rng = np.random.default_rng(levels)
+    x = rng.integers(0, levels, (23, 31)).astype(float)
+    x[rng.random(x.shape) < gaps] = np.nan
+    for text in ("median:21x20", "quantile:24,0.3", "rank:21", "mad:33x32", "median:21,stride=3"):
+        found = apply(text, x, axes=2, edge="edge")
+        monkeypatch.setattr(ordered_windows, "MOST_PIXELS_SORTED", 10_000)
+        monkeypatch.setattr(ordered_windows, "MOST_PIXELS_SORTED_OF_FEW_VALUES", 10_000)
+        np.testing.assert_array_equal(found, apply(text, x, axes=2, edge="edge"))
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("edge", ["edge", "reflect", "wrap"])
+def test_a_window_larger_than_the_picture(edge: Literal["edge", "reflect", "wrap"]) -> None:
+    x = np.random.default_rng(3).integers(0, 256, (6, 7), np.uint8).astype(float)
+    wide = np.pad(x, 40, mode=edge)
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (81, 81))
+    wanted = np.median(windows, axis=(2, 3))
+    np.testing.assert_array_equal(apply("median:81", x, axes=2, edge=edge), wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)

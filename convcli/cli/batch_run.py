@@ -177,14 +177,7 @@ class BatchRun(ABC):
             return self._run()
 
     def _run(self) -> int:
-        words = self.batch.words(self.request.inputs)
-        listing = list_inputs(words, self.request.files)
-        units = self._units(listing)
-        self._check_own_files(listing)
-        if not self.request.dry_run:
-            self._failed_place = self._find_failed_place(units)
-        self._refuse_shared_places(units)
-        self._tell_warnings(listing)
+        units = self._checked_units()
         run = self._identity(units)
         earlier = self._earlier(units, run)
         if self._is_complete(earlier):
@@ -204,6 +197,18 @@ class BatchRun(ABC):
             self._write_failed()
         self._finish()
         return self.worst
+
+    def _checked_units(self) -> Units:
+        """The units, after all refusals that need no work."""
+        words = self.batch.words(self.request.inputs)
+        listing = list_inputs(words, self.request.files)
+        units = self._units(listing)
+        self._check_own_files(listing)
+        if not self.request.dry_run:
+            self._failed_place = self._find_failed_place(units)
+        self._refuse_shared_places(units)
+        self._tell_warnings(listing)
+        return units
 
     def _refuse_standard_input(self, units: Units) -> None:
         """Raise RequestError for standard input where a cluster works, which no worker has."""

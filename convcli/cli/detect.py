@@ -170,7 +170,12 @@ class DetectRun:
     jobs: Annotated[
         int | None,
         typer.Option(
-            "-j", "--jobs", min=1, help="Inputs searched at once.", show_default="as many as cores"
+            "-j",
+            "--jobs",
+            min=1,
+            max=options.MOST_JOBS,
+            help="Inputs searched at once.",
+            show_default="as many as cores",
         ),
     ] = None
     threads: options.Threads = None

@@ -90,14 +90,14 @@ def named_pairs(options: LearnOptions) -> list[PlacePair]:
         )
         return _listed_pairs(words, paths)
     if len(paths) == 1:
-        return _listed_pairs(_words_of(paths[0], options), [])
+        return _listed_pairs(_input_words(paths[0], options), [])
     if len(paths) % 2:
         raise RequestError(
             f"{paths[-1]} has no target: inputs and targets take turns", hint="IN1 OUT1 IN2 OUT2"
         )
     found: list[PlacePair] = []
     for source, target in zip(paths[::2], paths[1::2], strict=True):
-        words = _words_of(source, options)
+        words = _input_words(source, options)
         if words.several or _is_folder(target):
             found += _listed_pairs(words, [target])
         else:
@@ -105,7 +105,7 @@ def named_pairs(options: LearnOptions) -> list[PlacePair]:
     return found
 
 
-def _words_of(source: Place, options: LearnOptions) -> InputWords:
+def _input_words(source: Place, options: LearnOptions) -> InputWords:
     return InputWords(words=[text_of(source)], recursive=options.recursive)
 
 
@@ -128,23 +128,30 @@ def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair
     if len(targets) > 1:
         raise RequestError("a list of inputs has one folder of targets", hint="INPUTS FOLDER")
     (target,) = targets
-    given = words.words[0] if words.words else words.files_from
-    if not _is_folder(target) or not all(each.nested or words.files_from for each in listed):
-        several, file = (target, given) if _is_folder(target) else (given, target)
+    given = words.words[0] if words.words else str(words.files_from)
+    several = words.files_from is not None or all(each.nested for each in listed)
+    if not (several and _is_folder(target)):
+        folder, file = (given, target) if several else (target, given)
         raise RequestError(
-            f"{several} is a folder and {file} is none", hint="two files, or two folders"
+            f"{folder} is a folder and {file} is none", hint="two files, or two folders"
         )
-    folder = f"{text_of(target).rstrip('/')}/"
     pairs: list[PlacePair] = []
     for each, place in zip(listed, places, strict=True):
-        other = place_of(f"{folder}{each.relative}")
-        if not other.exists():
-            raise RequestError(
-                f"{target} has no {each.relative}, which is in {given}",
-                hint="pairs have the same names",
-            )
-        pairs.append((place, other))
+        pairs.append((place, _target_of(each.relative, target, given)))
     return pairs
+
+
+def _target_of(relative: str, folder: Place, given: str) -> Place:
+    """The file of a name in the folder of targets. RequestError if there is none.
+
+    given : what the inputs were named by
+    """
+    target = place_of(f"{text_of(folder).rstrip('/')}/{relative}")
+    if not target.exists():
+        raise RequestError(
+            f"{folder} has no {relative}, which is in {given}", hint="pairs have the same names"
+        )
+    return target
 
 
 def opened_pair(pair: PlacePair, held: ExitStack) -> InputPair:

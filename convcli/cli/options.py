@@ -115,12 +115,15 @@ Plot = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
+# More processes or threads than this are a mistake, and would exhaust most machines.
+MOST_JOBS = 1024
 Jobs = Annotated[
     int | None,
     typer.Option(
         "-j",
         "--jobs",
         min=1,
+        max=MOST_JOBS,
         help="Inputs filtered at once, or parts of one large input.",
         show_default="as many as cores",
     ),

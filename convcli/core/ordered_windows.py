@@ -5,7 +5,8 @@ Ordóñez, Information Systems 47, 2015): the samples are replaced by their rank
 separates the ranks whose next bit is 0 from those whose bit is 1 and keeps the order within both.
 A window is a range of samples on every level, so that the bits of its k-th smallest rank are found
 one after the other, for all windows at once. For a picture, the pixels of as many rows as a window
-is high are taken column by column; a window is then a range of them.
+is high are taken column by column; a window is then a range of them. Long windows of a picture that
+has few different values are counted instead (`counted_windows.py`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     Places = npt.NDArray[np.int64]
 
 # Windows of more samples take less time in a tree than sorted one by one. The limits are for a
-# series, for a picture (whose tree is made anew for each row of outputs), and for statistics that
-# look up many samples of each window.
+# series, for a picture (whose tree is made anew for each row of outputs), for one of few values
+# (which are counted instead), and for statistics that look up many samples of each window.
 MOST_SORTED = 128
 MOST_PIXELS_SORTED = 1024
+MOST_PIXELS_SORTED_OF_FEW_VALUES = 400
 MOST_SORTED_FOR_SEARCHES = 512
 
 # Samples of all windows that are sorted together, and windows that are looked up together.
@@ -67,7 +69,7 @@ def ordered_windows(
     """
     most = MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
     if len(size) > 1:
-        most = MOST_PIXELS_SORTED
+        most = _most_pixels_sorted(x, searches=searches)
     if math.prod(size) <= most:
         yield from _sorted_windows(x, size, step, own)
         return
@@ -96,8 +98,26 @@ def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[
             yield _Sorted(some.reshape(-1, count), place)
 
 
+def _most_pixels_sorted(x: Array, *, searches: bool) -> int:
+    """How many pixels of a window are sorted: fewer where counting takes less time."""
+    from convcli.core.counted_windows import few_values
+
+    if searches or any(few_values(channel) is None for channel in x):
+        return MOST_PIXELS_SORTED
+    return MOST_PIXELS_SORTED_OF_FEW_VALUES
+
+
 def _large_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
-    """Yield the windows of (rows, columns): stretches of as many rows, taken column by column."""
+    """Yield the windows of (rows, columns), counted if the picture has few values.
+
+    Else each row of windows is a stretch of as many rows, taken column by column.
+    """
+    from convcli.core.counted_windows import counted_windows, few_values
+
+    values = few_values(x)
+    if values is not None:
+        yield from counted_windows(x, values, size, step, own)
+        return
     height, _ = size
     place = own[1] * height + own[0]
     for row in range(0, len(x) - height + 1, step[0]):

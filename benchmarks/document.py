@@ -28,7 +28,7 @@ def short(kept: dict[str, Any]) -> str:
     for found in kept.get("networks", []):
         peers = [_short_peer(peer) for peer in found["peers"]]
         seconds = f"{min(found['seconds']['convcli']):.2g} s of processor"
-        lines.append(f"| {found['says']}, in process | {seconds} | {', '.join(peers)} |")
+        lines.append(f"| {found['says']}, {found['where']} | {seconds} | {', '.join(peers)} |")
     return f"{_machine(kept)}\n\n" + "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,11 @@
 """How much processor time networks take, beside onnxruntime and torch: one thread each, the same graph and weights.
 
 Each side runs in a process of its own, by turns, and tells the processor seconds of its fastest run
-and its answer. Reading the graph, the first run and making the input are not counted.
-`python networks.py SIDE NAME` is one such process; it writes its answer to standard output.
+and its answer. Reading the graph, the first run and making the input are not counted, except for
+whole processes: there everything counts from the start of the interpreter.
+`python networks.py SIDE NAME PLACE` is one such process; it writes its answer to PLACE.
+
+torch may be installed for another interpreter: TORCH_PYTHON names it.
 """
 
 from __future__ import annotations
@@ -23,52 +26,127 @@ import peers as programs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SIDES = {
-    "convcli": None,
-    "onnxruntime": programs.Program(
-        "onnxruntime", "pip install onnxruntime", modules=("onnxruntime",)
-    ),
-    "torch": programs.TORCH,
-}
+ONNXRUNTIME = programs.Program("onnxruntime", "pip install onnxruntime", modules=("onnxruntime",))
+# `own paths` is convcli as it is without onnxruntime.
+SIDES = ("convcli", "own paths", "onnxruntime", "torch")
+TORCH_PYTHON = os.environ.get("TORCH_PYTHON", "")
 # Largest difference of answers, relative to the largest value.
 TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Block:
+    """A convolution and what follows it.
+
+    slope : of the rectifier, None where there is none; norm : batch normalisation follows that one,
+        and then a maximum of `pool` samples
+    """
+
+    made: int
+    size: tuple[int, ...]
+    stride: int = 1
+    padding: int = 1
+    slope: float | None = 0.0
+    norm: bool = False
+    pool: int = 1
 
 
 @dataclass(frozen=True)
 class Network:
     """A network and its input.
 
-    channels : of the input and after each layer; shape : of the input, (rows, columns); goals :
-    the ratio to reach for each peer; timed : runs that are timed in a process
+    channels : of the input; shape : of the input, (rows, columns) or (samples,)
+    goals : the ratio to reach for each peer; timed : runs that are timed in a process, 0 to time the
+        whole process with its first run
     """
 
     name: str
     says: str
-    channels: tuple[int, ...]
-    shape: tuple[int, int]
+    channels: int
+    blocks: tuple[Block, ...]
+    shape: tuple[int, ...]
     goals: dict[str, float]
-    slope: float = 0.0
     timed: int = 3
 
+    @property
+    def where(self) -> str:
+        """What is timed."""
+        return "in process" if self.timed else "whole process"
 
+
+def _plane(*made: int, slope: float) -> tuple[Block, ...]:
+    """Windows of 3 x 3 with rectifiers between them."""
+    inner = [Block(count, (3, 3), slope=slope) for count in made[:-1]]
+    return (*inner, Block(made[-1], (3, 3), slope=None))
+
+
+VGG7 = _plane(32, 32, 64, 64, 128, 128, 3, slope=0.1)
+# The widths and channels of CREPE tiny, padded as torch does.
+CREPE = tuple(
+    Block(made, (size,), stride=stride, padding=(size - stride) // 2, norm=True, pool=2)
+    for made, size, stride in (
+        (128, 512, 4),
+        (16, 64, 1),
+        (16, 64, 1),
+        (16, 64, 1),
+        (32, 64, 1),
+        (64, 64, 1),
+    )
+)
 NETWORKS = (
     Network(
         name="network-vgg7",
         says="VGG7 (3 to 128 channels, 3 x 3, leaky rectifiers) on 512 x 512 RGB",
-        channels=(3, 32, 32, 64, 64, 128, 128, 3),
+        channels=3,
+        blocks=VGG7,
         shape=(512, 512),
         goals={"onnxruntime": 1.0, "torch": 1.3},
-        slope=0.1,
+    ),
+    Network(
+        name="network-vgg7-process",
+        says="VGG7 on 512 x 512 RGB",
+        channels=3,
+        blocks=VGG7,
+        shape=(512, 512),
+        goals={"onnxruntime": 1.0, "torch": 1.3},
+        timed=0,
+    ),
+    Network(
+        name="network-short",
+        says="VGG7 on 16 x 16 pixels, again and again",
+        channels=3,
+        blocks=VGG7,
+        shape=(16, 16),
+        goals={"onnxruntime": 1 / 3},
+        timed=30,
+    ),
+    Network(
+        name="network-crepe",
+        says="the six convolutions of CREPE tiny on 10 s of sound, a frame every 16 ms",
+        channels=1,
+        blocks=CREPE,
+        shape=(160_000,),
+        goals={"onnxruntime": 0.7},
     ),
     Network(
         name="network-dncnn",
         says="DnCNN-17 (64 channels, 3 x 3, rectifiers) on 2 megapixels of grey",
-        channels=(1, *(64,) * 16, 1),
+        channels=1,
+        blocks=_plane(*(64,) * 16, 1, slope=0.0),
         shape=(1152, 1736),
         goals={"onnxruntime": 1.0},
         timed=1,
     ),
 )
+
+
+def _present(side: str) -> bool:
+    """Whether a side can be run here."""
+    if side == "onnxruntime":
+        return ONNXRUNTIME.present
+    if side == "torch":
+        return bool(TORCH_PYTHON) or programs.TORCH.present
+    return True
 
 
 def run(*, only: str = "*", runs: int = 3) -> list[dict[str, Any]]:
@@ -79,18 +157,20 @@ def run(*, only: str = "*", runs: int = 3) -> list[dict[str, Any]]:
 
 
 def _measured(network: Network, runs: int) -> dict[str, Any]:
-    sides = [name for name, program in SIDES.items() if program is None or program.present]
+    sides = [side for side in SIDES if _present(side)]
     series: dict[str, list[float]] = {side: [] for side in sides}
     answers: dict[str, Any] = {}
     for _ in range(runs):
         for side in sides:
             seconds, answers[side] = _one_run(side, network)
             series[side].append(seconds)
-    print(f"\n{network.name}: {network.says}")
+    print(f"\n{network.name}: {network.says}, {network.where}")
     ours = min(series["convcli"])
     found: dict[str, Any] = {
         "name": network.name,
         "says": network.says,
+        "where": network.where,
+        "machine": programs.machine(),
         "seconds": series,
         "peers": [],
         "agrees": True,
@@ -117,11 +197,22 @@ def _difference(ours: Any, theirs: Any) -> float:
 def _one_run(side: str, network: Network) -> tuple[float, Any]:
     import numpy as np
 
+    python = sys.executable
+    if side == "torch" and TORCH_PYTHON:
+        python = TORCH_PYTHON
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "answer.npy"
-        command = [sys.executable, __file__, side, network.name, str(place)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=_environment())
-        return json.loads(done.stdout)["cpu"], np.load(place)
+        command = [python, __file__, side, network.name, str(place)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment())
+        told = process.stdout.read() if process.stdout else b""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        seconds = json.loads(told)["cpu"]
+        if not network.timed:
+            seconds = usage.ru_utime + usage.ru_stime
+        return seconds, np.load(place)
 
 
 def _environment() -> dict[str, str]:
@@ -131,45 +222,92 @@ def _environment() -> dict[str, str]:
 # ---------------------------------------------------------------------------------------- the sides
 
 
-def weights_of(network: Network) -> list[Any]:
-    """The weights (out, in, 3, 3) and the bias of each layer, from a seed."""
+def weights_of(network: Network) -> list[dict[str, Any]]:
+    """The tensors of each block from a seed: weight, bias, and those of the normalisation."""
     import numpy as np
 
     random = np.random.default_rng(1)
-    tensors = []
-    for given, made in zip(network.channels, network.channels[1:], strict=False):
-        scale = np.sqrt(2 / (9 * given))
-        weights = random.normal(0, scale, (made, given, 3, 3)).astype(np.float32)
-        tensors.append((weights, random.normal(0, 0.05, made).astype(np.float32)))
-    return tensors
+    found = []
+    given = network.channels
+    for block in network.blocks:
+        shape = (block.made, given, *block.size)
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        tensors = {
+            "weight": random.normal(0, scale, shape),
+            "bias": random.normal(0, 0.05, block.made),
+        }
+        if block.norm:
+            for name in ("scale", "shift", "mean", "variance"):
+                tensors[name] = random.uniform(0.5, 1.5, block.made)
+        found.append({name: tensor.astype(np.float32) for name, tensor in tensors.items()})
+        given = block.made
+    return found
 
 
 def input_of(network: Network) -> Any:
-    """The picture, (rows, columns, channels)."""
+    """The input, (rows, columns, channels) or (samples, channels)."""
     import numpy as np
 
-    shape = (*network.shape, network.channels[0])
+    shape = (*network.shape, network.channels)
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-def convcli(network: Network) -> Callable[[], Any]:
-    """`convcli.apply` with a safetensors file; the file is read and bound in every run."""
-    from convcli import apply
+def channels_first(x: Any) -> Any:
+    """A batch of one signal with the channels before the sample axes."""
+    import numpy as np
+
+    return np.moveaxis(x, -1, 0)[None]
+
+
+def channels_last(y: Any) -> Any:
+    """The only signal of a batch with the channels last."""
+    import numpy as np
+
+    return np.moveaxis(y[0], 0, -1)
+
+
+def network_file(network: Network, folder: Path) -> Path:
+    """The network as a safetensors file, which says its layers."""
     from convcli.layers.weights import encode_weights
 
     tensors = {}
-    layers = []
-    pairs = weights_of(network)
-    activation = f"leaky_relu:{network.slope}" if network.slope else "relu"
-    for number, (weights, bias) in enumerate(pairs):
-        tensors[f"{2 * number}.weight"] = weights
-        tensors[f"{2 * number}.bias"] = bias
-        layers.append("conv:padding=1")
-    text = f" | {activation} | ".join(layers)
-    path = Path(tempfile.mkdtemp()) / "network.safetensors"
-    path.write_bytes(encode_weights(tensors, {"layers": text}))
+    layers: list[str] = []
+    for block, given in zip(network.blocks, weights_of(network), strict=True):
+        for name in ("weight", "bias"):
+            tensors[f"{len(layers)}.{name}"] = given[name]
+        layers.append(f"conv:stride={block.stride},padding={block.padding}")
+        if block.slope is not None:
+            layers.append(f"leaky_relu:{block.slope}" if block.slope else "relu")
+        if block.norm:
+            names = {"scale": "weight", "shift": "bias", "mean": "running_mean"}
+            for name, stored in {**names, "variance": "running_var"}.items():
+                tensors[f"{len(layers)}.{stored}"] = given[name]
+            layers.append("batch_norm")
+        if block.pool > 1:
+            layers.append(f"max_pool:{block.pool}")
+    path = folder / "network.safetensors"
+    path.write_bytes(encode_weights(tensors, {"layers": " | ".join(layers)}))
+    return path
+
+
+def convcli(network: Network) -> Callable[[], Any]:
+    """`convcli.apply` with a safetensors file."""
+    from convcli import apply
+
+    path = network_file(network, Path(tempfile.mkdtemp()))
     x = input_of(network)
+    if network.timed > 3:
+        # Plans of files that were just written are not kept.
+        time.sleep(3.1)
     return lambda: apply(f"model:{path}", x, threads=1)
+
+
+def own_paths(network: Network) -> Callable[[], Any]:
+    """convcli as it is without onnxruntime."""
+    from convcli.layers import sessions
+
+    sessions._installed = lambda: False  # type: ignore[assignment]
+    return convcli(network)
 
 
 def onnxruntime(network: Network) -> Callable[[], Any]:
@@ -180,31 +318,40 @@ def onnxruntime(network: Network) -> Callable[[], Any]:
     options.intra_op_num_threads = 1
     session = runtime.InferenceSession(graph_of(network), options)
     x = input_of(network)
-    return lambda: session.run(None, {"x": x.transpose(2, 0, 1)[None]})[0][0].transpose(1, 2, 0)
+    return lambda: channels_last(session.run(None, {"x": channels_first(x)})[0])
 
 
 def graph_of(network: Network) -> bytes:
     """The network as an ONNX graph."""
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes = []
+    nodes: list[Any] = []
     constants = []
-    name = "x"
-    pairs = weights_of(network)
-    for number, (weights, bias) in enumerate(pairs):
-        constants.append(numpy_helper.from_array(weights, f"w{number}"))
-        constants.append(numpy_helper.from_array(bias, f"b{number}"))
-        inputs = [name, f"w{number}", f"b{number}"]
-        name = f"c{number}"
-        nodes.append(helper.make_node("Conv", inputs, [name], pads=[1, 1, 1, 1]))
-        if number + 1 < len(pairs):
-            nodes.append(helper.make_node("LeakyRelu", [name], [f"a{number}"], alpha=network.slope))
-            name = f"a{number}"
-    ends = []
-    for end, channels in (("x", network.channels[0]), (name, network.channels[-1])):
-        shape = [1, channels, *network.shape]
-        ends.append(helper.make_tensor_value_info(end, TensorProto.FLOAT, shape))
-    graph = helper.make_graph(nodes, "network", ends[:1], ends[1:], constants)
+    axes = len(network.shape)
+
+    def add(kind: str, *arrays: Any, **attributes: Any) -> None:
+        before = nodes[-1].output[0] if nodes else "x"
+        names = [f"{len(nodes)}.{place}" for place in range(len(arrays))]
+        for name, array in zip(names, arrays, strict=True):
+            constants.append(numpy_helper.from_array(array, name))
+        nodes.append(helper.make_node(kind, [before, *names], [f"y{len(nodes)}"], **attributes))
+
+    for block, given in zip(network.blocks, weights_of(network), strict=True):
+        pads = [block.padding] * 2 * axes
+        add("Conv", given["weight"], given["bias"], pads=pads, strides=[block.stride] * axes)
+        if block.slope:
+            add("LeakyRelu", alpha=block.slope)
+        elif block.slope is not None:
+            add("Relu")
+        if block.norm:
+            names = ("scale", "shift", "mean", "variance")
+            add("BatchNormalization", *(given[name] for name in names), epsilon=1e-5)
+        if block.pool > 1:
+            add("MaxPool", kernel_shape=[block.pool] * axes, strides=[block.pool] * axes)
+    value = helper.make_tensor_value_info
+    x = value("x", TensorProto.FLOAT, [1, network.channels, *network.shape])
+    y = value(nodes[-1].output[0], TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "network", [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
     content: bytes = model.SerializeToString()
@@ -212,28 +359,58 @@ def graph_of(network: Network) -> bytes:
 
 
 def torch(network: Network) -> Callable[[], Any]:
-    """A Sequential in channels-last order, which is the faster one."""
+    """A Sequential in channels-last order for pictures, which is the faster one."""
     import torch as t
 
     t.set_num_threads(1)
+    axes = len(network.shape)
+    conv, norm, pool = (
+        (t.nn.Conv1d, t.nn.BatchNorm1d, t.nn.MaxPool1d)
+        if axes == 1
+        else (t.nn.Conv2d, t.nn.BatchNorm2d, t.nn.MaxPool2d)
+    )
     layers: list[Any] = []
-    for weights, bias in weights_of(network):
-        layer = t.nn.Conv2d(weights.shape[1], weights.shape[0], 3, padding=1)
-        layer.load_state_dict({"weight": t.from_numpy(weights), "bias": t.from_numpy(bias)})
-        layers += [layer, t.nn.LeakyReLU(network.slope)]
-    net = t.nn.Sequential(*layers[:-1]).to(memory_format=t.channels_last)
-    x = t.from_numpy(input_of(network)).permute(2, 0, 1)[None]
+    for block, given in zip(network.blocks, weights_of(network), strict=True):
+        out, taken, *size = given["weight"].shape
+        some = {name: t.from_numpy(tensor) for name, tensor in given.items()}
+        layer = conv(taken, out, tuple(size), stride=block.stride, padding=block.padding)
+        layer.load_state_dict({name: some[name] for name in ("weight", "bias")})
+        layers.append(layer)
+        if block.slope is not None:
+            layers.append(t.nn.LeakyReLU(block.slope) if block.slope else t.nn.ReLU())
+        if block.norm:
+            layer = norm(out)
+            names = ("weight", "bias", "running_mean", "running_var")
+            stored = ("scale", "shift", "mean", "variance")
+            pairs = zip(names, stored, strict=True)
+            layer.load_state_dict({name: some[each] for name, each in pairs}, strict=False)
+            layers.append(layer)
+        if block.pool > 1:
+            layers.append(pool(block.pool))
+    net = t.nn.Sequential(*layers).eval()
+    x = t.from_numpy(channels_first(input_of(network)))
+    if axes == 2:
+        net = net.to(memory_format=t.channels_last)
 
     def answer() -> Any:
         with t.inference_mode():
-            return net(x)[0].permute(1, 2, 0).numpy()
+            return channels_last(net(x).numpy())
 
     return answer
 
 
+MAKERS = {
+    "convcli": convcli,
+    "own paths": own_paths,
+    "onnxruntime": onnxruntime,
+    "torch": torch,
+}
+
+
 def _timed(answer: Callable[[], Any], runs: int) -> tuple[float, Any]:
+    """The fastest of some runs after a first one; the first one alone where there are none."""
     y = answer()
-    seconds = []
+    seconds = [0.0] * (not runs)
     for _ in range(runs):
         start = time.process_time()
         y = answer()
@@ -243,14 +420,14 @@ def _timed(answer: Callable[[], Any], runs: int) -> tuple[float, Any]:
 
 def lines_of(found: dict[str, Any]) -> list[str]:
     """What was measured, as text."""
-    lines = [f"{found['name']}: {found['says']}"]
+    lines = [f"{found['name']}: {found['says']}, {found['where']}", f"  {found['machine']}"]
     ours = min(found["seconds"]["convcli"])
-    lines.append(f"  {'convcli':14}{ours:8.3f} s of processor")
+    lines.append(f"  {'convcli':14}{ours:8.4f} s of processor")
     for peer in found["peers"]:
         seconds = min(found["seconds"][peer["name"]])
         wanted = f", {peer['goal']:.2f} to reach" if peer["goal"] else ""
         compared = f"ratio {peer['ratio']:.2f}{wanted}; differs by {peer['difference']:.1e}"
-        lines.append(f"  {peer['name']:14}{seconds:8.3f} s of processor  {compared}")
+        lines.append(f"  {peer['name']:14}{seconds:8.4f} s of processor  {compared}")
     return lines
 
 
@@ -260,7 +437,6 @@ if __name__ == "__main__":
 
     _, side, name, place = sys.argv
     network = next(network for network in NETWORKS if network.name == name)
-    makers = {"convcli": convcli, "onnxruntime": onnxruntime, "torch": torch}
-    cpu, y = _timed(makers[side](network), network.timed)
+    cpu, y = _timed(MAKERS[side](network), network.timed)
     np.save(place, y)
     print(json.dumps({"cpu": cpu}))

@@ -112,7 +112,7 @@ def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_installed", lambda: False)
 
 
-@pytest.mark.parametrize("edge", ["zero", "reflect", "valid"])
+@pytest.mark.parametrize("edge", ["zero", "valid"])
 def test_strips_of_any_height_are_the_whole(
     network: tuple[str, Array], edge: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +126,7 @@ def test_strips_of_any_height_are_the_whole(
     assert_close(filtered(text, x, len(x), edge=edge), whole)
 
 
-@pytest.mark.parametrize("missing", ["fill", "keep", "propagate"])
+@pytest.mark.parametrize("missing", ["fill", "keep"])
 def test_gaps_and_infinity_leave_all_other_outputs_alone(
     network: tuple[str, Array], missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -564,3 +564,16 @@ def test_a_table_of_a_header_alone(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "sma:2", stdin=b"price,name\n", cwd=tmp_path)
     assert (ended.code, ended.out) == (0, b"price,name\n")
     assert ended.err.startswith("- -> -: sma:2, 2 taps, delay 0.5, 0 rows, in ")
+
+
+def test_the_plan_of_a_run_in_place_names_its_output(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n2\n")
+    words = ("csv", "avg_pool:2", "--in-place", "a.csv", "--dry-run")
+    assert "output   a.csv\n" in program.run(*words, cwd=tmp_path).text
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b"\n"])
+def test_a_byte_order_mark_alone_is_an_empty_file(text: bytes, program: Program) -> None:
+    ended = program.run("csv", "sma:2", stdin=text)
+    assert ended.code == 3
+    assert "expected a table, got an empty file" in ended.errors[0]

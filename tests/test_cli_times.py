@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -520,3 +520,28 @@ def test_months_of_numbers_that_are_no_dates_are_told(program: Program) -> None:
     words = ("csv", "avg_pool:1y", "--time", "t")
     assert "counted from 1970" in program.run(*words, stdin=table).warnings[0]
     assert not program.run(*words, "--time-unit", "s", stdin=table).warnings
+
+
+@pytest.mark.parametrize(
+    ("recipe", "chain"),
+    [
+        ("zscore:2d", "(x - sma:2d) / std:2d"),
+        ("zscore:n=36h", "(x - sma:36h) / std:36h"),
+        ("bollinger:3d,2", "sma:3d + 2 * std:3d & sma:3d - 2 * std:3d"),
+        ("macd:2d,4d", "ema:span=2d - ema:span=4d"),
+        ("unsharp:1d,0.5", "x + 0.5 * (x - gaussian:1d)"),
+    ],
+)
+@pytest.mark.parametrize("days", [(1, 2, 5, 6, 7), (1, 2, 3, 4, 5)])
+def test_recipes_take_durations(recipe: str, chain: str, days: tuple[int, ...]) -> None:
+    index = pd.to_datetime([f"2024-01-{day:02d}" for day in days])
+    series = pd.Series([1.0, 5, 2, 8, 3], index)
+    found: Any = convcli.apply(recipe, series)
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(convcli.apply(chain, series)))
+
+
+def test_a_recipe_without_windows_in_time_says_so(program: Program) -> None:
+    table = b"t,x\n2024-01-01,1\n2024-01-02,5\n2024-01-05,2\n"
+    ended = program.run("csv", "rsi:2d", "--time", "t", stdin=table)
+    assert ended.code == 2
+    assert "rsi: has no window in time" in ended.errors[0]

@@ -296,3 +296,18 @@ def test_picked_channels() -> None:
     np.testing.assert_array_equal(picked["b"], x[:, 1])
     with pytest.raises(convcli.RequestError, match="expected the name or the number of a channel"):
         convcli.apply("pick:4", x)
+
+
+def test_picked_columns_stay_in_place_and_are_added_in_order(program: Program) -> None:
+    table = b"k,a,b\nw,1,2\n"
+    assert program.run("csv", "pick:2,1", "-q", stdin=table).out == table
+    added = program.run("csv", "pick:2,1", "--append", "-q", stdin=table).text
+    assert added.splitlines()[1] == "w,1,2,2,1"
+
+
+@pytest.mark.parametrize("name", ["{columns}_m", "{}", "{x}_{column}"])
+def test_braces_that_stand_for_nothing_are_refused(name: str, program: Program) -> None:
+    ended = program.run("csv", "--add", f"{name}=sma:2", stdin=b"x\n1\n")
+    assert ended.code == 2
+    assert "stands for nothing in the name of a column" in ended.errors[0]
+    assert "{column} is the name of the column" in ended.err

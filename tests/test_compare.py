@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from program import SAMPLES
+from program import SAMPLES, Program
 from scipy import signal as scipy_signal
 
 import convcli
@@ -377,3 +377,28 @@ def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / name / f"{name}.csv").write_text("v\n1\n")
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert "no file in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["x,y\n", "x,y\n,\nNA,\n"])
+def test_tables_without_a_number_are_equal(table: str, program: Program, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(table)
+    words = ("compare", "a.csv", "b.csv", "--fail-above", "rms=0")
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert not ended.err
+    assert ended.text.split()[:2] == ["channel", "samples"]
+    (tmp_path / "b.csv").write_text("z\n")
+    assert program.run(*words, cwd=tmp_path).code == 2
+
+
+def test_the_squares_of_huge_numbers(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1e300\n-2e300\n5\n")
+    (tmp_path / "b.csv").write_text("x\n-1e300\n2e300\n4\n")
+    ended = program.run("compare", "a.csv", "b.csv", cwd=tmp_path)
+    assert ended.code == 3
+    assert "Warning" not in ended.err
+    assert "gain:1e-301" in ended.err
+    for name in ("a.csv", "b.csv"):
+        program.run("csv", "gain:1e-301", "--in-place", name, "-q", cwd=tmp_path)
+    assert program.run("compare", "a.csv", "b.csv", cwd=tmp_path).code == 0

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convcli import apply
 from convcli.errors import ConvcliError, InputError, RequestError, nearest
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
@@ -399,3 +400,24 @@ def test_the_largest_count() -> None:
     assert _read_count(str(MOST_SAMPLES), signal) == MOST_SAMPLES
     with pytest.raises(UnitError, match="at most"):
         _read_count(str(MOST_SAMPLES + 1), signal)
+
+
+def test_an_error_in_a_recipe_names_its_file_and_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.conv"
+    for text, line in (
+        ("sma:3 # three\n\nsmaa:5\n", 3),
+        ("sma:3\nx - hampel:5,z=3", 2),
+        ("sma:3\n(abs", 2),
+    ):
+        recipe.write_text(text)
+        with pytest.raises(RequestError) as error:
+            apply(f"@{recipe} | abs", np.arange(5.0))
+        assert error.value.message.startswith(f"recipe {recipe}, line {line}: ")
+
+
+def test_names_of_arguments_in_any_case() -> None:
+    x = np.array([1.0, 2, 90, 4, 5, 6])
+    np.testing.assert_array_equal(apply("hampel:5,K=2", x), apply("hampel:5,k=2", x))
+    np.testing.assert_array_equal(apply("ema:SPAN=3", x), apply("ema:span=3", x))
+    with pytest.raises(RequestError, match="k is given twice"):
+        apply("hampel:5,K=2,k=3", x)

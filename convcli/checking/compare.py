@@ -257,6 +257,11 @@ class _SignalComparison:
             yield block.x[..., places]
 
     def _add(self, a: Array, b: Array) -> None:
+        # Squares of huge samples overflow; the correlation says so in an error.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add_sums(a, b)
+
+    def _add_sums(self, a: Array, b: Array) -> None:
         self.differences.add(a, b)
         for spectrum, x in zip(self.spectra, (a, b), strict=True):
             if x.ndim == 2:

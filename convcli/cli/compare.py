@@ -157,7 +157,7 @@ def compare(
     pairs = _pairs(a, b)
     run.check_places([*pairs.paths()], several=pairs.of_folders)
     # Times are only told, and so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None)
+    opened = replace(table.options(), irregular=table.time is not None, takes_empty=True)
     comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
     # Files come first: the reader of standard output may close it early.
@@ -418,7 +418,8 @@ def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
         from convcli.report.words import run_title
 
         rows = run_rows_of_figures(runs[0])
-        write_plot(rows, run.plot, title=run_title(runs[0]), atomic=atomic)
+        title = run_title(runs[0])
+        write_plot(rows, run.plot, title=title, atomic=atomic, empty="no samples to compare")
 
 
 def register(app: typer.Typer) -> None:

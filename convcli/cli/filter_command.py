@@ -155,7 +155,9 @@ class FilterCommand:
     def _single_output(self, source: Place | None) -> Place | None:
         from convcli.media.output_names import plan_output
 
-        if not self.writes or (self.options.dry_run and self.request.output is None):
+        options = self.options
+        nowhere = self.request.output is None and not options.in_place
+        if not self.writes or (options.dry_run and nowhere):
             return None
         return plan_output(
             source,

@@ -169,7 +169,7 @@ def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
 
 def _refuse_table_options(table: TableOptions, medium: Medium) -> None:
     for option in fields(table):
-        if vars(table)[option.name] != option.default:
+        if not option.metadata and vars(table)[option.name] != option.default:
             spelling = _SPELLING.get(option.name, f"--{option.name.replace('_', '-')}")
             raise RequestError(f"{spelling} is for tables, and these are {medium.things}")
 

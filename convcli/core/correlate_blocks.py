@@ -204,14 +204,17 @@ class BlockCorrelation:
         return list(product(range(inputs), range(targets)))
 
     def _add_power(self, x: Array, y: Array) -> None:
-        power_x = self.power[0] + _channel_power(x)
-        power_y = self.power[1] + _channel_power(y)
+        with np.errstate(over="ignore"):
+            power_x = self.power[0] + _channel_power(x)
+            power_y = self.power[1] + _channel_power(y)
         self.power = (power_x, power_y)
         largest = max(power_x.max(initial=0.0), power_y.max(initial=0.0))
         if largest > LARGEST_POWER[self.dtype]:
+            peak = max(float(np.abs(x).max()), float(np.abs(y).max()))
+            power_of_ten = math.ceil(math.log10(peak))
             raise InputError(
                 "the samples are so large that their squares overflow",
-                hint="scale them first: gain:0.001",
+                hint=f"scale both first: gain:1e-{power_of_ten}",
             )
 
     def _best_lag(self, pair: ChannelPair, totals: Numbers) -> LagCandidate | None:

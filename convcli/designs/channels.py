@@ -145,7 +145,10 @@ class PickedChannels:
 
 @step("channels", example="pick:1")
 def pick(channels: PickedText) -> PickedChannels:
-    """Some of the channels (columns, colours) as they are, in the order asked for.
+    """Some of the channels (columns, colours), in the order asked for; a table keeps all in place.
+
+    Sound and pictures have only these channels afterwards. In a table they are what the next steps
+    read, and what --append and --add write in the order asked for; every column stays where it is.
 
     channels : names (left, Close, R) or numbers from 1, split by commas; #2 is a number even where
         a channel is called 2

@@ -111,7 +111,11 @@ class PoolLayer(StepLayer):
 
     def _step_ops(self, site: LayerSite) -> tuple[Op, ...]:
         """The operation of the step of this name; none where it changes nothing."""
-        written = [each for each in self.call.arguments if each.key in {None, "n", "stride"}]
+        written = [
+            each
+            for each in self.call.arguments
+            if each.key is None or each.key.casefold() in {"n", "stride"}
+        ]
         step = replace(self, call=replace(self.call, arguments=tuple(written)))
         (stage,) = super(PoolLayer, step).bind(site)
         return stage.ops

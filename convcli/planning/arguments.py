@@ -55,8 +55,8 @@ def _matched_parameters(
             if parameter is None:
                 message = f"{call.name}: {argument.text!r} is one value too many"
                 raise call.error(message, at=argument.at, hint=usage_hint(call.name, step, signal))
-        elif argument.key in named:
-            parameter = named[argument.key]
+        elif (name := _name_of_parameter(argument.key, list(named))) is not None:
+            parameter = named[name]
         else:
             near = nearest(argument.key, list(named))
             hint = f"did you mean {near}=?" if near else usage_hint(call.name, step, signal)
@@ -64,6 +64,14 @@ def _matched_parameters(
             raise call.error(message, at=argument.at, hint=hint)
         matched.append((argument, parameter))
     return matched
+
+
+def _name_of_parameter(key: str, names: list[str]) -> str | None:
+    """The parameter that a key names, in any case if only one is meant; None if it names none."""
+    if key in names:
+        return key
+    alike = [name for name in names if name.casefold() == key.casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:

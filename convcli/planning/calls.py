@@ -69,6 +69,7 @@ class Call:
     """A step as written: name, arguments, and its place in `source`, from `at` to `end`.
 
     group : the branches, if the step is a group of branches
+    file : the recipe that the text is from; empty for a FILTER
     """
 
     name: str
@@ -77,6 +78,7 @@ class Call:
     at: int
     end: int
     group: BranchGroup | None = None
+    file: str = ""
 
     @property
     def is_name_alone(self) -> bool:
@@ -103,14 +105,17 @@ class Call:
 
     def first_value(self, name: str) -> str | None:
         """The text of the first parameter, which is called `name`; None where there is none."""
-        texts = (argument.text for argument in self.arguments if argument.key in {None, name})
-        return next(texts, None)
+        for argument in self.arguments:
+            if argument.key is None or argument.key.casefold() == name:
+                return argument.text
+        return None
 
     def error(
         self, message: str, *, at: int | None = None, hint: str | None = None
     ) -> RequestError:
         """An error with a caret under the place in the user's text, by default under the name."""
-        return fault(self.source, self.at if at is None else at, message, hint=hint)
+        place = self.at if at is None else at
+        return fault(self.source, place, message, hint=hint, file=self.file)
 
 
 def unspaced_operator(text: str) -> int | None:
@@ -123,9 +128,17 @@ def unspaced_operator(text: str) -> int | None:
     return None if found is None else found.start()
 
 
-def fault(source: str, at: int, message: str, *, hint: str | None = None) -> RequestError:
-    """A RequestError that shows the line of `source` around `at`, with a caret under it."""
+def fault(
+    source: str, at: int, message: str, *, hint: str | None = None, file: str = ""
+) -> RequestError:
+    """A RequestError that shows the line of `source` around `at`, with a caret under it.
+
+    file : the recipe that the text is from, which the error names with the line
+    """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
     caret = " " * (at - start) + "^"
+    if file:
+        number = 1 + source.count("\n", 0, at)
+        message = f"recipe {file}, line {number}: {message}"
     return RequestError(message, hint=hint, excerpt=(line, caret))

@@ -6,6 +6,7 @@ one pass over the table computes them all.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,19 @@ def read_named_filter(text: str, option: str) -> NamedFilter:
         raise RequestError(
             f"{option} expects {what}=FILTER, got {text!r}", hint=f"for example {example}"
         )
+    if option == "--add":
+        _refuse_other_braces(name)
     return NamedFilter(option=option, name=name.strip(), calls=parse(steps), text=steps.strip())
+
+
+def _refuse_other_braces(name: str) -> None:
+    """Raise RequestError for a word in braces that stands for nothing."""
+    for braces in re.findall(r"\{[^{}]*\}", name):
+        if braces != SOURCE:
+            raise RequestError(
+                f"--add: {braces} stands for nothing in the name of a column",
+                hint=f"{SOURCE} is the name of the column that is read",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

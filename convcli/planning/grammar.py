@@ -83,7 +83,7 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
     if not code.strip():
         raise RequestError(f"recipe {path} holds no step")
     recipes = (within or _RecipesRead()).beginning(path)
-    return tuple(FilterReader(code, recipes=recipes).chain())
+    return tuple(FilterReader(code, recipes=recipes, file=str(path)).chain())
 
 
 def _quote_or_spaces(found: re.Match[str]) -> str:
@@ -135,10 +135,12 @@ class FilterReader:
 
     recipes : given for the text of a recipe, whose lines separate steps: the recipe files read so
         far
+    file : the recipe, for errors; empty for a FILTER
     """
 
-    def __init__(self, text: str, *, recipes: _RecipesRead | None = None) -> None:
+    def __init__(self, text: str, *, recipes: _RecipesRead | None = None, file: str = "") -> None:
         self.text = text
+        self.file = file
         self.at = 0
         self.depth = 0
         # The numbers that stand in place of a stage in the innermost parentheses.
@@ -211,7 +213,8 @@ class FilterReader:
         self, message: str, *, at: int | None = None, hint: str | None = None
     ) -> RequestError:
         """An error with a caret at a place in the text, by default at the cursor."""
-        return fault(self.text, self.at if at is None else at, message, hint=hint)
+        place = self.at if at is None else at
+        return fault(self.text, place, message, hint=hint, file=self.file)
 
     # --- branches ---
 
@@ -236,7 +239,7 @@ class FilterReader:
             self.numbers.append(group)
             return []
         end = len(self.text[: self.at].rstrip())
-        return [Call(BRANCHES, (), self.text, start, end, group)]
+        return [Call(BRANCHES, (), self.text, start, end, group, self.file)]
 
     def _operator_here(self) -> str | None:
         """The operator that comes next, None if something else does."""
@@ -350,7 +353,7 @@ class FilterReader:
             self.at += 1
             arguments = self._arguments()
             end = len(self.text[: self.at].rstrip())
-        return Call(match[0], tuple(arguments), self.text, start, end)
+        return Call(match[0], tuple(arguments), self.text, start, end, file=self.file)
 
     def _arguments(self) -> list[Argument]:
         arguments: list[Argument] = []

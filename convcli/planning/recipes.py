@@ -9,11 +9,11 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
-from convcli.designs.registry import step
+from convcli.designs.registry import in_time, step
 from convcli.errors import RequestError
 from convcli.planning.grammar import parse
 from convcli.planning.plan import bind_chain
-from convcli.units import Count, Integer, Length, Number
+from convcli.units import Count, Duration, Integer, Length, Number, WindowCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,10 @@ class Recipe:
         return tuple(f"{channel}_{name}" for channel in before.channels for name in self.outputs)
 
 
-def _as_value(value: float) -> str:
-    """A number as FILTER reads it: without an exponent that would lose digits, and short."""
+def _as_value(value: float | Duration) -> str:
+    """A number as FILTER reads it, without an exponent that would lose digits; or a duration."""
+    if isinstance(value, Duration):
+        return value.text
     return repr(value).removesuffix(".0")
 
 
@@ -89,11 +91,13 @@ def recipe(
     example: str,
     outputs: tuple[str, ...] = (),
     axes: int | None = None,
+    takes_durations: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a chain as a step with the name, parameters and help of a function.
 
     chain : a FILTER in which words in capitals are the parameters of the function
     outputs, axes : as in `Recipe`; example : as in `Step`
+    takes_durations : the chain means the same with durations in place of numbers of samples
     """
 
     def enter(signature: Callable[..., None]) -> Callable[..., None]:
@@ -110,13 +114,15 @@ def recipe(
             )
 
         step("recipes", example=example, stands_for=chain, pictures=axes == 2)(design)
+        if takes_durations:
+            in_time(signature.__name__)(design)
         return signature
 
     return enter
 
 
 @recipe("ema:span=FAST - ema:span=SLOW", example="macd:3,6", axes=1)
-def macd(fast: Count = 12, slow: Count = 26) -> None:
+def macd(fast: WindowCount = 12, slow: WindowCount = 26) -> None:
     """Moving average convergence divergence: a fast EMA less a slow one.
 
     Its signal line is `macd:12,26 | ema:span=9`, its histogram `macd:12,26 | x - ema:span=9`.
@@ -127,6 +133,7 @@ def macd(fast: Count = 12, slow: Count = 26) -> None:
     "100 * (diff | relu | ema:alpha=1/N) / (diff | abs | ema:alpha=1/N)",
     example="rsi:3",
     axes=1,
+    takes_durations=False,
 )
 def rsi(n: Count = 14) -> None:
     """Relative strength index, 0 ... 100: the share of rises in all changes (Wilder's averages).
@@ -163,6 +170,7 @@ def unsharp(sigma: Length, amount: Number) -> None:
     "WHITE/2 + WHITE/6 * (x - box:N) / (std:N + WHITE/255)",
     example="local_contrast:9",
     axes=2,
+    takes_durations=False,
 )
 def local_contrast(n: Count = 31) -> None:
     """Deviation from the mean of N x N pixels in standard deviations: as much detail everywhere.

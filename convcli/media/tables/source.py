@@ -23,6 +23,7 @@ from convcli.media.tables.columns import (
     shown_cell,
 )
 from convcli.media.tables.delimited import (
+    BOM,
     MAX_HELD_UNDECIDED,
     MAX_RECORD,
     RowSpans,
@@ -331,8 +332,11 @@ class TableSource:
     def end_of_first_row(self, records: Records) -> int | None:
         """Offset in some records after the first row and its line end; None without a line end."""
         spans: RowSpans = self._find_rows(records, ())
-        found = records.data.find(self.dialect.newline, int(spans.stops[0]))
-        return None if found < 0 or found + 1 > len(records.data) - records.padded else found + 1
+        line_end = records.data.find(self.dialect.newline, int(spans.stops[0]))
+        length = len(records.data) - records.padded
+        if line_end < 0 or line_end >= length:
+            return None
+        return line_end + 1
 
     def note_part(self, noted: tuple[int, Any]) -> None:
         """Count the rows and the missing cells of a part that was read by itself."""
@@ -426,7 +430,7 @@ class TableSource:
             start += fresh
             _refuse_endless_header(start, self.name)
             header = read_header_line(start, rules, complete=not fresh)
-        if not start.strip():
+        if not start.removeprefix(BOM).strip():
             raise InputError(
                 f"{self.name}: expected a table, got an empty file",
                 hint="a table has at least a header line",
@@ -472,7 +476,7 @@ class TableSource:
         if self.options.columns is not None:
             return names.find_all(self.options.columns, but=self._keys())
         if not seen or not self.has_rows(seen[0]):
-            return ()
+            return tuple(self._others()) if self.options.takes_empty else ()
         found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
         if self._text.repeatable:
@@ -484,6 +488,8 @@ class TableSource:
         else:
             ended = self._look_at_pipe(found, seen, coming)
             numeric = found.numbers if ended else found.numbers | found.undecided
+        if not numeric and found.undecided and self.options.takes_empty:
+            return tuple(sorted(found.undecided))
         if not numeric:
             raise names.no_numbers(found)
         self._tell_columns(found, numeric)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
@@ -39,6 +39,8 @@ class TableOptions:
     follow : pass rows on as soon as they are there
     format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
         None for that of the input
+    takes_empty : a table without any number is one of columns that are missing throughout; else it
+        has no columns to filter, and it is an error if it has rows
     """
 
     columns: tuple[str, ...] | None = None
@@ -63,6 +65,7 @@ class TableOptions:
     every: str | None = None
     follow: bool = False
     format: str | None = None
+    takes_empty: bool = field(default=False, metadata={"set by": "a command"})
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""

@@ -129,10 +129,8 @@ class ExecutedRun:
 
 def _lie_in_padding(pads: Sequence[Pads]) -> bool:
     """Whether the windows of some operation lie outside of its input."""
-    for sides in pads:
-        if any(min(pair) < 0 for pair in sides):
-            return True
-    return False
+    fewest = [min(pair) for sides in pads for pair in sides]
+    return min(fewest) < 0
 
 
 def _all_known(y: Array, each: Array) -> Any:

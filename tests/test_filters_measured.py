@@ -198,6 +198,7 @@ def test_parametric_filters_are_biquads_of_the_cookbook(tmp_path: Path) -> None:
         (b"* nothing\n", "holds no frequencies"),
         (b"20,1\n", "at least 2 frequencies"),
         (b"20,1\n30\n", "line 2: expected a frequency and a gain"),
+        (b"20\n30\n", "line 1: expected a frequency and a gain"),
         (b"20,1\n30,high\n", "line 2: expected a number, got 'high'"),
         (b"20,1\n30,nan\n", "line 2: expected a number"),
         (b"20,1\n20,2\n", "line 2: frequencies must be above 0 and rise, got 20 Hz after 20"),

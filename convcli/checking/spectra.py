@@ -44,7 +44,8 @@ class PowerSpectrum:
         """Add the next samples of the signal, (n, channels)."""
         x = np.concatenate([self._tail, x])
         hop = self.hop
-        count = max(0, (len(x) - self.size) // hop + 1)
+        complete = (len(x) - self.size) // hop + 1
+        count = max(0, complete)
         many = max(1, TOGETHER // self.size)
         for first in range(0, count, many):
             last = min(count, first + many)

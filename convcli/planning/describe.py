@@ -6,6 +6,7 @@ end in `with_response` and `drawn_facts` add the curves that reports draw.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         facts,
         taps=int(weights.size),
         shape=weights.shape,
-        sum=float(weights.sum()),
+        sum=_sum_of(weights),
     )
 
 
@@ -262,6 +263,13 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
         response.append(gains)
     plane = tuple(map(tuple, shown.tolist()))
     return replace(facts, plane=plane, plane_response=tuple(response))
+
+
+def _sum_of(weights: Numbers) -> float:
+    """The sum of taps; 0 for what their rounding leaves of 0."""
+    total = math.fsum(weights.flat)
+    rounding = float(np.finfo(np.float64).eps * np.abs(weights).sum())
+    return total if abs(total) > rounding else 0.0
 
 
 def chain_facts(plan: Plan) -> StepFacts:

@@ -264,7 +264,7 @@ class _SoundSums:
             ExcerptSamples,
             LoudnessSums,
             SpectrogramSums,
-            frame_at,
+            frame_length,
         )
 
         length = signal.shape[0]
@@ -274,7 +274,7 @@ class _SoundSums:
         self.spectrogram: SpectrogramSums | None = None
         if not size.sounds:
             return
-        frame = frame_at(self.rate, reference or self.rate)
+        frame = frame_length(self.rate, reference or self.rate)
         self.spectrogram = SpectrogramSums(size.columns, length, frame)
         self.loudness = LoudnessSums(self.rate, len(signal.channels), length)
         # The excerpt is in the middle of the sound, where it is likely to be under way.

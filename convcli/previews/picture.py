@@ -172,7 +172,9 @@ def _peak_snr(a: Array, b: Array, full: float) -> float:
         return math.nan
     squares = np.square(b - a)
     error = float(np.nanmean(squares))
-    return 10 * math.log10(full**2 / error) if error != 0 else math.inf
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(full**2 / error)
 
 
 def _mean_similarity(a: Array, b: Array, full: float) -> float | None:

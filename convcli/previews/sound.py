@@ -36,7 +36,7 @@ HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
 
 
-def frame_at(rate: float, reference: float) -> int:
+def frame_length(rate: float, reference: float) -> int:
     """The samples of a frame at a rate that last as long as a frame at the reference rate.
 
     The levels of noise in two spectra can be compared if their frames last equally long.

@@ -150,10 +150,11 @@ def past_after(past: SignalPast, x: Array, kept: int) -> SignalPast:
     samples = np.concatenate([past.samples, x])
     dropped = max(0, len(samples) - kept)
     longer = replace(past, count=past.count + len(x), samples=samples)
+    first_kept = longer.count - len(samples) + dropped
     return replace(
         longer,
         samples=samples[dropped:],
-        known=known_before(longer, longer.count - len(samples) + dropped),
+        known=known_before(longer, first_kept),
     )
 
 

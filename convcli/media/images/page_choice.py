@@ -23,12 +23,24 @@ class PageRange:
     first: int
     last: int | None
 
+    @property
+    def text(self) -> str:
+        """The range as it is written: `3`, `3-7` or `2-`."""
+        if self.last == self.first:
+            return str(self.first)
+        return f"{self.first}-{'' if self.last is None else self.last}"
+
 
 @dataclass(frozen=True)
 class PageChoice:
     """Pages of a file in the order in which they are wanted."""
 
     ranges: tuple[PageRange, ...]
+
+    @property
+    def text(self) -> str:
+        """The pages as they are written: `1,4-6`."""
+        return ",".join(each.text for each in self.ranges)
 
     def indices(self, count: int, name: str) -> list[int]:
         """The pages as indices from 0.
@@ -61,18 +73,20 @@ def parse_pages(text: str) -> PageChoice:
     RequestError
         for other text, page 0, or a range whose end comes before its start
     """
-    return PageChoice(tuple(_ranges(text)))
+    return PageChoice(tuple(_page_ranges(text)))
 
 
-def _ranges(text: str) -> Iterator[PageRange]:
+def _page_ranges(text: str) -> Iterator[PageRange]:
+    """Yield the ranges that commas separate; a range without an end has no last page."""
     for part in text.split(","):
         found = _RANGE.fullmatch(part)
         if found is None:
             raise RequestError(f"--pages expects numbers of pages, got {part!r}", hint=_HINT)
         first = int(found[1])
+        has_dash, end = found[2], found[3]
         last: int | None = first
-        if found[2]:
-            last = int(found[3]) if found[3] else None
+        if has_dash:
+            last = int(end) if end else None
         if first < 1 or (last is not None and last < first):
             raise RequestError(f"--pages {part.strip()} names no page", hint=_HINT)
         yield PageRange(first, last)

@@ -46,11 +46,14 @@ PNG_OPTIONS = {"compression": 3, "filter": "up", "keep": KEEP_NOTHING}
 def inspect_png(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the describing chunks and the text of a PNG."""
     chunks = tuple(read_chunks(file))
-    texts = [_decode_text(kind, body) for kind, body in chunks if kind in _TEXT_CHUNKS]
-    text = tuple(pair for pair in texts if pair and pair[0] != _XMP_KEYWORD)
+    text: list[tuple[str, str]] = []
+    for kind, body in chunks:
+        pair = _decode_text(kind, body) if kind in _TEXT_CHUNKS else None
+        if pair is not None and pair[0] != _XMP_KEYWORD:
+            text.append(pair)
     if details.damaged_icc:
         chunks = tuple(chunk for chunk in chunks if chunk[0] != _PROFILE_CHUNK)
-    return replace(details, chunks=chunks, text=text)
+    return replace(details, chunks=chunks, text=tuple(text))
 
 
 def read_chunks(file: BinaryIO) -> Iterator[Chunk]:

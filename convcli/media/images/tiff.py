@@ -304,7 +304,8 @@ def build_directory(fields: TiffFields, variant: TiffVariant, *, place: int, lin
 def _join_directory(
     entries: list[bytes], variant: TiffVariant, link: bytes, values: bytes
 ) -> bytes:
-    return variant.counter.pack(len(entries)) + b"".join(entries) + link + values
+    count = variant.counter.pack(len(entries))
+    return b"".join([count, *entries, link, values])
 
 
 def _build_entries(

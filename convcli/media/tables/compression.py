@@ -146,7 +146,9 @@ def compression_of_start(start: bytes) -> Compression | None:
 def may_be_compressed(start: bytes) -> bool:
     """Whether a file that begins with these few bytes may turn out to be compressed."""
     if start.startswith(b"BZh"):
-        return len(start) < 10 and any(block.startswith(start[4:]) for block in _BZIP2_BLOCKS)
+        block_start = start[4:]
+        begins_a_block = any(block.startswith(block_start) for block in _BZIP2_BLOCKS)
+        return len(start) < 10 and begins_a_block
     return any(each.magic.startswith(start) for each in COMPRESSIONS)
 
 

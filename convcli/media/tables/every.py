@@ -347,7 +347,9 @@ def _iso(wall: Integers, example: bytes) -> list[bytes]:
     between = example[10:11].decode() or "T"
     dates = wall.view("datetime64[ns]").astype(f"datetime64[{unit}]")
     texts = np.datetime_as_string(dates)
-    return [str(text).replace("T", between)[: len(example)].encode() for text in texts]
+    length = len(example)
+    spaced = [str(text).replace("T", between) for text in texts]
+    return [text[:length].encode() for text in spaced]
 
 
 def _strftime(wall: Integers, form: str) -> list[bytes]:

@@ -201,7 +201,7 @@ class JsonConvertingSink(JsonLinesSink):
             elif pa.types.is_floating(field.type) and any(
                 any(rounded_values(value.get(field.name), field.type)) for value in values
             ):
-                numbers = _numbers_of(part, field.name)
+                numbers = _values_as_text(part, field.name)
                 fields.append(field.with_type(type_of_whole_numbers(numbers) or field.type))
             else:
                 fields.append(field)
@@ -275,7 +275,7 @@ def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:
     return [_object_of(line) for line in lines if MANY_DIGITS.search(line)]
 
 
-def _numbers_of(part: Any, key: str) -> list[str]:
+def _values_as_text(part: Any, key: str) -> list[str]:
     """The values of a key in some lines as text, without nulls."""
     lines = bytes(part).split(b"\n")
     values = [_object_of(line).get(key) for line in lines if line.strip()]

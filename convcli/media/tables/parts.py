@@ -275,14 +275,14 @@ class TablePart(TableSource):
         return len(self.header_line.text)
 
     def _settling_start(self) -> int:
-        """Where the filter begins."""
+        """The place of the first row that the filter reads."""
         wanted = self._wanted
         if not wanted.settling:
             return wanted.start
         return wanted.starts[-wanted.settling].offset
 
     def _find_history(self) -> tuple[int, int]:
-        """Where enough rows before the filter begins begin, and how many these are."""
+        """The place of the first of enough rows before the filter's first, and their number."""
         rows = 0
         stop = self._begin
         if self.pasts is not None:

@@ -332,8 +332,11 @@ class TableSource:
     def end_of_first_row(self, records: Records) -> int | None:
         """Offset in some records after the first row and its line end; None without a line end."""
         spans: RowSpans = self._find_rows(records, ())
-        found = records.data.find(self.dialect.newline, int(spans.stops[0]))
-        return None if found < 0 or found + 1 > len(records.data) - records.padded else found + 1
+        line_end = records.data.find(self.dialect.newline, int(spans.stops[0]))
+        length = len(records.data) - records.padded
+        if line_end < 0 or line_end >= length:
+            return None
+        return line_end + 1
 
     def note_part(self, noted: tuple[int, Any]) -> None:
         """Count the rows and the missing cells of a part that was read by itself."""

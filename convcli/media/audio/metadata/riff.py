@@ -91,10 +91,10 @@ def _info_text(body: bytes) -> str:
 
 
 def _info_list(tags: Mapping[str, str]) -> Chunk:
-    entries = [
-        Chunk(code, tags[name].encode() + b"\0")
-        for name, code in _INFO_CODES.items()
-        if name in tags
-    ]
-    items = [entry.to_bytes("little") for entry in entries]
-    return Chunk(b"LIST", b"INFO" + b"".join(items))
+    """The LIST chunk with the tags that RIFF has a code for; each text ends with a zero byte."""
+    entries: list[bytes] = []
+    for name, code in _INFO_CODES.items():
+        if name in tags:
+            entry = Chunk(code, tags[name].encode() + b"\0")
+            entries.append(entry.to_bytes("little"))
+    return Chunk(b"LIST", b"INFO" + b"".join(entries))

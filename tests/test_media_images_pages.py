@@ -151,11 +151,12 @@ def test_the_report_and_the_plan_name_the_pages(program: Program, tmp_path: Path
     words = ["image", "gain:2", "a.tif", "--pages", "2-3"]
     planned = program.run(*words, "-o", "b.tif", "--dry-run", cwd=tmp_path)
     assert planned.code == 0, planned
+    assert "a.tif (pages 2-3 of 5)" in planned.err + planned.text
     assert not (tmp_path / "b.tif").exists()
     assert program.run(*words, "-o", "b.tif", "--report", "r.json", cwd=tmp_path).code == 0
     facts = json.loads((tmp_path / "r.json").read_text())
     assert facts["inputs"][0]["details"]["pages"] == 2
-    assert facts["inputs"][0]["details"]["page_numbers"] == [2, 3]
+    assert facts["inputs"][0]["details"]["page_choice"] == "2-3"
     assert facts["inputs"][0]["details"]["pages_in_file"] == 5
     # The page of the report shows the result, which has pages of its own.
     html = program.run(*words, "-o", "c.tif", "--report", "r.html", cwd=tmp_path)

@@ -116,6 +116,7 @@ def register(app: typer.Typer) -> None:
             "convcli image gaussian:3 photo.jpg -o soft.jpg",
             "convcli image sobel scan.tif --range scale -o edges.png",
             "convcli image 'grey | gaussian:1' scan.jpg -o scan.png",
+            "convcli image median:3 fax.tif --pages 2-3 -o clean.tif",
             "convcli image 'resize:50% | sharpen:0.5' shots --recursive -o small/ --resume",
         ),
     )(image)

@@ -173,9 +173,13 @@ def run_title(run: RunFacts) -> str:
 
 def signal_text(facts: FileFacts) -> str:
     """`talk.wav: 1 channel, 22050 Hz, 12.3 s`, as the medium describes it."""
-    if not facts.signal:
-        return visible(facts.path)
-    return visible(f"{facts.path}: {facts.signal}")
+    text = facts.path
+    if facts.signal:
+        text += f": {facts.signal}"
+    chosen = facts.details.get("page_choice")
+    if chosen is not None:
+        text += f" (pages {chosen} of {facts.details['pages_in_file']})"
+    return visible(text)
 
 
 def chain_taps_text(chain: StepFacts) -> str:

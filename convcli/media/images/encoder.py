@@ -59,8 +59,7 @@ class PageEncoder:
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
-        holds_values = signal.features and target.is_roomy and source.makes_maps(signal)
-        if holds_values and dtype.kind != "f":
+        if dtype.kind != "f" and _holds_features(source, signal, target):
             dtype = _FEATURES
         white = source.layout.white if target.any_white else None
         self.levels = Levels(dtype, white)
@@ -150,6 +149,11 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
             hint="leave --channels out to write the channels that the filter makes",
         )
     return rows, columns
+
+
+def _holds_features(source: ImagePage, signal: Signal, target: Format) -> bool:
+    """Whether the result is feature maps of a network, whose values the format holds."""
+    return signal.features and target.is_roomy and source.makes_maps(signal)
 
 
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:

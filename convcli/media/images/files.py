@@ -124,8 +124,7 @@ class OpenedImage(OpenedFile):
         facts = {"format": details.format, "bits": details.bits, "pages": len(self.file.pages)}
         if self.files.pages is None:
             return facts
-        numbers = [index + 1 for index in details.page_indices]
-        return {**facts, "page_numbers": numbers, "pages_in_file": details.pages}
+        return {**facts, "page_choice": self.files.pages.text, "pages_in_file": details.pages}
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""

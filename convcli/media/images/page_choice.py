@@ -23,12 +23,24 @@ class PageRange:
     first: int
     last: int | None
 
+    @property
+    def text(self) -> str:
+        """The range as it is written: `3`, `3-7` or `2-`."""
+        if self.last == self.first:
+            return str(self.first)
+        return f"{self.first}-{'' if self.last is None else self.last}"
+
 
 @dataclass(frozen=True)
 class PageChoice:
     """Pages of a file in the order in which they are wanted."""
 
     ranges: tuple[PageRange, ...]
+
+    @property
+    def text(self) -> str:
+        """The pages as they are written: `1,4-6`."""
+        return ",".join(each.text for each in self.ranges)
 
     def indices(self, count: int, name: str) -> list[int]:
         """The pages as indices from 0.

@@ -83,6 +83,8 @@ class VipsPicture:
         self.indices = list(range(self._pages))
         if pages is not None:
             self.indices = pages.indices(self._pages, name)
+        # The pages of an animation that are decoded as one image.
+        self.stack = range(min(self.indices), max(self.indices) + 1)
         self.rules = reading_rules(_loader_format(first))
         # Pages of an animation are turned upright one by one.
         self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
@@ -96,16 +98,15 @@ class VipsPicture:
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
         self.details = self._read_details(first, upright)
+        self._tell_faults()
+
+    def _tell_faults(self) -> None:
+        """Warn about what is odd about the file."""
         if self.details.damaged_icc:
             self.warnings.append("the colour profile is damaged: it is left out")
         if self.details.has_chunk(ANIMATION_CHUNK):
             self.warnings.append("an animated PNG: only its first picture is read")
         self.warnings += drain_log()
-
-    @property
-    def stack(self) -> range:
-        """The pages of an animation that are decoded as one image."""
-        return range(min(self.indices), max(self.indices) + 1)
 
     def open(self, page: int | None, *, access: str, fail_on: str = "error") -> Any:
         """A page as an image of libvips; None opens those of `stack`, one below the other."""
@@ -287,9 +288,7 @@ class VipsPicture:
         )
         details = _with_metadata(details, known)
         if self._pages > 1:
-            delays = tuple(known.get("delay", ()))
-            if len(delays) == self._pages:
-                delays = tuple(delays[page] for page in self.indices)
+            delays = self._delays(known)
             details = replace(details, delays=delays, loop=known.get("loop"))
         if self.rules.inspect is not None:
             with self.reading() as file:
@@ -298,6 +297,13 @@ class VipsPicture:
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
+
+    def _delays(self, known: dict[str, Any]) -> tuple[int, ...]:
+        """How long each page of an animation is shown, in milliseconds."""
+        delays = tuple(known.get("delay", ()))
+        if len(delays) != self._pages:
+            return delays
+        return tuple(delays[page] for page in self.indices)
 
     @contextmanager
     def reading(self) -> Iterator[BinaryIO]:

@@ -693,7 +693,7 @@ class TableSource:
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
             )
             return replace(signal, rate=1 / DAY, cycle=DAY)
-        if clock.doubt is not None:
+        if clock.doubt is not None and clock.doubt not in self.doubts:
             self.doubts.append(clock.doubt)
             self.warnings.append(f"{self.name}: {clock.doubt}")
         signal = replace(

@@ -13,8 +13,10 @@ import convcli
 from convcli.media.files import completed
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_table
+from convcli.media.tables.every import RegularText
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.table_options import TableOptions
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.table_options import TableOptions, bin_length
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -545,3 +547,29 @@ def test_a_recipe_without_windows_in_time_says_so(program: Program) -> None:
     ended = program.run("csv", "rsi:2d", "--time", "t", stdin=table)
     assert ended.code == 2
     assert "rsi: has no window in time" in ended.errors[0]
+
+
+def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
+    class Lines(io.BytesIO):
+        def read1(self, _size: int | None = -1, /) -> bytes:
+            return self.readline()
+
+    days = ["2024-01-01,1", "2024-01-04,4", "2024-01-04,6", "2024-01-05,7"]
+    lines = Lines("\n".join(["t,x", *days, ""]).encode())
+    text = table_text.TextInput(path=None, stdin=lines, asked="utf-8", follow=True)
+    options = TableOptions(columns=("x",), time="t", follow=True, irregular=True)
+    table = TableSource(text, options)
+    table.expect_equal_steps(equal=False)
+    regular = RegularText(
+        path=None,
+        stdin=None,
+        asked="utf-8",
+        follow=True,
+        source=table,
+        bins=bin_length("1d"),
+    )
+    _, blocks = regular.reads(regular.open())
+    found = [block.decode().split() for block in blocks]
+    expected = [["2024-01-01,1", "2024-01-02,", "2024-01-03,"], [], ["2024-01-04,5"]]
+    assert found[-4:-1] == expected
+    assert found[-1] == ["2024-01-05,7"]

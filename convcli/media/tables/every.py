@@ -89,6 +89,8 @@ class RegularText(TextInput):
 def regular_table(text: TextInput, options: TableOptions) -> TableSource:
     """Open a table whose rows are made regular, as `options.every` says."""
     source = TableSource(text, replace(options, every=None, irregular=True))
+    # Rows that are followed may have come at equal steps only at first.
+    source.expect_equal_steps(equal=False)
     columns = tuple(source.header[column] for column in source.columns)
     regular = RegularText(
         path=text.path,
@@ -110,20 +112,25 @@ def regular_table(text: TextInput, options: TableOptions) -> TableSource:
 class _OpenBin:
     """The bin of a group that more rows may follow in.
 
-    x : its rows so far; cells : those of the newest row; row : the number of that row
+    x : its rows so far; cells : those of the newest row
+    first, row : the numbers of its first and of its newest row in the table
     offset : of the wall clock from UTC, in nanoseconds
     """
 
     number: int
     x: Floats
     cells: list[bytes]
+    first: int
     row: int
     offset: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """A row that is ready: its text, and the number of the row of the table that it stands for."""
+    """A row that is ready: its text, and the number of the row of the table that it stands for.
+
+    A row for an empty bin stands before the first row behind the gap.
+    """
 
     row: int
     text: bytes
@@ -156,8 +163,9 @@ class _RegularRows:
     def complete(self) -> bytes:
         """Return the text of rows before which no other one can come."""
         oldest = min((each.row for each in self._open.values()), default=self._seen)
-        ready = [line for line in self._ready if line.row < oldest]
-        self._ready = [line for line in self._ready if line.row >= oldest]
+        # A row for an empty bin is known as soon as the first row behind it is there.
+        ready = [line for line in self._ready if line.row <= oldest]
+        self._ready = [line for line in self._ready if line.row > oldest]
         return _text_of(ready)
 
     def rest(self) -> bytes:
@@ -213,7 +221,7 @@ class _RegularRows:
             kept[column] = one.cells[column]
         numbers = np.arange(one.number + 1, later.number)
         for label in self._labels(numbers, one.offset):
-            self._put_line(later.row, kept, label)
+            self._put_line(later.first, kept, label)
 
     def _labels(self, numbers: Integers, offset: int) -> list[bytes]:
         """Return the times at which bins begin, as the table writes times."""
@@ -260,12 +268,14 @@ class _Rows:
         for start, stop, cells in zip(bounds[:-1], bounds[1:], texts, strict=True):
             rows = self.rows[start:stop]
             x = self.x[rows]
+            first = seen + int(rows[0])
             if before is not None:
                 x = np.concatenate([before.x, x])
+                first = before.first
                 before = None
             last = int(rows[-1])
             offset = int(self.offsets[last])
-            yield _OpenBin(int(numbers[start]), x, list(cells), seen + last, offset)
+            yield _OpenBin(int(numbers[start]), x, list(cells), first, seen + last, offset)
 
     def _cells_of(self, rows: Integers) -> Iterator[tuple[bytes, ...]]:
         """Yield the texts of all cells of some rows, row by row."""

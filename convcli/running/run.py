@@ -70,15 +70,15 @@ def run(
     *,
     threads: int | None = None,
     tail: int = 0,
-    prompt: bool = False,
+    follow: bool = False,
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end
-    prompt : each output is written as soon as it is known
+    follow : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, _WholeSource(source), sink, workers, prompt)
+        loop = _Loop(plan, _WholeSource(source), sink, workers, follow)
         return loop.written(tail)
 
 
@@ -257,7 +257,7 @@ class _Loop:
     source: PartSource[Any]
     sink: Sink[Any] | None
     workers: Workers
-    prompt: bool = False
+    follow: bool = False
     known: KnownBefore = field(default_factory=KnownBefore)
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
@@ -361,7 +361,7 @@ class _Loop:
             self.plan.extension,
             tail=tail,
             by_group=by_group,
-            prompt=self.prompt and not by_group,
+            follow=self.follow and not by_group,
             beginning=self._beginning,
         )
 

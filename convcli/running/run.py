@@ -29,7 +29,7 @@ from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
 from convcli.running.jobs import JobBatch
 from convcli.running.past import Beginning
-from convcli.running.scheduler import ALL, Chains, Scheduler, in_row_order
+from convcli.running.scheduler import ALL, ChainOfEachSignal, Scheduler, in_row_order
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
@@ -127,7 +127,7 @@ def outputs_at(
 
     lengths : of all blocks; blocks : their numbers, increasing
     """
-    chains = Chains(plan.signal, plan.chain.ops)
+    chains = ChainOfEachSignal(plan.signal, plan.chain.ops)
     scheduler = Scheduler(chains, plan.extension, tail=tail)
     return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
 
@@ -289,7 +289,7 @@ class _Loop:
 
     def measured(self, tail: int) -> SignalPeaks:
         """Return the peaks for the first step that needs them and does not have them."""
-        chains = Chains(self.plan.signal)
+        chains = ChainOfEachSignal(self.plan.signal)
         known = iter(self.known.peaks)
         for step in self.plan.steps:
             normalize = step.stage.normalizes
@@ -354,7 +354,7 @@ class _Loop:
         """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
-    def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
+    def _scheduler(self, chains: ChainOfEachSignal, tail: int, *, by_group: bool = False) -> Scheduler:
         """Return what cuts the blocks of a pass into jobs."""
         return Scheduler(
             chains,
@@ -402,14 +402,14 @@ class _Loop:
 
     # --- steps that see the whole signal first ---
 
-    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> Chains:
+    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> ChainOfEachSignal:
         """Return the chain of each signal.
 
         Every step that has to measure the signal takes one pass over the input.
         """
         if self.plan.single_pass:
-            return Chains(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
-        chains = Chains(self.plan.signal)
+            return ChainOfEachSignal(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
+        chains = ChainOfEachSignal(self.plan.signal)
         known = iter(self.known.peaks)
         for step in steps:
             normalize = step.stage.normalizes
@@ -423,7 +423,7 @@ class _Loop:
         return chains
 
     def _peaks(
-        self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
+        self, chains: ChainOfEachSignal, normalize: Normalize, arrivals: Pass, tail: int
     ) -> SignalPeaks:
         """Measure the peak of each channel in the outputs of `chains`, for each signal."""
         scheduler = self._scheduler(chains, tail, by_group=True)

@@ -53,7 +53,7 @@ RELEASED = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
+class ChainOfEachSignal:
     """The chain of each signal.
 
     ops : the operations that all signals have in common
@@ -66,11 +66,11 @@ class Chains:
     own: Mapping[int, Mapping[SignalName, Op]] = field(default_factory=dict)
     planned: Chain | None = None
 
-    def then(self, ops: tuple[Op, ...]) -> Chains:
+    def then(self, ops: tuple[Op, ...]) -> ChainOfEachSignal:
         """Return the chains that go on with operations of all signals."""
         return replace(self, ops=(*self.ops, *ops))
 
-    def then_own(self, ops: Mapping[SignalName, Op]) -> Chains:
+    def then_own(self, ops: Mapping[SignalName, Op]) -> ChainOfEachSignal:
         """Return the chains that go on with an operation of each signal."""
         place = len(self.ops) + len(self.own)
         return replace(self, own={**self.own, place: ops})
@@ -104,7 +104,7 @@ class Scheduler:
 
     def __init__(
         self,
-        chains: Chains,
+        chains: ChainOfEachSignal,
         edge: Edge,
         *,
         tail: int = 0,

@@ -137,7 +137,7 @@ def worthwhile_parts(count: int, size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartUnit(Unit):
+class TaskUnit(Unit):
     """A task of a parted run as a unit of work."""
 
     task: PartTask[Any]
@@ -153,7 +153,7 @@ class PartWork:
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: a task makes no file that could replace another one."""
 
-    def run(self, unit: PartUnit) -> Any:
+    def run(self, unit: TaskUnit) -> Any:
         """Carry out the task of a unit, and return its result."""
         return carry_out_task(self.parted_run, unit.task)
 
@@ -182,8 +182,8 @@ class TaskRunner:
         while under_way:
             yield self._result(under_way.popleft())
 
-    def _unit(self, task: PartTask[Any]) -> PartUnit:
-        unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
+    def _unit(self, task: PartTask[Any]) -> TaskUnit:
+        unit = TaskUnit(number=self._begun, name=self.name, relative=self.name, task=task)
         self._begun += 1
         return unit
 

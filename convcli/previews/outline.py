@@ -31,7 +31,7 @@ def _mean_squares(x: Array) -> npt.NDArray[np.float64]:
         return np.array([float(line @ line) / len(line) for line in lines])
 
 
-class OutlineSums:
+class OutlineCollector:
     """Collects the outline of a signal whose samples come in order.
 
     bins : how many bins there are at least, once there are as many samples; at most twice as many

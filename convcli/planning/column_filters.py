@@ -168,7 +168,9 @@ def outputs_of(
         place.insert(0, piece)
     replaced = tuple(number for piece in replacing for number in piece.channels)
     new = tuple(name for piece in adding for name in piece.names)
-    return ColumnOutputs(call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new)
+    return ColumnOutputs(
+        call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new
+    )
 
 
 def _pieces_of_own(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.facts.preview import OutlineFacts
-from convcli.samples import extremes, is_stored, unit
+from convcli.samples import extremes, is_stored, value_of_one
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -82,7 +82,7 @@ class OutlineCollector:
         low, high = (np.array(found) for found in zip(*map(extremes, parts), strict=True))
         if np.isnan(low).any():
             return False
-        scale = unit(x)
+        scale = value_of_one(x)
         self._low[bins] = np.fmin(self._low[bins], low * scale)
         self._high[bins] = np.fmax(self._high[bins], high * scale)
         self._known += len(x)
@@ -111,11 +111,11 @@ class OutlineCollector:
             x = np.where(missing, 0.0, x)
             known -= int(np.count_nonzero(missing))
         self._known[channel] += known
-        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * unit(x))
-        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * unit(x))
+        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * value_of_one(x))
+        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * value_of_one(x))
         samples = x.astype(np.float32) if is_stored(x) else x
         with np.errstate(over="ignore", invalid="ignore"):
-            self._squares[channel] += float(samples @ samples) * unit(x) ** 2
+            self._squares[channel] += float(samples @ samples) * value_of_one(x) ** 2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

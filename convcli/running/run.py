@@ -354,7 +354,9 @@ class _Loop:
         """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
-    def _scheduler(self, chains: ChainOfEachSignal, tail: int, *, by_group: bool = False) -> Scheduler:
+    def _scheduler(
+        self, chains: ChainOfEachSignal, tail: int, *, by_group: bool = False
+    ) -> Scheduler:
         """Return what cuts the blocks of a pass into jobs."""
         return Scheduler(
             chains,

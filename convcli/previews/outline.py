@@ -101,6 +101,7 @@ class OutlineCollector:
     def _add_line(self, channel: int, x: Any, bins: Any, starts: Any) -> None:
         """Add samples of one channel; those of a bin begin at its place in `starts`."""
         known = len(x)
+        scale = value_of_one(x)
         low = np.minimum.reduceat(x, starts)
         high = np.maximum.reduceat(x, starts)
         if not is_stored(x) and np.isnan(low).any():
@@ -111,11 +112,11 @@ class OutlineCollector:
             x = np.where(missing, 0.0, x)
             known -= int(np.count_nonzero(missing))
         self._known[channel] += known
-        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * value_of_one(x))
-        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * value_of_one(x))
+        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * scale)
+        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * scale)
         samples = x.astype(np.float32) if is_stored(x) else x
         with np.errstate(over="ignore", invalid="ignore"):
-            self._squares[channel] += float(samples @ samples) * value_of_one(x) ** 2
+            self._squares[channel] += float(samples @ samples) * scale**2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

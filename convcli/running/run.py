@@ -247,10 +247,10 @@ class _Reader:
 
 @dataclass(eq=False)
 class _Loop:
-    """One run: the steps of the plan are filtered in stages.
+    """One run: the steps of the plan are filtered in sections.
 
-    A step that reduces the whole signal to a few bins ends a stage; the next stage begins with the
-    bins.
+    A step that reduces the whole signal to a few bins ends a section; the next section begins with
+    the bins.
     """
 
     plan: Plan
@@ -313,23 +313,23 @@ class _Loop:
 
     def encoded(self, tail: int) -> Iterator[tuple[Any, int]]:
         """Yield the outputs of all steps, encoded, and how many samples each part has."""
-        stage: list[BoundStep] = []
+        section: list[BoundStep] = []
         arrivals: Pass = self.reader.arrivals
         for step in self.plan.steps:
             reduce = step.stage.reduces
             if reduce is None:
-                stage.append(step)
+                section.append(step)
                 continue
-            bins = self._reduced(stage, step, reduce, arrivals)
+            bins = self._reduced(section, step, reduce, arrivals)
             arrivals = partial(_bins_again, bins)
-            stage = []
+            section = []
             tail = 0
-        yield from self._last_stage(stage, arrivals, tail)
+        yield from self._last_section(section, arrivals, tail)
 
-    def _last_stage(
-        self, stage: list[BoundStep], arrivals: Pass, tail: int
+    def _last_section(
+        self, section: list[BoundStep], arrivals: Pass, tail: int
     ) -> Iterator[tuple[Any, int]]:
-        chains = self._settled(stage, arrivals, tail)
+        chains = self._settled(section, arrivals, tail)
         scheduler = self._scheduler(chains, tail)
         blocks = iter(arrivals(scheduler))
         first = next(blocks, None)
@@ -338,13 +338,13 @@ class _Loop:
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
-            results = self._counted(self.workers.map(JobBatch.run, batches), stage)
+            results = self._counted(self.workers.map(JobBatch.run, batches), section)
             yield from self.workers.map(self._encode, in_row_order(results))
         else:
             # The outputs of a single signal come in order: the thread that filtered a block encodes
             # it.
             for losses, encoded in self.workers.map(self._run_and_encode, batches):
-                self._count(losses, stage)
+                self._count(losses, section)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
         self._scheduled = scheduler
@@ -386,19 +386,19 @@ class _Loop:
     # --- what was lost ---
 
     def _counted(
-        self, results: Iterable[BatchOutputs], stage: list[BoundStep]
+        self, results: Iterable[BatchOutputs], section: list[BoundStep]
     ) -> Iterator[BatchOutputs]:
-        """Pass on the outputs of a stage and count what became missing in it."""
+        """Pass on the outputs of a section and count what became missing in it."""
         for result in results:
-            self._count([block.became_missing for block in result.blocks], stage)
+            self._count([block.became_missing for block in result.blocks], section)
             yield result
 
-    def _count(self, losses: list[MissingCounts | None], stage: list[BoundStep]) -> None:
-        """Count outputs that became missing, by the names of the channels that the stage gives."""
+    def _count(self, losses: list[MissingCounts | None], section: list[BoundStep]) -> None:
+        """Count outputs that became missing, by the names of the channels that the section gives."""
         for counts in losses:
-            if counts is None or not stage:
+            if counts is None or not section:
                 continue
-            for name, count in zip(stage[-1].after.channels, counts.tolist(), strict=True):
+            for name, count in zip(section[-1].after.channels, counts.tolist(), strict=True):
                 if count:
                     self._became_missing[name] += count
 
@@ -434,16 +434,16 @@ class _Loop:
         return joined_peaks({block.group: normalize.measure(block.x)} for block in blocks)
 
     def _reduced(
-        self, stage: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
+        self, section: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
     ) -> list[tuple[Block, AnyRows]]:
-        """Return the bins of each signal as blocks for the next stage.
+        """Return the bins of each signal as blocks for the next section.
 
         Memory stays constant if the length of the signal is known.
         """
-        chains = self._settled(stage, arrivals, 0)
+        chains = self._settled(section, arrivals, 0)
         scheduler = self._scheduler(chains, 0, by_group=True)
         results = self.workers.map(JobBatch.run, scheduler.batches(arrivals(scheduler)))
-        blocks = _blocks_of_results(self._counted(results, stage))
+        blocks = _blocks_of_results(self._counted(results, section))
         length = step.before.shape[0]
         if length is None or self.plan.rules.edge == "valid":
             reductions = _reductions_of_gathered(reduce, blocks)

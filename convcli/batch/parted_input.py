@@ -160,7 +160,7 @@ class PartWork:
 
 @dataclass(eq=False)
 class TaskRunner:
-    """Carries out tasks by a runner of units, which goes on from one stage to the next."""
+    """Carries out tasks by a runner of units, the same for all tasks of a run."""
 
     runner: Runner
     name: str
@@ -267,7 +267,7 @@ class PartedInput:
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         output.reserve()
-        tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
+        tasks = (FilterTask(part, places.begin(part.number), may_give_up=True) for part in parts)
         held: HeldAfter | None = None
         for number, found in enumerate(self.runner.results(tasks)):
             done = found

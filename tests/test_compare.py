@@ -368,7 +368,11 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "alone.csv is in one of the folders alone" in streams.err
     assert "v: largest 1 is above 0.5" in streams.err
     assert "notes" not in streams.err
-    assert "deep/t.csv" in report.read_text()
+    page = report.read_text()
+    assert "deep/t.csv" in page
+    assert '<th scope="col">rms</th><th scope="col">largest</th>' in page
+    assert f'<td data-value="{0.5**0.5}">0.707107</td>' in page  # of the differences 0 and 1
+    assert '<td data-value="Infinity">inf</td>' in page
 
 
 def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,6 +381,8 @@ def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / name / f"{name}.csv").write_text("v\n1\n")
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert "no file in common" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "c")]) == 3
+    assert f"error: {tmp_path}/c does not exist; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("table", ["x,y\n", "x,y\n,\nNA,\n"])

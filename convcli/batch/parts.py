@@ -142,8 +142,11 @@ class PastsTask:
 
     def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
         """The past of each group after this part, of its own rows alone."""
-        part = given.division.part(self.stretch, {})
-        return pasts_of_part(part, given.run.needs.samples)
+
+        def found(stretch: Any) -> Mapping[bytes, SignalPast]:
+            return pasts_of_part(given.division.part(stretch, {}), given.run.needs.samples)
+
+        return _with_places_of_errors(found, self.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,7 +187,10 @@ class PeaksTask:
                 known=KnownBefore(peaks=self.part.peaks),
             )
 
-        return _with_enough_history(measured, self.part.stretch)
+        def settled(stretch: Any) -> SignalPeaks:
+            return _with_enough_history(measured, stretch)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -236,15 +242,10 @@ class FilterTask:
         def filtered(wanted: Any) -> WrittenPart:
             return self._filter(given, wanted)
 
-        stretch = self.part.stretch
-        try:
+        def settled(stretch: Any) -> WrittenPart:
             return _with_enough_history(filtered, stretch, near=self.near)
-        except InputError:
-            located = given.division.part(stretch, self.part.pasts).located()
-            if located is None:
-                raise
-            # Lines are not counted before an error has to name one.
-            return _with_enough_history(filtered, located)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
@@ -279,6 +280,20 @@ class FilterTask:
             facts=dict(sink.facts()),
             warnings=tuple(sink.warnings),
         )
+
+
+def _with_places_of_errors(
+    function: Callable[[Any], Value], stretch: Any, division: Division
+) -> Value:
+    """Call a function with a stretch; its InputError tells the place in the whole input."""
+    try:
+        return function(stretch)
+    except InputError:
+        located = division.part(stretch, None).located()
+        if located is None:
+            raise
+        # Lines are not counted before an error has to name one.
+        return function(located)
 
 
 def _with_enough_history(

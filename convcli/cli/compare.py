@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -24,7 +25,7 @@ from convcli.cli.results import (
     write_result,
 )
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
 
@@ -203,15 +204,27 @@ def _pairs(a: Place, b: Place) -> _Pairs:
         return _pairs_of_folders(folder_a, folder_b)
     folder = folder_a or folder_b
     if folder is not None:
-        other = b if folder is a else a
-        raise RequestError(
-            f"{folder} is a folder and {other} is none",
-            hint=f"name the file in the folder: {folder / other.name}",
-        )
+        other = b if folder_b is None else a
+        raise _not_a_folder(folder, other)
     paths = [None if str(path) == "-" else path for path in (a, b)]
     if paths == [None, None]:
         raise RequestError("standard input can be read only once", hint="name one of the files")
     return _Pairs([(paths[0], paths[1])])
+
+
+def _not_a_folder(folder: Path, other: Place) -> ConvcliError:
+    """The error for a folder that is compared with something else, or with nothing."""
+    from convcli.media.inputs import similar_name
+    from convcli.places import local_path
+
+    path = local_path(other)
+    if path is not None and str(path) != "-" and not os.path.lexists(path):
+        message = f"{path} does not exist; {folder} is a folder, to be compared with another"
+        return InputError(message, hint=similar_name(path))
+    return RequestError(
+        f"{folder} is a folder and {other} is none",
+        hint=f"name the file in the folder: {folder / other.name}",
+    )
 
 
 def _pairs_of_folders(a: Path, b: Path) -> _Pairs:

@@ -59,12 +59,13 @@ class RunPreview:
 
     def feature_maps(self, plan: Plan) -> tuple[FeatureMapFacts, ...]:
         """What the layers of a network in the plan make of a part of the input."""
-        from convcli.previews.feature_maps import feature_maps, has_network, part_of
+        if self._small or not any(step.step.runs_model for step in plan.steps):
+            return ()
+        # The import takes 25 ms.
+        from convcli.previews.feature_maps import feature_maps, part_of
 
         # A network may be several steps of one call.
         calls = list(dict.fromkeys(step.call for step in plan.steps))
-        if self._small or not has_network(calls):
-            return ()
         part = part_of(self._preview.facts().before)
         if part is None:
             return ()

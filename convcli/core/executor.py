@@ -112,7 +112,7 @@ class ExecutedRun:
         inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
         pairs = zip(inputs, first.starts, strict=True)
         samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
-        if any(side < 0 for sides in pads for pair in sides for side in pair):
+        if _lie_in_padding(pads):
             return self._each(x, start, stop)
         if all_finite(samples):
             y = executor.outputs(samples, pads)
@@ -122,6 +122,19 @@ class ExecutedRun:
         y = executor.outputs(np.where(unusual, np.float32(0), samples), pads)
         each = self._each(x, start, stop)
         starts = [low for low, _ in inputs]
-        usual: Any = np.isfinite(y).all(axis=-1) & ~np.isnan(each).any(axis=-1)
-        usual &= ~reads_any(executor.chain, unusual.any(axis=-1), span, starts)
+        touched = reads_any(executor.chain, unusual.any(axis=-1), span, starts)
+        usual = _all_known(y, each) & ~touched
         return np.where(usual[..., None], y, each)
+
+
+def _lie_in_padding(pads: Sequence[Pads]) -> bool:
+    """Whether the windows of some operation lie outside of its input."""
+    fewest = [min(pair) for sides in pads for pair in sides]
+    return min(fewest) < 0
+
+
+def _all_known(y: Array, each: Array) -> Any:
+    """Mark the outputs of which all channels are finite in `y` and none is missing in `each`."""
+    finite = np.isfinite(y).all(axis=-1)
+    missing = np.isnan(each).any(axis=-1)
+    return finite & ~missing

@@ -151,7 +151,7 @@ def _affine_node(op: Affine) -> SessionNode:
 
 
 @session_node.register(SlidingStatistic)
-def _pool_node(op: SlidingStatistic) -> SessionNode | None:
+def _extreme_node(op: SlidingStatistic) -> SessionNode | None:
     if op.function.fold is not np.fmax:
         return None
     spacing: Sizes = op.function.spacing or (1,) * len(op.size)

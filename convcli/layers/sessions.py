@@ -1,9 +1,10 @@
 """The door to onnxruntime, which runs the convolution layers of networks where it is installed.
 
-It computes VGG7 in 0.8 of the time of the paths of this program, and the one-dimensional layers of
-CREPE in half of it (docs/explanation/speed.md). Its direct convolutions add up every output in one
-order, wherever the output lies. So strips of any height are, bit for bit, the whole picture; this
-is checked for each network before it is used, because other machines may have other convolutions.
+It takes half of the time of the paths of this program for the one-dimensional layers of CREPE, less
+than half for VGG7 on a few pixels, and about the same for VGG7 and DnCNN on large pictures
+(benchmarks/RESULTS.md). Its direct convolutions add up every output in one order, wherever the
+output lies. So strips of any height are, bit for bit, the whole picture; this is checked for each
+network before it is used, because other machines may have other convolutions.
 
 A session has a fixed padding. There is one for the blocks inside of a signal, and one for each kind
 of edge. All of them run in the thread that asks.
@@ -154,16 +155,17 @@ class SessionExecutor(Executor):
         """Whether an output alone is bit for bit what it is among others."""
         random = np.random.default_rng(0)
         nothing = [((0, 0),) * self.axes] * self.count
-        single, several = (
-            [
-                high - low
-                for low, high in (self.chain.needs(axis, 0, n)[0] for axis in range(self.axes))
-            ]
-            for n in (1, 5)
-        )
-        x = random.standard_normal((*several, self.channels), np.float32)
+        x = random.standard_normal((*self._inputs_of(5), self.channels), np.float32)
         whole = self.outputs(x, nothing)
-        corner = tuple(slice(-side, None) for side in single)
+        corner = tuple(slice(-side, None) for side in self._inputs_of(1))
         alone = self.outputs(x[corner], nothing)
         last = whole[(-1,) * self.axes]
         return bool(np.array_equal(alone.reshape(-1), last))
+
+    def _inputs_of(self, outputs: int) -> list[int]:
+        """How many inputs so many outputs read along each axis."""
+        sides = []
+        for axis in range(self.axes):
+            low, high = self.chain.needs(axis, 0, outputs)[0]
+            sides.append(high - low)
+        return sides

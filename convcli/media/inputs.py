@@ -23,7 +23,7 @@ def check_input(path: Path) -> None:
         if path.is_symlink():
             target = path.readlink()
             raise InputError(f"the link {path} leads to {target}, which does not exist") from error
-        raise InputError(f"there is no file {path}", hint=_similar(path)) from error
+        raise InputError(f"there is no file {path}", hint=similar_name(path)) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if stat.S_ISDIR(found.st_mode):
@@ -35,7 +35,7 @@ def check_input(path: Path) -> None:
         raise InputError(f"cannot read {path}: Permission denied")
 
 
-def _similar(path: Path) -> str | None:
+def similar_name(path: Path) -> str | None:
     """A hint with the name of the same suffix and folder that `path` misspells, or None."""
     suffix = path.suffix.lower()
     try:

@@ -28,11 +28,6 @@ MOST_LAYERS, MOST_CHANNELS = 12, 16
 LINE = 2048
 
 
-def has_network(calls: Sequence[Call]) -> bool:
-    """Whether a step of a FILTER runs a model."""
-    return any(find(call.name).runs_model for call in calls)
-
-
 def part_of(side: SignalPreview) -> Array | None:
     """The part of a signal that its preview holds sample by sample; None where there is none."""
     if side.picture is not None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from convcli.dataclass import dataclass
 from convcli.report.batch import failed_lines
-from convcli.report.charts import Axis, Graph
-from convcli.report.figures import delay_is_constant, design_figures, outline_trace, value_range
-from convcli.report.page import render_page, unescaped
+from convcli.report.figures import delay_is_constant, design_figures
+from convcli.report.overview import overview
+from convcli.report.page import render_page
 from convcli.report.sections import MOST_DESIGNS, page_sections
 from convcli.report.tables import fact_tables
 from convcli.report.terminal import summary
@@ -27,13 +25,10 @@ from convcli.report.words import (
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from convcli.facts import RunFacts, StepFacts
-    from convcli.facts.preview import OutlineFacts, PictureFacts, PreviewFacts
     from convcli.report.figures import Figure
-
-    Pair = tuple[float, float]
 
 
 def render_html(runs: Sequence[RunFacts]) -> str:
@@ -56,7 +51,7 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         "report",
         title=title,
         summary=visible(first.filter) if several and first.inputs else _summary(first),
-        overview=_overview(runs) if several and first.inputs else None,
+        overview=overview(runs) if several and first.inputs else None,
         together=_together(runs) if several and not first.inputs else [],
         opened=not first.inputs,
         failed=failed_lines(first.failures),
@@ -182,89 +177,3 @@ def lost_texts(run: RunFacts) -> Iterator[str]:
     for text in run.warnings:
         if any(word in text for word in ("lost", "does not keep", "dropped", "no place")):
             yield visible(text)
-
-
-# ----------------------------------------------------------------------------------------- overview
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """A cell as text, and by what the column is sorted."""
-
-    text: str
-    value: float | str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OverviewRow:
-    thumbnail: Any
-    name: str
-    anchor: str
-    cells: Sequence[_Cell]
-
-
-def _overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
-    """A row for each run: a small picture, the input, and what can be sorted by."""
-    rows = [_overview_row(run, f"run-{place + 1}") for place, run in enumerate(runs)]
-    return {"head": ("", "input", "lost", "warnings", "seconds"), "rows": rows}
-
-
-def _overview_row(run: RunFacts, anchor: str) -> _OverviewRow:
-    lost = [*run.losses.clipped.values(), *run.losses.became_missing.values()]
-    count = sum(lost) + sum(run.losses.missing.values())
-    seconds = run.seconds or 0.0
-    warnings = len(run.warnings)
-    return _OverviewRow(
-        thumbnail="" if run.preview is None else thumbnail(run.preview),
-        name=run_title(run),
-        anchor=anchor,
-        cells=[
-            _Cell(text="; ".join(loss_texts(run.losses)), value=float(count)),
-            _Cell(text=str(warnings) if warnings else "", value=float(warnings)),
-            _Cell(text=f"{seconds:.3g}", value=seconds),
-        ],
-    )
-
-
-# Bins of a small outline, at most.
-SMALL_BINS = 120
-
-
-def _merged(points: Sequence[Pair], count: int, merge: Callable[..., Pair]) -> list[Pair]:
-    """The least or the largest of every `count` points."""
-    starts = range(0, len(points), count)
-    return [merge(points[start : start + count], key=itemgetter(1)) for start in starts]
-
-
-def thumbnail(preview: PreviewFacts) -> Any:
-    """A small drawing or picture of the result, escaped."""
-    picture = preview.after.picture
-    if picture is not None:
-        return _small_picture(picture)
-    outlines = preview.after.outlines
-    if not outlines or not outlines[0].channels or not len(outlines[0].low):
-        return ""
-    return _small_outline(outlines[0])
-
-
-def _small_picture(picture: PictureFacts) -> Any:
-    from convcli.report.embedded import picture_uri
-
-    longer_side = max(picture.reduced.shape[:2])
-    every = max(1, -(-longer_side // SMALL_BINS))
-    uri = picture_uri(picture.reduced[::every, ::every])
-    return unescaped(f'<img class="thumbnail" src="{uri}" alt="">')
-
-
-def _small_outline(outline: OutlineFacts) -> Any:
-    """The first channel of an outline, without axes."""
-    every = -(-len(outline.low) // SMALL_BINS)
-    trace = outline_trace(outline, 0, "", "after")
-    points = _merged(trace.points, every, min)
-    upper = _merged(trace.upper or trace.points, every, max)
-    low, high = value_range([y for _, y in (*points, *upper)])
-    x = Axis(low=points[0][0], high=points[-1][0])
-    chart = Graph(title="", x=x, y=Axis(low=low, high=high))
-    inner = "".join(chart.drawn(replace(trace, points=points, upper=upper)))
-    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
-    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')

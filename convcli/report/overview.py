@@ -1,0 +1,173 @@
+"""The overview of many runs on a page: a small picture of each, and what can be sorted by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from convcli.dataclass import dataclass
+from convcli.facts.comparison import MEASURES
+from convcli.report.charts import Axis, Graph
+from convcli.report.comparison import measure_text
+from convcli.report.figures import outline_trace, value_range
+from convcli.report.page import unescaped
+from convcli.report.words import loss_texts, run_title, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from convcli.facts import RunFacts
+    from convcli.facts.comparison import ChannelComparison, ComparisonFacts
+    from convcli.facts.preview import OutlineFacts, PictureFacts, PreviewFacts
+
+    Pair = tuple[float, float]
+
+# Measures whose column has another name.
+MEASURE_NAMES = {
+    "snr": "SNR (dB)",
+    "spectrum": "spectrum (dB)",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """A cell as text, and by what the column is sorted."""
+
+    text: str
+    value: float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OverviewRow:
+    thumbnail: Any
+    name: str
+    anchor: str
+    cells: Sequence[_Cell]
+
+
+def overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
+    """A row for each run: a small picture, the input, and what can be sorted by.
+
+    Runs that filter are told by what they lost, comparisons by their measures.
+    """
+    compared = [run.comparison for run in runs if run.comparison is not None]
+    measures = _known_measures(compared)
+    if compared:
+        names = [MEASURE_NAMES.get(measure, measure) for measure in measures]
+    else:
+        names = ["lost", "warnings"]
+    rows = []
+    for place, run in enumerate(runs):
+        if run.comparison is None:
+            cells = _loss_cells(run)
+        else:
+            cells = [_measure_cell(run.comparison, measure) for measure in measures]
+        rows.append(_overview_row(run, f"run-{place + 1}", cells))
+    return {"head": ("", "input", *names, "seconds"), "rows": rows}
+
+
+def _overview_row(run: RunFacts, anchor: str, cells: Sequence[_Cell]) -> _OverviewRow:
+    seconds = run.seconds or 0.0
+    return _OverviewRow(
+        thumbnail="" if run.preview is None else thumbnail(run.preview),
+        name=run_title(run),
+        anchor=anchor,
+        cells=[*cells, _Cell(text=f"{seconds:.3g}", value=seconds)],
+    )
+
+
+def _loss_cells(run: RunFacts) -> list[_Cell]:
+    """What was lost, and how many warnings there were."""
+    lost = [*run.losses.clipped.values(), *run.losses.became_missing.values()]
+    count = sum(lost) + sum(run.losses.missing.values())
+    warnings = len(run.warnings)
+    return [
+        _Cell(text="; ".join(loss_texts(run.losses)), value=float(count)),
+        _Cell(text=str(warnings) if warnings else "", value=float(warnings)),
+    ]
+
+
+# ----------------------------------------------------------------------------------------- measures
+
+
+def _known_measures(compared: Sequence[ComparisonFacts]) -> list[str]:
+    """The measures that some comparison has, in the order in which they are told."""
+    rows = [row for facts in compared for row in facts.overall]
+    found = []
+    for measure in MEASURES:
+        values = [row.measure(measure) for row in rows]
+        if measure == "unmatched":
+            values = [value for value in values if value]
+        if any(value is not None for value in values):
+            found.append(measure)
+    return found
+
+
+def _measure_cell(facts: ComparisonFacts, measure: str) -> _Cell:
+    """A measure of the whole signal; of several unrelated columns, that of the least alike."""
+    worst: ChannelComparison | None = None
+    value = math.nan
+    similarity = MEASURES[measure].similarity
+    for row in facts.overall:
+        own = row.measure(measure)
+        if own is None:
+            continue
+        if worst is None or (own < value if similarity else own > value):
+            worst, value = row, own
+    if worst is None:
+        return _Cell(text="", value="")
+    text = measure_text(value)
+    if len(facts.overall) > 1:
+        text += f" ({visible(worst.channel)})"
+    # JavaScript reads `Infinity`, and takes `inf` for a word.
+    return _Cell(text=text, value=value if math.isfinite(value) else "Infinity")
+
+
+# --------------------------------------------------------------------------------------- thumbnails
+
+# Bins of a small outline, at most.
+SMALL_BINS = 120
+
+
+def _merged(points: Sequence[Pair], count: int, merge: Callable[..., Pair]) -> list[Pair]:
+    """The least or the largest of every `count` points."""
+    starts = range(0, len(points), count)
+    return [merge(points[start : start + count], key=itemgetter(1)) for start in starts]
+
+
+def thumbnail(preview: PreviewFacts) -> Any:
+    """A small drawing or picture of the result, escaped."""
+    picture = preview.after.picture
+    if picture is not None:
+        return _small_picture(picture)
+    outlines = preview.after.outlines
+    if not outlines or not outlines[0].channels or not len(outlines[0].low):
+        return ""
+    return _small_outline(outlines[0])
+
+
+def _small_picture(picture: PictureFacts) -> Any:
+    from convcli.report.embedded import picture_uri
+
+    longer_side = max(picture.reduced.shape[:2])
+    every = max(1, -(-longer_side // SMALL_BINS))
+    uri = picture_uri(picture.reduced[::every, ::every])
+    return unescaped(f'<img class="thumbnail" src="{uri}" alt="">')
+
+
+def _small_outline(outline: OutlineFacts) -> Any:
+    """The first channel of an outline, without axes."""
+    every = -(-len(outline.low) // SMALL_BINS)
+    trace = outline_trace(outline, 0, "", "after")
+    points = _merged(trace.points, every, min)
+    upper = _merged(trace.upper or trace.points, every, max)
+    low, high = value_range([y for _, y in (*points, *upper)])
+    x = Axis(low=points[0][0], high=points[-1][0])
+    chart = Graph(title="", x=x, y=Axis(low=low, high=high))
+    inner = "".join(chart.drawn(replace(trace, points=points, upper=upper)))
+    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
+    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')

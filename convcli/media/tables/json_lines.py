@@ -277,10 +277,10 @@ def _are_rounded(values: list[dict[str, Any]], field: Any) -> bool:
     """Whether the type of a field would round one of its values."""
     from convcli.media.tables.kept_types import rounded_values
 
+    found: list[str] = []
     for value in values:
-        if any(rounded_values(value.get(field.name), field.type)):
-            return True
-    return False
+        found += rounded_values(value.get(field.name), field.type)
+    return bool(found)
 
 
 def _values_as_text(part: Any, key: str) -> list[str]:

@@ -394,7 +394,7 @@ class _Loop:
             yield result
 
     def _count(self, losses: list[MissingCounts | None], section: list[BoundStep]) -> None:
-        """Count outputs that became missing, by the names of the channels that the section gives."""
+        """Count outputs that became missing, by the names of the channels of the section."""
         for counts in losses:
             if counts is None or not section:
                 continue

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
     AnyRows = Rows | range
 
+    # For each group, None without groups: the time of its latest sample, as the source counts
+    # times, or as each rule counts them that the source holds times against.
+    LatestTimes = Mapping[bytes | None, tuple[float, ...]]
+
 # What the samples of a block are for, in a part of a signal:
 #   filtered  their outputs belong to the part
 #   settling  their outputs belong to an earlier part; they are computed for the values they hold
@@ -87,7 +91,7 @@ class Medium:
         outputs than inputs
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
-    prompt : outputs leave early, instead of waiting for a job that is long beside its overlap
+    early_rows : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
     name: str
@@ -114,7 +118,7 @@ class Medium:
     exact: bool = False
     carries_cells: bool = False
     bits: int = 53
-    prompt: bool = False
+    early_rows: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:
         """The usual names of `count` channels; where there are none y0, y1, ... or 1, 2, ..."""
@@ -157,7 +161,7 @@ TABLE = Medium(
     binary=False,
     exact=True,
     carries_cells=True,
-    prompt=True,
+    early_rows=True,
 )
 
 
@@ -247,6 +251,11 @@ def _nothing() -> None:
     """Do nothing when a block arrives."""
 
 
+def _no_times() -> LatestTimes:
+    """The latest times of samples that have none."""
+    return {}
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Consecutive samples, `(n, channels)` or `(rows, columns, channels)`; NaN is missing.
@@ -258,6 +267,8 @@ class Block:
     role : what the samples are for, where only a part of a signal is filtered
     on_arrival : called once by the thread that receives the blocks in their order; a source takes
         note of a block here, and not in `decode`
+    latest_times : gives the time of the last sample of each group, with which a source compares
+        those of later samples
     """
 
     stored: npt.NDArray[Any]
@@ -265,6 +276,7 @@ class Block:
     on_arrival: Callable[[], None] = _nothing
     stamps: npt.NDArray[np.int64] | None = None
     role: BlockRole = "filtered"
+    latest_times: Callable[[], LatestTimes] = _no_times
 
     @cached_property
     def x(self) -> Array:
@@ -327,11 +339,13 @@ class SignalPast:
     count : how many there were
     samples : (m, channels) the last of them
     known : (channels,) the last known value of each channel before those, NaN where there is none
+    time : of the last sample, as in `LatestTimes`; empty if samples have no times
     """
 
     count: int
     samples: Array
     known: Array
+    time: tuple[float, ...] = ()
 
 
 class PartSource(Protocol[Raw]):

@@ -6,7 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -35,9 +35,10 @@ from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
+from convcli.errors import InputError
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
-from convcli.media.files import UndividedError
+from convcli.media.files import UndividedError, completed
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.media.files import Files
+    from convcli.planning.plan import Plan
+    from convcli.running.run import RunCounts
 
 FEW = settings(
     max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -100,45 +103,51 @@ def filtered(
         bound = rules_for(signal, calls, **rules)
         plan = make_plan(calls, signal, bound)
         sink: Any = opened.sink(output, [plan.result], label="f", unchanged=plan.identity)
-        if count is None:
-            counts = run_whole(plan, opened.sources[0], sink, threads=1)
-        else:
-            try:
-                division = opened.division()
-                refuse_parts(plan, groups=opened.grouped)
-                whole = sink.parted()
-            except UndividedError as error:
-                sink.discard()
-                return str(error)
-            parted = PartedRun(
-                files=files,
-                source=path,
-                output=output,
-                known=opened.known,
-                calls=calls,
-                rules=bound,
-                result=plan.result,
-                tail=0,
-                label="f",
-                unchanged=plan.identity,
-                needs=needs_of(plan),
-            )
-            cut = PartedInput(
-                run=parted,
-                division=division,
-                plan=plan,
-                runner=Inline(parted),  # type: ignore[arg-type]
-                groups=opened.grouped,
-                count=count,
-            )
-            parts = cut.parts()
-            places = PartsInOutput(output) if not division.apart else TemporaryParts(path.parent)
-            counts = joined_counts(cut.filter_into(whole, parts, places))
-        sink.close()
+        try:
+            with completed(sink):
+                if count is None:
+                    counts = run_whole(plan, opened.sources[0], sink, threads=1)
+                else:
+                    refuse_parts(plan, groups=opened.grouped)
+                    parted = PartedRun(
+                        files=files,
+                        source=path,
+                        output=output,
+                        known=opened.known,
+                        calls=calls,
+                        rules=bound,
+                        result=plan.result,
+                        tail=0,
+                        label="f",
+                        unchanged=plan.identity,
+                        needs=needs_of(plan),
+                    )
+                    counts = counts_of_parts(parted, opened, plan, sink, count)
+        except UndividedError as error:
+            return str(error)
         details = dict(opened.details())
     return Filtered(
         output.read_bytes(), counts.read, counts.written, counts.losses, sink.facts(), details
     )
+
+
+def counts_of_parts(parted: PartedRun, opened: Any, plan: Plan, sink: Any, count: int) -> RunCounts:
+    """What the parts of a run have read and written."""
+    division = opened.division()
+    whole = sink.parted()
+    cut = PartedInput(
+        run=parted,
+        division=division,
+        plan=plan,
+        runner=Inline(parted),  # type: ignore[arg-type]
+        groups=opened.grouped,
+        count=count,
+    )
+    parts = cut.parts()
+    output: Any = parted.output
+    places = TemporaryParts(output.parent) if division.apart else PartsInOutput(output)
+    with closing(places):
+        return joined_counts(cut.filter_into(whole, parts, places))
 
 
 def check(files: Files, path: Path, text: str, count: int, **rules: Any) -> None:
@@ -314,6 +323,81 @@ def test_pasts_combine_associatively() -> None:
         np.testing.assert_array_equal(joined.known, whole.known)
     known = [column[~np.isnan(column)][-1] for column in x[:-5].T]
     np.testing.assert_array_equal(whole.known, known)
+
+
+# ------------------------------------------------------------------------------- tables with times
+
+
+def timed_table(times: Iterable[object]) -> str:
+    """A table of four groups that come in turns, five rows each, with a few gaps."""
+    draw = np.random.default_rng(17)
+    lines = ["Date,A,group"]
+    for row, time in enumerate(times):
+        a = "" if row % 11 == 5 else f"{draw.normal():.3f}"
+        lines.append(f"{time},{a},{'uvwx'[row // 5 % 4]}")
+    return "\n".join(lines) + "\n"
+
+
+def timed_files(*by: str) -> TableFiles:
+    options = TableOptions(columns=("A",), time="Date", by=by, irregular=True)
+    return TableFiles(options=options)
+
+
+DAYS = np.arange("2020-01", "2020-04", dtype="datetime64[D]")
+MONTHS = np.arange("2001-01", "2008-01", dtype="datetime64[M]")
+IRREGULAR = np.sort(np.random.default_rng(1).integers(0, 5000, 80))
+TIMES: dict[str, list[object]] = {
+    "days": [*DAYS],
+    "business days": [*DAYS[np.is_busday(DAYS)]],
+    "month ends": [*((MONTHS + 1).astype("datetime64[D]") - 1)],
+    "years": [*range(1950, 2020)],
+    "month first": [day.strftime("%m/%d/%Y") for day in DAYS.tolist()],
+    "numbers": [f"{row / 10:.1f}" for row in range(80)],
+    "irregular numbers": [*IRREGULAR],
+    "irregular dates": [*(np.datetime64("2020-01-01T08:00") + IRREGULAR)],
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_rows_with_times(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(timed_table(TIMES[kind]))
+    check(timed_files(), path, "sma:5", 4)
+    check(timed_files(), path, "ema:span=4,adjust=false", 3)
+    check(timed_files("group"), path, "diff:1", 4)
+
+
+@pytest.mark.parametrize(
+    ("by", "kind", "error"),
+    [
+        ((), "irregular", "the times are unsorted"),
+        (("group",), "irregular", "the times are unsorted"),
+        ((), "days", "expected the time 2020-0"),
+    ],
+)
+def test_times_that_break_their_rule_between_parts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by: tuple[str, ...],
+    kind: str,
+    error: str,
+) -> None:
+    path = tmp_path / "table.csv"
+    irregular = kind == "irregular"
+    options = TableOptions(columns=("A",), time="Date", by=by, irregular=irregular)
+    for module in ("parts", "text"):
+        monkeypatch.setattr(f"convcli.media.tables.{module}.BLOCK_BYTES", 200)
+    times: list[Any] = [*(IRREGULAR if irregular else DAYS)[:80]]
+    for row in range(37, 43):  # the second of two parts begins in the middle of the table
+        moved = [time - 4000 if irregular else time + 1 for time in times[row:]]
+        path.write_text(timed_table([*times[:row], *moved]))
+        said = []
+        for count in (None, 2):
+            with pytest.raises(InputError) as raised:
+                filtered(TableFiles(options=options), path, "sma:5", count, {})
+            said.append(str(raised.value))
+        assert error in said[0]
+        assert said[0] == said[1]
 
 
 # ------------------------------------------------------------------------------------------- sound

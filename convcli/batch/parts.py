@@ -142,8 +142,11 @@ class PastsTask:
 
     def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
         """The past of each group after this part, of its own rows alone."""
-        part = given.division.part(self.stretch, {})
-        return pasts_of_part(part, given.run.needs.samples)
+
+        def found(stretch: Any) -> Mapping[bytes, SignalPast]:
+            return pasts_of_part(given.division.part(stretch, {}), given.run.needs.samples)
+
+        return _with_places_of_errors(found, self.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,7 +187,10 @@ class PeaksTask:
                 known=KnownBefore(peaks=self.part.peaks),
             )
 
-        return _with_enough_history(measured, self.part.stretch)
+        def settled(stretch: Any) -> SignalPeaks:
+            return _with_enough_history(measured, stretch)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -210,14 +216,14 @@ class FilterTask:
 
     place : the file that it is written to: one of its own, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
-    near : give the part up where the settling would be longer than the part
+    may_give_up : give the part up where the settling would be longer than the part
     held : the values held from before, if they are known
     """
 
     part: PartOfRun
     place: Path
     apart: bool = False
-    near: bool = False
+    may_give_up: bool = False
     held: HeldAfter | None = None
 
     def carry_out(self, given: OpenInput) -> WrittenPart | None:
@@ -236,15 +242,10 @@ class FilterTask:
         def filtered(wanted: Any) -> WrittenPart:
             return self._filter(given, wanted)
 
-        stretch = self.part.stretch
-        try:
-            return _with_enough_history(filtered, stretch, near=self.near)
-        except InputError:
-            located = given.division.part(stretch, self.part.pasts).located()
-            if located is None:
-                raise
-            # Lines are not counted before an error has to name one.
-            return _with_enough_history(filtered, located)
+        def settled(stretch: Any) -> WrittenPart:
+            return _with_enough_history(filtered, stretch, may_give_up=self.may_give_up)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
@@ -281,17 +282,31 @@ class FilterTask:
         )
 
 
+def _with_places_of_errors(
+    function: Callable[[Any], Value], stretch: Any, division: Division
+) -> Value:
+    """Call a function with a stretch; its InputError tells the place in the whole input."""
+    try:
+        return function(stretch)
+    except InputError:
+        located = division.part(stretch, None).located()
+        if located is None:
+            raise
+        # Lines are not counted before an error has to name one.
+        return function(located)
+
+
 def _with_enough_history(
-    function: Callable[[Any], Value], stretch: Any, *, near: bool = False
+    function: Callable[[Any], Value], stretch: Any, *, may_give_up: bool = False
 ) -> Value:
     """Call a function with a stretch, whose settling grows until it holds all needed values.
 
-    near : raise HistoryNeededError where the settling would be longer than the part
+    may_give_up : raise HistoryNeededError where the settling would be longer than the part
     """
     while True:
         try:
             return function(stretch)
         except HistoryNeededError:
             stretch = stretch.with_longer_settling()
-            if near and stretch.settles_far:
+            if may_give_up and stretch.settles_far:
                 raise

@@ -109,13 +109,18 @@ def pasts_of_part(part: PartSource[Any], kept: int) -> dict[bytes, SignalPast]:
     kept : how many of the last samples of each signal are kept
     """
     pasts: dict[bytes, _GrowingPast] = {}
+    times: dict[bytes | None, tuple[float, ...]] = {}
     for raw in part.pieces(0):
-        for group, x, _ in part.decode(raw).by_group():
+        block = part.decode(raw)
+        times.update(block.latest_times())
+        for group, x, _ in block.by_group():
             past = pasts.get(group)
             if past is None:
                 past = pasts[group] = _GrowingPast(kept, x.shape[1])
             past.add(x)
-    return {group: past.trimmed() for group, past in pasts.items()}
+    return {
+        group: replace(past.trimmed(), time=times.get(group, ())) for group, past in pasts.items()
+    }
 
 
 class _GrowingPast:
@@ -174,4 +179,4 @@ def _joined_past(earlier: SignalPast, later: SignalPast, kept: int) -> SignalPas
         known = np.where(np.isnan(later.known), known, later.known)
         return replace(later, count=earlier.count + later.count, known=known)
     joined = past_after(earlier, later.samples, kept)
-    return replace(joined, count=earlier.count + later.count)
+    return replace(joined, count=earlier.count + later.count, time=later.time)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.files import RowsFile
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.text_survey import LinesFound, RecordStart
+    from convcli.media.tables.times import CheckedTimes, StampChecker
     from convcli.signals import Block, BlockRole, Signal, SignalPast
 
     Pasts = Mapping[bytes, SignalPast]
@@ -303,7 +304,8 @@ class TablePart(TableSource):
         """Yield records, those of at least `history` rows before the part first."""
         self._start_over()
         wanted = self._wanted
-        if history > 0:
+        if history > 0 or self._checker is not None:
+            # The time of the first row is compared with that of the row before it.
             yield from self._in_role("earlier", self._history_start, self._begin)
         yield from self._in_role("settling", self._begin, wanted.start)
         yield from self._in_role("filtered", wanted.start, wanted.stop)
@@ -327,10 +329,19 @@ class TablePart(TableSource):
             return super().decode(records)
         return replace(self._block_of(records, self._keep), role=role)
 
-    def _keep(self, decoded: DecodedRows, _: object) -> None:
-        """Keep rows before the part for the sink, without counting them."""
+    def _keep(self, decoded: DecodedRows, times: CheckedTimes | None) -> None:
+        """Keep rows before the part for the sink, without counting them or checking their times."""
+        if times is not None and self._checker is not None:
+            self._checker.start_after(times.latest())
         if self._recent is not None:
             self._recent.add(decoded)
+
+    def _new_checker(self) -> StampChecker | None:
+        """The checker of times, which knows the latest time of each group before the part."""
+        checker = super()._new_checker()
+        if checker is not None and self.pasts:
+            checker.start_after({group: past.time for group, past in self.pasts.items()})
+        return checker
 
     def located(self) -> RowRange | None:
         """The part with the numbers of its first line and row; None if it has them."""

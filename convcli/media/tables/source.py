@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.time_notation import TimeColumn
     from convcli.media.tables.time_stamps import Stamper
-    from convcli.media.tables.times import Clock, StampChecker
+    from convcli.media.tables.times import CheckedTimes, Clock, StampChecker
 
 DAY = 86400.0
 
@@ -233,22 +233,25 @@ class TableSource:
     def _block_of(self, raw: Records, note: Callable[..., None]) -> Block:
         """The samples of some records.
 
-        note : called with the decoded rows and the check of their times when they arrive
+        note : called with the decoded rows and their times when they arrive
         """
         decoded, x = self._decode(raw)
         groups = self._groups(decoded.spans)
-        check: Callable[[], None] | None = None
-        stamps = None
-        if self._checker is not None:
-            times = self._checker.read(self._time_column(decoded.spans), groups)
-            check = times.check
-            stamps = times.stamps
-        return Block(x, groups, partial(note, decoded, check), stamps)
+        if self._checker is None:
+            return Block(x, groups, partial(note, decoded, None))
+        times = self._checker.read(self._time_column(decoded.spans), groups)
+        return Block(
+            x,
+            groups,
+            partial(note, decoded, times),
+            stamps=times.stamps,
+            latest_times=times.latest,
+        )
 
-    def _note(self, decoded: DecodedRows, check: Callable[[], None] | None) -> None:
+    def _note(self, decoded: DecodedRows, times: CheckedTimes | None) -> None:
         """Count the rows that arrive, check their times, and keep them for the sink."""
-        if check is not None:
-            check()
+        if times is not None:
+            times.check()
         self._rows += decoded.count
         if decoded.missing is not None:
             self._missing += decoded.missing.sum(axis=0)
@@ -323,11 +326,16 @@ class TableSource:
             return "a compressed table is read from its beginning to its end"
         if self.encoding.stored is not None:
             return f"text in {self.encoding.stored} is read from its beginning to its end"
-        if self._time is not None:
-            return "the times of a table are followed from its beginning to its end"
         if self.options.follow or not self._text.seekable:
             return "a pipe is read from its beginning to its end"
+        if not self._has_one_rule:
+            return "which rule its times follow is known when all of them were read"
         return None
+
+    @property
+    def _has_one_rule(self) -> bool:
+        """Whether it is known by which rule all rows come. A file was read to its end for that."""
+        return self._clock is None or self._text.repeatable or len(self._clock.rules) < 2
 
     def end_of_first_row(self, records: Records) -> int | None:
         """Offset in some records after the first row and its line end; None without a line end."""

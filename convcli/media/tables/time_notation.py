@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -236,8 +237,9 @@ class NumberNotation:
 
 @dataclass(frozen=True)
 class DateNotation:
-    """Times written as dates; `read` gives datetime64[ns], NaT for a text that it cannot read.
+    """Times written as dates. It can be pickled.
 
+    read : gives datetime64[ns], NaT for a text that it cannot read
     form : how they are written, in the directives of strptime, where that is known
     read_alike : reads cells that are all written alike; gives None for others
     guess : what was taken for granted, if anything was
@@ -363,17 +365,17 @@ def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | No
 
 def _reader_of_numbers(pattern: re.Pattern[bytes]) -> Callable[[list[bytes]], Stamps]:
     """What reads years, or years with a month, as the moment at which each begins."""
+    return partial(_read_years, pattern)
 
-    def read(texts: list[bytes]) -> Stamps:
-        dates = []
-        for text in texts:
-            found = pattern.fullmatch(text)
-            parts = found.groups() if found else (b"",)
-            date = b"-".join((*parts, b"01", b"01")[:3])
-            dates.append(date)
-        return _read_iso(dates)
 
-    return read
+def _read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> Stamps:
+    dates = []
+    for text in texts:
+        found = pattern.fullmatch(text)
+        parts = found.groups() if found else (b"",)
+        date = b"-".join((*parts, b"01", b"01")[:3])
+        dates.append(date)
+    return _read_iso(dates)
 
 
 def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
@@ -495,14 +497,15 @@ def _formats_of(first: bytes) -> list[str]:
 
 
 def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
-    def read(texts: list[bytes]) -> Stamps:
-        import pandas as pd
+    return partial(_read_dates, form)
 
-        decoded = [text.decode("utf-8", "replace") for text in texts]
-        index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
-        dates = index.tz_localize(None).to_numpy()
-        countable = np.asarray((index.year >= FIRST_YEAR) & (index.year <= LAST_YEAR))
-        dates = np.where(countable, dates, np.datetime64("NaT"))
-        return dates.astype("datetime64[ns]")
 
-    return read
+def _read_dates(form: str, texts: list[bytes]) -> Stamps:
+    import pandas as pd
+
+    decoded = [text.decode("utf-8", "replace") for text in texts]
+    index = pd.to_datetime(decoded, format=form, errors="coerce", utc=True)
+    dates = index.tz_localize(None).to_numpy()
+    countable = np.asarray((index.year >= FIRST_YEAR) & (index.year <= LAST_YEAR))
+    dates = np.where(countable, dates, np.datetime64("NaT"))
+    return dates.astype("datetime64[ns]")

@@ -15,7 +15,7 @@ from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_group
 if TYPE_CHECKING:
     from convcli.media.tables.time_notation import TimeColumn
     from convcli.media.tables.times import Clock
-    from convcli.signals import Groups
+    from convcli.signals import Groups, LatestTimes
 
     Integers = npt.NDArray[np.int64]
 
@@ -32,6 +32,10 @@ class _OrderOfRows:
     ends: dict[bytes | None, tuple[int, int, int]]
     back: tuple[int, int, bytes | None] | None
 
+    def latest(self) -> LatestTimes:
+        """The instant of the last row of each group."""
+        return {group: (last,) for group, (_, _, last) in self.ends.items()}
+
 
 class OrderChecker(StampChecker):
     """Checks, part after part of a table, that times do not go back."""
@@ -45,7 +49,12 @@ class OrderChecker(StampChecker):
         moments = self._clock.notation.moments(times)
         stamps = self._clock.stamper.stamps(times, moments)
         order = _order_of_rows(times, stamps[:, 0], groups)
-        return CheckedTimes(stamps, partial(self._check, order))
+        return CheckedTimes(stamps, partial(self._check, order), order.latest)
+
+    def start_after(self, latest: LatestTimes) -> None:
+        """Expect rows that come no earlier than the instants that are given."""
+        for group, (instant,) in latest.items():
+            self._last[group] = int(instant)
 
     def _check(self, measured: _OrderOfRows) -> None:
         found = [] if measured.back is None else [measured.back]

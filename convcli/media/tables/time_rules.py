@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,15 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    # Gives the regular day of each month.
+    DayOfMonth = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
 Floats = npt.NDArray[np.float64]
 Stamps = npt.NDArray[np.datetime64]
 # The name of each group and its rows, in order.
 Runs = list[tuple[bytes | None, npt.NDArray[np.int64]]]
 
+_FIRST_MONDAY = np.datetime64("1969-12-29")
 DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
@@ -48,7 +53,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One way of being regular.
+    """One way of being regular. It can be pickled.
 
     place : gives the position of each moment on a line where regular rows are `step` apart, NaN for
         a moment that is not on the line
@@ -123,13 +128,19 @@ def number_rule(moments: Floats, runs: Runs, *, unit: float, origin: int) -> Rul
     tolerance += 4 * float(np.spacing(largest))
     if step <= 0:
         step = 1.0
+    return Rule(
+        place=_as_is,
+        moment=partial(_number_text, origin),
+        step=step,
+        seconds=step * unit,
+        tolerance=tolerance,
+    )
 
-    def moment(position: float) -> str:
-        if position == round(position):
-            return str(origin + round(position))
-        return f"{position:.15g}"
 
-    return Rule(place=_as_is, moment=moment, step=step, seconds=step * unit, tolerance=tolerance)
+def _number_text(origin: int, position: float) -> str:
+    if position == round(position):
+        return str(origin + round(position))
+    return f"{position:.15g}"
 
 
 def _as_is(moments: npt.NDArray[Any]) -> Floats:
@@ -157,21 +168,28 @@ def date_rules(moments: Stamps, runs: Runs) -> list[Rule]:
 
 def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
     """A constant number of seconds."""
-    origin = moments[0]
-
-    def place(stamps: Stamps) -> Floats:
-        nanoseconds = (stamps - origin).astype(np.int64)
-        return np.asarray(nanoseconds / 1e9)
-
-    def moment(position: float) -> str:
-        nanoseconds = round(position * 1e9)
-        return _write(origin + np.timedelta64(nanoseconds, "ns"))
-
+    place = partial(_seconds_since, moments[0])
     unit = _last_place_of_second(moments)
     step, tolerance = _step_and_tolerance(place(moments), runs, unit)
     if step <= 0:
         step = DAY
-    return Rule(place=place, moment=moment, step=step, seconds=step, tolerance=tolerance)
+    return Rule(
+        place=place,
+        moment=partial(_moment_after, moments[0]),
+        step=step,
+        seconds=step,
+        tolerance=tolerance,
+    )
+
+
+def _seconds_since(origin: np.datetime64, stamps: Stamps) -> Floats:
+    nanoseconds = (stamps - origin).astype(np.int64)
+    return np.asarray(nanoseconds / 1e9)
+
+
+def _moment_after(origin: np.datetime64, position: float) -> str:
+    nanoseconds = round(position * 1e9)
+    return _write(origin + np.timedelta64(nanoseconds, "ns"))
 
 
 def _last_place_of_second(moments: Stamps) -> float:
@@ -192,22 +210,29 @@ def _write(stamp: np.datetime64) -> str:
 
 def _business_rule(of_day: np.timedelta64) -> Rule:
     """Every business day, at the time of day `of_day`."""
-    epoch = np.datetime64("1969-12-29")  # a Monday
+    return Rule(
+        place=partial(_business_day_numbers, of_day),
+        moment=partial(_business_day, of_day),
+        step=1.0,
+        seconds=DAY,
+        hint=TRADING,
+        week=5 * DAY,
+    )
 
-    def place(stamps: Stamps) -> Floats:
-        days = stamps.astype("datetime64[D]")
-        positions = np.busday_count(epoch, days).astype(np.float64)
-        is_regular = np.is_busday(days) & (stamps - days == of_day)
-        positions[~is_regular] = np.nan
-        return positions
 
-    def moment(position: float) -> str:
-        if np.isnan(position):
-            return "a day that is no business day"
-        day = np.busday_offset(epoch, round(position))
-        return _write(day + of_day)
+def _business_day_numbers(of_day: np.timedelta64, stamps: Stamps) -> Floats:
+    days = stamps.astype("datetime64[D]")
+    positions = np.busday_count(_FIRST_MONDAY, days).astype(np.float64)
+    is_regular = np.is_busday(days) & (stamps - days == of_day)
+    positions[~is_regular] = np.nan
+    return positions
 
-    return Rule(place=place, moment=moment, step=1.0, seconds=DAY, hint=TRADING, week=5 * DAY)
+
+def _business_day(of_day: np.timedelta64, position: float) -> str:
+    if np.isnan(position):
+        return "a day that is no business day"
+    day = np.busday_offset(_FIRST_MONDAY, round(position))
+    return _write(day + of_day)
 
 
 def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule]:
@@ -218,19 +243,21 @@ def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Ru
     if step < 1 or step != int(step):
         return []
     days_of_month = (days - months).astype(np.int64)
-    latest = int(days_of_month.max())
-
-    def same_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.minimum(_first_day(month) + latest, _last_day(month)))
-
-    def first_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.busday_offset(_first_day(month), 0, roll="forward"))
-
-    def last_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(np.busday_offset(_last_day(month), 0, roll="backward"))
-
-    choices = (same_day, first_business_day, last_business_day)
+    same_day = partial(_day_of_month, int(days_of_month.max()))
+    choices = (same_day, _first_business_day, _last_business_day)
     return [_month_rule(day, of_day, step) for day in choices]
+
+
+def _day_of_month(latest: int, month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(np.minimum(_first_day(month) + latest, _last_day(month)))
+
+
+def _first_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(np.busday_offset(_first_day(month), 0, roll="forward"))
+
+
+def _last_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(np.busday_offset(_last_day(month), 0, roll="backward"))
 
 
 def _first_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -241,23 +268,27 @@ def _last_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return _first_day(month + 1) - 1
 
 
-def _month_rule(
-    day: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], of_day: np.timedelta64, step: float
-) -> Rule:
+def _month_rule(day: DayOfMonth, of_day: np.timedelta64, step: float) -> Rule:
     """Every `step` months, on the day of the month that `day` gives."""
+    return Rule(
+        place=partial(_month_numbers, day, of_day),
+        moment=partial(_moment_of_month, day, of_day),
+        step=step,
+        seconds=step * MONTH,
+    )
 
-    def place(stamps: Stamps) -> Floats:
-        months = stamps.astype("datetime64[M]")
-        positions = months.astype(np.float64)
-        regular = day(months) + of_day
-        positions[stamps != regular] = np.nan
-        return positions
 
-    def moment(position: float) -> str:
-        if np.isnan(position):
-            return "a day off the calendar"
-        month = np.array([round(position)]).astype("datetime64[M]")
-        regular = day(month) + of_day
-        return _write(regular[0])
+def _month_numbers(day: DayOfMonth, of_day: np.timedelta64, stamps: Stamps) -> Floats:
+    months = stamps.astype("datetime64[M]")
+    positions = months.astype(np.float64)
+    regular = day(months) + of_day
+    positions[stamps != regular] = np.nan
+    return positions
 
-    return Rule(place=place, moment=moment, step=step, seconds=step * MONTH)
+
+def _moment_of_month(day: DayOfMonth, of_day: np.timedelta64, position: float) -> str:
+    if np.isnan(position):
+        return "a day off the calendar"
+    month = np.array([round(position)]).astype("datetime64[M]")
+    regular = day(month) + of_day
+    return _write(regular[0])

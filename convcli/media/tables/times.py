@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
     from convcli.media.tables.time_rules import Runs, Stamps
-    from convcli.signals import Groups
+    from convcli.signals import Groups, LatestTimes
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,12 @@ class CheckedTimes:
     stamps : (rows, 2) as in `time_stamps.py`
     check : checks that the rows follow those before them; called once for each block, in order.
         InputError if they do not
+    latest : what the times of later rows are compared with
     """
 
     stamps: npt.NDArray[np.int64]
     check: Callable[[], None]
+    latest: Callable[[], LatestTimes]
 
 
 class StampChecker(Protocol):
@@ -59,6 +61,10 @@ class StampChecker(Protocol):
 
     def read(self, times: TimeColumn, groups: Groups | None) -> CheckedTimes:
         """Read the times of some rows. Pure: it may run in any thread and in any order."""
+        ...
+
+    def start_after(self, latest: LatestTimes) -> None:
+        """Expect rows that follow those whose latest times are given."""
         ...
 
 
@@ -326,6 +332,11 @@ class MeasuredTimes:
     times: TimeColumn
     fits: list[_Fit]
 
+    def latest(self) -> LatestTimes:
+        """The position of the last row of each group by each rule."""
+        groups = self.fits[0].ends if self.fits else ()
+        return {group: tuple(fit.ends[group][2] for fit in self.fits) for group in groups}
+
 
 class TimeChecker(StampChecker):
     """Checks every row of a table against a clock, part after part."""
@@ -340,7 +351,13 @@ class TimeChecker(StampChecker):
         moments = self._clock.notation.moments(times)
         measured = self._measured(times, moments, groups)
         stamps = self._clock.stamper.stamps(times, moments)
-        return CheckedTimes(stamps, partial(self._check, measured))
+        return CheckedTimes(stamps, partial(self._check, measured), measured.latest)
+
+    def start_after(self, latest: LatestTimes) -> None:
+        """Expect rows that follow those whose positions by each rule are given."""
+        for group, positions in latest.items():
+            for rule, last in self._last.items():
+                last[group] = positions[rule]
 
     def measure(self, times: TimeColumn, groups: Groups | None) -> MeasuredTimes:
         """Hold some rows against each rule. Pure: it may run in any thread and in any order."""

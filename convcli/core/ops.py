@@ -111,6 +111,19 @@ class WindowWeights:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Outputs that an input of a transposed convolution adds to, along each sample axis.
+
+    Input i adds its product with each tap to the outputs i * stride + first, ..., of which there
+    are `size`; taps are as far apart as the dilation says, with zeros between them.
+    """
+
+    stride: tuple[int, ...]
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class NNCall:
     """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
 
@@ -240,6 +253,19 @@ class Op(ABC):
         """The weights of each output's window, for signals of `channels` channels.
 
         None for an operation that is no weighted sum of one window.
+        """
+        return None
+
+    @property
+    def continues_layer(self) -> bool:
+        """Whether the operation is a part of the layer that the operation before it begins."""
+        return False
+
+    @property
+    def spread(self) -> Spread | None:
+        """Where each input of a transposed convolution adds to the outputs.
+
+        None for all operations but the one that interleaves the phases of such a layer.
         """
         return None
 
@@ -421,6 +447,7 @@ class WrappedOp(Op):
     uniform = _of_wrapped("uniform")
     output_channels = _of_wrapped("output_channels")
     widest = _of_wrapped("widest")
+    continues_layer = _of_wrapped("continues_layer")
     opacity = _of_wrapped("opacity")
     opacity_after = _of_wrapped("opacity_after")
 

@@ -110,6 +110,19 @@ class WindowWeights:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Outputs that an input of a transposed convolution adds to, along each sample axis.
+
+    Input i adds its product with each tap to the outputs i * stride + first, ..., of which there
+    are `size`; taps are as far apart as the dilation says, with zeros between them.
+    """
+
+    stride: tuple[int, ...]
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class NNCall:
     """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
 
@@ -239,6 +252,19 @@ class Op(ABC):
         """The weights of each output's window, for signals of `channels` channels.
 
         None for an operation that is no weighted sum of one window.
+        """
+        return None
+
+    @property
+    def continues_layer(self) -> bool:
+        """Whether the operation is a part of the layer that the operation before it begins."""
+        return False
+
+    @property
+    def spread(self) -> Spread | None:
+        """Where each input of a transposed convolution adds to the outputs.
+
+        None for all operations but the one that interleaves the phases of such a layer.
         """
         return None
 
@@ -408,6 +434,11 @@ class Complete(Op):
     def complete(self) -> Complete:
         """Return the operation, which is complete."""
         return self
+
+    @property
+    def continues_layer(self) -> bool:
+        """Whether the operation is a part of the layer that the operation before it begins."""
+        return self.op.continues_layer
 
     @property
     def holds(self) -> bool:

@@ -240,12 +240,15 @@ def test_a_terminal_shows_a_hostile_name_as_text(tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("plane", [False, True])
+@pytest.mark.parametrize(
+    ("plane", "filter"),
+    [(False, "x - box:3 | abs"), (True, "x - box:3 | abs"), (False, "abs | x - box:3 | abs")],
+)
 def test_branches_are_played_and_follow_the_signal(
-    chromium: Any, program: Program, tmp_path: Path, *, plane: bool
+    chromium: Any, program: Program, tmp_path: Path, *, plane: bool, filter: str
 ) -> None:
     signal = "1,2,3,4;4,3,2,1;1,2,3,4" if plane else "1,2,3,4"
-    path = report(program, tmp_path, signal, "x - box:3 | abs")
+    path = report(program, tmp_path, signal, filter)
     x = np.array([[float(number) for number in line.split(",")] for line in signal.split(";")])
     x = x if plane else x[0]
     with opened(chromium, path) as shown:
@@ -259,12 +262,32 @@ def test_branches_are_played_and_follow_the_signal(
         expected = apply("box:3", x, axes=x.ndim).ravel()
         assert [float(text) for text in cells] == pytest.approx(expected, rel=1e-3)
         last = page.locator(".demo > .stage").last.locator(green).all_text_contents()
-        expected = apply("x - box:3 | abs", x, axes=x.ndim).ravel()
+        expected = apply(filter, x, axes=x.ndim).ravel()
         assert [float(text) for text in last] == pytest.approx(expected, rel=1e-3, abs=1e-3)
         dots = page.locator(".demo > .field .row").last.locator("button")
         dots.first.hover()
         told = page.locator(".demo > .field .sum").inner_text()
         assert ("3 \N{MULTIPLICATION SIGN} 3" if plane else "reads 3 samples") in told
+        assert shown.said == []
+
+
+@needs_chromium
+def test_a_transposed_convolution_is_played(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    """What the copies up to the current input add up to follows the numbers that are edited."""
+    tensors = {"0.weight": np.ones((1, 1, 1)), "1.weight": np.array([[[1.0, 2, 3]]])}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(tensors, {}))
+    model = 'model:m.safetensors,layers="conv | conv_transpose:stride=2"'
+    with opened(chromium, report(program, tmp_path, "1,2,3", model)) as shown:
+        page = shown.page
+        outputs = page.locator(".stage").last.locator(".row.output .cell")
+        assert outputs.all_text_contents() == ["1", "2", "3", "0", "0", "0", "0"]
+        edit(page, "input x 0 1", "10")
+        page.get_by_label("position of the input").fill("1")
+        assert outputs.all_text_contents() == ["1", "2", "13", "20", "30", "0", "0"]
+        page.locator(".demo > .field .row").last.locator("button").nth(2).hover()
+        assert "reads 2 samples of the signal: 0 to 1" in page.locator(".field .sum").inner_text()
         assert shown.said == []
 
 

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import SAMPLES, Program
 
-from convcli.core import ordered_windows
+from convcli.core import windows_in_order
 from convcli.designs.windows import _refuse_more
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE
@@ -166,13 +166,13 @@ def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.M
     plane = noise((20, 30), gaps=0.2)
     limits = ("MOST_SORTED", "MOST_PIXELS_SORTED", "MOST_SORTED_FOR_SEARCHES")
     for limit in limits:
-        monkeypatch.setattr(ordered_windows, limit, 1 << 20)
+        monkeypatch.setattr(windows_in_order, limit, 1 << 20)
     series = [apply(text, x, missing="fill", edge="shrink") for x in values]
     planes = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
     strides = apply(text + ",stride=7", values[0])
     for limit in limits:
-        monkeypatch.setattr(ordered_windows, limit, 1)
-    monkeypatch.setattr(ordered_windows, "LOOKED_UP", 16)
+        monkeypatch.setattr(windows_in_order, limit, 1)
+    monkeypatch.setattr(windows_in_order, "LOOKED_UP", 16)
     for x, truth in zip(values, series, strict=True):
         np.testing.assert_array_equal(apply(text, x, missing="fill", edge="shrink"), truth)
     found = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
@@ -191,8 +191,8 @@ def test_windows_of_few_values_are_counted(
     x[rng.random(x.shape) < gaps] = np.nan
     for text in ("median:21x20", "quantile:24,0.3", "rank:21", "mad:33x32", "median:21,stride=3"):
         found = apply(text, x, axes=2, edge="edge")
-        monkeypatch.setattr(ordered_windows, "MOST_PIXELS_SORTED", 10_000)
-        monkeypatch.setattr(ordered_windows, "MOST_PIXELS_SORTED_OF_FEW_VALUES", 10_000)
+        monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 10_000)
+        monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED_OF_FEW_VALUES", 10_000)
         np.testing.assert_array_equal(found, apply(text, x, axes=2, edge="edge"))
         monkeypatch.undo()
 
@@ -387,7 +387,7 @@ def test_blocks_are_the_whole(data: st.DataObject) -> None:
     limits = ("MOST_SORTED", "MOST_SORTED_FOR_SEARCHES")
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
         for limit in limits:
-            patch.setattr(ordered_windows, limit, data.draw(st.sampled_from([1, 512])))
+            patch.setattr(windows_in_order, limit, data.draw(st.sampled_from([1, 512])))
         whole = in_blocks(text, x, [], edge)
         np.testing.assert_array_equal(in_blocks(text, x, cuts, edge), whole)
 

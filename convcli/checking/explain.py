@@ -17,6 +17,7 @@ import numpy as np
 from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
 from convcli.checking.frameworks import equinox_text, torch_text
+from convcli.checking.spreading import spread_facts
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
 from convcli.core.task import OpTask
@@ -24,14 +25,14 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts.explanation import BranchFacts, ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
-from convcli.planning.plan import make_plan, rules_for
+from convcli.planning.plan import bind_chain, make_plan, rules_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Op, Span, WindowWeights
+    from convcli.core.ops import Op, Span, Spread, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Align, Array, Edge, Signal
 
@@ -161,34 +162,101 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     needed = [chain.needs(axis, 0, outputs, lengths[axis]) for axis, outputs in enumerate(counts)]
     # For each operation, the span it reads along every axis; at the end, the span of the outputs.
     spans = list(zip(*needed, strict=True))
-    names = plan.signal.channels
-    inputs = _first_samples(x, spans[0], plan.extension, names)
-    places = [(step, text) for step in plan.steps for text in _titles(step)]
-    stages: list[StageFacts] = []
+    inputs = _first_samples(x, spans[0], plan.extension, plan.signal.channels)
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
-    for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
+    return _computed_stages(plan, _placed(chain.ops, plan.steps), spans, inputs, bounds)
+
+
+@dataclass(frozen=True)
+class _PlacedOp:
+    """An operation, the step that it belongs to, and what the page calls it."""
+
+    op: Op
+    step: BoundStep
+    text: str
+
+
+def _placed(ops: Sequence[Op], steps: Sequence[BoundStep]) -> list[_PlacedOp]:
+    """The operations of some steps with their texts."""
+    places = [(step, text) for step in steps for text in _titles(step)]
+    return [_PlacedOp(op, step, text) for op, (step, text) in zip(ops, places, strict=True)]
+
+
+def _computed_stages(
+    plan: Plan,
+    placed: Sequence[_PlacedOp],
+    spans: Sequence[Span],
+    inputs: _StageSamples,
+    bounds: Bounds,
+) -> tuple[StageFacts, ...]:
+    """Run some operations one after another.
+
+    spans : for each operation, the span it reads along every axis; at the end, that of the outputs
+    inputs : the samples that the first operation reads
+    bounds : the samples of the signal, where windows that reach beyond it have no output
+    """
+    stages: list[StageFacts] = []
+    begun: _Stage | None = None
+    for place, span_in, span in zip(placed, spans, spans[1:], strict=False):
+        op, step = place.op, place.step
+        branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
         inputs = _padded_inputs(op, inputs, span)
-        outputs = _computed(op, step, inputs, span, valid=valid)
+        outputs = _computed(op, step, inputs, span, valid=plan.extension == "valid")
         if plan.extension == "missing":
             bounds = op.complete_outputs(bounds, inputs.length)
             values = without_incomplete(outputs.values, span, bounds)
             outputs = replace(outputs, values=values)
-        facts = _Stage(text, op, step, inputs, outputs).facts()
-        branches: tuple[BranchFacts, ...] = ()
-        if not stages:
-            branches = tuple(_branches_of_signal(plan, step, x))
-        elif facts.flipped is None:
-            branches = _branches(op, step, inputs, span)
-        stages.append(replace(facts, branches=branches))
+        if op.continues_layer and begun is not None:
+            begun = begun.continued(op, outputs)
+            stages[-1] = begun.facts()
+        else:
+            begun = _Stage(place.text, op, step, inputs, outputs)
+            stages.append(replace(begun.facts(), branches=branches))
         inputs = outputs
     return tuple(stages)
+
+
+def _branches(
+    plan: Plan, place: _PlacedOp, spans: tuple[Span, Span], inputs: _StageSamples, bounds: Bounds
+) -> Iterator[BranchFacts]:
+    """Yield each branch of a group, what it gives, and how it is computed.
+
+    spans : what the group reads, and its outputs; inputs : the samples that it reads
+    """
+    group = place.step.call.group
+    if group is None or len(place.step.ops) > 1:
+        return
+    tasks = place.op.branch_tasks(spans[1], inputs.length)
+    for branch, task in zip(group.branches, tasks, strict=True):
+        own = _read_by_branch(inputs, spans[0], task.spans[0])
+        steps = bind_chain(branch.calls, place.step.before, plan.rules)
+        placed = _placed(task.ops, steps)
+        stages = _computed_stages(plan, placed, task.spans, own, bounds)
+        several = own.values.shape[-1] > 1
+        results = _by_channel(own.values, several=several)
+        if stages:
+            several, results = stages[-1].several, stages[-1].outputs
+        yield BranchFacts(
+            text=branch.text, first=own.first, several=several, results=results, stages=stages
+        )
+
+
+def _read_by_branch(inputs: _StageSamples, given: Span, read: Span) -> _StageSamples:
+    """The samples `read` of the samples `given` that reach a group."""
+    skipped = [low - first for (low, _), (first, _) in zip(read, given, strict=True)]
+    places = []
+    for start, (low, high) in zip(skipped, read, strict=True):
+        places.append(slice(start, start + high - low))
+    first = tuple(start + skip for start, skip in zip(inputs.first, skipped, strict=True))
+    return replace(inputs, values=inputs.values[tuple(places)], first=first)
 
 
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
     layers = step.stage.layers
-    if len(layers) == len(step.ops) > 1:
-        return [layer.text for layer in layers]
+    number_of_layer = np.cumsum([not op.continues_layer for op in step.ops]) - 1
+    if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
+        return [layers[number].text for number in number_of_layer]
     text = step.stage.formula or step.call.text
     return [text for _ in step.ops]
 
@@ -234,42 +302,13 @@ def _computed(
     return _StageSamples(values=values, names=names, first=first, length=length)
 
 
-def _branches_of_signal(plan: Plan, step: BoundStep, x: Array) -> Iterator[BranchFacts]:
-    """Yield each branch of a group that reads the signal, and how it is computed."""
-    if step.call.group is None or len(step.ops) > 1:
-        return
-    for branch in step.call.group.branches:
-        results, stages = x, tuple[StageFacts, ...]()
-        if branch.calls:
-            own = make_plan(branch.text, plan.signal, plan.rules)
-            results, stages = filter_samples(own, x), _stages(own, x)
-        several = results.shape[-1] > 1
-        found = _by_channel(results, several=several)
-        yield BranchFacts(text=branch.text, several=several, results=found, stages=stages)
-
-
-def _branches(
-    op: Op, step: BoundStep, inputs: _StageSamples, span: Span
-) -> tuple[BranchFacts, ...]:
-    """What each branch of a group gives."""
-    if step.call.group is None or len(step.ops) > 1:
-        return ()
-    task = OpTask.alone(op.reach, span, inputs.length)
-    with np.errstate(all="ignore"):
-        operands = op.operands(inputs.values, task)
-    found = []
-    for branch, values in zip(step.call.group.branches, operands, strict=False):
-        several = values.shape[-1] > 1
-        results = _by_channel(values, several=several)
-        found.append(BranchFacts(text=branch.text, several=several, results=results))
-    return tuple(found)
-
-
 @dataclass(frozen=True)
 class _Stage:
-    """An operation with its inputs and outputs.
+    """An operation, or the operations of a layer, with the inputs and outputs.
 
     text : what the page calls it
+    op : the first operation
+    spread : set where the operations are a transposed convolution
     """
 
     text: str
@@ -277,6 +316,11 @@ class _Stage:
     step: BoundStep
     inputs: _StageSamples
     outputs: _StageSamples
+    spread: Spread | None = None
+
+    def continued(self, op: Op, outputs: _StageSamples) -> _Stage:
+        """The layer with another operation, which makes other outputs."""
+        return replace(self, outputs=outputs, spread=op.spread or self.spread)
 
     @cached_property
     def weights(self) -> WindowWeights | None:
@@ -307,6 +351,8 @@ class _Stage:
 
     def facts(self) -> StageFacts:
         """Record the operation and every window."""
+        if self.spread is not None:
+            return self._transposed(self.spread)
         sides = zip(self.size, self.before, strict=True)
         common = StageFacts(
             text=self.text,
@@ -327,6 +373,32 @@ class _Stage:
         if self.weights is None:
             return common
         return replace(common, **self._kernel(self.weights))
+
+    def _transposed(self, spread: Spread) -> StageFacts:
+        """Record a transposed convolution, with the copies of its kernel."""
+        # Samples outside of the signal are 0, and add nothing.
+        whole = []
+        for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
+            whole.append(slice(-first, n - first))
+        x = self.inputs.values[tuple(whole)]
+        facts = StageFacts(
+            text=self.text,
+            channels_in=self.inputs.names,
+            channels_out=self.outputs.names,
+            first=(0,) * len(whole),
+            length=self.inputs.length,
+            inputs=_by_channel(x, several=self.several),
+            outputs=_by_channel(self.outputs.values, several=self.several),
+            stride=(1,) * len(whole),
+            before=(0,) * len(whole),
+            after=(0,) * len(whole),
+        )
+        if self.weights is None or np.isnan(x).any():
+            return facts
+        self._refuse_many(x.size * math.prod(spread.size) * len(self.outputs.names))
+        at = self.outputs.first
+        found = spread_facts(self.weights, spread, x, at, several=self.several)
+        return replace(facts, spread=found)
 
     def _kernel(self, found: WindowWeights) -> dict[str, Any]:
         """The fields of a convolution."""
@@ -354,14 +426,19 @@ class _Stage:
         products = outputs.size * math.prod(self.size)
         if self.weights is not None:
             products *= self.weights.weights.shape[1]
-        if products > MOST_PRODUCTS:
-            raise RequestError(
-                f"{outputs.size:,} outputs of {math.prod(self.size):,} taps are too many to see",
-                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
-            )
+        self._refuse_many(products)
         for channel in range(outputs.shape[-1]):
             for index in np.ndindex(outputs.shape[:-1]):
                 yield self._sum(channel, index)
+
+    def _refuse_many(self, products: int) -> None:
+        """Raise RequestError for more products than anybody reads."""
+        if products > MOST_PRODUCTS:
+            size = math.prod(self.size)
+            raise RequestError(
+                f"{self.outputs.values.size:,} outputs of {size:,} taps are too many to see",
+                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+            )
 
     def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
         """Record how the output at `index` of the array of outputs is computed."""

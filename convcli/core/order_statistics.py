@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.ordered_windows import OrderedWindows, ordered_windows
 from convcli.core.sliding import WindowFunction
+from convcli.core.windows_in_order import ordered_windows
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.core.ordered_windows import OrderedWindows
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 

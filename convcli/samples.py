@@ -34,7 +34,7 @@ def sample_type(x: Array) -> np.dtype[Any]:
     return _MEANING[x.dtype][0] if is_stored(x) else x.dtype
 
 
-def unit(x: Array) -> float:
+def value_of_one(x: Array) -> float:
     """Return the sample that the number 1 stands for, a power of two."""
     return _MEANING[x.dtype][1] if is_stored(x) else 1.0
 
@@ -44,11 +44,12 @@ def as_samples(x: Array) -> Array:
     if not is_stored(x):
         return x
     y = x.astype(sample_type(x))
-    return y if unit(x) == 1 else np.multiply(y, unit(x), out=y)
+    scale = value_of_one(x)
+    return y if scale == 1 else np.multiply(y, scale, out=y)
 
 
 def summed(y: Array) -> Array:
-    """Convert sums of bytes, which may come as int16 with unit 1, to floats."""
+    """Convert sums of bytes, which may come as int16 whose number 1 stands for 1, to floats."""
     return y.astype(np.float32) if is_stored(y) else y
 
 

@@ -91,7 +91,7 @@ class Medium:
         outputs than inputs
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
-    prompt : outputs leave early, instead of waiting for a job that is long beside its overlap
+    early_rows : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
     name: str
@@ -118,7 +118,7 @@ class Medium:
     exact: bool = False
     carries_cells: bool = False
     bits: int = 53
-    prompt: bool = False
+    early_rows: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:
         """The usual names of `count` channels; where there are none y0, y1, ... or 1, 2, ..."""
@@ -161,7 +161,7 @@ TABLE = Medium(
     binary=False,
     exact=True,
     carries_cells=True,
-    prompt=True,
+    early_rows=True,
 )
 
 

@@ -662,6 +662,46 @@ def test_samples_outside_are_told_where_an_output_reads_them(told: Explain) -> N
     assert "in ( )" not in told.text("1,2,3,4", "kernel:1,2", "--edge", "valid")
 
 
+@pytest.mark.parametrize(
+    ("shape", "layer", "signal"),
+    [
+        ((1, 1, 3), "conv_transpose:stride=2,padding=1", (4,)),
+        ((2, 2, 3), "conv_transpose:stride=3,dilation=2,output_padding=1,groups=2", (3, 2)),
+        ((1, 2, 2, 3), "conv_transpose:stride=2x1", (2, 3)),
+    ],
+)
+def test_a_transposed_convolution_is_one_stage(
+    shape: tuple[int, ...], layer: str, signal: tuple[int, ...], tmp_path: Path
+) -> None:
+    """The copies of the kernel, added where they lie, and the bias are the outputs."""
+    rng = np.random.default_rng(1)
+    weights, x = rng.normal(size=shape), rng.normal(size=signal)
+    groups = 2 if "groups" in layer else 1
+    bias = rng.normal(size=shape[1] * groups)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(encode_weights({"0.weight": weights, "0.bias": bias}, {}))
+    facts = explain_filter(f'model:{path},layers="{layer}"', x, axes=len(shape) - 2)
+    (stage,) = facts.stages
+    outputs = array(stage.outputs)
+    several = stage.several
+    outputs = outputs if several else outputs[None]
+    added = np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 2)), outputs.shape).copy()
+    assert stage.spread is not None
+    for copy in stage.spread.copies:
+        products = array(copy.products if several else (copy.products,))
+        for output, values in zip(copy.adds_to, products, strict=True):
+            for place in np.ndindex(values.shape):
+                at = tuple(first + i for first, i in zip(copy.first, place, strict=True))
+                if all(0 <= i < n for i, n in zip(at, outputs.shape[1:], strict=True)):
+                    added[(output, *at)] += values[place]
+    np.testing.assert_allclose(added, outputs, atol=1e-6)
+    if not several:
+        np.testing.assert_allclose(array(stage.spread.kernel), weights[0, 0], rtol=1e-6)
+        printed = text(facts)
+        assert printed.count("x[") == len(x)
+        assert "padding  what lies before the first output is cut off" in printed
+
+
 def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
     """Each branch gives what it gives by itself."""
     x = np.array([1.0, 2, 4, 3, 9])

@@ -155,7 +155,7 @@ def test_the_change_of_a_picture_runs_along_x() -> None:
 
 @pytest.mark.parametrize("step", ["lag:-1", "diff:-3", "pct_change:-2"])
 def test_a_lag_into_the_future_is_refused(step: str) -> None:
-    with pytest.raises(RequestError, match=r"would read later rows; correlate:0,0,1 with --align"):
+    with pytest.raises(RequestError, match=r"would read later rows; correlate:0,0,1 with align"):
         apply(step, GAPS)
 
 

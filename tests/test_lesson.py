@@ -268,6 +268,26 @@ def test_branches_are_played_and_follow_the_signal(
         assert shown.said == []
 
 
+@needs_chromium
+def test_a_transposed_convolution_is_played(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    """What the copies up to the current input add up to follows the numbers that are edited."""
+    tensors = {"0.weight": np.ones((1, 1, 1)), "1.weight": np.array([[[1.0, 2, 3]]])}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(tensors, {}))
+    model = 'model:m.safetensors,layers="conv | conv_transpose:stride=2"'
+    with opened(chromium, report(program, tmp_path, "1,2,3", model)) as shown:
+        page = shown.page
+        outputs = page.locator(".stage").last.locator(".row.output .cell")
+        assert outputs.all_text_contents() == ["1", "2", "3", "0", "0", "0", "0"]
+        edit(page, "input x 0 1", "10")
+        page.get_by_label("position of the input").fill("1")
+        assert outputs.all_text_contents() == ["1", "2", "13", "20", "30", "0", "0"]
+        page.locator(".demo > .field .row").last.locator("button").nth(2).hover()
+        assert "reads 2 samples of the signal: 0 to 1" in page.locator(".field .sum").inner_text()
+        assert shown.said == []
+
+
 def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:
     def run(*words: str) -> Any:
         return program.run("explain", *words, cwd=tmp_path)

@@ -25,7 +25,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
 from convcli.previews.observe import EXCERPT, FULL, ObservedSink, ObservedSource, preview_of
-from convcli.previews.outline import OutlineSums
+from convcli.previews.outline import OutlineCollector
 from convcli.previews.picture import PictureSums, likeness
 from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
 from convcli.running.arrays import Blocks, Collected
@@ -54,7 +54,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 def test_an_outline(block: int, length: int | None) -> None:
     x = noise(5000, 2)
     x[40:70, 1] = np.nan
-    sums = OutlineSums(("a", "b"), 50, length)
+    sums = OutlineCollector(("a", "b"), 50, length)
     for first in range(0, len(x), block):
         sums.add(x[first : first + block])
     facts = sums.facts()
@@ -75,7 +75,7 @@ def test_an_outline_of_large_bins(block: int, length: int | None, gap: bool) -> 
     x = noise(200_000, 2)
     if gap:
         x[100_000:100_010, 0] = np.nan
-    sums = OutlineSums(("a", "b"), 50, length)
+    sums = OutlineCollector(("a", "b"), 50, length)
     for first in range(0, len(x), block):
         sums.add(x[first : first + block])
     facts = sums.facts()
@@ -88,7 +88,7 @@ def test_an_outline_of_large_bins(block: int, length: int | None, gap: bool) -> 
 
 def test_an_outline_of_stored_samples() -> None:
     x: Any = np.array([[1], [-32768], [16384]], np.int16)
-    sums = OutlineSums(("mono",), 10)
+    sums = OutlineCollector(("mono",), 10)
     sums.add(x)
     facts = sums.facts()
     assert facts.low[:, 0].tolist() == [1 / 32768, -1, 0.5]
@@ -99,14 +99,14 @@ def test_the_level_of_a_sound_that_is_loud_at_regular_times() -> None:
     """An eighth of the samples is 10000: sqrt(1 / 8) * 10000 / 32768 = 0.107896."""
     x = np.zeros((65_536, 2), np.int16)
     x[np.arange(len(x)) % 4096 < 512, 0] = 10_000
-    sums = OutlineSums(("left", "right"), 1, len(x))
+    sums = OutlineCollector(("left", "right"), 1, len(x))
     for first in range(0, len(x), 20_000):
         sums.add(x[first : first + 20_000])
     assert sums.facts().rms == pytest.approx((0.107896, 0.0), abs=1e-6)
 
 
 def test_an_outline_with_a_bin_of_gaps_alone() -> None:
-    sums = OutlineSums(("a",), 4, 16)
+    sums = OutlineCollector(("a",), 4, 16)
     sums.add(np.array([1.0, 2, *[math.nan] * 2, 3, 4, 5, 6])[:, None])
     facts = sums.facts()
     assert facts.per_bin == 2

@@ -51,7 +51,7 @@ class Listed:
     @property
     def source(self) -> Place | None:
         """The file or the object; None is standard input."""
-        return named_place(self.name)
+        return input_place(self.name)
 
     @property
     def nested(self) -> bool:
@@ -64,7 +64,7 @@ class Listed:
         return self.name[self.start :] if self.nested else relative_path(self.name)
 
 
-def named_place(name: str) -> Place | None:
+def input_place(name: str) -> Place | None:
     """The file or the object of a name; None is standard input."""
     return None if name == STDIN else place_of(name)
 

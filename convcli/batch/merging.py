@@ -117,7 +117,7 @@ class MergedLedgers:
             totals.update(_line_counts(line))
             shards.add(line)
             if line.error is not None and len(failures) < _MOST_FACTS:
-                failures.append(_failure(line, line.error))
+                failures.append(_failure_of_line(line, line.error))
         numbers = sorted(self._chosen)
         units = self.first.units
         return BatchFacts(
@@ -130,7 +130,7 @@ class MergedLedgers:
         )
 
 
-def _failure(line: Line, error: Mapping[str, Any]) -> UnitFailure:
+def _failure_of_line(line: Line, error: Mapping[str, Any]) -> UnitFailure:
     return UnitFailure(
         unit=line.number, path=line.input, message=error["message"], exit_code=line.exit_code
     )

@@ -137,7 +137,7 @@ def worthwhile_parts(count: int, size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartUnit(Unit):
+class TaskUnit(Unit):
     """A task of a parted run as a unit of work."""
 
     task: PartTask[Any]
@@ -153,14 +153,14 @@ class PartWork:
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: a task makes no file that could replace another one."""
 
-    def run(self, unit: PartUnit) -> Any:
+    def run(self, unit: TaskUnit) -> Any:
         """Carry out the task of a unit, and return its result."""
         return carry_out_task(self.parted_run, unit.task)
 
 
 @dataclass(eq=False)
 class TaskRunner:
-    """Carries out tasks by a runner of units, which goes on from one stage to the next."""
+    """Carries out tasks by a runner of units, the same for all tasks of a run."""
 
     runner: Runner
     name: str
@@ -182,8 +182,8 @@ class TaskRunner:
         while under_way:
             yield self._result(under_way.popleft())
 
-    def _unit(self, task: PartTask[Any]) -> PartUnit:
-        unit = PartUnit(number=self._begun, name=self.name, relative=self.name, task=task)
+    def _unit(self, task: PartTask[Any]) -> TaskUnit:
+        unit = TaskUnit(number=self._begun, name=self.name, relative=self.name, task=task)
         self._begun += 1
         return unit
 
@@ -267,7 +267,7 @@ class PartedInput:
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         output.reserve()
-        tasks = (FilterTask(part, places.begin(part.number), near=True) for part in parts)
+        tasks = (FilterTask(part, places.begin(part.number), may_give_up=True) for part in parts)
         held: HeldAfter | None = None
         for number, found in enumerate(self.runner.results(tasks)):
             done = found

@@ -216,14 +216,14 @@ class FilterTask:
 
     place : the file that it is written to: one of its own, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
-    near : give the part up where the settling would be longer than the part
+    may_give_up : give the part up where the settling would be longer than the part
     held : the values held from before, if they are known
     """
 
     part: PartOfRun
     place: Path
     apart: bool = False
-    near: bool = False
+    may_give_up: bool = False
     held: HeldAfter | None = None
 
     def carry_out(self, given: OpenInput) -> WrittenPart | None:
@@ -243,7 +243,7 @@ class FilterTask:
             return self._filter(given, wanted)
 
         def settled(stretch: Any) -> WrittenPart:
-            return _with_enough_history(filtered, stretch, near=self.near)
+            return _with_enough_history(filtered, stretch, may_give_up=self.may_give_up)
 
         return _with_places_of_errors(settled, self.part.stretch, given.division)
 
@@ -297,16 +297,16 @@ def _with_places_of_errors(
 
 
 def _with_enough_history(
-    function: Callable[[Any], Value], stretch: Any, *, near: bool = False
+    function: Callable[[Any], Value], stretch: Any, *, may_give_up: bool = False
 ) -> Value:
     """Call a function with a stretch, whose settling grows until it holds all needed values.
 
-    near : raise HistoryNeededError where the settling would be longer than the part
+    may_give_up : raise HistoryNeededError where the settling would be longer than the part
     """
     while True:
         try:
             return function(stretch)
         except HistoryNeededError:
             stretch = stretch.with_longer_settling()
-            if near and stretch.settles_far:
+            if may_give_up and stretch.settles_far:
                 raise

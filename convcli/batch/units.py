@@ -10,7 +10,7 @@ import os
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from convcli.batch.listing import STDIN, named_place
+from convcli.batch.listing import STDIN, input_place
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.output_names import STDIN_NAME, in_place_output
@@ -48,7 +48,7 @@ class Unit:
     @property
     def source(self) -> Place | None:
         """The input; None is standard input."""
-        return named_place(self.name)
+        return input_place(self.name)
 
     @property
     def output(self) -> Place | None:

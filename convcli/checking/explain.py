@@ -17,6 +17,7 @@ import numpy as np
 from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
 from convcli.checking.frameworks import equinox_text, torch_text
+from convcli.checking.spreading import spread_facts
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
 from convcli.core.task import OpTask
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Op, Span, WindowWeights
+    from convcli.core.ops import Op, Span, Spread, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Align, Array, Edge, Signal
 
@@ -166,6 +167,7 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     places = [(step, text) for step in plan.steps for text in _titles(step)]
     stages: list[StageFacts] = []
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
+    begun: _Stage | None = None
     for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
         inputs = _padded_inputs(op, inputs, span)
         outputs = _computed(op, step, inputs, span, valid=valid)
@@ -173,7 +175,13 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
             bounds = op.complete_outputs(bounds, inputs.length)
             values = without_incomplete(outputs.values, span, bounds)
             outputs = replace(outputs, values=values)
-        facts = _Stage(text, op, step, inputs, outputs).facts()
+        if op.continues_layer and begun is not None:
+            begun = begun.continued(op, outputs)
+            stages[-1] = begun.facts()
+            inputs = outputs
+            continue
+        begun = _Stage(text, op, step, inputs, outputs)
+        facts = begun.facts()
         branches: tuple[BranchFacts, ...] = ()
         if not stages:
             branches = tuple(_branches_of_signal(plan, step, x))
@@ -187,8 +195,9 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
     layers = step.stage.layers
-    if len(layers) == len(step.ops) > 1:
-        return [layer.text for layer in layers]
+    number_of_layer = np.cumsum([not op.continues_layer for op in step.ops]) - 1
+    if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
+        return [layers[number].text for number in number_of_layer]
     text = step.stage.formula or step.call.text
     return [text for _ in step.ops]
 
@@ -267,9 +276,11 @@ def _branches(
 
 @dataclass(frozen=True)
 class _Stage:
-    """An operation with its inputs and outputs.
+    """An operation, or the operations of a layer, with the inputs and outputs.
 
     text : what the page calls it
+    op : the first operation
+    spread : set where the operations are a transposed convolution
     """
 
     text: str
@@ -277,6 +288,11 @@ class _Stage:
     step: BoundStep
     inputs: _StageSamples
     outputs: _StageSamples
+    spread: Spread | None = None
+
+    def continued(self, op: Op, outputs: _StageSamples) -> _Stage:
+        """The layer with another operation, which makes other outputs."""
+        return replace(self, outputs=outputs, spread=op.spread or self.spread)
 
     @cached_property
     def weights(self) -> WindowWeights | None:
@@ -307,6 +323,8 @@ class _Stage:
 
     def facts(self) -> StageFacts:
         """Record the operation and every window."""
+        if self.spread is not None:
+            return self._transposed(self.spread)
         sides = zip(self.size, self.before, strict=True)
         common = StageFacts(
             text=self.text,
@@ -327,6 +345,32 @@ class _Stage:
         if self.weights is None:
             return common
         return replace(common, **self._kernel(self.weights))
+
+    def _transposed(self, spread: Spread) -> StageFacts:
+        """Record a transposed convolution, with the copies of its kernel."""
+        # Samples outside of the signal are 0, and add nothing.
+        whole = []
+        for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
+            whole.append(slice(-first, n - first))
+        x = self.inputs.values[tuple(whole)]
+        facts = StageFacts(
+            text=self.text,
+            channels_in=self.inputs.names,
+            channels_out=self.outputs.names,
+            first=(0,) * len(whole),
+            length=self.inputs.length,
+            inputs=_by_channel(x, several=self.several),
+            outputs=_by_channel(self.outputs.values, several=self.several),
+            stride=(1,) * len(whole),
+            before=(0,) * len(whole),
+            after=(0,) * len(whole),
+        )
+        if self.weights is None or np.isnan(x).any():
+            return facts
+        self._refuse_many(x.size * math.prod(spread.size) * len(self.outputs.names))
+        at = self.outputs.first
+        found = spread_facts(self.weights, spread, x, at, several=self.several)
+        return replace(facts, spread=found)
 
     def _kernel(self, found: WindowWeights) -> dict[str, Any]:
         """The fields of a convolution."""
@@ -354,14 +398,19 @@ class _Stage:
         products = outputs.size * math.prod(self.size)
         if self.weights is not None:
             products *= self.weights.weights.shape[1]
-        if products > MOST_PRODUCTS:
-            raise RequestError(
-                f"{outputs.size:,} outputs of {math.prod(self.size):,} taps are too many to see",
-                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
-            )
+        self._refuse_many(products)
         for channel in range(outputs.shape[-1]):
             for index in np.ndindex(outputs.shape[:-1]):
                 yield self._sum(channel, index)
+
+    def _refuse_many(self, products: int) -> None:
+        """Raise RequestError for more products than anybody reads."""
+        if products > MOST_PRODUCTS:
+            size = math.prod(self.size)
+            raise RequestError(
+                f"{self.outputs.values.size:,} outputs of {size:,} taps are too many to see",
+                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+            )
 
     def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
         """Record how the output at `index` of the array of outputs is computed."""

@@ -295,12 +295,12 @@ def _searched(
 
     Returns the worst exit code, the rules of the search, and where the hits go.
     """
-    from convcli.batch.listing import named_place
+    from convcli.batch.listing import input_place
 
     run = asked.run
     words = run.batch.words(asked.inputs)
     several = words.several or run.batch.asked
-    named = [named_place(word) for word in words.words]
+    named = [input_place(word) for word in words.words]
     files = _files_of(asked, [*templates, *([] if words.several else named)])
     asked.search.check()
     if several:

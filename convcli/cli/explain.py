@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.cli.explain_request import Explained
-    from convcli.report.explanation import Line
+    from convcli.report.sample_texts import Line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.facts.continuous import ContinuousFacts
     from convcli.facts.explanation import ExplanationFacts
     from convcli.facts.properties import PropertyFacts
-    from convcli.report.explanation import Line
+    from convcli.report.sample_texts import Line
 
 # A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
 _TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")

@@ -42,7 +42,7 @@ class FilterCommand:
     missing : what happens to missing values; None: what a model was learned with, else keep
     suffix : suffix of outputs that are named after their inputs; None keeps that of the input
     tail : the filter rings out after the end of the input
-    prompt : each block is written before the next is read
+    follow : each block is written before the next is read
     stopping : set when the command is interrupted, to stop the runs of all inputs
     calls : the steps of FILTER, which are read when the command runs
     designs : facts of the steps and of the chain for each kind of input, so that a batch makes and
@@ -59,7 +59,7 @@ class FilterCommand:
     missing: Missing | None = None
     suffix: str | None = None
     tail: bool = False
-    prompt: bool = False
+    follow: bool = False
     stopping: Event = field(default_factory=Event)
     calls: tuple[Call, ...] = ()
     designs: dict[object, tuple[tuple[StepFacts, ...], StepFacts]] = field(default_factory=dict)

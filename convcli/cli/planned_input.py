@@ -78,7 +78,7 @@ class PlannedInput:
         Either the inputs or the blocks of one input share the cores, not both.
         """
         command = self.run.command
-        if command.prompt:
+        if command.follow:
             return 1
         if command.options.threads:
             return command.options.threads

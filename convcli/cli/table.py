@@ -115,7 +115,7 @@ def filter_table(
         files=TableFiles(options=table_options),
         missing=rows.missing,
         suffix=suffix_of(rows.format),
-        prompt=rows.follow,
+        follow=rows.follow,
     ).run()
 
 

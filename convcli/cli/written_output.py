@@ -61,7 +61,7 @@ def _counts_of_pages(
     planned: PlannedInput, watched: _WatchedSink, preview: RunPreview | None
 ) -> list[RunCounts]:
     """Filter the pages of an input, one after the other; most inputs have one."""
-    prompt = planned.run.command.prompt
+    follow = planned.run.command.follow
     counts = []
     pages = zip(planned.opened.sources, planned.plans, strict=True)
     for number, (source, plan) in enumerate(pages):
@@ -72,7 +72,7 @@ def _counts_of_pages(
         if preview is not None:
             seen = preview.observed(source, watched, number)
         tail = planned.tail(plan)
-        counted = run(plan, *seen, threads=planned.threads, tail=tail, prompt=prompt)
+        counted = run(plan, *seen, threads=planned.threads, tail=tail, follow=follow)
         check_is_left(plan, counted.read, counted.written)
         counts.append(counted)
     return counts

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Convolve, Held, Op, Span, nothing_held
+from convcli.core.ops import Convolve, Held, Op, Span, WrappedOp, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.rounding import outside_of
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
-    from convcli.core.complete import Bounds
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
@@ -24,7 +23,7 @@ _LARGEST_OPACITY = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class WeightedByAlpha(Op):
+class WeightedByAlpha(WrappedOp):
     """A linear operation on a picture with transparency, in which opacity weights the colours.
 
     A smoothing or sharpening kernel filters the opacity, too: colour = op(colour * alpha) /
@@ -34,24 +33,15 @@ class WeightedByAlpha(Op):
     alpha : index of the opacity channel; opaque : its largest value
     """
 
-    op: Op
     alpha: int
     opaque: float
     keeps_alpha: bool
 
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """The reach of the weighted operation."""
-        return self.op.reach
-
-    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
-        """Return the complete outputs of the weighted operation."""
-        return self.op.complete_outputs(inputs, ends)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the operation fills gaps with the last known value."""
-        return self.op.holds
+    takes_stored = False
+    uniform = False
+    homogeneous = False
+    # The opacity is treated here.
+    opacity = None
 
     @property
     def rounding(self) -> Rounding:
@@ -70,11 +60,6 @@ class WeightedByAlpha(Op):
             if not is_whole or self.opaque * weight >= _LARGEST_OPACITY:
                 return "rounded"
         return "once"
-
-    @property
-    def convolutions(self) -> tuple[Convolve, ...]:
-        """The convolutions of the operation."""
-        return self.op.convolutions
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply by the opacity, filter, divide."""
@@ -169,7 +154,7 @@ class Unpremultiply(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaskedByAlpha(Op):
+class MaskedByAlpha(WrappedOp):
     """A statistic of the colours that can be seen, on a picture with transparency.
 
     The colours of transparent pixels are left out of every window. They stay as they are, and so
@@ -178,15 +163,13 @@ class MaskedByAlpha(Op):
     alpha : index of the opacity channel
     """
 
-    op: Op
     alpha: int
 
     takes_stored = True
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """The reach of the statistic, on each axis."""
-        return self.op.reach
+    uniform = False
+    homogeneous = False
+    # The opacity is treated here.
+    opacity = None
 
     @property
     def rounding(self) -> Rounding:

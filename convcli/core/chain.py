@@ -5,20 +5,27 @@ whole chain looks beyond them. After that every operation is "valid": it turns t
 is given into the outputs that they suffice for, and asks neither where the signal ends nor where a
 block does. A signal that comes in blocks is therefore filtered exactly as an array is (an array is
 a stream of one block), and blocks are independent of each other: they may be computed in any order
-and by any thread.
+and by any thread. The samples outside come from `core/extend.py`; `running/stream.py` adds them
+where a job reads beyond an end, and `running/jobs.py` beside the columns of a picture.
 
     outputs of the chain        [start, stop)
     read by the last operation  [low, high)        = reach.needs(start, stop)
     ...                                              and so on backwards through the chain
     read by the first one       [low, high)        what a job has to be given
 
-Two kinds of operations need a little more than their window:
+Some operations need more than a window of the extended signal:
 
 * One that *holds* values fills a gap with the last known value, however far back that lies. What it
   met before its inputs comes from the job before (`HeldValues`). Samples that a later stride skips
   are given to it all the same. It may be deep in a branch of a branch; its place says where.
 * A layer of a network may pad its own input. It is told where the signal ends (`ends`) and does so
-  in `Op.padded`.
+  in `Op.padded`. A layer with circular padding (`needs_end`) begins with samples of the end, so
+  that no output is known before the signal has ended.
+* The windows of a filter in time are bounded by times. Their reach is known as far as samples have
+  come: a `Tracker` records the times, and a job is computed by a chain that is bound to them
+  (`time_tracking.py`). Outside of the signal there are no times, and all samples are missing.
+* Layers on a picture are computed in blocks of a fixed grid (`blocks.py`), so that an output has
+  the same bits however the picture arrives.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from convcli.core.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.sliding import WindowFunction
 from convcli.dataclass import dataclass
-from convcli.samples import unit
+from convcli.samples import value_of_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ class Moment(WindowFunction):
             return self._settled(sums, math.prod(size))
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
         y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
-        y *= unit(x) if self.root else unit(x) ** 2
+        y *= value_of_one(x) if self.root else value_of_one(x) ** 2
         return y
 
     def _sums_of_bytes(self, x: Array, size: Sizes) -> Numbers:

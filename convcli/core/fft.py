@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.samples import extremes, sample_type, unit
+from convcli.samples import extremes, sample_type, value_of_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
         inputs_of_half = (half - 1) * step + w.size
         pairs = _halves_as_pairs(channels, inputs_of_half, second * step)
         results = _halves_as_pairs(y, half, second)
-    _filter_pairs(pairs, results, w * unit(x), step)
+    _filter_pairs(pairs, results, w * value_of_one(x), step)
     return y.reshape(outputs, *x.shape[1:])
 
 
@@ -97,7 +97,7 @@ def overlap_save_along_rows(x: Array, w: npt.NDArray[np.float64]) -> Array:
     for channel in range(channels):
         pairs = _halves_as_pairs(x[..., channel].T, half - 1 + w.size, second)
         results = _halves_as_pairs(y[..., channel].T, half, second)
-        _filter_pairs(pairs, results, w * unit(x), 1)
+        _filter_pairs(pairs, results, w * value_of_one(x), 1)
     return y
 
 

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -107,6 +108,19 @@ class WindowWeights:
         group = output * self.groups // len(self.weights)
         count = self.weights.shape[1]
         return range(group * count, (group + 1) * count)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Outputs that an input of a transposed convolution adds to, along each sample axis.
+
+    Input i adds its product with each tap to the outputs i * stride + first, ..., of which there
+    are `size`; taps are as far apart as the dilation says, with zeros between them.
+    """
+
+    stride: tuple[int, ...]
+    first: tuple[int, ...]
+    size: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -239,6 +253,19 @@ class Op(ABC):
         """The weights of each output's window, for signals of `channels` channels.
 
         None for an operation that is no weighted sum of one window.
+        """
+        return None
+
+    @property
+    def continues_layer(self) -> bool:
+        """Whether the operation is a part of the layer that the operation before it begins."""
+        return False
+
+    @property
+    def spread(self) -> Spread | None:
+        """Where each input of a transposed convolution adds to the outputs.
+
+        None for all operations but the one that interleaves the phases of such a layer.
         """
         return None
 
@@ -391,14 +418,67 @@ def _complete_outputs(reaches: tuple[Reach, ...], inputs: Bounds) -> Bounds:
     return Bounds(tuple(low), tuple(high))
 
 
+def _of_wrapped(name: str) -> Any:
+    """A member of a wrapper that is the one of the wrapped operation."""
+    return property(attrgetter(f"op.{name}"))
+
+
 @dataclass(frozen=True, eq=False)
-class Complete(Op):
+class WrappedOp(Op):
+    """An operation around another one, `op`, whose inputs or outputs it changes.
+
+    What is known of `op` holds for the wrapper, unless the wrapper says something else. But the
+    wrapper is another function of the inputs. So what stands for the function of `op`, such as
+    `as_convolution` or `executor`, does not stand for the wrapper: it is as `Op` says.
+    """
+
+    op: Op
+
+    reach = _of_wrapped("reach")
+    complete_outputs = _of_wrapped("complete_outputs")
+    holds = _of_wrapped("holds")
+    takes_stored = _of_wrapped("takes_stored")
+    rounding = _of_wrapped("rounding")
+    convolutions = _of_wrapped("convolutions")
+    products = _of_wrapped("products")
+    delay = _of_wrapped("delay")
+    homogeneous = _of_wrapped("homogeneous")
+
+    uniform = _of_wrapped("uniform")
+    output_channels = _of_wrapped("output_channels")
+    widest = _of_wrapped("widest")
+    continues_layer = _of_wrapped("continues_layer")
+    opacity = _of_wrapped("opacity")
+    opacity_after = _of_wrapped("opacity_after")
+
+    in_time = _of_wrapped("in_time")
+    bins = _of_wrapped("bins")
+    tracker = _of_wrapped("tracker")
+
+    pads = _of_wrapped("pads")
+    padded = _of_wrapped("padded")
+    needs_end = _of_wrapped("needs_end")
+    reads_inside = _of_wrapped("reads_inside")
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the wrapper around the operation under the rules of a run."""
+        return replace(self, op=self.op.with_rules(missing, exact=exact))
+
+    def bound(self, reach: Any) -> Self:
+        """Return the wrapper around the operation that knows the times so far."""
+        return replace(self, op=self.op.bound(reach))
+
+
+@dataclass(frozen=True, eq=False)
+class Complete(WrappedOp):
     """An operation that gives only the outputs of complete windows.
 
     Window 0 begins at input 0, and there are floor((n - size) / step) + 1 outputs, as in torch.
     """
 
-    op: Op
+    # These two follow from the reach, which is another one than that of the operation.
+    complete_outputs = Op.complete_outputs
+    tracker = Op.tracker
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
@@ -409,69 +489,12 @@ class Complete(Op):
         """Return the operation, which is complete."""
         return self
 
-    @property
-    def holds(self) -> bool:
-        """Whether the operation fills gaps with the last known value."""
-        return self.op.holds
-
-    @property
-    def takes_stored(self) -> bool:
-        """Whether the operation takes whole numbers as files store them."""
-        return self.op.takes_stored
-
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class of the operation."""
-        return self.op.rounding
-
-    @property
-    def homogeneous(self) -> bool:
-        """Whether results grow as the samples do."""
-        return self.op.homogeneous
-
-    @property
-    def convolutions(self) -> tuple[Convolve, ...]:
-        """The convolutions that the operation consists of, if it does."""
-        return self.op.convolutions
-
     def window_weights(self, channels: int) -> WindowWeights | None:
         """The weights of the operation, whose first window begins at input 0."""
         found = self.op.window_weights(channels)
         if found is None:
             return None
         return replace(found, before=(0,) * len(found.before))
-
-    @property
-    def delay(self) -> float | None:
-        """The delay of the operation in samples along axis 0; None where nothing tells it."""
-        return self.op.delay
-
-    @property
-    def uniform(self) -> bool:
-        """Whether all channels are treated alike."""
-        return self.op.uniform
-
-    @property
-    def widest(self) -> int:
-        """The most channels that the operation reads or makes, if it is a layer of a network."""
-        return self.op.widest
-
-    def output_channels(self, count: int) -> int:
-        """Count the channels that come out."""
-        return self.op.output_channels(count)
-
-    def opacity_after(self, alpha: int | None) -> int | None:
-        """Return which channel is the opacity of the result."""
-        return self.op.opacity_after(alpha)
-
-    @property
-    def opacity(self) -> Opacity | None:
-        """What becomes of the opacity of a picture."""
-        return self.op.opacity
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Complete:
-        """Return the operation under the rules of a run."""
-        return Complete(self.op.with_rules(missing, exact=exact))
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs [start, stop) on each axis, as the operation itself does."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.samples import as_samples, sample_type, unit
+from convcli.samples import as_samples, sample_type, value_of_one
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -211,7 +211,7 @@ def _groups_as_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
         padded, (len(padded), rows, window), (across, hop * along, along)
     )
     y = np.empty((len(padded), rows, outputs), padded.dtype)
-    _multiply_bands(windows, taps, y, unit(x))
+    _multiply_bands(windows, taps, y, value_of_one(x))
     skipped = start - first_group * taps.phases
     by_channel = y.reshape(len(y), -1)[:, skipped : skipped + stop - start]
     return np.ascontiguousarray(by_channel.T)

@@ -39,6 +39,47 @@ class SumFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopyFacts:
+    """The kernel of a transposed convolution, multiplied by one input sample.
+
+    channel : the input channel; adds_to : the output channels
+    at : index of the input, one for each sample axis
+    first : index of the first output that the products are added to; below 0 it is cut off
+    x : the input
+    products : the input times each weight; with several channels a level for those of `adds_to`
+    """
+
+    channel: int = 0
+    adds_to: tuple[int, ...] = (0,)
+    at: tuple[int, ...]
+    first: tuple[int, ...]
+    x: float
+    products: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadFacts:
+    """A transposed convolution: every input spreads the kernel over the outputs.
+
+    kernel : the weights; with several channels (out, in / groups, ...)
+    stride : outputs from one copy of the kernel to the next along each axis
+    first : index of the first output of the copy of input 0
+    at : index of the first output of the stage
+    groups : an output channel reads the input channels of its group
+    bias : a constant for each output channel; empty without one
+    copies : one for each input, the input channels one after the other
+    """
+
+    kernel: Any
+    stride: tuple[int, ...]
+    first: tuple[int, ...]
+    at: tuple[int, ...]
+    groups: int = 1
+    bias: tuple[float, ...] = ()
+    copies: tuple[CopyFacts, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class BranchFacts:
     """A branch of a group: as written, and its results, one for each output of the group.
 
@@ -70,7 +111,9 @@ class StageFacts:
     branches : of a group, what it combines; empty for one that is a weighted sum and reads what
         another stage gives
     sums : how each output is computed, the output channels one after the other; empty for an
-        operation that interpolates
+        operation that interpolates, and for a transposed convolution
+    spread : of a transposed convolution, how its inputs make the outputs, as long as none of them
+        is missing
 
     The other fields describe a convolution; other operations leave them empty.
     flipped : True for a convolution (the kernel is flipped), False for a correlation, else None
@@ -98,6 +141,7 @@ class StageFacts:
     nn_call: str = ""
     branches: tuple[BranchFacts, ...] = ()
     sums: tuple[SumFacts, ...] = ()
+    spread: SpreadFacts | None = None
     flipped: bool | None = None
     taps: Any = ()
     laid: Any = ()

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp
+from convcli.layers.session_nodes import SessionNode, session_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     import numpy.typing as npt
 
     from convcli.signals import Array
@@ -40,6 +42,16 @@ class Affine(Op):
         y: Array = x * self.scale.astype(x.dtype)
         y += self.shift.astype(x.dtype)
         return y
+
+
+@session_node.register(Affine)
+def _session_node_of_affine(op: Affine) -> SessionNode:
+    count = len(op.scale)
+    return SessionNode(
+        kind="BatchNormalization",
+        attributes={"epsilon": 0.0},
+        constants=(op.scale, op.shift, np.zeros(count), np.ones(count)),
+    )
 
 
 def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:

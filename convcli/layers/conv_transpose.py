@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from convcli.core.ops import Spread
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
@@ -69,6 +70,11 @@ class TransposedAxis:
     def width(self) -> int:
         """How many inputs all phases together read."""
         return max(m for _, _, m in self.reads) - self.first + 1
+
+    @property
+    def span(self) -> int:
+        """How many outputs lie between the first and the last tap, both of them included."""
+        return self.dilation * (self.taps - 1) + 1
 
     @property
     def growth(self) -> int:
@@ -272,7 +278,12 @@ def transposed_ops(
             padding="zero",
         ),
     )
-    interleaved = InterleavePhases(factors=strides)
+    spread = Spread(
+        stride=strides,
+        first=tuple(-axis.padding for axis in axes),
+        size=tuple(axis.span for axis in axes),
+    )
+    interleaved = InterleavePhases(factors=strides, spread=spread)
     surplus = tuple(axis.surplus for axis in axes)
     if not any(surplus):
         return conv, interleaved

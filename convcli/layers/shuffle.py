@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.ops import Held, Op, Span, Spread, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -47,9 +47,16 @@ class InterleavePhases(Op):
     y[k*s + r, o] = x[k, o*s + r]; in a picture the phases of a channel are counted row by row.
 
     factors : s, on each axis
+    spread : of a transposed convolution, whose phases the operation before makes
     """
 
     factors: Sizes
+    spread: Spread | None = None
+
+    @property
+    def continues_layer(self) -> bool:
+        """Whether the phases are those of a transposed convolution."""
+        return self.spread is not None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -169,6 +176,7 @@ class FirstOutputs(Op):
 
     fewer: Sizes
 
+    continues_layer = True
     uniform = True
     rounding = "exact"
 

@@ -112,7 +112,7 @@ def _refuse_twice(option: str, names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outputs:
+class ColumnOutputs:
     """The filters of a table as one step, and the columns that they are written to.
 
     call : a group of branches
@@ -143,7 +143,7 @@ def outputs_of(
     base: int,
     own: Mapping[str, tuple[int, ...]],
     label: str | None,
-) -> Outputs:
+) -> ColumnOutputs:
     """The filters as one step of a signal.
 
     filter : FILTER; if it is empty, the columns stay as they are
@@ -168,7 +168,9 @@ def outputs_of(
         place.insert(0, piece)
     replaced = tuple(number for piece in replacing for number in piece.channels)
     new = tuple(name for piece in adding for name in piece.names)
-    return Outputs(call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new)
+    return ColumnOutputs(
+        call=_side_by_side([*replacing, *adding], names), replaced=replaced, new=new
+    )
 
 
 def _pieces_of_own(

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
-from convcli.previews.outline import OutlineSums
+from convcli.previews.outline import OutlineCollector
 from convcli.signals import Sink, blocks_of, row_numbers
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def sound_difference(
     if not same or before.samples.shape[1] != after.samples.shape[1]:
         return None
     count = min(len(before.samples), len(after.samples))
-    outline = OutlineSums(channels[: before.samples.shape[1]], FULL.bins, count)
+    outline = OutlineCollector(channels[: before.samples.shape[1]], FULL.bins, count)
     outline.add(after.samples[:count] - before.samples[:count])
     return outline.facts(start=before.start * before.rate)
 
@@ -269,7 +269,7 @@ class _SoundSums:
 
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
-        self.outline = OutlineSums(signal.channels, size.bins, length)
+        self.outline = OutlineCollector(signal.channels, size.bins, length)
         self.collectors: list[Any] = [self.outline]
         self.spectrogram: SpectrogramSums | None = None
         if not size.sounds:

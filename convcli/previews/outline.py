@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.facts.preview import OutlineFacts
-from convcli.samples import extremes, is_stored, unit
+from convcli.samples import extremes, is_stored, value_of_one
 
 if TYPE_CHECKING:
     from convcli.signals import Array
@@ -34,7 +34,7 @@ def _sums_of_squares(x: Array) -> npt.NDArray[np.float64]:
     return sums
 
 
-class OutlineSums:
+class OutlineCollector:
     """Collects the outline of a signal whose samples come in order.
 
     bins : how many bins there are at least, once there are as many samples; at most twice as many
@@ -85,7 +85,7 @@ class OutlineSums:
         low, high = (np.array(found) for found in zip(*map(extremes, parts), strict=True))
         if np.isnan(low).any():
             return False
-        scale = unit(x)
+        scale = value_of_one(x)
         self._low[bins] = np.fmin(self._low[bins], low * scale)
         self._high[bins] = np.fmax(self._high[bins], high * scale)
         self._known += len(x)
@@ -104,6 +104,7 @@ class OutlineSums:
     def _add_line(self, channel: int, x: Any, bins: Any, starts: Any) -> None:
         """Add samples of one channel; those of a bin begin at its place in `starts`."""
         known = len(x)
+        scale = value_of_one(x)
         low = np.minimum.reduceat(x, starts)
         high = np.maximum.reduceat(x, starts)
         if not is_stored(x) and np.isnan(low).any():
@@ -114,9 +115,9 @@ class OutlineSums:
             x = np.where(missing, 0.0, x)
             known -= int(np.count_nonzero(missing))
         self._known[channel] += known
-        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * unit(x))
-        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * unit(x))
-        self._squares[channel] += _sums_of_squares(x[:, None])[0] * unit(x) ** 2
+        self._low[bins, channel] = np.fmin(self._low[bins, channel], low * scale)
+        self._high[bins, channel] = np.fmax(self._high[bins, channel], high * scale)
+        self._squares[channel] += _sums_of_squares(x[:, None])[0] * scale**2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.previews.outline import OutlineSums
+from convcli.previews.outline import OutlineCollector
 
 if TYPE_CHECKING:
     from convcli.facts.preview import OutlineFacts
@@ -108,7 +108,7 @@ class ColumnOutlines:
         self.channels = channels
         self.bins = bins
         self.placed = placed
-        self.sums: dict[int, OutlineSums] = {}
+        self.outlines: dict[int, OutlineCollector] = {}
 
     def add(self, x: Array, rows: PlacedRows) -> None:
         """Add rows, (n, channels), to the outline of each group."""
@@ -117,14 +117,14 @@ class ColumnOutlines:
             axis = np.full(len(x), np.nan) if rows.axis is None else rows.axis
             x = np.column_stack([x, axis])
         for code in np.unique(rows.codes[rows.codes >= 0]).tolist():
-            if code not in self.sums:
+            if code not in self.outlines:
                 names = (*self.channels, "axis") if self.placed else self.channels
-                self.sums[code] = OutlineSums(names, self.bins)
+                self.outlines[code] = OutlineCollector(names, self.bins)
             of_group = rows.codes == code
             if of_group.all():
-                self.sums[code].add_at(rows.places, x)
+                self.outlines[code].add_at(rows.places, x)
             else:
-                self.sums[code].add_at(rows.places[of_group], x[of_group])
+                self.outlines[code].add_at(rows.places[of_group], x[of_group])
 
     def facts(self, names: dict[str, int]) -> tuple[OutlineFacts, ...]:
         """The outlines in the order in which the groups came.
@@ -133,9 +133,9 @@ class ColumnOutlines:
         """
         found = []
         for name, code in names.items():
-            if code in self.sums:
+            if code in self.outlines:
                 # Rows are counted from 1, as everywhere that they are told.
-                outline = self.sums[code].facts(group=name, start=1.0)
+                outline = self.outlines[code].facts(group=name, start=1.0)
                 found.append(_with_axis(outline) if self.placed else outline)
         return tuple(found)
 

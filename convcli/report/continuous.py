@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.report.explanation import KERNEL, PLAIN, RESULT, TITLE, sample_text
+from convcli.report.sample_texts import KERNEL, PLAIN, RESULT, TITLE, sample_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.facts.continuous import ContinuousFacts
-    from convcli.report.explanation import Line
+    from convcli.report.sample_texts import Line
 
 _WIDTH = 11
 

@@ -9,22 +9,31 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
+from convcli.report.sample_texts import (
+    KERNEL,
+    OUTSIDE,
+    PLAIN,
+    RESULT,
+    TITLE,
+    NumberColumns,
+    list_text,
+    longest_text,
+    named_channels,
+    sample_text,
+    sample_texts,
+)
+from convcli.report.spreading import spread_lines
 from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
+    from convcli.report.sample_texts import Line
 
-    Line = list[tuple[str, str]]
-
-# Styles.
-PLAIN, OUTSIDE, KERNEL, RESULT, TITLE = "", "dim", "cyan", "bold green", "bold"
 # A signal that needs more columns than this is shown one window at a time.
 WIDEST = 100
-# How many numbers of a longer list are shown.
-MOST_NUMBERS = 32
 GAPS = {
     "renormalise": "a missing sample gets no weight, "
     "and the sum is scaled up to the weight of the whole kernel",
@@ -70,34 +79,17 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
 def _result_texts(facts: ExplanationFacts) -> list[str]:
     """Return the result, a text for each channel."""
     several = len(facts.channels) > 1
-    channels = _named_channels(facts.channels, facts.result, several=several)
+    channels = named_channels(facts.channels, facts.result, several=several)
     return [f"{name}{list_text(values)}" for name, values in channels]
-
-
-def sample_text(value: float | None) -> str:
-    """Format a sample with at most six digits; a missing one is `.`."""
-    if value is None:
-        return "."
-    return f"{value + 0.0:.6g}"  # adding 0 turns -0 into 0
-
-
-def list_text(values: Any) -> str:
-    """Format samples as SIGNAL is written, `1, 2; 3, 4`; only the first ones if there are many."""
-    nested = bool(values) and isinstance(values[0], tuple)
-    if nested:
-        texts = [list_text(row) for row in values[:MOST_NUMBERS]]
-    else:
-        texts = [sample_text(value) for value in values[:MOST_NUMBERS]]
-    separator, noun = ("; ", "rows ") if nested else (", ", "")
-    if len(values) > MOST_NUMBERS:
-        texts.append(f"... ({len(values):,} {noun}in all)")
-    return separator.join(texts)
 
 
 # ------------------------------------------------------------------------------------------ a stage
 
 
 def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[Line]:
+    if stage.spread is not None:
+        yield from spread_lines(stage, stage.spread, limit)
+        return
     if stage.flipped is None and math.prod(stage.size) == 1:
         yield from _samples_in_and_out(stage)
         return
@@ -124,11 +116,11 @@ def _samples_in_and_out(stage: StageFacts) -> Iterator[Line]:
     """Yield what an operation takes and what it gives, a line for each channel."""
     name = visible(stage.text)
     blank = " " * len(name)
-    for channel, inputs in _named_channels(stage.channels_in, stage.inputs, several=stage.several):
+    for channel, inputs in named_channels(stage.channels_in, stage.inputs, several=stage.several):
         yield [(name, TITLE), (" takes", PLAIN), (f"  {channel}{list_text(inputs)}", PLAIN)]
         name = blank
     yield from _branch_lines(stage, blank)
-    for channel, outputs in _named_channels(
+    for channel, outputs in named_channels(
         stage.channels_out, stage.outputs, several=stage.several
     ):
         yield [(blank, PLAIN), (" gives", PLAIN), (f"  {channel}{list_text(outputs)}", RESULT)]
@@ -136,21 +128,12 @@ def _samples_in_and_out(stage: StageFacts) -> Iterator[Line]:
 
 def _branch_lines(stage: StageFacts, blank: str) -> Iterator[Line]:
     """Yield what each branch of a group gives, before they are combined."""
-    width = _longest(visible(branch.text) for branch in stage.branches)
+    width = longest_text(visible(branch.text) for branch in stage.branches)
     for branch in stage.branches:
         channels = branch.results if branch.several else (branch.results,)
         for values in channels:
             told = f" branch {visible(branch.text):<{width}}  "
             yield [(blank, PLAIN), (told, PLAIN), (list_text(values), KERNEL)]
-
-
-def _named_channels(names: Sequence[str], values: Any, *, several: bool) -> list[tuple[str, Any]]:
-    """Pair the samples of each channel with its name; a single channel has none."""
-    if not several:
-        return [("", values)]
-    width = _longest(names) + 2
-    padded = [f"{visible(name):<{width}}" for name in names]
-    return list(zip(padded, values, strict=True))
 
 
 def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
@@ -184,7 +167,7 @@ def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
 
 def _channel_kernels(stage: StageFacts) -> Iterator[Line]:
     """Yield the weights from each input channel to each output channel, as they lie."""
-    pairs = _longest(stage.channels_in), _longest(stage.channels_out)
+    pairs = longest_text(stage.channels_in), longest_text(stage.channels_out)
     seen = set()
     for one in stage.sums:
         if one.channel in seen:
@@ -272,24 +255,6 @@ def _signed(shift: int) -> str:
 # ---------------------------------------------------------------------------------- one sample axis
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Widths of a table: of the names at its left, and of each column of numbers."""
-
-    margin: int
-    width: int
-
-    def name(self, text: str) -> tuple[str, str]:
-        """Return the name of a row, padded to the margin."""
-        return f"{text:<{self.margin}}", PLAIN
-
-    def cells(self, texts: Sequence[str], style: str) -> Line:
-        """Return cells aligned to the right; those in brackets are dim."""
-        styles = [OUTSIDE if text.startswith("(") else style for text in texts]
-        padded = [f"{text:>{self.width}}" for text in texts]
-        return list(zip(padded, styles, strict=True))
-
-
 def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     """Yield the signal once, and under it the kernel and the products of each output.
 
@@ -316,7 +281,9 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
         yield from _line_sum(stage, one, columns, blank)
 
 
-def _line_sum(stage: StageFacts, one: SumFacts, columns: _Columns, blank: str) -> Iterator[Line]:
+def _line_sum(
+    stage: StageFacts, one: SumFacts, columns: NumberColumns, blank: str
+) -> Iterator[Line]:
     """Yield the kernel and the products of an output, or its window if there is no kernel.
 
     blank : what moves them under their samples
@@ -324,37 +291,31 @@ def _line_sum(stage: StageFacts, one: SumFacts, columns: _Columns, blank: str) -
     row = one.x
     if one.products is not None:
         row = one.products
-        taps = columns.cells(_texts(stage.laid), KERNEL)
+        taps = columns.cells(sample_texts(stage.laid), KERNEL)
         yield [columns.name("kernel"), (blank, PLAIN), *taps]
-    cells = columns.cells(_texts(row), PLAIN)
+    cells = columns.cells(sample_texts(row), PLAIN)
     name = columns.name(_output_name(one))
     yield [name, (blank, PLAIN), *cells, *_sum_cells(one, stage)]
 
 
-def _line_columns(stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]) -> _Columns:
+def _line_columns(
+    stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]
+) -> NumberColumns:
     """Return columns that are wide enough for every index, input, tap and product."""
     names = [_output_name(one) for one in shown]
-    products = [text for one in shown for text in _texts(one.products or one.x)]
+    products = [text for one in shown for text in sample_texts(one.products or one.x)]
     first = stage.first[0]
     ends = [str(first), str(first + len(inputs))]
-    return _Columns(
-        margin=2 + _longest([*names, "kernel"]),
-        width=2 + _longest([*inputs, *_texts(stage.laid), *products, *ends]),
+    return NumberColumns(
+        margin=2 + longest_text([*names, "kernel"]),
+        width=2 + longest_text([*inputs, *sample_texts(stage.laid), *products, *ends]),
     )
 
 
 def _bracketed(values: Sequence[float | None], outside: Sequence[bool]) -> list[str]:
     """Format samples, those outside of the signal in brackets."""
-    texts = _texts(values)
+    texts = sample_texts(values)
     return [f"({text})" if out else text for text, out in zip(texts, outside, strict=True)]
-
-
-def _texts(values: Iterable[float | None]) -> list[str]:
-    return [sample_text(value) for value in values]
-
-
-def _longest(texts: Iterable[str]) -> int:
-    return max((len(text) for text in texts), default=0)
 
 
 def _output_name(one: SumFacts) -> str:
@@ -403,7 +364,7 @@ def _window_blocks(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Lin
         name = _output_name(one)
         if stage.several:
             name = f"{visible(stage.channels_out[one.channel])} {name}"
-        names = _longest(row.channel for row in rows)
+        names = longest_text(row.channel for row in rows)
         windows = _block_columns([row.window for row in rows])
         kernels = _block_columns([row.kernel for row in rows])
         products = _block_columns([row.products for row in rows])
@@ -440,22 +401,22 @@ def _window_rows(stage: StageFacts, one: SumFacts) -> Iterator[_BlockRow]:
             yield _BlockRow(
                 channel=channel if row == 0 else "",
                 window=_bracketed(window[row], marks),
-                kernel=_texts(kernel[row]) if weighted else [],
-                products=_texts(products[row]) if weighted else [],
+                kernel=sample_texts(kernel[row]) if weighted else [],
+                products=sample_texts(products[row]) if weighted else [],
             )
 
 
-def _block_columns(block: Sequence[Sequence[str]]) -> _Columns:
+def _block_columns(block: Sequence[Sequence[str]]) -> NumberColumns:
     """Return columns that are wide enough for every cell of a block."""
-    longest = max(_longest(row) for row in block)
-    return _Columns(0, 2 + longest)
+    longest = max(longest_text(row) for row in block)
+    return NumberColumns(0, 2 + longest)
 
 
 def _matrix_lines(matrix: Any) -> Iterator[Line]:
     """Yield a row for each output and a column for each sample; zeros are dots."""
     # Zeros become dots, as missing samples do.
-    rows = [_texts(value or None for value in row) for row in matrix]
-    width = 2 + max((_longest(row) for row in rows), default=0)
+    rows = [sample_texts(value or None for value in row) for row in matrix]
+    width = 2 + max((longest_text(row) for row in rows), default=0)
     size = f"{len(rows)}x{len(rows[0])}" if rows else "0x0"
     yield [("matrix  ", TITLE), (f"{size}: y = matrix * x, with the edge rule worked in", PLAIN)]
     for row in rows:

@@ -9,6 +9,8 @@ import json
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convcli import __version__
 from convcli.dataclass import dataclass
 from convcli.facts import to_plain
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.facts.explanation import StageFacts
-    from convcli.report.explanation import Line
     from convcli.report.figures import Figure
+    from convcli.report.sample_texts import Line
 
 
 # With more outputs than this in a channel of a stage, or in all, a page draws curves and pictures
@@ -105,8 +107,11 @@ def played(facts: Any) -> ExplanationFacts | None:
     """The facts if they are stages that are short enough to be played, else None."""
     if not isinstance(facts, ExplanationFacts):
         return None
-    outputs = [len(stage.sums) for stage in facts.stages]
-    largest = max((len(stage.sums) // len(stage.channels_out) for stage in facts.stages), default=0)
+    outputs = [np.size(stage.outputs) for stage in facts.stages if stage.sums or stage.spread]
+    largest = 0
+    for stage in facts.stages:
+        if stage.sums or stage.spread:
+            largest = max(largest, np.size(stage.outputs) // len(stage.channels_out))
     fits = largest <= MOST_PLAYED and 0 < sum(outputs) <= MOST_CELLS
     return facts if fits else None
 
@@ -146,6 +151,8 @@ def _complete_stages(plain: Sequence[dict[str, Any]], stages: Sequence[StageFact
         stage["size"] = facts.size
         # Every window lies one stride after the one before it.
         stage["sums"] = stage["sums"][:1]
+        if stage["spread"] is not None:
+            stage["spread"]["copies"] = []
         for branch, own in zip(stage["branches"], facts.branches, strict=True):
             _complete_stages(branch["stages"], own.stages)
 

@@ -6,14 +6,14 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from convcli.facts.properties import LinearityFacts, LocalityFacts, MoveFacts, ShiftFacts
-from convcli.report.explanation import PLAIN, RESULT, TITLE, list_text, sample_text
+from convcli.report.sample_texts import PLAIN, RESULT, TITLE, list_text, sample_text
 from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.report.explanation import Line
+    from convcli.report.sample_texts import Line
 
 # Sample axes, as the words of a page name them.
 _ALONG = (("",), (" down", " to the right"))

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.explanation import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE
+import numpy as np
+
+from convcli.report.sample_texts import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE
 from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.facts.explanation import ExplanationFacts, StageFacts, SumFacts
-    from convcli.report.explanation import Line
+    from convcli.facts.explanation import ExplanationFacts, SpreadFacts, StageFacts, SumFacts
+    from convcli.report.sample_texts import Line
 
 _SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -74,10 +76,30 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
         step = stage.stride[len(positions)]
         scaled = axis if step == 1 else f"{step}{axis}"
         positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])
+    if stage.spread is not None:
+        return _spread_equation(stage.spread, x, y)
     if stage.flipped is None:
         window = [f"{x}({place})" for place in _places(positions)]
         return f"{left} = {_call(stage, window)}"
     return f"{left} = {_weighted(stage, x, _places(positions))}"
+
+
+def _spread_equation(spread: SpreadFacts, x: str, y: str) -> str:
+    """`x(i) adds θ₁ x(i) to y(2i), θ₂ x(i) to y(2i+1)`: what an input spreads."""
+    axes = ["i"] if len(spread.stride) == 1 else ["r", "c"]
+    size = np.shape(spread.kernel)[-len(axes) :]
+    inputs = f"{x}({','.join(axes)})"
+    terms = []
+    for number, tap in enumerate(np.ndindex(*size)):
+        places = []
+        for name, stride, first, offset in zip(axes, spread.stride, spread.first, tap, strict=True):
+            scaled = name if stride == 1 else f"{stride}{name}"
+            shift = first + offset
+            places.append(f"{scaled}{shift:+d}" if shift else scaled)
+        weight = f"θ{_weight_index(number, size)}"
+        terms.append(f"{weight} {inputs} to {y}({','.join(places)})")
+    bias = f"; b is added to every {y}" if spread.bias else ""
+    return f"{inputs} adds {', '.join(terms)}{bias}"
 
 
 def _equation_of(stage: StageFacts, one: SumFacts, x: str, y: str) -> str:
@@ -115,7 +137,7 @@ def _weighted(stage: StageFacts, x: str, places: Sequence[str]) -> str:
     sample = f"{x}\N{COMBINING MACRON}" if vectors else x
     transposed = "ᵀ" if vectors else ""
     terms = [
-        f"θ{_index(number, stage)}{transposed} {sample}({place})"
+        f"θ{_weight_index(number, stage.size)}{transposed} {sample}({place})"
         for number, place in enumerate(places)
     ]
     total = " + ".join(terms)
@@ -124,9 +146,8 @@ def _weighted(stage: StageFacts, x: str, places: Sequence[str]) -> str:
     return f"{total} + b" if stage.bias else total
 
 
-def _index(number: int, stage: StageFacts) -> str:
+def _weight_index(number: int, size: tuple[int, ...]) -> str:
     """The index of a weight, from 1; row and column in a picture."""
-    size = stage.size
     if len(size) == 1:
         return str(number + 1).translate(_SUBSCRIPTS)
     row, column = divmod(number, size[1])

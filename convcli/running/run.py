@@ -29,7 +29,7 @@ from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
 from convcli.running.jobs import JobBatch
 from convcli.running.past import Beginning
-from convcli.running.scheduler import ALL, Chains, Scheduler, in_row_order
+from convcli.running.scheduler import ALL, ChainOfEachSignal, Scheduler, in_row_order
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
@@ -70,15 +70,15 @@ def run(
     *,
     threads: int | None = None,
     tail: int = 0,
-    prompt: bool = False,
+    follow: bool = False,
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
     tail : outputs go on for so many samples past the end
-    prompt : each output is written as soon as it is known
+    follow : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
-        loop = _Loop(plan, _WholeSource(source), sink, workers, prompt)
+        loop = _Loop(plan, _WholeSource(source), sink, workers, follow)
         return loop.written(tail)
 
 
@@ -127,7 +127,7 @@ def outputs_at(
 
     lengths : of all blocks; blocks : their numbers, increasing
     """
-    chains = Chains(plan.signal, plan.chain.ops)
+    chains = ChainOfEachSignal(plan.signal, plan.chain.ops)
     scheduler = Scheduler(chains, plan.extension, tail=tail)
     return scheduler.outputs_at(lengths, blocks, sample_width(plan.signal))
 
@@ -247,17 +247,17 @@ class _Reader:
 
 @dataclass(eq=False)
 class _Loop:
-    """One run: the steps of the plan are filtered in stages.
+    """One run: the steps of the plan are filtered in sections.
 
-    A step that reduces the whole signal to a few bins ends a stage; the next stage begins with the
-    bins.
+    A step that reduces the whole signal to a few bins ends a section; the next section begins with
+    the bins.
     """
 
     plan: Plan
     source: PartSource[Any]
     sink: Sink[Any] | None
     workers: Workers
-    prompt: bool = False
+    follow: bool = False
     known: KnownBefore = field(default_factory=KnownBefore)
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
@@ -289,7 +289,7 @@ class _Loop:
 
     def measured(self, tail: int) -> SignalPeaks:
         """Return the peaks for the first step that needs them and does not have them."""
-        chains = Chains(self.plan.signal)
+        chains = ChainOfEachSignal(self.plan.signal)
         known = iter(self.known.peaks)
         for step in self.plan.steps:
             normalize = step.stage.normalizes
@@ -313,23 +313,23 @@ class _Loop:
 
     def encoded(self, tail: int) -> Iterator[tuple[Any, int]]:
         """Yield the outputs of all steps, encoded, and how many samples each part has."""
-        stage: list[BoundStep] = []
+        section: list[BoundStep] = []
         arrivals: Pass = self.reader.arrivals
         for step in self.plan.steps:
             reduce = step.stage.reduces
             if reduce is None:
-                stage.append(step)
+                section.append(step)
                 continue
-            bins = self._reduced(stage, step, reduce, arrivals)
+            bins = self._reduced(section, step, reduce, arrivals)
             arrivals = partial(_bins_again, bins)
-            stage = []
+            section = []
             tail = 0
-        yield from self._last_stage(stage, arrivals, tail)
+        yield from self._last_section(section, arrivals, tail)
 
-    def _last_stage(
-        self, stage: list[BoundStep], arrivals: Pass, tail: int
+    def _last_section(
+        self, section: list[BoundStep], arrivals: Pass, tail: int
     ) -> Iterator[tuple[Any, int]]:
-        chains = self._settled(stage, arrivals, tail)
+        chains = self._settled(section, arrivals, tail)
         scheduler = self._scheduler(chains, tail)
         blocks = iter(arrivals(scheduler))
         first = next(blocks, None)
@@ -338,13 +338,13 @@ class _Loop:
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
-            results = self._counted(self.workers.map(JobBatch.run, batches), stage)
+            results = self._counted(self.workers.map(JobBatch.run, batches), section)
             yield from self.workers.map(self._encode, in_row_order(results))
         else:
             # The outputs of a single signal come in order: the thread that filtered a block encodes
             # it.
             for losses, encoded in self.workers.map(self._run_and_encode, batches):
-                self._count(losses, stage)
+                self._count(losses, section)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
         self._scheduled = scheduler
@@ -354,14 +354,16 @@ class _Loop:
         """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
-    def _scheduler(self, chains: Chains, tail: int, *, by_group: bool = False) -> Scheduler:
+    def _scheduler(
+        self, chains: ChainOfEachSignal, tail: int, *, by_group: bool = False
+    ) -> Scheduler:
         """Return what cuts the blocks of a pass into jobs."""
         return Scheduler(
             chains,
             self.plan.extension,
             tail=tail,
             by_group=by_group,
-            prompt=self.prompt and not by_group,
+            follow=self.follow and not by_group,
             beginning=self._beginning,
         )
 
@@ -384,32 +386,32 @@ class _Loop:
     # --- what was lost ---
 
     def _counted(
-        self, results: Iterable[BatchOutputs], stage: list[BoundStep]
+        self, results: Iterable[BatchOutputs], section: list[BoundStep]
     ) -> Iterator[BatchOutputs]:
-        """Pass on the outputs of a stage and count what became missing in it."""
+        """Pass on the outputs of a section and count what became missing in it."""
         for result in results:
-            self._count([block.became_missing for block in result.blocks], stage)
+            self._count([block.became_missing for block in result.blocks], section)
             yield result
 
-    def _count(self, losses: list[MissingCounts | None], stage: list[BoundStep]) -> None:
-        """Count outputs that became missing, by the names of the channels that the stage gives."""
+    def _count(self, losses: list[MissingCounts | None], section: list[BoundStep]) -> None:
+        """Count outputs that became missing, by the names of the channels of the section."""
         for counts in losses:
-            if counts is None or not stage:
+            if counts is None or not section:
                 continue
-            for name, count in zip(stage[-1].after.channels, counts.tolist(), strict=True):
+            for name, count in zip(section[-1].after.channels, counts.tolist(), strict=True):
                 if count:
                     self._became_missing[name] += count
 
     # --- steps that see the whole signal first ---
 
-    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> Chains:
+    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> ChainOfEachSignal:
         """Return the chain of each signal.
 
         Every step that has to measure the signal takes one pass over the input.
         """
         if self.plan.single_pass:
-            return Chains(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
-        chains = Chains(self.plan.signal)
+            return ChainOfEachSignal(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
+        chains = ChainOfEachSignal(self.plan.signal)
         known = iter(self.known.peaks)
         for step in steps:
             normalize = step.stage.normalizes
@@ -423,7 +425,7 @@ class _Loop:
         return chains
 
     def _peaks(
-        self, chains: Chains, normalize: Normalize, arrivals: Pass, tail: int
+        self, chains: ChainOfEachSignal, normalize: Normalize, arrivals: Pass, tail: int
     ) -> SignalPeaks:
         """Measure the peak of each channel in the outputs of `chains`, for each signal."""
         scheduler = self._scheduler(chains, tail, by_group=True)
@@ -432,16 +434,16 @@ class _Loop:
         return joined_peaks({block.group: normalize.measure(block.x)} for block in blocks)
 
     def _reduced(
-        self, stage: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
+        self, section: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
     ) -> list[tuple[Block, AnyRows]]:
-        """Return the bins of each signal as blocks for the next stage.
+        """Return the bins of each signal as blocks for the next section.
 
         Memory stays constant if the length of the signal is known.
         """
-        chains = self._settled(stage, arrivals, 0)
+        chains = self._settled(section, arrivals, 0)
         scheduler = self._scheduler(chains, 0, by_group=True)
         results = self.workers.map(JobBatch.run, scheduler.batches(arrivals(scheduler)))
-        blocks = _blocks_of_results(self._counted(results, stage))
+        blocks = _blocks_of_results(self._counted(results, section))
         length = step.before.shape[0]
         if length is None or self.plan.rules.edge == "valid":
             reductions = _reductions_of_gathered(reduce, blocks)

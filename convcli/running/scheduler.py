@@ -53,7 +53,7 @@ RELEASED = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
+class ChainOfEachSignal:
     """The chain of each signal.
 
     ops : the operations that all signals have in common
@@ -66,11 +66,11 @@ class Chains:
     own: Mapping[int, Mapping[SignalName, Op]] = field(default_factory=dict)
     planned: Chain | None = None
 
-    def then(self, ops: tuple[Op, ...]) -> Chains:
+    def then(self, ops: tuple[Op, ...]) -> ChainOfEachSignal:
         """Return the chains that go on with operations of all signals."""
         return replace(self, ops=(*self.ops, *ops))
 
-    def then_own(self, ops: Mapping[SignalName, Op]) -> Chains:
+    def then_own(self, ops: Mapping[SignalName, Op]) -> ChainOfEachSignal:
         """Return the chains that go on with an operation of each signal."""
         place = len(self.ops) + len(self.own)
         return replace(self, own={**self.own, place: ops})
@@ -98,25 +98,25 @@ class Scheduler:
     tail : outputs go on for so many samples past the end of a signal
     by_group : filter every group as a signal of its own, even if several could be filtered side by
         side
-    prompt : give each output as soon as it is known, whatever it costs
+    follow : give each output as soon as it is known, whatever it costs
     beginning : where the blocks begin in the signal
     """
 
     def __init__(
         self,
-        chains: Chains,
+        chains: ChainOfEachSignal,
         edge: Edge,
         *,
         tail: int = 0,
         by_group: bool = False,
-        prompt: bool = False,
+        follow: bool = False,
         beginning: Beginning = AT_START,
     ) -> None:
         self.chains = chains
         self.edge = edge
         self.tail = tail
         self.beginning = beginning
-        self.prompt = prompt
+        self.follow = follow
         common = chains.common
         self._side_by_side = (
             not by_group
@@ -259,7 +259,7 @@ class Scheduler:
             self._fed[group] = stream
         self._rows_waiting += len(numbers)
         enough = min(ROWS_OF_EACH * len(self._streams), ROWS_OF_ALL)
-        if self._rows_waiting < enough and not self.prompt:
+        if self._rows_waiting < enough and not self.follow:
             return []
         return self._known_jobs()
 
@@ -315,9 +315,9 @@ class Scheduler:
 
     def _patience(self, chain: Chain) -> float:
         """How many outputs a job has to have for each input that it shares with the next job."""
-        if self.prompt or chain.in_time:
+        if self.follow or chain.in_time:
             return 0.0
-        if self.chains.signal.medium.prompt:
+        if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH
         return OUTPUTS_PER_REACH if self.chains.signal.axes == 1 else 1.0
 

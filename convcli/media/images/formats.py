@@ -402,6 +402,6 @@ def find_format(name: str) -> Format:
     raise RequestError(f"pictures are not written in the format {name!r}", hint=hint)
 
 
-def reading_rules(name: str) -> Format:
+def format_for_reading(name: str) -> Format:
     """How files of a format are read; formats that are not written have no rules of their own."""
     return FORMATS.get(name) or _BY_ALIAS.get(name) or Format(name=name)

@@ -15,7 +15,7 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import foreign_format, reading_rules, unread_kind
+from convcli.media.images.formats import foreign_format, format_for_reading, unread_kind
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -85,9 +85,9 @@ class VipsPicture:
             self.indices = pages.indices(self._pages, name)
         # The pages of an animation that are decoded as one image.
         self.stack = range(min(self.indices), max(self.indices) + 1)
-        self.rules = reading_rules(_loader_format(first))
+        self.format = format_for_reading(_loader_format(first))
         # Pages of an animation are turned upright one by one.
-        self.stacked = self._pages > 1 and self.rules.animated and _orientation(first) == 1
+        self.stacked = self._pages > 1 and self.format.animated and _orientation(first) == 1
         self._bands = self._read_bands()
         is_mended = self._mend_bands()
         if is_mended or self.indices[0] > 0:
@@ -206,18 +206,18 @@ class VipsPicture:
 
     def _read_bands(self) -> dict[int, PageBands]:
         """What the file says of the bands of its pages, by page."""
-        if self.rules.bands is None:
+        if self.format.bands is None:
             return {}
         with self.reading() as file:
-            return dict(enumerate(self.rules.bands(file, self._pages)))
+            return dict(enumerate(self.format.bands(file, self._pages)))
 
     def _find_plain_pixels(self) -> dict[int, int]:
         """Where the pixels of pages begin that are read without libvips, by page."""
-        if self.rules.plain_pixels is None:
+        if self.format.plain_pixels is None:
             return {}
         with self.reading() as file:
             by_index = dict(zip(self.indices, self.layouts, strict=True))
-            return self.rules.plain_pixels(file, by_index)
+            return self.format.plain_pixels(file, by_index)
 
     def _mend_bands(self) -> bool:
         """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
@@ -273,7 +273,7 @@ class VipsPicture:
         known = {name: field_value(first, name) for name in first.get_fields()}
         bands = self._bands.get(self.indices[0])
         details = ImageDetails(
-            format=self.rules.name,
+            format=self.format.name,
             loader=str(known.get("vips-loader", "")),
             pages=self._pages,
             page_indices=tuple(self.indices),
@@ -290,9 +290,9 @@ class VipsPicture:
         if self._pages > 1:
             delays = self._delays(known)
             details = replace(details, delays=delays, loop=known.get("loop"))
-        if self.rules.inspect is not None:
+        if self.format.inspect is not None:
             with self.reading() as file:
-                details = self.rules.inspect(file, details)
+                details = self.format.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
@@ -411,7 +411,7 @@ class VipsReader:
         return data
 
     def _open(self, page: int | None) -> None:
-        fail_on = "error" if self._tolerant else self._picture.rules.fail_on
+        fail_on = "error" if self._tolerant else self._picture.format.fail_on
         image = self._picture.open_upright(page, fail_on=fail_on)
         self._region = vips().Region.new(image)
         self._page = page

@@ -190,7 +190,7 @@ class JsonConvertingSink(JsonLinesSink):
         """
         import pyarrow as pa
 
-        from convcli.media.tables.kept_types import rounded_values, type_of_whole_numbers
+        from convcli.media.tables.kept_types import type_of_whole_numbers
 
         fields = []
         for field in self._read(part, None).schema:
@@ -198,9 +198,7 @@ class JsonConvertingSink(JsonLinesSink):
                 fields.append(field.with_type(pa.float64()))
             elif pa.types.is_timestamp(field.type) or pa.types.is_null(field.type):
                 fields.append(field.with_type(pa.string()))
-            elif pa.types.is_floating(field.type) and any(
-                any(rounded_values(value.get(field.name), field.type)) for value in values
-            ):
+            elif pa.types.is_floating(field.type) and _are_rounded(values, field):
                 numbers = _values_as_text(part, field.name)
                 fields.append(field.with_type(type_of_whole_numbers(numbers) or field.type))
             else:
@@ -273,6 +271,16 @@ def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:
         return []
     lines = bytes(part).split(b"\n")
     return [_object_of(line) for line in lines if MANY_DIGITS.search(line)]
+
+
+def _are_rounded(values: list[dict[str, Any]], field: Any) -> bool:
+    """Whether the type of a field would round one of its values."""
+    from convcli.media.tables.kept_types import rounded_values
+
+    found: list[str] = []
+    for value in values:
+        found += rounded_values(value.get(field.name), field.type)
+    return bool(found)
 
 
 def _values_as_text(part: Any, key: str) -> list[str]:

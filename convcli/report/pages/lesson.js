@@ -73,6 +73,7 @@ function prepared(stage) {
     gaps: stage.gaps,
     summarises: stage.summarises,
     before: line ? [0, stage.before[0]] : stage.before,
+    padding: stage.padding,
     branches: stage.branches.map((branch) => ({
       text: branch.text,
       stages: branch.stages,
@@ -85,13 +86,66 @@ function prepared(stage) {
     const laid = several ? stage.laid : [[stage.laid]];
     made.weights = laid.map((output) => output.map(plane));
   }
+  if (stage.spread) made.spread = preparedSpread(stage.spread, line, several);
   // Where window 0 begins in the array of inputs, and the index of output 0.
   const origin = stage.sums.length ? stage.sums[0] : null;
   const at = origin ? origin.at : stage.stride.map(() => 0);
   const start = origin ? origin.first : stage.first;
   made.at = line ? [0, at[0]] : at;
+  if (made.spread) made.at = made.spread.at;
+  made.placed = Boolean(origin || made.spread);
   made.start = (line ? [0, start[0]] : start).map((place, axis) => place - made.first[axis]);
   return made;
+}
+
+// A transposed convolution, whose inputs spread the kernel over the outputs.
+function preparedSpread(spread, line, several) {
+  const two = (sizes, before) => (line ? [before, sizes[0]] : sizes);
+  const kernel = several ? spread.kernel : [[spread.kernel]];
+  return {
+    kernel: kernel.map((output) => output.map((taps) => (line ? [taps] : taps))),
+    stride: two(spread.stride, 1),
+    first: two(spread.first, 0),
+    at: two(spread.at, 0),
+    groups: spread.groups,
+    bias: spread.bias,
+  };
+}
+
+// The output channels that an input channel adds to, each with the kernel from one to the other.
+function copiesOf(spread, channel) {
+  const taken = spread.kernel[0].length;
+  const group = Math.floor(channel / taken);
+  const made = spread.kernel.length / spread.groups;
+  return Array.from({ length: made }, (_, i) => [group * made + i, spread.kernel[group * made + i][channel % taken]]);
+}
+
+// The outputs of a transposed convolution, summed up from the first `count` copies of its kernel.
+function spreadOutputs(stage, count = Infinity) {
+  const { spread } = stage;
+  const outputs = stage.outputs.map((plane, output) => plane.map((line) => line.map(() => spread.bias[output] ?? 0)));
+  let number = 0;
+  stage.inputs.forEach((plane, channel) =>
+    plane.forEach((line, r) =>
+      line.forEach((x, c) => {
+        number += 1;
+        if (number > count) return;
+        for (const [output, kernel] of copiesOf(spread, channel))
+          kernel.forEach((weights, i) =>
+            weights.forEach((w, j) => {
+              const [row, column] = spreadTo(spread, [r, c], [i, j]);
+              if (outputs[output][row]?.[column] !== undefined) outputs[output][row][column] += w * x;
+            }),
+          );
+      }),
+    ),
+  );
+  return outputs;
+}
+
+// The place in the array of outputs that a tap of the copy of an input adds to.
+function spreadTo(spread, input, tap) {
+  return [0, 1].map((axis) => input[axis] * spread.stride[axis] + spread.first[axis] + tap[axis] - spread.at[axis]);
 }
 
 function reads(stage, output) {
@@ -139,6 +193,7 @@ function activation(stage) {
 // Whether a stage can be computed here. Kernels that hold the last known value over a gap are, as long
 // as nothing is missing.
 function known(stage, edge) {
+  if (stage.spread) return true;
   if (stage.flipped !== null) {
     const complete = edge !== "shrink" && !stage.inputs.flat(2).includes(null);
     return stage.gaps !== "hold" || complete;
@@ -178,11 +233,29 @@ function computed(stage, output, index) {
 function recompute(stages, edge) {
   stages.forEach((stage, number) => {
     if (number === 0) extendAgain(stage, edge);
-    else stage.inputs = stages[number - 1].outputs;
-    stage.outputs = stage.outputs.map((plane, output) =>
+    else stage.inputs = taken(stage, stages[number - 1]);
+    if (stage.spread) stage.outputs = spreadOutputs(stage);
+    else stage.outputs = stage.outputs.map((plane, output) =>
       plane.map((line, row) => line.map((_, column) => computed(stage, output, [row, column]))),
     );
   });
+}
+
+// What a stage takes from the one before: a layer that pads extends it by its own rule, another one
+// computes with all that it is given.
+function taken(stage, previous) {
+  const rule = stage.spread ? "zero" : stage.padding;
+  const pick = (i, axis) => (rule ? inside(i, stage.length[axis], rule) : i);
+  return stage.inputs.map((plane, channel) =>
+    plane.map((line, r) =>
+      line.map((_, c) => {
+        const row = pick(r + stage.first[0], 0);
+        const column = pick(c + stage.first[1], 1);
+        if (row === null || column === null) return 0;
+        return previous.outputs[channel][row - previous.at[0]][column - previous.at[1]];
+      }),
+    ),
+  );
 }
 
 function extendAgain(stage, edge) {
@@ -231,6 +304,14 @@ function outputName(stage, channel) {
 
 function rowOf(kind, label, cells) {
   return element("div", { class: `row ${kind}` }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+}
+
+// Rows of cells of a picture, with a caption.
+function planeFigure(kind, caption, rows) {
+  return element("figure", { class: `plane ${kind}` }, [
+    element("div", { class: "scroll" }, rows.map((cells) => element("div", { class: "row" }, cells))),
+    element("figcaption", { text: caption }),
+  ]);
 }
 
 function blanks(count) {
@@ -307,25 +388,35 @@ class Demo {
     if (stage.branches.length && stage.flipped !== null)
       return `${colours} Each branch (violet) reads the same input. Together they are one kernel (orange), whose products with the input add up to the same.`;
     if (stage.branches.length) return `${colours} Each branch (violet) reads the same input, and the output combines what they give.`;
+    if (stage.spread)
+      return `${colours} Each input multiplies the kernel (orange), and the products (violet) are added to the outputs below them. With a stride the copies lie that far apart, as if zeros lay between the inputs.`;
     if (stage.flipped === null) return `${colours} Each output is computed from the marked inputs.`;
     const flip = stage.flipped ? "flipped, as a convolution does it" : "as it is, which is what Conv1d does";
     return `${colours} The kernel (orange) lies over the input ${flip}; the products (violet) are added up.`;
   }
 
-  count(stage) {
-    return stage.outputs.length * stage.outputs[0].length * stage.outputs[0][0].length;
+  // One position for each output, or for each input that is spread.
+  played(stage) {
+    return stage.spread ? stage.inputs : stage.outputs;
   }
 
-  // The output channel, row and column of a number.
+  count(stage) {
+    const planes = this.played(stage);
+    return planes.length * planes[0].length * planes[0][0].length;
+  }
+
+  // The channel, row and column of a number.
   place(stage, number) {
-    const columns = stage.outputs[0][0].length;
-    const rows = stage.outputs[0].length;
+    const planes = this.played(stage);
+    const columns = planes[0][0].length;
+    const rows = planes[0].length;
     return [Math.floor(number / (rows * columns)), Math.floor(number / columns) % rows, number % columns];
   }
 
   controls(number) {
     const last = this.count(this.stages[number]) - 1;
-    const slider = element("input", { type: "range", min: 0, max: last, value: 0, "aria-label": "position of the output" });
+    const label = `position of the ${this.stages[number].spread ? "input" : "output"}`;
+    const slider = element("input", { type: "range", min: 0, max: last, value: 0, "aria-label": label });
     const back = element("button", { type: "button", text: "Back" });
     const step = element("button", { type: "button", text: "Step" });
     const play = element("button", { type: "button", text: "Play" });
@@ -362,7 +453,10 @@ class Demo {
   drawStage(number) {
     const stage = this.stages[number];
     const place = this.place(stage, this.current[number]);
-    const drawn = stage.line ? this.lineView(stage, number, place) : this.planeView(stage, number, place);
+    const lineView = stage.spread ? this.spreadLine : this.lineView;
+    const planeView = stage.spread ? this.spreadPlane : this.planeView;
+    const view = stage.line ? lineView : planeView;
+    const drawn = view.call(this, stage, number, place);
     const scrolled = this.views[number].querySelector(".scroll");
     const left = scrolled ? scrolled.scrollLeft : 0;
     this.views[number].replaceChildren(...drawn, element("p", { class: "sum", "aria-live": "polite", text: this.sum(stage, place) }));
@@ -387,12 +481,13 @@ class Demo {
   editWeight(stage, output, which, row, column) {
     if (!this.editable || stage.branches.length) return null;
     return (value) => {
-      stage.weights[output][which][row][column] = value ?? 0;
+      (stage.spread ? stage.spread.kernel : stage.weights)[output][which][row][column] = value ?? 0;
       this.changed();
     };
   }
 
   inWindow(stage, place, channel, row, column) {
+    if (stage.spread) return channel === place[0] && row === place[1] && column === place[2];
     const start = [0, 1].map((axis) => stage.start[axis] + place[axis + 1] * stage.stride[axis]);
     const within = row >= start[0] && row < start[0] + stage.size[0] && column >= start[1] && column < start[1] + stage.size[1];
     return within && reads(stage, place[0]).includes(channel);
@@ -451,14 +546,84 @@ class Demo {
     return [element("div", { class: "scroll" }, rows)];
   }
 
+  // A transposed convolution: the inputs as far apart as the stride says, below them the copy of the
+  // kernel of one input, and what the copies so far add up to.
+  spreadLine(stage, number, place) {
+    const { spread } = stage;
+    const [source, , k] = place;
+    const low = Math.min(spread.first[1], spread.at[1]);
+    const columnOf = (i) => i * spread.stride[1] + spread.first[1] - low;
+    const taps = spread.kernel[0][0][0].length;
+    const last = Math.max(columnOf(stage.inputs[0][0].length - 1) + taps, stage.outputs[0][0].length + spread.at[1] - low);
+    const indices = Array.from({ length: last }, (_, i) => element("div", { class: "cell", text: String(i + low) }));
+    const rows = [rowOf("index", "output index", indices)];
+    stage.inputs.forEach((plane, channel) => {
+      const cells = [];
+      plane[0].forEach((_, i) => {
+        cells.push(...blanks(columnOf(i) - cells.length));
+        cells.push(this.inputCell(stage, number, place, channel, 0, i));
+      });
+      rows.push(rowOf("input", `input ${stage.channelsIn[channel]}`, cells));
+    });
+    const x = stage.inputs[source][0][k];
+    const which = source % spread.kernel[0].length;
+    for (const [output, kernel] of copiesOf(spread, source)) {
+      const of = stage.several ? ` to ${stage.channelsOut[output]}` : "";
+      const weights = kernel[0].map((w, j) => cell(w, "", `tap ${j}`, this.editWeight(stage, output, which, 0, j)));
+      rows.push(rowOf("kernel", `kernel${of}`, [...blanks(columnOf(k)), ...weights]));
+      rows.push(rowOf("product", `products${of}`, [...blanks(columnOf(k)), ...kernel[0].map((w) => cell(w * x, ""))]));
+    }
+    this.soFar(stage, number).forEach((plane, channel) => {
+      const cells = plane[0].map((value, i) => cell(value, this.gets(stage, place, channel, 0, i) ? "now" : ""));
+      rows.push(rowOf("output", outputName(stage, channel), [...blanks(spread.at[1] - low), ...cells]));
+    });
+    return [element("div", { class: "scroll" }, rows)];
+  }
+
+  spreadPlane(stage, number, place) {
+    const { spread } = stage;
+    const [source, r, c] = place;
+    const figures = stage.inputs.map((plane, channel) => {
+      const rows = plane.map((line, i) => line.map((_, j) => this.inputCell(stage, number, place, channel, i, j)));
+      return planeFigure("input", `input ${stage.channelsIn[channel]}`, rows);
+    });
+    const x = stage.inputs[source][r][c];
+    const which = source % spread.kernel[0].length;
+    for (const [output, kernel] of copiesOf(spread, source)) {
+      const taps = kernel.map((line, i) =>
+        line.map((w, j) => cell(w, "", `tap ${i} ${j}`, this.editWeight(stage, output, which, i, j))),
+      );
+      figures.push(planeFigure("kernel", `kernel for ${stage.channelsOut[output]}`, taps));
+      const products = kernel.map((line) => line.map((w) => cell(w * x, "")));
+      figures.push(planeFigure("product", `products for ${stage.channelsOut[output]}`, products));
+    }
+    this.soFar(stage, number).forEach((plane, channel) => {
+      const rows = plane.map((line, i) =>
+        line.map((value, j) => cell(value, this.gets(stage, place, channel, i, j) ? "now" : "")),
+      );
+      figures.push(planeFigure("output", outputName(stage, channel), rows));
+    });
+    return [element("div", { class: "planes" }, figures)];
+  }
+
+  // The outputs as the copies up to the current input make them.
+  soFar(stage, number) {
+    return spreadOutputs(stage, this.current[number] + 1);
+  }
+
+  // Whether the copy of the current input adds to an output.
+  gets(stage, place, channel, row, column) {
+    const copy = copiesOf(stage.spread, place[0]).find(([output]) => output === channel);
+    if (!copy) return false;
+    const start = spreadTo(stage.spread, place.slice(1), [0, 0]);
+    const size = [copy[1].length, copy[1][0].length];
+    return [row, column].every((i, axis) => i >= start[axis] && i < start[axis] + size[axis]);
+  }
+
   planeView(stage, number, place) {
     const [output, row, column] = place;
     const figures = [];
-    const figure = (kind, caption, rows) =>
-      element("figure", { class: `plane ${kind}` }, [
-        element("div", { class: "scroll" }, rows.map((cells) => element("div", { class: "row" }, cells))),
-        element("figcaption", { text: caption }),
-      ]);
+    const figure = planeFigure;
     stage.inputs.forEach((plane, channel) => {
       const rows = plane.map((line, r) => line.map((_, c) => this.inputCell(stage, number, place, channel, r, c)));
       figures.push(figure("input", `input ${stage.channelsIn[channel]}`, rows));
@@ -497,6 +662,7 @@ class Demo {
 
   // The sum in words: y[2] = (1 × 2 + 2 × 3 + 1 × 4) / 4 + 1 = 3
   sum(stage, place) {
+    if (stage.spread) return this.spreadSum(stage, place);
     const [output, row, column] = place;
     const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
     const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
@@ -516,9 +682,33 @@ class Demo {
     if (stage.bias.length) sum += ` + ${shown(stage.bias[output])}`;
     return `${name} = ${sum} = ${value}`;
   }
+
+  // x[1] = 2 adds 2 × 1, 2 × 2, 2 × 3 to y[2] and those that follow
+  spreadSum(stage, [source, row, column]) {
+    const x = shown(stage.inputs[source][row][column]);
+    const index = stage.line ? column : `${row},${column}`;
+    const name = stage.several ? `${stage.channelsIn[source]}[${index}]` : `x[${index}]`;
+    const start = spreadTo(stage.spread, [row, column], [0, 0]).map((i, axis) => i + stage.spread.at[axis]);
+    const first = stage.line ? start[1] : start.join(",");
+    const told = copiesOf(stage.spread, source).map(([output, kernel]) => {
+      const products = kernel.flat().map((w) => `${x} × ${shown(w)}`);
+      return `${products.join(", ")} to ${stage.several ? stage.channelsOut[output] : "y"}[${first}] and those that follow`;
+    });
+    return `${name} = ${x} adds ${told.join("; ")}`;
+  }
 }
 
 // ----------------------------------------------------------------------------- receptive field
+
+// The inputs of a transposed convolution whose copies of the kernel add to the outputs from ... to.
+function spreadReads(stage, from, to, axis, ends) {
+  const { spread } = stage;
+  const size = [spread.kernel[0][0].length, spread.kernel[0][0][0].length];
+  const offset = spread.at[axis] - spread.first[axis];
+  const low = Math.ceil((from + offset - size[axis] + 1) / spread.stride[axis]);
+  const high = Math.floor((to + offset) / spread.stride[axis]);
+  return [Math.max(low, 0), Math.min(high, ends[axis] - 1)];
+}
 
 // Dots for the samples of each signal between the stages: a row of them, or a plane of a picture. A
 // dot under the pointer shows what it reads.
@@ -528,11 +718,22 @@ function receptiveField(stages) {
   const levels = stages.map((stage) => sides(stage.inputs));
   levels.push(sides(stages.at(-1).outputs));
   const scales = [1];
-  stages.forEach((stage) => scales.push(scales.at(-1) * stage.stride[1]));
+  stages.forEach((stage) => {
+    const finer = stage.spread ? stage.spread.stride[1] : 1;
+    scales.push((scales.at(-1) * stage.stride[1]) / finer);
+  });
   const dots = levels.map(([rows]) => Array.from({ length: rows }, () => []));
   const words = element("p", { class: "sum", "aria-live": "polite" });
+  // A layer that pads, or that is transposed, takes another range than the stage before it gives.
+  const given = (level, ranges) => {
+    const next = stages[level + 1];
+    if (!next || !stages[level].placed) return ranges;
+    return ranges.map((range, axis) => range.map((i) => i + next.first[axis] - stages[level].at[axis]));
+  };
+  const originOf = (level) => (level < stages.length ? stages[level].first : stages.at(-1).at);
   const readBy = (stage, ranges, ends) =>
     ranges.map(([from, to], axis) => {
+      if (stage.spread) return spreadReads(stage, from, to, axis, ends);
       const low = stage.start[axis] + from * stage.stride[axis];
       const high = stage.start[axis] + to * stage.stride[axis] + stage.size[axis] - 1;
       return [Math.max(low, 0), Math.min(high, ends[axis] - 1)];
@@ -541,7 +742,7 @@ function receptiveField(stages) {
     let ranges = place.map((i) => [i, i]);
     dots.flat(2).forEach((dot) => dot.classList.remove("read"));
     for (let l = level; l >= 0; l -= 1) {
-      if (l < level) ranges = readBy(stages[l], ranges, levels[l]);
+      if (l < level) ranges = readBy(stages[l], given(l, ranges), levels[l]);
       for (let r = ranges[0][0]; r <= ranges[0][1]; r += 1)
         for (let c = ranges[1][0]; c <= ranges[1][1]; c += 1) dots[l][r][c].classList.add("read");
     }
@@ -552,7 +753,7 @@ function receptiveField(stages) {
       : `It reads ${counts[0]} × ${counts[1]} samples of the signal: rows ${told[0]}, columns ${told[1]}.`;
   };
   const dotAt = (level, place) => {
-    const origin = level === 0 ? stages[0].first : stages[level - 1].at;
+    const origin = originOf(level);
     const index = place.map((i, axis) => i + origin[axis]);
     const dot = element("button", { type: "button", class: "dot", "aria-label": `level ${level}, ${line ? index[1] : index.join(", ")}` });
     if (level === 0 && isOutside(stages[0], ...place)) dot.classList.add("outside");
@@ -563,8 +764,7 @@ function receptiveField(stages) {
   };
   const names = levels.map((_, level) => (level === 0 ? "signal" : stages[level - 1].text));
   const rowOfDots = (level, row) => {
-    const stage = stages[Math.max(0, level - 1)];
-    const origin = level === 0 ? stages[0].first[1] : stage.at[1];
+    const origin = originOf(level)[1];
     const cells = [];
     for (let i = 0; i < levels[level][1]; i += 1) {
       const column = line ? Math.round((i + origin) * scales[level]) - stages[0].first[1] : i;

@@ -1,0 +1,161 @@
+"""A transposed convolution as text: the kernel times each input, laid over the outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convcli.report.sample_texts import (
+    KERNEL,
+    OUTSIDE,
+    PLAIN,
+    RESULT,
+    TITLE,
+    NumberColumns,
+    list_text,
+    longest_text,
+    named_channels,
+    sample_text,
+    sample_texts,
+)
+from convcli.report.words import visible
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts.explanation import CopyFacts, SpreadFacts, StageFacts
+    from convcli.report.sample_texts import Line
+
+# Copies of a kernel that need more columns than this are not laid over the outputs.
+WIDEST_SPREAD = 100
+
+
+def spread_lines(stage: StageFacts, spread: SpreadFacts, limit: int) -> Iterator[Line]:
+    """Yield the rules, at most `limit` copies of the kernel (0 for all), and the outputs."""
+    yield from _rules(stage, spread)
+    yield []
+    shown = spread.copies
+    if limit:
+        shown = shown[:limit]
+    table = None
+    if not stage.several and len(spread.stride) == 1:
+        table = _SpreadTable(stage, spread)
+    if table is not None and table.fits:
+        yield from table.lines(shown)
+    else:
+        for copy in shown:
+            yield from _copy_block(stage, spread, copy)
+    hidden = len(spread.copies) - len(shown)
+    if hidden:
+        yield [(f"... and {plural(hidden, 'input')} more; --limit 0 shows all", OUTSIDE)]
+    yield []
+    outputs = named_channels(stage.channels_out, stage.outputs, several=stage.several)
+    for channel, values in outputs:
+        yield [("  gives    ", PLAIN), (f"{channel}{list_text(values)}", RESULT)]
+
+
+def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
+    told = "transposed convolution: every input spreads the kernel, and an output is the sum"
+    yield [(visible(stage.text), TITLE), (f"  {told}", PLAIN)]
+    inputs = named_channels(stage.channels_in, stage.inputs, several=stage.several)
+    for channel, values in inputs:
+        yield [("  takes    ", PLAIN), (f"{channel}{list_text(values)}", PLAIN)]
+    if not stage.several:
+        yield [("  kernel   ", PLAIN), (list_text(spread.kernel), KERNEL)]
+    if spread.bias:
+        biases = ", ".join(map(sample_text, spread.bias))
+        yield [("  bias     ", PLAIN), (f"{biases} is added to each output", PLAIN)]
+    if any(step > 1 for step in spread.stride):
+        apart = "x".join(map(str, spread.stride))
+        told = f"copies of the kernel lie {apart} outputs apart, as if zeros lay between the inputs"
+        yield [("  stride   ", PLAIN), (told, PLAIN)]
+    if any(first < at for first, at in zip(spread.first, spread.at, strict=True)):
+        yield [("  padding  ", PLAIN), ("what lies before the first output is cut off", PLAIN)]
+
+
+class _SpreadTable:
+    """The copies of a kernel of one channel on one axis: a row each, a column for each output."""
+
+    def __init__(self, stage: StageFacts, spread: SpreadFacts) -> None:
+        self._stage = stage
+        self._spread = spread
+        self._low = min(spread.first[0], spread.at[0])
+        copies_end = (len(stage.inputs) - 1) * spread.stride[0] + spread.first[0]
+        outputs_end = spread.at[0] + len(stage.outputs)
+        self._count = max(copies_end + len(spread.kernel), outputs_end) - self._low
+        products = [text for copy in spread.copies for text in sample_texts(copy.products)]
+        places = [f"({self._low})", f"({self._low + self._count})"]
+        cells = [*products, *places, *sample_texts(stage.outputs), *sample_texts(spread.bias)]
+        self._columns = NumberColumns(
+            margin=2 + longest_text([_copy_name(copy) for copy in spread.copies]),
+            width=2 + longest_text(cells),
+        )
+
+    @property
+    def fits(self) -> bool:
+        """Whether the table is narrow enough to be read."""
+        return self._columns.margin + self._count * self._columns.width <= WIDEST_SPREAD
+
+    def lines(self, shown: Sequence[CopyFacts]) -> Iterator[Line]:
+        """Yield the index, a row for each copy, the bias and the outputs."""
+        stage, spread, columns = self._stage, self._spread, self._columns
+        first = spread.at[0]
+        outputs = range(first, first + len(stage.outputs))
+        indices = range(self._low, self._low + self._count)
+        names = [str(index) if index in outputs else f"({index})" for index in indices]
+        yield [columns.name("t"), *columns.cells(names, OUTSIDE)]
+        for copy in shown:
+            yield self._row(_copy_name(copy), copy.first[0], copy.products, KERNEL)
+        if spread.bias:
+            yield self._row("bias", first, spread.bias * len(stage.outputs), PLAIN)
+        yield self._row("y", first, stage.outputs, RESULT)
+
+    def _row(self, name: str, first: int, values: Sequence[float | None], style: str) -> Line:
+        """Some values, the first of which belongs to the output `first`."""
+        blank = " " * ((first - self._low) * self._columns.width)
+        cells = self._columns.cells(sample_texts(values), style)
+        return [self._columns.name(name), (blank, PLAIN), *cells]
+
+
+def _copy_name(copy: CopyFacts) -> str:
+    """`x[1] = 2`: an input that spreads the kernel."""
+    return f"x[{','.join(map(str, copy.at))}] = {sample_text(copy.x)}"
+
+
+def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iterator[Line]:
+    """Yield kernel and products side by side, for each output channel and row of the kernel."""
+    name = _copy_name(copy)
+    if stage.several:
+        name = f"{visible(stage.channels_in[copy.channel])} {name}"
+    first = ",".join(map(str, copy.first))
+    kernels, products = _kernels_of(stage, spread, copy), copy.products
+    if not stage.several:
+        products = (products,)
+    for number, output in enumerate(copy.adds_to):
+        of_channel = f" of {visible(stage.channels_out[output])}" if stage.several else ""
+        told = f"   added from y[{first}]{of_channel} on"
+        pairs = list(zip(_rows(kernels[number]), _rows(products[number]), strict=True))
+        weight_width = 2 + max(longest_text(sample_texts(row)) for row, _ in pairs)
+        product_width = 2 + max(longest_text(sample_texts(row)) for _, row in pairs)
+        for place, (weights, values) in enumerate(pairs):
+            title = "" if number or place else name
+            line = [(f"{title:<{len(name)}}", PLAIN), ("   *", OUTSIDE)]
+            line += NumberColumns(0, weight_width).cells(sample_texts(weights), KERNEL)
+            line.append(("   =", OUTSIDE))
+            line += NumberColumns(0, product_width).cells(sample_texts(values), PLAIN)
+            if place == len(pairs) - 1:
+                line.append((told, OUTSIDE))
+            yield line
+
+
+def _kernels_of(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> list[Any]:
+    """The weights from the channel of an input to each output channel that it adds to."""
+    if not stage.several:
+        return [spread.kernel]
+    number = copy.channel % len(spread.kernel[0])
+    return [spread.kernel[output][number] for output in copy.adds_to]
+
+
+def _rows(values: Any) -> Sequence[Any]:
+    """The rows of a kernel, which is one row along one axis."""
+    return values if isinstance(values[0], tuple) else (values,)

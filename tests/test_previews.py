@@ -97,7 +97,7 @@ def test_an_outline_of_stored_samples() -> None:
 
 def test_the_level_of_a_sound_that_is_loud_at_regular_times() -> None:
     """An eighth of the samples is 10000: sqrt(1 / 8) * 10000 / 32768 = 0.107896."""
-    x = np.zeros((65_536, 2), np.int16)
+    x: Any = np.zeros((65_536, 2), np.int16)
     x[np.arange(len(x)) % 4096 < 512, 0] = 10_000
     sums = OutlineCollector(("left", "right"), 1, len(x))
     for first in range(0, len(x), 20_000):

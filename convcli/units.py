@@ -54,7 +54,7 @@ class Quantity:
 
 
 def parse_quantity(text: str) -> Quantity:
-    """Read an amount. Raises UnitError if it is none, or its unit is unknown.
+    """Read an amount. Raises UnitError if it has no number, or its unit is unknown.
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))

@@ -39,7 +39,7 @@ _WHAT_A_LINE_IS = (
 def read_lines(path: Path) -> Iterator[Line]:
     """The whole lines of a ledger, in their order; a last line that was cut off is left out.
 
-    Raises InputError if the file cannot be read, or another line is none of a ledger.
+    Raises InputError if the file cannot be read, or if another line does not belong to a ledger.
     """
     for _, line in lines_with_places(path):
         yield line

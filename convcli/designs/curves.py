@@ -109,7 +109,7 @@ def _text_of_curve(path: Place) -> str:
     with opened_named(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT) as (file, _):
         content = file.read()
     if b"\0" in content:
-        message = f"{path}: expected text with frequencies and gains, found bytes that are none"
+        message = f"{path}: expected text with frequencies and gains, but it holds zero bytes"
         raise InputError(message, hint=_HINT)
     # Comments may be in any encoding; numbers are ASCII.
     return content.decode("utf-8-sig", errors="replace")

@@ -91,7 +91,7 @@ def _read_text(path: Place, content: bytes) -> Taps:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected text, found bytes that are none") from error
+        raise InputError(f"{path}: expected text in UTF-8, found other bytes") from error
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         numbers = line.split("#", maxsplit=1)[0].strip()

@@ -124,7 +124,7 @@ class ExampleFacts:
 class LearningFacts:
     """A model that was learned, and what it is worth.
 
-    task : kind of task; layers : as written in FILTER; taps : of a linear layer
+    task : kind of task; layers : as written in FILTER; taps : of a linear layer, else empty
     bias : whether a linear layer has a constant; parameters : how many numbers were learned
     samples, held_out : how many samples were trained on, and how many were held out
     ridge : strength of the ridge; judged : how it was chosen; tried : all ridges that were tried

@@ -196,8 +196,10 @@ class Layer(ABC):
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """How the operations that the layer became are trained.
 
-        The numbers of a weighted layer count its parameters from 1, so that the weights of an
-        operation tell which parameters they are.
+        To learn which weight of an operation is which parameter, the network is bound once with
+        the values 1, 2, 3 ... as weights; this method reads them back.
+
+        ops : the operations of the layer in that network
         """
         found = [trained_form(op) for op in ops]
         return tuple(trained for trained in found if trained is not None)

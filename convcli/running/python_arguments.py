@@ -114,7 +114,7 @@ def check_number(name: str, given: Any, *, above: float = -math.inf) -> None:
 
 
 def read_rate(rate: float | str | None) -> float | None:
-    """Samples per second from a number or a text such as `16k`. RequestError if it is none."""
+    """Samples per second from a number or a text such as `16k`. RequestError for other values."""
     if isinstance(rate, str):
         try:
             return to_rate(rate)

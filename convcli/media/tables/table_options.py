@@ -19,7 +19,7 @@ class TableOptions:
 
     columns : the columns to filter; None for all whose first cell that is not missing is a number,
         except whole numbers with leading zeros, which are identifiers
-    also : further columns to read, behind those
+    also : further columns to read, which come after these
     by : the columns that together name the group of a row
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
@@ -35,7 +35,7 @@ class TableOptions:
     header : whether the first line names the columns; else they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
-    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
+    every : the length of the calendar bins into which rows are gathered, such as 1d; None: rows stay
     follow : pass rows on as soon as they are there
     format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
         None for that of the input
@@ -75,7 +75,7 @@ class TableOptions:
 
 
 def bin_length(every: str) -> CalendarBins:
-    """The bins of `--every`. RequestError if they are none."""
+    """The calendar bins of `--every`. RequestError for a text that names none."""
     try:
         return to_calendar_bins(every)
     except UnitError as error:
@@ -83,9 +83,9 @@ def bin_length(every: str) -> CalendarBins:
 
 
 def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise RequestError for options that only delimited text is read by.
+    """Raise RequestError for options that only the reader of delimited text knows.
 
-    reason : why they mean nothing
+    reason : why they have no meaning here
     """
     given = {
         "-d": options.delimiter is not None,

@@ -532,7 +532,8 @@ def test_another_rate_and_other_channels_are_brought_together(
     assert float(hit["start"]) == pytest.approx(0.5, abs=2e-4)
     assert float(hit["score"]) > 0.99
     assert (
-        "converted from 16000 Hz to 8000 Hz; the searched signal is mixed to one channel" in ended.err
+        "converted from 16000 Hz to 8000 Hz; the searched signal is mixed to one channel"
+        in ended.err
     )
     sf.write(tmp_path / "six.wav", np.zeros((100, 6)), 8000)
     error = detect.refused(2, tmp_path / "x.wav", tmp_path / "six.wav")

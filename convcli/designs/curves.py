@@ -141,7 +141,7 @@ def _separator_of(rows: list[str]) -> re.Pattern[str]:
 
 
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of each line that is no comment."""
+    """Yield the number and the cells of each line that is not a comment."""
     stripped = [line.strip() for line in lines]
     told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
     rows = [text for text in told if text]

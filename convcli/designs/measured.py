@@ -72,7 +72,7 @@ def measured_response(
     Between its points the curve is linear over the logarithm of the frequency, beyond its ends it
     is constant. The taps are its inverse Fourier transform under a Kaiser window. Where the
     finished taps deviate most from the curve is measured and told. Raises RequestError for a signal
-    without a rate, and for gains above 60 dB; InputError for a file that is no curve.
+    without a rate, and for gains above 60 dB; InputError for a file that is not a curve.
     """
     if signal.axes != 1 or signal.rate is None:
         message = "needs a signal with a sampling rate, to know what is how many Hz"

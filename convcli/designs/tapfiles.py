@@ -76,7 +76,7 @@ def _read_npy(path: Place, content: bytes) -> Taps:
 def _array_of(content: bytes) -> npt.NDArray[Any]:
     """A view of the numbers, so that a header cannot ask for more than the file holds.
 
-    Any error but that of the system for content that is no array.
+    Any error but that of the system for content that is not an array.
     """
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)

@@ -137,7 +137,7 @@ class LearningFacts:
         not estimated
     full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
     passed_over : windows that were skipped because a value is missing
-    example : prediction beside target, in a report; None where outputs are no samples of the input
+    example : prediction beside target, in a report; None where outputs are not samples of the input
     training : of a network; moved : of a dense layer and the filter beside it
     residual : whether the input is added to what the layers make
     """

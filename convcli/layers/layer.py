@@ -259,10 +259,10 @@ class StepLayer(Layer):
         bound = bind(self.call, site.signal, site.rules)
         hint = f"layers are {', '.join(layer_kinds())} and other activations and pools"
         if len(bound) != 1 or not bound[0].step.traits.layers:
-            raise self.call.error(f"{self.call.title} is no layer", hint=hint)
+            raise self.call.error(f"{self.call.title} is not a layer", hint=hint)
         stage = bound[0].stage
         if stage.normalizes is not None:
-            raise self.call.error(f"{self.call.title} is no layer")
+            raise self.call.error(f"{self.call.title} is not a layer")
         return (stage,)
 
     def export(self, place: ExportPlace) -> None:

@@ -132,7 +132,7 @@ def check_axes(axes: Any) -> None:
 
 
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
-    """Raise a RequestError with the word that was meant if `given` is no known word."""
+    """Raise a RequestError with the word that was meant if `given` is not a known word."""
     if given in known:
         return
     word = str(given).casefold()

@@ -77,7 +77,7 @@ def parse_bitrate(text: str) -> float:
 def bit_rate_of(file: BinaryIO, sound: Any, *, tag_bytes: int) -> BitRate | None:
     """The bit rate of an open sound file, None if it is not lossy or not known.
 
-    sound : libsndfile's view of it · tag_bytes : of the file that are no sound
+    sound : libsndfile's view of it · tag_bytes : of the file that are not sound
     """
     if sound.subtype not in LOSSY:
         return None

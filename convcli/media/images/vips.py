@@ -43,8 +43,8 @@ def vips() -> Any:
     import pyvips.error
 
     pyvips.cache_set_max(0)
-    # pyvips decodes texts of files by this module's `ffi` as UTF-8, and raises an error for any other
-    # encoding.
+    # pyvips decodes texts of files as UTF-8 by this module's `ffi`, and raises an error for any
+    # other encoding.
     pyvips.error.ffi = _TolerantStrings(pyvips.ffi)
     logging.getLogger("pyvips").addHandler(_LOG)
     return pyvips

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # libvips looks at so many bytes to recognise a format.
 _HEAD_BYTES = 4096
-# A header that promises more bands is no picture.
+# A header that promises more bands is not a picture.
 _MOST_BANDS = 10_000
 # What the reader of HEIC says where a codec is missing.
 _NO_CODEC = "has not been built in"

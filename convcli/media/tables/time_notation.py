@@ -208,7 +208,7 @@ class NumberNotation:
         return True
 
     def read_date(self, _: bytes) -> None:
-        """Return None: a number is no date."""
+        """Return None: a number is not a date."""
 
     def written(self, instant: int) -> str:
         """Return an instant as a number of the unit."""

@@ -3,7 +3,7 @@
 Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go
 through `run`:
 
-    source.chunks     in order
+    source.pieces     in order
     source.decode     any thread
     Scheduler         in order: blocks are cut into jobs
     Job.run           any thread
@@ -188,7 +188,7 @@ class _WholeSource:
 
     def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
         """Yield the pieces of the source in their order."""
-        return self.source.chunks()
+        return self.source.pieces()
 
     def decode(self, raw: Any) -> Block:
         """Return the samples of one piece as a block."""

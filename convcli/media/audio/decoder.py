@@ -143,7 +143,7 @@ class DecodedFile(AudioSource):
             tags=tags,
         )
 
-    def chunks(self) -> Iterator[Samples]:
+    def pieces(self) -> Iterator[Samples]:
         """Blocks of decoded samples. A second call starts over."""
         with self._explained():
             container, self._container = self._container or self._open(), None

@@ -714,6 +714,12 @@ def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
         for branch in stage.branches:
             expected = apply(branch.text, x, edge="edge")
             np.testing.assert_allclose(branch.results, expected)
+    stage = explain_filter("abs | (x - box:3) / std:3", x, edge="edge").stages[1]
+    for branch in stage.branches:
+        np.testing.assert_allclose(branch.results, apply(branch.text, x, edge="edge"))
+    ((minuend, mean),) = (own.branches for own in stage.branches[0].stages)
+    assert minuend.results == tuple(x)
+    assert mean.stages[0].outputs == mean.results
     (stage,) = explain_filter("x - (sma:3 | diff) * 2", x, edge="edge").stages
     plain, own = stage.branches
     assert (plain.text, plain.results, plain.stages) == ("x", tuple(x), ())

@@ -240,12 +240,15 @@ def test_a_terminal_shows_a_hostile_name_as_text(tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("plane", [False, True])
+@pytest.mark.parametrize(
+    ("plane", "filter"),
+    [(False, "x - box:3 | abs"), (True, "x - box:3 | abs"), (False, "abs | x - box:3 | abs")],
+)
 def test_branches_are_played_and_follow_the_signal(
-    chromium: Any, program: Program, tmp_path: Path, *, plane: bool
+    chromium: Any, program: Program, tmp_path: Path, *, plane: bool, filter: str
 ) -> None:
     signal = "1,2,3,4;4,3,2,1;1,2,3,4" if plane else "1,2,3,4"
-    path = report(program, tmp_path, signal, "x - box:3 | abs")
+    path = report(program, tmp_path, signal, filter)
     x = np.array([[float(number) for number in line.split(",")] for line in signal.split(";")])
     x = x if plane else x[0]
     with opened(chromium, path) as shown:
@@ -259,7 +262,7 @@ def test_branches_are_played_and_follow_the_signal(
         expected = apply("box:3", x, axes=x.ndim).ravel()
         assert [float(text) for text in cells] == pytest.approx(expected, rel=1e-3)
         last = page.locator(".demo > .stage").last.locator(green).all_text_contents()
-        expected = apply("x - box:3 | abs", x, axes=x.ndim).ravel()
+        expected = apply(filter, x, axes=x.ndim).ravel()
         assert [float(text) for text in last] == pytest.approx(expected, rel=1e-3, abs=1e-3)
         dots = page.locator(".demo > .field .row").last.locator("button")
         dots.first.hover()

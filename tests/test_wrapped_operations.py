@@ -28,7 +28,7 @@ DERIVED = {
 }
 # What stands for the function of the operation, from which that of the wrapper differs.
 OF_THE_FUNCTION = {"operands", "window_weights", "nn_call", "in_place", "joined", "executor",
-                   "as_convolution"}  # fmt: skip
+                   "as_convolution", "spread"}  # fmt: skip
 # The same wrapper around a changed operation.
 CHANGED_INSIDE = {"with_rules", "bound"}
 MEMBERS = {name for name in vars(Op) if not name.startswith("_")} | {"__call__"}

@@ -25,7 +25,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts.explanation import BranchFacts, ExplanationFacts, StageFacts, SumFacts
 from convcli.facts.nested import nested, none_if_missing
-from convcli.planning.plan import make_plan, rules_for
+from convcli.planning.plan import bind_chain, make_plan, rules_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,15 +162,46 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     needed = [chain.needs(axis, 0, outputs, lengths[axis]) for axis, outputs in enumerate(counts)]
     # For each operation, the span it reads along every axis; at the end, the span of the outputs.
     spans = list(zip(*needed, strict=True))
-    names = plan.signal.channels
-    inputs = _first_samples(x, spans[0], plan.extension, names)
-    places = [(step, text) for step in plan.steps for text in _titles(step)]
-    stages: list[StageFacts] = []
+    inputs = _first_samples(x, spans[0], plan.extension, plan.signal.channels)
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
+    return _computed_stages(plan, _placed(chain.ops, plan.steps), spans, inputs, bounds)
+
+
+@dataclass(frozen=True)
+class _PlacedOp:
+    """An operation, the step that it belongs to, and what the page calls it."""
+
+    op: Op
+    step: BoundStep
+    text: str
+
+
+def _placed(ops: Sequence[Op], steps: Sequence[BoundStep]) -> list[_PlacedOp]:
+    """The operations of some steps with their texts."""
+    places = [(step, text) for step in steps for text in _titles(step)]
+    return [_PlacedOp(op, step, text) for op, (step, text) in zip(ops, places, strict=True)]
+
+
+def _computed_stages(
+    plan: Plan,
+    placed: Sequence[_PlacedOp],
+    spans: Sequence[Span],
+    inputs: _StageSamples,
+    bounds: Bounds,
+) -> tuple[StageFacts, ...]:
+    """Run some operations one after another.
+
+    spans : for each operation, the span it reads along every axis; at the end, that of the outputs
+    inputs : the samples that the first operation reads
+    bounds : the samples of the signal, where windows that reach beyond it have no output
+    """
+    stages: list[StageFacts] = []
     begun: _Stage | None = None
-    for op, (step, text), span in zip(chain.ops, places, spans[1:], strict=True):
+    for place, span_in, span in zip(placed, spans, spans[1:], strict=False):
+        op, step = place.op, place.step
+        branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
         inputs = _padded_inputs(op, inputs, span)
-        outputs = _computed(op, step, inputs, span, valid=valid)
+        outputs = _computed(op, step, inputs, span, valid=plan.extension == "valid")
         if plan.extension == "missing":
             bounds = op.complete_outputs(bounds, inputs.length)
             values = without_incomplete(outputs.values, span, bounds)
@@ -178,18 +209,46 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
         if op.continues_layer and begun is not None:
             begun = begun.continued(op, outputs)
             stages[-1] = begun.facts()
-            inputs = outputs
-            continue
-        begun = _Stage(text, op, step, inputs, outputs)
-        facts = begun.facts()
-        branches: tuple[BranchFacts, ...] = ()
-        if not stages:
-            branches = tuple(_branches_of_signal(plan, step, x))
-        elif facts.flipped is None:
-            branches = _branches(op, step, inputs, span)
-        stages.append(replace(facts, branches=branches))
+        else:
+            begun = _Stage(place.text, op, step, inputs, outputs)
+            stages.append(replace(begun.facts(), branches=branches))
         inputs = outputs
     return tuple(stages)
+
+
+def _branches(
+    plan: Plan, place: _PlacedOp, spans: tuple[Span, Span], inputs: _StageSamples, bounds: Bounds
+) -> Iterator[BranchFacts]:
+    """Yield each branch of a group, what it gives, and how it is computed.
+
+    spans : what the group reads, and its outputs; inputs : the samples that it reads
+    """
+    group = place.step.call.group
+    if group is None or len(place.step.ops) > 1:
+        return
+    tasks = place.op.branch_tasks(spans[1], inputs.length)
+    for branch, task in zip(group.branches, tasks, strict=True):
+        own = _read_by_branch(inputs, spans[0], task.spans[0])
+        steps = bind_chain(branch.calls, place.step.before, plan.rules)
+        placed = _placed(task.ops, steps)
+        stages = _computed_stages(plan, placed, task.spans, own, bounds)
+        several = own.values.shape[-1] > 1
+        results = _by_channel(own.values, several=several)
+        if stages:
+            several, results = stages[-1].several, stages[-1].outputs
+        yield BranchFacts(
+            text=branch.text, first=own.first, several=several, results=results, stages=stages
+        )
+
+
+def _read_by_branch(inputs: _StageSamples, given: Span, read: Span) -> _StageSamples:
+    """The samples `read` of the samples `given` that reach a group."""
+    skipped = [low - first for (low, _), (first, _) in zip(read, given, strict=True)]
+    places = []
+    for start, (low, high) in zip(skipped, read, strict=True):
+        places.append(slice(start, start + high - low))
+    first = tuple(start + skip for start, skip in zip(inputs.first, skipped, strict=True))
+    return replace(inputs, values=inputs.values[tuple(places)], first=first)
 
 
 def _titles(step: BoundStep) -> list[str]:
@@ -241,37 +300,6 @@ def _computed(
         first = (0,) * len(span)
         length = values.shape[:-1]
     return _StageSamples(values=values, names=names, first=first, length=length)
-
-
-def _branches_of_signal(plan: Plan, step: BoundStep, x: Array) -> Iterator[BranchFacts]:
-    """Yield each branch of a group that reads the signal, and how it is computed."""
-    if step.call.group is None or len(step.ops) > 1:
-        return
-    for branch in step.call.group.branches:
-        results, stages = x, tuple[StageFacts, ...]()
-        if branch.calls:
-            own = make_plan(branch.text, plan.signal, plan.rules)
-            results, stages = filter_samples(own, x), _stages(own, x)
-        several = results.shape[-1] > 1
-        found = _by_channel(results, several=several)
-        yield BranchFacts(text=branch.text, several=several, results=found, stages=stages)
-
-
-def _branches(
-    op: Op, step: BoundStep, inputs: _StageSamples, span: Span
-) -> tuple[BranchFacts, ...]:
-    """What each branch of a group gives."""
-    if step.call.group is None or len(step.ops) > 1:
-        return ()
-    task = OpTask.alone(op.reach, span, inputs.length)
-    with np.errstate(all="ignore"):
-        operands = op.operands(inputs.values, task)
-    found = []
-    for branch, values in zip(step.call.group.branches, operands, strict=False):
-        several = values.shape[-1] > 1
-        results = _by_channel(values, several=several)
-        found.append(BranchFacts(text=branch.text, several=several, results=results))
-    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolve import all_finite
 from convcli.core.missing import last_known
-from convcli.core.ops import Held, Op, nothing_held
+from convcli.core.ops import BranchTask, Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
 from convcli.core.rounding import outside_of
 from convcli.core.task import Continuation, Inputs, OpTask, held_of_parts
@@ -404,12 +404,15 @@ class Branches(Op):
             y = self._with_kept_channel(summed(y), self.keeps, x, task)
         return y, held_after
 
-    def operands(self, x: Array, task: OpTask) -> tuple[Array, ...]:
-        """Return the results of all branches, in their order."""
+    def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
+        """Return what each branch computes for the outputs `span` of the group."""
         found = []
-        for number, branch in enumerate(self.branches):
-            y, _ = branch.compute(x, task, partial(_held_in_branch, task.earlier, number))
-            found.append(summed(y))
+        for branch in self.branches:
+            needed = []
+            for axis, (start, stop) in enumerate(branch.span(span)):
+                needed.append(branch.chain.needs(axis, start, stop, ends[axis]))
+            spans = tuple(zip(*needed, strict=True))
+            found.append(BranchTask(branch.chain.ops, spans))
         return tuple(found)
 
     def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:

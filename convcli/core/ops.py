@@ -140,6 +140,19 @@ class NNCall:
         return f"{self.function}({x}, {self.argument:g})"
 
 
+@dataclass(frozen=True)
+class BranchTask:
+    """What a branch of a group computes.
+
+    ops : the operations of the branch
+    spans : for each operation, the inputs [low, high) that it reads along each axis; at the end the
+        outputs of the branch, by its own index
+    """
+
+    ops: tuple[Op, ...]
+    spans: tuple[Span, ...]
+
+
 class Op(ABC):
     """An operation on samples `(n, channels)` or `(rows, columns, channels)`."""
 
@@ -170,10 +183,10 @@ class Op(ABC):
         y = self(windows, task.outputs, held)
         return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
 
-    def operands(self, x: Array, task: OpTask) -> tuple[Array, ...]:
-        """Return the results of the branches that a group combines; nothing for other operations.
+    def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
+        """Return what each branch of a group computes for the outputs `span` of the group.
 
-        x : all inputs of the task, as for `compute`
+        ends : the length of the signal along each axis, None if it has not ended yet
         """
         return ()
 

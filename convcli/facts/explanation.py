@@ -83,11 +83,13 @@ class SpreadFacts:
 class BranchFacts:
     """A branch of a group: as written, and its results, one for each output of the group.
 
+    first : index of the first sample that the branch reads of those that reach the group
     results : as the outputs of a stage; with a level for the channels if `several`
-    stages : how the branch is computed, where the group reads the signal itself; none of `x`
+    stages : how the branch is computed; none of `x`
     """
 
     text: str
+    first: tuple[int, ...]
     several: bool
     results: Any
     stages: tuple[StageFacts, ...] = ()
@@ -108,8 +110,7 @@ class StageFacts:
         the stride
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
-    branches : of a group, what it combines; empty for one that is a weighted sum and reads what
-        another stage gives
+    branches : of a group, what it combines
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates, and for a transposed convolution
     spread : of a transposed convolution, how its inputs make the outputs, as long as none of them

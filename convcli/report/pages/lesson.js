@@ -76,6 +76,7 @@ function prepared(stage) {
     padding: stage.padding,
     branches: stage.branches.map((branch) => ({
       text: branch.text,
+      first: line ? [0, branch.first[0]] : branch.first,
       stages: branch.stages,
       results: (branch.several ? branch.results : [branch.results]).map(plane),
     })),
@@ -229,11 +230,10 @@ function computed(stage, output, index) {
   return total === null ? null : total / stage.divisor + bias;
 }
 
-// Compute all stages again from the signal, as it is in the first stage.
-function recompute(stages, edge) {
+// Compute all stages again from the inputs of the first one.
+function recompute(stages) {
   stages.forEach((stage, number) => {
-    if (number === 0) extendAgain(stage, edge);
-    else stage.inputs = taken(stage, stages[number - 1]);
+    if (number > 0) stage.inputs = taken(stage, stages[number - 1]);
     if (stage.spread) stage.outputs = spreadOutputs(stage);
     else stage.outputs = stage.outputs.map((plane, output) =>
       plane.map((line, row) => line.map((_, column) => computed(stage, output, [row, column]))),
@@ -318,6 +318,27 @@ function blanks(count) {
   return Array.from({ length: Math.max(0, count) }, () => element("div", { class: "cell blank" }));
 }
 
+// Compute a branch of a group again, which reads what the group reads.
+function followBranch(branch, stage) {
+  const given = { outputs: stage.inputs, at: stage.first };
+  if (!branch.demo) {
+    branch.results = branch.results.map((plane, channel) =>
+      plane.map((line, r) =>
+        line.map((_, c) => {
+          const [row, column] = [r, c].map((i, axis) => i + branch.first[axis] - stage.first[axis]);
+          return stage.inputs[channel][row][column];
+        }),
+      ),
+    );
+    return;
+  }
+  const { stages } = branch.demo;
+  stages[0].inputs = taken(stages[0], given);
+  recompute(stages);
+  branch.results = stages.at(-1).outputs;
+  branch.demo.follow();
+}
+
 // ----------------------------------------------------------------------------------------- demo
 
 class Demo {
@@ -354,27 +375,10 @@ class Demo {
     }
   }
 
-  // Compute the branches of the first stage again, which read the signal.
-  followBranches() {
-    const stage = this.stages[0];
-    for (const branch of stage.branches) {
-      const reader = branch.demo ? branch.demo.stages[0] : null;
-      const target = reader ? reader.inputs : branch.results;
-      const first = reader ? reader.first : [0, 0];
-      target.forEach((plane, channel) =>
-        plane.forEach((line, r) =>
-          line.forEach((_, c) => {
-            const row = r + first[0] - stage.first[0];
-            const column = c + first[1] - stage.first[1];
-            line[c] = stage.inputs[channel]?.[row]?.[column] ?? line[c];
-          }),
-        ),
-      );
-      if (!reader) continue;
-      recompute(branch.demo.stages, this.facts.edge);
-      branch.results = branch.demo.stages.at(-1).outputs;
-      branch.demo.draw();
-    }
+  // Compute the branches of all stages again, and draw.
+  follow() {
+    for (const stage of this.stages) stage.branches.forEach((branch) => followBranch(branch, stage));
+    this.draw();
   }
 
   // What is input and what is output, in words.
@@ -465,9 +469,9 @@ class Demo {
   }
 
   changed() {
-    recompute(this.stages, this.facts.edge);
-    this.followBranches();
-    this.draw();
+    extendAgain(this.stages[0], this.facts.edge);
+    recompute(this.stages);
+    this.follow();
   }
 
   editInput(stage, number, channel, row, column) {

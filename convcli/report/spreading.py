@@ -134,7 +134,9 @@ def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iter
     for number, output in enumerate(copy.adds_to):
         of_channel = f" of {visible(stage.channels_out[output])}" if stage.several else ""
         told = f"   added from y[{first}]{of_channel} on"
-        pairs = list(zip(_rows(kernels[number]), _rows(products[number]), strict=True))
+        pairs = list(
+            zip(_kernel_rows(kernels[number]), _kernel_rows(products[number]), strict=True)
+        )
         weight_width = 2 + max(longest_text(sample_texts(row)) for row, _ in pairs)
         product_width = 2 + max(longest_text(sample_texts(row)) for _, row in pairs)
         for place, (weights, values) in enumerate(pairs):
@@ -156,6 +158,6 @@ def _kernels_of(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> list
     return [spread.kernel[output][number] for output in copy.adds_to]
 
 
-def _rows(values: Any) -> Sequence[Any]:
+def _kernel_rows(values: Any) -> Sequence[Any]:
     """The rows of a kernel, which is one row along one axis."""
     return values if isinstance(values[0], tuple) else (values,)

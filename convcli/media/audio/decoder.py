@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
-SUFFIXES = frozenset(
+DECODED_SUFFIXES = frozenset(
     {".m4a", ".m4b", ".aac", ".webm", ".mka", ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".wma"}
 )
 INSTALL = "pip install 'convcli[av]' installs what decodes it"

@@ -415,7 +415,7 @@ class _Stage:
             "groups": found.groups,
             "divisor": found.divisor,
             "bias": bias,
-            "gaps": found.gaps,
+            "gaps": found.on_missing,
             "summarises": found.summarises,
             "padding": found.padding or "",
         }

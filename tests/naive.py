@@ -238,13 +238,13 @@ def _weighted(
         return math.nan
     if missing == "keep" and not step.pool and math.isnan(given(base)):
         return math.nan
-    if step.on_missing == "empty":
+    if step.gaps == "empty":
         return (
             math.nan
             if any(math.isnan(v) for v, w in values if w != 0)
             else _sum(values) / step.divisor
         )
-    if step.on_missing == "renormalise":
+    if step.gaps == "renormalise":
         there = [(v, w) for v, w in values if not math.isnan(v)]
         share = sum(w for _, w in there)
         total = sum(w for _, w in values)

@@ -339,12 +339,14 @@ class SignalPast:
     count : how many there were
     samples : (m, channels) the last of them
     known : (channels,) the last known value of each channel before those, NaN where there is none
+    stamps : (m, 2) the times of `samples`, as in `core/time_reach.py`; None if they have none
     time : of the last sample, as in `LatestTimes`; empty if samples have no times
     """
 
     count: int
     samples: Array
     known: Array
+    stamps: npt.NDArray[np.int64] | None = None
     time: tuple[float, ...] = ()
 
 

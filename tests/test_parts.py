@@ -51,9 +51,8 @@ from convcli.media.tables.text_survey import (
 )
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
-from convcli.running.past import joined_pasts, past_after
+from convcli.running.past import KeptSamples, joined_pasts, no_past, past_after
 from convcli.running.run import run as run_whole
-from convcli.signals import SignalPast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -312,11 +311,12 @@ def test_pasts_combine_associatively() -> None:
     draw = np.random.default_rng(7)
     x = draw.normal(size=(40, 2))
     x[draw.random(x.shape) < 0.4] = np.nan
-    nothing = SignalPast(count=0, samples=np.empty((0, 2)), known=np.full(2, np.nan))
-    pieces = [{b"k": past_after(nothing, part, 5)} for part in np.split(x, [3, 4, 20, 33])]
-    whole = past_after(nothing, x, 5)
-    left = reduce(lambda a, b: joined_pasts(a, b, 5), pieces)
-    right = reduce(lambda a, b: joined_pasts(b, a, 5), reversed(pieces))
+    five = KeptSamples(5)
+    nothing = no_past(2)
+    pieces = [{b"k": past_after(nothing, part, five)} for part in np.split(x, [3, 4, 20, 33])]
+    whole = past_after(nothing, x, five)
+    left = reduce(lambda a, b: joined_pasts(a, b, five), pieces)
+    right = reduce(lambda a, b: joined_pasts(b, a, five), reversed(pieces))
     for joined in (left[b"k"], right[b"k"]):
         assert joined.count == whole.count == 40
         np.testing.assert_array_equal(joined.samples, x[-5:])
@@ -365,6 +365,20 @@ def test_rows_with_times(tmp_path: Path, kind: str) -> None:
     check(timed_files(), path, "sma:5", 4)
     check(timed_files(), path, "ema:span=4,adjust=false", 3)
     check(timed_files("group"), path, "diff:1", 4)
+
+
+@pytest.mark.parametrize("kind", ["irregular dates", "days"])
+def test_windows_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
+    path = tmp_path / "table.csv"
+    path.write_text(timed_table(TIMES[kind]))
+    # Sums of the windows are rounded as their rows are numbered from the start of the table.
+    unit = "d" if kind == "days" else "h"
+    check(timed_files(), path, f"sma:7{unit}", 4)
+    check(timed_files(), path, f"lag:2 | gaussian:1{unit} | diff:1", 3, align="center")
+    check(timed_files(), path, f"x - ema:halflife=1{unit} | normalize", 5, missing="propagate")
+    check(timed_files("group"), path, f"sma:1{unit} | quantile:9{unit},0.3", 4)
+    check(timed_files("group"), path, f"x - std:12{unit}", 3)
 
 
 @pytest.mark.parametrize(
@@ -486,12 +500,19 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
         ("max_pool:4", {"by": ("group",)}, "--by with outputs that wait"),
         ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
         ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
+        ("avg_pool:9s", {"time": "t", "irregular": True}, "calendar bins follow the times"),
+        (
+            "ema:span=3,adjust=false | sma:9s",
+            {"time": "t", "irregular": True},
+            "windows in time with values that are",
+        ),
+        ("stride:2 | sma:9s", {"time": "t", "irregular": True}, "windows in time with a stride"),
     ],
 )
 def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str) -> None:
     path = tmp_path / "table.csv"
-    rows = "A,group\n" + "1,u\n2,v\n" * 9
-    path.write_text(rows, encoding=options.get("encoding", "utf-8"))
+    rows = [f"{row},u,{row}\n{row},v,{row}\n" for row in range(9)]
+    path.write_text("A,group,t\n" + "".join(rows), encoding=options.get("encoding", "utf-8"))
     files = TableFiles(options=TableOptions(columns=("A",), **options))
     found = filtered(files, path, text, 3, {})
     assert isinstance(found, str)

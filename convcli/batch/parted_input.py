@@ -15,6 +15,7 @@ from convcli.batch.parts import (
     Result_co,
     SurveyTask,
     carry_out_task,
+    kept_samples,
 )
 from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
@@ -69,10 +70,20 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
-    if plan.chain.in_time or plan.chain.bins:
-        raise UndividedError("windows in time follow the times from the first one on")
+    if plan.chain.in_time:
+        _refuse_parts_in_time(plan)
     if groups:
         _refuse_parts_of_groups(plan)
+
+
+def _refuse_parts_in_time(plan: Plan) -> None:
+    if plan.chain.bins:
+        raise UndividedError("calendar bins follow the times from the first one on")
+    if plan.chain.holds:
+        raise UndividedError("windows in time with values that are held over gaps")
+    reaches = [chain.reach[0] for chain in _chains(plan)]
+    if any(reach.step != 1 or reach.phases != 1 for reach in reaches):
+        raise UndividedError("windows in time with a stride count rows from the first one on")
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:
@@ -114,7 +125,8 @@ def needs_of(plan: Plan) -> PartNeeds:
         looked = reach.before + abs(reach.after) + abs(reach.anchor)
         most = max(most, 2 * (looked + reach.step) + 2)
         numbered = numbered or reach.step != 1 or reach.phases != 1
-    return PartNeeds(samples=most, numbered=numbered)
+    in_time = plan.chain.in_time
+    return PartNeeds(samples=most, numbered=numbered or in_time, in_time=in_time)
 
 
 def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
@@ -246,10 +258,11 @@ class PartedInput:
         """The past of each group before each part."""
         if not self.groups:
             return [None] * len(stretches)
+        kept = kept_samples(self.plan, self.run.needs)
         tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
         pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
         for own in self.runner.results(tasks):
-            pasts.append(joined_pasts(pasts[-1] or {}, own, self.run.needs.samples))
+            pasts.append(joined_pasts(pasts[-1] or {}, own, kept))
         return pasts
 
     def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:

@@ -21,7 +21,7 @@ from convcli.errors import InputError
 from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
 from convcli.places import local_path
-from convcli.running.past import HistoryNeededError, pasts_of_part
+from convcli.running.past import HistoryNeededError, KeptSamples, pasts_of_part
 from convcli.running.run import KnownBefore, peaks_of_part, run_part
 
 if TYPE_CHECKING:
@@ -134,6 +134,11 @@ class SurveyTask:
         return self.survey.of(given.division)
 
 
+def kept_samples(plan: Plan, needs: PartNeeds) -> KeptSamples:
+    """Which of the last rows of each group are kept for the part that follows."""
+    return KeptSamples(needs.samples, plan.chain if needs.in_time else None)
+
+
 @dataclass(frozen=True, eq=False)
 class PastsTask:
     """Collects the last rows of each group of interleaved signals in one part."""
@@ -144,7 +149,8 @@ class PastsTask:
         """The past of each group after this part, of its own rows alone."""
 
         def found(stretch: Any) -> Mapping[bytes, SignalPast]:
-            return pasts_of_part(given.division.part(stretch, {}), given.run.needs.samples)
+            kept = kept_samples(given.plan, given.run.needs)
+            return pasts_of_part(given.division.part(stretch, {}), kept)
 
         return _with_places_of_errors(found, self.stretch, given.division)
 

@@ -37,8 +37,8 @@ class Kernel:
         "center", by default (k - 1) // 2 on each axis; 0 for kernels that are causal by nature (an
         impulse response, an EMA, a difference)
     on_missing : the effect of a missing input. By default weights >= 0 are renormalised over the
-        known samples, a kernel of sum 0 gives no output, and any other kernel holds the last known
-        value.
+        known samples, the output of a kernel of sum 0 is missing, and any other kernel holds the
+        last known value.
     recursive : the taps are the impulse response of a recursion, such as an EMA, which begins with
         the first sample
     note : a message of the design to the user
@@ -55,7 +55,8 @@ class Kernel:
     plane: Callable[[], Kernel] | None = None
 
     def __post_init__(self) -> None:
-        taps: npt.NDArray[Any] = np.ascontiguousarray(self.taps, dtype=np.float64)
+        # A copy, because the array may belong to a caller who goes on to change it.
+        taps: npt.NDArray[Any] = np.array(self.taps, dtype=np.float64, order="C")
         if self.divisor < 0:
             # Taps -1,-2 over -3 are the same weights as 1,2 over 3.
             taps = 0.0 - taps

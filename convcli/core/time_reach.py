@@ -259,6 +259,11 @@ class Tracker:
         places = np.clip(inputs - first, 0, len(known) - 1)
         return known[places]
 
+    def start_at(self, sample: int) -> None:
+        """Begin with the input of a number, before any has come. The operation has no stride."""
+        self._n = sample
+        self._outputs = sample
+
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget what only inputs before `inputs` and outputs before `outputs` need."""
 
@@ -275,6 +280,10 @@ class TimeTracker(Tracker):
         """Take note of the stamps of the next inputs; they are also those of the outputs."""
         self._bind(self._times.followed_by(stamps))
         return stamps
+
+    def start_at(self, sample: int) -> None:
+        """Begin with the input of a number, before any has come."""
+        self._bind(Times(NO_STAMPS, sample))
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget old times, except the one before the next output, whose window follows from it."""

@@ -33,6 +33,12 @@ class ChainTracker:
         self._bind()
         return stamps
 
+    def start_at(self, sample: int) -> None:
+        """Begin with the input of a number, before any has come; outputs are as many as inputs."""
+        for tracker in self._trackers:
+            tracker.start_at(sample)
+        self._bind()
+
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
         inputs = self.chain.reads(done, done + 1)
@@ -85,6 +91,12 @@ class BranchesTracker(Tracker):
             branch.arrive(stamps, ended=ended)
         self._bind()
         return found
+
+    def start_at(self, sample: int) -> None:
+        """Begin with the input of a number, before any has come."""
+        for branch in self._branches:
+            branch.start_at(sample)
+        self._bind()
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget the times that no output from number `outputs` on needs."""

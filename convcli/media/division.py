@@ -29,10 +29,13 @@ class PartNeeds:
 
     samples : how many of the last samples the filter reads
     numbered : whether the filter needs the number of all earlier samples, as a stride does
+    in_time : whether windows are bounded by times. Then some samples before the part are taken as
+        if they were the first ones of the signal
     """
 
     samples: int
     numbered: bool
+    in_time: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,18 @@ class Geometry:
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""
 
+    @property
+    def timed(self) -> bool:
+        """Whether windows follow the times of the samples."""
+        return False
+
+    def start_at(self, sample: int) -> None:
+        """Begin with the sample of a number, where windows follow times."""
+
+    def first_needed(self, done: int, n: int) -> int:
+        """Return the first sample with which a run can begin that gives outputs from `done` on."""
+        return self.oldest_needed(done, n)
+
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
 

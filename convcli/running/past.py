@@ -9,12 +9,15 @@ import numpy as np
 
 from convcli.core.missing import last_known
 from convcli.dataclass import dataclass
+from convcli.running.timed_geometry import geometry_of
 from convcli.signals import SignalPast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.time_reach import Stamps
     from convcli.signals import Array, PartSource
 
     Pasts = Mapping[bytes, SignalPast]
@@ -103,21 +106,39 @@ def known_before(past: SignalPast, first: int) -> Array:
 # ----------------------------------------------------------------------- pasts of several signals
 
 
-def pasts_of_part(part: PartSource[Any], kept: int) -> dict[bytes, SignalPast]:
-    """The past of each signal after a part, of the samples of the part alone.
+@dataclass(frozen=True, eq=False)
+class KeptSamples:
+    """Which of the last samples of each signal are kept.
 
-    kept : how many of the last samples of each signal are kept
+    count : so many of them
+    chain : windows in time, which need the samples of some time instead
     """
+
+    count: int
+    chain: Chain | None = None
+
+    def dropped(self, samples: Array, stamps: Stamps | None) -> int:
+        """Return how many of the first samples are given up."""
+        n = len(samples)
+        if self.chain is None:
+            return max(0, n - self.count)
+        geometry = geometry_of(self.chain, "shrink")
+        geometry.arrive(stamps)
+        return max(0, geometry.first_needed(geometry.ready(n), n))
+
+
+def pasts_of_part(part: PartSource[Any], kept: KeptSamples) -> dict[bytes, SignalPast]:
+    """The past of each signal after a part, of the samples of the part alone."""
     pasts: dict[bytes, _GrowingPast] = {}
     times: dict[bytes | None, tuple[float, ...]] = {}
     for raw in part.pieces(0):
         block = part.decode(raw)
         times.update(block.latest_times())
-        for group, x, _ in block.by_group():
+        for group, x, places in block.by_group():
             past = pasts.get(group)
             if past is None:
                 past = pasts[group] = _GrowingPast(kept, x.shape[1])
-            past.add(x)
+            past.add(x, None if block.stamps is None else block.stamps[places])
     return {
         group: replace(past.trimmed(), time=times.get(group, ())) for group, past in pasts.items()
     }
@@ -126,44 +147,58 @@ def pasts_of_part(part: PartSource[Any], kept: int) -> dict[bytes, SignalPast]:
 class _GrowingPast:
     """The past of a signal as its samples come; old ones are given up many at a time."""
 
-    def __init__(self, kept: int, channels: int) -> None:
+    def __init__(self, kept: KeptSamples, channels: int) -> None:
         self._kept = kept
-        self._past = SignalPast(
-            count=0, samples=np.empty((0, channels)), known=np.full(channels, np.nan)
-        )
+        self._past = no_past(channels)
         self._fresh: list[Array] = []
+        self._stamps: list[Stamps] = []
         self._held = 0
 
-    def add(self, x: Array) -> None:
-        """Add the samples that follow, (n, channels)."""
+    def add(self, x: Array, stamps: Stamps | None) -> None:
+        """Add the samples that follow, (n, channels), and their times."""
         self._fresh.append(x)
+        if stamps is not None:
+            self._stamps.append(stamps)
         self._held += len(x)
-        if self._held > MOST_GROWN + self._kept:
+        if self._held > MOST_GROWN + self._kept.count:
             self.trimmed()
 
     def trimmed(self) -> SignalPast:
         """The past of what has come, with as many samples as are kept."""
         if self._fresh:
-            self._past = past_after(self._past, np.concatenate(self._fresh), self._kept)
+            stamps = np.concatenate(self._stamps) if self._stamps else None
+            x = np.concatenate(self._fresh)
+            self._past = past_after(self._past, x, self._kept, stamps)
         self._fresh = []
+        self._stamps = []
         self._held = 0
         return self._past
 
 
-def past_after(past: SignalPast, x: Array, kept: int) -> SignalPast:
-    """The past of a signal after further samples."""
+def no_past(channels: int) -> SignalPast:
+    """The past of a signal at its start."""
+    return SignalPast(count=0, samples=np.empty((0, channels)), known=np.full(channels, np.nan))
+
+
+def past_after(
+    past: SignalPast, x: Array, kept: KeptSamples, stamps: Stamps | None = None
+) -> SignalPast:
+    """The past of a signal after further samples, with their times where they have some."""
     samples = np.concatenate([past.samples, x])
-    dropped = max(0, len(samples) - kept)
+    if stamps is not None and past.stamps is not None:
+        stamps = np.concatenate([past.stamps, stamps])
+    dropped = kept.dropped(samples, stamps)
     longer = replace(past, count=past.count + len(x), samples=samples)
     first_kept = longer.count - len(samples) + dropped
     return replace(
         longer,
         samples=samples[dropped:],
         known=known_before(longer, first_kept),
+        stamps=None if stamps is None else stamps[dropped:],
     )
 
 
-def joined_pasts(first: Pasts, second: Pasts, kept: int) -> dict[bytes, SignalPast]:
+def joined_pasts(first: Pasts, second: Pasts, kept: KeptSamples) -> dict[bytes, SignalPast]:
     """The pasts of signals after two consecutive parts. The operation is associative."""
     joined = dict(first)
     for group, later in second.items():
@@ -172,11 +207,11 @@ def joined_pasts(first: Pasts, second: Pasts, kept: int) -> dict[bytes, SignalPa
     return joined
 
 
-def _joined_past(earlier: SignalPast, later: SignalPast, kept: int) -> SignalPast:
+def _joined_past(earlier: SignalPast, later: SignalPast, kept: KeptSamples) -> SignalPast:
     if len(later.samples) < later.count:
         # All samples that are kept are later ones.
         known = known_before(earlier, earlier.count)
         known = np.where(np.isnan(later.known), known, later.known)
         return replace(later, count=earlier.count + later.count, known=known)
-    joined = past_after(earlier, later.samples, kept)
+    joined = past_after(earlier, later.samples, kept, later.stamps)
     return replace(joined, count=earlier.count + later.count, time=later.time)

@@ -16,7 +16,7 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
-from convcli.running.past import AT_START
+from convcli.running.past import AT_START, HistoryNeededError
 from convcli.running.stream import NEVER, Stream
 from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
@@ -141,7 +141,7 @@ class Scheduler:
         settled = False
         for block, rows in arrivals:
             if block.role == "earlier":
-                self._stream(ALL).recall(block.stored, rows)
+                self._stream(ALL).recall(block.stored, rows, block.stamps)
                 continue
             kept = block.role == "filtered"
             settled = settled or not kept
@@ -205,6 +205,8 @@ class Scheduler:
         alone = self._streams.get(ALL)
         if alone is None:
             return
+        if alone.lacks_history:
+            raise HistoryNeededError
         if self._any_jobs and settled:
             for job in alone.known_jobs(all_known=True):
                 yield JobBatch([job], seen, kept=False)

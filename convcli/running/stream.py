@@ -57,6 +57,8 @@ class Stream:
         # Samples and outputs before those that are filtered here.
         self._samples_before = 0
         self._outputs_before = 0
+        # The first sample that comes, where windows follow times.
+        self._first_taken = 0
 
     # --- parts of a signal ---
 
@@ -65,11 +67,21 @@ class Stream:
 
         lengths : of the blocks; width : how many numbers each of their samples has
         """
+        if self.geometry.timed:
+            self._start_at(sum(lengths), width)
+            return
         for length in lengths:
             self._buffer.skip(length, width)
             ready = self.geometry.ready(self._buffer.n)
             if ready > self.outputs_done and self._pays(ready):
                 self.outputs_done = ready
+
+    def _start_at(self, sample: int, width: int) -> None:
+        """Begin with the sample of a number, as if it were the first one."""
+        self.geometry.start_at(sample)
+        self._buffer.skip(sample, width)
+        self.outputs_done = sample
+        self._first_taken = sample
 
     def skip_known(self) -> None:
         """Count all outputs that are known so far as computed."""
@@ -78,20 +90,44 @@ class Stream:
     @property
     def history(self) -> int:
         """How many of the samples that came so far are needed from now on."""
-        if self._buffer.n == 0:
+        if self._buffer.n == 0 or self.geometry.timed:
             return 0
         oldest = self.geometry.oldest_needed(self.outputs_done, self._buffer.n)
         return self._buffer.n - max(0, oldest)
 
-    def recall(self, x: Array, rows: AnyRows) -> None:
-        """Take in some of the last samples that were skipped, in their order."""
-        self._buffer.recall(self._kept_as(x), rows)
+    def recall(self, x: Array, rows: AnyRows, stamps: Stamps | None = None) -> None:
+        """Take in some of the last samples before those that are filtered here, in their order.
+
+        Windows in time take them as the first samples of a signal, and outputs that are known by
+        then as computed elsewhere. For other windows `skip` has counted them.
+        """
+        if self.geometry.timed:
+            self.take(x, rows, stamps)
+            self.skip_known()
+        else:
+            self._buffer.recall(self._kept_as(x), rows)
+
+    @property
+    def lacks_history(self) -> bool:
+        """Whether samples may be needed that came before the first one that was recalled."""
+        if self._first_taken == 0:
+            return False
+        n = self._buffer.n
+        return (
+            n == self._first_taken
+            or self.geometry.first_needed(self.outputs_done, n) <= self._first_taken
+        )
 
     def go_on(self, past: SignalPast) -> None:
         """Go on after earlier samples, all of whose known outputs are computed elsewhere."""
+        rows = np.full(len(past.samples), NEVER)
+        if self.geometry.timed:
+            self._start_at(past.count - len(past.samples), 1)
+            self.recall(past.samples, rows, past.stamps)
+            self.begin()
+            return
         self.skip([past.count], 1)
         self.skip_known()
-        rows = np.full(len(past.samples), NEVER)
         self.recall(past.samples, rows)
         self.last_job = ValuesOfPast(past, self.geometry.held_starts(self.outputs_done))
         self.begin()

@@ -42,11 +42,32 @@ class TimedGeometry(Geometry):
         self._unbound = chain
         self._tracker = ChainTracker(chain)
         self._blocks = 0
+        reach = chain.reach[0]
+        self._rows_looked = reach.before + abs(reach.after) + abs(reach.anchor) + reach.step + 1
 
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""
         self._tracker.arrive(NO_STAMPS if stamps is None else stamps, ended=ended)
         self.chain = self._tracker.chain
+
+    def start_at(self, sample: int) -> None:
+        """Begin with the sample of a number; sums are taken by the numbers of samples."""
+        self._tracker.start_at(sample)
+        self.chain = self._tracker.chain
+
+    def first_needed(self, done: int, n: int) -> int:
+        """Return the first sample with which a run can begin that gives outputs from `done` on.
+
+        It is at most the first sample that has come if earlier ones may be needed. An output that
+        is aligned with a sample before the first one has the time of another sample, so that a few
+        more are needed than the windows hold.
+        """
+        return self.oldest_needed(done, n) - self._rows_looked
+
+    @property
+    def timed(self) -> bool:
+        """True: windows follow the times of the samples."""
+        return True
 
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs, once in a while."""

@@ -263,12 +263,17 @@ class TablePart(TableSource):
         """The number of rows before the first one whose output is computed here."""
         if self.pasts is not None or self._begin == self._first:
             return ()
+        if self._wanted.needs.in_time:
+            return (self._rows_before(self._history_start),)
         if self._history_start == self._first:
             return (self._history_rows,)
-        known = self._wanted.rows_before
-        if known is None:
+        if self._wanted.rows_before is None:
             return (FAR,)
-        return (known - self._count_rows(self._begin, self._wanted.start),)
+        return (self._rows_before(self._begin),)
+
+    def _rows_before(self, place: int) -> int:
+        """How many rows come before a place that is not after the start of the part."""
+        return (self._wanted.rows_before or 0) - self._count_rows(place, self._wanted.start)
 
     @property
     def _first(self) -> int:
@@ -307,7 +312,8 @@ class TablePart(TableSource):
         if history > 0 or self._checker is not None:
             # The time of the first row is compared with that of the row before it.
             yield from self._in_role("earlier", self._history_start, self._begin)
-        yield from self._in_role("settling", self._begin, wanted.start)
+        role: BlockRole = "earlier" if wanted.needs.in_time else "settling"
+        yield from self._in_role(role, self._begin, wanted.start)
         yield from self._in_role("filtered", wanted.start, wanted.stop)
 
     def _in_role(

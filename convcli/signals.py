@@ -384,7 +384,7 @@ class PartSource(Protocol[Raw]):
         """How many samples come before the part, for messages."""
         ...
 
-    def pieces(self, history: int) -> Iterator[Raw]:
+    def pieces_with_history(self, history: int) -> Iterator[Raw]:
         """Yield undecoded pieces in order; start over when called again.
 
         history : at least so many samples before the part come first, in the role `earlier`

@@ -186,7 +186,7 @@ class _WholeSource:
         """The signal that the source reads."""
         return self.source.signal
 
-    def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
+    def pieces_with_history(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
         """Yield the pieces of the source in their order."""
         return self.source.pieces()
 
@@ -213,7 +213,7 @@ class _Reader:
         self.read = 0
         self.missing = np.zeros(len(self.plan.signal.channels), np.int64)
         row = 0
-        pieces = self.source.pieces(scheduler.history)
+        pieces = self.source.pieces_with_history(scheduler.history)
         for block, missing in self.workers.map(self._decode, pieces):
             block.on_arrival()
             rows = range(row, row + len(block.stored))

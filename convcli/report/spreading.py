@@ -105,12 +105,12 @@ class _SpreadTable:
         names = [str(index) if index in outputs else f"({index})" for index in indices]
         yield [columns.name("t"), *columns.cells(names, OUTSIDE)]
         for copy in shown:
-            yield self._row(_copy_name(copy), copy.first[0], copy.products, KERNEL)
+            yield self._line(_copy_name(copy), copy.first[0], copy.products, KERNEL)
         if spread.bias:
-            yield self._row("bias", first, spread.bias * len(stage.outputs), PLAIN)
-        yield self._row("y", first, stage.outputs, RESULT)
+            yield self._line("bias", first, spread.bias * len(stage.outputs), PLAIN)
+        yield self._line("y", first, stage.outputs, RESULT)
 
-    def _row(self, name: str, first: int, values: Sequence[float | None], style: str) -> Line:
+    def _line(self, name: str, first: int, values: Sequence[float | None], style: str) -> Line:
         """Some values, the first of which belongs to the output `first`."""
         blank = " " * ((first - self._low) * self._columns.width)
         cells = self._columns.cells(sample_texts(values), style)

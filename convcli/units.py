@@ -77,10 +77,12 @@ def parse_quantity(text: str) -> Quantity:
         return Quantity(value * PREFIX[unit], "")
     if unit in SECONDS or unit in MONTHS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
-    raise UnitError(
-        f"unknown unit {unit!r} in {text!r}; "
-        "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
-    )
+    known = "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
+    if unit == "m":
+        known = "minutes are min, months mo"
+    elif unit.lower() in (*SECONDS, *MONTHS):
+        known = f"write {match[1]}{unit.lower()}"
+    raise UnitError(f"unknown unit {unit!r} in {text!r}; {known}")
 
 
 @dataclass(frozen=True)

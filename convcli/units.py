@@ -77,10 +77,12 @@ def parse_quantity(text: str) -> Quantity:
         return Quantity(value * PREFIX[unit], "")
     if unit in SECONDS or unit in MONTHS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
-    raise UnitError(
-        f"unknown unit {unit!r} in {text!r}; "
-        "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
-    )
+    known = "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
+    if unit == "m":
+        known = "minutes are min, months mo"
+    elif unit.lower() in (*SECONDS, *MONTHS):
+        known = f"write {match[1]}{unit.lower()}"
+    raise UnitError(f"unknown unit {unit!r} in {text!r}; {known}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Duration:
         seconds = quantity.value * SECONDS[quantity.unit]
         if not 0 < seconds <= LONGEST_DURATION:
             raise UnitError(f"expected a duration above 0 and of at most 100 years, got {text!r}")
-        whole = signal.rate is not None and _is_whole(to_samples(text, signal))
+        regular = signal.rate is not None and not signal.trading_days
+        whole = regular and _is_whole(to_samples(text, signal))
         return cls(max(1, round(seconds * 1e9)), text, whole)
 
 
@@ -141,14 +144,31 @@ def to_samples(text: str, signal: Signal) -> float:
     if quantity.unit == "" or quantity.unit in signal.medium.length_units:
         return quantity.value
     if quantity.unit in SECONDS and signal.rate is not None:
-        seconds = signal.week if quantity.unit == "w" else SECONDS[quantity.unit]
-        return quantity.value * seconds * signal.rate
+        seconds = quantity.value * SECONDS[quantity.unit]
+        if signal.trading_days:
+            return _business_days(text, seconds, signal)
+        return seconds * signal.rate
     if quantity.unit in MONTHS and signal.timed:
         raise UnitError(
             f"{text!r} is no fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
             "calendar: avg_pool:1mo"
         )
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
+
+
+def _business_days(text: str, seconds: float, signal: Signal) -> float:
+    """How many business days a duration is: one day is the row before, a week has five."""
+    days = seconds / SECONDS["d"]
+    weeks = days / 7
+    if days == 1:
+        return 1.0
+    if weeks >= 1 and weeks == round(weeks):
+        return weeks * signal.week / SECONDS["d"]
+    sample = signal.medium.sample
+    raise UnitError(
+        f"{text!r} is no fixed number of {sample}s, which are business days: 1d is one, 1w are "
+        f"five, and a number counts {sample}s (20)"
+    )
 
 
 def _window_duration(text: str, signal: Signal) -> Duration | None:
@@ -163,9 +183,7 @@ def _duration(text: str, signal: Signal) -> Duration | None:
     are not equal: they are one day and three.
     """
     duration = _window_duration(text, signal)
-    if duration is None or signal.trading_days or not duration.whole:
-        return duration
-    return None
+    return None if duration is not None and duration.whole else duration
 
 
 def _lengths(signal: Signal) -> str:

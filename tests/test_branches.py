@@ -296,7 +296,7 @@ class _Interleaved:
         self.signal = signal
         self.blocks = blocks
 
-    def chunks(self) -> Iterator[Block]:
+    def pieces(self) -> Iterator[Block]:
         return iter(self.blocks)
 
     def decode(self, raw: Block) -> Block:

@@ -202,6 +202,7 @@ def test_export_refuses(program: Program, tmp_path: Path) -> None:
         ("box:3", "--export", "t.xls"),
         ("box:3 | relu", "--export", "u.csv"),
         ("--export", "u.csv"),
+        ("kernel:1e308 | kernel:1e10", "--export", "u.json"),
     ):
         refused = program.run("filters", *words, cwd=tmp_path)
         assert (refused.code, refused.out) == (2, b"")

@@ -278,6 +278,13 @@ def test_a_filter_of_several_outputs_names_each(program: Program, tmp_path: Path
     np.testing.assert_allclose(found.Low_bb_lower[full:], expected, rtol=1e-12)
 
 
+def test_the_name_of_one_column_begins_that_of_another(program: Program, tmp_path: Path) -> None:
+    words = ["csv", "-q", "-c", "a,a_b,a_upper", "--add", "{column}_bb=bollinger:2"]
+    ended = program.run(*words, stdin=b"a,a_b,a_upper\n1,2,3\n", cwd=tmp_path)
+    names = "a_bb_upper,a_bb_lower,a_b_bb_upper,a_b_bb_lower,a_upper_bb_upper,a_upper_bb_lower"
+    assert ended.text.splitlines()[0] == f"a,a_b,a_upper,{names}"
+
+
 def test_what_stands_where_the_filter_may_be_left_out(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "nix.csv", "--add", "m=sma:2", cwd=tmp_path)
     assert "there is no file nix.csv" in ended.errors[0]

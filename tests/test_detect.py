@@ -348,7 +348,7 @@ def test_groups_are_signals_of_their_own() -> None:
     class Source:
         signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
 
-        def chunks(self) -> Iterator[slice]:
+        def pieces(self) -> Iterator[slice]:
             return (slice(a, a + 17) for a in range(0, 300, 17))
 
         def decode(self, raw: slice) -> Block:

@@ -398,7 +398,7 @@ def test_several_channels_as_numbers(told: Explain) -> None:
     ended = told.run("1,2,3/4,5", "1,1")
     assert (ended.code, ended.errors[0]) == (
         2,
-        "error: SIGNAL expects numbers: as many in each channel",
+        "error: SIGNAL expects numbers: each channel must have as many as the first",
     )
     assert told.run("1,2/3,4", "1,1", "--matrix").code == 2
 
@@ -562,7 +562,7 @@ def test_the_integral_of_smooth_functions() -> None:
         (("puls", "exp"), "did you mean pulse?"),
         (("pulse", "step"), "has no end"),
         (("1,2;3,4", "exp"), "one row"),
-        (("1,,2", "exp"), "none missing"),
+        (("1,,2", "exp"), "a number is missing"),
     ],
 )
 def test_functions_that_cannot_be_convolved(
@@ -603,10 +603,10 @@ def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        (("1,x,3", "1,1"), 2, "'x' is none"),
+        (("1,x,3", "1,1"), 2, "'x' is not a number"),
         (("", "1,1"), 2, "got none"),
-        (("1,2;3", "1,1"), 2, "as many in each row"),
-        (("1,inf", "1,1"), 2, "finite"),
+        (("1,2;3", "1,1"), 2, "SIGNAL expects numbers: each row must have as many as the first"),
+        (("1,1e400,3", "1,1"), 2, "SIGNAL expects numbers: '1e400' is infinite"),
         (("1,2", "lowpas:1"), 2, "unknown step"),
         (("1,2", "1,z"), 2, "z"),
         (("1,2", "normalize"), 2, "sees the whole signal first"),
@@ -616,7 +616,7 @@ def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
         (("1,2", "1;1"), 2, "picture"),
         (("@none.csv", "1,1"), 3, "there is no file none.csv"),
         (("@none", "1,1"), 3, "there is no file none"),
-        (("-", "1,1"), 3, "'a' is none"),
+        (("-", "1,1"), 3, "'a' is not a number"),
         (("1,2", "1,1", "--nonsense"), 2, "nonsense"),
         (("-", "1,1", "-c", "b"), 2, "unknown column 'b'"),
         (("-", "1,1", "-c", "a,b"), 2, "unknown column 'b'"),

@@ -12,6 +12,7 @@ import scipy.signal
 import soundfile
 
 from convcli import apply
+from convcli.core.kernel import Kernel
 from convcli.designs.given import TapsText, correlate, ir, kernel
 from convcli.designs.registry import find
 from convcli.errors import InputError, RequestError
@@ -152,6 +153,13 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}.npy", array)
         with pytest.raises(InputError, match="expected one or two dimensions of real numbers"):
             taps_of(f"@{tmp_path}/{name}.npy")
+
+
+def test_a_kernel_leaves_the_array_of_the_caller_alone() -> None:
+    taps = np.array([1.0, 2.0])
+    made = Kernel(taps=taps)
+    taps[0] = 5
+    assert made.taps.tolist() == [1, 2]
 
 
 def test_kernel_is_flipped_and_correlate_is_not() -> None:

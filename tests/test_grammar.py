@@ -237,6 +237,8 @@ REFUSED = [
     ("box:3px", SOUND, "does not fit this signal", 4, "box:5"),
     ("box:20ms", PICTURE, "a number of pixels", 4, "box:5"),
     ("box:3parsec", SOUND, "unknown unit 'parsec'", 4, "box:5"),
+    ("box:80m", DAILY, "unknown unit 'm' in '80m'; minutes are min, months mo", 4, "box:5"),
+    ("box:2D", DAILY, "unknown unit 'D' in '2D'; write 2d", 4, "box:5"),
     ("box:many", SOUND, "expected a number, got 'many'", 4, "box:5"),
     ("lowpass:5k", SOUND, "4000 Hz", 8, "lowpass:800"),
     ("lowpass:4000", SOUND, "4000 Hz", 8, None),

@@ -195,7 +195,8 @@ def test_a_result_on_another_scale_has_a_chart_of_its_own(tmp_path: Path) -> Non
     assert 'class="outside"' not in text
 
 
-def test_what_a_page_of_a_network_shows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("filter", ["gain:0.5 | {}", "x - (gain:0.5 | {})"])
+def test_what_a_page_of_a_network_shows(filter: str, tmp_path: Path) -> None:
     """The channels after a layer are those of `upto`, and the example is what the model gives."""
     from convcli.planning.grammar import parse
     from convcli.planning.plan import rules_for
@@ -211,7 +212,7 @@ def test_what_a_page_of_a_network_shows(tmp_path: Path) -> None:
     model.write_bytes(encode_weights(tensors, {"layers": "conv | relu | conv"}))
     x = rng.standard_normal((50, 1))
     signal = Signal(medium=ARRAY, shape=(50,), channels=("1",))
-    calls = parse(f"gain:0.5 | model:{model}")
+    calls = parse(filter.format(f"model:{model}"))
     maps = feature_maps(calls, signal, rules_for(signal, calls), x)
     assert [each.number for each in maps] == [-1, 0, 1, 2]
     np.testing.assert_allclose(maps[0].maps[0], 0.5 * x[:, 0])

@@ -95,6 +95,16 @@ def test_an_outline_of_stored_samples() -> None:
     assert facts.rms[0] == pytest.approx(np.sqrt(np.mean((x / 32768) ** 2)))
 
 
+def test_the_level_of_a_sound_that_is_loud_at_regular_times() -> None:
+    """An eighth of the samples is 10000: sqrt(1 / 8) * 10000 / 32768 = 0.107896."""
+    x: Any = np.zeros((65_536, 2), np.int16)
+    x[np.arange(len(x)) % 4096 < 512, 0] = 10_000
+    sums = OutlineCollector(("left", "right"), 1, len(x))
+    for first in range(0, len(x), 20_000):
+        sums.add(x[first : first + 20_000])
+    assert sums.facts().rms == pytest.approx((0.107896, 0.0), abs=1e-6)
+
+
 def test_an_outline_with_a_bin_of_gaps_alone() -> None:
     sums = OutlineCollector(("a",), 4, 16)
     sums.add(np.array([1.0, 2, *[math.nan] * 2, 3, 4, 5, 6])[:, None])
@@ -349,12 +359,14 @@ def report(tmp_path: Path, *words: Any) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_page_of_a_sound(tmp_path: Path) -> None:
+def test_the_page_of_a_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convcli.previews.sound.MOST_SECONDS", 5.0)
     out = tmp_path / "out.wav"
     text = report(tmp_path, "audio", "lowpass:3.4k | box:3", SAMPLES / "talk.wav", "-o", out)
     assert len(text) < 3_000_000
     for words in ("Waveform", "Spectrogram", "LUFS", "the whole chain", "-3 dB", "group delay 0"):
         assert words in text
+    assert "in parts of the sound that add up to 5." in text
     y, rate = soundfile.read(out)
     assert f"{20 * np.log10(np.abs(y).max()):.1f} dBFS" in text
     uris = re.findall(r'<audio[^>]*src="data:audio/mpeg;base64,([^"]*)"', text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,6 +229,24 @@ def test_columns_to_json_lines(program: Program, tmp_path: Path) -> None:
     kept = ["key", "n", "x", "list", "struct", "flag", "kind"]
     expected = table.select(kept).to_pylist()
     assert [{name: row[name] for name in kept} for row in rows] == expected
+
+
+def test_what_is_infinite_or_not_a_number_is_json_too(program: Program, tmp_path: Path) -> None:
+    """RFC 8259 has no NaN and no Infinity: NaN is null, and 1e999 is read as infinite."""
+    table = {
+        "x": [1.0, 2.0, 3.0],
+        "far": [math.inf, -math.inf, math.nan],
+        "list": [[0.5, math.nan], [], None],
+        "struct": [{"a": math.nan, "b": -math.inf}, None, {"a": 2.5, "b": None}],
+    }
+    written(tmp_path / "a.parquet", pa.table(table))
+    words = ["csv", "kernel:1", "a.parquet", "-c", "x", "-o", "b.jsonl"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    assert (tmp_path / "b.jsonl").read_text().splitlines() == [
+        '{"x": 1, "far": 1e999, "list": [0.5, null], "struct": {"a": null, "b": -1e999}}',
+        '{"x": 2, "far": -1e999, "list": [], "struct": null}',
+        '{"x": 3, "far": null, "list": null, "struct": {"a": 2.5, "b": null}}',
+    ]
 
 
 def test_a_header_alone_becomes_columns(program: Program, tmp_path: Path) -> None:

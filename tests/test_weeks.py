@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from program import done
+from program import done, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +53,12 @@ def test_days_are_those_of_the_calendar_and_a_number_counts_trading_days(tmp_pat
     np.testing.assert_allclose(found, prices.rolling("20D").mean().to_numpy(), rtol=1e-14)
     np.testing.assert_allclose(column("sma:20", table), prices.rolling(20, min_periods=1).mean())
     assert column("lag:1d", table)[1:] == column("lag:1", table)[1:]
+
+
+def test_a_week_back_is_five_business_days(tmp_path: Path) -> None:
+    table, _ = series(tmp_path, "B")
+    for step in ("lag", "diff"):
+        wanted = column(f"{step}:5", table)[5:]
+        assert column(f"{step}:7d", table)[5:] == column(f"{step}:168h", table)[5:] == wanted
+    told = refused(2, "csv", "lag:3d", table, "--time", "t")
+    assert "'3d' is no fixed number of rows" in told

@@ -163,7 +163,7 @@ class Line:
             plain["skipped"] = True
         if self.result is not None:
             plain["result"] = self.result
-        return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> Line:

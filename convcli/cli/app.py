@@ -40,7 +40,8 @@ def convcli(
     """Convolution in the shell: filter sound, CSV tables and pictures with one language and engine.
 
     Data go to standard output or -o, words to standard error. Exit codes: 0 done, 1 the answer is
-    no, 2 the request is wrong, 3 the input is bad, 4 the output cannot be written, 130 interrupted.
+    no, 2 the request is wrong, 3 the input is bad, 4 the output cannot be written, 130 interrupted,
+    143 terminated.
     """
 
 

@@ -14,7 +14,7 @@ from convcli.cli import options
 from convcli.cli.opening import first_page, read_input
 from convcli.cli.options import TableArguments
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.errors import InputError, RequestError
 from convcli.units import UnitError, to_samples
 
 if TYPE_CHECKING:
@@ -107,8 +107,11 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
         hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"
-    error = RequestError("SIGNAL expects numbers", hint=hint)
-    return _of_numbers(_parse_channels(text, error), excerpt)
+    try:
+        channels = _parse_channels(text)
+    except ValueError as problem:
+        raise RequestError(f"SIGNAL expects numbers: {problem}", hint=hint) from None
+    return _of_numbers(channels, excerpt)
 
 
 # ---------------------------------------------------------------------------------------- numbers
@@ -116,11 +119,15 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
 
 def one_row_of_numbers(text: str) -> list[float]:
     """Read `1,2,3`: one channel along one axis, without missing samples."""
-    error = RequestError("expected numbers such as 1,2,3, or the name of a function")
-    numbers = _parse_numbers(text, error)
-    if isinstance(numbers[0], list) or any(math.isnan(number) for number in numbers):
-        error.message += ": one row, and none missing"
-        raise error
+    expected = "expected numbers such as 1,2,3, or the name of a function"
+    try:
+        numbers = _parse_numbers(text)
+    except ValueError as problem:
+        raise RequestError(f"{expected}: {problem}") from None
+    if isinstance(numbers[0], list):
+        raise RequestError(f"{expected}: there is more than one row")
+    if any(math.isnan(number) for number in numbers):
+        raise RequestError(f"{expected}: a number is missing")
     return numbers
 
 
@@ -141,8 +148,12 @@ def _numbers_of_input(text: str) -> list[Any]:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("standard input: expected numbers as text") from None
-    error = InputError("standard input: expected numbers", hint=_COLUMN_HINT)
-    return _parse_channels(",".join(content.split()).strip(","), error)
+    cells = ",".join(content.split()).strip(",")
+    try:
+        return _parse_channels(cells)
+    except ValueError as problem:
+        message = f"standard input: expected numbers: {problem}"
+        raise InputError(message, hint=_COLUMN_HINT) from None
 
 
 def _numbers_in_file(path: Path) -> Any:
@@ -158,12 +169,11 @@ def _numbers_in_file(path: Path) -> Any:
     return numbers.ravel() if min(numbers.shape) == 1 else numbers
 
 
-def _parse_channels(text: str, error: ConvcliError) -> list[Any]:
-    """Parse numbers; channels are split by `/`."""
-    channels = [_parse_numbers(channel, error) for channel in text.split("/")]
+def _parse_channels(text: str) -> list[Any]:
+    """Parse numbers of channels that are split by `/`. ValueError says what is wrong with them."""
+    channels = [_parse_numbers(channel) for channel in text.split("/")]
     if len({_shape(channel) for channel in channels}) > 1:
-        error.message += ": as many in each channel"
-        raise error
+        raise ValueError("each channel must have as many as the first")
     return channels
 
 
@@ -174,30 +184,31 @@ def _shape(numbers: list[Any]) -> tuple[int, ...]:
     return (len(numbers),)
 
 
-def _parse_numbers(text: str, error: ConvcliError) -> list[Any]:
+def _parse_numbers(text: str) -> list[Any]:
     """Parse `1,2,3` or, with rows split by `;`, `1,2;3,4`; an empty cell or NaN is missing.
 
-    Raises `error` with what is wrong added to its message.
+    ValueError says what is wrong with the text.
     """
-    try:
-        rows = [[_parse_number(cell) for cell in row.split(",")] for row in text.split(";")]
-    except ValueError as bad:
-        cell = str(bad).removeprefix("could not convert string to float: ")
-        error.message += f": {cell} is none"
-        raise error from None
     if not text.strip():
-        error.message += ": got none"
-        raise error
-    lengths = {len(row) for row in rows}
-    infinite = any(math.isinf(value) for row in rows for value in row)
-    if infinite or len(lengths) > 1:
-        error.message += ": finite ones, and as many in each row"
-        raise error
+        raise ValueError("got none")
+    rows = [[_parse_number(cell) for cell in row.split(",")] for row in text.split(";")]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("each row must have as many as the first")
     return rows if len(rows) > 1 else rows[0]
 
 
 def _parse_number(cell: str) -> float:
-    return float(cell) if cell.strip() else math.nan
+    """Parse a finite number; an empty cell is NaN. ValueError says what is wrong with it."""
+    bare = cell.strip()
+    if not bare:
+        return math.nan
+    try:
+        number = float(bare)
+    except ValueError:
+        raise ValueError(f"{bare!r} is not a number") from None
+    if math.isinf(number):
+        raise ValueError(f"{bare!r} is infinite")
+    return number
 
 
 def _stdin() -> BinaryIO:

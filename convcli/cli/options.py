@@ -37,8 +37,9 @@ def complete_filter(incomplete: str) -> list[str]:
 
 filter_argument = typer.Argument(
     metavar="FILTER",
-    help="Steps split by |, such as 'lowpass:3.4k | downsample:2', combined by + - * / between "
-    "spaces, such as 'x - gaussian:3', or @recipe.conv; `convcli filters` lists all.",
+    help="Steps split by |, such as 'gaussian:2 | downsample:2', combined by + - * / between "
+    "spaces, such as 'x - gaussian:3' (x is the input), or @recipe.conv; `convcli filters` lists "
+    "all.",
     autocompletion=complete_filter,
     show_default=False,
 )
@@ -47,7 +48,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[INPUT]...",
-        help="Files, folders, quoted patterns ('in/**/*.wav') and URLs (s3://bucket/key); none or "
+        help="Files, folders, quoted patterns ('in/**/*.*') and URLs (s3://bucket/key); none or "
         "- is standard input.",
         show_default=False,
     ),
@@ -280,7 +281,10 @@ NoHeader = Annotated[
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", help="Take the files in the subfolders of folders too.")
+    bool,
+    typer.Option(
+        "--recursive", help="Take the files in the subfolders of folders too, but no hidden ones."
+    ),
 ]
 FilesFrom = Annotated[
     str | None,
@@ -346,7 +350,7 @@ FailedFile = Annotated[
         parser=place_of,
         metavar="FILE",
         help="Write the names of inputs that failed, for --files-from.",
-        show_default="failed.txt beside the ledger, if that is no file of yours",
+        show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one already",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]

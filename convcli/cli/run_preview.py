@@ -59,13 +59,16 @@ class RunPreview:
 
     def feature_maps(self, plan: Plan) -> tuple[FeatureMapFacts, ...]:
         """What the layers of a network in the plan make of a part of the input."""
-        if self._small or not any(step.step.runs_model for step in plan.steps):
+        from convcli.designs import find
+
+        # A network may be several steps of one call.
+        calls = list(dict.fromkeys(step.call for step in plan.steps))
+        nested = [each for call in calls for each in call.with_nested()]
+        if self._small or not any(find(call.name).runs_model for call in nested):
             return ()
         # The import takes 25 ms.
         from convcli.previews.feature_maps import feature_maps, part_of
 
-        # A network may be several steps of one call.
-        calls = list(dict.fromkeys(step.call for step in plan.steps))
         part = part_of(self._preview.facts().before)
         if part is None:
             return ()

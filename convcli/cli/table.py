@@ -138,7 +138,8 @@ def register(app: typer.Typer) -> None:
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
             "convcli csv prices.csv -c Close --add fast=ema:span=12 --add slow=ema:span=26 "
             "--add 'macd=ema:span=12 - ema:span=26'",
-            "convcli csv daily.csv --time Date --set Open=first_pool:1w --set High=max_pool:1w",
+            "convcli csv last_pool:1w daily.csv --time Date -c Close --set Open=first_pool:1w "
+            "--set High=max_pool:1w --set Low=min_pool:1w --set Volume=sum_pool:1w",
             "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
             "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
 from convcli.dataclass import dataclass
+from convcli.facts import to_plain
 from convcli.layers.weights import encode_weights
 from convcli.learning.cautions import warnings_of
 
@@ -45,7 +46,7 @@ class LearnedModel:
     def with_metadata(self, metadata: Mapping[str, str], facts: Mapping[str, Any]) -> LearnedModel:
         """The model with further metadata, and further entries in the JSON text `facts`."""
         numbers = json.loads(self.metadata["facts"]) | facts
-        merged = {**self.metadata, **metadata, "facts": json.dumps(numbers)}
+        merged = {**self.metadata, **metadata, "facts": _json_text(numbers)}
         return replace(self, metadata=merged)
 
 
@@ -72,12 +73,17 @@ def learned_model(
         "align": task.align,
         "missing": "keep",
         "task": facts.task,
-        "facts": json.dumps(numbers),
+        "facts": _json_text(numbers),
         "convcli": __version__,
     }
     metadata |= _origin(task, signal, facts)
     warnings = tuple(warnings_of(task, facts, noise))
     return LearnedModel(facts=facts, tensors=tensors, metadata=metadata, warnings=warnings)
+
+
+def _json_text(numbers: Mapping[str, Any]) -> str:
+    """Numbers as JSON, in which NaN and infinity are null."""
+    return json.dumps(to_plain(numbers), allow_nan=False)
 
 
 def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:

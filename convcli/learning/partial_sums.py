@@ -90,7 +90,7 @@ def _write_description(
         "channels": asdict(dataset.channels),
         "units": units,
     }
-    text = json.dumps(about).encode()
+    text = json.dumps(about, allow_nan=False).encode()
     _write_array(archive, "about", np.frombuffer(text, np.uint8))
 
 

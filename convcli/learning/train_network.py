@@ -100,7 +100,7 @@ def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
     if task.differences:
         metadata["on"] = "differences"
     if scaling is not None:
-        metadata["scaling"] = json.dumps(scaling.metadata())
+        metadata["scaling"] = json.dumps(scaling.metadata(), allow_nan=False)
         metadata["units"] = "(value - mean) / unit, which scaling says"
     return metadata
 

@@ -241,12 +241,12 @@ def _name_of_part(name: str, channel: str, sources: tuple[str, ...]) -> str:
 
     channel : what the filter calls it, `upper`, or `Close_upper` where several columns are read
     """
-    source = next((each for each in sources if channel.startswith(f"{each}_")), None)
-    if source is None:
+    source, _, output = channel.rpartition("_")
+    if source not in sources:
         return f"{name.replace(SOURCE, '_'.join(sources))}_{channel}"
     if SOURCE not in name:
         return f"{name}_{channel}"
-    return f"{name.replace(SOURCE, source)}_{channel.removeprefix(f'{source}_')}"
+    return f"{name.replace(SOURCE, source)}_{output}"
 
 
 def _side_by_side(pieces: list[_Piece], names: tuple[str, ...]) -> Call:

@@ -24,12 +24,16 @@ def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | Non
     The formats are .csv, .npy, .json and .wav (64-bit float, at `rate`).
 
     weights : (k,) or (height, width); a .csv has a row of taps a line, one-dimensional taps one a
-        line. Numbers are written so that they are read back bit for bit. Raises RequestError for
-        another suffix.
+        line. Numbers are written so that they are read back bit for bit.
+
+    Raises RequestError for another suffix and for taps that are not finite.
     """
     if suffix not in EXPORTS:
         given = suffix or "no suffix"
         raise RequestError(f"expected taps in a file named {', '.join(EXPORTS)}, got {given!r}")
+    if not np.isfinite(weights).all():
+        message = "the taps of the chain are larger than the largest number"
+        raise RequestError(message, hint="`gain` with a small factor makes them smaller")
     EXPORTS[suffix](weights, place, rate)
 
 
@@ -46,7 +50,7 @@ def _npy(weights: Numbers, place: Path, _: float | None) -> None:
 
 
 def _json(weights: Numbers, place: Path, rate: float | None) -> None:
-    text = json.dumps({"taps": weights.tolist(), "rate": rate})
+    text = json.dumps({"taps": weights.tolist(), "rate": rate}, allow_nan=False)
     place.write_text(f"{text}\n", encoding="ascii")
 
 

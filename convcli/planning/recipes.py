@@ -30,7 +30,8 @@ _FULL_SCALE = "WHITE"
 class Recipe:
     """A chain whose parameters have values.
 
-    outputs : names of the outputs of each channel, where there are several
+    outputs : names of the outputs of each channel, where there are several; they hold no `_`,
+        which comes between the name of the channel and theirs
     axes : number of sample axes of the signals that it takes: 1 (prices), 2 (pictures), None (any)
     """
 

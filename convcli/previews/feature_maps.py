@@ -52,14 +52,14 @@ def feature_maps(
 ) -> tuple[FeatureMapFacts, ...]:
     """The channels after each layer of the first model of a FILTER, for a part of a signal.
 
+    The model may be in a branch, as in `x - model:FILE`: its input is what the branch gives it.
     part : (n, channels) or (rows, columns, channels); nothing is drawn where it does not fit
     """
     if part.shape[-1] != len(signal.channels):
         return ()
     signal = replace(signal, shape=part.shape[:-1])
-    number = next(place for place, call in enumerate(calls) if find(call.name).runs_model)
-    model = calls[number]
-    before = [call.text for call in calls[:number]]
+    *before_model, model = _up_to_model(calls)
+    before = [call.text for call in before_model]
     steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
     layers = [layer for step in steps if step.call.text == model.text for layer in _layers(step)]
     found = [_maps("the input of the network", -1, _outputs_of_steps(before, signal, rules, part))]
@@ -72,6 +72,22 @@ def feature_maps(
         if made.size:
             found.append(_maps(layers[place], place, made))
     return tuple(found) if len(found) > 1 else ()
+
+
+def _up_to_model(calls: Sequence[Call]) -> list[Call]:
+    """The steps that the signal goes through up to the first model, which is the last one.
+
+    None at all if there is no model.
+    """
+    for number, call in enumerate(calls):
+        if find(call.name).runs_model:
+            return list(calls[: number + 1])
+        branches = [] if call.group is None else call.group.branches
+        for branch in branches:
+            inside = _up_to_model(branch.calls)
+            if inside:
+                return [*calls[:number], *inside]
+    return []
 
 
 def _layers(step: BoundStep) -> list[str]:

@@ -48,6 +48,7 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
             duration = duration_text(played, 3)
             what = "The players play" if preview.difference is None else PLAYED_AND_COMPARED
             notes.append(f"{what} {duration} from the middle.")
+    notes += _sampling_notes(preview, rate)
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
     yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
     spectra = list(_spectrum_figures(preview))
@@ -56,6 +57,19 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     spectrograms = list(_spectrogram_figures(preview))
     if spectrograms:
         yield SignalView(heading="Spectrogram", figures=spectrograms)
+
+
+def _sampling_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
+    """Yield a note if not all of a long sound is measured."""
+    before = preview.before
+    measured = before.loudness_seconds
+    # The end of a sound may be shorter than a step of the measurement.
+    if measured is not None and before.outlines[0].length / rate > measured + 1:
+        duration = duration_text(measured, 3)
+        yield (
+            f"The loudness is measured in parts of the sound that add up to {duration}, "
+            "and the spectra in short frames at regular distances."
+        )
 
 
 def _both_sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:

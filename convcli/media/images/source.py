@@ -113,7 +113,7 @@ class ImagePage:
             return self.layout.colour_names, None
         return (("Y",) if self.selection == "luma" else ("A",)), None
 
-    def chunks(self) -> Iterator[Strip]:
+    def pieces(self) -> Iterator[Strip]:
         """Strips of rows as stored; a second call starts over.
 
         A damaged picture raises InputError.

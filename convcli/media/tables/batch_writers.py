@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -13,6 +12,7 @@ from convcli.errors import RequestError
 from convcli.media.tables.columnar_values import column_numbers, plain_column, plain_field
 from convcli.media.tables.compression import KeptOpen
 from convcli.media.tables.delimited import quoted
+from convcli.media.tables.json_values import json_text
 from convcli.media.tables.numerals import write_number
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _duration_text(count: int, of_second: int) -> str:
 
 
 class JsonLinesWriter:
-    """Writes an object a row. Dates and times are text; NaN is null, as JSON has no NaN."""
+    """Writes an object a row. Dates and times are text; NaN is null, and infinity is 1e999."""
 
     def __init__(self, stream: BinaryIO, schema: Any) -> None:
         self._stream = stream
@@ -201,7 +201,7 @@ class JsonLinesWriter:
         lines = []
         for row in zip(*columns, strict=True):
             values = dict(zip(names, row, strict=True))
-            lines.append(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+            lines.append(json_text(values) + "\n")
         self._stream.write("".join(lines).encode())
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.tables.delimited import QUOTE, Cells, RowSpans
-from convcli.media.tables.numerals import write_number
+from convcli.media.tables.json_values import json_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,8 +31,6 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w .-]*", re.ASCII)
 # Characters of the shortest object with a pair, up to its `}`.
 _SHORTEST_PAIR = 5
 _SPACE = re.compile(r"[ \t\r]*")
-# Read as infinite everywhere, and no more than a number to JSON, which has no word for it.
-_INFINITE = {b"inf": b"1e999", b"-inf": b"-1e999"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,7 +352,7 @@ def _edits_of_row(
     for channel, key in enumerate(keys):
         is_replaced = channel < replaced
         if is_replaced or values is not None:
-            text = _number_or_null(values[channel], output.decimals)
+            text = json_number(values[channel], output.decimals)
         else:
             text = _old_value(decoded, row, channel)
         if is_replaced and text == b"null" and _was_missing(decoded, row, channel):
@@ -391,8 +389,3 @@ def _old_value(decoded: DecodedRows, row: int, channel: int) -> bytes:
         return b"null"
     start, stop = decoded.starts[row, channel], decoded.stops[row, channel]
     return decoded.spans.records.data[start:stop] or b"null"
-
-
-def _number_or_null(value: float, decimals: int | None) -> bytes:
-    text = write_number(value, decimals=decimals)
-    return _INFINITE.get(text, text) or b"null"

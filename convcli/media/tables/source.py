@@ -206,7 +206,7 @@ class TableSource:
 
     # --- the Source protocol ---
 
-    def chunks(self) -> Iterator[Records]:
+    def pieces(self) -> Iterator[Records]:
         """Whole records. A second call starts over; InputError if the input is a pipe."""
         current, self._first_pass = self._first_pass, None
         if current is None:

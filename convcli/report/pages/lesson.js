@@ -383,7 +383,8 @@ class Demo {
 
   // What is input and what is output, in words.
   words(stage, number) {
-    const inputs = number === 0 ? "the signal" : "what the stage above gives";
+    const signal = this.fixed ? "what the group of branches reads" : "the signal";
+    const inputs = number === 0 ? signal : "what the stage above gives";
     const end = this.fixed ? "what the branch gives" : "the result";
     const last = number === this.stages.length - 1 ? end : "what goes to the stage below";
     const colours = stage.line

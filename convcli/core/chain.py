@@ -94,21 +94,19 @@ class Chain:
     # --- geometry ---
 
     def needs(
-        self, axis: int, start: int, stop: int, n: int | None = None
-    ) -> list[tuple[int, int]]:
+        self, axis: int, start: Index, stop: Index, n: int | None = None
+    ) -> list[tuple[Index, Index]]:
         """Return the samples [low, high) that each operation reads for the outputs [start, stop).
 
         The first entry is what the chain reads, the last one is (start, stop).
 
+        start, stop : of one stretch of outputs, or of many at once
         n : the length of the signal if it is known; a layer with circular padding then gets all of
             its input
         """
-        spans = [(start, stop)]
-        circular = self._circular_lengths(axis, n)
-        for number in reversed(range(len(self.ops))):
-            low, high = self.ops[number].reach[axis].needs(*spans[-1])
-            spans.append((low, max(high, circular.get(number, high))))
-        return spans[::-1]
+        given, _ = self._walk(axis, (start, stop), n)
+        spans: list[tuple[Any, Any]] = [(each.start, each.high) for each in given]
+        return spans
 
     def reads(
         self, start: int, stop: int, n: int | None = None, *, done: int | None = None
@@ -127,29 +125,29 @@ class Chain:
     def _walk(
         self,
         axis: int,
-        span: tuple[int, int],
+        span: tuple[Any, Any],
         n: int | None,
         *,
-        done: int | None,
+        done: int | None = None,
         inside: bool = False,
     ) -> tuple[list[Inputs], list[Inputs]]:
         """Return what each operation is given along an axis, and what of that is computed.
 
-        done : the end of earlier outputs along axis 0; None on other axes, where no outputs
-            continue earlier ones
+        done : the end of earlier outputs along axis 0; None where the outputs continue no earlier
+            ones
         inside : samples outside of the input of a layer that extends it by itself are not computed
         """
-        lengths = self._input_lengths(axis, n) if inside else [None] * len(self.ops)
         circular = self._circular_lengths(axis, n)
-        ended = self._ended(done or 0)
+        ended = None if done is None else self._ended(done)
         start, stop = span
-        given = [Inputs(start, start, stop)]
-        computed = [Inputs(start, start, stop)]
+        after = Inputs(start, start, stop)
+        given = [after]
+        computed = [after]
+        lengths = self._input_lengths(axis, n) if inside else None
         for number in reversed(range(len(self.ops))):
             op = self.ops[number]
-            after = computed[-1]
             length = circular.get(number)
-            if done is None:
+            if ended is None:
                 low, high = op.reach[axis].needs(after.start, after.high)
                 inputs = Inputs(low, low, high)
             else:
@@ -157,7 +155,8 @@ class Chain:
             if length is not None:
                 inputs = inputs._replace(high=max(inputs.high, length))
             given.append(inputs)
-            computed.append(_within(inputs, lengths[number]))
+            after = inputs if lengths is None else _within(inputs, lengths[number])
+            computed.append(after)
         return given[::-1], computed[::-1]
 
     def _ended(self, done: int) -> list[int]:
@@ -235,7 +234,7 @@ class Chain:
         step //= common
         phases //= common
         k = self._one_period(axis)
-        low, high = self.inputs_of_each(axis, k)
+        low, high = self.needs(axis, k, k + 1)[0]
         positions = k * step // phases
         return Reach(
             before=int((positions - low).max()),
@@ -263,7 +262,7 @@ class Chain:
     def around_aligned(self, axis: int) -> tuple[int, int]:
         """Return how far outputs read before and past the samples that they are aligned with."""
         k = self._one_period(axis)
-        low, high = self.inputs_of_each(axis, k)
+        low, high = self.needs(axis, k, k + 1)[0]
         aligned = self.aligned_input(axis, k)
         return int((aligned - low).max()), int((high - 1 - aligned).max())
 
@@ -281,15 +280,6 @@ class Chain:
             outputs *= factor
             inputs = inputs * factor // reach.phases * reach.step
         return np.arange(0, outputs, max(1, outputs // MOST_PHASES))
-
-    def inputs_of_each(self, axis: int, k: Indices) -> tuple[Indices, Indices]:
-        """Return the first input that each of the outputs `k` reads, and the one after its last."""
-        low = k
-        high = k + 1
-        for op in reversed(self.ops):
-            reach = op.reach[axis]
-            low, high = reach.needs(low, high)
-        return low, high
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
         """Return the outputs whose windows lie within the inputs.
@@ -319,6 +309,11 @@ class Chain:
     def pads(self) -> bool:
         """Whether some operation extends its own input."""
         return any(op.pads for op in self.ops)
+
+    @cached_property
+    def reads_inside(self) -> bool:
+        """Whether some operation extends its input by itself, from samples near the ends."""
+        return any(op.reads_inside for op in self.ops)
 
     def complete(self) -> Chain:
         """Return the chain in which every operation reads its own input and nothing outside."""
@@ -562,9 +557,10 @@ class Chain:
         computed = []
         for axis in range(self.axes):
             own_done = done if axis == 0 else None
-            read, _ = self._walk(axis, span[axis], ends[axis], done=own_done)
-            first.append(read[0].start)
-            walked = self._walk(axis, span[axis], ends[axis], done=own_done, inside=True)
+            walked = self._walk(axis, span[axis], ends[axis], done=own_done)
+            first.append(walked[0][0].start)
+            if self.reads_inside:
+                walked = self._walk(axis, span[axis], ends[axis], done=own_done, inside=True)
             given.append(walked[0])
             computed.append(walked[1])
         following = computed[0]

@@ -58,7 +58,8 @@ def reads_any(
     """
     counts: Any = marked.astype(np.int64)
     for axis, ((start, stop), first) in enumerate(zip(span, starts, strict=True)):
-        low, high = chain.inputs_of_each(axis, np.arange(start, stop))
+        outputs = np.arange(start, stop)
+        low, high = chain.needs(axis, outputs, outputs + 1)[0]
         below = np.insert(np.cumsum(counts, axis=axis), 0, 0, axis=axis)
         count = counts.shape[axis]
         up_to = [np.take(below, np.clip(end - first, 0, count), axis=axis) for end in (high, low)]

@@ -333,7 +333,7 @@ class _Stage:
 
     @cached_property
     def weights(self) -> WindowWeights | None:
-        """The weights of the windows, None for an operation that is no weighted sum."""
+        """The weights of the windows, None for an operation that is not a weighted sum."""
         found = self.op.window_weights(len(self.inputs.names))
         if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
             return None

@@ -315,7 +315,7 @@ class Branches(Op):
 
     @cached_property
     def as_convolution(self) -> Convolve | None:
-        """The one convolution that the group is where no sample is missing; None if it is none."""
+        """The one convolution that equals the group where no sample is missing, or None."""
         if len(self.formulas) > 1:
             return None
         combination = self.formulas[0].combination(len(self.branches))

@@ -334,7 +334,7 @@ class Chain:
     def held_starts(self, start: int, done: int) -> dict[HeldPlace, int]:
         """Return before which input each value is the last known one that output `start` may need.
 
-        Values that are no inputs of the chain are left out.
+        Values that are not inputs of the chain are left out.
         done : the end of the outputs that were computed before
         """
         if not self.ops:

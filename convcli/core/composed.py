@@ -32,7 +32,7 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     """The single convolution that equals a chain of convolutions; without any, the identity.
 
     Taps that follow a stride are as far apart as the stride says. Returns None for a chain with an
-    operation that is no convolution, and where more than `most` products of taps are needed.
+    operation that is not a convolution, and where more than `most` products of taps are needed.
     """
     parts = [op.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)

@@ -265,7 +265,7 @@ class Op(ABC):
     def window_weights(self, channels: int) -> WindowWeights | None:
         """The weights of each output's window, for signals of `channels` channels.
 
-        None for an operation that is no weighted sum of one window.
+        None for an operation that is not a weighted sum of one window.
         """
         return None
 

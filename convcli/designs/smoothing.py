@@ -17,11 +17,11 @@ from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
+# A Gaussian ends at this many sigmas, as in scipy.ndimage.
 TRUNCATE = 4.0
-"""A Gaussian ends at this many sigmas, as in scipy.ndimage."""
 
+# The smallest of so many binomial weights, 2**-999, is a float64 with all its digits.
 MOST_BINOMIAL = 1000
-"""The smallest of so many binomial weights, 2**-999, is a float64 with all its digits."""
 
 
 @step("smoothing", example="box:5", aliases=("sma",))

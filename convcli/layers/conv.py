@@ -182,7 +182,7 @@ class ConvLayer(WeightedLayer):
         return padding
 
     def export(self, place: ExportPlace) -> None:
-        """Add a Conv, and before it a Pad where the padding is no zeros."""
+        """Add a Conv, and before it a Pad where the padding is not zeros."""
         weights, bias = self._checked(place.tensors)
         widths = widths_of(weights.shape[2:], self._spacing)
         before, after = self._exported_padding(widths, place)

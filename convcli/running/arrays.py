@@ -268,7 +268,7 @@ def _read_array(
 def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> Blocks:
     """The samples of an array, a Series, or the numeric columns of a DataFrame, as a source.
 
-    Raises RequestError where they are no numbers.
+    Raises RequestError where they are not numbers.
     """
     check_axes(axes)
     if is_pandas(x):

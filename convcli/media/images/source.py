@@ -42,7 +42,7 @@ Channels = Literal["rgb", "luma", "alpha", "all"]
 # A picture from a pipe is held in memory up to this size, and on disk above it.
 _MOST_HELD = 64_000_000
 _RGB = ("R", "G", "B")
-# Fewer channels than this are no maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
+# Fewer channels than this are not maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
 FEWEST_MAPS = 5
 
 

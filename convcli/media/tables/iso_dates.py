@@ -77,7 +77,7 @@ def _has_separators(text: Any, length: int) -> bool:
 
 
 def _decimal_number(text: Any, start: int, stop: int) -> Any:
-    """Return the number in some places of each text; None if one of them is no number."""
+    """Return the number in some places of each text; None if one of them is not a number."""
     digits = text[:, start:stop].astype(np.int64) - _ZERO
     if _outside(digits, 0, 9):
         return None

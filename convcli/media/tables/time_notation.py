@@ -114,7 +114,7 @@ class Notation(Protocol):
         ...
 
     def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column, None if it is none."""
+        """Return the instant of a date as it is written in the column; None for another text."""
         ...
 
     def written(self, instant: int) -> str:
@@ -208,7 +208,7 @@ class NumberNotation:
         return True
 
     def read_date(self, _: bytes) -> None:
-        """Return None: a number is no date."""
+        """Return None: a number is not a date."""
 
     def written(self, instant: int) -> str:
         """Return an instant as a number of the unit."""
@@ -295,7 +295,7 @@ class DateNotation:
         return self.names_offset(text)
 
     def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column, None if it is none."""
+        """Return the instant of a date as it is written in the column; None for another text."""
         stamp = self.read([text])[0]
         return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
 

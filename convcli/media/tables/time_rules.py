@@ -230,7 +230,7 @@ def _business_day_numbers(of_day: np.timedelta64, stamps: DateTimes) -> Floats:
 
 def _business_day(of_day: np.timedelta64, position: float) -> str:
     if np.isnan(position):
-        return "a day that is no business day"
+        return "a day that is not a business day"
     day = np.busday_offset(_FIRST_MONDAY, round(position))
     return _write(day + of_day)
 

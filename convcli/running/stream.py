@@ -78,9 +78,8 @@ class Stream:
 
     def _start_at(self, sample: int, width: int) -> None:
         """Begin with the sample of a number, as if it were the first one."""
-        self.geometry.start_at(sample)
+        self.outputs_done = self.geometry.start_at(sample)
         self._buffer.skip(sample, width)
-        self.outputs_done = sample
         self._first_taken = sample
 
     def skip_known(self) -> None:

@@ -41,7 +41,7 @@ def opened_named(
         if path is not None:
             note_read(path)
             if not path.is_file():
-                problem = "is no file" if path.exists() else "no such file"
+                problem = "is not a file" if path.exists() else "no such file"
                 raise InputError(f"{place}: {problem}; expected {expected}", hint=hint)
         else:
             note_untraceable()

@@ -306,11 +306,11 @@ Encoded = TypeVar("Encoded")
 
 
 class Source(Protocol[Raw]):
-    """Samples from a file or a pipe. `chunks` is called by one thread, `decode` by any."""
+    """Samples from a file or a pipe. `pieces` is called by one thread, `decode` by any."""
 
     signal: Signal
 
-    def chunks(self) -> Iterator[Raw]:
+    def pieces(self) -> Iterator[Raw]:
         """Yield undecoded pieces in order; start over when called again.
 
         InputError at a second call on a pipe.
@@ -327,7 +327,7 @@ def blocks_of(source: Source[Raw], apply: Apply = map) -> Iterator[Block]:
 
     apply : `map`, or a map that decodes several pieces at once and keeps the order
     """
-    for block in apply(source.decode, source.chunks()):
+    for block in apply(source.decode, source.pieces()):
         block.on_arrival()
         yield block
 
@@ -384,7 +384,7 @@ class PartSource(Protocol[Raw]):
         """How many samples come before the part, for messages."""
         ...
 
-    def pieces(self, history: int) -> Iterator[Raw]:
+    def pieces_with_history(self, history: int) -> Iterator[Raw]:
         """Yield undecoded pieces in order; start over when called again.
 
         history : at least so many samples before the part come first, in the role `earlier`

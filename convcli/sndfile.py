@@ -66,7 +66,7 @@ class WatchedFile:
             try:
                 return int(self._file.seek(offset, whence))
             except OSError as error:
-                # A damaged header may point to a place before the start; that is no failure of
+                # A damaged header may point to a place before the start; that is not a failure of
                 # the system.
                 if offset >= 0:
                     self.error = error

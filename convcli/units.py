@@ -54,7 +54,7 @@ class Quantity:
 
 
 def parse_quantity(text: str) -> Quantity:
-    """Read an amount. Raises UnitError if it is none, or its unit is unknown.
+    """Read an amount. Raises UnitError if it has no number, or its unit is unknown.
 
     >>> parse_quantity("3.4k"), parse_quantity("20ms")
     (Quantity(value=3400.0, unit=''), Quantity(value=20.0, unit='ms'))
@@ -150,7 +150,7 @@ def to_samples(text: str, signal: Signal) -> float:
         return seconds * signal.rate
     if quantity.unit in MONTHS and signal.timed:
         raise UnitError(
-            f"{text!r} is no fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
+            f"{text!r} is not a fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
             "calendar: avg_pool:1mo"
         )
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
@@ -166,7 +166,7 @@ def _business_days(text: str, seconds: float, signal: Signal) -> float:
         return weeks * signal.week / SECONDS["d"]
     sample = signal.medium.sample
     raise UnitError(
-        f"{text!r} is no fixed number of {sample}s, which are business days: 1d is one, 1w are "
+        f"{text!r} is not a fixed number of {sample}s, which are business days: 1d is one, 1w are "
         f"five, and a number counts {sample}s (20)"
     )
 
@@ -204,7 +204,7 @@ def to_frequency(text: str, signal: Signal) -> float:
     quantity = parse_quantity(text)
     in_hertz = quantity.unit in HERTZ
     if not in_hertz and quantity.unit != "":
-        raise UnitError(f"{text!r} is no frequency; a frequency here is {_frequencies(signal)}")
+        raise UnitError(f"{text!r} is not a frequency; a frequency here is {_frequencies(signal)}")
     if in_hertz and signal.rate is None:
         raise UnitError(
             f"{text!r} does not fit this signal; a frequency here is {_frequencies(signal)}"
@@ -300,7 +300,7 @@ def _read_count(text: str, signal: Signal) -> int:
         if quantity.unit in SECONDS:
             sample = signal.medium.sample
             step = describe_seconds(1 / signal.rate)
-            raise UnitError(f"{text!r} is no whole number of {sample}s; one comes each {step}")
+            raise UnitError(f"{text!r} is not a whole number of {sample}s; one comes each {step}")
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
         raise UnitError(f"expected a whole number of {signal.medium.sample}s, got {text!r}")

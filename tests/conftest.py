@@ -15,7 +15,7 @@ from convcli.cli import _limit_library_threads
 # work in a loop: a test took 9 s of the processor instead of 1. NumPy is not imported yet.
 _limit_library_threads()
 
-# A busy machine is slow; that is no failure.
+# A busy machine is slow; that is not a failure.
 settings.register_profile("convcli", deadline=None)
 settings.load_profile("convcli")
 

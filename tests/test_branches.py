@@ -296,7 +296,7 @@ class _Interleaved:
         self.signal = signal
         self.blocks = blocks
 
-    def chunks(self) -> Iterator[Block]:
+    def pieces(self) -> Iterator[Block]:
         return iter(self.blocks)
 
     def decode(self, raw: Block) -> Block:
@@ -691,7 +691,7 @@ def test_taps_and_response_of_a_linear_group(tmp_path: Path) -> None:
     expected = np.convolve(2 * (one - two), np.ones(3) / 3)[12:-12]
     np.testing.assert_allclose(np.loadtxt(path), expected, atol=1e-15)
     told = refused(2, "filters", "x * x | box:3", "--export", tmp_path / "other.csv")
-    assert "x * x is no convolution" in told
+    assert "x * x is not a convolution" in told
 
 
 def test_branches_on_a_table() -> None:

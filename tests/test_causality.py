@@ -57,7 +57,7 @@ class Interleaved:
     codes: Any
     size: int
 
-    def chunks(self) -> Iterator[slice]:
+    def pieces(self) -> Iterator[slice]:
         yield from (slice(a, a + self.size) for a in range(0, len(self.x), self.size))
 
     def decode(self, raw: slice) -> Block:
@@ -219,7 +219,7 @@ def test_groups_do_not_leak_into_each_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert not changed(checked(plan, x, codes=codes))
 
     def leaking(plan: Plan, source: Any, sink: Any, **options: Any) -> Any:
-        rows = sum(len(source.decode(raw).x) for raw in source.chunks())
+        rows = sum(len(source.decode(raw).x) for raw in source.pieces())
         ended = run(plan, source, sink, **options)
         sink.write(sink.encode(np.full((1, 1), float(rows)), np.zeros(1, np.int64)))
         return ended

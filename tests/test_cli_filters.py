@@ -379,7 +379,7 @@ def test_a_chain_with_a_step_that_is_no_convolution_has_no_taps(step: str, tmp_p
     words = ("filters", f"box:3 | {step}", "--rate", "8", "--export", path)
     told = refused(2, *words)
     assert (
-        f"{step.split(':', maxsplit=1)[0]} is no convolution, and a chain with it has no taps"
+        f"{step.split(':', maxsplit=1)[0]} is not a convolution, and a chain with it has no taps"
         in told
     )
     assert not path.exists()

@@ -116,7 +116,7 @@ def test_a_weighted_mean_and_its_integral(program: Program, tmp_path: Path) -> N
         (("savgol:5,2",), "savgol needs rows at equal steps", "--every 1d"),
         (("downsample:2",), "downsample needs rows at equal steps", "--every 1d"),
         (("savgol:5d,2",), "savgol needs rows at equal steps", "--every 1d"),
-        (("sma:1mo",), "no fixed length; 15min, 2h, 5d and 1w are", ""),
+        (("sma:1mo",), "not a fixed length; 15min, 2h, 5d and 1w are", ""),
         (("dog:1d,2d",), "dog: has no window in time", ""),
         (("lag:2d",), "a length here is a number of rows (20)", ""),
         (("avg_pool:1w,stride=1d",), "stride= counts rows", ""),
@@ -124,14 +124,14 @@ def test_a_weighted_mean_and_its_integral(program: Program, tmp_path: Path) -> N
         (("adaptive_avg_pool:1w",), "adaptive_avg_pool: ", ""),
         (("sma:2d", "--edge", "reflect"), "--edge reflect needs rows at equal steps of time", ""),
         (("avg_pool:1w", "--integrate"), "--integrate is for means over windows in time", ""),
-        (("sma:900y",), "no fixed length", ""),
+        (("sma:900y",), "not a fixed length", ""),
         (("sma:99999w",), "at most 100 years", ""),
         (
             ("sma:2", "--time-zone", "Europe/Berlin"),
             "--time-zone is for times that are numbers",
             "",
         ),
-        (("sma:2", "--time-zone", "Mars/Olympus"), "no time zone", ""),
+        (("sma:2", "--time-zone", "Mars/Olympus"), "not a time zone", ""),
     ],
 )
 def test_requests_that_rows_at_any_distance_refuse(
@@ -496,7 +496,7 @@ def test_a_duration_that_is_no_number_of_rows_is_an_error(
 ) -> None:
     ended = program.run("csv", step, "--time", "t", stdin=hourly(), cwd=tmp_path)
     assert ended.code == 2
-    assert "'90min' is no whole number of rows; one comes each hour" in ended.err
+    assert "'90min' is not a whole number of rows; one comes each hour" in ended.err
 
 
 @pytest.mark.parametrize(

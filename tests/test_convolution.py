@@ -717,7 +717,7 @@ class Interleaved:
     blocks: list[Array]
     codes: list[Any]
 
-    def chunks(self) -> Iterator[tuple[Array, Any]]:
+    def pieces(self) -> Iterator[tuple[Array, Any]]:
         yield from zip(self.blocks, self.codes, strict=True)
 
     def decode(self, raw: tuple[Array, Any]) -> Block:

@@ -348,7 +348,7 @@ def test_groups_are_signals_of_their_own() -> None:
     class Source:
         signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
 
-        def chunks(self) -> Iterator[slice]:
+        def pieces(self) -> Iterator[slice]:
             return (slice(a, a + 17) for a in range(0, 300, 17))
 
         def decode(self, raw: slice) -> Block:
@@ -385,7 +385,7 @@ def test_an_input_that_fails_leaves_no_hits() -> None:
 
 def test_a_template_larger_than_the_signal_is_refused() -> None:
     signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
-    with pytest.raises(RequestError, match="10 rows, is larger than what is searched, 9 rows"):
+    with pytest.raises(RequestError, match="10 rows, is larger than the searched signal, 9 rows"):
         found(np.arange(10.0)[:, None], signal, [np.zeros((9, 1))])
 
 
@@ -532,11 +532,12 @@ def test_another_rate_and_other_channels_are_brought_together(
     assert float(hit["start"]) == pytest.approx(0.5, abs=2e-4)
     assert float(hit["score"]) > 0.99
     assert (
-        "converted from 16000 Hz to 8000 Hz; what is searched is mixed to one channel" in ended.err
+        "converted from 16000 Hz to 8000 Hz; the searched signal is mixed to one channel"
+        in ended.err
     )
     sf.write(tmp_path / "six.wav", np.zeros((100, 6)), 8000)
     error = detect.refused(2, tmp_path / "x.wav", tmp_path / "six.wav")
-    assert "has 2 channels, and what is searched 6" in error
+    assert "has 2 channels, and the searched signal has 6" in error
 
 
 def test_sound_comes_through_a_pipe_and_best_is_first_over_all_files(

@@ -562,7 +562,7 @@ def test_the_integral_of_smooth_functions() -> None:
         (("puls", "exp"), "did you mean pulse?"),
         (("pulse", "step"), "has no end"),
         (("1,2;3,4", "exp"), "one row"),
-        (("1,,2", "exp"), "none missing"),
+        (("1,,2", "exp"), "a number is missing"),
     ],
 )
 def test_functions_that_cannot_be_convolved(

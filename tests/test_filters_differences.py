@@ -81,7 +81,7 @@ def test_sums_are_exactly_0_and_the_kernels_symmetric(sigma: float, signal: Sign
         assert made.taps.sum() == 0
         assert np.array_equal(made.taps, np.flip(made.taps))
         assert made.taps.ndim == signal.axes
-        assert made.gaps == "empty"
+        assert made.on_missing == "empty"
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1, 2.5, 6])

@@ -66,7 +66,7 @@ def test_every_method_keeps_its_promise(name: str, method: str, phase: str) -> N
         assert broken_by(made.taps, edges, gains, default_width(edges), attenuation) <= 1e-6
         assert math.fsum(made.taps) == gains[0]
         assert made.taps.size % 2 == 1
-        assert made.gaps == ("hold" if gains[0] else "empty")
+        assert made.on_missing == ("hold" if gains[0] else "empty")
         if phase == "linear":
             assert np.array_equal(made.taps, made.taps[::-1])
             assert made.centre == (made.taps.size // 2,)

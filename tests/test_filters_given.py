@@ -137,7 +137,7 @@ def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         taps_of(f"@{tmp_path}/nothing.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         taps_of(f"@{tmp_path}/folder.csv")
 
 

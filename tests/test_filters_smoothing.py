@@ -29,7 +29,7 @@ def test_every_mean_of_n_sums_to_1_exactly_and_is_not_negative(n: int) -> None:
         assert made.taps.size == n
         assert math.fsum(made.taps) == made.divisor
         assert (made.taps >= 0).all()
-        assert made.gaps == "renormalise"
+        assert made.on_missing == "renormalise"
 
 
 @given(counts)
@@ -102,7 +102,7 @@ def test_ema_of_the_contract() -> None:
     made = ema(alpha=0.5)
     x = np.array([10.0] * (made.taps.size - 1) + [10, 11, 12, 11, 13])
     assert np.convolve(x, made.taps, mode="valid").tolist() == [10, 10.5, 11.25, 11.125, 12.0625]
-    assert made.gaps == "hold"
+    assert made.on_missing == "hold"
 
 
 def test_ema_by_span_and_halflife_is_that_of_pandas() -> None:
@@ -113,7 +113,7 @@ def test_ema_by_span_and_halflife_is_that_of_pandas() -> None:
         (ema(span=20, adjust=True), pd.Series(x).ewm(span=20)),
         (ema(halflife=7.5, adjust=True), pd.Series(x).ewm(halflife=7.5)),
     ):
-        assert made.gaps == "renormalise"
+        assert made.on_missing == "renormalise"
         padded = np.concatenate([np.zeros(made.taps.size - 1), x])
         there = np.concatenate([np.zeros(made.taps.size - 1), np.ones(x.size)])
         y = np.convolve(padded, made.taps, mode="valid") / np.convolve(

@@ -242,7 +242,7 @@ REFUSED = [
     ("box:many", SOUND, "expected a number, got 'many'", 4, "box:5"),
     ("lowpass:5k", SOUND, "4000 Hz", 8, "lowpass:800"),
     ("lowpass:4000", SOUND, "4000 Hz", 8, None),
-    ("lowpass:20ms", SOUND, "no frequency", 8, None),
+    ("lowpass:20ms", SOUND, "not a frequency", 8, None),
     ("lowpass:-1k", SOUND, "above 0", 8, None),
     ("lowpass:0.6", ROWS, "0.5 cycles/row", 8, None),
     ("lowpass:3Hz", ROWS, "Hz needs --time", 8, None),

@@ -46,7 +46,7 @@ class Interleaved:
         self.signal, self.x, self.codes = signal, x, codes
         self.cuts = [0, *sorted(cuts), len(x)]
 
-    def chunks(self) -> Iterator[tuple[int, int]]:
+    def pieces(self) -> Iterator[tuple[int, int]]:
         yield from zip(self.cuts[:-1], self.cuts[1:], strict=True)
 
     def decode(self, raw: tuple[int, int]) -> Block:

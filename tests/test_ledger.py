@@ -137,7 +137,7 @@ def test_one_run_at_a_time_writes_a_ledger(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(text + "\n")
-    with pytest.raises(InputError, match="is no line of a ledger") as caught:
+    with pytest.raises(InputError, match="is not a line of a ledger") as caught:
         list(read_lines(path))
     assert "a JSON object for one input" in (caught.value.hint or "")
 
@@ -147,7 +147,7 @@ def test_resume_changes_no_file_that_is_no_ledger(text: str, folder: Path) -> No
     (folder / "notes.txt").write_text(text)
     words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "notes.txt", "--resume")
     told = refused(3, *words, cwd=folder)
-    assert "notes.txt is no ledger" in told
+    assert "notes.txt is not a ledger" in told
     assert "a JSON object for one input" in told
     assert (folder / "notes.txt").read_text() == text
     assert not (folder / "out.csv").exists()

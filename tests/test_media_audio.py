@@ -80,7 +80,7 @@ def samples(path: Path | BinaryIO) -> Any:
 
 
 def read_all(source: AudioSource) -> Array:
-    blocks = [source.decode(chunk).x for chunk in source.chunks()]
+    blocks = [source.decode(chunk).x for chunk in source.pieces()]
     return np.concatenate([np.zeros((0, source.details.channels)), *blocks])
 
 
@@ -94,7 +94,7 @@ def pour(
         AudioSink(target, signal=source.signal, like=source.details, options=asked, name=name)
     ) as sink:
         at = 0
-        for chunk in source.chunks():
+        for chunk in source.pieces():
             x = source.decode(chunk).x * gain
             for start in range(0, len(x), cut or len(x)):
                 part = x[start : start + (cut or len(x))]
@@ -500,7 +500,7 @@ def test_wav_on_a_pipe(size: int | None, tmp_path: Path) -> None:
         sink = pour(source, tmp_path / "out.wav")
         assert source.warnings == sink.warnings == []
         with pytest.raises(InputError, match="only once"):
-            source.chunks()
+            source.pieces()
     assert np.array_equal(samples(tmp_path / "out.wav"), x)
 
 

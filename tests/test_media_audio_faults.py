@@ -260,7 +260,7 @@ def test_noise_behind_a_header_is_no_sound(tmp_path: Path) -> None:
     data = with_facts(path.read_bytes(), frames=0)
     path.write_bytes(data[: first_frame(data)] + bytes(5000))
     with open_audio(path) as source, pytest.raises(InputError):
-        list(source.chunks())
+        list(source.pieces())
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])

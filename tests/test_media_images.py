@@ -104,7 +104,7 @@ def run(
             if number:
                 sink.next_page()
             row = 0
-            for block in pool.map(page.decode, page.chunks()):
+            for block in pool.map(page.decode, page.pieces()):
                 rows = np.arange(row, row + len(block.x))
                 row += len(block.x)
                 sink.write(sink.encode(change(block.x), rows))
@@ -223,10 +223,10 @@ def test_decoded_in_own_units(tmp_path: Path) -> None:
     for dtype, wanted in (("u1", np.float32), ("u2", np.float64), ("f4", np.float64)):
         a = save(tmp_path / "a.tif", noise(5, 4, 1, dtype), "b-w")
         page = open_image(a, options=ImageOptions()).pages[0]
-        x = np.concatenate([page.decode(strip).x for strip in page.chunks()])
+        x = np.concatenate([page.decode(strip).x for strip in page.pieces()])
         assert x.dtype == wanted
         assert np.array_equal(x, load(a))
-        again = np.concatenate([page.decode(strip).x for strip in page.chunks()])
+        again = np.concatenate([page.decode(strip).x for strip in page.pieces()])
         assert np.array_equal(x, again)
 
 
@@ -317,7 +317,7 @@ def test_rgb_keeps_the_opacity_and_alpha_the_colours(tmp_path: Path) -> None:
 def test_linear_light(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", np.array([[[0, 128, 255, 100]]], np.uint8), "srgb")
     page = open_image(a, options=ImageOptions(linear=True)).pages[0]
-    x = page.decode(next(iter(page.chunks()))).x
+    x = page.decode(next(iter(page.pieces()))).x
     assert x.ravel().tolist() == pytest.approx([0, 55.0444, 255, 100], abs=1e-3)
     run(a, tmp_path / "b.png", lambda x: x / 2, linear=True)
     assert load(tmp_path / "b.png").tolist() == [[[0, 92, 188, 50]]]
@@ -534,7 +534,7 @@ def test_pipes_in_and_out(tmp_path: Path, name: str) -> None:
     assert sink.facts()["format"] == name
     back = open_image(None, stdin=io.BytesIO(out.getvalue()), options=ImageOptions())
     page = back.pages[0]
-    x = np.concatenate([page.decode(strip).x for strip in page.chunks()])[..., :3]
+    x = np.concatenate([page.decode(strip).x for strip in page.pieces()])[..., :3]
     assert back.details.format == name
     assert np.abs(x - load(a)).mean() < 12
 
@@ -560,7 +560,7 @@ def test_the_name_gives_the_format_of_a_temporary_path(tmp_path: Path) -> None:
     with completed(
         ImageSink(tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif")
     ) as sink:
-        for strip in page.chunks():
+        for strip in page.pieces():
             sink.write(sink.encode(page.decode(strip).x, np.arange(4)))
     assert (tmp_path / "3").read_bytes()[:2] == b"II"
 
@@ -590,7 +590,7 @@ def test_opacity_over_white_where_there_is_no_place_for_it(tmp_path: Path) -> No
     a = save(tmp_path / "a.png", pixels, "srgb")
     _, sink = run(a, tmp_path / "b.ppm")
     image = open_image(tmp_path / "b.ppm", options=ImageOptions())
-    x = image.pages[0].decode(next(iter(image.pages[0].chunks()))).x
+    x = image.pages[0].decode(next(iter(image.pages[0].pieces()))).x
     assert x[0, 0].tolist() == [255, 127, 127]
     assert "over white" in sink.warnings[0]
     run(a, tmp_path / "b.jpg")
@@ -695,7 +695,7 @@ def test_every_page(tmp_path: Path, suffix: str) -> None:
     assert np.abs(made.numpy()[..., :3].astype(int) - pixels).max() <= 8
     page = image.pages[2]  # alone, and again
     for _ in range(2):
-        first = next(iter(page.chunks())).pixels
+        first = next(iter(page.pieces())).pixels
         assert abs(int(first[0, 0, 0]) - 170) <= 8
     with pytest.raises(RequestError, match="png holds one picture, the input has 4 pages"):
         run(a, tmp_path / "b.png")
@@ -775,7 +775,7 @@ def test_pam_keeps_opacity(tmp_path: Path) -> None:
 )
 def test_netpbm_spellings(data: bytes, wanted: list[Any]) -> None:
     page = open_image(None, stdin=io.BytesIO(data), options=ImageOptions()).pages[0]
-    x = page.decode(next(iter(page.chunks()))).x
+    x = page.decode(next(iter(page.pieces()))).x
     assert np.squeeze(x, -1).tolist() == wanted if x.shape[-1] == 1 else x.tolist() == wanted
 
 
@@ -796,7 +796,7 @@ def test_netpbm_spellings(data: bytes, wanted: list[Any]) -> None:
 def test_bad_netpbm(data: bytes, text: str) -> None:
     with pytest.raises(InputError, match=text):
         for strip in (
-            open_image(None, stdin=io.BytesIO(data), options=ImageOptions()).pages[0].chunks()
+            open_image(None, stdin=io.BytesIO(data), options=ImageOptions()).pages[0].pieces()
         ):
             assert len(strip.pixels)
 
@@ -900,7 +900,7 @@ def test_names_are_names(tmp_path: Path, name: str) -> None:
     a.rename(tmp_path / name)
     image = open_image(tmp_path / name, options=ImageOptions())
     assert image.pages[0].signal.shape == (4, 4)
-    assert np.array_equal(next(iter(image.pages[0].chunks())).pixels.shape, (4, 4, 3))
+    assert np.array_equal(next(iter(image.pages[0].pieces())).pixels.shape, (4, 4, 3))
 
 
 def test_a_pipe_too_large_to_hold_goes_to_disk(

@@ -108,7 +108,7 @@ def test_only_what_the_file_calls_an_opacity_is_one(  # noqa: PLR0917
     a = banded(tmp_path / "a.tif", x, photometric, extra, planes=planes, order=order)
     page = open_image(a, options=ImageOptions()).pages[0]
     assert page.layout.alpha == alpha
-    assert np.array_equal(np.concatenate([each.pixels for each in page.chunks()]), x)
+    assert np.array_equal(np.concatenate([each.pixels for each in page.pieces()]), x)
     b = tmp_path / "b.tif"
     assert program.run("image", "-q", "box:3", a, "-o", b, cwd=tmp_path).code == 0
     with b.open("rb") as file:

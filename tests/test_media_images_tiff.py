@@ -61,7 +61,7 @@ def copy(source: Path, target: Path) -> None:
             if number:
                 sink.next_page()
             row = 0
-            for strip in page.chunks():
+            for strip in page.pieces():
                 y = page.decode(strip).x
                 sink.write(sink.encode(y, np.arange(row, row + len(y))))
                 row += len(y)
@@ -438,7 +438,7 @@ def test_given_up_half_way(tmp_path: Path, suffix: str) -> None:
     image = open_image(a, options=ImageOptions())
     page = image.pages[0]
     sink = ImageSink(tmp_path / f"b.{suffix}", like=image, signals=[page.signal])
-    for number, strip in enumerate(page.chunks()):
+    for number, strip in enumerate(page.pieces()):
         if number == 5:
             break
         y = page.decode(strip).x
@@ -465,7 +465,7 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
         ) as sink,
     ):
         row = 0
-        for strip in page.chunks():
+        for strip in page.pieces():
             y = page.decode(strip).x
             sink.write(sink.encode(y, np.arange(row, row + len(y))))
             row += len(y)
@@ -629,4 +629,4 @@ def test_kinds_of_tiff_that_are_not_read(
 def test_a_tiff_that_is_read_is_not_refused_for_its_tags(tmp_path: Path) -> None:
     for bits in (1, 2, 4, 8, 16, 32):
         page = open_image(bare_tiff(tmp_path / "a.tif", bits), options=ImageOptions()).pages[0]
-        assert next(iter(page.chunks())).pixels.shape == (3, 4, 1)
+        assert next(iter(page.pieces())).pixels.shape == (3, 4, 1)

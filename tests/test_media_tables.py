@@ -500,9 +500,9 @@ class TestStreaming:
         assert passes == [5000, 5000]
         assert source.facts()["rows"] == 5000
         source = source_of(b"x\n1\n")
-        assert len(list(source.chunks())) == 1
+        assert len(list(source.pieces())) == 1
         with pytest.raises(InputError, match="read only once"):
-            list(source.chunks())
+            list(source.pieces())
 
     def test_texts_are_let_go_as_rows_are_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -546,7 +546,7 @@ class TestStreaming:
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
         with completed(TableSink(out, source=source)) as sink:
-            blocks = [source.decode(raw) for raw in reversed(list(source.chunks()))]
+            blocks = [source.decode(raw) for raw in reversed(list(source.pieces()))]
             for block in blocks[::-1]:
                 block.on_arrival()
             x = np.concatenate([block.x for block in blocks[::-1]])
@@ -555,7 +555,7 @@ class TestStreaming:
 
     def test_decoding_alone_takes_note_of_nothing(self) -> None:
         source = source_of(b"t,x\n1,5\n2,\n3,7\n", time="t", columns=("x",))
-        (raw,) = source.chunks()
+        (raw,) = source.pieces()
         blocks = [source.decode(raw) for _ in range(3)]
         assert source.facts()["rows"] == 0
         blocks[0].on_arrival()
@@ -567,7 +567,7 @@ class TestStreaming:
             "import sys; from convcli.media.tables.table_options import TableOptions\n"
             "from convcli.media.tables.any_table import open_table\n"
             "s = open_table(None, options=TableOptions(follow=True))\n"
-            "for raw in s.chunks(): print(s.decode(raw).x.tolist(), flush=True)\n"
+            "for raw in s.pieces(): print(s.decode(raw).x.tolist(), flush=True)\n"
         )
         command = [sys.executable, "-c", script]
         root = Path(__file__).parents[1]

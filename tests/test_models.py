@@ -394,7 +394,7 @@ BAD = {
         "and 4,988 more",
     ),
     "a length of 2^63": (struct.pack("<Q", 1 << 63) + b"{}", "at most 100,000,000"),
-    "a list": (raw([1, 2]), "no map"),
+    "a list": (raw([1, 2]), "not a map"),
     "no tensor": (raw({}), "no tensor"),
     "cut in the data": (GOOD[:-4], "truncated"),
     "more than the tensors": (GOOD + b"x", "1 bytes follow"),
@@ -412,7 +412,7 @@ BAD = {
     "three offsets": (raw({"0.weight": entry(offsets=(0, 12, 12))}, bytes(12)), "not two"),
     "metadata of numbers": (
         raw({"__metadata__": {"a": 1}, "0.weight": entry()}, bytes(12)),
-        "no map of texts",
+        "not a map of texts",
     ),
     "NaN": (
         raw({"0.weight": entry()}, np.array([1, np.nan, 2], "<f4").tobytes()),
@@ -580,8 +580,8 @@ def test_layers_and_tensors_must_fit(tmp_path: Path) -> None:
     assert "another layer" in refused("conv:2,3", one, x, tmp_path)
     assert "another layer" in refused("conv:1,5", one, x, tmp_path)
     assert "evenly" in refused("conv:groups=3|relu|conv", two, x, tmp_path)
-    assert "no layer" in refused("conv|box:3", one, x, tmp_path)
-    assert "no layer" in refused("conv|normalize", one, x, tmp_path)
+    assert "not a layer" in refused("conv|box:3", one, x, tmp_path)
+    assert "not a layer" in refused("conv|normalize", one, x, tmp_path)
     assert "padding is a number or same" in refused("conv:padding=-1", one, x, tmp_path)
     assert "stride of 1" in refused("conv:padding=same,stride=2", one, x, tmp_path)
     assert "0.bias has the shape (2,), expected (1,)" in refused(

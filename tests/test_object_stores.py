@@ -519,7 +519,7 @@ def test_errors_that_may_pass_are_tried_again(folder: Folder, line: Line, tmp_pa
         (f"s3://{BUCKET}/a\nb.wav", 2, "control characters"),
         (f"s3://{BUCKET}/a\udcff.wav", 2, "not UTF-8"),
         ("http://127.0.0.1:1/a.wav?sig=SECRET", 3, "refused the connection"),
-        ("http://[a/b.wav", 2, "no address"),
+        ("http://[a/b.wav", 2, "not an address"),
         ("gs:///x.wav", 2, "names no bucket"),
     ],
 )

@@ -116,9 +116,9 @@ def test_any_template_is_a_path_or_a_refusal(template: str) -> None:
 @pytest.mark.parametrize(
     ("template", "message", "hint"),
     [
-        ("{stme}.wav", "{stme} in the output {stme}.wav is no field", "did you mean {stem}?"),
+        ("{stme}.wav", "{stme} in the output {stme}.wav is not a field", "did you mean {stem}?"),
         ("{}.wav", "{} in the output", "{{"),
-        ("a{.wav", "{ in the output a{.wav is no field", "{{"),
+        ("a{.wav", "{ in the output a{.wav is not a field", "{{"),
         ("{stem.__class__}", "{stem.__class__} in the output", ""),
     ],
 )

@@ -520,7 +520,7 @@ def test_a_dense_layer_learns_positions_and_a_filter_does_not(tmp_path: Path) ->
     path = saved(tmp_path / "d.safetensors", made)
     with pytest.raises(
         RequestError,
-        match="one weight for each pair of positions in stretches of 4, and is no filter",
+        match="one weight for each pair of positions in stretches of 4, and is not a filter",
     ):
         apply(f"model:{path}", x)
 

@@ -61,4 +61,4 @@ def test_a_week_back_is_five_business_days(tmp_path: Path) -> None:
         wanted = column(f"{step}:5", table)[5:]
         assert column(f"{step}:7d", table)[5:] == column(f"{step}:168h", table)[5:] == wanted
     told = refused(2, "csv", "lag:3d", table, "--time", "t")
-    assert "'3d' is no fixed number of rows" in told
+    assert "'3d' is not a fixed number of rows" in told

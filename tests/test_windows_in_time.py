@@ -40,7 +40,7 @@ class Rows:
             medium=TABLE, shape=(None,), channels=channels, timed=True, integrates=self.integrates
         )
 
-    def chunks(self) -> Iterator[slice]:
+    def pieces(self) -> Iterator[slice]:
         bounds = [0, *sorted({min(cut, len(self.x)) for cut in self.cuts}), len(self.x)]
         for start, stop in pairwise(bounds):
             yield slice(start, stop)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 
-# A longer file is no list of failures.
+# A longer file is not a list of failures.
 _LONGEST_LIST = 1 << 30
 
 

@@ -69,7 +69,7 @@ class FileState:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> FileState | None:
-        """Read the fields; None if there are none. TypeError if they are no state."""
+        """Read the fields; None if there are none. TypeError for values of other types."""
         if "size" not in plain:
             return None
         mtime = plain.get("mtime_ns")

@@ -39,7 +39,7 @@ _WHAT_A_LINE_IS = (
 def read_lines(path: Path) -> Iterator[Line]:
     """The whole lines of a ledger, in their order; a last line that was cut off is left out.
 
-    Raises InputError if the file cannot be read, or another line is none of a ledger.
+    Raises InputError if the file cannot be read, or if another line does not belong to a ledger.
     """
     for _, line in lines_with_places(path):
         yield line
@@ -76,9 +76,9 @@ def _is_cut_off(data: bytes, *, first: bool) -> bool:
 
 
 def _no_line(path: Path, number: int) -> InputError:
-    what = f"line {number} of {path} is no line of a ledger"
+    what = f"line {number} of {path} is not a line of a ledger"
     if number == 1:
-        what = f"{path} is no ledger: its first line is no line of a ledger"
+        what = f"{path} is not a ledger: its first line is not a line of a ledger"
     return InputError(what, hint=_WHAT_A_LINE_IS)
 
 
@@ -125,7 +125,7 @@ def open_ledger(
     began : when it was begun; 0: now
     complete : see `Ledger`
 
-    Raises RequestError if another run writes to it, InputError if the file is no ledger,
+    Raises RequestError if another run writes to it, InputError if the file is not a ledger,
     OutputError if it cannot be written.
     """
     try:
@@ -164,7 +164,7 @@ def _lock(file: int, path: Path) -> None:
 def _end_last_line(file: int, path: Path) -> None:
     """Cut off a last line that is not whole; add the line end that a whole one lacks.
 
-    Raises InputError for a file that is no ledger, which stays as it is.
+    Raises InputError for a file that is not a ledger, which stays as it is.
     """
     size = os.fstat(file).st_size
     if size == 0:

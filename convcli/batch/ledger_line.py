@@ -167,7 +167,7 @@ class Line:
 
     @classmethod
     def from_json(cls, data: bytes) -> Line:
-        """Read a line. ValueError if it is none."""
+        """Read a line. ValueError for text that is not a line of a ledger."""
         try:
             return cls(**_fields_of(json.loads(data)))
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

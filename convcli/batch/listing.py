@@ -171,10 +171,10 @@ def _named(name: str) -> Listed:
     """A file that was named itself; `/./` in its name marks where {relative} begins."""
     mark = name.find(_MARK)
     if mark < 0 or ".." in name[mark:].split("/"):
-        # A file called - is no standard input.
+        # A file called - is not standard input.
         return Listed(name)
     if is_remote(name):
-        # In a key `.` is no folder.
+        # In a key `.` is not a folder.
         return Listed(name.replace(_MARK, "/", 1), start=mark + 1)
     return Listed(name, start=mark + len(_MARK))
 

@@ -121,8 +121,8 @@ class RelationToWhole(Enum):
 def relation_to_whole(parts: PartUnits, shard: Shard, earlier: EarlierRuns) -> RelationToWhole:
     """Compare the output with what the ledger tells of the parts of a shard.
 
-    The parts are gone, so that the whole is known by its size. Of the parts of other shards the
-    ledger need not tell; the whole has at least the size of those that it tells of.
+    Parts are deleted after joining, so the whole is recognised by its size. With shards, only a
+    lower bound is known: the size of the parts in this ledger.
     """
     whole = FileState.of(Path(parts.whole.place or ""))
     lines = earlier.lines_of(parts.of_shard(shard))

@@ -203,7 +203,7 @@ class PeaksTask:
 class WrittenPart:
     """A part that was filtered and written.
 
-    noted : what was noted of its input · written : what was written, both in terms of the medium
+    noted, written : opaque values for `Division.note` and `PartedOutput.add_part`
     held : the values held after it
     facts, warnings : of the sink
     """
@@ -242,7 +242,7 @@ class FilterTask:
     def written(self, given: OpenInput) -> WrittenPart:
         """Filter the part. InputError tells the place in the whole input.
 
-        HistoryNeededError tells that the part was given up.
+        Raises HistoryNeededError if the part is given up.
         """
 
         def filtered(wanted: Any) -> WrittenPart:

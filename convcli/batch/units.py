@@ -88,7 +88,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Read `I/N`. RequestError if it is none."""
+        """Read `I/N`. RequestError for another text."""
         index, slash, count = text.partition("/")
         numbers = (index, count)
         if not slash or not all(word.isascii() and word.isdigit() for word in numbers):

@@ -123,7 +123,7 @@ class PrefixComparison:
         """Filter one prefix and compare its outputs."""
         source = PrefixSource(self.plan.signal, self.stored, prefix)
         count = 0
-        for start, end in source.chunks():
+        for start, end in source.pieces():
             members = source.members(start, end)
             self._rows[count : count + len(members)] = members
             count += len(members)

@@ -201,11 +201,7 @@ def _computed_stages(
         op, step = place.op, place.step
         branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
         inputs = _padded_inputs(op, inputs, span)
-        outputs = _computed(op, step, inputs, span, valid=plan.extension == "valid")
-        if plan.extension == "missing":
-            bounds = op.complete_outputs(bounds, inputs.length)
-            values = without_incomplete(outputs.values, span, bounds)
-            outputs = replace(outputs, values=values)
+        outputs, bounds = _complete_results(plan, place, inputs, span, bounds)
         if op.continues_layer and begun is not None:
             begun = begun.continued(op, outputs)
             stages[-1] = begun.facts()
@@ -214,6 +210,19 @@ def _computed_stages(
             stages.append(replace(begun.facts(), branches=branches))
         inputs = outputs
     return tuple(stages)
+
+
+def _complete_results(
+    plan: Plan, place: _PlacedOp, inputs: _StageSamples, span: Span, bounds: Bounds
+) -> tuple[_StageSamples, Bounds]:
+    """The outputs of an operation and their bounds; incomplete windows have none if so asked."""
+    op = place.op
+    outputs = _computed(op, place.step, inputs, span, valid=plan.extension == "valid")
+    if plan.extension != "missing":
+        return outputs, bounds
+    bounds = op.complete_outputs(bounds, inputs.length)
+    values = without_incomplete(outputs.values, span, bounds)
+    return replace(outputs, values=values), bounds
 
 
 def _branches(
@@ -324,7 +333,7 @@ class _Stage:
 
     @cached_property
     def weights(self) -> WindowWeights | None:
-        """The weights of the windows, None for an operation that is no weighted sum."""
+        """The weights of the windows, None for an operation that is not a weighted sum."""
         found = self.op.window_weights(len(self.inputs.names))
         if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
             return None
@@ -415,7 +424,7 @@ class _Stage:
             "groups": found.groups,
             "divisor": found.divisor,
             "bias": bias,
-            "gaps": found.gaps,
+            "gaps": found.on_missing,
             "summarises": found.summarises,
             "padding": found.padding or "",
         }

@@ -54,7 +54,7 @@ class Limit:
 def parse_limits(above: Iterable[str], below: Iterable[str]) -> list[Limit]:
     """The limits in the texts of `--fail-above` and of `--fail-below`.
 
-    Raises RequestError for a text that is no limit, or under the wrong one of the two options.
+    Raises RequestError for a text that is not a limit, or under the wrong one of the two options.
     """
     limits = [_parse_limit(text, "--fail-above", least=False) for text in above]
     limits += [_parse_limit(text, "--fail-below", least=True) for text in below]

@@ -107,7 +107,7 @@ class PrefixSource:
     stored: StoredRows
     prefix: Prefix
 
-    def chunks(self) -> Iterator[tuple[int, int]]:
+    def pieces(self) -> Iterator[tuple[int, int]]:
         """Yield the first row of each block and the row after its last."""
         start = 0
         for end in self.stored.block_ends:

@@ -139,7 +139,7 @@ def _own_standard_error() -> None:
 
 
 def closed_pipe() -> int:
-    """The exit code after the reader of standard output has closed it, which is no error."""
+    """The exit code after the reader of standard output has closed it, which is not an error."""
     _redirect_to_null(sys.stdout)
     return 0
 

@@ -222,7 +222,7 @@ def _not_a_folder(folder: Path, other: Place) -> ConvcliError:
         message = f"{path} does not exist; {folder} is a folder, to be compared with another"
         return InputError(message, hint=similar_name(path))
     return RequestError(
-        f"{folder} is a folder and {other} is none",
+        f"{folder} is a folder and {other} is a file",
         hint=f"name the file in the folder: {folder / other.name}",
     )
 

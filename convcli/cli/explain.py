@@ -181,7 +181,7 @@ def _print_page(lines: Iterable[Line]) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command. A SIGNAL or KERNEL that begins with a minus is no option."""
+    """Add the command. A SIGNAL or KERNEL that begins with a minus is not an option."""
     app.command(
         name="explain",
         context_settings={"ignore_unknown_options": True},

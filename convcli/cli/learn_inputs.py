@@ -133,7 +133,7 @@ def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair
     if not (several and _is_folder(target)):
         folder, file = (given, target) if several else (target, given)
         raise RequestError(
-            f"{folder} is a folder and {file} is none", hint="two files, or two folders"
+            f"{folder} is a folder and {file} is a file", hint="two files, or two folders"
         )
     pairs: list[PlacePair] = []
     for each, place in zip(listed, places, strict=True):

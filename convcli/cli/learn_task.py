@@ -275,7 +275,7 @@ def _with_columns(task: Task, target: str, wanted: tuple[str, ...] | None, signa
     if target not in names:
         near = nearest(target, list(names))
         raise RequestError(
-            f"the target {target!r} is none of the columns {', '.join(names)}",
+            f"the target {target!r} is not among the columns {', '.join(names)}",
             hint=f"did you mean {near}?" if near else "-c names others that hold numbers",
         )
     predicted = names.index(target)

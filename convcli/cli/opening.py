@@ -126,8 +126,9 @@ def files_for(
 ) -> Files:
     """How files are opened that may be sound, tables or pictures.
 
-    The first path decides whose suffix or first bytes are known; None is standard input, which is
-    not looked at. Raises RequestError if none is known, or for options of tables if it is no table.
+    The first path whose suffix or first bytes are known decides; None is standard input, which is
+    not read for that. Raises RequestError if none is known, or for options of tables with another
+    medium.
     """
     from convcli.media.tables.files import TableFiles
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.core.rounding import Rounding
     from convcli.signals import Array
 
-# An opacity below this is none: colours are not divided by it.
+# A pixel of less opacity is transparent: its colours are not divided by its opacity.
 TRANSPARENT = 1e-6
 _LARGEST_OPACITY = 1 << 16
 

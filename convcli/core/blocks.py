@@ -31,7 +31,7 @@ NUMBERS = 6_000_000
 # Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
 # computed again by its neighbours.
 ROWS, MOST_ROWS = 128, 256
-ROWS_PER_REACH = 6
+BLOCK_ROWS_PER_REACH = 6
 # The number of columns is a multiple of the first one, up to the second.
 COLUMNS, MOST_COLUMNS = 32, 4096
 
@@ -56,7 +56,7 @@ def block_rows(chain: Chain) -> int | None:
         return None
     along = chain.reach[0]
     rows = ROWS
-    while rows < MOST_ROWS and rows < (along.before + along.after) * ROWS_PER_REACH:
+    while rows < MOST_ROWS and rows < (along.before + along.after) * BLOCK_ROWS_PER_REACH:
         rows *= 2
     return max(1, rows * along.phases // max(along.step, along.phases))
 

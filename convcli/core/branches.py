@@ -206,6 +206,11 @@ class Branches(Op):
         """The calendar bins of each branch."""
         return self.branches[0].chain.bins
 
+    @property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time of some branch read what calendar bins give."""
+        return any(branch.chain.windows_over_bins for branch in self.branches)
+
     def tracker(self) -> Tracker:
         """Return what follows the times of the inputs through every branch."""
         return BranchesTracker(tuple(branch.chain for branch in self.branches))
@@ -310,7 +315,7 @@ class Branches(Op):
 
     @cached_property
     def as_convolution(self) -> Convolve | None:
-        """The one convolution that the group is where no sample is missing; None if it is none."""
+        """The one convolution that equals the group where no sample is missing, or None."""
         if len(self.formulas) > 1:
             return None
         combination = self.formulas[0].combination(len(self.branches))

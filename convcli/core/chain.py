@@ -334,7 +334,7 @@ class Chain:
     def held_starts(self, start: int, done: int) -> dict[HeldPlace, int]:
         """Return before which input each value is the last known one that output `start` may need.
 
-        Values that are no inputs of the chain are left out.
+        Values that are not inputs of the chain are left out.
         done : the end of the outputs that were computed before
         """
         if not self.ops:
@@ -360,6 +360,13 @@ class Chain:
     def bins(self) -> tuple[CalendarBins, ...]:
         """The calendar bins that there is an output for, one after the other."""
         return tuple(bins for op in self.ops for bins in op.bins)
+
+    @cached_property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time read the outputs of calendar bins, numbered from the first."""
+        in_time = [op for op in self.ops if op.in_time]
+        over_bins = any(op.bins for op in in_time[:-1])
+        return over_bins or any(op.windows_over_bins for op in in_time)
 
     @cached_property
     def uniform(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.ops import Convolve, gaps_of
+from convcli.core.ops import Convolve, default_on_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     """The single convolution that equals a chain of convolutions; without any, the identity.
 
     Taps that follow a stride are as far apart as the stride says. Returns None for a chain with an
-    operation that is no convolution, and where more than `most` products of taps are needed.
+    operation that is not a convolution, and where more than `most` products of taps are needed.
     """
     parts = [op.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)
@@ -71,7 +71,7 @@ def _with_reach_of(chain: Chain, taps: Numbers, divisor: float) -> Convolve:
         after=tuple(reach.after for reach in chain.reach),
         step=tuple(reach.step for reach in chain.reach),
         anchor=tuple(reach.anchor for reach in chain.reach),
-        gaps=gaps_of(taps),
+        on_missing=default_on_missing(taps),
     )
 
 
@@ -108,7 +108,7 @@ def weighted_sum(parts: Sequence[Convolve], weights: Sequence[float]) -> Convolv
         divisor=divisor,
         before=before,
         after=after,
-        gaps=gaps_of(taps),
+        on_missing=default_on_missing(taps),
     )
 
 

@@ -73,7 +73,7 @@ def _plain_digits(x: Numbers, bits: int) -> Digits:
 
 
 def _times_power(x: Any, exponent: int) -> Any:
-    """Return x * 2**exponent, also where 2**exponent is no float64."""
+    """Return x * 2**exponent, also where 2**exponent is not a float64."""
     if abs(exponent) <= PLAIN_POWER:
         return x * math.ldexp(1.0, exponent)
     return np.ldexp(x, exponent)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 OUTSIDE = -1
 
-# Rules under which a sample outside is missing, and all rules under which it is no sample inside.
+# Rules under which a sample outside is missing, and all rules by which it is not one of the samples
+# inside.
 _MISSING_OUTSIDE = ("shrink", "missing")
 _NOT_INSIDE = (*_MISSING_OUTSIDE, "zero")
 

@@ -52,7 +52,7 @@ class Formula(ABC):
 
     @abstractmethod
     def combination(self, count: int) -> Combination | None:
-        """Return the formula as a linear combination of `count` operands; None if it is none."""
+        """The formula as a linear combination of `count` operands; None if it is not linear."""
 
     @abstractmethod
     def operands(self) -> Iterator[int]:

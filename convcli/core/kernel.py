@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.mixing import Mix
-from convcli.core.ops import Convolve, EachChannel, Gaps, Magnitude, gaps_of
+from convcli.core.ops import Convolve, EachChannel, Magnitude, OnMissing, default_on_missing
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
@@ -36,9 +36,9 @@ class Kernel:
     centre : index of the tap that is applied to the sample at the output's own place when aligned
         "center", by default (k - 1) // 2 on each axis; 0 for kernels that are causal by nature (an
         impulse response, an EMA, a difference)
-    gaps : the effect of a missing input. By default weights >= 0 are renormalised over the known
-        samples, the output of a kernel of sum 0 is missing, and any other kernel holds the last
-        known value.
+    on_missing : the effect of a missing input. By default weights >= 0 are renormalised over the
+        known samples, the output of a kernel of sum 0 is missing, and any other kernel holds the
+        last known value.
     recursive : the taps are the impulse response of a recursion, such as an EMA, which begins with
         the first sample
     note : a message of the design to the user
@@ -49,7 +49,7 @@ class Kernel:
     taps: Taps
     divisor: float = 1.0
     centre: tuple[int, ...] = field(default=())
-    gaps: Gaps | None = None
+    on_missing: OnMissing | None = None
     recursive: bool = False
     note: str = ""
     plane: Callable[[], Kernel] | None = None
@@ -66,8 +66,8 @@ class Kernel:
         if not self.centre:
             middle = tuple((k - 1) // 2 for k in taps.shape)
             object.__setattr__(self, "centre", middle)
-        if self.gaps is None:
-            object.__setattr__(self, "gaps", gaps_of(taps))
+        if self.on_missing is None:
+            object.__setattr__(self, "on_missing", default_on_missing(taps))
 
     @classmethod
     def correlating(cls, taps: npt.ArrayLike, *, divisor: float = 1.0) -> Self:

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core import missing as gaps
 from convcli.core.activations import Activation
 from convcli.core.complete import Bounds
 from convcli.core.constants import keep_constants
 from convcli.core.convolve import all_finite, mean_valid
 from convcli.core.convolve_2d import factor
+from convcli.core.missing import any_missing, hold, known_by, last_known, reads_gap, renormalised
 from convcli.core.near_halves import settled, settles_cheaply
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.rounding import Rounding, of_taps, outside_of
@@ -52,7 +52,7 @@ Span = tuple[tuple[int, int], ...]
 
 # What a missing sample does to the outputs of a convolution: weights are renormalised over the
 # known samples, the last known value is held, or there is no output.
-Gaps = Literal["renormalise", "hold", "empty"]
+OnMissing = Literal["renormalise", "hold", "empty"]
 
 # What becomes of the opacity of a picture:
 #   filtered  it weights the colours and is filtered with them
@@ -81,7 +81,7 @@ class WindowWeights:
     groups : output o reads only the channels of its group
     bias : (out,), or None
     flipped : whether the weights are the taps of a convolution in reverse
-    gaps : what a missing input does to the sum
+    on_missing : what a missing input does to the sum
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
     only_complete : whether the weights hold only for windows in which no sample is missing
@@ -93,7 +93,7 @@ class WindowWeights:
     divisor: float = 1.0
     bias: npt.NDArray[np.float64] | None = None
     flipped: bool = True
-    gaps: Gaps = "hold"
+    on_missing: OnMissing = "hold"
     summarises: bool = False
     padding: Edge | None = None
     only_complete: bool = False
@@ -179,9 +179,9 @@ class Op(ABC):
         windows = x[task.skipped :]
         if not self.holds:
             return self(windows, task.outputs), {}
-        held = partial(gaps.last_known, x[: task.skipped], task.held_before)
+        held = partial(last_known, x[: task.skipped], task.held_before)
         y = self(windows, task.outputs, held)
-        return y, {(): gaps.last_known(x[: task.passed], task.held_before)}
+        return y, {(): last_known(x[: task.passed], task.held_before)}
 
     def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
         """Return what each branch of a group computes for the outputs `span` of the group.
@@ -265,7 +265,7 @@ class Op(ABC):
     def window_weights(self, channels: int) -> WindowWeights | None:
         """The weights of each output's window, for signals of `channels` channels.
 
-        None for an operation that is no weighted sum of one window.
+        None for an operation that is not a weighted sum of one window.
         """
         return None
 
@@ -384,6 +384,11 @@ class Op(ABC):
     def bins(self) -> tuple[CalendarBins, ...]:
         """The calendar bins that there is an output for, one after the other; none by default."""
         return ()
+
+    @property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time within the operation read what calendar bins give."""
+        return False
 
     def tracker(self) -> Tracker:
         """Return what follows the times of the inputs of one signal and of their outputs."""
@@ -528,7 +533,7 @@ class Convolve(Op):
     taps : (k,) or (height, width) in convolution order
     before, after : samples read on each side of the sample k*step
     anchor : offset from k*step to the sample that output k is aligned with
-    gaps : what a missing input does to the sum; missing : the rule for outputs aligned with a
+    on_missing : what a missing input does to the sum; missing : the rule for outputs aligned with a
         missing sample
     recursive : the taps are the impulse response of a recursion, which begins with the first sample
         and has no window that could be incomplete
@@ -543,7 +548,7 @@ class Convolve(Op):
     step: tuple[int, ...]
     anchor: tuple[int, ...]
     divisor: float = 1.0
-    gaps: Gaps = "renormalise"
+    on_missing: OnMissing = "renormalise"
     missing: Missing = "keep"
     recursive: bool = False
     summarises: bool = False
@@ -565,7 +570,7 @@ class Convolve(Op):
             step=step or (1,) * axes,
             anchor=(0,) * axes,
             divisor=kernel.divisor,
-            gaps=kernel.gaps or "renormalise",
+            on_missing=kernel.on_missing or "renormalise",
             recursive=kernel.recursive,
         )
 
@@ -585,7 +590,7 @@ class Convolve(Op):
     @property
     def holds(self) -> bool:
         """Whether the kernel fills gaps with the last known value."""
-        return self.gaps == "hold"
+        return self.on_missing == "hold"
 
     @property
     def rounding(self) -> Rounding:
@@ -613,7 +618,7 @@ class Convolve(Op):
             before=self.before,
             groups=channels,
             divisor=self.divisor,
-            gaps=self.gaps,
+            on_missing=self.on_missing,
             summarises=self.summarises,
         )
 
@@ -625,7 +630,7 @@ class Convolve(Op):
     @property
     def opacity(self) -> Literal["filtered", "kept"]:
         """Whether the opacity is kept, as by taps of sum 0: they would make all transparent."""
-        return "kept" if self.gaps == "empty" else "filtered"
+        return "kept" if self.on_missing == "empty" else "filtered"
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the convolution under the rules of a run."""
@@ -639,11 +644,11 @@ class Convolve(Op):
             if x.dtype == np.uint8 and self.rounding == "settled":
                 return settled(y, x, window / self.divisor, self.step)
             return y
-        if not gaps.any_missing(x):
+        if not any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)
         if self.missing == "propagate":
-            y[gaps.reads_gap(np.isnan(x), window, self.step)] = np.nan
+            y[reads_gap(np.isnan(x), window, self.step)] = np.nan
         elif self.missing != "fill" and not self.summarises:
             y[np.isnan(aligned_samples(x, self.reach, y.shape))] = np.nan
         return y
@@ -652,13 +657,13 @@ class Convolve(Op):
         return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
 
     def _over_gaps(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
-        if self.gaps == "renormalise":
-            return gaps.renormalised(x, window, self.divisor, self.step, exact=self.exact)
-        if self.gaps == "hold":
+        if self.on_missing == "renormalise":
+            return renormalised(x, window, self.divisor, self.step, exact=self.exact)
+        if self.on_missing == "hold":
             return self._over_held_values(x, window, held)
         missing = np.isnan(x)
         y = self._mean(np.where(missing, 0.0, x).astype(x.dtype), window)
-        y[gaps.reads_gap(missing, window, self.step)] = np.nan
+        y[reads_gap(missing, window, self.step)] = np.nan
         if self.exact and window.ndim == 1:
             # A missing sample that meets a tap of 0 was a 0 until here.
             keep_constants(y, x, window, self.divisor, self.step[0])
@@ -666,16 +671,16 @@ class Convolve(Op):
 
     def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
         """Convolve with gaps filled by the last known value; NaN before the first one."""
-        filled = gaps.hold(x, held)
+        filled = hold(x, held)
         unknown = np.isnan(filled)
         y = self._mean(np.where(unknown, 0.0, filled), window)
         if x.ndim == 2:
             begins_with_gap = np.isnan(x[0]).any()
             earlier = held() if begins_with_gap else None
-            is_known = gaps.known_by(x, earlier, len(window), self.step[0], len(y))
+            is_known = known_by(x, earlier, len(window), self.step[0], len(y))
             y[~is_known] = np.nan
         else:
-            y[gaps.reads_gap(unknown, window, self.step)] = np.nan
+            y[reads_gap(unknown, window, self.step)] = np.nan
         return y
 
 
@@ -686,7 +691,7 @@ def products_of(taps: npt.NDArray[np.float64]) -> int:
     return taps.size
 
 
-def gaps_of(taps: npt.NDArray[np.float64]) -> Gaps:
+def default_on_missing(taps: npt.NDArray[np.float64]) -> OnMissing:
     """Return the default effect of a missing sample on the outputs of these taps."""
     total = float(taps.sum())
     size = float(np.abs(taps).sum())
@@ -855,7 +860,7 @@ class EachChannel(Op):
             before=first.before,
             groups=channels,
             divisor=first.divisor,
-            gaps=first.gaps,
+            on_missing=first.on_missing,
         )
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
     Taps = npt.NDArray[np.float64]
-    Span = tuple[int, int]
+    OutputRange = tuple[int, int]
 
 # Up to this many channels of a picture are filtered while they are interleaved; more are first
 # moved apart.
@@ -111,7 +111,7 @@ class PhaseTaps:
         return matrix
 
 
-def polyphase(x: Array, taps: PhaseTaps, span: Span) -> Array:
+def polyphase(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """The outputs [start, stop) along axis 0.
 
     x : (n, channels) from the input `taps.origin(start)` on; stored numbers, too
@@ -125,7 +125,7 @@ def polyphase(x: Array, taps: PhaseTaps, span: Span) -> Array:
     return _groups_as_rows(x, taps, span)
 
 
-def polyphase_along(x: Array, taps: PhaseTaps, span: Span, *, axis: int) -> Array:
+def polyphase_along(x: Array, taps: PhaseTaps, span: OutputRange, *, axis: int) -> Array:
     """`polyphase` along an axis of `x`, which is (n, channels) or (rows, columns, channels)."""
     if axis == 1:
         x = as_samples(x)
@@ -139,7 +139,7 @@ def polyphase_along(x: Array, taps: PhaseTaps, span: Span, *, axis: int) -> Arra
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
 
 
-def _every_place(x: Array, taps: PhaseTaps, span: Span) -> Array:
+def _every_place(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """Outputs along pixel rows: OpenCV computes every place, and every `step`-th is kept."""
     import cv2
 
@@ -156,7 +156,7 @@ def _every_place(x: Array, taps: PhaseTaps, span: Span) -> Array:
     return y
 
 
-def _along_pixel_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
+def _along_pixel_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """Outputs along pixel rows, channels interleaved: (rows, window) @ (window, outputs)."""
     start, stop = span
     rows, _, channels = x.shape
@@ -173,7 +173,7 @@ def _along_pixel_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
     return y
 
 
-def _channels_as_columns(x: Array, taps: PhaseTaps, span: Span) -> Array:
+def _channels_as_columns(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """Bands of outputs: (outputs, window) @ (window, channels), as many as the cache holds."""
     start, stop = span
     y = np.empty((stop - start, x.shape[1]), sample_type(x))
@@ -193,7 +193,7 @@ def _channels_as_columns(x: Array, taps: PhaseTaps, span: Span) -> Array:
     return y
 
 
-def _groups_as_rows(x: Array, taps: PhaseTaps, span: Span) -> Array:
+def _groups_as_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """Several groups of L outputs a row: (channels, rows, window) @ (window, outputs of a band)."""
     start, stop = span
     first_group = start // taps.phases

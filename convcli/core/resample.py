@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import kaiser
-from convcli.core import missing as gaps
 from convcli.core.convolve import correlate_valid
+from convcli.core.missing import any_missing, hold, seen_so_far
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.polyphase import PhaseTaps, polyphase_along
 from convcli.core.reach import Reach
@@ -190,7 +190,7 @@ class Resample(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """The outputs of `span` from samples or stored numbers."""
-        if not gaps.any_missing(x):
+        if not any_missing(x):
             return self._resampled(x, self.table, span)
         missing = np.isnan(x)
         y = self._over_held(x, span, held) if self.holds else self._renormalised(x, span)
@@ -222,7 +222,7 @@ class Resample(Op):
 
     def _over_held(self, x: Array, span: Span, held: Held) -> Array:
         """The sums with each gap filled by the last known value; NaN where no value is known."""
-        filled = gaps.hold(x, held)
+        filled = hold(x, held)
         unknown = np.isnan(filled)
         y = self._resampled(np.where(unknown, 0.0, filled).astype(x.dtype), self.table, span)
         if unknown.any():
@@ -242,7 +242,7 @@ class Resample(Op):
         ends = groups * taps.step + taps.starts[phases] + taps.width
         first_input = taps.origin(span[0][0])
         last = np.minimum(ends - first_input, len(x)) - 1
-        known: npt.NDArray[np.bool_] = gaps.seen_so_far(x, earlier)[last]
+        known: npt.NDArray[np.bool_] = seen_so_far(x, earlier)[last]
         return known
 
     @cached_property

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core import missing as gaps
 from convcli.core.convolve import mean_valid
+from convcli.core.missing import any_missing
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.window_statistics import windows_holding
@@ -150,7 +150,7 @@ class SlidingStatistic(Op):
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0))
         y = np.moveaxis(self.function.of_windows(planes, self.size, self.step), 0, -1)
         y = y.astype(x.dtype, copy=False)
-        if not gaps.any_missing(x):
+        if not any_missing(x):
             return y
         if self.missing == "propagate":
             y[self._windows_with_gaps(x)] = np.nan

@@ -61,7 +61,7 @@ class Normalize:
         """Return the gain for the measured peaks; silence stays silence."""
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
-        # The gain of peaks below 1e-308 is no float64: the result is infinite there.
+        # The gain of peaks below 1e-308 is not a float64: the result is infinite there.
         with np.errstate(over="ignore"):
             gain = np.divide(self.level, peaks, out=np.ones_like(peaks), where=peaks > 0)
 

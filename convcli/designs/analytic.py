@@ -16,10 +16,10 @@ from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Decibels, Frequency, describe_frequency
 
+# The default lowest frequency, in cycles per sample.
 LOWEST_CYCLES = 0.02
-"""The default lowest frequency, in cycles per sample."""
+# The default lowest frequency where LOWEST_CYCLES are more Hz than this: what ears hear.
 LOWEST_HERTZ = 20.0
-"""The default lowest frequency where LOWEST_CYCLES are more Hz than this: what ears hear."""
 LEAST_ATTENUATION = 20.0
 MOST_ATTENUATION = 140.0
 ATTEMPTS = 24

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Weights = npt.NDArray[np.float64]
 
+# The most channels that `mix` makes.
 MOST_OUTPUTS = 1024
-"""The most channels that `mix` makes."""
 
 
 def _read_weights(text: str, signal: Signal) -> Weights:

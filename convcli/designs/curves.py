@@ -108,7 +108,7 @@ def _text_of_curve(path: Place) -> str:
     expected = "a frequency response"
     content = content_of(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT)
     if b"\0" in content:
-        message = f"{path}: expected text with frequencies and gains, found bytes that are none"
+        message = f"{path}: expected text with frequencies and gains, but it holds zero bytes"
         raise InputError(message, hint=_HINT)
     # Comments may be in any encoding; numbers are ASCII.
     return content.decode("utf-8-sig", errors="replace")
@@ -140,7 +140,7 @@ def _separator_of(rows: list[str]) -> re.Pattern[str]:
 
 
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of each line that is no comment."""
+    """Yield the number and the cells of each line that is not a comment."""
     stripped = [line.strip() for line in lines]
     told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
     rows = [text for text in told if text]

@@ -22,8 +22,8 @@ from convcli.units import Lag, Length
 
 Axis = Literal["x", "y"]
 
+# The smallest sigma, in samples, at which the samples still resemble the derivative.
 SHARPEST = 0.5
-"""The smallest sigma, in samples, at which the samples still resemble the derivative."""
 
 
 @step("differences", example="diff:1")

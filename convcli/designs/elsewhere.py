@@ -5,7 +5,7 @@ A FILTER in a hint is written between backticks, and so is a command, which begi
 
 from __future__ import annotations
 
-_NO_CONVOLUTION = "is no convolution, and no step does it"
+_NO_CONVOLUTION = "is not a convolution, and no step does it"
 _SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
 _MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
 _NOISE = "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
@@ -15,7 +15,7 @@ _SPEED = "no step changes speed or pitch; `resample:16k` changes the rate and ke
 _DYNAMICS = "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
 _EFFECT = "no step changes with time; `ir:hall.wav` convolves with any recorded room or device"
 _RECURSIVE = "filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phase=minimum`"
-_TRADE = "is no step; `ema:span=12`, `sma:20` and `diff` are the convolutions that it is made of"
+_TRADE = "is not a step; `ema:span=12`, `sma:20` and `diff` are the convolutions that it is made of"
 _SUMS = f"a running sum has no end and {_NO_CONVOLUTION}; `sum:7` adds up 7 samples"
 _THRESHOLD = "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"

@@ -20,12 +20,12 @@ from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Count, Decibels, Frequency, Number, describe_frequency
 
+# The largest boost or cut, in dB.
 LARGEST_GAIN = 120.0
-"""The largest boost or cut, in dB."""
 LARGEST_Q = 1e6
 
+# The quality of a shelf of slope 1: the steepest that does not overshoot.
 SHELF_Q = sqrt(0.5)
-"""The quality of a shelf of slope 1: the steepest that does not overshoot."""
 
 
 @step("frequency", example="peak:0.1,6")

@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 Method = Literal["kaiser", "remez", "firls"]
 Phase = Literal["linear", "minimum"]
 
+# The most taps: with more, remez does not converge and the equations of firls fill the memory.
 LONGEST = {"remez": 2001, "firls": 6001}
-"""The most taps by these methods: with more, remez does not converge and firls fills the memory."""
+# The most taps of a filter of minimum phase, whose cepstrum takes many times their memory.
 LONGEST_MINIMUM = 2**20
-"""The most taps of a filter of minimum phase, whose cepstrum takes many times their memory."""
+# Points of remez for each tap, tried in turn: some filters converge on one of them alone.
 GRID_DENSITIES = (16, 20, 32)
-"""Points of remez for each tap, tried in turn: some filters converge on one of them alone."""
 ATTEMPTS = 24
+# A longer filter is first designed as a filter of this length, with all frequencies scaled up.
 MANY_TAPS = 2**16
-"""A longer filter is first designed as a filter of this length, with all frequencies scaled up."""
+# The most points of an FFT that measures or converts a filter.
 POINTS = 2**22
-"""The most points of an FFT that measures or converts a filter."""
 LEAST_ATTENUATION = 10.0
+# In dB, what float64 taps can reach; remez, firls and minimum phase compute less exactly.
 MOST_ATTENUATION = {"kaiser": 200.0, "remez": 120.0, "firls": 120.0}
-"""In dB, what float64 taps can reach; remez, firls and minimum phase compute less exactly."""
 MOST_ATTENUATION_MINIMUM = 120.0
 
 

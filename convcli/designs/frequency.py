@@ -32,8 +32,8 @@ from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Frequency, describe_frequency
 
+# The default width, as a part of the smallest distance between 0, the cut-offs and Nyquist.
 DEFAULT_WIDTH = 0.25
-"""The default width, as a part of the smallest distance between 0, the cut-offs and Nyquist."""
 USUAL = Specification()
 
 

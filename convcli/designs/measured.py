@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from convcli.designs.curves import Numbers
     from convcli.places import Place
 
+# The number of taps is doubled until the gains deviate from the curve by at most so many dB.
 TOLERANCE = 0.1
-"""The number of taps is doubled until the gains deviate from the curve by at most so many dB."""
 FEWEST_TAPS = 1023
 MOST_CHOSEN_TAPS = 2**17 - 1
 MOST_TAPS_ASKED = 2**20
+# The largest gain of a curve, in dB: levels of sound pressure are above it.
 LOUDEST = 60.0
-"""The largest gain of a curve, in dB: levels of sound pressure are above it."""
+# Shape of the Kaiser window of the taps: 60 dB from a kink of the curve to its ripple.
 WINDOW_BETA = 6.0
-"""Shape of the Kaiser window of the taps: 60 dB from a kink of the curve to its ripple."""
 POINTS_PER_OCTAVE = 200
+# Frequencies at which the finished taps are compared with the curve.
 MOST_COMPARED = 4096
-"""Frequencies at which the finished taps are compared with the curve."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def measured_response(
     Between its points the curve is linear over the logarithm of the frequency, beyond its ends it
     is constant. The taps are its inverse Fourier transform under a Kaiser window. Where the
     finished taps deviate most from the curve is measured and told. Raises RequestError for a signal
-    without a rate, and for gains above 60 dB; InputError for a file that is no curve.
+    without a rate, and for gains above 60 dB; InputError for a file that is not a curve.
     """
     if signal.axes != 1 or signal.rate is None:
         message = "needs a signal with a sampling rate, to know what is how many Hz"

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from convcli.core.kernel import Taps
     from convcli.places import Place
 
+# Seconds of silence around a response while it is converted, for the ringing of the converter.
 MARGIN = 0.05
-# Bytes of a file that is no impulse response.
+# A file of more bytes is not read as an impulse response.
 LARGEST_RESPONSE = 1 << 32
-"""Seconds of silence around a response while it is converted, for the ringing of the converter."""
+# Ringing around a response is cut where it stays below this part of the peak (-140 dB).
 SILENCE = 1e-7
-"""Ringing around a response is cut where it stays below this part of the peak (-140 dB)."""
 
 
 @dataclass(frozen=True)

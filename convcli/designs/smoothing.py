@@ -11,17 +11,17 @@ import math
 import numpy as np
 
 from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import Gaps
+from convcli.core.ops import OnMissing
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
+# A Gaussian ends at this many sigmas, as in scipy.ndimage.
 TRUNCATE = 4.0
-"""A Gaussian ends at this many sigmas, as in scipy.ndimage."""
 
+# The smallest of so many binomial weights, 2**-999, is a float64 with all its digits.
 MOST_BINOMIAL = 1000
-"""The smallest of so many binomial weights, 2**-999, is a float64 with all its digits."""
 
 
 @step("smoothing", example="box:5", aliases=("sma",))
@@ -83,11 +83,11 @@ def ema(
     decay = np.exp(np.arange(count) * log_factor)
     taps = weight * decay
     taps[-1] = decay[-1]
-    gaps: Gaps = "renormalise" if adjust else "hold"
+    on_missing: OnMissing = "renormalise" if adjust else "hold"
     # Where a gap holds the last value, every window is complete. Taps on a grid have fewer digits,
     # so that long ones take less time.
     weights = weights_of_mean(taps) if adjust else on_grid(taps, 1.0, at=0)
-    return Kernel(taps=weights, centre=(0,), gaps=gaps, recursive=True)
+    return Kernel(taps=weights, centre=(0,), on_missing=on_missing, recursive=True)
 
 
 def _ema_weight(span: float | None, alpha: float | None, halflife: float | None) -> float:

@@ -75,7 +75,7 @@ def _read_npy(path: Place, content: bytes) -> Taps:
 def _array_of(content: bytes) -> npt.NDArray[Any]:
     """A view of the numbers, so that a header cannot ask for more than the file holds.
 
-    Any error but that of the system for content that is no array.
+    Any error but that of the system for content that is not an array.
     """
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
@@ -90,7 +90,7 @@ def _read_text(path: Place, content: bytes) -> Taps:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected text, found bytes that are none") from error
+        raise InputError(f"{path}: expected text in UTF-8, found other bytes") from error
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         numbers = line.split("#", maxsplit=1)[0].strip()

@@ -104,7 +104,7 @@ class SignalSearch:
 def _too_large(template: PreparedTemplate, signal: Signal, shape: tuple[int, ...]) -> RequestError:
     return RequestError(
         f"the template {template.name}, {size_text(template.size, signal)}, "
-        f"is larger than what is searched, {size_text(shape, signal)}"
+        f"is larger than the searched signal, {size_text(shape, signal)}"
     )
 
 

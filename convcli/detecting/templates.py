@@ -137,13 +137,13 @@ def prepare_template(loaded: LoadedTemplate, signal: Signal) -> PreparedTemplate
     searched_count = len(ComparedChannels.of(signal, mixed=False).colours)
     if count != searched_count and 1 not in (count, searched_count):
         raise RequestError(
-            f"{loaded.name} has {count} channels, and what is searched {searched_count}",
+            f"{loaded.name} has {count} channels, and the searched signal has {searched_count}",
             hint=_channels_hint(own),
         )
     if searched_count < count:
         notes.append("the template is mixed to one channel")
     elif count < searched_count:
-        notes.append("what is searched is mixed to one channel")
+        notes.append("the searched signal is mixed to one channel")
     samples, opacity = ComparedChannels.of(own, mixed=searched_count < count)(x)
     template = Template.of(
         samples,
@@ -173,7 +173,7 @@ def _at_rate_of(signal: Signal, loaded: LoadedTemplate) -> tuple[Array, str]:
         return loaded.x, ""
     raise RequestError(
         f"{signal.medium.sample}s of {loaded.name} come every {1 / own:g} s, "
-        f"and those of what is searched every {1 / searched:g} s",
+        f"and those of the searched signal every {1 / searched:g} s",
         hint="bring both to the same step first",
     )
 

@@ -22,8 +22,8 @@ class SumFacts:
     x : the inputs of the window
     outside : for each sample of the window whether it lies outside of the signal; no level for the
         channels
-    products : each input times its weight; None where the output is no weighted sum
-    total : sum of the products, without the bias; None where the output is no weighted sum
+    products : each input times its weight; None where the output is not a weighted sum
+    total : sum of the products, without the bias; None where the output is not a weighted sum
     y : the output
     """
 

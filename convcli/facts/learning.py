@@ -124,7 +124,7 @@ class ExampleFacts:
 class LearningFacts:
     """A model that was learned, and what it is worth.
 
-    task : kind of task; layers : as written in FILTER; taps : of a linear layer
+    task : kind of task; layers : as written in FILTER; taps : of a linear layer, else empty
     bias : whether a linear layer has a constant; parameters : how many numbers were learned
     samples, held_out : how many samples were trained on, and how many were held out
     ridge : strength of the ridge; judged : how it was chosen; tried : all ridges that were tried
@@ -137,7 +137,7 @@ class LearningFacts:
         not estimated
     full_scale : of a picture of whole numbers, the unit of the noise; errors are parts of it
     passed_over : windows that were skipped because a value is missing
-    example : prediction beside target, in a report; None where outputs are no samples of the input
+    example : prediction beside target, in a report; None where outputs are not samples of the input
     training : of a network; moved : of a dense layer and the filter beside it
     residual : whether the input is added to what the layers make
     """

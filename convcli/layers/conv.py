@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core import missing as gaps
 from convcli.core.kernel import Kernel
+from convcli.core.missing import any_missing, hold, known_by
 from convcli.core.ops import Held, Span, WindowWeights, nothing_held
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
@@ -182,7 +182,7 @@ class ConvLayer(WeightedLayer):
         return padding
 
     def export(self, place: ExportPlace) -> None:
-        """Add a Conv, and before it a Pad where the padding is no zeros."""
+        """Add a Conv, and before it a Pad where the padding is not zeros."""
         weights, bias = self._checked(place.tensors)
         widths = widths_of(weights.shape[2:], self._spacing)
         before, after = self._exported_padding(widths, place)
@@ -342,7 +342,7 @@ class ConvOp(SelfPadding):
         return np.concatenate([y, passed], axis=-1)
 
     def _filtered(self, x: Array, first: int, held: Held) -> Array:
-        if gaps.any_missing(x):
+        if any_missing(x):
             return self._over_gaps(x, first, held)
         return self._summed(x, first)
 
@@ -377,12 +377,12 @@ class ConvOp(SelfPadding):
 
         An output is NaN where no value is known yet.
         """
-        filled = gaps.hold(x, held)
+        filled = hold(x, held)
         unknown = np.isnan(filled)
         y = self._summed(np.where(unknown, 0.0, filled).astype(x.dtype), first)
         if x.ndim == 2:
             earlier = held() if np.isnan(x[0]).any() else None
-            known = gaps.known_by(x, earlier, self.widths[0], self.step[0], len(y))
+            known = known_by(x, earlier, self.widths[0], self.step[0], len(y))
             y[~known.all(axis=-1)] = np.nan
         else:
             y[self._touched(unknown, y.shape)] = np.nan

@@ -196,8 +196,10 @@ class Layer(ABC):
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """How the operations that the layer became are trained.
 
-        The numbers of a weighted layer count its parameters from 1, so that the weights of an
-        operation tell which parameters they are.
+        To learn which weight of an operation is which parameter, the network is bound once with
+        the values 1, 2, 3 ... as weights; this method reads them back.
+
+        ops : the operations of the layer in that network
         """
         found = [trained_form(op) for op in ops]
         return tuple(trained for trained in found if trained is not None)
@@ -262,10 +264,10 @@ class StepLayer(Layer):
         bound = bind(self.call, site.signal, site.rules)
         hint = f"layers are {', '.join(layer_kinds())} and other activations and pools"
         if len(bound) != 1 or not bound[0].step.traits.layers:
-            raise self.call.error(f"{self.call.title} is no layer", hint=hint)
+            raise self.call.error(f"{self.call.title} is not a layer", hint=hint)
         stage = bound[0].stage
         if stage.normalizes is not None:
-            raise self.call.error(f"{self.call.title} is no layer")
+            raise self.call.error(f"{self.call.title} is not a layer")
         return (stage,)
 
     def export(self, place: ExportPlace) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 On = Literal["levels", "differences"]
 
-# How the task of a perceptron, which is no filter, begins in the metadata of its file.
+# How the task of a perceptron, which is not a filter, begins in the metadata of its file.
 PERCEPTRON_TASK = "stretches"
 # Sample axes of the media that a model may have been learned from, and what such signals are
 # called.
@@ -228,9 +228,8 @@ class Model:
         """Refuse a signal of other axes or another rate than the model was learned from."""
         task = self.about.get("task", "")
         if task.startswith(PERCEPTRON_TASK):
-            message = (
-                f"{self.path} has one weight for each pair of positions in {task}, and is no filter"
-            )
+            what = f"has one weight for each pair of positions in {task}"
+            message = f"{self.path} {what}, and is not a filter"
             hint = "what convcli learn makes without --layers dense is one"
             raise RequestError(message, hint=hint)
         self._check_axes(signal)

@@ -242,8 +242,8 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
 def _numbered_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:
     """The tensors of layers that get `channels` channels, by the number of their layer.
 
-    The parameters of a layer are counted from 1, so that each operation tells which of them its
-    weights are.
+    To learn which weight of an operation is which parameter, the network is bound once with the
+    values 1, 2, 3 ... as weights; `Layer.trained` reads them back.
     """
     tensors: dict[int, dict[str, Tensor]] = {}
     for number, layer in enumerate(layers):

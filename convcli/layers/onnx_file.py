@@ -115,7 +115,7 @@ def _alignment(model: Any) -> Align | None:
 
 
 def _graph_of(path: Place, graph: Any) -> OnnxGraph:
-    """The graph of a parsed file. InputError if it is no network of one input and one output."""
+    """The graph of a parsed file. InputError if it is not a network of one input and one output."""
     if len(graph.node) > MOST_NODES:
         raise _insane_graph(
             path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
@@ -178,7 +178,7 @@ def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Tensor:
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in attributes:
             return np.asarray(attributes[name], dtype=np.float64)
-    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is no array of numbers")
+    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is not an array of numbers")
 
 
 def _attribute(path: Place, attribute: Any) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Attributes = Mapping[str, Any]
     Fold = Callable[[Sequence[Tensor], Attributes], Tensor]
 
-# More numbers than this are no sizes.
+# More numbers than this are not sizes.
 MOST_FOLDED = 4096
 
 

@@ -293,7 +293,7 @@ class OnnxModel:
         return (formula,)
 
     def _own_ops(self, node: Node, number: int, channels: int) -> tuple[Op, ...]:
-        """The operations of a node with one input that is no constant; `number` : its output."""
+        """The operations of a node with one input that is not a constant; `number` : its output."""
         place = NodePlace(
             path=self.path,
             node=node,

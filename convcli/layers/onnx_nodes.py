@@ -65,7 +65,7 @@ _PAD_MODES: dict[str, Edge] = {
 class NodePlace:
     """A node where it is: what reaches it, and its constants.
 
-    path : of the file; channels : of its first input that is no constant; axes : sample axes
+    path : of the file; channels : of its first input that is not a constant; axes : sample axes
     """
 
     path: str
@@ -560,7 +560,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
 
 
 def operations_of(place: NodePlace) -> Ops:
-    """The operations of a node with one input that is no constant.
+    """The operations of a node with one input that is not a constant.
 
     RequestError for a node that is not known, or with arguments that are not.
     """

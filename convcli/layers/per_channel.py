@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PerChannelLayer(Layer):
-    """A layer that treats every sample by numbers of its channel."""
+    """A layer that scales or bends each sample with parameters of its channel."""
 
     weighted: ClassVar[bool] = True
 
@@ -75,7 +75,7 @@ class BatchNormLayer(PerChannelLayer):
     )
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """Return the number of means twice: as many channels go in as come out."""
+        """Return (n, n) for n means: as many channels come out as go in."""
         mean = tensors.named.get("running_mean")
         return None if mean is None else (mean.size, mean.size)
 
@@ -115,7 +115,7 @@ class PreluLayer(PerChannelLayer):
     _other_shapes: ClassVar[tuple[tuple[int, ...], ...]] = ((1,),)
 
     def channels(self, tensors: LayerTensors) -> tuple[int, int] | None:
-        """Return the number of slopes twice; None if there is one for all channels."""
+        """Return (n, n) for n slopes; None if one slope is that of all channels."""
         count = tensors.weight.size
         if self.slopes not in {None, count}:
             raise self.call.error(f"{tensors.found}, which is another layer")

@@ -78,7 +78,7 @@ def read_weights(path: Place) -> WeightFile:
 
 
 def _counts(name: str, entry: Any) -> bool:
-    """Whether a tensor is a counter, which is no weight."""
+    """Whether a tensor is a counter, which is not a weight."""
     return name.endswith(COUNTER) and isinstance(entry, dict) and entry.get("dtype") == "I64"
 
 
@@ -98,7 +98,7 @@ def _header(path: Place, size: int, file: IO[bytes]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise _bad(path, "its header is not JSON") from None
     if not isinstance(header, dict):
-        raise _bad(path, "its header is no map of names to tensors")
+        raise _bad(path, "its header is not a map of names to tensors")
     return header
 
 
@@ -131,7 +131,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _metadata(path: Place, found: Any) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise _bad(path, f"{METADATA} is no map of texts")
+        raise _bad(path, f"{METADATA} is not a map of texts")
     return found
 
 

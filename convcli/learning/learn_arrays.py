@@ -99,7 +99,7 @@ def learn_arrays(
 
 
 def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
-    """The length of the filter along each sample axis. RequestError if it is none."""
+    """The length of the filter along each sample axis. RequestError if `taps` has no such form."""
     sides = tuple(taps) if isinstance(taps, tuple | list) else (taps,) * axes
     are_whole = all(isinstance(side, Integral) for side in sides)
     if len(sides) != axes or not are_whole or min(sides) < 1:

@@ -273,7 +273,7 @@ def _checked_array(
 
 
 def _header_of(member: IO[bytes]) -> tuple[tuple[int, ...], Any]:
-    """The shape and the type of an array, without its numbers. ValueError if it is no array."""
+    """The shape and the type of an array, without its numbers. ValueError if it is not an array."""
     if np.lib.format.read_magic(member) != (1, 0):
         raise ValueError
     shape, _, dtype = np.lib.format.read_array_header_1_0(member)

@@ -75,7 +75,6 @@ def train_network(
     facts = with_powers(linear.facts, powers, linear.noise, signal)
     facts = replace(
         _network_facts(facts, network, error),
-        taps=task.taps,
         training=_training_facts(options, history, scaling),
     )
     tensors = _tensors(network, history, None if separate else scaling)
@@ -156,6 +155,7 @@ def _network_facts(
     return replace(
         linear,
         layers=network.text,
+        taps=(),
         bias=False,
         residual=network.residual,
         parameters=network.net.parameters - len(network.net.left_out),

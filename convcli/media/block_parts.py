@@ -87,7 +87,7 @@ class BlockPart:
         """Whether the signal ends with this part."""
         return self._wanted.stop == len(self._lengths)
 
-    def pieces(self, history: int) -> Iterator[tuple[BlockRole, Any]]:
+    def pieces_with_history(self, history: int) -> Iterator[tuple[BlockRole, Any]]:
         """Yield undecoded blocks, at least `history` samples before the part first."""
         first = self._start
         missing = history

@@ -51,14 +51,14 @@ def similar_name(path: Path) -> str | None:
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether there is a file of this name. A text that cannot be a name is none."""
+    """Whether there is a file of this name. No file has a name that the system refuses."""
     with suppress(OSError, ValueError):
         return Path(name).is_file()
     return False
 
 
 def is_folder(name: str | Path) -> bool:
-    """Whether there is a folder of this name. A text that cannot be a name is none."""
+    """Whether there is a folder of this name. No folder has a name that the system refuses."""
     with suppress(OSError, ValueError):
         return Path(name).is_dir()
     return False

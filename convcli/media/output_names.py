@@ -66,7 +66,7 @@ def plan_output(
 
 
 def in_place_output(source: Place | None) -> Place:
-    """The input as its own output. RequestError if it is no file."""
+    """The input as its own output. RequestError if it is not a file."""
     if source is None:
         raise RequestError(
             "--in-place needs a file, but the input is standard input",
@@ -186,7 +186,7 @@ class OutputNames:
             "index": f"{number:0{len(str(self.count))}}",
         }
         filled = _fill_template(self.output, fields)
-        # In a store `.` is no folder.
+        # In a store `.` is not a folder.
         return filled.replace("/./", "/") if is_remote(filled) else filled
 
 
@@ -220,5 +220,5 @@ def _unknown_field(text: str, name: str | None, template: str) -> RequestError:
         hint = f"did you mean {{{near}}}?"
     known = " ".join(f"{{{field}}}" for field in FIELDS)
     return RequestError(
-        f"{text} in the output {template} is no field; the fields are {known}", hint=hint
+        f"{text} in the output {template} is not a field; the fields are {known}", hint=hint
     )

@@ -91,7 +91,7 @@ def _server(url: str, shown: str) -> Any:
             url, **_client_options(allow_http=url.lower().startswith("http://"))
         )
     except (_obstore_module("obstore.exceptions").BaseError, ValueError):
-        raise RequestError(f"{shown} is no address of a web server") from None
+        raise RequestError(f"{shown} is not an address of a web server") from None
 
 
 def _client_options(*, allow_http: bool) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def _weighted_once(
 
     As with a single kernel, the opacity is filtered too, or kept where the taps sum to 0.
     """
-    if convolution.gaps == "empty":
+    if convolution.on_missing == "empty":
         weigh = Premultiply(alpha=alpha, divisor=opaque)
         return (weigh, replace(op, keeps=alpha))
     weigh = Premultiply(alpha=alpha, divisor=1.0)

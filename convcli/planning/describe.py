@@ -366,7 +366,7 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
 def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
     if step.sees_whole or any(op.as_convolution is None for op in step.ops):
-        message = f"{step.call.title} is no convolution, and a chain with it has no taps"
+        message = f"{step.call.title} is not a convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
     return step.ops
 

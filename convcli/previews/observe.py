@@ -132,10 +132,10 @@ class ObservedSource:
         self._source = source
         self._preview = preview
 
-    def chunks(self) -> Iterator[Any]:
+    def pieces(self) -> Iterator[Any]:
         """Yield the undecoded pieces of the source."""
         self._preview.restart()
-        yield from self._source.chunks()
+        yield from self._source.pieces()
 
     def decode(self, raw: Any) -> Block:
         """Decode a piece to a block that is noted when it arrives."""

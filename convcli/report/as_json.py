@@ -41,7 +41,7 @@ def render_json(runs: Sequence[RunFacts]) -> str:
     `steps` and `chain` those of the first. `runs` has an object for each run, whose `steps` and
     `chain` are null where they are those of the first.
     """
-    # What is drawn is no fact for a program to read.
+    # What is drawn is not a fact for a program to read.
     runs = [replace(run, preview=None, searched=()) for run in runs]
     whole = to_plain(_combined(runs))
     whole["schema"] = SCHEMA

@@ -60,7 +60,7 @@ def _range_text(first: int, last: int) -> str:
 
 
 def batch_rows(facts: BatchFacts) -> Iterator[tuple[str, str]]:
-    """Yield the facts that are no tables, as pairs of a name and a text."""
+    """Yield the facts that are not tables, as pairs of a name and a text."""
     yield "inputs", f"{facts.units:,}"
     yield "done", f"{facts.done:,}"
     counts = {"left out": facts.left_out, "failed": facts.failed, "missing": facts.missing}

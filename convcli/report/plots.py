@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convcli.report.charts import Axis, Box, Graph, Mark, Trace
     from convcli.report.views import SignalView
 
-    Rows = Sequence[Sequence[Figure]]
+    FigureRows = Sequence[Sequence[Figure]]
     AtomicFile = Callable[[Place], AbstractContextManager[Path]]
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -70,7 +70,7 @@ def check_plot(path: Place) -> None:
 # ------------------------------------------------------------------------------------ what is drawn
 
 
-def run_rows_of_figures(run: RunFacts) -> Rows:
+def run_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a run: before and after, in rows of charts and pictures."""
     preview = run.preview
     if preview is None:
@@ -100,12 +100,12 @@ def _named_figures(view: SignalView) -> Iterator[Figure]:
         yield replace(figure, caption=caption)
 
 
-def marked_rows_of_figures(run: RunFacts) -> Rows:
+def marked_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a search: each input with its hits."""
     return [[figure] for figure in marked_figures(run)]
 
 
-def learned_rows_of_figures(run: RunFacts) -> Rows:
+def learned_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a model: its training, an example, its responses or kernels."""
     from convcli.report.learned import learned_views
     from convcli.report.networks import network_views
@@ -121,7 +121,7 @@ def learned_rows_of_figures(run: RunFacts) -> Rows:
     return rows
 
 
-def explained_rows_of_figures(facts: Any) -> Rows:
+def explained_rows_of_figures(facts: Any) -> FigureRows:
     """What is drawn of what `explain` found: charts below each other, pictures in lines."""
     from convcli.report.explained import explained_figures
 
@@ -131,7 +131,7 @@ def explained_rows_of_figures(facts: Any) -> Rows:
     return rows + [pictures[at : at + 3] for at in range(0, len(pictures), 3)]
 
 
-def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
+def filter_rows_of_figures(steps: Sequence[StepFacts]) -> FigureRows:
     """What is drawn of one step or, on one pair of axes, of several: two figures a row."""
     figures = design_figures(steps[0]) if len(steps) == 1 else overlay_figures(steps)
     return [figures[start : start + 2] for start in range(0, len(figures), 2)]
@@ -141,7 +141,7 @@ def filter_rows_of_figures(steps: Sequence[StepFacts]) -> Rows:
 
 
 def write_plot(
-    rows: Rows, path: Place, *, title: str, atomic: AtomicFile, empty: str | None = None
+    rows: FigureRows, path: Place, *, title: str, atomic: AtomicFile, empty: str | None = None
 ) -> None:
     """Draw rows of figures into `path`, in the format of its suffix.
 
@@ -179,7 +179,7 @@ def _save(figure: Any, place: Path, suffix: str) -> None:
         figure.savefig(file, format=suffix[1:], dpi=150, metadata=metadata)
 
 
-def _drawn(rows: Rows, title: str) -> Any:
+def _drawn(rows: FigureRows, title: str) -> Any:
     from matplotlib.figure import Figure as Drawing
 
     heights = [_height(row[0]) for row in rows]

@@ -66,7 +66,7 @@ def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
 def _move_texts(facts: ShiftFacts, move: MoveFacts) -> Iterator[str]:
     """Yield what a move did, sentence by sentence."""
     if move.outputs is None:
-        yield "that is no whole number of outputs, so the values themselves change"
+        yield "the move is not a multiple of the step, so the outputs take other values"
         return
     compared = plural(move.compared, "output")
     moved = f"moved by {plural(move.outputs, 'output')}"

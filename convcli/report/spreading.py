@@ -105,12 +105,12 @@ class _SpreadTable:
         names = [str(index) if index in outputs else f"({index})" for index in indices]
         yield [columns.name("t"), *columns.cells(names, OUTSIDE)]
         for copy in shown:
-            yield self._row(_copy_name(copy), copy.first[0], copy.products, KERNEL)
+            yield self._line(_copy_name(copy), copy.first[0], copy.products, KERNEL)
         if spread.bias:
-            yield self._row("bias", first, spread.bias * len(stage.outputs), PLAIN)
-        yield self._row("y", first, stage.outputs, RESULT)
+            yield self._line("bias", first, spread.bias * len(stage.outputs), PLAIN)
+        yield self._line("y", first, stage.outputs, RESULT)
 
-    def _row(self, name: str, first: int, values: Sequence[float | None], style: str) -> Line:
+    def _line(self, name: str, first: int, values: Sequence[float | None], style: str) -> Line:
         """Some values, the first of which belongs to the output `first`."""
         blank = " " * ((first - self._low) * self._columns.width)
         cells = self._columns.cells(sample_texts(values), style)
@@ -134,7 +134,9 @@ def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iter
     for number, output in enumerate(copy.adds_to):
         of_channel = f" of {visible(stage.channels_out[output])}" if stage.several else ""
         told = f"   added from y[{first}]{of_channel} on"
-        pairs = list(zip(_rows(kernels[number]), _rows(products[number]), strict=True))
+        pairs = list(
+            zip(_kernel_rows(kernels[number]), _kernel_rows(products[number]), strict=True)
+        )
         weight_width = 2 + max(longest_text(sample_texts(row)) for row, _ in pairs)
         product_width = 2 + max(longest_text(sample_texts(row)) for _, row in pairs)
         for place, (weights, values) in enumerate(pairs):
@@ -156,6 +158,6 @@ def _kernels_of(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> list
     return [spread.kernel[output][number] for output in copy.adds_to]
 
 
-def _rows(values: Any) -> Sequence[Any]:
+def _kernel_rows(values: Any) -> Sequence[Any]:
     """The rows of a kernel, which is one row along one axis."""
     return values if isinstance(values[0], tuple) else (values,)

@@ -158,7 +158,7 @@ def _weight_index(number: int, size: tuple[int, ...]) -> str:
 
 
 def _call(stage: StageFacts, window: Sequence[str]) -> str:
-    """An operation that is no weighted sum, as a function of its window."""
+    """An operation that is not a weighted sum, as a function of its window."""
     inputs = ", ".join(window)
     if stage.nn_call:
         return stage.nn_call.replace("{x}", inputs)

@@ -112,7 +112,7 @@ def reach_text(axes: Sequence[ReachFacts]) -> str:
 
 
 def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
-    """Yield the facts that are no tables, as pairs of a name and a text that is not empty."""
+    """Yield the facts that are not tables, as pairs of a name and a text that is not empty."""
     if run.filter:
         yield "filter", visible(run.filter)
     for one in run.inputs:

@@ -53,7 +53,7 @@ class Blocks:
     signal: Signal
     blocks: Sequence[Array]
 
-    def chunks(self) -> Iterator[Array]:
+    def pieces(self) -> Iterator[Array]:
         """Yield the blocks, which need no decoding."""
         return iter(self.blocks)
 
@@ -73,7 +73,7 @@ class TimedBlocks:
     blocks: Sequence[Array]
     stamps: Stamps
 
-    def chunks(self) -> Iterator[Block]:
+    def pieces(self) -> Iterator[Block]:
         """Yield the blocks, which need no decoding."""
         first = 0
         for x in self.blocks:
@@ -268,7 +268,7 @@ def _read_array(
 def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> Blocks:
     """The samples of an array, a Series, or the numeric columns of a DataFrame, as a source.
 
-    Raises RequestError where they are no numbers.
+    Raises RequestError where they are not numbers.
     """
     check_axes(axes)
     if is_pandas(x):

@@ -131,7 +131,7 @@ def pasts_of_part(part: PartSource[Any], kept: KeptSamples) -> dict[bytes, Signa
     """The past of each signal after a part, of the samples of the part alone."""
     pasts: dict[bytes, _GrowingPast] = {}
     times: dict[bytes | None, tuple[float, ...]] = {}
-    for raw in part.pieces(0):
+    for raw in part.pieces_with_history(0):
         block = part.decode(raw)
         times.update(block.latest_times())
         for group, x, places in block.by_group():

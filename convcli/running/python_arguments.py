@@ -114,7 +114,7 @@ def check_number(name: str, given: Any, *, above: float = -math.inf) -> None:
 
 
 def read_rate(rate: float | str | None) -> float | None:
-    """Samples per second from a number or a text such as `16k`. RequestError if it is none."""
+    """Samples per second from a number or a text such as `16k`. RequestError for other values."""
     if isinstance(rate, str):
         try:
             return to_rate(rate)
@@ -132,7 +132,7 @@ def check_axes(axes: Any) -> None:
 
 
 def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
-    """Raise a RequestError with the word that was meant if `given` is no known word."""
+    """Raise a RequestError with the word that was meant if `given` is not a known word."""
     if given in known:
         return
     word = str(given).casefold()

@@ -3,7 +3,7 @@
 Sound, tables and pictures, whole arrays and streams, one signal or many interleaved ones all go
 through `run`:
 
-    source.chunks     in order
+    source.pieces     in order
     source.decode     any thread
     Scheduler         in order: blocks are cut into jobs
     Job.run           any thread
@@ -186,9 +186,9 @@ class _WholeSource:
         """The signal that the source reads."""
         return self.source.signal
 
-    def pieces(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
+    def pieces_with_history(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
         """Yield the pieces of the source in their order."""
-        return self.source.chunks()
+        return self.source.pieces()
 
     def decode(self, raw: Any) -> Block:
         """Return the samples of one piece as a block."""
@@ -213,7 +213,7 @@ class _Reader:
         self.read = 0
         self.missing = np.zeros(len(self.plan.signal.channels), np.int64)
         row = 0
-        pieces = self.source.pieces(scheduler.history)
+        pieces = self.source.pieces_with_history(scheduler.history)
         for block, missing in self.workers.map(self._decode, pieces):
             block.on_arrival()
             rows = range(row, row + len(block.stored))

@@ -57,7 +57,7 @@ class RequestedRate:
 
 
 def parse_bitrate(text: str) -> float:
-    """Bits per second in `192k`, `192000` or `192`. RequestError if it is none.
+    """Bits per second in `192k`, `192000` or `192`. RequestError for another text.
 
     >>> parse_bitrate("192k")
     192000.0
@@ -77,7 +77,7 @@ def parse_bitrate(text: str) -> float:
 def bit_rate_of(file: BinaryIO, sound: Any, *, tag_bytes: int) -> BitRate | None:
     """The bit rate of an open sound file, None if it is not lossy or not known.
 
-    sound : libsndfile's view of it · tag_bytes : of the file that are no sound
+    sound : libsndfile's view of it · tag_bytes : of the file that are not sound
     """
     if sound.subtype not in LOSSY:
         return None
@@ -114,7 +114,7 @@ def _constant_mp3_rate(file: BinaryIO) -> int | None:
 
 
 def _mp3_frame(head: bytes) -> tuple[int, int] | None:
-    """Bits per second and bytes of a layer III frame (ISO 11172-3, 2.4.1.3), None if it is none."""
+    """Bits per second and bytes of a frame of layer III (ISO 11172-3, 2.4.1.3); None for others."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
     version = head[1] >> 3 & 3  # 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
-SUFFIXES = frozenset(
+DECODED_SUFFIXES = frozenset(
     {".m4a", ".m4b", ".aac", ".webm", ".mka", ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".wma"}
 )
 INSTALL = "pip install 'convcli[av]' installs what decodes it"
@@ -143,7 +143,7 @@ class DecodedFile(AudioSource):
             tags=tags,
         )
 
-    def chunks(self) -> Iterator[Samples]:
+    def pieces(self) -> Iterator[Samples]:
         """Blocks of decoded samples. A second call starts over."""
         with self._explained():
             container, self._container = self._container or self._open(), None

@@ -43,7 +43,7 @@ class AudioFiles(Files):
         from convcli.media.audio.formats import SUFFIXES
 
         suffix = path.suffix.lower()
-        return suffix in SUFFIXES or suffix in decoder.SUFFIXES
+        return suffix in SUFFIXES or suffix in decoder.DECODED_SUFFIXES
 
     @staticmethod
     def begins_with(head: bytes) -> bool:

@@ -133,7 +133,7 @@ class _FlacParts:
 
 
 def _flac_parts(file: BinaryIO) -> _FlacParts:
-    """Read the ends of a FLAC file. ValueError if it is none."""
+    """Read the ends of a FLAC file. ValueError for another file."""
     blocks = flac_blocks(file)
     kind, body = next(blocks)
     facts = file.tell() - len(body) + 10

@@ -49,7 +49,7 @@ class AudioSource(ABC):
         self._owned = owned
 
     @abstractmethod
-    def chunks(self) -> Iterator[Any]:
+    def pieces(self) -> Iterator[Any]:
         """Undecoded blocks. A second call starts over; on a WAV pipe it raises InputError."""
 
     def decode(self, raw: Any) -> Block:

@@ -131,7 +131,7 @@ class SndFile(AudioSource):
                 self._report(f"its tags are damaged and are not kept: {error}")
                 return ()
 
-    def chunks(self) -> Iterator[npt.NDArray[Any]]:
+    def pieces(self) -> Iterator[npt.NDArray[Any]]:
         """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
         details = self.details
         if self._spent:

@@ -79,7 +79,7 @@ class WavFile(_PlainWav):
         chunks = header.chunks + wav.read_trailing(file, padded=bool(promised & 1))
         self._describe(_wav_details(replace(header, chunks=chunks), frames))
 
-    def chunks(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of whole frames, from the first one each time."""
         return self.blocks(range(len(self.block_lengths)))
 
@@ -132,7 +132,7 @@ class WavStream(_PlainWav):
             frames = self._size // self._header.frame_bytes
         self._describe(_wav_details(self._header, frames))
 
-    def chunks(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes]:
         """Return the bytes of whole frames. InputError the second time."""
         if self._spent:
             raise InputError(

@@ -191,8 +191,8 @@ class PnmPicture:
         sides = (header.rows, header.columns, header.bands)
         if min(sides) < 1 or not 0 < header.maximum <= 65535:
             raise InputError(
-                f"{self._name}: a picture of {header.columns}x{header.rows} pixels "
-                f"with a maximum of {header.maximum:g} is none"
+                f"{self._name}: expected a picture of 1x1 pixels or more whose maximum is at most "
+                f"65535, got {header.columns}x{header.rows} and {header.maximum:g}"
             )
         return header
 

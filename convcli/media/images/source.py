@@ -42,7 +42,7 @@ Channels = Literal["rgb", "luma", "alpha", "all"]
 # A picture from a pipe is held in memory up to this size, and on disk above it.
 _MOST_HELD = 64_000_000
 _RGB = ("R", "G", "B")
-# Fewer channels than this are no maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
+# Fewer channels than this are not maps: 1 is grey, 3 are colours, 4 may be colours and opacity.
 FEWEST_MAPS = 5
 
 
@@ -113,7 +113,7 @@ class ImagePage:
             return self.layout.colour_names, None
         return (("Y",) if self.selection == "luma" else ("A",)), None
 
-    def chunks(self) -> Iterator[Strip]:
+    def pieces(self) -> Iterator[Strip]:
         """Strips of rows as stored; a second call starts over.
 
         A damaged picture raises InputError.

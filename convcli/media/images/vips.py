@@ -43,7 +43,8 @@ def vips() -> Any:
     import pyvips.error
 
     pyvips.cache_set_max(0)
-    # pyvips decodes every text of a file as UTF-8 by this module's `ffi`, and raises at others.
+    # pyvips decodes texts of files as UTF-8 by this module's `ffi`, and raises an error for any
+    # other encoding.
     pyvips.error.ffi = _TolerantStrings(pyvips.ffi)
     logging.getLogger("pyvips").addHandler(_LOG)
     return pyvips

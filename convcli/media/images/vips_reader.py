@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # libvips looks at so many bytes to recognise a format.
 _HEAD_BYTES = 4096
-# A header that promises more bands is no picture.
+# A header that promises more bands is not a picture.
 _MOST_BANDS = 10_000
 # What the reader of HEIC says where a codec is missing.
 _NO_CODEC = "has not been built in"
@@ -86,7 +86,7 @@ class VipsPicture:
         # The pages of an animation that are decoded as one image.
         self.stack = range(min(self.indices), max(self.indices) + 1)
         self.format = format_for_reading(_loader_format(first))
-        # Pages of an animation are turned upright one by one.
+        # A rotated animation is not decoded as one image: its pages are rotated one by one.
         self.stacked = self._pages > 1 and self.format.animated and _orientation(first) == 1
         self._bands = self._read_bands()
         is_mended = self._mend_bands()
@@ -220,7 +220,7 @@ class VipsPicture:
             return self.format.plain_pixels(file, by_index)
 
     def _mend_bands(self) -> bool:
-        """Go on with a copy in which libvips reads all bands rightly; whether there is one."""
+        """Replace the data by a patched copy if libvips misreads bands. Return whether it did."""
         chosen = [self._bands[page] for page in self.indices if page in self._bands]
         misread = [bands for bands in chosen if bands.misread]
         if not misread:

@@ -55,7 +55,7 @@ class Dialect:
     newline : ends a record: a line feed (a carriage return before it belongs to the line ending),
         or a lone carriage return in files whose first line ends in one
     numbers : how numbers are written
-    comment : what a line begins with that is no row; empty: every line that is not blank is one
+    comment : what a line begins with that is not a row; empty: every line that is not blank is one
     has_quotes : a cell may be in quotes, and line ends within quotes end no record
     """
 
@@ -365,8 +365,8 @@ def find_rows(
     """Find the rows of some records and the cells of the `wanted` columns.
 
     width : cells in every row. InputError names the first row that has more or fewer.
-    Blank lines are no rows and belong to the row after them, except in a table of one column, where
-    an empty line is an empty cell.
+    Blank lines are not rows and belong to the row after them. In a table of one column, though, an
+    empty line is an empty cell.
     """
     data = records.data
     octets = np.frombuffer(data, np.uint8)

@@ -76,7 +76,7 @@ class RegularText(TextInput):
         encoding = source.encoding
         yield bytes(encoding.back(source.header_line.text))
         rows = _RegularRows(source, self.bins)
-        for records in source.chunks():
+        for records in source.pieces():
             block = source.decode(records)
             block.on_arrival()
             spans = source.all_cells(records)

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from convcli.media.tables.delimited import Cells
-    from convcli.media.tables.time_rules import Stamps
+    from convcli.media.tables.time_rules import DateTimes
 
 # 2024-01-31, 2024-01-31 10:20 and 2024-01-31 10:20:30.
 _LENGTHS = (10, 16, 19)
@@ -17,7 +17,7 @@ _ZERO = ord("0")
 FIRST_YEAR, LAST_YEAR = 1678, 2261
 
 
-def read_alike(cells: Cells) -> Stamps | None:
+def read_alike(cells: Cells) -> DateTimes | None:
     """Return datetime64[ns] of dates of one length; None if one of them is anything else.
 
     It takes a fortieth of the time of reading them one by one.
@@ -34,7 +34,7 @@ def read_alike(cells: Cells) -> Stamps | None:
     seconds = _seconds(text, length)
     if days is None or seconds is None:
         return None
-    stamps: Stamps = days + (seconds * 1_000_000_000).astype("timedelta64[ns]")
+    stamps: DateTimes = days + (seconds * 1_000_000_000).astype("timedelta64[ns]")
     return stamps
 
 
@@ -77,7 +77,7 @@ def _has_separators(text: Any, length: int) -> bool:
 
 
 def _decimal_number(text: Any, start: int, stop: int) -> Any:
-    """Return the number in some places of each text; None if one of them is no number."""
+    """Return the number in some places of each text; None if one of them is not a number."""
     digits = text[:, start:stop].astype(np.int64) - _ZERO
     if _outside(digits, 0, 9):
         return None

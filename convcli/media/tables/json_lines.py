@@ -109,7 +109,7 @@ class JsonLinesSource(TableSource):
         return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
 
     def _look_at(self, found: NumericColumns, records: Records, rows: int | None) -> None:
-        """Decide columns by the next rows; a string is no number here."""
+        """Decide columns by the next rows; a string is not a number here."""
         spans = find_json_rows(
             records, self._keys_of_file, found.undecided, name=self.name, strings=False
         )
@@ -184,7 +184,7 @@ class JsonConvertingSink(JsonLinesSink):
                 self._writer.write(columns)
 
     def _schema_of(self, part: Any, values: list[dict[str, Any]]) -> Any:
-        """The types of the first rows: filtered values are float64, texts are no times.
+        """The types of the first rows: filtered values are float64, texts are not times.
 
         values : of the objects with many digits
         """

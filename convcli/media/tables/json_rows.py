@@ -127,7 +127,7 @@ def _lines(records: Records) -> Iterator[tuple[int, int]]:
 
 
 def keys_of(records: Records, *, name: str, most: int | None = None) -> list[str]:
-    """All keys of some records in order of appearance. InputError if a line is no object.
+    """All keys of some records in order of appearance. InputError if a line is not an object.
 
     most : of the first rows; None for all
     """
@@ -167,8 +167,8 @@ def find_json_rows(
 
     A value that is absent is an empty cell at the `}` of its object.
 
-    strings : a string may be read as a number; else a cell begins with its quote and lacks the
-        other one, so that it is none
+    strings : a string may be read as a number; else its cell keeps the first of its two quotes, so
+        that it is not read as one
     """
     columns = {keys[column]: column for column in wanted}
     regular = _find_plain_rows(records, columns, strings=strings)

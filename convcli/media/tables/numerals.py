@@ -222,7 +222,7 @@ def _read_columnar(cells: Cells, style: NumberStyle) -> Floats:
         return _read_small(cells.texts(), style)
     values = np.full(len(cells), np.nan)
     values[plain] = np.frombuffer(parsed.buffers()[1], np.float64, len(parsed))
-    # pyarrow may also have taken an odd spelling of NaN that is no name of a missing value.
+    # pyarrow may also have taken an odd spelling of NaN that is not a name of a missing value.
     for row in np.flatnonzero(np.isnan(values) & filled).tolist():
         text = cells.data[cells.start[row] : cells.stop[row]]
         values[row] = _read_at(row, text, style)

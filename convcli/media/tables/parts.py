@@ -305,7 +305,7 @@ class TablePart(TableSource):
         records = filter(self.has_rows, _records(self, start, stop))
         return sum(self._find_rows(some, ()).count for some in records)
 
-    def pieces(self, history: int) -> Iterator[tuple[BlockRole, Records]]:
+    def pieces_with_history(self, history: int) -> Iterator[tuple[BlockRole, Records]]:
         """Yield records, those of at least `history` rows before the part first."""
         self._start_over()
         wanted = self._wanted

@@ -206,7 +206,7 @@ class TableSource:
 
     # --- the Source protocol ---
 
-    def chunks(self) -> Iterator[Records]:
+    def pieces(self) -> Iterator[Records]:
         """Whole records. A second call starts over; InputError if the input is a pipe."""
         current, self._first_pass = self._first_pass, None
         if current is None:
@@ -361,7 +361,7 @@ class TableSource:
         column = self.header[self._time or 0]
         self.warnings.append(
             f"{self.name}: months and years are counted from 1970 by the seconds in {column}; "
-            "if these are no seconds, write dates; --time-unit s says that they are"
+            "if these are not seconds, write dates; --time-unit s says that they are"
         )
 
     # --- for the sink and the report ---

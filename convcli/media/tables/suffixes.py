@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 _TAB_SUFFIXES = frozenset({".tsv", ".tab"})
-# Suffixes of files that are no delimited text, by what they hold.
+# Suffixes of files that are not delimited text, by what they hold.
 _OTHER_FORMATS = {
     "an archive": ".tgz .tbz2 .txz .lzma .zip .7z .rar .lz4 .br .z .sz .tar",
     "a columnar file": ".orc .avro",

@@ -19,28 +19,29 @@ class TableOptions:
 
     columns : the columns to filter; None for all whose first cell that is not missing is a number,
         except whole numbers with leading zeros, which are identifiers
-    also : further columns to read, behind those
+    also : further columns to read, which come after these
     by : the columns that together name the group of a row
     time : the column that sets the rate
     time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
     time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
-    irregular : rows may come at any distance in time; else that is an error
-    integrate : windows in time weigh a row by the time that it stands for, too
+    irregular : rows may come at irregular times; without it they are refused
+    integrate : windows in time weigh each row also by the time between its neighbours
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
-    thousands : what may stand between groups of digits; empty: nothing
+    thousands : what may come between groups of digits; empty: nothing
     na : texts of a missing value besides the usual ones
     comment : what a line begins with that is passed on as it is; empty: nothing
     skip_rows : lines before the header that are passed on as they are
-    header : whether the first line names the columns; else they are called 1, 2, 3, ...
+    header : whether the first line names the columns; if not, they are called 1, 2, 3, ...
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
-    every : the length of calendar bins that rows are made regular by, such as 1d; None: as they are
-    follow : pass rows on as soon as they are there
-    format : csv, jsonl, parquet or feather, in which a table is written whose name has no suffix;
-        None for that of the input
-    takes_empty : a table without any number is one of columns that are missing throughout; else it
-        has no columns to filter, and it is an error if it has rows
+    every : the length of the calendar bins into which rows are gathered, such as 1d; None: the
+        rows stay as they are
+    follow : write each row as soon as it is known
+    format : csv, jsonl, parquet or feather: how an output is written whose name has no suffix; None
+        for the format of the input
+    takes_empty : in a table without any number, all columns are filtered, and all their values are
+        missing; else such a table has no columns to filter, and rows in it are an error
     """
 
     columns: tuple[str, ...] | None = None
@@ -75,7 +76,7 @@ class TableOptions:
 
 
 def bin_length(every: str) -> CalendarBins:
-    """The bins of `--every`. RequestError if they are none."""
+    """The calendar bins of `--every`. RequestError for a text that names none."""
     try:
         return to_calendar_bins(every)
     except UnitError as error:
@@ -83,9 +84,9 @@ def bin_length(every: str) -> CalendarBins:
 
 
 def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Raise RequestError for options that only delimited text is read by.
+    """Raise RequestError for options that only the reader of delimited text knows.
 
-    reason : why they mean nothing
+    reason : why they have no meaning here
     """
     given = {
         "-d": options.delimiter is not None,

@@ -105,7 +105,7 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
         all_bytes = bytes(range(256)).decode(codec, "replace")
     except (LookupError, UnicodeError):
         raise RequestError(
-            f"{asked!r} is no encoding of text", hint="for example utf-8, latin-1, cp1252"
+            f"{asked!r} is not an encoding of text", hint="for example utf-8, latin-1, cp1252"
         ) from None
     ascii_bytes = bytes(range(128))
     extends_ascii = len(all_bytes) == 256 and all_bytes[:128].encode() == ascii_bytes
@@ -393,7 +393,7 @@ def delimiter_of(path: Path | None) -> bytes | None:
 def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:
     """The commonest delimiter of the first line; of equally common ones the one rarer in names.
 
-    With decimal commas, a comma in a row of numbers is no delimiter.
+    With decimal commas, a comma in a row of numbers is not a delimiter.
     """
     # In the order of preference.
     counts = {}

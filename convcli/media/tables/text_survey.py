@@ -110,7 +110,7 @@ def _count_rows(parsed: bytes, quotes: Offsets, dialect: Dialect, *, width: int)
 def _count_blank(
     parsed: bytes, octets: Octets, starts: Offsets, line_ends: Offsets, width: int
 ) -> int:
-    """How many lines are no rows. In a table of one column blank lines are rows."""
+    """How many lines are not rows. In a table of one column blank lines are rows."""
     suspects = np.flatnonzero(_MAY_BE_BLANK[octets[starts]])
     if width == 1:
         return int(np.count_nonzero(octets[starts[suspects]] == 0))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.media.tables.delimited import Cells, RowSpans
-    from convcli.media.tables.time_rules import Floats, Rule, Runs, Stamps
+    from convcli.media.tables.time_rules import DateTimes, Floats, Rule, Runs
 
     Moments = npt.NDArray[Any]
     Integers = npt.NDArray[np.int64]
@@ -114,7 +114,7 @@ class Notation(Protocol):
         ...
 
     def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column, None if it is none."""
+        """Return the instant of a date as it is written in the column; None for another text."""
         ...
 
     def written(self, instant: int) -> str:
@@ -208,7 +208,7 @@ class NumberNotation:
         return True
 
     def read_date(self, _: bytes) -> None:
-        """Return None: a number is no date."""
+        """Return None: a number is not a date."""
 
     def written(self, instant: int) -> str:
         """Return an instant as a number of the unit."""
@@ -245,14 +245,14 @@ class DateNotation:
     guess : what was taken for granted, if anything was
     """
 
-    read: Callable[[list[bytes]], Stamps]
+    read: Callable[[list[bytes]], DateTimes]
     form: str = ""
-    read_alike: Callable[[Cells], Stamps | None] | None = None
+    read_alike: Callable[[Cells], DateTimes | None] | None = None
     guess: str = ""
 
     unit_of_numbers = None
 
-    def moments(self, times: TimeColumn) -> Stamps:
+    def moments(self, times: TimeColumn) -> DateTimes:
         """Moments as datetime64[ns]. InputError if a cell is not a date."""
         quick = None if self.read_alike is None else self.read_alike(times.cells)
         if quick is not None:
@@ -295,7 +295,7 @@ class DateNotation:
         return self.names_offset(text)
 
     def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column, None if it is none."""
+        """Return the instant of a date as it is written in the column; None for another text."""
         stamp = self.read([text])[0]
         return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
 
@@ -363,12 +363,12 @@ def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | No
     return None
 
 
-def _reader_of_numbers(pattern: re.Pattern[bytes]) -> Callable[[list[bytes]], Stamps]:
+def _reader_of_numbers(pattern: re.Pattern[bytes]) -> Callable[[list[bytes]], DateTimes]:
     """What reads years, or years with a month, as the moment at which each begins."""
     return partial(_read_years, pattern)
 
 
-def _read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> Stamps:
+def _read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> DateTimes:
     dates = []
     for text in texts:
         found = pattern.fullmatch(text)
@@ -428,7 +428,7 @@ def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]
     return [(notation, notation.moments(times))]
 
 
-def _read_iso(texts: list[bytes]) -> Stamps:
+def _read_iso(texts: list[bytes]) -> DateTimes:
     good = [text if _is_iso(text) else b"NaT" for text in texts]
     try:
         return np.array(good, "S").astype("U").astype("datetime64[ns]")
@@ -448,7 +448,7 @@ def _iso_or_nat(text: str) -> np.datetime64:
         return np.datetime64("NaT")
 
 
-def _read_compact(texts: list[bytes]) -> Stamps:
+def _read_compact(texts: list[bytes]) -> DateTimes:
     dates = []
     for text in texts:
         date = b""
@@ -496,11 +496,11 @@ def _formats_of(first: bytes) -> list[str]:
     return [form for form in dict.fromkeys(formats) if form]
 
 
-def _reader(form: str) -> Callable[[list[bytes]], Stamps]:
+def _reader(form: str) -> Callable[[list[bytes]], DateTimes]:
     return partial(_read_dates, form)
 
 
-def _read_dates(form: str, texts: list[bytes]) -> Stamps:
+def _read_dates(form: str, texts: list[bytes]) -> DateTimes:
     import pandas as pd
 
     decoded = [text.decode("utf-8", "replace") for text in texts]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     DayOfMonth = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 Floats = npt.NDArray[np.float64]
-Stamps = npt.NDArray[np.datetime64]
+DateTimes = npt.NDArray[np.datetime64]
 # The name of each group and its rows, in order.
 Runs = list[tuple[bytes | None, npt.NDArray[np.int64]]]
 
@@ -157,7 +157,7 @@ def _last_place(values: Floats) -> float:
     return 0.0
 
 
-def date_rules(moments: Stamps, runs: Runs) -> list[Rule]:
+def date_rules(moments: DateTimes, runs: Runs) -> list[Rule]:
     """The rules worth trying, the most specific first."""
     fixed = _fixed_rule(moments, runs)
     of_day = (moments - moments.astype("datetime64[D]")).astype("timedelta64[ns]")
@@ -166,7 +166,7 @@ def date_rules(moments: Stamps, runs: Runs) -> list[Rule]:
     return [*_month_rules(moments, runs, of_day[0]), fixed, _business_rule(of_day[0])]
 
 
-def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
+def _fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
     """A constant number of seconds."""
     place = partial(_seconds_since, moments[0])
     unit = _last_place_of_second(moments)
@@ -182,7 +182,7 @@ def _fixed_rule(moments: Stamps, runs: Runs) -> Rule:
     )
 
 
-def _seconds_since(origin: np.datetime64, stamps: Stamps) -> Floats:
+def _seconds_since(origin: np.datetime64, stamps: DateTimes) -> Floats:
     nanoseconds = (stamps - origin).astype(np.int64)
     return np.asarray(nanoseconds / 1e9)
 
@@ -192,7 +192,7 @@ def _moment_after(origin: np.datetime64, position: float) -> str:
     return _write(origin + np.timedelta64(nanoseconds, "ns"))
 
 
-def _last_place_of_second(moments: Stamps) -> float:
+def _last_place_of_second(moments: DateTimes) -> float:
     """The coarsest power of ten of a second, at most 1, to multiples of which all are written."""
     nanoseconds = moments.astype(np.int64) % 1_000_000_000
     for places in range(10):
@@ -220,7 +220,7 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
     )
 
 
-def _business_day_numbers(of_day: np.timedelta64, stamps: Stamps) -> Floats:
+def _business_day_numbers(of_day: np.timedelta64, stamps: DateTimes) -> Floats:
     days = stamps.astype("datetime64[D]")
     positions = np.busday_count(_FIRST_MONDAY, days).astype(np.float64)
     is_regular = np.is_busday(days) & (stamps - days == of_day)
@@ -230,12 +230,12 @@ def _business_day_numbers(of_day: np.timedelta64, stamps: Stamps) -> Floats:
 
 def _business_day(of_day: np.timedelta64, position: float) -> str:
     if np.isnan(position):
-        return "a day that is no business day"
+        return "a day that is not a business day"
     day = np.busday_offset(_FIRST_MONDAY, round(position))
     return _write(day + of_day)
 
 
-def _month_rules(moments: Stamps, runs: Runs, of_day: np.timedelta64) -> list[Rule]:
+def _month_rules(moments: DateTimes, runs: Runs, of_day: np.timedelta64) -> list[Rule]:
     """Every so many months: on one day of the month, or on its first or last business day."""
     days = moments.astype("datetime64[D]")
     months = days.astype("datetime64[M]")
@@ -278,7 +278,7 @@ def _month_rule(day: DayOfMonth, of_day: np.timedelta64, step: float) -> Rule:
     )
 
 
-def _month_numbers(day: DayOfMonth, of_day: np.timedelta64, stamps: Stamps) -> Floats:
+def _month_numbers(day: DayOfMonth, of_day: np.timedelta64, stamps: DateTimes) -> Floats:
     months = stamps.astype("datetime64[M]")
     positions = months.astype(np.float64)
     regular = day(months) + of_day

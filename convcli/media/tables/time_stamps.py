@@ -87,7 +87,7 @@ def _check_zone(zone: str) -> None:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         raise RequestError(
-            f"--time-zone {zone} is no time zone that this computer knows",
+            f"--time-zone {zone} is not a time zone that this computer knows",
             hint="for example Europe/Berlin or America/New_York",
         ) from None
 

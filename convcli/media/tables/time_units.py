@@ -1,4 +1,4 @@
-"""Times that are written as numbers: their unit, by magnitude, and numbers that are no seconds."""
+"""Times that are written as numbers: their unit, by magnitude, and numbers that are not seconds."""
 
 from __future__ import annotations
 

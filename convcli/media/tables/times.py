@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
-    from convcli.media.tables.time_rules import Runs, Stamps
+    from convcli.media.tables.time_rules import DateTimes, Runs
     from convcli.signals import Groups, LatestTimes
 
 
@@ -303,7 +303,7 @@ def runs_of_groups(rows: int, groups: Groups | None) -> Runs:
     return list(groups.places())
 
 
-def _cycle(seconds: float, moments: Stamps) -> float:
+def _cycle(seconds: float, moments: DateTimes) -> float:
     """Seconds of the unit of bare frequencies: a day for dates, else the largest within a step."""
     if not np.any(moments != moments.astype("datetime64[D]")):
         return DAY

@@ -71,7 +71,7 @@ def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata
 
 
 def _lost_tags(tags: Mapping[str, str], kept: frozenset[str]) -> list[str]:
-    # The name of the program that wrote the input is no loss.
+    # The name of the program that wrote the input is not a loss.
     return [name for name, text in tags.items() if text and name not in {*kept, "software"}]
 
 

@@ -90,7 +90,8 @@ class MergedLedgers:
             raise RequestError(
                 f"{path} is of other inputs or outputs ({line.units:,}) than {self._paths[0]} "
                 f"({first.units:,})",
-                hint="every machine must see the same inputs; --resume numbers a ledger anew",
+                hint="only shards of one list of inputs go together; a shard of which something "
+                "failed is run again by its own command with --resume",
             )
         if not 1 <= line.number <= line.units:
             raise RequestError(f"{path} has a unit {line.number} of {line.units}")

@@ -377,8 +377,23 @@ def test_windows_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: 
     check(timed_files(), path, f"sma:7{unit}", 4)
     check(timed_files(), path, f"lag:2 | gaussian:1{unit} | diff:1", 3, align="center")
     check(timed_files(), path, f"x - ema:halflife=1{unit} | normalize", 5, missing="propagate")
+    check(timed_files(), path, f"avg_pool:3{unit} | diff:1", 4)
     check(timed_files("group"), path, f"sma:1{unit} | quantile:9{unit},0.3", 4)
     check(timed_files("group"), path, f"x - std:12{unit}", 3)
+
+
+def test_bins_go_on_where_the_wall_clock_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
+    path = tmp_path / "table.csv"
+    # It is 2 January two hours before midnight in UTC, and 1 January again from 22:40 on.
+    instants = np.arange("2024-01-01T21:00", "2024-01-02T01:30", 2, dtype="datetime64[m]")
+    zones = np.where(instants < np.datetime64("2024-01-01T22:40"), 2, 0)
+    times = [f"{t + zone * 60}+0{zone}:00" for t, zone in zip(instants, zones, strict=True)]
+    path.write_text(timed_table(times))
+    for count in (4, 7):
+        check(timed_files(), path, "avg_pool:1d", count)
 
 
 @pytest.mark.parametrize(
@@ -500,7 +515,16 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
         ("max_pool:4", {"by": ("group",)}, "--by with outputs that wait"),
         ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
         ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
-        ("avg_pool:9s", {"time": "t", "irregular": True}, "calendar bins follow the times"),
+        (
+            "avg_pool:9s | sma:20s",
+            {"time": "t", "irregular": True},
+            "windows in time over calendar",
+        ),
+        (
+            "avg_pool:9s",
+            {"time": "t", "irregular": True, "by": ("group",)},
+            "--by with outputs that",
+        ),
         (
             "ema:span=3,adjust=false | sma:9s",
             {"time": "t", "irregular": True},

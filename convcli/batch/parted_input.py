@@ -71,14 +71,16 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
     if plan.chain.in_time:
-        _refuse_parts_in_time(plan)
+        _refuse_parts_in_time(plan, groups=groups)
     if groups:
         _refuse_parts_of_groups(plan)
 
 
-def _refuse_parts_in_time(plan: Plan) -> None:
-    if plan.chain.bins:
-        raise UndividedError("calendar bins follow the times from the first one on")
+def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
+    if plan.chain.bins and groups:
+        raise UndividedError("--by with outputs that wait for later rows of a group")
+    if plan.chain.windows_over_bins:
+        raise UndividedError("windows in time over calendar bins count the bins from the first one")
     if plan.chain.holds:
         raise UndividedError("windows in time with values that are held over gaps")
     reaches = [chain.reach[0] for chain in _chains(plan)]

@@ -206,6 +206,11 @@ class Branches(Op):
         """The calendar bins of each branch."""
         return self.branches[0].chain.bins
 
+    @property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time of some branch read what calendar bins give."""
+        return any(branch.chain.windows_over_bins for branch in self.branches)
+
     def tracker(self) -> Tracker:
         """Return what follows the times of the inputs through every branch."""
         return BranchesTracker(tuple(branch.chain for branch in self.branches))

@@ -362,6 +362,13 @@ class Chain:
         return tuple(bins for op in self.ops for bins in op.bins)
 
     @cached_property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time read the outputs of calendar bins, numbered from the first."""
+        in_time = [op for op in self.ops if op.in_time]
+        over_bins = any(op.bins for op in in_time[:-1])
+        return over_bins or any(op.windows_over_bins for op in in_time)
+
+    @cached_property
     def uniform(self) -> bool:
         """Whether interleaved signals can be filtered side by side, as channels of one array."""
         return all(op.uniform for op in self.ops)

@@ -385,6 +385,11 @@ class Op(ABC):
         """The calendar bins that there is an output for, one after the other; none by default."""
         return ()
 
+    @property
+    def windows_over_bins(self) -> bool:
+        """Whether windows in time within the operation read what calendar bins give."""
+        return False
+
     def tracker(self) -> Tracker:
         """Return what follows the times of the inputs of one signal and of their outputs."""
         return Tracker(self.reach[0])

@@ -259,10 +259,14 @@ class Tracker:
         places = np.clip(inputs - first, 0, len(known) - 1)
         return known[places]
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the input of a number, before any has come. The operation has no stride."""
+    def start_at(self, sample: int) -> int:
+        """Begin with the input of a number, before any has come; return the first output.
+
+        The operation has no stride.
+        """
         self._n = sample
         self._outputs = sample
+        return sample
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget what only inputs before `inputs` and outputs before `outputs` need."""
@@ -281,9 +285,10 @@ class TimeTracker(Tracker):
         self._bind(self._times.followed_by(stamps))
         return stamps
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the input of a number, before any has come."""
+    def start_at(self, sample: int) -> int:
+        """Begin with the input of a number, before any has come; return the first output."""
         self._bind(Times(NO_STAMPS, sample))
+        return sample
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget old times, except the one before the next output, whose window follows from it."""
@@ -337,6 +342,13 @@ class BinTracker(Tracker):
         open_bin = int(bound.needs(stop, stop)[0])
         self._times = self._times.since(open_bin)
         return found
+
+    def start_at(self, sample: int) -> int:
+        """Begin with the input of a number, before any has come; bins are counted from 0 on."""
+        self._times = Times(NO_STAMPS, sample)
+        self._bound = replace(self._bound, n=sample)
+        self.reach = self._bound
+        return 0
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget the bins before output `outputs`, which no later output reads."""

@@ -33,11 +33,12 @@ class ChainTracker:
         self._bind()
         return stamps
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the input of a number, before any has come; outputs are as many as inputs."""
+    def start_at(self, sample: int) -> int:
+        """Begin with the input of a number, before any has come; return the first output."""
         for tracker in self._trackers:
-            tracker.start_at(sample)
+            sample = tracker.start_at(sample)
         self._bind()
+        return sample
 
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
@@ -92,11 +93,11 @@ class BranchesTracker(Tracker):
         self._bind()
         return found
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the input of a number, before any has come."""
-        for branch in self._branches:
-            branch.start_at(sample)
+    def start_at(self, sample: int) -> int:
+        """Begin with the input of a number, before any has come; return the first output."""
+        firsts = [branch.start_at(sample) for branch in self._branches]
         self._bind()
+        return firsts[0]
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget the times that no output from number `outputs` on needs."""

@@ -47,8 +47,9 @@ class Geometry:
         """Whether windows follow the times of the samples."""
         return False
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the sample of a number, where windows follow times."""
+    def start_at(self, sample: int) -> int:
+        """Begin with the sample of a number, if windows follow times; return the first output."""
+        return sample
 
     def first_needed(self, done: int, n: int) -> int:
         """Return the first sample with which a run can begin that gives outputs from `done` on."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NEVER = (1 << 63) - 1
 
 # Blocks that are kept as they came. More of them, each of a few rows, are joined.
-MOST_PARTS = 16
+MOST_KEPT_BLOCKS = 16
 
 # Outputs of one job of a filter that makes several of each sample: a block of a table would become
 # many times as long.
@@ -78,9 +78,8 @@ class Stream:
 
     def _start_at(self, sample: int, width: int) -> None:
         """Begin with the sample of a number, as if it were the first one."""
-        self.geometry.start_at(sample)
+        self.outputs_done = self.geometry.start_at(sample)
         self._buffer.skip(sample, width)
-        self.outputs_done = sample
         self._first_taken = sample
 
     def skip_known(self) -> None:
@@ -352,7 +351,7 @@ class _SampleBuffer:
         self._rows = [rows[sample - self.first :]]
         self._parts = self._kept(slice(sample, self.n))
         self.first = sample
-        if len(self._parts) > MOST_PARTS:
+        if len(self._parts) > MOST_KEPT_BLOCKS:
             self._joined()
 
     def _kept(self, samples: slice) -> list[Array]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from convcli.signals import Edge
 
 
+# The wall clock is put back by less than this, in nanoseconds. The bin of the times before
+# continues then, so that later times alone do not tell which bin it is.
+CLOCK_SET_BACK = 48 * 3600 * 10**9
+
 # Times of so many blocks are forgotten together, which saves a third of the time of short blocks.
 REMEMBERED = 8
 
@@ -43,17 +47,36 @@ class TimedGeometry(Geometry):
         self._tracker = ChainTracker(chain)
         self._blocks = 0
         reach = chain.reach[0]
+        self._first_sample = 0
+        self._first_output = 0
+        self._sure_from: int | None = None
+        self._unsure = 0
         self._rows_looked = reach.before + abs(reach.after) + abs(reach.anchor) + reach.step + 1
 
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""
-        self._tracker.arrive(NO_STAMPS if stamps is None else stamps, ended=ended)
+        known = NO_STAMPS if stamps is None else stamps
+        self._tracker.arrive(known, ended=ended)
         self.chain = self._tracker.chain
+        self._count_unsure(known)
 
-    def start_at(self, sample: int) -> None:
-        """Begin with the sample of a number; sums are taken by the numbers of samples."""
-        self._tracker.start_at(sample)
+    def start_at(self, sample: int) -> int:
+        """Begin with the sample of a number; return the number of the first output.
+
+        Sums are taken by the numbers of samples.
+        """
+        self._first_sample = sample
+        self._first_output = self._tracker.start_at(sample)
         self.chain = self._tracker.chain
+        return self._first_output
+
+    def _count_unsure(self, stamps: Stamps) -> None:
+        """Count the samples that may belong to a bin that has begun before the first of them."""
+        if not self._unbound.bins or not len(stamps):
+            return
+        if self._sure_from is None:
+            self._sure_from = int(stamps[0, 0]) + CLOCK_SET_BACK
+        self._unsure += int((stamps[:, 0] < self._sure_from).sum())
 
     def first_needed(self, done: int, n: int) -> int:
         """Return the first sample with which a run can begin that gives outputs from `done` on.
@@ -62,7 +85,7 @@ class TimedGeometry(Geometry):
         is aligned with a sample before the first one has the time of another sample, so that a few
         more are needed than the windows hold.
         """
-        return self.oldest_needed(done, n) - self._rows_looked
+        return self.oldest_needed(done, n) - self._rows_looked - self._unsure
 
     @property
     def timed(self) -> bool:
@@ -104,7 +127,7 @@ class TimedGeometry(Geometry):
     def edge_affected(self, n: int, outputs: int, columns: int | None = None) -> int:
         """Estimate the outputs that read outside of the signal, from the numbers of rows alone."""
         unbound = Geometry(self._unbound, self.edge, self.tail)
-        return unbound.edge_affected(n, outputs)
+        return unbound.edge_affected(n - self._first_sample, outputs - self._first_output)
 
     def oldest_needed(self, done: int, n: int) -> int:
         """Return the first sample that must be kept after `done` outputs."""

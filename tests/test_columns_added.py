@@ -186,7 +186,7 @@ def test_a_pattern_gives_its_filter_to_each_column(
     assert (ended.code, ended.errors) == (2, ["error: --set names the column 'Close' twice"])
     ended = program.run(*words, "--set=T*=lag:1", cwd=tmp_path)
     assert ended.code == 2
-    assert "expected columns that 'T*' fits, found none" in ended.err
+    assert "expected columns that match 'T*', found none" in ended.err
 
 
 def test_a_filter_leaves_the_columns_of_a_pattern(program: Program, tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ def test_sounds_of_two_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         ([HELLO, CAT], "is sound and"),
         ([HELLO, SAMPLES], "is a folder and"),
+        (["-", SAMPLES], "is a folder, and standard input holds one file"),
         (["-", "-"], "read only once"),
         ([HELLO, HELLO, "--fail-above", "rsm=1"], "rms, largest, delay, spectrum, unmatched"),
         ([HELLO, HELLO, "--fail-above", "snr=1"], "--fail-below snr=1"),

@@ -248,7 +248,7 @@ def test_patterns_of_columns() -> None:
     assert outcome(data, columns=("Close*",)) == b"Close A,day,Close B,Open\n2,2,6,4\n"
     assert outcome(data, columns=("Open", "*e*"), by=("day",)).endswith(b"2,2,6,8\n")
     assert outcome(data, columns=("*",), by=("day",)).endswith(b"2,2,6,8\n")
-    with pytest.raises(RequestError, match=r"expected columns that 'High\*' fits, found none"):
+    with pytest.raises(RequestError, match=r"expected columns that match 'High\*', found none"):
         outcome(data, columns=("High*",))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _fingerprint(*parts: object) -> int:
-    """A number that tells the parts from all others."""
+    """A number that in practice no other parts have."""
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8).digest())
 
@@ -45,7 +45,7 @@ class EarlierRuns:
         self._order: dict[int, int] = {}
         self._places = array("q")
         self._states = array("Q")
-        # 1 for each unit whose output was written by an earlier run, or was not there before.
+        # 1 for each unit whose output, if there is one, was written by an earlier run.
         self._ours = bytearray()
         self.count = 0
         self.listings: set[str] = set()
@@ -66,7 +66,8 @@ class EarlierRuns:
             self._ours.append(0)
         self._places[order] = place
         self._states[order] = self._state_of_line(line)
-        # A unit whose output exists is refused before its input is read, with another exit code.
+        # The input was read, so the output did not exist: a unit with an output of somebody else is
+        # refused earlier, with another exit code.
         if line.done or line.exit_code == InputError.exit_code:
             self._ours[order] = 1
 
@@ -79,7 +80,7 @@ class EarlierRuns:
             return _fingerprint(line.read, line.request, line.version)
         if line.wrote is None:
             return 0
-        # What was replaced in place is found as it was written.
+        # An input that was replaced is now what was written.
         read = line.wrote if self._run.in_place else line.read
         return _fingerprint(read, line.wrote.size, line.request, line.version)
 
@@ -121,11 +122,11 @@ class EarlierRuns:
         return found
 
     def made(self, unit: Unit) -> bool:
-        """Whether the output of a unit that is not done may be of an earlier run, or will be.
+        """Whether an earlier run may have written the output of a unit that is not done.
 
-        It may if a line says so, and if it is younger than the ledger: the last lines of a run that
-        was killed are missing. An output that is not there yet may still come from a process of
-        such a run.
+        True if a line says so, or if the output is younger than the ledger, because the last lines
+        of a run that was killed are missing. Also true if there is no output: a process of such a
+        run may still write it.
         """
         order = self._order.get(_fingerprint(*unit.noted))
         if order is not None and self._ours[order]:
@@ -134,9 +135,9 @@ class EarlierRuns:
         return changed is None or changed >= self.began
 
     def begin_list(self) -> None:
-        """Let the ledger begin now for a list that none of its lines belongs to.
+        """Set `began` to now, for a list to which no line of the ledger belongs.
 
-        Outputs that are older than that, and that no line tells of, are not of this list.
+        Older outputs were not written for this list, unless a line names them.
         """
         self._path.touch()  # by the clock of its file system
         self.began = self._path.stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""A runner of units in processes, since Python code runs in one thread of a process at a time."""
+"""A runner of units in processes, because Python code runs in one thread at a time."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ProcessRunner:
         while (unit := self._units.get()) is not None:
             try:
                 outcome = self._outcome(process, unit)
-            except Exception as error:  # noqa: BLE001 -- a unit without outcome is waited for forever
+            except Exception as error:  # noqa: BLE001 -- the run would wait forever for the outcome of this unit
                 outcome = Outcome(unit=unit, error=told_error(error))
             self._ended.put(outcome)
 
@@ -137,7 +137,7 @@ class _WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            # Ctrl-C is for the process that has started this one.
+            # Ctrl-C is handled by the process that has started this one.
             start_new_session=True,
         )
         if prepare is not None:
@@ -173,7 +173,7 @@ class _WorkerProcess:
             return
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                # What a lost process has not read cannot be written any more.
+                # Calls that a lost process has not read cannot be sent any more.
                 with suppress(OSError):
                     stream.close()
         process.wait()

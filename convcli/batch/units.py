@@ -35,7 +35,7 @@ class Unit:
     relative : its path below the folder or the fixed part of the pattern that it was found by
     nested : a folder of outputs gets the subfolders of `relative`
     place : path or URL of the output; None for standard output or where nothing is written
-    replaces : an output that exists may be replaced, for an earlier run of the command wrote it
+    replaces : an existing output may be replaced, because an earlier run of the command wrote it
     """
 
     number: int
@@ -103,7 +103,7 @@ def _bad_shard(text: str) -> RequestError:
 
 
 class Units:
-    """All units of a command. They are made when they are asked for: a list of names is kept.
+    """All units of a command. Only the names are kept; a unit is made when it is asked for.
 
     inputs : in their order
     names : how the outputs are named

@@ -128,7 +128,7 @@ def _place_moved(place: tuple[int, ...], axis: int, by: int) -> tuple[int, ...]:
 
 
 def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
-    """Move the signal later along an axis; in front appears what lies outside of it."""
+    """Delay the signal along an axis; the edge rule gives the samples that appear in front."""
     n = x.shape[axis]
     return Extent(-by, n - by, n, "zero" if edge == "valid" else edge).of(x, axis)
 

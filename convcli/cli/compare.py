@@ -157,7 +157,7 @@ def compare(
         raise RequestError("--by is not needed: rows are compared with the rows beside them")
     pairs = _pairs(a, b)
     run.check_places([*pairs.paths()], several=pairs.of_folders)
-    # Times are only told, and so they need not be regular.
+    # Times are only shown, so they need not be regular.
     opened = replace(table.options(), irregular=table.time is not None, takes_empty=True)
     comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
@@ -221,6 +221,8 @@ def _not_a_folder(folder: Path, other: Place) -> ConvcliError:
     if path is not None and str(path) != "-" and not os.path.lexists(path):
         message = f"{path} does not exist; {folder} is a folder, to be compared with another"
         return InputError(message, hint=similar_name(path))
+    if path is not None and str(path) == "-":
+        return RequestError(f"{folder} is a folder, and standard input holds one file")
     return RequestError(
         f"{folder} is a folder and {other} is a file",
         hint=f"name the file in the folder: {folder / other.name}",
@@ -269,7 +271,7 @@ def _signals_below(folder: Path) -> dict[Path, Path]:
 
 
 def _unique_stems(files: dict[Path, Path]) -> dict[Path, Path]:
-    """The files by their place without the suffix, as far as only one file has it."""
+    """The files by their place without the suffix; places of several files are left out."""
     places: dict[Path, list[Path]] = {}
     for place, path in files.items():
         places.setdefault(place.with_suffix(""), []).append(path)
@@ -283,7 +285,7 @@ def _unique_stems(files: dict[Path, Path]) -> dict[Path, Path]:
 class Comparing:
     """Opens pairs of files and compares them.
 
-    limits : what the measures must keep to
+    limits : limits on the measures
     worst : the worst exit code of the pairs that could not be compared
     """
 
@@ -293,7 +295,7 @@ class Comparing:
     worst: int = 0
 
     def compare_all(self, pairs: _Pairs) -> list[RunFacts]:
-        """Compare each pair. If one of several fails, its error is told and the others go on."""
+        """Compare each pair. If one of several fails, its error is shown and the others go on."""
         runs = []
         for number, (path_a, path_b) in enumerate(pairs.files):
             size = self.run.preview_size(number)

@@ -61,8 +61,8 @@ def mix(weights: WeightsText, *, signal: Signal) -> Mix:
         sound mix:0,1;1,0 swaps left and right.
 
     y = sum_i w[i] x[i]. Nothing is scaled: weights that sum to more than 1 may clip. An output is
-    missing where a channel of a weight other than 0 is. Raises UnitError where the number of
-    weights is not that of the channels.
+    missing where a channel whose weight is not 0 is missing. Raises UnitError unless there is one
+    weight for each channel.
     """
     return Mix(weights=weights, axes=signal.axes, keeps=signal.alpha)
 
@@ -71,7 +71,7 @@ def mix(weights: WeightsText, *, signal: Signal) -> Mix:
 def mono(*, signal: Signal) -> Mix | None:
     """Mean of all channels (columns, colours) as one.
 
-    An output is missing where a channel is. `grey` weighs colours as eyes do.
+    An output is missing where a channel is missing. `grey` weighs colours as eyes do.
     """
     count = len(_mixed_channels(signal))
     if count == 1:

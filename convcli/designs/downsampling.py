@@ -72,8 +72,8 @@ def upsample(
     """N samples for each one, interpolated by the low-pass of downsample: its inverse.
 
     Sound and tables: the Kaiser low-pass of downsample:N. Images: its Lanczos kernel, along both
-    axes. Sample k is sample k * N of the result, as downsample:N takes it, and a constant stays
-    constant. In a table the other cells of a row are repeated N times.
+    axes. Sample k becomes sample k * N of the result, which downsample:N keeps, and a constant
+    stays constant. In a table the other cells of a row are repeated N times.
     """
     if n == 1:
         return ()
@@ -136,7 +136,7 @@ def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
         raise RequestError(f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made")
     phases = max(ratio.numerator, ratio.denominator)
     width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
-    # A table of phases may hold 8 times as many numbers as a filter has taps.
+    # All phases together may have 8 times as many taps as one filter.
     what = f"{old:g} to {new} Hz, a ratio of {ratio}"
     refuse_huge(phases * width / 8, what, "a rate that has a simpler ratio to the old one")
 
@@ -144,9 +144,8 @@ def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
 def _downsampled(ratio: Fraction, signal: Signal, align: Align) -> tuple[Op, ...]:
     """A low-pass at the old rate and, unless every M-th sample is enough, an interpolation.
 
-    After the low-pass the images of an interpolation are far from the signal, so a few taps for
-    each phase are enough; the many taps are those of one filter, which is the same for every
-    output.
+    The low-pass has many taps, but they are the same for every output. After it, the spectral
+    images of the interpolation are far from the signal, so a few taps for each phase are enough.
     """
     share = float(ratio)
     cutoff = share * (1 + PASS_BAND) / 4

@@ -105,10 +105,10 @@ class SelfPadding(Op):
 
     @cached_property
     def _spare(self) -> tuple[tuple[int, int], ...]:
-        """Inputs beside a window that are read only because padding repeats them, on each axis.
+        """How many inputs an output reads before and after its window, on each axis.
 
-        A window that ends before the sample k*step is read up to there, so that the signal has
-        begun.
+        Padding repeats them. If a window ends before the sample k*step, the inputs up to that
+        sample are read too, so that at least one of them lies in the signal.
         """
         at = self.at
         return tuple(map(self._spare_along, self.widths, at.before, at.growth))
@@ -120,26 +120,26 @@ class SelfPadding(Op):
             return max(0, 2 * right + 1 - width), max(0, left - after)
         if self.at.padding == "edge":
             return max(0, right + 1 - width), max(0, -after)
-        # A negative padding cuts inputs off, which must have come before the last output is known.
+        # A negative padding cuts inputs off; the last output waits until they have come.
         return 0, max(0, -after, -right)
 
     @property
     def pads(self) -> bool:
-        """Whether the layer extends its own input; by nothing at all where its padding is 0."""
+        """Whether the layer extends its own input. A padding of 0 extends it by 0 samples."""
         return self.at.padding is not None
 
     def complete(self) -> Op:
-        """Return the layer itself if it pads, for then it reads nothing outside of its input."""
+        """Return the layer itself if it pads: it then reads nothing outside of its input."""
         return self if self.pads else super().complete()
 
     @property
     def needs_end(self) -> bool:
-        """Whether the layer pads the beginning with the end."""
+        """Whether the layer pads the beginning of the signal with samples of its end."""
         return self.at.padding == "wrap"
 
     @property
     def reads_inside(self) -> bool:
-        """Whether the layer pads, from samples near the ends."""
+        """Whether the layer pads each end without samples of the other end."""
         return self.at.padding not in {None, "wrap"}
 
     def padded(self, x: Array, task: OpTask) -> Array:
@@ -159,7 +159,7 @@ class SelfPadding(Op):
         return x[tuple(slice(low, n - high) for (low, high), n in sides)]
 
     def held_within(self, held: Held) -> Held:
-        """Return what gives the held values of the columns that `within` leaves of a picture."""
+        """Return a function for the held values of the columns that `within` keeps of a picture."""
         if len(self._spare) == 1:
             return held
         low, high = self._spare[1]
@@ -196,7 +196,7 @@ class PaddedInput(SelfPadding):
 
 @dataclass(frozen=True)
 class TrainedShift(TrainedLayer):
-    """A padding in training: inside the signal it only counts samples from another one on.
+    """A padding in training, where windows lie inside the signal: it only shifts their places.
 
     by : samples that the padding puts before the signal, on each axis
     """
@@ -205,11 +205,11 @@ class TrainedShift(TrainedLayer):
 
     pointwise = True
     homogeneous = True
-    # Its outputs are its inputs, which the layer before may read again.
+    # Its outputs are its inputs, so the layer before it may read them again.
     reads_its_outputs = True
 
     def needs(self, outputs: Span) -> Span:
-        """Return the inputs, which are counted from the beginning of the signal."""
+        """Return the places of the inputs, counted from the beginning of the signal."""
         sides = zip(outputs, self.by, strict=True)
         return tuple((low - side, high - side) for (low, high), side in sides)
 
@@ -232,14 +232,14 @@ class BatchShift(BatchLayer):
         return x
 
     def backward(self, dy: Array) -> Array:
-        """Return the derivatives by the outputs, which are those by the inputs."""
+        """Return the derivatives with respect to the outputs; those of the inputs are the same."""
         return dy
 
 
 class _Stretch(NamedTuple):
     """The samples [start, stop) of an axis of a signal that is known up to `end`.
 
-    lead : how many of them lie before those that are given
+    lead : how many of them lie before the first one that is given
     """
 
     start: int
@@ -249,14 +249,14 @@ class _Stretch(NamedTuple):
 
     @property
     def inside(self) -> slice:
-        """Where the samples of the signal lie among these."""
+        """The places in the stretch of the samples that belong to the signal."""
         count = self.stop - self.start
         first = min(max(-self.start, 0), count)
         return slice(first, max(first, min(self.end - self.start, count)))
 
     @property
     def outside(self) -> npt.NDArray[np.int64]:
-        """Where the other ones lie."""
+        """The places in the stretch of the samples outside of the signal."""
         places = np.arange(self.stop - self.start)
         return np.delete(places, self.inside)
 
@@ -264,14 +264,15 @@ class _Stretch(NamedTuple):
 def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
     """The samples of `stretches`, one for each axis, extended outside of the signal.
 
-    x : samples behind the lead of each stretch. They are copied once, whatever is extended.
+    x : the samples that follow the lead of each stretch. They are copied once, however many axes
+        are extended.
     """
     wanted = tuple(slice(part.stop - part.start) for part in stretches)
     inside = tuple(part.inside for part in stretches)
     if inside == tuple(slice(0, each.stop) for each in wanted):
         return x[wanted]
     known = [slice(part.lead, part.lead + n) for part, n in zip(stretches, x.shape, strict=False)]
-    # Circular padding reads samples behind those that are wanted.
+    # Circular padding reads samples after the last wanted one.
     sides = [max(each.stop, given.stop) for each, given in zip(wanted, known, strict=True)]
     y = np.empty((*sides, x.shape[-1]), x.dtype)
     y[tuple(known)] = x
@@ -286,7 +287,7 @@ def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: slice)
     index = np.full(len(outside), OUTSIDE)
     if part.end > 0:
         index = inside(outside + part.start, part.end, rule)
-    # Samples past those that padding repeats are read for the geometry alone, whatever they are.
+    # The values of samples farther out do not matter: they only complete the shape.
     places = np.clip(index - part.start, known.start, known.stop - 1)
     lines = np.moveaxis(y, axis, 0)
     lines[outside] = lines[places]

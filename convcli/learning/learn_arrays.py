@@ -1,4 +1,4 @@
-"""`convcli.learn` of Python: it learns a model from arrays."""
+"""`convcli.learn`, which learns a model from arrays."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def learn_arrays(
     residual : a network learns the target minus `x`, and its output is added to `x`
     bias : learn a constant, too; mix : every output channel reads every input channel
     ridge : strength of the ridge; None tries several
-    holdout : the part at the end of the signal that the errors are measured on
+    holdout : the part at the end of the signal on which the errors are measured
     seed : of the training of a network
-    rate, axes : as of `convcli.apply`
+    rate, axes : as in `convcli.apply`
 
     Returns a model: `facts` (errors beside those of naive answers), `tensors`, `warnings`, and
     `encoded()`, the bytes of a file that `model:` runs. Raises `RequestError` for a task that makes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.learning.task import Task
     from convcli.signals import Array
 
-    # From samples, and which of them are known, to the answer; NaN where there is none.
+    # A function of the samples and of which of them are known; it gives NaN where it has no answer.
     AnswerFunction = Callable[[Array, Flags], Array]
 
 # Answers that differ by less than this part of their errors are equal but for rounding.

@@ -1,6 +1,6 @@
 """Pages that explain a convolution with numbers that can be played and edited.
 
-Data are JSON in the page, which does not run.
+The data are JSON in an element of the page that browsers do not run as a script.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def played(facts: Any) -> ExplanationFacts | None:
 
 
 def unplayed_figures(facts: Any) -> list[Figure]:
-    """Charts of what is not played: a long signal and its result, or sums and their integral."""
+    """Charts where nothing is played: a long signal and its result, or sums and their integral."""
     if played(facts) is not None:
         return []
     return explained_figures(facts)
@@ -146,7 +146,7 @@ def _chapter_data(chapter: Chapter) -> dict[str, Any]:
 
 
 def _complete_stages(plain: Sequence[dict[str, Any]], stages: Sequence[StageFacts]) -> None:
-    """Add what the script wants to know, and leave out what it computes."""
+    """Add what the script needs, and leave out what it computes itself."""
     for stage, facts in zip(plain, stages, strict=True):
         stage["size"] = facts.size
         # Every window lies one stride after the one before it.
@@ -158,6 +158,6 @@ def _complete_stages(plain: Sequence[dict[str, Any]], stages: Sequence[StageFact
 
 
 def _embedded_json(data: Any) -> str:
-    """JSON that no page can take for the end of its element."""
+    """JSON in which browsers find no end of the element that holds it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

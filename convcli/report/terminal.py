@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
 
-# The most characters of the names of columns that are told.
+# The names of columns are cut after so many characters.
 LONGEST_NAMES = 200
-# Up to this many columns or files are named; of more, the number is told.
+# Up to this many columns or files are named; of more, only the number is shown.
 MOST_COLUMNS = 4
 MOST_FILES = 3
 

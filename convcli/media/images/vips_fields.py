@@ -73,7 +73,7 @@ def kept_fields(image: Any) -> tuple[VipsField, ...]:
 
 
 def replace_metadata(image: Any, request: WriteRequest) -> Any:
-    """The image with the metadata of the input that is still true, in place of its own."""
+    """The image with the metadata of the input that still holds, in place of its own."""
     for name in image.get_fields():
         if name not in _GEOMETRY:
             image.remove(raw_text(name))

@@ -1,6 +1,6 @@
 """Parquet and Arrow tables: typed columns in record batches.
 
-A `ColumnarSource` reads what `TableSource` reads, from columns in the place of text: numbers are
+A `ColumnarSource` reads what `TableSource` reads, from columns instead of text: numbers are
 cast to float64, and the columns of groups and times become the text of cells. Every other column is
 passed on as it is. Batches are read one at a time.
 """
@@ -62,7 +62,7 @@ class BatchRows:
     """Rows of a batch, with the text of some cells: what `RowSpans` is of text.
 
     cells : the text of the cells of each wanted column, by its number
-    missing : (rows, channels) which numbers were missing; None if none was
+    missing : (rows, channels) which numbers were missing; None if all were there
     """
 
     batch: Batch
@@ -103,7 +103,7 @@ class BatchesInScratch:
         """Write the batch of some rows to the temporary file; return its place."""
         data = rows.batch.data
         sink = pa.BufferOutputStream()
-        # A stream of its own, because that holds the dictionaries of the columns too.
+        # Each batch is a stream of its own, which also holds the dictionaries of the columns.
         with pa.ipc.new_stream(sink, data.schema) as stream:
             stream.write_batch(data)
         place = self._scratch.add(sink.getvalue())
@@ -177,8 +177,8 @@ class ColumnarSource(TableSource):
     def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
         refuse_options(options, f"{file.name} is a {file.format.title} file")
         self._file = file
-        # Days of a zone are as long as it says; all other times are regular in UTC. The first
-        # batch tells which they are.
+        # Daily times follow the days of their zone, some of which have 23 or 25 hours; all others
+        # are regular in UTC. The first batch shows which of the two they are.
         self._in_local_time: bool | None = None
         self.format = file.format
         super().__init__(file, options)
@@ -246,7 +246,7 @@ class ColumnarSource(TableSource):
     # --- decoding ---
 
     def has_rows(self, records: Batch) -> bool:
-        """Say that there are rows, as batches without any are left out."""
+        """Whether there are rows: always, because empty batches are left out."""
         return True
 
     def _find_rows(self, records: Batch, wanted: Iterable[int]) -> Any:
@@ -294,7 +294,7 @@ class ColumnarSource(TableSource):
         return partial(ColumnarSink, format=format)
 
     def keep_text(self) -> RecentRows:
-        """From now on keep the batches, in the object returned."""
+        """Keep the batches from now on, in the object that is returned."""
         self._recent = RecentRows(BatchesInScratch())
         return self._recent
 

@@ -52,7 +52,7 @@ class ColumnNames:
         if numbers:
             listed = " and ".join(map(str, numbers))
             raise RequestError(
-                f"{self._table}: column {name!r} is ambiguous: columns {listed} are called so",
+                f"{self._table}: column {name!r} is ambiguous: columns {listed} have this name",
                 hint="rename one of them, or leave the header out and use --no-header with numbers",
             )
         near = nearest(name, list(self.names))
@@ -64,16 +64,16 @@ class ColumnNames:
         )
 
     def find_optional(self, name: str | None) -> int | None:
-        """The number of a column that may not be asked for."""
+        """The number of a column, or None if no column is asked for."""
         return None if name is None else self.find(name)
 
     def find_all(self, names: tuple[str, ...], *, but: Container[int] = ()) -> tuple[int, ...]:
         """The numbers of several columns. RequestError also if one is named twice.
 
-        A name may be a pattern such as `Close*`, unless a column is called so: then it stands for
-        all columns that it fits, in the order of the table.
+        A name that no column has may be a pattern such as `Close*`. It stands for all columns that
+        match, in the order of the table.
 
-        but : columns that no pattern stands for
+        but : columns that no pattern matches
         """
         for name in names:
             if names.count(name) > 1:
@@ -87,14 +87,14 @@ class ColumnNames:
         return tuple(found)
 
     def _fitting(self, pattern: str, but: Container[int]) -> list[int]:
-        """The columns besides `but` that a pattern fits. RequestError if there is none."""
+        """The columns besides `but` that match a pattern. RequestError if there is none."""
         from fnmatch import fnmatchcase
 
         fitting = [i for i, name in enumerate(self.names) if fnmatchcase(name, pattern)]
         fitting = [number for number in fitting if number not in but]
         if not fitting:
             raise RequestError(
-                f"{self._table}: expected columns that {pattern!r} fits, found none",
+                f"{self._table}: expected columns that match {pattern!r}, found none",
                 hint=f"the columns are {self._listed()}",
             )
         return fitting
@@ -121,13 +121,13 @@ class ColumnNames:
         return f"{listed} and {more} more" if more > 0 else listed
 
     def _other_delimiter(self) -> str | None:
-        """Advice where the only cell of the first line looks like several."""
+        """Advice if the only cell of the first line looks like several cells."""
         if len(self._first_line) == 1:
             (cell,) = self._first_line
             line = cell.decode("utf-8", "replace").strip()
             for sign in ";|\t, ":
                 if sign in line and sign != self._decimal:
-                    return f"-d {sign!r} where that parts the cells of {shown_cell(line)}"
+                    return f"-d {sign!r} if that splits the cells of {shown_cell(line)}"
         return None
 
 

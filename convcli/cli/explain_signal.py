@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from convcli.cli import options
-from convcli.cli.opening import first_page, read_input
+from convcli.cli.opening import (
+    files_by_suffix,
+    first_page,
+    read_input,
+    sound_and_picture_files,
+)
 from convcli.cli.options import TableArguments
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
@@ -101,7 +106,8 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
     if bare == "-" or text.startswith("@"):
         return _of_numbers(_numbers_of_input(bare), excerpt)
     place = place_of(text)
-    files = _sound_or_picture(place)
+    known = sound_and_picture_files(max_pixels=LARGEST_PICTURE, strict=False)
+    files = files_by_suffix(place, known)
     if files is not None:
         return _from_file(place, files, excerpt)
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
@@ -220,18 +226,6 @@ def _stdin() -> BinaryIO:
 
 
 # ------------------------------------------------------------------------------------------ files
-
-
-def _sound_or_picture(path: Place) -> Files | None:
-    """How a sound or a picture is opened; None for any other file."""
-    from convcli.media.audio.files import AudioFiles
-    from convcli.media.images.files import ImageFiles
-
-    candidates: tuple[Files, ...] = (
-        AudioFiles(strict=False),
-        ImageFiles(max_pixels=LARGEST_PICTURE),
-    )
-    return next((files for files in candidates if files.has_suffix(path)), None)
 
 
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:

@@ -130,15 +130,10 @@ def files_for(
     not read for that. Raises RequestError if none is known, or for options of tables with another
     medium.
     """
-    from convcli.media.audio.files import AudioFiles
-    from convcli.media.images.files import ImageFiles
     from convcli.media.tables.files import TableFiles
 
-    candidates: tuple[Files, ...] = (
-        AudioFiles(strict=strict),
-        ImageFiles(max_pixels=max_pixels),
-        TableFiles(options=table),
-    )
+    sound_and_pictures = sound_and_picture_files(max_pixels=max_pixels, strict=strict)
+    candidates = (*sound_and_pictures, TableFiles(options=table))
     for path in paths:
         found = None if path is None else _recognised(path, candidates)
         if found is not None:
@@ -151,13 +146,26 @@ def files_for(
     )
 
 
+def sound_and_picture_files(*, max_pixels: int, strict: bool) -> tuple[Files, ...]:
+    """How files of sound and of pictures are opened."""
+    from convcli.media.audio.files import AudioFiles
+    from convcli.media.images.files import ImageFiles
+
+    return AudioFiles(strict=strict), ImageFiles(max_pixels=max_pixels)
+
+
+def files_by_suffix(path: Place, candidates: Sequence[Files]) -> Files | None:
+    """The first of some ways to open files that knows the suffix of a path; None if none does."""
+    return next((files for files in candidates if files.has_suffix(path)), None)
+
+
 def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
     from convcli.media.inputs import check_input
     from convcli.places import local_path
 
-    for files in candidates:
-        if files.has_suffix(path):
-            return files
+    found = files_by_suffix(path, candidates)
+    if found is not None:
+        return found
     local = local_path(path)
     if local is not None:
         check_input(local)

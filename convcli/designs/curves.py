@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
+from convcli.designs.number_files import content_of, number_in_cell
 from convcli.errors import InputError, named_first
-from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,8 +106,7 @@ def read_curve(path: Place, *, column: str, rate: float) -> Curve:
 
 def _text_of_curve(path: Place) -> str:
     expected = "a frequency response"
-    with opened_named(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT) as (file, _):
-        content = file.read()
+    content = content_of(path, expected=expected, most=LARGEST_CURVE_FILE, hint=_HINT)
     if b"\0" in content:
         message = f"{path}: expected text with frequencies and gains, but it holds zero bytes"
         raise InputError(message, hint=_HINT)
@@ -213,13 +212,10 @@ def _problem_of(frequency: float, decibels: float, earlier: float) -> str:
 
 
 def _finite_number(path: Place, line: int, cell: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        message = f"{path}, line {line}: expected a number, got {cell!r}"
-        raise InputError(message, hint=_HINT)
+    where = f"{path}, line {line}"
+    value = number_in_cell(cell, where, hint=_HINT)
+    if not math.isfinite(value):
+        raise InputError(f"{where}: expected a number, got {cell!r}", hint=_HINT)
     return value
 
 

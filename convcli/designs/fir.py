@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core import kaiser
-from convcli.core.kernel import MOST_TAPS, Taps
+from convcli.core.kernel import Taps
 from convcli.dataclass import dataclass
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
@@ -30,7 +30,7 @@ Method = Literal["kaiser", "remez", "firls"]
 Phase = Literal["linear", "minimum"]
 
 # The most taps: with more, remez does not converge and the equations of firls fill the memory.
-LONGEST = {"kaiser": MOST_TAPS, "remez": 2001, "firls": 6001}
+LONGEST = {"remez": 2001, "firls": 6001}
 # The most taps of a filter of minimum phase, whose cepstrum takes many times their memory.
 LONGEST_MINIMUM = 2**20
 # Points of remez for each tap, tried in turn: some filters converge on one of them alone.
@@ -178,12 +178,12 @@ def _refuse_long(count: int, spec: Specification) -> None:
     if method == "kaiser":
         hint = "a wider width=, less attenuation=, or downsample first"
         refuse_huge(count, "this transition", hint)
+    elif count > LONGEST[method]:
+        message = f"{method} needs {count:,} taps here and is good for {LONGEST[method]:,}"
+        raise RequestError(message, hint="method=kaiser, or a wider width=")
     if spec.phase == "minimum" and count > LONGEST_MINIMUM:
         message = f"{count:,} taps; phase=minimum is computed for at most {LONGEST_MINIMUM:,}"
         raise RequestError(message, hint="phase=linear, a wider width=, or downsample first")
-    if count > LONGEST[method]:
-        message = f"{method} needs {count:,} taps here and is good for {LONGEST[method]:,}"
-        raise RequestError(message, hint="method=kaiser, or a wider width=")
 
 
 # ------------------------------------------------------------------------------- measuring a filter

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.designs.number_files import content_of, number_in_cell
 from convcli.errors import InputError
-from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,8 +51,7 @@ def read_tap_file(path: Place) -> Taps:
 
 def _read_file(path: Place) -> Taps:
     hint = "kernel:1,2,1 gives the taps in place"
-    with opened_named(path, expected="a file of taps", most=LARGEST_FILE, hint=hint) as (file, _):
-        content = file.read()
+    content = content_of(path, expected="a file of taps", most=LARGEST_FILE, hint=hint)
     if path.suffix.lower() == ".npy":
         return _read_npy(path, content)
     return _read_text(path, content)
@@ -108,8 +107,5 @@ def _read_text(path: Place, content: bytes) -> Taps:
 
 
 def _read_number(item: str, path: Place, line: int, column: int) -> float:
-    try:
-        return float(item)
-    except ValueError:
-        message = f"{path}, line {line}, column {column}: expected a number, got {item!r}"
-        raise InputError(message, hint="taps are numbers such as 0.25 or -1e-3") from None
+    where = f"{path}, line {line}, column {column}"
+    return number_in_cell(item, where, hint="taps are numbers such as 0.25 or -1e-3")

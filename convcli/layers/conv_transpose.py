@@ -18,7 +18,7 @@ from convcli.core.ops import Spread
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
-from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.layer import WeightedLayer, fits_declared, layer
 from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
 from convcli.layers.tied_conv import TiedConv
@@ -129,10 +129,7 @@ class ConvTransposeLayer(WeightedLayer):
         sizes = self.size or (None,) * axes
         made = None if self.out is None else self.out // self.groups
         declared = (None, made, *sizes)
-        fits = len(declared) == weights.ndim and all(
-            side in {None, given} for side, given in zip(declared, weights.shape, strict=True)
-        )
-        if not fits or len(weights) % self.groups:
+        if not fits_declared(weights.shape, declared) or len(weights) % self.groups:
             raise mismatch
         return weights, self.bias_of(tensors, weights.shape[1] * self.groups)
 

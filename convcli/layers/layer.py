@@ -205,6 +205,14 @@ class Layer(ABC):
         return tuple(trained for trained in found if trained is not None)
 
 
+def fits_declared(shape: tuple[int, ...], declared: Shape) -> bool:
+    """Whether weights have the shape that a layer declares, which may leave sides open."""
+    if len(shape) != len(declared):
+        return False
+    sides = zip(declared, shape, strict=True)
+    return all(wanted in {None, given} for wanted, given in sides)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightedLayer(Layer):
     """A layer with weights. `bias` : whether it has a bias too; None: the model file says so."""
@@ -222,10 +230,7 @@ class WeightedLayer(Layer):
         mismatch : raised where the weights have another shape; a wrong bias is a RequestError too
         """
         shape = tensors.weight.shape
-        fits = len(shape) == len(declared) and all(
-            side in {None, given} for side, given in zip(declared, shape, strict=True)
-        )
-        if not fits:
+        if not fits_declared(shape, declared):
             raise mismatch
         return tensors.weight, self.bias_of(tensors, shape[0])
 

@@ -90,11 +90,17 @@ def difference_uri(change: Any) -> str:
     import numpy as np
 
     share = np.clip(_spectrogram_rows(change) / MOST_DIFFERENCE, -1, 1)
+    return picture_uri(np.rint(_signed_colours(share)).astype(np.uint8))
+
+
+def _signed_colours(share: Any) -> Any:
+    """Colours (..., 3) from 0 to 255 of numbers -1...1: less than 0 is blue, more is red."""
+    import numpy as np
+
     less, none, more = np.array([[33, 90, 200], [245, 245, 245], [200, 40, 40]], float)
     size = np.abs(share)[..., None]
     ends = np.where(share[..., None] < 0, less, more)
-    colours = none + size * (ends - none)
-    return picture_uri(np.rint(colours).astype(np.uint8))
+    return none + size * (ends - none)
 
 
 def _spectrogram_rows(values: Any) -> Any:
@@ -125,10 +131,7 @@ def signed_uri(values: Any, scale: int = 1) -> str:
 
     grid = np.asarray(values, float)
     largest = float(np.nanmax(np.abs(grid), initial=0.0)) or 1.0
-    share = np.nan_to_num(grid / largest)[..., None]
-    less, none, more = np.array([[33, 90, 200], [245, 245, 245], [200, 40, 40]], float)
-    ends = np.where(share < 0, less, more)
-    colours = none + np.abs(share) * (ends - none)
+    colours = _signed_colours(np.nan_to_num(grid / largest))
     opaque = np.where(np.isnan(grid), 0, 255)[..., None]
     pixels = np.concatenate([colours, opaque], axis=-1)
     enlarged = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)

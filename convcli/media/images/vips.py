@@ -83,9 +83,10 @@ def readable(text: str) -> str:
         return raw.decode("latin-1")
 
 
-def field_value(image: Any, name: str) -> Any:
-    """The value of a field of an image."""
-    return image.get(raw_text(name))
+def field_value(image: Any, name: str, default: object = None) -> Any:
+    """The value of a field of an image; `default` where the image has no such field."""
+    raw = raw_text(name)
+    return image.get(raw) if image.get_typeof(raw) else default
 
 
 class _ThreadLog(logging.Handler):

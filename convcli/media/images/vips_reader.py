@@ -79,7 +79,7 @@ class VipsPicture:
         vips()
         drain_log()
         first = self.open(0, access="sequential")
-        self._pages = int(_field(first, "n-pages", 1))
+        self._pages = int(field_value(first, "n-pages", 1))
         self.indices = list(range(self._pages))
         if pages is not None:
             self.indices = pages.indices(self._pages, name)
@@ -451,12 +451,8 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
     )
 
 
-def _field(image: Any, name: str, default: object) -> Any:
-    return image.get(name) if image.get_typeof(name) else default
-
-
 def _orientation(image: Any) -> int:
-    return int(_field(image, "orientation", 1))
+    return int(field_value(image, "orientation", 1))
 
 
 def _upright(image: Any) -> Any:
@@ -471,8 +467,8 @@ def _upright(image: Any) -> Any:
 def _loader_format(image: Any) -> str:
     """The name of the format, from that of the loader: `jpegload_source` reads a jpeg."""
     # libvips names no loader for its own format.
-    loader = str(_field(image, "vips-loader", "vipsload"))
+    loader = str(field_value(image, "vips-loader", "vipsload"))
     name = loader.split("load", maxsplit=1)[0].lower()
-    if name == "heif" and _field(image, "heif-compression", "") == "av1":
+    if name == "heif" and field_value(image, "heif-compression", "") == "av1":
         return "avif"
     return name

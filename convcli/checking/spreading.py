@@ -1,7 +1,7 @@
 """A transposed convolution as it is taught: every input spreads the kernel over the outputs.
 
 The layer runs as a convolution that makes all phases of each output channel, which are interleaved
-afterwards. Here the kernel is put together again from the weights of that convolution.
+afterwards. Here the kernel is rebuilt from the weights of that convolution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def spread_facts(
     phases: WindowWeights, spread: Spread, x: Array, at: tuple[int, ...], *, several: bool
 ) -> SpreadFacts:
-    """Record every copy of the kernel that the outputs are summed up from.
+    """Record every copy of the kernel; the outputs are sums of these copies.
 
     phases : the weights of the convolution that makes the phases
     x : the inputs from index 0 on, (n, channels) or (rows, columns, channels), none missing

@@ -131,7 +131,7 @@ class FilterBatch(BatchRun):
         return units if self._parts is None else self._parts
 
     def _refuse_streams(self, units: Units) -> None:
-        """Raise RequestError for standard input or output, which no worker has."""
+        """Raise RequestError for standard input or output, which workers cannot use."""
         self._refuse_standard_input(units)
         written = self.command.writes and not self.options.dry_run
         if written and any(units[at].output is None for at in range(len(units))):
@@ -221,15 +221,15 @@ class FilterBatch(BatchRun):
         several = self.shard.count > 1 or self.batch.cluster is not None
         if options.parts is None and not (several and worth_cutting(source)):
             return None
-        # Every machine has to come to the same number.
+        # Every machine must find the same number of parts.
         count = options.parts or parts_for(source.stat().st_size, self.shard.count)
         cut = self.command.input_run(source, output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
 
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:
-        """Whether the output of parts is there and stays.
+        """Whether the output of the parts exists and is kept.
 
-        RequestError if a file is in its place that no earlier run has made of such parts.
+        RequestError if it exists and no earlier run has made it of such parts.
         """
         parted = self._parts
         if parted is None:
@@ -253,7 +253,7 @@ class FilterBatch(BatchRun):
         return relation is RelationToWhole.UP_TO_DATE
 
     def _join(self, parted: PartUnits) -> None:
-        """Put the parts together if this machine has made all of them."""
+        """Join the parts if this machine has made all of them."""
         from convcli.batch.part_units import join_parts
 
         whole = Path(parted.whole.place or "")

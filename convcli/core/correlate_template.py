@@ -62,7 +62,7 @@ class Template:
     taps : (k, channels) or (height, width, channels), w (t - m) / sqrt(sum w (t - m)^2); 0 if the
         template is flat
     weights : w, of the same shape, >= 0; along a line each is 0 or the one value of its channel
-    even : whether no weight differs from another, except between the columns of a table
+    even : whether all weights are equal, in a table those of each column
     """
 
     taps: Numbers
@@ -241,7 +241,7 @@ class Template:
 
 
 def _weighted_power(squares: Sequence[Array], weights: Numbers) -> float:
-    """The mean of each plane of squares times the weight of its channel, added up."""
+    """The sum over the planes of squares: the mean of each times the weight of its channel."""
     power = 0.0
     for plane, weight in zip(squares, weights.tolist(), strict=True):
         power += float(np.mean(plane)) * weight
@@ -268,8 +268,8 @@ def _weighted_terms(n: int) -> list[list[tuple[int, int]]]:
 def _deviations(x: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
     """The deviations of `x` from weighted means, and their weighted sums of squares by channel.
 
-    The sum is 0 where it is rounding. The mean is taken off twice, so that a large offset costs no
-    digits.
+    A sum that is only rounding becomes 0. The mean is subtracted twice, so that a large offset
+    costs no digits.
     """
     axes = tuple(range(x.ndim - 1))
     mean = _weighted_means(x, w)
@@ -300,7 +300,7 @@ def _quotients(products: Array, deviations: Array) -> Array:
 
 
 def _without_missing(x: Array) -> tuple[Array, Flags | None]:
-    """`x` with 0 for missing and infinite samples, and where those are (None if nowhere)."""
+    """`x` with 0 for missing and infinite samples, and a mask of them (None without any)."""
     peak = _peak(x)
     missing: Flags | None = None
     if not np.isfinite(peak):
@@ -315,7 +315,7 @@ def _peak(x: Array) -> float:
 
 
 def _in_safe_range(x: Array, peak: float) -> Array:
-    """`x`, times a power of two if its squares would overflow or vanish."""
+    """`x`, scaled by a power of two if its squares would overflow or become 0."""
     if peak == 0 or SMALLEST_PEAK < peak < LARGEST_PEAK:
         return x
     exponent = int(np.frexp(peak)[1])

@@ -224,16 +224,28 @@ class WeightedMean:
     def _by_running_sums(self, windows: RaggedWindows, outputs: Indices) -> tuple[Floats, Flags]:
         """Return the means of some outputs, and which of them are accurate."""
         known = (~windows.missing).astype(np.float64)
-        columns = np.concatenate([windows.known, np.abs(windows.known), known], axis=1)
+        columns = np.concatenate([windows.known, known], axis=1)
         weighted = np.zeros((len(outputs), columns.shape[1]))
         for piece in self.function.pieces():
             parts = windows.between(piece.begin, piece.end)
             weighted += weighted_sums(piece.separation, columns, parts, outputs)
-        sums, magnitudes, weights = np.split(weighted, 3, axis=1)
-        totals = windows.sums(columns)[outputs]
-        _, all_magnitudes, counts = np.split(totals, 3, axis=1)
-        accurate = (magnitudes >= LEAST_SHARE * all_magnitudes) & (weights >= LEAST_SHARE * counts)
-        return _quotient(sums, weights), accurate
+        sums, weights = np.split(weighted, 2, axis=1)
+        return _quotient(sums, weights), self._accurate(windows)[outputs]
+
+    def _accurate(self, windows: RaggedWindows) -> Flags:
+        """Whether the samples of each window weigh enough, (outputs, channels).
+
+        Those in the middle half of the window weigh at least what one at its ends does.
+        """
+        function = self.function
+        quarter = (function.end - function.begin) / 4
+        ends = np.array([function.begin + quarter, function.end - quarter])
+        middle = windows.between(*ends)
+        least = float(function(ends).min())
+        magnitudes = np.abs(windows.known)
+        weighed = least * middle.sums(magnitudes) >= LEAST_SHARE * windows.sums(magnitudes)
+        counted = least * middle.counts >= LEAST_SHARE * windows.counts
+        return weighed & counted
 
     def _by_pairs(self, windows: RaggedWindows, outputs: Indices) -> Floats:
         """Return the means of some outputs."""

@@ -66,16 +66,17 @@ def measured_response(
     taps : their number; by default it is doubled until the response deviates from the curve by no
         more than 0.1 dB
     column : the column with the gains; by default `equalization` (AutoEq), else the second
-    invert : true turns the curve over, from a measurement to its correction
+    invert : true negates the gains, which turns a measurement into its correction
     reference : a frequency, whose gain becomes 0 dB: for levels of sound pressure
 
     Between its points the curve is linear over the logarithm of the frequency, beyond its ends it
-    is constant. The taps are its inverse Fourier transform under a Kaiser window. Where the
-    finished taps deviate most from the curve is measured and told. Raises RequestError for a signal
-    without a rate, and for gains above 60 dB; InputError for a file that is not a curve.
+    is constant. The taps are its inverse Fourier transform under a Kaiser window. A note gives the
+    largest deviation of the finished taps from the curve, and its frequency. Raises RequestError
+    for a signal without a rate, and for gains above 60 dB; InputError for a file that is not a
+    curve.
     """
     if signal.axes != 1 or signal.rate is None:
-        message = "needs a signal with a sampling rate, to know what is how many Hz"
+        message = "needs a signal with a sampling rate, because the curve is in Hz"
         raise RequestError(message, hint="on a table --time COLUMN gives the rate")
     name = path.removeprefix("@").strip()
     file = named_place(name)
@@ -96,7 +97,7 @@ def measured_response(
 def _adjusted(
     curve: Curve, file: Place, rate: float, *, invert: bool, reference: float | None
 ) -> Curve:
-    """The curve that the filter gets, turned over and shifted as asked for.
+    """The curve for the filter, inverted and shifted as asked for.
 
     Raises InputError for a curve above half the rate, RequestError for gains above LOUDEST.
     """
@@ -141,7 +142,7 @@ def _fit_as_needed(
 
 
 def _fitted(curve: Curve, rate: float, phase: Phase, count: int) -> _Fitted:
-    """`count` taps, and their largest deviation as it is measured."""
+    """`count` taps and their measured deviation from the curve."""
     taps = _symmetric_taps(curve, rate, count)
     if phase == "minimum":
         taps = minimum_phase(taps, floor=1e-10)

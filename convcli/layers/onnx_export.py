@@ -39,7 +39,7 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
     require_onnx()
     if model.differences:
         raise RequestError(
-            f"{model.path} sees changes and adds its answer to a level, which is not exported",
+            f"{model.path} reads changes and adds its answer to a level, which is not exported",
             hint="a model that was learned on levels",
         )
     signal = model.signal()
@@ -65,7 +65,8 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
 def exported_taps(weights: Taps, align: Align | None) -> ExportedGraph:
     """An ONNX file that convolves with taps, (k,) or (height, width).
 
-    align : what the file says of the alignment, which the graph itself leaves open; None: nothing
+    align : the alignment that is noted in the file, because the graph does not tell it; None for no
+        note
     """
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)

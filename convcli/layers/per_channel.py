@@ -32,7 +32,7 @@ class PerChannelLayer(Layer):
     def _numbers(self, site: LayerSite, name: str, default: float | None = None) -> Tensor:
         """A tensor with a number for each channel that the layer gets, (channels,).
 
-        A channel that goes past the layer gets the last number, which is not used.
+        A channel that bypasses the layer gets a copy of the last number, which is not used.
         """
         stored = site.tensors.named.get(name)
         count = site.channels // site.copies
@@ -122,7 +122,7 @@ class PreluLayer(PerChannelLayer):
         return None if count == 1 else (count, count)
 
     def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The slopes, all 0. RequestError for a number that is neither 1 nor that of channels."""
+        """The slopes, all 0. RequestError unless there is one slope, or one for each channel."""
         count = self.slopes or 1
         if count not in {1, channels}:
             message = f"prelu has 1 slope or {channels}, one for each channel"
@@ -212,7 +212,7 @@ class BatchPrelu(BatchLayer):
         return self.y
 
     def learn(self, dy: Array, gradient: Vector) -> None:
-        """Write the sum of the derivatives times what lies below 0, for each slope."""
+        """Write the derivative of each slope: the sum of dy times x over the samples below 0."""
         products = (dy * self.below).reshape(-1, dy.shape[-1])
         sums = products.sum(axis=0, dtype=np.float64)
         gradient[...] = sums.sum() if self.shared else sums

@@ -39,7 +39,7 @@ class ConvThrough(TrainedLayer):
         raise NotImplementedError
 
     def add_up(self, slopes: Vector, gradient: Vector) -> None:
-        """Write the derivatives by the parameters, from those by the numbers of the convolution."""
+        """Turn derivatives by the weights and bias of `conv` into those by the parameters."""
 
     def needs(self, outputs: Span) -> Span:
         """Return the inputs that the convolution reads."""
@@ -115,7 +115,7 @@ class TiedConv(TrainedWeights, ConvThrough):
         return self.bias
 
     def conv_numbers(self, numbers: Vector) -> Vector:
-        """Each number of the convolution is the parameter it equals, or 0."""
+        """Set each number of the convolution to the parameter that it equals, or to 0."""
         with_zero = np.concatenate([np.zeros(1), numbers])
         return with_zero[self.sources]
 

@@ -314,7 +314,7 @@ def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
 # -------------------------------------------------------------------------------- sums over samples
 
 
-def chunks(values: Array, mask: Flags) -> Iterator[Array]:
+def rows_where(values: Array, mask: Flags) -> Iterator[Array]:
     """The values where `mask` is true, (n, channels) float64, some rows of the signal at a time."""
     width = math.prod(values.shape[1:])
     rows = max(1, CHUNK // width)
@@ -337,7 +337,7 @@ def _root_mean_square(parts: Iterable[tuple[Array, Flags]]) -> float | None:
     power = 0.0
     count = 0
     for values, mask in parts:
-        for known in chunks(values, mask):
+        for known in rows_where(values, mask):
             power += float(np.vdot(known, known))
             count += known.size
     return math.sqrt(power / count) if count else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.learning.dataset import chunks
+from convcli.learning.dataset import rows_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,5 +120,5 @@ def _mean_of(function: Callable[[Array], Array], masked: Sequence[Masked], count
     """Mean of `function` over the training samples of each channel."""
     sums: list[Array] = []
     for values, mask in masked:
-        sums += [function(known).sum(axis=0) for known in chunks(values, mask)]
+        sums += [function(known).sum(axis=0) for known in rows_where(values, mask)]
     return np.asarray(np.sum(sums, axis=0) / count)

@@ -12,7 +12,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.gradients import Worker
-from convcli.learning.dataset import chunks
+from convcli.learning.dataset import rows_where
 from convcli.learning.optimizer import Adam
 from convcli.learning.sampler import WindowSampler
 from convcli.running.workers import Workers, cores
@@ -300,7 +300,7 @@ def _target_power(signals: Sequence[TrainingSignal], count: int) -> float:
     """Mean square of the training targets."""
     power = 0.0
     for each in signals:
-        for known in chunks(each.y, each.train):
+        for known in rows_where(each.y, each.train):
             power += float(np.vdot(known, known))
     return power / max(1, count)
 

@@ -21,7 +21,7 @@ LARGE_BIN = 4096
 SQUARED_AT_ONCE = 65536
 
 
-def _sums_of_squares(x: Array) -> npt.NDArray[np.float64]:
+def _squares_of_channels(x: Array) -> npt.NDArray[np.float64]:
     """The sum of the squares of each channel of (n, channels)."""
     sums = np.zeros(x.shape[1])
     frames = max(1, SQUARED_AT_ONCE // x.shape[1])
@@ -89,7 +89,7 @@ class OutlineCollector:
         self._low[bins] = np.fmin(self._low[bins], low * scale)
         self._high[bins] = np.fmax(self._high[bins], high * scale)
         self._known += len(x)
-        self._squares += _sums_of_squares(x) * scale**2
+        self._squares += _squares_of_channels(x) * scale**2
         return True
 
     def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
@@ -117,7 +117,7 @@ class OutlineCollector:
         self._known[channel] += known
         self._low[bins, channel] = np.fmin(self._low[bins, channel], low * scale)
         self._high[bins, channel] = np.fmax(self._high[bins, channel], high * scale)
-        self._squares[channel] += _sums_of_squares(x[:, None])[0] * scale**2
+        self._squares[channel] += _squares_of_channels(x[:, None])[0] * scale**2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

@@ -20,7 +20,7 @@ COLUMNS, ROWS = 56, 6
 # The bit of each dot in a Braille character, by row and column; the first character is blank.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
-# Gains are drawn down to this one: the pass band would be flat if the notches were drawn.
+# Lower gains in dB are not drawn: with deep notches on the scale, the pass band would look flat.
 LEAST_DB = -80.0
 
 
@@ -61,7 +61,7 @@ def braille(points: Sequence[Pair], columns: int = COLUMNS, rows: int = ROWS) ->
     """Draw a line through points, as one string for each row.
 
     points : increasing in x; every column of dots reaches from the least to the largest value in
-        it, and the value 0 is always within
+        it, and the scale always includes the value 0
     """
     across, down = 2 * columns, 4 * rows
     cells = [[_BLANK] * columns for _ in range(rows)]

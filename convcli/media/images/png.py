@@ -26,7 +26,7 @@ ANIMATION_CHUNK, RESOLUTION_CHUNK = b"acTL", b"pHYs"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The signature and the header chunk IHDR, with which every PNG begins.
 _START_BYTES = len(SIGNATURE) + 25
-# Chunks that say how samples are to be seen, and chunks that carry what people wrote into the file.
+# Chunks that say how samples are to be displayed, and chunks with metadata that people have added.
 _PROFILE_CHUNK = b"iCCP"
 _COLOUR_CHUNKS = (b"cICP", _PROFILE_CHUNK, b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")

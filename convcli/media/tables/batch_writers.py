@@ -12,7 +12,7 @@ from convcli.errors import RequestError
 from convcli.media.tables.columnar_values import column_numbers, plain_column, plain_field
 from convcli.media.tables.compression import KeptOpen
 from convcli.media.tables.delimited import quoted
-from convcli.media.tables.json_values import json_text
+from convcli.media.tables.json_values import json_of_value
 from convcli.media.tables.numerals import write_number
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class JsonLinesWriter:
         lines = []
         for row in zip(*columns, strict=True):
             values = dict(zip(names, row, strict=True))
-            lines.append(json_text(values) + "\n")
+            lines.append(json_of_value(values) + "\n")
         self._stream.write("".join(lines).encode())
 
     def close(self) -> None:

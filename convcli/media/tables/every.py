@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     # Writes times on the wall clock, which are these instants.
     WriteTimes = Callable[[Integers, Integers], list[bytes]]
 
-# Rows that one gap may be filled with.
+# The most rows with which one gap is filled.
 MOST_FILLED = 1 << 22
 
 
@@ -47,7 +47,7 @@ MOST_FILLED = 1 << 22
 class RegularText(TextInput):
     """The text of a table whose rows are made regular.
 
-    source : the table as it is
+    source : the table before that
     """
 
     source: TableSource
@@ -89,7 +89,7 @@ class RegularText(TextInput):
 def regular_table(text: TextInput, options: TableOptions) -> TableSource:
     """Open a table whose rows are made regular, as `options.every` says."""
     source = TableSource(text, replace(options, every=None, irregular=True))
-    # Rows that are followed may have come at equal steps only at first.
+    # With --follow the first rows may be regular and later ones not.
     source.expect_equal_steps(equal=False)
     columns = tuple(source.header[column] for column in source.columns)
     regular = RegularText(
@@ -110,7 +110,7 @@ def regular_table(text: TextInput, options: TableOptions) -> TableSource:
 
 @dataclass(eq=False)
 class _OpenBin:
-    """The bin of a group that more rows may follow in.
+    """The bin of a group to which more rows may still come.
 
     x : its rows so far; cells : those of the newest row
     first, row : the numbers of its first and of its newest row in the table
@@ -129,7 +129,7 @@ class _OpenBin:
 class _Line:
     """A row that is ready: its text, and the number of the row of the table that it stands for.
 
-    A row for an empty bin stands before the first row behind the gap.
+    A row for an empty bin comes before the first row after the gap.
     """
 
     row: int
@@ -161,9 +161,9 @@ class _RegularRows:
         self._seen += len(x)
 
     def complete(self) -> bytes:
-        """Return the text of rows before which no other one can come."""
+        """Return the text of the rows that no later row can precede."""
         oldest = min((each.row for each in self._open.values()), default=self._seen)
-        # A row for an empty bin is known as soon as the first row behind it is there.
+        # A row for an empty bin is known as soon as the first row after it has come.
         ready = [line for line in self._ready if line.row <= oldest]
         self._ready = [line for line in self._ready if line.row > oldest]
         return _text_of(ready)

@@ -21,10 +21,10 @@ def json_number(value: float, decimals: int | None = None) -> bytes:
     return _INFINITE.get(text, text) or b"null"
 
 
-def json_text(value: Any) -> str:
+def json_of_value(value: Any) -> str:
     """Write a value of lists, objects, text and numbers; all other types are written as text.
 
-    >>> json_text({"a": [0.5, float("nan")], "b": float("inf")})
+    >>> json_of_value({"a": [0.5, float("nan")], "b": float("inf")})
     '{"a": [0.5, null], "b": 1e999}'
     """
     try:
@@ -39,9 +39,9 @@ def _text_of_parts(value: Any) -> str:
     if isinstance(value, float):
         return json_number(value).decode()
     if isinstance(value, dict):
-        pairs = [f"{json_text(key)}: {_text_of_parts(part)}" for key, part in value.items()]
+        pairs = [f"{json_of_value(key)}: {_text_of_parts(part)}" for key, part in value.items()]
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (list, tuple)):
         parts = [_text_of_parts(part) for part in value]
         return "[" + ", ".join(parts) + "]"
-    return json_text(value)
+    return json_of_value(value)

@@ -23,7 +23,7 @@ from convcli.batch.run_units import (
     carry_out,
     outcomes,
 )
-from convcli.batch.units import Shard, Unit, Units
+from convcli.batch.units import InputUnits, Shard, Unit
 from convcli.cli.filter_batch import FilterBatch
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
@@ -164,11 +164,11 @@ def test_words_that_stand_for_nothing(
 # -------------------------------------------------------------------------------------------- units
 
 
-def units_of(*words: str, output: str | None = "out/", recursive: bool = True) -> Units:
+def units_of(*words: str, output: str | None = "out/", recursive: bool = True) -> InputUnits:
     inputs = listed(*words, recursive=recursive).inputs
     if output is None:
-        return Units(inputs, OneOutput())
-    return Units(inputs, OutputNames(output, len(inputs), is_template="{" in output))
+        return InputUnits(inputs, OneOutput())
+    return InputUnits(inputs, OutputNames(output, len(inputs), is_template="{" in output))
 
 
 @pytest.mark.parametrize(

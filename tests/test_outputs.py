@@ -19,7 +19,7 @@ from life import wait_for_end
 from program import SAMPLES
 
 from convcli.batch.listing import Listed
-from convcli.batch.units import Units
+from convcli.batch.units import InputUnits
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import replacing
 from convcli.media.audio.medium import AUDIO
@@ -60,7 +60,7 @@ def names(folder: Path) -> list[str]:
 def planned(names: list[str], output: str, *, suffix: str | None = None) -> list[str | None]:
     """The outputs of several inputs, after all refusals."""
     named = output_names(output, len(names), several=True, suffix=suffix)
-    units = Units([Listed(name) for name in names], named)
+    units = InputUnits([Listed(name) for name in names], named)
     units.check()
     return [unit.place for unit in units]
 
@@ -245,7 +245,9 @@ def test_in_place(sound: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "device or a pipe" in refused(tmp_path / "pipe", None, in_place=True)
     (tmp_path / "soft.wav").symlink_to("talk.wav")
-    units = Units([Listed(str(sound)), Listed(f"{tmp_path}/soft.wav")], OneOutput(), in_place=True)
+    units = InputUnits(
+        [Listed(str(sound)), Listed(f"{tmp_path}/soft.wav")], OneOutput(), in_place=True
+    )
     with pytest.raises(RequestError, match="would both be written"):
         units.check()
 

@@ -19,7 +19,6 @@ from convcli.batch.units import Unit, Units
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.inputs import check_input
-from convcli.media.output_names import OneOutput
 from convcli.media.remote import shown
 from convcli.media.replacing import append_file, atomic
 
@@ -60,7 +59,6 @@ class PartUnits(Units):
     """
 
     def __init__(self, whole: Unit, run: PartedRun, parts: Sequence[PartOfRun]) -> None:
-        super().__init__([], OneOutput())
         self.whole = whole
         self._run = run
         self._parts = parts
@@ -83,9 +81,6 @@ class PartUnits(Units):
 
     def _place(self, at: int) -> str:
         return part_name(self.whole.place or "", at + 1, len(self))
-
-    def check(self) -> None:
-        """Do nothing: the whole was checked."""
 
     def _names_of_files(self) -> Iterator[str]:
         """The names of the input and of all parts."""

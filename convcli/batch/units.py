@@ -7,6 +7,7 @@ list without talking to each other (`Shard`).
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -102,8 +103,41 @@ def _bad_shard(text: str) -> RequestError:
     return RequestError(f"--shard expects I/N with I from 1 to N, got {text!r}", hint="--shard 2/8")
 
 
-class Units:
-    """All units of a command. Only the names are kept; a unit is made when it is asked for.
+class Units(ABC):
+    """All units of a command, by their positions from 0."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many units there are."""
+
+    @abstractmethod
+    def __getitem__(self, at: int) -> Unit:
+        """The unit at a position; its number is one more."""
+
+    @abstractmethod
+    def _names_of_files(self) -> Iterator[str]:
+        """The names of all inputs and outputs."""
+
+    def __iter__(self) -> Iterator[Unit]:
+        """Yield all units in their order."""
+        return self.of_shard(Shard())
+
+    def of_shard(self, shard: Shard) -> Iterator[Unit]:
+        """Yield the units of one part of the list."""
+        for at in shard.positions(len(self)):
+            yield self[at]
+
+    @property
+    def identity(self) -> str:
+        """A short text that two lists of the same inputs and outputs have in common."""
+        digest = blake2b(digest_size=8)
+        for text in self._names_of_files():
+            digest.update(os.fsencode(text) + b"\0")
+        return digest.hexdigest()
+
+
+class InputUnits(Units):
+    """A unit for each input. Only the names are kept; a unit is made when it is asked for.
 
     inputs : in their order
     names : how the outputs are named
@@ -145,15 +179,6 @@ class Units:
             path = relative = STDIN_NAME
         return self._names.of(at + 1, path, relative, nested=listed.nested)
 
-    def __iter__(self) -> Iterator[Unit]:
-        """Yield all units in their order."""
-        return self.of_shard(Shard())
-
-    def of_shard(self, shard: Shard) -> Iterator[Unit]:
-        """Yield the units of one part of the list."""
-        for at in shard.positions(len(self)):
-            yield self[at]
-
     def check(self) -> None:
         """Raise RequestError if two units have one output, or an output is an input of another."""
         if self._in_place:
@@ -162,14 +187,6 @@ class Units:
         refuse_shared_outputs(len(self), self._place, lambda at: self[at].label)
         if not self._in_place:
             refuse_inputs_as_outputs(len(self), self._place, lambda at: self._inputs[at].source)
-
-    @property
-    def identity(self) -> str:
-        """A short text that two lists of the same inputs and outputs have in common."""
-        digest = blake2b(digest_size=8)
-        for text in self._names_of_files():
-            digest.update(os.fsencode(text) + b"\0")
-        return digest.hexdigest()
 
     def _names_of_files(self) -> Iterator[str]:
         """The names of all inputs and outputs."""

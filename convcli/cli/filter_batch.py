@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
-from convcli.batch.units import Units
+from convcli.batch.units import InputUnits
 from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.batch.earlier_runs import EarlierRuns
     from convcli.batch.listing import Listing
     from convcli.batch.part_units import InputPart, PartUnits
-    from convcli.batch.units import Unit
+    from convcli.batch.units import Unit, Units
     from convcli.cli.filter_command import FilterCommand
     from convcli.facts import RunFacts
     from convcli.places import Place
@@ -119,11 +119,11 @@ class FilterBatch(BatchRun):
         # The plan of several inputs can be printed before it is known where they are written.
         unplaced = self.options.dry_run and output is None
         if self.options.in_place or unplaced or not command.writes:
-            units = Units(listing.inputs, OneOutput(), in_place=self.options.in_place)
+            units = InputUnits(listing.inputs, OneOutput(), in_place=self.options.in_place)
         else:
             count = len(listing.inputs)
             names = output_names(output, count, several=True, suffix=command.suffix)
-            units = Units(listing.inputs, names)
+            units = InputUnits(listing.inputs, names)
         units.check()
         if self.batch.cluster is not None:
             self._refuse_streams(units)

@@ -7,7 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from convcli.batch.ledger_line import RunIdentity
-from convcli.batch.units import Units
+from convcli.batch.units import InputUnits
 from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.cli.results import refuse_place, refuse_plot, refuse_report
 from convcli.cli.search_work import Search, SearchResults, SearchWork
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.batch.earlier_runs import EarlierRuns
     from convcli.batch.ledger_line import Line
     from convcli.batch.listing import Listing
-    from convcli.batch.units import Unit
+    from convcli.batch.units import Unit, Units
     from convcli.places import Place
 
 
@@ -45,7 +45,7 @@ class SearchBatch(BatchRun):
         self._named_places = places
 
     def _units(self, listing: Listing) -> Units:
-        units = Units(listing.inputs, OneOutput())
+        units = InputUnits(listing.inputs, OneOutput())
         self._refuse_standard_input(units)
         return units
 

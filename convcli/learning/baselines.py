@@ -115,17 +115,17 @@ def _best_gain(train: Sums, identity: Matrix, o: int, means: ProvisionalMeans) -
 
 
 def with_persistence(
-    errors: tuple[ErrorFacts, ...], task: Task, changes: Mapping[bool, SquaredChanges]
+    naive: tuple[ErrorFacts, ...], task: Task, changes: Mapping[bool, SquaredChanges]
 ) -> tuple[ErrorFacts, ...]:
     """Add the prediction that nothing changes, if it is missing because no input is the target."""
     name = persistence(task.ahead)
-    if not (task.ahead and task.targets) or any(each.name == name for each in errors):
-        return errors
+    if not (task.ahead and task.targets) or any(each.name == name for each in naive):
+        return naive
     train = changes[False].root_mean
     if train is None:
-        return errors
+        return naive
     unchanged = ErrorFacts(name=name, train=train, held=changes[True].root_mean)
-    return (errors[0], unchanged, *errors[1:])
+    return (unchanged, *naive)
 
 
 def no_worse(errors: Sequence[ErrorFacts]) -> list[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.solve import Matrix, Solution
+    from convcli.facts.learning import ErrorFacts
     from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
@@ -49,11 +50,14 @@ class LinearFit:
     weights : (out, in, k...)
     bias : (out,) or None
     noise : the noise estimate of a blind filter, else None
+    error : the errors of the layer; naive : those of the naive answers
     """
 
     weights: Array
     bias: Array | None
     noise: NoiseEstimate | None
+    error: ErrorFacts
+    naive: tuple[ErrorFacts, ...]
     facts: LearningFacts
 
 
@@ -251,14 +255,17 @@ def _linear_fit(task: Task, origin: DataOrigin, sums: DatasetSums, solution: Sol
         if task.noise is not None:
             w = with_own_sample(w, noise)
     weights, bias = _layer_weights(task, channels, w, sums.means)
-    naive = naive_answers(task, channels, sums.train, sums.means, identity)
-    errors = errors_of([(FILTER, w), *naive], noise, train=sums.train, held=sums.held)
-    errors = with_persistence(errors, task, sums.changes)
-    facts = replace(_facts_of(task, origin, sums, solution, weights.shape), errors=errors)
+    (error,) = errors_of([(FILTER, w)], noise, train=sums.train, held=sums.held)
+    answers = naive_answers(task, channels, sums.train, sums.means, identity)
+    naive = errors_of(answers, noise, train=sums.train, held=sums.held)
+    naive = with_persistence(naive, task, sums.changes)
+    facts = _facts_of(task, origin, sums, solution, weights.shape)
+    facts = replace(facts, errors=(error, *naive))
     held_power = math.sqrt(sums.held.power) if sums.held.count else None
     powers = (math.sqrt(sums.train.power), held_power)
     facts = with_powers(facts, powers, noise, origin.signal)
-    return LinearFit(weights, bias, noise, _with_noise(facts, noise, origin.signal))
+    facts = _with_noise(facts, noise, origin.signal)
+    return LinearFit(weights, bias, noise, error, naive, facts)
 
 
 def _facts_of(

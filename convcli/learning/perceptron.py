@@ -132,7 +132,6 @@ def _dense_facts(
     name = f"one filter of {'x'.join(map(str, task.taps))} taps"
     answer = partial(filter_answer, linear=linear, task=task)
     moved_filter = shift_facts(name, linear.facts.parameters, signals, answer)
-    filter_error, *naive = linear.facts.errors
     facts = with_powers(linear.facts, target_powers(signals), linear.noise, dataset.signal)
     return replace(
         facts,
@@ -141,7 +140,7 @@ def _dense_facts(
         parameters=dense.parameters,
         judged=ridge_choice(task, facts.held_out),
         tried=(),
-        errors=(error, replace(filter_error, name=name), *naive),
+        errors=(error, replace(linear.error, name=name), *linear.naive),
         moved=(moved_dense, moved_filter),
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.facts.learning import EpochFacts, ErrorFacts, TrainingFacts
+from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, TrainingFacts
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
 from convcli.learning.least_squares import fit_linear, with_powers
 from convcli.learning.model_file import learned_model
@@ -23,7 +23,6 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, ReceptiveField, TrainingSignal
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.model_file import LearnedModel
@@ -72,11 +71,9 @@ def train_network(
     signals.clear()
     history = trainer.train(callbacks)
     error = _network_error(trainer, history, scaling, linear)
-    facts = with_powers(linear.facts, powers, linear.noise, signal)
-    facts = replace(
-        _network_facts(facts, network, error),
-        training=_training_facts(options, history, scaling),
-    )
+    training = _training_facts(options, history, scaling)
+    facts = _network_facts(network, linear, training=training, error=error)
+    facts = with_powers(facts, powers, linear.noise, signal)
     tensors = _tensors(network, history, None if separate else scaling)
     model = learned_model(task, signal, facts, tensors, linear.noise)
     metadata = _run_metadata(task, scaling if separate else None)
@@ -118,17 +115,11 @@ def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> L
             pass
         else:
             name = f"one linear layer, {'x'.join(map(str, taps))} taps"
-            return _with_first_error(linear, name)
+            errors = (replace(linear.error, name=name), *linear.naive)
+            return replace(linear, facts=replace(linear.facts, errors=errors))
     few_taps = (3,) if task.blind else (1,)
-    naive = fit_linear(replace(task, taps=few_taps * len(taps)), dataset)
-    _, *naive_errors = naive.facts.errors
-    return replace(naive, facts=replace(naive.facts, errors=tuple(naive_errors)))
-
-
-def _with_first_error(linear: LinearFit, name: str) -> LinearFit:
-    first, *others = linear.facts.errors
-    errors = (replace(first, name=name), *others)
-    return replace(linear, facts=replace(linear.facts, errors=errors))
+    small = fit_linear(replace(task, taps=few_taps * len(taps)), dataset)
+    return replace(small, facts=replace(small.facts, errors=small.naive))
 
 
 def _network_error(
@@ -149,20 +140,38 @@ def _network_error(
 
 
 def _network_facts(
-    linear: LearningFacts, network: TrainableNetwork, error: ErrorFacts
+    network: TrainableNetwork,
+    linear: LinearFit,
+    *,
+    training: TrainingFacts,
+    error: ErrorFacts,
 ) -> LearningFacts:
-    """Facts of a network, from those of the linear layer that it is compared with."""
-    return replace(
-        linear,
+    """Facts of a network.
+
+    linear : what it is compared with, which has read the same samples
+    """
+    data = linear.facts
+    return LearningFacts(
+        task=data.task,
         layers=network.text,
+        residual=network.residual,
         taps=(),
         bias=False,
-        residual=network.residual,
         parameters=network.net.parameters - len(network.net.left_out),
+        samples=data.samples,
+        held_out=data.held_out,
+        passed_over=data.passed_over,
+        delays=data.delays,
         ridge=0.0,
+        judged=data.judged,
         tried=(),
         deficient=False,
-        errors=(error, *linear.errors),
+        errors=(error, *data.errors),
+        against=data.against,
+        noise=data.noise,
+        noise_given=data.noise_given,
+        full_scale=data.full_scale,
+        training=training,
     )
 
 

@@ -210,7 +210,7 @@ def test_parametric_filters_are_biquads_of_the_cookbook(tmp_path: Path) -> None:
         (b"Filter 1: ON NOPE Fc 105 Hz Gain 1 dB Q 1\n", "expected a filter, one of PK"),
         (b"Filter 1: ON PK Fc -5 Hz Gain 1 dB Q 1\n", "Fc and Q above 0"),
         (b"Filter 1: ON PK Fc x Hz Gain 1 dB Q 1\n", "expected a number, got 'x'"),
-        (b"\x89PNG\r\n\0\0", "bytes that are none"),
+        (b"\x89PNG\r\n\0\0", "it holds zero bytes"),
         (None, "no such file"),
     ],
 )

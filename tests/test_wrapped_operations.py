@@ -27,7 +27,7 @@ DERIVED = {
     "complete",
 }
 # What stands for the function of the operation, from which that of the wrapper differs.
-OF_THE_FUNCTION = {"operands", "window_weights", "nn_call", "in_place", "joined", "executor",
+OF_THE_FUNCTION = {"branch_tasks", "window_weights", "nn_call", "in_place", "joined", "executor",
                    "as_convolution", "spread"}  # fmt: skip
 # The same wrapper around a changed operation.
 CHANGED_INSIDE = {"with_rules", "bound"}
@@ -44,6 +44,7 @@ class Bare(WrappedOp):
 @pytest.mark.parametrize("wrapper", [Complete, MaskedByAlpha, WeightedByAlpha])
 def test_no_member_is_forgotten(wrapper: type[WrappedOp]) -> None:
     assert wrapper in WrappedOp.__subclasses__()
+    assert DERIVED | OF_THE_FUNCTION <= MEMBERS
     for name in MEMBERS - DERIVED - OF_THE_FUNCTION:
         definer = next(each for each in wrapper.__mro__ if name in vars(each))
         assert definer is not Op, f"{wrapper.__name__} neither forwards nor defines {name}"

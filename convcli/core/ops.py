@@ -471,6 +471,7 @@ class WrappedOp(Op):
 
     in_time = _of_wrapped("in_time")
     bins = _of_wrapped("bins")
+    windows_over_bins = _of_wrapped("windows_over_bins")
     tracker = _of_wrapped("tracker")
 
     pads = _of_wrapped("pads")

@@ -68,18 +68,32 @@ class Cosines(Separation):
 
     def of_samples(self, s: Floats) -> Floats:
         """Return the cosines and the sines of the samples' phases."""
-        phases = self._phases(s)
-        return np.concatenate([np.cos(phases), np.sin(phases)])
+        return self._harmonics(s)
 
     def of_outputs(self, t: Floats) -> Floats:
         """Return the cosines and the sines of the outputs' phases, times the amplitudes."""
-        phases = self._phases(t - self.middle)
-        amplitudes = np.array(self.amplitudes)[:, None]
-        return np.concatenate([amplitudes * np.cos(phases), amplitudes * np.sin(phases)])
+        amplitudes = np.array(self.amplitudes * 2)[:, None]
+        return amplitudes * self._harmonics(t - self.middle)
 
-    def _phases(self, times: Floats) -> Floats:
-        harmonics = np.arange(len(self.amplitudes))[:, None]
-        return (2 * np.pi / self.period) * times * harmonics
+    def _harmonics(self, times: Floats) -> Floats:
+        """Return the cosines of all harmonics, and then their sines, (2 harmonics, times).
+
+        Each harmonic follows from the one before it by the angle addition formulas, which takes a
+        fifth of the time of a cosine and a sine.
+        """
+        count = len(self.amplitudes)
+        phases = (2 * np.pi / self.period) * times
+        waves = np.empty((2 * count, len(times)))
+        cosines, sines = waves[:count], waves[count:]
+        cosines[0] = 1
+        sines[0] = 0
+        cosines[1] = np.cos(phases)
+        sines[1] = np.sin(phases)
+        for number in range(2, count):
+            before = number - 1
+            cosines[number] = cosines[before] * cosines[1] - sines[before] * sines[1]
+            sines[number] = sines[before] * cosines[1] + cosines[before] * sines[1]
+        return waves
 
 
 def weighted_sums(

@@ -24,7 +24,8 @@ def short(kept: dict[str, Any]) -> str:
     lines = ["| job | convcli | the peer takes so many times as long |", "| --- | --- | --- |"]
     for job in kept["jobs"]:
         peers = [_short_peer(peer) for peer in job["peers"] if peer["ratio"] is not None]
-        lines.append(f"| {job['says']} | {_seconds(job['runs'])} | {', '.join(peers)} |")
+        says = job["says"] + (f", on {job['machine']}" if "machine" in job else "")
+        lines.append(f"| {says} | {_seconds(job['runs'])} | {', '.join(peers)} |")
     for found in kept.get("networks", []):
         peers = [_short_peer(peer) for peer in found["peers"]]
         seconds = f"{min(found['seconds']['convcli']):.2g} s of processor"
@@ -94,6 +95,8 @@ def _job(job: dict[str, Any]) -> str:
         *(f"{p['name']}: {p['note']}" for p in job["peers"] if p["note"]),
     ]
     lines += ["", "; ".join(reasons) + "."] if reasons else []
+    # A job that was measured later, on another machine than the others, says on which.
+    lines += ["", f"Measured on {job['machine']}."] if "machine" in job else []
     lines += [
         "",
         "| | seconds | spread | cpu s | peak MB | ratio | to reach | answers |",

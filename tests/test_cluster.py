@@ -48,6 +48,12 @@ class Cluster:
         words = ("dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
         return self._start(*words, folder=folder)
 
+    def need_worker(self, folder: Path) -> None:
+        """Start a worker, unless another test has left one."""
+        others = [process for process in self.processes if process is not self.scheduler]
+        if all(process.poll() is not None for process in others):
+            self.worker(folder)
+
     def _start(self, tool: str, *words: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{tool}", *words],
@@ -125,6 +131,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(cluster: Cluster, folder: Path) 
 
 
 def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
+    cluster.need_worker(folder)
     words = ("csv", "gaussian:40", "in/t00.csv", "-o", "o.csv", "--parts", "5", "-j", "1")
     told = done(*words, "--cluster", cluster.address, cwd=folder)
     assert "5 parts -> o.csv" in told.err

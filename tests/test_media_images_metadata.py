@@ -85,7 +85,7 @@ def test_comments_of_nonsense(data: bytes) -> None:
     details = ImageDetails(format="jpeg", loader="", pages=1, bits=8, interpretation="srgb")
     inspect_jpeg(io.BytesIO(b"\xff\xd8" + data), details)
     inspect_jpeg(io.BytesIO(b"\xff\xd8\xff" + data), details)
-    is_sound_profile(PROFILE[:128] + data)
+    assert is_sound_profile(PROFILE[:128] + data) in {True, False}
     resize_exif(b"II*\0" + data, 5, 6)
 
 

@@ -129,7 +129,7 @@ class _WorkerProcess:
         return self._process is not None
 
     def start(self, prepare: Callable[[], object] | None) -> None:
-        """Start the process."""
+        """Start the worker process and its pipe."""
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(

@@ -108,7 +108,7 @@ class Units(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many units there are."""
+        """Count the units of the whole list."""
 
     @abstractmethod
     def __getitem__(self, at: int) -> Unit:

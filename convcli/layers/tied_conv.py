@@ -7,6 +7,7 @@ an interpolation are constant.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -34,9 +35,9 @@ class ConvThrough(TrainedLayer):
 
     conv: TrainedConv
 
+    @abstractmethod
     def conv_numbers(self, numbers: Vector) -> Vector:
-        """Weights and bias of the convolution, from the parameters of the layer."""
-        raise NotImplementedError
+        """Return weights and bias of the convolution, from the parameters of the layer."""
 
     def add_up(self, slopes: Vector, gradient: Vector) -> None:
         """Turn derivatives by the weights and bias of `conv` into those by the parameters."""

@@ -261,6 +261,7 @@ def span_lengths(span: Span) -> Sizes:
 def trained_form(op: Op) -> TrainedLayer | None:
     """How an operation that a layer became is trained; None where it has no part in that.
 
-    The module of each kind of operation registers what it is.
+    The module of each kind of operation registers what it is. NotImplementedError for a kind that
+    is not registered: a network with it cannot be trained.
     """
     raise NotImplementedError(type(op).__name__)

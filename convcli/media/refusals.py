@@ -223,7 +223,10 @@ def _identity(path: Place | None) -> Identity | None:
 
 
 def _identity_of_output(place: Place | None) -> Identity | None:
-    """The same of an output; None is standard output, if that is redirected to a regular file."""
+    """Device and inode of an output; None if it is not a file.
+
+    A `place` of None is standard output, which may be redirected to a file.
+    """
     if place is not None:
         return _identity(place)
     try:

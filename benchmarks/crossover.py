@@ -1,6 +1,6 @@
 """Where one path of a convolution becomes cheaper than another: measured, and as the rule in convcli has it.
 
-Prints the constants of convcli/core/convolve.py as they come out on this machine, the numbers of
+Prints the constants of convcli/core/convolution/convolve.py as they come out on this machine, the numbers of
 taps at which the paths meet, and what a sample costs from 3 to 100,000 taps. One thread, two
 channels of float64, its processor time.
 """
@@ -19,10 +19,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
-from convcli.core import convolve
-from convcli.core.convolve_direct import dot_products
-from convcli.core.fft import overlap_save
-from convcli.core.polyphase import PhaseTaps, polyphase
+from convcli.core.convolution import convolve
+from convcli.core.convolution.direct import dot_products
+from convcli.core.convolution.fft import overlap_save
+from convcli.core.convolution.polyphase import PhaseTaps, polyphase
 from convcli.running.workers import keep_freed_memory
 
 if TYPE_CHECKING:

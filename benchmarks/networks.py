@@ -304,7 +304,7 @@ def convcli(network: Network) -> Callable[[], Any]:
 
 def own_paths(network: Network) -> Callable[[], Any]:
     """convcli as it is without onnxruntime."""
-    from convcli.layers import sessions
+    from convcli.layers.onnx import sessions
 
     sessions._installed = lambda: False  # type: ignore[assignment]
     return convcli(network)

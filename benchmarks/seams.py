@@ -22,7 +22,7 @@ from networks import VGG7, Network, input_of, network_file
 
 from convcli import apply
 from convcli.core.binding import Rules
-from convcli.layers import sessions
+from convcli.layers.onnx import sessions
 from convcli.planning.plan import make_plan
 from convcli.signals import ARRAY, Signal
 

@@ -263,7 +263,7 @@ class Block:
     stored : floats, or whole numbers as the file stores them (`samples.py`) for operations that
         take those
     groups : the signal of each row, None if all rows are of one signal
-    stamps : the time of each row, as in `core/time_reach.py`; None if rows have no times
+    stamps : the time of each row, as in `core/in_time/reach.py`; None if rows have no times
     role : what the samples are for, where only a part of a signal is filtered
     on_arrival : called once by the thread that receives the blocks in their order; a source takes
         note of a block here, and not in `decode`
@@ -339,7 +339,7 @@ class SignalPast:
     count : how many there were
     samples : (m, channels) the last of them
     known : (channels,) the last known value of each channel before those, NaN where there is none
-    stamps : (m, 2) the times of `samples`, as in `core/time_reach.py`; None if they have none
+    stamps : (m, 2) the times of `samples`, as in `core/in_time/reach.py`; None if they have none
     time : of the last sample, as in `LatestTimes`; empty if samples have no times
     """
 

@@ -17,15 +17,15 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.core import fft
 from convcli.core.binding import Rules
-from convcli.core.convolve import correlate_valid
-from convcli.core.convolve_2d import factor
-from convcli.core.convolve_direct import direct, dot_products
-from convcli.core.fft import overlap_save
+from convcli.core.convolution import fft
+from convcli.core.convolution.convolve import correlate_valid
+from convcli.core.convolution.convolve_2d import factor
+from convcli.core.convolution.direct import direct, dot_products
+from convcli.core.convolution.fft import overlap_save
+from convcli.core.convolution.polyphase import PhaseTaps, polyphase
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, EachChannel
-from convcli.core.polyphase import PhaseTaps, polyphase
 from convcli.errors import InputError
 from convcli.planning.describe import chain_facts, step_facts
 from convcli.planning.plan import Plan, make_plan, rules_for

@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import CONVCLI, SAMPLES, Done, Program, shell
 
-from convcli.core.correlate_template import Template
-from convcli.core.fft import TileCorrelator
-from convcli.core.window_statistics import window_moments
+from convcli.core.convolution.fft import TileCorrelator
+from convcli.core.correlation.template import Template
+from convcli.core.windows.deviations import window_moments
 from convcli.detecting.detect import Detection
 from convcli.detecting.peaks import local_maxima, suppress_overlaps
 from convcli.detecting.templates import LoadedTemplate, prepare_template

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli import apply
-from convcli.core import digits, exact_sums, missing
-from convcli.core.convolve import correlate_valid
-from convcli.core.fft import frame_size
-from convcli.core.totals import ExactTotals
+from convcli.core import missing
+from convcli.core.convolution.convolve import correlate_valid
+from convcli.core.convolution.fft import frame_size
+from convcli.core.exact import digits
+from convcli.core.exact import sums as exact_sums
+from convcli.core.exact.totals import ExactTotals
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run

@@ -14,7 +14,7 @@ from convcli import RequestError, apply
 from convcli.cli import main
 from convcli.core.binding import Rules
 from convcli.layers.modelfile import read_safetensors
-from convcli.layers.nets import untrained_network
+from convcli.layers.training.nets import untrained_network
 from convcli.layers.weights import encode_weights
 from convcli.signals import ARRAY, Signal
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from convcli import RequestError
 from convcli.core.binding import Rules
 from convcli.layers.bands import Band
-from convcli.layers.gradients import Worker
+from convcli.layers.training.gradients import Worker
 from convcli.layers.weights import encode_weights
 from convcli.learning.dataset import TrainingSignal, complete_windows
 from convcli.learning.network import TrainableNetwork, read_network

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convcli.core.convolve_direct import dot_products
+from convcli.core.convolution.direct import dot_products
 from convcli.core.missing import reads_gap
 from convcli.media.files import completed
 from convcli.media.tables import text

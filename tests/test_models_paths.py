@@ -32,7 +32,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def _own_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the library that runs networks; test_models_sessions.py is about that one."""
-    monkeypatch.setattr("convcli.layers.sessions._installed", lambda: False)
+    monkeypatch.setattr("convcli.layers.onnx.sessions._installed", lambda: False)
 
 
 def by_definition(sums: ConvSums, x: Array) -> Array:

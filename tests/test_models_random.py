@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from convcli.core import blocks
 from convcli.core.binding import Rules
 from convcli.errors import RequestError
-from convcli.layers import sessions
 from convcli.layers.model import Model
+from convcli.layers.onnx import sessions
 from convcli.planning import plan as planning
 from convcli.planning.plan import Plan, make_plan
 from convcli.running.arrays import Blocks, Collected

@@ -10,9 +10,9 @@ import pytest
 from convcli import apply
 from convcli.core import blocks
 from convcli.core.binding import Rules
-from convcli.layers import sessions
 from convcli.layers.conv import ConvOp
-from convcli.layers.sessions import SessionExecutor
+from convcli.layers.onnx import sessions
+from convcli.layers.onnx.sessions import SessionExecutor
 from convcli.layers.weights import encode_weights
 from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected

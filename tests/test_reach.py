@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convcli.core.chain import Chain
-from convcli.core.resample import Resample
+from convcli.core.convolution.resample import Resample
 
 
 def resampler(phases: int, step: int) -> Resample:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from convcli.core.convolution.resample import TABULATED, Resample, _kaiser_sinc
 from convcli.core.ops import Convolve
-from convcli.core.resample import TABULATED, Resample, _kaiser_sinc
 from convcli.designs.downsampling import resample
 from convcli.media.audio.medium import AUDIO
 from convcli.signals import Signal

@@ -12,7 +12,7 @@ from program import done, refused
 
 import convcli.running.arrays
 from convcli import apply
-from convcli.core.resample import Resample
+from convcli.core.convolution.resample import Resample
 
 if TYPE_CHECKING:
     from pathlib import Path

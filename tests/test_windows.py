@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import SAMPLES, Program
 
-from convcli.core import windows_in_order
+from convcli.core.windows import in_order as windows_in_order
 from convcli.designs.windows import _refuse_more
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE

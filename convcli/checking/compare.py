@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.checking.differences import Differences
 from convcli.checking.spectra import PowerSpectrum, decibels_between
-from convcli.core.correlate_blocks import BlockCorrelation, largest_lag
+from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.checking.differences import LargestDifference, Moments
-    from convcli.core.correlate_blocks import GroupBlock, LagCandidate
+    from convcli.core.correlation.in_blocks import GroupBlock, LagCandidate
     from convcli.signals import Array, Medium, Signal, Source
 
 

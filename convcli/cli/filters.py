@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
-    from convcli.layers.onnx_model import OnnxModel
+    from convcli.layers.onnx.model import OnnxModel
     from convcli.places import Place
     from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
@@ -357,7 +357,7 @@ def _export_graph(
     text: str, bound: tuple[BoundStep, ...], design: DesignOptions, path: Path
 ) -> None:
     """Write a model, or the taps of a step or chain, as an ONNX file."""
-    from convcli.layers.onnx_export import exported_taps
+    from convcli.layers.onnx.export import exported_taps
     from convcli.media.replacing import atomic
 
     step = bound[0]

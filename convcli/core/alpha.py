@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.convolution.rounding import outside_of
 from convcli.core.ops import Convolve, Held, Op, Span, WrappedOp, nothing_held
 from convcli.core.reach import Reach, aligned_samples
-from convcli.core.rounding import outside_of
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
-    from convcli.core.rounding import Rounding
+    from convcli.core.convolution.rounding import Rounding
     from convcli.signals import Array
 
 # A pixel of less opacity is transparent: its colours are not divided by its opacity.

@@ -14,13 +14,13 @@ import numpy as np
 
 from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, weighted_sum
-from convcli.core.convolve import all_finite
+from convcli.core.convolution.convolve import all_finite
+from convcli.core.convolution.rounding import outside_of
+from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.ops import BranchTask, Held, Op, nothing_held
 from convcli.core.reach import Reach, widest
-from convcli.core.rounding import outside_of
 from convcli.core.task import Continuation, Inputs, OpTask, held_of_parts
-from convcli.core.time_tracking import BranchesTracker, UnionReach
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 from convcli.units import describe_seconds, plural
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
+    from convcli.core.convolution.rounding import Rounding
     from convcli.core.formula import Formula
+    from convcli.core.in_time.reach import Tracker
     from convcli.core.ops import Convolve, Span, WindowWeights
-    from convcli.core.rounding import Rounding
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
-    from convcli.core.time_reach import Tracker
     from convcli.signals import Array, Missing
 
 

@@ -39,11 +39,11 @@ import numpy as np
 
 from convcli.core.blocks import block_columns, block_rows
 from convcli.core.complete import without_incomplete
+from convcli.core.convolution.rounding import float_type_for_bytes, settles_all
+from convcli.core.exact.overflow import without_overflow
 from convcli.core.executor import ExecutedRun
 from convcli.core.missing import any_missing
-from convcli.core.overflow import without_overflow
 from convcli.core.reach import Reach
-from convcli.core.rounding import float_type_for_bytes, settles_all
 from convcli.core.task import (
     Continuation,
     HeldIfAsked,

@@ -11,7 +11,7 @@ from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
-    from convcli.core.rounding import Rounding
+    from convcli.core.convolution.rounding import Rounding
     from convcli.signals import Array
 
 

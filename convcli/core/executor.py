@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolve import all_finite
+from convcli.core.convolution.convolve import all_finite
 from convcli.samples import summed
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.constants import keep_constants
-from convcli.core.convolve import (
+from convcli.core.convolution.convolve import (
     added_exactly,
     correlate_valid,
     double_sums,
@@ -20,7 +19,8 @@ from convcli.core.convolve import (
     runs,
     whole_windows,
 )
-from convcli.core.convolve_direct import direct
+from convcli.core.convolution.direct import direct
+from convcli.core.windows.constants import keep_constants
 from convcli.samples import is_stored
 
 if TYPE_CHECKING:

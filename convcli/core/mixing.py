@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from convcli.core.convolution.rounding import Rounding, of_taps
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
-from convcli.core.rounding import Rounding, of_taps
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -25,15 +25,15 @@ import numpy.typing as npt
 
 from convcli.core.activations import Activation
 from convcli.core.complete import Bounds
-from convcli.core.constants import keep_constants
-from convcli.core.convolve import all_finite, mean_valid
-from convcli.core.convolve_2d import factor
+from convcli.core.convolution.convolve import all_finite, mean_valid
+from convcli.core.convolution.convolve_2d import factor
+from convcli.core.convolution.near_halves import settled, settles_cheaply
+from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
+from convcli.core.in_time.reach import Tracker
 from convcli.core.missing import any_missing, hold, known_by, last_known, reads_gap, renormalised
-from convcli.core.near_halves import settled, settles_cheaply
 from convcli.core.reach import Reach, aligned_samples, widest
-from convcli.core.rounding import Rounding, of_taps, outside_of
 from convcli.core.task import Inputs
-from convcli.core.time_reach import Tracker
+from convcli.core.windows.constants import keep_constants
 from convcli.dataclass import dataclass
 from convcli.samples import summed
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.convolve import correlate_valid
+from convcli.core.convolution.convolve import correlate_valid
 
 if TYPE_CHECKING:
     from convcli.signals import Array

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.binding import Stage
-from convcli.core.convolve import quotient
-from convcli.core.exact_sums import exact_sums_between
+from convcli.core.convolution.convolve import quotient
+from convcli.core.exact.sums import exact_sums_between
+from convcli.core.exact.totals import ExactTotals
 from convcli.core.ops import Op, Pointwise
-from convcli.core.totals import ExactTotals
 from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 

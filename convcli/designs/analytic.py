@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from convcli.core import kaiser
+from convcli.core.convolution import kaiser
 from convcli.core.kernel import GradientPair, Kernel, Taps
 from convcli.designs.fir import highest_error
 from convcli.designs.registry import step

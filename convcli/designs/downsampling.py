@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from convcli.core import kaiser
+from convcli.core.convolution import kaiser
+from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.crop import Crop, ResizedAndCropped
 from convcli.core.kernel import Kernel, Taps
 from convcli.core.ops import Convolve, Op
-from convcli.core.order_statistics import Median
-from convcli.core.resample import STOP_BAND, Interpolation, Resample
-from convcli.core.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.core.whole import Reduce
+from convcli.core.windows.order_statistics import Median
+from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.dataclass import dataclass
 from convcli.designs.fir import Specification
 from convcli.designs.frequency import lowpass

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core import kaiser
+from convcli.core.convolution import kaiser
 from convcli.core.kernel import Taps
 from convcli.dataclass import dataclass
 from convcli.designs.taps import exact, refuse_huge

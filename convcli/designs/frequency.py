@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from convcli.core import kaiser
+from convcli.core.convolution import kaiser
 from convcli.core.kernel import Kernel
 from convcli.designs.fir import (
     LEAST_ATTENUATION,

@@ -17,13 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.calendar_bins import CalendarBins
-from convcli.core import ragged
-from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
-from convcli.core.ragged import ExtremeInTime, MomentInTime
-from convcli.core.ragged_order import OrderInTime
-from convcli.core.time_reach import BinReach, TimeReach
-from convcli.core.time_windows import CalendarPool, TimeWindows
-from convcli.core.weights_in_time import (
+from convcli.core.in_time.reach import BinReach, TimeReach
+from convcli.core.in_time.weights import (
     DecayedMean,
     ExponentialWeights,
     GaussianWeights,
@@ -34,6 +29,11 @@ from convcli.core.weights_in_time import (
     UniformWeights,
     WeightedMean,
 )
+from convcli.core.in_time.windows import CalendarPool, TimeWindows
+from convcli.core.windows import ragged
+from convcli.core.windows.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
+from convcli.core.windows.ragged import ExtremeInTime, MomentInTime
+from convcli.core.windows.ragged_order import OrderInTime
 from convcli.designs.registry import in_time
 from convcli.designs.smoothing import TRUNCATE
 from convcli.designs.windows import check_outlier_limit, check_quantile
@@ -41,8 +41,8 @@ from convcli.errors import RequestError
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
-    from convcli.core.ragged import Statistic
-    from convcli.core.weights_in_time import SeparableWeights, WeightFunction
+    from convcli.core.in_time.weights import SeparableWeights, WeightFunction
+    from convcli.core.windows.ragged import Statistic
     from convcli.signals import Align, Signal
     from convcli.units import Duration
 

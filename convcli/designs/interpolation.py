@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.resample import STOP_BAND, Resample
+from convcli.core.convolution.resample import STOP_BAND, Resample
 from convcli.designs.fir import response_at
 
 if TYPE_CHECKING:

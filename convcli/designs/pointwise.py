@@ -17,8 +17,8 @@ from convcli.core.activations import (
     TimesLogistic,
     TimesNormal,
 )
+from convcli.core.convolution.rounding import Rounding, of_factor
 from convcli.core.ops import NNCall, Pointwise
-from convcli.core.rounding import Rounding, of_factor
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError

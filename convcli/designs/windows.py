@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from convcli.core.exact_moments import Moment
 from convcli.core.kernel import MOST_TAPS
-from convcli.core.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
-from convcli.core.sliding import Extreme, SlidingStatistic, Total, WindowFunction
+from convcli.core.windows.exact_moments import Moment
+from convcli.core.windows.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
+from convcli.core.windows.sliding import Extreme, SlidingStatistic, Total, WindowFunction
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.signals import Align

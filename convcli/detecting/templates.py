@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlate_template import Template
+from convcli.core.correlation.template import Template
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts

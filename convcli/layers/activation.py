@@ -8,11 +8,11 @@ from convcli.core.activations import Activation
 from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
-from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
+from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 
 if TYPE_CHECKING:
     from convcli.core.ops import Span
-    from convcli.layers.trained import BatchShape
+    from convcli.layers.training.trained import BatchShape
     from convcli.signals import Array
 
 

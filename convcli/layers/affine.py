@@ -11,7 +11,7 @@ from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp
-from convcli.layers.session_nodes import SessionNode, session_node
+from convcli.layers.onnx.session_nodes import SessionNode, session_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

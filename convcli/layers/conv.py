@@ -24,9 +24,9 @@ from convcli.layers.bands import Band, channels_of_group
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import cheapest_conv_path, least_cost
 from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane, session_node
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
-from convcli.layers.session_nodes import SessionNode, activation_node, in_plane, session_node
-from convcli.layers.trained import BatchLayer, TrainedLayer, TrainedWeights, trained_form
+from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights, trained_form
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from convcli.core.executor import Executor
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import BatchShape, Sizes, Vector
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
@@ -295,7 +295,7 @@ class ConvOp(SelfPadding):
 
     def executor(self, ops: Sequence[Op]) -> Executor | None:
         """Return what runs this and the following layers in an inference library."""
-        from convcli.layers.sessions import network_executor
+        from convcli.layers.onnx.sessions import network_executor
 
         return network_executor(ops)
 

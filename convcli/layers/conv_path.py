@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.layers.trained import Sizes
+    from convcli.layers.training.trained import Sizes
     from convcli.signals import Array
 
     Weights = npt.NDArray[np.floating[Any]]

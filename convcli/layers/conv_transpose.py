@@ -21,7 +21,7 @@ from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
 from convcli.layers.layer import WeightedLayer, fits_declared, layer
 from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
-from convcli.layers.tied_conv import TiedConv
+from convcli.layers.training.tied_conv import TiedConv
 from convcli.units import Count, Size
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import Sizes, TrainedLayer
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import Sizes, TrainedLayer
     from convcli.layers.weights import Tensor
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite, Shape
-    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.onnx.writer import ExportPlace
 
 UNTRAINABLE = (
     "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"

@@ -11,7 +11,7 @@ from convcli.layers.layer import Layer, layer
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
-    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.onnx.writer import ExportPlace
 
 
 @layer("flatten")

@@ -19,7 +19,7 @@ from convcli.dataclass import dataclass
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
 from convcli.layers.naming import parse_layers
-from convcli.layers.trained import trained_form
+from convcli.layers.training.trained import trained_form
 from convcli.planning.arguments import arguments_of
 from convcli.planning.calls import Call
 from convcli.planning.plan import bind
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
     from convcli.core.ops import Op
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import TrainedLayer
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
 # In the order in which layers that can be trained are listed.
@@ -272,7 +272,7 @@ class StepLayer(Layer):
 
     def export(self, place: ExportPlace) -> None:
         """Add the node of a function of each sample."""
-        from convcli.layers.onnx_functions import FUNCTIONS
+        from convcli.layers.onnx.functions import FUNCTIONS
 
         rules = Rules(edge="valid", align="center")
         (bound,) = bind(self.call, self.signal, rules)

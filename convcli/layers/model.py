@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
     from convcli.layers.layer import Layer
-    from convcli.layers.onnx_writer import ExportedGraph
+    from convcli.layers.onnx.writer import ExportedGraph
     from convcli.layers.weights import Tensor
     from convcli.signals import Align
 
@@ -139,7 +139,7 @@ class Model:
 
         RequestError where ONNX has no node for it.
         """
-        from convcli.layers.onnx_export import exported_model
+        from convcli.layers.onnx.export import exported_model
 
         return exported_model(self, align)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from convcli.layers.model import On
-    from convcli.layers.onnx_model import OnnxModel
+    from convcli.layers.onnx.model import OnnxModel
     from convcli.layers.weights import Tensor, WeightFile
     from convcli.places import Place
 
@@ -50,7 +50,7 @@ def learned_rules_of(path: str) -> LearnedRules:
 
 def _learned_rules(place: Place) -> LearnedRules:
     if place.suffix.lower() == ONNX_SUFFIX:
-        from convcli.layers.onnx_model import read_onnx
+        from convcli.layers.onnx.model import read_onnx
 
         return read_onnx(place).learned
     about = read_metadata(place)
@@ -105,7 +105,7 @@ def read_model(path: Place, *, layers: str = "") -> Model | OnnxModel:
     if path.suffix.lower() == ONNX_SUFFIX:
         if layers:
             raise RequestError(f"{path} says its own layers", hint="leave layers= out")
-        from convcli.layers.onnx_model import read_onnx
+        from convcli.layers.onnx.model import read_onnx
 
         return read_onnx(path)
     return read_safetensors(path, layers=layers)

@@ -12,7 +12,7 @@ from convcli.layers.padding import EDGES, PaddedInput, PaddingMode, Placement, S
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
-    from convcli.layers.onnx_writer import ExportPlace
+    from convcli.layers.onnx.writer import ExportPlace
 
 
 @layer("pad")

@@ -12,14 +12,14 @@ from convcli.core.extend import OUTSIDE, filler, inside
 from convcli.core.ops import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
-from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
+from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.task import OpTask
-    from convcli.layers.trained import BatchShape, Sizes
+    from convcli.layers.training.trained import BatchShape, Sizes
     from convcli.signals import Array, Edge, Signal
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]

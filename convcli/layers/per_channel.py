@@ -10,15 +10,15 @@ from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
-from convcli.layers.trained import BatchLayer, TrainedLayer
+from convcli.layers.training.trained import BatchLayer, TrainedLayer
 from convcli.units import Count, Number
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite, LayerTensors
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import BatchShape, Vector
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from convcli.core.ops import Complete, Convolve
-from convcli.core.sliding import SlidingStatistic, WindowFunction, folded, windowed
+from convcli.core.windows.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.padding import PaddedInput, Placement, Sides
-from convcli.layers.trained import BatchLayer, TrainedLayer, trained_form
+from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Size
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from convcli.core.binding import Stage
     from convcli.core.ops import Op, Span
     from convcli.layers.layer import LayerSite
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import BatchShape, Sizes
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import BatchShape, Sizes
     from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
 

@@ -19,9 +19,9 @@ from convcli.layers.conv import ConvOp, TrainedConv
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
 from convcli.layers.phases import interleaved_phases, split_phases
-from convcli.layers.tied_conv import ConstantConv
-from convcli.layers.trained import trained_form
-from convcli.layers.trained_shuffle import (
+from convcli.layers.training.tied_conv import ConstantConv
+from convcli.layers.training.trained import trained_form
+from convcli.layers.training.trained_shuffle import (
     TrainedInterleaving,
     TrainedRepetition,
     TrainedSplitting,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
-    from convcli.layers.onnx_writer import ExportPlace
-    from convcli.layers.trained import Sizes, TrainedLayer
+    from convcli.layers.onnx.writer import ExportPlace
+    from convcli.layers.training.trained import Sizes, TrainedLayer
     from convcli.signals import Array, Edge
 
 

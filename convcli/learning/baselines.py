@@ -15,7 +15,7 @@ from convcli.facts.learning import ErrorFacts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convcli.core.solve import Matrix, Sums
+    from convcli.core.correlation.solve import Matrix, Sums
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlate_blocks import BlockCorrelation, largest_lag
+from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
 from convcli.errors import InputError
 from convcli.facts.learning import DelayFacts
 
 if TYPE_CHECKING:
-    from convcli.core.correlate_blocks import LagCandidate
+    from convcli.core.correlation.in_blocks import LagCandidate
     from convcli.learning.pairs import Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Signal

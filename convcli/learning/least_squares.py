@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.solve import Sums, solve
+from convcli.core.correlation.solve import Sums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import LearningFacts, RidgeFacts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.solve import Matrix, Solution
+    from convcli.core.correlation.solve import Matrix, Solution
     from convcli.facts.learning import ErrorFacts
     from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate

@@ -11,16 +11,16 @@ import numpy as np
 from convcli.core.binding import Rules
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.changes import refuse_pools
-from convcli.layers.nets import untrained_network
-from convcli.layers.trained import span_lengths
+from convcli.layers.training.changes import refuse_pools
+from convcli.layers.training.nets import untrained_network
+from convcli.layers.training.trained import span_lengths
 from convcli.learning.dataset import ReceptiveField
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.layers.layer import Layer
-    from convcli.layers.nets import Net
-    from convcli.layers.trained import TrainedLayer
+    from convcli.layers.training.nets import Net
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
     from convcli.signals import Signal

@@ -19,7 +19,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.solve import Matrix, Sums
+    from convcli.core.correlation.solve import Matrix, Sums
 
 # With fewer than four windows for each weight, the spread of eigenvalues is no longer known.
 WIDEST_SPREAD = 0.5

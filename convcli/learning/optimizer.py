@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from convcli.layers.trained import Vector
+    from convcli.layers.training.trained import Vector
 
 # Decay of the running means of the gradient and of its square, and the term that avoids 0 / 0.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.solve import Sums, solve
+from convcli.core.correlation.solve import Sums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.solve import Solution
+    from convcli.core.correlation.solve import Solution
     from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, Flags, Sizes, TrainingSignal
     from convcli.learning.least_squares import LinearFit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.layers.gradients import Worker
+    from convcli.layers.training.gradients import Worker
     from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.signals import Array
 

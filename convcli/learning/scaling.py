@@ -13,7 +13,7 @@ from convcli.learning.dataset import rows_where
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.layers.nets import Net
+    from convcli.layers.training.nets import Net
     from convcli.learning.dataset import Flags, TrainingSignal
     from convcli.signals import Array
 

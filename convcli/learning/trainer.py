@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.gradients import Worker
+from convcli.layers.training.gradients import Worker
 from convcli.learning.dataset import rows_where
 from convcli.learning.optimizer import Adam
 from convcli.learning.sampler import WindowSampler
@@ -20,8 +20,8 @@ from convcli.running.workers import Workers, cores
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.layers.nets import Net
-    from convcli.layers.trained import Vector
+    from convcli.layers.training.nets import Net
+    from convcli.layers.training.trained import Vector
     from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
     from convcli.learning.sampler import Positions
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolve import runs
+from convcli.core.convolution.convolve import runs
+from convcli.core.correlation.solve import Sums, sums_over
 from convcli.core.missing import known_mean
-from convcli.core.solve import Sums, sums_over
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.chain import Chain
-from convcli.core.convolve_2d import factor
+from convcli.core.convolution.convolve_2d import factor
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts

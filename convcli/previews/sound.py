@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.fft import line_powers
+from convcli.core.convolution.fft import line_powers
 from convcli.facts.preview import ExcerptFacts, SpectrogramFacts
 from convcli.samples import as_samples
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.time_reach import Stamps
+    from convcli.core.in_time.reach import Stamps
     from convcli.planning.plan import Plan
     from convcli.running.index_times import IndexTimes
     from convcli.signals import AnyRows, Array, Rows, Source
@@ -66,7 +66,7 @@ class Blocks:
 class TimedBlocks:
     """Samples in memory with their times, as a Source.
 
-    stamps : the time of each sample, as in core/time_reach.py
+    stamps : the time of each sample, as in core/in_time/reach.py
     """
 
     signal: Signal

@@ -17,9 +17,9 @@ from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
+    from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Index, Indices
     from convcli.core.task import HeldPlace
-    from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
 
 

@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.core.time_reach import Stamps
+    from convcli.core.in_time.reach import Stamps
     from convcli.signals import Signal
 
 NANOSECONDS = 1e9
@@ -21,7 +21,7 @@ NANOSECONDS = 1e9
 class IndexTimes:
     """The times of rows.
 
-    stamps : (n, 2), as in core/time_reach.py
+    stamps : (n, 2), as in core/in_time/reach.py
     step : nanoseconds from each row to the next, 0 where rows come irregularly
     problem : why the times cannot be used, for a filter that needs them; None if they can
     """

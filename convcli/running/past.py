@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convcli.core.chain import Chain
+    from convcli.core.in_time.reach import Stamps
     from convcli.core.task import HeldAfter, HeldPlace
-    from convcli.core.time_reach import Stamps
     from convcli.signals import Array, PartSource
 
     Pasts = Mapping[bytes, SignalPast]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.core.chain import HeldValues
+    from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Indices
     from convcli.core.task import HeldAfter
-    from convcli.core.time_reach import Stamps
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array, SignalPast

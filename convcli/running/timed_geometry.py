@@ -9,14 +9,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from convcli.core.time_reach import NO_STAMPS
-from convcli.core.time_tracking import ChainTracker
+from convcli.core.in_time.reach import NO_STAMPS
+from convcli.core.in_time.tracking import ChainTracker
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
+    from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Index
-    from convcli.core.time_reach import Stamps
     from convcli.signals import Edge
 
 

@@ -1,0 +1,1 @@
+"""Convolution and resampling of bare arrays, by the path that costs least."""

@@ -1,0 +1,326 @@
+"""Sums of products, y[k] = sum_j w[j] * x[k*step + j], by the path that costs least.
+
+Only "valid" outputs are computed. `w` is in window order (the taps of a convolution, reversed); `x`
+has its sample axes first and one channel axis last. The paths differ in speed, and in the answer
+only by rounding:
+
+* direct (convolve_direct.py): the sum by its definition, with an answer that does not depend on
+  where a block ends;
+* product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
+* FFT (fft.py): overlap-save;
+* exact (exact_sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
+  tables;
+* pictures have paths of their own (convolve_2d.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.convolution.convolve_2d import plane_valid
+from convcli.core.convolution.direct import UNROLLED, direct, dot_products
+from convcli.core.convolution.fft import divides_frames, overlap_save, points_per_output
+from convcli.core.convolution.polyphase import BAND, PhaseTaps, polyphase
+from convcli.core.exact.sums import exact_sums
+from convcli.core.windows.constants import WHOLE_TAPS, keep_constants
+from convcli.samples import as_samples, is_stored, sample_type, summed
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+    Taps = npt.NDArray[np.float64]
+
+Path = Literal["direct", "product", "fft", "exact"]
+
+# Nanoseconds for one output of one channel in float64, measured by benchmarks/crossover.py. With a
+# stride, the direct path still computes every output; the FFT path transforms every input forward
+# and only the kept outputs back.
+COST = {
+    "few taps": 0.55,
+    "each of few taps": 0.12,
+    "many taps": 6.5,
+    "each of many taps": 0.055,
+    "product": 1.3,
+    "product, each input": 0.24,
+    "product, each tap": 0.036,
+    "fft, each point": 0.215,
+}
+
+# Up to this many taps, `exact` filters are computed directly, longer ones by the digits of samples
+# and taps: tables are compared as text, and must not depend on where blocks end.
+EXACT_TAPS = 4096
+
+# From this many taps on, a box is added up by running sums of digits. On 65,536 samples, an output
+# of 200 taps takes 110 ns (by dot products of two halves 160), of 4,000 taps 100 (4,700).
+RUNNING_TAPS = 128
+
+# Whole numbers up to this one are added in float64 without rounding.
+LARGEST_WHOLE = 2.0**53
+
+# Up to this many taps other than 0 are added one after the other, however far apart they are.
+SPARSE = 2
+
+# 2**27 + 1 splits a float64 into two halves of 26 bits (Dekker, 1971).
+_SPLITTER = 134217729.0
+
+
+def correlate_valid(
+    x: Array, w: Taps, step: tuple[int, ...], *, exact: bool, finite: bool = False
+) -> Array:
+    """The valid correlation of `x` with `w` along its leading axes, every `step`-th output.
+
+    x : (n, channels) or (rows, columns, channels) floating without NaN, or stored numbers; w : (k,)
+        or 2-D
+    exact : for taps of one axis, an output depends on its window alone, not on where a block ends
+    finite : x is known to hold no infinity
+    Returns ((n - k) // step + 1, ...) of the dtype of x, or of the samples that its numbers
+    represent; for bytes, int16 if that holds every sum. Raises ValueError if `x` is shorter than
+    `w`.
+    """
+    if any(n < k for n, k in zip(x.shape, w.shape, strict=False)):
+        raise ValueError(f"{x.shape} holds no window of {w.shape}")
+    if not finite and not all_finite(x):
+        return _around_infinities(x, w, step, exact=exact)
+    if w.ndim == 2:
+        return plane_valid(x, w, step)
+    nonzero = int(np.count_nonzero(w))
+    path = cheapest_path(nonzero, w.size, step[0], exact=exact)
+    if exact and nonzero > SPARSE and added_exactly(w):
+        path = "exact"
+    if path == "fft":
+        return overlap_save(x, w, step[0])
+    if path == "exact":
+        numbers = as_samples(x).astype(np.float64, copy=False)
+        return exact_sums(numbers, w, step[0])[0].astype(sample_type(x), copy=False)
+    if path == "product":
+        outputs = (len(x) - w.size) // step[0] + 1
+        return polyphase(x, PhaseTaps.one_phase(w, step[0]), (0, outputs))
+    return _by_definition(as_samples(x), w, step, exact=exact)
+
+
+def _by_definition(x: Array, w: Taps, step: tuple[int, ...], *, exact: bool) -> Array:
+    if int(np.count_nonzero(w)) <= SPARSE:
+        return direct(x, w, step)
+    y = dot_products(x, w, step[0])
+    if exact:
+        _correct_whole_windows((y,), x, w, step[0])
+    return y
+
+
+def added_exactly(w: Taps) -> bool:
+    """Whether exact sums of windows with these taps are sums of digits, (k,) or 2-D taps."""
+    if w.ndim > 1:
+        return False
+    return w.size > EXACT_TAPS or (w.size >= RUNNING_TAPS and bool((w == 1).all()))
+
+
+def whole_windows(x: Array, w: Taps, step: int) -> npt.NDArray[np.bool_] | None:
+    """The windows of whole numbers whose sums of products float64 may round, (outputs, channels).
+
+    None if there are none. Whether a window is one of them depends on its own samples alone.
+    x : (n, channels) finite; w : (k,)
+    """
+    if x.dtype != np.float64 or x.size == 0 or (w != np.rint(w)).any():
+        return None
+    most = LARGEST_WHOLE / float(np.abs(w).sum())
+    if max(float(x.max()), -float(x.min())) <= most:
+        return None
+    is_large = np.abs(x) > most
+    is_fraction = x != np.rint(x)
+    found: npt.NDArray[np.bool_] = _any_in_window(is_large, w.size, step)
+    found &= ~_any_in_window(is_fraction, w.size, step)
+    return found if found.any() else None
+
+
+def _any_in_window(flags: npt.NDArray[np.bool_], k: int, step: int) -> npt.NDArray[np.bool_]:
+    """Whether a flag is set in each window of `k` samples, along axis 0."""
+    before = np.zeros((len(flags) + 1, flags.shape[1]), np.int64)
+    np.cumsum(flags, axis=0, out=before[1:])
+    counts = before[k::step] - before[:-k:step]
+    found: npt.NDArray[np.bool_] = counts > 0
+    return found
+
+
+def _correct_whole_windows(sums: tuple[Array, ...], x: Array, w: Taps, step: int) -> None:
+    """Replace the sums of `whole_windows` by exact ones, in place.
+
+    sums : the sums alone, or their parts high and low
+    """
+    wanted = whole_windows(x, w, step)
+    if wanted is None:
+        return
+    numbers = x.astype(np.float64, copy=False)
+    for first, last in runs(wanted):
+        inputs = numbers[first * step : (last - 1) * step + w.size]
+        for mine, right in zip(sums, exact_sums(inputs, w, step), strict=False):
+            np.copyto(mine[first:last], right, where=wanted[first:last])
+
+
+# -------------------------------------------------------------------------------- cost of the paths
+
+
+def cheapest_path(nonzero: int, k: int, step: int, *, exact: bool) -> Path:
+    """The path that costs least for `k` taps, `nonzero` of them not 0, at a stride of `step`."""
+    if nonzero <= SPARSE:
+        return "direct"
+    if exact:
+        return "direct" if k <= EXACT_TAPS else "exact"
+    paths: tuple[Path, ...] = ("direct", "fft")
+    if step > 1:
+        paths = (*paths, "product")
+    return min(paths, key=lambda path: price(path, k, step))
+
+
+def price(path: Path, k: int, step: int) -> float:
+    """Nanoseconds for one output of one channel."""
+    return sum(COST[name] * count for name, count in priced(path, k, step).items())
+
+
+def priced(path: Path, k: int, step: int) -> dict[str, float]:
+    """How many of each item of COST one output takes."""
+    if path == "direct":
+        kind = "few taps" if k <= UNROLLED else "many taps"
+        return {kind: step, f"each of {kind}": k * step}
+    if path == "product":
+        multiplied = k + (BAND - 1) * step
+        return {"product": 1, "product, each input": step, "product, each tap": multiplied}
+    transformed_back = 1 if divides_frames(step) else step
+    return {"fft, each point": points_per_output(k) * (step + transformed_back) / 2}
+
+
+# --------------------------------------------------------------------------------------- infinities
+
+
+def all_finite(x: Array) -> bool:
+    """Whether `x` holds neither NaN nor infinity."""
+    return is_stored(x) or x.size == 0 or (math.isfinite(x.min()) and math.isfinite(x.max()))
+
+
+def _around_infinities(x: Array, w: Taps, step: tuple[int, ...], *, exact: bool) -> Array:
+    """The correlation where an infinity spreads no further than the windows that hold it."""
+    known = np.where(np.isfinite(x), x, 0.0).astype(x.dtype)
+    y = correlate_valid(known, w, step, exact=exact, finite=True)
+    return _with_infinities(y, x, w, step)
+
+
+def _with_infinities(y: Array, x: Array, w: Taps, step: tuple[int, ...]) -> Array:
+    """Add the infinities of `x`, times their taps, to the correlation of its finite samples."""
+    rises = _meets(x == np.inf, w > 0, step) | _meets(x == -np.inf, w < 0, step)
+    falls = _meets(x == np.inf, w < 0, step) | _meets(x == -np.inf, w > 0, step)
+    y[rises] = np.inf
+    y[falls] = -np.inf
+    y[rises & falls] = np.nan
+    return y
+
+
+def _meets(
+    samples: npt.NDArray[np.bool_], taps: npt.NDArray[np.bool_], step: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    """Whether one of these samples meets one of these taps, for each output."""
+    if not samples.any() or not taps.any():
+        sides = zip(samples.shape, taps.shape, step, strict=False)
+        outputs = [(n - k) // every + 1 for n, k, every in sides]
+        return np.zeros((*outputs, samples.shape[-1]), np.bool_)
+    counts = correlate_valid(
+        samples.astype(np.float64), taps.astype(np.float64), step, exact=False, finite=True
+    )
+    return counts > 0.5
+
+
+def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The runs [first, last) along axis 0 in which `flags` is true anywhere on the other axes."""
+    flags = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
+    changes = np.diff(flags.astype(np.int8), prepend=0, append=0)
+    edges = np.flatnonzero(changes).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+# --------------------------------------------------------------------------- division, rounded once
+
+
+def mean_valid(
+    x: Array,
+    w: Taps,
+    divisor: float,
+    step: tuple[int, ...],
+    *,
+    exact: bool,
+    finite: bool = False,
+) -> Array:
+    """`correlate_valid` over a divisor.
+
+    It is rounded only once if `exact`, the taps are whole numbers and x is float64: the mean of
+    three times 0.1 is then 0.1, and that of 10.1 and 10.2 is 10.15. If `exact`, the mean of equal
+    samples is their value.
+    """
+    if not exact or w.ndim > 1:
+        y = correlate_valid(x, w, step, exact=exact, finite=finite)
+        return y if divisor == 1 else _divided(summed(y), divisor)
+    if divisor == 1:
+        y = correlate_valid(x, w, step, exact=True, finite=finite)
+    elif x.dtype == np.float64:
+        high, low = double_sums(x, w, step, finite=finite)
+        y = quotient(high, low, np.float64(divisor))
+    else:
+        y = _divided(summed(correlate_valid(x, w, step, exact=True, finite=finite)), divisor)
+    keep_constants(y, as_samples(x), w, divisor, step[0])
+    return y
+
+
+def _divided(y: Array, divisor: float) -> Array:
+    """Divide sums by a number, in place."""
+    return np.divide(y, y.dtype.type(divisor), out=y)
+
+
+def double_sums(
+    x: Array, w: Taps, step: tuple[int, ...], *, finite: bool = False
+) -> tuple[Array, Array]:
+    """The valid correlation of float64 (n, channels) with (k,), as high + low."""
+    if finite or all_finite(x):
+        return _finite_double_sums(x, w, step)
+    known = np.where(np.isfinite(x), x, 0.0)
+    high, low = _finite_double_sums(known, w, step)
+    return _with_infinities(high, x, w, step), low
+
+
+def _finite_double_sums(x: Array, w: Taps, step: tuple[int, ...]) -> tuple[Array, Array]:
+    if added_exactly(w) or not _halves_are_exact(w):
+        return exact_sums(x.astype(np.float64, copy=False), w, step[0])
+    high, low = (correlate_valid(half, w, step, exact=True, finite=True) for half in halves(x))
+    _correct_whole_windows((high, low), x, w, step[0])
+    return high, low
+
+
+def _halves_are_exact(w: Taps) -> bool:
+    """Whether products of whole taps with numbers of 26 bits are float64 without rounding.
+
+    Taps that are not whole are rounded in any case.
+    """
+    return float(np.abs(w).sum()) <= WHOLE_TAPS or bool((w != np.rint(w)).any())
+
+
+def halves(x: Array) -> tuple[Array, Array]:
+    """Two numbers of 26 bits that add up to x (Dekker, 1971).
+
+    Their products with small whole numbers are exact.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = x * _SPLITTER
+        high = scaled - (scaled - x)
+        high = np.where(np.isfinite(high), high, x)
+        low = np.where(np.isfinite(x), x - high, 0.0)
+    return high, low
+
+
+def quotient(high: Array, low: Array, divisor: Any) -> Array:
+    """(high + low) / divisor, corrected by the remainder of the division."""
+    first = (high + low) / divisor
+    first_high, first_low = halves(first)
+    remainder = ((high - first_high * divisor) - first_low * divisor) + low
+    correction = remainder / divisor
+    rounded: Array = first + np.where(np.isfinite(correction), correction, 0.0)
+    return rounded

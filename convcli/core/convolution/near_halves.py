@@ -1,0 +1,154 @@
+"""Convolutions of bytes in float32 whose results are rounded as those of float64 are.
+
+Few results lie so near to one half that the error of float32 could take them to the other side.
+Those are computed once more in float64. The filter then takes a quarter longer; in float64
+throughout it would take three times as long.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.core.convolution.convolve import mean_valid
+from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, factor
+from convcli.core.convolution.rounding import share_a_denominator
+
+if TYPE_CHECKING:
+    from convcli.signals import Array
+
+    Taps = npt.NDArray[np.float64]
+    Places = tuple[npt.NDArray[np.intp], ...]
+
+# Half a unit in the last place of float32.
+_UNIT = 2.0**-24
+# The smallest kernel that is not separable of which OpenCV computes the sums by FFT.
+_LEAST_BY_FFT = 130
+# No useful bound is known for a single result of an FFT: that of Higham, 24.1, is one for the norm
+# of all. So the error is taken for at most so many units of the largest possible sum: `_BASE` and
+# `_GROWTH` times the root of the number of additions. The sums of 130 to 2,400 taps over noise,
+# slopes, stripes and nearly white pictures stay below half of it.
+_BASE = 4.0
+_GROWTH = 3.0
+# Where more samples of a window, for each output, would have to be read again, float64 throughout
+# takes less time.
+_MOST_READ_AGAIN = 25.0
+# Where a larger part of the results is doubtful, all are computed in float64.
+_MOST_DOUBTFUL = 1 / 50
+# Results that are compared together, and bytes of windows that are computed together: they stay in
+# the cache.
+_COMPARED = 1 << 17
+_GATHERED = 1 << 15
+
+
+def settles_cheaply(taps: Taps, divisor: float) -> bool:
+    """Return whether the results near one half are so few that it pays to compute them again."""
+    if taps.ndim != 2 or not taps.any() or max(taps.shape) > LONGEST_PRODUCT:
+        return False
+    part = 2 * error_bound(taps / divisor)
+    return part * taps.size < _MOST_READ_AGAIN and not share_a_denominator(taps / divisor)
+
+
+def error_bound(taps: Taps) -> float:
+    """Return the largest error of a mean of bytes weighted by taps, in float32."""
+    size = float(np.abs(taps).sum())
+    return _relative_error(taps) * 255 * size
+
+
+def _relative_error(taps: Taps) -> float:
+    """Return a bound of the error in proportion to the sum of |tap| * sample.
+
+    A sum of products through which n roundings go, in whatever order it is added up, has a relative
+    error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1). Of k
+    terms, these are k - 1 additions, the product and the tap itself. A division by the sum of taps
+    brings two more.
+    """
+    lines = factor(taps)
+    if lines is not None:
+        roundings = sum(line.size + 1 for line in lines)
+    elif taps.size < _LEAST_BY_FFT:
+        roundings = taps.size + 1
+    else:
+        return (_BASE + _GROWTH * math.sqrt(sum(taps.shape))) * _UNIT
+    error = (roundings + 2) * _UNIT
+    return error / (1 - error)
+
+
+def settled(y: Array, x: Array, window: Taps, step: tuple[int, ...]) -> Array:
+    """Return results that are rounded to whole numbers as float64 would be.
+
+    y : (rows, columns, channels) the valid correlation of x with the window, float32; it is changed
+    x : (rows, columns, channels) bytes; window : (height, width)
+    """
+    places = _doubtful(y, window)
+    doubtful = len(places[0])
+    if doubtful > _MOST_DOUBTFUL * y.size:
+        return mean_valid(x.astype(np.float64), window, 1.0, step, exact=False, finite=True)
+    if doubtful > 0:
+        y[places] = _rounded_alike(_sums_at(places, x, window, step))
+    return y
+
+
+def _doubtful(y: Array, window: Taps) -> Places:
+    """Return the rows, columns and channels of the results that may be rounded to either side.
+
+    Rounded with the largest error added and taken off, they become different bytes. The error of
+    sums of positive numbers is in proportion to the sum.
+    """
+    import cv2
+
+    bound = error_bound(window)
+    relative, absolute = 0.0, bound
+    if (window >= 0).all():
+        largest_sum = 255 * float(window.sum())
+        relative, absolute = bound / largest_sum, 0.0
+    row = math.prod(y.shape[1:])
+    together = max(1, _COMPARED // max(row, 1))
+    found = []
+    for first in range(0, len(y), together):
+        part = y[first : first + together]
+        more: Any = cv2.convertScaleAbs(part, alpha=1 + relative, beta=absolute)
+        less: Any = cv2.convertScaleAbs(part, alpha=1 - relative, beta=-absolute)
+        places = _places_of_few((more != less).reshape(-1))
+        found.append(places + first * row)
+    return np.unravel_index(np.concatenate(found), y.shape)
+
+
+def _places_of_few(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return `np.flatnonzero(flags)` in a third of the time if few of them are true."""
+    whole = len(flags) // 8 * 8
+    words = flags[:whole].view(np.uint64)
+    of_eight = np.flatnonzero(words != 0)
+    number, place = np.nonzero(flags[:whole].reshape(-1, 8)[of_eight])
+    rest = whole + np.flatnonzero(flags[whole:])
+    return np.concatenate([8 * of_eight[number] + place, rest])
+
+
+def _sums_at(
+    places: Places, x: Array, window: Taps, step: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the results at these places in float64."""
+    row, column, channel = places
+    windows = np.lib.stride_tricks.sliding_window_view(x, window.shape, axis=(0, 1))
+    weights = window.reshape(-1)
+    sums = np.empty(len(row))
+    together = max(1, _GATHERED // window.size)
+    for first in range(0, len(row), together):
+        part = slice(first, first + together)
+        read = windows[row[part] * step[0], column[part] * step[1], channel[part]]
+        samples = read.reshape(len(read), -1).astype(np.float64)
+        sums[part] = samples @ weights
+    return sums
+
+
+def _rounded_alike(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return the float32 next to each sum that is rounded to the same whole number."""
+    near = sums.astype(np.float32)
+    whole = np.rint(sums)
+    crossed = np.rint(near) != whole
+    near[crossed] = np.nextafter(near[crossed], whole[crossed].astype(np.float32))
+    return near

@@ -1,0 +1,1 @@
+"""Correlation of two signals, of a signal with a template, and least squares from its sums."""

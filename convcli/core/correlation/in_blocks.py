@@ -1,0 +1,279 @@
+"""The lag of the largest correlation of two signals, found block by block in constant memory.
+
+`learning/delay.py` measures the delay of a target with it, `checking/compare.py` that between two
+signals.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.correlation.lags import (
+    BlockPair,
+    LagSums,
+    chance_deviation,
+    overlap_share,
+    peak_and_rival,
+    peak_offset,
+)
+from convcli.core.missing import known_mean
+from convcli.dataclass import dataclass
+from convcli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from convcli.core.convolution.fft import Complexes, Sizes
+    from convcli.core.correlation.lags import Numbers
+    from convcli.signals import Array, Signal
+
+    # Indices of an input channel and of a target channel, and a block of both.
+    ChannelPair = tuple[int, int]
+    ChannelBlock = tuple[ChannelPair, BlockPair]
+    # The name of a group, and samples of both signals at the same places.
+    GroupBlock = tuple[bytes, Array, Array]
+    OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+# Largest lags: one second of sound, but not more than so many samples; rows; pixels.
+MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
+# Smallest length of a transform (sound, tables; each side of a picture). It is at least three
+# times the largest lag.
+SHORTEST_TRANSFORM = {1: 1 << 16, 2: 512}
+# A correlation is believed if it is so many standard deviations above that of unrelated signals,
+# or if it is as high as this.
+SIGNIFICANT, HIGH = 5.0, 0.5
+# A signal whose variance is less than this part of its power is constant but for rounding.
+ROUNDING = 1e-24
+# Spectra of signals with a larger sum of squares could overflow.
+LARGEST_POWER = {np.float32: 1e30, np.float64: 1e290}
+# A second lag with this part of the best correlation makes the delay ambiguous.
+AMBIGUOUS = 0.9
+
+
+def largest_lag(signal: Signal) -> Sizes:
+    """The largest lag that is examined, along each sample axis."""
+    if signal.axes == 2:
+        return (MOST_PIXELS, MOST_PIXELS)
+    if signal.medium.separate_channels:
+        most = MOST_ROWS
+    else:
+        most = min(MOST_SAMPLES, math.ceil(signal.rate or MOST_SAMPLES))
+    length = signal.shape[0]
+    if length is None:
+        return (most,)
+    return (max(0, min(most, length - 1)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LagCandidate:
+    """The best lag between a channel of one signal and a channel of the other.
+
+    pair : the indices of the two channels
+    by_chance : standard deviation of the correlation between unrelated signals of this kind
+    rival : another lag that is about as good
+    fractional : the lag between samples at which the interpolated correlation is largest
+    """
+
+    pair: ChannelPair
+    lag: Sizes
+    correlation: float
+    by_chance: float
+    rival: Sizes | None
+    fractional: tuple[float, ...]
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether the correlation is far above chance, or high in itself."""
+        return abs(self.correlation) >= min(HIGH, SIGNIFICANT * self.by_chance)
+
+
+class _SignalState:
+    """What block-wise correlation remembers of one signal of one group.
+
+    level : provisional mean that is subtracted from all samples
+    tail : the last samples without the level, which later blocks still overlap with
+    sum : sum of all samples without the level
+    """
+
+    def __init__(self, first: Array, *, differences: bool) -> None:
+        self.differences = differences
+        self.level: Any = 0.0
+        if not differences:
+            self.level = known_mean(first.reshape(-1, first.shape[-1]))
+        self.tail = first[:0]
+        self.sum: Any = 0.0
+        self._last = first[:0]
+
+    def extended(self, x: Array, limit: int) -> Array:
+        """A block without its level (or its changes), behind at most `limit` samples before it."""
+        if self.differences:
+            with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
+                changes = np.diff(np.concatenate([self._last, x]), axis=0)
+            self._last = x[-1:]
+            x = changes
+        x = _zero_for_missing(x - self.level)
+        self.sum = self.sum + x.sum(axis=0)
+        x = np.concatenate([self.tail, x])
+        first_kept = max(0, len(x) - limit)
+        self.tail = x[first_kept:]
+        return x
+
+
+@dataclass
+class _GroupState:
+    """State of input and target of one group; shape : (samples so far, other sides...)."""
+
+    x: _SignalState
+    y: _SignalState
+    shape: Sizes = (0,)
+
+
+@dataclass
+class BlockCorrelation:
+    """Correlates two signals block by block, each with the samples before it that lags reach.
+
+    power : sums of squares of each input channel and of each target channel
+    """
+
+    limit: Sizes
+    shared: bool
+    differences: bool
+    dtype: type[np.floating[Any]]
+    groups: dict[bytes, _GroupState] = field(default_factory=dict)
+    power: tuple[Any, Any] = (0.0, 0.0)
+
+    @property
+    def count(self) -> int:
+        """Number of samples of all groups."""
+        return sum(math.prod(group.shape) for group in self.groups.values())
+
+    def candidates(
+        self, blocks: Iterable[GroupBlock], ordered_map: OrderedMap
+    ) -> list[LagCandidate]:
+        """The best lag of each pair of channels of which neither is constant.
+
+        ordered_map : `map`, or one over threads that keeps the order
+        """
+        sums: dict[ChannelPair, LagSums] = {}
+        overlapping = self._overlapping_blocks(blocks)
+        for pair, size, spectra in ordered_map(self._transformed, overlapping):
+            sums.setdefault(pair, LagSums(self.limit)).add(size, spectra)
+        found = [self._best_lag(pair, each.totals()) for pair, each in sums.items()]
+        return [candidate for candidate in found if candidate is not None]
+
+    def _transformed(self, block: ChannelBlock) -> tuple[ChannelPair, Sizes, Complexes]:
+        pair, samples = block
+        return pair, *samples.spectra(self.limit)
+
+    def _overlapping_blocks(self, blocks: Iterable[GroupBlock]) -> Iterator[ChannelBlock]:
+        """One block of one input channel and one target channel at a time."""
+        rows = self.limit[0]
+        power_of_two = 1 << (3 * rows).bit_length()
+        transform = max(SHORTEST_TRANSFORM[len(self.limit)], power_of_two)
+        size = transform - 2 * rows
+        for group, x, y in blocks:
+            for first in range(0, len(x), size):
+                last = first + size
+                yield from self._channel_blocks(group, x[first:last], y[first:last])
+
+    def _channel_blocks(self, name: bytes, x: Array, y: Array) -> Iterator[ChannelBlock]:
+        group = self.groups.get(name)
+        if group is None:
+            state_x = _SignalState(x, differences=self.differences)
+            state_y = _SignalState(y, differences=self.differences)
+            group = _GroupState(state_x, state_y)
+            self.groups[name] = group
+        self._add_power(x, y)
+        overlap = len(group.x.tail)
+        x = group.x.extended(x, self.limit[0])
+        y = group.y.extended(y, self.limit[0])
+        group.shape = (group.shape[0] + len(x) - overlap, *x.shape[1:-1])
+        for i, o in self._channel_pairs(x.shape[-1], y.shape[-1]):
+            samples = x[..., i].astype(self.dtype)
+            targets = y[..., o].astype(self.dtype)
+            yield (i, o), BlockPair(samples, targets, overlap)
+
+    def _channel_pairs(self, inputs: int, targets: int) -> list[ChannelPair]:
+        if self.shared:
+            return [(c, c) for c in range(inputs)]
+        return list(product(range(inputs), range(targets)))
+
+    def _add_power(self, x: Array, y: Array) -> None:
+        with np.errstate(over="ignore"):
+            power_x = self.power[0] + _channel_power(x)
+            power_y = self.power[1] + _channel_power(y)
+        self.power = (power_x, power_y)
+        largest = max(power_x.max(initial=0.0), power_y.max(initial=0.0))
+        if largest > LARGEST_POWER[self.dtype]:
+            peak = max(float(np.abs(x).max()), float(np.abs(y).max()))
+            power_of_ten = math.ceil(math.log10(peak))
+            raise InputError(
+                "the samples are so large that their squares overflow",
+                hint=f"scale both first: gain:1e-{power_of_ten}",
+            )
+
+    def _best_lag(self, pair: ChannelPair, totals: Numbers) -> LagCandidate | None:
+        """The best lag of one pair of channels; None if one of the two is constant."""
+        products, squares_x, squares_y = self._about_means(pair, totals)
+        power_x = float(squares_x[self.limit])
+        power_y = float(squares_y[self.limit])
+        i, o = pair
+        least_x = ROUNDING * self.power[0][i]
+        least_y = ROUNDING * self.power[1][o]
+        both_vary = power_x > least_x and power_y > least_y
+        if not both_vary:
+            return None
+        correlation = products / math.sqrt(power_x * power_y)
+        best, rival = peak_and_rival(correlation)
+        height = abs(correlation[best])
+        is_ambiguous = abs(correlation[rival]) >= AMBIGUOUS * height
+        autocorrelation_x = squares_x / power_x
+        autocorrelation_y = squares_y / power_y
+        return LagCandidate(
+            pair=pair,
+            lag=self._lag(best),
+            correlation=float(np.clip(correlation[best], -1, 1)),
+            by_chance=chance_deviation(autocorrelation_x, autocorrelation_y, self.count),
+            rival=self._lag(rival) if is_ambiguous else None,
+            fractional=self._fractional_lag(correlation, best),
+        )
+
+    def _fractional_lag(self, correlation: Numbers, index: Sizes) -> tuple[float, ...]:
+        found = []
+        for axis, (place, lag) in enumerate(zip(index, self._lag(index), strict=True)):
+            through_peak: Any = (*index[:axis], slice(None), *index[axis + 1 :])
+            offset = peak_offset(correlation[through_peak], place)
+            found.append(lag + offset)
+        return tuple(found)
+
+    def _lag(self, index: Sizes) -> Sizes:
+        return tuple(i - limit for i, limit in zip(index, self.limit, strict=True))
+
+    def _about_means(self, pair: ChannelPair, totals: Numbers) -> Numbers:
+        """Sums of products about the means, from `totals` about the provisional levels."""
+        i, o = pair
+        totals = totals.copy()
+        for group in self.groups.values():
+            part = overlap_share(self.limit, group.shape) / max(1, math.prod(group.shape))
+            sum_x = float(np.sum(group.x.sum[..., i]))
+            sum_y = float(np.sum(group.y.sum[..., o]))
+            products = np.array([sum_x * sum_y, sum_x**2, sum_y**2])
+            totals -= products.reshape(-1, *(1,) * part.ndim) * part
+        return totals
+
+
+def _zero_for_missing(x: Array) -> Array:
+    return np.nan_to_num(x, posinf=0.0, neginf=0.0)
+
+
+def _channel_power(x: Array) -> Array:
+    """Sum of squares of each channel, without the missing values."""
+    with np.errstate(over="ignore"):  # an overflow is noticed in the sum
+        squares = np.square(_zero_for_missing(x), dtype=np.float64)
+        power: Array = squares.reshape(-1, x.shape[-1]).sum(axis=0)
+    return power

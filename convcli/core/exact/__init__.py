@@ -1,0 +1,1 @@
+"""Sums of float64 numbers that are rounded only once."""

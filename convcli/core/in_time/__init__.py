@@ -1,0 +1,1 @@
+"""Windows and weights whose reach is bounded by times."""

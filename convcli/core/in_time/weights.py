@@ -1,0 +1,410 @@
+"""Weights of samples by their distance in time, and means with those weights.
+
+A distance is the time of the output less that of the sample, in nanoseconds: positive in the past.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.in_time.separable import Cosines, Ramp, weighted_sums
+from convcli.core.windows.ragged import keep_equal
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.core.in_time.separable import Separation
+    from convcli.core.reach import Indices
+    from convcli.core.windows.ragged import Flags, Floats, RaggedWindows
+    from convcli.signals import Array
+
+# Pairs of an output and a sample that are weighed at a time, to stay near the caches.
+PAIRS = 1 << 17
+# A weight is at least this share of the largest one, so that a sample at the very end of a window,
+# where a bell is 0, counts if it is alone. It is below the rounding of the others.
+LEAST = 1e-17
+# A window of more samples is summed by running sums: for a bell, 64 pairs take as long.
+LONG = 64
+# Running sums are accurate to the rounding of the sum of all samples in the window, whatever they
+# weigh. Where the weighted sum is a smaller share of it, pairs are weighed.
+LEAST_SHARE = 1e-3
+# Period of the Fourier series of a bell, in sigmas, and its harmonics.
+BELL_PERIOD = 12.6
+BELL_HARMONICS = 17
+# Nodes of the quadrature by Gauss and Legendre on each panel, and panels of a window.
+NODES = 8
+PANELS = 8
+
+
+class WeightFunction(ABC):
+    """Weights >= 0 as a function of the distance.
+
+    begin, end : the distances between which the weights lie, in nanoseconds
+    """
+
+    begin: float
+    end: float
+
+    @property
+    def panels(self) -> int:
+        """How many equal parts of the window a polynomial of degree 15 describes well."""
+        return PANELS
+
+    @abstractmethod
+    def __call__(self, distance: Floats) -> Floats:
+        """Return the weight at each distance."""
+
+
+class SeparableWeights(WeightFunction):
+    """Weights whose sum over a long window is that of a few running sums."""
+
+    @abstractmethod
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the stretches of the window, and the separation of the weights on each."""
+
+
+@dataclass(frozen=True)
+class WeightPiece:
+    """The distances [begin, end) on which one formula describes the weights.
+
+    begin, end : None where the piece ends as the window does
+    """
+
+    separation: Separation
+    begin: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class UniformWeights(WeightFunction):
+    """A weight of 1 all over the window."""
+
+    begin: float
+    end: float
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return the weight 1 at every distance."""
+        return np.ones_like(distance)
+
+
+@dataclass(frozen=True)
+class LinearWeights(SeparableWeights):
+    """The distance to the old end of the window: the newest sample is the heaviest."""
+
+    begin: float
+    end: float
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return the share of the window that is left to its old end."""
+        left = (self.end - distance) / (self.end - self.begin)
+        return np.maximum(left, LEAST)
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return one line, which is 0 at the old end."""
+        line = Ramp(zero=self.end, length=self.begin - self.end)
+        return (WeightPiece(line),)
+
+
+@dataclass(frozen=True)
+class TriangularWeights(SeparableWeights):
+    """Weights that rise evenly to the middle of the window and fall again."""
+
+    begin: float
+    end: float
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return the distance to the nearer end of the window."""
+        nearer = np.minimum(distance - self.begin, self.end - distance)
+        return np.maximum(nearer / (self.end - self.begin), LEAST)
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the line on the new side and that on the old side."""
+        middle = (self.begin + self.end) / 2
+        width = self.end - self.begin
+        newer = WeightPiece(Ramp(zero=self.begin, length=width), end=middle)
+        older = WeightPiece(Ramp(zero=self.end, length=-width), begin=middle)
+        return newer, older
+
+
+@dataclass(frozen=True)
+class HannWeights(SeparableWeights):
+    """One period of a raised cosine."""
+
+    begin: float
+    end: float
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return sin(pi u)**2 with u from 0 to 1 over the window."""
+        share = (distance - self.begin) / (self.end - self.begin)
+        weight = np.square(np.sin(math.pi * share))
+        return np.maximum(weight, LEAST)
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return sin(pi u)**2 = (1 - cos(2 pi u)) / 2 about the middle of the window."""
+        middle = (self.begin + self.end) / 2
+        cosines = Cosines((0.5, 0.5), middle, period=self.end - self.begin)
+        return (WeightPiece(cosines),)
+
+
+@dataclass(frozen=True)
+class GaussianWeights(SeparableWeights):
+    """A Gaussian bell in the middle of the window."""
+
+    begin: float
+    end: float
+    sigma: float
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return exp(-u**2 / 2), u the distance from the middle in sigmas."""
+        middle = (self.begin + self.end) / 2
+        sigmas = (distance - middle) / self.sigma
+        return np.exp(-0.5 * np.square(sigmas))
+
+    def pieces(self) -> tuple[WeightPiece, ...]:
+        """Return the Fourier series of the bell, repeated every `BELL_PERIOD` sigmas.
+
+        By Poisson's formula its amplitudes are a bell themselves. The next bell, and the harmonics
+        left out, are below 2e-16 of the largest weight up to 4 sigmas from the middle.
+        """
+        harmonics = 2 * math.pi / BELL_PERIOD * np.arange(BELL_HARMONICS + 1)
+        amplitudes = 2 * math.sqrt(2 * math.pi) / BELL_PERIOD * np.exp(-0.5 * np.square(harmonics))
+        amplitudes[0] /= 2
+        middle = (self.begin + self.end) / 2
+        cosines = Cosines(tuple(amplitudes.tolist()), middle, period=BELL_PERIOD * self.sigma)
+        return (WeightPiece(cosines),)
+
+
+@dataclass(frozen=True)
+class ExponentialWeights(WeightFunction):
+    """Weights that fall to their half in each half-life."""
+
+    halflife: float
+    end: float
+    begin: float = 0.0
+
+    @property
+    def panels(self) -> int:
+        """One panel for each half-life."""
+        return math.ceil(self.end / self.halflife)
+
+    def __call__(self, distance: Floats) -> Floats:
+        """Return 2**(-distance / halflife)."""
+        rate = -math.log(2) / self.halflife
+        return np.exp(distance * rate)
+
+
+@dataclass(frozen=True)
+class WeightedMean:
+    """sum(g(t - t[i]) x[i]) / sum(g(t - t[i])) over the known samples of each window."""
+
+    function: SeparableWeights
+
+    def __call__(self, windows: RaggedWindows) -> Array:
+        """Take running sums of long windows; weigh each pair of an output and a sample of others.
+
+        Which of the two it is depends on nothing but the samples of the window.
+        """
+        y = np.full((len(windows.low), windows.x.shape[1]), np.nan)
+        accurate = np.zeros(y.shape, np.bool_)
+        long = np.flatnonzero(windows.high - windows.low > LONG)
+        if len(long):
+            y[long], accurate[long] = self._by_running_sums(windows, long)
+        others = np.flatnonzero(~accurate.all(axis=1))
+        in_pairs = self._by_pairs(windows, others)
+        y[others] = np.where(accurate[others], y[others], in_pairs)
+        return keep_equal(y, windows)
+
+    def _by_running_sums(self, windows: RaggedWindows, outputs: Indices) -> tuple[Floats, Flags]:
+        """Return the means of some outputs, and which of them are accurate."""
+        known = (~windows.missing).astype(np.float64)
+        columns = np.concatenate([windows.known, known], axis=1)
+        weighted = np.zeros((len(outputs), columns.shape[1]))
+        for piece in self.function.pieces():
+            parts = windows.between(piece.begin, piece.end)
+            weighted += weighted_sums(piece.separation, columns, parts, outputs)
+        sums, weights = np.split(weighted, 2, axis=1)
+        return _quotient(sums, weights), self._accurate(windows)[outputs]
+
+    def _accurate(self, windows: RaggedWindows) -> Flags:
+        """Whether the samples of each window weigh enough, (outputs, channels).
+
+        Those in the middle half of the window weigh at least what one at its ends does.
+        """
+        function = self.function
+        quarter = (function.end - function.begin) / 4
+        ends = np.array([function.begin + quarter, function.end - quarter])
+        middle = windows.between(*ends)
+        least = float(function(ends).min())
+        magnitudes = np.abs(windows.known)
+        weighed = least * middle.sums(magnitudes) >= LEAST_SHARE * windows.sums(magnitudes)
+        counted = least * middle.counts >= LEAST_SHARE * windows.counts
+        return weighed & counted
+
+    def _by_pairs(self, windows: RaggedWindows, outputs: Indices) -> Floats:
+        """Return the means of some outputs."""
+        low = windows.low[outputs]
+        high = windows.high[outputs]
+        at = windows.at[outputs]
+        known = ~windows.missing
+        y = np.empty((len(outputs), windows.x.shape[1]))
+        for part in _batches(high - low, PAIRS):
+            places, samples, starts = _pairs_in_windows(low[part], high[part])
+            distance = at[part][places] - windows.times[samples]
+            weight = self.function(distance.astype(np.float64))[:, None]
+            sums = np.add.reduceat(weight * windows.known[samples], starts, axis=0)
+            weights = np.add.reduceat(weight * known[samples], starts, axis=0)
+            y[part] = _quotient(sums, weights)
+        return y
+
+
+@dataclass(frozen=True)
+class DecayedMean:
+    """The mean with weights of an exponential decay, from sums over stretches of samples."""
+
+    function: ExponentialWeights
+
+    def __call__(self, windows: RaggedWindows) -> Array:
+        """Join stretches of samples: the older one has decayed until the end of the newer one."""
+        known = (~windows.missing).astype(np.float64)
+        leaves = np.stack([windows.known, known], axis=-1)
+
+        def join(a: Any, b: Any, ends_a: Indices, ends_b: Indices) -> Any:
+            passed = np.maximum(windows.times[ends_b] - windows.times[ends_a], 0)
+            return a * self._left(passed) + b
+
+        y = np.zeros((len(windows.low), *leaves.shape[1:]))
+        for nodes in windows.nodes(leaves, join):
+            passed = windows.at[nodes.outputs] - windows.times[nodes.ends]
+            y[nodes.outputs] += nodes.values * self._left(passed)
+        return keep_equal(_quotient(y[..., 0], y[..., 1]), windows)
+
+    def _left(self, passed: Indices) -> Floats:
+        """Return the share of a weight that is left after `passed` nanoseconds, for each node."""
+        return self.function(passed.astype(np.float64))[:, None, None]
+
+
+@dataclass(frozen=True)
+class IntegralMean:
+    """The integral of g(t - s) x(s) over that of g, x being linear between the samples.
+
+    A line that begins or ends at a missing sample counts in neither integral. Where there is no
+    line, as at the first sample, the sample itself is the mean.
+    """
+
+    function: WeightFunction
+
+    def __call__(self, windows: RaggedWindows) -> Array:
+        """Integrate every line by Gauss-Legendre quadrature on the panels of the window."""
+        y = np.full((len(windows.low), windows.x.shape[1]), np.nan)
+        lines = np.maximum(windows.high - windows.low - 1, 0)
+        for part in _batches(lines, PAIRS // NODES // self.function.panels):
+            y[part] = self._of_outputs(windows, part, lines[part])
+        alone = np.isnan(y)
+        y = np.where(alone, windows.x[windows.own], y)
+        return keep_equal(y, windows)
+
+    def _of_outputs(self, windows: RaggedWindows, part: slice, lines: Indices) -> Array:
+        """Integrate the lines of some outputs; `lines` is how many each of them has."""
+        low = windows.low[part]
+        outputs, earlier, _ = _pairs_in_windows(low, low + lines)
+        at = windows.at[part][outputs]
+        older = (at - windows.times[earlier]).astype(np.float64)
+        newer = (at - windows.times[earlier + 1]).astype(np.float64)
+        pieces = self._pieces(newer, older)
+        older_samples = earlier[pieces.line]
+        newer_samples = older_samples + 1
+        share = pieces.share_of(newer, older)[..., None]
+        start = windows.known[newer_samples][:, None]
+        end = windows.known[older_samples][:, None]
+        values = start + share * (end - start)
+        weight = (pieces.weight * self.function(pieces.distance))[..., None]
+        has_line = ~(windows.missing[older_samples] | windows.missing[newer_samples])
+        counts = np.bincount(outputs[pieces.line], minlength=len(low))
+        sums = (weight * values).sum(axis=1) * has_line
+        weights = weight.sum(axis=1) * has_line
+        return _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
+
+    def _pieces(self, newer: Floats, older: Floats) -> _Pieces:
+        """Cut the lines between distances where the panels of the window end."""
+        function = self.function
+        begin = np.maximum(newer, function.begin)
+        end = np.minimum(older, function.end)
+        width = (function.end - function.begin) / function.panels
+        first_panel = np.floor((begin - function.begin) / width)
+        end_panel = np.ceil((end - function.begin) / width)
+        panels = np.maximum(end_panel - first_panel, 0)
+        counts = np.where(end > begin, panels, 0).astype(np.int64)
+        line = np.repeat(np.arange(len(newer)), counts)
+        pieces_before = np.cumsum(counts) - counts
+        number_in_line = np.arange(len(line)) - np.repeat(pieces_before, counts)
+        panel = first_panel[line] + number_in_line
+        edge = function.begin + panel * width
+        a = np.maximum(begin[line], edge)
+        b = np.maximum(np.minimum(end[line], edge + width), a)
+        nodes, weights = _quadrature()
+        middle = ((a + b) / 2)[:, None]
+        half = ((b - a) / 2)[:, None]
+        return _Pieces(line, middle + half * nodes, half * weights)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Pieces of lines: the nodes of their quadrature as distances, (pieces, nodes)."""
+
+    line: Indices
+    distance: Floats
+    weight: Floats
+
+    def share_of(self, newer: Floats, older: Floats) -> Floats:
+        """Return where on its line each node lies: 0 at the newer sample, 1 at the older one."""
+        start = newer[self.line][:, None]
+        length = older[self.line][:, None] - start
+        return np.asarray((self.distance - start) / np.maximum(length, 1.0))
+
+
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[Floats, Floats]:
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
+
+
+def _quotient(sums: Floats, weights: Floats) -> Floats:
+    """Return sums / weights, NaN where nothing has a weight."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weights > 0, sums / weights, np.nan)
+
+
+def _batches(counts: Indices, most: int) -> Iterator[slice]:
+    """Yield stretches of outputs with about `most` pairs each, of at least one output."""
+    batch_numbers = np.cumsum(counts) // max(most, 1)
+    cuts = np.flatnonzero(np.diff(batch_numbers, prepend=0))
+    bounds = [0, *cuts.tolist(), len(counts)]
+    for start, stop in pairwise(bounds):
+        if start < stop:
+            yield slice(start, stop)
+
+
+def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
+    """Return the output and the sample of each pair, and where the pairs of each output begin."""
+    counts = high - low
+    starts = np.cumsum(counts) - counts
+    outputs = np.repeat(np.arange(len(low)), counts)
+    samples = np.arange(len(outputs)) + np.repeat(low - starts, counts)
+    return outputs, samples, starts
+
+
+def _sums_of_runs(values: Floats, counts: Indices) -> Floats:
+    """Return the sum of each of consecutive runs of `counts` rows, 0 of an empty one."""
+    found = np.zeros((len(counts), *values.shape[1:]))
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        starts = (np.cumsum(counts) - counts)[filled]
+        found[filled] = np.add.reduceat(values, starts, axis=0)
+    return found

@@ -1,0 +1,137 @@
+"""The operation whose windows are bounded by times: a statistic of each window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.in_time.reach import BinReach, BinTracker, TimeReach, TimeTracker
+from convcli.core.ops import Held, Op, nothing_held
+from convcli.core.windows.ragged import RaggedWindows
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from convcli.calendar_bins import CalendarBins
+    from convcli.core.binding import Site, Stage
+    from convcli.core.in_time.reach import Tracker
+    from convcli.core.ops import Span
+    from convcli.core.reach import Reach
+    from convcli.core.windows.ragged import Statistic
+    from convcli.signals import Array, Missing
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeWindows(Op):
+    """A statistic of the samples in a window around each sample, bounded in time.
+
+    homogeneous : whether the statistic grows as the samples do
+    """
+
+    window: TimeReach
+    statistic: Statistic
+    missing: Missing = "keep"
+    homogeneous: bool = True
+
+    in_time = True
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The window, which knows the times once it is bound to them."""
+        return (self.window,)
+
+    def tracker(self) -> Tracker:
+        """Return what takes note of the times of the inputs."""
+        return TimeTracker(self.window)
+
+    def bound(self, reach: Any) -> Self:
+        """Return the operation with a window that knows the times."""
+        return replace(self, window=reach)
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the operation under the rules of a run; it is always exact."""
+        return replace(self, missing=missing)
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage, which tells what a day is where rows are trading days."""
+        stage = replace(site.stage(self), remark="rows count by their distance in time")
+        if site.signal.trading_days:
+            told = "durations are days of the calendar; a plain number counts trading days (20)"
+            stage = replace(stage, notices=(told,))
+        return (stage,)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the statistic of each window."""
+        start, stop = span[0]
+        first = self.window.needs(start, stop)[0]
+        low, high = self.window.windows(start, stop)
+        samples = np.arange(first, first + len(x))
+        windows = RaggedWindows(
+            x=np.asarray(x, np.float64),
+            low=low - first,
+            high=high - first,
+            first=first,
+            own=np.arange(start, stop) - first,
+            times=self.window.times_of(samples),
+        )
+        y = self.statistic(windows)
+        if self.missing == "propagate":
+            y[windows.gaps > 0] = np.nan
+        elif self.missing != "fill":
+            y[windows.missing[start - first : stop - first]] = np.nan
+        return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CalendarPool(Op):
+    """A statistic of the samples in each calendar bin."""
+
+    window: BinReach
+    statistic: Statistic
+    missing: Missing = "keep"
+
+    in_time = True
+    homogeneous = True
+
+    @property
+    def bins(self) -> tuple[CalendarBins, ...]:
+        """The calendar bins, as a tuple of one."""
+        return (self.window.bins,)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The bins, which are known once the times are."""
+        return (self.window,)
+
+    def tracker(self) -> Tracker:
+        """Return what takes note of the times of the inputs."""
+        return BinTracker(self.window)
+
+    def bound(self, reach: Any) -> Self:
+        """Return the operation with the bins that have come."""
+        return replace(self, window=reach)
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the operation under the rules of a run; it is always exact."""
+        return replace(self, missing=missing)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the statistic of each bin."""
+        start, stop = span[0]
+        first = self.window.needs(start, stop)[0]
+        low, high = self.window.windows(start, stop)
+        windows = RaggedWindows(
+            x=np.asarray(x, np.float64),
+            low=low - first,
+            high=high - first,
+            first=first,
+            own=high - first - 1,
+            times=np.zeros(len(x), np.int64),
+        )
+        y = self.statistic(windows)
+        if self.missing == "propagate":
+            y[windows.gaps > 0] = np.nan
+        return y

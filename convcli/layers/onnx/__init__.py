@@ -1,0 +1,1 @@
+"""Networks in ONNX files: reading, writing, and running them with onnxruntime."""

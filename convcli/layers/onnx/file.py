@@ -1,0 +1,217 @@
+"""ONNX files: the graph of a network with its constants, read by the `onnx` package.
+
+Nothing in the file is executed: it is a list of nodes, each with the name of an operation, and of
+arrays. https://onnx.ai/onnx/operators
+"""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx.external import read_external_numbers
+from convcli.layers.onnx.folding import folded_constant
+from convcli.named_files import opened_named
+from convcli.signals import Align
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convcli.layers.weights import Tensor
+    from convcli.places import Place
+
+LARGEST_FILE = 1 << 31
+MOST_NODES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node of a graph.
+
+    kind : the name of the operation, such as Conv
+    inputs, outputs : names of values; an input that is left out is empty
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The operation and the name of the node, for messages."""
+        return f"{self.kind} {quoted_text(self.name)[1:-1]}" if self.name else self.kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxGraph:
+    """The graph of a network with one input and one output.
+
+    path : of the file; nodes : each after those whose outputs it takes
+    constants : arrays by name, as float64 where they are numbers
+    input, output : names of the values that come in and go out
+    channels : of the input, None where the file leaves them open
+    axes : sample axes of the input, 1 or 2
+    shape : of the input, as the file writes it; ? for a side that it leaves open
+    """
+
+    path: str
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Tensor]
+    input: str
+    output: str
+    channels: int | None
+    axes: int
+    shape: tuple[str, ...] = ()
+    align: Align | None = None
+
+    def up_to(self, number: int) -> OnnxGraph:
+        """The graph whose result is the output of the node of this number, counted from 0.
+
+        RequestError for a number of no node.
+        """
+        if not 0 <= number < len(self.nodes):
+            message = f"upto={number}: {self.path} has {len(self.nodes)} nodes, counted from 0"
+            raise RequestError(message, hint=f"upto={len(self.nodes) - 1} is the last one")
+        return replace(self, output=self.nodes[number].outputs[0])
+
+
+def read_graph(path: Place) -> OnnxGraph:
+    """Read an ONNX file. InputError if it is not a sane one with one input and one output."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        message = f"{path}: reading ONNX needs the package onnx, which is not installed"
+        raise RequestError(message, hint="pip install 'convcli[onnx]'") from None
+    expected = "a network in an ONNX file"
+    with opened_named(path, expected=expected, most=LARGEST_FILE) as (file, _):
+        content = file.read()
+    try:
+        model = onnx.load_model_from_string(content)
+        read_external_numbers(path, model.graph, most=LARGEST_FILE)
+        onnx.checker.check_model(model)
+        return replace(_graph_of(path, model.graph), align=_alignment(model))
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        first_line, _, _ = str(error).strip().partition("\n")
+        raise _insane_graph(path, first_line[:200]) from None
+    except UnicodeDecodeError:
+        raise _insane_graph(path, "it holds names that are not UTF-8") from None
+
+
+def _insane_graph(path: Place, why: str) -> InputError:
+    return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
+
+
+def _alignment(model: Any) -> Align | None:
+    """How the network was learned to be aligned, where an export has said so."""
+    texts = {each.key: each.value for each in model.metadata_props}
+    return next((align for align in get_args(Align) if align == texts.get("align")), None)
+
+
+def _graph_of(path: Place, graph: Any) -> OnnxGraph:
+    """The graph of a parsed file. InputError if it is not a network of one input and one output."""
+    if len(graph.node) > MOST_NODES:
+        raise _insane_graph(
+            path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
+        )
+    constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        told = f"{len(inputs)} inputs and {len(graph.output)} outputs"
+        raise InputError(f"{path}: has {told}; expected a network with one of each")
+    sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
+    if len(sides) not in {3, 4}:
+        told = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {told}; expected (batch, channels, samples...) of 1 or 2 axes")
+    nodes = []
+    for node in graph.node:
+        attributes = {each.name: _attribute(path, each) for each in node.attribute}
+        if node.op_type == "Constant":
+            constants[node.output[0]] = _constant(path, node, attributes)
+            continue
+        if all(name in constants for name in node.input):
+            given = [constants[name] for name in node.input]
+            folded = folded_constant(node.op_type, given, attributes)
+            if folded is not None:
+                constants[node.output[0]] = folded
+                continue
+        nodes.append(_node_of(node, attributes))
+    return OnnxGraph(
+        path=str(path),
+        nodes=tuple(nodes),
+        constants=constants,
+        input=inputs[0].name,
+        output=graph.output[0].name,
+        channels=sides[1],
+        axes=len(sides) - 2,
+        shape=tuple(_dimension_text(side) for side in inputs[0].type.tensor_type.shape.dim),
+    )
+
+
+def _dimension_text(side: Any) -> str:
+    """A side of a shape: a number, or the name of one."""
+    if side.dim_param:
+        return quoted_text(side.dim_param)[1:-1]
+    return str(side.dim_value) if side.dim_value else "?"
+
+
+def _node_of(node: Any, attributes: Mapping[str, Any]) -> Node:
+    """A node; one without a name is called as its first output."""
+    first_output = node.output[0] if node.output else ""
+    return Node(
+        kind=node.op_type,
+        name=node.name or first_output,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes=attributes,
+    )
+
+
+def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Tensor:
+    """The array of a Constant node."""
+    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if name in attributes:
+            return np.asarray(attributes[name], dtype=np.float64)
+    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is not an array of numbers")
+
+
+def _attribute(path: Place, attribute: Any) -> Any:
+    """A number, a text, a list of them, or an array."""
+    from onnx import AttributeProto, helper
+
+    if attribute.type == AttributeProto.TENSOR:
+        return _array(path, attribute.name, attribute.t)
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value
+
+
+def _array(path: Place, name: str, tensor: Any) -> Tensor:
+    """The numbers of a tensor, as float64."""
+    from onnx import numpy_helper
+
+    called = quoted_text(name)
+    if tensor.data_location:
+        raise InputError(f"{path}: the numbers of {called} lie in another file")
+    try:
+        array = numpy_helper.to_array(tensor)
+    except KeyError:
+        raise _insane_graph(path, f"the tensor {called} is of a type that does not exist") from None
+    except (ValueError, TypeError, RuntimeError):
+        raise _insane_graph(
+            path, f"the tensor {called} has not as many numbers as its shape says"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise _insane_graph(path, f"the tensor {called} holds no numbers")
+    with np.errstate(invalid="ignore"):
+        numbers = array.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}: {called} is not finite")
+    return numbers

@@ -1,0 +1,354 @@
+"""A network from an ONNX file, bound to a signal.
+
+A value that only one node takes goes on in a chain. Where values meet again (a sum, a product,
+channels side by side), the paths since they parted are branches of one operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.core.branches import Branches
+from convcli.core.chain import Chain
+from convcli.core.formula import Arithmetic, Formula, Operand
+from convcli.core.ops import Convolve, Op, Pointwise
+from convcli.dataclass import dataclass
+from convcli.errors import RequestError, quoted_text
+from convcli.facts import LayerFacts
+from convcli.layers.affine import folded_affine
+from convcli.layers.onnx.file import Node, OnnxGraph, read_graph
+from convcli.layers.onnx.nodes import (
+    MOST_CHANNELS,
+    NodePlace,
+    operations_of,
+    with_constant,
+)
+from convcli.layers.shuffle import ChannelSelection, refuse_growth
+from convcli.planning.describe import reach_facts
+from convcli.signals import ARRAY, LearnedRules, Signal
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convcli.core.binding import Site, Stage
+    from convcli.layers.onnx.writer import ExportedGraph
+    from convcli.places import Place
+    from convcli.signals import Align
+
+# With more nodes than this, the reach of each takes too long to be told.
+MOST_TOLD = 300
+_SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+
+
+def read_onnx(path: Place) -> OnnxModel:
+    """The network in an ONNX file. InputError or RequestError where it cannot be run."""
+    return OnnxModel(read_graph(path))
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value of the graph.
+
+    channels : how many it has
+    dominator : the last value before it that every path from the input to it goes through, None for
+        the input; depth : how many of them there are
+    """
+
+    channels: int
+    dominator: str | None
+    depth: int
+
+
+def _common_dominator(values: Mapping[str, _Value], one: str, other: str) -> str:
+    """The last value that every path to each of two values goes through."""
+    while one != other:
+        if values[one].depth < values[other].depth:
+            one, other = other, one
+        before = values[one].dominator
+        if before is None:
+            break
+        one = before
+    return one
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A graph of operations that each see a neighbourhood of a sample."""
+
+    graph: OnnxGraph
+
+    @property
+    def path(self) -> str:
+        """Path of the ONNX file, as the user wrote it."""
+        return self.graph.path
+
+    @property
+    def learned(self) -> LearnedRules:
+        """How the outputs are aligned: as an export says, else as a graph that pads needs it.
+
+        A graph that reads complete windows alone can be aligned either way.
+        """
+        align = self.graph.align
+        if align is None and not self._can_be_causal(Chain(self.ops, self.graph.axes)):
+            align = "center"
+        return LearnedRules(align=align)
+
+    def _can_be_causal(self, chain: Chain) -> bool:
+        """Whether each output can stand for the newest sample that it reads."""
+        return chain.look_ahead(0) <= max(-chain.reach[0].growth, 0)
+
+    def up_to(self, number: int) -> OnnxModel:
+        """The network whose result is the output of the node of this number, counted from 0."""
+        return OnnxModel(self.graph.up_to(number))
+
+    def exported(self, align: Align) -> ExportedGraph:
+        """RequestError: the network is in such a file."""
+        raise RequestError(f"{self.path} is an ONNX file already")
+
+    def signal(self) -> Signal:
+        """A signal of unknown length such as the network takes."""
+        shape: tuple[int | None, ...] = (None,) if self.graph.axes == 1 else (256, 256)
+        names = tuple(str(channel + 1) for channel in range(self._channels))
+        return Signal(medium=ARRAY, shape=shape, channels=names)
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage with the operations of the graph."""
+        signal = site.signal
+        self._check(signal)
+        scale = signal.full_scale if signal.medium.unit_scale else 1.0
+        ops = self._scaling(1 / scale) + self.ops + self._scaling(scale)
+        if site.rules.align == "causal":
+            ops += self._delay(Chain(ops, signal.axes))
+        stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
+        after = replace(stage.after, features=True)
+        remark = self._remark()
+        return (replace(stage, before=signal, after=after, layers=self.facts, remark=remark),)
+
+    def _delay(self, chain: Chain) -> tuple[Op, ...]:
+        """What lets each output stand for the newest sample that it reads.
+
+        RequestError for a graph that pads: its last outputs would stand for no sample.
+        """
+        ahead = chain.look_ahead(0)
+        if ahead <= 0:
+            return ()
+        if not self._can_be_causal(chain):
+            message = f"{self.path} reads later samples and pads, so that it cannot be causal"
+            raise RequestError(message, hint="--align center")
+        nothing = (0,) * self.graph.axes
+        same = Convolve(
+            taps=np.ones((1,) * self.graph.axes),
+            before=nothing,
+            after=nothing,
+            step=(1,) * self.graph.axes,
+            anchor=(ahead, *nothing[1:]),
+        )
+        return (same,)
+
+    def _remark(self) -> str:
+        """The names and shapes of what comes in and goes out, and the number of parameters."""
+        graph = self.graph
+        names = [quoted_text(name)[1:-1] for name in (graph.input, graph.output)]
+        count = sum(layer.parameters for layer in self.facts)
+        channels = plural(self._values[graph.output].channels, "channel")
+        given = f"{names[0]} ({', '.join(graph.shape)})"
+        return f"{given} to {names[1]} ({channels}), {plural(count, 'parameter')}"
+
+    def _check(self, signal: Signal) -> None:
+        if signal.axes != self.graph.axes:
+            message = f"{self.path} takes {self.graph.axes} sample axes, and this is"
+            raise RequestError(f"{message} {signal.medium.thing}")
+        given = len(signal.channels)
+        if given != self._channels:
+            medium = signal.medium
+            hint = medium.channels_hint
+            if signal.alpha is not None and given - 1 == self._channels:
+                hint = "--channels rgb"
+            elif self._channels == 1 and medium.one_channel_hint is not None:
+                hint = medium.one_channel_hint
+            message = f"{self.path} takes {self._channels} channels, and this signal has {given}"
+            raise RequestError(message, hint=hint)
+
+    def _scaling(self, factor: float) -> tuple[Op, ...]:
+        """Pictures enter as 0 ... 1 and leave as they came."""
+        if factor == 1:
+            return ()
+        axes = self.graph.axes
+        return (Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=axes),)
+
+    # --- the graph ---
+
+    @cached_property
+    def _channels(self) -> int:
+        """How many channels the graph takes: as it says, or as its first convolution does."""
+        if self.graph.channels is not None:
+            return self.graph.channels
+        for node in self.graph.nodes:
+            weights = self.graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+            if node.kind == "Conv" and weights is not None:
+                return int(weights.shape[1] * node.attributes.get("group", 1))
+        raise RequestError(f"{self.path} does not say how many channels it takes")
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """The operations from the input of the graph to its output."""
+        if self.graph.output not in self._values:
+            raise RequestError(f"{self.path}: nothing makes its output")
+        ops = folded_affine(self._chain(self.graph.output, self.graph.input))
+        reaches = Chain(ops, self.graph.axes).reach
+        refuse_growth([(reach.phases, reach.step) for reach in reaches])
+        return ops
+
+    @cached_property
+    def _makers(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.graph.nodes for name in node.outputs if name}
+
+    @cached_property
+    def _values(self) -> dict[str, _Value]:
+        """Every value that follows from the input, in the order in which they are made."""
+        values = {self.graph.input: _Value(self._channels, None, 0)}
+        for node in self.graph.nodes:
+            inputs = [name for name in node.inputs if name in values]
+            if not inputs:
+                continue
+            dominator = inputs[0]
+            for name in inputs[1:]:
+                dominator = _common_dominator(values, dominator, name)
+            depth = values[dominator].depth + 1
+            for number, name in enumerate(node.outputs):
+                if name:
+                    channels = self._channels_of(node, number, values)
+                    values[name] = _Value(channels, dominator, depth)
+        return values
+
+    def _channels_of(self, node: Node, number: int, values: dict[str, _Value]) -> int:
+        """Count the channels of an output of a node."""
+        inputs = [values[name].channels for name in node.inputs if name in values]
+        if len(inputs) > 1:
+            # What does not combine values is refused at its place in the order of the nodes.
+            self._formulas(node, len(inputs))
+        count = max(inputs)
+        if node.kind == "Concat":
+            count = sum(inputs)
+        if count > MOST_CHANNELS:
+            message = f"{self.path}: {node.title}: makes {count:,} channels"
+            raise RequestError(f"{message}; at most {MOST_CHANNELS:,}")
+        if len(inputs) > 1 or node.kind == "Concat":
+            return count
+        for op in self._own_ops(node, number, count):
+            count = op.output_channels(count)
+        return count
+
+    def _chain(self, name: str, start: str) -> tuple[Op, ...]:
+        """The operations from the value `start` to the value `name`, which it dominates."""
+        path = [name]
+        while path[-1] != start:
+            before = self._values[path[-1]].dominator
+            if before is None:
+                raise RequestError(f"{self.path}: {name} does not follow from {start}")
+            path.append(before)
+        path.reverse()
+        ops: list[Op] = []
+        for before, after in pairwise(path):
+            ops += self._step(after, before)
+        return tuple(ops)
+
+    def _step(self, name: str, before: str) -> tuple[Op, ...]:
+        """The operations from a value to the next one that all paths go through."""
+        node = self._makers[name]
+        inputs = [each for each in node.inputs if each in self._values]
+        if len(inputs) == 1:
+            number = node.outputs.index(name)
+            return self._own_ops(node, number, self._values[inputs[0]].channels)
+        chains = [Chain(self._chain(each, before), self.graph.axes) for each in inputs]
+        return (self._meeting(node, chains, inputs),)
+
+    def _meeting(self, node: Node, chains: list[Chain], inputs: list[str]) -> Op:
+        """The operation that combines several values."""
+        formulas = self._formulas(node, len(inputs))
+        try:
+            return Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
+        except ValueError as error:
+            raise RequestError(f"{self.path}: {node.title}: {error}") from None
+
+    def _formulas(self, node: Node, count: int) -> tuple[Formula, ...]:
+        if node.kind == "Concat":
+            if node.attributes.get("axis", 1) not in {1, -1 - self.graph.axes}:
+                message = f"{self.path}: {node.title}: only channels are put side by side"
+                raise RequestError(message)
+            return tuple(map(Operand, range(count)))
+        symbol = {"Sum": "+", **_SYMBOLS}.get(node.kind)
+        if symbol is None or len(node.inputs) != count:
+            raise RequestError(f"{self.path}: {node.title}: takes several values, and is not known")
+        formula: Formula = Operand(0)
+        for number in range(1, count):
+            formula = Arithmetic(symbol, formula, Operand(number))
+        return (formula,)
+
+    def _own_ops(self, node: Node, number: int, channels: int) -> tuple[Op, ...]:
+        """The operations of a node with one input that is not a constant; `number` : its output."""
+        place = NodePlace(
+            path=self.path,
+            node=node,
+            constants=self.graph.constants,
+            channels=channels,
+            axes=self.graph.axes,
+        )
+        if node.kind == "Split":
+            return (self._part(place, number),)
+        if node.kind in _SYMBOLS:
+            return with_constant(place, 1 if node.inputs[0] not in self.graph.constants else 0)
+        return operations_of(place)
+
+    def _part(self, place: NodePlace, number: int) -> Op:
+        """The channels of one output of a Split."""
+        node = place.node
+        if node.attributes.get("axis", 0) not in {1, -1 - place.axes}:
+            raise place.error("only channels are split")
+        sizes = place.constant(1)
+        counts = list(node.attributes.get("split", ()))
+        if sizes is not None:
+            counts = sizes.astype(int).tolist()
+        outputs = len(node.outputs)
+        if counts and (len(counts) != outputs or min(counts) < 1 or sum(counts) != place.channels):
+            raise place.error(f"splits {place.channels} channels into {counts}")
+        if not counts:
+            each = -(-place.channels // len(node.outputs))
+            counts = [each] * len(node.outputs)
+        first = sum(counts[:number])
+        last = min(first + counts[number], place.channels)
+        return ChannelSelection(channels=tuple(range(first, last)), axes=place.axes)
+
+    # --- facts ---
+
+    @cached_property
+    def facts(self) -> tuple[LayerFacts, ...]:
+        """Each node with its parameters, its channels and how far it reaches into the input."""
+        told = []
+        for node in self.graph.nodes:
+            name = node.outputs[0]
+            if name not in self._values:
+                continue
+            reach = None
+            if len(self.graph.nodes) <= MOST_TOLD:
+                chain = Chain(self._chain(name, self.graph.input), self.graph.axes)
+                reach = reach_facts(chain)
+            constants = [
+                self.graph.constants[each] for each in node.inputs if each in self.graph.constants
+            ]
+            told.append(
+                LayerFacts(
+                    text=node.title,
+                    parameters=sum(array.size for array in constants),
+                    channels=self._values[name].channels,
+                    reach=reach,
+                )
+            )
+        return tuple(told)

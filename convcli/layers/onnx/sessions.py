@@ -1,0 +1,171 @@
+"""The door to onnxruntime, which runs the convolution layers of networks where it is installed.
+
+It takes half of the time of the paths of this program for the one-dimensional layers of CREPE, less
+than half for VGG7 on a few pixels, and about the same for VGG7 and DnCNN on large pictures
+(benchmarks/RESULTS.md). Its direct convolutions add up every output in one order, wherever the
+output lies. So strips of any height are, bit for bit, the whole picture; this is checked for each
+network before it is used, because other machines may have other convolutions.
+
+A session has a fixed padding. There is one for the blocks inside of a signal, and one for each kind
+of edge. All of them run in the thread that asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.chain import Chain
+from convcli.core.executor import Executor
+from convcli.layers.onnx.session_nodes import session_node
+from convcli.layers.onnx.writer import INPUT, OnnxWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.core.executor import Pads
+    from convcli.core.ops import Op
+    from convcli.layers.onnx.session_nodes import SessionNode
+    from convcli.signals import Array
+
+# Nanoseconds of an output here from which the start of the library, 0.1 s, is soon made up for.
+LEAST_COST = 300.0
+# Nanoseconds to bring a number into the order of axes of the library, or back.
+REORDER = 1.5
+# Weights in all sessions of a network, and the fewest sessions that are kept.
+MOST_WEIGHTS, FEWEST_SESSIONS = 1 << 26, 2
+
+
+def network_executor(ops: Sequence[Op]) -> Executor | None:
+    """What computes the first of these operations at once, if the library does it faster."""
+    nodes: list[SessionNode] = []
+    for op in ops:
+        node = session_node(op)
+        if node is None:
+            break
+        nodes.append(node)
+    if not nodes or not _pays(ops, nodes) or not _installed():
+        return None
+    executor = SessionExecutor(nodes, ops[: len(nodes)])
+    return executor if executor.is_exact() else None
+
+
+def _pays(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> bool:
+    """Whether the library is faster by the costs that were measured; a property of the layers."""
+    own = sum(node.own_cost for node in nodes)
+    outputs = [node.outputs for node in nodes if node.outputs is not None]
+    numbers = _input_channels(ops) + outputs[-1]
+    theirs = sum(node.cost for node in nodes) + REORDER * numbers
+    return own >= LEAST_COST and theirs < own
+
+
+def _input_channels(ops: Sequence[Op]) -> int:
+    """How many channels the first operation takes."""
+    weights = ops[0].window_weights(1)
+    if weights is None:
+        raise ValueError("a network begins with a convolution")
+    count: int = weights.weights.shape[1]
+    return count
+
+
+@cache
+def _installed() -> bool:
+    """Whether the packages are there that make graphs and run them."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("onnxruntime", "onnx"))
+
+
+@cache
+def _shares_memory() -> bool:
+    """Let all sessions share one allocator, so that memory does not grow with their number."""
+    import onnxruntime as runtime
+
+    runtime.set_default_logger_severity(4)
+    memory = runtime.OrtMemoryInfo(
+        "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
+    )
+    runtime.create_and_register_allocator(memory, None)
+    return True
+
+
+class SessionExecutor(Executor):
+    """Runs operations in sessions of onnxruntime.
+
+    nodes : of the operations, in their order
+    """
+
+    def __init__(self, nodes: Sequence[SessionNode], ops: Sequence[Op]) -> None:
+        self.nodes = tuple(nodes)
+        self.chain = Chain(tuple(ops), len(ops[0].reach))
+        self.axes = self.chain.axes
+        self.channels = _input_channels(ops)
+        self._sessions: dict[tuple[Pads, ...], Any] = {}
+        self._lock = threading.Lock()
+        weights = sum(np.size(values) for node in nodes for values in node.constants)
+        self._most_sessions = max(FEWEST_SESSIONS, MOST_WEIGHTS // weights)
+
+    def outputs(self, x: Array, pads: Sequence[Pads]) -> Array:
+        """Run the session with this padding."""
+        session = self._session(tuple(pads))
+        planes = np.moveaxis(x, -1, 0)
+        if self.axes == 1:
+            planes = planes[:, None]
+        given = np.ascontiguousarray(planes[None])
+        (made,) = session.run(None, {INPUT: given})
+        found = made[0, :, 0] if self.axes == 1 else made[0]
+        return np.ascontiguousarray(np.moveaxis(found, 0, -1))
+
+    def _session(self, pads: tuple[Pads, ...]) -> Any:
+        with self._lock:
+            session = self._sessions.pop(pads, None)
+            if session is None:
+                session = self._opened(pads)
+            self._sessions[pads] = session
+            while len(self._sessions) > self._most_sessions:
+                oldest = next(iter(self._sessions))
+                del self._sessions[oldest]
+        return session
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+    def _opened(self, pads: tuple[Pads, ...]) -> Any:
+        import onnxruntime as runtime
+
+        graph = OnnxWriter(axes=2, channels=self.channels)
+        for node, sides in zip(self.nodes, pads, strict=True):
+            node.add(graph, sides)
+            graph.channels = node.outputs or graph.channels
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        if _shares_memory():
+            options.add_session_config_entry("session.use_env_allocators", "1")
+        content = graph.model(self.channels).SerializeToString()
+        return runtime.InferenceSession(content, options)
+
+    def is_exact(self) -> bool:
+        """Whether an output alone is bit for bit what it is among others."""
+        random = np.random.default_rng(0)
+        nothing = [((0, 0),) * self.axes] * self.count
+        x = random.standard_normal((*self._inputs_of(5), self.channels), np.float32)
+        whole = self.outputs(x, nothing)
+        corner = tuple(slice(-side, None) for side in self._inputs_of(1))
+        alone = self.outputs(x[corner], nothing)
+        last = whole[(-1,) * self.axes]
+        return bool(np.array_equal(alone.reshape(-1), last))
+
+    def _inputs_of(self, outputs: int) -> list[int]:
+        """How many inputs so many outputs read along each axis."""
+        sides = []
+        for axis in range(self.axes):
+            low, high = self.chain.needs(axis, 0, outputs)[0]
+            sides.append(high - low)
+        return sides

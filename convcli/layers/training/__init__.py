@@ -1,0 +1,1 @@
+"""What training needs of layers: networks that learn, and their gradients."""

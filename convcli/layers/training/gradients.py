@@ -1,0 +1,88 @@
+"""Networks that learn: batches of windows forward, and the exact gradients of a loss backward.
+
+A window goes through the same operations as a signal when the network runs, each of them "valid",
+so that what is learned is what runs. Windows lie inside the signal, where no layer pads. The
+gradients come from reverse accumulation (Rumelhart, Hinton & Williams 1986). What each kind of
+layer does is in its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.layers.training.trained import BatchShape, Vector, span_lengths
+
+if TYPE_CHECKING:
+    from convcli.layers.training.nets import Net
+    from convcli.layers.training.trained import BatchLayer, Sizes
+    from convcli.signals import Array
+
+
+class Worker:
+    """A network at work on batches of one size.
+
+    `forward` the windows, then `backward` the derivatives of the loss.
+
+    net : the network; batch : windows at a time; outputs : samples on each axis that a window has
+        at the end
+    """
+
+    def __init__(self, net: Net, batch: int, outputs: Sizes, dtype: Any) -> None:
+        self.net = net
+        self.batch = batch
+        self.outputs = outputs
+        self.layers: list[BatchLayer] = []
+        places = net.laid_out(outputs)
+        channels = net.channels
+        self.x = np.zeros((batch, *span_lengths(places[0].given), channels), dtype)
+        leads = True
+        shared = True  # the windows themselves
+        for place in places:
+            arrays = BatchShape(
+                size=batch,
+                given=span_lengths(place.given),
+                made=span_lengths(place.made),
+                first=tuple(low for low, _ in place.made),
+                channels=channels,
+                dtype=dtype,
+                leads=leads,
+                shared=shared,
+            )
+            self.layers.append(place.layer.at_work(arrays))
+            shared = place.layer.reads_its_outputs
+            channels = place.layer.output_channels(channels)
+            leads = leads and not place.layer.parameters
+        self.dy = np.zeros((batch, *span_lengths(places[-1].made), channels), dtype)
+        self.gradient: Vector = np.zeros(net.parameters)
+        # More outputs may be computed than are wanted.
+        self._wanted = (slice(None), *(slice(0, n) for n in outputs))
+
+    def load(self, numbers: Vector) -> None:
+        """Give every layer its weights out of one vector of all parameters."""
+        for layer, part in zip(self.layers, self.net.parts(numbers), strict=True):
+            layer.load(part)
+
+    def forward(self) -> Array:
+        """Return the outputs for the windows in `x`, (batch, outputs..., channels)."""
+        y: Array = self.x
+        for layer in self.layers:
+            y = layer.forward(y)
+        return y[self._wanted]
+
+    @property
+    def slopes(self) -> Array:
+        """Where the derivatives of the loss by the outputs are written before `backward`."""
+        return self.dy[self._wanted]
+
+    def backward(self) -> Vector:
+        """Return the gradient of the loss by all weights, in the order of `Net.tensors`."""
+        parts = self.net.parts(self.gradient)
+        dy: Array | None = self.dy
+        for layer, part in zip(reversed(self.layers), reversed(parts), strict=True):
+            if dy is None:
+                break
+            layer.learn(dy, part)
+            dy = layer.backward(dy)
+        return self.gradient

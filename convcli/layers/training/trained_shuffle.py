@@ -1,0 +1,165 @@
+"""How layers are trained that trade channels for samples, or repeat samples."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.layers.phases import interleaved_phases, split_phases
+from convcli.layers.training.trained import BatchLayer, TrainedLayer
+
+if TYPE_CHECKING:
+    from convcli.core.ops import Span
+    from convcli.layers.training.trained import BatchShape, Sizes
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True)
+class _Upsampling(TrainedLayer):
+    """A layer that makes `factors` samples of each one, on each axis."""
+
+    factors: Sizes
+
+    homogeneous = True
+
+    def needs(self, outputs: Span) -> Span:
+        """Return the inputs that the outputs are phases of."""
+        found = []
+        for (low, high), factor in zip(outputs, self.factors, strict=True):
+            found.append((low // factor, -(-high // factor)))
+        return tuple(found)
+
+    @property
+    def pace(self) -> tuple[tuple[int, int], ...]:
+        """Return the factor of each axis: so many outputs for one input."""
+        return tuple((1, factor) for factor in self.factors)
+
+
+class TrainedInterleaving(_Upsampling):
+    """Channels that become samples: pixel_shuffle."""
+
+    def output_channels(self, channels: int) -> int:
+        """Return how many channels have all phases."""
+        return channels // math.prod(self.factors)
+
+    def at_work(self, batch: BatchShape) -> BatchInterleaving:
+        """Return the layer at work on mini-batches."""
+        return BatchInterleaving(self.factors, batch)
+
+
+class TrainedRepetition(_Upsampling):
+    """Samples that are repeated: the upsampling by the nearest one."""
+
+    def at_work(self, batch: BatchShape) -> BatchRepetition:
+        """Return the layer at work on mini-batches."""
+        return BatchRepetition(self.factors, batch)
+
+
+class _WholeCells:
+    """The outputs of an upsampling layer within those of all its inputs.
+
+    wanted : where they are, in an array (batch, samples..., channels)
+    """
+
+    def __init__(self, factors: Sizes, batch: BatchShape, channels: int) -> None:
+        sides = [n * factor for n, factor in zip(batch.given, factors, strict=True)]
+        self.slopes = np.zeros((batch.size, *sides, channels), batch.dtype)
+        places = []
+        for first, count, factor in zip(batch.first, batch.made, factors, strict=True):
+            phase = first % factor
+            places.append(slice(phase, phase + count))
+        self.wanted = (slice(None), *places)
+
+    def padded(self, dy: Array) -> Array:
+        """The derivatives by all outputs, which are 0 outside of those that are wanted."""
+        self.slopes[self.wanted] = dy
+        return self.slopes
+
+
+class BatchInterleaving(BatchLayer):
+    """Channels that become samples, at work."""
+
+    def __init__(self, factors: Sizes, batch: BatchShape) -> None:
+        self.factors = factors
+        self.cells = _WholeCells(factors, batch, batch.channels // math.prod(factors))
+
+    def forward(self, x: Array) -> Array:
+        """Interleave the phases."""
+        return interleaved_phases(x, self.factors)[self.cells.wanted]
+
+    def backward(self, dy: Array) -> Array:
+        """Split the derivatives into phases."""
+        return split_phases(self.cells.padded(dy), self.factors)
+
+
+class BatchRepetition(BatchLayer):
+    """Samples that are repeated, at work."""
+
+    def __init__(self, factors: Sizes, batch: BatchShape) -> None:
+        self.factors = factors
+        self.cells = _WholeCells(factors, batch, batch.channels)
+
+    def forward(self, x: Array) -> Array:
+        """Repeat along one axis after the other."""
+        for axis, factor in enumerate(self.factors, start=1):
+            x = np.repeat(x, factor, axis=axis)
+        return x[self.cells.wanted]
+
+    def backward(self, dy: Array) -> Array:
+        """Add up the derivatives by all copies of a sample."""
+        phases = split_phases(self.cells.padded(dy), self.factors)
+        each = phases.reshape(*phases.shape[:-1], -1, math.prod(self.factors))
+        return np.ascontiguousarray(each.sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class TrainedSplitting(TrainedLayer):
+    """Neighbouring samples that become channels: pixel_unshuffle.
+
+    factors : so many samples on each axis become one
+    """
+
+    factors: Sizes
+
+    homogeneous = True
+
+    def needs(self, outputs: Span) -> Span:
+        """Return the samples that become one."""
+        sides = zip(outputs, self.factors, strict=True)
+        return tuple((low * factor, high * factor) for (low, high), factor in sides)
+
+    @property
+    def pace(self) -> tuple[tuple[int, int], ...]:
+        """Return the factor of each axis: so many inputs for one output."""
+        return tuple((factor, 1) for factor in self.factors)
+
+    def output_channels(self, channels: int) -> int:
+        """Return how many channels the phases are."""
+        return channels * math.prod(self.factors)
+
+    def at_work(self, batch: BatchShape) -> BatchSplitting:
+        """Return the layer at work on mini-batches."""
+        return BatchSplitting(self.factors, batch)
+
+
+class BatchSplitting(BatchLayer):
+    """Neighbouring samples that become channels, at work."""
+
+    def __init__(self, factors: Sizes, batch: BatchShape) -> None:
+        self.factors = factors
+        self.slopes = batch.inputs()
+        sides = zip(batch.made, factors, strict=True)
+        # The layer before may make more than is read.
+        self.read = (slice(None), *(slice(0, n * factor) for n, factor in sides))
+
+    def forward(self, x: Array) -> Array:
+        """Put the phases side by side."""
+        return split_phases(x[self.read], self.factors)
+
+    def backward(self, dy: Array) -> Array:
+        """Interleave the derivatives."""
+        self.slopes[self.read] = interleaved_phases(dy, self.factors)
+        return self.slopes

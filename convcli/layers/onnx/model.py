@@ -15,7 +15,8 @@ import numpy as np
 
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
-from convcli.core.ops import Convolve, Op, Pointwise
+from convcli.core.op import Op
+from convcli.core.ops import Convolve, Pointwise
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts

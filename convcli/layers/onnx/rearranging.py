@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.ops import Complete
+from convcli.core.op import Complete
 from convcli.dataclass import dataclass
 from convcli.layers.shuffle import ChannelSelection, InterleavePhases, SplitPhases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
 
     Shape = tuple[int, ...]
     Places = npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Phases:
         if max(self.splits) > 1:
             ops.append(Complete(SplitPhases(factors=self.splits)))
         if self.order != tuple(range(len(self.order))):
-            ops.append(ChannelSelection(channels=self.order, axes=len(self.splits)))
+            ops.append(ChannelSelection(selected=self.order, axes=len(self.splits)))
         if max(self.joins) > 1:
             ops.append(InterleavePhases(factors=self.joins))
         return tuple(ops)

@@ -26,7 +26,7 @@ from convcli.layers.shuffle import ChannelSelection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.onnx.file import Node, OnnxGraph
 
     Lengths = tuple[int, ...]
@@ -316,4 +316,4 @@ def _part(place: NodePlace, number: int) -> Op:
         counts = [each] * len(node.outputs)
     first = sum(counts[:number])
     last = min(first + counts[number], place.channels)
-    return ChannelSelection(channels=tuple(range(first, last)), axes=place.axes)
+    return ChannelSelection(selected=tuple(range(first, last)), axes=place.axes)

@@ -61,7 +61,7 @@ def _log_softmax(x: Array) -> Array:
 
 def _largest_channel(x: Array) -> Array:
     """The number of the channel with the largest value, of several the first one."""
-    y = np.argmax(x, axis=-1, keepdims=True).astype(x.dtype)
+    y: Array = np.argmax(x, axis=-1, keepdims=True).astype(x.dtype)
     y[np.isnan(x).any(axis=-1)] = np.nan
     return y
 

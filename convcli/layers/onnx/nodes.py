@@ -123,7 +123,7 @@ class NodePlace:
         sizes = self.sizes_of(number)
         if sizes is None:
             return None
-        found = []
+        found: list[Tensor] = []
         # The last of the checked inputs has lengths that strides do not divide.
         for shape, lengths in zip(sizes[:-1], self.lengths, strict=False):
             given = (1, self.channels, *lengths)
@@ -290,7 +290,8 @@ def _gelu(place: NodePlace) -> Callable[[Array], Array]:
 def _gelu_of_tanh(x: Array) -> Array:
     """The approximation of Hendrycks & Gimpel (2016), equation 2."""
     inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-    return 0.5 * x * (1 + np.tanh(inner))
+    y: Array = 0.5 * x * (1 + np.tanh(inner))
+    return y
 
 
 def _without_errors(function: Callable[[Array], Array]) -> Callable[[Array], Array]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_rules import UNSORTED
+from convcli.time_rules import UNSORTED
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
 
 if TYPE_CHECKING:

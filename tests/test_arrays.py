@@ -319,7 +319,7 @@ def test_detect_finds_places_as_slices() -> None:
 # ------------------------------------------------------------------------------- times of an index
 
 
-def indexed(index: pd.DatetimeIndex) -> pd.Series:
+def indexed(index: pd.DatetimeIndex | pd.TimedeltaIndex) -> pd.Series:
     values = np.random.default_rng(0).normal(size=len(index)).cumsum()
     return pd.Series(values, index=index, name="price")
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import notations_of
+from convcli.media.tables.time_stamps import Stamper
 from convcli.time_rules import (
     DAY,
     JITTER,
@@ -30,7 +31,6 @@ from convcli.time_rules import (
     first_failure,
     latest_failure,
 )
-from convcli.media.tables.time_stamps import Stamper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
-    from convcli.time_rules import DateTimes, Runs
     from convcli.signals import Groups, LatestTimes
+    from convcli.time_rules import DateTimes, Runs
 
 
 @dataclass(frozen=True, eq=False)

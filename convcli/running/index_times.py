@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from convcli.core.in_time.reach import Stamps
     from convcli.signals import Signal
-    from convcli.time_rules import Failure
+    from convcli.time_rules import Failure, Runs
 
 NANOSECONDS = 1e9
 
@@ -97,7 +97,7 @@ def _step_and_week(stamps: Stamps, *, is_length: bool) -> tuple[float, float]:
     elif _are_equal(steps := np.diff(stamps[:, 0])):
         # The rules take ten times as long to say the same.
         return float(steps[0]) / NANOSECONDS, CALENDAR_WEEK
-    runs = [(None, np.arange(len(moments)))]
+    runs: Runs = [(None, np.arange(len(moments)))]
     rules = [fixed_rule(moments, runs)] if is_length else date_rules(moments, runs)
     failures: list[Failure | None] = []
     for rule in rules:

@@ -106,5 +106,6 @@ def _step_and_week(stamps: Stamps, *, is_length: bool) -> tuple[float, float]:
             return rule.seconds, rule.week
         failures.append(failure)
     latest, rule = latest_failure(rules, failures)
-    has_gap = latest.position > latest.previous
-    return 0.0, rule.week if has_gap else CALENDAR_WEEK
+    if latest.position <= latest.previous:
+        return 0.0, CALENDAR_WEEK
+    return 0.0, rule.week

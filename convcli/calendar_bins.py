@@ -41,7 +41,7 @@ class CalendarBins:
             return numbers
         if self.length % WEEK == 0:
             return (stamps[:, 1] + MONDAY) // self.length
-        if self.length > HOUR:
+        if self.on_wall_clock:
             return stamps[:, 1] // self.length
         # An hour that comes twice, because the clock is put back, is two bins. So short bins are
         # counted on the clock that never goes back; only a zone off the full hour moves them.
@@ -59,9 +59,14 @@ class CalendarBins:
             return starts
         if self.length % WEEK == 0:
             return numbers * self.length - MONDAY
-        if self.length > HOUR:
+        if self.on_wall_clock:
             return numbers * self.length
         return numbers * self.length - offset % HOUR + offset
+
+    @property
+    def on_wall_clock(self) -> bool:
+        """Whether bins begin at a time on the wall clock; short ones are counted on the other."""
+        return self.months > 0 or self.length > HOUR
 
     @property
     def seconds(self) -> float:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from convcli.media.tables.delimited import Cells
 from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:
+    from convcli.media.tables.delimited import Flags
     from convcli.media.tables.numerals import Floats
     from convcli.signals import Rows
+
+    Integers = npt.NDArray[np.int64]
 
 
 def column_numbers(column: Any) -> Floats:
@@ -68,6 +72,36 @@ def local_times(column: Any) -> Any:
     import pyarrow.compute as pc
 
     return pc.local_timestamp(column)
+
+
+def times_from_instants(instants: Integers, kind: Any, *, in_local_time: bool) -> Any:
+    """Nanoseconds since 1970 as a column of times or days. ArrowInvalid if it cannot hold them.
+
+    in_local_time : they count on the wall clock in the time zone of `kind`
+    """
+    import pyarrow.compute as pc
+
+    counted = pa.Array.from_buffers(pa.int64(), len(instants), [None, pa.py_buffer(instants)])
+    times = counted.cast(pa.timestamp("ns"))
+    if not pa.types.is_timestamp(kind):
+        days = times.cast(pa.date32(), safe=False)
+        if not days.cast(times.type).equals(times):
+            raise pa.ArrowInvalid("a time within a day")
+        return days.cast(kind)
+    if kind.tz is not None:
+        if in_local_time:
+            times = pc.assume_timezone(times, kind.tz, ambiguous="earliest", nonexistent="latest")
+        else:
+            times = times.cast(pa.timestamp("ns", kind.tz))
+    return times.cast(kind)
+
+
+def rows_or_nulls(column: Any, rows: Integers, is_null: Flags) -> Any:
+    """Some rows of a column in any order; null in the places where that is asked for."""
+    places = rows.astype(np.int32)
+    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    indices = pa.Array.from_buffers(pa.int32(), len(places), [valid, pa.py_buffer(places)])
+    return column.take(indices)
 
 
 def are_dates(column: Any) -> bool:

@@ -32,6 +32,7 @@ from convcli.media.tables.text import Encoding, Header, preceded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
@@ -114,6 +115,20 @@ class JsonLinesSource(TableSource):
             records, self._keys_of_file, found.undecided, name=self.name, strings=False
         )
         found.look_at(spans, rows=rows)
+
+    # --- for rows that are made regular ---
+
+    def with_regular_rows(self, bins: CalendarBins, options: TableOptions) -> TableSource:
+        """Return the table that has an object for each bin of the calendar."""
+        from convcli.media.tables.every_json import ObjectForm
+        from convcli.media.tables.every_text import RegularText
+
+        text = RegularText.of(self, bins, ObjectForm(self), None)
+        found = self.found_columns
+        if found is not None:
+            # The objects of the bins may have other keys before these.
+            options = replace(options, columns=tuple(self.header[column] for column in found))
+        return JsonLinesSource(text, options)
 
     # --- for the sink ---
 

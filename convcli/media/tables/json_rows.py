@@ -115,6 +115,12 @@ def key_of_name(name: str) -> bytes:
         return json.dumps(name).encode()
 
 
+def values_of_object(line: bytes) -> dict[str, tuple[int, int]]:
+    """The places [start, stop) of the values of an object, by the names of their keys."""
+    pairs, _ = _Scanner(line).pairs(0, len(line))
+    return {key_name(pair.key): (pair.start, pair.stop) for pair in pairs}
+
+
 def _lines(records: Records) -> Iterator[tuple[int, int]]:
     """Yield start and stop of every line that is not blank."""
     data = records.data

@@ -141,6 +141,11 @@ class TextInput:
         """Whether parts of the text can be read again, by `open_again`."""
         return self.repeatable or isinstance(self.stdin, ObjectStream)
 
+    @property
+    def known_columns(self) -> tuple[int, ...] | None:
+        """None: names or rows decide which columns FILTER reads."""
+        return None
+
     def open_again(self) -> BinaryIO:
         """Open the text at its start once more, to read a part of it."""
         return self.stdin.again() if isinstance(self.stdin, ObjectStream) else self.open()

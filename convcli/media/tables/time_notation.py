@@ -58,6 +58,7 @@ class TimeColumn:
 
     table, name : names of the table and of the column, for messages · column : its number
     decimal : the decimal point or comma
+    zone : the time zone of a column whose cells are written in UTC, without a word of that
     """
 
     table: str
@@ -66,6 +67,7 @@ class TimeColumn:
     decimal: str
     rows: RowSpans
     cells: Cells
+    zone: str | None = None
 
     def error(
         self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT

@@ -38,18 +38,27 @@ class Stamper:
         text = times.cells.texts()[0] if len(times.cells) else b""
         if zone is not None:
             _check_zone(zone)
-            if not notation.is_in_utc(text):
+            if times.zone is None and not notation.is_in_utc(text):
                 raise RequestError(
                     f"--time-zone is for times that are numbers or name their offset from UTC, "
                     f"and {times.name} has dates on the wall clock",
                     hint="without --time-zone calendar bins follow them as they are",
                 )
-        return cls(notation, zone, notation.names_offset(text))
+        return cls(notation, zone or times.zone, notation.names_offset(text))
 
     def stamps(self, times: TimeColumn, moments: Moments) -> Integers:
         """Return (n, 2) nanoseconds on the clock and on the wall."""
         instants = self.notation.instants(times, moments)
         return np.stack([instants, self._wall(times, instants)], axis=1)
+
+    def instants_on_wall(self, wall: Integers, offset: int) -> Integers:
+        """Return the instants at which the clock on the wall shows some times.
+
+        offset : of the wall clock from UTC in nanoseconds, where no time zone is known
+        """
+        if self.zone is None:
+            return wall - offset
+        return _instants_in_zone(wall, self.zone)
 
     def _wall(self, times: TimeColumn, instants: Integers) -> Integers:
         if self.zone is not None:
@@ -99,3 +108,17 @@ def _in_zone(instants: Integers, zone: str) -> Integers:
     index = pd.DatetimeIndex(instants.view("datetime64[ns]"), tz="UTC")
     wall = index.tz_convert(zone).tz_localize(None)
     return wall.to_numpy().astype("datetime64[ns]").view(np.int64)
+
+
+def _instants_in_zone(wall: Integers, zone: str) -> Integers:
+    """Return the instants of local times; of one that comes twice, the first.
+
+    A time that is left out because the clock is put forward is the moment at which that happens.
+    """
+    import pandas as pd
+
+    index = pd.DatetimeIndex(wall.view("datetime64[ns]"))
+    is_first = np.ones(len(wall), np.bool_)
+    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="shift_forward")
+    instants = known.tz_convert("UTC").tz_localize(None)
+    return instants.to_numpy().astype("datetime64[ns]").view(np.int64)

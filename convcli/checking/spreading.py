@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Spread, WindowWeights
+    from convcli.core.op_formula import Spread, WindowWeights
     from convcli.signals import Array
 
 

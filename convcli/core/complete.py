@@ -10,7 +10,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.reach import Indices
     from convcli.signals import Array
 

@@ -34,7 +34,7 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     Taps that follow a stride are as far apart as the stride says. Returns None for a chain with an
     operation that is not a convolution, and where more than `most` products of taps are needed.
     """
-    parts = [op.as_convolution for op in chain.ops]
+    parts = [op.formula.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)
     divisor = 1.0
     spacing = [1] * chain.axes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.mixing import Mix
-from convcli.core.ops import Convolve, EachChannel, Magnitude, OnMissing, default_on_missing
+from convcli.core.ops import Convolve, EachChannel, Magnitude, default_on_missing
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.core.binding import Site, Stage
+    from convcli.core.op_formula import OnMissing
     from convcli.signals import Align
 
 Taps = npt.NDArray[np.float64]

@@ -17,12 +17,13 @@ from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.ops import Op, Pointwise
+from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site
+    from convcli.core.op import Op
     from convcli.signals import AnyRows, Array, Missing, Rows
 
 Indices = npt.NDArray[np.int64]

@@ -11,7 +11,8 @@ from convcli.core.convolution import kaiser
 from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.crop import Crop, ResizedAndCropped
 from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import Convolve, Op
+from convcli.core.op import Op
+from convcli.core.ops import Convolve
 from convcli.core.whole import Reduce
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import OnMissing
+from convcli.core.op_formula import OnMissing
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from convcli.core.kernel import Kernel
 from convcli.core.missing import any_missing, hold, known_by
-from convcli.core.ops import Held, Span, WindowWeights, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Span, nothing_held
+from convcli.core.op_formula import OpFormula, WindowWeights, delay_of_one_sample
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.core.executor import Executor
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
     from convcli.layers.training.trained import BatchShape, Sizes, Vector
@@ -266,7 +267,7 @@ class ConvOp(SelfPadding):
     activation: Callable[[Array, Array], Array] | None = None
 
     holds = True
-    rounding = "single"
+    numbers = NumberUse(rounding="single")
 
     @cached_property
     def widths(self) -> Sizes:
@@ -278,10 +279,10 @@ class ConvOp(SelfPadding):
         return len(self.weights) + self.beside
 
     @property
-    def widest(self) -> int:
-        """The inputs or the outputs, of whichever there are more."""
+    def channels(self) -> ChannelUse:
+        """As many channels as go in or come out, whichever are more."""
         inputs: int = self.weights.shape[1] * self.groups
-        return max(inputs, len(self.weights))
+        return ChannelUse(widest=max(inputs, len(self.weights)))
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the layer under the rules of a run."""
@@ -299,7 +300,13 @@ class ConvOp(SelfPadding):
 
         return network_executor(ops)
 
-    def window_weights(self, channels: int) -> WindowWeights | None:
+    @property
+    def formula(self) -> OpFormula:
+        """The weights of the windows."""
+        delay = delay_of_one_sample(self.reach)
+        return OpFormula(window_weights=self._window_weights, delay=delay)
+
+    def _window_weights(self, channels: int) -> WindowWeights | None:
         """The weights with the zeros of the dilation; None where a channel goes past the layer."""
         if self.beside:
             return None

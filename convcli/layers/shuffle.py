@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, Spread, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import OpFormula, Spread, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -54,14 +55,15 @@ class InterleavePhases(Op):
     spread: Spread | None = None
 
     @property
-    def continues_layer(self) -> bool:
-        """Whether the phases are those of a transposed convolution."""
-        return self.spread is not None
-
-    @property
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample; so many outputs are made of each."""
         return tuple(Reach(phases=factor) for factor in self.factors)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The phases of a transposed convolution continue that layer."""
+        continues = self.spread is not None
+        return OpFormula(delay=0.0, continues_layer=continues, spread=self.spread)
 
     def output_channels(self, count: int) -> int:
         """Count the channels, each of which has all phases."""
@@ -119,8 +121,8 @@ class RepeatSamples(Op):
 
     factors: Sizes
 
-    uniform = True
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
+    channels = ChannelUse(uniform=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -145,13 +147,13 @@ def _trained_repetition(op: RepeatSamples) -> TrainedLayer:
 class ChannelSelection(Op):
     """Some of the channels, in another order.
 
-    channels : which ones
+    selected : which ones
     """
 
-    channels: tuple[int, ...]
+    selected: tuple[int, ...]
     axes: int
 
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -160,11 +162,11 @@ class ChannelSelection(Op):
 
     def output_channels(self, count: int) -> int:
         """Count the channels that are selected."""
-        return len(self.channels)
+        return len(self.selected)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Return the selected channels, in the order of `channels`."""
-        return x[..., list(self.channels)]
+        """Return the selected channels, in the order of `selected`."""
+        return x[..., list(self.selected)]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -176,14 +178,18 @@ class FirstOutputs(Op):
 
     fewer: Sizes
 
-    continues_layer = True
-    uniform = True
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
+    channels = ChannelUse(uniform=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """An output is known when as many inputs follow as are cut off at the end."""
         return tuple(Reach(after=count, growth=-count) for count in self.fewer)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The end of a transposed convolution."""
+        return OpFormula(delay=delay_of_one_sample(self.reach), continues_layer=True)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Return the inputs that have enough others behind them."""

@@ -24,7 +24,8 @@ from convcli.units import describe_frequency
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.core.ops import Convolve, Op
+    from convcli.core.op import Op
+    from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Signal
@@ -287,7 +288,7 @@ def chain_facts(plan: Plan) -> StepFacts:
         return facts
     firsts = [_first_convolution(step.ops) for step in plan.steps]
     found = [convolution.taps for convolution in firsts if convolution is not None]
-    delay = None if plan.chain.in_time else _total_delay(plan.chain.ops)
+    delay = None if plan.chain.times.in_time else _total_delay(plan.chain.ops)
     facts = replace(facts, delay=delay)
     if not found:
         return facts
@@ -308,7 +309,7 @@ def _passes(taps: Numbers) -> tuple[int, ...]:
 
 def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
-    if chain.in_time:
+    if chain.times.in_time:
         return (TimeReachFacts(before=0, after=chain.look_ahead()),)
     found = []
     for axis, reach in enumerate(chain.reach):
@@ -341,7 +342,7 @@ def weights_of(step: BoundStep) -> Numbers | None:
     stage = step.stage
     if stage.network:
         return None if stage.learned is None else stage.learned.taps
-    convolutions = [convolution for op in stage.ops for convolution in op.convolutions]
+    convolutions = [convolution for op in stage.ops for convolution in op.formula.convolutions]
     weights = [_weights(convolution) for convolution in convolutions]
     if not weights:
         return None
@@ -365,7 +366,7 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
 
 def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
-    if step.sees_whole or any(op.as_convolution is None for op in step.ops):
+    if step.sees_whole or any(op.formula.as_convolution is None for op in step.ops):
         message = f"{step.call.title} is not a convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
     return step.ops
@@ -384,7 +385,7 @@ def taps_text(step: BoundStep) -> str:
         weights = weights_of(step)
         taps = [] if weights is None else [(weights, 1.0)]
     else:
-        taps = [(each.taps, each.divisor) for op in stage.ops for each in op.convolutions]
+        taps = [(each.taps, each.divisor) for op in stage.ops for each in op.formula.convolutions]
     if not taps or taps[0][0].size > 49:
         return ""
     return " and ".join(_written(each, divisor) for each, divisor in taps)
@@ -411,8 +412,8 @@ def _first_taps(step: BoundStep) -> Numbers | None:
 
 def _first_convolution(ops: tuple[Op, ...]) -> Convolve | None:
     for op in ops:
-        if op.convolutions:
-            return op.convolutions[0]
+        if op.formula.convolutions:
+            return op.formula.convolutions[0]
     return None
 
 
@@ -452,9 +453,10 @@ def _total_delay(ops: tuple[Op, ...]) -> float | None:
 
 def _delay_of(op: Op) -> float | None:
     """The delay of an operation in samples of its input; None where it is unknown."""
-    if not op.convolutions:
-        return op.delay
-    first = op.convolutions[0]
+    formula = op.formula
+    if not formula.convolutions:
+        return formula.delay
+    first = formula.convolutions[0]
     return group_delay(first.taps, first.reach[0])
 
 

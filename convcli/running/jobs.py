@@ -17,10 +17,11 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.chain import Chain, HeldValues
+    from convcli.core.chain import Chain
+    from convcli.core.chain_work import HeldValues
     from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.signals import AnyRows, Array
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Normalize, Reduce
     from convcli.planning.plan import BoundStep, Plan

@@ -15,7 +15,7 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from convcli.core.chain import HeldValues
+    from convcli.core.chain_work import HeldValues
     from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Indices
     from convcli.core.task import HeldAfter
@@ -139,7 +139,7 @@ class Stream:
     @property
     def held_after(self) -> HeldAfter | None:
         """The values that the next job holds, once the last one has run; None if unknown."""
-        places = self.geometry.chain.held_places
+        places = self.geometry.chain.work.held_places
         if self.last_job is None:
             return {}
         try:
@@ -163,7 +163,7 @@ class Stream:
         """Return the samples as they are kept until a job reads them."""
         if is_missing_outside(self.geometry.edge):
             # No stored whole number can say that a sample is missing.
-            return self.geometry.chain.samples(x)
+            return self.geometry.chain.work.samples(x)
         return x
 
     def known_jobs(self, *, all_known: bool = False) -> list[Job]:

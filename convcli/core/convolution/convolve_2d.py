@@ -88,6 +88,13 @@ def factor(w: Taps) -> tuple[Taps, Taps] | None:
 # ------------------------------------------------------------------------------------------ strides
 
 
+def products_of(taps: Taps) -> int:
+    """How many products an output takes; separable taps are applied along one axis at a time."""
+    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
+        return sum(taps.shape)
+    return taps.size
+
+
 def _strided_line(x: Array, w: Taps, step: int, *, axis: int) -> Array:
     """The valid correlation along one axis; only the outputs that are kept are computed."""
     if w.size == 1:

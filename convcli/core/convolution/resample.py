@@ -14,7 +14,8 @@ from convcli.core.convolution import kaiser
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase_along
 from convcli.core.missing import any_missing, hold, seen_so_far
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, sample_type
@@ -56,9 +57,9 @@ class Resample(Op):
     axes: int = 1
     missing: Missing = "keep"
     exact: bool = False
-    takes_stored = True
-    homogeneous = True
-    opacity = "filtered"
+
+    numbers = NumberUse(takes_stored=True, homogeneous=True)
+    channels = ChannelUse(opacity="filtered")
 
     @classmethod
     def by(
@@ -163,7 +164,11 @@ class Resample(Op):
         return tuple(reaches)
 
     @property
-    def delay(self) -> float | None:
+    def formula(self) -> OpFormula:
+        """The delay of the resampler."""
+        return OpFormula(delay=self._delay())
+
+    def _delay(self) -> float | None:
         """The delay in input samples: how far before input 0 the taps of output 0 are centred.
 
         None for pictures.

@@ -16,7 +16,8 @@ import numpy as np
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Formula, Operand
-from convcli.core.ops import Convolve, Op, Pointwise
+from convcli.core.op import Op
+from convcli.core.ops import Convolve, Pointwise
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
@@ -324,7 +325,7 @@ class OnnxModel:
             counts = [each] * len(node.outputs)
         first = sum(counts[:number])
         last = min(first + counts[number], place.channels)
-        return ChannelSelection(channels=tuple(range(first, last)), axes=place.axes)
+        return ChannelSelection(selected=tuple(range(first, last)), axes=place.axes)
 
     # --- facts ---
 

@@ -21,7 +21,8 @@ from convcli.core.activations import (
     TimesNormal,
 )
 from convcli.core.mixing import Mix
-from convcli.core.ops import Complete, Op, Pointwise
+from convcli.core.op import Complete, Op
+from convcli.core.ops import Pointwise
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -404,7 +405,7 @@ def _depth_to_space(place: NodePlace) -> Ops:
         return (interleaved,)
     # Depth, column, row: the phase is the slower index of a channel.
     order = np.arange(place.channels).reshape(phases, -1).T.ravel()
-    return ChannelSelection(channels=tuple(order.tolist()), axes=place.axes), interleaved
+    return ChannelSelection(selected=tuple(order.tolist()), axes=place.axes), interleaved
 
 
 def _space_to_depth(place: NodePlace) -> Ops:
@@ -413,7 +414,7 @@ def _space_to_depth(place: NodePlace) -> Ops:
     if place.channels * phases > MOST_CHANNELS:
         raise place.error(f"makes {place.channels * phases:,} channels; at most {MOST_CHANNELS:,}")
     order = np.arange(place.channels * phases).reshape(-1, phases).T.ravel()
-    selection = ChannelSelection(channels=tuple(order.tolist()), axes=place.axes)
+    selection = ChannelSelection(selected=tuple(order.tolist()), axes=place.axes)
     return Complete(SplitPhases(factors=factors)), selection
 
 
@@ -425,7 +426,7 @@ def _gather_node(place: NodePlace) -> Ops:
     if picked.size == 0 or (np.abs(picked + 0.5) > place.channels).any():
         raise place.error(f"there are {place.channels} channels")
     numbers = np.arange(place.channels)[picked]
-    return (ChannelSelection(channels=tuple(numbers.tolist()), axes=place.axes),)
+    return (ChannelSelection(selected=tuple(numbers.tolist()), axes=place.axes),)
 
 
 def _slice(place: NodePlace) -> Ops:
@@ -446,7 +447,7 @@ def _slice(place: NodePlace) -> Ops:
     if any(map(any, cuts)):
         ops.append(_extended_input(tuple(cuts), "zero"))
     if len(kept) != place.channels:
-        ops.append(ChannelSelection(channels=tuple(kept), axes=place.axes))
+        ops.append(ChannelSelection(selected=tuple(kept), axes=place.axes))
     return tuple(ops)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.activations import Rectifier
-from convcli.core.ops import Complete, Op, Pointwise
+from convcli.core.op import Complete, Op
+from convcli.core.ops import Pointwise
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 

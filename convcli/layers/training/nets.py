@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.core.binding import Rules
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.errors import RequestError
     from convcli.layers.layer import Layer
     from convcli.layers.training.trained import Sizes, TrainedLayer, Vector

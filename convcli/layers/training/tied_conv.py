@@ -19,7 +19,7 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWei
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.layers.conv import BatchConv, TrainedConv
     from convcli.layers.training.trained import BatchShape, Sizes, Vector
     from convcli.layers.weights import Tensor

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Op, Span
+    from convcli.core.op import Op, Span
     from convcli.signals import Array
 
 Vector = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_rules import UNSORTED
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
+from convcli.time_rules import UNSORTED
 
 if TYPE_CHECKING:
     from convcli.media.tables.time_notation import TimeColumn

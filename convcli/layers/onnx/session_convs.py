@@ -110,13 +110,11 @@ class ShiftedProducts(SessionNode):
         """Add the nodes to a graph; `pads` : zeros that are put beside the inputs."""
         number = len(graph.nodes)
         weights, *bias = self.constants
+        graph.node("Conv", graph.constant(f"{number}.weights", weights), kernel_shape=[1, 1])
+        # The convolution would sum in another order if it padded.
         before, after = zip(*pads, strict=True)
-        products = graph.node(
-            "Conv",
-            graph.constant(f"{number}.weights", weights),
-            kernel_shape=[1, 1],
-            pads=[*in_plane(before, 0), *in_plane(after, 0)],
-        )
+        graph.padded(in_plane(before, 0), in_plane(after, 0), "zero")
+        products = graph.x
         terms = [self._shifted(graph, products, place) for place in np.ndindex(*self.taps)]
         if bias:
             terms.append(graph.constant(f"{number}.bias", graph.per_channel(bias[0])))

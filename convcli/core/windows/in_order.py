@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     Sizes = tuple[int, ...]
 
 # Windows of more samples take less time in a tree, or counted, than sorted one by one. The limits
-# are for a series, for a picture, and for statistics of a series that look up many samples of each
-# window.
+# are for a series and for a picture, and for statistics that look up many samples of each window.
 MOST_SORTED = 128
-MOST_PIXELS_SORTED = 128
 MOST_SORTED_FOR_SEARCHES = 512
+MOST_PIXELS_SORTED = 400
+MOST_PIXELS_SORTED_FOR_SEARCHES = 2500
 
 # Samples of all windows that are sorted together, and windows that are looked up together.
 SORTED = 1 << 18
@@ -43,9 +43,7 @@ def ordered_windows(
     own : the place in a window of the sample that its output is aligned with
     searches : many samples of each window are asked for, instead of one or two
     """
-    most = MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
-    if len(size) > 1:
-        most = MOST_PIXELS_SORTED
+    most = _most_sorted(len(size), searches=searches)
     # Windows that are farther apart are sorted less often.
     if math.prod(size) <= most * math.prod(step):
         yield from _sorted_windows(x, size, step, own)
@@ -55,6 +53,13 @@ def ordered_windows(
             yield from _long_windows(channel, size[0], step[0], own[0])
         else:
             yield from counted_windows(channel, size, step, own)
+
+
+def _most_sorted(axes: int, *, searches: bool) -> int:
+    """The most samples of a window that is sorted."""
+    if axes == 1:
+        return MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
+    return MOST_PIXELS_SORTED_FOR_SEARCHES if searches else MOST_PIXELS_SORTED
 
 
 def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:

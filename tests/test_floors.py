@@ -25,6 +25,7 @@ FLOORS = {
                 "facts",
                 "stopping",
                 "dataclass",
+                "array_types",
             ),
             "__version__",
         ),

@@ -32,12 +32,11 @@ from convcli.units import Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray, Sizes
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import Sizes, TrainedLayer
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.signals import Array, Edge
 
 
@@ -284,7 +283,7 @@ class PixelShuffleLayer(ScalingLayer):
         graph.channels = made
 
 
-def _one_for_each_phase(factor: Sizes, channels: int) -> npt.NDArray[np.float64]:
+def _one_for_each_phase(factor: Sizes, channels: int) -> FloatArray:
     """Weights that pick one phase each, for every channel: (channels * phases, 1, factor...)."""
     phases = math.prod(factor)
     each = np.eye(phases).reshape(phases, 1, *factor)
@@ -395,7 +394,7 @@ def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tup
     return conv, InterleavePhases(factors=factor)
 
 
-def _linear_weights(factor: Sizes) -> npt.NDArray[np.float64]:
+def _linear_weights(factor: Sizes) -> FloatArray:
     """Weights of all phases for the sample before, the sample and the one after, on each axis.
 
     Returns (phases, 1, 3) or (phases, 1, 3, 3).
@@ -407,7 +406,7 @@ def _linear_weights(factor: Sizes) -> npt.NDArray[np.float64]:
     return weights.reshape(math.prod(factor), 1, *(3 for _ in factor))
 
 
-def _linear_shares(factor: int) -> npt.NDArray[np.float64]:
+def _linear_shares(factor: int) -> FloatArray:
     """Shares of three neighbouring samples in each of the phases between them, (factor, 3)."""
     shares = np.zeros((factor, 3))
     for phase in range(factor):

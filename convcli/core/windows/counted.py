@@ -17,10 +17,9 @@ from convcli.core.windows.kth_smallest import OrderedWindows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.windows.kth_smallest import Places
+    from convcli.array_types import IntArray, Sizes
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
 
 # There is a pass over the picture for each value.
 MOST_VALUES = 256
@@ -80,7 +79,7 @@ class CountedWindows(OrderedWindows):
         for row, value in enumerate(values):
             self._counts[row] = _window_counts(x <= value, size, step).reshape(-1)
 
-    def smallest(self, k: Places) -> Array:
+    def smallest(self, k: IntArray) -> Array:
         """Count the values that too few samples do not exceed."""
         if not len(self._values):
             return np.full(self.known.shape, np.nan)
@@ -88,7 +87,7 @@ class CountedWindows(OrderedWindows):
         found: Array = self._values[too_small]
         return found
 
-    def counts_of_own(self) -> tuple[Places, Places]:
+    def counts_of_own(self) -> tuple[IntArray, IntArray]:
         """Look up the value of each output's own sample, and the value before it."""
         place = np.searchsorted(self._values, self.own)
         window = np.arange(len(place))

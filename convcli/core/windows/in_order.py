@@ -18,10 +18,10 @@ from convcli.core.windows.kth_smallest import LookedUpWindows, SortedWindows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import Sizes
     from convcli.core.windows.kth_smallest import OrderedWindows
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
 
 # Windows of more samples take less time in a tree than sorted one by one. The limits are for a
 # series, for a picture (whose tree is made anew for each row of outputs), for one of few values

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from convcli.array_types import Sizes
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.op import Opacity
     from convcli.signals import Array, Missing
 
-    Sizes = tuple[int, ...]
 
 # Windows that overlap by less than this many are folded sample by sample.
 FEW_FOLDS = 8

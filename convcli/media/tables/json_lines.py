@@ -32,11 +32,11 @@ from convcli.media.tables.text import Encoding, Header, preceded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.media.tables.table_options import TableOptions
@@ -161,7 +161,7 @@ class JsonLinesSink(TableSink):
         return source.header_line.text
 
     def _spliced_text(
-        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+        self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         if self._channels != tuple(range(len(self._source.columns))):
             decoded = decoded.of_channels(self._channels)

@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.time_notation import TimeColumn
@@ -612,7 +612,7 @@ class TableSource:
         """Join consecutive records to one block of text."""
         return join_records(parts)
 
-    def _decode(self, records: Any) -> tuple[Any, Floats]:
+    def _decode(self, records: Any) -> tuple[Any, FloatArray]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -632,7 +632,7 @@ class TableSource:
         missing = np.isnan(x)
         return DecodedRows(spans, starts, stops, missing if missing.any() else None), x
 
-    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> Floats:
+    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> FloatArray:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""
         automatic = self.options.columns is None
         try:

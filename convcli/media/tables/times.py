@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import notations_of
@@ -34,6 +33,7 @@ from convcli.media.tables.time_stamps import Stamper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
@@ -51,7 +51,7 @@ class CheckedTimes:
     latest : what the times of later rows are compared with
     """
 
-    stamps: npt.NDArray[np.int64]
+    stamps: IntArray
     check: Callable[[], None]
     latest: Callable[[], LatestTimes]
 

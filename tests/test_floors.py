@@ -17,6 +17,7 @@ FLOORS = {
                 "places",
                 "named_files",
                 "calendar_bins",
+                "time_rules",
                 "file_stamps",
                 "units",
                 "signals",

@@ -21,6 +21,7 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.media.files import UndividedError
+from convcli.planning.plan import runs_model
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_pasts
 from convcli.running.run import joined_peaks, outputs_at
@@ -163,6 +164,11 @@ class PartWork:
 
     parted_run: PartedRun
     retries: int = 0
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether a step of the filter runs a network."""
+        return runs_model(self.parted_run.calls)
 
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: a task makes no file that could replace another one."""

@@ -82,6 +82,11 @@ def reads_twice(calls: tuple[Call, ...]) -> bool:
     return any(step.reads_twice for step in _known_steps(calls))
 
 
+def runs_model(calls: tuple[Call, ...]) -> bool:
+    """Whether a step runs a network."""
+    return any(step.runs_model for step in _known_steps(calls))
+
+
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
     """The steps of a FILTER; names that do not exist are left out, and `bind` reports them."""
     found = []

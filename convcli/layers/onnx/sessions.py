@@ -79,6 +79,15 @@ def _installed() -> bool:
     return all(find_spec(name) is not None for name in ("onnxruntime", "onnx"))
 
 
+def runtime_version() -> str | None:
+    """The version of the library; None where it is not installed, and networks run without it."""
+    if not _installed():
+        return None
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
 @cache
 def _shares_memory() -> bool:
     """Let all sessions share one allocator, so that memory does not grow with their number."""

@@ -14,20 +14,20 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
-from convcli.media.tables.time_rules import HINT, date_rules, number_rule
 from convcli.media.tables.time_units import (
     TIME_UNITS,
     date_text,
     serial_day,
     unit_of_dates,
 )
+from convcli.time_rules import HINT, date_rules, number_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.array_types import AnyArray, FloatArray, IntArray
     from convcli.media.tables.delimited import Cells, RowSpans
-    from convcli.media.tables.time_rules import DateTimes, Rule, Runs
+    from convcli.time_rules import DateTimes, Rule, Runs
 
     Moments = AnyArray
 

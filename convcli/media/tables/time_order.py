@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_rules import UNSORTED
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
+from convcli.time_rules import UNSORTED
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray

@@ -17,7 +17,8 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import notations_of
-from convcli.media.tables.time_rules import (
+from convcli.media.tables.time_stamps import Stamper
+from convcli.time_rules import (
     DAY,
     JITTER,
     LONGEST_STEP,
@@ -27,8 +28,8 @@ from convcli.media.tables.time_rules import (
     Failure,
     Rule,
     first_failure,
+    latest_failure,
 )
-from convcli.media.tables.time_stamps import Stamper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
-    from convcli.media.tables.time_rules import DateTimes, Runs
     from convcli.signals import Groups, LatestTimes
+    from convcli.time_rules import DateTimes, Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,13 +264,8 @@ def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
 
 
 def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | None]) -> InputError:
-    """The error that no rule holds, told by the rule that failed last, as it was probably meant.
-
-    Times that go back are told before anything else.
-    """
-    pairs = zip(failures, rules, strict=True)
-    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
-    failure, rule = max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
+    """The error that no rule holds, told by the rule that failed last."""
+    failure, rule = latest_failure(rules, failures)
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
     error = times.error(failure.row, expected, group=failure.group, hint=rule.hint)

@@ -1,4 +1,4 @@
-"""The rules by which the times of a column may be regular."""
+"""The rules by which times may be regular: equal steps, business days, days of months."""
 
 from __future__ import annotations
 
@@ -94,6 +94,16 @@ def first_failure(rule: Rule, moments: AnyArray, runs: Runs) -> Failure | None:
     return min(failures, key=lambda failure: (not failure.is_back, failure.row), default=None)
 
 
+def latest_failure(rules: list[Rule], failures: list[Failure | None]) -> tuple[Failure, Rule]:
+    """The failure of the rule that held for the most rows, as times were probably meant, and it.
+
+    Times that go back come before anything else. `failures` has one for some rule at least.
+    """
+    pairs = zip(failures, rules, strict=True)
+    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
+    return max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
+
+
 def _typical_step(positions: FloatArray, runs: Runs) -> float:
     steps_of_runs = [np.diff(positions[rows]) for _, rows in runs]
     steps = np.concatenate(steps_of_runs)
@@ -161,14 +171,14 @@ def _last_place(values: FloatArray) -> float:
 
 def date_rules(moments: DateTimes, runs: Runs) -> list[Rule]:
     """The rules worth trying, the most specific first."""
-    fixed = _fixed_rule(moments, runs)
+    fixed = fixed_rule(moments, runs)
     of_day = (moments - moments.astype("datetime64[D]")).astype("timedelta64[ns]")
     if np.any(of_day != of_day[0]):
         return [fixed]
     return [*_month_rules(moments, runs, of_day[0]), fixed, _business_rule(of_day[0])]
 
 
-def _fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
+def fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
     """A constant number of seconds."""
     place = partial(_seconds_since, moments[0])
     unit = _last_place_of_second(moments)

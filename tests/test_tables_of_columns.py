@@ -400,3 +400,16 @@ def test_decimals_are_numbers_of_json(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "x", "-c", "x", "p.parquet", "--format", "jsonl", cwd=tmp_path)
     found = [json.loads(line)["p"] for line in ended.text.splitlines()]
     assert found == [1.5, 0.1, "123456789012345678.25", None]
+
+
+def test_bins_follow_the_days_of_the_time_zone_of_the_column(
+    program: Program, tmp_path: Path
+) -> None:
+    hours = pd.date_range("2024-03-08 05:00", "2024-03-13", freq="h", tz="America/New_York")
+    frame = pd.DataFrame({"t": hours, "x": np.arange(float(len(hours)))})
+    frame.to_parquet(tmp_path / "t.parquet")
+    words = ("csv", "avg_pool:1d", "t.parquet", "--time", "t", "-o", "o.parquet", "-q")
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    expected = frame.set_index("t").x.resample("D").mean()
+    assert pd.read_parquet(tmp_path / "o.parquet").x.tolist() == expected.tolist()

@@ -23,11 +23,12 @@ from convcli.batch.ledger_file import ledger_file
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import list_inputs
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
-from convcli.batch.units import Shard
+from convcli.batch.units import Shard, Units
 from convcli.cli import closed_pipe, say, tell, tell_error
 from convcli.cli.opening import name_input
 from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_place, refuse_shared_places
+from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.refusals import same_place
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from convcli.batch.ledger_line import RunIdentity
     from convcli.batch.listing import Listing
     from convcli.batch.run_units import Outcome, Runner, Work
-    from convcli.batch.units import Unit, Units
+    from convcli.batch.units import Unit
     from convcli.cli.options import WorkOptions
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
@@ -103,10 +104,14 @@ class BatchRun(ABC):
         self.request = request
         self.batch = request.batch
         self.stopping = stopping
+        self._retry_notes = RetryNotes(quiet=request.quiet)
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
         # What a report says of them, where one is made.
         self.told_failures: list[UnitFailure] = []
+        # What a unit is called: an input, or a part of one.
+        self._noun = Units.noun
+        self._listed_again = Units.listed_again
         self._ledger_file: Path | None = None
         self._failed_place: Place | None = None
         self.worst = 0
@@ -203,6 +208,8 @@ class BatchRun(ABC):
         words = self.batch.words(self.request.inputs)
         listing = list_inputs(words, self.request.files)
         units = self._units(listing)
+        self._noun = units.noun
+        self._listed_again = units.listed_again
         self._check_own_files(listing)
         if not self.request.dry_run:
             self._failed_place = self._find_failed_place(units)
@@ -296,9 +303,9 @@ class BatchRun(ABC):
 
     def _tell_left(self, left: UnitsLeft) -> None:
         if left.done:
-            self._say(f"{plural(left.done, 'input')} done by an earlier run")
+            self._say(f"{plural(left.done, self._noun)} done by an earlier run")
         if left.existing:
-            self._say(f"{plural(left.existing, 'input')} left out: the output exists")
+            self._say(f"{plural(left.existing, self._noun)} left out: the output exists")
 
     # --------------------------------------------------------------------------------- the work
 
@@ -316,6 +323,7 @@ class BatchRun(ABC):
                 progress.advance(1, pace.after_one_more())
         finally:
             progress.close()
+            self._retry_notes.close()
 
     def _runner(self, left: UnitsLeft) -> Runner:
         """The runner that carries the units out."""
@@ -327,24 +335,30 @@ class BatchRun(ABC):
         alone = jobs == 1
         work = self._work(alone=alone)
         if alone:
-            return OwnThread(work, self.stopping)
+            return OwnThread(work, self.stopping, self._retry_notes)
         # Facts of one process share equal values, so that threads are preferred where all are kept.
         prefers_processes = not self.request.reports and _prefers_processes(left)
         if self._always_in_processes or prefers_processes:
             return self._process_runner(work, jobs)
-        return ThreadRunner(work, jobs, self.stopping)
+        return ThreadRunner(work, jobs, self.stopping, self._retry_notes)
 
     def _process_runner(self, work: Work, jobs: int) -> Runner:
         from convcli.batch.processes import ProcessRunner
         from convcli.running.workers import keep_freed_memory
 
-        return ProcessRunner(work, jobs, self.stopping, keep_freed_memory)
+        return ProcessRunner(work, jobs, self.stopping, self._retry_notes, keep_freed_memory)
 
     def _cluster_runner(self, address: str, processes: int) -> Runner:
         from convcli.batch.cluster import ClusterRunner
 
         work = self._work(alone=False)
-        return ClusterRunner(work, address, processes=processes, stopping=self.stopping)
+        return ClusterRunner(
+            work,
+            address,
+            processes=processes,
+            stopping=self.stopping,
+            on_retry=self._retry_notes,
+        )
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
         """Yield the outcomes as they come, after their failures and ledger lines are noted."""
@@ -396,18 +410,19 @@ class BatchRun(ABC):
         more = len(self.failures) - len(named)
         if more:
             named.append(f"and {more:,} more")
-        inputs = plural(total, "input")
-        say(f"{len(self.failures):,} of {inputs} failed: {', '.join(named)}")
+        say(f"{len(self.failures):,} of {plural(total, self._noun)} failed: {', '.join(named)}")
 
     def _write_failed(self) -> None:
         """Write the list of the inputs that failed; remove an old one if none did."""
         place = self._failed_place
-        if place is None:
+        null = False if place is None else write_failed(self.failures, place)
+        if not self.failures:
             return
-        null = write_failed(self.failures, place)
-        if self.failures and not self.request.quiet:
+        if not self._listed_again:
+            self._say(f"the same command with --resume runs the {self._noun}s that failed again")
+        elif place is not None:
             again = f"--files-from {place}" + (" -0" if null else "")
-            say(f"{again} runs what failed once more")
+            self._say(f"{again} runs what failed once more")
 
     def _find_failed_place(self, units: Units) -> Place | None:
         """Where the list of failures goes; None if it was not asked for.
@@ -421,7 +436,7 @@ class BatchRun(ABC):
                     batch.failed, hint="name another file, or --force replaces it"
                 )
             return batch.failed
-        if batch.ledger is None:
+        if batch.ledger is None or not units.listed_again:
             return None
         shard = ""
         if self.shard.count > 1:  # machines may share the folder

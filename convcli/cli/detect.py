@@ -230,7 +230,7 @@ def detect(
     results = SearchResults(quiet=run.quiet)
     templates = _paths([template, *(search.more_templates or [])])
     worst, detection, place = _searched(asked, templates, results)
-    found = results.joined(search.top)
+    found = _with_sizes_told(results.joined(search.top), run, worst)
     told = detection.facts_of(found)
     facts = RunFacts(
         version=__version__,
@@ -250,6 +250,26 @@ def detect(
     text = _hits_text(facts, told, detection.columns_of(found), as_json=hits.as_json)
     write_result(text, place)
     return _told_result(facts, found, run, worst)
+
+
+def _with_sizes_told(found: FoundHits, run: DetectRun, worst: int) -> FoundHits:
+    """Warn of templates that are larger than some inputs.
+
+    worst : exit code of the inputs that failed
+    RequestError if they are larger than all inputs, before anything is written.
+    """
+    from convcli.detecting.detect import larger_texts, nothing_found
+
+    if found.larger and found.best_score is None and not worst:
+        if run.batch.shard is None:
+            raise nothing_found(found)
+        return found
+    warnings = [f"{text}: it has no place there" for text in larger_texts(found.larger)]
+    if not run.quiet:
+        for warning in warnings:
+            tell(warning, kind="warning")
+    notes = tuple(("warning", warning) for warning in warnings)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def _told_result(facts: RunFacts, found: FoundHits, run: DetectRun, worst: int) -> int:

@@ -44,6 +44,13 @@ class FilterWork:
     retries: int
     alone: bool
 
+    @property
+    def runs_network(self) -> bool:
+        """Whether a step of a filter runs a network."""
+        from convcli.planning.plan import runs_model
+
+        return runs_model(self.command.filters())
+
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit, and return the facts of the run."""
         self.refuse(unit)

@@ -23,11 +23,11 @@ from convcli.named_files import named_place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
     from convcli.layers.onnx.model import OnnxModel
     from convcli.places import Place
-    from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
     from convcli.signals import Signal
@@ -422,7 +422,7 @@ def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
 
 
-def _exported_weights(bound: tuple[BoundStep, ...]) -> Numbers:
+def _exported_weights(bound: tuple[BoundStep, ...]) -> FloatArray:
     """The taps of a single step, or those of a chain of convolutions as one."""
     from convcli.planning.describe import chain_taps, weights_of
 

@@ -133,7 +133,7 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
-            opened.check_times(in_time=plan.chain.in_time, bins=plan.chain.bins)
+            opened.check_times(in_time=plan.chain.times.in_time, bins=plan.chain.times.bins)
             if not command.tail:
                 check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)

@@ -10,7 +10,6 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, say, tell
-from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import read_input
 from convcli.cli.options import examples
@@ -22,11 +21,11 @@ from convcli.cli.results import (
     refuse_shared_places,
 )
 from convcli.dataclass import dataclass
+from convcli.errors import ConditionError
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from convcli.batch.merging import MergedLedgers
@@ -138,7 +137,7 @@ def _merge(ledgers: list[Path], run: MergeOptions) -> int:
         say(batch_summary(facts, merged.first.filter))
     if parts is not None:
         _join(parts, quiet=run.quiet)
-    return exit_code_of(list(_conditions(facts)))
+    return _told_code(facts)
 
 
 def _refuse_other_list(place: Place, merged: MergedLedgers) -> None:
@@ -202,14 +201,21 @@ def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> No
     write_report(run, report, atomic=atomic)
 
 
-def _conditions(facts: BatchFacts) -> Iterator[str]:
-    """Why the exit code is 1, in words."""
-    from convcli.report.batch import failures_text, missing_text
+def _told_code(facts: BatchFacts) -> int:
+    """Tell what is missing and what has failed, and return the exit code."""
+    from convcli.report.batch import again_hint, failures_text, missing_text
 
+    told = []
     if facts.missing:
-        yield missing_text(facts)
+        told.append(missing_text(facts))
     if facts.failed:
-        yield failures_text(facts)
+        told.append(failures_text(facts))
+    if not told:
+        return 0
+    for text in told[:-1]:
+        tell(text)
+    tell(told[-1], hint=again_hint(facts))
+    return ConditionError.exit_code
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import field
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped, tell
@@ -60,6 +60,7 @@ class SearchWork:
     alone: bool = True
     stopping: Event = field(default_factory=Event)
     shows_progress: bool = False
+    runs_network: ClassVar[bool] = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the event, which belongs to one process."""

@@ -14,8 +14,9 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Kernel, Taps
-    from convcli.core.ops import Op
+    from convcli.array_types import Taps
+    from convcli.core.kernel import Kernel
+    from convcli.core.op import Op
     from convcli.core.reach import Reach
     from convcli.core.whole import Normalize, Reduce
     from convcli.facts import LayerFacts
@@ -113,12 +114,13 @@ class Site:
         """The operation under the rules of the run; colours are weighted or masked by opacity."""
         op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
-        if alpha is None or op.opacity is None:
+        opacity = op.channels.opacity
+        if alpha is None or opacity is None:
             return op
-        if op.opacity == "masks":
+        if opacity == "masks":
             return MaskedByAlpha(op=op, alpha=alpha)
         return WeightedByAlpha(
-            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=op.opacity == "kept"
+            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=opacity == "kept"
         )
 
     def stage(self, *ops: Op, kernels: tuple[Kernel, ...] = ()) -> Stage:
@@ -160,7 +162,7 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
-    if chain.bins:
+    if chain.times.bins:
         rate = None
         shape = (None,) * signal.axes
     return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)

@@ -11,21 +11,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.ops import Op, Pointwise
+from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
     from convcli.core.binding import Site
+    from convcli.core.op import Op
     from convcli.signals import AnyRows, Array, Missing, Rows
 
-Indices = npt.NDArray[np.int64]
 Statistic = Literal["mean", "max"]
 
 
@@ -46,18 +46,18 @@ class Normalize:
         """Return one stage; its operation is made when the signal was measured."""
         return (Stage(before=site.signal, after=site.signal, normalizes=self),)
 
-    def measure(self, y: Array) -> npt.NDArray[np.float64]:
+    def measure(self, y: Array) -> FloatArray:
         """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
         if y.size == 0:
             return np.zeros(y.shape[-1])
         sample_axes = tuple(range(self.axes))
-        peaks: npt.NDArray[Any] = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
+        peaks: AnyArray = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
         peaks = peaks.astype(np.float64)
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks
 
-    def settle(self, peaks: npt.NDArray[np.float64]) -> Op:
+    def settle(self, peaks: FloatArray) -> Op:
         """Return the gain for the measured peaks; silence stays silence."""
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
@@ -207,7 +207,7 @@ class Reduction:
             self._fold((k, columns), pixels)
 
     @cached_property
-    def _columns(self) -> list[tuple[Indices, Indices]]:
+    def _columns(self) -> list[tuple[IntArray, IntArray]]:
         """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
         lows, highs = _bin_edges(self.shape[1], self.reduce.bins[1])
         widths = highs - lows
@@ -260,7 +260,7 @@ class _NarrowBins:
     lows, highs : (bins,) the samples [low, high) of each bin
     """
 
-    def __init__(self, reduce: Reduce, lows: Indices, highs: Indices) -> None:
+    def __init__(self, reduce: Reduce, lows: IntArray, highs: IntArray) -> None:
         self._reduce = reduce
         self._lows = lows
         self._highs = highs
@@ -287,7 +287,7 @@ class _NarrowBins:
             unread = int(self._lows[last]) - start
         self._rest = y[unread:]
 
-    def _statistic(self, x: Array, low: Indices, high: Indices) -> Array:
+    def _statistic(self, x: Array, low: IntArray, high: IntArray) -> Array:
         """The mean or maximum of the known samples of x[low:high]; NaN where there are none."""
         x = np.ascontiguousarray(x, np.float64)
         known = ~np.isnan(x)
@@ -305,7 +305,7 @@ class _NarrowBins:
         return np.concatenate(self._done)
 
 
-def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Array:
+def _means_between(x: Array, low: IntArray, high: IntArray, counts: IntArray) -> Array:
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
     known = np.where(finite, x, 0.0)
@@ -327,15 +327,15 @@ def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Ar
     return means
 
 
-def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -> Indices:
+def _counts_between(flags: BoolArray, low: IntArray, high: IntArray) -> IntArray:
     """How many flags are set in flags[low:high]."""
     before = np.zeros(len(flags) + 1, np.int64)
     np.cumsum(flags, out=before[1:])
-    counts: Indices = before[high] - before[low]
+    counts: IntArray = before[high] - before[low]
     return counts
 
 
-def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
+def _largest_between(x: Array, low: IntArray, high: IntArray) -> Array:
     """Maximum of x[low:high] for each pair of `low` and `high`."""
     # Every second stretch is a bin; `reduceat` requires that each begins inside of the array.
     edges = np.stack([low, high], axis=1).reshape(-1)
@@ -350,7 +350,7 @@ def _largest_known(part: Array) -> Array:
     return np.where(np.isnan(largest), -np.inf, largest)
 
 
-def _bin_edges(n: int, bins: int) -> tuple[Indices, Indices]:
+def _bin_edges(n: int, bins: int) -> tuple[IntArray, IntArray]:
     """The samples [low, high) of each of the bins of a signal of `n` samples."""
     numbers = np.arange(bins)
     return numbers * n // bins, -(-(numbers + 1) * n // bins)

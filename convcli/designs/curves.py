@@ -17,7 +17,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
@@ -27,10 +26,10 @@ from convcli.errors import InputError, named_first
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import FloatArray
     from convcli.designs.biquads import Section
     from convcli.places import Place
 
-Numbers = npt.NDArray[np.float64]
 
 LARGEST_CURVE_FILE = 2**24
 LARGEST_DECIBELS = 1000.0
@@ -72,11 +71,11 @@ class Curve:
     column : the name of the column that was read, or ""
     """
 
-    frequencies: Numbers
-    decibels: Numbers
+    frequencies: FloatArray
+    decibels: FloatArray
     column: str = ""
 
-    def at(self, frequencies: Numbers) -> Numbers:
+    def at(self, frequencies: FloatArray) -> FloatArray:
         """The gain in dB at frequencies in Hz; outside of the curve that of its nearest end."""
         lowest = self.frequencies[0]
         places = np.log(np.maximum(frequencies, lowest))

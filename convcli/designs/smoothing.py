@@ -7,15 +7,19 @@ centred.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import OnMissing
+from convcli.core.kernel import Kernel
+from convcli.core.op_formula import OnMissing
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
+
+if TYPE_CHECKING:
+    from convcli.array_types import Taps
 
 # A Gaussian ends at this many sigmas, as in scipy.ndimage.
 TRUNCATE = 4.0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.onnx.writer import ExportPlace
     from convcli.layers.training.trained import TrainedLayer
     from convcli.layers.weights import Tensor

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.core.binding import Rules, Site
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
     from convcli.signals import Signal
@@ -280,7 +280,7 @@ class Network:
         columns, targets = self.model.columns, self.model.targets
         if len(targets) == made and len(columns) == len(given) and set(targets) <= set(columns):
             picked = tuple(columns.index(target) for target in targets)
-            return (ChannelSelection(channels=picked, axes=self.signal.axes),)
+            return (ChannelSelection(selected=picked, axes=self.signal.axes),)
         if made != len(given):
             message = f"{self.model.path} adds its input to its output: {len(given)} channels go in"
             raise RequestError(f"{message} and {made} come out")

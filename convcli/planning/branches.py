@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.ops import Convolve, Op
+    from convcli.core.op import Op
+    from convcli.core.ops import Convolve
     from convcli.planning.calls import BranchGroup
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array, Signal
@@ -122,7 +123,8 @@ class _BoundGroup:
             Chain(tuple(op for bound in steps for op in bound.ops), axes) for steps in self.steps
         ]
         # Under `valid` a plan with layers that pad is completed at last.
-        completed = self.site.rules.edge == "valid" and any(chain.pads for chain in chains)
+        pads = any(chain.padding is not None for chain in chains)
+        completed = pads and self.site.rules.edge == "valid"
         formulas = self.written.group.formulas
         try:
             group = Branches.of(tuple(chains), formulas, axes, completed=completed)
@@ -237,7 +239,7 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     constant = combination.constant
     if constant:
         op = replace(op, formulas=(Arithmetic("-", formula, Constant(constant)),))
-    convolution = op.as_convolution
+    convolution = op.formula.as_convolution
     if convolution is None:
         return ()
     weighted = _weighted_once(op, convolution, signal.alpha, signal.full_scale)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.core.reach import Reach
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
@@ -80,6 +80,11 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
 def reads_twice(calls: tuple[Call, ...]) -> bool:
     """Whether a step reads the whole signal before its first output, so that a pipe is stored."""
     return any(step.reads_twice for step in _known_steps(calls))
+
+
+def runs_model(calls: tuple[Call, ...]) -> bool:
+    """Whether a step runs a network."""
+    return any(step.runs_model for step in _known_steps(calls))
 
 
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
@@ -162,7 +167,7 @@ class Plan:
         Under `valid` no output reads a sample outside, but layers may pad their own input. Then all
         operations run on complete windows, and the values outside do not matter: zeros are used.
         """
-        if self.rules.edge == "valid" and self.chain.pads:
+        if self.rules.edge == "valid" and self.chain.padding is not None:
             return "zero"
         return self.rules.edge
 
@@ -245,7 +250,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
-    pads = _chain_of(steps, signal).pads
+    pads = _chain_of(steps, signal).padding is not None
     if rules.edge == "valid" and pads:
         steps = [_completed_step(step) for step in steps]
     if rules.edge != "valid" or pads:
@@ -272,7 +277,7 @@ def _refuse_edges_in_time(steps: list[BoundStep], rules: Rules) -> None:
     if rules.edge == "shrink":
         return
     for step in steps:
-        if any(op.in_time for op in step.ops):
+        if any(op.times.in_time for op in step.ops):
             raise step.call.error(
                 f"--edge {rules.edge} needs rows at equal steps of time; "
                 "windows in time end where the table does (shrink)"

@@ -36,9 +36,8 @@ from convcli.signals import Block, Groups
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy.typing as npt
-
-    from convcli.core.ops import Op
+    from convcli.array_types import FloatArray, IntArray
+    from convcli.core.op import Op
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Normalize, Reduce
     from convcli.planning.plan import BoundStep, Plan
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
 
     # Begins a pass over the input, which is cut into jobs by a scheduler.
     Pass = Callable[[Scheduler], Arrivals]
-    MissingCounts = npt.NDArray[np.int64]
-    Peaks = npt.NDArray[np.float64]
+    MissingCounts = IntArray
+    Peaks = FloatArray
     # The peaks of each channel, for each signal.
     SignalPeaks = dict[SignalName, Peaks]
 

@@ -24,7 +24,7 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.core.task import HeldAfter
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
@@ -122,7 +122,7 @@ class Scheduler:
             not by_group
             and common is not None
             and common.uniform
-            and not common.in_time
+            and not common.times.in_time
             and edge != "wrap"
         )
         self._interleaved: InterleavedSignals | None = None
@@ -317,7 +317,7 @@ class Scheduler:
 
     def _patience(self, chain: Chain) -> float:
         """How many outputs a job has to have for each input that it shares with the next job."""
-        if self.follow or chain.in_time:
+        if self.follow or chain.times.in_time:
             return 0.0
         if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH

@@ -1,4 +1,4 @@
-"""The k-th smallest pixel of each window of a picture, in a time that does not grow with the window.
+"""The k-th smallest pixel of each window of a picture, in a time that hardly depends on its size.
 
 The pixels are put in order once and divided into up to 256 buckets of neighbouring values. How many
 pixels of each bucket lie in each column of a row of windows is known from the row before by two
@@ -25,10 +25,9 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.windows.kth_smallest import Places
+    from convcli.array_types import IntArray, Sizes
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
     Counts = npt.NDArray[np.floating[Any]]
 
 _MOST_BUCKETS = 256
@@ -50,7 +49,7 @@ class _Buckets:
     """
 
     pixels: Pixels
-    starts: Places
+    starts: IntArray
     of_pixel: npt.NDArray[np.int16]
 
     @property
@@ -76,7 +75,7 @@ def _in_buckets(x: Array) -> _Buckets:
     return _Buckets(pixels, starts, of_pixel.reshape(x.shape))
 
 
-def _bucket_starts(values: Array) -> Places:
+def _bucket_starts(values: Array) -> IntArray:
     """The ranks at which buckets begin: one for each value, or else of about equal sizes.
 
     A value that would fill a bucket has one of its own.
@@ -188,7 +187,7 @@ class CountedWindows(OrderedWindows):
         self.known = self._counts[:, -1].astype(np.int64)
         self.own = own
 
-    def smallest(self, k: Places) -> Array:
+    def smallest(self, k: IntArray) -> Array:
         """Find the bucket of the k-th smallest pixel, and then the pixel."""
         buckets = self._band.buckets
         values = buckets.pixels.values
@@ -204,7 +203,7 @@ class CountedWindows(OrderedWindows):
             found[tile.windows] = tile.pixels.smallest(*tile.places, within)
         return found
 
-    def _bucket_of(self, k: Places) -> Places:
+    def _bucket_of(self, k: IntArray) -> IntArray:
         """The last bucket before which a window has at most k pixels, by bisection."""
         windows = np.arange(len(k))
         low = np.zeros(len(k), np.int64)
@@ -216,14 +215,14 @@ class CountedWindows(OrderedWindows):
             high = np.where(is_before, high, middle)
         return low
 
-    def counts_of_own(self) -> tuple[Places, Places]:
+    def counts_of_own(self) -> tuple[IntArray, IntArray]:
         """Count the ranks below those of the samples that are equal, and of all up to them."""
         values = self._band.buckets.pixels.values
         less = np.searchsorted(values, self.own, side="left")
         not_more = np.searchsorted(values, self.own, side="right")
         return self._count_below(less), self._count_below(not_more)
 
-    def _count_below(self, rank: Places) -> Places:
+    def _count_below(self, rank: IntArray) -> IntArray:
         """Count the samples of each window whose rank is below `rank`."""
         starts = self._band.buckets.starts
         bucket = np.searchsorted(starts, rank, side="right") - 1
@@ -234,7 +233,7 @@ class CountedWindows(OrderedWindows):
             count[tile.windows] = tile.before + below
         return count
 
-    def _tiles(self, bucket: Places, is_sought: Any) -> Iterator[_Sought]:
+    def _tiles(self, bucket: IntArray, is_sought: Any) -> Iterator[_Sought]:
         """Yield the tiles with windows in which a pixel of some bucket is sought."""
         band = self._band
         rows = len(band.rows)
@@ -265,9 +264,9 @@ class _Sought:
     """
 
     pixels: TileOfWindows
-    windows: Places
-    places: tuple[Places, Places, Places]
-    before: Places
+    windows: IntArray
+    places: tuple[IntArray, IntArray, IntArray]
+    before: IntArray
 
 
 def _columns_of_tile(grid: WindowGrid, rows: int) -> int:

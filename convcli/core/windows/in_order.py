@@ -1,7 +1,7 @@
 """Every window of a signal with its samples in order, in the way that takes the least time.
 
-Short windows are sorted one by one. Large ones of a picture are counted (`counted.py`), long ones of
-a series are looked up in a tree (`kth_smallest.py`).
+Short windows are sorted one by one. Large ones of a picture are counted (`counted.py`), long ones
+of a series are looked up in a tree (`kth_smallest.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from convcli.core.windows.kth_smallest import LookedUpWindows, SortedWindows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import Sizes
     from convcli.core.windows.kth_smallest import OrderedWindows
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
 
 # Windows of more samples take less time in a tree, or counted, than sorted one by one. The limits
 # are for a series and for a picture, and for statistics that look up many samples of each window.

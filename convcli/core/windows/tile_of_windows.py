@@ -15,10 +15,9 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.windows.kth_smallest import Places
+    from convcli.array_types import IntArray, Sizes
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
     Words = npt.NDArray[np.uint64]
 
 _WORD = 64
@@ -37,7 +36,7 @@ class Pixels:
     columns: npt.NDArray[np.int32]
     ranks: npt.NDArray[np.int32]
 
-    def within(self, top: int, left: int, shape: Sizes, first: int, last: int) -> Places:
+    def within(self, top: int, left: int, shape: Sizes, first: int, last: int) -> IntArray:
         """Return the ranks first ... last - 1 that lie in a rectangle, in order."""
         height, width = shape
         if last - first > 2 * height * width:
@@ -98,7 +97,7 @@ class TileOfWindows:
     """
 
     def __init__(
-        self, pixels: Pixels, grid: WindowGrid, rows: range, columns: range, starts: Places
+        self, pixels: Pixels, grid: WindowGrid, rows: range, columns: range, starts: IntArray
     ) -> None:
         down, across = grid.step
         top, left = rows.start * down, columns.start * across
@@ -119,7 +118,7 @@ class TileOfWindows:
         from_left = pixels.columns[ranks] - left
         self._in_columns = _bits(from_left, places, ends[-1], grid.spans(1, len(columns)))
 
-    def smallest(self, bucket: Places, row: Places, column: Places, k: Places) -> Array:
+    def smallest(self, bucket: IntArray, row: IntArray, column: IntArray, k: IntArray) -> Array:
         """Return the k-th smallest pixel in a bucket, from 0, of windows at (row, column)."""
         word = self._first_words[bucket]
         rest = k
@@ -135,7 +134,9 @@ class TileOfWindows:
         found: Array = self._values[self._ranks[place]]
         return found
 
-    def count_below(self, bucket: Places, row: Places, column: Places, rank: Places) -> Places:
+    def count_below(
+        self, bucket: IntArray, row: IntArray, column: IntArray, rank: IntArray
+    ) -> IntArray:
         """Count the pixels of a bucket, in windows at (row, column), whose rank is below `rank`."""
         last_word, bit = np.divmod(np.searchsorted(self._ranks, rank), _WORD)
         lower_bits = (np.uint64(1) << bit.astype(np.uint64)) - np.uint64(1)
@@ -150,7 +151,7 @@ class TileOfWindows:
         return total
 
 
-def _bits(from_start: Any, places: Places, words: int, spans: Spans) -> Words:
+def _bits(from_start: Any, places: IntArray, words: int, spans: Spans) -> Words:
     """(words, spans) a bit for each place, whether its pixel lies in each of some spans.
 
     from_start : of the pixels; places : of their bits
@@ -164,7 +165,7 @@ def _bits(from_start: Any, places: Places, words: int, spans: Spans) -> Words:
     return np.ascontiguousarray(packed.T.astype(np.uint64))
 
 
-def _place_of_bit(words: Words, number: Places) -> Places:
+def _place_of_bit(words: Words, number: IntArray) -> IntArray:
     """The place of set bit `number`, counted from 0, in each word of 64 bits."""
     rest = number
     place = np.zeros(len(words), np.int64)

@@ -15,7 +15,6 @@ from convcli.media.tables.table_formats import (
     format_of_start,
     format_of_suffix,
 )
-from convcli.media.tables.table_options import check_options
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -43,11 +42,28 @@ def open_any_table(
 
     held : keeps what comes through a pipe in a temporary file, as files of columns are read in any
         order
+
+    InputError says that it is not a table, RequestError that a column or an option does not fit.
     """
+    if options.every is None:
+        return _open_as_it_is(path, options, held, stdin)
+    # Few tables are made regular.
+    from convcli.media.tables.every import regular_table
+
+    as_it_is = replace(options, every=None, irregular=True)
+    return regular_table(_open_as_it_is(path, as_it_is, held, stdin), options)
+
+
+def _open_as_it_is(
+    path: Path | None, options: TableOptions, held: ExitStack, stdin: BinaryIO | None
+) -> TableSource:
+    """Open a table whose rows stay as they are."""
     columnar = _format_of_columns(path, stdin)
     if columnar is None:
         if _is_json_lines(path, stdin):
-            return _open_json_lines(path, options, stdin)
+            from convcli.media.tables.json_lines import JsonLinesSource
+
+            return JsonLinesSource(_text_input(path, options, stdin), options)
         return open_table(path, options=options, stdin=stdin)
     from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
 
@@ -66,27 +82,14 @@ def open_table(
     """Open a table of delimited text and read until its columns and its rate are known.
 
     path : a file, or None for `stdin` (default: the standard input)
-    InputError says that it is not a table, RequestError that a column or an option does not fit.
     """
     if options.delimiter in _TAB_NAMES:
         options = replace(options, delimiter="\t")
-    check_options(options)
-    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    if options.every is None:
-        return TableSource(text, options)
-    # Few tables are made regular.
-    from convcli.media.tables.every import regular_table
-
-    return regular_table(text, options)
+    return TableSource(_text_input(path, options, stdin), options)
 
 
-def _open_json_lines(
-    path: Path | None, options: TableOptions, stdin: BinaryIO | None
-) -> TableSource:
-    from convcli.media.tables.json_lines import JsonLinesSource
-
-    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    return JsonLinesSource(text, options)
+def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None) -> TextInput:
+    return TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:

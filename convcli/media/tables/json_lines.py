@@ -32,10 +32,11 @@ from convcli.media.tables.text import Encoding, Header, preceded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from convcli.array_types import FloatArray
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.media.tables.table_options import TableOptions
@@ -115,6 +116,20 @@ class JsonLinesSource(TableSource):
         )
         found.look_at(spans, rows=rows)
 
+    # --- for rows that are made regular ---
+
+    def with_regular_rows(self, bins: CalendarBins, options: TableOptions) -> TableSource:
+        """Return the table that has an object for each bin of the calendar."""
+        from convcli.media.tables.every_json import ObjectForm
+        from convcli.media.tables.every_text import RegularText
+
+        text = RegularText.of(self, bins, ObjectForm(self), None)
+        found = self.found_columns
+        if found is not None:
+            # The objects of the bins may have other keys before these.
+            options = replace(options, columns=tuple(self.header[column] for column in found))
+        return JsonLinesSource(text, options)
+
     # --- for the sink ---
 
     def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
@@ -146,7 +161,7 @@ class JsonLinesSink(TableSink):
         return source.header_line.text
 
     def _spliced_text(
-        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+        self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         if self._channels != tuple(range(len(self._source.columns))):
             decoded = decoded.of_channels(self._channels)

@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import notations_of
-from convcli.media.tables.time_rules import (
+from convcli.media.tables.time_stamps import Stamper
+from convcli.time_rules import (
     DAY,
     JITTER,
     LONGEST_STEP,
@@ -28,17 +28,18 @@ from convcli.media.tables.time_rules import (
     Failure,
     Rule,
     first_failure,
+    latest_failure,
 )
-from convcli.media.tables.time_stamps import Stamper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
-    from convcli.media.tables.time_rules import DateTimes, Runs
     from convcli.signals import Groups, LatestTimes
+    from convcli.time_rules import DateTimes, Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class CheckedTimes:
     latest : what the times of later rows are compared with
     """
 
-    stamps: npt.NDArray[np.int64]
+    stamps: IntArray
     check: Callable[[], None]
     latest: Callable[[], LatestTimes]
 
@@ -263,13 +264,8 @@ def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
 
 
 def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | None]) -> InputError:
-    """The error that no rule holds, told by the rule that failed last, as it was probably meant.
-
-    Times that go back are told before anything else.
-    """
-    pairs = zip(failures, rules, strict=True)
-    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
-    failure, rule = max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
+    """The error that no rule holds, told by the rule that failed last."""
+    failure, rule = latest_failure(rules, failures)
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
     error = times.error(failure.row, expected, group=failure.group, hint=rule.hint)

@@ -1,0 +1,52 @@
+"""Tells of units that are tried again, a line for each, and not too many."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from convcli.cli import tell
+
+if TYPE_CHECKING:
+    from convcli.batch.run_units import Retry
+
+# Seconds between two lines. Where a network is down, every unit is tried again.
+_LEAST_BETWEEN = 1.0
+
+
+class RetryNotes:
+    """Prints a line for each retry, at most one a second, and counts the others.
+
+    quiet : nothing is printed
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lock = Lock()
+        self._told_at: float | None = None
+        self._untold = 0
+
+    def __call__(self, retry: Retry) -> None:
+        """Tell of a retry, in any thread."""
+        if self._quiet:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if self._told_at is not None and now - self._told_at < _LEAST_BETWEEN:
+                self._untold += 1
+                return
+            self._told_at = now
+            untold, self._untold = self._untold, 0
+        when = "at once" if retry.pause == 0 else f"in {retry.pause:g} s"
+        text = f"{retry.label} is tried again {when}, {retry.number} of {retry.most}: {retry.error}"
+        if untold:
+            text += f" (further tries since the last line: {untold:,})"
+        tell(text, kind="note")
+
+    def close(self) -> None:
+        """Tell how many retries had no line."""
+        with self._lock:
+            untold, self._untold = self._untold, 0
+        if untold:
+            tell(f"further tries: {untold:,}", kind="note")

@@ -500,3 +500,35 @@ def test_a_label_that_ends_after_its_size_is_cut_off() -> None:
     text = b"ltxt" + struct.pack("<I", 20)
     with pytest.raises(ValueError, match="cut off"):
         moved(Chunk(b"LIST", b"adtl" + text), Shift(rate=8000, skipped=10))
+
+
+def with_valid_bits(samples: Any, stored: int, valid: int, *, extensible: bool) -> bytes:
+    """A mono WAV of left-justified whole numbers of `valid` bits in `stored` bits."""
+    width = stored // 8
+    numbers = np.asarray(samples, np.int64) << (32 - valid)
+    octets = numbers.astype("<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :].tobytes()
+    head = (1, RATE, RATE * width, width)
+    body = struct.pack("<HHIIHH", 1, *head, valid)
+    if extensible:
+        guid = bytes.fromhex("0100000000001000800000aa00389b71")
+        body = struct.pack("<HHIIHHHHI", 0xFFFE, *head, stored, 22, valid, 4) + guid
+    return riff(b"RIFF", b"WAVE" + riff(b"fmt ", body) + riff(b"data", octets))
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+@pytest.mark.parametrize(("stored", "valid"), [(24, 20), (32, 24), (16, 12), (24, 16)])
+def test_bits_that_are_valid_stay_so(
+    tmp_path: Path, stored: int, valid: int, *, extensible: bool
+) -> None:
+    largest = 1 << (valid - 1)
+    x = np.random.default_rng(valid).integers(-largest, largest, 400)
+    source = tmp_path / "in.wav"
+    source.write_bytes(with_valid_bits(x, stored, valid, extensible=extensible))
+    same = done("audio", "kernel:1", source, "-o", "-", cwd=tmp_path).out
+    assert same == source.read_bytes()
+    smooth = done("audio", "kernel:1,1,1,normalize=true", source, "-o", "-", cwd=tmp_path)
+    mean = np.rint(np.convolve(x, np.ones(3), "same") / 3).astype(int)
+    assert smooth.out == with_valid_bits(mean, stored, valid, extensible=extensible)
+    clipped = done("audio", "gain:4", source, "-o", "-", cwd=tmp_path).out
+    limited = np.clip(4 * x, -largest, largest - 1)
+    assert clipped == with_valid_bits(limited, stored, valid, extensible=extensible)

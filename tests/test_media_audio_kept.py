@@ -12,8 +12,12 @@ from program import done, refused, run
 
 from convcli.errors import RequestError
 from convcli.media.audio import bitrate
+from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
+from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.positions import Shift, moved
+from convcli.media.audio.metadata.riff import WavContainer
 from convcli.media.audio.source import open_audio
 
 if TYPE_CHECKING:
@@ -532,3 +536,45 @@ def test_bits_that_are_valid_stay_so(
     clipped = done("audio", "gain:4", source, "-o", "-", cwd=tmp_path).out
     limited = np.clip(4 * x, -largest, largest - 1)
     assert clipped == with_valid_bits(limited, stored, valid, extensible=extensible)
+
+
+def all_tags(path: Path) -> Any:
+    with open_audio(path) as source:
+        return source.details.tags
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "aiff", "caf"])
+def test_every_value_of_a_repeated_comment_is_kept(tmp_path: Path, suffix: str) -> None:
+    source = write(tmp_path / "in.flac", noise(500))
+    comments = [b"ARTIST=One", b"artist=Two", b"ARTIST=One", b"TITLE=T", b"COMMENT="]
+    with source.open("r+b") as file:
+        FlacContainer().write(file, (Chunk(COMMENTS, join_comments(b"", comments)),))
+    done("audio", "gain:1", source, "-o", f"out.{suffix}", cwd=tmp_path)
+    kept = all_tags(tmp_path / f"out.{suffix}")
+    assert (kept["artist"], kept["title"]) == ("One; Two", "T")
+
+
+@pytest.mark.parametrize("text", [b"\x03One\0Tw\xc3\xb6\0", b"\0One\0Tw\xf6", b"\1"
+                                  + "One\0".encode("utf-16") + "Twö".encode("utf-16")])  # fmt: skip
+def test_every_value_of_an_id3_frame_is_kept(tmp_path: Path, text: bytes) -> None:
+    source = write(tmp_path / "in.mp3", noise(5000))
+    frame = b"TPE1" + bytes([0, 0, 0, len(text), 0, 0]) + text
+    tag = b"ID3\4\0\0" + bytes([0, 0, 0, len(frame)]) + frame
+    old = source.read_bytes()
+    source.write_bytes(tag + old[old.index(b"\xff\xfb") :])
+    done("audio", "gain:1", source, "-o", "out.wav", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.wav")["artist"] == "One; Twö"
+
+
+def test_every_text_of_a_wav_and_an_aiff_is_kept(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.wav", noise(500))
+    entries = riff(b"IART", b"One\0") + riff(b"IART", b"Two\0")
+    with source.open("r+b") as file:
+        WavContainer().write(file, (Chunk(b"LIST", b"INFO" + entries),))
+    done("audio", "gain:1", source, "-o", "out.flac", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.flac")["artist"] == "One; Two"
+    source = write(tmp_path / "in.aiff", noise(500))
+    with source.open("r+b") as file:
+        AiffContainer().write(file, (Chunk(b"ANNO", b"One"), Chunk(b"ANNO", b"Two")))
+    done("audio", "gain:1", source, "-o", "out.flac", "--force", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.flac")["comment"] == "One; Two"

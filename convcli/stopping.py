@@ -44,7 +44,7 @@ def undone_at_stop(undo: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def told_first(pressed: Event) -> Iterator[None]:
+def first_interrupt_sets(pressed: Event) -> Iterator[None]:
     """Let the first Ctrl-C inside this context set `pressed`; the second ends the process."""
     _requests.append(pressed)
     try:

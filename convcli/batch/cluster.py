@@ -23,7 +23,7 @@ from uuid import uuid4
 from convcli import __version__
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, OutputError, RequestError, told_error
+from convcli.errors import ConvcliError, OutputError, RequestError, as_convcli_error
 from convcli.layers.onnx.sessions import runtime_version
 from convcli.stopping import undone_at_stop
 
@@ -142,7 +142,7 @@ class ClusterRunner:
         try:
             self._work.refuse(unit)
         except Exception as error:  # noqa: BLE001 -- one unit never stops the others
-            self._refused.append(Outcome(unit=unit, error=told_error(error)))
+            self._refused.append(Outcome(unit=unit, error=as_convcli_error(error)))
             return
         key = f"convcli-{self._run}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.

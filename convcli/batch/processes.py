@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.batch.worker import receive, send
-from convcli.errors import InputError, told_error
+from convcli.errors import InputError, as_convcli_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class ProcessRunner:
             try:
                 outcome = self._outcome(process, unit)
             except Exception as error:  # noqa: BLE001 -- the run would wait forever for the outcome of this unit
-                outcome = Outcome(unit=unit, error=told_error(error))
+                outcome = Outcome(unit=unit, error=as_convcli_error(error))
             self._ended.put(outcome)
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from convcli.batch.file_state import FileState
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, told_error
+from convcli.errors import ConvcliError, as_convcli_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -109,7 +109,7 @@ def carry_out(
         try:
             facts = work.run(unit)
         except Exception as caught:  # noqa: BLE001 -- one unit never stops the others
-            error = told_error(caught)
+            error = as_convcli_error(caught)
         if error is None or not error.may_pass or tries > work.retries:
             break
         if on_retry is not None and not pauses.is_set():

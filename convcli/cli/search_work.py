@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, Stopped, tell
+from convcli.cli import INTERRUPTED, Stopped, print_message
 from convcli.cli.opening import read_input
 from convcli.cli.progress import Progress
 from convcli.dataclass import dataclass
@@ -198,7 +198,7 @@ class SearchResults:
     drawn: dict[int, tuple[SearchedFacts, ...]] = field(default_factory=dict)
     _found: dict[int, FoundHits] = field(default_factory=dict)
     _of_templates: tuple[tuple[str, str], ...] = ()
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _printed: set[tuple[str, str]] = field(default_factory=set)
 
     def take(self, number: int, facts: RunFacts) -> None:
         """Keep what was found in an input, and tell the notes that were not told before."""
@@ -206,7 +206,7 @@ class SearchResults:
         self.keep(number, found)
         if facts.searched:
             self.drawn[number] = facts.searched
-        self._tell(found.notes)
+        self._print(found.notes)
 
     def keep(self, number: int, found: FoundHits) -> None:
         """Keep what was found in an input."""
@@ -216,14 +216,14 @@ class SearchResults:
         """Keep and tell notes about the templates."""
         notes = tuple((kind, text) for text in texts)
         self._of_templates += notes
-        self._tell(notes)
+        self._print(notes)
 
-    def _tell(self, notes: Iterable[tuple[str, str]]) -> None:
+    def _print(self, notes: Iterable[tuple[str, str]]) -> None:
         """Print each note once."""
         for kind, text in notes:
-            if (kind, text) not in self._told and not self.quiet:
-                tell(text, kind=kind)
-            self._told.add((kind, text))
+            if (kind, text) not in self._printed and not self.quiet:
+                print_message(text, kind=kind)
+            self._printed.add((kind, text))
 
     def joined(self, top: int | None) -> FoundHits:
         """What was found in all inputs, in their order."""

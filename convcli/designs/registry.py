@@ -245,7 +245,7 @@ class Step:
 
         call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align, "call": call}
+        given = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
             if self._takes_durations(values, site):
@@ -253,7 +253,7 @@ class Step:
             else:
                 values = self._in_samples(values, site.signal)
         injected = _injected(design)
-        made = design(**self._grouped(values), **{name: told[name] for name in injected})
+        made = design(**self._grouped(values), **{name: given[name] for name in injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):

@@ -148,7 +148,7 @@ class Detection:
             overlap=self.overlap,
             top=self.top,
             best_score=found.best_score,
-            hits=tuple(_told_hit(hit, columns) for hit in found.hits),
+            hits=tuple(_rounded_hit(hit, columns) for hit in found.hits),
         )
 
     def columns_of(self, found: FoundHits) -> list[str]:
@@ -252,7 +252,7 @@ def _descending_score(hit: Hit) -> float:
     return -float(hit["score"])
 
 
-def _told_hit(hit: Hit, columns: Sequence[str]) -> Hit:
+def _rounded_hit(hit: Hit, columns: Sequence[str]) -> Hit:
     """The cells of a hit that are told, with a rounded score."""
     rounded = {**hit, "score": round(float(hit["score"]), HIT_DIGITS)}
     return {name: rounded[name] for name in columns}

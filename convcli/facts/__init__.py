@@ -122,10 +122,10 @@ class ReachFacts:
     @property
     def text(self) -> str:
         """How far, in words; with `, 1 per 2` if there is one output for two inputs."""
-        told = f"{-self.before} ... {self.after:+d}"
+        text = f"{-self.before} ... {self.after:+d}"
         if self.step == self.phases == 1:
-            return told
-        return f"{told}, {self.phases} per {self.step}"
+            return text
+        return f"{text}, {self.phases} per {self.step}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,8 +310,8 @@ def to_plain(value: object) -> Any:
     if isinstance(value, (str, bytes, os.PathLike)):
         return _as_text(value)
     if is_dataclass(value) and not isinstance(value, type):
-        told = [each.name for each in fields(value) if not each.metadata.get("drawn")]
-        value = {name: vars(value)[name] for name in told}
+        names = [each.name for each in fields(value) if not each.metadata.get("drawn")]
+        value = {name: vars(value)[name] for name in names}
     if isinstance(value, Mapping):
         return {str(to_plain(key)): to_plain(entry) for key, entry in value.items()}
     return _plain_number_or_list(value)

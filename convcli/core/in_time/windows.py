@@ -64,8 +64,8 @@ class TimeWindows(Op):
         """Return one stage, which tells what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
         if site.signal.trading_days:
-            told = "durations are days of the calendar; a plain number counts trading days (20)"
-            stage = replace(stage, notices=(told,))
+            text = "durations are days of the calendar; a plain number counts trading days (20)"
+            stage = replace(stage, notices=(text,))
         return (stage,)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:

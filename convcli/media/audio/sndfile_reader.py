@@ -68,9 +68,9 @@ class SndFile(AudioSource):
             if self.details.frames == 0:
                 raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
             self._report(f"is truncated: {problem}")
-        self._tell_of_mending(self._mending or Mending())
+        self._warn_of_mending(self._mending or Mending())
 
-    def _tell_of_mending(self, mending: Mending) -> None:
+    def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
             self.warnings.append(f"{self._name}: {mending.note}")
         if mending.loss is not None:

@@ -20,8 +20,8 @@ from convcli.media.images.formats import (
     format_by_suffix,
 )
 from convcli.media.images.layout import list_channels
+from convcli.media.images.loss_warnings import picture_losses
 from convcli.media.images.scaling import ScaledResults
-from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

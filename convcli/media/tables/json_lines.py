@@ -103,7 +103,7 @@ class JsonLinesSource(TableSource):
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:

@@ -89,7 +89,7 @@ _PASSING = (
 
 
 def as_convcli_error(error: Exception) -> ConvcliError:
-    """Any error of one input as one that can be told; its cause is kept."""
+    """Convert any error of one input to one with a message for the user; its cause is kept."""
     if isinstance(error, ConvcliError):
         found = error
     elif isinstance(error, OSError):
@@ -104,7 +104,7 @@ def as_convcli_error(error: Exception) -> ConvcliError:
 
 
 def unexpected_error(error: Exception) -> ConvcliError:
-    """An error that nobody expected as one that can be told; its cause is kept."""
+    """Convert an error that nobody expected to one with a message; its cause is kept."""
     found: ConvcliError
     if isinstance(error, MemoryError):
         found = InputError(

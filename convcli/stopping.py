@@ -3,7 +3,7 @@
 Python runs its handlers of signals between two steps of the main thread, and not during a long
 call in C. So a thread of its own waits for signals. It ends the process as SIGKILL would, but with
 the right exit code: results get their names only when they are complete, and what else has to be
-undone is told to `undone_at_stop`.
+undone is registered with `undone_at_stop`.
 """
 
 from __future__ import annotations

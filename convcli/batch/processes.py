@@ -39,7 +39,7 @@ class ProcessRunner:
     """Carries units out in processes, which end with the runner or when this process ends.
 
     stopping : set when the run is cancelled
-    on_retry : is told of each unit that is tried again
+    on_retry : is called with each unit that is tried again
     prepare : called once in each process
     """
 

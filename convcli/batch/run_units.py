@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.batch.units import Unit
     from convcli.facts import RunFacts
 
-    # Is told of each unit that is tried again, in any thread.
+    # Is called with each unit that is tried again, in any thread.
     OnRetry = Callable[["Retry"], object]
 
 # Seconds before a failed unit is tried again; they double each time.

@@ -38,7 +38,7 @@ class StoredRows:
     rows : structured array of the samples `x`, the number of the `group` and the `rank`, which
         is how many rows of the same group come before
     names, counts : name and number of rows of each group
-    grouped : whether the source told groups apart
+    grouped : whether the source separates groups
     block_ends : number of rows up to the end of each block
     """
 

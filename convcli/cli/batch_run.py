@@ -1,4 +1,4 @@
-"""Many inputs of a command: listed, carried out side by side, noted in a ledger, and told."""
+"""Many inputs of a command: listed, carried out side by side, noted in a ledger, and reported."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class BatchRun(ABC):
         return None
 
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:
-        """Whether nothing is left to do, which was told."""
+        """Whether nothing is left to do, which was reported."""
         return False
 
     def _take_earlier(  # noqa: B027 -- most commands keep nothing
@@ -459,7 +459,7 @@ class BatchRun(ABC):
         yield from listed_units(units)
         ledger = self._ledger_file
         if ledger is not None and ledger.exists():
-            with suppress(InputError):  # no ledger, which is told when it is opened
+            with suppress(InputError):  # no ledger, which is reported when it is opened
                 yield from listed_lines(read_lines(ledger))
 
 

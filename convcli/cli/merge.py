@@ -85,7 +85,7 @@ def merge(
     *,
     run: MergeOptions,
 ) -> int:
-    """Put the ledgers of several machines together, and tell what is missing.
+    """Put the ledgers of several machines together, and report what is missing.
 
     For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
     or has failed. The parts of one large input become its output when all of them are there.

@@ -50,7 +50,7 @@ class PartOptions:
     threads : number of threads in each process
     retries : how often a part is tried again after an error that may pass
     stopping : set when the run is cancelled
-    on_retry : is told of each part that is tried again
+    on_retry : is called with each part that is tried again
     prepare : function that is called once in each process
     """
 

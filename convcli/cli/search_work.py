@@ -33,7 +33,7 @@ class Search:
 
     detection : the templates and the rules; it has searched nothing
     files : how inputs are opened
-    time_column : column of a table whose cells are told with every hit
+    time_column : column of a table whose cells are printed with every hit
     draws : the first inputs are drawn with the places
     threads : threads for one input; None for as many as there are cores, or one of many inputs
     """
@@ -191,7 +191,7 @@ class _RowTimes:
 class SearchResults:
     """What a search has found so far, by the numbers of the inputs.
 
-    quiet : notes are not told
+    quiet : notes are not printed
     """
 
     quiet: bool
@@ -201,7 +201,7 @@ class SearchResults:
     _printed: set[tuple[str, str]] = field(default_factory=set)
 
     def take(self, number: int, facts: RunFacts) -> None:
-        """Keep what was found in an input, and tell the notes that were not told before."""
+        """Keep what was found in an input, and print the notes that were not printed before."""
         found = facts.found or FoundHits()
         self.keep(number, found)
         if facts.searched:
@@ -213,13 +213,13 @@ class SearchResults:
         self._found[number] = found
 
     def note(self, kind: str, texts: Iterable[str]) -> None:
-        """Keep and tell notes about the templates."""
+        """Keep and print notes about the templates."""
         notes = tuple((kind, text) for text in texts)
         self._of_templates += notes
         self._print(notes)
 
     def _print(self, notes: Iterable[tuple[str, str]]) -> None:
-        """Print each note once."""
+        """Print each note that was not printed before."""
         for kind, text in notes:
             if (kind, text) not in self._printed and not self.quiet:
                 print_message(text, kind=kind)

@@ -152,7 +152,7 @@ class Detection:
         )
 
     def columns_of(self, found: FoundHits) -> list[str]:
-        """Names of the cells that are told of every hit."""
+        """Names of the cells that are printed for every hit."""
         names = ["file"]
         if len(self.templates) > 1:
             names.append("template")
@@ -197,7 +197,7 @@ class Detection:
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
     def _cells(self, found: _SectionCandidates, index: int) -> Cells:
-        """Return the cells of one hit, also those that are not told."""
+        """Return the cells of one hit, also those that are not printed."""
         one = self.inputs[found.input]
         candidates = found.candidates
         cells: Cells = {
@@ -253,7 +253,7 @@ def _descending_score(hit: Hit) -> float:
 
 
 def _rounded_hit(hit: Hit, columns: Sequence[str]) -> Hit:
-    """The cells of a hit that are told, with a rounded score."""
+    """The cells of a hit that are printed, with a rounded score."""
     rounded = {**hit, "score": round(float(hit["score"]), HIT_DIGITS)}
     return {name: rounded[name] for name in columns}
 

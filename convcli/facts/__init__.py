@@ -132,7 +132,7 @@ class ReachFacts:
 class TimeReachFacts(ReachFacts):
     """How far an output looks whose window is bounded by times: that depends on the rows.
 
-    in_time : so that the facts tell it
+    in_time : true, so that facts written as JSON say it
     """
 
     in_time: bool = True
@@ -193,7 +193,7 @@ class StepFacts:
         in dB from -1/2 to 1/2 cycles per pixel along both axes
     planes : how many sets of two-dimensional taps the step has; `plane` is the first of them
     layers : the layers of a learned network
-    notices : what the user is told of at every run
+    notices : messages that are printed at every run
     """
 
     text: str

@@ -133,7 +133,7 @@ def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
 
 @dataclass(frozen=True)
 class _GuessedLayer:
-    """A layer as its tensors tell.
+    """A layer, found by the names of its tensors.
 
     inputs, outputs : channels; None: as many as come
     """

@@ -24,7 +24,7 @@ MOST_SUMS, MOST_CHANNELS = 3, 4
 
 @singledispatch
 def explained_figures(facts: Any) -> list[Figure]:
-    """The figures of what `explain` found; none of a property that is told in numbers alone."""
+    """The figures of what `explain` found; none of a property that is reported in numbers alone."""
     del facts
     return []
 

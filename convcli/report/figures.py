@@ -164,7 +164,7 @@ def design_figures(step: StepFacts) -> list[Figure]:
 
 
 def delay_is_constant(step: StepFacts) -> bool:
-    """Whether the group delay is known and the same everywhere, which is told in words."""
+    """Whether the group delay is known and constant, so that words suffice."""
     known = [delay for delay in step.group_delay if delay is not None]
     return bool(known) and max(known) - min(known) <= CONSTANT_DELAY
 

@@ -58,7 +58,7 @@ def _columns_text(run: RunFacts) -> str:
     if not run.inputs or not run.inputs[0].medium.separate_channels:
         return ""
     names = run.inputs[0].channels
-    if not names:  # without rows, nothing tells numbers from words
+    if not names:  # without rows, numbers cannot be distinguished from words
         return ""
     if len(names) > MOST_COLUMNS:
         return f" of {len(names)} columns"

@@ -61,7 +61,7 @@ class TimeWindows(Op):
         return replace(self, missing=missing)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage, which tells what a day is where rows are trading days."""
+        """Return one stage, with a message that says what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
         if site.signal.trading_days:
             text = "durations are days of the calendar; a plain number counts trading days (20)"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.signals import Align
 
-# With more nodes than this, the reach of each takes too long to be told.
+# With more nodes than this, the reach of each takes too long to compute.
 MOST_WITH_REACH = 300
 
 

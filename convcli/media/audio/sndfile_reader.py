@@ -260,7 +260,7 @@ def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
 
 
 def _promised_size(head: bytes) -> int:
-    """The length of a file as its first 24 bytes tell it, 0 where they do not."""
+    """The length of a file by its first 24 bytes, 0 where they do not give it."""
     mark = head[:4]
     if mark == b"FORM":  # AIFF
         return int.from_bytes(head[4:8], "big") + 8

@@ -87,7 +87,7 @@ class ImageSink:
     part : the part of the only page that is written; None for the whole
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
-    signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
+    signed samples). `warnings` says what it holds less well (16 bits as 8, opacity over white).
     """
 
     def __init__(

@@ -263,7 +263,7 @@ class JsonConvertingSink(JsonLinesSink):
         return rows
 
     def close(self) -> None:
-        """Complete the file. InputError if no row told the types of its columns."""
+        """Complete the file. InputError if no row showed the types of its columns."""
         if self._writer is None:
             raise InputError(
                 f"{self._source.name}: no rows are left to decide the types of columns"

@@ -133,7 +133,7 @@ class TableSource:
     """
 
     format = DELIMITED
-    # Which columns the outputs become, where that is not told by their names.
+    # Which columns the outputs become, where their names do not say it.
     written: WrittenColumns | None = None
 
     def __init__(self, text: TableInput, options: TableOptions) -> None:

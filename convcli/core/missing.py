@@ -167,16 +167,20 @@ def _window_sums(
             part = slice(first * step[0], end)
             yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
+    stretches = runs(w != 0) or [(0, 1)]
+    # A long binomial has zeros at both ends.
+    begin, end = stretches[0][0], stretches[-1][1]
+    some_taps = w[begin:end]
     rows, channels = np.nonzero(wanted)
-    batch = max(1, PRODUCTS // w.size)
+    batch = max(1, PRODUCTS // some_taps.size)
     for first in range(0, len(rows), batch):
         some_rows = rows[first : first + batch]
         some_channels = channels[first : first + batch]
         sums = []
         for array in arrays:
-            at_every_sample = sliding_window_view(array, w.size, axis=0)
-            windows = at_every_sample[some_rows * step[0], some_channels]
-            sums.append(np.einsum("nj,j->n", windows, w.astype(windows.dtype)))
+            at_every_sample = sliding_window_view(array, some_taps.size, axis=0)
+            windows = at_every_sample[some_rows * step[0] + begin, some_channels]
+            sums.append(np.einsum("nj,j->n", windows, some_taps.astype(windows.dtype)))
         yield (some_rows, some_channels), sums
 
 

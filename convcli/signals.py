@@ -83,7 +83,7 @@ class Medium:
 
     Properties
     ----------
-    in_seconds : positions and lengths are told in seconds
+    in_seconds : positions and lengths are written in seconds
     resamples : the sampling rate can be converted to any other
     unit_scale : values are divided by the full scale before a model sees them
     separate_channels : channels are unrelated quantities, each with a unit and a range of its own

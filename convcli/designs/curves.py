@@ -141,15 +141,15 @@ def _separator_of(rows: list[str]) -> re.Pattern[str]:
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is not a comment."""
     stripped = [line.strip() for line in lines]
-    told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
-    rows = [text for text in told if text]
+    data_lines = [text if text[:1] not in ("*", "#") else "" for text in stripped]
+    rows = [text for text in data_lines if text]
     separator = _separator_of(rows)
     decimal_commas = separator is not _SEPARATORS[-1]
     numbers = [row for row in rows if row[0].isdigit()]
     if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):
         separator = re.compile(r"\s+")
         decimal_commas = True
-    for number, text in enumerate(told, start=1):
+    for number, text in enumerate(data_lines, start=1):
         if text:
             cells = separator.split(text)
             yield number, [_with_point(cell) for cell in cells] if decimal_commas else cells

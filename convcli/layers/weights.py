@@ -142,8 +142,8 @@ def _check_places(path: Place, header: dict[str, Any], length: int) -> None:
     end = 0
     for start, stop, name in places:
         if start != end:
-            told = f"{quoted_text(name)} begins at byte {start:,} of the data"
-            raise _bad(path, f"{told}, expected {end:,}")
+            text = f"{quoted_text(name)} begins at byte {start:,} of the data"
+            raise _bad(path, f"{text}, expected {end:,}")
         end = stop
     if end > length:
         raise _bad(path, f"truncated: the tensors take {end:,} bytes, and {length:,} are there")

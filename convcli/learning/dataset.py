@@ -191,7 +191,7 @@ def _read_groups(reader: PairReader, workers: Workers, dtype: Any) -> list[tuple
 def _read_known_length(
     reader: PairReader, length: int, workers: Workers, dtype: Any
 ) -> list[tuple[Array, Array]]:
-    """Inputs and targets of one group, whose length tells how much room they need."""
+    """Inputs and targets of one group, whose length says how much room they need."""
     all_x: Array | None = None
     all_y: Array | None = None
     count = 0

@@ -134,7 +134,7 @@ class ColumnOutlines:
         found = []
         for name, code in names.items():
             if code in self.outlines:
-                # Rows are counted from 1, as everywhere that they are told.
+                # Rows are counted from 1, as in all messages.
                 outline = self.outlines[code].facts(group=name, start=1.0)
                 found.append(_with_axis(outline) if self.placed else outline)
         return tuple(found)

@@ -107,7 +107,7 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     k = shape[0]
     is_long = len(shape) == 1 and k >= LONG
     by_correlation = is_long and len(y) >= 4 * k
-    with np.errstate(over="ignore", invalid="ignore"):  # `Sums.finite` tells the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `Sums.finite`
         sums = _by_correlation(x, y) if by_correlation else _by_products(x, y, shape)
         targets = y.reshape(-1, y.shape[-1])
         sums.energy = np.einsum("no,no->o", targets, targets)

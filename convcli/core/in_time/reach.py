@@ -308,7 +308,7 @@ class BinTracker(Tracker):
         self._bound = replace(reach, starts=np.zeros(0, np.int64))
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
-        self._told = 0
+        self._given = 0
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""
@@ -334,11 +334,11 @@ class BinTracker(Tracker):
     def _stamps_of_complete(self, *, ended: bool) -> Stamps:
         bound = self._bound
         stop = bound.count(bound.n) if ended else int(bound.ready(bound.n))
-        if stop <= self._told or bound.n == 0:
+        if stop <= self._given or bound.n == 0:
             return NO_STAMPS
-        aligned = bound.aligned_input(np.arange(self._told, stop))
+        aligned = bound.aligned_input(np.arange(self._given, stop))
         found = self._times.at(aligned)
-        self._told = stop
+        self._given = stop
         open_bin = int(bound.needs(stop, stop)[0])
         self._times = self._times.since(open_bin)
         return found

@@ -52,7 +52,7 @@ class WindowFunction(ABC):
 
     @property
     def about_own_sample(self) -> bool:
-        """Whether the number tells of the sample of the output, not of the whole window."""
+        """Whether the number is about the sample of the output, not the whole window."""
         return False
 
     @abstractmethod

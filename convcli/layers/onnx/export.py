@@ -63,8 +63,8 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
 def exported_taps(weights: Taps, align: Align | None) -> ExportedGraph:
     """An ONNX file that convolves with taps, (k,) or (height, width).
 
-    align : the alignment that is noted in the file, because the graph does not tell it; None for no
-        note
+    align : the alignment that is noted in the file, because the graph does not contain it; None
+        for no note
     """
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)

@@ -128,12 +128,12 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        told = f"{len(inputs)} inputs and {len(graph.output)} outputs"
-        raise InputError(f"{path}: has {told}; expected a network with one of each")
+        text = f"{len(inputs)} inputs and {len(graph.output)} outputs"
+        raise InputError(f"{path}: has {text}; expected a network with one of each")
     sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
     if len(sides) not in {3, 4}:
-        told = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {told}; expected (batch, channels, samples...) of 1 or 2 axes")
+        text = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
     nodes = []
     spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
     for node in graph.node:

@@ -68,9 +68,9 @@ class SndFile(AudioSource):
             if self.details.frames == 0:
                 raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
             self._report(f"is truncated: {problem}")
-        self._tell_of_mending(self._mending or Mending())
+        self._warn_of_mending(self._mending or Mending())
 
-    def _tell_of_mending(self, mending: Mending) -> None:
+    def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
             self.warnings.append(f"{self._name}: {mending.note}")
         if mending.loss is not None:
@@ -260,7 +260,7 @@ def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
 
 
 def _promised_size(head: bytes) -> int:
-    """The length of a file as its first 24 bytes tell it, 0 where they do not."""
+    """The length of a file by its first 24 bytes, 0 where they do not give it."""
     mark = head[:4]
     if mark == b"FORM":  # AIFF
         return int.from_bytes(head[4:8], "big") + 8

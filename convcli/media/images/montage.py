@@ -106,12 +106,12 @@ class MontageSink:
         self._forget_ranges()
         first = self._grids[0]
         names = list_channels(signals[0].channels)
-        told = (
+        text = (
             f"the output is a montage of {first.count} channels ({names}), "
             f"{first.maps_across} in a row from the first on, "
             "each scaled to its own range; TIFF (.tif) holds their values"
         )
-        self.warnings = [told]
+        self.warnings = [text]
 
     def _forget_ranges(self) -> None:
         count = self._grids[self._page].count

@@ -251,7 +251,7 @@ class ColumnarSource(TableSource):
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
         return any(test(kind) for test in tests)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: the names of columns are never a row of numbers here."""
 
     # --- decoding ---

@@ -103,7 +103,7 @@ class JsonLinesSource(TableSource):
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
@@ -263,7 +263,7 @@ class JsonConvertingSink(JsonLinesSink):
         return rows
 
     def close(self) -> None:
-        """Complete the file. InputError if no row told the types of its columns."""
+        """Complete the file. InputError if no row showed the types of its columns."""
         if self._writer is None:
             raise InputError(
                 f"{self._source.name}: no rows are left to decide the types of columns"

@@ -70,7 +70,7 @@ class DecodedRows:
 
 @dataclass(frozen=True, eq=False)
 class ReleasedRows:
-    """Rows whose text was released; `place` tells where it is found again."""
+    """Rows whose text was released; `place` is where it is found again."""
 
     place: Any
 

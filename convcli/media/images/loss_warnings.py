@@ -43,6 +43,8 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
             f"the {name} was compressed by {compression}, which would lose more with each run: "
             "the result is stored without loss, by LZW"
         )
+    if request.format.white == 1 and request.details.bits > 1:
+        yield f"{name} holds black and white alone: each sample becomes the nearer of them"
     if page.flattened:
         yield f"{name} holds no opacity: the picture was laid over white"
 

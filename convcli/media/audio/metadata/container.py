@@ -101,9 +101,7 @@ class Container:
         return ()
 
 
-def with_all_values(
-    tags: Mapping[str, str], texts: Iterable[tuple[str, str]]
-) -> Mapping[str, str]:
+def with_all_values(tags: Mapping[str, str], texts: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """`tags` in which a tag that occurs several times has all of its values, joined by "; ".
 
     texts : the names and values of a file, of which `tags` may have only the first ones

@@ -67,12 +67,11 @@ class WavContainer(Container):
 
 def info_tags(chunks: tuple[Chunk, ...]) -> Mapping[str, str]:
     """Return the common tags in the INFO lists of a WAV."""
-    texts = []
+    texts: list[tuple[str, str]] = []
     for chunk in chunks:
         if chunk.full_name == b"LIST INFO":
-            for item in info_items(chunk):
-                if item.name in INFO_NAMES:
-                    texts.append((INFO_NAMES[item.name], _info_text(item.body)))
+            known = [item for item in info_items(chunk) if item.name in INFO_NAMES]
+            texts += [(INFO_NAMES[item.name], _info_text(item.body)) for item in known]
     single = {name: text for name, text in texts if text}
     return with_all_values(single, texts)
 

@@ -146,7 +146,8 @@ def test_data_is_not_written_where_it_would_become_an_opacity(
 def pam(tuples: str, pixels: Any) -> bytes:
     rows, columns, bands = pixels.shape
     sides = f"WIDTH {columns}\nHEIGHT {rows}\nDEPTH {bands}\nMAXVAL 255\n"
-    return f"P7\n{sides}TUPLTYPE {tuples}\nENDHDR\n".encode() + pixels.tobytes()
+    header = f"P7\n{sides}TUPLTYPE {tuples}\nENDHDR\n".encode()
+    return header + bytes(pixels.tobytes())
 
 
 def test_the_tuple_type_of_a_pam_says_whether_a_band_is_an_opacity(

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 # Half a unit in the last place of float32 and of float64.
 _UNIT = 2.0**-24
 _DOUBLE_UNIT = 2.0**-53
-# The smallest kernel that is not separable of which OpenCV computes the sums by FFT, in tiles of at
-# least _SHORTEST_TILE pixels and at most _LARGEST_TILE times the kernel, up to a length with an FFT.
+# The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
+# its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up to
+# the next length with an FFT.
 _LEAST_BY_FFT = 130
 _SHORTEST_TILE = 256
 _LARGEST_TILE = 5.5
@@ -97,7 +98,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
 
 
 def _error_by_fft(taps: Taps) -> float:
-    """Return a bound of the error of sums of products of bytes and taps by OpenCV's FFT in float64.
+    """Return a bound of the error that OpenCV's FFT in float64 adds to sums of bytes times taps.
 
     An output of a transform is a sum of its inputs times roots of 1. On its way, an input meets at
     most `_PER_HALVING` roundings, and one root, for each halving of the length: the radices are at

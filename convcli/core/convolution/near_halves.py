@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _UNIT = 2.0**-24
 _DOUBLE_UNIT = 2.0**-53
 # The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
-# its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up to
-# the next length with an FFT.
+# its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up
+# to the next length with an FFT.
 _LEAST_BY_FFT = 130
 _SHORTEST_TILE = 256
 _LARGEST_TILE = 5.5
@@ -39,8 +39,9 @@ _NEXT_FFT = 1.25
 _PER_HALVING = 9
 _OF_ROOTS = 2
 # Where more samples of a window, for each output, would have to be read again, float64 throughout
-# takes less time.
+# takes less time. OpenCV's FFT takes hardly more time in float64.
 _MOST_READ_AGAIN = 25.0
+_MOST_READ_AGAIN_BY_FFT = 1.0
 # Where a larger part of the results is doubtful, all are computed in float64.
 _MOST_DOUBTFUL = 1 / 50
 # Results that are compared together, and bytes of windows that are computed together: they stay in
@@ -54,7 +55,13 @@ def settles_cheaply(taps: Taps, divisor: float) -> bool:
     if taps.ndim != 2 or not taps.any() or max(taps.shape) > LONGEST_PRODUCT:
         return False
     part = 2 * error_bound(taps / divisor)
-    return part * taps.size < _MOST_READ_AGAIN and not share_a_denominator(taps / divisor)
+    most = _MOST_READ_AGAIN_BY_FFT if _is_by_fft(taps) else _MOST_READ_AGAIN
+    return part * taps.size < most and not share_a_denominator(taps / divisor)
+
+
+def _is_by_fft(taps: Taps) -> bool:
+    """Return whether OpenCV computes the sums by FFT."""
+    return taps.size >= _LEAST_BY_FFT and factor(taps) is None
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,15 @@ def error_of_sums(taps: Taps) -> ErrorBound:
     brings two more, and the comparison in `_doubtful` three. OpenCV's FFT adds up in float64; only
     the tap and the sum are rounded to float32.
     """
-    lines = factor(taps)
     by_fft = 0.0
-    if lines is not None:
-        roundings = sum(line.size + 1 for line in lines)
-    elif taps.size < _LEAST_BY_FFT:
-        roundings = taps.size + 1
-    else:
+    lines = factor(taps)
+    if _is_by_fft(taps):
         roundings = 2
         by_fft = _error_by_fft(taps)
+    elif lines is not None:
+        roundings = sum(line.size + 1 for line in lines)
+    else:
+        roundings = taps.size + 1
     error = (roundings + 2 + 3) * _UNIT
     return ErrorBound(error / (1 - error), by_fft)
 
@@ -103,11 +110,11 @@ def _error_by_fft(taps: Taps) -> float:
     An output of a transform is a sum of its inputs times roots of 1. On its way, an input meets at
     most `_PER_HALVING` roundings, and one root, for each halving of the length: the radices are at
     most 5. OpenCV computes half of the roots by a recurrence (DFTInit in dxt.cpp), each step of
-    which adds up to four units, so the error of the last one is `_OF_ROOTS` times the length. By the
+    which adds up to four units: the error of the last one is `_OF_ROOTS` times the length. By the
     inequality of Cauchy and Schwarz, the error of the circular correlation of x and w through three
-    such transforms is at most gamma(n) |x| |w|, n counting the roundings of all three
-    (Percival, Rapid multiplication modulo the sum and difference of highly composite numbers,
-    Mathematics of Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
+    such transforms is at most gamma(n) |x| |w|, n counting the roundings of all three (Percival,
+    Rapid multiplication modulo the sum and difference of highly composite numbers, Mathematics of
+    Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
     """
     roundings = 0.0
     pixels = 1.0

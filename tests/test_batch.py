@@ -189,6 +189,17 @@ def test_outputs_of_a_tree(output: str, expected: list[str]) -> None:
     assert [units[at].place for at in range(len(units))] == expected
 
 
+@pytest.mark.parametrize("output", ["out/", "out/deep/", "out/{stem}.csv", "link/"])
+def test_a_file_in_the_place_of_a_folder_is_told_once(folder: Path, output: str) -> None:
+    (folder / "out").touch()
+    (folder / "link").symlink_to("nowhere")
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text("x\n1\n")
+    told = refused(4, "csv", "sma:2", "a.csv", "b.csv", "-o", output, cwd=folder)
+    assert told.count("error: ") == 1
+    assert told.rstrip().endswith("is not a folder")
+
+
 def test_outputs_that_collide(folder: Path) -> None:
     with pytest.raises(RequestError, match=r"in/a.wav and in/sub/a.wav would both be written to"):
         units_of("in", output="out/{stem}{suffix}").check()

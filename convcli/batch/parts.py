@@ -240,7 +240,7 @@ class FilterTask:
             return None
 
     def written(self, given: OpenInput) -> WrittenPart:
-        """Filter the part. InputError tells the place in the whole input.
+        """Filter the part. InputError gives the place in the whole input.
 
         Raises HistoryNeededError if the part is given up.
         """
@@ -291,7 +291,7 @@ class FilterTask:
 def _with_places_of_errors(
     function: Callable[[Any], Value], stretch: Any, division: Division
 ) -> Value:
-    """Call a function with a stretch; its InputError tells the place in the whole input."""
+    """Call a function with a stretch; its InputError gives the place in the whole input."""
     try:
         return function(stretch)
     except InputError:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from convcli.array_types import BoolArray
     from convcli.core.op import Op, Span
     from convcli.core.op_formula import Spread, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
@@ -498,7 +499,7 @@ class _Stage:
 
 def _outside_signal(
     first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""
     outside = np.zeros(size, bool)
     for offsets, start, n in zip(np.indices(size), first, length, strict=True):

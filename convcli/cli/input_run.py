@@ -140,7 +140,7 @@ class InputRun:
 
 @contextmanager
 def _with_doubts(opened: OpenedFile) -> Iterator[None]:
-    """Errors tell what was taken for granted in reading the input, for that may be their cause."""
+    """Add to errors what was assumed in reading the input, for that may be their cause."""
     try:
         yield
     except ConvcliError as error:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from convcli.cli import say, tell
+from convcli.cli import print_message, say
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def write_drawings(run: RunFacts, options: LearnOptions) -> None:
         write_plot(rows, options.plot, title=run_title(run), atomic=atomic)
 
 
-def tell_learned(run: RunFacts, options: LearnOptions) -> None:
+def report_learned(run: RunFacts, options: LearnOptions) -> None:
     """Say what was learned, its errors beside those of naive answers, notes and warnings."""
     from convcli.report.learning import summary_lines
 
@@ -125,9 +125,9 @@ def tell_learned(run: RunFacts, options: LearnOptions) -> None:
     if run.learned is not None and run.learned.deficient:
         from convcli.report.learning import DEFICIENT
 
-        tell(DEFICIENT, kind="note")
+        print_message(DEFICIENT, kind="note")
     for warning in run.warnings:
-        tell(warning, kind="warning")
+        print_message(warning, kind="warning")
     if _on_terminal(options) and run.learned is not None:
         lines = _drawing_lines(run.steps, run.learned)
         if lines:

@@ -6,7 +6,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from convcli.cli import tell
+from convcli.cli import print_message
 
 if TYPE_CHECKING:
     from convcli.batch.run_units import Retry
@@ -24,7 +24,7 @@ class RetryNotes:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._lock = Lock()
-        self._told_at: float | None = None
+        self._printed_at: float | None = None
         self._untold = 0
 
     def __call__(self, retry: Retry) -> None:
@@ -33,20 +33,20 @@ class RetryNotes:
             return
         with self._lock:
             now = time.monotonic()
-            if self._told_at is not None and now - self._told_at < _LEAST_BETWEEN:
+            if self._printed_at is not None and now - self._printed_at < _LEAST_BETWEEN:
                 self._untold += 1
                 return
-            self._told_at = now
+            self._printed_at = now
             untold, self._untold = self._untold, 0
         when = "at once" if retry.pause == 0 else f"in {retry.pause:g} s"
         text = f"{retry.label} is tried again {when}, {retry.number} of {retry.most}: {retry.error}"
         if untold:
             text += f" (further tries since the last line: {untold:,})"
-        tell(text, kind="note")
+        print_message(text, kind="note")
 
     def close(self) -> None:
         """Tell how many retries had no line."""
         with self._lock:
             untold, self._untold = self._untold, 0
         if untold:
-            tell(f"further tries: {untold:,}", kind="note")
+            print_message(f"further tries: {untold:,}", kind="note")

@@ -149,7 +149,7 @@ class TableCommand(FilterCommand):
     def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one.
 
-        The first rows of a stream do not tell whether the next ones come at equal steps of time.
+        The first rows of a stream do not show whether the next ones come at equal steps of time.
         So these may come at any time, unless a filter needs equal steps.
         """
         source = cast("OpenedTable", opened).source

@@ -14,7 +14,8 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Kernel, Taps
+    from convcli.array_types import Taps
+    from convcli.core.kernel import Kernel
     from convcli.core.op import Op
     from convcli.core.reach import Reach
     from convcli.core.whole import Reduce

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
@@ -26,11 +25,10 @@ from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
     from convcli.core.binding import Site
     from convcli.signals import AnyRows, Array, Missing, Rows
 
-Indices = npt.NDArray[np.int64]
-Peaks = npt.NDArray[np.float64]
 Statistic = Literal["mean", "max"]
 
 
@@ -79,23 +77,23 @@ class Normalize(Measure):
         """Return one stage; its operation is made when the signal was measured."""
         return (site.stage(Unmeasured(measure=self, axes=self.axes)),)
 
-    def of_block(self, y: Array) -> Peaks:
+    def of_block(self, y: Array) -> FloatArray:
         """Return the peak of each channel of one block."""
         if y.size == 0:
             return np.zeros(y.shape[-1])
         sample_axes = tuple(range(self.axes))
-        peaks: npt.NDArray[Any] = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
+        peaks: AnyArray = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
         peaks = peaks.astype(np.float64)
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks
 
-    def joined(self, one: Peaks, other: Peaks) -> Peaks:
+    def joined(self, one: FloatArray, other: FloatArray) -> FloatArray:
         """Return the peaks of two blocks."""
-        peaks: Peaks = np.fmax(one, other)
+        peaks: FloatArray = np.fmax(one, other)
         return peaks
 
-    def settle(self, found: Peaks | None) -> Op:
+    def settle(self, found: FloatArray | None) -> Op:
         """Return the gain for the measured peaks; silence stays silence."""
         peaks = np.zeros(1) if found is None else found
         if not self.per_channel:
@@ -212,7 +210,7 @@ class Global(Measure):
 
         return Pointwise(function=constant, axes=len(self.pool.bins))
 
-    def _values(self, found: GlobalStatistic) -> npt.NDArray[np.float64]:
+    def _values(self, found: GlobalStatistic) -> FloatArray:
         """The statistic of each channel, NaN where no sample is known."""
         values = found.largest.astype(np.float64)
         if self.pool.statistic == "mean":
@@ -232,10 +230,10 @@ class GlobalStatistic:
     has_gap : whether one is missing
     """
 
-    counts: npt.NDArray[np.int64]
+    counts: IntArray
     totals: ExactTotals
     largest: Array
-    has_gap: npt.NDArray[np.bool_]
+    has_gap: BoolArray
 
 
 # What samples are multiplied by where their sum would be beyond the largest float64.
@@ -324,7 +322,7 @@ class Reduction:
             self._fold((k, columns), pixels)
 
     @cached_property
-    def _columns(self) -> list[tuple[Indices, Indices]]:
+    def _columns(self) -> list[tuple[IntArray, IntArray]]:
         """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
         lows, highs = _bin_edges(self.shape[1], self.reduce.bins[1])
         widths = highs - lows
@@ -377,7 +375,7 @@ class _NarrowBins:
     lows, highs : (bins,) the samples [low, high) of each bin
     """
 
-    def __init__(self, reduce: Reduce, lows: Indices, highs: Indices) -> None:
+    def __init__(self, reduce: Reduce, lows: IntArray, highs: IntArray) -> None:
         self._reduce = reduce
         self._lows = lows
         self._highs = highs
@@ -404,7 +402,7 @@ class _NarrowBins:
             unread = int(self._lows[last]) - start
         self._rest = y[unread:]
 
-    def _statistic(self, x: Array, low: Indices, high: Indices) -> Array:
+    def _statistic(self, x: Array, low: IntArray, high: IntArray) -> Array:
         """The mean or maximum of the known samples of x[low:high]; NaN where there are none."""
         x = np.ascontiguousarray(x, np.float64)
         known = ~np.isnan(x)
@@ -422,7 +420,7 @@ class _NarrowBins:
         return np.concatenate(self._done)
 
 
-def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Array:
+def _means_between(x: Array, low: IntArray, high: IntArray, counts: IntArray) -> Array:
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
     known = np.where(finite, x, 0.0)
@@ -444,15 +442,15 @@ def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Ar
     return means
 
 
-def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -> Indices:
+def _counts_between(flags: BoolArray, low: IntArray, high: IntArray) -> IntArray:
     """How many flags are set in flags[low:high]."""
     before = np.zeros(len(flags) + 1, np.int64)
     np.cumsum(flags, out=before[1:])
-    counts: Indices = before[high] - before[low]
+    counts: IntArray = before[high] - before[low]
     return counts
 
 
-def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
+def _largest_between(x: Array, low: IntArray, high: IntArray) -> Array:
     """Maximum of x[low:high] for each pair of `low` and `high`."""
     # Every second stretch is a bin; `reduceat` requires that each begins inside of the array.
     edges = np.stack([low, high], axis=1).reshape(-1)
@@ -467,7 +465,7 @@ def _largest_known(part: Array) -> Array:
     return np.where(np.isnan(largest), -np.inf, largest)
 
 
-def _bin_edges(n: int, bins: int) -> tuple[Indices, Indices]:
+def _bin_edges(n: int, bins: int) -> tuple[IntArray, IntArray]:
     """The samples [low, high) of each of the bins of a signal of `n` samples."""
     numbers = np.arange(bins)
     return numbers * n // bins, -(-(numbers + 1) * n // bins)

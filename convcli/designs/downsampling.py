@@ -10,7 +10,7 @@ import numpy as np
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.crop import Crop, ResizedAndCropped
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import Kernel
 from convcli.core.op import Op
 from convcli.core.ops import Convolve
 from convcli.core.whole import Reduce
@@ -28,6 +28,8 @@ from convcli.units import Count, Decibels, PoolSize, Quantity, Size, UnitError, 
 
 if TYPE_CHECKING:
     from fractions import Fraction
+
+    from convcli.array_types import Taps
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20

@@ -103,7 +103,7 @@ _FOR_PYTHON = (
     re.compile(r"\s*\bRaises\s+[A-Z]\w*Error\b.*?(?=\n\s*\n|\Z)", re.DOTALL),
 )
 
-# Parameters by which a design is told about the place where it is used; never written in FILTER.
+# Parameters that give a design the place where it is used; never written in FILTER.
 INJECTED = ("signal", "align", "call")
 
 
@@ -221,7 +221,7 @@ class Step:
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
-        """The parameters by which the design is told about the place where it is used."""
+        """The parameters that give the design the place where it is used."""
         return _injected(self.design)
 
     @property
@@ -247,7 +247,7 @@ class Step:
 
         call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align, "call": call}
+        given = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
             if self._takes_durations(values, site):
@@ -255,7 +255,7 @@ class Step:
             else:
                 values = self._in_samples(values, site.signal)
         injected = _injected(design)
-        made = design(**self._grouped(values), **{name: told[name] for name in injected})
+        made = design(**self._grouped(values), **{name: given[name] for name in injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):
@@ -317,7 +317,7 @@ class Step:
 
 
 def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameters by which a design is told about the place where it is used."""
+    """The parameters that give a design the place where it is used."""
     names = inspect.signature(design).parameters
     return tuple(name for name in names if name in INJECTED)
 

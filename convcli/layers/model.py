@@ -174,7 +174,7 @@ class Model:
         if kernel is None:
             return None
         (stage,) = kernel.bind(site)
-        told = LayerFacts(
+        facts = LayerFacts(
             text=layers[0].call.text,
             parameters=self.parameters,
             channels=1,
@@ -182,17 +182,17 @@ class Model:
             size=stage.after.shape,
             weights=self.tensors_of(0).named.get("weight"),
         )
-        return (replace(stage, layers=(told,)),)
+        return (replace(stage, layers=(facts,)),)
 
     def _remark(self) -> str:
         count = self.parameters
-        told = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
+        text = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
         ahead = self.about.get("ahead")
         if ahead is not None:
-            told += f"; {ahead[:9]} ahead"
+            text += f"; {ahead[:9]} ahead"
         if self.differences:
-            told += f"; of changes, added to {self.targets[0]}"
-        return told
+            text += f"; of changes, added to {self.targets[0]}"
+        return text
 
     def _notices(self, site: Site) -> Iterator[str]:
         """What is not as the model was learned, and what is so because it was."""

@@ -246,8 +246,8 @@ class Network:
         """
         model, axes = self.model, self.signal.axes
         if self.done:
-            told = f"{model.path} adds its input to its output"
-            raise RequestError(f"{told}, and a layer sees the whole signal")
+            text = f"{model.path} adds its input to its output"
+            raise RequestError(f"{text}, and a layer sees the whole signal")
         chain = Chain(folded_affine(self.ops), axes)
         same = Chain(self._added_channels(chain.channels(len(self.signal.channels))), axes)
         self._check_keeps_samples(chain)

@@ -89,7 +89,7 @@ def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
 
 
 def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
-    """Metadata that tells how to run a model that adds its input, reads changes or is scaled."""
+    """Metadata that says how to run a model that adds its input, reads changes or is scaled."""
     metadata = {}
     if task.residual:
         metadata["residual"] = "true"

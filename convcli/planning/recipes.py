@@ -116,8 +116,14 @@ def recipe(
                 axes=axes,
             )
 
-        traits = {"pictures": axes == 2, "reads_twice": reads_twice}
-        step("recipes", example=example, stands_for=chain, **traits)(design)
+        enter_step = step(
+            "recipes",
+            example=example,
+            stands_for=chain,
+            pictures=axes == 2,
+            reads_twice=reads_twice,
+        )
+        enter_step(design)
         if takes_durations:
             in_time(signature.__name__)(design)
         return signature

@@ -37,8 +37,7 @@ from convcli.signals import Block, Groups
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray
     from convcli.core.op import Measure
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Reduce
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
     # Begins a pass over the input, which is cut into jobs by a scheduler.
     Pass = Callable[[Scheduler], Arrivals]
-    MissingCounts = npt.NDArray[np.int64]
+    MissingCounts = IntArray
     # What was measured of each signal.
     SignalMeasures = dict[SignalName, Any]
 

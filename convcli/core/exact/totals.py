@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
-    Numbers = npt.NDArray[np.float64]
 
 # Totals are Python integers that count multiples of 2**-UNIT; every float64 is such a multiple.
 UNIT = 1130
@@ -49,7 +48,7 @@ class ExactTotals:
         both._infinite = self._infinite + other._infinite
         return both
 
-    def mean(self, counts: Numbers) -> Numbers:
+    def mean(self, counts: FloatArray) -> FloatArray:
         """The sums divided by the counts of samples, correctly rounded."""
         means = []
         for total, count in zip(self._totals, counts.tolist(), strict=True):
@@ -58,7 +57,7 @@ class ExactTotals:
         return np.array(means) + self._infinite
 
 
-def _total(x: Numbers) -> int:
+def _total(x: FloatArray) -> int:
     """The sum of (n,) in units of 2**-UNIT.
 
     The mantissas of each exponent are added up by themselves.

@@ -13,14 +13,12 @@ from convcli.layers.network import Network, network_padding
 from convcli.layers.onnx.writer import INPUT, ExportPlace, OnnxWriter
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import Taps
     from convcli.core.binding import Stage
     from convcli.layers.model import Model
     from convcli.layers.onnx.writer import ExportedGraph
     from convcli.signals import Align
 
-    Taps = npt.NDArray[np.float64]
 
 _PADS_NOTHING = "it reads complete windows alone, as under --edge valid"
 _UNITS = {
@@ -65,8 +63,8 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
 def exported_taps(weights: Taps, align: Align | None) -> ExportedGraph:
     """An ONNX file that convolves with taps, (k,) or (height, width).
 
-    align : the alignment that is noted in the file, because the graph does not tell it; None for no
-        note
+    align : the alignment that is noted in the file, because the graph does not contain it; None
+        for no note
     """
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)

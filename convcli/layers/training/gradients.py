@@ -15,8 +15,9 @@ import numpy as np
 from convcli.layers.training.trained import BatchShape, Vector, span_lengths
 
 if TYPE_CHECKING:
+    from convcli.array_types import Sizes
     from convcli.layers.training.nets import Net
-    from convcli.layers.training.trained import BatchLayer, Sizes
+    from convcli.layers.training.trained import BatchLayer
     from convcli.signals import Array
 
 

@@ -24,13 +24,12 @@ from convcli.layers.training.trained import span_lengths
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray, Sizes
     from convcli.core.binding import Rules
     from convcli.core.op import Span
     from convcli.errors import RequestError
     from convcli.layers.layer import Layer
-    from convcli.layers.training.trained import Sizes, TrainedLayer, Vector
+    from convcli.layers.training.trained import TrainedLayer, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Signal
 
@@ -99,7 +98,7 @@ class Net:
         return np.concatenate([layer.decays for layer in self.layers])
 
     @cached_property
-    def left_out(self) -> npt.NDArray[np.int64]:
+    def left_out(self) -> IntArray:
         """Indices of the parameters that stay 0."""
         if self.blind is None:
             return np.zeros(0, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, IntArray
     from convcli.signals import Array
 
-    Numbers = npt.NDArray[Any]
 
 # The largest float32 and float64; beyond them a file would hold inf.
 LARGEST = {"FLOAT": float(np.finfo(np.float32).max), "DOUBLE": float(np.finfo(np.float64).max)}
@@ -71,7 +69,7 @@ class Grid:
             gain = min(gain, self.low / self.full / low)
         return float(gain)
 
-    def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> Numbers:
+    def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> AnyArray:
         """The numbers nearest to `y` (n, channels), half to even, clipped to the scale.
 
         noise : (n, channels) in units of the last bit, added before rounding
@@ -98,7 +96,7 @@ class Extremes:
 
     low: Array
     high: Array
-    clipped: npt.NDArray[np.int64]
+    clipped: IntArray
 
     @classmethod
     def none(cls, channels: int) -> Extremes:

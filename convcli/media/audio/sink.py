@@ -23,9 +23,9 @@ from convcli.media.files import UndividedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import AnyArray
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.metadata.carry import Metadata
-    from convcli.media.audio.samples import Numbers
     from convcli.media.audio.wav_writer import Stored
     from convcli.media.division import PartOfFile
     from convcli.signals import AnyRows, Array, Signal
@@ -70,7 +70,7 @@ class EncodedAudio:
     frames: int
     extremes: Extremes
     clips_at: str | None
-    numbers: Numbers | None = None
+    numbers: AnyArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +246,7 @@ class AudioSink:
         drawn = numbers if self._grid.full == _FULL_SCALE_OF_16_BITS else None
         return EncodedAudio(samples, len(y), extremes, clips_at, drawn)
 
-    def stored(self, encoded: EncodedAudio) -> Numbers | None:
+    def stored(self, encoded: EncodedAudio) -> AnyArray | None:
         """The samples of a block as int16, if that is what the file holds.
 
         To draw those takes half the time of drawing the float64 samples that were rounded.
@@ -275,9 +275,9 @@ class AudioSink:
             self._refuse_clipping(encoded)
         with self.writing():
             if self._spool is not None:
-                self._spool.write(cast("Numbers", encoded.samples).data)
+                self._spool.write(cast("AnyArray", encoded.samples).data)
             elif self._dither is not None:
-                self._write_rounded(cast("Numbers", encoded.samples))
+                self._write_rounded(cast("AnyArray", encoded.samples))
             else:
                 self._writer.write(encoded.samples)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from convcli.media.audio.metadata.container import LONGEST_CHUNK, Chunk, is_chun
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from convcli.array_types import AnyArray
 
 
 class Readable(Protocol):
@@ -260,13 +262,13 @@ def _format_chunk(header: WavHeader) -> bytes:
     return Chunk(b"fmt ", body).to_bytes("little")
 
 
-def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
+def unpack(raw: bytes | memoryview, header: WavHeader) -> AnyArray:
     """Turn bytes into samples `(n, channels)`: int16 or int32 that mean -1..1, or float64.
 
     >>> unpack(bytes([0, 64]), WavHeader(format="WAV", subtype="PCM_16", rate=8000, channels=1))
     array([[16384]], dtype=int16)
     """
-    x: npt.NDArray[Any]
+    x: AnyArray
     if header.subtype == "PCM_24":
         x = _unpack_24(raw)
     elif header.subtype == "PCM_U8":
@@ -289,7 +291,7 @@ def _unpack_24(raw: bytes | memoryview) -> npt.NDArray[np.int32]:
     return wide.reshape(-1).view("<i4")
 
 
-def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
+def pack(samples: AnyArray, subtype: str) -> bytes | memoryview:
     """Turn whole numbers in units of the last bit, or floats, into bytes. Any shape; C order."""
     if subtype == "PCM_U8":
         return (samples + 128).astype(np.uint8).tobytes()

@@ -323,7 +323,7 @@ def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
 
 
 def _largest_sample(layout: Layout) -> int:
-    """The value of white, as the header tells it."""
+    """The value of white, as the header gives it."""
     return int(np.iinfo(layout.dtype).max) if layout.white is None else layout.white
 
 

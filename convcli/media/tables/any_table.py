@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
 
-# Bytes that tell a format.
+# First bytes by which a format is recognised.
 _START = 64
 _TAB_NAMES = ("\\t", "tab")
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
@@ -118,7 +118,7 @@ def _given(stdin: BinaryIO | None) -> BinaryIO:
 def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
     """The format of a file of columns; None for text, and for a file that cannot be opened."""
     if path is not None and is_special(path):
-        # What is read from a pipe is gone: only its name can tell.
+        # What is read from a pipe is gone: the format follows from its name alone.
         named = format_of_suffix(path)
         return named if named is not None and named.reader is not None else None
     return format_of_start(_start_of(path, stdin))

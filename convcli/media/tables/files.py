@@ -209,7 +209,7 @@ class OpenedTable(OpenedFile):
                 hint="avg_pool:1d has a bin for each day, and --every 1d makes a row of it",
             )
         if any(one.months for one in bins):
-            self.source.tell_bins_of_numbers()
+            self.source.note_bins_of_numbers()
 
     @property
     def known(self) -> TableSource | None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.array_types import IntArray
     from convcli.media.tables.compression import Compression
-    from convcli.media.tables.delimited import Offsets
     from convcli.media.tables.numerals import NumberStyle
 
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
@@ -380,7 +380,7 @@ def _skipped_text(start: bytes, lines: int) -> int:
     return place
 
 
-def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
+def _first_line_end(body: bytes, quotes: IntArray) -> int | None:
     """Offset of the first line end outside quotes."""
     octets = np.frombuffer(body, np.uint8)
     is_line_end = (octets == ord("\n")) | (octets == ord("\r"))
@@ -395,7 +395,7 @@ def delimiter_of(path: Path | None) -> bytes | None:
     return _DELIMITER_OF_SUFFIX.get(without_compression(path).suffix.lower())
 
 
-def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:
+def _commonest_delimiter(record: bytes, quotes: IntArray, *, decimal: str, headed: bool) -> bytes:
     """The commonest delimiter of the first line; of equally common ones the one rarer in names.
 
     With decimal commas, a comma in a row of numbers is not a delimiter.

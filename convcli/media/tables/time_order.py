@@ -6,18 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
 from convcli.time_rules import UNSORTED
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.media.tables.time_notation import TimeColumn
     from convcli.media.tables.times import Clock
     from convcli.signals import Groups, LatestTimes
-
-    Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +69,7 @@ class OrderChecker(StampChecker):
             raise error
 
 
-def _order_of_rows(times: TimeColumn, instants: Integers, groups: Groups | None) -> _OrderOfRows:
+def _order_of_rows(times: TimeColumn, instants: IntArray, groups: Groups | None) -> _OrderOfRows:
     """Return where times go back, and where each group begins and ends."""
     ends = {}
     found: list[tuple[int, int, bytes | None]] = []

@@ -7,6 +7,7 @@ import errno
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 
 class ConvcliError(Exception):
@@ -30,6 +31,13 @@ class ConvcliError(Exception):
         self.message = message
         self.hint = hint
         self.excerpt = excerpt
+
+    def reworded(self, message: str, hint: str | None) -> Self:
+        """The same error with another message and hint."""
+        error = type(self)(message, hint=hint, excerpt=self.excerpt)
+        error.may_pass = self.may_pass
+        error.__cause__ = self.__cause__
+        return error
 
     def __str__(self) -> str:
         """The message, the excerpt and the hint, each on lines of its own."""

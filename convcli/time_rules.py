@@ -28,6 +28,7 @@ DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
 HINT = "without --time rows are counted as they come (20 rows: sma:20)"
+UNSORTED_REMARK = ": the times are unsorted"
 UNSORTED = "sort the rows by time, or name the series they belong to with --by COLUMN"
 # Seconds; a step outside of this is a mistake, and its rate would not be a number.
 SHORTEST_STEP, LONGEST_STEP = 1e-15, 1e15

@@ -6,6 +6,7 @@ import gc
 import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,7 +155,7 @@ class BatchRun(ABC):
 
     @abstractmethod
     def _take(self, number: int, facts: RunFacts) -> int:
-        """Tell and keep what a unit has returned, and return its exit code."""
+        """Report and keep what a unit has returned, and return its exit code."""
 
     @abstractmethod
     def _finish(self) -> None:
@@ -362,12 +363,14 @@ class BatchRun(ABC):
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
         """Yield the outcomes as they come, after their failures and ledger lines are noted."""
-        for outcome in ended:
+        for each in ended:
+            outcome = each
             if outcome.error is not None:
-                name_input(outcome.error, outcome.unit.label)
+                error = name_input(outcome.error, outcome.unit.label)
+                outcome = replace(outcome, error=error)
                 self.failures.append(outcome.unit)
                 if self.request.reports:
-                    self.reported_failures.append(_failure(outcome.unit, outcome.error))
+                    self.reported_failures.append(_failure(outcome.unit, error))
             if ledger is not None:
                 ledger.note_outcome(outcome)
             yield outcome
@@ -382,7 +385,7 @@ class BatchRun(ABC):
             self.worst = max(self.worst, code)
 
     def _taken(self, number: int, facts: RunFacts) -> int:
-        """Tell and keep what a unit has returned, and return its exit code."""
+        """Report and keep what a unit has returned, and return its exit code."""
         try:
             return self._take(number, facts)
         except BrokenPipeError:

@@ -58,9 +58,10 @@ class DesignOptions:
             rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
             return make_plan(text, signal, rules).steps
         except RequestError as error:
-            if self.rate is None and "cycles" in error.message:
-                error.hint = "frequencies in Hz need --rate, such as --rate 44100"
-            raise
+            if self.rate is not None or "cycles" not in error.message:
+                raise
+            hint = "frequencies in Hz need --rate, such as --rate 44100"
+            raise error.reworded(error.message, hint) from error.__cause__
 
     def _signal(self, text: str) -> tuple[Signal, str | None]:
         """Choose a signal that suits the steps, and the alignment."""

@@ -145,8 +145,8 @@ def _with_doubts(opened: OpenedFile) -> Iterator[None]:
         yield
     except ConvcliError as error:
         hints = [*filter(None, [error.hint]), *opened.doubts]
-        error.hint = "; ".join(hints) or None
-        raise
+        hint = "; ".join(hints) or None
+        raise error.reworded(error.message, hint) from error.__cause__
 
 
 def check_is_left(plan: Plan, read: int | None, written: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
@@ -127,8 +128,10 @@ def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat
 def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
     """The first bytes of a file, or of what has come through a pipe; empty if they are unknown."""
     if path is None:
-        peek = getattr(_given(stdin), "peek", None)
-        return b"" if peek is None else bytes(peek(_START)[:_START])
+        stream = _given(stdin)
+        if not isinstance(stream, BufferedReader):
+            return b""
+        return stream.peek(_START)[:_START]
     try:
         with path.open("rb") as file:
             return file.read(_START)

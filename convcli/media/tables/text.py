@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from io import BufferedIOBase
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -258,9 +259,9 @@ def _read_block(stream: BinaryIO) -> bytes:
 
 def _read_some(stream: BinaryIO) -> bytes:
     """Read what is there, or wait for the next byte."""
-    read_available = getattr(stream, "read1", stream.read)
-    available = read_available(1 << 16)
-    return bytes(available or b"")
+    if isinstance(stream, BufferedIOBase):
+        return stream.read1(1 << 16)
+    return stream.read(1 << 16) or b""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -69,14 +69,21 @@ class TimeColumn:
     zone: str | None = None
 
     def error(
-        self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT
+        self,
+        row: int,
+        expected: str,
+        *,
+        group: bytes | None = None,
+        hint: str = HINT,
+        remark: str = "",
     ) -> InputError:
-        """The error that the time in `row` is not the one expected."""
+        """The error that the time in `row` is not the one expected; `remark` ends the message."""
         owner = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
         place = self.rows.place_of_cell(row, self.column)
         return InputError(
-            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}",
+            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}"
+            f"{remark}",
             hint=hint,
         )
 
@@ -407,10 +414,12 @@ def _refuse_serial_day(times: TimeColumn, first: float) -> None:
     """Raise InputError if the first time is a number of days. How many rows follow is chance."""
     meaning = serial_day(first)
     if meaning is not None:
-        error = times.error(0, "a time in seconds, ms, us or ns, or a date")
-        error.message += f", which looks like {meaning}"
-        error.hint = "write dates such as 2020-01-31; --time-unit s if these are seconds"
-        raise error
+        raise times.error(
+            0,
+            "a time in seconds, ms, us or ns, or a date",
+            hint="write dates such as 2020-01-31; --time-unit s if these are seconds",
+            remark=f", which looks like {meaning}",
+        )
 
 
 def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
-from convcli.time_rules import UNSORTED
+from convcli.time_rules import UNSORTED, UNSORTED_REMARK
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray
@@ -64,9 +64,9 @@ class OrderChecker(StampChecker):
         if found:
             row, before, group = min(found, key=_row_of)
             expected = f"a time from {self._clock.stamper.notation.written(before)} on"
-            error = measured.times.error(row, expected, group=group, hint=UNSORTED)
-            error.message += ": the times are unsorted"
-            raise error
+            raise measured.times.error(
+                row, expected, group=group, hint=UNSORTED, remark=UNSORTED_REMARK
+            )
 
 
 def _order_of_rows(times: TimeColumn, instants: IntArray, groups: Groups | None) -> _OrderOfRows:

@@ -25,6 +25,7 @@ from convcli.time_rules import (
     SHORTEST_STEP,
     TRADING,
     UNSORTED,
+    UNSORTED_REMARK,
     Failure,
     Rule,
     first_failure,
@@ -268,12 +269,9 @@ def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | No
     failure, rule = latest_failure(rules, failures)
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
-    error = times.error(failure.row, expected, group=failure.group, hint=rule.hint)
-    if failure.position <= failure.previous:
-        error.hint = UNSORTED
-    if failure.is_back:
-        error.message += ": the times are unsorted"
-    return error
+    hint = UNSORTED if failure.position <= failure.previous else rule.hint
+    remark = UNSORTED_REMARK if failure.is_back else ""
+    return times.error(failure.row, expected, group=failure.group, hint=hint, remark=remark)
 
 
 def _week_of(error: InputError) -> float:
@@ -287,9 +285,9 @@ def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:
     failed = [(failure, rule) for failure, rule in pairs if failure is not None]
     failure, rule = next(pair for pair in failed if pair[0].is_back)
     expected = f"a time from {rule.moment(failure.previous)} on"
-    error = times.error(failure.row, expected, group=failure.group, hint=UNSORTED)
-    error.message += ": the times are unsorted"
-    return error
+    return times.error(
+        failure.row, expected, group=failure.group, hint=UNSORTED, remark=UNSORTED_REMARK
+    )
 
 
 def runs_of_groups(rows: int, groups: Groups | None) -> Runs:

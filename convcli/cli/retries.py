@@ -1,4 +1,4 @@
-"""Tells of units that are tried again, a line for each, and not too many."""
+"""Notes about units that are tried again: a line for each, one line a second at most."""
 
 from __future__ import annotations
 

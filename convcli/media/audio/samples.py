@@ -33,13 +33,16 @@ class Grid:
     high: float
 
     @classmethod
-    def of(cls, subtype: str) -> Grid:
-        """Whole numbers for PCM, -1..1 for lossy codecs, every number for floats."""
+    def of(cls, subtype: str, *, bits: int | None = None) -> Grid:
+        """Whole numbers for PCM, -1..1 for lossy codecs, every number for floats.
+
+        bits : of a whole number; None for those of the coding
+        """
         if subtype in FLOATS:
             return cls(subtype, 1.0, -LARGEST[subtype], LARGEST[subtype])
         if subtype in LOSSY:
             return cls(subtype, 1.0, -1.0, 1.0)
-        full = 2.0 ** (bits_of(subtype) - 1)
+        full = 2.0 ** ((bits or bits_of(subtype)) - 1)
         return cls(subtype, full, -full, full - 1)
 
     @property

@@ -124,7 +124,8 @@ class AudioSink:
         self._wanted = RequestedRate(
             bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate
         )
-        self._grid = Grid.of(self.coding.subtype)
+        self._bits = _valid_bits(like, self.coding)
+        self._grid = Grid.of(self.coding.subtype, bits=self._bits)
         first = 0 if part is None else part.first
         self._dither = self._dither_from(first, options)
         self._rate = self._whole_rate()
@@ -212,6 +213,7 @@ class AudioSink:
             subtype=self.coding.subtype,
             rate=self._rate,
             channels=channels,
+            bits=self._bits,
             mask=like.mask if channels == like.channels else 0,
             chunks=metadata.chunks,
         )
@@ -402,3 +404,11 @@ def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
     loses_bits = bits_of(coding.subtype) < like.bits
     return is_plain and (asked or loses_bits)
+
+
+def _valid_bits(like: AudioDetails, coding: Coding) -> int | None:
+    """Bits of a sample, if the input uses fewer than its bytes have and the output can say so."""
+    is_same_kind = {like.format, coding.format} <= WAV_KINDS and like.subtype == coding.subtype
+    if not is_same_kind or like.bits >= bits_of(coding.subtype):
+        return None
+    return like.bits

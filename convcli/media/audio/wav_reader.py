@@ -31,7 +31,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
         rate=header.rate,
         channels=header.channels,
         frames=frames,
-        bits=bits_of(subtype),
+        bits=header.bits or bits_of(subtype),
         mask=header.mask,
         tags=info_tags(header.chunks),
         chunks=header.chunks,

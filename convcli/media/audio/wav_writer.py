@@ -92,7 +92,8 @@ class WavWriter:
 
     def store(self, numbers: AnyArray) -> bytes | memoryview:
         """Turn numbers into the bytes of the file."""
-        return wav.pack(numbers, self._header.subtype or "PCM_16")
+        header = self._header
+        return wav.pack(numbers, header.subtype or "PCM_16", bits=header.bits)
 
     def write(self, stored: Stored) -> None:
         """Append the bytes of samples."""

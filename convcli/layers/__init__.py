@@ -4,8 +4,9 @@
 a model file has for it, the operation that runs, and the gradients that train it. `layer` has what
 they share, and their registry.
 
-A model that runs : `model_reader` reads it from a file (`weights` : the safetensors format), `model`
-    holds it and checks it against a signal, `network_binder` binds its layers from left to right.
+A model that runs : `model_reader` reads it from a file (`weights` : the safetensors format),
+    `model` holds it and checks it against a signal, `network_binder` binds its layers from left to
+    right.
 
 A network that learns, in `training/` : `layer_stack` makes it from its text and knows its sizes,
     `gradients` runs it on mini-batches, `changes` is a network that sees changes of columns;

@@ -21,7 +21,7 @@ from program import CONVCLI, SAMPLES, done, run
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.errors import OutputError
-from convcli.layers.modelfile import read_safetensors
+from convcli.layers.model_reader import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning import dataset
 from convcli.learning.learn import DENSE, learn
@@ -42,7 +42,7 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Array
 
 

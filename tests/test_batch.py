@@ -451,11 +451,11 @@ def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFi
     ]
     request = SimpleNamespace(quiet=False)
     batch: Any = SimpleNamespace(failures=units, request=request, _noun="input")
-    FilterBatch._tell_failures(batch, 9)
+    FilterBatch._report_failures(batch, 9)
     names = ", ".join(f"{number}.csv" for number in range(1, 6))
     assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
     batch.failures = units[:2]
-    FilterBatch._tell_failures(batch, 9)
+    FilterBatch._report_failures(batch, 9)
     assert capsys.readouterr().err == "2 of 9 inputs failed: 1.csv, 2.csv\n"
 
 

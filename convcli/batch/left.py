@@ -86,7 +86,7 @@ def _state_of(unit: Unit, earlier: EarlierRuns | None, *, skip_existing: bool) -
 def earlier_runs(
     path: Path, units: Units, run: RunIdentity, *, named: bool = True
 ) -> EarlierRuns | None:
-    """What a ledger tells of earlier runs; None if there is no ledger.
+    """What a ledger records of earlier runs; None if there is no ledger.
 
     The ledger is rewritten to hold one line for each unit of the list that has one, under its
     number in this list, so that a ledger does not grow with the number of runs.

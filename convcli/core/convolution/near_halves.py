@@ -18,9 +18,9 @@ from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, factor
 from convcli.core.convolution.rounding import share_a_denominator
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray, Float32Array, FloatArray, Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
     Places = tuple[npt.NDArray[np.intp], ...]
 
 # Half a unit in the last place of float32.
@@ -118,7 +118,7 @@ def _doubtful(y: Array, window: Taps) -> Places:
     return np.unravel_index(np.concatenate(found), y.shape)
 
 
-def _places_of_few(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+def _places_of_few(flags: BoolArray) -> npt.NDArray[np.intp]:
     """Return `np.flatnonzero(flags)` in a third of the time if few of them are true."""
     whole = len(flags) // 8 * 8
     words = flags[:whole].view(np.uint64)
@@ -128,9 +128,7 @@ def _places_of_few(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     return np.concatenate([8 * of_eight[number] + place, rest])
 
 
-def _sums_at(
-    places: Places, x: Array, window: Taps, step: tuple[int, ...]
-) -> npt.NDArray[np.float64]:
+def _sums_at(places: Places, x: Array, window: Taps, step: tuple[int, ...]) -> FloatArray:
     """Return the results at these places in float64."""
     row, column, channel = places
     windows = np.lib.stride_tricks.sliding_window_view(x, window.shape, axis=(0, 1))
@@ -145,7 +143,7 @@ def _sums_at(
     return sums
 
 
-def _rounded_alike(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def _rounded_alike(sums: FloatArray) -> Float32Array:
     """Return the float32 next to each sum that is rounded to the same whole number."""
     near = sums.astype(np.float32)
     whole = np.rint(sums)

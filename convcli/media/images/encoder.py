@@ -61,7 +61,7 @@ class PageEncoder:
         dtype = _choose_dtype(source.layout.dtype, target)
         if dtype.kind != "f" and _holds_features(source, signal, target):
             dtype = _FEATURES
-        white = source.layout.white if target.any_white else None
+        white = source.layout.white if target.any_white else target.white
         self.levels = Levels(dtype, white)
         self.layout = Layout(
             rows=rows,
@@ -196,7 +196,7 @@ def _choose_interpretation(
                 f"{target.name} cannot hold the colours {list_channels(names)} of this picture",
                 hint="write TIFF, or convert the picture first",
             )
-    if len(names) not in (1, 3):
+    if len(names) not in (1, 3) or len(names) > target.most_channels:
         if target.is_roomy:
             return "multiband"
         raise RequestError(

@@ -18,7 +18,7 @@ from convcli.media.images.jpeg import (
     jpeg_segments,
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
-from convcli.media.images.pnm import PamWriter, PpmWriter
+from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
 from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kinds import unread_tiff
@@ -140,6 +140,7 @@ class Format:
     few_bits : whether samples of grey may have 1, 2 or 4 bits
     interlaces : whether rows may come in several passes
     any_white : whether it says which value is white, so that it may be any
+    white : the only value that is white, if it is not the largest of the type
     chunk_text, comments, metadata_blocks : whether it has a place for the text of a PNG; for
         comments; for colour profile, EXIF and XMP
     largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
@@ -183,6 +184,7 @@ class Format:
     few_bits: bool = False
     interlaces: bool = False
     any_white: bool = False
+    white: int | None = None
     chunk_text: bool = False
     comments: bool = False
     metadata_blocks: bool = True
@@ -320,10 +322,22 @@ _ALL = (
         writer=PpmWriter,
     ),
     Format(
+        name="pbm",
+        suffixes=(".pbm",),
+        most_channels=1,
+        alpha=False,
+        pages=True,
+        mixed_pages=True,
+        white=1,
+        metadata_blocks=False,
+        writer=PbmWriter,
+    ),
+    Format(
         name="pam",
         suffixes=(".pam",),
         beginnings=(b"P7",),
         kinds=("u2", "u1"),
+        cmyk=True,
         pages=True,
         mixed_pages=True,
         any_white=True,

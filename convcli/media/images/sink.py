@@ -20,8 +20,8 @@ from convcli.media.images.formats import (
     format_by_suffix,
 )
 from convcli.media.images.layout import list_channels
+from convcli.media.images.loss_warnings import picture_losses
 from convcli.media.images.scaling import ScaledResults
-from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ class ImageSink:
     part : the part of the only page that is written; None for the whole
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
-    signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
+    signed samples). `warnings` says what it holds less well (16 bits as 8, opacity over white).
     """
 
     def __init__(

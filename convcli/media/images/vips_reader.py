@@ -98,9 +98,9 @@ class VipsPicture:
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
         self.details = self._read_details(first, upright)
-        self._tell_faults()
+        self._warn_of_faults()
 
-    def _tell_faults(self) -> None:
+    def _warn_of_faults(self) -> None:
         """Warn about what is odd about the file."""
         if self.details.damaged_icc:
             self.warnings.append("the colour profile is damaged: it is left out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
+from convcli.media.images.tiff import unwritten_compression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,14 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     white = source.white
     if white is not None and stored.kind == "u" and layout.white is None:
         yield f"white is {page.levels.full:g} in {name}: samples of 0..{white} are scaled"
+    compression = unwritten_compression(request.details)
+    if compression is not None and name == request.details.format:
+        yield (
+            f"the {name} was compressed by {compression}, which would lose more with each run: "
+            "the result is stored without loss, by LZW"
+        )
+    if request.format.white == 1 and request.details.bits > 1:
+        yield f"{name} holds black and white alone: each sample becomes the nearer of them"
     if page.flattened:
         yield f"{name} holds no opacity: the picture was laid over white"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
-from life import read_some, wait_for_end
+from life import read_some, read_terminal, wait_for_end
 from program import CONVCLI, SAMPLES, done, run
 
 from convcli import InputError, RequestError, apply
@@ -450,8 +450,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
         while not re.search(rb"epoch \d+", told):
             told += read_some(terminal)
         process.send_signal(signals.SIGINT)
-        while some := read_some(terminal):
-            told += some
+        told += read_terminal(terminal)
     assert wait_for_end(process) == 130, told
     assert b"warning: interrupted after epoch" in told
     done("audio", "model:m.safetensors", "x.wav", "-o", "z.wav", cwd=tmp_path)

@@ -240,7 +240,7 @@ def _branches(
     tasks = place.op.work.branch_tasks(spans[1], inputs.length)
     for branch, task in zip(group.branches, tasks, strict=True):
         own = _read_by_branch(inputs, spans[0], task.spans[0])
-        steps = bind_chain(branch.calls, place.step.before, plan.rules)
+        steps = bind_chain(branch.calls, place.step.before, plan.rules, in_branch=True)
         placed = _placed(task.ops, steps)
         stages = _computed_stages(plan, placed, task.spans, own, bounds)
         several = own.values.shape[-1] > 1

@@ -97,6 +97,12 @@ class FilterCommand:
             return FilterBatch(self).run()
         return self._run_single()
 
+    def reads_twice(self) -> bool:
+        """Whether the input is read before the first output, so that a pipe is stored."""
+        from convcli.planning.plan import reads_twice
+
+        return reads_twice(self.calls)
+
     def filters(self) -> tuple[Call, ...]:
         """The steps of all filters of the command."""
         return self.calls

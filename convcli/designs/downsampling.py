@@ -411,13 +411,21 @@ def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Alig
     return Reduce(statistic=statistic, bins=n, causal=align == "causal")
 
 
-@step("resampling", example="global_avg_pool")
+@step("resampling", example="global_avg_pool", twice_in_branches=True)
 def global_avg_pool(*, signal: Signal, align: Align) -> Reduce:
-    """Mean of the whole signal: one output."""
+    """Mean of the whole signal: one output.
+
+    In a branch it is the same at every sample: `x - global_avg_pool` has a mean of 0. It then needs
+    a first pass over the signal.
+    """
     return Reduce(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
 
 
-@step("resampling", example="global_max_pool")
+@step("resampling", example="global_max_pool", twice_in_branches=True)
 def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
-    """Largest value of the whole signal: one output."""
+    """Largest value of the whole signal: one output.
+
+    In a branch it is the same at every sample: `x / global_max_pool` reaches 1. It then needs a
+    first pass over the signal.
+    """
     return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")

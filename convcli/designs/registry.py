@@ -94,7 +94,7 @@ FAMILIES: dict[FamilyName, Family] = {
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "branches": Family(module="convcli.planning.branches"),
     "recipes": Family(module="convcli.planning.recipes"),
-    "learned": Family(module="convcli.layers.modelfile", regular=True),
+    "learned": Family(module="convcli.layers.model_reader", regular=True),
 }
 
 # In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.
@@ -135,6 +135,7 @@ class Step:
     pictures : it needs a picture, although other steps of its family do not
     regular : it needs samples at equal steps of time, although other steps of its family do not
     reads_twice : it measures the whole signal before the first output
+    twice_in_branches : it does so in a branch
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
     learned_rules : a function that reads from a model file how the model was learned
@@ -151,6 +152,7 @@ class Step:
     pictures: bool = False
     regular: bool = False
     reads_twice: bool = False
+    twice_in_branches: bool = False
     runs_model: bool = False
     listed: bool = True
     learned_rules: Callable[[str], LearnedRules] | None = None

@@ -41,6 +41,13 @@ class ExactTotals:
             for channel in range(part.shape[1]):
                 self._totals[channel] += _total(part[:, channel])
 
+    def joined(self, other: ExactTotals) -> ExactTotals:
+        """Return the sums of the samples of both."""
+        both = ExactTotals(len(self._totals))
+        both._totals = [one + more for one, more in zip(self._totals, other._totals, strict=True)]
+        both._infinite = self._infinite + other._infinite
+        return both
+
     def mean(self, counts: FloatArray) -> FloatArray:
         """The sums divided by the counts of samples, correctly rounded."""
         means = []

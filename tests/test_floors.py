@@ -26,6 +26,7 @@ FLOORS = {
                 "facts",
                 "stopping",
                 "dataclass",
+                "array_types",
             ),
             "__version__",
         ),

@@ -23,7 +23,7 @@ from uuid import uuid4
 from convcli import __version__
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, OutputError, RequestError, told_error
+from convcli.errors import ConvcliError, OutputError, RequestError, as_convcli_error
 from convcli.layers.onnx.sessions import runtime_version
 from convcli.stopping import undone_at_stop
 
@@ -64,7 +64,7 @@ class ClusterRunner:
     address : of the scheduler, such as tcp://10.0.0.1:8786; `local` starts processes here
     processes : how many processes `local` starts
     stopping : set to end the pauses of units that are tried again
-    on_retry : is told of each unit that a worker tries again
+    on_retry : is called with each unit that a worker tries again
 
     Raises RequestError if there is no such cluster, or if it cannot do this work.
     """
@@ -81,7 +81,7 @@ class ClusterRunner:
         distributed = _distributed()
         self._address = address
         self._stopping = stopping
-        # A scheduler tells tasks apart by names, and several commands may use it.
+        # A scheduler identifies tasks by names, and several commands may use it.
         self._run = uuid4().hex
         topic = f"convcli-{self._run}"
         self._request = _Request(
@@ -142,7 +142,7 @@ class ClusterRunner:
         try:
             self._work.refuse(unit)
         except Exception as error:  # noqa: BLE001 -- one unit never stops the others
-            self._refused.append(Outcome(unit=unit, error=told_error(error)))
+            self._refused.append(Outcome(unit=unit, error=as_convcli_error(error)))
             return
         key = f"convcli-{self._run}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.
@@ -207,7 +207,7 @@ def _distributed() -> Any:
             "--cluster needs the package distributed", hint="pip install 'convcli[cluster]'"
         ) from None
     # The package and its event loop log every lost worker, with tracebacks. The outcomes of the
-    # units tell the user what matters.
+    # units give the user what matters.
     logging.disable(logging.CRITICAL)
     return distributed
 
@@ -325,7 +325,7 @@ class _Request:
     version : of convcli on the machine that sends the request
     runtime : version of onnxruntime there, if the work runs a network
     folder : the folder that relative paths start from
-    topic : of the events by which workers tell of units that they try again
+    topic : of the events by which workers report units that they try again
     """
 
     version: str

@@ -103,7 +103,7 @@ def part_name(whole: str, number: int, count: int) -> str:
 
 
 class RelationToWhole(Enum):
-    """What the ledger tells of a whole output that exists.
+    """What the ledger records of a whole output that exists.
 
     UNKNOWN : it may be anybody's file
     OUTDATED : the parts of an earlier run became it, and input or request have changed since
@@ -116,7 +116,7 @@ class RelationToWhole(Enum):
 
 
 def relation_to_whole(parts: PartUnits, shard: Shard, earlier: EarlierRuns) -> RelationToWhole:
-    """Compare the output with what the ledger tells of the parts of a shard.
+    """Compare the output with what the ledger records of the parts of a shard.
 
     Parts are deleted after joining, so the whole is recognised by its size. With shards, only a
     lower bound is known: the size of the parts in this ledger.
@@ -150,7 +150,7 @@ def join_parts(places: Sequence[Path], whole: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class NotedParts:
-    """All parts of one input, as the lines of ledgers tell of them.
+    """All parts of one input, as the lines of ledgers describe them.
 
     lines : of the parts, in their order
     whole : the output that the parts become
@@ -214,7 +214,7 @@ def _refuse_changed_part(line: Line) -> None:
 
 
 def parts_of_lines(lines: Iterable[Line]) -> NotedParts | None:
-    """The parts that the lines of merged ledgers tell of, one line for each part, in their order.
+    """The parts that the lines of merged ledgers describe, one line for each part, in their order.
 
     None if the lines are of several inputs, or if a part is missing or has failed.
     """

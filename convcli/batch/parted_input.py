@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.batch.parts import (
     FilterTask,
+    MeasureTask,
     PartOfRun,
     PastsTask,
-    PeaksTask,
     Result_co,
     SurveyTask,
     carry_out_task,
@@ -24,7 +24,7 @@ from convcli.media.files import UndividedError
 from convcli.planning.plan import runs_model
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_pasts
-from convcli.running.run import joined_peaks, outputs_at
+from convcli.running.run import joined_measures, outputs_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -252,7 +252,7 @@ class PartedInput:
                     last=number == len(stretches) - 1,
                 )
             )
-        return self._with_peaks(parts)
+        return self._with_measures(parts)
 
     def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
         """The number of the first output of each part, where parts are written to their places."""
@@ -273,14 +273,12 @@ class PartedInput:
             pasts.append(joined_pasts(pasts[-1] or {}, own, kept))
         return pasts
 
-    def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
-        """The parts with the peaks of every step that measures the signal, one after the other."""
-        for step in self.plan.steps:
-            if not step.sees_whole:
-                continue
-            tasks = [PeaksTask(part) for part in parts]
-            peaks = joined_peaks(self.runner.results(tasks))
-            parts = [replace(part, peaks=(*part.peaks, peaks)) for part in parts]
+    def _with_measures(self, parts: list[PartOfRun]) -> list[PartOfRun]:
+        """The parts with all that is measured of the signal, one measure after the other."""
+        for measure in self.plan.measures:
+            tasks = [MeasureTask(part) for part in parts]
+            found = joined_measures(measure, self.runner.results(tasks))
+            parts = [replace(part, measures=(*part.measures, found)) for part in parts]
         return parts
 
     def filter_into(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.batch.worker import receive, send
-from convcli.errors import InputError, told_error
+from convcli.errors import InputError, as_convcli_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ProcessRunner:
     """Carries units out in processes, which end with the runner or when this process ends.
 
     stopping : set when the run is cancelled
-    on_retry : is told of each unit that is tried again
+    on_retry : is called with each unit that is tried again
     prepare : called once in each process
     """
 
@@ -96,7 +96,7 @@ class ProcessRunner:
             try:
                 outcome = self._outcome(process, unit)
             except Exception as error:  # noqa: BLE001 -- the run would wait forever for the outcome of this unit
-                outcome = Outcome(unit=unit, error=told_error(error))
+                outcome = Outcome(unit=unit, error=as_convcli_error(error))
             self._ended.put(outcome)
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:

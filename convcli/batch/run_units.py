@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from convcli.batch.file_state import FileState
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, told_error
+from convcli.errors import ConvcliError, as_convcli_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.batch.units import Unit
     from convcli.facts import RunFacts
 
-    # Is told of each unit that is tried again, in any thread.
+    # Is called with each unit that is tried again, in any thread.
     OnRetry = Callable[["Retry"], object]
 
 # Seconds before a failed unit is tried again; they double each time.
@@ -109,7 +109,7 @@ def carry_out(
         try:
             facts = work.run(unit)
         except Exception as caught:  # noqa: BLE001 -- one unit never stops the others
-            error = told_error(caught)
+            error = as_convcli_error(caught)
         if error is None or not error.may_pass or tries > work.retries:
             break
         if on_retry is not None and not pauses.is_set():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from convcli.array_types import BoolArray
     from convcli.core.op import Op, Span
     from convcli.core.op_formula import Spread, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
@@ -239,7 +240,7 @@ def _branches(
     tasks = place.op.work.branch_tasks(spans[1], inputs.length)
     for branch, task in zip(group.branches, tasks, strict=True):
         own = _read_by_branch(inputs, spans[0], task.spans[0])
-        steps = bind_chain(branch.calls, place.step.before, plan.rules)
+        steps = bind_chain(branch.calls, place.step.before, plan.rules, in_branch=True)
         placed = _placed(task.ops, steps)
         stages = _computed_stages(plan, placed, task.spans, own, bounds)
         several = own.values.shape[-1] > 1
@@ -498,7 +499,7 @@ class _Stage:
 
 def _outside_signal(
     first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""
     outside = np.zeros(size, bool)
     for offsets, start, n in zip(np.indices(size), first, length, strict=True):

@@ -451,7 +451,7 @@ class RunOptions:
         return shown or self.report is not None or self.plot is not None
 
     @property
-    def tells(self) -> bool:
+    def prints_design(self) -> bool:
         """Whether the design of the steps is printed or reported."""
         return not self.quiet or self.dry_run or self.report is not None or self.plot is not None
 

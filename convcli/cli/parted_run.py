@@ -20,7 +20,7 @@ from convcli.batch.parted_input import (
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
-from convcli.cli import tell
+from convcli.cli import print_message
 from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
@@ -50,7 +50,7 @@ class PartOptions:
     threads : number of threads in each process
     retries : how often a part is tried again after an error that may pass
     stopping : set when the run is cancelled
-    on_retry : is told of each part that is tried again
+    on_retry : is called with each part that is tried again
     prepare : function that is called once in each process
     """
 
@@ -93,7 +93,7 @@ def division_or_note(planned: PlannedInput, place: Any, sink: FileSink) -> Divis
     except UndividedError as error:
         if not planned.run.command.options.quiet:
             name = planned.run.source or "standard input"
-            tell(f"{name} is filtered as one unit: {error}", kind="note")
+            print_message(f"{name} is filtered as one unit: {error}", kind="note")
         return None
 
 
@@ -127,7 +127,7 @@ def _part_options(planned: PlannedInput, division: Division, asked: int | None) 
         count = worthwhile_parts(asked, division.size)
         jobs = min(jobs, count)
         if count < asked and not options.quiet:
-            _tell_fewer_parts(count, asked, planned.run.source)
+            _note_fewer_parts(count, asked, planned.run.source)
     return PartOptions(
         count=count,
         jobs=jobs,
@@ -139,11 +139,11 @@ def _part_options(planned: PlannedInput, division: Division, asked: int | None) 
     )
 
 
-def _tell_fewer_parts(count: int, asked: int, name: object) -> None:
+def _note_fewer_parts(count: int, asked: int, name: object) -> None:
     reason = f"parts have at least {LEAST_BYTES >> 10} KB"
     if count == MOST_PARTS:
         reason = "object stores join no more"
-    tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
+    print_message(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
 
 
 def _parted_run(planned: PlannedInput, threads: int) -> PartedRun:

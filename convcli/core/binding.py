@@ -14,10 +14,11 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Kernel, Taps
+    from convcli.array_types import Taps
+    from convcli.core.kernel import Kernel
     from convcli.core.op import Op
     from convcli.core.reach import Reach
-    from convcli.core.whole import Normalize, Reduce
+    from convcli.core.whole import Reduce
     from convcli.facts import LayerFacts
     from convcli.signals import Align, Edge, Missing, Signal
 
@@ -55,7 +56,6 @@ class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
     ops : the operations that run; none where nothing is changed
-    normalizes : set instead of `ops` where the signal is measured in a pass of its own
     reduces : set instead of `ops` where the whole signal becomes a few bins
     kernels : the taps that the design returned
     remark : a message of the design to the user, besides the notes of its kernels
@@ -69,7 +69,6 @@ class Stage:
     before: Signal
     after: Signal
     ops: tuple[Op, ...] = ()
-    normalizes: Normalize | None = None
     reduces: Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
@@ -82,7 +81,12 @@ class Stage:
     @property
     def sees_whole(self) -> bool:
         """Whether the stage has to see the whole signal before its first output."""
-        return self.normalizes is not None or self.reduces is not None
+        return self.measures or self.reduces is not None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the signal is measured in passes of their own."""
+        return any(op.to_measure is not None for op in self.ops)
 
     @property
     def note(self) -> str:
@@ -103,11 +107,13 @@ class Site:
     """The place of a step: the signal that reaches it, and the rules of the run.
 
     axis : the axis of a picture along which one-dimensional taps run; None: along both
+    in_branch : the outputs are combined with those of other branches, one for each sample
     """
 
     signal: Signal
     rules: Rules
     axis: Literal["x", "y"] | None = None
+    in_branch: bool = False
 
     def placed(self, op: Op) -> Op:
         """The operation under the rules of the run; colours are weighted or masked by opacity."""

@@ -15,7 +15,7 @@ from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.rounding import outside_of
 from convcli.core.in_time.op_times import OpTimes
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach, widest
 from convcli.core.task import OpTask
@@ -23,7 +23,7 @@ from convcli.dataclass import dataclass
 from convcli.units import describe_seconds, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from convcli.calendar_bins import CalendarBins
@@ -65,6 +65,15 @@ class JoinedReach(Reach):
         axis = self.axis
         counts = [branch.chain.count(axis, n) - branch.shift[axis] for branch in self.branches]
         return max(0, min(counts))
+
+
+@dataclass(frozen=True)
+class _MeasuredPlace:
+    """The place of an operation in a branch, and what it has to measure."""
+
+    branch: int
+    place: int
+    inside: ToMeasure
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,6 +180,39 @@ class Branches(Op):
         if not found:
             return None
         return OwnPadding(needs_end=any(padding.needs_end for padding in found))
+
+    @cached_property
+    def to_measure(self) -> ToMeasure | None:
+        """What the branches have to measure, one branch after the other."""
+        found = list(self._to_measure())
+        if not found:
+            return None
+        first = found[0]
+        ops = self.branches[first.branch].chain.ops
+        return ToMeasure(
+            measures=tuple(measure for each in found for measure in each.inside.measures),
+            before=(*ops[: first.place], *first.inside.before),
+            settled=partial(self._settled, first),
+        )
+
+    def _to_measure(self) -> Iterator[_MeasuredPlace]:
+        """Yield the operations of the branches that have something to measure."""
+        for number, branch in enumerate(self.branches):
+            for place, op in enumerate(branch.chain.ops):
+                if op.to_measure is not None:
+                    yield _MeasuredPlace(number, place, op.to_measure)
+
+    def _settled(self, first: _MeasuredPlace, op: Op) -> Self:
+        """Return the group in which the first measure is settled.
+
+        op : the operation that it was settled by
+        """
+        branch = self.branches[first.branch]
+        ops = list(branch.chain.ops)
+        ops[first.place] = first.inside.settled(op)
+        branches = list(self.branches)
+        branches[first.branch] = replace(branch, chain=replace(branch.chain, ops=tuple(ops)))
+        return replace(self, branches=tuple(branches))
 
     # --- properties ---
 

@@ -45,10 +45,11 @@ from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.core.complete import Bounds
     from convcli.core.in_time.op_times import TimeUse
     from convcli.core.op import Op
-    from convcli.core.reach import Index, Indices
+    from convcli.core.reach import Index
     from convcli.core.task import Inputs
 
 # Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
@@ -176,7 +177,7 @@ class Chain:
         aligned = self.aligned_input(axis, k)
         return int((aligned - low).max()), int((high - 1 - aligned).max())
 
-    def _one_period(self, axis: int) -> Indices:
+    def _one_period(self, axis: int) -> IntArray:
         """Return the outputs after which the phases of all operations repeat, or many of them.
 
         The ratios of two operations may cancel, their phases do not: 2/3 and 3/2 repeat after 3

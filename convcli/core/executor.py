@@ -13,8 +13,7 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import BoolArray
     from convcli.core.chain import Chain
     from convcli.core.op import Span
     from convcli.core.task import OpTask
@@ -48,9 +47,7 @@ class Executor(ABC):
         """
 
 
-def reads_any(
-    chain: Chain, marked: npt.NDArray[np.bool_], span: Span, starts: Sequence[int]
-) -> Any:
+def reads_any(chain: Chain, marked: BoolArray, span: Span, starts: Sequence[int]) -> Any:
     """Mark the outputs of a chain that read a sample which is marked.
 
     marked : (n,) or (rows, columns), from the samples `starts` on

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.rounding import of_taps
 from convcli.core.op import Held, NumberUse, Op, Span, nothing_held
@@ -13,6 +12,7 @@ from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 
@@ -26,7 +26,7 @@ class Mix(Op):
         a picture), or None
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: FloatArray
     axes: int
     divisor: float = 1.0
     keeps: int | None = None

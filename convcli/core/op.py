@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from convcli.core.convolution.convolve_2d import products_of
 from convcli.core.in_time.op_times import OpTimes
@@ -93,6 +93,39 @@ class OwnPadding:
     extend: Callable[[Array, OpTask], Array] = _as_given
 
 
+class Measure(Protocol):
+    """What is measured of a whole signal, and the operation that follows from it.
+
+    It can be pickled, and so can what it finds.
+    """
+
+    def of_block(self, y: Array) -> Any:
+        """Measure one block."""
+        ...
+
+    def joined(self, one: Any, other: Any) -> Any:
+        """Return what two blocks have together, whatever their order."""
+        ...
+
+    def settle(self, found: Any | None) -> Op:
+        """Return the operation; None is found of a signal without samples."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ToMeasure:
+    """What has to be measured of the whole signal before an operation is known.
+
+    measures : in the order in which they are taken, each in a pass of its own
+    before : operations of a branch whose outputs the first of them measures
+    settled : returns the operation in which the first of them is settled
+    """
+
+    measures: tuple[Measure, ...]
+    before: tuple[Op, ...]
+    settled: Callable[[Op], Op]
+
+
 class Op(ABC):
     """An operation on samples `(n, channels)` or `(rows, columns, channels)`.
 
@@ -119,6 +152,7 @@ class Op(ABC):
 
         padding, complete   OwnPadding, for layers that extend their own input
         times               OpTimes, for windows that are bounded by times
+        to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
         work                OpWork, for a group of branches
         products, in_place, joined, executor    for what is computed faster together
@@ -195,6 +229,11 @@ class Op(ABC):
     def times(self) -> OpTimes:
         """How the operation follows the times of the samples."""
         return OpTimes(tracker=partial(Tracker, self.reach[0]), bound=lambda _: self)
+
+    @property
+    def to_measure(self) -> ToMeasure | None:
+        """What has to be measured of the whole signal first; None if nothing has."""
+        return None
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return the operation at its place in a FILTER, as one stage."""

@@ -13,9 +13,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray
     from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.signals import Edge
@@ -42,11 +40,11 @@ class WindowWeights:
     only_complete : whether the weights hold only for windows in which no sample is missing
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: FloatArray
     before: tuple[int, ...]
     groups: int
     divisor: float = 1.0
-    bias: npt.NDArray[np.float64] | None = None
+    bias: FloatArray | None = None
     flipped: bool = True
     on_missing: OnMissing = "hold"
     summarises: bool = False

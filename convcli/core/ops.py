@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.activations import Activation
 from convcli.core.convolution.convolve import all_finite, mean_valid
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from convcli.array_types import FloatArray
     from convcli.core.kernel import Kernel
     from convcli.core.op_formula import NNCall, OnMissing
     from convcli.signals import Align, Array, Missing
@@ -47,7 +47,7 @@ class Convolve(Op):
     exact : add up in one order, so that the last bit does not depend on the length of a block
     """
 
-    taps: npt.NDArray[np.float64]
+    taps: FloatArray
     before: tuple[int, ...]
     after: tuple[int, ...]
     step: tuple[int, ...]
@@ -151,10 +151,10 @@ class Convolve(Op):
             y[np.isnan(aligned_samples(x, self.reach, y.shape))] = np.nan
         return y
 
-    def _mean(self, x: Array, window: npt.NDArray[np.float64]) -> Array:
+    def _mean(self, x: Array, window: FloatArray) -> Array:
         return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
 
-    def _over_gaps(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
+    def _over_gaps(self, x: Array, window: FloatArray, held: Held) -> Array:
         if self.on_missing == "renormalise":
             return renormalised(x, window, self.divisor, self.step, exact=self.exact)
         if self.on_missing == "hold":
@@ -167,7 +167,7 @@ class Convolve(Op):
             keep_constants(y, x, window, self.divisor, self.step[0])
         return y
 
-    def _over_held_values(self, x: Array, window: npt.NDArray[np.float64], held: Held) -> Array:
+    def _over_held_values(self, x: Array, window: FloatArray, held: Held) -> Array:
         """Convolve with gaps filled by the last known value; NaN before the first one."""
         filled = hold(x, held)
         unknown = np.isnan(filled)
@@ -182,7 +182,7 @@ class Convolve(Op):
         return y
 
 
-def default_on_missing(taps: npt.NDArray[np.float64]) -> OnMissing:
+def default_on_missing(taps: FloatArray) -> OnMissing:
     """Return the default effect of a missing sample on the outputs of these taps."""
     total = float(taps.sum())
     size = float(np.abs(taps).sum())

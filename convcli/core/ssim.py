@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.convolve import correlate_valid
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 SIDE, SIGMA = 11, 1.5
@@ -34,7 +34,7 @@ class StructuralSimilarity:
         self._line = line
         self._c1 = (K1 * full_scale) ** 2
         self._c2 = (K2 * full_scale) ** 2
-        self._sum: npt.NDArray[np.float64] = np.zeros(channels)
+        self._sum: FloatArray = np.zeros(channels)
         self._count = 0
         self._rows: list[Array] = []
 
@@ -66,6 +66,6 @@ class StructuralSimilarity:
         similarity: Array = luminance * structure
         return similarity
 
-    def mean(self) -> npt.NDArray[np.float64] | None:
+    def mean(self) -> FloatArray | None:
         """The mean of each channel; None where the pictures hold no window."""
         return self._sum / self._count if self._count else None

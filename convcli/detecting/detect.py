@@ -148,11 +148,11 @@ class Detection:
             overlap=self.overlap,
             top=self.top,
             best_score=found.best_score,
-            hits=tuple(_told_hit(hit, columns) for hit in found.hits),
+            hits=tuple(_rounded_hit(hit, columns) for hit in found.hits),
         )
 
     def columns_of(self, found: FoundHits) -> list[str]:
-        """Names of the cells that are told of every hit."""
+        """Names of the cells that are printed for every hit."""
         names = ["file"]
         if len(self.templates) > 1:
             names.append("template")
@@ -197,7 +197,7 @@ class Detection:
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
     def _cells(self, found: _SectionCandidates, index: int) -> Cells:
-        """Return the cells of one hit, also those that are not told."""
+        """Return the cells of one hit, also those that are not printed."""
         one = self.inputs[found.input]
         candidates = found.candidates
         cells: Cells = {
@@ -252,8 +252,8 @@ def _descending_score(hit: Hit) -> float:
     return -float(hit["score"])
 
 
-def _told_hit(hit: Hit, columns: Sequence[str]) -> Hit:
-    """The cells of a hit that are told, with a rounded score."""
+def _rounded_hit(hit: Hit, columns: Sequence[str]) -> Hit:
+    """The cells of a hit that are printed, with a rounded score."""
     rounded = {**hit, "score": round(float(hit["score"]), HIT_DIGITS)}
     return {name: rounded[name] for name in columns}
 

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.kernel import Kernel
 from convcli.core.missing import any_missing, hold, known_by
@@ -32,12 +31,13 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from convcli.array_types import BoolArray, FloatArray, IntArray, Sizes
     from convcli.core.binding import Stage
     from convcli.core.executor import Executor
     from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Sizes, Vector
+    from convcli.layers.training.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
@@ -255,8 +255,8 @@ class ConvOp(SelfPadding):
     activation : a function that is applied to the outputs, in place
     """
 
-    weights: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64] | None
+    weights: FloatArray
+    bias: FloatArray | None
     step: Sizes
     dilation: Sizes
     at: Placement
@@ -319,7 +319,7 @@ class ConvOp(SelfPadding):
         )
 
     @property
-    def taps(self) -> npt.NDArray[np.float64]:
+    def taps(self) -> FloatArray:
         """The weights as taps of a convolution.
 
         They are flipped, with the zeros of the dilation between them.
@@ -399,7 +399,7 @@ class ConvOp(SelfPadding):
             y[gone.any(axis=-1)] = np.nan
         return y
 
-    def _touched(self, missing: npt.NDArray[np.bool_], shape: Sizes) -> npt.NDArray[np.bool_]:
+    def _touched(self, missing: BoolArray, shape: Sizes) -> BoolArray:
         """The outputs with a missing sample in their window, in whatever channel."""
         any_channel: Any = missing.any(axis=-1, keepdims=True).astype(np.float64)
         window = np.ones((1, 1, *self.weights.shape[2:]))
@@ -483,7 +483,7 @@ class TrainedConv(TrainedWeights):
             taps.append(tap)
         return tuple(taps)
 
-    def numbers_of_tap(self, tap: Sizes) -> npt.NDArray[np.int64]:
+    def numbers_of_tap(self, tap: Sizes) -> IntArray:
         """Indices of the weights of one tap, of all inputs and outputs."""
         marked = np.zeros(self.parameters)
         weights, _ = self.weights_and_bias(marked)

@@ -266,7 +266,7 @@ class StepLayer(Layer):
         if len(bound) != 1 or not bound[0].step.traits.layers:
             raise self.call.error(f"{self.call.title} is not a layer", hint=hint)
         stage = bound[0].stage
-        if stage.normalizes is not None:
+        if stage.measures:
             raise self.call.error(f"{self.call.title} is not a layer")
         return (stage,)
 

@@ -16,10 +16,9 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_fo
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray, Sizes
     from convcli.core.task import OpTask
-    from convcli.layers.training.trained import BatchShape, Sizes
+    from convcli.layers.training.trained import BatchShape
     from convcli.signals import Array, Edge, Signal
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -239,7 +238,7 @@ class _Stretch(NamedTuple):
         return slice(first, max(first, min(self.end - self.start, count)))
 
     @property
-    def outside(self) -> npt.NDArray[np.int64]:
+    def outside(self) -> IntArray:
         """The places in the stretch of the samples outside of the signal."""
         places = np.arange(self.stop - self.start)
         return np.delete(places, self.inside)

@@ -32,12 +32,11 @@ from convcli.units import Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray, Sizes
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import Sizes, TrainedLayer
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.signals import Array, Edge
 
 
@@ -284,7 +283,7 @@ class PixelShuffleLayer(ScalingLayer):
         graph.channels = made
 
 
-def _one_for_each_phase(factor: Sizes, channels: int) -> npt.NDArray[np.float64]:
+def _one_for_each_phase(factor: Sizes, channels: int) -> FloatArray:
     """Weights that pick one phase each, for every channel: (channels * phases, 1, factor...)."""
     phases = math.prod(factor)
     each = np.eye(phases).reshape(phases, 1, *factor)
@@ -398,7 +397,7 @@ def cubic_upsampling(
 
 
 def _interpolation(
-    shares: Sequence[npt.NDArray[np.float64]], channels: int, padding: Edge | None
+    shares: Sequence[FloatArray], channels: int, padding: Edge | None
 ) -> tuple[Op, ...]:
     """The convolution of all phases, and the phases interleaved.
 
@@ -422,7 +421,7 @@ def _interpolation(
     return conv, InterleavePhases(factors=tuple(len(each) for each in shares))
 
 
-def _phase_products(shares: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+def _phase_products(shares: Sequence[FloatArray]) -> FloatArray:
     """Weights of all phases, (phases, 1, taps) or (phases, 1, taps, taps)."""
     weights = shares[0]
     if len(shares) == 2:
@@ -431,12 +430,12 @@ def _phase_products(shares: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np
     return weights.reshape(phases, 1, *(each.shape[1] for each in shares))
 
 
-def _linear_shares(factor: int) -> npt.NDArray[np.float64]:
+def _linear_shares(factor: int) -> FloatArray:
     """Shares of three neighbouring samples in each of the phases between them, (factor, 3)."""
     return _shares_by_distance(factor, 1, lambda distance: 1 - distance)
 
 
-def _cubic_shares(factor: int, slope: float) -> npt.NDArray[np.float64]:
+def _cubic_shares(factor: int, slope: float) -> FloatArray:
     """Shares of five neighbouring samples in each of the phases between them, (factor, 5)."""
 
     def kernel(distance: float) -> float:
@@ -447,9 +446,7 @@ def _cubic_shares(factor: int, slope: float) -> npt.NDArray[np.float64]:
     return _shares_by_distance(factor, 2, kernel)
 
 
-def _shares_by_distance(
-    factor: int, reach: int, kernel: Callable[[float], float]
-) -> npt.NDArray[np.float64]:
+def _shares_by_distance(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
     """Shares of samples by their distance from each phase, (factor, 2 * reach + 1).
 
     kernel : the share at a distance in samples, 0 from the distance `reach` on

@@ -122,8 +122,8 @@ def usage_hint(name: str, step: Step, signal: Signal) -> str:
     name : the name or alias that the user wrote
     """
     _, colon, values = _example(step, signal).partition(":")
-    told = f"write it as in {name}{colon}{values}"
-    return f"{told}; `convcli filters {name}` says more" if step.listed else told
+    text = f"write it as in {name}{colon}{values}"
+    return f"{text}; `convcli filters {name}` says more" if step.listed else text
 
 
 def _example(step: Step, signal: Signal) -> str:

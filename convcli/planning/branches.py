@@ -109,8 +109,8 @@ class _BoundGroup:
         """Bind the steps of every branch to the signal that enters the group."""
         bound = []
         for branch in written.group.branches:
-            steps = bind_chain(branch.calls, site.signal, site.rules)
-            _refuse_whole_passes(steps, of_columns=written.group.names is not None)
+            steps = bind_chain(branch.calls, site.signal, site.rules, in_branch=True)
+            _refuse_pools_of_signal(steps, of_columns=written.group.names is not None)
             bound.append(tuple(steps))
         return cls(written=written, site=site, steps=tuple(bound))
 
@@ -206,8 +206,8 @@ class _BoundGroup:
         return made
 
 
-def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
-    """Raise RequestError for a step that must see the whole signal before its first output.
+def _refuse_pools_of_signal(steps: list[BoundStep], *, of_columns: bool) -> None:
+    """Raise RequestError for a pool that makes several outputs of the whole signal.
 
     of_columns : whether the branches are filters of columns, from --add and --set
     """
@@ -217,7 +217,7 @@ def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
         what = "the filters of columns"
     for bound in steps:
-        if bound.sees_whole:
+        if bound.stage.reduces is not None:
             title = bound.call.title
             message = f"{title} sees the whole signal first, and {what} run side by side"
             raise bound.call.error(message, hint=hint)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.facts.preview import OutlineFacts
 from convcli.samples import extremes, is_stored, value_of_one
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray, IntArray
     from convcli.signals import Array
 
 
@@ -21,7 +21,7 @@ LARGE_BIN = 4096
 SQUARED_AT_ONCE = 65536
 
 
-def _squares_of_channels(x: Array) -> npt.NDArray[np.float64]:
+def _squares_of_channels(x: Array) -> FloatArray:
     """The sum of the squares of each channel of (n, channels)."""
     sums = np.zeros(x.shape[1])
     frames = max(1, SQUARED_AT_ONCE // x.shape[1])
@@ -59,7 +59,7 @@ class OutlineCollector:
         """Add the next samples, (n, channels), as floats or as the file stores them."""
         self.add_at(range(self.count, self.count + len(x)), x)
 
-    def add_at(self, positions: range | npt.NDArray[np.int64], x: Array) -> None:
+    def add_at(self, positions: range | IntArray, x: Array) -> None:
         """Add samples at increasing positions, the first of which is 0."""
         if not len(x):
             return
@@ -76,7 +76,7 @@ class OutlineCollector:
             line = np.ascontiguousarray(x[:, channel])
             self._add_line(channel, line, bins, starts)
 
-    def _add_large_bins(self, x: Array, bins: Any, starts: npt.NDArray[np.int64]) -> bool:
+    def _add_large_bins(self, x: Array, bins: Any, starts: IntArray) -> bool:
         """Add samples of all channels; those of a bin begin at its place in `starts`.
 
         Returns False, and adds nothing, where a sample is missing.
@@ -92,7 +92,7 @@ class OutlineCollector:
         self._squares += _squares_of_channels(x) * scale**2
         return True
 
-    def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    def _bins_of(self, positions: range | IntArray) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
         if not isinstance(positions, range):
             return np.unique(positions // self.per_bin, return_index=True)

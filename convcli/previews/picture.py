@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.ssim import StructuralSimilarity
 from convcli.facts.preview import LikenessFacts, PictureFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
+    from convcli.array_types import ByteArray, FloatArray, IntArray
     from convcli.signals import Array, Signal
 
 _RGB = ("R", "G", "B")
@@ -99,12 +99,12 @@ class PictureSums:
         means *= 1 / self.factor
         return np.asarray(means, np.float32)
 
-    def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
+    def sampled_colours(self, full: float) -> FloatArray:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
         colours = np.concatenate(self.samples)[..., self.colours].astype(np.float64)
         return colours * (full / self.signal.full_scale)
 
-    def reduced_colours(self, full: float) -> npt.NDArray[np.float64]:
+    def reduced_colours(self, full: float) -> FloatArray:
         """The colours of the reduced picture, likewise."""
         colours = np.concatenate(self.means)[..., : len(self.colours)].astype(np.float64)
         return colours * (full / self.signal.full_scale)
@@ -128,18 +128,18 @@ class PictureSums:
             samples=detail,
         )
 
-    def _histogram(self, x: Array) -> npt.NDArray[np.int64]:
+    def _histogram(self, x: Array) -> IntArray:
         full = self.signal.full_scale
         known = np.clip(x[np.isfinite(x)], 0, full)
-        counts: npt.NDArray[np.int64] = np.histogram(known, BINS, (0, full))[0]
+        counts: IntArray = np.histogram(known, BINS, (0, full))[0]
         return counts
 
 
-def _as_bytes(x: Array, full: float) -> npt.NDArray[np.uint8]:
+def _as_bytes(x: Array, full: float) -> ByteArray:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
     known = np.nan_to_num(x, posinf=full, neginf=0.0)
     scaled = np.clip(known * (255 / full), 0, 255)
-    stored: npt.NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    stored: ByteArray = np.rint(scaled).astype(np.uint8)
     return stored
 
 

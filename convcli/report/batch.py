@@ -57,8 +57,8 @@ def missing_text(facts: BatchFacts) -> str:
     shards = [each.shard for each in facts.shards if each.missing]
     if not shards:
         return text
-    told = ", ".join(shards[:_MOST_NAMED]) + (", ..." if len(shards) > _MOST_NAMED else "")
-    return f"{text}; of --shard {told}"
+    message = ", ".join(shards[:_MOST_NAMED]) + (", ..." if len(shards) > _MOST_NAMED else "")
+    return f"{text}; of --shard {message}"
 
 
 def failures_text(facts: BatchFacts) -> str:

@@ -7,12 +7,9 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from convcli.array_types import ByteArray
     from convcli.facts.preview import ExcerptFacts, Numbers
 
-    Bytes = npt.NDArray[np.uint8]
 
 # Rates that MP3 has; every browser plays it. Other rates are Ogg Vorbis.
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -27,7 +24,7 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def picture_uri(pixels: Bytes, *, exact: bool = False) -> str:
+def picture_uri(pixels: ByteArray, *, exact: bool = False) -> str:
     """A picture (rows, columns, 1 to 4), red first; `exact` pixels are stored without loss."""
     import cv2
     import numpy as np

@@ -16,9 +16,10 @@ from convcli.core.extend import Extent
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.reach import Index, Indices
+    from convcli.core.reach import Index
     from convcli.core.task import HeldPlace
     from convcli.signals import Edge
 
@@ -177,7 +178,7 @@ class Geometry:
         low, _ = self.reads(done, done + 1)
         return min(low, self.aligned_sample(done), n - self.margin)
 
-    def oldest_needed_of_each(self, done: Indices, n: Indices) -> Indices:
+    def oldest_needed_of_each(self, done: IntArray, n: IntArray) -> IntArray:
         """Return `oldest_needed` for many signals at once; the chain has one phase."""
         first, later = self._first_reads
         offset = np.where(done == 0, first, later)

@@ -14,8 +14,7 @@ from convcli.signals import CALENDAR_WEEK
 from convcli.time_rules import date_rules, first_failure, fixed_rule, latest_failure
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray
     from convcli.core.in_time.reach import Stamps
     from convcli.signals import Signal
     from convcli.time_rules import Failure, Runs
@@ -80,7 +79,7 @@ def times_of_index(index: Any) -> IndexTimes | None:
     return IndexTimes(stamps, step, week)
 
 
-def _are_equal(steps: npt.NDArray[np.int64]) -> bool:
+def _are_equal(steps: IntArray) -> bool:
     """Whether all steps are the same, above 0."""
     return bool(steps[0] > 0 and (steps == steps[0]).all())
 

@@ -15,9 +15,9 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.array_types import IntArray
     from convcli.core.chain_work import HeldValues
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.reach import Indices
     from convcli.core.task import HeldAfter
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
@@ -329,7 +329,7 @@ class _SampleBuffer:
         rows = self.rows()
         return int(rows[nearest - self.first])
 
-    def rows_at(self, samples: Indices) -> AnyRows:
+    def rows_at(self, samples: IntArray) -> AnyRows:
         """Return the input rows of samples; for a sample that is not kept, that of the nearest."""
         rows = self.rows()
         places = np.clip(samples, self.first, self.n - 1) - self.first

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # The wall clock is put back by less than this, in nanoseconds. The bin of the times before
-# continues then, so that later times alone do not tell which bin it is.
+# continues then, so that the bin does not follow from later times alone.
 CLOCK_SET_BACK = 48 * 3600 * 10**9
 
 # Times of so many blocks are forgotten together, which saves a third of the time of short blocks.

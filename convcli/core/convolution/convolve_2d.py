@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.fft import overlap_save, overlap_save_along_rows
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.samples import sample_type
 
 if TYPE_CHECKING:
+    from convcli.array_types import Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
 
 # The most taps of a separable kernel at which OpenCV is the fastest; longer ones are matrix
 # products. Along both axes at once (where OpenCV also computes rows that are cut off), along pixel

@@ -61,11 +61,11 @@ class TimeWindows(Op):
         return replace(self, missing=missing)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage, which tells what a day is where rows are trading days."""
+        """Return one stage, with a message that says what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
         if site.signal.trading_days:
-            told = "durations are days of the calendar; a plain number counts trading days (20)"
-            stage = replace(stage, notices=(told,))
+            text = "durations are days of the calendar; a plain number counts trading days (20)"
+            stage = replace(stage, notices=(text,))
         return (stage,)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:

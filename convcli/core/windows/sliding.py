@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from convcli.array_types import Sizes
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.op import Opacity
     from convcli.signals import Array, Missing
 
-    Sizes = tuple[int, ...]
 
 # Windows that overlap by less than this many are folded sample by sample.
 FEW_FOLDS = 8
@@ -52,7 +52,7 @@ class WindowFunction(ABC):
 
     @property
     def about_own_sample(self) -> bool:
-        """Whether the number tells of the sample of the output, not of the whole window."""
+        """Whether the number is about the sample of the output, not the whole window."""
         return False
 
     @abstractmethod

@@ -21,8 +21,7 @@ from convcli.signals import Align
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.places import Place
 
 LARGEST_FILE = 1 << 31
@@ -129,12 +128,12 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        told = f"{len(inputs)} inputs and {len(graph.output)} outputs"
-        raise InputError(f"{path}: has {told}; expected a network with one of each")
+        text = f"{len(inputs)} inputs and {len(graph.output)} outputs"
+        raise InputError(f"{path}: has {text}; expected a network with one of each")
     sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
     if len(sides) not in {3, 4}:
-        told = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {told}; expected (batch, channels, samples...) of 1 or 2 axes")
+        text = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
     nodes = []
     spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
     for node in graph.node:
@@ -227,7 +226,7 @@ def _array(path: Place, name: str, tensor: Any) -> Constant:
     return numbers
 
 
-def _numbers(array: npt.NDArray[Any]) -> Constant:
+def _numbers(array: AnyArray) -> Constant:
     """Sizes as int64, which divide as whole numbers do; all other numbers as float64."""
     if array.dtype.kind == "u":
         array = np.minimum(array, np.iinfo(np.int64).max)

@@ -11,7 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+from convcli.array_types import AnyArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Fold = Callable[[Sequence["Constant"], Attributes], Any]
 
 # Of int64 or float64.
-Constant = npt.NDArray[Any]
+Constant = AnyArray
 # A result of so many numbers is small.
 MOST_FOLDED = 4096
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.signals import Align
 
-# With more nodes than this, the reach of each takes too long to be told.
-MOST_TOLD = 300
+# With more nodes than this, the reach of each takes too long to compute.
+MOST_WITH_REACH = 300
 
 
 def read_onnx(path: Place) -> OnnxModel:
@@ -241,19 +241,19 @@ class OnnxModel:
     @cached_property
     def facts(self) -> tuple[LayerFacts, ...]:
         """Each node with its parameters, its channels and how far it reaches into the input."""
-        told = []
+        found = []
         for node in self.graph.nodes:
             name = node.outputs[0]
             if name not in self._values:
                 continue
             reach = None
-            if len(self.graph.nodes) <= MOST_TOLD:
+            if len(self.graph.nodes) <= MOST_WITH_REACH:
                 chain = Chain(self._chain(name, self.graph.input), self.graph.axes)
                 reach = reach_facts(chain)
             constants = [
                 self.graph.constants[each] for each in node.inputs if each in self.graph.constants
             ]
-            told.append(
+            found.append(
                 LayerFacts(
                     text=node.title,
                     parameters=sum(array.size for array in constants),
@@ -261,4 +261,4 @@ class OnnxModel:
                     reach=reach,
                 )
             )
-        return tuple(told)
+        return tuple(found)

@@ -11,7 +11,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.op import Complete
 from convcli.dataclass import dataclass
@@ -20,10 +19,11 @@ from convcli.layers.shuffle import ChannelSelection, InterleavePhases, SplitPhas
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from convcli.array_types import IntArray
     from convcli.core.op import Op
 
     Shape = tuple[int, ...]
-    Places = npt.NDArray[np.int64]
+    Places = IntArray
 
 # Positions on each axis that are asked for, besides those at the ends.
 ASKED = 24

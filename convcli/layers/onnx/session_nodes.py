@@ -21,9 +21,9 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.layers.onnx.writer import OnnxWriter
-    from convcli.layers.training.trained import Sizes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
 
-# Bytes that tell a format.
+# First bytes by which a format is recognised.
 _START = 64
 _TAB_NAMES = ("\\t", "tab")
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
@@ -118,7 +119,7 @@ def _given(stdin: BinaryIO | None) -> BinaryIO:
 def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
     """The format of a file of columns; None for text, and for a file that cannot be opened."""
     if path is not None and is_special(path):
-        # What is read from a pipe is gone: only its name can tell.
+        # What is read from a pipe is gone: the format follows from its name alone.
         named = format_of_suffix(path)
         return named if named is not None and named.reader is not None else None
     return format_of_start(_start_of(path, stdin))
@@ -127,8 +128,10 @@ def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat
 def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
     """The first bytes of a file, or of what has come through a pipe; empty if they are unknown."""
     if path is None:
-        peek = getattr(_given(stdin), "peek", None)
-        return b"" if peek is None else bytes(peek(_START)[:_START])
+        stream = _given(stdin)
+        if not isinstance(stream, BufferedReader):
+            return b""
+        return stream.peek(_START)[:_START]
     try:
         with path.open("rb") as file:
             return file.read(_START)

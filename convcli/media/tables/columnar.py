@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from convcli.array_types import BoolArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import ColumnNames
-    from convcli.media.tables.delimited import Flags
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
     from convcli.media.tables.table_options import TableOptions
@@ -71,7 +71,7 @@ class BatchRows:
 
     batch: Batch
     cells: dict[int, Cells]
-    missing: Flags | None = None
+    missing: BoolArray | None = None
 
     @property
     def count(self) -> int:
@@ -251,7 +251,7 @@ class ColumnarSource(TableSource):
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
         return any(test(kind) for test in tests)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: the names of columns are never a row of numbers here."""
 
     # --- decoding ---

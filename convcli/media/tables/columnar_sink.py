@@ -16,8 +16,8 @@ from convcli.media.tables.numerals import values_as_written
 from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.media.tables.columnar import BatchRows, ColumnarSource
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
 
@@ -69,7 +69,7 @@ class ColumnarSink(TableSink):
             plain = [plain_field(field) for field in self._schema]
             self._schema = pa.schema(plain, schema.metadata)
 
-    def _splice(self, decoded: BatchRows, rows: Rows, values: Floats | None) -> Any:
+    def _splice(self, decoded: BatchRows, rows: Rows, values: FloatArray | None) -> Any:
         """Some rows of a batch with new numbers."""
         batch = rows_of_batch(decoded.batch.data, rows)
         columns = list(batch.columns)
@@ -86,7 +86,7 @@ class ColumnarSink(TableSink):
             arranged = [plain_column(column) for column in arranged]
         return pa.RecordBatch.from_arrays(arranged, schema=self._schema)
 
-    def _new_columns(self, columns: list[Any], values: Floats | None) -> list[Any]:
+    def _new_columns(self, columns: list[Any], values: FloatArray | None) -> list[Any]:
         """A column for each channel; copies of the old ones if there are no values."""
         if values is None:
             return [columns[column].cast(pa.float64()) for column in self._output.columns]

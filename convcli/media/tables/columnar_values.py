@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from convcli.media.tables.delimited import Cells
 from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:
-    from convcli.media.tables.delimited import Flags
-    from convcli.media.tables.numerals import Floats
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.signals import Rows
 
-    Integers = npt.NDArray[np.int64]
 
-
-def column_numbers(column: Any) -> Floats:
+def column_numbers(column: Any) -> FloatArray:
     """A column as float64, NaN where it is null."""
     floats = column.cast(pa.float64(), safe=False)
     valid, data = floats.buffers()
@@ -34,7 +30,7 @@ def column_numbers(column: Any) -> Floats:
     return np.where(is_known, values, np.nan)
 
 
-def numbers_column(values: Floats) -> Any:
+def numbers_column(values: FloatArray) -> Any:
     """Numbers as a column of float64, null where they are NaN."""
     values = np.ascontiguousarray(values, np.float64)
     is_known = ~np.isnan(values)
@@ -74,7 +70,7 @@ def local_times(column: Any) -> Any:
     return pc.local_timestamp(column)
 
 
-def times_from_instants(instants: Integers, kind: Any, *, in_local_time: bool) -> Any:
+def times_from_instants(instants: IntArray, kind: Any, *, in_local_time: bool) -> Any:
     """Nanoseconds since 1970 as a column of times or days. ArrowInvalid if it cannot hold them.
 
     in_local_time : they count on the wall clock in the time zone of `kind`
@@ -96,7 +92,7 @@ def times_from_instants(instants: Integers, kind: Any, *, in_local_time: bool) -
     return times.cast(kind)
 
 
-def rows_or_nulls(column: Any, rows: Integers, is_null: Flags) -> Any:
+def rows_or_nulls(column: Any, rows: IntArray, is_null: BoolArray) -> Any:
     """Some rows of a column in any order; null in the places where that is asked for."""
     places = rows.astype(np.int32)
     valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))

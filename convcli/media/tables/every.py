@@ -17,7 +17,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
@@ -26,15 +25,14 @@ from convcli.media.tables.table_options import bin_length
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_options import TableOptions
     from convcli.signals import Block
 
-    Integers = npt.NDArray[np.int64]
     # Returns what a format keeps of rows with these numbers, from a part of a table.
-    KeepRows = Callable[[Integers], Sequence[Any]]
+    KeepRows = Callable[[IntArray], Sequence[Any]]
 
 # The most rows with which one gap is filled.
 MOST_FILLED = 1 << 22
@@ -54,7 +52,7 @@ class RegularRow:
 
     row: int
     kept: Any
-    means: Floats | None
+    means: FloatArray | None
     wall: int
     instant: int
 
@@ -94,7 +92,7 @@ class _OpenBin:
     """
 
     number: int
-    x: Floats
+    x: FloatArray
     kept: Any
     first: int
     row: int
@@ -128,7 +126,7 @@ class RegularRows:
         if rest:
             yield self.form.joined(rest)
 
-    def _add(self, keep: KeepRows, block: Block, stamps: Integers) -> None:
+    def _add(self, keep: KeepRows, block: Block, stamps: IntArray) -> None:
         """Add the next rows of the table to the bins of their groups."""
         x = np.asarray(block.x, np.float64)
         numbers = self.bins.numbers(stamps)
@@ -185,7 +183,7 @@ class RegularRows:
             self._put(numbers, one.last_offset, later.first, one.kept, None)
 
     def _put(
-        self, numbers: Integers, offset: int, row: int, kept: Any, means: Floats | None
+        self, numbers: IntArray, offset: int, row: int, kept: Any, means: FloatArray | None
     ) -> None:
         """Add a row for each of some bins.
 
@@ -209,10 +207,10 @@ class _Rows:
     """The rows of one group in a block; `rows` are their places."""
 
     keep: KeepRows
-    x: Floats
-    numbers: Integers
-    offsets: Integers
-    rows: Integers
+    x: FloatArray
+    numbers: IntArray
+    offsets: IntArray
+    rows: IntArray
 
     def bins(self, seen: int, before: _OpenBin | None) -> Iterator[_OpenBin]:
         """Yield the bins of the rows; the first may continue the open one from before.
@@ -238,7 +236,7 @@ class _Rows:
                 before = None
             yield one
 
-    def _bin(self, number: int, rows: Integers, kept: Any, seen: int) -> _OpenBin:
+    def _bin(self, number: int, rows: IntArray, kept: Any, seen: int) -> _OpenBin:
         first, last = int(rows[0]), int(rows[-1])
         return _OpenBin(
             number=number,
@@ -257,11 +255,11 @@ def _continued(before: _OpenBin, one: _OpenBin) -> _OpenBin:
     return replace(one, x=x, first=before.first, offset=before.offset)
 
 
-def _means(x: Floats) -> Floats:
+def _means(x: FloatArray) -> FloatArray:
     """The mean of the known numbers of each column, NaN where there are none."""
     known = ~np.isnan(x)
     counts = known.sum(axis=0)
     with np.errstate(invalid="ignore"):
         sums = np.where(known, x, 0.0).sum(axis=0)
-        means: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        means: FloatArray = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return means

@@ -24,9 +24,10 @@ from convcli.media.tables.every_text import TimesAsText
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columnar import Batch, ColumnarSource
-    from convcli.media.tables.every import Integers, KeepRows, RegularRow
+    from convcli.media.tables.every import KeepRows, RegularRow
     from convcli.media.tables.table_formats import ColumnReader
 
 
@@ -60,7 +61,7 @@ class ColumnarForm:
     def keeper(self, records: Batch) -> KeepRows:
         """Return the function that copies rows of a batch."""
 
-        def copies_of(rows: Integers) -> Sequence[KeptRow]:
+        def copies_of(rows: IntArray) -> Sequence[KeptRow]:
             none = np.zeros(len(rows), np.bool_)
             columns = [rows_or_nulls(column, rows, none) for column in records.data.columns]
             copied = pa.RecordBatch.from_arrays(columns, schema=records.data.schema)
@@ -155,7 +156,7 @@ class _RegularBatches:
         """Do nothing: the table is closed when it was read."""
 
 
-def _kept_together(kept: list[KeptRow]) -> tuple[Any, Integers]:
+def _kept_together(kept: list[KeptRow]) -> tuple[Any, IntArray]:
     """One batch of all kept rows, and the place of each in it."""
     batches = {id(row.batch): row.batch for row in kept}
     starts = {}

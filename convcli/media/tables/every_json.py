@@ -14,7 +14,8 @@ from convcli.media.tables.json_values import json_number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.media.tables.every import Integers, KeepRows, RegularRow
+    from convcli.array_types import IntArray
+    from convcli.media.tables.every import KeepRows, RegularRow
     from convcli.media.tables.source import TableSource
 
 # The places [start, stop) of the values of an object, by the names of their keys.
@@ -32,7 +33,7 @@ class ObjectForm:
         spans = self.source.all_cells(records)
         data = spans.records.data
 
-        def lines_of(rows: Integers) -> Sequence[bytes]:
+        def lines_of(rows: IntArray) -> Sequence[bytes]:
             edges = zip(spans.starts[rows].tolist(), spans.stops[rows].tolist(), strict=True)
             return [data[start : stop + 1] for start, stop in edges]
 

@@ -17,10 +17,10 @@ from convcli.media.tables.text import TextInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
-    from convcli.media.tables.every import Integers, KeepRows, RegularRow, RowForm
-    from convcli.media.tables.numerals import Floats
+    from convcli.media.tables.every import KeepRows, RegularRow, RowForm
     from convcli.media.tables.source import TableSource
 
 
@@ -103,7 +103,7 @@ class DelimitedForm:
         spans = self.source.all_cells(records)
         columns = [spans.cells[column] for column in sorted(spans.cells)]
 
-        def cells_of(rows: Integers) -> Sequence[tuple[bytes, ...]]:
+        def cells_of(rows: IntArray) -> Sequence[tuple[bytes, ...]]:
             texts = [cells[rows].texts() for cells in columns]
             return list(zip(*texts, strict=True))
 
@@ -129,7 +129,7 @@ class DelimitedForm:
         cells[source.time_column] = label
         return source.dialect.delimiter.join(cells) + self._line_end
 
-    def _numbers(self, means: Floats) -> Iterator[bytes]:
+    def _numbers(self, means: FloatArray) -> Iterator[bytes]:
         dialect = self.source.dialect
         for text in write_numbers(means, decimals=None, decimal=dialect.numbers.decimal):
             needs_quotes = dialect.number_needs_quotes and dialect.delimiter in text
@@ -204,7 +204,7 @@ def _offset_text(offset: int, example: bytes) -> str:
     return f"{sign}{minutes // 60:02d}{colon}{minutes % 60:02d}"
 
 
-def _iso(wall: Integers, example: bytes) -> list[bytes]:
+def _iso(wall: IntArray, example: bytes) -> list[bytes]:
     """Dates like `example`: 20240131, 2024-01-31, or with a time of day."""
     if b"-" not in example:
         return [text.replace(b"-", b"") for text in _iso(wall, b"2024-01-31")]
@@ -218,7 +218,7 @@ def _iso(wall: Integers, example: bytes) -> list[bytes]:
     return [text[:length].encode() for text in spaced]
 
 
-def _strftime(moments: Integers, form: str) -> list[bytes]:
+def _strftime(moments: IntArray, form: str) -> list[bytes]:
     import pandas as pd
 
     texts: Any = pd.DatetimeIndex(moments.view("datetime64[ns]")).strftime(form)

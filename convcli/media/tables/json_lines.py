@@ -32,11 +32,11 @@ from convcli.media.tables.text import Encoding, Header, preceded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.media.tables.table_options import TableOptions
@@ -103,7 +103,7 @@ class JsonLinesSource(TableSource):
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
@@ -161,7 +161,7 @@ class JsonLinesSink(TableSink):
         return source.header_line.text
 
     def _spliced_text(
-        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+        self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         if self._channels != tuple(range(len(self._source.columns))):
             decoded = decoded.of_channels(self._channels)
@@ -263,7 +263,7 @@ class JsonConvertingSink(JsonLinesSink):
         return rows
 
     def close(self) -> None:
-        """Complete the file. InputError if no row told the types of its columns."""
+        """Complete the file. InputError if no row showed the types of its columns."""
         if self._writer is None:
             raise InputError(
                 f"{self._source.name}: no rows are left to decide the types of columns"

@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.time_notation import TimeColumn
@@ -133,7 +133,7 @@ class TableSource:
     """
 
     format = DELIMITED
-    # Which columns the outputs become, where that is not told by their names.
+    # Which columns the outputs become, where their names do not say it.
     written: WrittenColumns | None = None
 
     def __init__(self, text: TableInput, options: TableOptions) -> None:
@@ -195,7 +195,7 @@ class TableSource:
         further = [number for number in also if number not in filtered]
         self.columns = (*filtered, *further)
         self.also = {name: self._channels_of(name, names) for name in self.options.also}
-        self._tell_number_in_header()
+        self._warn_of_number_in_header()
 
     def _infer_clock(self, seen: list[Records], first_pass: Pass) -> Clock | None:
         """Find out from the times how often rows come; records that it takes go to `seen`."""
@@ -373,7 +373,7 @@ class TableSource:
         self._rows += rows
         self._missing += missing
 
-    def tell_bins_of_numbers(self) -> None:
+    def note_bins_of_numbers(self) -> None:
         """Warn that months are counted from 1970 if the times are numbers that may be no dates."""
         if self.options.time_unit is not None or self._clock is None or self._clock.doubt:
             return
@@ -521,7 +521,7 @@ class TableSource:
             return tuple(sorted(found.undecided))
         if not numeric:
             raise names.no_numbers(found)
-        self._tell_columns(found, numeric)
+        self._note_columns(found, numeric)
         return tuple(sorted(numeric))
 
     def _others(self) -> list[int]:
@@ -562,7 +562,7 @@ class TableSource:
                 seen.append(records)
         return True
 
-    def _tell_columns(self, found: NumericColumns, numeric: set[int]) -> None:
+    def _note_columns(self, found: NumericColumns, numeric: set[int]) -> None:
         """Warn of columns that are left out as identifiers, or filtered before a number came."""
         for column, cell in found.identifiers.items():
             self.warnings.append(
@@ -577,7 +577,7 @@ class TableSource:
                 "written, and numbers are expected; -c names the columns to filter"
             )
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Warn if the name of a filtered column is a number, unless the user has called it so."""
         if not self.options.header or self.options.columns is not None:
             return
@@ -612,7 +612,7 @@ class TableSource:
         """Join consecutive records to one block of text."""
         return join_records(parts)
 
-    def _decode(self, records: Any) -> tuple[Any, Floats]:
+    def _decode(self, records: Any) -> tuple[Any, FloatArray]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -632,7 +632,7 @@ class TableSource:
         missing = np.isnan(x)
         return DecodedRows(spans, starts, stops, missing if missing.any() else None), x
 
-    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> Floats:
+    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> FloatArray:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""
         automatic = self.options.columns is None
         try:

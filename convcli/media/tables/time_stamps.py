@@ -17,7 +17,8 @@ from convcli.errors import RequestError
 from convcli.media.tables.time_notation import OFFSET, SECOND
 
 if TYPE_CHECKING:
-    from convcli.media.tables.time_notation import Integers, Moments, Notation, TimeColumn
+    from convcli.array_types import IntArray
+    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Stamper:
                 )
         return cls(notation, zone or times.zone, notation.names_offset(text))
 
-    def stamps(self, times: TimeColumn, moments: Moments) -> Integers:
+    def stamps(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return (n, 2) nanoseconds on the clock and on the wall."""
         instants = self.notation.instants(times, moments)
         return np.stack([instants, self._wall(times, instants)], axis=1)
 
-    def instants_on_wall(self, wall: Integers, offset: int) -> Integers:
+    def instants_on_wall(self, wall: IntArray, offset: int) -> IntArray:
         """Return the instants at which the clock on the wall shows some times.
 
         offset : of the wall clock from UTC in nanoseconds, where no time zone is known
@@ -60,7 +61,7 @@ class Stamper:
             return wall - offset
         return _instants_in_zone(wall, self.zone)
 
-    def _wall(self, times: TimeColumn, instants: Integers) -> Integers:
+    def _wall(self, times: TimeColumn, instants: IntArray) -> IntArray:
         if self.zone is not None:
             return _in_zone(instants, self.zone)
         if self.with_offset:
@@ -68,7 +69,7 @@ class Stamper:
         return instants
 
 
-def _offsets_from_utc(texts: list[bytes]) -> Integers:
+def _offsets_from_utc(texts: list[bytes]) -> IntArray:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
@@ -101,7 +102,7 @@ def _check_zone(zone: str) -> None:
         ) from None
 
 
-def _in_zone(instants: Integers, zone: str) -> Integers:
+def _in_zone(instants: IntArray, zone: str) -> IntArray:
     """Return the local time in a time zone."""
     import pandas as pd
 
@@ -110,7 +111,7 @@ def _in_zone(instants: Integers, zone: str) -> Integers:
     return wall.to_numpy().astype("datetime64[ns]").view(np.int64)
 
 
-def _instants_in_zone(wall: Integers, zone: str) -> Integers:
+def _instants_in_zone(wall: IntArray, zone: str) -> IntArray:
     """Return the instants of local times; of one that comes twice, the first.
 
     A time that is left out because the clock is put forward is the moment at which that happens.

@@ -13,10 +13,10 @@ from convcli.layers.conv_paths import least_cost
 from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane, session_node
 
 if TYPE_CHECKING:
+    from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.core.op import Op
     from convcli.layers.onnx.writer import OnnxWriter
-    from convcli.layers.training.trained import Sizes
 
 # Nanoseconds of a product in the library, where channels are computed in blocks of so many; and
 # what a layer costs here for each number that goes in or out, besides its sums: looking for gaps,
@@ -78,8 +78,8 @@ def _whole_blocks(channels: int) -> int:
 
 def _cost_of_windows(op: ConvOp) -> float:
     """Nanoseconds of an output where each window is summed."""
-    products = math.prod(op.weights.shape[1:]) * _whole_blocks(len(op.weights))
-    return PRODUCT * products
+    taken: int = math.prod(op.weights.shape[1:])
+    return PRODUCT * taken * _whole_blocks(len(op.weights))
 
 
 def _cost_of_shifts(op: ConvOp) -> float:
@@ -87,8 +87,9 @@ def _cost_of_shifts(op: ConvOp) -> float:
     outputs, inputs, *sides = op.weights.shape
     if any(step != 1 for step in op.step) or inputs % BLOCK:
         return math.inf
-    made = outputs * math.prod(sides)
-    return PRODUCT * inputs * _whole_blocks(made) + SHIFTED * made
+    made: int = outputs * math.prod(sides)
+    products: float = PRODUCT * inputs * _whole_blocks(made)
+    return products + SHIFTED * made
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -441,7 +441,7 @@ def test_signs_that_are_written_otherwise(text: str, at: int, hint: str) -> None
     with pytest.raises(RequestError) as caught:
         apply(text, np.arange(5.0))
     assert hint in (caught.value.hint or "")
-    assert caught.value.excerpt[1].index("^") == at + 2
+    assert caught.value.excerpt[1].index("^") == at
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ INPUT = "x"
 # The hint for an operator that lacks a space before it or behind it.
 SPACED = "an operator stands between spaces: x - box:3"
 # Signs that other programs write for an operator or a quote, and what is written here.
-_LOOK_ALIKES = dict(zip("−–—×·∗÷⁄“”„‘’", '---***//"""""', strict=True))
+_LOOK_ALIKES = {
+    **dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}", "-"),
+    **dict.fromkeys("\N{MULTIPLICATION SIGN}\N{ASTERISK OPERATOR}\N{MIDDLE DOT}", "*"),
+    **dict.fromkeys("\N{DIVISION SIGN}\N{FRACTION SLASH}", "/"),
+    **dict.fromkeys("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", '"'),
+}
 _POWER = "x * x is the square of x, as in x | square"
 _NEGATED = "-1 * x changes the sign"
 _UNSPACED = r"(?<=[\w)\s%])(?<![\d.][eE])[-+*/](?=\s*[\w(.])"
@@ -130,6 +135,11 @@ def unspaced_operator(text: str) -> int | None:
     """
     found = re.search(_UNSPACED, text)
     return None if found is None else found.start()
+
+
+def look_alike(text: str) -> int | None:
+    """The place of the first sign in a value that looks like an operator or a quote, or None."""
+    return next((place for place, sign in enumerate(text) if sign in _LOOK_ALIKES), None)
 
 
 def hint_for_sign(text: str) -> str | None:

@@ -22,6 +22,7 @@ from convcli.media.tables.columnar_values import (
     column_cells,
     column_numbers,
     local_times,
+    pandas_index_columns,
     plain_column,
     plain_field,
 )
@@ -228,7 +229,12 @@ class ColumnarSource(TableSource):
         """The columns to filter: those asked for, else all of numbers besides group and time."""
         self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
         if self.options.columns is None:
-            found = tuple(number for number in self._others() if self._has_numbers(number))
+            index = pandas_index_columns(self.schema)
+            found = tuple(
+                number
+                for number in self._others()
+                if self._has_numbers(number) and self.schema.field(number).name not in index
+            )
             if not found:
                 listed = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
                 raise InputError(

@@ -177,6 +177,7 @@ def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, fold
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_ctrl_c_ends_the_processes_of_this_machine(folder: Path) -> None:
     """A terminal sends the signal to all of them; nothing is printed, and none stays."""
+    (folder / "in" / "t07.csv").unlink()
     run = begun(folder, "--cluster", "local", "-j", "1")
     started = Path(f"/proc/{run.pid}/task").glob("*/children")
     children = [pid for place in started for pid in place.read_text().split()]
@@ -200,6 +201,7 @@ def test_a_worker_that_runs_networks_otherwise_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bits of a network depend on the version of onnxruntime, and on whether it is there."""
+    monkeypatch.chdir(tmp_path)  # a worker goes to the folder of the request, and stays there
     monkeypatch.setattr("convcli.batch.cluster.runtime_version", lambda: "1.2")
     unit = Unit(number=1, name="t.csv", relative="t.csv")
     work: Any = SimpleNamespace(runs_network=True, retries=0, run=lambda _: None)

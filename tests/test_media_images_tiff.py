@@ -21,8 +21,9 @@ from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
 from convcli.media.images.details import ImageDetails
-from convcli.media.images.formats import FORMATS, WriteRequest
+from convcli.media.images.formats import FORMATS
 from convcli.media.images.layout import Layout
+from convcli.media.images.picture_format import WriteRequest
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageOptions, open_image
 from convcli.media.images.tiff import TiffVariant, build_directory, shorts_field

@@ -1,4 +1,4 @@
-"""`convcli detect`."""
+"""The command `convcli detect`: search inputs for templates, and write the hits."""
 
 from __future__ import annotations
 

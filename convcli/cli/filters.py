@@ -316,7 +316,7 @@ def _first_model(text: str) -> Model | OnnxModel | None:
         if path is None or not find(call.name).runs_model:
             continue
         layers = [argument.text for argument in call.arguments if argument.key == "layers"]
-        from convcli.layers.modelfile import read_model
+        from convcli.layers.model_reader import read_model
 
         return read_model(named_place(path), layers="".join(layers))
     return None

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     import typer
 
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
     from convcli.places import Place

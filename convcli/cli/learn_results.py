@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts, StepFacts
     from convcli.facts.learning import ExampleFacts, LearningFacts
     from convcli.facts.preview import FeatureMapFacts
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.places import Place
@@ -63,7 +63,7 @@ def _on_terminal(options: LearnOptions) -> bool:
 def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
     """The model as a step: its taps, delay, reach and response, or its layers."""
     from convcli.core.binding import Rules
-    from convcli.layers.modelfile import read_model
+    from convcli.layers.model_reader import read_model
     from convcli.planning.describe import step_facts, with_response
     from convcli.planning.plan import make_plan
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.cli.learn_inputs import LearnInputs, PlacePair
     from convcli.cli.learn_options import LearnOptions
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.partial_sums import SumsFile
     from convcli.learning.task import Task
     from convcli.media.files import Files

@@ -1,4 +1,4 @@
-"""Tells of units that are tried again, a line for each, and not too many."""
+"""Notes about units that are tried again: a line for each, one line a second at most."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class RetryNotes:
         self._quiet = quiet
         self._lock = Lock()
         self._printed_at: float | None = None
-        self._untold = 0
+        self._left_out = 0
 
     def __call__(self, retry: Retry) -> None:
-        """Tell of a retry, in any thread."""
+        """Report a retry, in any thread."""
         if self._quiet:
             return
         with self._lock:
             now = time.monotonic()
             if self._printed_at is not None and now - self._printed_at < _LEAST_BETWEEN:
-                self._untold += 1
+                self._left_out += 1
                 return
             self._printed_at = now
-            untold, self._untold = self._untold, 0
+            left_out, self._left_out = self._left_out, 0
         when = "at once" if retry.pause == 0 else f"in {retry.pause:g} s"
         text = f"{retry.label} is tried again {when}, {retry.number} of {retry.most}: {retry.error}"
-        if untold:
-            text += f" (further tries since the last line: {untold:,})"
+        if left_out:
+            text += f" (further tries since the last line: {left_out:,})"
         print_message(text, kind="note")
 
     def close(self) -> None:
         """Tell how many retries had no line."""
         with self._lock:
-            untold, self._untold = self._untold, 0
-        if untold:
-            print_message(f"further tries: {untold:,}", kind="note")
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            print_message(f"further tries: {left_out:,}", kind="note")

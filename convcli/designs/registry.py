@@ -94,7 +94,7 @@ FAMILIES: dict[FamilyName, Family] = {
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "branches": Family(module="convcli.planning.branches"),
     "recipes": Family(module="convcli.planning.recipes"),
-    "learned": Family(module="convcli.layers.modelfile", regular=True),
+    "learned": Family(module="convcli.layers.model_reader", regular=True),
 }
 
 # In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.

@@ -27,8 +27,8 @@ from convcli.learning.dataset import (
     open_dataset,
     target_powers,
 )
+from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, ridge_choice, with_powers
-from convcli.learning.model_file import learned_model
 from convcli.learning.pairs import Channels
 from convcli.learning.shift import filter_answer, known_parts, shift_facts
 from convcli.running.workers import Workers
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from convcli.core.correlation.solve import Solution
     from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, TrainingSignal
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.least_squares import LinearFit
-    from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.signals import Array

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from convcli.array_types import BoolArray
-    from convcli.layers.training.nets import Net
+    from convcli.layers.training.layer_stack import LayerStack
     from convcli.learning.dataset import TrainingSignal
     from convcli.signals import Array
 
@@ -58,7 +58,7 @@ class Scaling:
         return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()}
 
 
-def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
+def scale_signals(net: LayerStack, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
     """Bring inputs and targets, in place, into units that suit gradient descent.
 
     separate : standardise every channel, as the model file will say. Otherwise all channels are

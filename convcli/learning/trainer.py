@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from convcli.array_types import IntArray, Sizes
-    from convcli.layers.training.nets import Net
+    from convcli.layers.training.layer_stack import LayerStack
     from convcli.layers.training.trained import Vector
     from convcli.learning.dataset import ReceptiveField, TrainingSignal
 
@@ -126,7 +126,7 @@ class Trainer:
 
     def __init__(
         self,
-        net: Net,
+        net: LayerStack,
         options: TrainingOptions,
         signals: Sequence[TrainingSignal],
         field: ReceptiveField,

@@ -9,7 +9,7 @@ import numpy as np
 from convcli.core.binding import Rules, Site
 from convcli.errors import RequestError
 from convcli.layers.layer import read_layers
-from convcli.layers.network import Network, network_padding
+from convcli.layers.network_binder import NetworkBinder, network_padding
 from convcli.layers.onnx.writer import INPUT, ExportPlace, OnnxWriter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
     if model.last is None:
         _undo_standardisation(graph, model)
     if model.adds_input:
-        network = Network(model, layers, Site(signal=signal, rules=rules))
+        network = NetworkBinder(model, layers, Site(signal=signal, rules=rules))
         _add_input(graph, model, network.stages()[0])
     about = {name: text for name, text in model.about.items() if name != "facts"}
     return graph.encoded(len(signal.channels), about, _graph_description(model, padding))

@@ -12,7 +12,7 @@ from convcli.media.images.details import with_comments
 
 if TYPE_CHECKING:
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 _HEADER_BYTES, _IMAGE_BYTES = 13, 9
 _EXTENSION, _IMAGE, _TRAILER, _COMMENT = b"!", b",", b";", b"\xfe"

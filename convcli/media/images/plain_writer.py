@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
-    from convcli.media.images.formats import WriteRequest
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.picture_format import WriteRequest
 
 
 class PlainWriter(ABC):

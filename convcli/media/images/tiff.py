@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 # Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
 # 6.0, Exif 2.32).

@@ -1,6 +1,6 @@
-"""A network at its place in a FILTER.
+"""The layers of a model bound to a signal, at the place of the network in a FILTER.
 
-Its layers are bound from left to right, and each becomes operations like any other step.
+They are bound from left to right, and each becomes operations like any other step.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | N
     return taken, made
 
 
-class Network:
+class NetworkBinder:
     """Binds the layers of a model to the signal of a site.
 
     place : the signal that reaches the next layer; start, ops : where the present stage began, and

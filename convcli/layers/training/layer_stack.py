@@ -1,6 +1,6 @@
-"""Networks in training.
+"""The layers of a network in training: their sizes, and where their weights lie in one vector.
 
-Their layers, the sizes of what goes through them, and where their weights lie in a vector.
+`untrained_network` makes them from the text of a network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import nearest
 from convcli.layers.layer import LayerTensors, layer_kinds, read_layers
 from convcli.layers.model import Model
-from convcli.layers.network import Network
+from convcli.layers.network_binder import NetworkBinder
 from convcli.layers.training.trained import span_lengths
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class PlacedLayer:
 
 
 @dataclass(frozen=True)
-class Net:
-    """Layers one after the other.
+class LayerStack:
+    """The layers of a network in training, one after the other.
 
     All that is learned is one vector: of each layer the weights, then the bias.
 
@@ -60,7 +60,7 @@ class Net:
     blind: tuple[int, Sizes] | None = None
 
     @classmethod
-    def of(cls, layers: Iterable[TrainedLayer], axes: int, channels: int) -> Net:
+    def of(cls, layers: Iterable[TrainedLayer], axes: int, channels: int) -> LayerStack:
         """The network of these layers.
 
         A layer takes in a mean or sum over windows side by side before it.
@@ -212,7 +212,7 @@ class UntrainedNetwork:
     """
 
     layers: list[Layer]
-    net: Net
+    net: LayerStack
     chain: Chain
 
     @property
@@ -229,12 +229,12 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
     layers = read_layers(text, signal)
     tensors = _numbered_tensors(layers, len(signal.channels))
     model = Model(path="--layers", layers=text, tensors=tensors)
-    network = Network(model, layers, Site(signal=signal, rules=rules))
+    network = NetworkBinder(model, layers, Site(signal=signal, rules=rules))
     (stage,) = network.stages()
     trained: list[TrainedLayer] = []
     for layer, bound in network.bound:
         trained += layer.trained(bound.ops)
-    net = Net.of(trained, signal.axes, len(signal.channels))
+    net = LayerStack.of(trained, signal.axes, len(signal.channels))
     return UntrainedNetwork(layers, net, Chain(stage.ops, signal.axes))
 
 

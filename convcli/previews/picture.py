@@ -13,6 +13,8 @@ from convcli.facts.preview import LikenessFacts, PictureFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.signals import Array, Signal
 
 _RGB = ("R", "G", "B")
@@ -55,7 +57,6 @@ class PictureSums:
         first = -self._row % self.factor
         every = x[first :: self.factor, :: self.factor]
         self.samples.append(as_samples(every.copy()))
-        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
         top, left = self.corner
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
@@ -63,14 +64,33 @@ class PictureSums:
             part = x[start:stop, left : left + DETAIL]
             self._detail.append(as_samples(part.copy()))
         self._row += len(x)
-        if self._held is not None:
-            shown = np.concatenate([self._held, shown])
-        whole = len(shown) // self.factor * self.factor
-        if self._row == self.shape[0]:
-            whole = len(shown)
+        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
+        for rows in self._complete_rows(shown):
+            self.means.append(self._reduced(rows))
+
+    def _complete_rows(self, x: Array) -> Iterator[Array]:
+        """Yield the rows of whole squares, and at the end of the picture all; hold the others.
+
+        Only the squares that begin in an earlier block are copied.
+        """
+        ended = self._row == self.shape[0]
+        held = self._held
+        if held is not None:
+            missing = self.factor - len(held)
+            held = np.concatenate([held, x[:missing]])
+            x = x[missing:]
+            if len(held) < self.factor and not ended:
+                self._held = held
+                return
+            yield held
+            self._held = None
+        whole = len(x)
+        if not ended:
+            whole -= len(x) % self.factor
         if whole:
-            self.means.append(self._reduced(shown[:whole]))
-        self._held = shown[whole:].copy()
+            yield x[:whole]
+        if whole < len(x):
+            self._held = x[whole:].copy()
 
     def _reduced(self, x: Array) -> Array:
         """Means of squares of `factor` pixels; those at the right and lower edge are smaller."""
@@ -79,11 +99,10 @@ class PictureSums:
         import cv2
 
         whole = len(x) // self.factor
-        lines = [self._row_means(x[: whole * self.factor])]
+        means = self._row_means(x[: whole * self.factor])
         if whole * self.factor < len(x):
-            rest = x[whole * self.factor :]
-            lines.append(as_samples(rest).mean(axis=0, dtype=np.float32)[None])
-        means = np.concatenate(lines)
+            rest = as_samples(x[whole * self.factor :])
+            means = np.concatenate([means, rest.mean(axis=0, dtype=np.float32)[None]])
         columns = -(-x.shape[1] // self.factor)
         size = (columns, len(means))
         reduced = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
@@ -94,20 +113,27 @@ class PictureSums:
         samples = as_samples(x) if self.factor > MOST_BYTES or x.dtype != np.uint8 else x
         kind = np.uint16 if samples.dtype == np.uint8 else np.float32
         together = samples.reshape(-1, self.factor, x.shape[1] * x.shape[2])
-        sums = np.add.reduce(together, axis=1, dtype=kind)
-        means = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
-        means *= 1 / self.factor
-        return np.asarray(means, np.float32)
+        sums = np.add.reduce(together, axis=1, dtype=kind).reshape(-1, *x.shape[1:])
+        means: Array = np.multiply(sums, np.float32(1 / self.factor), dtype=np.float32)
+        return means
 
-    def sampled_colours(self, full: float) -> npt.NDArray[np.float64]:
+    def sampled_colours(self, full: float) -> npt.NDArray[np.float32]:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
-        colours = np.concatenate(self.samples)[..., self.colours].astype(np.float64)
-        return colours * (full / self.signal.full_scale)
+        samples = np.concatenate(self.samples)
+        if samples.shape[-1] > len(self.colours):
+            samples = samples[..., self.colours]
+        return self._on_scale(samples, full)
 
-    def reduced_colours(self, full: float) -> npt.NDArray[np.float64]:
+    def reduced_colours(self, full: float) -> npt.NDArray[np.float32]:
         """The colours of the reduced picture, likewise."""
-        colours = np.concatenate(self.means)[..., : len(self.colours)].astype(np.float64)
-        return colours * (full / self.signal.full_scale)
+        return self._on_scale(np.concatenate(self.means)[..., : len(self.colours)], full)
+
+    def _on_scale(self, x: Array, full: float) -> npt.NDArray[np.float32]:
+        """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
+        scaled: npt.NDArray[np.float32] = np.multiply(
+            x, full / self.signal.full_scale, dtype=np.float32, casting="same_kind"
+        )
+        return scaled
 
     def facts(self) -> PictureFacts | None:
         """What is shown; None of an empty picture."""
@@ -129,18 +155,25 @@ class PictureSums:
         )
 
     def _histogram(self, x: Array) -> npt.NDArray[np.int64]:
-        full = self.signal.full_scale
-        known = np.clip(x[np.isfinite(x)], 0, full)
-        counts: npt.NDArray[np.int64] = np.histogram(known, BINS, (0, full))[0]
-        return counts
+        """How many known samples are in each of equal bins up to the full scale."""
+        known = x.ravel()
+        finite = np.isfinite(known)
+        if not finite.all():
+            known = known[finite]
+        # Four times as fast as np.histogram.
+        bins = known * (BINS / self.signal.full_scale)
+        np.clip(bins, 0, BINS - 1, out=bins)
+        return np.bincount(bins.astype(np.int64), minlength=BINS)
 
 
 def _as_bytes(x: Array, full: float) -> npt.NDArray[np.uint8]:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
-    known = np.nan_to_num(x, posinf=full, neginf=0.0)
-    scaled = np.clip(known * (255 / full), 0, 255)
-    stored: npt.NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
-    return stored
+    scaled = np.multiply(x, 255 / full, dtype=np.float32, casting="same_kind")
+    np.rint(scaled, out=scaled)
+    # The larger one of NaN and 0 is 0.
+    np.fmax(scaled, 0, out=scaled)
+    np.fmin(scaled, 255, out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
@@ -155,7 +188,8 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     # A few large differences would leave all others dark.
     brightest = largest
     if difference.size:
-        brightest = float(np.nanquantile(difference, DRAWN_SHARE)) or largest
+        some = difference[::2, ::2]
+        brightest = float(np.nanquantile(some, DRAWN_SHARE)) or largest
     return LikenessFacts(
         difference=_as_bytes(difference, brightest or 1.0),
         brightest=brightest,
@@ -170,8 +204,10 @@ def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
     if not a.size:
         return math.nan
-    squares = np.square(b - a)
-    error = float(np.nanmean(squares))
+    squares = np.square(b - a, dtype=np.float64)
+    error = float(squares.mean())
+    if math.isnan(error):
+        error = float(np.nanmean(squares))
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)
@@ -179,7 +215,7 @@ def _peak_snr(a: Array, b: Array, full: float) -> float:
 
 def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
     """The SSIM of two pictures (rows, columns, colours); None if they are too small for it."""
-    similarity = StructuralSimilarity(a.shape[-1], full)
+    similarity = StructuralSimilarity(a.shape[-1], full, np.float32)
     for row in range(0, len(a), STRIP):
         similarity.add(a[row : row + STRIP], b[row : row + STRIP])
     means: Any = similarity.mean()

@@ -152,5 +152,4 @@ def _with_axis(outline: OutlineFacts) -> OutlineFacts:
         gaps=outline.gaps[:, :-1],
         axis=axis if known else None,
         peak=outline.peak[:-1],
-        rms=outline.rms[:-1],
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.facts.preview import ExcerptFacts, OutlineFacts
+    from convcli.previews.picture import ReducedRows
     from convcli.signals import AnyRows, Array, Block, Signal, Source
 
     FoldedBlock = tuple[Array, FoldedSamples | None]
@@ -82,12 +83,17 @@ class Preview(ABC):
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
 
-    def prepared_input(self, block: Block) -> Any:
-        """What `add_input` takes of a block. Any thread may call this."""
+    def prepared_input(self, block: Block, position: int) -> Any:  # noqa: ARG002 -- see below
+        """What `add_input` takes of a block. Any thread may call this.
+
+        It is called in the thread that has decoded the block, with its samples in the cache.
+        Most of the work on sounds and pictures is done here.
+        position : where the block probably begins
+        """
         return block
 
     def prepared_output(self, y: Array, rows: AnyRows) -> Any:
-        """What `add_output` takes of samples and their rows. Any thread may call this."""
+        """What `add_output` takes of samples and their rows, likewise."""
         return y, rows
 
     @abstractmethod
@@ -110,8 +116,10 @@ class Preview(ABC):
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of what was noted."""
         self.restart()
+        position = 0
         for block in blocks_of(source):
-            self.add_input(self.prepared_input(block))
+            self.add_input(self.prepared_input(block, position))
+            position += len(block.stored)
 
     @property
     def better_in_file(self) -> bool:
@@ -129,6 +137,11 @@ class Preview(ABC):
 def group_text(name: bytes) -> str:
     """The name of a group as it is in the file."""
     return name.decode("utf-8", "replace")
+
+
+def first_row(rows: AnyRows) -> int:
+    """The first of the rows of a result, which are counted from its first sample."""
+    return int(rows[0]) if len(rows) else 0
 
 
 def preview_of(
@@ -157,14 +170,17 @@ class ObservedSource:
         self._preview = preview
 
     def pieces(self) -> Iterator[Any]:
-        """Yield the undecoded pieces of the source."""
+        """Yield the undecoded pieces of the source with their numbers."""
         self._preview.restart()
-        yield from self._source.pieces()
+        yield from enumerate(self._source.pieces())
 
     def decode(self, raw: Any) -> Block:
         """Decode a piece to a block that is noted when it arrives."""
-        block = self._source.decode(raw)
-        prepared = self._preview.prepared_input(block)
+        number, piece = raw
+        block = self._source.decode(piece)
+        # Of most files, all blocks but the last one have the same length.
+        position = number * len(block.stored)
+        prepared = self._preview.prepared_input(block, position)
         return replace(block, on_arrival=partial(self._arrived, block, prepared))
 
     def _arrived(self, block: Block, prepared: Any) -> None:
@@ -232,16 +248,13 @@ class SoundPreview(Preview):
         """Forget the input, which is read once more from its start."""
         self._before = _SoundSums(self._signals[0], self._size)
 
-    def prepared_input(self, block: Block) -> FoldedBlock:
-        """A block that is folded in the thread that has decoded it, with its samples in the cache.
-
-        It is folded as if it began with a grain, which is so in most files.
-        """
-        return self._before.folded(block.stored, 0)
+    def prepared_input(self, block: Block, position: int) -> FoldedBlock:
+        """A block with its extremes."""
+        return self._before.folded(block.stored, position)
 
     def prepared_output(self, y: Array, rows: AnyRows) -> FoldedBlock:
-        """Samples of the result, which are folded likewise; rows are counted from its first one."""
-        return self._after.folded(y, int(rows[0]) if len(rows) else 0)
+        """Samples of the result with their extremes."""
+        return self._after.folded(y, first_row(rows))
 
     def add_input(self, prepared: FoldedBlock) -> None:
         """Note the next block of the input."""
@@ -398,14 +411,13 @@ class TablePreview(Preview):
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
         names = {self._group_name(name): code for name, code in self._groups.names.items()}
-        more = len(self._groups.counts) - len(names)
         signal = self._signals[0]
         sides = []
         for outlines in (self._before.facts(names), self._after.facts(names)):
             side = SignalPreview(
                 rate=signal.rate,
                 outlines=outlines,
-                more_groups=more,
+                more_groups=self._groups.more,
                 dated=signal.dated and not self._size.over_rows,
             )
             sides.append(side)
@@ -434,15 +446,22 @@ class PicturePreview(Preview):
 
         self.before = PictureSums(self._signals[0], self._size.side)
 
-    def add_input(self, prepared: Block) -> None:
-        """Note the next rows of the input."""
-        self.before.add(prepared.stored)
+    def prepared_input(self, block: Block, position: int) -> ReducedRows:
+        """The rows of a block, reduced."""
+        return self.before.reduced(block.stored, position)
 
-    def add_output(self, prepared: tuple[Array, AnyRows]) -> None:
+    def prepared_output(self, y: Array, rows: AnyRows) -> ReducedRows:
+        """Rows of the result, reduced."""
+        return self._after.reduced(y, first_row(rows))
+
+    def add_input(self, prepared: ReducedRows) -> None:
+        """Note the next rows of the input."""
+        self.before.add(prepared)
+
+    def add_output(self, prepared: ReducedRows) -> None:
         """Note the next rows of the result, which come in order."""
-        y, _ = prepared
-        self._as_stored = self._as_stored and y.dtype == np.uint8
-        self._after.add(y)
+        self._as_stored = self._as_stored and prepared.x.dtype == np.uint8
+        self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
@@ -459,8 +478,10 @@ class PicturePreview(Preview):
         from convcli.previews.picture import PictureSums
 
         self._after = PictureSums(source.signal, self._size.side)
+        row = 0
         for block in blocks_of(source):
-            self._after.add(block.stored)
+            self._after.add(self._after.reduced(block.stored, row))
+            row += len(block.stored)
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""

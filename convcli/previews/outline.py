@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.floating[Any]]
 
-# Long bins are whole numbers of grains, which any thread can fold: at least so many, and grains have
-# so many samples.
+# Long bins are whole numbers of grains, which any thread can fold: at least so many of them.
+# A grain has so many samples, a power of two.
 GRAINS_OF_BIN = 4
 SHORTEST_GRAIN, LONGEST_GRAIN = 1024, 16384
 # Samples of each channel that are compared side by side.
@@ -93,6 +93,13 @@ def _sum_of_squares(x: Array) -> float:
                 part = part.astype(np.float32)
             total += float(part @ part)
     return total
+
+
+def starts_of_runs(numbers: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    """The different ones of increasing numbers, and the place where each of them begins."""
+    new = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    starts = np.concatenate([[0], new])
+    return numbers[starts], starts
 
 
 class OutlineCollector:
@@ -178,7 +185,7 @@ class OutlineCollector:
         """Add the next `count` samples, whose grains are parts of bins."""
         first = self.count // self.grain
         grains = np.arange(first, first + len(folded.low))
-        bins, starts = np.unique(grains // (self.per_bin // self.grain), return_index=True)
+        bins, starts = starts_of_runs(grains // (self.per_bin // self.grain))
         low = np.minimum.reduceat(folded.low, starts)
         high = np.maximum.reduceat(folded.high, starts)
         self._low[bins] = np.fmin(self._low[bins], low)
@@ -190,7 +197,7 @@ class OutlineCollector:
     def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
         if not isinstance(positions, range):
-            return np.unique(positions // self.per_bin, return_index=True)
+            return starts_of_runs(positions // self.per_bin)
         first = positions.start // self.per_bin
         last = (positions.stop - 1) // self.per_bin
         bins = np.arange(first, last + 1)

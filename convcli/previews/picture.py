@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.ssim import StructuralSimilarity
+from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from convcli.signals import Array, Signal
 
 _RGB = ("R", "G", "B")
@@ -27,6 +26,22 @@ MOST_BYTES = 257
 STRIP = 64
 # The share of the differences that is drawn without being cut off.
 DRAWN_SHARE = 0.998
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedRows:
+    """Rows of a picture that any thread has reduced to bands of squares.
+
+    x : (rows, columns, channels); row : the place of the first one in the picture
+    sums : (bands, squares, channels) the sums of the rows of each band; those of a row are the
+        means of its pixels in each square
+    samples : every n-th pixel
+    """
+
+    x: Array
+    row: int
+    sums: Array
+    samples: Array
 
 
 class PictureSums:
@@ -46,76 +61,78 @@ class PictureSums:
         if signal.alpha is not None and signal.alpha not in self.shown:
             self.shown.append(signal.alpha)
         self.corner = (max(0, (rows - DETAIL) // 2), max(0, (columns - DETAIL) // 2))
-        self.means: list[Array] = []
         self.samples: list[Array] = []
-        self._held: Array | None = None
+        self._sums: list[Array] = []
         self._detail: list[Array] = []
         self._row = 0
 
-    def add(self, x: Array) -> None:
-        """Add the next rows, (rows, columns, channels)."""
-        first = -self._row % self.factor
-        every = x[first :: self.factor, :: self.factor]
-        self.samples.append(as_samples(every.copy()))
+    def reduced(self, x: Array, row: int) -> ReducedRows:
+        """Reduce rows (rows, columns, channels) that begin at `row`. Any thread may call this."""
+        first = min(-row % self.factor, len(x))
+        last = first + (len(x) - first) // self.factor * self.factor
+        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
+        parts = [(shown[:first], first), (shown[first:last], self.factor)]
+        parts.append((shown[last:], len(x) - last))
+        sums = [self._sums_of_bands(part, count) for part, count in parts if len(part)]
+        bands = np.concatenate(sums) if sums else np.empty((0, 0, 0), np.float32)
+        every = x[-row % self.factor :: self.factor, :: self.factor]
+        return ReducedRows(x, row, bands, as_samples(every.copy()))
+
+    def add(self, rows: ReducedRows) -> None:
+        """Add the next rows."""
+        if not len(rows.x):
+            return
+        if rows.row != self._row:
+            rows = self.reduced(rows.x, self._row)
+        self.samples.append(rows.samples)
+        self._add_detail(rows.x)
+        sums = rows.sums
+        if self._row % self.factor:
+            self._sums[-1][-1] += sums[0]
+            sums = sums[1:]
+        if len(sums):
+            self._sums.append(sums)
+        self._row += len(rows.x)
+
+    def _add_detail(self, x: Array) -> None:
         top, left = self.corner
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
         if start < stop:
             part = x[start:stop, left : left + DETAIL]
             self._detail.append(as_samples(part.copy()))
-        self._row += len(x)
-        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
-        for rows in self._complete_rows(shown):
-            self.means.append(self._reduced(rows))
 
-    def _complete_rows(self, x: Array) -> Iterator[Array]:
-        """Yield the rows of whole squares, and at the end of the picture all; hold the others.
+    def _sums_of_bands(self, x: Array, count: int) -> Array:
+        """Reduce bands of `count` rows; squares at the right edge are smaller.
 
-        Only the squares that begin in an earlier block are copied.
+        Returns (bands, squares, channels), float32.
         """
-        ended = self._row == self.shape[0]
-        held = self._held
-        if held is not None:
-            missing = self.factor - len(held)
-            held = np.concatenate([held, x[:missing]])
-            x = x[missing:]
-            if len(held) < self.factor and not ended:
-                self._held = held
-                return
-            yield held
-            self._held = None
-        whole = len(x)
-        if not ended:
-            whole -= len(x) % self.factor
-        if whole:
-            yield x[:whole]
-        if whole < len(x):
-            self._held = x[whole:].copy()
-
-    def _reduced(self, x: Array) -> Array:
-        """Means of squares of `factor` pixels; those at the right and lower edge are smaller."""
         if self.factor == 1:
             return as_samples(x).astype(np.float32)
         import cv2
 
-        whole = len(x) // self.factor
-        means = self._row_means(x[: whole * self.factor])
-        if whole * self.factor < len(x):
-            rest = as_samples(x[whole * self.factor :])
-            means = np.concatenate([means, rest.mean(axis=0, dtype=np.float32)[None]])
-        columns = -(-x.shape[1] // self.factor)
-        size = (columns, len(means))
-        reduced = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(reduced, np.float32).reshape(len(means), columns, -1)
-
-    def _row_means(self, x: Array) -> Array:
-        """Means of every `factor` rows, float32. The sums of bytes are whole numbers, at first."""
-        samples = as_samples(x) if self.factor > MOST_BYTES or x.dtype != np.uint8 else x
+        # The sums of bytes are whole numbers at first.
+        samples = as_samples(x) if count > MOST_BYTES or x.dtype != np.uint8 else x
         kind = np.uint16 if samples.dtype == np.uint8 else np.float32
-        together = samples.reshape(-1, self.factor, x.shape[1] * x.shape[2])
-        sums = np.add.reduce(together, axis=1, dtype=kind).reshape(-1, *x.shape[1:])
-        means: Array = np.multiply(sums, np.float32(1 / self.factor), dtype=np.float32)
-        return means
+        lines = samples.reshape(-1, count, x.shape[1] * x.shape[2])
+        sums = np.add.reduce(lines, axis=1, dtype=kind)
+        numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
+        squares = -(-x.shape[1] // self.factor)
+        size = (squares, len(numbers))
+        means = cv2.resize(numbers, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(means, np.float32).reshape(len(numbers), squares, -1)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row has come."""
+        return not self._sums
+
+    def means(self) -> npt.NDArray[np.float32]:
+        """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
+        sums = np.concatenate(self._sums).astype(np.float32)
+        sums[:-1] *= np.float32(1 / self.factor)
+        sums[-1] *= np.float32(1 / (self._row - self.factor * (len(sums) - 1)))
+        return sums
 
     def sampled_colours(self, full: float) -> npt.NDArray[np.float32]:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
@@ -126,7 +143,7 @@ class PictureSums:
 
     def reduced_colours(self, full: float) -> npt.NDArray[np.float32]:
         """The colours of the reduced picture, likewise."""
-        return self._on_scale(np.concatenate(self.means)[..., : len(self.colours)], full)
+        return self._on_scale(self.means()[..., : len(self.colours)], full)
 
     def _on_scale(self, x: Array, full: float) -> npt.NDArray[np.float32]:
         """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
@@ -137,7 +154,7 @@ class PictureSums:
 
     def facts(self) -> PictureFacts | None:
         """What is shown; None of an empty picture."""
-        if not self.means:
+        if self.empty:
             return None
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
@@ -145,7 +162,7 @@ class PictureSums:
         histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
         return PictureFacts(
             shape=self.shape,
-            reduced=_as_bytes(np.concatenate(self.means), full),
+            reduced=_as_bytes(self.means(), full),
             detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
@@ -179,7 +196,7 @@ def _as_bytes(x: Array, full: float) -> npt.NDArray[np.uint8]:
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     """How the second picture differs from the first; None if their sizes or colours differ."""
     same = before.shape == after.shape and len(before.colours) == len(after.colours)
-    if not same or not before.means or not after.means:
+    if not same or before.empty or after.empty:
         return None
     full = before.signal.full_scale
     a, b = before.reduced_colours(full), after.reduced_colours(full)

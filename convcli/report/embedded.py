@@ -20,8 +20,8 @@ MOST_LOSSLESS = 1_000_000
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # The least gain of a spectrogram in dB below full scale, and the range of a difference.
 LEAST_LEVEL, MOST_DIFFERENCE = -110.0, 30.0
-# Larger pictures are JPEG, which takes a thirtieth of the time of WebP. Smaller ones, of which there
-# may be hundreds, are WebP, which takes half of the bytes.
+# Larger pictures are JPEG, which takes a thirtieth of the time of WebP. Smaller ones, of which
+# there may be hundreds, are WebP, which takes half of the bytes.
 SMALL_PICTURE = 200 * 200
 JPEG_QUALITY, WEBP_QUALITY = 88, 82
 # Rows of the picture of a spectrogram.

@@ -37,7 +37,7 @@ def borders(text: str, shape: tuple[int, ...]) -> list[list[int]]:
     """The first row and column of every block but those at the edge of the picture."""
     signal = Signal(medium=ARRAY, shape=shape[:2], channels=("1", "2", "3"))
     chain = make_plan(text, signal, Rules(edge="zero", align="center")).chain
-    sides = (chain.block_rows or shape[0], chain.block_columns(shape[1]))
+    sides = (chain.blocks.rows or shape[0], chain.blocks.columns(shape[1]))
     return [list(range(side, n, side)) for side, n in zip(sides, shape, strict=False)]
 
 

@@ -124,8 +124,8 @@ class Prepared:
 
         from convcli.core.binding import Rules
         from convcli.learning.dataset import TrainingSignal, complete_windows
-        from convcli.learning.network import read_network
         from convcli.learning.pairs import Channels
+        from convcli.learning.trainable_network import read_network
         from convcli.learning.trainer import Trainer, TrainingOptions
         from convcli.signals import Signal
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from convcli.array_types import IntArray
 
-    Integers = npt.NDArray[np.int64]
 
 # Nanoseconds.
 HOUR = 3_600_000_000_000
@@ -33,35 +31,40 @@ class CalendarBins:
     length: int = 0
     months: int = 0
 
-    def numbers(self, stamps: Integers) -> Integers:
+    def numbers(self, stamps: IntArray) -> IntArray:
         """Return the number of the bin of each stamp (instant, wall clock)."""
         if self.months:
             months: Any = stamps[:, 1].view("datetime64[ns]").astype("datetime64[M]")
-            numbers: Integers = months.astype("int64") // self.months
+            numbers: IntArray = months.astype("int64") // self.months
             return numbers
         if self.length % WEEK == 0:
             return (stamps[:, 1] + MONDAY) // self.length
-        if self.length > HOUR:
+        if self.on_wall_clock:
             return stamps[:, 1] // self.length
         # An hour that comes twice, because the clock is put back, is two bins. So short bins are
         # counted on the clock that never goes back; only a zone off the full hour moves them.
         offset = (stamps[:, 1] - stamps[:, 0]) % HOUR
         return (stamps[:, 0] + offset) // self.length
 
-    def starts(self, numbers: Integers, offset: int) -> Integers:
+    def starts(self, numbers: IntArray, offset: int) -> IntArray:
         """Return the wall clock at the beginning of bins.
 
         offset : nanoseconds of the wall clock from the other one, which counts short bins
         """
         if self.months:
             months: Any = (numbers * self.months).astype("datetime64[M]")
-            starts: Integers = months.astype("datetime64[ns]").view("int64")
+            starts: IntArray = months.astype("datetime64[ns]").view("int64")
             return starts
         if self.length % WEEK == 0:
             return numbers * self.length - MONDAY
-        if self.length > HOUR:
+        if self.on_wall_clock:
             return numbers * self.length
         return numbers * self.length - offset % HOUR + offset
+
+    @property
+    def on_wall_clock(self) -> bool:
+        """Whether bins begin at a time on the wall clock; short ones are counted on the other."""
+        return self.months > 0 or self.length > HOUR
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,7 @@ import errno
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 
 class ConvcliError(Exception):
@@ -30,6 +31,13 @@ class ConvcliError(Exception):
         self.message = message
         self.hint = hint
         self.excerpt = excerpt
+
+    def reworded(self, message: str, hint: str | None) -> Self:
+        """The same error with another message and hint."""
+        error = type(self)(message, hint=hint, excerpt=self.excerpt)
+        error.may_pass = self.may_pass
+        error.__cause__ = self.__cause__
+        return error
 
     def __str__(self) -> str:
         """The message, the excerpt and the hint, each on lines of its own."""
@@ -88,36 +96,36 @@ _PASSING = (
 )
 
 
-def told_error(error: Exception) -> ConvcliError:
-    """Any error of one input as one that can be told; its cause is kept."""
+def as_convcli_error(error: Exception) -> ConvcliError:
+    """Convert any error of one input to one with a message for the user; its cause is kept."""
     if isinstance(error, ConvcliError):
-        told = error
+        found = error
     elif isinstance(error, OSError):
-        told = InputError(f"cannot be read: {error.strerror or error}")
-        told.__cause__ = error
+        found = InputError(f"cannot be read: {error.strerror or error}")
+        found.__cause__ = error
     else:
-        told = as_told(error)
-    cause = told.__cause__
+        found = unexpected_error(error)
+    cause = found.__cause__
     if isinstance(cause, OSError) and cause.errno in _PASSING:
-        told.may_pass = True
-    return told
+        found.may_pass = True
+    return found
 
 
-def as_told(error: Exception) -> ConvcliError:
-    """An error that nobody expected as one that can be told; its cause is kept."""
-    told: ConvcliError
+def unexpected_error(error: Exception) -> ConvcliError:
+    """Convert an error that nobody expected to one with a message; its cause is kept."""
+    found: ConvcliError
     if isinstance(error, MemoryError):
-        told = InputError(
+        found = InputError(
             "not enough memory for this",
             hint="--threads 1 and a chain with a shorter reach need less",
         )
     else:
-        told = DefectError(
+        found = DefectError(
             f"unexpected {type(error).__name__}: {error}",
             hint="this is a defect of convcli; --debug shows where",
         )
-    told.__cause__ = error
-    return told
+    found.__cause__ = error
+    return found
 
 
 # How much of a text from a file, and how many names, a message shows.

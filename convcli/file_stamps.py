@@ -24,7 +24,7 @@ UNSETTLED = 3_000_000_000
 
 
 class FileStamp(NamedTuple):
-    """What tells one content of a file from another without reading it."""
+    """A stamp that differs between two contents of a file, found without reading it."""
 
     device: int
     inode: int

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.signals import Array
 
 # For each stored type the type of the samples and the sample that the number 1 stands for: pictures
@@ -53,7 +52,7 @@ def summed(y: Array) -> Array:
     return y.astype(np.float32) if is_stored(y) else y
 
 
-def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def extremes(x: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Return the smallest and largest of each channel of (n, channels), n > 0; NaN if one is.
 
     Rows of many samples are compared first: NumPy folds the long axis of a narrow array dozens of
@@ -67,7 +66,7 @@ def extremes(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return smallest, largest
 
 
-def _folded_to_rows(fold: np.ufunc, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _folded_to_rows(fold: np.ufunc, x: AnyArray) -> AnyArray:
     """Fold (n, channels) to some hundreds of values per channel, (channels, values)."""
     whole = len(x) // _BESIDE * _BESIDE
     rest = x[whole:]

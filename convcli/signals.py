@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from convcli.array_types import AnyArray, IntArray
+
     Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
     Array = npt.NDArray[np.floating[Any]]
-    Rows = npt.NDArray[np.int64]
+    Rows = IntArray
     AnyRows = Rows | range
 
     # For each group, None without groups: the time of its latest sample, as the source counts
@@ -81,7 +83,7 @@ class Medium:
 
     Properties
     ----------
-    in_seconds : positions and lengths are told in seconds
+    in_seconds : positions and lengths are written in seconds
     resamples : the sampling rate can be converted to any other
     unit_scale : values are divided by the full scale before a model sees them
     separate_channels : channels are unrelated quantities, each with a unit and a range of its own
@@ -232,7 +234,7 @@ class Groups:
     """
 
     names: list[bytes]
-    codes: npt.NDArray[np.int64]
+    codes: IntArray
 
     def places(self) -> Iterator[tuple[bytes, Rows]]:
         """Yield each group with rows in this block, and the places of these rows in order."""
@@ -271,10 +273,10 @@ class Block:
         those of later samples
     """
 
-    stored: npt.NDArray[Any]
+    stored: AnyArray
     groups: Groups | None = None
     on_arrival: Callable[[], None] = _nothing
-    stamps: npt.NDArray[np.int64] | None = None
+    stamps: IntArray | None = None
     role: BlockRole = "filtered"
     latest_times: Callable[[], LatestTimes] = _no_times
 
@@ -346,7 +348,7 @@ class SignalPast:
     count: int
     samples: Array
     known: Array
-    stamps: npt.NDArray[np.int64] | None = None
+    stamps: IntArray | None = None
     time: tuple[float, ...] = ()
 
 

@@ -126,7 +126,7 @@ _MUTING = _Muting()
 
 @contextmanager
 def messages_muted() -> Iterator[None]:
-    """Keep libmpg123 from printing, which libsndfile uses for MP3 and which cannot be told not to.
+    """Keep libmpg123 from printing, which libsndfile uses for MP3 and which has no switch for that.
 
     It writes past Python to file descriptor 2, which leads to the null device meanwhile. The
     command line prints by a descriptor of its own.

@@ -3,7 +3,7 @@
 Python runs its handlers of signals between two steps of the main thread, and not during a long
 call in C. So a thread of its own waits for signals. It ends the process as SIGKILL would, but with
 the right exit code: results get their names only when they are complete, and what else has to be
-undone is told to `undone_at_stop`.
+undone is registered with `undone_at_stop`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def undone_at_stop(undo: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def told_first(pressed: Event) -> Iterator[None]:
+def first_interrupt_sets(pressed: Event) -> Iterator[None]:
     """Let the first Ctrl-C inside this context set `pressed`; the second ends the process."""
     _requests.append(pressed)
     try:

@@ -91,6 +91,22 @@ def read_some(stream: IO[bytes]) -> bytes:
         return b""
 
 
+def read_terminal(terminal: IO[bytes]) -> bytes:
+    """All that processes write to a terminal until they have ended; it comes in pieces."""
+    written = b""
+    while some := read_some(terminal):
+        written += some
+    return written
+
+
 def wait_for_end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> int:
     """The exit code of a process that is about to end."""
     return process.wait(PATIENCE)
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,3 +39,27 @@ class Works:
     def run(self, unit: Any) -> str:
         """Return a fact."""
         return f"unit {unit.number} is done"
+
+
+@dataclass
+class FailsTwice:
+    """Work that fails two times for each unit, by errors that may pass."""
+
+    retries: int = 2
+    runs_network: bool = False
+
+    def __post_init__(self) -> None:
+        self.tried: Counter[int] = Counter()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to a process, which counts its tries by itself."""
+        return {**vars(self), "tried": Counter()}
+
+    def refuse(self, unit: Any) -> None:
+        """Accept every unit."""
+
+    def run(self, unit: Any) -> Any:
+        """Fail, or return nothing."""
+        self.tried[unit.number] += 1
+        if self.tried[unit.number] <= self.retries:
+            raise OSError(5, "Input/output error")

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from threading import Thread
+from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
 import fork_client
 import pytest
@@ -25,7 +26,10 @@ from life import PATIENCE
 from convcli.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 TESTS = Path(__file__).parent
 SAMPLES = TESTS.parent / "sample_data"
@@ -99,15 +103,15 @@ class Program:
         output, printing = os.pipe()
         if out is not None:
             os.dup2(out.fileno(), printing)
+        _begin(_write_all, feed, stdin)
+        printed = _begin(_read_all, output)
         # Helpers of multiprocessing keep standard error open, so that a pipe would not end.
-        with tempfile.TemporaryFile() as err, ThreadPoolExecutor(2) as others:
-            others.submit(_write_all, feed, stdin)
-            printed = others.submit(_read_all, output)
+        with tempfile.TemporaryFile() as err:
             with chdir(cwd or Path.cwd()), _standard_streams(reading, printing, err.fileno()):
                 code = _exit_code_of_main(texts)
             err.seek(0)
             told = err.read().decode("utf-8", "replace")
-            return checked(Done(code, printed.result(), told))
+            return checked(Done(code, _result(printed), told))
 
 
 def _exit_code_of_main(words: list[str]) -> int:
@@ -205,12 +209,34 @@ class WaitingProgram:
         run = fork_client.ask(self._socket, words, streams, folder, environment, strace)
         for stream in streams:
             os.close(stream)
-        with ThreadPoolExecutor(2) as others:
-            others.submit(_write_all, feed, stdin)
-            told = others.submit(_read_all, err)
-            printed = _read_all(output)
-        code = fork_client.exit_code(run)
-        return checked(Done(code, printed, told.result().decode("utf-8", "replace")))
+        _begin(_write_all, feed, stdin)
+        told = _begin(_read_all, err)
+        printed = _begin(_read_all, output)
+        out_bytes = _result(printed)
+        err_text = _result(told).decode("utf-8", "replace")
+        return checked(Done(fork_client.exit_code(run), out_bytes, err_text))
+
+
+def _begin(function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> Future[R]:
+    """Start a call in a thread that nobody has to wait for."""
+    ended: Future[R] = Future()
+
+    def call() -> None:
+        try:
+            ended.set_result(function(*arguments, **options))
+        except BaseException as error:  # noqa: BLE001 -- it is raised where the result is asked for
+            ended.set_exception(error)
+
+    Thread(target=call, daemon=True).start()
+    return ended
+
+
+def _result(printed: Future[bytes]) -> bytes:
+    """What a run has printed. AssertionError if its pipe does not end after the run."""
+    try:
+        return printed.result(PATIENCE)
+    except TimeoutError:
+        raise AssertionError("another process holds the output of the run open") from None
 
 
 def _write_all(pipe: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,6 +15,8 @@ from convcli.running.arrays import apply
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from program import Program
 
 
 def test_shapes_stay() -> None:
@@ -316,7 +319,7 @@ def test_detect_finds_places_as_slices() -> None:
 # ------------------------------------------------------------------------------- times of an index
 
 
-def indexed(index: pd.DatetimeIndex) -> pd.Series:
+def indexed(index: pd.DatetimeIndex | pd.TimedeltaIndex) -> pd.Series:
     values = np.random.default_rng(0).normal(size=len(index)).cumsum()
     return pd.Series(values, index=index, name="price")
 
@@ -340,6 +343,53 @@ def test_an_irregular_index_is_that_of_rolling() -> None:
     # Rows are counted where no time is asked for.
     pd.testing.assert_series_equal(apply("sma:5", x), x.rolling(5, min_periods=1).mean())
     assert len(apply("lowpass:0.1,taps=9", x)) == len(x)
+
+
+BUSINESS_DAYS = pd.bdate_range("2023-12-01", periods=60)
+INDEXES = {
+    "business days": BUSINESS_DAYS,
+    "business days but for holidays": BUSINESS_DAYS.delete([16, 21, 31]),
+    "months": pd.date_range("2023-01-31", periods=40, freq="ME"),
+    "last business days of months": pd.date_range("2023-01-31", periods=40, freq="BME"),
+    "days": pd.date_range("2024-01-01", periods=60),
+    "thirds of a second": pd.Timestamp("2024-01-01")
+    + pd.to_timedelta(np.arange(60) * 1e9 // 3, unit="ns"),
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize(
+    "filter", ["lag:1d", "diff:1w", "sma:20d", "sma:1w", "avg_pool:1mo", "lowpass:1e-7Hz,taps=9"]
+)
+def test_an_index_is_regular_as_the_same_times_in_a_table_are(
+    name: str, filter: str, program: Program, tmp_path: Path
+) -> None:
+    x = indexed(INDEXES[name])
+    frame = x.to_frame().reset_index(names="t")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    words = ("csv", filter, "t.csv", "--time", "t", "-c", "price", "-q")
+    ended = program.run(*words, cwd=tmp_path)
+    if ended.code:
+        with pytest.raises(RequestError):
+            apply(filter, x)
+    else:
+        expected = pd.read_csv(io.StringIO(ended.text)).price
+        np.testing.assert_allclose(apply(filter, x).to_numpy(), expected, rtol=1e-12)
+
+
+def test_a_day_of_an_index_is_a_row_where_rows_are_days() -> None:
+    x = indexed(BUSINESS_DAYS)
+    pd.testing.assert_series_equal(apply("lag:1d", x), x.shift(1))
+    pd.testing.assert_series_equal(apply("lag:1w", x), x.shift(5))
+    in_zone = indexed(pd.date_range("2024-03-01", periods=20, tz="America/New_York"))
+    pd.testing.assert_series_equal(apply("lag:1d", in_zone), in_zone.shift(1))
+
+
+def test_lengths_of_time_are_no_dates() -> None:
+    # From Thursday on, as 1970 began, these would be business days.
+    x = indexed(pd.to_timedelta([0, 1, 4, 5, 6], unit="D"))
+    with pytest.raises(RequestError, match="rows do not come at equal steps"):
+        apply("lag:1d", x)
 
 
 def test_months_of_an_index_with_a_zone() -> None:

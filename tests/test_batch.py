@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import lost_process
 import pytest
 from program import SAMPLES, done, refused, run
 
 from convcli.batch.listing import InputWords, Listing, list_inputs
+from convcli.batch.processes import ProcessRunner
 from convcli.batch.run_units import (
     Outcome,
     OwnThread,
@@ -25,13 +29,12 @@ from convcli.batch.run_units import (
 )
 from convcli.batch.units import InputUnits, Shard, Unit
 from convcli.cli.filter_batch import FilterBatch
+from convcli.cli.progress import Progress
+from convcli.cli.retries import RetryNotes
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.output_names import OneOutput, OutputNames
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PLACES = ("a.wav", "b.flac", "c.txt", ".hidden.wav", "sub/a.wav", "sub/deep/d.WAV", ".git/e.wav")
 
@@ -186,6 +189,17 @@ def test_outputs_of_a_tree(output: str, expected: list[str]) -> None:
     assert [units[at].place for at in range(len(units))] == expected
 
 
+@pytest.mark.parametrize("output", ["out/", "out/deep/", "out/{stem}.csv", "link/"])
+def test_a_file_in_the_place_of_a_folder_is_told_once(folder: Path, output: str) -> None:
+    (folder / "out").touch()
+    (folder / "link").symlink_to("nowhere")
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text("x\n1\n")
+    told = refused(4, "csv", "sma:2", "a.csv", "b.csv", "-o", output, cwd=folder)
+    assert told.count("error: ") == 1
+    assert told.rstrip().endswith("is not a folder")
+
+
 def test_outputs_that_collide(folder: Path) -> None:
     with pytest.raises(RequestError, match=r"in/a.wav and in/sub/a.wav would both be written to"):
         units_of("in", output="out/{stem}{suffix}").check()
@@ -216,6 +230,8 @@ def test_no_shard(text: str) -> None:
 
 class Doubling:
     """Work that fails for even numbers until it was tried three times."""
+
+    runs_network = False
 
     def __init__(self, retries: int = 0) -> None:
         self.retries = retries
@@ -271,6 +287,60 @@ def test_a_unit_is_tried_again_after_an_error_that_may_pass(
     outcome = carry_out(work, two)
     assert (outcome.tries, outcome.error) == (3, None)
     assert carry_out(work, five).tries == 1
+
+
+@pytest.mark.parametrize("kind", ["own", "processes"])
+def test_each_retry_is_told(
+    kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a second at most; the others are counted."""
+    clock = iter([10.0, 10.5, 11.5, 11.6])
+    monkeypatch.setattr("convcli.batch.run_units._FIRST_PAUSE", 0)
+    monkeypatch.setattr("convcli.cli.retries.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    notes = RetryNotes(quiet=False)
+    work: Any = lost_process.FailsTwice()
+    runner: Runner = OwnThread(work, Event(), notes)
+    when = "at once"
+    if kind == "processes":
+        runner = ProcessRunner(work, 1, Event(), notes)
+        when = "in 0.1 s"
+    ended = list(outcomes(runner, numbered(2)))
+    notes.close()
+    assert [outcome.tries for outcome in ended] == [3, 3]
+    failed = "cannot be read: Input/output error"
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: 1 is tried again {when}, 1 of 2: {failed}",
+        f"note: 2 is tried again {when}, 1 of 2: {failed} (further tries since the last line: 1)",
+        "note: further tries: 1",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_are_printed_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are not wrapped; the time that is left is that of all work at the rate so far."""
+    clock = [0.0]
+    monkeypatch.setattr("convcli.cli.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(40, shown=True)
+    clock[0] = 10.0
+    progress.advance(10, "10 of 40")
+    name = "x" * 200
+    print(name, file=sys.stderr)
+    print("half a line", end="", file=sys.stderr)
+    progress.close()
+    erase = "\r\x1b[2K"
+    bar, above, *rest = terminal.getvalue().removeprefix(erase).split(erase)
+    assert "25%" in bar
+    assert bar.endswith("0:00:30 left, 10 of 40")
+    assert above == f"{name}\n{bar}"
+    assert rest == ["half a line"]
+    assert sys.stderr is terminal
 
 
 def test_outcomes_are_sorted_as_far_as_memory_allows() -> None:
@@ -379,12 +449,13 @@ def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFi
         Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
         for number in (3, 1, 7, 2, 5, 4, 6)
     ]
-    batch: Any = SimpleNamespace(failures=units, request=SimpleNamespace(quiet=False))
-    FilterBatch._tell_failures(batch, 9)
+    request = SimpleNamespace(quiet=False)
+    batch: Any = SimpleNamespace(failures=units, request=request, _noun="input")
+    FilterBatch._report_failures(batch, 9)
     names = ", ".join(f"{number}.csv" for number in range(1, 6))
     assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
     batch.failures = units[:2]
-    FilterBatch._tell_failures(batch, 9)
+    FilterBatch._report_failures(batch, 9)
     assert capsys.readouterr().err == "2 of 9 inputs failed: 1.csv, 2.csv\n"
 
 

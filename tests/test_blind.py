@@ -24,7 +24,7 @@ from convcli.running.arrays import Blocks
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Array
 
 DATA = Path(__file__).parents[1] / "sample_data"

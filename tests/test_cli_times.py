@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import json
+from contextlib import ExitStack
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import convcli
 from convcli.media.files import completed
 from convcli.media.tables import text as table_text
-from convcli.media.tables.any_table import open_table
-from convcli.media.tables.every import RegularText
+from convcli.media.tables.any_table import open_any_table, open_table
+from convcli.media.tables.every_text import DelimitedForm, RegularText
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import TableSource
 from convcli.media.tables.table_options import TableOptions, bin_length
@@ -50,6 +56,38 @@ def table(frame: pd.DataFrame) -> bytes:
 
 def read(out: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(out), parse_dates=["Date"])
+
+
+def irregular_prices() -> pd.DataFrame:
+    """Rows of two tickers at irregular times, some of whose prices are missing."""
+    rng = np.random.default_rng(3)
+    minutes = np.cumsum(rng.integers(0, 900, 60))
+    days = pd.Timestamp("2024-01-30") + pd.to_timedelta(minutes, unit="min")
+    close = np.where(rng.random(60) < 0.2, np.nan, np.round(rng.normal(100, 9, 60), 2))
+    frame = pd.DataFrame({"Date": days, "Close": close, "Note": [f"n{row}" for row in range(60)]})
+    frame.insert(1, "Ticker", rng.choice(["B", "A"], 60))
+    return frame
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".jsonl":
+        dates = frame.Date.dt.strftime("%Y-%m-%d %H:%M:%S")
+        frame.assign(Date=dates).to_json(path, orient="records", lines=True)
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_feather(path)
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    if path.suffix == ".jsonl":
+        frame = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()])
+        return frame.assign(Date=pd.to_datetime(frame.Date))
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_feather(path)
 
 
 def test_a_window_of_days_over_holidays_is_that_of_pandas_for_each_ticker(
@@ -295,7 +333,8 @@ class TestEvery:
         frame = prices(trading_days())
         path = tmp_path / "t.csv"
         path.write_bytes(table(frame))
-        source = open_table(path, options=TableOptions(time="Date", every=every))
+        options = TableOptions(time="Date", every=every)
+        source = open_any_table(path, options=options, held=ExitStack())
         sink_file = io.BytesIO()
         with completed(TableSink(sink_file, source=source)) as sink:
             done = 0
@@ -381,17 +420,112 @@ class TestEvery:
         assert ended.code == 2, ended
         assert told in ended.errors[0]
 
-    def test_tables_that_are_no_plain_text_are_refused(
+    @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])
+    @pytest.mark.parametrize("every", ["1d", "1w", "6h"])
+    def test_other_formats_give_the_rows_of_text(
+        self, every: str, suffix: str, program: Program, tmp_path: Path
+    ) -> None:
+        frame = irregular_prices()
+        write_frame(frame, tmp_path / "t.csv")
+        write_frame(frame, tmp_path / f"t{suffix}")
+        words = ("csv", "sma:3", "--every", every, "--by", "Ticker", "--time", "Date", "-q", "-c")
+        plain = program.run(*words, "Close", "t.csv", cwd=tmp_path)
+        ended = program.run(*words, "Close", f"t{suffix}", "-o", f"o{suffix}", cwd=tmp_path)
+        assert (plain.code, ended.code) == (0, 0), ended
+        expected, found = read(plain.text), read_frame(tmp_path / f"o{suffix}")
+        pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False)
+
+    def test_other_columns_keep_their_types_in_files_of_columns(
         self, program: Program, tmp_path: Path
     ) -> None:
-        prices(trading_days()).to_parquet(tmp_path / "t.parquet")
-        words = ("csv", "sma:2", "t.parquet", "--time", "Date", "--every", "1d", "-o", "o.parquet")
-        ended = program.run(*words, cwd=tmp_path)
-        assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
-        (tmp_path / "t.jsonl").write_text('{"t": "2024-01-01", "v": 1}\n')
-        asked = ("csv", "x", "t.jsonl", "--time", "t", "--every", "1d")
-        ended = program.run(*asked, cwd=tmp_path)
-        assert (ended.code, "--every is for tables of text" in ended.err) == (2, True)
+        days = pa.array([dt.date(2024, 1, 5), dt.date(2024, 1, 8)])
+        columns = {
+            "day": days,
+            "kind": pa.array(["a", "a"]).dictionary_encode(),
+            "x": pa.array([1, 3], pa.int8()),
+            "list": pa.array([[1], [2, 3]]),
+            "price": pa.array([Decimal("1.50"), Decimal("2.25")], pa.decimal128(9, 2)),
+        }
+        pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+        words = ("csv", "sma:1", "t.parquet", "--time", "day", "--by", "kind", "-c", "x", "-q")
+        ended = program.run(*words, "--every", "1d", "-o", "o.parquet", cwd=tmp_path)
+        assert ended.code == 0, ended
+        made = pq.read_table(tmp_path / "o.parquet")
+        assert made.schema.types[3:] == [columns["list"].type, columns["price"].type]
+        assert made.column("day").to_pylist() == [dt.date(2024, 1, day) for day in (5, 6, 7, 8)]
+        assert made.column("kind").to_pylist() == ["a"] * 4
+        assert made.column("x").to_pylist() == [1.0, None, None, 3.0]
+        assert made.column("list").to_pylist() == [[1], None, None, [2, 3]]
+        assert made.column("price").to_pylist() == [Decimal("1.50"), None, None, Decimal("2.25")]
+
+    def test_objects_keep_what_is_not_filtered(self, program: Program) -> None:
+        rows = (
+            b'{"k":"a", "t": 0, "x": 1, "n": {"x": [1]}}\n'
+            b'{"k":"a", "t": 1, "s": "\xc3\xbc"}\n{"k":"a", "t": 4, "x": 5, "new": true}\n'
+        )
+        words = ("csv", "x", "--time", "t", "--every", "2s", "-c", "x", "--by", "k", "-q")
+        ended = program.run(*words, stdin=rows)
+        assert ended.out == (
+            b'{"k":"a", "t": 0, "s": "\xc3\xbc", "x": 1}\n'
+            b'{"k": "a", "t": 2, "x": null}\n'
+            b'{"k":"a", "t": 4, "x": 5, "new": true}\n'
+        ), ended
+
+    @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+    def test_a_day_on_which_the_clock_changes_begins_by_the_clock_before(
+        self, suffix: str, program: Program, tmp_path: Path
+    ) -> None:
+        hours = pd.date_range("2024-03-09", "2024-03-12", freq="h", tz="America/New_York")
+        frame = pd.DataFrame({"t": hours, "x": np.arange(float(len(hours)))})
+        write_frame(frame, tmp_path / f"t{suffix}")
+        words = ("csv", "x", f"t{suffix}", "--time", "t", "--every", "1d", "-c", "x", "-q")
+        ended = program.run(*words, "-o", f"o{suffix}", cwd=tmp_path)
+        assert ended.code == 0, ended
+        found = read_frame(tmp_path / f"o{suffix}").set_index("t").x
+        found.index = pd.to_datetime(found.index, utc=True)
+        expected = frame.set_index("t").x.resample("D").mean()
+        assert found.index.tolist() == expected.index.tolist()
+        assert found.tolist() == expected.tolist()
+
+    def test_days_of_numbers_begin_by_the_clock_of_the_zone(self, program: Program) -> None:
+        # 2024-03-30 12:00 and 2024-04-01 12:00 in Berlin, whose clocks change on the 31st.
+        rows = b"t,x\n1711796400,1\n1711965600,2\n"
+        words = ("csv", "x", "--time", "t", "-c", "x", "--every", "1d", "-q")
+        ended = program.run(*words, "--time-zone", "Europe/Berlin", stdin=rows)
+        times = [int(line.split(",")[0]) for line in ended.text.splitlines()[1:]]
+        days = pd.date_range("2024-03-30", periods=3, tz="Europe/Berlin")
+        assert times == (days.as_unit("s").asi8).tolist()
+
+    @pytest.mark.parametrize(
+        ("words", "rows", "made"),
+        [
+            (("--skip-rows", "1"), "of 2024\nt,x\n{}", "of 2024\nt,x\n{}"),
+            (("--comment", "#"), "# a\nt,x\n{}", "# a\nt,x\n{}"),
+            (("--no-header", "--skip-rows", "1"), "of 2024\n{}", "of 2024\n{}"),
+            ((), "t,x,x\n{}", "t,x,x\n{}"),
+        ],
+    )
+    def test_the_lines_before_the_rows_stay(
+        self, words: tuple[str, ...], rows: str, made: str, program: Program
+    ) -> None:
+        first, gap, last = "2024-01-01,1", "2024-01-02,", "2024-01-03,4"
+        if "x,x" in rows:  # two columns of one name
+            first, gap, last = "2024-01-01,1,5", "2024-01-02,,", "2024-01-03,4,6"
+        time = "1" if "--no-header" in words else "t"
+        table = rows.format(f"{first}\n{last}\n")
+        asked = ("csv", "x", "--time", time, "--every", "1d", "-q")
+        ended = program.run(*asked, *words, stdin=table.encode())
+        assert ended.text == made.format(f"{first}\n{gap}\n{last}\n"), ended
+
+    def test_a_time_in_utc_stays_in_utc(self, program: Program) -> None:
+        rows = b"t,x\n2024-03-30T12:00:00Z,1\n2024-04-01T12:00:00Z,2\n"
+        words = ("csv", "x", "--time", "t", "-c", "x", "--every", "1d", "-q")
+        ended = program.run(*words, "--time-zone", "Europe/Berlin", stdin=rows)
+        assert ended.text.splitlines()[1:] == [
+            "2024-03-29T23:00:00Z,1",
+            "2024-03-30T23:00:00Z,",
+            "2024-03-31T22:00:00Z,2",
+        ], ended
 
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
         rows = b"t,x\n0,1\n5000000000,2\n"
@@ -560,16 +694,10 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     options = TableOptions(columns=("x",), time="t", follow=True, irregular=True)
     table = TableSource(text, options)
     table.expect_equal_steps(equal=False)
-    regular = RegularText(
-        path=None,
-        stdin=None,
-        asked="utf-8",
-        follow=True,
-        source=table,
-        bins=bin_length("1d"),
-    )
+    form = DelimitedForm(table)
+    regular = RegularText.of(table, bin_length("1d"), form, table.found_columns)
     _, blocks = regular.reads(regular.open())
     found = [block.decode().split() for block in blocks]
-    expected = [["2024-01-01,1", "2024-01-02,", "2024-01-03,"], [], ["2024-01-04,5"]]
-    assert found[-4:-1] == expected
+    expected = [["2024-01-01,1", "2024-01-02,", "2024-01-03,"], ["2024-01-04,5"]]
+    assert found[-3:-1] == expected
     assert found[-1] == ["2024-01-05,7"]

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from life import PATIENCE, wait_until
+from life import PATIENCE, is_running, wait_until
 from program import CONVCLI, done, refused, run
+
+from convcli import __version__
+from convcli.batch.units import Unit
+from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest.importorskip("distributed", reason="needs convcli[cluster]")
+
+from convcli.batch.cluster import _Request, carry_out_in_worker
 
 # Inputs in a folder, and one more.
 UNITS = 24
@@ -107,6 +115,7 @@ def begun(folder: Path, *words: str) -> subprocess.Popen[str]:
         cwd=folder,
         text=True,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     out = folder / "out"
     wait_until(lambda: out.exists() and len(os.listdir(out)) >= 3, "writes outputs")
@@ -165,11 +174,52 @@ def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, fold
     assert files(folder / "out") == files(folder / "expected")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_c_ends_the_processes_of_this_machine(folder: Path) -> None:
+    """A terminal sends the signal to all of them; nothing is printed, and none stays."""
+    (folder / "in" / "t07.csv").unlink()
+    run = begun(folder, "--cluster", "local", "-j", "1")
+    started = Path(f"/proc/{run.pid}/task").glob("*/children")
+    children = [pid for place in started for pid in place.read_text().split()]
+    assert children
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=PATIENCE)
+    assert (run.returncode, errors) == (130, "")
+    wait_until(lambda: not any(map(is_running, children)), "ends its processes")
+    expected = files(folder / "expected")
+    assert files(folder / "out").items() <= expected.items()
+
+
 def test_processes_of_this_machine(folder: Path) -> None:
     words = ("csv", "gaussian:40", "in", "last.csv", "-o", "out/", "-q", "-j", "1")
     # A process of its own: helpers of multiprocessing would keep standard output open.
     assert run(*words, "--cluster", "local", cwd=folder, env={"PYTHONUTF8": "1"}).code == 3
     assert files(folder / "out") == files(folder / "expected")
+
+
+def test_a_worker_that_runs_networks_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of a network depend on the version of onnxruntime, and on whether it is there."""
+    monkeypatch.chdir(tmp_path)  # a worker goes to the folder of the request, and stays there
+    monkeypatch.setattr("convcli.batch.cluster.runtime_version", lambda: "1.2")
+    unit = Unit(number=1, name="t.csv", relative="t.csv")
+    work: Any = SimpleNamespace(runs_network=True, retries=0, run=lambda _: None)
+    for wanted, told in (("1.3", "onnxruntime 1.3"), (None, "no onnxruntime"), ("1.2", "")):
+        request = _Request(
+            version=__version__, runtime=wanted, work=work, folder=str(tmp_path), topic="t"
+        )
+        error = carry_out_in_worker(request, unit).error
+        if not told:
+            assert error is None
+            continue
+        assert isinstance(error, RequestError)
+        assert f"has onnxruntime 1.2 to run the network, and this machine has {told}" in str(error)
+    work.runs_network = False
+    request = _Request(
+        version=__version__, runtime=None, work=work, folder=str(tmp_path), topic="t"
+    )
+    assert carry_out_in_worker(request, unit).error is None
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.ops import Held, Span
+    from convcli.core.op import Held, Span
     from convcli.signals import Align, Array, Edge, Medium, Missing, Rows
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")

@@ -26,7 +26,7 @@ from convcli.signals import TABLE, Medium, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Array
 
 

@@ -26,6 +26,7 @@ from convcli.core.convolution.fft import TileCorrelator
 from convcli.core.correlation.template import Template
 from convcli.core.windows.deviations import window_moments
 from convcli.detecting.detect import Detection
+from convcli.detecting.detect_arrays import detect_arrays
 from convcli.detecting.peaks import local_maxima, suppress_overlaps
 from convcli.detecting.templates import LoadedTemplate, prepare_template
 from convcli.errors import InputError, RequestError
@@ -384,9 +385,30 @@ def test_an_input_that_fails_leaves_no_hits() -> None:
 
 
 def test_a_template_larger_than_the_signal_is_refused() -> None:
-    signal = Signal(medium=TABLE, shape=(None,), channels=("v",))
-    with pytest.raises(RequestError, match="10 rows, is larger than the searched signal, 9 rows"):
-        found(np.arange(10.0)[:, None], signal, [np.zeros((9, 1))])
+    with pytest.raises(RequestError, match="template, 10 samples, is larger than x, 9 samples"):
+        detect_arrays(np.arange(10.0), np.zeros(9))
+
+
+def test_inputs_smaller_than_the_template_are_told_once(detect: Detect, tmp_path: Path) -> None:
+    """They have no places, and fail only a search in which no input is large enough."""
+    (tmp_path / "t.csv").write_text("v\n1\n5\n2\n")
+    for name, rows in (("a", "1\n2\n"), ("b", "9\n1\n5\n2\n"), ("c", "3\n")):
+        (tmp_path / f"{name}.csv").write_text(f"v\n{rows}")
+    paths = [tmp_path / f"{name}.csv" for name in "tabc"]
+    ended = detect.run(*paths)
+    assert ended.code == 0
+    assert [hit["start"] for hit in table(ended.text)] == ["2"]
+    (warning,) = ended.warnings
+    assert "t.csv, 3 rows, is larger than" in warning
+    assert "a.csv, 2 rows, and than 1 other input: it has no place there" in warning
+    # One of two templates fits.
+    two = detect.run(paths[0], paths[1], "-t", paths[3], "--threshold", "0.1")
+    assert (two.code, len(two.warnings)) == (1, 2)
+    for inputs in ([paths[1]], [paths[1], paths[3]]):
+        none = detect.run(paths[0], *inputs, "-o", tmp_path / "o.csv")
+        assert none.code == 2
+        assert "t.csv, 3 rows, is larger than" in none.errors[0]
+        assert not (tmp_path / "o.csv").exists()
 
 
 # -------------------------------------------------------------------------------------- the command

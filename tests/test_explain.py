@@ -16,6 +16,7 @@ import pytest
 from explained_lines import CASES, explained
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from life import read_terminal
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
@@ -593,8 +594,8 @@ def test_a_terminal_gets_colour_and_no_color_is_kept() -> None:
             check=False,
         )
         os.close(follower)
-        told = os.read(leader, 1 << 16).decode()
-        os.close(leader)
+        with os.fdopen(leader, "rb", buffering=0) as terminal:
+            told = read_terminal(terminal).decode()
         assert run.returncode == 0
         assert ("\x1b[36m" in told) == coloured
         assert "result" in told

@@ -13,8 +13,8 @@ import pytest
 from convcli import RequestError, apply
 from convcli.cli import main
 from convcli.core.binding import Rules
-from convcli.layers.modelfile import read_safetensors
-from convcli.layers.training.nets import untrained_network
+from convcli.layers.model_reader import read_safetensors
+from convcli.layers.training.layer_stack import untrained_network
 from convcli.layers.weights import encode_weights
 from convcli.signals import ARRAY, Signal
 

@@ -62,7 +62,7 @@ def test_a_causal_interpolation_is_late_and_reads_no_later_sample() -> None:
     centred = apply("upsample:3", x)
     causal = apply("upsample:3", x, align="causal")
     plan = make_plan("upsample:3", PLAIN, rules_for(PLAIN, align="causal"))
-    delay = plan.chain.ops[0].delay
+    delay = plan.chain.ops[0].formula.delay
     assert delay is not None
     late = round(3 * delay)
     np.testing.assert_allclose(causal[300:900], centred[300 - late : 900 - late], atol=1e-3)

@@ -75,10 +75,25 @@ def test_binomial_is_pascals_triangle(n: int) -> None:
     assert binomial(n).weights == pytest.approx(expected, rel=2e-15, abs=0)
 
 
-def test_a_binomial_whose_ends_are_no_float64_is_refused() -> None:
-    with pytest.raises(RequestError, match="at most 1,000") as refused:
-        binomial(1001)
-    assert "gaussian:15.8" in (refused.value.hint or "")
+@pytest.mark.parametrize("n", [1001, 1002, 3001])
+def test_a_long_binomial_is_pascals_triangle_without_its_faint_ends(n: int) -> None:
+    weights = binomial(n).weights
+    assert math.fsum(weights) == 1
+    assert np.array_equal(weights, weights[::-1])
+    for j in range(0, n, 7):
+        expected = math.comb(n - 1, j) / 2 ** (n - 1)
+        if expected > 2.0**-1000:
+            assert weights[j] == pytest.approx(expected, rel=1e-15, abs=0)
+        elif expected < 2.0**-1010:
+            assert weights[j] == 0
+
+
+def test_a_binomial_of_any_length_is_made() -> None:
+    made = binomial(200_000)
+    assert made.taps.size == 200_000
+    assert made.taps[100_000] == pytest.approx(math.sqrt(2 / (math.pi * 199_999)), rel=1e-5)
+    with pytest.raises(RequestError, match="4,194,304"):
+        binomial(4_194_305)
 
 
 def test_wma_weighs_the_newest_most() -> None:

@@ -18,10 +18,10 @@ from convcli.layers.bands import Band
 from convcli.layers.training.gradients import Worker
 from convcli.layers.weights import encode_weights
 from convcli.learning.dataset import TrainingSignal, complete_windows
-from convcli.learning.network import TrainableNetwork, read_network
 from convcli.learning.optimizer import Adam
 from convcli.learning.pairs import Channels
 from convcli.learning.sampler import WindowSampler
+from convcli.learning.trainable_network import TrainableNetwork, read_network
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import make_plan

@@ -56,7 +56,7 @@ def test_a_plan_is_kept_until_its_file_changes(tmp_path: Path) -> None:
     kernel_file(path, 3, 2, 1)
     changed = kept.plan(request(text))
     assert changed is not plan
-    assert changed.chain.ops[0].convolutions[0].taps.tolist() == [1, 2, 3]
+    assert changed.chain.ops[0].formula.convolutions[0].taps.tolist() == [1, 2, 3]
     path.unlink()
     with pytest.raises(Exception, match="no such file"):
         kept.plan(request(text))

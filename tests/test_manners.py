@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from life import read_terminal
 from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
 from program import Done as Ended
 
@@ -111,8 +112,8 @@ def test_no_color_is_kept_and_colour_needs_a_terminal(folder: Path) -> None:
         command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=follower, check=True
     )
     os.close(follower)
-    told = os.read(leader, 1 << 16).decode()
-    os.close(leader)
+    with os.fdopen(leader, "rb", buffering=0) as terminal:
+        told = read_terminal(terminal).decode()
     assert "sma:3" in told
     for colour in ("\x1b[3", "\x1b[9"):
         assert colour not in told

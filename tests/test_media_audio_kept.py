@@ -12,8 +12,12 @@ from program import done, refused, run
 
 from convcli.errors import RequestError
 from convcli.media.audio import bitrate
+from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
+from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.positions import Shift, moved
+from convcli.media.audio.metadata.riff import WavContainer
 from convcli.media.audio.source import open_audio
 
 if TYPE_CHECKING:
@@ -500,3 +504,77 @@ def test_a_label_that_ends_after_its_size_is_cut_off() -> None:
     text = b"ltxt" + struct.pack("<I", 20)
     with pytest.raises(ValueError, match="cut off"):
         moved(Chunk(b"LIST", b"adtl" + text), Shift(rate=8000, skipped=10))
+
+
+def with_valid_bits(samples: Any, stored: int, valid: int, *, extensible: bool) -> bytes:
+    """A mono WAV of left-justified whole numbers of `valid` bits in `stored` bits."""
+    width = stored // 8
+    numbers = np.asarray(samples, np.int64) << (32 - valid)
+    octets = numbers.astype("<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :].tobytes()
+    head = (1, RATE, RATE * width, width)
+    body = struct.pack("<HHIIHH", 1, *head, valid)
+    if extensible:
+        guid = bytes.fromhex("0100000000001000800000aa00389b71")
+        body = struct.pack("<HHIIHHHHI", 0xFFFE, *head, stored, 22, valid, 4) + guid
+    return riff(b"RIFF", b"WAVE" + riff(b"fmt ", body) + riff(b"data", octets))
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+@pytest.mark.parametrize(("stored", "valid"), [(24, 20), (32, 24), (16, 12), (24, 16)])
+def test_bits_that_are_valid_stay_so(
+    tmp_path: Path, stored: int, valid: int, *, extensible: bool
+) -> None:
+    largest = 1 << (valid - 1)
+    x = np.random.default_rng(valid).integers(-largest, largest, 400)
+    source = tmp_path / "in.wav"
+    source.write_bytes(with_valid_bits(x, stored, valid, extensible=extensible))
+    same = done("audio", "kernel:1", source, "-o", "-", cwd=tmp_path).out
+    assert same == source.read_bytes()
+    smooth = done("audio", "kernel:1,1,1,normalize=true", source, "-o", "-", cwd=tmp_path)
+    mean = np.rint(np.convolve(x, np.ones(3), "same") / 3).astype(int)
+    assert smooth.out == with_valid_bits(mean, stored, valid, extensible=extensible)
+    clipped = done("audio", "gain:4", source, "-o", "-", cwd=tmp_path).out
+    limited = np.clip(4 * x, -largest, largest - 1)
+    assert clipped == with_valid_bits(limited, stored, valid, extensible=extensible)
+
+
+def all_tags(path: Path) -> Any:
+    with open_audio(path) as source:
+        return source.details.tags
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "aiff", "caf"])
+def test_every_value_of_a_repeated_comment_is_kept(tmp_path: Path, suffix: str) -> None:
+    source = write(tmp_path / "in.flac", noise(500))
+    comments = [b"ARTIST=One", b"artist=Two", b"ARTIST=One", b"TITLE=T", b"COMMENT="]
+    with source.open("r+b") as file:
+        FlacContainer().write(file, (Chunk(COMMENTS, join_comments(b"", comments)),))
+    done("audio", "gain:1", source, "-o", f"out.{suffix}", cwd=tmp_path)
+    kept = all_tags(tmp_path / f"out.{suffix}")
+    assert (kept["artist"], kept["title"]) == ("One; Two", "T")
+
+
+@pytest.mark.parametrize("text", [b"\x03One\0Tw\xc3\xb6\0", b"\0One\0Tw\xf6", b"\1"
+                                  + "One\0".encode("utf-16") + "Twö".encode("utf-16")])  # fmt: skip
+def test_every_value_of_an_id3_frame_is_kept(tmp_path: Path, text: bytes) -> None:
+    source = write(tmp_path / "in.mp3", noise(5000))
+    frame = b"TPE1" + bytes([0, 0, 0, len(text), 0, 0]) + text
+    tag = b"ID3\4\0\0" + bytes([0, 0, 0, len(frame)]) + frame
+    old = source.read_bytes()
+    source.write_bytes(tag + old[old.index(b"\xff\xfb") :])
+    done("audio", "gain:1", source, "-o", "out.wav", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.wav")["artist"] == "One; Twö"
+
+
+def test_every_text_of_a_wav_and_an_aiff_is_kept(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.wav", noise(500))
+    entries = riff(b"IART", b"One\0") + riff(b"IART", b"Two\0")
+    with source.open("r+b") as file:
+        WavContainer().write(file, (Chunk(b"LIST", b"INFO" + entries),))
+    done("audio", "gain:1", source, "-o", "out.flac", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.flac")["artist"] == "One; Two"
+    source = write(tmp_path / "in.aiff", noise(500))
+    with source.open("r+b") as file:
+        AiffContainer().write(file, (Chunk(b"ANNO", b"One"), Chunk(b"ANNO", b"Two")))
+    done("audio", "gain:1", source, "-o", "out.flac", "--force", cwd=tmp_path)
+    assert all_tags(tmp_path / "out.flac")["comment"] == "One; Two"

@@ -143,6 +143,36 @@ def test_data_is_not_written_where_it_would_become_an_opacity(
     assert program.run("image", "-q", "box:3", inks, "-o", "c.jpg", cwd=tmp_path).code == 2
 
 
+def pam(tuples: str, pixels: Any) -> bytes:
+    rows, columns, bands = pixels.shape
+    sides = f"WIDTH {columns}\nHEIGHT {rows}\nDEPTH {bands}\nMAXVAL 255\n"
+    header = f"P7\n{sides}TUPLTYPE {tuples}\nENDHDR\n".encode()
+    return header + bytes(pixels.tobytes())
+
+
+def test_the_tuple_type_of_a_pam_says_whether_a_band_is_an_opacity(
+    program: Program, tmp_path: Path
+) -> None:
+    x = RNG.integers(0, 200, (5, 4, 4)).astype("u1")
+    padded = np.pad(x.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    plain = np.rint(windows.mean(axis=(-2, -1)))
+    for tuples, channels, names in (
+        ("CMYK", ("C", "M", "Y", "K"), ("b.pam", "b.tif")),
+        ("RGB", ("R", "G", "B", "band4"), ("b.tif",)),
+    ):
+        (tmp_path / "a.pam").write_bytes(pam(tuples, x))
+        layout = open_image(tmp_path / "a.pam", options=ImageOptions()).pages[0].layout
+        assert (layout.channels, layout.alpha) == (channels, None)
+        for name in names:
+            words = ("image", "-q", "box:3", "a.pam", "-o", name, "--force")
+            assert program.run(*words, cwd=tmp_path).code == 0
+        np.testing.assert_array_equal(load(tmp_path / "b.tif"), plain)
+    assert (tmp_path / "b.pam").read_bytes() == pam("CMYK", plain.astype("u1"))
+    (tmp_path / "c.pam").write_bytes(pam("RGB_ALPHA", x))
+    assert open_image(tmp_path / "c.pam", options=ImageOptions()).pages[0].layout.alpha == 3
+
+
 def test_white_as_0_in_planes_is_refused(program: Program, tmp_path: Path) -> None:
     x = RNG.integers(0, 200, (5, 4, 2)).astype("u1")
     a = banded(tmp_path / "a.tif", x, 0, (0,), planes=True)

@@ -84,6 +84,34 @@ def test_formats_with_a_white_of_their_own(
     assert b"MAXVAL %d\n" % white in (tmp_path / "b.pam").read_bytes()
 
 
+def test_a_pbm_holds_black_and_white(program: Program, tmp_path: Path) -> None:
+    is_white = np.random.default_rng(3).integers(0, 2, (9, 13))
+    bits = np.packbits(1 - is_white, axis=1).tobytes()
+    (tmp_path / "a.pbm").write_bytes(b"P4\n13 9\n" + bits)
+    same = program.run("image", "kernel:1", "a.pbm", "-o", "b.pbm", cwd=tmp_path)
+    assert (same.code, same.warnings) == (0, [])
+    assert (tmp_path / "b.pbm").read_bytes() == (tmp_path / "a.pbm").read_bytes()
+    done = program.run("image", "box:3", "a.pbm", "-o", "c.pbm", cwd=tmp_path)
+    assert (done.code, done.warnings) == (0, [])
+    padded = np.pad(is_white, 1, mode="edge")
+    sums = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
+    wanted = np.packbits(sums < 5, axis=1).tobytes()
+    assert (tmp_path / "c.pbm").read_bytes() == b"P4\n13 9\n" + wanted
+    (tmp_path / "d.pgm").write_bytes(b"P5 3 2 255\n" + bytes([0, 100, 127, 128, 200, 255]))
+    done = program.run("image", "kernel:1", "d.pgm", "-o", "d.pbm", cwd=tmp_path)
+    assert "black and white alone" in done.err
+    assert (tmp_path / "d.pbm").read_bytes() == b"P4\n3 2\n" + bytes([0b11100000, 0])
+
+
+def test_a_pbm_holds_no_colours(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_bytes(b"P6 1 1 255\n123")
+    refused = program.run("image", "box:3", "a.ppm", "-o", "a.pbm", cwd=tmp_path)
+    assert refused.code == 2
+    assert "grey" in refused.err
+    done = program.run("image", "grey | box:3", "a.ppm", "-o", "a.pbm", cwd=tmp_path)
+    assert done.code == 0
+
+
 def test_parts_of_a_pgm_know_its_white(program: Program, tmp_path: Path) -> None:
     pixels = np.random.default_rng(2).integers(0, 1024, (300, 400)).astype(">u2")
     (tmp_path / "a.pgm").write_bytes(b"P5 400 300 1023\n" + pixels.tobytes())

@@ -287,3 +287,15 @@ def test_tiles_stay_tiles(program: Program, tmp_path: Path, compression: str, pa
     made = pyvips.Image.new_from_file(str(tmp_path / "b.tif"), n=-1)
     assert (made.get("tile-width"), made.get("tile-height")) == (32, 16)
     np.testing.assert_array_equal(made.numpy(), PIXELS)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gif_without_opacity_gets_none(program: Program, tmp_path: Path, channels: int) -> None:
+    x = np.random.default_rng(4).integers(0, 255, (30, 20, channels), np.uint8) // 64 * 64
+    image = pyvips.Image.new_from_array(x).copy(interpretation="srgb" if channels == 3 else "b-w")
+    image.write_to_file(str(tmp_path / "a.png"))
+    for source, target in (("a.png", "b.gif"), ("b.gif", "c.gif")):
+        assert program.run("image", "kernel:1", source, "-o", target, cwd=tmp_path).code == 0
+        written = pyvips.Image.new_from_file(str(tmp_path / target))
+        assert written.bands == 3
+        np.testing.assert_array_equal(written.numpy(), np.broadcast_to(x, (30, 20, 3)))

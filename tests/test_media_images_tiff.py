@@ -21,8 +21,9 @@ from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
 from convcli.media.images.details import ImageDetails
-from convcli.media.images.formats import FORMATS, WriteRequest
+from convcli.media.images.formats import FORMATS
 from convcli.media.images.layout import Layout
+from convcli.media.images.picture_format import WriteRequest
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageOptions, open_image
 from convcli.media.images.tiff import TiffVariant, build_directory, shorts_field
@@ -630,3 +631,16 @@ def test_a_tiff_that_is_read_is_not_refused_for_its_tags(tmp_path: Path) -> None
     for bits in (1, 2, 4, 8, 16, 32):
         page = open_image(bare_tiff(tmp_path / "a.tif", bits), options=ImageOptions()).pages[0]
         assert next(iter(page.pieces())).pixels.shape == (3, 4, 1)
+
+
+@pytest.mark.parametrize(("stored", "said"), [("jpeg", True), ("deflate", False), ("none", False)])
+def test_a_compression_that_is_not_kept_is_told(
+    program: Program, tmp_path: Path, stored: str, *, said: bool
+) -> None:
+    source = tmp_path / "a.tif"
+    pyvips.Image.new_from_array(noise(40, 30, 3, "u1")).tiffsave(str(source), compression=stored)
+    done = program.run("image", "kernel:1", source, "-o", "b.tif", cwd=tmp_path)
+    assert any("was compressed by JPEG" in line for line in done.warnings) == said
+    np.testing.assert_array_equal(load(tmp_path / "b.tif"), load(source))
+    done = program.run("image", "kernel:1", source, "-o", "b.png", cwd=tmp_path)
+    assert done.warnings == []

@@ -25,6 +25,7 @@ from convcli.signals import blocks_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import FloatArray
     from convcli.media.tables.source import TableSource
     from convcli.signals import Array
 
@@ -628,7 +629,7 @@ def test_a_wide_table_is_read_and_written_in_few_calls(monkeypatch: pytest.Monke
     reads: list[int] = []
     read = numerals.read_numbers
 
-    def counted(cells: delimited.Cells, style: numerals.NumberStyle) -> numerals.Floats:
+    def counted(cells: delimited.Cells, style: numerals.NumberStyle) -> FloatArray:
         reads.append(len(cells))
         return read(cells, style)
 

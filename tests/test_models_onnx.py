@@ -179,8 +179,24 @@ def functions(net: Network) -> str:
     return net.node("Mul", net.node("HardSigmoid", y), net.node("Sqrt", net.node("Abs", mean)))
 
 
+def across_channels(net: Network) -> str:
+    y = net.node("Softmax", net.conv("x", 2, 4), axis=1)
+    best = net.node("Cast", net.node("ArgMax", y, axis=1), to=TensorProto.FLOAT)
+    total = net.node("ReduceSum", net.node("LogSoftmax", y, axis=1), net.constant([1], whole=True))
+    norm = net.node("ReduceL2", y, axes=[1])
+    ends = net.node("Sub", net.node("ReduceMax", y, axes=[1]), net.node("ReduceMin", y, axes=[1]))
+    return net.node("Concat", y, best, total, norm, ends, axis=1)
+
+
+def comparisons(net: Network) -> str:
+    y, z = net.conv("x", 2, 2), net.conv("x", 2, 2)
+    larger = net.node("Max", y, z, net.constant(0.1))
+    chosen = net.node("Where", net.node("Less", y, z), larger, net.node("Min", y, z))
+    return net.node("Where", net.node("Greater", chosen, net.constant(0.5)), y, net.constant(2.0))
+
+
 NETWORKS = [
-    of_constants, unet, functions,
+    of_constants, unet, functions, across_channels, comparisons,
     residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
 ]  # fmt: skip
 
@@ -435,7 +451,7 @@ def test_a_mean_that_is_not_of_channels_is_refused(
 ) -> None:
     net = Network(2, 1)
     path = net.save(tmp_path / "net.onnx", net.node("ReduceMean", "x", axes=axes, keepdims=kept))
-    with pytest.raises(RequestError, match="only the mean of the channels"):
+    with pytest.raises(RequestError, match="only what is taken of the channels"):
         apply(f"model:{path}", np.ones((9, 2)))
 
 

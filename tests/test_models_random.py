@@ -126,7 +126,7 @@ def stacks(draw: Draw) -> tuple[Model, int]:
 
 
 def _plan(model: Model, x: Array, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setattr("convcli.layers.modelfile.read_model", lambda *_, **__: model)
+    monkeypatch.setattr("convcli.layers.model_reader.read_model", lambda *_, **__: model)
     monkeypatch.setattr(planning, "learned_rules", lambda _: LearnedRules())
     signal = Signal(medium=ARRAY, shape=x.shape[:-1], channels=("1", "2"))
     return make_plan("model:net", signal, Rules(edge="zero", align="center"))

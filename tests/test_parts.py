@@ -21,7 +21,7 @@ import pyvips
 import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from life import PATIENCE, wait_until
+from life import PATIENCE, is_running, wait_until
 from program import CONVCLI, done, refused, run
 
 from convcli.batch.parted_input import (
@@ -588,7 +588,11 @@ def test_shards_and_merge(tmp_path: Path, medium: str) -> None:
         ledger = f"run.{shard}.jsonl"
         words = ["--parts", "3", "--shard", f"{shard}/2", "--ledger", ledger, "--jobs", "1"]
         done(medium, text, name, "-o", output, *words, cwd=tmp_path)
-    assert run("merge", "run.1.jsonl", cwd=tmp_path).code == 1
+    part = run("merge", "run.1.jsonl", cwd=tmp_path)
+    assert part.code == 1
+    (error,) = part.errors
+    assert error.endswith(f" parts of {name} is missing: 2; of --shard 2/2")
+    assert "hint: the command of --shard 2/2 with its --ledger and --resume runs" in part.err
     assert not (tmp_path / output).exists()
     told = done("merge", "run.1.jsonl", "run.2.jsonl", "-o", "all.jsonl", cwd=tmp_path)
     assert f"parts -> {output}" in told.err
@@ -639,7 +643,7 @@ def test_parts_are_resumed(tmp_path: Path) -> None:
     ledger = [*words, "--ledger", "run.jsonl"]
     done(*ledger, "--shard", "1/2", cwd=tmp_path)
     rest = done(*ledger, "--resume", cwd=tmp_path)
-    assert "2 inputs done by an earlier run" in rest.err
+    assert "2 parts done by an earlier run" in rest.err
     assert rest.err.count(" rows") == 1
     assert (tmp_path / "o.csv").read_bytes() == done("csv", "sma:5", "t.csv", cwd=tmp_path).out
     assert "made by an earlier run" in done(*ledger, "--resume", cwd=tmp_path).err
@@ -720,14 +724,6 @@ def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
     assert process.wait(PATIENCE) == 143
     wait_until(lambda: not any(map(is_running, started)), "ends its processes")
     assert [path.name for path in tmp_path.iterdir()] == ["s.wav"]
-
-
-def is_running(pid: str) -> bool:
-    """Whether a process is there that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_lost_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

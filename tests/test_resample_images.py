@@ -14,7 +14,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
 
 Samples = np.ndarray[Any, Any]
 

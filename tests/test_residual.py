@@ -14,7 +14,7 @@ from program import SAMPLES, done
 from convcli import RequestError, apply
 from convcli.checking.explain import explain_filter
 from convcli.cli import main
-from convcli.layers.modelfile import read_safetensors
+from convcli.layers.model_reader import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair

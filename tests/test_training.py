@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
-from life import read_some, wait_for_end
+from life import read_some, read_terminal, wait_for_end
 from program import CONVCLI, SAMPLES, done, run
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
 from convcli.errors import OutputError
-from convcli.layers.modelfile import read_safetensors
+from convcli.layers.model_reader import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.learning import dataset
 from convcli.learning.learn import DENSE, learn
@@ -42,7 +42,7 @@ from convcli.signals import Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Array
 
 
@@ -450,8 +450,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
         while not re.search(rb"epoch \d+", told):
             told += read_some(terminal)
         process.send_signal(signals.SIGINT)
-        while some := read_some(terminal):
-            told += some
+        told += read_terminal(terminal)
     assert wait_for_end(process) == 130, told
     assert b"warning: interrupted after epoch" in told
     done("audio", "model:m.safetensors", "x.wav", "-o", "z.wav", cwd=tmp_path)

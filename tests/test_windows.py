@@ -164,7 +164,12 @@ def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.M
     values = rng.choice([0.0, -0.0, 1.5, np.inf, -np.inf, np.nan, -2.0, 7.25, 1e300], (3, 300))
     text = f"{name}:70{MORE.get(name, '')}"
     plane = noise((20, 30), gaps=0.2)
-    limits = ("MOST_SORTED", "MOST_PIXELS_SORTED", "MOST_SORTED_FOR_SEARCHES")
+    limits = (
+        "MOST_SORTED",
+        "MOST_SORTED_FOR_SEARCHES",
+        "MOST_PIXELS_SORTED",
+        "MOST_PIXELS_SORTED_FOR_SEARCHES",
+    )
     for limit in limits:
         monkeypatch.setattr(windows_in_order, limit, 1 << 20)
     series = [apply(text, x, missing="fill", edge="shrink") for x in values]
@@ -180,21 +185,38 @@ def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.M
     np.testing.assert_array_equal(apply(text + ",stride=7", values[0]), strides)
 
 
-@pytest.mark.parametrize("levels", [1, 2, 40, 300])
+@pytest.mark.parametrize("levels", [1, 2, 300, 60_000])
 @pytest.mark.parametrize("gaps", [0, 0.4])
-def test_windows_of_few_values_are_counted(
+def test_large_windows_of_a_picture_are_counted(
     levels: int, gaps: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is that of the sorted samples, whether they are counted or looked up."""
+    """The answer is that of the sorted samples, whether values have buckets of their own or not."""
     rng = np.random.default_rng(levels)
     x = rng.integers(0, levels, (23, 31)).astype(float)
+    x[:, 20:] = 7.0
     x[rng.random(x.shape) < gaps] = np.nan
-    for text in ("median:21x20", "quantile:24,0.3", "rank:21", "mad:33x32", "median:21,stride=3"):
-        found = apply(text, x, axes=2, edge="edge")
-        monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 10_000)
-        monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED_OF_FEW_VALUES", 10_000)
-        np.testing.assert_array_equal(found, apply(text, x, axes=2, edge="edge"))
-        monkeypatch.undo()
+    texts = ("median:21x20", "quantile:24,0.3", "rank:21", "mad:9x8", "median:21,stride=3")
+    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 10_000)
+    sorted_one_by_one = [apply(text, x, axes=2, edge="edge") for text in texts]
+    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 1)
+    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED_FOR_SEARCHES", 1)
+    for text, truth in zip(texts, sorted_one_by_one, strict=True):
+        np.testing.assert_array_equal(apply(text, x, axes=2, edge="edge"), truth, text)
+
+
+def test_medians_of_16_bits_are_those_of_scipy() -> None:
+    from scipy.ndimage import median_filter, percentile_filter
+
+    rng = np.random.default_rng(5)
+    rows, columns = np.mgrid[:60, :130]
+    x = 20_000 + 15_000 * np.sin(columns / 30) * np.cos(rows / 20) + rng.normal(0, 800, (60, 130))
+    x = x.astype(np.uint16)
+    found = apply("median:25x21", x, axes=2, edge="edge")
+    np.testing.assert_array_equal(found, median_filter(x, (25, 21), mode="nearest"))
+    found = apply("quantile:21,0.25", x, axes=2, edge="symmetric")
+    # A quarter of 440 steps is a whole number: no two samples are interpolated.
+    rank = percentile_filter(x, 25, (21, 21), mode="reflect")
+    np.testing.assert_array_equal(found, rank)
 
 
 @pytest.mark.parametrize("edge", ["edge", "reflect", "wrap"])

@@ -10,27 +10,22 @@ import pytest
 
 # The classes of wrappers are found when their modules are imported.
 from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
-from convcli.core.ops import Complete, Convolve, Op, WrappedOp
+from convcli.core.complete import Bounds
+from convcli.core.op import Complete, Op, WrappedOp
+from convcli.core.ops import Convolve
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Held, Span
+    from convcli.core.op import Held, Span
     from convcli.signals import Array
 
 # What `Op` says follows from other members, which wrappers forward or define.
-DERIVED = {
-    "compute",
-    "reads",
-    "held_places",
-    "held_starts",
-    "holds_input_alone",
-    "bind",
-    "complete",
-}
+DERIVED = {"bind", "complete"}
 # What stands for the function of the operation, from which that of the wrapper differs.
-OF_THE_FUNCTION = {"branch_tasks", "window_weights", "nn_call", "in_place", "joined", "executor",
-                   "as_convolution", "spread"}  # fmt: skip
-# The same wrapper around a changed operation.
-CHANGED_INSIDE = {"with_rules", "bound"}
+OF_THE_FUNCTION = {"in_place", "joined", "executor"}
+# The same wrapper around a changed operation, or a part of what is known of it.
+CHANGED_INSIDE = {"with_rules", "times", "formula", "work"}
+# Members that are asked with an argument.
+METHODS = {"output_channels", "opacity_after"}
 MEMBERS = {name for name in vars(Op) if not name.startswith("_")} | {"__call__"}
 
 
@@ -52,10 +47,37 @@ def test_no_member_is_forgotten(wrapper: type[WrappedOp]) -> None:
 
 def test_members_are_forwarded() -> None:
     forwarded = MEMBERS - DERIVED - OF_THE_FUNCTION - CHANGED_INSIDE - {"__call__"}
-    inside = SimpleNamespace(**{name: object() for name in forwarded})
+    inside = SimpleNamespace(**{name: object() for name in forwarded - METHODS})
+    for name in METHODS:
+        setattr(inside, name, lambda count: ("answer", count))
     wrapper = Bare(inside)  # type: ignore[arg-type]
-    for name in forwarded:
+    for name in forwarded - METHODS:
         assert getattr(wrapper, name) is getattr(inside, name), name
+    for name in METHODS:
+        assert getattr(wrapper, name)(3) == ("answer", 3), name
+
+
+def test_what_stands_for_the_function_is_not_forwarded() -> None:
+    inside = Convolve(taps=np.ones(3), before=(1,), after=(1,), step=(1,), anchor=(0,))
+    formula = Bare(inside).formula
+    assert formula.convolutions == (inside,)
+    assert formula.as_convolution is None
+    assert formula.window_weights(1) is None
+
+
+def test_a_bound_operation_stays_wrapped() -> None:
+    inside = Convolve(taps=np.ones(3), before=(1,), after=(1,), step=(1,), anchor=(0,))
+    bound = Bare(inside).times.bound(inside.reach[0])
+    assert isinstance(bound, Bare)
+    assert bound.op is inside
+
+
+def test_a_wrapped_recursion_has_no_incomplete_window() -> None:
+    inside = Convolve(
+        taps=np.ones(3), before=(2,), after=(0,), step=(1,), anchor=(0,), recursive=True
+    )
+    found = Bare(inside).work.complete_outputs(Bounds((0,), (9,)), (9,))
+    assert (found.low, found.high) == ((0,), (9,))
 
 
 def test_the_rules_of_a_run_reach_the_wrapped_operation() -> None:

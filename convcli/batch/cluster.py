@@ -10,24 +10,28 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import signal
 import time
 from collections import deque
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
+from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from convcli import __version__
-from convcli.batch.run_units import Outcome, carry_out
+from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, OutputError, RequestError, told_error
+from convcli.errors import ConvcliError, OutputError, RequestError, as_convcli_error
+from convcli.layers.onnx.sessions import runtime_version
+from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from convcli.batch.run_units import Work
+    from convcli.batch.run_units import OnRetry, Work
     from convcli.batch.units import Unit
 
 # The address that stands for worker processes of this machine.
@@ -60,36 +64,53 @@ class ClusterRunner:
     address : of the scheduler, such as tcp://10.0.0.1:8786; `local` starts processes here
     processes : how many processes `local` starts
     stopping : set to end the pauses of units that are tried again
+    on_retry : is called with each unit that a worker tries again
 
     Raises RequestError if there is no such cluster, or if it cannot do this work.
     """
 
-    def __init__(self, work: Work, address: str, *, processes: int, stopping: Event) -> None:
+    def __init__(
+        self,
+        work: Work,
+        address: str,
+        *,
+        processes: int,
+        stopping: Event,
+        on_retry: OnRetry | None = None,
+    ) -> None:
         distributed = _distributed()
         self._address = address
         self._stopping = stopping
-        self._request = _Request(version=__version__, work=work, folder=os.getcwd())
+        # A scheduler identifies tasks by names, and several commands may use it.
+        self._run = uuid4().hex
+        topic = f"convcli-{self._run}"
+        self._request = _Request(
+            version=__version__,
+            runtime=runtime_version() if work.runs_network else None,
+            work=work,
+            folder=os.getcwd(),
+            topic=topic,
+        )
         self._cluster: Any = None
         self._client: Any = None
+        self._held = ExitStack()
         try:
             if address == LOCAL:
-                self._cluster = distributed.LocalCluster(
-                    n_workers=processes,
-                    threads_per_worker=1,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
+                self._held.enter_context(undone_at_stop(_kill_children))
+                self._cluster = _local_cluster(distributed, processes)
             self._client = _client(distributed, self._cluster or address)
             with self._loss_as_error():
                 threads = self._threads_of_workers()
                 self._refuse_other_versions()
+                if work.runs_network:
+                    self._refuse_other_runtimes()
+                if on_retry is not None:
+                    self._client.subscribe_topic(topic, partial(_take_note, on_retry))
         except BaseException:
             self.close()
             raise
         self.window = max(_UNITS_PER_THREAD * threads, _FEWEST_UNITS)
         self._work = work
-        # A scheduler tells tasks apart by names, and several commands may use it.
-        self._run = uuid4().hex
         self._units: dict[str, Unit] = {}
         self._refused: deque[Outcome] = deque()
         self._ended = distributed.as_completed(loop=self._client.loop)
@@ -111,12 +132,17 @@ class ClusterRunner:
         for worker, found in versions.items():
             _refuse_other_version(worker, found["packages"].get("convcli"), __version__)
 
+    def _refuse_other_runtimes(self) -> None:
+        """Raise RequestError if some worker runs networks by another library than this machine."""
+        for worker, found in self._client.run(runtime_version).items():
+            _refuse_other_runtime(worker, found, self._request.runtime)
+
     def submit(self, unit: Unit) -> None:
         """Send the unit to the scheduler, unless it is refused here."""
         try:
             self._work.refuse(unit)
         except Exception as error:  # noqa: BLE001 -- one unit never stops the others
-            self._refused.append(Outcome(unit=unit, error=told_error(error)))
+            self._refused.append(Outcome(unit=unit, error=as_convcli_error(error)))
             return
         key = f"convcli-{self._run}-{unit.number}"
         # If its worker is lost, another one may find the output that this run has written.
@@ -169,6 +195,7 @@ class ClusterRunner:
                 # A connection that does not close in time ends with this process.
                 with suppress(OSError, RuntimeError, TimeoutError):
                     connection.close(timeout=_ENDS)
+        self._held.close()
 
 
 def _distributed() -> Any:
@@ -180,9 +207,60 @@ def _distributed() -> Any:
             "--cluster needs the package distributed", hint="pip install 'convcli[cluster]'"
         ) from None
     # The package and its event loop log every lost worker, with tracebacks. The outcomes of the
-    # units tell the user what matters.
+    # units give the user what matters.
     logging.disable(logging.CRITICAL)
     return distributed
+
+
+def _local_cluster(distributed: Any, processes: int) -> Any:
+    """A cluster of worker processes of this machine. Ctrl-C reaches this process alone."""
+    _start_quiet_tracker()
+    cluster = distributed.LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    )
+    cluster.sync(_block_signals_of_terminal)
+    cluster.scale(processes)
+    with suppress(TimeoutError):  # fewer workers do the work, too
+        cluster.wait_for_workers(processes, timeout=_HAS_WORKERS)
+    return cluster
+
+
+async def _block_signals_of_terminal() -> None:
+    """Block the signals of a terminal in the thread of the cluster.
+
+    The processes that it starts inherit this. A worker that met Ctrl-C would print a traceback.
+    """
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+
+
+def _kill_children() -> None:
+    """Kill the processes that multiprocessing has started here, without waiting for them."""
+    from multiprocessing import active_children
+
+    for child in active_children():
+        child.kill()
+
+
+def _start_quiet_tracker() -> None:
+    """Start the process of multiprocessing that removes semaphores, without its warning.
+
+    It removes them, and warns of each, where a signal ends this process at once.
+    """
+    from multiprocessing import resource_tracker
+
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _client(distributed: Any, scheduler: Any) -> Any:
@@ -212,6 +290,19 @@ def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None
     )
 
 
+def _refuse_other_runtime(worker: str, version: str | None, wanted: str | None) -> None:
+    if version == wanted:
+        return
+    found, here = (
+        "no onnxruntime" if each is None else f"onnxruntime {each}" for each in (version, wanted)
+    )
+    raise RequestError(
+        f"the worker {worker} has {found} to run the network, and this machine has {here}",
+        hint="the last bits differ: install the same version of convcli[runtime] on all machines, "
+        "or on none",
+    )
+
+
 def _lost_unit(error: BaseException) -> ConvcliError:
     """The error of a unit without an outcome, because every worker that began it was lost."""
     if isinstance(error, ConvcliError):
@@ -232,12 +323,16 @@ class _Request:
     """The request that is sent with every unit of a run.
 
     version : of convcli on the machine that sends the request
+    runtime : version of onnxruntime there, if the work runs a network
     folder : the folder that relative paths start from
+    topic : of the events by which workers report units that they try again
     """
 
     version: str
+    runtime: str | None
     work: Work
     folder: str
+    topic: str
 
 
 def carry_out_in_worker(request: _Request, unit: Unit) -> Outcome:
@@ -245,14 +340,30 @@ def carry_out_in_worker(request: _Request, unit: Unit) -> Outcome:
     started = time.perf_counter()
     try:
         # A worker may have joined after the versions of all were compared.
-        _refuse_other_version(f"on {platform.node()}", __version__, request.version)
+        here = f"on {platform.node()}"
+        _refuse_other_version(here, __version__, request.version)
+        if request.work.runs_network:
+            _refuse_other_runtime(here, runtime_version(), request.runtime)
         with _FOLDER.entered(request.folder):
-            outcome = carry_out(request.work, unit)
+            outcome = carry_out(request.work, unit, on_retry=partial(_send_note, request.topic))
     except ConvcliError as error:
         outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
     return (
         outcome if outcome.error is None else replace(outcome, error=_without_cause(outcome.error))
     )
+
+
+def _send_note(topic: str, retry: Retry) -> None:
+    """Send a note from this worker to the machine that has sent the unit."""
+    from distributed import get_worker
+
+    get_worker().log_event(topic, asdict(retry))
+
+
+def _take_note(on_retry: OnRetry, event: tuple[float, Any]) -> None:
+    """Take a note of a worker, which comes with its time."""
+    _, fields = event
+    on_retry(Retry(**fields))
 
 
 def _without_cause(error: ConvcliError) -> ConvcliError:

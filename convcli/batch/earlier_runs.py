@@ -1,4 +1,4 @@
-"""What a ledger tells of earlier runs of a command: which units need not be carried out again."""
+"""What a ledger records of earlier runs of a command: which units need not be carried out again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _fingerprint(*parts: object) -> int:
 
 
 class EarlierRuns:
-    """What the ledger tells of earlier runs of a command.
+    """What the ledger records of earlier runs of a command.
 
     Three numbers are kept for each unit, so that 100,000 units take a few megabytes.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 
-# Stores tell the time of an object in whole seconds.
+# Stores give the time of an object in whole seconds.
 _SECOND = 1_000_000_000
 
 
@@ -38,7 +38,7 @@ class FileState:
     def of(cls, place: Place | None) -> FileState | None:
         """The state of a file or an object; None for standard streams, devices and what is missing.
 
-        None also for an object that its store tells nothing of.
+        None also for an object that its store knows nothing of.
         """
         if place is None:
             return None
@@ -99,7 +99,7 @@ def changed_ns(place: Place | None) -> int | None:
 
 
 def _object_version(place: RemotePlace) -> ObjectVersion | None:
-    """What a store tells of an object; None if it tells nothing."""
+    """What a store says of an object; None if it says nothing."""
     from convcli.media.remote_reader import version_of
 
     try:

@@ -61,6 +61,7 @@ class Line:
     facts : a few facts of the run
     error : message, hint and exit code; None where all went well
     skipped : the output was there before, and nobody knows who made it
+    joined_into : the output that this part of it becomes; None for an output of its own
     result : what was found in the input, where no output is written
     """
 
@@ -82,6 +83,7 @@ class Line:
     facts: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     skipped: bool = False
+    joined_into: str | None = None
     result: Mapping[str, Any] | None = None
 
     @classmethod
@@ -99,6 +101,7 @@ class Line:
             filter=run.filter,
             request=run.request,
             began=run.began,
+            joined_into=unit.joined_into,
             **ended,
         )
 
@@ -161,6 +164,8 @@ class Line:
         }
         if self.skipped:
             plain["skipped"] = True
+        if self.joined_into is not None:
+            plain["joined_into"] = self.joined_into
         if self.result is not None:
             plain["result"] = self.result
         return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode() + b"\n"
@@ -200,6 +205,7 @@ def _fields_of(plain: Any) -> dict[str, Any]:
         "facts": plain["facts"],
         "error": _checked_error(plain["error"]),
         "skipped": plain.get("skipped") is True,
+        "joined_into": _checked_name(plain.get("joined_into")),
         "result": plain.get("result"),
     }
 

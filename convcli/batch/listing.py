@@ -252,7 +252,7 @@ def files_below(base: str, *, recursive: bool) -> Iterator[str]:
 
 
 def _is_input(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a file, or a broken link: its error is told when it is opened."""
+    """Whether an entry is a file, or a broken link: its error is reported when it is opened."""
     if entry.is_symlink():
         return os.path.isfile(entry.path) or not os.path.exists(entry.path)
     return entry.is_file()

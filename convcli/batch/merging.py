@@ -124,6 +124,7 @@ class MergedLedgers:
         return BatchFacts(
             units=units,
             missing=units - len(numbers),
+            parts_of=None if self.first.joined_into is None else self.first.input,
             failures=tuple(failures),
             missing_units=tuple(_gaps(numbers, units)),
             shards=shards.facts(),

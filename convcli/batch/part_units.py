@@ -8,7 +8,6 @@ by `cat`.
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from convcli.batch.parts import PartedRun, PartOfRun
     from convcli.batch.units import Shard
 
-_PART = re.compile(r"(?P<whole>.+)\.part(?P<number>\d+)-of-(?P<count>\d+)", re.DOTALL)
 _MADE_AGAIN = "the same command with --resume makes again the parts that differ"
 
 
@@ -58,6 +56,9 @@ class PartUnits(Units):
     whole : the input and its output · run, parts : how they are filtered
     """
 
+    noun = "part"
+    listed_again = False
+
     def __init__(self, whole: Unit, run: PartedRun, parts: Sequence[PartOfRun]) -> None:
         self.whole = whole
         self._run = run
@@ -77,6 +78,7 @@ class PartUnits(Units):
             run=self._run,
             part=self._parts[at],
             count=len(self),
+            joined_into=self.whole.place,
         )
 
     def _place(self, at: int) -> str:
@@ -101,7 +103,7 @@ def part_name(whole: str, number: int, count: int) -> str:
 
 
 class RelationToWhole(Enum):
-    """What the ledger tells of a whole output that exists.
+    """What the ledger records of a whole output that exists.
 
     UNKNOWN : it may be anybody's file
     OUTDATED : the parts of an earlier run became it, and input or request have changed since
@@ -114,7 +116,7 @@ class RelationToWhole(Enum):
 
 
 def relation_to_whole(parts: PartUnits, shard: Shard, earlier: EarlierRuns) -> RelationToWhole:
-    """Compare the output with what the ledger tells of the parts of a shard.
+    """Compare the output with what the ledger records of the parts of a shard.
 
     Parts are deleted after joining, so the whole is recognised by its size. With shards, only a
     lower bound is known: the size of the parts in this ledger.
@@ -148,7 +150,7 @@ def join_parts(places: Sequence[Path], whole: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class NotedParts:
-    """All parts of one input, as the lines of ledgers tell of them.
+    """All parts of one input, as the lines of ledgers describe them.
 
     lines : of the parts, in their order
     whole : the output that the parts become
@@ -212,22 +214,13 @@ def _refuse_changed_part(line: Line) -> None:
 
 
 def parts_of_lines(lines: Iterable[Line]) -> NotedParts | None:
-    """The parts that the lines tell of, if they are all parts of one input.
+    """The parts that the lines of merged ledgers describe, one line for each part, in their order.
 
-    None if they are of several inputs, or if a part is missing or has failed.
+    None if the lines are of several inputs, or if a part is missing or has failed.
     """
-    parts: list[Line] = []
-    wholes = set()
-    for line in lines:
-        found = None if line.output is None else _PART.fullmatch(line.output)
-        if found is None or not line.done:
-            return None
-        numbers = (int(found["number"]), int(found["count"]))
-        if numbers != (line.number, line.units) or line.number != len(parts) + 1:
-            return None
-        parts.append(line)
-        wholes.add((line.input, found["whole"]))
-    if len(wholes) != 1 or len(parts) != parts[-1].units:
+    parts = list(lines)
+    first = parts[0]
+    whole = first.joined_into
+    if whole is None or len(parts) != first.units or not all(line.done for line in parts):
         return None
-    ((_, whole),) = wholes
     return NotedParts(parts, Path(whole))

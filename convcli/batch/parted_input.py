@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.batch.parts import (
     FilterTask,
+    MeasureTask,
     PartOfRun,
     PastsTask,
-    PeaksTask,
     Result_co,
     SurveyTask,
     carry_out_task,
@@ -21,9 +21,10 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.media.files import UndividedError
+from convcli.planning.plan import runs_model
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_pasts
-from convcli.running.run import joined_peaks, outputs_at
+from convcli.running.run import joined_measures, outputs_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,16 +71,16 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
-    if plan.chain.in_time:
+    if plan.chain.times.in_time:
         _refuse_parts_in_time(plan, groups=groups)
     if groups:
         _refuse_parts_of_groups(plan)
 
 
 def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
-    if plan.chain.bins and groups:
+    if plan.chain.times.bins and groups:
         raise UndividedError("--by with outputs that wait for later rows of a group")
-    if plan.chain.windows_over_bins:
+    if plan.chain.times.windows_over_bins:
         raise UndividedError("windows in time over calendar bins count the bins from the first one")
     if plan.chain.holds:
         raise UndividedError("windows in time with values that are held over gaps")
@@ -91,7 +92,7 @@ def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
 def _refuse_parts_of_groups(plan: Plan) -> None:
     for chain in _chains(plan):
         geometry = Geometry(chain, plan.extension)
-        if not chain.holds_input_alone:
+        if not chain.work.holds_input_alone:
             raise UndividedError(
                 "--by with values held between steps needs the rows one after the other"
             )
@@ -127,7 +128,7 @@ def needs_of(plan: Plan) -> PartNeeds:
         looked = reach.before + abs(reach.after) + abs(reach.anchor)
         most = max(most, 2 * (looked + reach.step) + 2)
         numbered = numbered or reach.step != 1 or reach.phases != 1
-    in_time = plan.chain.in_time
+    in_time = plan.chain.times.in_time
     return PartNeeds(samples=most, numbered=numbered or in_time, in_time=in_time)
 
 
@@ -163,6 +164,11 @@ class PartWork:
 
     parted_run: PartedRun
     retries: int = 0
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether a step of the filter runs a network."""
+        return runs_model(self.parted_run.calls)
 
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: a task makes no file that could replace another one."""
@@ -246,7 +252,7 @@ class PartedInput:
                     last=number == len(stretches) - 1,
                 )
             )
-        return self._with_peaks(parts)
+        return self._with_measures(parts)
 
     def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
         """The number of the first output of each part, where parts are written to their places."""
@@ -267,14 +273,12 @@ class PartedInput:
             pasts.append(joined_pasts(pasts[-1] or {}, own, kept))
         return pasts
 
-    def _with_peaks(self, parts: list[PartOfRun]) -> list[PartOfRun]:
-        """The parts with the peaks of every step that measures the signal, one after the other."""
-        for step in self.plan.steps:
-            if not step.sees_whole:
-                continue
-            tasks = [PeaksTask(part) for part in parts]
-            peaks = joined_peaks(self.runner.results(tasks))
-            parts = [replace(part, peaks=(*part.peaks, peaks)) for part in parts]
+    def _with_measures(self, parts: list[PartOfRun]) -> list[PartOfRun]:
+        """The parts with all that is measured of the signal, one measure after the other."""
+        for measure in self.plan.measures:
+            tasks = [MeasureTask(part) for part in parts]
+            found = joined_measures(measure, self.runner.results(tasks))
+            parts = [replace(part, measures=(*part.measures, found)) for part in parts]
         return parts
 
     def filter_into(

@@ -3,7 +3,7 @@
     PartedRun     the input and its filter: the same for all parts
     SurveyTask    finds out what has to be known before the input is cut
     PastsTask     the last rows of each group in a part
-    PeaksTask     the peaks that a step measures in a part
+    MeasureTask   what a step measures in a part
     FilterTask    filters a part and writes it
 
 All of them can be pickled, and a task does the same in any process that sees the files. What a part
@@ -22,7 +22,7 @@ from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
 from convcli.places import local_path
 from convcli.running.past import HistoryNeededError, KeptSamples, pasts_of_part
-from convcli.running.run import KnownBefore, peaks_of_part, run_part
+from convcli.running.run import KnownBefore, measure_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
-    from convcli.running.run import RunCounts, SignalPeaks
+    from convcli.running.run import RunCounts, SignalMeasures
     from convcli.signals import Signal, SignalPast
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -162,7 +162,7 @@ class PartOfRun:
     number : of the part, from 0
     stretch : its place in the input
     pasts : of each group before it; None for a single signal
-    peaks : what the steps that measure the whole signal have found, in their order
+    measures : what was measured of the whole signal, in the order of the measures of the plan
     first : the number of the first output
     last : no part follows
     """
@@ -170,30 +170,30 @@ class PartOfRun:
     number: int
     stretch: Any
     pasts: Mapping[bytes, SignalPast] | None = None
-    peaks: tuple[SignalPeaks, ...] = ()
+    measures: tuple[SignalMeasures, ...] = ()
     first: int = 0
     last: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class PeaksTask:
-    """Measures a part for the first step whose peaks are not known."""
+class MeasureTask:
+    """Takes the first measure that is not known, of a part."""
 
     part: PartOfRun
 
-    def carry_out(self, given: OpenInput) -> SignalPeaks:
-        """The peaks of the part; those of all parts combine by `joined_peaks`."""
+    def carry_out(self, given: OpenInput) -> SignalMeasures:
+        """What the part has; the measures of all parts combine by `joined_measures`."""
 
-        def measured(stretch: Any) -> SignalPeaks:
-            return peaks_of_part(
+        def measured(stretch: Any) -> SignalMeasures:
+            return measure_part(
                 given.plan,
                 given.division.part(stretch, self.part.pasts),
                 threads=given.run.threads,
                 tail=given.run.tail,
-                known=KnownBefore(peaks=self.part.peaks),
+                known=KnownBefore(measures=self.part.measures),
             )
 
-        def settled(stretch: Any) -> SignalPeaks:
+        def settled(stretch: Any) -> SignalMeasures:
             return _with_enough_history(measured, stretch)
 
         return _with_places_of_errors(settled, self.part.stretch, given.division)
@@ -240,7 +240,7 @@ class FilterTask:
             return None
 
     def written(self, given: OpenInput) -> WrittenPart:
-        """Filter the part. InputError tells the place in the whole input.
+        """Filter the part. InputError gives the place in the whole input.
 
         Raises HistoryNeededError if the part is given up.
         """
@@ -276,7 +276,7 @@ class FilterTask:
                 sink,
                 threads=run.threads,
                 tail=run.tail,
-                known=KnownBefore(peaks=self.part.peaks, held=self.held),
+                known=KnownBefore(measures=self.part.measures, held=self.held),
             )
         return WrittenPart(
             counts=done.counts,
@@ -291,7 +291,7 @@ class FilterTask:
 def _with_places_of_errors(
     function: Callable[[Any], Value], stretch: Any, division: Division
 ) -> Value:
-    """Call a function with a stretch; its InputError tells the place in the whole input."""
+    """Call a function with a stretch; its InputError gives the place in the whole input."""
     try:
         return function(stretch)
     except InputError:

@@ -11,16 +11,16 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from convcli.batch.run_units import Outcome, carry_out
+from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.batch.worker import receive, send
-from convcli.errors import InputError, told_error
+from convcli.errors import InputError, as_convcli_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from convcli.batch.run_units import Work
+    from convcli.batch.run_units import OnRetry, Work
     from convcli.batch.units import Unit
 
 # Units that are under way or queued, for each process.
@@ -38,8 +38,9 @@ class LostProcessError(InputError):
 class ProcessRunner:
     """Carries units out in processes, which end with the runner or when this process ends.
 
-    prepare : called once in each process
     stopping : set when the run is cancelled
+    on_retry : is called with each unit that is tried again
+    prepare : called once in each process
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class ProcessRunner:
         work: Work,
         count: int,
         stopping: Event,
+        on_retry: OnRetry | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         self.window = _AHEAD * count
         self._work = work
         self._stopping = stopping
+        self._on_retry = on_retry
         self._prepare = prepare
         self._units: SimpleQueue[Unit | None] = SimpleQueue()
         self._ended: SimpleQueue[Outcome] = SimpleQueue()
@@ -93,28 +96,47 @@ class ProcessRunner:
             try:
                 outcome = self._outcome(process, unit)
             except Exception as error:  # noqa: BLE001 -- the run would wait forever for the outcome of this unit
-                outcome = Outcome(unit=unit, error=told_error(error))
+                outcome = Outcome(unit=unit, error=as_convcli_error(error))
             self._ended.put(outcome)
 
     def _outcome(self, process: _WorkerProcess, unit: Unit) -> Outcome:
         """Carry a unit out, again in a new process if its process is lost."""
+        most = self._work.retries + _MORE_TRIES
         tries = 0
         while True:
             tries += 1
             try:
                 if not process.started:
                     process.start(self._prepare)
-                outcome: Outcome = process.call(carry_out, (self._work, unit))
+                outcome: Outcome = process.call(_carry_out, (self._work, unit), self._note)
             except LostProcessError as error:
                 process.close()
-                if self._stopping.is_set() or tries > self._work.retries + _MORE_TRIES:
+                if self._stopping.is_set() or tries > most:
                     return Outcome(unit=unit, error=error, tries=tries)
+                self._note(
+                    Retry(
+                        label=unit.label,
+                        error=error.message,
+                        number=tries,
+                        most=most,
+                        pause=0,
+                    )
+                )
             else:
                 return outcome
+
+    def _note(self, retry: Retry) -> None:
+        if self._on_retry is not None and not self._stopping.is_set():
+            self._on_retry(retry)
 
     def _kill(self) -> None:
         for process in self._processes:
             process.kill()
+
+
+def _carry_out(work: Work, unit: Unit, note: OnRetry) -> Outcome:
+    """Carry a unit out in a process of a runner, which notes each retry."""
+    return carry_out(work, unit, on_retry=note)
 
 
 class _WorkerProcess:
@@ -143,23 +165,35 @@ class _WorkerProcess:
         if prepare is not None:
             self.call(prepare, ())
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """Carry out a call, and return its result or raise its error."""
+    def call(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        on_note: Callable[[Any], object] | None = None,
+    ) -> Any:
+        """Carry out a call, and return its result or raise its error.
+
+        on_note : gets the notes of the function, which has one more argument to send them
+        """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise LostProcessError("no process was started")
         try:
-            send(process.stdin, (function, arguments))
-            returned, value = receive(process.stdout)
+            send(process.stdin, (function, arguments, on_note is not None))
+            kind, value = receive(process.stdout)
+            while kind == "note":
+                if on_note is not None:
+                    on_note(value)
+                kind, value = receive(process.stdout)
         except (EOFError, OSError) as error:
             code = process.wait()
             raise LostProcessError(
                 f"a process that worked on a part has ended with code {code}",
                 hint="was it killed, or is there too little memory? fewer --jobs need less",
             ) from error
-        if returned:
-            return value
-        raise value
+        if kind == "raised":
+            raise value
+        return value
 
     def kill(self) -> None:
         """Kill the process, if it was started."""

@@ -17,7 +17,7 @@ def own_ledger(*command: object) -> Path | None:
     It is in `convcli/ledgers` below `$XDG_STATE_HOME`, which is `~/.local/state` where it is not
     set.
 
-    command : what tells the command from others that write somewhere else
+    command : identifies the command among others that write somewhere else
     """
     text = repr((str(Path.cwd()), *command)).encode("utf-8", "surrogatepass")
     name = blake2b(text, digest_size=16).hexdigest()

@@ -19,7 +19,7 @@ def request_identity(calls: Iterable[Call], *options: object) -> str:
 
     The contents of files that the filter names, such as taps and models, are part of it.
 
-    options : each is told from others by its `repr`
+    options : each is identified by its `repr`
     """
     digest = blake2b(repr(options).encode("utf-8", "surrogatepass"), digest_size=8)
     for call in calls:

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from convcli.batch.file_state import FileState
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, told_error
+from convcli.errors import ConvcliError, as_convcli_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from convcli.batch.units import Unit
     from convcli.facts import RunFacts
+
+    # Is called with each unit that is tried again, in any thread.
+    OnRetry = Callable[["Retry"], object]
 
 # Seconds before a failed unit is tried again; they double each time.
 _FIRST_PAUSE = 0.1
@@ -34,6 +37,11 @@ class Work(Protocol):
     """
 
     retries: int
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether results depend on the library that runs networks."""
+        ...
 
     def refuse(self, unit: Unit) -> None:
         """Raise the error of a unit that must not be begun, such as one whose output exists."""
@@ -62,7 +70,29 @@ class Outcome:
     wrote: FileState | None = None
 
 
-def carry_out(work: Work, unit: Unit, stopping: Event | None = None) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """A unit that has failed and is tried again.
+
+    label : what the unit is called in messages
+    error : why it failed
+    number, most : which retry this is, from 1, and how many there are at most
+    pause : seconds until then
+    """
+
+    label: str
+    error: str
+    number: int
+    most: int
+    pause: float
+
+
+def carry_out(
+    work: Work,
+    unit: Unit,
+    stopping: Event | None = None,
+    on_retry: OnRetry | None = None,
+) -> Outcome:
     """Carry a unit out, and try it again after an error that may pass.
 
     stopping : ends the pauses between the tries
@@ -79,9 +109,20 @@ def carry_out(work: Work, unit: Unit, stopping: Event | None = None) -> Outcome:
         try:
             facts = work.run(unit)
         except Exception as caught:  # noqa: BLE001 -- one unit never stops the others
-            error = told_error(caught)
-        again = error is not None and error.may_pass and tries <= work.retries
-        if not again or pauses.wait(pause):
+            error = as_convcli_error(caught)
+        if error is None or not error.may_pass or tries > work.retries:
+            break
+        if on_retry is not None and not pauses.is_set():
+            on_retry(
+                Retry(
+                    label=unit.label,
+                    error=error.message,
+                    number=tries,
+                    most=work.retries,
+                    pause=pause,
+                )
+            )
+        if pauses.wait(pause):
             break
         pause = min(2 * pause, _LONGEST_PAUSE)
     return Outcome(
@@ -148,12 +189,15 @@ class ThreadRunner:
     stopping : set to end the units that are under way
     """
 
-    def __init__(self, work: Work, threads: int, stopping: Event) -> None:
+    def __init__(
+        self, work: Work, threads: int, stopping: Event, on_retry: OnRetry | None = None
+    ) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self.window = 4 * threads
         self._work = work
         self._stopping = stopping
+        self._on_retry = on_retry
         self._pool = ThreadPoolExecutor(threads)
         self._ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
 
@@ -163,7 +207,7 @@ class ThreadRunner:
 
     def _carry_out(self, unit: Unit) -> None:
         try:
-            self._ended.put(carry_out(self._work, unit, self._stopping))
+            self._ended.put(carry_out(self._work, unit, self._stopping, self._on_retry))
         except BaseException as error:  # noqa: BLE001 -- raised again where outcomes are taken
             self._ended.put(error)
 
@@ -189,9 +233,10 @@ class OwnThread:
 
     window = 1
 
-    def __init__(self, work: Work, stopping: Event) -> None:
+    def __init__(self, work: Work, stopping: Event, on_retry: OnRetry | None = None) -> None:
         self._work = work
         self._stopping = stopping
+        self._on_retry = on_retry
         self._submitted: deque[Unit] = deque()
 
     def submit(self, unit: Unit) -> None:
@@ -200,7 +245,8 @@ class OwnThread:
 
     def next_outcome(self) -> Outcome:
         """Carry out the unit that was submitted first."""
-        return carry_out(self._work, self._submitted.popleft(), self._stopping)
+        unit = self._submitted.popleft()
+        return carry_out(self._work, unit, self._stopping, self._on_retry)
 
     def cancel(self) -> None:
         """Let the unit that is under way stop between two blocks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from convcli.batch.listing import STDIN, input_place
 from convcli.dataclass import dataclass
@@ -37,6 +37,7 @@ class Unit:
     nested : a folder of outputs gets the subfolders of `relative`
     place : path or URL of the output; None for standard output or where nothing is written
     replaces : an existing output may be replaced, because an earlier run of the command wrote it
+    joined_into : the output that this part of it becomes; None for an output of its own
     """
 
     number: int
@@ -45,6 +46,7 @@ class Unit:
     nested: bool = False
     place: str | None = None
     replaces: bool = False
+    joined_into: str | None = None
 
     @property
     def source(self) -> Place | None:
@@ -104,7 +106,14 @@ def _bad_shard(text: str) -> RequestError:
 
 
 class Units(ABC):
-    """All units of a command, by their positions from 0."""
+    """All units of a command, by their positions from 0.
+
+    noun : what a unit is called in messages
+    listed_again : a list of the names of units, given to the same command, runs these units again
+    """
+
+    noun: ClassVar[str] = "input"
+    listed_again: ClassVar[bool] = True
 
     @abstractmethod
     def __len__(self) -> int:

@@ -142,10 +142,10 @@ def _common_channels(
     common = [(place, names_b.index(name)) for place, name in enumerate(names_a) if name in names_b]
     if not common:
         noun = a.signal.medium.channel
-        told_a = named_first(list(names_a)) or f"no {noun}"
-        told_b = named_first(list(names_b)) or f"no {noun}"
+        names_of_a = named_first(list(names_a)) or f"no {noun}"
+        names_of_b = named_first(list(names_b)) or f"no {noun}"
         raise RequestError(
-            f"{a.name} and {b.name} have no {noun} in common: {told_a} and {told_b}",
+            f"{a.name} and {b.name} have no {noun} in common: {names_of_a} and {names_of_b}",
             hint=f"bring both to the same {noun}s first",
         )
     remarks = []

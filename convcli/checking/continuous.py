@@ -19,9 +19,8 @@ from convcli.facts.continuous import ContinuousFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
+    from convcli.array_types import FloatArray
 
-    Floats = npt.NDArray[np.float64]
 
 # Steps of the sums, each half of the one before it.
 STEPS = (1.0, 0.5, 0.25, 0.125, 0.0625)
@@ -41,7 +40,7 @@ class ContinuousFunction:
 
     name: str
     formula: str
-    values: Callable[[Floats], Floats]
+    values: Callable[[FloatArray], FloatArray]
     start: float
     stop: float
     breaks: tuple[float, ...] = ()
@@ -53,11 +52,11 @@ class ContinuousFunction:
 
 
 def _between(
-    start: float, stop: float, values: Callable[[Floats], Floats]
-) -> Callable[..., Floats]:
+    start: float, stop: float, values: Callable[[FloatArray], FloatArray]
+) -> Callable[..., FloatArray]:
     """A function that is 0 outside of [start, stop)."""
 
-    def limited(t: Floats) -> Floats:
+    def limited(t: FloatArray) -> FloatArray:
         inside = (t >= start) & (t < stop)
         harmless = np.where(inside, t, 0.0)
         return np.where(inside, values(harmless), 0.0)
@@ -65,20 +64,20 @@ def _between(
     return limited
 
 
-def _triangle(t: Floats) -> Floats:
+def _triangle(t: FloatArray) -> FloatArray:
     return 1 - np.abs(t)
 
 
-def _decay(t: Floats) -> Floats:
+def _decay(t: FloatArray) -> FloatArray:
     return np.exp(-t)
 
 
-def _normal_density(t: Floats) -> Floats:
+def _normal_density(t: FloatArray) -> FloatArray:
     bell = np.exp(-np.square(t) / 2)
     return np.asarray(bell / math.sqrt(2 * math.pi))
 
 
-def _sine(t: Floats) -> Floats:
+def _sine(t: FloatArray) -> FloatArray:
     return np.sin(2 * math.pi * t)
 
 
@@ -205,8 +204,8 @@ def _sums(
 def _sum(signal: ContinuousFunction, kernel: ContinuousFunction, t: float, step: float) -> float:
     """The sum over j of kernel(j step) * signal(t - j step) * step."""
     first, last = math.floor(kernel.start / step), math.ceil(kernel.stop / step)
-    places: Floats = np.arange(first, last + 1, dtype=np.float64) * np.float64(step)
-    products: Floats = kernel.values(places) * signal.values(t - places)
+    places: FloatArray = np.arange(first, last + 1, dtype=np.float64) * np.float64(step)
+    products: FloatArray = kernel.values(places) * signal.values(t - places)
     return float(np.sum(products) * step)
 
 

@@ -6,14 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
-
-Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +34,11 @@ class Moments:
     spread : sums of (A - mean)^2, (B - mean)^2 and of the product of both, (3, channels)
     """
 
-    count: Numbers
-    mean: Numbers
-    spread: Numbers
-    power: Numbers
-    error: Numbers
+    count: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+    power: FloatArray
+    error: FloatArray
 
     @classmethod
     def none(cls, channels: int) -> Moments:
@@ -49,7 +47,7 @@ class Moments:
         return cls(zeros, np.zeros((2, channels)), np.zeros((3, channels)), zeros, zeros)
 
     @classmethod
-    def of(cls, a: Numbers, b: Numbers) -> Moments:
+    def of(cls, a: FloatArray, b: FloatArray) -> Moments:
         """Moments of samples (channels, n); where one of the two is not finite, both are left out.
 
         An infinite sample that differs makes the error infinite.
@@ -103,7 +101,7 @@ class Moments:
         return max(-1.0, min(1.0, coefficient))
 
 
-def _moments_of_channel(a: Numbers, b: Numbers) -> tuple[float, ...]:
+def _moments_of_channel(a: FloatArray, b: FloatArray) -> tuple[float, ...]:
     """Count, two means, three sums about them, power and error of one channel, (n,)."""
     error = None
     known = np.isfinite(a) & np.isfinite(b)
@@ -158,7 +156,9 @@ class Differences:
             self._note_largest(channel, one, other, a.shape[:-1])
         self._rows += len(a)
 
-    def _note_largest(self, channel: int, a: Numbers, b: Numbers, shape: tuple[int, ...]) -> None:
+    def _note_largest(
+        self, channel: int, a: FloatArray, b: FloatArray, shape: tuple[int, ...]
+    ) -> None:
         with np.errstate(invalid="ignore"):
             size = np.abs(b - a)
         place = int(size.argmax()) if size.size else 0
@@ -183,6 +183,6 @@ class Differences:
         return max(found, key=lambda each: each.size) if found else None
 
 
-def _channels_first(x: Array) -> Numbers:
+def _channels_first(x: Array) -> FloatArray:
     """(n, ..., channels) as (channels, samples)."""
     return np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T, dtype=np.float64)

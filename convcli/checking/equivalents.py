@@ -41,7 +41,7 @@ def matrix_of(plan: Plan, x: Array) -> Array:
             "a matrix is shown for one channel", hint="choose one, or leave --matrix out"
         )
     for step in plan.steps:
-        if any(op.as_convolution is None for op in step.ops):
+        if any(op.formula.as_convolution is None for op in step.ops):
             raise step.call.error(f"{step.call.title} is not linear, and so no matrix")
     if np.isnan(x).any():
         raise RequestError("a matrix needs a signal without missing values")

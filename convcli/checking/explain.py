@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.ops import Op, Span, Spread, WindowWeights
+    from convcli.array_types import BoolArray
+    from convcli.core.op import Op, Span
+    from convcli.core.op_formula import Spread, WindowWeights
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Align, Array, Edge, Signal
 
@@ -202,7 +204,7 @@ def _computed_stages(
         branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
         inputs = _padded_inputs(op, inputs, span)
         outputs, bounds = _complete_results(plan, place, inputs, span, bounds)
-        if op.continues_layer and begun is not None:
+        if op.formula.continues_layer and begun is not None:
             begun = begun.continued(op, outputs)
             stages[-1] = begun.facts()
         else:
@@ -220,7 +222,7 @@ def _complete_results(
     outputs = _computed(op, place.step, inputs, span, valid=plan.extension == "valid")
     if plan.extension != "missing":
         return outputs, bounds
-    bounds = op.complete_outputs(bounds, inputs.length)
+    bounds = op.work.complete_outputs(bounds, inputs.length)
     values = without_incomplete(outputs.values, span, bounds)
     return replace(outputs, values=values), bounds
 
@@ -235,10 +237,10 @@ def _branches(
     group = place.step.call.group
     if group is None or len(place.step.ops) > 1:
         return
-    tasks = place.op.branch_tasks(spans[1], inputs.length)
+    tasks = place.op.work.branch_tasks(spans[1], inputs.length)
     for branch, task in zip(group.branches, tasks, strict=True):
         own = _read_by_branch(inputs, spans[0], task.spans[0])
-        steps = bind_chain(branch.calls, place.step.before, plan.rules)
+        steps = bind_chain(branch.calls, place.step.before, plan.rules, in_branch=True)
         placed = _placed(task.ops, steps)
         stages = _computed_stages(plan, placed, task.spans, own, bounds)
         several = own.values.shape[-1] > 1
@@ -263,7 +265,7 @@ def _read_by_branch(inputs: _StageSamples, given: Span, read: Span) -> _StageSam
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
     layers = step.stage.layers
-    number_of_layer = np.cumsum([not op.continues_layer for op in step.ops]) - 1
+    number_of_layer = np.cumsum([not op.formula.continues_layer for op in step.ops]) - 1
     if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
         return [layers[number].text for number in number_of_layer]
     text = step.stage.formula or step.call.text
@@ -284,10 +286,10 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
 
 def _padded_inputs(op: Op, inputs: _StageSamples, span: Span) -> _StageSamples:
     """Extend the inputs of a layer by the padding of its own."""
-    if not op.pads:
+    if op.padding is None:
         return inputs
     task = replace(OpTask.alone(op.reach, span, inputs.length), starts=inputs.first)
-    values = op.padded(inputs.values, replace(task, begins=inputs.first))
+    values = op.padding.extend(inputs.values, replace(task, begins=inputs.first))
     return replace(inputs, values=values)
 
 
@@ -297,7 +299,7 @@ def _computed(
     """The outputs `span` of an operation; under `valid`, indices count from the first of them."""
     task = OpTask.alone(op.reach, span, inputs.length)
     with np.errstate(all="ignore"):  # NaN and infinity are results here
-        values, _ = op.compute(inputs.values, task)
+        values, _ = op.work.compute(inputs.values, task)
     names = inputs.names
     if len(names) != values.shape[-1]:
         names = step.after.channels
@@ -329,12 +331,12 @@ class _Stage:
 
     def continued(self, op: Op, outputs: _StageSamples) -> _Stage:
         """The layer with another operation, which makes other outputs."""
-        return replace(self, outputs=outputs, spread=op.spread or self.spread)
+        return replace(self, outputs=outputs, spread=op.formula.spread or self.spread)
 
     @cached_property
     def weights(self) -> WindowWeights | None:
         """The weights of the windows, None for an operation that is not a weighted sum."""
-        found = self.op.window_weights(len(self.inputs.names))
+        found = self.op.formula.window_weights(len(self.inputs.names))
         if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
             return None
         return found
@@ -363,6 +365,7 @@ class _Stage:
         if self.spread is not None:
             return self._transposed(self.spread)
         sides = zip(self.size, self.before, strict=True)
+        nn_call = self.op.formula.nn_call
         common = StageFacts(
             text=self.text,
             channels_in=self.inputs.names,
@@ -374,7 +377,7 @@ class _Stage:
             stride=tuple(reach.step for reach in self.op.reach),
             before=self.before,
             after=tuple(size - 1 - before for size, before in sides),
-            nn_call="" if self.op.nn_call is None else self.op.nn_call.text("{x}"),
+            nn_call="" if nn_call is None else nn_call.text("{x}"),
         )
         if any(reach.phases > 1 for reach in self.op.reach):
             return common
@@ -496,7 +499,7 @@ class _Stage:
 
 def _outside_signal(
     first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""
     outside = np.zeros(size, bool)
     for offsets, start, n in zip(np.indices(size), first, length, strict=True):

@@ -28,7 +28,7 @@ def find_look_ahead(plan: Plan) -> LookAhead | None:
             "the filter looks over the whole signal",
             "no setting makes a step causal that must see all of it first",
         )
-    if plan.look_ahead > 0 and plan.chain.in_time:
+    if plan.look_ahead > 0 and plan.chain.times.in_time:
         return LookAhead(
             f"the filter looks at {noun}s that come later in time",
             "--align causal makes every step read only what has been",

@@ -38,7 +38,7 @@ class StoredRows:
     rows : structured array of the samples `x`, the number of the `group` and the `rank`, which
         is how many rows of the same group come before
     names, counts : name and number of rows of each group
-    grouped : whether the source told groups apart
+    grouped : whether the source separates groups
     block_ends : number of rows up to the end of each block
     """
 
@@ -140,7 +140,7 @@ def choose_prefixes(stored: StoredRows, plan: Plan) -> Iterator[Prefix]:
     """
     lengths: Sequence[int] = range(1, stored.count)
     if stored.count > ALL_UP_TO:
-        lengths = sorted(_telling_lengths(stored, plan))
+        lengths = sorted(_revealing_lengths(stored, plan))
     for length in lengths:
         if 0 < length < stored.count:
             yield stored.first_rows(length)
@@ -148,7 +148,7 @@ def choose_prefixes(stored: StoredRows, plan: Plan) -> Iterator[Prefix]:
         yield from _group_prefixes(stored, plan)
 
 
-def _telling_lengths(stored: StoredRows, plan: Plan) -> set[int]:
+def _revealing_lengths(stored: StoredRows, plan: Plan) -> set[int]:
     """Choose lengths at which look-ahead shows.
 
     These are a few rows, a window of the filter, the ends of the first block and of the last but

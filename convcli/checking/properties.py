@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.core.reach import Indices
+    from convcli.array_types import BoolArray, IntArray
     from convcli.facts.properties import PropertyFacts
     from convcli.planning.plan import Plan
     from convcli.signals import Align, Array, Edge, Signal
 
-    Mask = npt.NDArray[np.bool_]
 
 # Weights of the signal and of the impulse whose sum tests linearity. One is negative, so that a
 # rectifier shows on a signal without negative samples.
@@ -135,7 +134,7 @@ def _moved(x: Array, axis: int, by: int, edge: Edge) -> Array:
 
 def _undisturbed(
     plan: Plan, lengths: tuple[int, ...], shape: tuple[int, ...], axis: int, by: int
-) -> Mask:
+) -> BoolArray:
     """Mark the outputs that read only samples of the signal, before and after it was moved."""
     if any(step.sees_whole for step in plan.steps):
         return np.ones(shape, np.bool_)
@@ -148,7 +147,7 @@ def _undisturbed(
     return inner
 
 
-def _windows(plan: Plan, axis: int, count: int) -> tuple[Indices, Indices]:
+def _windows(plan: Plan, axis: int, count: int) -> tuple[IntArray, IntArray]:
     """The samples [low, high) that each of `count` outputs reads along an axis."""
     chain = plan.chain
     spans = []
@@ -203,7 +202,7 @@ def _readers(
     return tuple(readers)
 
 
-def _box(mask: Mask) -> tuple[tuple[int, int], ...]:
+def _box(mask: BoolArray) -> tuple[tuple[int, int], ...]:
     """First and last marked place along each axis; empty if none is marked."""
     if not mask.any():
         return ()
@@ -254,7 +253,7 @@ def _largest(x: Array) -> float:
 
 
 def _largest_at(
-    difference: Array, where: Mask | None = None
+    difference: Array, where: BoolArray | None = None
 ) -> tuple[float | None, tuple[int, ...] | None]:
     """The largest marked difference and its place; (None, None) if none is marked."""
     if where is not None:

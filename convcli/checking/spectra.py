@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
-Numbers = npt.NDArray[np.float64]
 
 # Samples that are transformed together.
 TOGETHER = 1 << 20
@@ -65,7 +64,7 @@ class PowerSpectrum:
         self.power += (np.square(spectra.real) + np.square(spectra.imag)).sum(axis=0)
         self.frames += whole.sum(axis=0)
 
-    def mean(self) -> Numbers:
+    def mean(self) -> FloatArray:
         """The mean power at each frequency, (channels, size // 2 + 1)."""
         if not self._tail_used and len(self._tail):
             filled = np.zeros((self.size, self._tail.shape[1]))
@@ -75,7 +74,7 @@ class PowerSpectrum:
         return self.power / np.maximum(1.0, self.frames)[:, None]
 
 
-def decibels_between(a: Numbers, b: Numbers) -> Numbers | None:
+def decibels_between(a: FloatArray, b: FloatArray) -> FloatArray | None:
     """The difference of two power spectra in dB, b over a; None where both are silent."""
     largest = max(float(a.max(initial=0.0)), float(b.max(initial=0.0)))
     if largest == 0:

@@ -17,9 +17,8 @@ from convcli.facts.nested import nested
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
-    from convcli.core.ops import Spread, WindowWeights
+    from convcli.array_types import FloatArray
+    from convcli.core.op_formula import Spread, WindowWeights
     from convcli.signals import Array
 
 
@@ -49,7 +48,7 @@ def spread_facts(
     )
 
 
-def _kernel_of(phases: WindowWeights, spread: Spread) -> npt.NDArray[np.float64]:
+def _kernel_of(phases: WindowWeights, spread: Spread) -> FloatArray:
     """The kernel (out, in / groups, *size): phase r of tap j lies at (before - j) * stride + r."""
     taken = phases.weights.shape[1]
     by_phase = phases.weights.reshape(-1, *spread.stride, taken, *phases.size)
@@ -68,9 +67,7 @@ def _kernel_of(phases: WindowWeights, spread: Spread) -> npt.NDArray[np.float64]
     return kernel
 
 
-def _copies(
-    kernel: npt.NDArray[np.float64], groups: int, spread: Spread, x: Array
-) -> Iterator[CopyFacts]:
+def _copies(kernel: FloatArray, groups: int, spread: Spread, x: Array) -> Iterator[CopyFacts]:
     """Yield the kernel times each input, the channels one after the other."""
     made = len(kernel) // groups
     taken = kernel.shape[1]

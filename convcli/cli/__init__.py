@@ -10,10 +10,10 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from convcli.errors import ConvcliError, OutputError, as_told
+from convcli.errors import ConvcliError, OutputError, unexpected_error
 from convcli.stopping import INTERRUPTED, answer_signals, end_process, ending_at_signals
 
-__all__ = ["INTERRUPTED", "Stopped", "closed_pipe", "main", "say", "tell", "tell_error"]
+__all__ = ["INTERRUPTED", "Stopped", "closed_pipe", "main", "print_error", "print_message", "say"]
 
 # Blocks are computed in parallel; libraries with threads of their own would compete for the cores.
 _THREAD_LIMITS = (
@@ -93,12 +93,12 @@ def _run(words: list[str]) -> int:
         return closed_pipe()
     except ConvcliError as error:
         _flush_stdout(error)
-        tell_error(error)
+        print_error(error)
         return error.exit_code
     except Exception as error:
         if "--debug" in words:
             raise
-        return _tell_other(error)
+        return _print_other_error(error)
     return code if isinstance(code, int) else 0
 
 
@@ -159,48 +159,48 @@ def _redirect_to_null(stream: TextIO | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _tell_other(error: Exception) -> int:
+def _print_other_error(error: Exception) -> int:
     """Print an error that is no ConvcliError; returns the exit code."""
     import typer
 
     # The base of BadParameter is the UsageError of Click, of which Typer has a copy of its own.
     usage_error: Any = typer.BadParameter.__base__
     if isinstance(error, usage_error):
-        return _tell_usage(error)
+        return _print_usage_error(error)
     if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
         _redirect_to_null(sys.stdout)
-        tell(f"cannot write standard output: {error.strerror}")
+        print_message(f"cannot write standard output: {error.strerror}")
         return OutputError.exit_code
-    told = as_told(error)
-    tell_error(told)
-    return told.exit_code
+    unexpected = unexpected_error(error)
+    print_error(unexpected)
+    return unexpected.exit_code
 
 
-def _tell_usage(error: Any) -> int:
+def _print_usage_error(error: Any) -> int:
     """Print an error of the command line, as Typer words it."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
         say(message)
     else:
         command = "convcli" if error.ctx is None else error.ctx.command_path
-        told = message.replace(": Value error, ", ": ")
+        text = message.replace(": Value error, ", ": ")
         hint = f"`{command} --help` shows what can be asked"
         import re
 
-        if re.match(r"No such option: -\W*\d", message):
+        if re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
         elif re.match(r"No such option: -[^-]", message):
             hint += "; a file whose name begins with a minus is written ./-name"
-        tell(told, hint=hint)
+        print_message(text, hint=hint)
     return int(error.exit_code)
 
 
-def tell_error(error: ConvcliError) -> None:
+def print_error(error: ConvcliError) -> None:
     """Print an error with its excerpt and its hint."""
-    tell(error.message, hint=error.hint, excerpt=error.excerpt)
+    print_message(error.message, hint=error.hint, excerpt=error.excerpt)
 
 
-def tell(
+def print_message(
     message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = (), kind: str = "error"
 ) -> None:
     """Print a message to standard error, with control characters made visible.

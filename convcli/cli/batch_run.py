@@ -1,4 +1,4 @@
-"""Many inputs of a command: listed, carried out side by side, noted in a ledger, and told."""
+"""Many inputs of a command: listed, carried out side by side, noted in a ledger, and reported."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +24,14 @@ from convcli.batch.ledger_file import ledger_file
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import list_inputs
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
-from convcli.batch.units import Shard
-from convcli.cli import closed_pipe, say, tell, tell_error
+from convcli.batch.units import Shard, Units
+from convcli.cli import closed_pipe, print_error, print_message, say
 from convcli.cli.opening import name_input
 from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_place, refuse_shared_places
+from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.refusals import same_place
 from convcli.places import place_of
 from convcli.report.words import visible
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from convcli.batch.ledger_line import RunIdentity
     from convcli.batch.listing import Listing
     from convcli.batch.run_units import Outcome, Runner, Work
-    from convcli.batch.units import Unit, Units
+    from convcli.batch.units import Unit
     from convcli.cli.options import WorkOptions
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
@@ -103,10 +105,14 @@ class BatchRun(ABC):
         self.request = request
         self.batch = request.batch
         self.stopping = stopping
+        self._retry_notes = RetryNotes(quiet=request.quiet)
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
         self.failures: list[Unit] = []
         # What a report says of them, where one is made.
-        self.told_failures: list[UnitFailure] = []
+        self.reported_failures: list[UnitFailure] = []
+        # What a unit is called: an input, or a part of one.
+        self._noun = Units.noun
+        self._listed_again = Units.listed_again
         self._ledger_file: Path | None = None
         self._failed_place: Place | None = None
         self.worst = 0
@@ -149,7 +155,7 @@ class BatchRun(ABC):
 
     @abstractmethod
     def _take(self, number: int, facts: RunFacts) -> int:
-        """Tell and keep what a unit has returned, and return its exit code."""
+        """Report and keep what a unit has returned, and return its exit code."""
 
     @abstractmethod
     def _finish(self) -> None:
@@ -160,7 +166,7 @@ class BatchRun(ABC):
         return None
 
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:
-        """Whether nothing is left to do, which was told."""
+        """Whether nothing is left to do, which was reported."""
         return False
 
     def _take_earlier(  # noqa: B027 -- most commands keep nothing
@@ -188,11 +194,11 @@ class BatchRun(ABC):
             if earlier is not None:
                 self._take_earlier(left.done_units(), earlier)
             ledger = self._open_ledger(left, earlier, run, held)
-            self._tell_left(left)
+            self._report_left(left, len(units))
             self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
             earlier_runs(ledger.path, units, run)  # one line for each unit
-        self._tell_failures(len(left))
+        self._report_failures(len(left))
         if not self.request.dry_run:
             self._write_failed()
         self._finish()
@@ -203,11 +209,13 @@ class BatchRun(ABC):
         words = self.batch.words(self.request.inputs)
         listing = list_inputs(words, self.request.files)
         units = self._units(listing)
+        self._noun = units.noun
+        self._listed_again = units.listed_again
         self._check_own_files(listing)
         if not self.request.dry_run:
             self._failed_place = self._find_failed_place(units)
         self._refuse_shared_places(units)
-        self._tell_warnings(listing)
+        self._print_warnings(listing)
         return units
 
     def _refuse_standard_input(self, units: Units) -> None:
@@ -245,10 +253,10 @@ class BatchRun(ABC):
         }
         refuse_shared_places(places, self._outputs(units))
 
-    def _tell_warnings(self, listing: Listing) -> None:
+    def _print_warnings(self, listing: Listing) -> None:
         if not self.request.quiet:
             for warning in listing.warnings:
-                tell(warning, kind="warning")
+                print_message(warning, kind="warning")
 
     def _say(self, text: str) -> None:
         if not self.request.quiet:
@@ -270,11 +278,17 @@ class BatchRun(ABC):
         place = self._ledger_place()
         if place is None or self.request.dry_run:
             return None
-        if self.request.force and not self.batch.resume:
-            place.unlink(missing_ok=True)
         began = 0 if earlier is None else earlier.began
         complete = self.batch.ledger is not None
-        ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
+        anew = self.request.force and not self.batch.resume
+        opened = open_ledger(place, run, began=began, complete=complete, anew=anew)
+        try:
+            ledger = held.enter_context(opened)
+        except OutputError as error:
+            if complete:
+                raise
+            self._warn_of_no_record(error)
+            return None
         for unit in left.skipped():
             ledger.note_skipped(unit)
         return ledger
@@ -294,11 +308,13 @@ class BatchRun(ABC):
             )
         return place
 
-    def _tell_left(self, left: UnitsLeft) -> None:
+    def _report_left(self, left: UnitsLeft, total: int) -> None:
         if left.done:
-            self._say(f"{plural(left.done, 'input')} done by an earlier run")
+            self._say(f"{plural(left.done, self._noun)} done by an earlier run")
         if left.existing:
-            self._say(f"{plural(left.existing, 'input')} left out: the output exists")
+            self._say(f"{plural(left.existing, self._noun)} left out: the output exists")
+        if self.shard.count > total and not self.shard.positions(total):
+            self._say(f"--shard {self.batch.shard} has none of {plural(total, self._noun)}")
 
     # --------------------------------------------------------------------------------- the work
 
@@ -312,10 +328,11 @@ class BatchRun(ABC):
         ended = outcomes(self._runner(left), order.noted(left.to_do()))
         try:
             for outcome in order.sorted(self._noted(ended, ledger)):
-                self._tell(outcome)
+                self._print(outcome)
                 progress.advance(1, pace.after_one_more())
         finally:
             progress.close()
+            self._retry_notes.close()
 
     def _runner(self, left: UnitsLeft) -> Runner:
         """The runner that carries the units out."""
@@ -327,48 +344,76 @@ class BatchRun(ABC):
         alone = jobs == 1
         work = self._work(alone=alone)
         if alone:
-            return OwnThread(work, self.stopping)
+            return OwnThread(work, self.stopping, self._retry_notes)
         # Facts of one process share equal values, so that threads are preferred where all are kept.
         prefers_processes = not self.request.reports and _prefers_processes(left)
         if self._always_in_processes or prefers_processes:
             return self._process_runner(work, jobs)
-        return ThreadRunner(work, jobs, self.stopping)
+        return ThreadRunner(work, jobs, self.stopping, self._retry_notes)
 
     def _process_runner(self, work: Work, jobs: int) -> Runner:
         from convcli.batch.processes import ProcessRunner
         from convcli.running.workers import keep_freed_memory
 
-        return ProcessRunner(work, jobs, self.stopping, keep_freed_memory)
+        return ProcessRunner(work, jobs, self.stopping, self._retry_notes, keep_freed_memory)
 
     def _cluster_runner(self, address: str, processes: int) -> Runner:
         from convcli.batch.cluster import ClusterRunner
 
         work = self._work(alone=False)
-        return ClusterRunner(work, address, processes=processes, stopping=self.stopping)
+        return ClusterRunner(
+            work,
+            address,
+            processes=processes,
+            stopping=self.stopping,
+            on_retry=self._retry_notes,
+        )
 
     def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
         """Yield the outcomes as they come, after their failures and ledger lines are noted."""
-        for outcome in ended:
+        for each in ended:
+            outcome = each
             if outcome.error is not None:
-                name_input(outcome.error, outcome.unit.label)
+                error = name_input(outcome.error, outcome.unit.label)
+                outcome = replace(outcome, error=error)
                 self.failures.append(outcome.unit)
                 if self.request.reports:
-                    self.told_failures.append(_failure(outcome.unit, outcome.error))
-            if ledger is not None:
-                ledger.note_outcome(outcome)
+                    self.reported_failures.append(_failure(outcome.unit, error))
+            if ledger is not None and not self._note(ledger, outcome):
+                ledger = None
             yield outcome
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _note(self, ledger: Ledger, outcome: Outcome) -> bool:
+        """Write the line of a unit. Returns whether further lines can be written.
+
+        A record that nobody asked for must not end the run, such as one on a full disk.
+        """
+        try:
+            ledger.note_outcome(outcome)
+        except OutputError as error:
+            if self.batch.ledger is not None:
+                raise
+            self._warn_of_no_record(error)
+            return False
+        return True
+
+    def _warn_of_no_record(self, error: OutputError) -> None:
+        if not self.request.quiet:
+            print_message(
+                f"{error.message}; --resume will not know what this run does", kind="warning"
+            )
+
+    def _print(self, outcome: Outcome) -> None:
         """Print the summary or the error of a unit."""
         if outcome.error is not None:
-            self._tell_error(outcome.error)
+            self._print_error(outcome.error)
             self.worst = max(self.worst, outcome.error.exit_code)
         elif outcome.facts is not None:
             code = self._taken(outcome.unit.number, outcome.facts)
             self.worst = max(self.worst, code)
 
     def _taken(self, number: int, facts: RunFacts) -> int:
-        """Tell and keep what a unit has returned, and return its exit code."""
+        """Report and keep what a unit has returned, and return its exit code."""
         try:
             return self._take(number, facts)
         except BrokenPipeError:
@@ -378,8 +423,8 @@ class BatchRun(ABC):
             closed_pipe()
             return self._take(number, facts)
 
-    def _tell_error(self, error: ConvcliError) -> None:
-        tell_error(error)
+    def _print_error(self, error: ConvcliError) -> None:
+        print_error(error)
         if self.request.debug and error.__cause__ is not None:
             import traceback
 
@@ -387,7 +432,7 @@ class BatchRun(ABC):
 
     # ------------------------------------------------------------------------------ what failed
 
-    def _tell_failures(self, total: int) -> None:
+    def _report_failures(self, total: int) -> None:
         """Name the first inputs that failed."""
         self.failures.sort(key=lambda unit: unit.number)
         if not self.failures or total == 1 or self.request.quiet:
@@ -396,18 +441,19 @@ class BatchRun(ABC):
         more = len(self.failures) - len(named)
         if more:
             named.append(f"and {more:,} more")
-        inputs = plural(total, "input")
-        say(f"{len(self.failures):,} of {inputs} failed: {', '.join(named)}")
+        say(f"{len(self.failures):,} of {plural(total, self._noun)} failed: {', '.join(named)}")
 
     def _write_failed(self) -> None:
         """Write the list of the inputs that failed; remove an old one if none did."""
         place = self._failed_place
-        if place is None:
+        null = False if place is None else write_failed(self.failures, place)
+        if not self.failures:
             return
-        null = write_failed(self.failures, place)
-        if self.failures and not self.request.quiet:
+        if not self._listed_again:
+            self._say(f"the same command with --resume runs the {self._noun}s that failed again")
+        elif place is not None:
             again = f"--files-from {place}" + (" -0" if null else "")
-            say(f"{again} runs what failed once more")
+            self._say(f"{again} runs what failed once more")
 
     def _find_failed_place(self, units: Units) -> Place | None:
         """Where the list of failures goes; None if it was not asked for.
@@ -421,7 +467,7 @@ class BatchRun(ABC):
                     batch.failed, hint="name another file, or --force replaces it"
                 )
             return batch.failed
-        if batch.ledger is None:
+        if batch.ledger is None or not units.listed_again:
             return None
         shard = ""
         if self.shard.count > 1:  # machines may share the folder
@@ -444,7 +490,7 @@ class BatchRun(ABC):
         yield from listed_units(units)
         ledger = self._ledger_file
         if ledger is not None and ledger.exists():
-            with suppress(InputError):  # no ledger, which is told when it is opened
+            with suppress(InputError):  # no ledger, which is reported when it is opened
                 yield from listed_lines(read_lines(ledger))
 
 

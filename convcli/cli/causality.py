@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from convcli.cli import INTERRUPTED, Stopped, say, tell
+from convcli.cli import INTERRUPTED, Stopped, print_message, say
 from convcli.cli.filter_command import conditions, exit_code_of
 from convcli.cli.results import write_result
 from convcli.cli.table_command import TableCommand
@@ -72,16 +72,16 @@ class CausalCheck(TableCommand):
         """Whether progress is shown: the data are a few lines at the end."""
         return not self.options.quiet and not self.options.dry_run
 
-    def tell_run(self, facts: RunFacts) -> int:
+    def report_run(self, facts: RunFacts) -> int:
         """Write the verdicts of an input, and return its exit code."""
         if facts.causality is None:  # --dry-run
-            return super().tell_run(facts)
+            return super().report_run(facts)
         path = facts.inputs[0].path
         write_result(verdicts_csv(path, facts.causality, head=not self.headed))
         self.headed = True
         if not self.options.quiet:
             for warning in facts.warnings:
-                tell(warning, kind="warning")
+                print_message(warning, kind="warning")
             say(causality_summary(facts, facts.causality))
             self._show_details(facts)
         held = conditions(facts, self.options)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convcli import __version__
-from convcli.cli import options, tell, tell_error
+from convcli.cli import options, print_error, print_message
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
@@ -308,18 +308,18 @@ class Comparing:
             except ConvcliError as error:
                 if not several:
                     raise
-                tell_error(name_input(error, input_name(path_b)))
+                print_error(name_input(error, input_name(path_b)))
                 self.worst = max(self.worst, error.exit_code)
                 continue
             runs.append(facts)
-            self._tell(facts.warnings)
-        self._tell([f"{path} is in one of the folders alone" for path in pairs.alone])
+            self._print(facts.warnings)
+        self._print([f"{path} is in one of the folders alone" for path in pairs.alone])
         return runs
 
-    def _tell(self, warnings: Sequence[str]) -> None:
+    def _print(self, warnings: Sequence[str]) -> None:
         if not self.run.quiet:
             for text in warnings:
-                tell(text, kind="warning")
+                print_message(text, kind="warning")
 
     def _compare_pair(
         self, path_a: Place | None, path_b: Place | None, size: PreviewSize | None

@@ -1,4 +1,4 @@
-"""`convcli detect`."""
+"""The command `convcli detect`: search inputs for templates, and write the hits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from convcli import __version__
 from convcli.batch.units import Unit
-from convcli.cli import options, say, tell
+from convcli.cli import options, print_message, say
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, input_name, name_input, open_template
 from convcli.cli.options import TableArguments, WorkOptions, columns_option, examples
@@ -230,14 +230,14 @@ def detect(
     results = SearchResults(quiet=run.quiet)
     templates = _paths([template, *(search.more_templates or [])])
     worst, detection, place = _searched(asked, templates, results)
-    found = results.joined(search.top)
-    told = detection.facts_of(found)
+    found = _with_size_warnings(results.joined(search.top), run, worst)
+    rounded = detection.facts_of(found)
     facts = RunFacts(
         version=__version__,
         filter="",
         command=given_words(),
         inputs=found.inputs,
-        detection=told,
+        detection=rounded,
         searched=results.searched,
         warnings=tuple(text for _, text in found.notes),
         seconds=time.perf_counter() - started,
@@ -247,12 +247,32 @@ def detect(
         _write_search_report(facts, run.report)
     if hits.mark is not None:
         _write_marks(facts, hits.mark)
-    text = _hits_text(facts, told, detection.columns_of(found), as_json=hits.as_json)
+    text = _hits_text(facts, rounded, detection.columns_of(found), as_json=hits.as_json)
     write_result(text, place)
-    return _told_result(facts, found, run, worst)
+    return _reported_result(facts, found, run, worst)
 
 
-def _told_result(facts: RunFacts, found: FoundHits, run: DetectRun, worst: int) -> int:
+def _with_size_warnings(found: FoundHits, run: DetectRun, worst: int) -> FoundHits:
+    """Warn of templates that are larger than some inputs.
+
+    worst : exit code of the inputs that failed
+    RequestError if they are larger than all inputs, before anything is written.
+    """
+    from convcli.detecting.detect import larger_texts, nothing_found
+
+    if found.larger and found.best_score is None and not worst:
+        if run.batch.shard is None:
+            raise nothing_found(found)
+        return found
+    warnings = [f"{text}: it has no place there" for text in larger_texts(found.larger)]
+    if not run.quiet:
+        for warning in warnings:
+            print_message(warning, kind="warning")
+    notes = tuple(("warning", warning) for warning in warnings)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _reported_result(facts: RunFacts, found: FoundHits, run: DetectRun, worst: int) -> int:
     """Say what was found, and return the exit code. ConditionError if nothing was found.
 
     A machine that has searched its share of the inputs has done what it was asked for.
@@ -267,7 +287,7 @@ def _told_result(facts: RunFacts, found: FoundHits, run: DetectRun, worst: int) 
     nothing = nothing_found(found)
     if run.batch.shard is not None:
         if not run.quiet:
-            tell(nothing.message, kind="note")
+            print_message(nothing.message, kind="note")
         return worst
     if worst:
         return worst
@@ -324,7 +344,7 @@ def _searched(
 
 def _files_of(asked: Asked, places: Sequence[Place | None]) -> Files:
     """How the templates and the inputs are opened."""
-    # Times are only told, and so they need not be regular.
+    # Times are only printed, and so they need not be regular.
     table = replace(asked.table.options(), irregular=asked.table.time is not None)
     return files_for(places, table, max_pixels=asked.run.max_pixels, strict=asked.run.strict)
 

@@ -170,8 +170,8 @@ def _numbers_in_file(path: Path) -> Any:
     try:
         numbers = read_tap_file(path)
     except InputError as error:
-        error.hint = _COLUMN_HINT if "expected a number" in error.message else None
-        raise
+        hint = _COLUMN_HINT if "expected a number" in error.message else None
+        raise error.reworded(error.message, hint) from error.__cause__
     return numbers.ravel() if min(numbers.shape) == 1 else numbers
 
 

@@ -44,6 +44,13 @@ class FilterWork:
     retries: int
     alone: bool
 
+    @property
+    def runs_network(self) -> bool:
+        """Whether a step of a filter runs a network."""
+        from convcli.planning.plan import runs_model
+
+        return runs_model(self.command.filters())
+
     def run(self, unit: Unit) -> RunFacts:
         """Filter the input of a unit, and return the facts of the run."""
         self.refuse(unit)
@@ -174,7 +181,7 @@ class FilterBatch(BatchRun):
         return self.options.batch.skip_existing and self._parts is None
 
     def _take(self, number: int, facts: RunFacts) -> int:
-        code = self.command.tell_run(facts)
+        code = self.command.report_run(facts)
         if self.request.reports:
             self._reported.append((number, facts))
         return code
@@ -189,9 +196,9 @@ class FilterBatch(BatchRun):
 
     def _with_failures(self, runs: list[RunFacts]) -> list[RunFacts]:
         """The facts of the runs, with the inputs that failed among those of the first."""
-        if not self.told_failures:
+        if not self.reported_failures:
             return runs
-        failures = tuple(sorted(self.told_failures, key=lambda each: each.unit))
+        failures = tuple(sorted(self.reported_failures, key=lambda each: each.unit))
         if not runs:
             from convcli import __version__
             from convcli.facts import RunFacts
@@ -257,9 +264,9 @@ class FilterBatch(BatchRun):
         from convcli.batch.part_units import join_parts
 
         whole = Path(parted.whole.place or "")
-        told = visible(str(whole))
+        text = visible(str(whole))
         if self.shard.count > 1:
-            self._say(f"`convcli merge` joins the {len(parted)} parts of {told}, with all ledgers")
+            self._say(f"`convcli merge` joins the {len(parted)} parts of {text}, with all ledgers")
             return
         join_parts(parted.places, whole)
-        self._say(f"{plural(len(parted), 'part')} -> {told}")
+        self._say(f"{plural(len(parted), 'part')} -> {text}")

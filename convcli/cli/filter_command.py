@@ -7,7 +7,7 @@ from dataclasses import field
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from convcli.cli import Stopped, closed_pipe, say, tell
+from convcli.cli import Stopped, closed_pipe, print_message, say
 from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
@@ -97,6 +97,12 @@ class FilterCommand:
             return FilterBatch(self).run()
         return self._run_single()
 
+    def reads_twice(self) -> bool:
+        """Whether the input is read before the first output, so that a pipe is stored."""
+        from convcli.planning.plan import reads_twice
+
+        return reads_twice(self.calls)
+
     def filters(self) -> tuple[Call, ...]:
         """The steps of all filters of the command."""
         return self.calls
@@ -147,7 +153,7 @@ class FilterCommand:
             progress=Progress(None, shown=self.shows_progress),
         ).run()
         try:
-            return self.tell_run(facts)
+            return self.report_run(facts)
         finally:  # also where the reader of standard output has closed it
             if not options.dry_run:
                 self.write_reports([facts])
@@ -290,7 +296,7 @@ class FilterCommand:
         silent = self.options.quiet or self.options.dry_run
         return not silent and self.request.output not in (None, "-")
 
-    def tell_run(self, facts: RunFacts) -> int:
+    def report_run(self, facts: RunFacts) -> int:
         """Print the plan or the summary of an input, and return its exit code."""
         options = self.options
         if options.dry_run:
@@ -299,12 +305,12 @@ class FilterCommand:
             print(plan_text(facts))
         elif not options.quiet:
             for warning in facts.warnings:
-                tell(warning, kind="warning")
+                print_message(warning, kind="warning")
             for step in facts.steps:
                 if step.note and step.taps is not None:  # the design has changed its taps
-                    tell(step.note, kind="note")
+                    print_message(step.note, kind="note")
                 for notice in step.notices:
-                    tell(notice, kind="note")
+                    print_message(notice, kind="note")
             self._summarise(facts)
         return exit_code_of(conditions(facts, options))
 
@@ -352,5 +358,5 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
 def exit_code_of(held: Sequence[str]) -> int:
     """Print the conditions that hold, and return the exit code."""
     for condition in held:
-        tell(condition)
+        print_message(condition)
     return ConditionError.exit_code if held else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli import options, tell
+from convcli.cli import options, print_message
 from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_shared_places
@@ -23,11 +23,11 @@ from convcli.named_files import named_place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.designs.registry import Step
     from convcli.layers.model import Model
     from convcli.layers.onnx.model import OnnxModel
     from convcli.places import Place
-    from convcli.planning.describe import Numbers
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
     from convcli.signals import Signal
@@ -58,9 +58,10 @@ class DesignOptions:
             rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
             return make_plan(text, signal, rules).steps
         except RequestError as error:
-            if self.rate is None and "cycles" in error.message:
-                error.hint = "frequencies in Hz need --rate, such as --rate 44100"
-            raise
+            if self.rate is not None or "cycles" not in error.message:
+                raise
+            hint = "frequencies in Hz need --rate, such as --rate 44100"
+            raise error.reworded(error.message, hint) from error.__cause__
 
     def _signal(self, text: str) -> tuple[Signal, str | None]:
         """Choose a signal that suits the steps, and the alignment."""
@@ -210,10 +211,10 @@ def _markdown_list() -> list[str]:
         lines.append(f"| **{family}** | |")
         for step in members:
             usage = f"`{step.usage}`{_aliases_text(step)}"
-            told = step.help
+            text = step.help
             if step.stands_for:
-                told += f" `{step.stands_for}`"
-            cells = [cell.replace("|", "\\|") for cell in (usage, told)]
+                text += f" `{step.stands_for}`"
+            cells = [cell.replace("|", "\\|") for cell in (usage, text)]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -315,7 +316,7 @@ def _first_model(text: str) -> Model | OnnxModel | None:
         if path is None or not find(call.name).runs_model:
             continue
         layers = [argument.text for argument in call.arguments if argument.key == "layers"]
-        from convcli.layers.modelfile import read_model
+        from convcli.layers.model_reader import read_model
 
         return read_model(named_place(path), layers="".join(layers))
     return None
@@ -346,11 +347,11 @@ def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     with atomic(path) as place:
         export_taps(weights, place, path.suffix.lower(), rate=step.before.rate)
     if weights.ndim > step.before.axes:
-        tell(f"{path} has a row for each output and each input of that", kind="note")
+        print_message(f"{path} has a row for each output and each input of that", kind="note")
     bias = bias_of(step)
     if bias is not None:
         values = ", ".join(f"{value:.6g}" for value in bias)
-        tell(f"the bias is not among the taps: offset:{values}", kind="note")
+        print_message(f"the bias is not among the taps: offset:{values}", kind="note")
 
 
 def _export_graph(
@@ -374,7 +375,7 @@ def _export_graph(
         graph = model.exported("causal" if align == "causal" else "center")
     with atomic(path) as place:
         place.write_bytes(graph.content)
-    tell(f"{path} computes {graph.description}", kind="note")
+    print_message(f"{path} computes {graph.description}", kind="note")
 
 
 def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:
@@ -422,7 +423,7 @@ def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
 
 
-def _exported_weights(bound: tuple[BoundStep, ...]) -> Numbers:
+def _exported_weights(bound: tuple[BoundStep, ...]) -> FloatArray:
     """The taps of a single step, or those of a chain of convolutions as one."""
     from convcli.planning.describe import chain_taps, weights_of
 

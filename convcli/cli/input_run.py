@@ -53,12 +53,10 @@ class InputRun:
 
     def run(self) -> RunFacts:
         """Filter the input and return the facts of the run."""
-        from convcli.planning.plan import reads_twice
-
         started = time.perf_counter()
         with ExitStack() as held:
             # A named pipe is not kept: its reader says that it can be read only once.
-            twice = self.source is None and reads_twice(self.command.calls)
+            twice = self.source is None and self.command.reads_twice()
             given = read_input(self.source, held, twice=twice, example="convcli ...")
             planned = self._planned(given, held)
             if self.command.options.dry_run:
@@ -133,7 +131,7 @@ class InputRun:
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
-            opened.check_times(in_time=plan.chain.in_time, bins=plan.chain.bins)
+            opened.check_times(in_time=plan.chain.times.in_time, bins=plan.chain.times.bins)
             if not command.tail:
                 check_is_left(plan, plan.signal.shape[0], plan.result.shape[0])
             plans.append(plan)
@@ -142,13 +140,13 @@ class InputRun:
 
 @contextmanager
 def _with_doubts(opened: OpenedFile) -> Iterator[None]:
-    """Errors tell what was taken for granted in reading the input, for that may be their cause."""
+    """Add to errors what was assumed in reading the input, for that may be their cause."""
     try:
         yield
     except ConvcliError as error:
         hints = [*filter(None, [error.hint]), *opened.doubts]
-        error.hint = "; ".join(hints) or None
-        raise
+        hint = "; ".join(hints) or None
+        raise error.reworded(error.message, hint) from error.__cause__
 
 
 def check_is_left(plan: Plan, read: int | None, written: int | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, tell
+from convcli.cli import INTERRUPTED, print_message
 from convcli.cli.groups import with_option_groups
 from convcli.cli.learn_inputs import (
     LearnInputs,
@@ -21,7 +21,7 @@ from convcli.cli.learn_inputs import (
 from convcli.cli.learn_options import LearnOptions
 from convcli.cli.learn_results import (
     LearnedFile,
-    tell_learned,
+    report_learned,
     with_drawings,
     write_drawings,
 )
@@ -42,14 +42,14 @@ from convcli.cli.results import (
 )
 from convcli.errors import RequestError
 from convcli.facts import InputFacts, ModelFileFacts, RunFacts
-from convcli.stopping import told_first
+from convcli.stopping import first_interrupt_sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import typer
 
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
     from convcli.places import Place
@@ -80,7 +80,9 @@ def learn_command(options: LearnOptions) -> int:
             return 0
         found = _learned(options, task, inputs, held)
         if found is None:
-            tell("interrupted before the first epoch had ended: nothing is written", kind="warning")
+            print_message(
+                "interrupted before the first epoch had ended: nothing is written", kind="warning"
+            )
             return INTERRUPTED
         learned = LearnedFile(model=found, place=place, task=task, pair=inputs.pairs[0])
         return _finished(options, learned, inputs, started)
@@ -158,7 +160,7 @@ def _stopped_by_interrupt(progress: Progress) -> Iterator[Callbacks]:
     from convcli.learning.trainer import Callbacks
 
     pressed = threading.Event()
-    with told_first(pressed):
+    with first_interrupt_sets(pressed):
         yield Callbacks(
             on_epoch=lambda epoch: progress.advance(1, _epoch_words(epoch)),
             should_stop=pressed.is_set,
@@ -188,7 +190,7 @@ def _finished(
     run = with_drawings(run, learned, options)
     write_drawings(run, options)
     if not options.quiet:
-        tell_learned(run, options)
+        report_learned(run, options)
     return INTERRUPTED if learned.model.interrupted else 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcli.batch.listing import STDIN, InputWords, list_inputs
-from convcli.cli import tell
+from convcli.cli import print_message
 from convcli.cli.opening import Input, first_page, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
@@ -202,7 +202,7 @@ def open_inputs(
         source, warnings = first_page(opened, given.name, "learned from")
         if not quiet:
             for warning in warnings:
-                tell(given.message(warning), kind="warning")
+                print_message(given.message(warning), kind="warning")
         return source
 
     pairs = []

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from convcli.cli import say, tell
+from convcli.cli import print_message, say
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convcli.facts import RunFacts, StepFacts
     from convcli.facts.learning import ExampleFacts, LearningFacts
     from convcli.facts.preview import FeatureMapFacts
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.places import Place
@@ -63,7 +63,7 @@ def _on_terminal(options: LearnOptions) -> bool:
 def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
     """The model as a step: its taps, delay, reach and response, or its layers."""
     from convcli.core.binding import Rules
-    from convcli.layers.modelfile import read_model
+    from convcli.layers.model_reader import read_model
     from convcli.planning.describe import step_facts, with_response
     from convcli.planning.plan import make_plan
 
@@ -116,7 +116,7 @@ def write_drawings(run: RunFacts, options: LearnOptions) -> None:
         write_plot(rows, options.plot, title=run_title(run), atomic=atomic)
 
 
-def tell_learned(run: RunFacts, options: LearnOptions) -> None:
+def report_learned(run: RunFacts, options: LearnOptions) -> None:
     """Say what was learned, its errors beside those of naive answers, notes and warnings."""
     from convcli.report.learning import summary_lines
 
@@ -125,9 +125,9 @@ def tell_learned(run: RunFacts, options: LearnOptions) -> None:
     if run.learned is not None and run.learned.deficient:
         from convcli.report.learning import DEFICIENT
 
-        tell(DEFICIENT, kind="note")
+        print_message(DEFICIENT, kind="note")
     for warning in run.warnings:
-        tell(warning, kind="warning")
+        print_message(warning, kind="warning")
     if _on_terminal(options) and run.learned is not None:
         lines = _drawing_lines(run.steps, run.learned)
         if lines:

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from convcli.batch.listing import STDIN
 from convcli.batch.units import Unit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Work
     from convcli.cli.learn_inputs import LearnInputs, PlacePair
     from convcli.cli.learn_options import LearnOptions
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.partial_sums import SumsFile
     from convcli.learning.task import Task
     from convcli.media.files import Files
@@ -153,6 +153,7 @@ class SumsWork:
     files: Files
     task: Task
     retries: int = 0
+    runs_network: ClassVar[bool] = False
 
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: no file is written."""
@@ -197,11 +198,19 @@ def _collect_sums(
     """
     from convcli.batch.cluster import ClusterRunner
     from convcli.batch.run_units import outcomes
+    from convcli.cli.retries import RetryNotes
     from convcli.running.workers import cores
 
     processes = min(cores(), len(units))
     address = options.cluster or ""
-    runner = ClusterRunner(cast("Work", work), address, processes=processes, stopping=Event())
+    retry_notes = RetryNotes(quiet=options.quiet)
+    runner = ClusterRunner(
+        cast("Work", work),
+        address,
+        processes=processes,
+        stopping=Event(),
+        on_retry=retry_notes,
+    )
     progress = Progress(len(units), shown=not options.quiet)
     try:
         for outcome in outcomes(runner, units):
@@ -212,6 +221,7 @@ def _collect_sums(
             progress.advance(1)
     finally:
         progress.close()
+        retry_notes.close()
 
 
 def _sums_place(folder: Path, unit: Unit) -> Path:

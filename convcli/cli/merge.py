@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli import options, say, tell
-from convcli.cli.filter_command import exit_code_of
+from convcli.cli import options, print_message, say
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import read_input
 from convcli.cli.options import examples
@@ -22,11 +21,11 @@ from convcli.cli.results import (
     refuse_shared_places,
 )
 from convcli.dataclass import dataclass
+from convcli.errors import ConditionError
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from convcli.batch.merging import MergedLedgers
@@ -86,7 +85,7 @@ def merge(
     *,
     run: MergeOptions,
 ) -> int:
-    """Put the ledgers of several machines together, and tell what is missing.
+    """Put the ledgers of several machines together, and report what is missing.
 
     For each input there is one line, in the order of the inputs. Exit code 1 if an input is missing
     or has failed. The parts of one large input become its output when all of them are there.
@@ -134,11 +133,11 @@ def _merge(ledgers: list[Path], run: MergeOptions) -> int:
         _write_report(merged, facts, run.report)
     if not run.quiet:
         for warning in merged.warnings:
-            tell(warning, kind="warning")
+            print_message(warning, kind="warning")
         say(batch_summary(facts, merged.first.filter))
     if parts is not None:
         _join(parts, quiet=run.quiet)
-    return exit_code_of(list(_conditions(facts)))
+    return _reported_code(facts)
 
 
 def _refuse_other_list(place: Place, merged: MergedLedgers) -> None:
@@ -202,14 +201,21 @@ def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> No
     write_report(run, report, atomic=atomic)
 
 
-def _conditions(facts: BatchFacts) -> Iterator[str]:
-    """Why the exit code is 1, in words."""
-    from convcli.report.batch import failures_text, missing_text
+def _reported_code(facts: BatchFacts) -> int:
+    """Tell what is missing and what has failed, and return the exit code."""
+    from convcli.report.batch import again_hint, failures_text, missing_text
 
+    messages = []
     if facts.missing:
-        yield missing_text(facts)
+        messages.append(missing_text(facts))
     if facts.failed:
-        yield failures_text(facts)
+        messages.append(failures_text(facts))
+    if not messages:
+        return 0
+    for text in messages[:-1]:
+        print_message(text)
+    print_message(messages[-1], hint=again_hint(facts))
+    return ConditionError.exit_code
 
 
 def register(app: typer.Typer) -> None:

@@ -31,9 +31,9 @@ def input_name(path: Place | None) -> str:
 
 def name_input(error: ConvcliError, name: str) -> ConvcliError:
     """The error, with the name of the input in front if the message does not hold it."""
-    if name not in error.message:
-        error.message = f"{name}: {error.message}"
-    return error
+    if name in error.message:
+        return error
+    return error.reworded(f"{name}: {error.message}", error.hint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,11 @@ class Input:
 
     def explain(self, error: ConvcliError) -> ConvcliError:
         """The error under the name of the input, instead of that of a temporary file."""
-        error.message = self.message(error.message)
-        return name_input(error, self.name)
+        return name_input(self.renamed(error), self.name)
+
+    def renamed(self, error: ConvcliError) -> ConvcliError:
+        """The error with the name of the input in place of that of a temporary file."""
+        return error.reworded(self.message(error.message), error.hint)
 
     def message(self, text: str) -> str:
         """A message that names the input instead of a temporary file or of standard input."""
@@ -114,8 +117,7 @@ def _errors_name_input(given: Input) -> Iterator[None]:
     try:
         yield
     except ConvcliError as error:
-        error.message = given.message(error.message)
-        raise
+        raise given.renamed(error) from error.__cause__
 
 
 # --------------------------------------------------------------------------- inputs of any medium

@@ -253,7 +253,7 @@ MissingWords = Annotated[
         "--na",
         metavar="WORD",
         help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written. May be given several times.",
+        "written; a number such as -999 however it is written. May be given several times.",
         show_default="none, na, nan, null, n/a, and empty cells",
     ),
 ]
@@ -451,7 +451,7 @@ class RunOptions:
         return shown or self.report is not None or self.plot is not None
 
     @property
-    def tells(self) -> bool:
+    def prints_design(self) -> bool:
         """Whether the design of the steps is printed or reported."""
         return not self.quiet or self.dry_run or self.report is not None or self.plot is not None
 

@@ -20,7 +20,8 @@ from convcli.batch.parted_input import (
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
-from convcli.cli import tell
+from convcli.cli import print_message
+from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from convcli.batch.parts import PartOfRun
-    from convcli.batch.run_units import Runner, Work
+    from convcli.batch.run_units import OnRetry, Runner, Work
     from convcli.cli.planned_input import PlannedInput
     from convcli.media.division import Division
     from convcli.media.files import FileSink
@@ -49,6 +50,7 @@ class PartOptions:
     threads : number of threads in each process
     retries : how often a part is tried again after an error that may pass
     stopping : set when the run is cancelled
+    on_retry : is called with each part that is tried again
     prepare : function that is called once in each process
     """
 
@@ -57,6 +59,7 @@ class PartOptions:
     threads: int
     retries: int
     stopping: Event
+    on_retry: OnRetry
     prepare: Callable[[], object]
 
     def runner(self, work: Work) -> Runner:
@@ -65,10 +68,10 @@ class PartOptions:
             from convcli.batch.run_units import OwnThread
 
             self.prepare()
-            return OwnThread(work, self.stopping)
+            return OwnThread(work, self.stopping, self.on_retry)
         from convcli.batch.processes import ProcessRunner
 
-        return ProcessRunner(work, self.jobs, self.stopping, self.prepare)
+        return ProcessRunner(work, self.jobs, self.stopping, self.on_retry, self.prepare)
 
 
 def worth_cutting(source: Place | None) -> bool:
@@ -90,7 +93,7 @@ def division_or_note(planned: PlannedInput, place: Any, sink: FileSink) -> Divis
     except UndividedError as error:
         if not planned.run.command.options.quiet:
             name = planned.run.source or "standard input"
-            tell(f"{name} is filtered as one unit: {error}", kind="note")
+            print_message(f"{name} is filtered as one unit: {error}", kind="note")
         return None
 
 
@@ -124,22 +127,23 @@ def _part_options(planned: PlannedInput, division: Division, asked: int | None) 
         count = worthwhile_parts(asked, division.size)
         jobs = min(jobs, count)
         if count < asked and not options.quiet:
-            _tell_fewer_parts(count, asked, planned.run.source)
+            _note_fewer_parts(count, asked, planned.run.source)
     return PartOptions(
         count=count,
         jobs=jobs,
         threads=options.threads or max(1, cores() // jobs),
         retries=options.batch.retries,
         stopping=planned.run.command.stopping,
+        on_retry=RetryNotes(quiet=options.quiet),
         prepare=keep_freed_memory,
     )
 
 
-def _tell_fewer_parts(count: int, asked: int, name: object) -> None:
+def _note_fewer_parts(count: int, asked: int, name: object) -> None:
     reason = f"parts have at least {LEAST_BYTES >> 10} KB"
     if count == MOST_PARTS:
         reason = "object stores join no more"
-    tell(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
+    print_message(f"{name} is cut into {count:,} parts instead of {asked:,}: {reason}", kind="note")
 
 
 def _parted_run(planned: PlannedInput, threads: int) -> PartedRun:

@@ -138,7 +138,7 @@ class PlannedInput:
             feature_maps=() if written is None else written.feature_maps,
             warnings=tuple(warnings),
         )
-        return self._with_design(facts, plan) if run.command.options.tells else facts
+        return self._with_design(facts, plan) if run.command.options.prints_design else facts
 
     def _with_design(self, facts: RunFacts, plan: Plan) -> RunFacts:
         """The facts with those of each step, and of all of them as one chain."""

@@ -121,9 +121,10 @@ def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, exa
             place = plan_output(path, text_of(output), force=force)
     except RequestError as error:
         # The hints of plan_output are about filtered inputs, except the one about --force.
-        if "--force" not in (error.hint or ""):
-            error.hint = f"-o {example} writes a file of its own"
-        raise
+        if "--force" in (error.hint or ""):
+            raise
+        hint = f"-o {example} writes a file of its own"
+        raise error.reworded(error.message, hint) from error.__cause__
     return place or output
 
 

@@ -12,7 +12,7 @@ from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.cli.results import refuse_place, refuse_plot, refuse_report
 from convcli.cli.search_work import Search, SearchResults, SearchWork
 from convcli.facts import InputFacts, RunFacts
-from convcli.facts.detection import FoundHits
+from convcli.facts.detection import FoundHits, LargerTemplate
 from convcli.media.output_names import OneOutput
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _found_of_line(line: Line, name: str, search: Search) -> FoundHits:
         best_score=plain["best_score"],
         best_place=plain["best_place"],
         notes=tuple((kind, text) for kind, text in plain["notes"]),
+        larger=tuple(LargerTemplate(**each) for each in plain["larger"]),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import field
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, Stopped, tell
+from convcli.cli import INTERRUPTED, Stopped, print_message
 from convcli.cli.opening import read_input
 from convcli.cli.progress import Progress
 from convcli.dataclass import dataclass
@@ -33,7 +33,7 @@ class Search:
 
     detection : the templates and the rules; it has searched nothing
     files : how inputs are opened
-    time_column : column of a table whose cells are told with every hit
+    time_column : column of a table whose cells are printed with every hit
     draws : the first inputs are drawn with the places
     threads : threads for one input; None for as many as there are cores, or one of many inputs
     """
@@ -60,6 +60,7 @@ class SearchWork:
     alone: bool = True
     stopping: Event = field(default_factory=Event)
     shows_progress: bool = False
+    runs_network: ClassVar[bool] = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the event, which belongs to one process."""
@@ -190,39 +191,39 @@ class _RowTimes:
 class SearchResults:
     """What a search has found so far, by the numbers of the inputs.
 
-    quiet : notes are not told
+    quiet : notes are not printed
     """
 
     quiet: bool
     drawn: dict[int, tuple[SearchedFacts, ...]] = field(default_factory=dict)
     _found: dict[int, FoundHits] = field(default_factory=dict)
     _of_templates: tuple[tuple[str, str], ...] = ()
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _printed: set[tuple[str, str]] = field(default_factory=set)
 
     def take(self, number: int, facts: RunFacts) -> None:
-        """Keep what was found in an input, and tell the notes that were not told before."""
+        """Keep what was found in an input, and print the notes that were not printed before."""
         found = facts.found or FoundHits()
         self.keep(number, found)
         if facts.searched:
             self.drawn[number] = facts.searched
-        self._tell(found.notes)
+        self._print(found.notes)
 
     def keep(self, number: int, found: FoundHits) -> None:
         """Keep what was found in an input."""
         self._found[number] = found
 
     def note(self, kind: str, texts: Iterable[str]) -> None:
-        """Keep and tell notes about the templates."""
+        """Keep and print notes about the templates."""
         notes = tuple((kind, text) for text in texts)
         self._of_templates += notes
-        self._tell(notes)
+        self._print(notes)
 
-    def _tell(self, notes: Iterable[tuple[str, str]]) -> None:
-        """Print each note once."""
+    def _print(self, notes: Iterable[tuple[str, str]]) -> None:
+        """Print each note that was not printed before."""
         for kind, text in notes:
-            if (kind, text) not in self._told and not self.quiet:
-                tell(text, kind=kind)
-            self._told.add((kind, text))
+            if (kind, text) not in self._printed and not self.quiet:
+                print_message(text, kind=kind)
+            self._printed.add((kind, text))
 
     def joined(self, top: int | None) -> FoundHits:
         """What was found in all inputs, in their order."""

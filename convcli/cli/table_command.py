@@ -133,6 +133,12 @@ class TableCommand(FilterCommand):
         """The steps of FILTER, --add and --set."""
         return self.calls if self.named is None else tuple(self.named.calls(self.calls))
 
+    def reads_twice(self) -> bool:
+        """Whether the table is read before the first row; all filters run side by side."""
+        from convcli.planning.plan import reads_twice
+
+        return reads_twice(self.filters(), in_branches=self.named is not None)
+
     def options_of_results(self) -> tuple[object, ...]:
         """What the results depend on besides the filters, as the names of new columns."""
         options = super().options_of_results()
@@ -143,7 +149,7 @@ class TableCommand(FilterCommand):
     def planned_calls(self, opened: OpenedFile) -> tuple[Call, ...]:
         """The steps that an open table is filtered by: all filters as one.
 
-        The first rows of a stream do not tell whether the next ones come at equal steps of time.
+        The first rows of a stream do not show whether the next ones come at equal steps of time.
         So these may come at any time, unless a filter needs equal steps.
         """
         source = cast("OpenedTable", opened).source

@@ -118,7 +118,7 @@ class _WatchedSink:
         return len(rows), self.sink.encode(y, rows)
 
     def stored(self, encoded: Any) -> Any:
-        """The samples of an encoded block as they are stored, if the sink tells them."""
+        """The samples of an encoded block as they are stored, if the sink gives them."""
         _, stored = encoded
         return self.sink.stored(stored)
 

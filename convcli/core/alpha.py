@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.convolution.rounding import outside_of
-from convcli.core.ops import Convolve, Held, Op, Span, WrappedOp, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, WrappedOp, nothing_held
+from convcli.core.ops import Convolve
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
@@ -37,24 +38,25 @@ class WeightedByAlpha(WrappedOp):
     opaque: float
     keeps_alpha: bool
 
-    takes_stored = False
-    uniform = False
-    homogeneous = False
     # The opacity is treated here.
-    opacity = None
+    channels = ChannelUse()
 
     @property
-    def rounding(self) -> Rounding:
+    def numbers(self) -> NumberUse:
+        """Samples, and the rounding class of the quotient."""
+        return NumberUse(rounding=self._rounding())
+
+    def _rounding(self) -> Rounding:
         """The rounding class: "once" for whole taps, "rounded" for others.
 
         Sums of products of whole taps with the opacity are exact, and their quotient is rounded
         once. If the sum of the opacities is below 2**16, float32 does not round a quotient that
         only comes near a half onto that half.
         """
-        inside = self.op.rounding
+        inside = self.op.numbers.rounding
         if inside not in ("exact", "once"):
             return outside_of(inside)
-        for convolution in self.convolutions:
+        for convolution in self.formula.convolutions:
             weight = np.abs(convolution.taps).sum()
             is_whole = (convolution.taps == np.rint(convolution.taps)).all()
             if not is_whole or self.opaque * weight >= _LARGEST_OPACITY:
@@ -165,16 +167,13 @@ class MaskedByAlpha(WrappedOp):
 
     alpha: int
 
-    takes_stored = True
-    uniform = False
-    homogeneous = False
     # The opacity is treated here.
-    opacity = None
+    channels = ChannelUse()
 
     @property
-    def rounding(self) -> Rounding:
-        """The rounding class of the statistic."""
-        return outside_of(self.op.rounding)
+    def numbers(self) -> NumberUse:
+        """The rounding class of the statistic; stored numbers are taken."""
+        return NumberUse(takes_stored=True, rounding=outside_of(self.op.numbers.rounding))
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of the visible colours."""

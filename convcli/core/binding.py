@@ -14,10 +14,11 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Kernel, Taps
-    from convcli.core.ops import Op
+    from convcli.array_types import Taps
+    from convcli.core.kernel import Kernel
+    from convcli.core.op import Op
     from convcli.core.reach import Reach
-    from convcli.core.whole import Normalize, Reduce
+    from convcli.core.whole import Reduce
     from convcli.facts import LayerFacts
     from convcli.signals import Align, Edge, Missing, Signal
 
@@ -55,7 +56,6 @@ class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
     ops : the operations that run; none where nothing is changed
-    normalizes : set instead of `ops` where the signal is measured in a pass of its own
     reduces : set instead of `ops` where the whole signal becomes a few bins
     kernels : the taps that the design returned
     remark : a message of the design to the user, besides the notes of its kernels
@@ -69,7 +69,6 @@ class Stage:
     before: Signal
     after: Signal
     ops: tuple[Op, ...] = ()
-    normalizes: Normalize | None = None
     reduces: Reduce | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
@@ -82,7 +81,12 @@ class Stage:
     @property
     def sees_whole(self) -> bool:
         """Whether the stage has to see the whole signal before its first output."""
-        return self.normalizes is not None or self.reduces is not None
+        return self.measures or self.reduces is not None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the signal is measured in passes of their own."""
+        return any(op.to_measure is not None for op in self.ops)
 
     @property
     def note(self) -> str:
@@ -103,22 +107,25 @@ class Site:
     """The place of a step: the signal that reaches it, and the rules of the run.
 
     axis : the axis of a picture along which one-dimensional taps run; None: along both
+    in_branch : the outputs are combined with those of other branches, one for each sample
     """
 
     signal: Signal
     rules: Rules
     axis: Literal["x", "y"] | None = None
+    in_branch: bool = False
 
     def placed(self, op: Op) -> Op:
         """The operation under the rules of the run; colours are weighted or masked by opacity."""
         op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
         alpha = self.signal.alpha
-        if alpha is None or op.opacity is None:
+        opacity = op.channels.opacity
+        if alpha is None or opacity is None:
             return op
-        if op.opacity == "masks":
+        if opacity == "masks":
             return MaskedByAlpha(op=op, alpha=alpha)
         return WeightedByAlpha(
-            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=op.opacity == "kept"
+            op=op, alpha=alpha, opaque=self.signal.full_scale, keeps_alpha=opacity == "kept"
         )
 
     def stage(self, *ops: Op, kernels: tuple[Kernel, ...] = ()) -> Stage:
@@ -160,7 +167,7 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     rate = signal.rate
     if rate is not None:
         rate = rate * along.phases / along.step
-    if chain.bins:
+    if chain.times.bins:
         rate = None
         shape = (None,) * signal.axes
     return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)

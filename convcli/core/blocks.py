@@ -9,6 +9,7 @@ output is bit for bit the same, however the picture arrives.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
 
@@ -49,23 +50,42 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def block_rows(chain: Chain) -> int | None:
-    """How many rows of outputs a block of a chain has; None if all is computed at once."""
-    layers = any(op.widest for op in chain.ops)
-    if chain.axes != 2 or not layers or chain.needs_end:
-        return None
-    along = chain.reach[0]
-    rows = ROWS
-    while rows < MOST_ROWS and rows < (along.before + along.after) * BLOCK_ROWS_PER_REACH:
-        rows *= 2
-    return max(1, rows * along.phases // max(along.step, along.phases))
+@dataclass(frozen=True, eq=False)
+class BlockGrid:
+    """The grid of blocks of a chain with layers of a network on a picture."""
+
+    chain: Chain
+
+    @cached_property
+    def rows(self) -> int | None:
+        """How many rows of outputs a block has; None if all is computed at once."""
+        chain = self.chain
+        layers = any(op.channels.widest for op in chain.ops)
+        if chain.axes != 2 or not layers or chain.needs_end:
+            return None
+        along = chain.reach[0]
+        rows = ROWS
+        while rows < MOST_ROWS and rows < (along.before + along.after) * BLOCK_ROWS_PER_REACH:
+            rows *= 2
+        return max(1, rows * along.phases // max(along.step, along.phases))
+
+    def columns(self, n: int | None) -> int:
+        """How many columns a block has, in a picture of `n` columns.
+
+        Only columns inside of the picture are counted, as layers read that pad by themselves.
+        """
+        if n not in self._columns:
+            self._columns[n] = _most_columns(self.chain, self.rows or 1, n)
+        return self._columns[n]
+
+    @cached_property
+    def _columns(self) -> dict[int | None, int]:
+        """Columns of the blocks by the width of the picture."""
+        return {}
 
 
-def block_columns(chain: Chain, rows: int, n: int | None) -> int:
-    """How many columns a block has, in a picture of `n` columns.
-
-    Only columns inside of the picture are counted, as layers read that pad by themselves.
-    """
+def _most_columns(chain: Chain, rows: int, n: int | None) -> int:
+    """The most columns at which a block of so many rows has no more numbers than are allowed."""
     columns = MOST_COLUMNS
     while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
         columns //= 2
@@ -89,7 +109,7 @@ def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
             width = min(width, n + beside)
             n = op.reach[1].count(n)
         pixels = (bottom - top) * width
-        counts.append(pixels * op.widest)
+        counts.append(pixels * op.channels.widest)
     return max(counts)
 
 
@@ -107,13 +127,13 @@ def compute_in_blocks(
     A row of blocks that reads missing samples is computed at once, because a gap is filled from
     anywhere in its line.
     """
-    rows = chain.block_rows
+    rows = chain.blocks.rows
     if rows is None:
-        return chain.compute(x, span, ends, earlier, bounds=bounds)
+        return chain.work.compute(x, span, ends, earlier, bounds=bounds)
     first = chain.reads(*span[0], ends[0])[0].start
     parts = []
     held: HeldAfter = {}
-    columns = chain.block_columns(ends[1])
+    columns = chain.blocks.columns(ends[1])
     for start, stop in cuts(*span[0], rows):
         inputs = chain.reads(start, stop, ends[0])[0]
         task = _RowOfBlocks(
@@ -154,7 +174,7 @@ class _RowOfBlocks:
         for start, stop in cuts(*across, columns):
             low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
             inputs = self.x[:, low - left : high - left]
-            made, _ = self.chain.compute(inputs, (down, (start, stop)), self.ends)
+            made, _ = self.chain.work.compute(inputs, (down, (start, stop)), self.ends)
             parts.append(made)
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         # Without gaps no earlier value is needed; it would keep all earlier rows in memory.
@@ -162,7 +182,9 @@ class _RowOfBlocks:
         return whole, HeldIfAsked(alone.held_values)
 
     def _at_once(self) -> tuple[Array, HeldAfter]:
-        return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
+        return self.chain.work.compute(
+            self.x, self.span, self.ends, self.earlier, bounds=self.bounds
+        )
 
     def held_values(self) -> HeldAfter:
         """Compute the last known values after the outputs."""

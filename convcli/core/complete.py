@@ -10,8 +10,8 @@ import numpy as np
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Span
-    from convcli.core.reach import Indices
+    from convcli.array_types import IntArray
+    from convcli.core.op import Span
     from convcli.signals import Array
 
 
@@ -60,7 +60,7 @@ def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
     return y
 
 
-def _samples_of_signals(y: Array, samples: Indices, bounds: Bounds) -> Array:
+def _samples_of_signals(y: Array, samples: IntArray, bounds: Bounds) -> Array:
     """Return the samples of several signals; those that do not lie within the bounds are missing.
 
     y : (n, signals * channels)

@@ -11,16 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.ops import Convolve, default_on_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.core.chain import Chain
 
-Numbers = npt.NDArray[np.float64]
 
 # Products of taps that are computed to make one convolution of a chain.
 MOST_PRODUCTS = 1 << 24
@@ -34,7 +33,7 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     Taps that follow a stride are as far apart as the stride says. Returns None for a chain with an
     operation that is not a convolution, and where more than `most` products of taps are needed.
     """
-    parts = [op.as_convolution for op in chain.ops]
+    parts = [op.formula.as_convolution for op in chain.ops]
     taps = np.ones((1,) * chain.axes)
     divisor = 1.0
     spacing = [1] * chain.axes
@@ -62,7 +61,7 @@ def _spaced_sides(shape: tuple[int, ...], spacing: list[int]) -> list[int]:
     return sides
 
 
-def _with_reach_of(chain: Chain, taps: Numbers, divisor: float) -> Convolve:
+def _with_reach_of(chain: Chain, taps: FloatArray, divisor: float) -> Convolve:
     """The convolution with these taps that reads what a chain reads."""
     return Convolve(
         taps=taps,
@@ -75,7 +74,7 @@ def _with_reach_of(chain: Chain, taps: Numbers, divisor: float) -> Convolve:
     )
 
 
-def full_convolution(x: Numbers, taps: Numbers) -> Numbers:
+def full_convolution(x: FloatArray, taps: FloatArray) -> FloatArray:
     """Every output of a convolution that reads at least one sample."""
     if x.ndim == 1:
         return np.convolve(x, taps)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import Held, NumberUse, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
-    from convcli.core.convolution.rounding import Rounding
     from convcli.signals import Array
 
 
@@ -22,7 +21,7 @@ class Crop(Op):
     first: tuple[int, ...]
     size: tuple[int, ...]
 
-    rounding: Rounding = "exact"
+    numbers = NumberUse(rounding="exact")
 
     @property
     def reach(self) -> tuple[Reach, ...]:

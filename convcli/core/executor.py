@@ -13,10 +13,9 @@ from convcli.samples import summed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import BoolArray
     from convcli.core.chain import Chain
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.task import OpTask
     from convcli.signals import Array
 
@@ -48,9 +47,7 @@ class Executor(ABC):
         """
 
 
-def reads_any(
-    chain: Chain, marked: npt.NDArray[np.bool_], span: Span, starts: Sequence[int]
-) -> Any:
+def reads_any(chain: Chain, marked: BoolArray, span: Span, starts: Sequence[int]) -> Any:
     """Mark the outputs of a chain that read a sample which is marked.
 
     marked : (n,) or (rows, columns), from the samples `starts` on
@@ -83,7 +80,7 @@ class ExecutedRun:
         while number < len(self.tasks):
             if number > 0:
                 x = summed(x)
-            executor = self.chain.executor_at(number, x)
+            executor = self.chain.work.executor_at(number, x)
             if executor is None or self._any_empty(number, executor.count):
                 x = self._each(x, number, number + 1)
                 number += 1
@@ -97,7 +94,7 @@ class ExecutedRun:
         return any(0 in task.ends for task in self.tasks[start : start + count])
 
     def _each(self, x: Array, start: int, stop: int) -> Array:
-        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
+        y, _ = self.chain.work.compute_each(x, self.tasks[start:stop], first=start)
         return y
 
     def _executed(self, x: Array, start: int, executor: Executor) -> Array:
@@ -110,7 +107,7 @@ class ExecutedRun:
         stop = start + executor.count
         first = self.tasks[start]
         span = self.tasks[stop - 1].outputs
-        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
+        inputs, pads = executor.chain.work.inputs_and_pads(span, first.ends)
         pairs = zip(inputs, first.starts, strict=True)
         samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
         if _lie_in_padding(pads):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +11,9 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, IntArray
     from convcli.signals import Edge
 
-    Indices = npt.NDArray[np.int64]
-    AnyArray = npt.NDArray[Any]
 
 OUTSIDE = -1
 
@@ -26,7 +23,7 @@ _MISSING_OUTSIDE = ("shrink", "missing")
 _NOT_INSIDE = (*_MISSING_OUTSIDE, "zero")
 
 
-def inside(i: Indices, n: int | Indices, edge: Edge) -> Indices:
+def inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
     """Map absolute indices to samples in [0, n), or to OUTSIDE (zero, shrink, missing).
 
     Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
@@ -54,7 +51,7 @@ def filler(edge: Edge) -> float:
 
 
 def extended_at(
-    take: Callable[[Indices], AnyArray], index: Indices, n: Indices, edge: Edge
+    take: Callable[[IntArray], AnyArray], index: IntArray, n: IntArray, edge: Edge
 ) -> AnyArray:
     """The samples at any indices of signals that are extended by the edge rule.
 

@@ -6,16 +6,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
-
-Weights = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +23,7 @@ class Combination:
     weights : (operands,)
     """
 
-    weights: Weights
+    weights: FloatArray
     constant: float
 
     @property

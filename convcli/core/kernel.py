@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from convcli.core.mixing import Mix
-from convcli.core.ops import Convolve, EachChannel, Magnitude, OnMissing, default_on_missing
+from convcli.core.ops import Convolve, EachChannel, Magnitude, default_on_missing
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import AnyArray, Taps
     from convcli.core.binding import Site, Stage
+    from convcli.core.op_formula import OnMissing
     from convcli.signals import Align
 
-Taps = npt.NDArray[np.float64]
 # Longer kernels are refused; at 48 kHz this many last a minute and a half.
 MOST_TAPS = 2**22
 # The most taps along both axes of a picture: 5,792 along each.
@@ -56,7 +57,7 @@ class Kernel:
 
     def __post_init__(self) -> None:
         # A copy, because the array may belong to a caller who goes on to change it.
-        taps: npt.NDArray[Any] = np.array(self.taps, dtype=np.float64, order="C")
+        taps: AnyArray = np.array(self.taps, dtype=np.float64, order="C")
         if self.divisor < 0:
             # Taps -1,-2 over -3 are the same weights as 1,2 over 3.
             taps = 0.0 - taps

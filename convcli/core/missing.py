@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.convolve import (
@@ -24,10 +22,18 @@ from convcli.core.windows.constants import keep_constants
 from convcli.samples import is_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from convcli.array_types import BoolArray, FloatArray
     from convcli.signals import Array
 
-Mask = npt.NDArray[np.bool_]
-Weights = npt.NDArray[np.float64]
+    # Sums of the weights times the samples, as high + low, and sums of the weights of the known
+    # samples.
+    _Sums = tuple[Any, Any, Any]
+    _FindSums = Callable[
+        [BoolArray, Any, Any, FloatArray, tuple[int, ...]], Iterator[tuple[Any, _Sums]]
+    ]
+
 
 # Products of one part of a computation, to stay near the caches.
 PRODUCTS = 1 << 18
@@ -53,7 +59,7 @@ def any_missing(x: Array) -> bool:
     return bool(np.isnan(x.min()))
 
 
-def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
+def reads_gap(missing: BoolArray, w: FloatArray, step: tuple[int, ...]) -> BoolArray:
     """Mark the outputs that read at least one missing sample with a weight other than 0."""
     reads = w != 0
     stretches = runs(reads)
@@ -72,7 +78,7 @@ def reads_gap(missing: Mask, w: Weights, step: tuple[int, ...]) -> Mask:
 
 
 def renormalised(
-    x: Array, w: Weights, divisor: float, step: tuple[int, ...], *, exact: bool
+    x: Array, w: FloatArray, divisor: float, step: tuple[int, ...], *, exact: bool
 ) -> Array:
     """Spread weights >= 0 over the samples that are known.
 
@@ -112,14 +118,9 @@ def _means(high: Array, low: Array, share: Array, gain: float) -> Array:
     return means
 
 
-# Sums of the weights times the samples, as high + low, and sums of the weights of known samples.
-_Sums = tuple[Any, Any, Any]
-_FindSums = Callable[[Mask, Any, Any, Weights, tuple[int, ...]], Iterator[tuple[Any, _Sums]]]
-
-
 def _ways_to_add(
-    gap: Mask, known: Array, w: Weights, step: tuple[int, ...], *, exact: bool
-) -> list[tuple[Mask, _FindSums]]:
+    gap: BoolArray, known: Array, w: FloatArray, step: tuple[int, ...], *, exact: bool
+) -> list[tuple[BoolArray, _FindSums]]:
     """Windows with a gap, and the function that adds them up."""
     if added_exactly(w):
         return [(gap, _exact_window_sums)]
@@ -130,7 +131,7 @@ def _ways_to_add(
 
 
 def _exact_window_sums(
-    wanted: Mask, known: Array, weights: Array, w: Weights, step: tuple[int, ...]
+    wanted: BoolArray, known: Array, weights: Array, w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of all windows from the first to the last `wanted` one, and their places.
 
@@ -148,7 +149,7 @@ def _exact_window_sums(
 
 
 def _direct_window_sums(
-    wanted: Mask, known: Array, weights: Array, w: Weights, step: tuple[int, ...]
+    wanted: BoolArray, known: Array, weights: Array, w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of the `wanted` windows, and their places."""
     for rows, sums in _window_sums(wanted, (*halves(known), weights), w, step):
@@ -157,7 +158,7 @@ def _direct_window_sums(
 
 
 def _window_sums(
-    wanted: Mask, arrays: tuple[Array, ...], w: Weights, step: tuple[int, ...]
+    wanted: BoolArray, arrays: tuple[Array, ...], w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, list[Array]]]:
     """Yield sums of w times each array for the `wanted` outputs, and their places."""
     if w.ndim > 1:
@@ -166,16 +167,20 @@ def _window_sums(
             part = slice(first * step[0], end)
             yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
+    stretches = runs(w != 0) or [(0, 1)]
+    # A long binomial has zeros at both ends.
+    begin, end = stretches[0][0], stretches[-1][1]
+    some_taps = w[begin:end]
     rows, channels = np.nonzero(wanted)
-    batch = max(1, PRODUCTS // w.size)
+    batch = max(1, PRODUCTS // some_taps.size)
     for first in range(0, len(rows), batch):
         some_rows = rows[first : first + batch]
         some_channels = channels[first : first + batch]
         sums = []
         for array in arrays:
-            at_every_sample = sliding_window_view(array, w.size, axis=0)
-            windows = at_every_sample[some_rows * step[0], some_channels]
-            sums.append(np.einsum("nj,j->n", windows, w.astype(windows.dtype)))
+            at_every_sample = sliding_window_view(array, some_taps.size, axis=0)
+            windows = at_every_sample[some_rows * step[0] + begin, some_channels]
+            sums.append(np.einsum("nj,j->n", windows, some_taps.astype(windows.dtype)))
         yield (some_rows, some_channels), sums
 
 
@@ -232,7 +237,7 @@ def _carry(x: Array, start: Array | None) -> Array:
     return y
 
 
-def known_by(x: Array, earlier: Array | None, width: int, step: int, outputs: int) -> Mask:
+def known_by(x: Array, earlier: Array | None, width: int, step: int, outputs: int) -> BoolArray:
     """Mark the outputs, (outputs, channels), that have a value in their window or before it.
 
     earlier : the last value before `x`, None if there is none; width : of a window
@@ -240,9 +245,9 @@ def known_by(x: Array, earlier: Array | None, width: int, step: int, outputs: in
     return seen_so_far(x, earlier)[width - 1 :: step][:outputs]
 
 
-def seen_so_far(x: Array, earlier: Array | None) -> Mask:
+def seen_so_far(x: Array, earlier: Array | None) -> BoolArray:
     """Mark the samples at which a value is known or has been before, also `earlier` than `x`."""
-    seen: Mask = np.maximum.accumulate(~np.isnan(x), axis=0)
+    seen: BoolArray = np.maximum.accumulate(~np.isnan(x), axis=0)
     if earlier is not None:
         seen |= ~np.isnan(earlier)
     return seen

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from convcli.core.convolution.rounding import Rounding, of_taps
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.convolution.rounding import of_taps
+from convcli.core.op import Held, NumberUse, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 
@@ -26,7 +26,7 @@ class Mix(Op):
         a picture), or None
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: FloatArray
     axes: int
     divisor: float = 1.0
     keeps: int | None = None
@@ -36,12 +36,10 @@ class Mix(Op):
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
 
-    homogeneous = True
-
     @property
-    def rounding(self) -> Rounding:
+    def numbers(self) -> NumberUse:
         """The rounding class of the weights."""
-        return of_taps(self.weights, self.divisor)
+        return NumberUse(rounding=of_taps(self.weights, self.divisor), homogeneous=True)
 
     def output_channels(self, count: int) -> int:
         """Count the sums, and the channel that is kept."""

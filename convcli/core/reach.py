@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -12,12 +12,10 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
+    from convcli.array_types import AnyArray, IntArray
 
-    Indices = npt.NDArray[np.int64]
     # One index or length, or many at once: the arithmetic is the same.
-    Index = TypeVar("Index", int, Indices)
-    AnyArray = npt.NDArray[Any]
+    Index = TypeVar("Index", int, IntArray)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
@@ -31,9 +31,9 @@ class RelativeChange(Op):
         return tuple(Reach(before=lag) for lag in self.lags)
 
     @property
-    def uniform(self) -> bool:
-        """Whether no channel is left alone."""
-        return self.keeps is None
+    def channels(self) -> ChannelUse:
+        """Uniform if no channel is left alone."""
+        return ChannelUse(uniform=self.keeps is None)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Divide the difference by the earlier sample."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.convolve import correlate_valid
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 SIDE, SIGMA = 11, 1.5
@@ -39,7 +39,7 @@ class StructuralSimilarity:
         self._window = np.outer(line, line)
         self._c1 = (K1 * full_scale) ** 2
         self._c2 = (K2 * full_scale) ** 2
-        self._sum: npt.NDArray[np.float64] = np.zeros(channels)
+        self._sum: FloatArray = np.zeros(channels)
         self._count = 0
         self._held: Array | None = None
 
@@ -81,6 +81,6 @@ class StructuralSimilarity:
         """The weighted mean of every window of (rows, columns)."""
         return correlate_valid(plane[..., None], self._window, (1, 1), exact=False)[..., 0]
 
-    def mean(self) -> npt.NDArray[np.float64] | None:
+    def mean(self) -> FloatArray | None:
         """The mean of each channel; None where the pictures hold no window."""
         return self._sum / self._count if self._count else None

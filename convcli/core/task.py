@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convcli.core.complete import Bounds
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.reach import Reach
     from convcli.signals import Array
 

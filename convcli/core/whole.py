@@ -1,36 +1,67 @@
 """Steps that depend on the whole signal: normalisation and adaptive pools.
 
 Normalisation measures the signal in a first pass and scales it in a second one. An adaptive pool
-collects its bins while the signal passes.
+collects its bins while the signal passes. In a branch, where there is an output for each sample, a
+global pool is a constant that is measured in a first pass.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.ops import Op, Pointwise
+from convcli.core.op import ChannelUse, Held, Measure, Op, Span, ToMeasure, nothing_held
+from convcli.core.ops import Pointwise
+from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
     from convcli.core.binding import Site
     from convcli.signals import AnyRows, Array, Missing, Rows
 
-Indices = npt.NDArray[np.int64]
 Statistic = Literal["mean", "max"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Normalize:
+class Unmeasured(Op):
+    """An operation on single samples that is not known before the whole signal was measured."""
+
+    measure: Measure
+    axes: int
+
+    channels = ChannelUse(uniform=True)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample, its own, once the signal was measured."""
+        return (Reach(),) * self.axes
+
+    @property
+    def to_measure(self) -> ToMeasure:
+        """What is measured; the operation that follows from it takes the place of this one."""
+        return ToMeasure(measures=(self.measure,), before=(), settled=_itself)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Raise ValueError: the signal has not been measured."""
+        raise ValueError("the signal has not been measured")
+
+
+def _itself(op: Op) -> Op:
+    return op
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Normalize(Measure):
     """Scales a signal so that its largest magnitude becomes `level`.
 
     per_channel : one factor for each channel, not one for all
@@ -44,21 +75,27 @@ class Normalize:
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage; its operation is made when the signal was measured."""
-        return (Stage(before=site.signal, after=site.signal, normalizes=self),)
+        return (site.stage(Unmeasured(measure=self, axes=self.axes)),)
 
-    def measure(self, y: Array) -> npt.NDArray[np.float64]:
-        """Return the peak of each channel of one block; peaks of blocks combine by np.fmax."""
+    def of_block(self, y: Array) -> FloatArray:
+        """Return the peak of each channel of one block."""
         if y.size == 0:
             return np.zeros(y.shape[-1])
         sample_axes = tuple(range(self.axes))
-        peaks: npt.NDArray[Any] = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
+        peaks: AnyArray = np.fmax.reduce(np.abs(y), axis=sample_axes, initial=0.0)
         peaks = peaks.astype(np.float64)
         if self.alpha is not None:
             peaks[self.alpha] = 0
         return peaks
 
-    def settle(self, peaks: npt.NDArray[np.float64]) -> Op:
+    def joined(self, one: FloatArray, other: FloatArray) -> FloatArray:
+        """Return the peaks of two blocks."""
+        peaks: FloatArray = np.fmax(one, other)
+        return peaks
+
+    def settle(self, found: FloatArray | None) -> Op:
         """Return the gain for the measured peaks; silence stays silence."""
+        peaks = np.zeros(1) if found is None else found
         if not self.per_channel:
             peaks = np.full_like(peaks, peaks.max(initial=0.0))
         # The gain of peaks below 1e-308 is not a float64: the result is infinite there.
@@ -95,11 +132,14 @@ class Reduce:
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage without operations, that knows the opacity of the picture.
 
-        Nothing is made of a signal without samples.
+        Nothing is made of a signal without samples. In a branch, a pool of the whole signal is the
+        same at every sample.
         """
         before = site.signal
         missing = site.rules.missing
         placed = replace(self, alpha=before.alpha, opaque=before.full_scale, missing=missing)
+        if site.in_branch and math.prod(self.bins) == 1:
+            return (site.stage(Unmeasured(measure=Global(pool=placed), axes=before.axes)),)
         shape = self.bins if 0 not in before.shape else (0,) * before.axes
         return (Stage(before=before, after=replace(before, shape=shape), reduces=placed),)
 
@@ -119,6 +159,81 @@ class Reduce:
         y: Array = np.divide(x, opacity, out=np.zeros_like(x), where=opacity > 0)
         y[..., self.alpha] = x[..., self.alpha]
         return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Global(Measure):
+    """The mean or maximum of each channel of a whole signal, as its value at every sample.
+
+    pool : the pool of the whole signal
+    """
+
+    pool: Reduce
+
+    def of_block(self, y: Array) -> GlobalStatistic:
+        """Return the statistic of one block."""
+        weighted = self.pool.weighted(y)
+        x = weighted.reshape(-1, weighted.shape[-1])
+        known = ~np.isnan(x)
+        totals = ExactTotals(x.shape[1])
+        largest = np.full(x.shape[1], -np.inf)
+        if self.pool.statistic == "mean":
+            totals.add(np.where(known, x, 0))
+        elif len(x):
+            largest = _largest_known(x)
+        return GlobalStatistic(
+            counts=known.sum(axis=0),
+            totals=totals,
+            largest=largest,
+            has_gap=np.asarray((~known).any(axis=0)),
+        )
+
+    def joined(self, one: GlobalStatistic, other: GlobalStatistic) -> GlobalStatistic:
+        """Return the statistic of two blocks."""
+        return GlobalStatistic(
+            counts=one.counts + other.counts,
+            totals=one.totals.joined(other.totals),
+            largest=np.maximum(one.largest, other.largest),
+            has_gap=one.has_gap | other.has_gap,
+        )
+
+    def settle(self, found: GlobalStatistic | None) -> Op:
+        """Return the operation that gives the statistic at every sample."""
+        values = np.full(1, np.nan)
+        if found is not None:
+            values = self._values(found)
+
+        def constant(x: Array) -> Array:
+            y = np.empty(x.shape, np.result_type(x.dtype, np.float32))
+            y[...] = values
+            return y
+
+        return Pointwise(function=constant, axes=len(self.pool.bins))
+
+    def _values(self, found: GlobalStatistic) -> FloatArray:
+        """The statistic of each channel, NaN where no sample is known."""
+        values = found.largest.astype(np.float64)
+        if self.pool.statistic == "mean":
+            values = found.totals.mean(np.maximum(found.counts, 1))
+        is_missing = found.counts == 0
+        if self.pool.missing == "propagate":
+            is_missing |= found.has_gap
+        unweighted = self.pool.unweighted(np.where(is_missing, np.nan, values))
+        return np.asarray(unweighted, np.float64)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GlobalStatistic:
+    """What was found of the samples of each channel that have come.
+
+    counts : of the known ones · totals, largest : their sum and the largest of them
+    has_gap : whether one is missing
+    """
+
+    counts: IntArray
+    totals: ExactTotals
+    largest: Array
+    has_gap: BoolArray
 
 
 # What samples are multiplied by where their sum would be beyond the largest float64.
@@ -207,7 +322,7 @@ class Reduction:
             self._fold((k, columns), pixels)
 
     @cached_property
-    def _columns(self) -> list[tuple[Indices, Indices]]:
+    def _columns(self) -> list[tuple[IntArray, IntArray]]:
         """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
         lows, highs = _bin_edges(self.shape[1], self.reduce.bins[1])
         widths = highs - lows
@@ -260,7 +375,7 @@ class _NarrowBins:
     lows, highs : (bins,) the samples [low, high) of each bin
     """
 
-    def __init__(self, reduce: Reduce, lows: Indices, highs: Indices) -> None:
+    def __init__(self, reduce: Reduce, lows: IntArray, highs: IntArray) -> None:
         self._reduce = reduce
         self._lows = lows
         self._highs = highs
@@ -287,7 +402,7 @@ class _NarrowBins:
             unread = int(self._lows[last]) - start
         self._rest = y[unread:]
 
-    def _statistic(self, x: Array, low: Indices, high: Indices) -> Array:
+    def _statistic(self, x: Array, low: IntArray, high: IntArray) -> Array:
         """The mean or maximum of the known samples of x[low:high]; NaN where there are none."""
         x = np.ascontiguousarray(x, np.float64)
         known = ~np.isnan(x)
@@ -305,7 +420,7 @@ class _NarrowBins:
         return np.concatenate(self._done)
 
 
-def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Array:
+def _means_between(x: Array, low: IntArray, high: IntArray, counts: IntArray) -> Array:
     """The sums of x[low:high] over the counts, rounded once; infinities stay in their bins."""
     finite = np.isfinite(x)
     known = np.where(finite, x, 0.0)
@@ -327,15 +442,15 @@ def _means_between(x: Array, low: Indices, high: Indices, counts: Indices) -> Ar
     return means
 
 
-def _counts_between(flags: npt.NDArray[np.bool_], low: Indices, high: Indices) -> Indices:
+def _counts_between(flags: BoolArray, low: IntArray, high: IntArray) -> IntArray:
     """How many flags are set in flags[low:high]."""
     before = np.zeros(len(flags) + 1, np.int64)
     np.cumsum(flags, out=before[1:])
-    counts: Indices = before[high] - before[low]
+    counts: IntArray = before[high] - before[low]
     return counts
 
 
-def _largest_between(x: Array, low: Indices, high: Indices) -> Array:
+def _largest_between(x: Array, low: IntArray, high: IntArray) -> Array:
     """Maximum of x[low:high] for each pair of `low` and `high`."""
     # Every second stretch is a bin; `reduceat` requires that each begins inside of the array.
     edges = np.stack([low, high], axis=1).reshape(-1)
@@ -350,7 +465,7 @@ def _largest_known(part: Array) -> Array:
     return np.where(np.isnan(largest), -np.inf, largest)
 
 
-def _bin_edges(n: int, bins: int) -> tuple[Indices, Indices]:
+def _bin_edges(n: int, bins: int) -> tuple[IntArray, IntArray]:
     """The samples [low, high) of each of the bins of a signal of `n` samples."""
     numbers = np.arange(bins)
     return numbers * n // bins, -(-(numbers + 1) * n // bins)

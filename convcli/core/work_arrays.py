@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from convcli.array_types import ByteArray
     from convcli.signals import Array
 
 # Bytes of a cache line, at which arrays begin.
@@ -21,7 +22,7 @@ class _Memory(threading.local):
     """Memory that one thread uses for its intermediate results, one after the other."""
 
     def __init__(self) -> None:
-        self.bytes: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.bytes: ByteArray = np.empty(0, np.uint8)
 
 
 _MEMORY = _Memory()

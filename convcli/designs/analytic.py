@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.convolution import kaiser
-from convcli.core.kernel import GradientPair, Kernel, Taps
+from convcli.core.kernel import GradientPair, Kernel
 from convcli.designs.fir import highest_error
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Decibels, Frequency, describe_frequency
+
+if TYPE_CHECKING:
+    from convcli.array_types import Taps
 
 # The default lowest frequency, in cycles per sample.
 LOWEST_CYCLES = 0.02

@@ -19,7 +19,7 @@ from convcli.designs.taps import refuse_huge
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.core.kernel import Taps
+    from convcli.array_types import Taps
 
     Complexes = npt.NDArray[np.complex128]
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import numpy.typing as npt
 
+from convcli.array_types import FloatArray
 from convcli.core.mixing import Mix
 from convcli.dataclass import dataclass
 from convcli.designs.registry import step
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Site, Stage
 
-Weights = npt.NDArray[np.float64]
 
 # The most channels that `mix` makes.
 MOST_OUTPUTS = 1024
 
 
-def _read_weights(text: str, signal: Signal) -> Weights:
+def _read_weights(text: str, signal: Signal) -> FloatArray:
     """The weights of `0.5,0.5` or `1,0;0.5,0.5`: (outputs, inputs)."""
     rows = text.split(";")
     if len(rows) > MOST_OUTPUTS:
@@ -50,7 +49,7 @@ def _read_weights(text: str, signal: Signal) -> Weights:
     return weights
 
 
-WeightsText = Annotated[Weights, Kind("weights", _read_weights, takes_all=True)]
+WeightsText = Annotated[FloatArray, Kind("weights", _read_weights, takes_all=True)]
 
 
 @step("channels", example="mix:0.5,0.5")

@@ -17,7 +17,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
@@ -27,10 +26,10 @@ from convcli.errors import InputError, named_first
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import FloatArray
     from convcli.designs.biquads import Section
     from convcli.places import Place
 
-Numbers = npt.NDArray[np.float64]
 
 LARGEST_CURVE_FILE = 2**24
 LARGEST_DECIBELS = 1000.0
@@ -72,11 +71,11 @@ class Curve:
     column : the name of the column that was read, or ""
     """
 
-    frequencies: Numbers
-    decibels: Numbers
+    frequencies: FloatArray
+    decibels: FloatArray
     column: str = ""
 
-    def at(self, frequencies: Numbers) -> Numbers:
+    def at(self, frequencies: FloatArray) -> FloatArray:
         """The gain in dB at frequencies in Hz; outside of the curve that of its nearest end."""
         lowest = self.frequencies[0]
         places = np.log(np.maximum(frequencies, lowest))
@@ -142,15 +141,15 @@ def _separator_of(rows: list[str]) -> re.Pattern[str]:
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is not a comment."""
     stripped = [line.strip() for line in lines]
-    told = [text if text[:1] not in ("*", "#") else "" for text in stripped]
-    rows = [text for text in told if text]
+    data_lines = [text if text[:1] not in ("*", "#") else "" for text in stripped]
+    rows = [text for text in data_lines if text]
     separator = _separator_of(rows)
     decimal_commas = separator is not _SEPARATORS[-1]
     numbers = [row for row in rows if row[0].isdigit()]
     if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):
         separator = re.compile(r"\s+")
         decimal_commas = True
-    for number, text in enumerate(told, start=1):
+    for number, text in enumerate(data_lines, start=1):
         if text:
             cells = separator.split(text)
             yield number, [_with_point(cell) for cell in cells] if decimal_commas else cells

@@ -6,11 +6,11 @@ All steps but `lag` turn a constant into exactly 0.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from convcli.core.kernel import MOST_TAPS, Kernel, Taps
+from convcli.core.kernel import MOST_TAPS, Kernel
 from convcli.core.ops import Convolve
 from convcli.core.relative import RelativeChange
 from convcli.designs.registry import step
@@ -19,6 +19,9 @@ from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
 from convcli.units import Lag, Length
+
+if TYPE_CHECKING:
+    from convcli.array_types import Taps
 
 Axis = Literal["x", "y"]
 

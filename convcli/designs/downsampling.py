@@ -10,8 +10,9 @@ import numpy as np
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.crop import Crop, ResizedAndCropped
-from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import Convolve, Op
+from convcli.core.kernel import Kernel
+from convcli.core.op import Op
+from convcli.core.ops import Convolve
 from convcli.core.whole import Reduce
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
@@ -27,6 +28,8 @@ from convcli.units import Count, Decibels, PoolSize, Quantity, Size, UnitError, 
 
 if TYPE_CHECKING:
     from fractions import Fraction
+
+    from convcli.array_types import Taps
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
@@ -408,13 +411,21 @@ def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Alig
     return Reduce(statistic=statistic, bins=n, causal=align == "causal")
 
 
-@step("resampling", example="global_avg_pool")
+@step("resampling", example="global_avg_pool", twice_in_branches=True)
 def global_avg_pool(*, signal: Signal, align: Align) -> Reduce:
-    """Mean of the whole signal: one output."""
+    """Mean of the whole signal: one output.
+
+    In a branch it is the same at every sample: `x - global_avg_pool` has a mean of 0. It then needs
+    a first pass over the signal.
+    """
     return Reduce(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
 
 
-@step("resampling", example="global_max_pool")
+@step("resampling", example="global_max_pool", twice_in_branches=True)
 def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
-    """Largest value of the whole signal: one output."""
+    """Largest value of the whole signal: one output.
+
+    In a branch it is the same at every sample: `x / global_max_pool` reaches 1. It then needs a
+    first pass over the signal.
+    """
     return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")

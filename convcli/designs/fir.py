@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from convcli.core.convolution import kaiser
-from convcli.core.kernel import Taps
 from convcli.dataclass import dataclass
 from convcli.designs.taps import exact, refuse_huge
 from convcli.errors import RequestError
@@ -25,6 +24,8 @@ from convcli.units import Count, Decibels, Frequency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from convcli.array_types import Taps
 
 Method = Literal["kaiser", "remez", "firls"]
 Phase = Literal["linear", "minimum"]

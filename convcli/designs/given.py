@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, KernelMatrix, PerChannel, Taps
+from convcli.array_types import Taps
+from convcli.core.kernel import Kernel, KernelMatrix, PerChannel
 from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import InputError, RequestError

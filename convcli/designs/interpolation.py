@@ -16,11 +16,8 @@ from convcli.designs.fir import response_at
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    import numpy.typing as npt
+    from convcli.array_types import Taps
 
-    from convcli.core.kernel import Taps
-
-    Gains = npt.NDArray[np.float64]
 
 # A resampler is flat up to this share of the lower Nyquist frequency.
 PASS_BAND = 0.91

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
+from convcli.core.kernel import Kernel
 from convcli.dataclass import dataclass
 from convcli.designs.curves import Curve, read_curve
 from convcli.designs.fir import Phase, minimum_phase, response_at
@@ -18,7 +18,7 @@ from convcli.signals import Signal
 from convcli.units import Count, Frequency
 
 if TYPE_CHECKING:
-    from convcli.designs.curves import Numbers
+    from convcli.array_types import FloatArray, Taps
     from convcli.places import Place
 
 # The number of taps is doubled until the gains deviate from the curve by at most so many dB.
@@ -158,7 +158,7 @@ def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
     """(count,) the inverse Fourier transform of the gains, under a Kaiser window."""
     least_points = 8 * count
     points = 1 << (least_points - 1).bit_length()
-    numbers: Numbers = np.arange(points // 2 + 1, dtype=np.float64)
+    numbers: FloatArray = np.arange(points // 2 + 1, dtype=np.float64)
     frequencies = numbers * (rate / points)
     gains = 10 ** (curve.at(frequencies) / 20)
     # An even number of taps is symmetric about the middle between two of them.
@@ -171,13 +171,13 @@ def _symmetric_taps(curve: Curve, rate: float, count: int) -> Taps:
     return np.asarray(centred * np.kaiser(count, WINDOW_BETA), dtype=np.float64)
 
 
-def _compared_frequencies(curve: Curve, rate: float) -> Numbers:
+def _compared_frequencies(curve: Curve, rate: float) -> FloatArray:
     """Frequencies from end to end of the curve, up to half the rate, in Hz; its points too."""
     lowest = float(curve.frequencies[0])
     highest = min(float(curve.frequencies[-1]), rate / 2)
     octaves = np.log2(highest / lowest)
     count = int(octaves * POINTS_PER_OCTAVE) + 2
-    between: Numbers = np.geomspace(lowest, highest, min(count, MOST_COMPARED), dtype=np.float64)
+    between: FloatArray = np.geomspace(lowest, highest, min(count, MOST_COMPARED), dtype=np.float64)
     every = 1 + curve.frequencies.size // MOST_COMPARED
     own = curve.frequencies[::every]
     return np.union1d(between, own[own <= highest])

@@ -6,17 +6,20 @@ Angles are in degrees, counter-clockwise from the right (90 is up).
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from convcli.core.kernel import GradientPair, Kernel, Taps
+from convcli.core.kernel import GradientPair, Kernel
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
 from convcli.designs.taps import exact, on_grid, refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Angle, Length, Number
+
+if TYPE_CHECKING:
+    from convcli.array_types import Taps
 
 Direction = Literal["x", "y", "magnitude"]
 Edges = Kernel | GradientPair

@@ -18,7 +18,8 @@ from convcli.core.activations import (
     TimesNormal,
 )
 from convcli.core.convolution.rounding import Rounding, of_factor
-from convcli.core.ops import NNCall, Pointwise
+from convcli.core.op_formula import NNCall
+from convcli.core.ops import Pointwise
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError

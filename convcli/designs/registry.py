@@ -94,7 +94,7 @@ FAMILIES: dict[FamilyName, Family] = {
     "pointwise": Family(module="convcli.designs.pointwise", layers=True),
     "branches": Family(module="convcli.planning.branches"),
     "recipes": Family(module="convcli.planning.recipes"),
-    "learned": Family(module="convcli.layers.modelfile", regular=True),
+    "learned": Family(module="convcli.layers.model_reader", regular=True),
 }
 
 # In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.
@@ -103,7 +103,7 @@ _FOR_PYTHON = (
     re.compile(r"\s*\bRaises\s+[A-Z]\w*Error\b.*?(?=\n\s*\n|\Z)", re.DOTALL),
 )
 
-# Parameters by which a design is told about the place where it is used; never written in FILTER.
+# Parameters that give a design the place where it is used; never written in FILTER.
 INJECTED = ("signal", "align", "call")
 
 
@@ -135,6 +135,7 @@ class Step:
     pictures : it needs a picture, although other steps of its family do not
     regular : it needs samples at equal steps of time, although other steps of its family do not
     reads_twice : it measures the whole signal before the first output
+    twice_in_branches : it does so in a branch
     runs_model : its first value is the path of a model file
     listed : `convcli filters` has a page for it
     learned_rules : a function that reads from a model file how the model was learned
@@ -151,6 +152,7 @@ class Step:
     pictures: bool = False
     regular: bool = False
     reads_twice: bool = False
+    twice_in_branches: bool = False
     runs_model: bool = False
     listed: bool = True
     learned_rules: Callable[[str], LearnedRules] | None = None
@@ -219,7 +221,7 @@ class Step:
 
     @cached_property
     def injected(self) -> tuple[str, ...]:
-        """The parameters by which the design is told about the place where it is used."""
+        """The parameters that give the design the place where it is used."""
         return _injected(self.design)
 
     @property
@@ -245,7 +247,7 @@ class Step:
 
         call : the step as written
         """
-        told = {"signal": site.signal, "align": site.rules.align, "call": call}
+        given = {"signal": site.signal, "align": site.rules.align, "call": call}
         design = self.design
         if any(isinstance(value, Duration | CalendarBins) for value in values.values()):
             if self._takes_durations(values, site):
@@ -253,7 +255,7 @@ class Step:
             else:
                 values = self._in_samples(values, site.signal)
         injected = _injected(design)
-        made = design(**self._grouped(values), **{name: told[name] for name in injected})
+        made = design(**self._grouped(values), **{name: given[name] for name in injected})
         if made is None:
             return Series()
         if isinstance(made, tuple):
@@ -315,7 +317,7 @@ class Step:
 
 
 def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameters by which a design is told about the place where it is used."""
+    """The parameters that give a design the place where it is used."""
     names = inspect.signature(design).parameters
     return tuple(name for name in names if name in INJECTED)
 

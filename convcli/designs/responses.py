@@ -14,7 +14,7 @@ from convcli.errors import InputError, RequestError
 from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Taps
+    from convcli.array_types import Taps
     from convcli.places import Place
 
 # Seconds of silence around a response while it is converted, for the ringing of the converter.

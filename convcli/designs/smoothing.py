@@ -7,21 +7,29 @@ centred.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.kernel import Kernel, Taps
-from convcli.core.ops import OnMissing
+from convcli.core.kernel import Kernel
+from convcli.core.op_formula import OnMissing
 from convcli.designs.registry import step
 from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
+if TYPE_CHECKING:
+    from convcli.array_types import Taps
+
 # A Gaussian ends at this many sigmas, as in scipy.ndimage.
 TRUNCATE = 4.0
 
-# The smallest of so many binomial weights, 2**-999, is a float64 with all its digits.
-MOST_BINOMIAL = 1000
+# Binomial weights below 2**-BINOMIAL_BITS are 0. The smallest of 1,000 weights, 2**-999, is not.
+BINOMIAL_BITS = 1000
+# Of so many binomial weights, all are computed from Pascal's triangle.
+_FEW_BINOMIAL = 1000
+# Bits behind the smallest binomial weight, so that a million roundings leave it right.
+_GUARD_BITS = 128
 
 
 @step("smoothing", example="box:5", aliases=("sma",))
@@ -162,19 +170,47 @@ def triangle(n: WindowCount) -> Kernel:
 def binomial(n: Count) -> Kernel:
     """Mean of N samples with the weights of Pascal's triangle: 1, 4, 6, 4, 1 for N = 5.
 
-    n : samples, at most 1,000. g[j] = C(N - 1, j) / 2**(N - 1), a bell of sigma sqrt(N - 1) / 2.
+    n : samples. g[j] = C(N - 1, j) / 2**(N - 1), a bell of sigma sqrt(N - 1) / 2. Weights below
+        2**-1000, which is 37 sigma from the middle, are 0.
 
     >>> binomial(5).taps, binomial(5).divisor
     (array([1., 4., 6., 4., 1.]), 16.0)
     """
-    if n > MOST_BINOMIAL:
-        sigma = math.sqrt(n - 1) / 2
-        message = f"at most {MOST_BINOMIAL:,} samples have weights that are float64, not {n:,}"
-        raise RequestError(message, hint=f"gaussian:{sigma:.3g} is the same bell")
+    refuse_huge(n, f"a mean of {n:,} samples", "downsample first, then smooth fewer samples")
+    if n > _FEW_BINOMIAL:
+        return Kernel(taps=weights_of_mean(_many_binomial_weights(n)))
     weights = [float(math.comb(n - 1, j)) for j in range(n)]
     if n <= 54:  # up to here whole numbers and their sum are exact in float64
         return Kernel(taps=np.array(weights), divisor=2.0 ** (n - 1))
     return Kernel(taps=weights_of_mean(np.ldexp(weights, 1 - n)))
+
+
+def _many_binomial_weights(n: int) -> Taps:
+    """(n,) the weights C(n - 1, j) / 2**(n - 1), from the middle outwards, each correctly rounded.
+
+    The recurrence C(n - 1, j - 1) = C(n - 1, j) j / (n - j) runs in whole numbers, whose scale
+    leaves at least `_GUARD_BITS` bits of the smallest weight that is kept.
+    """
+    upper = n // 2
+    unit = 1 << (BINOMIAL_BITS + _GUARD_BITS)
+    smallest = 1 << _GUARD_BITS
+    falling = []
+    weight = unit
+    place = upper
+    while weight >= smallest:
+        falling.append(weight)
+        weight = weight * (n - 1 - place) // (place + 1)
+        place += 1
+    total = 2 * sum(falling)
+    if n % 2:
+        # The one in the middle is no pair.
+        total -= unit
+    taps = np.zeros(n)
+    for distance, kept in enumerate(falling):
+        rounded = kept / total
+        taps[upper + distance] = rounded
+        taps[n - 1 - upper - distance] = rounded
+    return taps
 
 
 @step("smoothing", example="hann:5")

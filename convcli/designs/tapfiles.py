@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from convcli.designs.number_files import content_of, number_in_cell
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from convcli.core.kernel import Taps
+    from convcli.array_types import AnyArray, Taps
     from convcli.places import Place
 
 LARGEST_FILE = 2**28
@@ -72,7 +70,7 @@ def _read_npy(path: Place, content: bytes) -> Taps:
     return np.array(array, dtype=np.float64)
 
 
-def _array_of(content: bytes) -> npt.NDArray[Any]:
+def _array_of(content: bytes) -> AnyArray:
     """A view of the numbers, so that a header cannot ask for more than the file holds.
 
     Any error but that of the system for content that is not an array.
@@ -81,7 +79,7 @@ def _array_of(content: bytes) -> npt.NDArray[Any]:
     version = np.lib.format.read_magic(file)
     shape, in_columns, dtype = _HEADERS[version](file)
     count = math.prod(shape)
-    numbers: npt.NDArray[Any] = np.frombuffer(content, dtype, count, offset=file.tell())
+    numbers: AnyArray = np.frombuffer(content, dtype, count, offset=file.tell())
     return numbers.reshape(shape, order="F" if in_columns else "C")
 
 

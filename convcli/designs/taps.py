@@ -11,7 +11,7 @@ from convcli.core.kernel import MOST_TAPS
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.core.kernel import Taps
+    from convcli.array_types import Taps
 
 
 def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:

@@ -12,17 +12,20 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.detecting.peaks import suppress_overlaps
 from convcli.detecting.search import SignalSearch
-from convcli.errors import ConditionError
+from convcli.detecting.templates import size_text
+from convcli.errors import ConditionError, RequestError
 from convcli.facts import InputFacts
-from convcli.facts.detection import DetectionFacts, FoundHits
+from convcli.facts.detection import DetectionFacts, FoundHits, LargerTemplate
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from convcli.detecting.search import Candidates
     from convcli.detecting.templates import LoadedTemplate, PreparedTemplate
+    from convcli.errors import ConvcliError
     from convcli.facts.detection import Hit
-    from convcli.signals import Source
+    from convcli.signals import Signal, Source
 
     # Text of the time column in the first and the last row of each candidate.
     RowTimes = list[tuple[str, str]]
@@ -42,6 +45,7 @@ class Detection:
     group_name : makes the text of a group from its name; None if no input is a table with groups
     timed : whether hits have the cells `start_time` and `end_time`
     inputs : facts of the inputs, or pages, that were searched
+    larger : the templates that are larger than one of them
     """
 
     templates: Sequence[LoadedTemplate]
@@ -52,6 +56,7 @@ class Detection:
     group_name: Callable[[bytes], str] | None = None
     timed: bool = False
     inputs: list[InputFacts] = field(default_factory=list)
+    larger: list[LargerTemplate] = field(default_factory=list)
     _found: list[_SectionCandidates] = field(default_factory=list)
     _best: _SectionCandidates | None = None
 
@@ -102,7 +107,10 @@ class Detection:
             yield search.read
         shape = (search.read, *source.signal.shape[1:])
         details = {} if page is None else {"page": page}
-        self.inputs.append(InputFacts.of(name, source.signal, shape=shape, details=details))
+        searched = InputFacts.of(name, source.signal, shape=shape, details=details)
+        self.inputs.append(searched)
+        for number in sorted(search.too_large):
+            self.larger.append(_larger_template(prepared[number], searched, source.signal))
         self._found += found
         self._best = best
 
@@ -123,6 +131,7 @@ class Detection:
             best_score=score,
             best_place=place,
             notes=tuple(notes),
+            larger=tuple(self.larger),
         )
 
     def facts(self) -> DetectionFacts:
@@ -139,11 +148,11 @@ class Detection:
             overlap=self.overlap,
             top=self.top,
             best_score=found.best_score,
-            hits=tuple(_told_hit(hit, columns) for hit in found.hits),
+            hits=tuple(_rounded_hit(hit, columns) for hit in found.hits),
         )
 
     def columns_of(self, found: FoundHits) -> list[str]:
-        """Names of the cells that are told of every hit."""
+        """Names of the cells that are printed for every hit."""
         names = ["file"]
         if len(self.templates) > 1:
             names.append("template")
@@ -188,7 +197,7 @@ class Detection:
         return [numbers[each.input, each.candidates.group] for each in self._found]
 
     def _cells(self, found: _SectionCandidates, index: int) -> Cells:
-        """Return the cells of one hit, also those that are not told."""
+        """Return the cells of one hit, also those that are not printed."""
         one = self.inputs[found.input]
         candidates = found.candidates
         cells: Cells = {
@@ -215,11 +224,13 @@ def joined_hits(found: Iterable[FoundHits], top: int | None) -> FoundHits:
     inputs: list[InputFacts] = []
     hits: list[Hit] = []
     notes: dict[tuple[str, str], None] = {}
+    larger: list[LargerTemplate] = []
     best = FoundHits()
     for one in found:
         inputs += one.inputs
         hits += one.hits
         notes |= dict.fromkeys(one.notes)
+        larger += one.larger
         if one.best_score is not None and one.best_score > _score_or_least(best):
             best = one
     hits.sort(key=_descending_score)
@@ -229,6 +240,7 @@ def joined_hits(found: Iterable[FoundHits], top: int | None) -> FoundHits:
         best_score=best.best_score,
         best_place=best.best_place,
         notes=tuple(notes),
+        larger=tuple(larger),
     )
 
 
@@ -240,15 +252,43 @@ def _descending_score(hit: Hit) -> float:
     return -float(hit["score"])
 
 
-def _told_hit(hit: Hit, columns: Sequence[str]) -> Hit:
-    """The cells of a hit that are told, with a rounded score."""
+def _rounded_hit(hit: Hit, columns: Sequence[str]) -> Hit:
+    """The cells of a hit that are printed, with a rounded score."""
     rounded = {**hit, "score": round(float(hit["score"]), HIT_DIGITS)}
     return {name: rounded[name] for name in columns}
 
 
-def nothing_found(found: FoundHits) -> ConditionError:
-    """Return the error that says that there are no hits, and how near the best score came."""
+def larger_texts(larger: Iterable[LargerTemplate]) -> list[str]:
+    """A sentence for each template that is larger than some inputs."""
+    by_template: dict[str, list[LargerTemplate]] = {}
+    for each in larger:
+        by_template.setdefault(each.template, []).append(each)
+    return [_larger_text(some) for some in by_template.values()]
+
+
+def _larger_text(some: Sequence[LargerTemplate]) -> str:
+    """A sentence about the inputs that are smaller than one template."""
+    first = some[0]
+    text = (
+        f"the template {first.template}, {first.template_size}, "
+        f"is larger than {first.searched}, {first.searched_size}"
+    )
+    if len(some) > 1:
+        text += f", and than {plural(len(some) - 1, 'other input')}"
+    return text
+
+
+def nothing_found(found: FoundHits) -> ConvcliError:
+    """Return the error that says that there are no hits, and how near the best score came.
+
+    RequestError if no input is as large as a template, so that no place was compared.
+    """
     score = found.best_score
+    if score is None and found.larger:
+        return RequestError(
+            larger_texts(found.larger)[0],
+            hint="a template is a short part of what is searched",
+        )
     if score is None or score <= 0:
         return ConditionError("nothing found: no place is like the template")
     # Rounded down, so that the threshold of the hint accepts the best score.
@@ -287,6 +327,22 @@ class _SectionCandidates:
         rate = searched.rate or 1.0
         start, end = first / rate, (last + 1) / rate
         return {"start": round(start, HIT_DIGITS), "end": round(end, HIT_DIGITS)}
+
+
+def _larger_template(
+    template: PreparedTemplate, searched: InputFacts, signal: Signal
+) -> LargerTemplate:
+    """The note that a template is larger than an input; lengths that are not known are 0."""
+    name = searched.label
+    if "page" in searched.details:
+        name = f"page {searched.details['page']} of {name}"
+    shape = tuple(n or 0 for n in searched.shape)
+    return LargerTemplate(
+        template=template.name,
+        template_size=size_text(template.size, signal),
+        searched=name,
+        searched_size=size_text(shape, signal),
+    )
 
 
 def _place_text(searched: InputFacts, at: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from convcli.detecting.detect import Detection
+from convcli.detecting.detect import Detection, nothing_found
 from convcli.detecting.templates import load_template, prepare_template
 from convcli.errors import RequestError
 from convcli.running.arrays import source_of
@@ -65,6 +65,8 @@ def detect_arrays(
     )
     for _ in detection.search(source, [prepare_template(pattern, source.signal)], name="x"):
         pass
+    if detection.larger:
+        raise nothing_found(detection.found())
     facts = detection.facts()
     return replace(facts, hits=tuple(map(_as_slice, facts.hits)))
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.detecting.peaks import local_maxima
-from convcli.detecting.templates import size_text
-from convcli.errors import RequestError
 from convcli.running.workers import Workers
 from convcli.signals import blocks_of
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.detecting.templates import PreparedTemplate
-    from convcli.signals import Array, Block, Rows, Signal, Source
+    from convcli.signals import Array, Block, Rows, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,31 +53,39 @@ class SignalSearch:
     """A search of one source for templates.
 
     read : samples along axis 0 that were read so far
+    too_large : numbers of the templates that are larger than the signal, known after the search
     """
 
     templates: Sequence[PreparedTemplate]
     threshold: float
     threads: int | None = None
     read: int = 0
+    too_large: set[int] = field(default_factory=set)
 
     def run(self, source: Source[Any]) -> Iterator[Candidates]:
         """Yield the candidates of each section and template in the order of the signal.
 
-        Raises RequestError if a template is larger than the signal.
+        A signal that is known to be smaller than all templates is not read.
         """
-        signal = source.signal
-        for template in self.templates:
-            for needed, length in zip(template.size, signal.shape, strict=True):
-                if length is not None and needed > length:
-                    lengths = tuple(n or 0 for n in signal.shape)
-                    raise _too_large(template, signal, lengths)
+        shape = source.signal.shape
+        self._note_too_large(shape)
+        if len(self.too_large) == len(self.templates):
+            self.read = shape[0] or 0
+            return
         score = partial(_score_section, self.templates, self.threshold)
         with Workers(self.threads) as workers:
-            sections = self._sections(blocks_of(source, workers.map), signal)
+            sections = self._sections(blocks_of(source, workers.map))
             for candidates in workers.map(score, sections):
                 yield from candidates
 
-    def _sections(self, blocks: Iterable[Block], signal: Signal) -> Iterator[_Section]:
+    def _note_too_large(self, shape: Sequence[int | None]) -> None:
+        """Note the templates that are larger than a signal; None is a length that is not known."""
+        for number, template in enumerate(self.templates):
+            sides = zip(template.size, shape, strict=True)
+            if any(length is not None and needed > length for needed, length in sides):
+                self.too_large.add(number)
+
+    def _sections(self, blocks: Iterable[Block]) -> Iterator[_Section]:
         longest_template = max(template.size[0] for template in self.templates)
         hop = max(template.template.places_at_once for template in self.templates)
         buffers: dict[bytes, _SectionBuffer] = {}
@@ -94,18 +100,10 @@ class SignalSearch:
                     yield replace(section, settled=settled)
             self.read += len(block.x)
         longest_signal = max((buffer.received for buffer in buffers.values()), default=0)
-        for template in self.templates:
-            if template.size[0] > longest_signal:
-                raise _too_large(template, signal, (longest_signal, *template.size[1:]))
+        across = self.templates[0].size[1:]
+        self._note_too_large((longest_signal, *(None for _ in across)))
         for buffer in buffers.values():
             yield buffer.last_section()
-
-
-def _too_large(template: PreparedTemplate, signal: Signal, shape: tuple[int, ...]) -> RequestError:
-    return RequestError(
-        f"the template {template.name}, {size_text(template.size, signal)}, "
-        f"is larger than the searched signal, {size_text(shape, signal)}"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +209,7 @@ def _score_section(
         x = section.x
         if section.stop is not None:
             x = x[: section.stop + size - section.first]
-        if len(x) >= size:
+        if all(n >= k for n, k in zip(x.shape, template.size, strict=False)):
             score = template.scores(x)
             found.append(_candidates(score, section, number, size, threshold))
     return found

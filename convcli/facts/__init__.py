@@ -122,17 +122,17 @@ class ReachFacts:
     @property
     def text(self) -> str:
         """How far, in words; with `, 1 per 2` if there is one output for two inputs."""
-        told = f"{-self.before} ... {self.after:+d}"
+        text = f"{-self.before} ... {self.after:+d}"
         if self.step == self.phases == 1:
-            return told
-        return f"{told}, {self.phases} per {self.step}"
+            return text
+        return f"{text}, {self.phases} per {self.step}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeReachFacts(ReachFacts):
     """How far an output looks whose window is bounded by times: that depends on the rows.
 
-    in_time : so that the facts tell it
+    in_time : true, so that facts written as JSON say it
     """
 
     in_time: bool = True
@@ -193,7 +193,7 @@ class StepFacts:
         in dB from -1/2 to 1/2 cycles per pixel along both axes
     planes : how many sets of two-dimensional taps the step has; `plane` is the first of them
     layers : the layers of a learned network
-    notices : what the user is told of at every run
+    notices : messages that are printed at every run
     """
 
     text: str
@@ -310,8 +310,8 @@ def to_plain(value: object) -> Any:
     if isinstance(value, (str, bytes, os.PathLike)):
         return _as_text(value)
     if is_dataclass(value) and not isinstance(value, type):
-        told = [each.name for each in fields(value) if not each.metadata.get("drawn")]
-        value = {name: vars(value)[name] for name in told}
+        names = [each.name for each in fields(value) if not each.metadata.get("drawn")]
+        value = {name: vars(value)[name] for name in names}
     if isinstance(value, Mapping):
         return {str(to_plain(key)): to_plain(entry) for key, entry in value.items()}
     return _plain_number_or_list(value)

@@ -41,6 +41,7 @@ class BatchFacts:
     """What became of the units of a command.
 
     units, done, failed, missing : how many there are; `done` counts those that were left out, too
+    parts_of : the input whose parts the units are; None where each unit is an input
     left_out : units whose output was there before
     read_bytes, written_bytes : sizes of inputs and outputs
     clipped, missing_values, became_missing : samples of all units
@@ -53,6 +54,7 @@ class BatchFacts:
     done: int
     failed: int
     missing: int
+    parts_of: str | None = None
     left_out: int = 0
     read_bytes: int = 0
     written_bytes: int = 0

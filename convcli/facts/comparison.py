@@ -22,7 +22,7 @@ class Measure:
     similarity: bool = False
 
 
-# The measures that can be limited, in the order in which they are told.
+# The measures that can be limited, in the order in which they are printed.
 MEASURES = {
     "rms": Measure(help="root mean square of B - A"),
     "largest": Measure(help="largest |B - A|"),

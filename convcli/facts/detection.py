@@ -33,6 +33,20 @@ class DetectionFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LargerTemplate:
+    """A template that is larger than an input, so that it has no place there.
+
+    template, searched : the file of the template, and the input or its page
+    template_size, searched_size : in words
+    """
+
+    template: str
+    template_size: str
+    searched: str
+    searched_size: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoundHits:
     """What a search has found in one input, or in several.
 
@@ -41,6 +55,7 @@ class FoundHits:
     best_score : the highest score at any position; None without any
     best_place : where it is, in words
     notes : notes and warnings, each with its kind
+    larger : the templates that are larger than an input, with each such input
     """
 
     inputs: tuple[InputFacts, ...] = ()
@@ -48,3 +63,4 @@ class FoundHits:
     best_score: float | None = None
     best_place: str = ""
     notes: tuple[tuple[str, str], ...] = ()
+    larger: tuple[LargerTemplate, ...] = ()

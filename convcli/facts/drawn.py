@@ -1,4 +1,4 @@
-"""Fields of facts that are drawn and not told."""
+"""Fields of facts that reports draw and do not write down."""
 
 from __future__ import annotations
 

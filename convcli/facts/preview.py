@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from convcli.array_types import ByteArray, IntArray
+
     Numbers = npt.NDArray[np.floating[Any]]
-    Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,7 +41,7 @@ class OutlineFacts:
     spacing: float = 1.0
     low: Numbers
     high: Numbers
-    gaps: npt.NDArray[np.int64]
+    gaps: IntArray
     axis: Numbers | None = None
     peak: tuple[float, ...]
     rms: float | None = None
@@ -85,11 +86,11 @@ class PictureFacts:
     """
 
     shape: tuple[int, int]
-    reduced: Bytes
-    detail: Bytes
+    reduced: ByteArray
+    detail: ByteArray
     corner: tuple[int, int]
     channels: tuple[str, ...]
-    histogram: npt.NDArray[np.int64]
+    histogram: IntArray
     full_scale: float
     samples: Numbers
 
@@ -105,7 +106,7 @@ class LikenessFacts:
     ssim : of the pictures averaged to the size at which they are shown, as Wang et al. advise
     """
 
-    difference: Bytes
+    difference: ByteArray
     brightest: float
     largest: float
     psnr: float

@@ -4,10 +4,11 @@
 a model file has for it, the operation that runs, and the gradients that train it. `layer` has what
 they share, and their registry.
 
-A model that runs : `modelfile` reads it from a file (`weights` : the safetensors format), `model`
-    checks it against a signal, `network` binds its layers from left to right (`changes` : a network
-    that sees changes of columns).
+A model that runs : `model_reader` reads it from a file (`weights` : the safetensors format),
+    `model` holds it and checks it against a signal, `network_binder` binds its layers from left to
+    right.
 
-A network that learns : `nets` reads it and knows its sizes, `gradients` runs it on mini-batches;
-    `trained` says what both need of a layer, and `bands` computes convolutions as products.
+A network that learns, in `training/` : `layer_stack` makes it from its text and knows its sizes,
+    `gradients` runs it on mini-batches, `changes` is a network that sees changes of columns;
+    `trained` says what these need of a layer. `bands` computes convolutions as products.
 """

@@ -11,7 +11,7 @@ from convcli.layers.layer import StepLayer, layer
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.layers.training.trained import BatchShape
     from convcli.signals import Array
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.conv import ConvOp
@@ -16,8 +16,7 @@ from convcli.layers.onnx.session_nodes import SessionNode, session_node
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 
@@ -28,8 +27,8 @@ class Affine(Op):
     scale, shift : (channels,)
     """
 
-    scale: npt.NDArray[np.float64]
-    shift: npt.NDArray[np.float64]
+    scale: FloatArray
+    shift: FloatArray
     axes: int
 
     @property

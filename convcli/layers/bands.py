@@ -24,7 +24,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.layers.training.trained import Sizes
+    from convcli.array_types import Sizes
     from convcli.signals import Array
 
     Weights = npt.NDArray[np.floating[Any]]

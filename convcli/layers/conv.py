@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.kernel import Kernel
 from convcli.core.missing import any_missing, hold, known_by
-from convcli.core.ops import Held, Span, WindowWeights, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Span, nothing_held
+from convcli.core.op_formula import OpFormula, WindowWeights, delay_of_one_sample
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -32,12 +32,13 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from convcli.array_types import BoolArray, FloatArray, IntArray, Sizes
     from convcli.core.binding import Stage
     from convcli.core.executor import Executor
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Sizes, Vector
+    from convcli.layers.training.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
@@ -255,8 +256,8 @@ class ConvOp(SelfPadding):
     activation : a function that is applied to the outputs, in place
     """
 
-    weights: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64] | None
+    weights: FloatArray
+    bias: FloatArray | None
     step: Sizes
     dilation: Sizes
     at: Placement
@@ -266,7 +267,7 @@ class ConvOp(SelfPadding):
     activation: Callable[[Array, Array], Array] | None = None
 
     holds = True
-    rounding = "single"
+    numbers = NumberUse(rounding="single")
 
     @cached_property
     def widths(self) -> Sizes:
@@ -278,10 +279,10 @@ class ConvOp(SelfPadding):
         return len(self.weights) + self.beside
 
     @property
-    def widest(self) -> int:
-        """The inputs or the outputs, of whichever there are more."""
+    def channels(self) -> ChannelUse:
+        """As many channels as go in or come out, whichever are more."""
         inputs: int = self.weights.shape[1] * self.groups
-        return max(inputs, len(self.weights))
+        return ChannelUse(widest=max(inputs, len(self.weights)))
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the layer under the rules of a run."""
@@ -299,7 +300,13 @@ class ConvOp(SelfPadding):
 
         return network_executor(ops)
 
-    def window_weights(self, channels: int) -> WindowWeights | None:
+    @property
+    def formula(self) -> OpFormula:
+        """The weights of the windows."""
+        delay = delay_of_one_sample(self.reach)
+        return OpFormula(window_weights=self._window_weights, delay=delay)
+
+    def _window_weights(self, channels: int) -> WindowWeights | None:
         """The weights with the zeros of the dilation; None where a channel goes past the layer."""
         if self.beside:
             return None
@@ -313,7 +320,7 @@ class ConvOp(SelfPadding):
         )
 
     @property
-    def taps(self) -> npt.NDArray[np.float64]:
+    def taps(self) -> FloatArray:
         """The weights as taps of a convolution.
 
         They are flipped, with the zeros of the dilation between them.
@@ -393,7 +400,7 @@ class ConvOp(SelfPadding):
             y[gone.any(axis=-1)] = np.nan
         return y
 
-    def _touched(self, missing: npt.NDArray[np.bool_], shape: Sizes) -> npt.NDArray[np.bool_]:
+    def _touched(self, missing: BoolArray, shape: Sizes) -> BoolArray:
         """The outputs with a missing sample in their window, in whatever channel."""
         any_channel: Any = missing.any(axis=-1, keepdims=True).astype(np.float64)
         window = np.ones((1, 1, *self.weights.shape[2:]))
@@ -477,7 +484,7 @@ class TrainedConv(TrainedWeights):
             taps.append(tap)
         return tuple(taps)
 
-    def numbers_of_tap(self, tap: Sizes) -> npt.NDArray[np.int64]:
+    def numbers_of_tap(self, tap: Sizes) -> IntArray:
         """Indices of the weights of one tap, of all inputs and outputs."""
         marked = np.zeros(self.parameters)
         weights, _ = self.weights_and_bias(marked)

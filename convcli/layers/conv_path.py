@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from convcli.layers.training.trained import Sizes
+    from convcli.array_types import Sizes
     from convcli.signals import Array
 
     Weights = npt.NDArray[np.floating[Any]]

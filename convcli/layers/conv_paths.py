@@ -24,7 +24,7 @@ from convcli.layers.winograd import Winograd
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.layers.training.trained import Sizes
+    from convcli.array_types import Sizes
     from convcli.signals import Array
 
 # Samples that are copied into rows of windows at a time, so that they stay in the caches.

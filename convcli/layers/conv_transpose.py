@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.ops import Spread
+from convcli.core.op_formula import Spread
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
@@ -27,11 +27,12 @@ from convcli.units import Count, Size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import Sizes
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import Sizes, TrainedLayer
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.layers.weights import Tensor
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Stage
     from convcli.core.kernel import Kernel
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.onnx.writer import ExportPlace
     from convcli.layers.training.trained import TrainedLayer
     from convcli.layers.weights import Tensor
@@ -266,7 +266,7 @@ class StepLayer(Layer):
         if len(bound) != 1 or not bound[0].step.traits.layers:
             raise self.call.error(f"{self.call.title} is not a layer", hint=hint)
         stage = bound[0].stage
-        if stage.normalizes is not None:
+        if stage.measures:
             raise self.call.error(f"{self.call.title} is not a layer")
         return (stage,)
 

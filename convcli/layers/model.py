@@ -1,6 +1,6 @@
-"""A model, bound to a signal.
+"""The content of a model file, `Model`: the text of its layers, their tensors, how it was learned.
 
-What a file holds is checked against its layers and against the signal.
+A model is checked against its layers and against the signal; `network_binder.py` then binds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
 from convcli.layers.naming import parse_layers
-from convcli.layers.network import Network, known_channels
+from convcli.layers.network_binder import NetworkBinder, known_channels
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 
@@ -124,7 +124,7 @@ class Model:
             layers = layers[: self.last + 1]
         stages = self._filter_stage(layers, site)
         if stages is None:
-            stages = Network(self, layers, site).stages()
+            stages = NetworkBinder(self, layers, site).stages()
         first = replace(stages[0], remark=self._remark(), notices=tuple(self._notices(site)))
         return (first, *stages[1:])
 
@@ -174,7 +174,7 @@ class Model:
         if kernel is None:
             return None
         (stage,) = kernel.bind(site)
-        told = LayerFacts(
+        facts = LayerFacts(
             text=layers[0].call.text,
             parameters=self.parameters,
             channels=1,
@@ -182,17 +182,17 @@ class Model:
             size=stage.after.shape,
             weights=self.tensors_of(0).named.get("weight"),
         )
-        return (replace(stage, layers=(told,)),)
+        return (replace(stage, layers=(facts,)),)
 
     def _remark(self) -> str:
         count = self.parameters
-        told = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
+        text = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
         ahead = self.about.get("ahead")
         if ahead is not None:
-            told += f"; {ahead[:9]} ahead"
+            text += f"; {ahead[:9]} ahead"
         if self.differences:
-            told += f"; of changes, added to {self.targets[0]}"
-        return told
+            text += f"; of changes, added to {self.targets[0]}"
+        return text
 
     def _notices(self, site: Site) -> Iterator[str]:
         """What is not as the model was learned, and what is so because it was."""

@@ -70,8 +70,8 @@ def tensors_by_name(
             if f"{layer.name}.{kind}" in tensors
         }
         if not own:
-            told = f"no tensor of {path} begins with {quoted_text(layer.name)}"
-            raise InputError(f"{told}; it has {tensor_list(tensors)}")
+            text = f"no tensor of {path} begins with {quoted_text(layer.name)}"
+            raise InputError(f"{text}; it has {tensor_list(tensors)}")
         found[number] = own
     return found
 
@@ -84,8 +84,8 @@ def unused_tensors(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> li
 
 def unknown_names(path: Place, tensors: Mapping[str, Tensor]) -> InputError:
     """The error for tensors with names of their own, which proposes layers where they are plain."""
-    told = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..."
-    return InputError(f"{told}, got {tensor_list(tensors)}", hint=naming_hint(path, tensors))
+    text = f"{path}: expected tensors called 0.weight, 0.bias, 2.weight, ..."
+    return InputError(f"{text}, got {tensor_list(tensors)}", hint=naming_hint(path, tensors))
 
 
 def naming_hint(path: Place, tensors: Mapping[str, Tensor]) -> str:
@@ -133,7 +133,7 @@ def proposed_layers(tensors: Mapping[str, Tensor]) -> str | None:
 
 @dataclass(frozen=True)
 class _GuessedLayer:
-    """A layer as its tensors tell.
+    """A layer, found by the names of its tensors.
 
     inputs, outputs : channels; None: as many as come
     """

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
 from convcli.core.extend import OUTSIDE, filler, inside
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray, Sizes
     from convcli.core.task import OpTask
-    from convcli.layers.training.trained import BatchShape, Sizes
+    from convcli.layers.training.trained import BatchShape
     from convcli.signals import Array, Edge, Signal
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -123,35 +122,19 @@ class SelfPadding(Op):
         # A negative padding cuts inputs off; the last output waits until they have come.
         return 0, max(0, -after, -right)
 
-    @property
-    def pads(self) -> bool:
-        """Whether the layer extends its own input. A padding of 0 extends it by 0 samples."""
-        return self.at.padding is not None
+    @cached_property
+    def padding(self) -> OwnPadding | None:
+        """How the layer extends its own input. A padding of 0 extends it by 0 samples."""
+        rule = self.at.padding
+        if rule is None:
+            return None
+        circular = rule == "wrap"
+        extend = partial(_extended, rule=rule)
+        return OwnPadding(needs_end=circular, reads_inside=not circular, extend=extend)
 
     def complete(self) -> Op:
         """Return the layer itself if it pads: it then reads nothing outside of its input."""
-        return self if self.pads else super().complete()
-
-    @property
-    def needs_end(self) -> bool:
-        """Whether the layer pads the beginning of the signal with samples of its end."""
-        return self.at.padding == "wrap"
-
-    @property
-    def reads_inside(self) -> bool:
-        """Whether the layer pads each end without samples of the other end."""
-        return self.at.padding not in {None, "wrap"}
-
-    def padded(self, x: Array, task: OpTask) -> Array:
-        """Extend `x` by the layer's own padding."""
-        if self.at.padding is None:
-            return x
-        stretches = []
-        geometry = zip(task.starts, task.begins, task.stops, task.ends, strict=True)
-        for known, start, stop, n in geometry:
-            end = stop if n is None else n
-            stretches.append(_Stretch(start, stop, end, known - start))
-        return padded_input(x, stretches, self.at.padding)
+        return super().complete() if self.padding is None else self
 
     def within(self, x: Array) -> Array:
         """Return the inputs of the windows, without those that only padding repeats."""
@@ -181,8 +164,8 @@ class PaddedInput(SelfPadding):
     at: Placement
     step: Sizes
 
-    uniform = True
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
+    channels = ChannelUse(uniform=True)
 
     @property
     def widths(self) -> Sizes:
@@ -255,10 +238,20 @@ class _Stretch(NamedTuple):
         return slice(first, max(first, min(self.end - self.start, count)))
 
     @property
-    def outside(self) -> npt.NDArray[np.int64]:
+    def outside(self) -> IntArray:
         """The places in the stretch of the samples outside of the signal."""
         places = np.arange(self.stop - self.start)
         return np.delete(places, self.inside)
+
+
+def _extended(x: Array, task: OpTask, rule: Edge) -> Array:
+    """The inputs of a task of a layer, extended by its own padding."""
+    stretches = []
+    geometry = zip(task.starts, task.begins, task.stops, task.ends, strict=True)
+    for known, start, stop, n in geometry:
+        end = stop if n is None else n
+        stretches.append(_Stretch(start, stop, end, known - start))
+    return padded_input(x, stretches, rule)
 
 
 def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:

@@ -15,7 +15,7 @@ from convcli.units import Count, Number
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op, Span
+    from convcli.core.op import Op, Span
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
     from convcli.layers.training.trained import BatchShape, Vector

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from convcli.layers.training.trained import Sizes
+    from convcli.array_types import Sizes
     from convcli.signals import Array
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from convcli.core.ops import Complete, Convolve
+from convcli.core.op import Complete
+from convcli.core.ops import Convolve
 from convcli.core.windows.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
@@ -20,11 +21,12 @@ from convcli.units import Size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.array_types import Sizes
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op, Span
+    from convcli.core.op import Op, Span
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Sizes
+    from convcli.layers.training.trained import BatchShape
     from convcli.planning.calls import Call
     from convcli.signals import Array, Signal
 

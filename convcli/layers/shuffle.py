@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from convcli.core.ops import Held, Op, Span, Spread, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import OpFormula, Spread, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -29,14 +30,13 @@ from convcli.layers.training.trained_shuffle import (
 from convcli.units import Size, UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray, Sizes
     from convcli.core.binding import Stage
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import Sizes, TrainedLayer
+    from convcli.layers.training.trained import TrainedLayer
     from convcli.signals import Array, Edge
 
 
@@ -54,14 +54,15 @@ class InterleavePhases(Op):
     spread: Spread | None = None
 
     @property
-    def continues_layer(self) -> bool:
-        """Whether the phases are those of a transposed convolution."""
-        return self.spread is not None
-
-    @property
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample; so many outputs are made of each."""
         return tuple(Reach(phases=factor) for factor in self.factors)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The phases of a transposed convolution continue that layer."""
+        continues = self.spread is not None
+        return OpFormula(delay=0.0, continues_layer=continues, spread=self.spread)
 
     def output_channels(self, count: int) -> int:
         """Count the channels, each of which has all phases."""
@@ -119,8 +120,8 @@ class RepeatSamples(Op):
 
     factors: Sizes
 
-    uniform = True
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
+    channels = ChannelUse(uniform=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -145,13 +146,13 @@ def _trained_repetition(op: RepeatSamples) -> TrainedLayer:
 class ChannelSelection(Op):
     """Some of the channels, in another order.
 
-    channels : which ones
+    selected : which ones
     """
 
-    channels: tuple[int, ...]
+    selected: tuple[int, ...]
     axes: int
 
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -160,11 +161,11 @@ class ChannelSelection(Op):
 
     def output_channels(self, count: int) -> int:
         """Count the channels that are selected."""
-        return len(self.channels)
+        return len(self.selected)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Return the selected channels, in the order of `channels`."""
-        return x[..., list(self.channels)]
+        """Return the selected channels, in the order of `selected`."""
+        return x[..., list(self.selected)]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -176,14 +177,18 @@ class FirstOutputs(Op):
 
     fewer: Sizes
 
-    continues_layer = True
-    uniform = True
-    rounding = "exact"
+    numbers = NumberUse(rounding="exact")
+    channels = ChannelUse(uniform=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """An output is known when as many inputs follow as are cut off at the end."""
         return tuple(Reach(after=count, growth=-count) for count in self.fewer)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The end of a transposed convolution."""
+        return OpFormula(delay=delay_of_one_sample(self.reach), continues_layer=True)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Return the inputs that have enough others behind them."""
@@ -278,7 +283,7 @@ class PixelShuffleLayer(ScalingLayer):
         graph.channels = made
 
 
-def _one_for_each_phase(factor: Sizes, channels: int) -> npt.NDArray[np.float64]:
+def _one_for_each_phase(factor: Sizes, channels: int) -> FloatArray:
     """Weights that pick one phase each, for every channel: (channels * phases, 1, factor...)."""
     phases = math.prod(factor)
     each = np.eye(phases).reshape(phases, 1, *factor)
@@ -376,38 +381,82 @@ def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tup
 
     padding : how samples outside are made; None leaves that to the chain
     """
-    ones = (1,) * len(factor)
+    shares = [_linear_shares(count) for count in factor]
+    return _interpolation(shares, channels, padding)
+
+
+def cubic_upsampling(
+    factor: Sizes, channels: int, padding: Edge | None, slope: float
+) -> tuple[Op, ...]:
+    """Operations that interpolate between samples by cubic convolution (Keys 1981).
+
+    slope : of the kernel one sample away, -0.75 in torch; padding : as of `linear_upsampling`
+    """
+    shares = [_cubic_shares(count, slope) for count in factor]
+    return _interpolation(shares, channels, padding)
+
+
+def _interpolation(
+    shares: Sequence[FloatArray], channels: int, padding: Edge | None
+) -> tuple[Op, ...]:
+    """The convolution of all phases, and the phases interleaved.
+
+    shares : on each axis, of the neighbouring samples in each phase, (phases, taps)
+    """
+    ones = (1,) * len(shares)
     nothing = (0,) * len(ones)
     conv = ConvOp(
-        weights=np.concatenate([_linear_weights(factor)] * channels),
+        weights=np.concatenate([_phase_products(shares)] * channels),
         bias=None,
         step=ones,
         dilation=ones,
         groups=channels,
-        at=Placement(before=ones, anchor=nothing, growth=nothing, padding=padding),
+        at=Placement(
+            before=tuple(each.shape[1] // 2 for each in shares),
+            anchor=nothing,
+            growth=nothing,
+            padding=padding,
+        ),
     )
-    return conv, InterleavePhases(factors=factor)
+    return conv, InterleavePhases(factors=tuple(len(each) for each in shares))
 
 
-def _linear_weights(factor: Sizes) -> npt.NDArray[np.float64]:
-    """Weights of all phases for the sample before, the sample and the one after, on each axis.
-
-    Returns (phases, 1, 3) or (phases, 1, 3, 3).
-    """
-    shares = [_linear_shares(count) for count in factor]
+def _phase_products(shares: Sequence[FloatArray]) -> FloatArray:
+    """Weights of all phases, (phases, 1, taps) or (phases, 1, taps, taps)."""
     weights = shares[0]
     if len(shares) == 2:
         weights = np.einsum("ri,sj->rsij", *shares)
-    return weights.reshape(math.prod(factor), 1, *(3 for _ in factor))
+    phases = math.prod(len(each) for each in shares)
+    return weights.reshape(phases, 1, *(each.shape[1] for each in shares))
 
 
-def _linear_shares(factor: int) -> npt.NDArray[np.float64]:
+def _linear_shares(factor: int) -> FloatArray:
     """Shares of three neighbouring samples in each of the phases between them, (factor, 3)."""
-    shares = np.zeros((factor, 3))
+    return _shares_by_distance(factor, 1, lambda distance: 1 - distance)
+
+
+def _cubic_shares(factor: int, slope: float) -> FloatArray:
+    """Shares of five neighbouring samples in each of the phases between them, (factor, 5)."""
+
+    def kernel(distance: float) -> float:
+        if distance < 1:
+            return ((slope + 2) * distance - (slope + 3)) * distance**2 + 1
+        return ((distance - 5) * distance + 8) * distance * slope - 4 * slope
+
+    return _shares_by_distance(factor, 2, kernel)
+
+
+def _shares_by_distance(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
+    """Shares of samples by their distance from each phase, (factor, 2 * reach + 1).
+
+    kernel : the share at a distance in samples, 0 from the distance `reach` on
+    """
+    shares = np.zeros((factor, 2 * reach + 1))
     for phase in range(factor):
         # The position of the output, counted from the sample in the middle.
         position = (phase + 0.5) / factor - 0.5
-        left = math.floor(position)
-        shares[phase, left + 1] = left + 1 - position
-        shares[phase, left + 2] = position - left
+        for number in range(2 * reach + 1):
+            distance = abs(number - reach - position)
+            if distance < reach:
+                shares[phase, number] = kernel(distance)
     return shares

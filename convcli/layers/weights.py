@@ -13,8 +13,8 @@ from dataclasses import field
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from convcli.array_types import FloatArray
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, quoted_text
 from convcli.named_files import opened_named
@@ -22,9 +22,10 @@ from convcli.named_files import opened_named
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convcli.array_types import AnyArray
     from convcli.places import Place
 
-Tensor = npt.NDArray[np.float64]
+Tensor = FloatArray
 
 LARGEST_HEADER = 100_000_000
 EXPECTED = "a model in a safetensors file"
@@ -141,8 +142,8 @@ def _check_places(path: Place, header: dict[str, Any], length: int) -> None:
     end = 0
     for start, stop, name in places:
         if start != end:
-            told = f"{quoted_text(name)} begins at byte {start:,} of the data"
-            raise _bad(path, f"{told}, expected {end:,}")
+            text = f"{quoted_text(name)} begins at byte {start:,} of the data"
+            raise _bad(path, f"{text}, expected {end:,}")
         end = stop
     if end > length:
         raise _bad(path, f"truncated: the tensors take {end:,} bytes, and {length:,} are there")
@@ -197,7 +198,7 @@ def _tensor(path: Place, name: str, entry: dict[str, Any], data: bytes) -> Tenso
     start, _ = entry["data_offsets"]
     shape = entry["shape"]
     count = math.prod(shape)
-    stored: npt.NDArray[Any] = np.frombuffer(data, TYPES[entry["dtype"]], count, start)
+    stored: AnyArray = np.frombuffer(data, TYPES[entry["dtype"]], count, start)
     if entry["dtype"] == "BF16":
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
     tensor = stored.astype(np.float64).reshape(shape)
@@ -209,7 +210,7 @@ def _tensor(path: Place, name: str, entry: dict[str, Any], data: bytes) -> Tenso
     return tensor
 
 
-def encode_weights(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+def encode_weights(tensors: Mapping[str, AnyArray], metadata: Mapping[str, str]) -> bytes:
     """Encode float32 and float64 tensors, in the order of their names, and texts.
 
     The numbers begin at a multiple of 8 bytes, so that others can map them.

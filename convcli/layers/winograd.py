@@ -21,9 +21,9 @@ from convcli.layers.conv_path import ConvPath, ConvSums
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
-    Matrix = npt.NDArray[np.float64]
 
 # Outputs and taps along a side of a tile, and the inputs that they read.
 OUTPUTS, TAPS = 4, 3
@@ -38,7 +38,7 @@ TRANSFORMED = 1 << 20
 FEWEST = 320
 
 
-def transforms() -> tuple[Matrix, Matrix, Matrix]:
+def transforms() -> tuple[FloatArray, FloatArray, FloatArray]:
     """The matrices A' (4, 6), G (6, 3) and B' (6, 6), by the method of Toom and Cook.
 
     A product of polynomials of 4 and 3 coefficients is found from its values at 6 points; its
@@ -48,7 +48,7 @@ def transforms() -> tuple[Matrix, Matrix, Matrix]:
     return _values_at_points(OUTPUTS).T, _values_at_points(TAPS), np.asarray(whole.T, np.float64)
 
 
-def _values_at_points(coefficients: int) -> Matrix:
+def _values_at_points(coefficients: int) -> FloatArray:
     """The matrix that evaluates a polynomial at all points, (6, coefficients)."""
     values = np.zeros((INPUTS, coefficients))
     values[:-1] = np.vander(POINTS, coefficients, increasing=True)

@@ -15,21 +15,26 @@ from convcli.facts.learning import ErrorFacts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convcli.core.correlation.solve import Matrix, Sums
+    from convcli.array_types import FloatArray
+    from convcli.core.correlation.solve import Sums
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
     from convcli.learning.windows import ProvisionalMeans, SquaredChanges
 
     # A name, and weights (p + 1, out) whose last row is the bias.
-    Answer = tuple[str, Matrix]
+    Answer = tuple[str, FloatArray]
 
 FILTER = "the filter"
 UNCHANGED = "as it is"
 
 
 def naive_answers(
-    task: Task, channels: Channels, train: Sums, means: ProvisionalMeans, identity: Matrix | None
+    task: Task,
+    channels: Channels,
+    train: Sums,
+    means: ProvisionalMeans,
+    identity: FloatArray | None,
 ) -> list[Answer]:
     """The answers that need no filter.
 
@@ -59,7 +64,7 @@ def errors_of(
 ) -> tuple[ErrorFacts, ...]:
     """Root mean squared errors; with a noise estimate, those against the clean signal."""
 
-    def error(sums: Sums, w: Matrix) -> float:
+    def error(sums: Sums, w: FloatArray) -> float:
         clean = sums.error(w)
         if noise is not None:
             clean -= noise.excess(w)
@@ -77,7 +82,7 @@ def persistence(ahead: int) -> str:
     return "tomorrow is like today" if ahead == 1 else f"the same as {ahead} before"
 
 
-def identity_weights(task: Task, channels: Channels) -> Matrix | None:
+def identity_weights(task: Task, channels: Channels) -> FloatArray | None:
     """Weights (p + 1, out) that return the sample itself; None if no input is the target."""
     sources = list(range(channels.outputs))
     if task.targets and set(task.targets) <= set(task.inputs):
@@ -91,7 +96,7 @@ def identity_weights(task: Task, channels: Channels) -> Matrix | None:
     return np.concatenate([weights.reshape(-1, channels.outputs), bias])
 
 
-def _without_means(w: Matrix, channels: Channels, means: ProvisionalMeans) -> Matrix:
+def _without_means(w: FloatArray, channels: Channels, means: ProvisionalMeans) -> FloatArray:
     """Weights that give the same answer after provisional means are subtracted from all samples."""
     w = w.copy()
     gains = w[:-1].reshape(channels.inputs, -1, channels.outputs).sum(axis=1)
@@ -99,7 +104,7 @@ def _without_means(w: Matrix, channels: Channels, means: ProvisionalMeans) -> Ma
     return w
 
 
-def _best_gain(train: Sums, identity: Matrix, o: int, means: ProvisionalMeans) -> float:
+def _best_gain(train: Sums, identity: FloatArray, o: int, means: ProvisionalMeans) -> float:
     """The gain sum(x y) / sum(x x) of output `o`, from the sums of samples without their means."""
     tap = int(np.argmax(identity))
     n = train.count

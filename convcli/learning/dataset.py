@@ -24,15 +24,12 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, BoolArray, Sizes
     from convcli.facts.learning import DelayFacts
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.signals import Array, Signal
 
-    Flags = npt.NDArray[np.bool_]
-    Sizes = tuple[int, ...]
 
 # A larger array of samples, in bytes, is kept in a temporary file.
 IN_MEMORY = 1 << 30
@@ -151,10 +148,10 @@ class TrainingSignal:
 
     x: Array
     y: Array
-    train: Flags
-    held: Flags
+    train: BoolArray
+    held: BoolArray
 
-    def mask(self, *, held_out: bool) -> Flags:
+    def mask(self, *, held_out: bool) -> BoolArray:
         """Samples whose output is held out, or trained on."""
         return self.held if held_out else self.train
 
@@ -194,7 +191,7 @@ def _read_groups(reader: PairReader, workers: Workers, dtype: Any) -> list[tuple
 def _read_known_length(
     reader: PairReader, length: int, workers: Workers, dtype: Any
 ) -> list[tuple[Array, Array]]:
-    """Inputs and targets of one group, whose length tells how much room they need."""
+    """Inputs and targets of one group, whose length says how much room they need."""
     all_x: Array | None = None
     all_y: Array | None = None
     count = 0
@@ -223,7 +220,7 @@ def _training_signal(
         y = y - present
     good_x = np.asarray(np.isfinite(x).all(axis=-1))
     good_y = np.asarray(np.isfinite(y).all(axis=-1))
-    held: Flags = complete_windows(good_x, field)
+    held: BoolArray = complete_windows(good_x, field)
     held &= good_y
     train = held.copy()
     # Training neither reads nor predicts a held-out sample.
@@ -257,7 +254,7 @@ def _shifted(y: Array, axis: int, lag: int) -> Array:
     return moved
 
 
-def allocate(shape: Sizes, dtype: Any) -> npt.NDArray[Any]:
+def allocate(shape: Sizes, dtype: Any) -> AnyArray:
     """An array of zeros; one larger than IN_MEMORY lies in a temporary file.
 
     The system can then write its pages to disk. Raises OutputError if the disk has no room.
@@ -284,14 +281,14 @@ def _reserve(file: int, size: int) -> None:
         os.truncate(file, size)
 
 
-def complete_windows(good: Flags, field: ReceptiveField) -> Flags:
+def complete_windows(good: BoolArray, field: ReceptiveField) -> BoolArray:
     """Samples whose output reads good samples only, all of them inside the signal."""
     for axis, (before, after) in enumerate(zip(field.before, field.after, strict=True)):
         good = _complete_along(good, axis, before, after)
     return good
 
 
-def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
+def _complete_along(good: BoolArray, axis: int, before: int, after: int) -> BoolArray:
     n = good.shape[axis]
     low = max(0, before)
     high = max(0, after)
@@ -314,7 +311,7 @@ def _complete_along(good: Flags, axis: int, before: int, after: int) -> Flags:
 # -------------------------------------------------------------------------------- sums over samples
 
 
-def rows_where(values: Array, mask: Flags) -> Iterator[Array]:
+def rows_where(values: Array, mask: BoolArray) -> Iterator[Array]:
     """The values where `mask` is true, (n, channels) float64, some rows of the signal at a time."""
     width = math.prod(values.shape[1:])
     rows = max(1, CHUNK // width)
@@ -332,7 +329,7 @@ def target_powers(signals: Sequence[TrainingSignal]) -> tuple[float, float | Non
     return train or 0.0, held
 
 
-def _root_mean_square(parts: Iterable[tuple[Array, Flags]]) -> float | None:
+def _root_mean_square(parts: Iterable[tuple[Array, BoolArray]]) -> float | None:
     """Root mean square where the masks are true; None if they are nowhere."""
     power = 0.0
     count = 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.learning.dataset import open_dataset
+from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import check_weights, fit_linear
-from convcli.learning.model_file import learned_model
 from convcli.learning.pairs import Channels, check_pairs
 from convcli.learning.trainer import Callbacks, TrainingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.least_squares import LinearFit
-    from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.signals import Array, Signal

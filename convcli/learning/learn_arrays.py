@@ -21,7 +21,7 @@ from convcli.running.python_arguments import (
 )
 
 if TYPE_CHECKING:
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Align
 
 

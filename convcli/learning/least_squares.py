@@ -27,9 +27,8 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy.typing as npt
-
-    from convcli.core.correlation.solve import Matrix, Solution
+    from convcli.array_types import BoolArray, FloatArray
+    from convcli.core.correlation.solve import Solution
     from convcli.facts.learning import ErrorFacts
     from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate
@@ -193,7 +192,7 @@ def _solved(task: Task, channels: Channels, sums: DatasetSums) -> Solution:
     return solution
 
 
-def _free_weights(task: Task, channels: Channels) -> npt.NDArray[np.bool_]:
+def _free_weights(task: Task, channels: Channels) -> BoolArray:
     """Weights that may differ from 0: of a blind filter, all but those of the sample itself."""
     free = np.ones((channels.inputs, *task.taps), bool)
     if task.blind:
@@ -342,7 +341,7 @@ def _without_noise(power: float, noise: NoiseEstimate | None) -> float:
 
 
 def _layer_weights(
-    task: Task, channels: Channels, w: Matrix, means: ProvisionalMeans
+    task: Task, channels: Channels, w: FloatArray, means: ProvisionalMeans
 ) -> tuple[Array, Array | None]:
     """Weights (out, in, k...) and biases of the layer that reads the samples as they are."""
     weights = w[:-1].T.reshape(channels.outputs, channels.inputs, *task.taps)

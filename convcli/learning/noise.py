@@ -19,7 +19,8 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from convcli.core.correlation.solve import Matrix, Sums
+    from convcli.array_types import FloatArray
+    from convcli.core.correlation.solve import Sums
 
 # With fewer than four windows for each weight, the spread of eigenvalues is no longer known.
 WIDEST_SPREAD = 0.5
@@ -35,10 +36,10 @@ class NoiseEstimate:
     identity : (p + 1, out) the weights that return the sample itself
     """
 
-    variance: Matrix
-    errors: Matrix
+    variance: FloatArray
+    errors: FloatArray
     given: bool
-    identity: Matrix
+    identity: FloatArray
 
     @property
     def level(self) -> float:
@@ -51,7 +52,7 @@ class NoiseEstimate:
         is_larger = self.variance > np.diagonal(self.errors)
         return bool(is_larger.any())
 
-    def excess(self, w: Matrix) -> float:
+    def excess(self, w: FloatArray) -> float:
         """By how much the noise raises the mean squared error of the weights `w`.
 
         Stein's unbiased risk estimate of the error against the clean signal is the error against
@@ -63,7 +64,7 @@ class NoiseEstimate:
 
 
 def estimate_noise(
-    asked: float | Literal["auto"] | None, train: Sums, w: Matrix, identity: Matrix
+    asked: float | Literal["auto"] | None, train: Sums, w: FloatArray, identity: FloatArray
 ) -> NoiseEstimate:
     """White noise of a blind filter with weights `w`, as given or estimated from its windows.
 
@@ -85,7 +86,7 @@ def estimate_noise(
     return NoiseEstimate(variance=variance, errors=errors, given=given, identity=identity)
 
 
-def _least_variances(covariance: Matrix, outputs: int, count: int) -> Matrix:
+def _least_variances(covariance: FloatArray, outputs: int, count: int) -> FloatArray:
     """White noise of each channel, from its own block on the diagonal of the covariance."""
     size = len(covariance) // outputs
     found = []
@@ -117,10 +118,10 @@ def _spread(directions: int, count: int) -> tuple[float, float]:
     return (1 - spread) ** 2, (1 + spread) ** 2
 
 
-def with_own_sample(w: Matrix, noise: NoiseEstimate) -> Matrix:
+def with_own_sample(w: FloatArray, noise: NoiseEstimate) -> FloatArray:
     """Weights of y - c e, for a blind filter with weights `w` and the share c = S / E of e."""
     lacking = np.maximum(0.0, noise.variance - np.diagonal(noise.errors))
     errors = noise.errors + np.diag(lacking)
     share = np.diag(noise.variance) @ np.linalg.pinv(errors, hermitian=True)
-    mixed: Matrix = noise.identity - (noise.identity - w) @ share.T
+    mixed: FloatArray = noise.identity - (noise.identity - w) @ share.T
     return mixed

@@ -116,9 +116,9 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
         return
     for lag, length in zip(delay, signal.shape, strict=True):
         if length is not None and abs(lag) >= length:
-            told = "x".join(f"{each:,}" for each in delay)
+            text = "x".join(f"{each:,}" for each in delay)
             raise RequestError(
-                f"a delay of {told} leaves nothing of {_size_words(signal)}",
+                f"a delay of {text} leaves nothing of {_size_words(signal)}",
                 hint="--delay auto finds it",
             )
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from convcli.learning.dataset import Dataset
-    from convcli.learning.model_file import LearnedModel
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.places import Place
     from convcli.signals import Medium
@@ -313,8 +313,8 @@ def _unit_places(files: Sequence[SumsFile]) -> list[UnitPlace]:
         for number, unit in enumerate(file.units):
             name = unit["name"]
             if name in places:
-                told = f"{quoted_text(name)} is in {places[name][0].path} and in {file.path}"
-                raise RequestError(f"{told}: it would count twice")
+                text = f"{quoted_text(name)} is in {places[name][0].path} and in {file.path}"
+                raise RequestError(f"{text}: it would count twice")
             places[name] = file, number
     return [places[name] for name in sorted(places)]
 

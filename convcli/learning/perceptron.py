@@ -27,8 +27,8 @@ from convcli.learning.dataset import (
     open_dataset,
     target_powers,
 )
+from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, ridge_choice, with_powers
-from convcli.learning.model_file import learned_model
 from convcli.learning.pairs import Channels
 from convcli.learning.shift import filter_answer, known_parts, shift_facts
 from convcli.running.workers import Workers
@@ -36,13 +36,12 @@ from convcli.running.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, BoolArray, Sizes
     from convcli.core.correlation.solve import Solution
     from convcli.facts.learning import LearningFacts
-    from convcli.learning.dataset import Dataset, Flags, Sizes, TrainingSignal
+    from convcli.learning.dataset import Dataset, TrainingSignal
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.least_squares import LinearFit
-    from convcli.learning.model_file import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.signals import Array
@@ -103,7 +102,7 @@ class TileLayer:
         """Weights and biases by their names in torch.nn.Sequential."""
         return {"0.weight": self.weights, "0.bias": self.bias}
 
-    def __call__(self, x: Array, mask: Flags) -> Array:
+    def __call__(self, x: Array, mask: BoolArray) -> Array:
         """Outputs for a signal, (samples..., out); NaN where a tile is not complete."""
         inputs = _flat(_tiles(x, self.taps))
         outputs = inputs @ self.weights.T + self.bias
@@ -184,7 +183,7 @@ def _tile_sums(
 # ------------------------------------------------------------------------------------------- tiles
 
 
-def _tiles(a: npt.NDArray[Any], taps: Sizes) -> Any:
+def _tiles(a: AnyArray, taps: Sizes) -> Any:
     """The whole tiles of an array (samples..., channels): (tiles, taps..., channels)."""
     axes = len(taps)
     counts = [n // k for n, k in zip(a.shape, taps, strict=False)]
@@ -205,7 +204,7 @@ def _from_tiles(tiles: Array, counts: Sequence[int], taps: Sizes) -> Array:
     return a.transpose(*order, 2 * axes).reshape(*covered, -1)
 
 
-def _complete(mask: Flags, taps: Sizes) -> Flags:
+def _complete(mask: BoolArray, taps: Sizes) -> BoolArray:
     """Tiles whose every sample is known."""
     tiles = _tiles(mask[..., None], taps)
     by_tile = tiles.reshape(len(tiles), -1)

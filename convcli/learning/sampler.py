@@ -11,14 +11,12 @@ from convcli.learning.dataset import allocate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, IntArray, Sizes
     from convcli.layers.training.gradients import Worker
-    from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
+    from convcli.learning.dataset import ReceptiveField, TrainingSignal
     from convcli.signals import Array
 
     # The sample that the first output of each window is aligned with: (count, axes).
-    Positions = npt.NDArray[np.int64]
 
 
 class WindowSampler:
@@ -66,13 +64,13 @@ class WindowSampler:
         self.train = _joined_arrays(shape, places, [each.train for each in signals], bool)
         self.held = _joined_arrays(shape, places, [each.held for each in signals], bool)
 
-    def shuffled(self, random: np.random.Generator) -> Positions:
+    def shuffled(self, random: np.random.Generator) -> IntArray:
         """Windows that cover the training samples once, in random order from a random offset."""
         offsets = np.array([random.integers(0, stride) for stride in self.stride])
         positions = self._side_by_side(offsets, self.train.shape, held_out=False)
         return positions[random.permutation(len(positions))]
 
-    def in_order(self, *, held_out: bool) -> Positions:
+    def in_order(self, *, held_out: bool) -> IntArray:
         """Windows whose outputs are aligned with the samples at which the model has outputs."""
         # Outputs before the signal, which padding makes, have no target.
         cells = np.multiply(self.field.cell, self.field.step)
@@ -84,7 +82,7 @@ class WindowSampler:
         ]
         return np.concatenate(found)
 
-    def _side_by_side(self, starts: Any, stops: Any, *, held_out: bool) -> Positions:
+    def _side_by_side(self, starts: Any, stops: Any, *, held_out: bool) -> IntArray:
         """Windows side by side in [starts, stops), without those whose weights are all 0."""
         axes = []
         sides = zip(starts, stops, self.stride, self.train.shape, strict=True)
@@ -94,18 +92,18 @@ class WindowSampler:
             fits = axis + stride <= length
             axes.append(axis[fits])
         grid = np.meshgrid(*axes, indexing="ij")
-        positions: Positions = np.stack(grid, axis=-1).reshape(-1, len(axes))
+        positions: IntArray = np.stack(grid, axis=-1).reshape(-1, len(axes))
         masks = self._masks[held_out][tuple(positions.T)]
         by_window = masks.reshape(len(positions), -1)
-        kept: Positions = positions[by_window.any(axis=1)]
+        kept: IntArray = positions[by_window.any(axis=1)]
         return kept
 
-    def count(self, positions: Positions) -> int:
+    def count(self, positions: IntArray) -> int:
         """Number of training samples in the windows at `positions`."""
         masks = self._masks[False][tuple(positions.T)]
         return int(np.count_nonzero(masks))
 
-    def load(self, worker: Worker, positions: Positions, *, held_out: bool) -> tuple[Array, Array]:
+    def load(self, worker: Worker, positions: IntArray, *, held_out: bool) -> tuple[Array, Array]:
         """Copy windows into the input of `worker`; returns their targets and their weights."""
         starts = positions - np.array(self.field.lead)
         worker.x[...] = self._inputs[tuple(starts.T)]
@@ -113,9 +111,7 @@ class WindowSampler:
         return self._targets[at], self._masks[held_out][at][..., None]
 
 
-def _joined_arrays(
-    shape: Sizes, places: list[Any], arrays: list[npt.NDArray[Any]], dtype: Any
-) -> npt.NDArray[Any]:
+def _joined_arrays(shape: Sizes, places: list[Any], arrays: list[AnyArray], dtype: Any) -> AnyArray:
     """One array with the samples of each of `arrays` in its place, and zeros around them."""
     channels = arrays[0].shape[len(shape) :]
     joined = allocate((*shape, *channels), dtype)
@@ -124,7 +120,7 @@ def _joined_arrays(
     return joined
 
 
-def _window_view(a: npt.NDArray[Any], shape: Sizes, step: Sizes) -> Any:
+def _window_view(a: AnyArray, shape: Sizes, step: Sizes) -> Any:
     """View of the windows that begin at each sample: (positions..., shape..., channels)."""
     axes = len(shape)
     last_sample = np.multiply(np.subtract(shape, 1), step)

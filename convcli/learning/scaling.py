@@ -13,12 +13,13 @@ from convcli.learning.dataset import rows_where
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.layers.training.nets import Net
-    from convcli.learning.dataset import Flags, TrainingSignal
+    from convcli.array_types import BoolArray
+    from convcli.layers.training.layer_stack import LayerStack
+    from convcli.learning.dataset import TrainingSignal
     from convcli.signals import Array
 
     # Samples of one signal, and which of them are trained on.
-    Masked = tuple[Array, Flags]
+    Masked = tuple[Array, BoolArray]
 
 # A channel whose variance is less than this part of its power is constant but for rounding.
 ROUNDING = 1e-18
@@ -57,7 +58,7 @@ class Scaling:
         return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()}
 
 
-def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
+def scale_signals(net: LayerStack, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
     """Bring inputs and targets, in place, into units that suit gradient descent.
 
     separate : standardise every channel, as the model file will say. Otherwise all channels are
@@ -81,7 +82,7 @@ def scale_signals(net: Net, signals: Sequence[TrainingSignal], *, separate: bool
     return Scaling(inputs, targets)
 
 
-def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, Flags]:
+def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, BoolArray]:
     """The scale of all training samples, and which channels are constant.
 
     separate : mean and standard deviation of each channel; otherwise 0 and the root mean square

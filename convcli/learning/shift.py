@@ -14,13 +14,14 @@ from convcli.layers.conv_paths import cheapest_conv_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from convcli.learning.dataset import Flags, TrainingSignal
+    from convcli.array_types import BoolArray
+    from convcli.learning.dataset import TrainingSignal
     from convcli.learning.least_squares import LinearFit
     from convcli.learning.task import Task
     from convcli.signals import Array
 
     # A function of the samples and of which of them are known; it gives NaN where it has no answer.
-    AnswerFunction = Callable[[Array, Flags], Array]
+    AnswerFunction = Callable[[Array, BoolArray], Array]
 
 # Answers that differ by less than this part of their errors are equal but for rounding.
 ROUNDING = 1e-9
@@ -62,7 +63,7 @@ def shift_facts(
 
 def known_parts(
     signals: Sequence[TrainingSignal], *, held_out: bool
-) -> Iterator[tuple[Array, Array, Flags]]:
+) -> Iterator[tuple[Array, Array, BoolArray]]:
     """Samples, targets and mask of the held-out (or training) rows of each signal."""
     for each in signals:
         mask = each.mask(held_out=held_out)
@@ -74,7 +75,7 @@ def known_parts(
             yield x, y, mask[part]
 
 
-def filter_answer(x: Array, mask: Flags, *, linear: LinearFit, task: Task) -> Array:
+def filter_answer(x: Array, mask: BoolArray, *, linear: LinearFit, task: Task) -> Array:
     """Outputs of a linear layer, (samples..., out); NaN where a window is not complete."""
     y = np.full((*x.shape[:-1], len(linear.weights)), np.nan)
     if any(n < k for n, k in zip(x.shape, task.taps, strict=False)):

@@ -12,11 +12,11 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, TrainingFacts
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
+from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, with_powers
-from convcli.learning.model_file import learned_model
-from convcli.learning.network import network_for
 from convcli.learning.pairs import Channels
 from convcli.learning.scaling import scale_signals
+from convcli.learning.trainable_network import network_for
 from convcli.learning.trainer import Trainer
 from convcli.running.workers import Workers
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.learning.dataset import Dataset, ReceptiveField, TrainingSignal
+    from convcli.learning.learned_model import LearnedModel
     from convcli.learning.least_squares import LinearFit
-    from convcli.learning.model_file import LearnedModel
-    from convcli.learning.network import TrainableNetwork
     from convcli.learning.pairs import Pair
     from convcli.learning.scaling import Scaling
     from convcli.learning.task import Task
+    from convcli.learning.trainable_network import TrainableNetwork
     from convcli.learning.trainer import Callbacks, History, TrainingOptions
     from convcli.signals import Array
 
@@ -89,7 +89,7 @@ def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
 
 
 def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
-    """Metadata that tells how to run a model that adds its input, reads changes or is scaled."""
+    """Metadata that says how to run a model that adds its input, reads changes or is scaled."""
     metadata = {}
     if task.residual:
         metadata["residual"] = "true"

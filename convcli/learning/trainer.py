@@ -20,10 +20,10 @@ from convcli.running.workers import Workers, cores
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.layers.training.nets import Net
+    from convcli.array_types import IntArray, Sizes
+    from convcli.layers.training.layer_stack import LayerStack
     from convcli.layers.training.trained import Vector
-    from convcli.learning.dataset import ReceptiveField, Sizes, TrainingSignal
-    from convcli.learning.sampler import Positions
+    from convcli.learning.dataset import ReceptiveField, TrainingSignal
 
 # A batch is divided between so many workers, for any number of threads, so that its sums are the
 # same on every machine.
@@ -126,7 +126,7 @@ class Trainer:
 
     def __init__(
         self,
-        net: Net,
+        net: LayerStack,
         options: TrainingOptions,
         signals: Sequence[TrainingSignal],
         field: ReceptiveField,
@@ -208,7 +208,7 @@ class Trainer:
 
     def epoch(
         self,
-        positions: Positions,
+        positions: IntArray,
         parameters: Vector,
         adam: Adam,
         workers: Workers,
@@ -237,7 +237,7 @@ class Trainer:
         return total / max(1.0, count)
 
     def _batch_gradient(
-        self, batch: Positions, parameters: Vector, compared: float, workers: Workers
+        self, batch: IntArray, parameters: Vector, compared: float, workers: Workers
     ) -> tuple[float, Vector]:
         """Sum of squared errors of a batch, and the gradient of that sum over `compared`."""
         run = partial(self._forward_backward, parameters=parameters, compared=compared)
@@ -250,7 +250,7 @@ class Trainer:
         return sum(losses), gradient
 
     def _forward_backward(
-        self, job: tuple[Worker, Positions], *, parameters: Vector, compared: float
+        self, job: tuple[Worker, IntArray], *, parameters: Vector, compared: float
     ) -> tuple[float, Vector]:
         """Loss and gradient of one worker's part of a batch."""
         worker, positions = job
@@ -282,7 +282,7 @@ class Trainer:
         return total / count if count else math.nan
 
     def _squared_error(
-        self, job: tuple[Worker, Positions], *, held_out: bool
+        self, job: tuple[Worker, IntArray], *, held_out: bool
     ) -> tuple[float, float]:
         """Sum of squared errors of some windows, and how many numbers were compared."""
         worker, positions = job

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.core.binding import Site, Stage
-    from convcli.core.ops import Convolve, Op
+    from convcli.core.op import Op
+    from convcli.core.ops import Convolve
     from convcli.planning.calls import BranchGroup
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array, Signal
@@ -108,8 +109,8 @@ class _BoundGroup:
         """Bind the steps of every branch to the signal that enters the group."""
         bound = []
         for branch in written.group.branches:
-            steps = bind_chain(branch.calls, site.signal, site.rules)
-            _refuse_whole_passes(steps, of_columns=written.group.names is not None)
+            steps = bind_chain(branch.calls, site.signal, site.rules, in_branch=True)
+            _refuse_pools_of_signal(steps, of_columns=written.group.names is not None)
             bound.append(tuple(steps))
         return cls(written=written, site=site, steps=tuple(bound))
 
@@ -122,7 +123,8 @@ class _BoundGroup:
             Chain(tuple(op for bound in steps for op in bound.ops), axes) for steps in self.steps
         ]
         # Under `valid` a plan with layers that pad is completed at last.
-        completed = self.site.rules.edge == "valid" and any(chain.pads for chain in chains)
+        pads = any(chain.padding is not None for chain in chains)
+        completed = pads and self.site.rules.edge == "valid"
         formulas = self.written.group.formulas
         try:
             group = Branches.of(tuple(chains), formulas, axes, completed=completed)
@@ -204,8 +206,8 @@ class _BoundGroup:
         return made
 
 
-def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
-    """Raise RequestError for a step that must see the whole signal before its first output.
+def _refuse_pools_of_signal(steps: list[BoundStep], *, of_columns: bool) -> None:
+    """Raise RequestError for a pool that makes several outputs of the whole signal.
 
     of_columns : whether the branches are filters of columns, from --add and --set
     """
@@ -215,7 +217,7 @@ def _refuse_whole_passes(steps: list[BoundStep], *, of_columns: bool) -> None:
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
         what = "the filters of columns"
     for bound in steps:
-        if bound.sees_whole:
+        if bound.stage.reduces is not None:
             title = bound.call.title
             message = f"{title} sees the whole signal first, and {what} run side by side"
             raise bound.call.error(message, hint=hint)
@@ -237,7 +239,7 @@ def _linear_with_alpha(op: Branches, signal: Signal) -> tuple[Op, ...]:
     constant = combination.constant
     if constant:
         op = replace(op, formulas=(Arithmetic("-", formula, Constant(constant)),))
-    convolution = op.as_convolution
+    convolution = op.formula.as_convolution
     if convolution is None:
         return ()
     weighted = _weighted_once(op, convolution, signal.alpha, signal.full_scale)

@@ -152,7 +152,7 @@ def outputs_of(
     own : the channels that each name of `ColumnFilters.own_names` stands for
     label : the suffix of columns that FILTER adds; None if it replaces the columns that it reads
 
-    Raises RequestError if a name is taken or does not tell several columns apart, or if a channel
+    Raises RequestError if a name is taken or is the same for several columns, or if a channel
     has two filters of its own.
     """
     names = signal.channels

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.chain import Chain
 from convcli.core.convolution.convolve_2d import factor
@@ -24,12 +23,13 @@ from convcli.units import describe_frequency
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.core.ops import Convolve, Op
+    from convcli.array_types import FloatArray, IntArray
+    from convcli.core.op import Op
+    from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Signal
 
-Numbers = npt.NDArray[np.float64]
 
 # Products of taps that are computed for an export.
 MOST_PRODUCTS = 1 << 32
@@ -143,7 +143,7 @@ class _Place:
 
 
 def _with_curves(
-    facts: StepFacts, weights: Numbers, place: _Place, levels: Sequence[float]
+    facts: StepFacts, weights: FloatArray, place: _Place, levels: Sequence[float]
 ) -> StepFacts:
     """The facts with the responses of one set of taps to impulse, step and frequencies."""
     signal = place.signal
@@ -177,7 +177,7 @@ def _with_curves(
 
 
 def _crossings_of_levels(
-    weights: Numbers, levels: Sequence[float], unit: float
+    weights: FloatArray, levels: Sequence[float], unit: float
 ) -> tuple[tuple[float, tuple[float, ...]], ...]:
     """Each level in dB that the gain crosses, with the first frequencies at which it does.
 
@@ -192,7 +192,7 @@ def _crossings_of_levels(
     return tuple(crossed)
 
 
-def _stop_bands(gain: Numbers, level: float, unit: float) -> tuple[tuple[float, float], ...]:
+def _stop_bands(gain: FloatArray, level: float, unit: float) -> tuple[tuple[float, float], ...]:
     """The ranges of frequency in which the gain stays below a level.
 
     gain : in dB at equal distances from 0 to 1/2 cycles per sample; designs meet their attenuation
@@ -212,7 +212,7 @@ def _stop_bands(gain: Numbers, level: float, unit: float) -> tuple[tuple[float, 
     return tuple(bands)
 
 
-def _outline_pairs(values: Numbers, first: int) -> tuple[tuple[float, float], ...]:
+def _outline_pairs(values: FloatArray, first: int) -> tuple[tuple[float, float], ...]:
     """Positions from `first` on with their values; of many, the extremes of each part."""
     kept = _extremes(values)
     positions = (first + kept).tolist()
@@ -220,7 +220,7 @@ def _outline_pairs(values: Numbers, first: int) -> tuple[tuple[float, float], ..
 
 
 def _group_delays(
-    impulse: Numbers, first: int, gain: Numbers, kept: npt.NDArray[np.int64]
+    impulse: FloatArray, first: int, gain: FloatArray, kept: IntArray
 ) -> tuple[float | None, ...]:
     """The group delay in samples at the frequencies `kept`, of a response that begins at `first`.
 
@@ -240,7 +240,7 @@ def _group_delays(
     return tuple(None if np.isnan(delay) else round(delay, 6) for delay in delays.tolist())
 
 
-def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
+def _with_plane(facts: StepFacts, weights: FloatArray) -> StepFacts:
     """The facts with two-dimensional taps and their spectrum; of many taps, those at the centre."""
     if weights.size < 2:
         return facts
@@ -265,7 +265,7 @@ def _with_plane(facts: StepFacts, weights: Numbers) -> StepFacts:
     return replace(facts, plane=plane, plane_response=tuple(response))
 
 
-def _sum_of(weights: Numbers) -> float:
+def _sum_of(weights: FloatArray) -> float:
     """The sum of taps; 0 for what their rounding leaves of 0."""
     total = math.fsum(weights.flat)
     rounding = float(np.finfo(np.float64).eps * np.abs(weights).sum())
@@ -287,7 +287,7 @@ def chain_facts(plan: Plan) -> StepFacts:
         return facts
     firsts = [_first_convolution(step.ops) for step in plan.steps]
     found = [convolution.taps for convolution in firsts if convolution is not None]
-    delay = None if plan.chain.in_time else _total_delay(plan.chain.ops)
+    delay = None if plan.chain.times.in_time else _total_delay(plan.chain.ops)
     facts = replace(facts, delay=delay)
     if not found:
         return facts
@@ -299,7 +299,7 @@ def chain_facts(plan: Plan) -> StepFacts:
     return replace(facts, taps=taps, passes=passes)
 
 
-def _passes(taps: Numbers) -> tuple[int, ...]:
+def _passes(taps: FloatArray) -> tuple[int, ...]:
     """The taps of each pass in which a convolution is computed."""
     if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
         return taps.shape
@@ -308,7 +308,7 @@ def _passes(taps: Numbers) -> tuple[int, ...]:
 
 def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     """The reach of a chain, on each axis."""
-    if chain.in_time:
+    if chain.times.in_time:
         return (TimeReachFacts(before=0, after=chain.look_ahead()),)
     found = []
     for axis, reach in enumerate(chain.reach):
@@ -332,7 +332,7 @@ def _frequency_unit(signal: Signal) -> str:
 # --------------------------------------------------------------------------------------------- taps
 
 
-def weights_of(step: BoundStep) -> Numbers | None:
+def weights_of(step: BoundStep) -> FloatArray | None:
     """The taps of a step divided by their divisor, (k,) or (height, width).
 
     Several sets of taps are a stack; None for a step without taps. A network that is one learned
@@ -341,14 +341,14 @@ def weights_of(step: BoundStep) -> Numbers | None:
     stage = step.stage
     if stage.network:
         return None if stage.learned is None else stage.learned.taps
-    convolutions = [convolution for op in stage.ops for convolution in op.convolutions]
+    convolutions = [convolution for op in stage.ops for convolution in op.formula.convolutions]
     weights = [_weights(convolution) for convolution in convolutions]
     if not weights:
         return None
     return weights[0] if len(weights) == 1 else np.stack(weights)
 
 
-def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers:
+def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> FloatArray:
     """The taps of one convolution that equals several in series, (k,) or (height, width).
 
     Taps that follow a stride are as far apart as the stride says. Raises RequestError for a step
@@ -365,13 +365,13 @@ def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> Numbers
 
 def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
     """The operations of a step that is a series of convolutions; RequestError for any other."""
-    if step.sees_whole or any(op.as_convolution is None for op in step.ops):
+    if step.sees_whole or any(op.formula.as_convolution is None for op in step.ops):
         message = f"{step.call.title} is not a convolution, and a chain with it has no taps"
         raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
     return step.ops
 
 
-def bias_of(step: BoundStep) -> Numbers | None:
+def bias_of(step: BoundStep) -> FloatArray | None:
     """The constants that a network of one layer adds to its outputs, (out,); None if none."""
     learned = step.stage.learned
     return None if learned is None else learned.bias
@@ -384,19 +384,19 @@ def taps_text(step: BoundStep) -> str:
         weights = weights_of(step)
         taps = [] if weights is None else [(weights, 1.0)]
     else:
-        taps = [(each.taps, each.divisor) for op in stage.ops for each in op.convolutions]
+        taps = [(each.taps, each.divisor) for op in stage.ops for each in op.formula.convolutions]
     if not taps or taps[0][0].size > 49:
         return ""
     return " and ".join(_written(each, divisor) for each, divisor in taps)
 
 
-def _written(taps: Numbers, divisor: float) -> str:
+def _written(taps: FloatArray, divisor: float) -> str:
     rows = [", ".join(f"{tap:.6g}" for tap in row) for row in np.atleast_2d(taps)]
     text = "; ".join(rows)
     return text if divisor == 1 else f"{text} (/ {divisor:g})"
 
 
-def _first_taps(step: BoundStep) -> Numbers | None:
+def _first_taps(step: BoundStep) -> FloatArray | None:
     """The taps that describe a step: of its first convolution, or of its only layer.
 
     None for a step without taps, and for a layer with several sets of taps.
@@ -411,12 +411,12 @@ def _first_taps(step: BoundStep) -> Numbers | None:
 
 def _first_convolution(ops: tuple[Op, ...]) -> Convolve | None:
     for op in ops:
-        if op.convolutions:
-            return op.convolutions[0]
+        if op.formula.convolutions:
+            return op.formula.convolutions[0]
     return None
 
 
-def _weights(convolution: Convolve) -> Numbers:
+def _weights(convolution: Convolve) -> FloatArray:
     return convolution.taps / convolution.divisor
 
 
@@ -452,13 +452,14 @@ def _total_delay(ops: tuple[Op, ...]) -> float | None:
 
 def _delay_of(op: Op) -> float | None:
     """The delay of an operation in samples of its input; None where it is unknown."""
-    if not op.convolutions:
-        return op.delay
-    first = op.convolutions[0]
+    formula = op.formula
+    if not formula.convolutions:
+        return formula.delay
+    first = formula.convolutions[0]
     return group_delay(first.taps, first.reach[0])
 
 
-def group_delay(weights: Numbers, at: Reach) -> float:
+def group_delay(weights: FloatArray, at: Reach) -> float:
     """How many samples the output lags behind the input that it is aligned with, along axis 0.
 
     The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the sum
@@ -482,7 +483,7 @@ def group_delay(weights: Numbers, at: Reach) -> float:
 # ----------------------------------------------------------------------------------------- response
 
 
-def response(weights: Numbers, points: int = 1 << 15) -> tuple[Numbers, Numbers]:
+def response(weights: FloatArray, points: int = 1 << 15) -> tuple[FloatArray, FloatArray]:
     """Frequencies in cycles per sample, from 0 to 1/2, and the gain of the taps there in dB.
 
     points : how many frequencies there are at least
@@ -502,7 +503,7 @@ def _cycles_of(signal: Signal) -> float:
     return 1.0 if signal.rate is None else signal.rate * signal.cycle
 
 
-def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
+def _extremes(gain: FloatArray) -> IntArray:
     """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
     if gain.size <= 2 * POINTS:
         return np.arange(gain.size)
@@ -517,7 +518,7 @@ def _extremes(gain: Numbers) -> npt.NDArray[np.int64]:
     return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
 
 
-def _drawn_frequencies(gain: Numbers) -> npt.NDArray[np.int64]:
+def _drawn_frequencies(gain: FloatArray) -> IntArray:
     """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
 
     They are those of `_extremes`, and the least and largest gain in each of RATIO_BANDS bands whose
@@ -535,7 +536,7 @@ def _drawn_frequencies(gain: Numbers) -> npt.NDArray[np.int64]:
     return np.unique(np.concatenate(places))
 
 
-def crossings(weights: Numbers, level: float) -> list[float]:
+def crossings(weights: FloatArray, level: float) -> list[float]:
     """Frequencies in cycles per sample at which the gain crosses `level` dB below its largest."""
     frequencies, gain = response(weights)
     relative = gain - gain.max() - level

@@ -13,12 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    Numbers = npt.NDArray[np.float64]
+    from convcli.array_types import FloatArray
 
 
-def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | None) -> None:
+def export_taps(weights: FloatArray, place: Path, suffix: str, *, rate: float | None) -> None:
     """Write taps to `place` in the format that `suffix` names.
 
     The formats are .csv, .npy, .json and .wav (64-bit float, at `rate`).
@@ -37,24 +35,24 @@ def export_taps(weights: Numbers, place: Path, suffix: str, *, rate: float | Non
     EXPORTS[suffix](weights, place, rate)
 
 
-def _csv(weights: Numbers, place: Path, _: float | None) -> None:
+def _csv(weights: FloatArray, place: Path, _: float | None) -> None:
     rows = weights.reshape(len(weights), -1).tolist()
     lines = [",".join(map(repr, row)) for row in rows]
     text = "\n".join(lines)
     place.write_text(f"{text}\n", encoding="ascii")
 
 
-def _npy(weights: Numbers, place: Path, _: float | None) -> None:
+def _npy(weights: FloatArray, place: Path, _: float | None) -> None:
     with place.open("wb") as file:
         np.save(file, weights, allow_pickle=False)
 
 
-def _json(weights: Numbers, place: Path, rate: float | None) -> None:
+def _json(weights: FloatArray, place: Path, rate: float | None) -> None:
     text = json.dumps({"taps": weights.tolist(), "rate": rate}, allow_nan=False)
     place.write_text(f"{text}\n", encoding="ascii")
 
 
-def _wav(weights: Numbers, place: Path, rate: float | None) -> None:
+def _wav(weights: FloatArray, place: Path, rate: float | None) -> None:
     import soundfile
 
     if weights.ndim != 1:
@@ -65,7 +63,7 @@ def _wav(weights: Numbers, place: Path, rate: float | None) -> None:
     soundfile.write(str(place), weights, round(rate), format="WAV", subtype="DOUBLE")
 
 
-EXPORTS: dict[str, Callable[[Numbers, Path, float | None], Any]] = {
+EXPORTS: dict[str, Callable[[FloatArray, Path, float | None], Any]] = {
     ".csv": _csv,
     ".npy": _npy,
     ".json": _json,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Stage
-    from convcli.core.ops import Op
+    from convcli.core.op import Measure, Op
     from convcli.core.reach import Reach
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
@@ -77,9 +77,26 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
     return LearnedRules()
 
 
-def reads_twice(calls: tuple[Call, ...]) -> bool:
-    """Whether a step reads the whole signal before its first output, so that a pipe is stored."""
-    return any(step.reads_twice for step in _known_steps(calls))
+def reads_twice(calls: tuple[Call, ...], *, in_branches: bool = False) -> bool:
+    """Whether a step reads the whole signal before its first output, so that a pipe is stored.
+
+    in_branches : the steps are filters of columns, side by side
+    """
+    if any(step.reads_twice for step in _known_steps(calls)):
+        return True
+    inside = calls if in_branches else tuple(_inside_branches(calls))
+    return any(step.twice_in_branches for step in _known_steps(inside))
+
+
+def _inside_branches(calls: tuple[Call, ...]) -> Iterator[Call]:
+    """Yield the steps in the branches of groups."""
+    for call in calls:
+        yield from (nested for nested in call.with_nested() if nested is not call)
+
+
+def runs_model(calls: tuple[Call, ...]) -> bool:
+    """Whether a step runs a network."""
+    return any(step.runs_model for step in _known_steps(calls))
 
 
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
@@ -162,7 +179,7 @@ class Plan:
         Under `valid` no output reads a sample outside, but layers may pad their own input. Then all
         operations run on complete windows, and the values outside do not matter: zeros are used.
         """
-        if self.rules.edge == "valid" and self.chain.pads:
+        if self.rules.edge == "valid" and self.chain.padding is not None:
             return "zero"
         return self.rules.edge
 
@@ -180,6 +197,15 @@ class Plan:
     def chain(self) -> Chain:
         """The operations of all steps; passes over the whole signal are left out."""
         return _chain_of(self.steps, self.signal)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is measured of the whole signal, in passes of their own, in this order."""
+        found: list[Measure] = []
+        for op in self.chain.ops:
+            if op.to_measure is not None:
+                found += op.to_measure.measures
+        return tuple(found)
 
     @property
     def look_ahead(self) -> int | None:
@@ -245,7 +271,7 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
-    pads = _chain_of(steps, signal).pads
+    pads = _chain_of(steps, signal).padding is not None
     if rules.edge == "valid" and pads:
         steps = [_completed_step(step) for step in steps]
     if rules.edge != "valid" or pads:
@@ -254,12 +280,17 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
 
 
-def bind_chain(calls: tuple[Call, ...], signal: Signal, rules: Rules) -> list[BoundStep]:
-    """Bind steps from left to right, each to the signal that reaches it."""
+def bind_chain(
+    calls: tuple[Call, ...], signal: Signal, rules: Rules, *, in_branch: bool = False
+) -> list[BoundStep]:
+    """Bind steps from left to right, each to the signal that reaches it.
+
+    in_branch : they are a branch, whose outputs are combined with those of others
+    """
     steps: list[BoundStep] = []
     place = signal
     for call in calls:
-        steps += bind(call, place, rules)
+        steps += bind(call, place, rules, in_branch=in_branch)
         if rules.edge == "valid":
             steps = _with_valid_lengths(steps)
         place = steps[-1].after
@@ -272,7 +303,7 @@ def _refuse_edges_in_time(steps: list[BoundStep], rules: Rules) -> None:
     if rules.edge == "shrink":
         return
     for step in steps:
-        if any(op.in_time for op in step.ops):
+        if any(op.times.in_time for op in step.ops):
             raise step.call.error(
                 f"--edge {rules.edge} needs rows at equal steps of time; "
                 "windows in time end where the table does (shrink)"
@@ -323,13 +354,13 @@ def _reduces(step: BoundStep) -> bool:
     return step.stage.reduces is not None
 
 
-def bind(call: Call, signal: Signal, rules: Rules) -> list[BoundStep]:
+def bind(call: Call, signal: Signal, rules: Rules, *, in_branch: bool = False) -> list[BoundStep]:
     """The stages of a step at its place: one, or several for a network with a whole-signal pass."""
     step = _step_of(call)
     if step.needs_regular and signal.irregular:
         _refuse_irregular(call, signal)
     values, axis = arguments_of(call, step, signal)
-    site = Site(signal=signal, rules=rules, axis=axis)
+    site = Site(signal=signal, rules=rules, axis=axis, in_branch=in_branch)
     try:
         stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:

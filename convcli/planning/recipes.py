@@ -61,7 +61,8 @@ class Recipe:
             message = f"{self.name} is for {expected}, and this is {site.signal.medium.thing}"
             raise RequestError(message, hint="`x - gaussian:3` works on all media")
         try:
-            steps = bind_chain(parse(self.text(site.signal)), site.signal, site.rules)
+            calls = parse(self.text(site.signal))
+            steps = bind_chain(calls, site.signal, site.rules, in_branch=site.in_branch)
         except RequestError as error:
             raise RequestError(error.message, hint=error.hint) from None
         stages = [bound.stage for bound in steps]
@@ -93,11 +94,12 @@ def recipe(
     outputs: tuple[str, ...] = (),
     axes: int | None = None,
     takes_durations: bool = True,
+    reads_twice: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a chain as a step with the name, parameters and help of a function.
 
     chain : a FILTER in which words in capitals are the parameters of the function
-    outputs, axes : as in `Recipe`; example : as in `Step`
+    outputs, axes : as in `Recipe`; example, reads_twice : as in `Step`
     takes_durations : the chain means the same with durations in place of numbers of samples
     """
 
@@ -114,7 +116,14 @@ def recipe(
                 axes=axes,
             )
 
-        step("recipes", example=example, stands_for=chain, pictures=axes == 2)(design)
+        enter_step = step(
+            "recipes",
+            example=example,
+            stands_for=chain,
+            pictures=axes == 2,
+            reads_twice=reads_twice,
+        )
+        enter_step(design)
         if takes_durations:
             in_time(signature.__name__)(design)
         return signature
@@ -146,6 +155,29 @@ def rsi(n: Count = 14) -> None:
 @recipe("(x - sma:N) / std:N", example="zscore:5", axes=1)
 def zscore(n: Count = 20) -> None:
     """How many standard deviations x lies above the mean of N samples; missing where that is 0."""
+
+
+@recipe("x - global_avg_pool", example="demean", axes=1, takes_durations=False, reads_twice=True)
+def demean() -> None:
+    """Subtract the mean of the whole signal: of each column and group, of each channel of a sound.
+
+    Needs a first pass over the signal, as every look at the whole of it.
+    """
+
+
+@recipe(
+    "(x - global_avg_pool) / (x - global_avg_pool | square | global_avg_pool | sqrt)",
+    example="standardize",
+    axes=1,
+    takes_durations=False,
+    reads_twice=True,
+)
+def standardize() -> None:
+    """Scale the whole signal to mean 0 and standard deviation 1, of each column and group.
+
+    The mean of the squared deviations is divided by N. `zscore:20` looks at a window alone. Needs
+    passes over the signal.
+    """
 
 
 @recipe(

@@ -6,16 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.facts.preview import OutlineFacts
 from convcli.samples import extremes, is_stored, value_of_one
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.signals import Array
-
-    Numbers = npt.NDArray[np.floating[Any]]
 
 # Long bins are whole numbers of grains, which any thread can fold: at least so many of them.
 # A grain has so many samples, a power of two.
@@ -38,8 +36,8 @@ class FoldedSamples:
 
     grain: int
     start: int
-    low: Numbers
-    high: Numbers
+    low: Array
+    high: Array
     squares: float
 
     @classmethod
@@ -95,7 +93,7 @@ def _sum_of_squares(x: Array) -> float:
     return total
 
 
-def starts_of_runs(numbers: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+def starts_of_runs(numbers: IntArray) -> tuple[Any, Any]:
     """The different ones of increasing numbers, and the place where each of them begins."""
     new = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
     starts = np.concatenate([[0], new])
@@ -153,7 +151,7 @@ class OutlineCollector:
         else:
             self.add_at(range(self.count, self.count + len(x)), x)
 
-    def add_at(self, positions: range | npt.NDArray[np.int64], x: Array) -> None:
+    def add_at(self, positions: range | IntArray, x: Array) -> None:
         """Add samples at increasing positions, the first of which is 0."""
         if not len(x):
             return
@@ -194,7 +192,7 @@ class OutlineCollector:
         self._known += count * len(self.channels)
         self.count += count
 
-    def _bins_of(self, positions: range | npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    def _bins_of(self, positions: range | IntArray) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
         if not isinstance(positions, range):
             return starts_of_runs(positions // self.per_bin)

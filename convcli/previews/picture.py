@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
@@ -14,6 +13,7 @@ from convcli.facts.preview import LikenessFacts, PictureFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
+    from convcli.array_types import ByteArray, Float32Array, IntArray
     from convcli.signals import Array, Signal
 
 _RGB = ("R", "G", "B")
@@ -127,27 +127,27 @@ class PictureSums:
         """Whether no row has come."""
         return not self._sums
 
-    def means(self) -> npt.NDArray[np.float32]:
+    def means(self) -> Float32Array:
         """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
         sums = np.concatenate(self._sums).astype(np.float32)
         sums[:-1] *= np.float32(1 / self.factor)
         sums[-1] *= np.float32(1 / (self._row - self.factor * (len(sums) - 1)))
         return sums
 
-    def sampled_colours(self, full: float) -> npt.NDArray[np.float32]:
+    def sampled_colours(self, full: float) -> Float32Array:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
         samples = np.concatenate(self.samples)
         if samples.shape[-1] > len(self.colours):
             samples = samples[..., self.colours]
         return self._on_scale(samples, full)
 
-    def reduced_colours(self, full: float) -> npt.NDArray[np.float32]:
+    def reduced_colours(self, full: float) -> Float32Array:
         """The colours of the reduced picture, likewise."""
         return self._on_scale(self.means()[..., : len(self.colours)], full)
 
-    def _on_scale(self, x: Array, full: float) -> npt.NDArray[np.float32]:
+    def _on_scale(self, x: Array, full: float) -> Float32Array:
         """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
-        scaled: npt.NDArray[np.float32] = np.multiply(
+        scaled: Float32Array = np.multiply(
             x, full / self.signal.full_scale, dtype=np.float32, casting="same_kind"
         )
         return scaled
@@ -171,7 +171,7 @@ class PictureSums:
             samples=detail,
         )
 
-    def _histogram(self, x: Array) -> npt.NDArray[np.int64]:
+    def _histogram(self, x: Array) -> IntArray:
         """How many known samples are in each of equal bins up to the full scale."""
         known = x.ravel()
         finite = np.isfinite(known)
@@ -183,7 +183,7 @@ class PictureSums:
         return np.bincount(bins.astype(np.int64), minlength=BINS)
 
 
-def _as_bytes(x: Array, full: float) -> npt.NDArray[np.uint8]:
+def _as_bytes(x: Array, full: float) -> ByteArray:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
     scaled = np.multiply(x, 255 / full, dtype=np.float32, casting="same_kind")
     np.rint(scaled, out=scaled)

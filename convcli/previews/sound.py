@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.fft import line_powers
@@ -14,9 +13,9 @@ from convcli.facts.preview import ExcerptFacts, SpectrogramFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray, FloatArray
     from convcli.signals import Array
 
-Numbers = npt.NDArray[np.float64]
 
 # Samples of a frame of the spectrogram.
 FRAME = 1024
@@ -61,7 +60,7 @@ class SpectrogramSums:
         self.spacing = frame // 2
         if length is not None:
             self.spacing = max(self.spacing, -(-length // self.capacity))
-        self._frames: list[Numbers] = []
+        self._frames: list[FloatArray] = []
         self._waiting: list[Array] = []
         self._count = 0
         self._tail: Array | None = None
@@ -98,7 +97,7 @@ class SpectrogramSums:
         missing = min(-start, len(self._tail))
         return np.concatenate([self._tail[len(self._tail) - missing :], x[: start + count]])
 
-    def _powers(self, frames: Array) -> Numbers:
+    def _powers(self, frames: Array) -> FloatArray:
         """The mean power of all channels of each frame, (frames, samples, channels)."""
         samples = as_samples(frames).swapaxes(1, 2)
         lines = np.multiply(samples, self._window, dtype=np.float32).reshape(-1, self.frame)
@@ -132,9 +131,9 @@ class LoudnessSums:
         # Both sides of the spectrum count, save for frequency 0.
         self._weights[1:] *= 2
         self._gains = channel_gains(channels)
-        self._blocks: list[Numbers] = []
+        self._blocks: list[FloatArray] = []
         self._tail: Array | None = None
-        self._energies: Numbers = np.empty(0)
+        self._energies: FloatArray = np.empty(0)
         self._measured = 0
         self._seen = 0
         self._share = 1.0
@@ -178,14 +177,14 @@ class LoudnessSums:
             self._blocks.append(windows.mean(axis=1))
             self._energies = self._energies[1 - STEPS_OF_BLOCK :]
 
-    def _step_energies(self, x: Array, count: int) -> Numbers:
+    def _step_energies(self, x: Array, count: int) -> FloatArray:
         """The weighted energy of the first `count` steps of 0.1 s."""
         part = as_samples(x[: count * self.size]).astype(np.float32, copy=False)
         steps = part.reshape(count, self.size, x.shape[1]).swapaxes(1, 2)
         lines = np.ascontiguousarray(steps).reshape(-1, self.size)
         energy = (line_powers(lines) @ self._weights).reshape(count, -1)
         energy = energy.astype(np.float64) / self.size**2
-        weighted: Numbers = energy @ self._gains
+        weighted: FloatArray = energy @ self._gains
         return weighted
 
     @property
@@ -215,7 +214,7 @@ def _power_of(loudness: float) -> float:
     return float(10 ** ((loudness + 0.691) / 10))
 
 
-def channel_gains(channels: int) -> Numbers:
+def channel_gains(channels: int) -> FloatArray:
     """The weights of the channels: left, right, centre 1, low frequencies 0, surround 1.41."""
     gains = np.ones(channels)
     if channels >= 5:
@@ -226,7 +225,7 @@ def channel_gains(channels: int) -> Numbers:
     return gains
 
 
-def k_weighting(rate: float, size: int) -> Numbers:
+def k_weighting(rate: float, size: int) -> FloatArray:
     """The power response of the K filter of ITU-R BS.1770-5 at the frequencies of a transform.
 
     Its analogue prototypes are those of libebur128, whose bilinear transforms are the coefficients
@@ -237,22 +236,22 @@ def k_weighting(rate: float, size: int) -> Numbers:
     return _power(_shelf(s)) * _power(high_pass)
 
 
-def _shelf(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _shelf(s: AnyArray) -> AnyArray:
     """A shelf of 4 dB at 1,682 Hz; s = jf."""
     frequency, gain, quality = 1681.974450955533, 3.999843853973347, 0.7071752369554196
     high = 10 ** (gain / 20)
     band = high**0.4996667741545416
     s = s / frequency
-    numerator: npt.NDArray[Any] = high * s**2 + band / quality * s + 1
+    numerator: AnyArray = high * s**2 + band / quality * s + 1
     denominator = s**2 + s / quality + 1
     return numerator / denominator
 
 
-def _high_pass(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _high_pass(s: AnyArray) -> AnyArray:
     """A high-pass at 38 Hz; s = jf."""
     s = s / HIGH_PASS
     denominator = s**2 + s / QUALITY + 1
-    response: npt.NDArray[Any] = s**2 / denominator
+    response: AnyArray = s**2 / denominator
     return response
 
 
@@ -262,8 +261,8 @@ def _high_pass_gain(rate: float) -> float:
     return 1 + k / QUALITY + k**2
 
 
-def _power(response: npt.NDArray[Any]) -> Numbers:
-    power: Numbers = np.square(np.abs(response))
+def _power(response: AnyArray) -> FloatArray:
+    power: FloatArray = np.square(np.abs(response))
     return power
 
 

@@ -8,7 +8,6 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.previews.outline import OutlineCollector
@@ -16,10 +15,11 @@ from convcli.previews.outline import OutlineCollector
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.array_types import BoolArray, IntArray
     from convcli.facts.preview import OutlineFacts
     from convcli.signals import Array, Block
 
-    Rows = npt.NDArray[np.int64]
+    Rows = IntArray
 
 NANOSECONDS = 1e-9
 
@@ -37,7 +37,7 @@ class PlacedRows:
     places: Rows
     axis: Array | None
 
-    def of(self, chosen: npt.NDArray[np.bool_] | Rows) -> PlacedRows:
+    def of(self, chosen: BoolArray | Rows) -> PlacedRows:
         """Return the rows that are chosen, by a mask or by their numbers."""
         axis = None if self.axis is None else self.axis[chosen]
         return PlacedRows(self.codes[chosen], self.places[chosen], axis)
@@ -163,7 +163,7 @@ class ColumnOutlines:
         found = []
         for name, code in names.items():
             if code in self.outlines:
-                # Rows are counted from 1, as everywhere that they are told.
+                # Rows are counted from 1, as in all messages.
                 outline = self.outlines[code].facts(group=name, start=1.0)
                 found.append(_with_axis(outline) if self.placed else outline)
         return tuple(found)

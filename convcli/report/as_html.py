@@ -150,8 +150,8 @@ def _design_texts(step: StepFacts) -> Iterator[str]:
     if step.reach:
         yield f"reach {reach_text(step.reach)}"
     for level, frequencies in step.crossings:
-        told = ", ".join(number(frequency) for frequency in frequencies)
-        yield f"{level:g} dB at {told} {visible(step.frequency_unit)}"
+        text = ", ".join(number(frequency) for frequency in frequencies)
+        yield f"{level:g} dB at {text} {visible(step.frequency_unit)}"
 
 
 # ------------------------------------------------------------------------------------------- losses
@@ -162,8 +162,8 @@ def lost_texts(run: RunFacts) -> Iterator[str]:
     yield from loss_texts(run.losses)
     edges = run.losses.edge_affected
     if edges:
-        told = plural(edges, "output")
-        yield f"{told} read what lies outside of the signal (edge rule: {visible(run.edge)})"
+        message = plural(edges, "output")
+        yield f"{message} read what lies outside of the signal (edge rule: {visible(run.edge)})"
     chain = run.chain
     if chain is not None and chain.delay:
         yield f"the result is {number(chain.delay)} samples later than the input"

@@ -53,8 +53,8 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
     failures = runs[0].failures if runs else ()
     if failures:
         table = ReportTable(failure_rows(failures[:MOST_LISTED]), FAILURE_COLUMNS)
-        told = f"# {plural(len(failures), 'input')} failed"
-        pages.append("\n".join([told, "", *_table_lines(table)]) + "\n")
+        text = f"# {plural(len(failures), 'input')} failed"
+        pages.append("\n".join([text, "", *_table_lines(table)]) + "\n")
     if drawings:
         pages.append("\n".join(drawings) + "\n")
     return "\n".join(pages)
@@ -106,12 +106,12 @@ def _figure_lines(figures: Sequence[Figure], drawings: list[str]) -> list[str]:
     lines = []
     for figure in figures:
         name = f"drawing-{len(drawings) + 1}"
-        uri, told = figure.image, figure.alt
+        uri, text = figure.image, figure.alt
         if figure.chart is not None:
-            uri, told = chart_uri(figure.chart), figure.chart.title
+            uri, text = chart_uri(figure.chart), figure.chart.title
         drawings.append(f"[{name}]: {uri}")
         lines += ["", f"{_escape_markup(figure.caption)}{_keys_text(figure)}"]
-        lines += ["", f"![{_escape_markup(told)}][{name}]"]
+        lines += ["", f"![{_escape_markup(text)}][{name}]"]
     return lines
 
 

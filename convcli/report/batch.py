@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from convcli.facts.batch import BatchFacts, UnitFailure
 
-SHARD_COLUMNS = ("shard", "inputs", "done", "failed", "missing", "time")
 FAILURE_COLUMNS = ("input", "path", "error", "exit code")
 
 # So many ranges and failures are named in a sentence.
@@ -21,38 +20,69 @@ _MOST_NAMED = 5
 MOST_LISTED = 200
 
 
+def _counted(count: int, facts: BatchFacts) -> str:
+    """`3 inputs`, or `3 parts of big.csv` where the units are the parts of one input."""
+    if facts.parts_of is None:
+        return plural(count, "input")
+    return f"{plural(count, 'part')} of {visible(facts.parts_of)}"
+
+
+def shard_columns(facts: BatchFacts) -> Sequence[str]:
+    """The names of the columns of `shard_rows`."""
+    units = "inputs" if facts.parts_of is None else "parts"
+    return ("shard", units, "done", "failed", "missing", "time")
+
+
 def batch_summary(facts: BatchFacts, filter: str) -> str:
-    """`3 inputs of sma:3: 2 done, 1 failed`."""
+    """`3 inputs of sma:3: 2 done, 1 failed`, or `3 parts of big.csv, sma:3: 2 done`."""
     counts = [f"{facts.done:,} done"]
     if facts.failed:
         counts.append(f"{facts.failed:,} failed")
     if facts.missing:
         counts.append(f"{facts.missing:,} missing")
-    return f"{plural(facts.units, 'input')} of {visible(filter)}: {', '.join(counts)}"
+    if facts.parts_of is None:
+        return f"{plural(facts.units, 'input')} of {visible(filter)}: {', '.join(counts)}"
+    return f"{_counted(facts.units, facts)}, {visible(filter)}: {', '.join(counts)}"
 
 
 def missing_text(facts: BatchFacts) -> str:
-    """`2 of 7 inputs are missing: 3, 6; run --shard 3/3 again with --resume`."""
+    """`2 of 7 inputs are missing: 3, 6; of --shard 3/3`."""
     named = [_range_text(*ends) for ends in facts.missing_units[:_MOST_NAMED]]
     more = len(facts.missing_units) - len(named)
     if more > 0:
         named.append("...")
     verb = "is" if facts.missing == 1 else "are"
-    text = f"{facts.missing:,} of {plural(facts.units, 'input')} {verb} missing: {', '.join(named)}"
+    of_all = f"{facts.missing:,} of {_counted(facts.units, facts)}"
+    text = f"{of_all} {verb} missing: {', '.join(named)}"
     shards = [each.shard for each in facts.shards if each.missing]
     if not shards:
         return text
-    told = ", ".join(shards[:_MOST_NAMED]) + (", ..." if len(shards) > _MOST_NAMED else "")
-    return f"{text}; of --shard {told}"
+    message = ", ".join(shards[:_MOST_NAMED]) + (", ..." if len(shards) > _MOST_NAMED else "")
+    return f"{text}; of --shard {message}"
 
 
 def failures_text(facts: BatchFacts) -> str:
-    """`1 of 7 inputs failed: in/a.csv: there is no file in/a.csv`."""
-    named = [f"{each.path}" for each in facts.failures[:_MOST_NAMED]]
+    """`1 of 7 inputs failed: in/a.csv`, or the numbers of the parts of one input."""
+    named = [each.path for each in facts.failures[:_MOST_NAMED]]
+    if facts.parts_of is not None:
+        named = [str(each.unit) for each in facts.failures[:_MOST_NAMED]]
     more = facts.failed - len(named)
     if more > 0:
         named.append(f"and {more:,} more")
-    return f"{facts.failed:,} of {plural(facts.units, 'input')} failed: {', '.join(named)}"
+    return f"{facts.failed:,} of {_counted(facts.units, facts)} failed: {', '.join(named)}"
+
+
+def again_hint(facts: BatchFacts) -> str:
+    """How the units that are missing or have failed are run again."""
+    resumed = "the same command with its --ledger and --resume"
+    shards = [each.shard for each in facts.shards if each.missing or each.failed]
+    if shards:
+        resumed = f"the command of --shard {shards[0]} with its --ledger and --resume"
+    things = "inputs" if facts.parts_of is None else "parts"
+    text = f"{resumed} runs the {things} that are left"
+    if facts.parts_of is not None:
+        text += ", and merge joins all parts then"
+    return text
 
 
 def _range_text(first: int, last: int) -> str:
@@ -61,7 +91,10 @@ def _range_text(first: int, last: int) -> str:
 
 def batch_rows(facts: BatchFacts) -> Iterator[tuple[str, str]]:
     """Yield the facts that are not tables, as pairs of a name and a text."""
-    yield "inputs", f"{facts.units:,}"
+    if facts.parts_of is None:
+        yield "inputs", f"{facts.units:,}"
+    else:
+        yield "parts", f"{facts.units:,} of {visible(facts.parts_of)}"
     yield "done", f"{facts.done:,}"
     counts = {"left out": facts.left_out, "failed": facts.failed, "missing": facts.missing}
     yield from ((name, f"{count:,}") for name, count in counts.items() if count)

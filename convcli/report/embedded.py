@@ -7,12 +7,9 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from convcli.array_types import ByteArray
     from convcli.facts.preview import ExcerptFacts, Numbers
 
-    Bytes = npt.NDArray[np.uint8]
 
 # A sound whose samples take more bytes is compressed with loss, which keeps a page below 3 MB.
 MOST_LOSSLESS = 1_000_000
@@ -33,7 +30,7 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def picture_uri(pixels: Bytes, *, exact: bool = False) -> str:
+def picture_uri(pixels: ByteArray, *, exact: bool = False) -> str:
     """A picture (rows, columns, 1 to 4), red first; `exact` pixels are stored without loss."""
     import cv2
     import numpy as np
@@ -51,7 +48,7 @@ def picture_uri(pixels: Bytes, *, exact: bool = False) -> str:
     return data_uri(f"image/{suffix}", encoded.tobytes()) if done else ""
 
 
-def _picture_format(stored: Bytes, *, exact: bool) -> tuple[str, list[int]]:
+def _picture_format(stored: ByteArray, *, exact: bool) -> tuple[str, list[int]]:
     """The format of a picture as OpenCV takes it, and its settings."""
     import cv2
 

@@ -24,7 +24,7 @@ MOST_SUMS, MOST_CHANNELS = 3, 4
 
 @singledispatch
 def explained_figures(facts: Any) -> list[Figure]:
-    """The figures of what `explain` found; none of a property that is told in numbers alone."""
+    """The figures of what `explain` found; none of a property that is reported in numbers alone."""
     del facts
     return []
 
@@ -41,8 +41,8 @@ def _integral_figures(facts: ContinuousFacts) -> list[Figure]:
     for style, (name, values) in zip(("faint", "before", "second", "after"), curves, strict=False):
         points = list(zip(facts.times, values, strict=True))
         traces.append(Trace(name=name, style=style, points=points))
-    told = "The sum approaches the integral"
-    return [_chart(told, traces, label="t")]
+    text = "The sum approaches the integral"
+    return [_chart(text, traces, label="t")]
 
 
 def _chart(caption: str, traces: Sequence[Trace], *, label: str = "index") -> Figure:
@@ -124,9 +124,9 @@ def _signal_figure(caption: str, values: Any, names: Sequence[str], stage: Stage
     first = stage.first[0] if values is stage.inputs else 0
     traces = []
     for style, name, line in zip(STYLES, names, channels, strict=False):
-        told = visible(name) if len(channels) > 1 else ""
-        trace = _indexed_trace(told, style, line, first)
-        traces.append(Trace(name=told, style=style, points=trace.points, stems=len(channels) == 1))
+        text = visible(name) if len(channels) > 1 else ""
+        trace = _indexed_trace(text, style, line, first)
+        traces.append(Trace(name=text, style=style, points=trace.points, stems=len(channels) == 1))
     return _chart(caption, traces[:MOST_CHANNELS])
 
 
@@ -134,15 +134,15 @@ def _stage_pictures(stage: StageFacts) -> list[Figure]:
     """The inputs, the kernel and the outputs of a stage on a picture, as pictures."""
     name = visible(stage.text)
     figures = []
-    for told, values, names in (
+    for text, values, names in (
         ("inputs", stage.inputs, stage.channels_in),
         ("outputs", stage.outputs, stage.channels_out),
     ):
         planes = values if stage.several else (values,)
         for channel, plane in zip(names[:MOST_CHANNELS], planes, strict=False):
             of = f" {visible(channel)}" if len(planes) > 1 else ""
-            figures.append(_plane_figure(f"{name}: {told}{of}", plane))
-        if told == "inputs" and stage.flipped is not None and not stage.several:
+            figures.append(_plane_figure(f"{name}: {text}{of}", plane))
+        if text == "inputs" and stage.flipped is not None and not stage.several:
             figures.append(_plane_figure(f"{name}: kernel", stage.laid))
     return figures
 

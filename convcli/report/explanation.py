@@ -60,10 +60,10 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         yield from _stage_lines(stage, facts, limit)
     results = _result_texts(facts)
     if not facts.stages:
-        told = "has no output: the signal is shorter than the kernel"
+        text = "has no output: the signal is shorter than the kernel"
         if any(results):
-            told = "changes nothing"
-        yield [(f"{visible(facts.filter)} ", TITLE), (told, PLAIN)]
+            text = "changes nothing"
+        yield [(f"{visible(facts.filter)} ", TITLE), (text, PLAIN)]
     yield []
     for number, result in enumerate(results):
         yield [("        " if number else "result  ", TITLE), (result, RESULT)]
@@ -132,8 +132,8 @@ def _branch_lines(stage: StageFacts, blank: str) -> Iterator[Line]:
     for branch in stage.branches:
         channels = branch.results if branch.several else (branch.results,)
         for values in channels:
-            told = f" branch {visible(branch.text):<{width}}  "
-            yield [(blank, PLAIN), (told, PLAIN), (list_text(values), KERNEL)]
+            text = f" branch {visible(branch.text):<{width}}  "
+            yield [(blank, PLAIN), (text, PLAIN), (list_text(values), KERNEL)]
 
 
 def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:

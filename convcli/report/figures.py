@@ -164,7 +164,7 @@ def design_figures(step: StepFacts) -> list[Figure]:
 
 
 def delay_is_constant(step: StepFacts) -> bool:
-    """Whether the group delay is known and the same everywhere, which is told in words."""
+    """Whether the group delay is known and constant, so that words suffice."""
     known = [delay for delay in step.group_delay if delay is not None]
     return bool(known) and max(known) - min(known) <= CONSTANT_DELAY
 
@@ -174,18 +174,18 @@ def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
     drawn = [step for step in steps if step.impulse]
     styles = [STYLES[place % len(STYLES)] for place in range(len(drawn))]
     names = [visible(step.text) for step in drawn]
-    told = ", ".join(names)
+    text = ", ".join(names)
     figures = []
     if drawn:
         impulses = [step.impulse for step in drawn]
         chart = position_chart(
-            list(zip(names, styles, impulses, strict=True)), f"Impulse responses of {told}"
+            list(zip(names, styles, impulses, strict=True)), f"Impulse responses of {text}"
         )
         figures.append(chart_figure(chart, "Impulse response"))
         responses = [step.step_response for step in drawn]
         chart = position_chart(
             list(zip(names, styles, responses, strict=True)),
-            f"Step responses of {told}",
+            f"Step responses of {text}",
             stems=False,
         )
         figures.append(chart_figure(chart, "Step response"))
@@ -342,9 +342,9 @@ def _plane_figures(step: StepFacts) -> Iterator[Figure]:
     low, high = min(0.0, *values), max(0.0, *values)
     size = f"{len(step.plane[0])} wide and {len(step.plane)} high"
     first = f" of the first of {step.planes} sets of taps" if step.planes > 1 else ""
-    told = f"from {number(low)} (dark) to {number(high)} (bright)"
+    text = f"from {number(low)} (dark) to {number(high)} (bright)"
     yield Figure(
-        caption=f"Impulse response{first}, {size}, {told}",
+        caption=f"Impulse response{first}, {size}, {text}",
         image=heat_uri(step.plane, low, high),
         alt=f"Two-dimensional taps of {visible(step.text)}",
         pixels=True,

@@ -129,19 +129,19 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
 
 def sample_words(facts: LearningFacts) -> str:
     """Numbers of samples, such as `249,434 samples learned from, 62,327 held out`."""
-    told = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
+    text = f"{facts.samples:,} samples learned from, {facts.held_out:,} held out"
     if facts.passed_over:
         windows = plural(facts.passed_over, "window")
-        told += f", {windows} with a missing value passed over"
-    return told
+        text += f", {windows} with a missing value passed over"
+    return text
 
 
 def delay_words(delay: DelayFacts) -> str:
     """A delay, such as `the target is 123 samples later than the input, correlation 0.97`."""
-    told = _displacement(delay) if len(delay.samples) == 2 else _lag_words(delay)
+    text = _displacement(delay) if len(delay.samples) == 2 else _lag_words(delay)
     if delay.correlation is None:
-        return told
-    return f"{told}, correlation {delay.correlation:.3g}"
+        return text
+    return f"{text}, correlation {delay.correlation:.3g}"
 
 
 def _lag_words(delay: DelayFacts) -> str:

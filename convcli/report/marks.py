@@ -67,11 +67,11 @@ def _marked_outline(
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
         low, high = value_range(values)
-        told = f"{_searched_name(searched)}: {visible(name)}"
+        text = f"{_searched_name(searched)}: {visible(name)}"
         if outline.group:
-            told += f" of {visible(outline.group)}"
+            text += f" of {visible(outline.group)}"
         chart = Graph(
-            title=f"{told}, with the places that were found",
+            title=f"{text}, with the places that were found",
             x=axis,
             y=Axis(low=low, high=high),
             traces=[outline_trace(outline, channel, "", "after", unit)],
@@ -79,7 +79,7 @@ def _marked_outline(
             zooms=True,
             height=170,
         )
-        figure = chart_figure(chart, told)
+        figure = chart_figure(chart, text)
         yield Figure(caption=figure.caption, chart=chart, keys=[("found", "hit")])
 
 

@@ -52,7 +52,7 @@ class _OverviewRow:
 def overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
     """A row for each run: a small picture, the input, and what can be sorted by.
 
-    Runs that filter are told by what they lost, comparisons by their measures.
+    Runs that filter show what they lost, comparisons their measures.
     """
     compared = [run.comparison for run in runs if run.comparison is not None]
     measures = _known_measures(compared)
@@ -95,7 +95,7 @@ def _loss_cells(run: RunFacts) -> list[_Cell]:
 
 
 def _known_measures(compared: Sequence[ComparisonFacts]) -> list[str]:
-    """The measures that some comparison has, in the order in which they are told."""
+    """The measures that some comparison has, in the order in which they are printed."""
     rows = [row for facts in compared for row in facts.overall]
     found = []
     for measure in MEASURES:

@@ -77,11 +77,11 @@ def _whole_figures(
     from convcli.report.embedded import picture_uri
 
     for name, picture in zip(preview.names, (before, after), strict=True):
-        told = visible(name)
+        text = visible(name)
         yield Figure(
-            caption=f"{told}: {_size_text(picture)}",
+            caption=f"{text}: {_size_text(picture)}",
             image=picture_uri(picture.reduced),
-            alt=f"The picture {told}",
+            alt=f"The picture {text}",
         )
 
 
@@ -94,9 +94,9 @@ def _page_view(preview: PreviewFacts) -> SignalView:
         for name, side in zip(page.names, (page.before, page.after), strict=True):
             if side.picture is None:
                 continue
-            told = f"page {place}, {visible(name)}"
+            text = f"page {place}, {visible(name)}"
             uri = picture_uri(side.picture.reduced)
-            figures.append(Figure(caption=told, image=uri, alt=f"A small picture of {told}"))
+            figures.append(Figure(caption=text, image=uri, alt=f"A small picture of {text}"))
     notes = []
     if preview.more_pages:
         notes.append(f"There are {preview.more_pages:,} more.")

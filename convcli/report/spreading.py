@@ -55,8 +55,8 @@ def spread_lines(stage: StageFacts, spread: SpreadFacts, limit: int) -> Iterator
 
 
 def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
-    told = "transposed convolution: every input spreads the kernel, and an output is the sum"
-    yield [(visible(stage.text), TITLE), (f"  {told}", PLAIN)]
+    text = "transposed convolution: every input spreads the kernel, and an output is the sum"
+    yield [(visible(stage.text), TITLE), (f"  {text}", PLAIN)]
     inputs = named_channels(stage.channels_in, stage.inputs, several=stage.several)
     for channel, values in inputs:
         yield [("  takes    ", PLAIN), (f"{channel}{list_text(values)}", PLAIN)]
@@ -67,8 +67,8 @@ def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
         yield [("  bias     ", PLAIN), (f"{biases} is added to each output", PLAIN)]
     if any(step > 1 for step in spread.stride):
         apart = "x".join(map(str, spread.stride))
-        told = f"copies of the kernel lie {apart} outputs apart, as if zeros lay between the inputs"
-        yield [("  stride   ", PLAIN), (told, PLAIN)]
+        text = f"copies of the kernel lie {apart} outputs apart, as if zeros lay between the inputs"
+        yield [("  stride   ", PLAIN), (text, PLAIN)]
     if any(first < at for first, at in zip(spread.first, spread.at, strict=True)):
         yield [("  padding  ", PLAIN), ("what lies before the first output is cut off", PLAIN)]
 
@@ -133,7 +133,7 @@ def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iter
         products = (products,)
     for number, output in enumerate(copy.adds_to):
         of_channel = f" of {visible(stage.channels_out[output])}" if stage.several else ""
-        told = f"   added from y[{first}]{of_channel} on"
+        text = f"   added from y[{first}]{of_channel} on"
         pairs = list(
             zip(_kernel_rows(kernels[number]), _kernel_rows(products[number]), strict=True)
         )
@@ -146,7 +146,7 @@ def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iter
             line.append(("   =", OUTSIDE))
             line += NumberColumns(0, product_width).cells(sample_texts(values), PLAIN)
             if place == len(pairs) - 1:
-                line.append((told, OUTSIDE))
+                line.append((text, OUTSIDE))
             yield line
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from convcli.dataclass import dataclass
 from convcli.report.batch import (
     FAILURE_COLUMNS,
-    SHARD_COLUMNS,
     batch_rows,
     failure_rows,
+    shard_columns,
     shard_rows,
 )
 from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
@@ -92,7 +92,7 @@ def _comparison_table(facts: ComparisonFacts) -> ReportTable:
 def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
     yield ReportTable(batch_rows(facts))
     if facts.shards:
-        yield ReportTable(shard_rows(facts), SHARD_COLUMNS)
+        yield ReportTable(shard_rows(facts), shard_columns(facts))
     if facts.failures:
         yield ReportTable(failure_rows(facts.failures), FAILURE_COLUMNS)
 

@@ -45,8 +45,8 @@ def summary(run: RunFacts) -> str:
     texts = [visible(run.filter) + _columns_text(run), *_chain_texts(run), *_size_texts(run)]
     if run.seconds is not None:
         texts.append(f"{_sound_length(run)}in {duration_text(run.seconds, 2)}")
-    told = ", ".join(text for text in texts if text)
-    return "; ".join([f"{paths}: {told}", *loss_texts(run.losses)])
+    message = ", ".join(text for text in texts if text)
+    return "; ".join([f"{paths}: {message}", *loss_texts(run.losses)])
 
 
 def _side_text(sides: Sequence[FileFacts]) -> str:
@@ -58,12 +58,12 @@ def _columns_text(run: RunFacts) -> str:
     if not run.inputs or not run.inputs[0].medium.separate_channels:
         return ""
     names = run.inputs[0].channels
-    if not names:  # without rows, nothing tells numbers from words
+    if not names:  # without rows, numbers cannot be distinguished from words
         return ""
     if len(names) > MOST_COLUMNS:
         return f" of {len(names)} columns"
-    told = ", ".join(map(visible, names))
-    return f" of {told}" if len(told) <= LONGEST_NAMES else ""
+    text = ", ".join(map(visible, names))
+    return f" of {text}" if len(text) <= LONGEST_NAMES else ""
 
 
 def _chain_texts(run: RunFacts) -> list[str]:

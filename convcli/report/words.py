@@ -224,11 +224,11 @@ def _count_text(words: str, counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
     if not total:
         return ""
-    told = words.format(plural(total, "sample"))
+    text = words.format(plural(total, "sample"))
     if len(counts) == 1:
-        return told
+        return text
     parts = [f"{visible(name)} {count:,}" for name, count in counts.items() if count]
-    return f"{told} ({', '.join(parts)})"
+    return f"{text} ({', '.join(parts)})"
 
 
 # -------------------------------------------------------------------------------------- a detection

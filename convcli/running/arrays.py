@@ -28,8 +28,7 @@ from convcli.signals import ARRAY, TABLE, Align, Block, Edge, Missing, Signal, r
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.core.in_time.reach import Stamps
     from convcli.planning.plan import Plan
     from convcli.running.index_times import IndexTimes
@@ -157,7 +156,7 @@ def is_pandas(x: Any) -> bool:
     return hasattr(x, "iloc")
 
 
-def as_array(x: Any) -> npt.NDArray[Any]:
+def as_array(x: Any) -> AnyArray:
     """An array of what has samples; those that are masked are NaN."""
     if not hasattr(x, "filled"):
         return np.asarray(x)
@@ -245,9 +244,7 @@ def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | No
     return y[..., 0]
 
 
-def _read_array(
-    array: npt.NDArray[Any], axes: int | None, rate: float | None
-) -> tuple[Array, Signal]:
+def _read_array(array: AnyArray, axes: int | None, rate: float | None) -> tuple[Array, Signal]:
     """The samples of an array with an axis of channels, and the signal that describes them."""
     if array.dtype.kind not in "fiub":
         raise RequestError(f"expected numbers, got an array of {array.dtype}")

@@ -16,9 +16,10 @@ from convcli.core.extend import Extent
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.reach import Index, Indices
+    from convcli.core.reach import Index
     from convcli.core.task import HeldPlace
     from convcli.signals import Edge
 
@@ -114,7 +115,7 @@ class Geometry:
         if self.needs_end:
             return 0 * n
         known = self.chain.ready(0, n - self.origin) * (n >= self._mirrored)
-        rows = self.chain.block_rows
+        rows = self.chain.blocks.rows
         # A block is computed when all of it can be, so that its outputs are always the same.
         return known if rows is None else known - known % rows
 
@@ -166,7 +167,7 @@ class Geometry:
         done : how many outputs are computed. Values that are not samples of the signal are left
             out.
         """
-        starts = self.chain.held_starts(done, done)
+        starts = self.chain.work.held_starts(done, done)
         return {place: first + self.origin for place, first in starts.items()}
 
     def oldest_needed(self, done: int, n: int) -> int:
@@ -177,7 +178,7 @@ class Geometry:
         low, _ = self.reads(done, done + 1)
         return min(low, self.aligned_sample(done), n - self.margin)
 
-    def oldest_needed_of_each(self, done: Indices, n: Indices) -> Indices:
+    def oldest_needed_of_each(self, done: IntArray, n: IntArray) -> IntArray:
         """Return `oldest_needed` for many signals at once; the chain has one phase."""
         first, later = self._first_reads
         offset = np.where(done == 0, first, later)

@@ -12,7 +12,7 @@ from dataclasses import field
 from functools import partial
 from itertools import count, pairwise
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,15 +26,11 @@ from convcli.running.stream import NEVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy.typing as npt
-
-    from convcli.core.reach import Indices
+    from convcli.array_types import AnyArray, BoolArray, IntArray
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
     from convcli.signals import Array, Groups, Rows, SignalPast
 
-    AnyArray = npt.NDArray[Any]
-    Flags = npt.NDArray[np.bool_]
 
 # Samples that are gathered at a time, to stay near the caches.
 GATHERED = 1 << 17
@@ -138,7 +134,7 @@ class InterleavedSignals:
         affected = [self.geometry.edge_affected(n, done) for n, done in kinds.T.tolist()]
         return int(np.dot(affected, times))
 
-    def _numbers_of(self, names: list[bytes]) -> Indices:
+    def _numbers_of(self, names: list[bytes]) -> IntArray:
         """Return the numbers of signals by name; new ones are put at the end."""
         found = np.fromiter(map(self._numbers.__getitem__, names), np.int64, len(names))
         signals = len(self._numbers)
@@ -151,13 +147,13 @@ class InterleavedSignals:
             self._rows.make_room(signals)
         return found
 
-    def _counts(self, n: Indices) -> Indices:
+    def _counts(self, n: IntArray) -> IntArray:
         """Count the outputs of each signal if it ends after `n` samples."""
         lengths, which = np.unique(n, return_inverse=True)
         counts = [self.geometry.count(length) for length in lengths.tolist()]
         return np.array(counts, np.int64)[which]
 
-    def _advance(self, fresh: _NewSamples, known: Callable[[Indices], Indices]) -> list[Job]:
+    def _advance(self, fresh: _NewSamples, known: Callable[[IntArray], IntArray]) -> list[Job]:
         """Take in fresh samples, a part of the signals at a time.
 
         known : counts the outputs of signals of n samples
@@ -174,7 +170,7 @@ class InterleavedSignals:
         return jobs
 
     def _advance_part(
-        self, fresh: _NewSamples, known: Callable[[Indices], Indices]
+        self, fresh: _NewSamples, known: Callable[[IntArray], IntArray]
     ) -> Iterator[Job]:
         part = self._joined(fresh)
         stop = np.maximum(known(part.n), part.done)
@@ -194,7 +190,7 @@ class InterleavedSignals:
             rows=self._rows.joined(fresh, n, fresh.rows),
         )
 
-    def _keep(self, part: _Part, stop: Indices) -> None:
+    def _keep(self, part: _Part, stop: IntArray) -> None:
         """Remember how far a part has come and the samples that outputs from `stop` on need."""
         signals = part.signals
         self._n[signals] = part.n
@@ -205,7 +201,7 @@ class InterleavedSignals:
         self._samples.keep(signals, part.samples, part.n, needed)
         self._rows.keep(signals, part.rows, part.n, aligned)
 
-    def _next_rows_of(self, part: _Part, stop: Indices, aligned: Indices) -> Rows:
+    def _next_rows_of(self, part: _Part, stop: IntArray, aligned: IntArray) -> Rows:
         """Return the input row of the next output of each signal; NEVER if none would come."""
         over = self.geometry.aligned_sample(stop) >= part.n
         over[over] = self._counts(part.n[over]) <= stop[over]
@@ -213,7 +209,7 @@ class InterleavedSignals:
         rows = part.rows.at(every_signal, aligned[:, None])
         return np.where(over, NEVER, rows[:, 0])
 
-    def _job(self, part: _Part, which: Indices, stop: int) -> Job:
+    def _job(self, part: _Part, which: IntArray, stop: int) -> Job:
         """Return the job of the signals `which` of a part.
 
         stop : where the outputs of the first of these signals end
@@ -246,7 +242,7 @@ class InterleavedSignals:
             held_of_job=held,
         )
 
-    def _bounds(self, shift: Indices, n: Indices) -> Bounds | None:
+    def _bounds(self, shift: IntArray, n: IntArray) -> Bounds | None:
         """Return where each signal lies, if windows that reach beyond it have no output.
 
         shift : how many inputs before the first of these signals each begins, (signals, 1); n : the
@@ -256,7 +252,7 @@ class InterleavedSignals:
             return None
         return Bounds(low=(-shift[:, 0],), high=(n[:, 0] - shift[:, 0],))
 
-    def _extended(self, part: _Part, which: Indices, index: Indices, n: Indices) -> Array:
+    def _extended(self, part: _Part, which: IntArray, index: IntArray, n: IntArray) -> Array:
         """Return samples (signals, samples, channels), extended by the edge rule.
 
         index : their numbers, (signals, samples); n : the lengths, (signals, 1)
@@ -266,7 +262,7 @@ class InterleavedSignals:
         return extended_at(partial(part.samples.at, which), index, n, self.geometry.edge)
 
 
-def _alike(counts: Indices, new: Flags) -> Iterator[Indices]:
+def _alike(counts: IntArray, new: BoolArray) -> Iterator[IntArray]:
     """Yield the places of signals with equally many outputs to give; new ones apart.
 
     counts : the outputs of each signal; new : whether they are its first ones
@@ -323,8 +319,8 @@ class _InterleavedJob(Job):
 class _NewSamples:
     """Samples that have come, `counts` of each signal, one signal after the other."""
 
-    signals: Indices
-    counts: Indices
+    signals: IntArray
+    counts: IntArray
     x: Array
     rows: Rows
 
@@ -344,9 +340,9 @@ class _ValuesOfSignals:
     """Consecutive values of several signals: value number 0 of signal i would be at `starts[i]`."""
 
     values: AnyArray
-    starts: Indices
+    starts: IntArray
 
-    def at(self, which: Indices, index: Indices) -> AnyArray:
+    def at(self, which: IntArray, index: IntArray) -> AnyArray:
         """Return the values number index[i, ...] of the signals which[i]."""
         places = self.starts[which][:, None] + index
         found: AnyArray = self.values[places]
@@ -360,9 +356,9 @@ class _Part:
     n : how many samples of each have come; done : how many outputs are computed
     """
 
-    signals: Indices
-    n: Indices
-    done: Indices
+    signals: IntArray
+    n: IntArray
+    done: IntArray
     samples: _ValuesOfSignals
     rows: _ValuesOfSignals
 
@@ -391,7 +387,7 @@ class _RaggedBuffer:
         self.values = larger
         self.first = np.append(self.first, np.zeros(signals - have, np.int64))
 
-    def joined(self, fresh: _NewSamples, n: Indices, values: AnyArray) -> _ValuesOfSignals:
+    def joined(self, fresh: _NewSamples, n: IntArray, values: AnyArray) -> _ValuesOfSignals:
         """Join what is kept of the `n` values that had come of each signal with the fresh ones."""
         first = self.first[fresh.signals]
         kept = n - first
@@ -409,7 +405,9 @@ class _RaggedBuffer:
             new += more
         return _ValuesOfSignals(joined, starts - first)
 
-    def keep(self, signals: Indices, joined: _ValuesOfSignals, n: Indices, since: Indices) -> None:
+    def keep(
+        self, signals: IntArray, joined: _ValuesOfSignals, n: IntArray, since: IntArray
+    ) -> None:
         """Keep the values from number `since` on, of the `n` that have come of each signal."""
         since = np.maximum(self.first[signals], since)
         self.first[signals] = since
@@ -439,7 +437,7 @@ class _HeldTable:
         if self.batch.jobs:
             self.batch = _BatchInProgress(self.batch)
 
-    def of(self, place: HeldPlace, signals: Indices) -> Array | None:
+    def of(self, place: HeldPlace, signals: IntArray) -> Array | None:
         """Return what the operation at `place` holds in each of the signals; NaN for nothing."""
         values = self._values.get(place)
         if values is None:
@@ -449,7 +447,7 @@ class _HeldTable:
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
-    def store(self, place: HeldPlace, signals: Indices, held: Array) -> None:
+    def store(self, place: HeldPlace, signals: IntArray, held: Array) -> None:
         """Remember what the operation at `place` holds now."""
         held = held.reshape(len(signals), -1)
         channels = held.shape[1]
@@ -494,7 +492,7 @@ class _HeldOfJob:
     """The values held in the signals of one job."""
 
     table: _HeldTable
-    signals: Indices
+    signals: IntArray
 
     def __post_init__(self) -> None:
         self.batch = self.table.batch

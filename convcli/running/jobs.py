@@ -15,12 +15,12 @@ from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from convcli.core.chain import Chain, HeldValues
+    from convcli.array_types import BoolArray, IntArray
+    from convcli.core.chain import Chain
+    from convcli.core.chain_work import HeldValues
     from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.signals import AnyRows, Array
 
@@ -42,7 +42,7 @@ class SignalBlock:
     x: Array
     rows: AnyRows
     first: int = 0
-    became_missing: npt.NDArray[np.int64] | None = None
+    became_missing: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Job:
         )
         return y
 
-    def _became_missing(self, y: Array) -> npt.NDArray[np.bool_] | None:
+    def _became_missing(self, y: Array) -> BoolArray | None:
         """Mark the outputs that are missing although the input that they are aligned with is not.
 
         y : (n, channels) or (rows, columns, channels). If the operations combine channels, an
@@ -126,17 +126,17 @@ class Job:
         missing: Any = np.isnan(x[np.ix_(*places)])
         if y.shape[-1] != x.shape[-1]:
             missing = self._missing_for(y.shape[-1], missing)
-        found: npt.NDArray[np.bool_] = np.isnan(y) & ~missing
+        found: BoolArray = np.isnan(y) & ~missing
         return found
 
-    def _missing_for(self, outputs: int, missing: npt.NDArray[np.bool_]) -> Any:
+    def _missing_for(self, outputs: int, missing: BoolArray) -> Any:
         """Return whether the input of each of so many output channels is missing."""
         of_each, rest = divmod(outputs, missing.shape[-1])
         if self.chain.uniform and not rest:
             return np.repeat(missing, of_each, axis=-1)
         return missing.any(axis=-1, keepdims=True)
 
-    def _aligned_with(self, axis: int, length: int) -> npt.NDArray[np.int64]:
+    def _aligned_with(self, axis: int, length: int) -> IntArray:
         """Return the indices of the inputs that the outputs are aligned with, along an axis."""
         start, stop = self.span[axis]
         if axis == 0:

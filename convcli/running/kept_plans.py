@@ -88,6 +88,6 @@ def _may_be_kept(kept: _KeptPlan) -> bool:
     if not kept.files.settled or kept.files.size > MOST_FILE_BYTES:
         return False
     chain = kept.plan.chain
-    if kept.plan.signal.timed or chain.in_time or chain.bins:
+    if kept.plan.signal.timed or chain.times.in_time or chain.times.bins:
         return False
     return all(reach.before + reach.after <= MOST_REACH for reach in chain.reach)

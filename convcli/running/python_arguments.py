@@ -61,10 +61,8 @@ def errors_in_python(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except ConvcliError as error:
-            error.message = _python_words(error.message)
-            if error.hint is not None:
-                error.hint = _python_words(error.hint)
-            raise
+            hint = None if error.hint is None else _python_words(error.hint)
+            raise error.reworded(_python_words(error.message), hint) from error.__cause__
 
     return in_python
 

@@ -27,20 +27,20 @@ from convcli.core.whole import Reduction
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
+from convcli.running.chains import ALL, ChainOfEachSignal, chains_so_far
 from convcli.running.jobs import JobBatch
 from convcli.running.past import Beginning
-from convcli.running.scheduler import ALL, ChainOfEachSignal, Scheduler, in_row_order
+from convcli.running.scheduler import Scheduler, in_row_order
 from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy.typing as npt
-
-    from convcli.core.ops import Op
+    from convcli.array_types import IntArray
+    from convcli.core.op import Measure
     from convcli.core.task import HeldAfter
-    from convcli.core.whole import Normalize, Reduce
+    from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
     # Begins a pass over the input, which is cut into jobs by a scheduler.
     Pass = Callable[[Scheduler], Arrivals]
-    MissingCounts = npt.NDArray[np.int64]
-    Peaks = npt.NDArray[np.float64]
-    # The peaks of each channel, for each signal.
-    SignalPeaks = dict[SignalName, Peaks]
+    MissingCounts = IntArray
+    # What was measured of each signal.
+    SignalMeasures = dict[SignalName, Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,17 +102,18 @@ def run_part(
     return PartCounts(counts=counts, held=loop.held_after)
 
 
-def peaks_of_part(
+def measure_part(
     plan: Plan,
     part: PartSource[Any],
     *,
     threads: int | None = None,
     tail: int = 0,
     known: KnownBefore,
-) -> SignalPeaks:
-    """Measure one part of a signal for the first step whose peaks are not known.
+) -> SignalMeasures:
+    """Take the first measure of a signal that is not known, of one of its parts.
 
-    The peaks of parts combine by `joined_peaks`. Arguments and errors are those of `run_part`.
+    The measures of parts combine by `joined_measures`. Arguments and errors are those of
+    `run_part`.
     """
     with Workers(threads) as workers:
         loop = _Loop(plan, part, None, workers, known=known)
@@ -138,24 +138,27 @@ def sample_width(signal: Signal) -> int:
     return math.prod(sides) * len(signal.channels)
 
 
-def joined_peaks(parts: Iterable[SignalPeaks]) -> SignalPeaks:
-    """The peaks of a signal of several parts, whatever their order."""
-    peaks: SignalPeaks = {}
+def joined_measures(measure: Measure, parts: Iterable[SignalMeasures]) -> SignalMeasures:
+    """What is measured of signals of several parts, whatever their order."""
+    joined: SignalMeasures = {}
     for part in parts:
-        for group, peak in part.items():
-            peaks[group] = np.fmax(peaks.get(group, 0.0), peak)
-    return peaks
+        for group, found in part.items():
+            if group in joined:
+                joined[group] = measure.joined(joined[group], found)
+            else:
+                joined[group] = found
+    return joined
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KnownBefore:
     """What is known of a signal before one of its parts is filtered.
 
-    peaks : the peaks of the steps that measure the whole signal, in the order of the steps
+    measures : what was measured of the whole signal, in the order of the measures of the plan
     held : the values held from before the part; None if they are not known
     """
 
-    peaks: Sequence[SignalPeaks] = ()
+    measures: Sequence[SignalMeasures] = ()
     held: HeldAfter | None = None
 
 
@@ -287,20 +290,13 @@ class _Loop:
             raise ValueError("nothing is written while a signal is measured")
         return self.sink
 
-    def measured(self, tail: int) -> SignalPeaks:
-        """Return the peaks for the first step that needs them and does not have them."""
-        chains = ChainOfEachSignal(self.plan.signal)
-        known = iter(self.known.peaks)
-        for step in self.plan.steps:
-            normalize = step.stage.normalizes
-            if normalize is None:
-                chains = chains.then(step.ops)
-                continue
-            peaks = next(known, None)
-            if peaks is None:
-                return self._peaks(chains, normalize, self.reader.arrivals, tail)
-            chains = chains.then_own(_gains(step, normalize, peaks))
-        raise ValueError("no step measures the signal")
+    def measured(self, tail: int) -> SignalMeasures:
+        """Take the first measure that is not known."""
+        ops = self.plan.chain.ops
+        chains, measure = chains_so_far(self.plan.signal, ops, self.known.measures)
+        if measure is None:
+            raise ValueError("nothing is to be measured")
+        return self._measured(chains, measure, self.reader.arrivals, tail)
 
     def losses(self) -> LossFacts:
         """Return what was lost, by the names of the channels."""
@@ -407,31 +403,27 @@ class _Loop:
     def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> ChainOfEachSignal:
         """Return the chain of each signal.
 
-        Every step that has to measure the signal takes one pass over the input.
+        Everything that has to be measured takes one pass over the input.
         """
         if self.plan.single_pass:
             return ChainOfEachSignal(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
-        chains = ChainOfEachSignal(self.plan.signal)
-        known = iter(self.known.peaks)
-        for step in steps:
-            normalize = step.stage.normalizes
-            if normalize is None:
-                chains = chains.then(step.ops)
-                continue
-            peaks = next(known, None)
-            if peaks is None:
-                peaks = self._peaks(chains, normalize, arrivals, tail)
-            chains = chains.then_own(_gains(step, normalize, peaks))
-        return chains
+        ops = tuple(op for step in steps for op in step.ops)
+        known = list(self.known.measures)
+        while True:
+            chains, measure = chains_so_far(self.plan.signal, ops, known)
+            if measure is None:
+                return chains
+            known.append(self._measured(chains, measure, arrivals, tail))
 
-    def _peaks(
-        self, chains: ChainOfEachSignal, normalize: Normalize, arrivals: Pass, tail: int
-    ) -> SignalPeaks:
-        """Measure the peak of each channel in the outputs of `chains`, for each signal."""
+    def _measured(
+        self, chains: ChainOfEachSignal, measure: Measure, arrivals: Pass, tail: int
+    ) -> SignalMeasures:
+        """Measure the outputs of `chains`, for each signal."""
         scheduler = self._scheduler(chains, tail, by_group=True)
         batches = scheduler.batches(arrivals(scheduler))
         blocks = _blocks_of_results(self.workers.map(JobBatch.run, batches))
-        return joined_peaks({block.group: normalize.measure(block.x)} for block in blocks)
+        parts = ({block.group: measure.of_block(block.x)} for block in blocks)
+        return joined_measures(measure, parts)
 
     def _reduced(
         self, section: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
@@ -463,13 +455,6 @@ class _Loop:
                 f"a table of {expected} rows cannot get {bins}",
                 hint=f"ask for at most {expected}",
             )
-
-
-def _gains(step: BoundStep, normalize: Normalize, peaks: SignalPeaks) -> dict[SignalName, Op]:
-    """Return the gain of each signal; one without outputs gets the gain of silence."""
-    silence = np.zeros(len(step.after.channels))
-    gains = {group: normalize.settle(peak) for group, peak in peaks.items()}
-    return defaultdict(partial(normalize.settle, silence), gains)
 
 
 def _bins_again(bins: list[tuple[Block, AnyRows]], _: Scheduler) -> Iterator[tuple[Block, AnyRows]]:

@@ -6,14 +6,11 @@ are filtered side by side (`InterleavedSignals`); others have a `Stream` each.
 
 from __future__ import annotations
 
-from dataclasses import field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.chain import Chain
-from convcli.dataclass import dataclass
+from convcli.running.chains import ALL
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
 from convcli.running.past import AT_START, HistoryNeededError
@@ -22,20 +19,18 @@ from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from convcli.core.ops import Op
+    from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
+    from convcli.running.chains import ChainOfEachSignal
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
     from convcli.running.past import Beginning
-    from convcli.signals import AnyRows, Block, Edge, Groups, Signal
+    from convcli.signals import AnyRows, Block, Edge, Groups
 
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
-
-# The name of the only signal of an input without groups. The names of groups are never None.
-ALL: SignalName = None
 
 # A job along one axis has to have so many outputs for each input that it shares with the next job,
 # because an FFT costs by the sum of both. A table gives out its rows early: a filter of a few taps
@@ -50,46 +45,6 @@ ROWS_OF_ALL = 1 << 18
 
 # Rows that are handed on at a time where many were waiting.
 RELEASED = 1 << 16
-
-
-@dataclass(frozen=True, eq=False)
-class ChainOfEachSignal:
-    """The chain of each signal.
-
-    ops : the operations that all signals have in common
-    own : by its place in the chain, an operation that each signal has of its own: a measured gain
-    planned : the chain of the plan if it is the common one, with what has been worked out about it
-    """
-
-    signal: Signal
-    ops: tuple[Op, ...] = ()
-    own: Mapping[int, Mapping[SignalName, Op]] = field(default_factory=dict)
-    planned: Chain | None = None
-
-    def then(self, ops: tuple[Op, ...]) -> ChainOfEachSignal:
-        """Return the chains that go on with operations of all signals."""
-        return replace(self, ops=(*self.ops, *ops))
-
-    def then_own(self, ops: Mapping[SignalName, Op]) -> ChainOfEachSignal:
-        """Return the chains that go on with an operation of each signal."""
-        place = len(self.ops) + len(self.own)
-        return replace(self, own={**self.own, place: ops})
-
-    @cached_property
-    def common(self) -> Chain | None:
-        """The chain of all signals, None if they differ."""
-        if self.planned is not None:
-            return self.planned
-        return None if self.own else Chain(self.ops, self.signal.axes)
-
-    def of(self, group: SignalName) -> Chain:
-        """Return the chain of one signal."""
-        if self.common is not None:
-            return self.common
-        ops = list(self.ops)
-        for place, each in self.own.items():
-            ops.insert(place, each[group])
-        return Chain(tuple(ops), self.signal.axes)
 
 
 class Scheduler:
@@ -122,7 +77,7 @@ class Scheduler:
             not by_group
             and common is not None
             and common.uniform
-            and not common.in_time
+            and not common.times.in_time
             and edge != "wrap"
         )
         self._interleaved: InterleavedSignals | None = None
@@ -317,7 +272,7 @@ class Scheduler:
 
     def _patience(self, chain: Chain) -> float:
         """How many outputs a job has to have for each input that it shares with the next job."""
-        if self.follow or chain.in_time:
+        if self.follow or chain.times.in_time:
             return 0.0
         if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH

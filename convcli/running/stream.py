@@ -15,9 +15,9 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from convcli.core.chain import HeldValues
+    from convcli.array_types import IntArray
+    from convcli.core.chain_work import HeldValues
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.reach import Indices
     from convcli.core.task import HeldAfter
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
@@ -139,7 +139,7 @@ class Stream:
     @property
     def held_after(self) -> HeldAfter | None:
         """The values that the next job holds, once the last one has run; None if unknown."""
-        places = self.geometry.chain.held_places
+        places = self.geometry.chain.work.held_places
         if self.last_job is None:
             return {}
         try:
@@ -163,7 +163,7 @@ class Stream:
         """Return the samples as they are kept until a job reads them."""
         if is_missing_outside(self.geometry.edge):
             # No stored whole number can say that a sample is missing.
-            return self.geometry.chain.samples(x)
+            return self.geometry.chain.work.samples(x)
         return x
 
     def known_jobs(self, *, all_known: bool = False) -> list[Job]:
@@ -329,7 +329,7 @@ class _SampleBuffer:
         rows = self.rows()
         return int(rows[nearest - self.first])
 
-    def rows_at(self, samples: Indices) -> AnyRows:
+    def rows_at(self, samples: IntArray) -> AnyRows:
         """Return the input rows of samples; for a sample that is not kept, that of the nearest."""
         rows = self.rows()
         places = np.clip(samples, self.first, self.n - 1) - self.first

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # The wall clock is put back by less than this, in nanoseconds. The bin of the times before
-# continues then, so that later times alone do not tell which bin it is.
+# continues then, so that the bin does not follow from later times alone.
 CLOCK_SET_BACK = 48 * 3600 * 10**9
 
 # Times of so many blocks are forgotten together, which saves a third of the time of short blocks.
@@ -30,7 +30,7 @@ REMEMBERED = 8
 
 def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
     """Return the geometry of a chain on one signal."""
-    if chain.in_time:
+    if chain.times.in_time:
         return TimedGeometry(chain, edge, tail)
     return Geometry(chain, edge, tail)
 
@@ -72,7 +72,7 @@ class TimedGeometry(Geometry):
 
     def _count_unsure(self, stamps: Stamps) -> None:
         """Count the samples that may belong to a bin that has begun before the first of them."""
-        if not self._unbound.bins or not len(stamps):
+        if not self._unbound.times.bins or not len(stamps):
             return
         if self._sure_from is None:
             self._sure_from = int(stamps[0, 0]) + CLOCK_SET_BACK

@@ -19,7 +19,6 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.convolve_2d import plane_valid
 from convcli.core.convolution.direct import UNROLLED, direct, dot_products
@@ -30,9 +29,9 @@ from convcli.core.windows.constants import WHOLE_TAPS, keep_constants
 from convcli.samples import as_samples, is_stored, sample_type, summed
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray, Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
 
 Path = Literal["direct", "product", "fft", "exact"]
 
@@ -118,7 +117,7 @@ def added_exactly(w: Taps) -> bool:
     return w.size > EXACT_TAPS or (w.size >= RUNNING_TAPS and bool((w == 1).all()))
 
 
-def whole_windows(x: Array, w: Taps, step: int) -> npt.NDArray[np.bool_] | None:
+def whole_windows(x: Array, w: Taps, step: int) -> BoolArray | None:
     """The windows of whole numbers whose sums of products float64 may round, (outputs, channels).
 
     None if there are none. Whether a window is one of them depends on its own samples alone.
@@ -131,17 +130,17 @@ def whole_windows(x: Array, w: Taps, step: int) -> npt.NDArray[np.bool_] | None:
         return None
     is_large = np.abs(x) > most
     is_fraction = x != np.rint(x)
-    found: npt.NDArray[np.bool_] = _any_in_window(is_large, w.size, step)
+    found: BoolArray = _any_in_window(is_large, w.size, step)
     found &= ~_any_in_window(is_fraction, w.size, step)
     return found if found.any() else None
 
 
-def _any_in_window(flags: npt.NDArray[np.bool_], k: int, step: int) -> npt.NDArray[np.bool_]:
+def _any_in_window(flags: BoolArray, k: int, step: int) -> BoolArray:
     """Whether a flag is set in each window of `k` samples, along axis 0."""
     before = np.zeros((len(flags) + 1, flags.shape[1]), np.int64)
     np.cumsum(flags, axis=0, out=before[1:])
     counts = before[k::step] - before[:-k:step]
-    found: npt.NDArray[np.bool_] = counts > 0
+    found: BoolArray = counts > 0
     return found
 
 
@@ -217,9 +216,7 @@ def _with_infinities(y: Array, x: Array, w: Taps, step: tuple[int, ...]) -> Arra
     return y
 
 
-def _meets(
-    samples: npt.NDArray[np.bool_], taps: npt.NDArray[np.bool_], step: tuple[int, ...]
-) -> npt.NDArray[np.bool_]:
+def _meets(samples: BoolArray, taps: BoolArray, step: tuple[int, ...]) -> BoolArray:
     """Whether one of these samples meets one of these taps, for each output."""
     if not samples.any() or not taps.any():
         sides = zip(samples.shape, taps.shape, step, strict=False)
@@ -231,7 +228,7 @@ def _meets(
     return counts > 0.5
 
 
-def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(flags: BoolArray) -> list[tuple[int, int]]:
     """The runs [first, last) along axis 0 in which `flags` is true anywhere on the other axes."""
     flags = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
     changes = np.diff(flags.astype(np.int8), prepend=0, append=0)

@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.fft import overlap_save, overlap_save_along_rows
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.samples import sample_type
 
 if TYPE_CHECKING:
+    from convcli.array_types import Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
 
 # The most taps of a separable kernel at which OpenCV is the fastest; longer ones are matrix
 # products. Along both axes at once (where OpenCV also computes rows that are cut off), along pixel
@@ -86,6 +85,13 @@ def factor(w: Taps) -> tuple[Taps, Taps] | None:
 
 
 # ------------------------------------------------------------------------------------------ strides
+
+
+def products_of(taps: Taps) -> int:
+    """How many products an output takes; separable taps are applied along one axis at a time."""
+    if taps.ndim == 2 and min(taps.shape) > 1 and factor(taps) is not None:
+        return sum(taps.shape)
+    return taps.size
 
 
 def _strided_line(x: Array, w: Taps, step: int, *, axis: int) -> Array:

@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
 # Outputs computed at a time, so that they stay in the cache.
@@ -27,7 +27,7 @@ FEW_CHANNELS = 4
 UNROLLED = 11
 
 
-def direct(x: Array, w: npt.NDArray[np.float64], step: tuple[int, ...]) -> Array:
+def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
     """The valid correlation along the w.ndim leading axes, tap by tap; every `step`-th output.
 
     Taps of 0 are skipped. x : (n, channels) or (rows, columns, channels) floating
@@ -65,7 +65,7 @@ def _inputs_of_tap(
     return tuple(slices)
 
 
-def dot_products(x: Array, w: npt.NDArray[np.float64], step: int) -> Array:
+def dot_products(x: Array, w: FloatArray, step: int) -> Array:
     """Every `step`-th output of the valid correlation of (n, channels), by dot products."""
     channels = np.ascontiguousarray(x.T)
     w = w.astype(x.dtype)

@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.samples import extremes, sample_type, value_of_one
@@ -27,12 +26,12 @@ from convcli.samples import extremes, sample_type, value_of_one
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from convcli.array_types import AnyArray, FloatArray, IntArray, Sizes
     from convcli.signals import Array
 
-    Complexes = npt.NDArray[Any]
+    Complexes = AnyArray
     Transform = Callable[[Array], None]
 
-Sizes = tuple[int, ...]
 
 # -------------------------------------------------------------------------- frames of a long signal
 
@@ -52,7 +51,7 @@ MANY = 1 << 17
 LOUDER = 1024
 
 
-def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
+def overlap_save(x: Array, w: FloatArray, step: int = 1) -> Array:
     """The valid correlation along axis 0, every `step`-th output.
 
     The taps are real, so one complex transform filters two real series, as its real and its
@@ -79,7 +78,7 @@ def overlap_save(x: Array, w: npt.NDArray[np.float64], step: int = 1) -> Array:
     return y.reshape(outputs, *x.shape[1:])
 
 
-def overlap_save_along_rows(x: Array, w: npt.NDArray[np.float64]) -> Array:
+def overlap_save_along_rows(x: Array, w: FloatArray) -> Array:
     """The valid correlation along the pixel rows of a picture.
 
     The two halves of a row share a transform, and no row is copied into a column for it: with
@@ -148,7 +147,7 @@ def _halves_as_pairs(x: Array, length: int, second: int) -> Array:
     )
 
 
-def _filter_pairs(pairs: Array, results: Array, w: npt.NDArray[np.float64], step: int) -> None:
+def _filter_pairs(pairs: Array, results: Array, w: FloatArray, step: int) -> None:
     """Write every `step`-th output of the correlation of pairs, (n, channels, 2), to `results`."""
     outputs, channels, _ = results.shape
     last_place = (outputs - 1) * step
@@ -444,7 +443,7 @@ def cross_spectrum(x: Complexes, y: Complexes) -> Complexes:
     return np.asarray(x.conj() * y)
 
 
-def at_lags(spectra: Complexes, size: Sizes, lags: Sequence[npt.NDArray[np.int64]]) -> Array:
+def at_lags(spectra: Complexes, size: Sizes, lags: Sequence[IntArray]) -> Array:
     """The correlations that belong to a cross-spectrum, at some lags along each axis.
 
     size : the transform length on each axis

@@ -13,15 +13,14 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, sample_type, value_of_one
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray, IntArray, Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
     OutputRange = tuple[int, int]
 
 # Up to this many channels of a picture are filtered while they are interleaved; more are first
@@ -51,9 +50,9 @@ class PhaseTaps:
     """
 
     table: Taps
-    starts: npt.NDArray[np.int64]
+    starts: IntArray
     step: int
-    _matrices: dict[tuple[Any, ...], npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    _matrices: dict[tuple[Any, ...], AnyArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def one_phase(cls, taps: Taps, step: int) -> PhaseTaps:
@@ -81,7 +80,7 @@ class PhaseTaps:
 
     def band(
         self, first: int, count: int, dtype: np.dtype[Any], *, unit: float = 1.0, channels: int = 1
-    ) -> npt.NDArray[Any]:
+    ) -> AnyArray:
         """The matrix (window * channels, outputs * channels) of `count` outputs from `first` on.
 
         unit : the value of 1 in the inputs; channels : how many are interleaved
@@ -99,7 +98,7 @@ class PhaseTaps:
 
     def _one_channel_band(
         self, first: int, count: int, dtype: np.dtype[Any], unit: float
-    ) -> npt.NDArray[Any]:
+    ) -> AnyArray:
         """(window, outputs): column c holds the taps of output first + c."""
         column = np.arange(count)
         groups, phases = np.divmod(first + column, self.phases)

@@ -8,13 +8,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase_along
 from convcli.core.missing import any_missing, hold, seen_so_far
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, sample_type
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.signals import Array, Missing
 
-Numbers = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 Interpolation = Literal["nearest", "linear", "cubic", "lanczos3"]
 
 # The attenuation of the stop band of a resampler for sound, in dB.
@@ -48,17 +47,17 @@ class Resample(Op):
     exact : add up in one order, so that the last bit does not depend on the length of a block
     """
 
-    table: Numbers
-    starts: Indices
-    own: Indices
+    table: FloatArray
+    starts: IntArray
+    own: IntArray
     step: int
     axis: int = 0
     axes: int = 1
     missing: Missing = "keep"
     exact: bool = False
-    takes_stored = True
-    homogeneous = True
-    opacity = "filtered"
+
+    numbers = NumberUse(takes_stored=True, homogeneous=True)
+    channels = ChannelUse(opacity="filtered")
 
     @classmethod
     def by(
@@ -104,7 +103,7 @@ class Resample(Op):
 
     @classmethod
     def interpolating(
-        cls, taps: Numbers, phases: int, *, causal: bool = False, axis: int = 0, axes: int = 1
+        cls, taps: FloatArray, phases: int, *, causal: bool = False, axis: int = 0, axes: int = 1
     ) -> Resample:
         """The resampler to `phases` samples for each one; sample 0 stays in place.
 
@@ -127,8 +126,8 @@ class Resample(Op):
     @classmethod
     def _in_place(
         cls,
-        table: Numbers,
-        starts: Indices,
+        table: FloatArray,
+        starts: IntArray,
         step: int,
         *,
         causal: bool,
@@ -163,7 +162,11 @@ class Resample(Op):
         return tuple(reaches)
 
     @property
-    def delay(self) -> float | None:
+    def formula(self) -> OpFormula:
+        """The delay of the resampler."""
+        return OpFormula(delay=self._delay())
+
+    def _delay(self) -> float | None:
         """The delay in input samples: how far before input 0 the taps of output 0 are centred.
 
         None for pictures.
@@ -202,7 +205,7 @@ class Resample(Op):
             y[self._resampled(known, self._own_table, span) < 0.5] = np.nan
         return y
 
-    def _resampled(self, x: Array, table: Numbers, span: Span) -> Array:
+    def _resampled(self, x: Array, table: FloatArray, span: Span) -> Array:
         """The sums over the windows, with the taps or with a table like theirs."""
         taps = self._taps
         if table is not self.table:
@@ -233,7 +236,7 @@ class Resample(Op):
             y[~self._known_so_far(x, span, held)] = np.nan
         return y
 
-    def _known_so_far(self, x: Array, span: Span, held: Held) -> npt.NDArray[np.bool_]:
+    def _known_so_far(self, x: Array, span: Span, held: Held) -> BoolArray:
         """Mark the outputs, (outputs, channels), that have a value in their window or before it."""
         begins_with_gap = np.isnan(x[0]).any()
         earlier = held() if begins_with_gap else None
@@ -242,11 +245,11 @@ class Resample(Op):
         ends = groups * taps.step + taps.starts[phases] + taps.width
         first_input = taps.origin(span[0][0])
         last = np.minimum(ends - first_input, len(x)) - 1
-        known: npt.NDArray[np.bool_] = seen_so_far(x, earlier)[last]
+        known: BoolArray = seen_so_far(x, earlier)[last]
         return known
 
     @cached_property
-    def _own_table(self) -> Numbers:
+    def _own_table(self) -> FloatArray:
         """Ones for the inputs that an output stands for, zeros elsewhere; shaped as the table."""
         places = np.arange(self.table.shape[1])
         first = self.own[:, :1]
@@ -281,13 +284,13 @@ def _phase_by_phase(x: Array, taps: PhaseTaps, span: tuple[int, int]) -> Array:
     return y
 
 
-def _aligned_inputs(phases: int, step: int) -> Indices:
+def _aligned_inputs(phases: int, step: int) -> IntArray:
     """The input that each output of a group of `phases` is aligned with."""
-    aligned: Indices = np.arange(phases) * step // phases
+    aligned: IntArray = np.arange(phases) * step // phases
     return aligned
 
 
-def _pixels_inside(phases: int, step: int) -> Indices:
+def _pixels_inside(phases: int, step: int) -> IntArray:
     """(phases, 2) the pixels [first, stop) whose middle lies in each new pixel.
 
     A new pixel that holds no middle of an old one stands for the old one that its own middle lies
@@ -309,8 +312,8 @@ def _pixels_inside(phases: int, step: int) -> Indices:
 
 
 def _tabulated(
-    kernel: Callable[[Numbers], Numbers], half: float, positions: Numbers
-) -> tuple[Indices, Numbers]:
+    kernel: Callable[[FloatArray], FloatArray], half: float, positions: FloatArray
+) -> tuple[IntArray, FloatArray]:
     """The first input and the weights, of sum 1, of outputs at `positions` between the inputs.
 
     kernel : the weight by the distance in input samples, 0 from `half` on
@@ -326,17 +329,17 @@ def _tabulated(
 # ------------------------------------------------------------------------------------------ kernels
 
 
-def _nearest(d: Numbers) -> Numbers:
-    near: Numbers = ((d >= -0.5) & (d < 0.5)).astype(np.float64)
+def _nearest(d: FloatArray) -> FloatArray:
+    near: FloatArray = ((d >= -0.5) & (d < 0.5)).astype(np.float64)
     return near
 
 
-def _linear(d: Numbers) -> Numbers:
-    weight: Numbers = np.maximum(0.0, 1 - np.abs(d))
+def _linear(d: FloatArray) -> FloatArray:
+    weight: FloatArray = np.maximum(0.0, 1 - np.abs(d))
     return weight
 
 
-def _catmull_rom(d: Numbers) -> Numbers:
+def _catmull_rom(d: FloatArray) -> FloatArray:
     """Cubic convolution with a = -1/2 (Keys, 1981, IEEE Trans. ASSP 29)."""
     d = np.abs(d)
     near = 1.5 * d**3 - 2.5 * d**2 + 1
@@ -344,11 +347,11 @@ def _catmull_rom(d: Numbers) -> Numbers:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def _lanczos3(d: Numbers) -> Numbers:
+def _lanczos3(d: FloatArray) -> FloatArray:
     return np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0)
 
 
-def _kaiser_sinc(d: Numbers, *, half: float, cutoff: float, beta: float) -> Numbers:
+def _kaiser_sinc(d: FloatArray, *, half: float, cutoff: float, beta: float) -> FloatArray:
     """A sinc under a Kaiser window of half-width `half` and shape `beta`.
 
     cutoff : its -6 dB point, in parts of the Nyquist frequency
@@ -367,7 +370,7 @@ def _kaiser_sinc(d: Numbers, *, half: float, cutoff: float, beta: float) -> Numb
 
 
 # The kernel of each interpolation, by the distance in samples, and its half-width.
-_KERNELS: dict[Interpolation, tuple[Callable[[Numbers], Numbers], float]] = {
+_KERNELS: dict[Interpolation, tuple[Callable[[FloatArray], FloatArray], float]] = {
     "nearest": (_nearest, 0.5),
     "linear": (_linear, 1.0),
     "cubic": (_catmull_rom, 2.0),

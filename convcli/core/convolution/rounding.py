@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from convcli.array_types import FloatArray
 
 # What an operation does to whole numbers in float32:
 #   exact     it rounds nothing
@@ -35,7 +36,7 @@ LARGEST_WHOLE = 1 << 24
 
 
 @np.errstate(over="ignore")
-def of_taps(taps: npt.NDArray[np.float64], divisor: float) -> Rounding:
+def of_taps(taps: FloatArray, divisor: float) -> Rounding:
     """Return the rounding class of a convolution with these taps."""
     are_whole = np.array_equal(taps, np.rint(taps))
     parts = 1 if are_whole else BINARY
@@ -58,7 +59,7 @@ def outside_of(rounding: Rounding) -> Rounding:
     return "rounded" if rounding == "settled" else rounding
 
 
-def share_a_denominator(taps: npt.NDArray[np.float64]) -> bool:
+def share_a_denominator(taps: FloatArray) -> bool:
     """Return whether all taps are fractions with one denominator up to LARGEST_DENOMINATOR.
 
     Sums of bytes times fractions such as 0.3 often come to exactly one half.

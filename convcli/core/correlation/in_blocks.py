@@ -28,8 +28,8 @@ from convcli.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from convcli.core.convolution.fft import Complexes, Sizes
-    from convcli.core.correlation.lags import Numbers
+    from convcli.array_types import FloatArray, Sizes
+    from convcli.core.convolution.fft import Complexes
     from convcli.signals import Array, Signal
 
     # Indices of an input channel and of a target channel, and a block of both.
@@ -217,7 +217,7 @@ class BlockCorrelation:
                 hint=f"scale both first: gain:1e-{power_of_ten}",
             )
 
-    def _best_lag(self, pair: ChannelPair, totals: Numbers) -> LagCandidate | None:
+    def _best_lag(self, pair: ChannelPair, totals: FloatArray) -> LagCandidate | None:
         """The best lag of one pair of channels; None if one of the two is constant."""
         products, squares_x, squares_y = self._about_means(pair, totals)
         power_x = float(squares_x[self.limit])
@@ -243,7 +243,7 @@ class BlockCorrelation:
             fractional=self._fractional_lag(correlation, best),
         )
 
-    def _fractional_lag(self, correlation: Numbers, index: Sizes) -> tuple[float, ...]:
+    def _fractional_lag(self, correlation: FloatArray, index: Sizes) -> tuple[float, ...]:
         found = []
         for axis, (place, lag) in enumerate(zip(index, self._lag(index), strict=True)):
             through_peak: Any = (*index[:axis], slice(None), *index[axis + 1 :])
@@ -254,7 +254,7 @@ class BlockCorrelation:
     def _lag(self, index: Sizes) -> Sizes:
         return tuple(i - limit for i, limit in zip(index, self.limit, strict=True))
 
-    def _about_means(self, pair: ChannelPair, totals: Numbers) -> Numbers:
+    def _about_means(self, pair: ChannelPair, totals: FloatArray) -> FloatArray:
         """Sums of products about the means, from `totals` about the provisional levels."""
         i, o = pair
         totals = totals.copy()

@@ -11,16 +11,15 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from convcli.core.convolution.fft import Sizes, at_lags, cross_spectrum, spectrum, transform_size
+from convcli.core.convolution.fft import at_lags, cross_spectrum, spectrum, transform_size
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray, Sizes
     from convcli.core.convolution.fft import Complexes
     from convcli.signals import Array
 
-Numbers = npt.NDArray[np.float64]
 
 # A peak extends as far as |r| stays above this part of its height.
 PEAK_EDGE = 0.9
@@ -77,7 +76,7 @@ class LagSums:
         else:
             self.spectra[size] = known + spectra
 
-    def totals(self) -> Numbers:
+    def totals(self) -> FloatArray:
         """The correlations of x with y, x with x and y with y: (3, 2 limit + 1, ...)."""
         lags = [np.arange(-k, k + 1) for k in self.limit]
         total = np.zeros((3, *(lag.size for lag in lags)))
@@ -86,7 +85,7 @@ class LagSums:
         return total
 
 
-def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
+def overlap_share(limit: Sizes, shape: Sizes) -> FloatArray:
     """The share of all samples that have a partner at each lag: (2 limit + 1, ...)."""
     share = np.ones(())
     for k, n in zip(limit, shape, strict=True):
@@ -96,7 +95,7 @@ def overlap_share(limit: Sizes, shape: Sizes) -> Numbers:
     return share
 
 
-def chance_deviation(a: Numbers, b: Numbers, count: int) -> float:
+def chance_deviation(a: FloatArray, b: FloatArray, count: int) -> float:
     """The standard deviation of the correlation of `count` samples of two unrelated signals.
 
     a, b : their autocorrelations, 1 at lag 0. The variance is the sum of a b over all lags, over
@@ -107,7 +106,7 @@ def chance_deviation(a: Numbers, b: Numbers, count: int) -> float:
     return math.sqrt(variance)
 
 
-def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
+def peak_and_rival(r: FloatArray) -> tuple[Sizes, Sizes]:
     """The index of the largest |r|, and of the largest |r| outside that peak.
 
     The peak extends along each axis as far as |r| stays above PEAK_EDGE of the largest.
@@ -129,7 +128,7 @@ def peak_and_rival(r: Numbers) -> tuple[Sizes, Sizes]:
     return tuple(map(int, peak)), tuple(map(int, rival))
 
 
-def peak_offset(r: Numbers, peak: int) -> float:
+def peak_offset(r: FloatArray, peak: int) -> float:
     """How far from the index `peak` the interpolated |r| is largest, -1 to 1.
 
     r : (n,), band-limited as the correlation of sampled signals is; it is interpolated by a sinc

@@ -14,17 +14,15 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.fft import at_lags, cross_spectrum, spectrum, transform_size
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray, FloatArray
     from convcli.signals import Array
 
-Matrix = npt.NDArray[np.float64]
-Free = npt.NDArray[np.bool_]
 
 # From this many taps on, the sums are correlations by FFT; for fewer, products of gathered windows
 # are faster.
@@ -50,9 +48,9 @@ class Sums:
     energy : the sums of y**2, (out,)
     """
 
-    gram: Matrix
-    cross: Matrix
-    energy: Matrix
+    gram: FloatArray
+    cross: FloatArray
+    energy: FloatArray
 
     @classmethod
     def nothing(cls, inputs: int, outputs: int) -> Sums:
@@ -80,7 +78,7 @@ class Sums:
         self.cross += other.cross
         self.energy += other.energy
 
-    def error(self, w: Matrix) -> float:
+    def error(self, w: FloatArray) -> float:
         """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""
         explained = np.einsum("po,po->o", w, self.cross)
         predicted = np.einsum("po,pq,qo->o", w, self.gram, w)
@@ -109,7 +107,7 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     k = shape[0]
     is_long = len(shape) == 1 and k >= LONG
     by_correlation = is_long and len(y) >= 4 * k
-    with np.errstate(over="ignore", invalid="ignore"):  # `Sums.finite` tells the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `Sums.finite`
         sums = _by_correlation(x, y) if by_correlation else _by_products(x, y, shape)
         targets = y.reshape(-1, y.shape[-1])
         sums.energy = np.einsum("no,no->o", targets, targets)
@@ -163,7 +161,7 @@ def _by_correlation(x: Array, y: Array) -> Sums:
     return sums
 
 
-def _fill_gram(gram: Matrix, channels: Array, edges: list[Array], m: int) -> None:
+def _fill_gram(gram: FloatArray, channels: Array, edges: list[Array], m: int) -> None:
     """Fill A'A block by block, and the sums of each input over the windows.
 
     edges : for channel i, the correlations of its first m samples with each channel, (inputs, k)
@@ -180,14 +178,16 @@ def _fill_gram(gram: Matrix, channels: Array, edges: list[Array], m: int) -> Non
             gram[columns, rows] = block.T
 
 
-def _shifted_totals(x: Matrix, m: int) -> Matrix:
+def _shifted_totals(x: FloatArray, m: int) -> FloatArray:
     """The sums of x[t + a] over t < m, for each a that `x` has room for."""
     running = np.concatenate([[0.0], np.cumsum(x)])
-    totals: Matrix = running[m:] - running[:-m]
+    totals: FloatArray = running[m:] - running[:-m]
     return totals
 
 
-def _covariance_block(row: Matrix, column: Matrix, x: Matrix, z: Matrix) -> Matrix:
+def _covariance_block(
+    row: FloatArray, column: FloatArray, x: FloatArray, z: FloatArray
+) -> FloatArray:
     """The (k, k) sums of x[t + a] z[t + b] over t < m, from a = 0 (`row`) and b = 0 (`column`).
 
     The sum for (a + 1, b + 1) is the one for (a, b) less its first product, plus one product at the
@@ -218,14 +218,14 @@ class Solution:
     tried : each ridge with its mean squared error, on held-out data or expected by cross-validation
     """
 
-    w: Matrix
+    w: FloatArray
     ridge: float
     deficient: bool
     tried: tuple[tuple[float, float], ...] = field(default=())
 
 
 def solve(
-    train: Sums, held: Sums | None, *, free: Free, bias: bool, ridge: float | None
+    train: Sums, held: Sums | None, *, free: BoolArray, bias: bool, ridge: float | None
 ) -> Solution | None:
     """The taps of least squared error, with `ridge` times the power of each input on the diagonal.
 
@@ -272,14 +272,14 @@ class _NormalEquations:
         the targets
     """
 
-    gram: Matrix
-    cross: Matrix
-    free: Free
-    mean: Matrix
-    target: Matrix
+    gram: FloatArray
+    cross: FloatArray
+    free: BoolArray
+    mean: FloatArray
+    target: FloatArray
 
 
-def _centred_equations(sums: Sums, free: Free, *, bias: bool) -> _NormalEquations:
+def _centred_equations(sums: Sums, free: BoolArray, *, bias: bool) -> _NormalEquations:
     """A'A - n m m' and A'y - n m t', with the means m of the inputs and t of the targets.
 
     Both means are 0 without a bias.
@@ -304,17 +304,17 @@ class _Eigenbasis:
     """
 
     equations: _NormalEquations
-    scale: Matrix
-    values: Matrix
-    vectors: Matrix
-    cross: Matrix
+    scale: FloatArray
+    values: FloatArray
+    vectors: FloatArray
+    cross: FloatArray
 
     @property
     def deficient(self) -> bool:
         """Whether the inputs do not determine the taps."""
         return bool(self.values[0] < RANK * self.values[-1])
 
-    def taps(self, ridge: float) -> Matrix:
+    def taps(self, ridge: float) -> FloatArray:
         """(p + 1, out): w = S V (values + ridge)^-1 V' S A'y, and the bias b = t - m'w."""
         free = self.equations.free
         raised = self.values + ridge
@@ -335,7 +335,7 @@ class _Eigenbasis:
         return float(shares.sum())
 
 
-def _decomposed(equations: _NormalEquations, varies: Free) -> _Eigenbasis:
+def _decomposed(equations: _NormalEquations, varies: BoolArray) -> _Eigenbasis:
     """The eigenvectors of the scaled equations; inputs that do not vary have scale 0."""
     power = np.where(varies, np.diagonal(equations.gram), 1.0)
     scale = np.where(varies, 1 / np.sqrt(power), 0.0)

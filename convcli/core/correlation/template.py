@@ -17,7 +17,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.convolve import correlate_valid, runs
@@ -33,10 +32,9 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import BoolArray, FloatArray
     from convcli.signals import Array
 
-    Flags = npt.NDArray[np.bool_]
-    Numbers = npt.NDArray[np.float64]
 
 # An FFT rounds to some eps of everything in it. Windows quieter than this part of it are
 # transformed by themselves.
@@ -65,8 +63,8 @@ class Template:
     even : whether all weights are equal, in a table those of each column
     """
 
-    taps: Numbers
-    weights: Numbers
+    taps: FloatArray
+    weights: FloatArray
     even: bool
 
     @classmethod
@@ -77,7 +75,7 @@ class Template:
         own_units : divide every channel by its own variation, because columns of a table have units
             of their own
         """
-        w: Numbers = np.ones(x.shape)
+        w: FloatArray = np.ones(x.shape)
         if weights is not None:
             w *= weights
         w[~np.isfinite(x)] = 0
@@ -240,7 +238,7 @@ class Template:
         return products, deviations
 
 
-def _weighted_power(squares: Sequence[Array], weights: Numbers) -> float:
+def _weighted_power(squares: Sequence[Array], weights: FloatArray) -> float:
     """The sum over the planes of squares: the mean of each times the weight of its channel."""
     power = 0.0
     for plane, weight in zip(squares, weights.tolist(), strict=True):
@@ -265,7 +263,7 @@ def _weighted_terms(n: int) -> list[list[tuple[int, int]]]:
     ]
 
 
-def _deviations(x: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
+def _deviations(x: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The deviations of `x` from weighted means, and their weighted sums of squares by channel.
 
     A sum that is only rounding becomes 0. The mean is subtracted twice, so that a large offset
@@ -281,12 +279,12 @@ def _deviations(x: Numbers, w: Numbers) -> tuple[Numbers, Numbers]:
     return deviations, variation
 
 
-def _weighted_means(x: Numbers, w: Numbers) -> Numbers:
+def _weighted_means(x: FloatArray, w: FloatArray) -> FloatArray:
     """The weighted mean of each channel; 0 where nothing has weight."""
     axes = tuple(range(x.ndim - 1))
     total = w.sum(axis=axes)
     weighted = (w * x).sum(axis=axes)
-    means: Numbers = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
+    means: FloatArray = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
     return means
 
 
@@ -299,10 +297,10 @@ def _quotients(products: Array, deviations: Array) -> Array:
     return np.clip(score, -1.0, 1.0, out=score)
 
 
-def _without_missing(x: Array) -> tuple[Array, Flags | None]:
+def _without_missing(x: Array) -> tuple[Array, BoolArray | None]:
     """`x` with 0 for missing and infinite samples, and a mask of them (None without any)."""
     peak = _peak(x)
-    missing: Flags | None = None
+    missing: BoolArray | None = None
     if not np.isfinite(peak):
         missing = np.logical_not(np.isfinite(x).all(axis=-1))
         x = np.where(missing[..., None], 0.0, x).astype(x.dtype)

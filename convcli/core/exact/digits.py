@@ -17,12 +17,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
-    Numbers = npt.NDArray[np.float64]
+    from convcli.array_types import AnyArray, FloatArray
+
     # Digit signals, or their sums or spectra, by the place i of their weight 2**(b i).
-    Digits = dict[int, npt.NDArray[Any]]
+    Digits = dict[int, AnyArray]
 
 # Bits of a float64 that are added without rounding, and of an int64, with one to spare.
 FLOAT_BITS = 52
@@ -36,7 +36,7 @@ _EXACT_HIGH = 1 << 51
 _ROOM_FOR_BITS = 1 << 57
 
 
-def digits_of(x: Numbers, bits: int) -> Digits:
+def digits_of(x: FloatArray, bits: int) -> Digits:
     """Write numbers in digits of `bits` bits: whole float64 numbers of at most 2**(bits - 1).
 
     Places at which all digits are 0 are left out.
@@ -54,7 +54,7 @@ def digits_of(x: Numbers, bits: int) -> Digits:
     return digits
 
 
-def _plain_digits(x: Numbers, bits: int) -> Digits:
+def _plain_digits(x: FloatArray, bits: int) -> Digits:
     """`digits_of` of numbers that are not the largest."""
     digits: Digits = {}
     rest = x
@@ -84,7 +84,7 @@ def add_digit(sums: Digits, place: int, values: Any) -> None:
     sums[place] = sums[place] + values if place in sums else values
 
 
-def joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
+def joined(sums: Digits, bits: int) -> tuple[FloatArray, FloatArray]:
     """Return the numbers with these digits as high + low."""
     words, word_bits = words_of(carried(sums, bits), bits)
     high, low = added_up(words, word_bits, 0)
@@ -99,7 +99,7 @@ def joined(sums: Digits, bits: int) -> tuple[Numbers, Numbers]:
     return high, low
 
 
-def rounded(sums: Digits, bits: int, exponent: int) -> Numbers:
+def rounded(sums: Digits, bits: int, exponent: int) -> FloatArray:
     """Return numbers >= 0 with these digits, times 2**exponent, each rounded once."""
     if max(sums) - min(sums) <= 4 and 2 * bits <= FLOAT_BITS:
         return _rounded_five(sums, bits, exponent)
@@ -107,7 +107,7 @@ def rounded(sums: Digits, bits: int, exponent: int) -> Numbers:
     return added_up(words, word_bits, exponent)[0]
 
 
-def _rounded_five(sums: Digits, bits: int, exponent: int) -> Numbers:
+def _rounded_five(sums: Digits, bits: int, exponent: int) -> FloatArray:
     """`rounded` of up to five digits, in a third of the time that any number of them takes.
 
     The digits are joined to `high`, `upper` and `lower`; `upper` and `lower` are exact as float64.
@@ -148,7 +148,7 @@ def _joined_digits(digits: list[Any], bits: int) -> tuple[Any, Any, Any]:
     return high, upper, lower
 
 
-def _of_large(high: Any, rest: Any, rest_bits: int) -> Numbers:
+def _of_large(high: Any, rest: Any, rest_bits: int) -> FloatArray:
     """high * 2**rest_bits + rest, of int64, at the scale of `_rounded_five`."""
     # NumPy rounds an int64 to the nearest float64. Behind a small `high` four bits of the rest fit.
     below = rest_bits - 4
@@ -190,7 +190,7 @@ def words_of(digits: Digits, bits: int) -> tuple[Digits, int]:
     return words, bits * together
 
 
-def added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]:
+def added_up(words: Digits, bits: int, exponent: int) -> tuple[FloatArray, FloatArray]:
     """Add up words from the highest on, times 2**exponent, as high + low."""
     high = low = lost = np.float64(0)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -202,7 +202,7 @@ def added_up(words: Digits, bits: int, exponent: int) -> tuple[Numbers, Numbers]
         return _rounded_sum(high, low, lost)
 
 
-def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[Numbers, Numbers]:
+def _rounded_sum(high: Any, low: Any, lost: Any) -> tuple[FloatArray, FloatArray]:
     """Round high + low + lost to the nearest float64, where `low` is exactly half a step of it."""
     same_sign = np.signbit(low) == np.signbit(lost)
     wrong = (low != 0) & (lost != 0) & same_sign

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.core.task import HeldEarlier, HeldPlace, OpTask
     from convcli.signals import Array
 
@@ -26,13 +26,13 @@ _SCALE = 2.0**-600
 
 def without_overflow(op: Op, x: Array, task: OpTask, y: Array) -> Array:
     """Return the outputs `y` of a task, with numbers where sums of finite samples overflowed."""
-    if not op.homogeneous or x.dtype != np.float64 or y.dtype != np.float64:
+    if not op.numbers.homogeneous or x.dtype != np.float64 or y.dtype != np.float64:
         return y
     with np.errstate(all="ignore"):
         if np.isfinite(y.sum()) or not _has_huge(x):
             return y
         smaller = replace(task, earlier=partial(_scaled_down, task.earlier))
-        again, _ = op.compute(x * _SCALE, smaller)
+        again, _ = op.work.compute(x * _SCALE, smaller)
         return np.where(np.isfinite(y), y, again / _SCALE)
 
 

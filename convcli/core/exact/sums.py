@@ -16,13 +16,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.fft import POINTS_TOGETHER, frame_size
 from convcli.core.exact.digits import FLOAT_BITS, WORD_BITS, add_digit, digits_of, joined
 
 if TYPE_CHECKING:
-    from convcli.core.exact.digits import Digits, Numbers
+    from convcli.array_types import FloatArray, IntArray
+    from convcli.core.exact.digits import Digits
 
 # Up to this many outputs, dot products of the digits take less time than an FFT.
 FEW_OUTPUTS = 32
@@ -34,7 +34,7 @@ PART = 1 << 18
 RUNNING = 1 << 15
 
 
-def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]:
+def exact_sums(x: FloatArray, w: FloatArray, step: int = 1) -> tuple[FloatArray, FloatArray]:
     """The valid correlation of (n, channels) with (k,), every `step`-th output, as high + low.
 
     x, w : finite. `high` is the sum rounded to float64, and `low` is the error of this rounding.
@@ -57,8 +57,8 @@ def exact_sums(x: Numbers, w: Numbers, step: int = 1) -> tuple[Numbers, Numbers]
 
 
 def exact_sums_between(
-    x: Numbers, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
-) -> tuple[Numbers, Numbers]:
+    x: FloatArray, low: IntArray, high: IntArray
+) -> tuple[FloatArray, FloatArray]:
     """The sums of x[low:high], as high + low.
 
     x : (n,) finite; low, high : (sums,) where each sum begins and ends, at least one sample later
@@ -83,7 +83,7 @@ class _Method(Protocol):
     @property
     def outputs(self) -> int: ...
 
-    def sums(self, x: Numbers, step: int) -> Digits:
+    def sums(self, x: FloatArray, step: int) -> Digits:
         """The sums of products as int64 digits, not carried; every `step`-th output."""
         ...
 
@@ -104,7 +104,7 @@ def _bits_of_running_sums(k: int) -> int:
     return min(FLOAT_BITS, WORD_BITS - k.bit_length())
 
 
-def _running_digits(x: Numbers, bits: int) -> Digits:
+def _running_digits(x: FloatArray, bits: int) -> Digits:
     """The sums of the digits of all samples before each one and before the end, by place."""
     running_sums: Digits = {}
     for place, digit in digits_of(x, bits).items():
@@ -132,7 +132,7 @@ class _RunningSums:
         """Enough outputs that the overlap of pieces costs little."""
         return max(RUNNING, 4 * self.k)
 
-    def sums(self, x: Numbers, step: int) -> Digits:
+    def sums(self, x: FloatArray, step: int) -> Digits:
         """Return the sums of the windows as digits."""
         sums: Digits = {}
         for place, running in _running_digits(x, self.bits).items():
@@ -152,7 +152,7 @@ class _DigitProducts:
     w : (k,)
     """
 
-    def __init__(self, w: Numbers) -> None:
+    def __init__(self, w: FloatArray) -> None:
         self.k = w.size
         self._frame = frame_size(min(PART, w.size))
         self.bits = self._most_bits(w)
@@ -168,7 +168,7 @@ class _DigitProducts:
         outputs_of_frame = self._frame - min(PART, self.k) + 1
         return frames * outputs_of_frame
 
-    def _most_bits(self, w: Numbers) -> int:
+    def _most_bits(self, w: FloatArray) -> int:
         """The most bits of a digit at which the error of the FFT is below 1/4."""
         fits, fails = 1, FLOAT_BITS // 2
         while fails - fits > 1:
@@ -179,7 +179,7 @@ class _DigitProducts:
                 fails = bits
         return fits
 
-    def _error(self, w: Numbers, bits: int) -> float:
+    def _error(self, w: FloatArray, bits: int) -> float:
         """Percival's bound on the error of a sum of products of digits."""
         units = 13 * math.log2(self._frame) + 3
         relative = units * 2.0**-53
@@ -188,7 +188,7 @@ class _DigitProducts:
         tap_norm = sum(float(np.linalg.norm(digit)) for digit in tap_digits)
         return relative * sample_norm * tap_norm
 
-    def sums(self, x: Numbers, step: int) -> Digits:
+    def sums(self, x: FloatArray, step: int) -> Digits:
         """Return the sums of products as digits."""
         outputs = len(x) - self.k + 1
         sums: Digits = {}
@@ -214,7 +214,7 @@ class _TapDigits:
     start : the first tap of the part; k : how many taps it has
     """
 
-    def __init__(self, start: int, w: Numbers, bits: int) -> None:
+    def __init__(self, start: int, w: FloatArray, bits: int) -> None:
         self.start = start
         self.k = w.size
         self.digits = digits_of(w, bits)
@@ -262,7 +262,7 @@ def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int)
     return products
 
 
-def _overlapping_frames(x: Numbers, size: int, hop: int, outputs: int) -> Numbers:
+def _overlapping_frames(x: FloatArray, size: int, hop: int, outputs: int) -> FloatArray:
     """A view of (frames, size) samples that start `hop` samples apart; zeros follow the end."""
     count = -(-outputs // hop)
     last_start = (count - 1) * hop

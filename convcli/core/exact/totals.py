@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.signals import Array
 
-    Numbers = npt.NDArray[np.float64]
 
 # Totals are Python integers that count multiples of 2**-UNIT; every float64 is such a multiple.
 UNIT = 1130
@@ -42,7 +41,14 @@ class ExactTotals:
             for channel in range(part.shape[1]):
                 self._totals[channel] += _total(part[:, channel])
 
-    def mean(self, counts: Numbers) -> Numbers:
+    def joined(self, other: ExactTotals) -> ExactTotals:
+        """Return the sums of the samples of both."""
+        both = ExactTotals(len(self._totals))
+        both._totals = [one + more for one, more in zip(self._totals, other._totals, strict=True)]
+        both._infinite = self._infinite + other._infinite
+        return both
+
+    def mean(self, counts: FloatArray) -> FloatArray:
         """The sums divided by the counts of samples, correctly rounded."""
         means = []
         for total, count in zip(self._totals, counts.tolist(), strict=True):
@@ -51,7 +57,7 @@ class ExactTotals:
         return np.array(means) + self._infinite
 
 
-def _total(x: Numbers) -> int:
+def _total(x: FloatArray) -> int:
     """The sum of (n,) in units of 2**-UNIT.
 
     The mantissas of each exponent are added up by themselves.

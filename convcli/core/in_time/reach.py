@@ -25,11 +25,11 @@ from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
-    from convcli.core.reach import Indices
 
     # (n, 2): nanoseconds since 1970 on the clock, and on the wall clock.
-    Stamps = Indices
+    Stamps = IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Times:
         return self.first + len(self.stamps)
 
     @cached_property
-    def instants(self) -> Indices:
+    def instants(self) -> IntArray:
         """Nanoseconds on the clock that never goes back; contiguous, to be searched."""
         return np.ascontiguousarray(self.stamps[:, 0])
 
@@ -62,7 +62,7 @@ class Times:
         dropped = min(max(sample - self.first, 0), len(self.stamps))
         return Times(self.stamps[dropped:], self.first + dropped)
 
-    def at(self, samples: Indices) -> Stamps:
+    def at(self, samples: IntArray) -> Stamps:
         """Return the stamps of samples, of the nearest one that is known where one is not."""
         places = np.clip(samples - self.first, 0, len(self.stamps) - 1)
         return self.stamps[places]
@@ -133,13 +133,13 @@ class TimeReach(Reach):
             known += int(instants.searchsorted(latest))
         return known
 
-    def times_of(self, samples: Indices) -> Indices:
+    def times_of(self, samples: IntArray) -> IntArray:
         """Return the times of samples in nanoseconds; zeros before any time is known."""
         if self.times is None or not len(self.times.stamps):
             return np.zeros(len(samples), np.int64)
         return self.times.at(samples)[:, 0]
 
-    def windows(self, start: int, stop: int) -> tuple[Indices, Indices]:
+    def windows(self, start: int, stop: int) -> tuple[IntArray, IntArray]:
         """Return the inputs [low, high) of each of the outputs [start, stop).
 
         An output that lies outside of the signal reads the sample that lies there.
@@ -171,7 +171,7 @@ class BinReach(Reach):
 
     bins: CalendarBins
     centred: bool = False
-    starts: Indices | None = None
+    starts: IntArray | None = None
     first: int = 0
     n: int = 0
 
@@ -197,7 +197,7 @@ class BinReach(Reach):
         return np.where(k < 0, k, self._bounds[places] + beyond)
 
     @cached_property
-    def _bounds(self) -> Indices:
+    def _bounds(self) -> IntArray:
         """The first sample of each bin, and the number of samples that have come."""
         starts: Any = self.starts
         if starts is None:
@@ -224,7 +224,7 @@ class BinReach(Reach):
             last = (self._start_of(k) + last) // 2
         return last
 
-    def windows(self, start: int, stop: int) -> tuple[Indices, Indices]:
+    def windows(self, start: int, stop: int) -> tuple[IntArray, IntArray]:
         """Return the inputs [low, high) of each of the outputs [start, stop)."""
         k = np.arange(start, stop)
         return self._start_of(k), self._start_of(k + 1)
@@ -308,7 +308,7 @@ class BinTracker(Tracker):
         self._bound = replace(reach, starts=np.zeros(0, np.int64))
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
-        self._told = 0
+        self._given = 0
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""
@@ -322,7 +322,7 @@ class BinTracker(Tracker):
         self.reach = self._bound
         return self._stamps_of_complete(ended=ended)
 
-    def _starts_of_bins(self, stamps: Stamps) -> Indices:
+    def _starts_of_bins(self, stamps: Stamps) -> IntArray:
         """Return the places of stamps at which a new bin begins."""
         numbers = self._bound.bins.numbers(stamps)
         before = numbers[0] - 1 if self._bin is None else self._bin
@@ -334,11 +334,11 @@ class BinTracker(Tracker):
     def _stamps_of_complete(self, *, ended: bool) -> Stamps:
         bound = self._bound
         stop = bound.count(bound.n) if ended else int(bound.ready(bound.n))
-        if stop <= self._told or bound.n == 0:
+        if stop <= self._given or bound.n == 0:
             return NO_STAMPS
-        aligned = bound.aligned_input(np.arange(self._told, stop))
+        aligned = bound.aligned_input(np.arange(self._given, stop))
         found = self._times.at(aligned)
-        self._told = stop
+        self._given = stop
         open_bin = int(bound.needs(stop, stop)[0])
         self._times = self._times.since(open_bin)
         return found

@@ -23,8 +23,8 @@ import numpy as np
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.reach import Indices
-    from convcli.core.windows.ragged import Floats, RaggedWindows
+    from convcli.array_types import FloatArray, IntArray
+    from convcli.core.windows.ragged import RaggedWindows
 
 
 class Separation(ABC):
@@ -34,11 +34,11 @@ class Separation(ABC):
     """
 
     @abstractmethod
-    def of_samples(self, s: Floats) -> Floats:
+    def of_samples(self, s: FloatArray) -> FloatArray:
         """Return b[k](s), (terms, samples)."""
 
     @abstractmethod
-    def of_outputs(self, t: Floats) -> Floats:
+    def of_outputs(self, t: FloatArray) -> FloatArray:
         """Return a[k](t), (terms, outputs)."""
 
 
@@ -49,11 +49,11 @@ class Ramp(Separation):
     zero: float
     length: float
 
-    def of_samples(self, s: Floats) -> Floats:
+    def of_samples(self, s: FloatArray) -> FloatArray:
         """Return 1 and the share of the time."""
         return np.stack([np.ones_like(s), s / self.length])
 
-    def of_outputs(self, t: Floats) -> Floats:
+    def of_outputs(self, t: FloatArray) -> FloatArray:
         """Return the weight of a sample at time 0, and what a later sample takes off."""
         return np.stack([(t - self.zero) / self.length, -np.ones_like(t)])
 
@@ -66,16 +66,16 @@ class Cosines(Separation):
     middle: float
     period: float
 
-    def of_samples(self, s: Floats) -> Floats:
+    def of_samples(self, s: FloatArray) -> FloatArray:
         """Return the cosines and the sines of the samples' phases."""
         return self._harmonics(s)
 
-    def of_outputs(self, t: Floats) -> Floats:
+    def of_outputs(self, t: FloatArray) -> FloatArray:
         """Return the cosines and the sines of the outputs' phases, times the amplitudes."""
         amplitudes = np.array(self.amplitudes * 2)[:, None]
         return amplitudes * self._harmonics(t - self.middle)
 
-    def _harmonics(self, times: Floats) -> Floats:
+    def _harmonics(self, times: FloatArray) -> FloatArray:
         """Return the cosines of all harmonics, and then their sines, (2 harmonics, times).
 
         Each harmonic follows from the one before it by the angle addition formulas, which takes a
@@ -97,8 +97,8 @@ class Cosines(Separation):
 
 
 def weighted_sums(
-    separation: Separation, columns: Floats, windows: RaggedWindows, outputs: Indices
-) -> Floats:
+    separation: Separation, columns: FloatArray, windows: RaggedWindows, outputs: IntArray
+) -> FloatArray:
     """Return the weighted sum of each column in the windows of some outputs.
 
     columns : (n, columns) without gaps
@@ -126,10 +126,10 @@ class _Group:
     """Outputs whose windows all hold the sample `centre`."""
 
     windows: RaggedWindows
-    outputs: Indices
+    outputs: IntArray
     centre: int
 
-    def weighted_sums(self, separation: Separation, columns: Floats) -> Floats:
+    def weighted_sums(self, separation: Separation, columns: FloatArray) -> FloatArray:
         """Return the weighted sum of each column in each window, (outputs, columns)."""
         low = self.windows.low[self.outputs]
         high = self.windows.high[self.outputs]
@@ -147,7 +147,7 @@ class _Group:
         return sums
 
 
-def _running_sums(values: Floats, centre: int) -> Floats:
+def _running_sums(values: FloatArray, centre: int) -> FloatArray:
     """Sum from the sample `centre` to the bounds between samples, (terms, samples + 1).
 
     values : (terms, samples)
@@ -160,7 +160,7 @@ def _running_sums(values: Floats, centre: int) -> Floats:
     return running
 
 
-def _centres(low: Indices, last: Indices) -> Indices:
+def _centres(low: IntArray, last: IntArray) -> IntArray:
     """Return the number in [low, last] that the highest power of two divides."""
     # The power of two is above all numbers of samples; it makes them positive.
     offset = 1 << 50
@@ -170,7 +170,7 @@ def _centres(low: Indices, last: Indices) -> Indices:
     return ((highest >> bits) << bits) - offset
 
 
-def _equal_places(values: Indices) -> list[Indices]:
+def _equal_places(values: IntArray) -> list[IntArray]:
     """Return the places of each value that occurs."""
     order = np.argsort(values, kind="stable")
     changes = np.flatnonzero(np.diff(values[order])) + 1

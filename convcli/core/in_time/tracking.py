@@ -24,7 +24,7 @@ class ChainTracker:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self._unbound = chain
-        self._trackers = [op.tracker() for op in chain.ops]
+        self._trackers = [op.times.tracker() for op in chain.ops]
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of the next outputs."""
@@ -49,7 +49,7 @@ class ChainTracker:
 
     def _bind(self) -> None:
         pairs = zip(self._unbound.ops, self._trackers, strict=True)
-        ops = tuple(op.bound(tracker.reach) for op, tracker in pairs)
+        ops = tuple(op.times.bound(tracker.reach) for op, tracker in pairs)
         self.chain = replace(self._unbound, ops=ops)
 
 

@@ -20,9 +20,9 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.core.in_time.separable import Separation
-    from convcli.core.reach import Indices
-    from convcli.core.windows.ragged import Flags, Floats, RaggedWindows
+    from convcli.core.windows.ragged import RaggedWindows
     from convcli.signals import Array
 
 # Pairs of an output and a sample that are weighed at a time, to stay near the caches.
@@ -58,7 +58,7 @@ class WeightFunction(ABC):
         return PANELS
 
     @abstractmethod
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return the weight at each distance."""
 
 
@@ -89,7 +89,7 @@ class UniformWeights(WeightFunction):
     begin: float
     end: float
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return the weight 1 at every distance."""
         return np.ones_like(distance)
 
@@ -101,7 +101,7 @@ class LinearWeights(SeparableWeights):
     begin: float
     end: float
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return the share of the window that is left to its old end."""
         left = (self.end - distance) / (self.end - self.begin)
         return np.maximum(left, LEAST)
@@ -119,7 +119,7 @@ class TriangularWeights(SeparableWeights):
     begin: float
     end: float
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return the distance to the nearer end of the window."""
         nearer = np.minimum(distance - self.begin, self.end - distance)
         return np.maximum(nearer / (self.end - self.begin), LEAST)
@@ -140,7 +140,7 @@ class HannWeights(SeparableWeights):
     begin: float
     end: float
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return sin(pi u)**2 with u from 0 to 1 over the window."""
         share = (distance - self.begin) / (self.end - self.begin)
         weight = np.square(np.sin(math.pi * share))
@@ -161,7 +161,7 @@ class GaussianWeights(SeparableWeights):
     end: float
     sigma: float
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return exp(-u**2 / 2), u the distance from the middle in sigmas."""
         middle = (self.begin + self.end) / 2
         sigmas = (distance - middle) / self.sigma
@@ -194,7 +194,7 @@ class ExponentialWeights(WeightFunction):
         """One panel for each half-life."""
         return math.ceil(self.end / self.halflife)
 
-    def __call__(self, distance: Floats) -> Floats:
+    def __call__(self, distance: FloatArray) -> FloatArray:
         """Return 2**(-distance / halflife)."""
         rate = -math.log(2) / self.halflife
         return np.exp(distance * rate)
@@ -221,7 +221,9 @@ class WeightedMean:
         y[others] = np.where(accurate[others], y[others], in_pairs)
         return keep_equal(y, windows)
 
-    def _by_running_sums(self, windows: RaggedWindows, outputs: Indices) -> tuple[Floats, Flags]:
+    def _by_running_sums(
+        self, windows: RaggedWindows, outputs: IntArray
+    ) -> tuple[FloatArray, BoolArray]:
         """Return the means of some outputs, and which of them are accurate."""
         known = (~windows.missing).astype(np.float64)
         columns = np.concatenate([windows.known, known], axis=1)
@@ -232,7 +234,7 @@ class WeightedMean:
         sums, weights = np.split(weighted, 2, axis=1)
         return _quotient(sums, weights), self._accurate(windows)[outputs]
 
-    def _accurate(self, windows: RaggedWindows) -> Flags:
+    def _accurate(self, windows: RaggedWindows) -> BoolArray:
         """Whether the samples of each window weigh enough, (outputs, channels).
 
         Those in the middle half of the window weigh at least what one at its ends does.
@@ -247,7 +249,7 @@ class WeightedMean:
         counted = least * middle.counts >= LEAST_SHARE * windows.counts
         return weighed & counted
 
-    def _by_pairs(self, windows: RaggedWindows, outputs: Indices) -> Floats:
+    def _by_pairs(self, windows: RaggedWindows, outputs: IntArray) -> FloatArray:
         """Return the means of some outputs."""
         low = windows.low[outputs]
         high = windows.high[outputs]
@@ -275,7 +277,7 @@ class DecayedMean:
         known = (~windows.missing).astype(np.float64)
         leaves = np.stack([windows.known, known], axis=-1)
 
-        def join(a: Any, b: Any, ends_a: Indices, ends_b: Indices) -> Any:
+        def join(a: Any, b: Any, ends_a: IntArray, ends_b: IntArray) -> Any:
             passed = np.maximum(windows.times[ends_b] - windows.times[ends_a], 0)
             return a * self._left(passed) + b
 
@@ -285,7 +287,7 @@ class DecayedMean:
             y[nodes.outputs] += nodes.values * self._left(passed)
         return keep_equal(_quotient(y[..., 0], y[..., 1]), windows)
 
-    def _left(self, passed: Indices) -> Floats:
+    def _left(self, passed: IntArray) -> FloatArray:
         """Return the share of a weight that is left after `passed` nanoseconds, for each node."""
         return self.function(passed.astype(np.float64))[:, None, None]
 
@@ -310,7 +312,7 @@ class IntegralMean:
         y = np.where(alone, windows.x[windows.own], y)
         return keep_equal(y, windows)
 
-    def _of_outputs(self, windows: RaggedWindows, part: slice, lines: Indices) -> Array:
+    def _of_outputs(self, windows: RaggedWindows, part: slice, lines: IntArray) -> Array:
         """Integrate the lines of some outputs; `lines` is how many each of them has."""
         low = windows.low[part]
         outputs, earlier, _ = _pairs_in_windows(low, low + lines)
@@ -331,7 +333,7 @@ class IntegralMean:
         weights = weight.sum(axis=1) * has_line
         return _quotient(_sums_of_runs(sums, counts), _sums_of_runs(weights, counts))
 
-    def _pieces(self, newer: Floats, older: Floats) -> _Pieces:
+    def _pieces(self, newer: FloatArray, older: FloatArray) -> _Pieces:
         """Cut the lines between distances where the panels of the window end."""
         function = self.function
         begin = np.maximum(newer, function.begin)
@@ -358,11 +360,11 @@ class IntegralMean:
 class _Pieces:
     """Pieces of lines: the nodes of their quadrature as distances, (pieces, nodes)."""
 
-    line: Indices
-    distance: Floats
-    weight: Floats
+    line: IntArray
+    distance: FloatArray
+    weight: FloatArray
 
-    def share_of(self, newer: Floats, older: Floats) -> Floats:
+    def share_of(self, newer: FloatArray, older: FloatArray) -> FloatArray:
         """Return where on its line each node lies: 0 at the newer sample, 1 at the older one."""
         start = newer[self.line][:, None]
         length = older[self.line][:, None] - start
@@ -370,18 +372,18 @@ class _Pieces:
 
 
 @lru_cache(maxsize=1)
-def _quadrature() -> tuple[Floats, Floats]:
+def _quadrature() -> tuple[FloatArray, FloatArray]:
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return nodes, weights
 
 
-def _quotient(sums: Floats, weights: Floats) -> Floats:
+def _quotient(sums: FloatArray, weights: FloatArray) -> FloatArray:
     """Return sums / weights, NaN where nothing has a weight."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(weights > 0, sums / weights, np.nan)
 
 
-def _batches(counts: Indices, most: int) -> Iterator[slice]:
+def _batches(counts: IntArray, most: int) -> Iterator[slice]:
     """Yield stretches of outputs with about `most` pairs each, of at least one output."""
     batch_numbers = np.cumsum(counts) // max(most, 1)
     cuts = np.flatnonzero(np.diff(batch_numbers, prepend=0))
@@ -391,7 +393,7 @@ def _batches(counts: Indices, most: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, Indices]:
+def _pairs_in_windows(low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """Return the output and the sample of each pair, and where the pairs of each output begin."""
     counts = high - low
     starts = np.cumsum(counts) - counts
@@ -400,7 +402,7 @@ def _pairs_in_windows(low: Indices, high: Indices) -> tuple[Indices, Indices, In
     return outputs, samples, starts
 
 
-def _sums_of_runs(values: Floats, counts: Indices) -> Floats:
+def _sums_of_runs(values: FloatArray, counts: IntArray) -> FloatArray:
     """Return the sum of each of consecutive runs of `counts` rows, 0 of an empty one."""
     found = np.zeros((len(counts), *values.shape[1:]))
     filled = np.flatnonzero(counts)

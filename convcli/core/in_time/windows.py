@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.in_time.op_times import OpTimes
 from convcli.core.in_time.reach import BinReach, BinTracker, TimeReach, TimeTracker
-from convcli.core.ops import Held, Op, nothing_held
+from convcli.core.op import Held, NumberUse, Op, nothing_held
 from convcli.core.windows.ragged import RaggedWindows
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
-    from convcli.core.in_time.reach import Tracker
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.core.reach import Reach
     from convcli.core.windows.ragged import Statistic
     from convcli.signals import Array, Missing
@@ -36,18 +36,23 @@ class TimeWindows(Op):
     missing: Missing = "keep"
     homogeneous: bool = True
 
-    in_time = True
-
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The window, which knows the times once it is bound to them."""
         return (self.window,)
 
-    def tracker(self) -> Tracker:
-        """Return what takes note of the times of the inputs."""
-        return TimeTracker(self.window)
+    @property
+    def numbers(self) -> NumberUse:
+        """Samples of any size; whether the statistic grows with them is a parameter."""
+        return NumberUse(homogeneous=self.homogeneous)
 
-    def bound(self, reach: Any) -> Self:
+    @property
+    def times(self) -> OpTimes:
+        """Windows bounded by the times of the inputs."""
+        tracker = partial(TimeTracker, self.window)
+        return OpTimes(in_time=True, tracker=tracker, bound=self._bound)
+
+    def _bound(self, reach: Any) -> Self:
         """Return the operation with a window that knows the times."""
         return replace(self, window=reach)
 
@@ -56,11 +61,11 @@ class TimeWindows(Op):
         return replace(self, missing=missing)
 
     def bind(self, site: Site) -> tuple[Stage, ...]:
-        """Return one stage, which tells what a day is where rows are trading days."""
+        """Return one stage, with a message that says what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
         if site.signal.trading_days:
-            told = "durations are days of the calendar; a plain number counts trading days (20)"
-            stage = replace(stage, notices=(told,))
+            text = "durations are days of the calendar; a plain number counts trading days (20)"
+            stage = replace(stage, notices=(text,))
         return (stage,)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
@@ -93,24 +98,21 @@ class CalendarPool(Op):
     statistic: Statistic
     missing: Missing = "keep"
 
-    in_time = True
-    homogeneous = True
-
-    @property
-    def bins(self) -> tuple[CalendarBins, ...]:
-        """The calendar bins, as a tuple of one."""
-        return (self.window.bins,)
+    numbers = NumberUse(homogeneous=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The bins, which are known once the times are."""
         return (self.window,)
 
-    def tracker(self) -> Tracker:
-        """Return what takes note of the times of the inputs."""
-        return BinTracker(self.window)
+    @property
+    def times(self) -> OpTimes:
+        """The bins of the calendar."""
+        tracker = partial(BinTracker, self.window)
+        bins = (self.window.bins,)
+        return OpTimes(in_time=True, bins=bins, tracker=tracker, bound=self._bound)
 
-    def bound(self, reach: Any) -> Self:
+    def _bound(self, reach: Any) -> Self:
         """Return the operation with the bins that have come."""
         return replace(self, window=reach)
 

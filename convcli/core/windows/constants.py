@@ -7,13 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray, IntArray, Taps
     from convcli.signals import Array
 
-    Taps = npt.NDArray[np.float64]
-    Places = npt.NDArray[np.int64]
 
 # Sums of two parts of 26 bits times whole taps, divided once, are right up to this sum of the taps.
 WHOLE_TAPS = 1 << 26
@@ -58,7 +56,7 @@ def _constant_gain(taps: bytes, divisor: float) -> float | None:
     return gain if gain in (0, 1) else None
 
 
-def _equal_windows(x: Array, k: int) -> tuple[Places, Any]:
+def _equal_windows(x: Array, k: int) -> tuple[IntArray, Any]:
     """The windows of `k` samples whose known samples are all equal, and their values.
 
     Windows are numbered by their first sample. A window without known samples may be among them.
@@ -72,7 +70,7 @@ def _equal_windows(x: Array, k: int) -> tuple[Places, Any]:
     return windows, x[windows]
 
 
-def _all_of_next(flags: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.bool_]:
+def _all_of_next(flags: BoolArray, count: int) -> BoolArray:
     """Whether `count` flags in a row are all true, by doubling."""
     length = 1
     while 2 * length <= count:
@@ -84,7 +82,7 @@ def _all_of_next(flags: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.boo
     return flags
 
 
-def _equal_windows_with_gaps(x: Array, k: int) -> tuple[Places, Any]:
+def _equal_windows_with_gaps(x: Array, k: int) -> tuple[IntArray, Any]:
     """`_equal_windows` of samples of which some are missing."""
     first, last = _runs_of_equal_values(x)
     if len(first) == 0:
@@ -101,7 +99,7 @@ def _equal_windows_with_gaps(x: Array, k: int) -> tuple[Places, Any]:
     return windows, np.repeat(x[first], counts)
 
 
-def _runs_of_equal_values(x: Array) -> tuple[Places, Places]:
+def _runs_of_equal_values(x: Array) -> tuple[IntArray, IntArray]:
     """The first and the last known sample of each run of equal values; gaps end no run."""
     known = np.flatnonzero(~np.isnan(x))
     values = x[known]

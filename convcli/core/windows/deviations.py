@@ -13,16 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.convolution.convolve import runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import BoolArray
     from convcli.signals import Array
 
-    Flags = npt.NDArray[np.bool_]
 
 # A window that varies by less than this part of its mean is flat: the variation is rounding.
 ROUNDING = 8 * np.finfo(np.float64).eps
@@ -80,7 +79,7 @@ def _end_and_start_sums(ends: Array, starts: Array) -> Array:
     return sums
 
 
-def partial_deviations(x: Array, counted: Flags) -> Array:
+def partial_deviations(x: Array, counted: BoolArray) -> Array:
     """The sum of squared deviations from their mean of the `counted` samples of each window.
 
     x : (n,) finite; counted : (k,). Returns (n - k + 1,) float64.
@@ -184,7 +183,7 @@ def _box_sums(plane: Array, size: tuple[int, int]) -> Array:
     return np.asarray(sums, np.float64)[: rows - height + 1, : columns - width + 1]
 
 
-def windows_holding(flags: Flags, size: tuple[int, ...]) -> Flags:
+def windows_holding(flags: BoolArray, size: tuple[int, ...]) -> BoolArray:
     """Whether each window of `size` along the leading axes holds a true flag."""
     for axis, k in enumerate(size):
         along = np.moveaxis(flags, axis, 0)

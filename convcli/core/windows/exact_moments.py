@@ -18,7 +18,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.core.exact.digits import WORD_BITS, carried, digits_of, rounded, two_sum
 from convcli.core.windows.sliding import WindowFunction
@@ -28,13 +27,12 @@ from convcli.samples import value_of_one
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray, Sizes
     from convcli.core.convolution.rounding import Rounding
-    from convcli.core.exact.digits import Digits, Numbers
+    from convcli.core.exact.digits import Digits
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
-    Flags = npt.NDArray[np.bool_]
-    Counts = npt.NDArray[np.int64] | int
+    Counts = IntArray | int
 
 # Bits of a sum of products of digits: an int64 with a bit to spare, and 5 bits for the number of
 # products of one weight.
@@ -87,7 +85,7 @@ class Moment(WindowFunction):
         y *= value_of_one(x) if self.root else value_of_one(x) ** 2
         return y
 
-    def _sums_of_bytes(self, x: Array, size: Sizes) -> Numbers:
+    def _sums_of_bytes(self, x: Array, size: Sizes) -> FloatArray:
         """n Q - S**2, or Q about 0, of the windows of (rows, columns, channels), by OpenCV."""
         import cv2
 
@@ -110,7 +108,7 @@ class Moment(WindowFunction):
         parts = [self.of_sums(piece, over_windows) for piece in _pieces(x, size, step)]
         return np.concatenate(parts, axis=1)
 
-    def of_sums(self, x: Array, over_windows: WindowSums) -> Numbers:
+    def of_sums(self, x: Array, over_windows: WindowSums) -> FloatArray:
         """Return the mean square of each window of (channels, *samples), NaN where missing."""
         values = x.astype(np.float64)
         is_known = ~np.isnan(values)
@@ -122,7 +120,7 @@ class Moment(WindowFunction):
             y[meets] = np.nan if self.centred else np.inf
         return y
 
-    def _of_finite(self, x: Numbers, known: Flags, over_windows: WindowSums) -> Numbers:
+    def _of_finite(self, x: FloatArray, known: BoolArray, over_windows: WindowSums) -> FloatArray:
         """Compute with samples of which those that are not known are 0."""
         counts: Counts = over_windows.most
         if not known.all():
@@ -141,7 +139,7 @@ class Moment(WindowFunction):
             y = part if chosen is None or y is None else np.where(chosen, part, y)
         return np.asarray(y)
 
-    def _settled(self, sums: Numbers, counts: Counts) -> Numbers:
+    def _settled(self, sums: FloatArray, counts: Counts) -> FloatArray:
         """The mean square for sums of squares; NaN where too few samples are known."""
         n: Any = np.asarray(counts)
         divisors = n * (n - self.ddof) if self.centred else n
@@ -166,7 +164,7 @@ class WindowSums:
         """The most samples in a window."""
         return math.prod(self.size)
 
-    def __call__(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def __call__(self, x: AnyArray) -> IntArray:
         """Return the sums. Running sums may overflow: their differences are right modulo 2**64."""
         sums: Any = x
         for axis, (k, s) in enumerate(zip(self.size, self.step, strict=True), start=1):
@@ -185,14 +183,14 @@ class WindowSums:
         return {place: self(values) for place, values in digits.items()}
 
 
-def _sums_of_squares(x: Numbers, over_windows: WindowSums) -> Numbers:
+def _sums_of_squares(x: FloatArray, over_windows: WindowSums) -> FloatArray:
     """Q of each window, rounded once."""
     digits, bits, shift = _digits_for(x, over_windows.most)
     squares = over_windows.of_digits(_products(digits))
     return rounded(squares, bits, -2 * shift)
 
 
-def _sums_about_the_mean(x: Numbers, counts: Counts, over_windows: WindowSums) -> Numbers:
+def _sums_about_the_mean(x: FloatArray, counts: Counts, over_windows: WindowSums) -> FloatArray:
     """n Q - S**2 of each window, rounded once."""
     if _are_small(x, over_windows.most):
         whole = x.astype(np.int64)
@@ -211,7 +209,7 @@ def _sums_about_the_mean(x: Numbers, counts: Counts, over_windows: WindowSums) -
     return rounded(differences, bits, -2 * shift)
 
 
-def _digits_for(x: Numbers, count: int) -> tuple[Digits, int, int]:
+def _digits_for(x: FloatArray, count: int) -> tuple[Digits, int, int]:
     """The digits of x * 2**shift, so small that sums of `count` products are exact.
 
     Returns also the bits of a digit and the shift.
@@ -237,7 +235,9 @@ def _pieces(x: Array, size: Sizes, step: Sizes) -> Iterator[Array]:
         yield x[:, begin:end]
 
 
-def _classes(x: Numbers, over_windows: WindowSums) -> Iterator[tuple[int, Numbers, Flags | None]]:
+def _classes(
+    x: FloatArray, over_windows: WindowSums
+) -> Iterator[tuple[int, FloatArray, BoolArray | None]]:
     """Yield samples of similar magnitude, and the windows whose largest sample is among them.
 
     Yields the number c of a class, the samples of the classes c and c - 1 at a scale of about 1,
@@ -260,7 +260,7 @@ def _classes(x: Numbers, over_windows: WindowSums) -> Iterator[tuple[int, Number
         yield number, samples, chosen
 
 
-def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
+def _about_the_middle(x: FloatArray, known: BoolArray) -> FloatArray:
     """Known samples minus a number near the middle of all of them, if no difference is rounded.
 
     Deviations stay what they are, and differences have fewer digits: in two thirds of the time.
@@ -282,7 +282,7 @@ def _about_the_middle(x: Numbers, known: Flags) -> Numbers:
     return x if errors.any() else differences
 
 
-def _fill_highest_digit(x: Numbers, bits: int) -> tuple[Numbers, int]:
+def _fill_highest_digit(x: FloatArray, bits: int) -> tuple[FloatArray, int]:
     """Numbers times 2**shift, so that the largest one fills its highest digit, and the shift."""
     largest = max(float(x.max()), -float(x.min()))
     _, exponent = math.frexp(largest)
@@ -290,7 +290,7 @@ def _fill_highest_digit(x: Numbers, bits: int) -> tuple[Numbers, int]:
     return x * 2.0**shift, shift
 
 
-def _are_small(x: Numbers, count: int) -> bool:
+def _are_small(x: FloatArray, count: int) -> bool:
     """Whether all are whole numbers, and the square of a sum of `count` is exact as a float64."""
     largest_sum = max(float(x.max()), -float(x.min())) * count
     if largest_sum**2 >= LARGEST_WHOLE:
@@ -305,7 +305,7 @@ def _are_few(digits: Digits, bits: int, count: int) -> bool:
     return products * largest_product < 1 << WORD_BITS
 
 
-def _least_magnitude(x: Numbers) -> float:
+def _least_magnitude(x: FloatArray) -> float:
     """The smallest magnitude that is not 0."""
     magnitudes = np.abs(x)
     return float(magnitudes.min(initial=np.inf, where=magnitudes > 0))
@@ -332,7 +332,7 @@ def _add_in_place(sums: Digits, place: int, values: Any) -> None:
         sums[place] = values
 
 
-def _entries_from(x: npt.NDArray[Any], axis: int, first: int, step: int = 1) -> npt.NDArray[Any]:
+def _entries_from(x: AnyArray, axis: int, first: int, step: int = 1) -> AnyArray:
     """Every `step`-th entry along an axis from `first` on."""
     all_before = (slice(None),) * axis
     return x[(*all_before, slice(first, None, step))]

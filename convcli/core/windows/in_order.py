@@ -1,7 +1,7 @@
 """Every window of a signal with its samples in order, in the way that takes the least time.
 
-Short windows are sorted one by one. Those of a picture of few different values are counted
-(`counted_windows.py`), other long ones are looked up in a tree (`ordered_windows.py`).
+Short windows are sorted one by one. Large ones of a picture are counted (`counted.py`), long ones
+of a series are looked up in a tree (`kth_smallest.py`).
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.windows.counted import counted_windows, few_values
+from convcli.core.windows.counted import counted_windows
 from convcli.core.windows.kth_smallest import LookedUpWindows, SortedWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import Sizes
     from convcli.core.windows.kth_smallest import OrderedWindows
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
 
-# Windows of more samples take less time in a tree than sorted one by one. The limits are for a
-# series, for a picture (whose tree is made anew for each row of outputs), for one of few values
-# (which are counted instead), and for statistics that look up many samples of each window.
+# Windows of more samples take less time in a tree, or counted, than sorted one by one. The limits
+# are for a series and for a picture, and for statistics that look up many samples of each window.
 MOST_SORTED = 128
-MOST_PIXELS_SORTED = 1024
-MOST_PIXELS_SORTED_OF_FEW_VALUES = 400
 MOST_SORTED_FOR_SEARCHES = 512
+MOST_PIXELS_SORTED = 400
+MOST_PIXELS_SORTED_FOR_SEARCHES = 2500
 
 # Samples of all windows that are sorted together, and windows that are looked up together.
 SORTED = 1 << 18
@@ -44,17 +43,23 @@ def ordered_windows(
     own : the place in a window of the sample that its output is aligned with
     searches : many samples of each window are asked for, instead of one or two
     """
-    most = MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
-    if len(size) > 1:
-        most = _most_pixels_sorted(x, searches=searches)
-    if math.prod(size) <= most:
+    most = _most_sorted(len(size), searches=searches)
+    # Windows that are farther apart are sorted less often.
+    if math.prod(size) <= most * math.prod(step):
         yield from _sorted_windows(x, size, step, own)
         return
     for channel in x:
         if len(size) == 1:
             yield from _long_windows(channel, size[0], step[0], own[0])
         else:
-            yield from _large_windows(channel, size, step, own)
+            yield from counted_windows(channel, size, step, own)
+
+
+def _most_sorted(axes: int, *, searches: bool) -> int:
+    """The most samples of a window that is sorted."""
+    if axes == 1:
+        return MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
+    return MOST_PIXELS_SORTED_FOR_SEARCHES if searches else MOST_PIXELS_SORTED
 
 
 def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
@@ -73,29 +78,6 @@ def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[
         for row in range(0, rows, rows_at_once):
             some = windows[channel : channel + channels_at_once, row : row + rows_at_once]
             yield SortedWindows(some.reshape(-1, count), place)
-
-
-def _most_pixels_sorted(x: Array, *, searches: bool) -> int:
-    """How many pixels of a window are sorted: fewer where counting takes less time."""
-    if searches or any(few_values(channel) is None for channel in x):
-        return MOST_PIXELS_SORTED
-    return MOST_PIXELS_SORTED_OF_FEW_VALUES
-
-
-def _large_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
-    """Yield the windows of (rows, columns), counted if the picture has few values.
-
-    Else each row of windows is a stretch of as many rows, taken column by column.
-    """
-    values = few_values(x)
-    if values is not None:
-        yield from counted_windows(x, values, size, step, own)
-        return
-    height, _ = size
-    place = own[1] * height + own[0]
-    for row in range(0, len(x) - height + 1, step[0]):
-        by_column = x[row : row + height].T.reshape(-1)
-        yield from _long_windows(by_column, math.prod(size), step[1] * height, place)
 
 
 def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWindows]:

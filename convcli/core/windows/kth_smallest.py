@@ -14,15 +14,12 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import IntArray
     from convcli.signals import Array
-
-    Sizes = tuple[int, ...]
-    Places = npt.NDArray[np.int64]
 
 
 class OrderedWindows(ABC):
@@ -32,15 +29,15 @@ class OrderedWindows(ABC):
     own : (windows,) the sample that the output of each is aligned with
     """
 
-    known: Places
+    known: IntArray
     own: Array
 
     @abstractmethod
-    def smallest(self, k: Places) -> Array:
+    def smallest(self, k: IntArray) -> Array:
         """Return the k-th smallest known sample of each window, counted from 0."""
 
     @abstractmethod
-    def counts_of_own(self) -> tuple[Places, Places]:
+    def counts_of_own(self) -> tuple[IntArray, IntArray]:
         """Count the known samples below `own`, and those that are not above it."""
 
 
@@ -55,12 +52,12 @@ class SortedWindows(OrderedWindows):
         self.known = samples.shape[1] - missing
         self._starts = np.arange(len(samples)) * samples.shape[1]
 
-    def smallest(self, k: Places) -> Array:
+    def smallest(self, k: IntArray) -> Array:
         """Return the k-th sample in order; missing ones are the last."""
         found: Array = np.take(self._ordered, self._starts + k)
         return found
 
-    def counts_of_own(self) -> tuple[Places, Places]:
+    def counts_of_own(self) -> tuple[IntArray, IntArray]:
         """Compare each sample with that of the output."""
         own = self.own[:, None]
         return (self._samples < own).sum(axis=1), (self._samples <= own).sum(axis=1)
@@ -73,7 +70,7 @@ class LookedUpWindows(OrderedWindows):
     own : (windows,) the places of the samples that the outputs are aligned with
     """
 
-    def __init__(self, x: Array, starts: Places, stops: Places, own: Places) -> None:
+    def __init__(self, x: Array, starts: IntArray, stops: IntArray, own: IntArray) -> None:
         self._starts = starts
         self._stops = stops
         self.own = x[own]
@@ -86,7 +83,7 @@ class LookedUpWindows(OrderedWindows):
         ranks[order] = np.arange(len(x))
         self._levels = list(_levels(ranks))
 
-    def smallest(self, k: Places) -> Array:
+    def smallest(self, k: IntArray) -> Array:
         """Find the bits of the rank, from the highest on."""
         low, high = self._starts, self._stops
         rest = np.broadcast_to(k, low.shape)
@@ -103,7 +100,7 @@ class LookedUpWindows(OrderedWindows):
             high = np.where(is_one, high - zeros_high + ones_start, zeros_high)
         return self._values[rank]
 
-    def counts_of_own(self) -> tuple[Places, Places]:
+    def counts_of_own(self) -> tuple[IntArray, IntArray]:
         """Count the ranks below those of the samples that are equal, and of all up to them."""
         known = int(np.count_nonzero(~np.isnan(self._values)))
         values = self._values[:known]  # missing samples are sorted to the end
@@ -111,7 +108,7 @@ class LookedUpWindows(OrderedWindows):
         not_more = np.searchsorted(values, self.own, side="right")
         return self._count_below(less), self._count_below(not_more)
 
-    def _count_below(self, rank: Places) -> Places:
+    def _count_below(self, rank: IntArray) -> IntArray:
         """Count the samples of each window whose rank is below `rank`."""
         low, high = self._starts, self._stops
         count = np.zeros(low.shape, np.int64)
@@ -129,7 +126,7 @@ class LookedUpWindows(OrderedWindows):
         return np.where(beyond, self._stops - self._starts, count)
 
 
-def _levels(ranks: Places) -> Iterator[Places]:
+def _levels(ranks: IntArray) -> Iterator[IntArray]:
     """Yield, for each bit of the ranks from the highest on, how many zeros come before each place.
 
     Behind each level the ranks whose bit is 0 are moved before those whose bit is 1.

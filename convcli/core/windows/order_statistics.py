@@ -18,11 +18,11 @@ from convcli.core.windows.sliding import WindowFunction
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import Sizes
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.windows.kth_smallest import OrderedWindows
     from convcli.signals import Array
 
-    Sizes = tuple[int, ...]
 
 # The standard deviation of a normal distribution over its median absolute deviation.
 NORMAL_SCALE = 1.4826

@@ -16,20 +16,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from convcli.core.reach import Indices
+    from convcli.array_types import BoolArray, IntArray
     from convcli.signals import Array
 
-    Flags = npt.NDArray[np.bool_]
-    Floats = npt.NDArray[np.float64]
     # Makes the node of two neighbours; the last two are the places of their last samples.
-    _Join = Callable[[Any, Any, Indices, Indices], Any]
+    _Join = Callable[[Any, Any, IntArray, IntArray], Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,19 +41,19 @@ class RaggedWindows:
     """
 
     x: Array
-    low: Indices
-    high: Indices
+    low: IntArray
+    high: IntArray
     first: int
-    own: Indices
-    times: Indices
+    own: IntArray
+    times: IntArray
 
     @property
-    def at(self) -> Indices:
+    def at(self) -> IntArray:
         """(outputs,) times of the samples that the outputs are aligned with, in nanoseconds."""
         return self.times[self.own]
 
     @cached_property
-    def missing(self) -> Flags:
+    def missing(self) -> BoolArray:
         """(n, channels) True where a sample is missing."""
         return np.isnan(self.x)
 
@@ -66,12 +63,12 @@ class RaggedWindows:
         return np.where(self.missing, 0.0, self.x)
 
     @cached_property
-    def gaps(self) -> Indices:
+    def gaps(self) -> IntArray:
         """How many samples of each window are missing, (outputs, channels)."""
         return self.counted(self.missing)
 
     @cached_property
-    def counts(self) -> Indices:
+    def counts(self) -> IntArray:
         """How many samples of each window are known, (outputs, channels)."""
         return (self.high - self.low)[:, None] - self.gaps
 
@@ -89,7 +86,7 @@ class RaggedWindows:
             high = np.minimum(high, not_newer)
         return replace(self, low=low, high=high)
 
-    def counted(self, flags: Flags) -> Indices:
+    def counted(self, flags: BoolArray) -> IntArray:
         """Count the flags that are set in each window, (outputs, channels)."""
         before = np.zeros((len(flags) + 1, *flags.shape[1:]), np.int64)
         np.cumsum(flags, axis=0, out=before[1:])
@@ -143,12 +140,12 @@ class _Nodes:
     ends : the place of the last sample of each node
     """
 
-    outputs: Indices
+    outputs: IntArray
     values: Any
-    ends: Indices
+    ends: IntArray
 
 
-def _is_odd(numbers: Indices) -> Flags:
+def _is_odd(numbers: IntArray) -> BoolArray:
     return np.asarray(numbers & 1 == 1)
 
 
@@ -167,7 +164,7 @@ def _padded_to_even(level: Any, first: int) -> Any:
     return padded
 
 
-def _added(a: Any, b: Any, _ends_a: Indices, _ends_b: Indices) -> Any:
+def _added(a: Any, b: Any, _ends_a: IntArray, _ends_b: IntArray) -> Any:
     return a + b
 
 
@@ -208,7 +205,7 @@ def keep_equal(y: Array, windows: RaggedWindows) -> Array:
     return y
 
 
-def _latest_known(windows: RaggedWindows) -> Indices:
+def _latest_known(windows: RaggedWindows) -> IntArray:
     """(n + 1, channels) the last known sample before each place, -1 for none."""
     missing = windows.missing
     places = np.arange(len(missing))[:, None]
@@ -217,7 +214,7 @@ def _latest_known(windows: RaggedWindows) -> Indices:
     return found
 
 
-def _next_known(missing: Flags) -> Indices:
+def _next_known(missing: BoolArray) -> IntArray:
     """(n,) the first known sample at or after each place; n for none."""
     n = len(missing)
     places = np.where(missing, n, np.arange(n))
@@ -225,7 +222,7 @@ def _next_known(missing: Flags) -> Indices:
     return np.asarray(from_the_end[::-1])
 
 
-def _latest_change(x: Array, missing: Flags) -> Indices:
+def _latest_change(x: Array, missing: BoolArray) -> IntArray:
     """(n,) the last place up to each one where a known sample differs from the one before it."""
     known = np.flatnonzero(~missing)
     changes = np.zeros(len(x), np.int64)
@@ -319,7 +316,7 @@ class MomentInTime:
         return np.sqrt(y) if self.root else y
 
 
-def _joined_moments(a: Any, b: Any, *_ends: Indices) -> Any:
+def _joined_moments(a: Any, b: Any, *_ends: IntArray) -> Any:
     """Join two nodes of `deviations`."""
     sample_a, count_a, sum_a, spread_a = np.moveaxis(a, -1, 0)
     sample_b, count_b, sum_b, spread_b = np.moveaxis(b, -1, 0)

@@ -16,7 +16,8 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.missing import any_missing
-from convcli.core.ops import Held, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import OpFormula
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.windows.deviations import windows_holding
 from convcli.dataclass import dataclass
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from convcli.array_types import Sizes
     from convcli.core.convolution.rounding import Rounding
-    from convcli.core.ops import Opacity
+    from convcli.core.op import Opacity
     from convcli.signals import Array, Missing
 
-    Sizes = tuple[int, ...]
 
 # Windows that overlap by less than this many are folded sample by sample.
 FEW_FOLDS = 8
@@ -51,7 +52,7 @@ class WindowFunction(ABC):
 
     @property
     def about_own_sample(self) -> bool:
-        """Whether the number tells of the sample of the output, not of the whole window."""
+        """Whether the number is about the sample of the output, not the whole window."""
         return False
 
     @abstractmethod
@@ -101,9 +102,6 @@ class SlidingStatistic(Op):
     summarises: bool = False
     opacity: Opacity | None = None
 
-    uniform = True
-    takes_stored = True
-
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """How far a window looks, one Reach per axis."""
@@ -116,7 +114,25 @@ class SlidingStatistic(Op):
         return tuple(reaches)
 
     @property
-    def delay(self) -> float:
+    def numbers(self) -> NumberUse:
+        """The rounding class of the statistic; stored numbers are taken."""
+        return NumberUse(
+            takes_stored=True,
+            rounding=self.function.rounding,
+            homogeneous=self.function.homogeneous,
+        )
+
+    @property
+    def channels(self) -> ChannelUse:
+        """All channels alike."""
+        return ChannelUse(uniform=True, opacity=self.opacity)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The delay of the statistic."""
+        return OpFormula(delay=self._delay())
+
+    def _delay(self) -> float:
         """How many samples the middle of the window lies before the output, along axis 0.
 
         0 for a statistic about the sample of the output.
@@ -125,16 +141,6 @@ class SlidingStatistic(Op):
             return 0.0
         along = self.reach[0]
         return (along.before - along.after) / 2 + along.anchor
-
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class of the statistic."""
-        return self.function.rounding
-
-    @property
-    def homogeneous(self) -> bool:
-        """Whether the statistic grows as the samples do."""
-        return self.function.homogeneous
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the statistic under the rules of a run; it is always exact."""

@@ -9,18 +9,16 @@ import numpy as np
 from convcli.core.binding import Rules, Site
 from convcli.errors import RequestError
 from convcli.layers.layer import read_layers
-from convcli.layers.network import Network, network_padding
+from convcli.layers.network_binder import NetworkBinder, network_padding
 from convcli.layers.onnx.writer import INPUT, ExportPlace, OnnxWriter
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import Taps
     from convcli.core.binding import Stage
     from convcli.layers.model import Model
     from convcli.layers.onnx.writer import ExportedGraph
     from convcli.signals import Align
 
-    Taps = npt.NDArray[np.float64]
 
 _PADS_NOTHING = "it reads complete windows alone, as under --edge valid"
 _UNITS = {
@@ -56,7 +54,7 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
     if model.last is None:
         _undo_standardisation(graph, model)
     if model.adds_input:
-        network = Network(model, layers, Site(signal=signal, rules=rules))
+        network = NetworkBinder(model, layers, Site(signal=signal, rules=rules))
         _add_input(graph, model, network.stages()[0])
     about = {name: text for name, text in model.about.items() if name != "facts"}
     return graph.encoded(len(signal.channels), about, _graph_description(model, padding))
@@ -65,8 +63,8 @@ def exported_model(model: Model, align: Align) -> ExportedGraph:
 def exported_taps(weights: Taps, align: Align | None) -> ExportedGraph:
     """An ONNX file that convolves with taps, (k,) or (height, width).
 
-    align : the alignment that is noted in the file, because the graph does not tell it; None for no
-        note
+    align : the alignment that is noted in the file, because the graph does not contain it; None
+        for no note
     """
     require_onnx()
     graph = OnnxWriter(axes=weights.ndim, channels=1)

@@ -14,18 +14,21 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 from convcli.layers.onnx.external import read_external_numbers
-from convcli.layers.onnx.folding import folded_constant
+from convcli.layers.onnx.folding import Constant, folded_constant
 from convcli.named_files import opened_named
 from convcli.signals import Align
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convcli.layers.weights import Tensor
+    from convcli.array_types import AnyArray
     from convcli.places import Place
 
 LARGEST_FILE = 1 << 31
 MOST_NODES = 10_000
+# Constants are worked out of at most so many times the numbers of the file, and some more. A weight
+# that is normalised takes its numbers three times: for the norm, divided by it, and multiplied.
+TIMES_AS_MANY, SOME_MORE = 8, 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +56,23 @@ class OnnxGraph:
     """The graph of a network with one input and one output.
 
     path : of the file; nodes : each after those whose outputs it takes
-    constants : arrays by name, as float64 where they are numbers
+    constants : arrays by name, whole numbers as int64 and others as float64
     input, output : names of the values that come in and go out
     channels : of the input, None where the file leaves them open
     axes : sample axes of the input, 1 or 2
     shape : of the input, as the file writes it; ? for a side that it leaves open
+    sides : samples of the input on each axis, None for a side that the file leaves open
     """
 
     path: str
     nodes: tuple[Node, ...]
-    constants: Mapping[str, Tensor]
+    constants: Mapping[str, Constant]
     input: str
     output: str
     channels: int | None
     axes: int
     shape: tuple[str, ...] = ()
+    sides: tuple[int | None, ...] = ()
     align: Align | None = None
 
     def up_to(self, number: int) -> OnnxGraph:
@@ -123,13 +128,14 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        told = f"{len(inputs)} inputs and {len(graph.output)} outputs"
-        raise InputError(f"{path}: has {told}; expected a network with one of each")
+        text = f"{len(inputs)} inputs and {len(graph.output)} outputs"
+        raise InputError(f"{path}: has {text}; expected a network with one of each")
     sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
     if len(sides) not in {3, 4}:
-        told = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {told}; expected (batch, channels, samples...) of 1 or 2 axes")
+        text = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
     nodes = []
+    spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
     for node in graph.node:
         attributes = {each.name: _attribute(path, each) for each in node.attribute}
         if node.op_type == "Constant":
@@ -137,10 +143,13 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
             continue
         if all(name in constants for name in node.input):
             given = [constants[name] for name in node.input]
-            folded = folded_constant(node.op_type, given, attributes)
-            if folded is not None:
-                constants[node.output[0]] = folded
-                continue
+            numbers = sum(array.size for array in given)
+            if numbers <= spare:
+                spare -= numbers
+                folded = folded_constant(node.op_type, given, attributes)
+                if folded is not None:
+                    constants[node.output[0]] = folded
+                    continue
         nodes.append(_node_of(node, attributes))
     return OnnxGraph(
         path=str(path),
@@ -151,6 +160,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
         channels=sides[1],
         axes=len(sides) - 2,
         shape=tuple(_dimension_text(side) for side in inputs[0].type.tensor_type.shape.dim),
+        sides=tuple(sides[2:]),
     )
 
 
@@ -173,11 +183,11 @@ def _node_of(node: Any, attributes: Mapping[str, Any]) -> Node:
     )
 
 
-def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Tensor:
+def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Constant:
     """The array of a Constant node."""
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in attributes:
-            return np.asarray(attributes[name], dtype=np.float64)
+            return _numbers(np.asarray(attributes[name]))
     raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is not an array of numbers")
 
 
@@ -193,8 +203,8 @@ def _attribute(path: Place, attribute: Any) -> Any:
     return value
 
 
-def _array(path: Place, name: str, tensor: Any) -> Tensor:
-    """The numbers of a tensor, as float64."""
+def _array(path: Place, name: str, tensor: Any) -> Constant:
+    """The numbers of a tensor. InputError if there are others than its shape says, or infinite."""
     from onnx import numpy_helper
 
     called = quoted_text(name)
@@ -210,8 +220,17 @@ def _array(path: Place, name: str, tensor: Any) -> Tensor:
         ) from None
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
-    with np.errstate(invalid="ignore"):
-        numbers = array.astype(np.float64)
+    numbers = _numbers(array)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
     return numbers
+
+
+def _numbers(array: AnyArray) -> Constant:
+    """Sizes as int64, which divide as whole numbers do; all other numbers as float64."""
+    if array.dtype.kind == "u":
+        array = np.minimum(array, np.iinfo(np.int64).max)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        return array.astype(np.float64)

@@ -1,64 +1,80 @@
 """Nodes of an ONNX graph that compute with constants alone, such as the sides of a Pad.
 
-Exporters write sizes as little programs: zeros of a shape, joined, turned and cut. They are worked
-out while the graph is read, as long as they are small.
+Exporters write sizes as little programs: zeros of a shape, joined, turned and cut. Weights that are
+normalised are written as they were learned, with their norm. Both are worked out while the graph is
+read. No result is larger than what it is made of, or it is small.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.array_types import AnyArray
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from convcli.layers.weights import Tensor
-
     Attributes = Mapping[str, Any]
-    Fold = Callable[[Sequence[Tensor], Attributes], Tensor]
+    Fold = Callable[[Sequence["Constant"], Attributes], Any]
 
-# More numbers than this are not sizes.
+# Of int64 or float64.
+Constant = AnyArray
+# A result of so many numbers is small.
 MOST_FOLDED = 4096
 
 
-def folded_constant(kind: str, inputs: Sequence[Tensor], attributes: Attributes) -> Tensor | None:
-    """The output of a node with constant inputs; None where it is not known, or large."""
+def folded_constant(
+    kind: str, inputs: Sequence[Constant], attributes: Attributes
+) -> Constant | None:
+    """The output of a node with constant inputs; None where it is not known, or too large."""
     fold = _FOLDS.get(kind)
-    if fold is None or sum(each.size for each in inputs) > MOST_FOLDED:
+    if fold is None:
         return None
     try:
-        found = np.asarray(fold(inputs, attributes), np.float64)
-    except (ValueError, TypeError, IndexError, KeyError):
+        with np.errstate(all="ignore"):
+            found = np.asarray(fold(inputs, attributes))
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return None
-    return found if found.size <= MOST_FOLDED else None
+    return found if np.isfinite(found).all() else None
 
 
-def _integers(numbers: Tensor) -> list[int]:
+def _check_size(shape: Sequence[int], inputs: Sequence[Constant]) -> None:
+    """ValueError for a result that is larger than its inputs, and not small."""
+    most = max(MOST_FOLDED, *(each.size for each in inputs))
+    if math.prod(shape) > most:
+        raise ValueError
+
+
+def _integers(numbers: Constant) -> list[int]:
     return [int(number) for number in np.ravel(numbers)]
 
 
-def _constant_of_shape(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _constant_of_shape(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
     shape = _integers(inputs[0])
-    if np.prod(shape, dtype=np.float64) > MOST_FOLDED:
-        raise ValueError
-    value = np.ravel(attributes.get("value", 0.0))[0]
-    return np.full(shape, value, np.float64)
+    _check_size(shape, inputs)
+    return np.full(shape, np.ravel(attributes.get("value", 0.0))[0])
 
 
-def _concat(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _joined(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
     return np.concatenate(inputs, axis=attributes["axis"])
 
 
-def _reshape(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
-    return inputs[0].reshape(_integers(inputs[1]))
+def _reshape(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
+    x = inputs[0]
+    shape = _integers(inputs[1])
+    if not attributes.get("allowzero", 0):
+        shape = [side or x.shape[axis] for axis, side in enumerate(shape)]
+    return x.reshape(shape)
 
 
-def _transpose(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _transpose(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
     return inputs[0].transpose(attributes.get("perm"))
 
 
-def _cut_sizes(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
+def _cut_sizes(inputs: Sequence[Constant], _: Attributes) -> Constant:
     x, starts, ends, *others = inputs
     along = _integers(others[0]) if others else range(starts.size)
     steps = _integers(others[1]) if len(others) > 1 else [1] * starts.size
@@ -73,41 +89,103 @@ def _cut_sizes(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
     return x
 
 
-def _gathered_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
-    return np.take(inputs[0], inputs[1].astype(int), axis=attributes.get("axis", 0))
+def _gathered_sizes(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
+    x, picked = inputs
+    axis = attributes.get("axis", 0)
+    _check_size((x.size, picked.size), inputs)
+    return np.take(x, picked.astype(int), axis=axis)
 
 
-def _unsqueeze(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _unsqueeze(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
     axes = _integers(inputs[1]) if len(inputs) > 1 else attributes["axes"]
     return np.expand_dims(inputs[0], tuple(axes))
 
 
-def _squeeze(inputs: Sequence[Tensor], _: Attributes) -> Tensor:
-    axes = tuple(_integers(inputs[1])) if len(inputs) > 1 else None
-    return np.squeeze(inputs[0], axes)
+def _squeeze(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
+    axes = attributes.get("axes")
+    if len(inputs) > 1:
+        axes = _integers(inputs[1])
+    return np.squeeze(inputs[0], None if axes is None else tuple(axes))
 
 
-def _cast_sizes(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
+def _cast_sizes(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
     from onnx import TensorProto
 
     floats = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-    return inputs[0] if attributes["to"] in floats else np.trunc(inputs[0])
+    return inputs[0].astype(np.float64 if attributes["to"] in floats else np.int64)
+
+
+def _shape_of(inputs: Sequence[Constant], attributes: Attributes) -> Constant:
+    shape = inputs[0].shape
+    return np.array(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
+
+
+def _number_by_number(function: Callable[..., Any]) -> Fold:
+    """A function of numbers that belong together."""
+
+    def fold(inputs: Sequence[Constant], _: Attributes) -> Any:
+        _check_size(np.broadcast_shapes(*(each.shape for each in inputs)), inputs)
+        return function(*inputs)
+
+    return fold
+
+
+def _quotient(x: Constant, y: Constant) -> Any:
+    """The quotient; of whole numbers what is left of it towards 0."""
+    if x.dtype.kind == y.dtype.kind == "i":
+        if (y == 0).any():
+            raise ValueError
+        return np.trunc(x / y).astype(np.int64)
+    return x / y
+
+
+def _remainder(inputs: Sequence[Constant], attributes: Attributes) -> Any:
+    function = np.fmod if attributes.get("fmod", 0) else np.mod
+    return _number_by_number(function)(inputs, attributes)
+
+
+def _over_axes(function: Callable[..., Any]) -> Fold:
+    """A function of all numbers along some axes."""
+
+    def fold(inputs: Sequence[Constant], attributes: Attributes) -> Any:
+        axes = attributes.get("axes")
+        if len(inputs) > 1:
+            axes = _integers(inputs[1])
+        along = None if axes is None else tuple(axes)
+        return function(inputs[0], axis=along, keepdims=bool(attributes.get("keepdims", 1)))
+
+    return fold
+
+
+def _norm(x: Constant, **over: Any) -> Any:
+    return np.sqrt(np.sum(np.square(x), **over))
 
 
 _FOLDS: dict[str, Fold] = {
     "Identity": lambda inputs, _: inputs[0],
     "Cast": _cast_sizes,
     "ConstantOfShape": _constant_of_shape,
-    "Concat": _concat,
+    "Concat": _joined,
     "Reshape": _reshape,
     "Transpose": _transpose,
     "Slice": _cut_sizes,
     "Gather": _gathered_sizes,
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
-    "Shape": lambda inputs, _: np.array(inputs[0].shape),
-    "Neg": lambda inputs, _: -inputs[0],
-    "Add": lambda inputs, _: inputs[0] + inputs[1],
-    "Sub": lambda inputs, _: inputs[0] - inputs[1],
-    "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Shape": _shape_of,
+    "Neg": _number_by_number(np.negative),
+    "Add": _number_by_number(np.add),
+    "Sub": _number_by_number(np.subtract),
+    "Mul": _number_by_number(np.multiply),
+    "Div": _number_by_number(_quotient),
+    "Mod": _remainder,
+    "Max": _number_by_number(np.maximum),
+    "Min": _number_by_number(np.minimum),
+    "Floor": _number_by_number(np.floor),
+    "Ceil": _number_by_number(np.ceil),
+    "Reciprocal": _number_by_number(lambda x: 1 / x),
+    "Sqrt": _number_by_number(np.sqrt),
+    "ReduceL2": _over_axes(_norm),
+    "ReduceSum": _over_axes(np.sum),
+    "ReduceProd": _over_axes(np.prod),
 }

@@ -15,66 +15,33 @@ import numpy as np
 
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
-from convcli.core.formula import Arithmetic, Formula, Operand
-from convcli.core.ops import Convolve, Op, Pointwise
+from convcli.core.op import Op
+from convcli.core.ops import Convolve, Pointwise
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.onnx.file import Node, OnnxGraph, read_graph
-from convcli.layers.onnx.nodes import (
-    MOST_CHANNELS,
-    NodePlace,
-    operations_of,
-    with_constant,
-)
-from convcli.layers.shuffle import ChannelSelection, refuse_growth
+from convcli.layers.onnx.values import GraphValues
+from convcli.layers.shuffle import refuse_growth
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from convcli.core.binding import Site, Stage
+    from convcli.layers.onnx.values import GraphValue
     from convcli.layers.onnx.writer import ExportedGraph
     from convcli.places import Place
     from convcli.signals import Align
 
-# With more nodes than this, the reach of each takes too long to be told.
-MOST_TOLD = 300
-_SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+# With more nodes than this, the reach of each takes too long to compute.
+MOST_WITH_REACH = 300
 
 
 def read_onnx(path: Place) -> OnnxModel:
     """The network in an ONNX file. InputError or RequestError where it cannot be run."""
     return OnnxModel(read_graph(path))
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A value of the graph.
-
-    channels : how many it has
-    dominator : the last value before it that every path from the input to it goes through, None for
-        the input; depth : how many of them there are
-    """
-
-    channels: int
-    dominator: str | None
-    depth: int
-
-
-def _common_dominator(values: Mapping[str, _Value], one: str, other: str) -> str:
-    """The last value that every path to each of two values goes through."""
-    while one != other:
-        if values[one].depth < values[other].depth:
-            one, other = other, one
-        before = values[one].dominator
-        if before is None:
-            break
-        one = before
-    return one
 
 
 @dataclass(frozen=True)
@@ -114,6 +81,9 @@ class OnnxModel:
     def signal(self) -> Signal:
         """A signal of unknown length such as the network takes."""
         shape: tuple[int | None, ...] = (None,) if self.graph.axes == 1 else (256, 256)
+        multiples = self._graph_values.multiple
+        if max(multiples) > 1:
+            shape = tuple(256 * multiple for multiple in multiples)
         names = tuple(str(channel + 1) for channel in range(self._channels))
         return Signal(medium=ARRAY, shape=shape, channels=names)
 
@@ -121,6 +91,7 @@ class OnnxModel:
         """Return one stage with the operations of the graph."""
         signal = site.signal
         self._check(signal)
+        self._check_lengths(signal)
         scale = signal.full_scale if signal.medium.unit_scale else 1.0
         ops = self._scaling(1 / scale) + self.ops + self._scaling(scale)
         if site.rules.align == "causal":
@@ -175,6 +146,20 @@ class OnnxModel:
             message = f"{self.path} takes {self._channels} channels, and this signal has {given}"
             raise RequestError(message, hint=hint)
 
+    def _check_lengths(self, signal: Signal) -> None:
+        """RequestError where sizes that the graph computes do not fit the lengths of the signal."""
+        multiples = self._graph_values.multiple
+        for length, multiple in zip(signal.shape, multiples, strict=True):
+            if multiple == 1 or (length is not None and length % multiple == 0):
+                continue
+            wanted = " x ".join(f"{each}" for each in multiples)
+            given = " x ".join("?" if each is None else f"{each}" for each in signal.shape)
+            message = (
+                f"{self.path} computes sizes from the lengths of its input, which have to be "
+                f"multiples of {wanted}; this {signal.medium.thing} has {given}"
+            )
+            raise RequestError(message, hint="cut it or extend it before")
+
     def _scaling(self, factor: float) -> tuple[Op, ...]:
         """Pictures enter as 0 ... 1 and leave as they came."""
         if factor == 1:
@@ -211,40 +196,14 @@ class OnnxModel:
         return {name: node for node in self.graph.nodes for name in node.outputs if name}
 
     @cached_property
-    def _values(self) -> dict[str, _Value]:
-        """Every value that follows from the input, in the order in which they are made."""
-        values = {self.graph.input: _Value(self._channels, None, 0)}
-        for node in self.graph.nodes:
-            inputs = [name for name in node.inputs if name in values]
-            if not inputs:
-                continue
-            dominator = inputs[0]
-            for name in inputs[1:]:
-                dominator = _common_dominator(values, dominator, name)
-            depth = values[dominator].depth + 1
-            for number, name in enumerate(node.outputs):
-                if name:
-                    channels = self._channels_of(node, number, values)
-                    values[name] = _Value(channels, dominator, depth)
-        return values
+    def _graph_values(self) -> GraphValues:
+        """Every value that follows from the input."""
+        return GraphValues(self.graph, self._channels)
 
-    def _channels_of(self, node: Node, number: int, values: dict[str, _Value]) -> int:
-        """Count the channels of an output of a node."""
-        inputs = [values[name].channels for name in node.inputs if name in values]
-        if len(inputs) > 1:
-            # What does not combine values is refused at its place in the order of the nodes.
-            self._formulas(node, len(inputs))
-        count = max(inputs)
-        if node.kind == "Concat":
-            count = sum(inputs)
-        if count > MOST_CHANNELS:
-            message = f"{self.path}: {node.title}: makes {count:,} channels"
-            raise RequestError(f"{message}; at most {MOST_CHANNELS:,}")
-        if len(inputs) > 1 or node.kind == "Concat":
-            return count
-        for op in self._own_ops(node, number, count):
-            count = op.output_channels(count)
-        return count
+    @property
+    def _values(self) -> dict[str, GraphValue]:
+        """Every value that follows from the input, in the order in which they are made."""
+        return self._graph_values.values
 
     def _chain(self, name: str, start: str) -> tuple[Op, ...]:
         """The operations from the value `start` to the value `name`, which it dominates."""
@@ -263,87 +222,38 @@ class OnnxModel:
     def _step(self, name: str, before: str) -> tuple[Op, ...]:
         """The operations from a value to the next one that all paths go through."""
         node = self._makers[name]
-        inputs = [each for each in node.inputs if each in self._values]
+        inputs = self._graph_values.inputs_of(node)
         if len(inputs) == 1:
-            number = node.outputs.index(name)
-            return self._own_ops(node, number, self._values[inputs[0]].channels)
+            return self._graph_values.own_ops(node, node.outputs.index(name))
         chains = [Chain(self._chain(each, before), self.graph.axes) for each in inputs]
-        return (self._meeting(node, chains, inputs),)
+        return (self._meeting(node, chains),)
 
-    def _meeting(self, node: Node, chains: list[Chain], inputs: list[str]) -> Op:
+    def _meeting(self, node: Node, chains: list[Chain]) -> Op:
         """The operation that combines several values."""
-        formulas = self._formulas(node, len(inputs))
+        formulas = self._graph_values.formulas(node)
         try:
             return Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
         except ValueError as error:
             raise RequestError(f"{self.path}: {node.title}: {error}") from None
-
-    def _formulas(self, node: Node, count: int) -> tuple[Formula, ...]:
-        if node.kind == "Concat":
-            if node.attributes.get("axis", 1) not in {1, -1 - self.graph.axes}:
-                message = f"{self.path}: {node.title}: only channels are put side by side"
-                raise RequestError(message)
-            return tuple(map(Operand, range(count)))
-        symbol = {"Sum": "+", **_SYMBOLS}.get(node.kind)
-        if symbol is None or len(node.inputs) != count:
-            raise RequestError(f"{self.path}: {node.title}: takes several values, and is not known")
-        formula: Formula = Operand(0)
-        for number in range(1, count):
-            formula = Arithmetic(symbol, formula, Operand(number))
-        return (formula,)
-
-    def _own_ops(self, node: Node, number: int, channels: int) -> tuple[Op, ...]:
-        """The operations of a node with one input that is not a constant; `number` : its output."""
-        place = NodePlace(
-            path=self.path,
-            node=node,
-            constants=self.graph.constants,
-            channels=channels,
-            axes=self.graph.axes,
-        )
-        if node.kind == "Split":
-            return (self._part(place, number),)
-        if node.kind in _SYMBOLS:
-            return with_constant(place, 1 if node.inputs[0] not in self.graph.constants else 0)
-        return operations_of(place)
-
-    def _part(self, place: NodePlace, number: int) -> Op:
-        """The channels of one output of a Split."""
-        node = place.node
-        if node.attributes.get("axis", 0) not in {1, -1 - place.axes}:
-            raise place.error("only channels are split")
-        sizes = place.constant(1)
-        counts = list(node.attributes.get("split", ()))
-        if sizes is not None:
-            counts = sizes.astype(int).tolist()
-        outputs = len(node.outputs)
-        if counts and (len(counts) != outputs or min(counts) < 1 or sum(counts) != place.channels):
-            raise place.error(f"splits {place.channels} channels into {counts}")
-        if not counts:
-            each = -(-place.channels // len(node.outputs))
-            counts = [each] * len(node.outputs)
-        first = sum(counts[:number])
-        last = min(first + counts[number], place.channels)
-        return ChannelSelection(channels=tuple(range(first, last)), axes=place.axes)
 
     # --- facts ---
 
     @cached_property
     def facts(self) -> tuple[LayerFacts, ...]:
         """Each node with its parameters, its channels and how far it reaches into the input."""
-        told = []
+        found = []
         for node in self.graph.nodes:
             name = node.outputs[0]
             if name not in self._values:
                 continue
             reach = None
-            if len(self.graph.nodes) <= MOST_TOLD:
+            if len(self.graph.nodes) <= MOST_WITH_REACH:
                 chain = Chain(self._chain(name, self.graph.input), self.graph.axes)
                 reach = reach_facts(chain)
             constants = [
                 self.graph.constants[each] for each in node.inputs if each in self.graph.constants
             ]
-            told.append(
+            found.append(
                 LayerFacts(
                     text=node.title,
                     parameters=sum(array.size for array in constants),
@@ -351,4 +261,4 @@ class OnnxModel:
                     reach=reach,
                 )
             )
-        return tuple(told)
+        return tuple(found)

@@ -6,7 +6,7 @@ A node that is not here, or that sees the whole signal, is refused by its name.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,14 +20,15 @@ from convcli.core.activations import (
     TimesClippedLine,
     TimesNormal,
 )
-from convcli.core.mixing import Mix
-from convcli.core.ops import Complete, Op, Pointwise
+from convcli.core.op import Complete, Op
+from convcli.core.ops import Pointwise
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.affine import Affine
 from convcli.layers.conv import ConvOp, widths_of
 from convcli.layers.conv_transpose import TransposedAxis, transposed_ops
+from convcli.layers.onnx.channel_nodes import channel_argmax, channel_reduction, channel_softmax
 from convcli.layers.padding import PaddedInput, Placement
 from convcli.layers.per_channel import sloped_rectifier
 from convcli.layers.pool import SpreadExtreme
@@ -37,6 +38,7 @@ from convcli.layers.shuffle import (
     InterleavePhases,
     RepeatSamples,
     SplitPhases,
+    cubic_upsampling,
     linear_upsampling,
 )
 
@@ -66,6 +68,8 @@ class NodePlace:
     """A node where it is: what reaches it, and its constants.
 
     path : of the file; channels : of its first input that is not a constant; axes : sample axes
+    lengths : samples of that input on each axis, for each of the checked inputs of the graph
+    length_sizes : numbers that follow from lengths, by name, for each of the checked inputs
     """
 
     path: str
@@ -73,6 +77,8 @@ class NodePlace:
     constants: Mapping[str, Tensor]
     channels: int
     axes: int
+    lengths: tuple[tuple[int, ...], ...] = ()
+    length_sizes: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def error(self, message: str) -> RequestError:
         """An error that names the file and the node."""
@@ -100,6 +106,33 @@ class NodePlace:
         if found.size == 0:
             raise self.error(f"input {number} holds nothing")
         return found
+
+    def sizes_of(self, number: int) -> tuple[Tensor, ...] | None:
+        """The sizes of this input, for each of the checked inputs; None where it is left out."""
+        inputs = self.node.inputs
+        if number < len(inputs) and inputs[number] in self.length_sizes:
+            return self.length_sizes[inputs[number]]
+        constant = self.constant(number)
+        return None if constant is None else (constant,) * len(self.lengths)
+
+    def factors_of_sizes(self, number: int) -> Tensor | None:
+        """A shape, this input, divided by the shape of what the node takes; None if left out.
+
+        RequestError where that is not the same for inputs of several lengths.
+        """
+        sizes = self.sizes_of(number)
+        if sizes is None:
+            return None
+        found: list[Tensor] = []
+        # The last of the checked inputs has lengths that strides do not divide.
+        for shape, lengths in zip(sizes[:-1], self.lengths, strict=False):
+            given = (1, self.channels, *lengths)
+            if shape.size != len(given):
+                raise self.error(f"its sizes are {shape.tolist()}")
+            found.append(shape / np.array(given))
+        if not all(np.array_equal(factors, found[0]) for factors in found):
+            raise self.error("its sizes are no multiples of those of its input")
+        return found[0]
 
     def attribute(self, name: str, default: Any) -> Any:
         """The attribute `name` of the node, `default` where it has none."""
@@ -249,15 +282,43 @@ def _prelu(place: NodePlace) -> Ops:
 
 
 def _gelu(place: NodePlace) -> Callable[[Array], Array]:
-    if place.attribute("approximate", "none") != "none":
-        raise place.error("only the exact Gelu is known")
+    if place.attribute("approximate", "none") == "tanh":
+        return _gelu_of_tanh
     return TimesNormal()
 
 
-def _root(x: Array) -> Array:
-    """The square root; NaN where x < 0."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(x)
+def _gelu_of_tanh(x: Array) -> Array:
+    """The approximation of Hendrycks & Gimpel (2016), equation 2."""
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    y: Array = 0.5 * x * (1 + np.tanh(inner))
+    return y
+
+
+def _without_errors(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function that is NaN or infinite outside of its domain, without a warning."""
+
+    def quiet(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return function(x)
+
+    return quiet
+
+
+def _thresholded(place: NodePlace) -> Callable[[Array], Array]:
+    """x above a threshold, else 0."""
+    threshold = place.attribute("alpha", 1.0)
+    return lambda x: np.where(x <= threshold, x.dtype.type(0), x)
+
+
+def _shrunk(place: NodePlace) -> Callable[[Array], Array]:
+    """0 within +-lambd, and beyond it x, brought nearer to 0 by a bias."""
+    limit, bias = place.attribute("lambd", 0.5), place.attribute("bias", 0.0)
+
+    def shrunk(x: Array) -> Array:
+        nearer = x - np.sign(x) * x.dtype.type(bias)
+        return np.where(np.abs(x) <= limit, x.dtype.type(0), nearer)
+
+    return shrunk
 
 
 def _error_function(x: Array) -> Array:
@@ -297,17 +358,6 @@ def _power_node(place: NodePlace) -> Ops:
     if exponent is None:
         raise place.error("its exponent is not constant")
     return place.pointwise(lambda x: np.power(x, np.asarray(exponent, x.dtype)))
-
-
-def _channel_mean(place: NodePlace) -> Ops:
-    """The mean of all channels, as one channel."""
-    axes = place.constant(1)
-    along = place.attribute("axes", ()) if axes is None else axes.astype(int).ravel()
-    of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
-    if not of_channels or not place.attribute("keepdims", 1):
-        raise place.error("only the mean of the channels sees a neighbourhood of a sample")
-    weights = np.full((1, place.channels), 1 / place.channels)
-    return (Mix(weights=weights, axes=place.axes),)
 
 
 def _clip_node(place: NodePlace) -> Ops:
@@ -385,8 +435,10 @@ def _pad(place: NodePlace) -> Ops:
     dimensions = place.axes + 2
     if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
         raise place.error("only samples are padded, not batches or channels")
-    if mode not in _PAD_MODES or min(sides) < 0 or value not in {None, 0}:
-        raise place.error("pads with zeros, reflect, edge or wrap, and cuts nothing off")
+    if mode not in _PAD_MODES or value not in {None, 0}:
+        raise place.error("pads with zeros, reflect, edge or wrap")
+    if min(sides) < 0 and mode != "constant":
+        raise place.error(f"{mode} cuts nothing off")
     pairs = tuple(zip(sides[2:dimensions], sides[dimensions + 2 :], strict=True))
     return (_extended_input(pairs, _PAD_MODES[mode]),)
 
@@ -404,7 +456,7 @@ def _depth_to_space(place: NodePlace) -> Ops:
         return (interleaved,)
     # Depth, column, row: the phase is the slower index of a channel.
     order = np.arange(place.channels).reshape(phases, -1).T.ravel()
-    return ChannelSelection(channels=tuple(order.tolist()), axes=place.axes), interleaved
+    return ChannelSelection(selected=tuple(order.tolist()), axes=place.axes), interleaved
 
 
 def _space_to_depth(place: NodePlace) -> Ops:
@@ -413,7 +465,7 @@ def _space_to_depth(place: NodePlace) -> Ops:
     if place.channels * phases > MOST_CHANNELS:
         raise place.error(f"makes {place.channels * phases:,} channels; at most {MOST_CHANNELS:,}")
     order = np.arange(place.channels * phases).reshape(-1, phases).T.ravel()
-    selection = ChannelSelection(channels=tuple(order.tolist()), axes=place.axes)
+    selection = ChannelSelection(selected=tuple(order.tolist()), axes=place.axes)
     return Complete(SplitPhases(factors=factors)), selection
 
 
@@ -425,7 +477,7 @@ def _gather_node(place: NodePlace) -> Ops:
     if picked.size == 0 or (np.abs(picked + 0.5) > place.channels).any():
         raise place.error(f"there are {place.channels} channels")
     numbers = np.arange(place.channels)[picked]
-    return (ChannelSelection(channels=tuple(numbers.tolist()), axes=place.axes),)
+    return (ChannelSelection(selected=tuple(numbers.tolist()), axes=place.axes),)
 
 
 def _slice(place: NodePlace) -> Ops:
@@ -446,14 +498,13 @@ def _slice(place: NodePlace) -> Ops:
     if any(map(any, cuts)):
         ops.append(_extended_input(tuple(cuts), "zero"))
     if len(kept) != place.channels:
-        ops.append(ChannelSelection(channels=tuple(kept), axes=place.axes))
+        ops.append(ChannelSelection(selected=tuple(kept), axes=place.axes))
     return tuple(ops)
 
 
 def _slice_arguments(place: NodePlace) -> list[tuple[int, int, int, int]]:
     """The axis, the start, the end and the step of each part of a Slice."""
     starts = place.needed(1).astype(int).ravel().tolist()
-    ends = place.needed(2).astype(int).ravel().tolist()
     axes, steps = place.constant(3), place.constant(4)
     along = list(range(len(starts)))
     if axes is not None:
@@ -461,22 +512,33 @@ def _slice_arguments(place: NodePlace) -> list[tuple[int, int, int, int]]:
     strides = [1] * len(starts)
     if steps is not None:
         strides = steps.astype(int).ravel().tolist()
+    numbers = [axis % (place.axes + 2) for axis in along]
+    ends = _slice_ends(place, numbers)
     if not len(starts) == len(ends) == len(along) == len(strides) or 0 in strides:
         raise place.error("its starts, ends, axes and steps do not fit each other")
-    numbers = [axis % (place.axes + 2) for axis in along]
     return list(zip(numbers, starts, ends, strides, strict=True))
 
 
+def _slice_ends(place: NodePlace, axes: list[int]) -> list[int]:
+    """Where the parts of a Slice end; those made of lengths are counted from the end."""
+    sizes = place.sizes_of(2)
+    if sizes is None:
+        raise place.error("input 2 is missing")
+    if np.array_equal(sizes[0], sizes[1]):
+        return sizes[0].astype(int).ravel().tolist()
+    found = []
+    for ends, lengths in zip(sizes, place.lengths, strict=True):
+        shape = (1, place.channels, *lengths)
+        from_the_end = [end - shape[axis] for end, axis in zip(ends.ravel(), axes, strict=False)]
+        found.append([int(end) or ENDLESS for end in from_the_end])
+    if found[0] != found[1]:
+        raise place.error("its ends are no lengths of its input")
+    return found[0]
+
+
 def _resize(place: NodePlace) -> Ops:
-    """Upsampling by whole factors, by the nearest sample or linear interpolation."""
-    scales = place.constant(2 if place.node.kind == "Resize" else 1)
-    if scales is None or scales.size != place.axes + 2 or place.constant(3) is not None:
-        raise place.error("only scales that are constant are known, no sizes")
-    factors = tuple(int(scale) for scale in scales[2:])
-    if max(factors) > MOST_TIMES_AS_MANY:
-        raise place.error(f"scales are {scales.tolist()}; at most {MOST_TIMES_AS_MANY:,} are made")
-    if (scales[:2] != 1).any() or (scales[2:] != factors).any() or min(factors) < 1:
-        raise place.error(f"scales are {scales.tolist()}; only whole factors of samples are known")
+    """Upsampling by whole factors, by the nearest sample, or by linear or cubic interpolation."""
+    factors = _resize_factors(place)
     mode = place.attribute("mode", "nearest")
     where = place.attribute("coordinate_transformation_mode", "half_pixel")
     rounds = place.attribute("nearest_mode", "round_prefer_floor")
@@ -486,7 +548,30 @@ def _resize(place: NodePlace) -> Ops:
         return (RepeatSamples(factors=factors),)
     if mode == "linear" and halves:
         return linear_upsampling(factors, place.channels, "edge")
+    if mode == "cubic" and halves and not place.attribute("exclude_outside", 0):
+        slope = place.attribute("cubic_coeff_a", -0.75)
+        return cubic_upsampling(factors, place.channels, "edge", slope)
+    if where == "align_corners":
+        raise place.error("positions by align_corners depend on the length of the whole signal")
     raise place.error(f"{mode} at {where} positions is not known")
+
+
+def _resize_factors(place: NodePlace) -> tuple[int, ...]:
+    """How many samples are made of each, on each axis. RequestError unless that is a whole number.
+
+    A node says it by scales, or by sizes that are a multiple of those of its input.
+    """
+    scales = place.factors_of_sizes(3)
+    if scales is None:
+        scales = place.constant(2 if place.node.kind == "Resize" else 1)
+    if scales is None or scales.size != place.axes + 2:
+        raise place.error("it says no scale for each dimension")
+    factors = tuple(int(scale) for scale in scales[2:])
+    if max(factors) > MOST_TIMES_AS_MANY:
+        raise place.error(f"scales are {scales.tolist()}; at most {MOST_TIMES_AS_MANY:,} are made")
+    if (scales[:2] != 1).any() or (scales[2:] != factors).any() or min(factors) < 1:
+        raise place.error(f"scales are {scales.tolist()}; only whole factors of samples are known")
+    return factors
 
 
 # -------------------------------------------------------------------------- arithmetic of constants
@@ -533,7 +618,16 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Exp": _activation(lambda _: np.exp),
     "Neg": _activation(lambda _: np.negative),
     "Sign": _activation(lambda _: np.sign),
-    "Sqrt": _activation(lambda _: _root),
+    "Sqrt": _activation(lambda _: _without_errors(np.sqrt)),
+    "Log": _activation(lambda _: _without_errors(np.log)),
+    "Reciprocal": _activation(lambda _: _without_errors(np.reciprocal)),
+    "Sin": _activation(lambda _: np.sin),
+    "Cos": _activation(lambda _: np.cos),
+    "Floor": _activation(lambda _: np.floor),
+    "Ceil": _activation(lambda _: np.ceil),
+    "Round": _activation(lambda _: np.rint),
+    "ThresholdedRelu": _activation(_thresholded),
+    "Shrink": _activation(_shrunk),
     "Erf": _activation(lambda _: _error_function),
     "HardSigmoid": _activation(_hard_sigmoid),
     "Selu": _activation(_selu),
@@ -541,7 +635,14 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Mish": _activation(lambda _: _mish),
     "Softsign": _activation(lambda _: lambda x: x / (1 + np.abs(x))),
     "Pow": _power_node,
-    "ReduceMean": _channel_mean,
+    "ReduceMean": channel_reduction,
+    "ReduceSum": channel_reduction,
+    "ReduceMax": channel_reduction,
+    "ReduceMin": channel_reduction,
+    "ReduceL2": channel_reduction,
+    "Softmax": channel_softmax,
+    "LogSoftmax": channel_softmax,
+    "ArgMax": channel_argmax,
     "Concat": _no_operation,
     "Clip": _clip_node,
     "MaxPool": _max_pool,

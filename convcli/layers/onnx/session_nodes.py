@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.activations import Rectifier
-from convcli.core.ops import Complete, Op, Pointwise
+from convcli.core.op import Complete, Op
+from convcli.core.ops import Pointwise
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.layers.onnx.writer import OnnxWriter
-    from convcli.layers.training.trained import Sizes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.core.executor import Pads
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.onnx.session_nodes import SessionNode
     from convcli.signals import Array
 
@@ -64,7 +64,7 @@ def _pays(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> bool:
 
 def _input_channels(ops: Sequence[Op]) -> int:
     """How many channels the first operation takes."""
-    weights = ops[0].window_weights(1)
+    weights = ops[0].formula.window_weights(1)
     if weights is None:
         raise ValueError("a network begins with a convolution")
     count: int = weights.weights.shape[1]
@@ -77,6 +77,15 @@ def _installed() -> bool:
     from importlib.util import find_spec
 
     return all(find_spec(name) is not None for name in ("onnxruntime", "onnx"))
+
+
+def runtime_version() -> str | None:
+    """The version of the library; None where it is not installed, and networks run without it."""
+    if not _installed():
+        return None
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
 
 
 @cache

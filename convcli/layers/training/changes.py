@@ -18,8 +18,7 @@ from convcli.layers.padding import Placement
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import FloatArray
     from convcli.layers.layer import Layer
 
 
@@ -50,7 +49,7 @@ def refuse_pools(layers: Iterable[Layer]) -> None:
             raise layer.call.error(message, hint=hint)
 
 
-def _causal(weights: npt.NDArray[np.float64]) -> ConvOp:
+def _causal(weights: FloatArray) -> ConvOp:
     """A layer on rows up to the present one."""
     placement = Placement(before=(weights.shape[-1] - 1,), anchor=(0,), growth=(0,))
     return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement)

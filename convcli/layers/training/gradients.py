@@ -15,8 +15,9 @@ import numpy as np
 from convcli.layers.training.trained import BatchShape, Vector, span_lengths
 
 if TYPE_CHECKING:
-    from convcli.layers.training.nets import Net
-    from convcli.layers.training.trained import BatchLayer, Sizes
+    from convcli.array_types import Sizes
+    from convcli.layers.training.layer_stack import LayerStack
+    from convcli.layers.training.trained import BatchLayer
     from convcli.signals import Array
 
 
@@ -29,7 +30,7 @@ class Worker:
         at the end
     """
 
-    def __init__(self, net: Net, batch: int, outputs: Sizes, dtype: Any) -> None:
+    def __init__(self, net: LayerStack, batch: int, outputs: Sizes, dtype: Any) -> None:
         self.net = net
         self.batch = batch
         self.outputs = outputs
@@ -77,7 +78,7 @@ class Worker:
         return self.dy[self._wanted]
 
     def backward(self) -> Vector:
-        """Return the gradient of the loss by all weights, in the order of `Net.tensors`."""
+        """Return the gradient of the loss by all weights, in the order of `LayerStack.tensors`."""
         parts = self.net.parts(self.gradient)
         dy: Array | None = self.dy
         for layer, part in zip(reversed(self.layers), reversed(parts), strict=True):

@@ -17,11 +17,10 @@ from convcli.dataclass import dataclass
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from convcli.core.ops import Span
+    from convcli.array_types import IntArray, Sizes
+    from convcli.core.op import Span
     from convcli.layers.conv import BatchConv, TrainedConv
-    from convcli.layers.training.trained import BatchShape, Sizes, Vector
+    from convcli.layers.training.trained import BatchShape, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 
@@ -103,7 +102,7 @@ class TiedConv(TrainedWeights, ConvThrough):
 
     shape: Sizes
     bias: int
-    sources: npt.NDArray[np.int64]
+    sources: IntArray
 
     @property
     def weight_shape(self) -> Sizes:

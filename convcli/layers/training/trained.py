@@ -11,16 +11,16 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from convcli.array_types import FloatArray
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Op, Span
+    from convcli.array_types import IntArray, Sizes
+    from convcli.core.op import Op, Span
     from convcli.signals import Array
 
-Vector = npt.NDArray[np.float64]
-Sizes = tuple[int, ...]
+Vector = FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class TrainedLayer(ABC):
         """
         return None
 
-    def numbers_of_tap(self, tap: Sizes) -> npt.NDArray[np.int64]:
+    def numbers_of_tap(self, tap: Sizes) -> IntArray:
         """Indices of the parameters that a tap consists of."""
         return np.zeros(0, np.int64)
 

@@ -12,8 +12,9 @@ from convcli.layers.phases import interleaved_phases, split_phases
 from convcli.layers.training.trained import BatchLayer, TrainedLayer
 
 if TYPE_CHECKING:
-    from convcli.core.ops import Span
-    from convcli.layers.training.trained import BatchShape, Sizes
+    from convcli.array_types import Sizes
+    from convcli.core.op import Span
+    from convcli.layers.training.trained import BatchShape
     from convcli.signals import Array
 
 

@@ -18,9 +18,8 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
+    from convcli.array_types import AnyArray, Float32Array
 
-    Samples = npt.NDArray[np.float32]
 
 DECODED_SUFFIXES = frozenset(
     {".m4a", ".m4b", ".aac", ".webm", ".mka", ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".wma"}
@@ -143,7 +142,7 @@ class DecodedFile(AudioSource):
             tags=tags,
         )
 
-    def pieces(self) -> Iterator[Samples]:
+    def pieces(self) -> Iterator[Float32Array]:
         """Blocks of decoded samples. A second call starts over."""
         with self._explained():
             container, self._container = self._container or self._open(), None
@@ -152,8 +151,8 @@ class DecodedFile(AudioSource):
             finally:
                 container.close()
 
-    def _blocks(self, container: Any) -> Iterator[Samples]:
-        held: list[Samples] = []
+    def _blocks(self, container: Any) -> Iterator[Float32Array]:
+        held: list[Float32Array] = []
         count = 0
         total = 0
         track = _Track(container)
@@ -175,7 +174,7 @@ class DecodedFile(AudioSource):
         elif track.damaged:
             self._report(f"{plural(track.damaged, 'packet')} of sound cannot be decoded")
 
-    def _frames(self, track: _Track) -> Iterator[Samples]:
+    def _frames(self, track: _Track) -> Iterator[Float32Array]:
         """Decoded frames, `(n, channels)`, all of the rate and the channels of the first."""
         import av
 
@@ -187,7 +186,7 @@ class DecodedFile(AudioSource):
         for part in plain.resample(None):
             yield part.to_ndarray().T.astype(np.float32, copy=False)
 
-    def _samples(self, raw: Samples) -> npt.NDArray[Any]:
+    def _samples(self, raw: Float32Array) -> AnyArray:
         return np.ascontiguousarray(raw)
 
     @contextmanager

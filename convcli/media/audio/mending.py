@@ -97,13 +97,13 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
         if wav.is_wav(prefix):
             return _mend_adpcm(file)
         if prefix.startswith(b"OggS"):
-            return _tell_later_streams(file)
+            return _mended_later_streams(file)
         return _mend_flac(file)
     except (ValueError, InputError):  # libsndfile says what is wrong
         return None
 
 
-def _tell_later_streams(file: BinaryIO) -> Mending | None:
+def _mended_later_streams(file: BinaryIO) -> Mending | None:
     """Say how much of an Ogg file comes after its first stream, which alone is read."""
     frames = ogg.frames_of_later_streams(file)
     if not frames:

@@ -14,8 +14,7 @@ from convcli.signals import Block, Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.media.audio.details import AudioDetails
     from convcli.media.block_parts import BlockSource
 
@@ -69,7 +68,7 @@ class AudioSource(ABC):
         return samples * details.bits // 8
 
     @abstractmethod
-    def _samples(self, raw: Any) -> npt.NDArray[Any]:
+    def _samples(self, raw: Any) -> AnyArray:
         """The samples of an undecoded block, (n, channels)."""
 
     def close(self) -> None:

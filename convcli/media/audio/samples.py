@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray, IntArray
     from convcli.signals import Array
 
-    Numbers = npt.NDArray[Any]
 
 # The largest float32 and float64; beyond them a file would hold inf.
 LARGEST = {"FLOAT": float(np.finfo(np.float32).max), "DOUBLE": float(np.finfo(np.float64).max)}
@@ -35,13 +33,16 @@ class Grid:
     high: float
 
     @classmethod
-    def of(cls, subtype: str) -> Grid:
-        """Whole numbers for PCM, -1..1 for lossy codecs, every number for floats."""
+    def of(cls, subtype: str, *, bits: int | None = None) -> Grid:
+        """Whole numbers for PCM, -1..1 for lossy codecs, every number for floats.
+
+        bits : of a whole number; None for those of the coding
+        """
         if subtype in FLOATS:
             return cls(subtype, 1.0, -LARGEST[subtype], LARGEST[subtype])
         if subtype in LOSSY:
             return cls(subtype, 1.0, -1.0, 1.0)
-        full = 2.0 ** (bits_of(subtype) - 1)
+        full = 2.0 ** ((bits or bits_of(subtype)) - 1)
         return cls(subtype, full, -full, full - 1)
 
     @property
@@ -71,7 +72,7 @@ class Grid:
             gain = min(gain, self.low / self.full / low)
         return float(gain)
 
-    def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> Numbers:
+    def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> AnyArray:
         """The numbers nearest to `y` (n, channels), half to even, clipped to the scale.
 
         noise : (n, channels) in units of the last bit, added before rounding
@@ -98,7 +99,7 @@ class Extremes:
 
     low: Array
     high: Array
-    clipped: npt.NDArray[np.int64]
+    clipped: IntArray
 
     @classmethod
     def none(cls, channels: int) -> Extremes:

@@ -23,9 +23,9 @@ from convcli.media.files import UndividedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.array_types import AnyArray
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.metadata.carry import Metadata
-    from convcli.media.audio.samples import Numbers
     from convcli.media.audio.wav_writer import Stored
     from convcli.media.division import PartOfFile
     from convcli.signals import AnyRows, Array, Signal
@@ -70,7 +70,7 @@ class EncodedAudio:
     frames: int
     extremes: Extremes
     clips_at: str | None
-    numbers: Numbers | None = None
+    numbers: AnyArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,8 @@ class AudioSink:
         self._wanted = RequestedRate(
             bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate
         )
-        self._grid = Grid.of(self.coding.subtype)
+        self._bits = _valid_bits(like, self.coding)
+        self._grid = Grid.of(self.coding.subtype, bits=self._bits)
         first = 0 if part is None else part.first
         self._dither = self._dither_from(first, options)
         self._rate = self._whole_rate()
@@ -212,6 +213,7 @@ class AudioSink:
             subtype=self.coding.subtype,
             rate=self._rate,
             channels=channels,
+            bits=self._bits,
             mask=like.mask if channels == like.channels else 0,
             chunks=metadata.chunks,
         )
@@ -246,7 +248,7 @@ class AudioSink:
         drawn = numbers if self._grid.full == _FULL_SCALE_OF_16_BITS else None
         return EncodedAudio(samples, len(y), extremes, clips_at, drawn)
 
-    def stored(self, encoded: EncodedAudio) -> Numbers | None:
+    def stored(self, encoded: EncodedAudio) -> AnyArray | None:
         """The samples of a block as int16, if that is what the file holds.
 
         To draw those takes half the time of drawing the float64 samples that were rounded.
@@ -275,9 +277,9 @@ class AudioSink:
             self._refuse_clipping(encoded)
         with self.writing():
             if self._spool is not None:
-                self._spool.write(cast("Numbers", encoded.samples).data)
+                self._spool.write(cast("AnyArray", encoded.samples).data)
             elif self._dither is not None:
-                self._write_rounded(cast("Numbers", encoded.samples))
+                self._write_rounded(cast("AnyArray", encoded.samples))
             else:
                 self._writer.write(encoded.samples)
 
@@ -402,3 +404,11 @@ def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
     loses_bits = bits_of(coding.subtype) < like.bits
     return is_plain and (asked or loses_bits)
+
+
+def _valid_bits(like: AudioDetails, coding: Coding) -> int | None:
+    """Bits of a sample, if the input uses fewer than its bytes have and the output can say so."""
+    is_same_kind = {like.format, coding.format} <= WAV_KINDS and like.subtype == coding.subtype
+    if not is_same_kind or like.bits >= bits_of(coding.subtype):
+        return None
+    return like.bits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import soundfile
@@ -28,8 +28,7 @@ from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.media.audio.metadata.container import Chunk
 
 # A block that cannot be read as a whole is read again in pieces of so many frames.
@@ -69,9 +68,9 @@ class SndFile(AudioSource):
             if self.details.frames == 0:
                 raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
             self._report(f"is truncated: {problem}")
-        self._tell_of_mending(self._mending or Mending())
+        self._warn_of_mending(self._mending or Mending())
 
-    def _tell_of_mending(self, mending: Mending) -> None:
+    def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
             self.warnings.append(f"{self._name}: {mending.note}")
         if mending.loss is not None:
@@ -131,7 +130,7 @@ class SndFile(AudioSource):
                 self._report(f"its tags are damaged and are not kept: {error}")
                 return ()
 
-    def pieces(self) -> Iterator[npt.NDArray[Any]]:
+    def pieces(self) -> Iterator[AnyArray]:
         """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
         details = self.details
         if self._spent:
@@ -165,7 +164,7 @@ class SndFile(AudioSource):
             if has_flac_frames(self._file):
                 raise InputError(f"{self._name}: not one sample can be read", hint=NOTHING_THERE)
 
-    def _next_block(self, done: int) -> npt.NDArray[Any]:
+    def _next_block(self, done: int) -> AnyArray:
         """Read the block after the first `done` frames."""
         details, size = self.details, self._block_frames
         if details.frames is not None:
@@ -173,7 +172,7 @@ class SndFile(AudioSource):
         space = np.empty((size, details.channels), self._type)
         try:
             with self._muted():
-                block: npt.NDArray[Any] = self._sound.read(out=space)
+                block: AnyArray = self._sound.read(out=space)
         except soundfile.LibsndfileError as error:
             self._raise_read_error()
             block = self._salvage(done, space)
@@ -185,7 +184,7 @@ class SndFile(AudioSource):
         self._raise_read_error()
         return block
 
-    def _salvage(self, start: int, space: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _salvage(self, start: int, space: AnyArray) -> AnyArray:
         """Read small pieces of a block that failed as a whole, up to the first one that fails."""
         done = 0
         with suppress(soundfile.LibsndfileError), self._muted():
@@ -227,7 +226,7 @@ class SndFile(AudioSource):
         with suppress(soundfile.LibsndfileError):
             self._sound.close()
 
-    def _samples(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _samples(self, raw: AnyArray) -> AnyArray:
         return raw if raw.dtype.kind == "i" else raw.astype(np.float64, copy=False)
 
     def close(self) -> None:
@@ -261,7 +260,7 @@ def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
 
 
 def _promised_size(head: bytes) -> int:
-    """The length of a file as its first 24 bytes tell it, 0 where they do not."""
+    """The length of a file by its first 24 bytes, 0 where they do not give it."""
     mark = head[:4]
     if mark == b"FORM":  # AIFF
         return int.from_bytes(head[4:8], "big") + 8

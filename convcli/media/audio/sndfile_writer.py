@@ -24,9 +24,9 @@ from convcli.sndfile import Sound, WatchedFile, reason_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from convcli.array_types import AnyArray
     from convcli.media.audio.formats import Coding
     from convcli.media.audio.metadata.carry import Metadata
-    from convcli.media.audio.samples import Numbers
     from convcli.media.audio.wav_writer import Stored
 
 # Beyond this rate the Vorbis encoder looks for its settings without end, or crashes.
@@ -126,7 +126,7 @@ class SndFileWriter:
                 refused.append(key)
         return refused
 
-    def store(self, numbers: Numbers) -> Numbers:
+    def store(self, numbers: AnyArray) -> AnyArray:
         """Shift whole numbers to the upper bits of the type that libsndfile takes."""
         wide = numbers.astype(self._type, copy=False)
         if self._type.kind == "f":
@@ -136,7 +136,7 @@ class SndFileWriter:
 
     def write(self, stored: Stored) -> None:
         """Encode samples and append them."""
-        numbers = cast("Numbers", stored)
+        numbers = cast("AnyArray", stored)
         try:
             for start in range(0, len(numbers), _PIECE_FRAMES):
                 self._sound.write(numbers[start : start + _PIECE_FRAMES])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from convcli.media.audio.metadata.container import LONGEST_CHUNK, Chunk, is_chun
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from convcli.array_types import AnyArray
 
 
 class Readable(Protocol):
@@ -55,6 +57,7 @@ class WavHeader:
 
     format : WAV, WAVEX (extensible) or RF64
     subtype : None where a codec is needed
+    bits : of a whole number that are valid, the upper ones of its bytes; None if all are
     mask : speaker positions
     data_bytes : None where the writer did not know
     chunks : metadata, byte for byte
@@ -66,6 +69,7 @@ class WavHeader:
     subtype: str | None
     rate: int
     channels: int
+    bits: int | None = None
     mask: int = 0
     data_bytes: int | None = None
     chunks: tuple[Chunk, ...] = ()
@@ -76,6 +80,11 @@ class WavHeader:
     def frame_bytes(self) -> int:
         """Bytes of one sample of all channels."""
         return WIDTHS[self.subtype or "PCM_U8"] * self.channels
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of the bytes of one sample."""
+        return 8 * WIDTHS[self.subtype or "PCM_U8"]
 
     @property
     def is_float(self) -> bool:
@@ -169,10 +178,10 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         raise InputError(
             f"{name}: the WAV header has a 'fmt ' chunk of {len(body)} bytes, expected 16 or more"
         )
-    tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", body)
-    mask, form = 0, "WAV"
+    tag, channels, rate, _, align, bits_stored = struct.unpack_from("<HHIIHH", body)
+    mask, form, bits = 0, "WAV", bits_stored
     if tag == _TAG_EXTENSIBLE and len(body) >= 26:
-        mask, tag = struct.unpack_from("<IH", body, 20)
+        bits, mask, tag = struct.unpack_from("<HIH", body, 18)
         form = "WAVEX"
     if channels == 0 or rate == 0:
         raise InputError(
@@ -181,13 +190,14 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         )
     width, rest = divmod(align, channels)
     subtype = None
-    if rest == 0 and bits:
+    if rest == 0 and bits_stored:
         subtype = _SUBTYPES.get((tag, width))
     return WavHeader(
         format=form,
         subtype=subtype,
         rate=rate,
         channels=channels,
+        bits=bits if tag == _TAG_PCM and 1 < bits < 8 * width else None,
         mask=mask,
         codec=tag,
         block_bytes=align,
@@ -249,24 +259,25 @@ def _format_chunk(header: WavHeader) -> bytes:
     tag = _TAG_FLOAT if header.is_float else _TAG_PCM
     is_extensible = header.format == "WAVEX" or header.mask != 0
     align = header.frame_bytes
-    bits = 8 * align // header.channels
+    valid_bits = header.bits or header.stored_bits
+    bits = header.stored_bits if is_extensible else valid_bits
     byte_rate = min(header.rate * align, UNKNOWN)
     shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
     body = struct.pack("<HHIIHH", shown_tag, header.channels, header.rate, byte_rate, align, bits)
     if is_extensible:
-        body += struct.pack("<HHIH", 22, bits, header.mask, tag) + _SUBFORMAT
+        body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + _SUBFORMAT
     elif header.is_float:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")
 
 
-def unpack(raw: bytes | memoryview, header: WavHeader) -> npt.NDArray[Any]:
+def unpack(raw: bytes | memoryview, header: WavHeader) -> AnyArray:
     """Turn bytes into samples `(n, channels)`: int16 or int32 that mean -1..1, or float64.
 
     >>> unpack(bytes([0, 64]), WavHeader(format="WAV", subtype="PCM_16", rate=8000, channels=1))
     array([[16384]], dtype=int16)
     """
-    x: npt.NDArray[Any]
+    x: AnyArray
     if header.subtype == "PCM_24":
         x = _unpack_24(raw)
     elif header.subtype == "PCM_U8":
@@ -289,8 +300,14 @@ def _unpack_24(raw: bytes | memoryview) -> npt.NDArray[np.int32]:
     return wide.reshape(-1).view("<i4")
 
 
-def pack(samples: npt.NDArray[Any], subtype: str) -> bytes | memoryview:
-    """Turn whole numbers in units of the last bit, or floats, into bytes. Any shape; C order."""
+def pack(samples: AnyArray, subtype: str, *, bits: int | None = None) -> bytes | memoryview:
+    """Turn whole numbers in units of the last bit, or floats, into bytes. Any shape; C order.
+
+    bits : of a whole number that are valid, the upper ones; None for all
+    """
+    unused = 0 if bits is None else 8 * WIDTHS[subtype] - bits
+    if unused > 0:
+        samples = samples.astype(np.int32) << unused
     if subtype == "PCM_U8":
         return (samples + 128).astype(np.uint8).tobytes()
     if subtype == "PCM_24":

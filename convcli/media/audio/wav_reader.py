@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
@@ -19,8 +19,7 @@ from convcli.media.block_parts import equal_lengths
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import AnyArray
     from convcli.media.audio.wav import WavHeader
 
 
@@ -32,7 +31,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
         rate=header.rate,
         channels=header.channels,
         frames=frames,
-        bits=bits_of(subtype),
+        bits=header.bits or bits_of(subtype),
         mask=header.mask,
         tags=info_tags(header.chunks),
         chunks=header.chunks,
@@ -57,7 +56,7 @@ class _PlainWav(AudioSource):
     def _block_bytes(self) -> int:
         return self._block_frames * self._header.frame_bytes
 
-    def _samples(self, raw: bytes) -> npt.NDArray[Any]:
+    def _samples(self, raw: bytes) -> AnyArray:
         return wav.unpack(raw, self._header)
 
 

@@ -13,10 +13,10 @@ from convcli.media.audio import wav
 from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
-    from convcli.media.audio.samples import Numbers
+    from convcli.array_types import AnyArray
     from convcli.media.division import PartOfFile
 
-    Stored = bytes | memoryview | Numbers
+    Stored = bytes | memoryview | AnyArray
 
 # Above this many bytes of samples, and where the number is not known, the header leaves room to
 # become RF64.
@@ -26,7 +26,7 @@ _SURELY_SHORT = 1 << 31
 class Writer(Protocol):
     """Writes stored samples. `store` is pure; the others are called by one thread, in order."""
 
-    def store(self, numbers: Numbers) -> Stored:
+    def store(self, numbers: AnyArray) -> Stored:
         """Turn numbers of the coding into what `write` takes."""
         ...
 
@@ -90,9 +90,10 @@ class WavWriter:
         elif not part.apart:
             self._file.seek(len(self._head) + part.first * header.frame_bytes)
 
-    def store(self, numbers: Numbers) -> bytes | memoryview:
+    def store(self, numbers: AnyArray) -> bytes | memoryview:
         """Turn numbers into the bytes of the file."""
-        return wav.pack(numbers, self._header.subtype or "PCM_16")
+        header = self._header
+        return wav.pack(numbers, header.subtype or "PCM_16", bits=header.bits)
 
     def write(self, stored: Stored) -> None:
         """Append the bytes of samples."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.signals import LUMA, LUMA_SUM
 
 if TYPE_CHECKING:
+    from convcli.array_types import AnyArray
     from convcli.signals import Array
 
 
@@ -50,7 +50,7 @@ def light_table(full: int) -> Array:
     return table
 
 
-def luma(colours: npt.NDArray[Any]) -> Array:
+def luma(colours: AnyArray) -> Array:
     """Y of (rows, columns, 3) colours, as (rows, columns, 1).
 
     Element by element, so that strips do not matter.

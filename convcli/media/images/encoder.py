@@ -17,9 +17,9 @@ from convcli.media.images.layout import (
 from convcli.media.images.levels import Levels, quantise, shift_range
 
 if TYPE_CHECKING:
-    from convcli.media.images.formats import Format
     from convcli.media.images.layout import Pixels
     from convcli.media.images.levels import Quantised
+    from convcli.media.images.picture_format import Format
     from convcli.media.images.source import ImageOptions, ImagePage
     from convcli.signals import Array, Signal
 
@@ -55,13 +55,13 @@ class PageEncoder:
         self.filtered = self._colours
         if source.selection == "alpha" and alpha is not None:
             self.filtered = (alpha,)
-        self.flattened = alpha is not None and not target.alpha
+        self.flattened = alpha is not None and not target.samples.alpha
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _choose_dtype(source.layout.dtype, target)
         if dtype.kind != "f" and _holds_features(source, signal, target):
             dtype = _FEATURES
-        white = source.layout.white if target.any_white else None
+        white = source.layout.white if target.samples.any_white else target.samples.white
         self.levels = Levels(dtype, white)
         self.layout = Layout(
             rows=rows,
@@ -153,7 +153,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
 
 def _holds_features(source: ImagePage, signal: Signal, target: Format) -> bool:
     """Whether the result is feature maps of a network, whose values the format holds."""
-    return signal.features and target.is_roomy and source.makes_maps(signal)
+    return signal.features and target.samples.is_roomy and source.makes_maps(signal)
 
 
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
@@ -162,10 +162,10 @@ def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
     RequestError if more than precision would be lost.
     """
     kind = f"{dtype.kind}{dtype.itemsize}"
-    if kind in target.kinds:
+    if kind in target.samples.kinds:
         return dtype
     if kind in ("u2", "f4", "f8"):
-        return np.dtype(target.kinds[0])
+        return np.dtype(target.samples.kinds[0])
     signed = "signed" if dtype.kind == "i" else "unsigned"
     raise RequestError(
         f"{target.name} holds no {signed} {8 * dtype.itemsize}-bit samples",
@@ -188,16 +188,16 @@ def _choose_interpretation(
     names = tuple(channels[index] for index in colours)
     if names == source.colour_names:
         meaning = source.interpretation
-        is_ink_alone = meaning == "cmyk" and len(names) == target.most_channels
-        if target.is_roomy or (target.cmyk and is_ink_alone):
+        is_ink_alone = meaning == "cmyk" and len(names) == target.samples.most_channels
+        if target.samples.is_roomy or (target.samples.cmyk and is_ink_alone):
             return meaning
         if meaning in ("cmyk", "lab", "labs"):
             raise RequestError(
                 f"{target.name} cannot hold the colours {list_channels(names)} of this picture",
                 hint="write TIFF, or convert the picture first",
             )
-    if len(names) not in (1, 3):
-        if target.is_roomy:
+    if len(names) not in (1, 3) or len(names) > target.samples.most_channels:
+        if target.samples.is_roomy:
             return "multiband"
         raise RequestError(
             f"{target.name} cannot hold the {len(channels)} channels {list_channels(channels)}",

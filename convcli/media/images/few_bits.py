@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from convcli.media.images.formats import PictureWriter, WriteRequest
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.picture_format import PictureWriter, WriteRequest
 
 FEW_BITS = (1, 2, 4)
 # Bytes of held samples that are passed on at once.
@@ -34,7 +34,7 @@ def few_bits_of(request: WriteRequest, inputs: Sequence[Layout]) -> int | None:
     inputs : the pages of the input
     """
     bits = request.details.bits
-    if bits not in FEW_BITS or not request.format.few_bits or request.details.palette:
+    if bits not in FEW_BITS or not request.format.samples.few_bits or request.details.palette:
         return None
     for layout in (*inputs, *request.layouts):
         if len(layout.channels) > 1 or layout.dtype != np.uint8 or layout.white is not None:
@@ -120,7 +120,7 @@ class FewBitsWriter:
     def _open(self) -> PictureWriter:
         """The writer of the file, to which everything that is held was passed."""
         request = replace(self._request, bits=self.bits)
-        writer = request.format.writer(self._target, request)
+        writer = request.format.writing.writer(self._target, request)
         self._held.seek(0)
         try:
             for rows, layout in zip(self._held_rows, request.layouts, strict=False):

@@ -158,15 +158,15 @@ class OpenedImage(OpenedFile):
         if options.quality is None and options.range == "clip":
             return
         form = choose_format(None, self.output, self.files.format, self.file)
-        if options.quality is not None and not form.lossy:
-            lossy = ", ".join(each.name for each in FORMATS.values() if each.lossy)
+        if options.quality is not None and not form.samples.lossy:
+            lossy = ", ".join(each.name for each in FORMATS.values() if each.samples.lossy)
             raise RequestError(
                 f"--quality is for formats that are stored with a loss ({lossy}), "
                 f"and {form.name} keeps every sample",
                 hint="leave --quality out, or write another format",
             )
         maps = any(page.makes_maps(result) for page in self.file.pages)
-        if options.range != "clip" and maps and not form.is_roomy:
+        if options.range != "clip" and maps and not form.samples.is_roomy:
             raise RequestError(
                 f"--range {options.range} does nothing to the montage of {len(result.channels)} "
                 "channels, each of which is scaled to its own range",
@@ -183,7 +183,7 @@ class OpenedImage(OpenedFile):
             return self._sink(place, pages, None)
         target = place if isinstance(place, Path) else None
         form = choose_format(target, self.output, self.files.format, self.file)
-        if form.is_roomy:
+        if form.samples.is_roomy:
             return self._sink(place, pages, None)
         from convcli.media.images.montage import MontageSink
 

@@ -1,4 +1,4 @@
-"""GIF: its comments, which libvips neither reads nor writes.
+"""GIF: its comments, which libvips neither reads nor writes, and the mark of transparency.
 
 Layout after GIF89a, sections 18 to 27.
 """
@@ -12,11 +12,13 @@ from convcli.media.images.details import with_comments
 
 if TYPE_CHECKING:
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 _HEADER_BYTES, _IMAGE_BYTES = 13, 9
 _EXTENSION, _IMAGE, _TRAILER, _COMMENT = b"!", b",", b";", b"\xfe"
 _HAS_COLOURS, _COLOUR_BITS = 0x80, 0x07
+_CONTROL = b"\xf9"
+_IS_TRANSPARENT = 0x01
 _LARGEST_BLOCK = 255
 _LONGEST_COMMENT = 1 << 20
 
@@ -67,15 +69,39 @@ def _read_blocks(file: BinaryIO, *, keep: bool) -> bytes:
 
 
 def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
-    """Put the comments of the input before the end of a GIF that libvips has written."""
+    """Mend a GIF that libvips has written.
+
+    The comments of the input are put before its end. libvips marks one colour as transparent in
+    every GIF; the mark is removed from a single picture without opacity. Frames of an animation
+    have transparent pixels where nothing has changed.
+    """
     comments = b"".join(map(_comment_extension, request.details.comments))
     end = file.seek(0, os.SEEK_END)
-    if not comments or not end:
+    if not end:
         return
-    file.seek(end - 1)
-    if file.read(1) == _TRAILER:
+    if comments:
         file.seek(end - 1)
-        file.write(comments + _TRAILER)
+        if file.read(1) == _TRAILER:
+            file.seek(end - 1)
+            file.write(comments + _TRAILER)
+    if len(request.layouts) == 1 and request.layouts[0].alpha is None:
+        _make_opaque(file)
+
+
+def _make_opaque(file: BinaryIO) -> None:
+    """Remove the mark of a transparent colour from the first picture of a GIF."""
+    file.seek(0)
+    header = file.read(_HEADER_BYTES)
+    _skip_colours(file, header[10])
+    while file.read(1) == _EXTENSION:
+        is_control = file.read(1) == _CONTROL
+        place = file.tell() + 1
+        block = _read_blocks(file, keep=is_control)
+        if block:
+            flags = block[0] & ~_IS_TRANSPARENT
+            file.seek(place)
+            file.write(bytes([flags]))
+            return
 
 
 def _comment_extension(text: bytes) -> bytes:

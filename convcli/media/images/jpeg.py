@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 DEFAULT_QUALITY = 92
 # From this quality on colours are stored at full size, if the input says nothing of it.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from convcli.array_types import AnyArray
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+
     from convcli.media.images.details import ImageDetails
 
-Pixels = npt.NDArray[Any]
+Pixels = AnyArray
 
 # A strip fills the caches of the processor and not the memory: large enough for NumPy, small enough
 # for many at once.

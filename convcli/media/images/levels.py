@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from convcli.array_types import IntArray
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray
     from convcli.media.images.layout import Pixels
     from convcli.signals import Array
 
 Range = Literal["clip", "abs", "offset", "scale"]
-Counts = npt.NDArray[np.int64]
+Counts = IntArray
 # Samples, and how many of each channel lay below and above what can be stored.
 Quantised = tuple["Pixels", Counts, Counts]
 
@@ -118,7 +119,7 @@ def _bounds(levels: Levels, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     return dtype.type(low), dtype.type(high)
 
 
-def _count_flags(flags: npt.NDArray[np.bool_]) -> Counts:
+def _count_flags(flags: BoolArray) -> Counts:
     """How many flags of (rows, columns, channels) are true in each channel.
 
     Sums of bytes over as many rows as a byte can count are faster than sums of wider numbers.

@@ -21,12 +21,10 @@ from convcli.media.scratch import scratch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy.typing as npt
-
+    from convcli.array_types import Float32Array
     from convcli.media.images.sink import ImageSink
     from convcli.signals import AnyRows, Array, Signal
 
-    Samples = npt.NDArray[np.float32]
 
 # Pixels between two maps.
 GAP = 1
@@ -108,27 +106,27 @@ class MontageSink:
         self._forget_ranges()
         first = self._grids[0]
         names = list_channels(signals[0].channels)
-        told = (
+        text = (
             f"the output is a montage of {first.count} channels ({names}), "
             f"{first.maps_across} in a row from the first on, "
             "each scaled to its own range; TIFF (.tif) holds their values"
         )
-        self.warnings = [told]
+        self.warnings = [text]
 
     def _forget_ranges(self) -> None:
         count = self._grids[self._page].count
         self._least = np.full(count, np.inf)
         self._most = np.full(count, -np.inf)
 
-    def encode(self, y: Array, rows: AnyRows) -> Samples:
+    def encode(self, y: Array, rows: AnyRows) -> Float32Array:
         """Return the maps; they are laid out when the page is complete."""
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
 
-    def stored(self, encoded: Samples) -> None:
+    def stored(self, encoded: Float32Array) -> None:
         """Nothing: a montage is read from its file."""
 
-    def write(self, encoded: Samples) -> None:
+    def write(self, encoded: Float32Array) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
         self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))
         self._most = np.maximum(self._most, encoded.max(axis=(0, 1)))
@@ -176,7 +174,7 @@ class MontageSink:
         self._file.flush()
         grid = self._grids[self._page]
         shape = (grid.rows, grid.columns, grid.count)
-        maps: Samples = np.memmap(self._file, np.float32, "r", shape=shape)
+        maps: Float32Array = np.memmap(self._file, np.float32, "r", shape=shape)
         for strip in self._strips(maps, grid):
             self._montages.write(self._montages.encode(strip, np.arange(len(strip))))
         del maps
@@ -184,7 +182,7 @@ class MontageSink:
         self._file.truncate()
         self._rows = 0
 
-    def _strips(self, maps: Samples, grid: MontageGrid) -> Iterator[Array]:
+    def _strips(self, maps: Float32Array, grid: MontageGrid) -> Iterator[Array]:
         """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""
         row_bytes = 4 * grid.count * grid.columns
         at_once = max(1, STRIP_BYTES // row_bytes)
@@ -194,20 +192,20 @@ class MontageSink:
             for first in range(0, grid.rows, at_once):
                 yield self._side_by_side(maps[first : first + at_once], grid, line)
 
-    def _side_by_side(self, rows: Samples, grid: MontageGrid, line: int) -> Array:
+    def _side_by_side(self, rows: Float32Array, grid: MontageGrid, line: int) -> Array:
         """Some pixel rows of all maps in one row of the grid, side by side."""
-        strip: Samples = np.zeros((len(rows), grid.shape[1], 1), np.float32)
+        strip: Float32Array = np.zeros((len(rows), grid.shape[1], 1), np.float32)
         for place, number in enumerate(grid.maps(line)):
             left = place * (grid.columns + GAP)
             strip[:, left : left + grid.columns, 0] = self._scaled(rows[..., number], number)
         return strip
 
-    def _scaled(self, values: Samples, number: int) -> Samples:
+    def _scaled(self, values: Float32Array, number: int) -> Float32Array:
         """A map with its least value at 0 and its largest at full scale; a constant one is 0."""
         least = self._least[number]
         extent = self._most[number] - least
         if not extent > 0:
             return np.zeros_like(values)
         factor = self._full / extent
-        scaled: Samples = ((values - least) * factor).astype(np.float32)
+        scaled: Float32Array = ((values - least) * factor).astype(np.float32)
         return scaled

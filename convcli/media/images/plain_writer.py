@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
-    from convcli.media.images.formats import WriteRequest
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.picture_format import WriteRequest
 
 
 class PlainWriter(ABC):
@@ -36,7 +36,7 @@ class PlainWriter(ABC):
     def start(self, layout: Layout) -> None:
         """Write the header of a picture, or go to the first row of a part."""
         header = self._header(layout)
-        self._row_bytes = layout.columns * layout.pixel_bytes
+        self._row_bytes = self._bytes_of_row(layout)
         part = self._part
         if part is None or (part.apart and part.opens):
             self._file.write(header)
@@ -56,11 +56,15 @@ class PlainWriter(ABC):
     def reserve(self, layout: Layout) -> None:
         """Make room for all pixels, so that a full disk is known at once."""
         self._file.flush()
-        reserve(self._file, self._file.tell() + layout.stored_bytes)
+        reserve(self._file, self._file.tell() + layout.rows * self._row_bytes)
 
     def skip(self, rows: int) -> None:
         """Go over rows that were written from elsewhere."""
         self._file.seek(rows * self._row_bytes, os.SEEK_CUR)
+
+    def _bytes_of_row(self, layout: Layout) -> int:
+        """How many bytes a row of pixels has in the file."""
+        return layout.columns * layout.pixel_bytes
 
     @abstractmethod
     def _header(self, layout: Layout) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
     Chunk = tuple[bytes, bytes]
 

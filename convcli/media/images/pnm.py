@@ -6,6 +6,7 @@ header says which value is white. The ones of a PBM are black; its samples are r
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,13 +40,16 @@ _COMMENT = re.compile(rb"#[^\n]*")
 _PAM_LINE = re.compile(rb"[ \t]*(?:#[^\n]*|(\w+)[ \t]*([^\n]*?)[ \t\r]*)\n")
 _PAM_END = b"ENDHDR\n"
 _HEADER_BYTES = 4096
-_MOST_DIGITS = 18
+_WHOLE = re.compile(rb"[0-9]{1,18}")
+_SCALE = re.compile(rb"[+-]?([0-9]{1,18}\.?[0-9]{0,18}|\.[0-9]{1,18})([eE][+-]?[0-9]{1,3})?")
 
 # Kinds of pictures, by the second byte of the file.
 _PLAIN_BITMAP, _BITMAP, _PAM = b"1", b"4", b"7"
 _BITMAPS = (_PLAIN_BITMAP, _BITMAP)
 _PLAIN = (b"1", b"2", b"3")
 _FLOATING = (b"F", b"f")
+# Tuple types of a PAM.
+_INKS, _INK_BANDS, _OPACITY = "CMYK", 4, "_ALPHA"
 _BANDS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3, b"F": 3, b"f": 1}
 
 
@@ -54,6 +58,7 @@ class _Header:
     """The header of a picture.
 
     maximum : of its samples; length : bytes of the header; order : of floating samples
+    tuples : what the bands of a PAM are, empty if it does not say so
     """
 
     kind: bytes
@@ -63,6 +68,7 @@ class _Header:
     maximum: float
     length: int
     order: Literal["<", ">"] = ">"
+    tuples: str = ""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -78,6 +84,23 @@ class _Header:
             return None
         white = int(self.maximum)
         return None if white == np.iinfo(self.dtype).max else white
+
+    @property
+    def interpretation(self) -> str:
+        """The meaning of the samples, by the name in libvips."""
+        if self.tuples.startswith(_INKS) and self.bands >= _INK_BANDS:
+            return "cmyk"
+        if self.bands <= 4:
+            return plain_interpretation(self.dtype, is_grey=self.bands < 3)
+        return "multiband"
+
+    @property
+    def extra_bands(self) -> tuple[bool, ...] | None:
+        """Whether each band after the colours is an opacity; None if the header does not say it."""
+        if not self.tuples or self.tuples.endswith(_OPACITY):
+            return None
+        colours = {"cmyk": 4, "multiband": 0}.get(self.interpretation, 1 if self.bands < 3 else 3)
+        return (False,) * (self.bands - colours)
 
     @property
     def bits(self) -> int:
@@ -156,10 +179,8 @@ class PnmPicture:
 
     def _read_page(self, place: int) -> _PnmPage:
         header = self._read_header(place)
-        meaning = "multiband"
-        if header.bands <= 4:
-            meaning = plain_interpretation(header.dtype, is_grey=header.bands < 3)
-        channels, alpha = name_channels(meaning, header.bands)
+        meaning = header.interpretation
+        channels, alpha = name_channels(meaning, header.bands, header.extra_bands)
         layout = Layout(
             rows=header.rows,
             columns=header.columns,
@@ -278,6 +299,7 @@ def _parse_words(head: bytes, kind: bytes) -> _Header:
     maximum = 1.0
     order: Literal["<", ">"] = ">"
     if kind in _FLOATING:
+        _check_scale(words[2])
         if words[2].startswith(b"-"):
             order = "<"
     elif not is_bitmap:
@@ -289,9 +311,15 @@ def _parse_words(head: bytes, kind: bytes) -> _Header:
 
 def _whole(word: bytes) -> int:
     """A whole number of a header. ValueError for one that no picture has."""
-    if len(word) > _MOST_DIGITS:
+    if not _WHOLE.fullmatch(word):
         raise ValueError(word)
     return int(word)
+
+
+def _check_scale(word: bytes) -> None:
+    """ValueError for the scale of a PFM that is no number, is 0 or is beyond float64."""
+    if not _SCALE.fullmatch(word) or float(word) == 0 or math.isinf(float(word)):
+        raise ValueError(word)
 
 
 def _parse_pam(head: bytes) -> _Header:
@@ -306,7 +334,9 @@ def _parse_pam(head: bytes) -> _Header:
     rows, columns, bands, maximum = (
         _whole(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
     )
-    return _Header(_PAM, rows, columns, bands, float(maximum), place + len(_PAM_END))
+    tuples = fields.get(b"TUPLTYPE", b"").decode("ascii", "replace").strip().upper()
+    length = place + len(_PAM_END)
+    return _Header(_PAM, rows, columns, bands, float(maximum), length, tuples=tuples)
 
 
 def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
@@ -323,7 +353,7 @@ def _in_machine_order(samples: Pixels, header: _Header) -> Pixels:
 
 
 def _largest_sample(layout: Layout) -> int:
-    """The value of white, as the header tells it."""
+    """The value of white, as the header gives it."""
     return int(np.iinfo(layout.dtype).max) if layout.white is None else layout.white
 
 
@@ -333,6 +363,21 @@ class PpmWriter(PlainWriter):
     def _header(self, layout: Layout) -> bytes:
         kind = "P5" if len(layout.channels) == 1 else "P6"
         return f"{kind}\n{layout.columns} {layout.rows}\n{_largest_sample(layout)}\n".encode()
+
+
+class PbmWriter(PlainWriter):
+    """Writes PBM (P4): a bit for each pixel, 1 for black."""
+
+    def pack(self, pixels: Pixels) -> bytes:
+        """The bits of the rows, each row filled up to whole bytes."""
+        is_black = pixels[:, :, 0] == 0
+        return np.packbits(is_black, axis=1).tobytes()
+
+    def _bytes_of_row(self, layout: Layout) -> int:
+        return (layout.columns + 7) // 8
+
+    def _header(self, layout: Layout) -> bytes:
+        return f"P4\n{layout.columns} {layout.rows}\n".encode()
 
 
 class PamWriter(PlainWriter):
@@ -347,7 +392,7 @@ class PamWriter(PlainWriter):
             "HEIGHT": layout.rows,
             "DEPTH": bands,
             "MAXVAL": _largest_sample(layout),
-            "TUPLTYPE": self._TUPLES[bands - 1],
+            "TUPLTYPE": _INKS if layout.interpretation == "cmyk" else self._TUPLES[bands - 1],
         }
         lines = [f"{name} {value}\n" for name, value in fields.items()]
         header = "".join(["P7\n", *lines, "ENDHDR\n"])

@@ -12,24 +12,19 @@ from convcli.errors import RequestError
 from convcli.media.files import UndividedError
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
-from convcli.media.images.formats import (
-    FORMATS,
-    Format,
-    WriteRequest,
-    find_format,
-    format_by_suffix,
-)
+from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
 from convcli.media.images.layout import list_channels
+from convcli.media.images.loss_warnings import picture_losses
+from convcli.media.images.picture_format import Format, WriteRequest
 from convcli.media.images.scaling import ScaledResults
-from convcli.media.images.told_losses import picture_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.division import PartOfFile
-    from convcli.media.images.formats import PictureWriter, SharedWriter
     from convcli.media.images.layout import Layout, Pixels, Strip
     from convcli.media.images.levels import Counts
+    from convcli.media.images.picture_format import PictureWriter, SharedWriter
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
     from convcli.signals import AnyRows, Array, Signal
@@ -87,7 +82,7 @@ class ImageSink:
     part : the part of the only page that is written; None for the whole
 
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
-    signed samples). `warnings` tells what it holds less well (16 bits as 8, opacity over white).
+    signed samples). `warnings` says what it holds less well (16 bits as 8, opacity over white).
     """
 
     def __init__(
@@ -130,7 +125,7 @@ class ImageSink:
         """The writer, and the same if it may write fewer than 8 bits a sample."""
         bits = few_bits_of(request, [page.source.layout for page in self._pages])
         if bits is None:
-            return self.format.writer(target, request), None
+            return self.format.writing.writer(target, request), None
         writer = FewBitsWriter(target, request, bits)
         return writer, writer
 
@@ -313,13 +308,13 @@ class ImageSink:
 
     def _check_pages(self) -> None:
         first, count, name = self._pages[0].layout, len(self._pages), self.format.name
-        if count > 1 and not self.format.pages:
-            paged = ", ".join(each.name for each in FORMATS.values() if each.pages)
+        if count > 1 and not self.format.pages.several:
+            paged = ", ".join(each.name for each in FORMATS.values() if each.pages.several)
             raise RequestError(
                 f"{name} holds one picture, the input has {count} pages",
                 hint=f"write one of: {paged}",
             )
-        if self.format.mixed_pages:
+        if self.format.pages.mixed:
             return
         for number, page in enumerate(self._pages, start=1):
             if page.layout != first:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 # Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
 # 6.0, Exif 2.32).
@@ -68,7 +68,6 @@ _LARGEST_CLASSIC = 4_000_000_000
 # Compressions, by the value of tag 259, that libvips writes without loss.
 _COMPRESSIONS = {
     5: "lzw",
-    7: "lzw",
     8: "deflate",
     32946: "deflate",
     32773: "packbits",
@@ -76,6 +75,20 @@ _COMPRESSIONS = {
 }
 # Compressions of fax machines, for samples of 1 bit; the last one replaces the others.
 _FAX = (2, 3, 4)
+_UNCOMPRESSED = 1
+# What a compressed picture is stored with if its own compression is not written.
+_INSTEAD = "lzw"
+# Compressions that are read and not written, by their names.
+_UNWRITTEN = {
+    6: "JPEG",
+    7: "JPEG",
+    34676: "SGI LogLuv",
+    34677: "SGI LogLuv",
+    34887: "LERC",
+    34892: "JPEG",
+    34925: "LZMA",
+    50001: "WebP",
+}
 
 
 @dataclass(frozen=True)
@@ -404,7 +417,7 @@ def _tile_of(directory: TiffFields) -> tuple[int, int] | None:
 def tiff_options(request: WriteRequest) -> dict[str, object]:
     """Options of `tiffsave`: tiles and compression of the input, if it was a TIFF without loss."""
     details = request.details
-    compression = _COMPRESSIONS.get(details.compression or 0, "none")
+    compression = _compression_of(details)
     if request.bits == 1 and details.compression in _FAX:
         compression = "ccittfax4"
     size = sum(layout.stored_bytes for layout in request.layouts)
@@ -421,6 +434,18 @@ def tiff_options(request: WriteRequest) -> dict[str, object]:
     if details.resolution and details.field("resolution-unit") == "in":
         options["resunit"] = "inch"
     return options
+
+
+def _compression_of(details: ImageDetails) -> str:
+    """The lossless compression that is nearest to that of the input, by the name in libvips."""
+    if details.compression in (None, _UNCOMPRESSED):
+        return "none"
+    return _COMPRESSIONS.get(details.compression, _INSTEAD)
+
+
+def unwritten_compression(details: ImageDetails) -> str | None:
+    """The name of the compression of a TIFF if another one replaces it, else None."""
+    return _UNWRITTEN.get(details.compression or _UNCOMPRESSED)
 
 
 def shorts_field(*values: int) -> TiffField:

@@ -15,8 +15,8 @@ from convcli.dataclass import dataclass
 from convcli.media.images.tiff import TiffPage, tiff_pages
 
 if TYPE_CHECKING:
-    from convcli.media.images.formats import WriteRequest
     from convcli.media.images.layout import Layout
+    from convcli.media.images.picture_format import WriteRequest
 
 _PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS = 262, 277, 284, 338
 _TAGS = (_PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from convcli.media.images.formats import PictureWriter, WriteRequest
     from convcli.media.images.layout import Layout
+    from convcli.media.images.picture_format import PictureWriter, WriteRequest
 
 _COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _PLACES, _ORIENTATION, _BAND_COUNT, _STRIP_ROWS, _SIZES = 273, 274, 277, 278, 279
@@ -179,7 +179,7 @@ def _fields_by_libvips(request: WriteRequest) -> TiffFields:
     row = row.copy(interpretation=layout.interpretation, xres=1, yres=1)
     described = replace_metadata(row, request)
     file = io.BytesIO(described.write_to_buffer(".tif", **saver_options(request)))
-    complete = request.format.complete
+    complete = request.format.writing.complete
     if complete is not None:
         complete(file, request)
     return read_directory(file)

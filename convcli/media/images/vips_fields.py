@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import VipsField
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 # Fields that every image has.
 _GEOMETRY = {

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
-import weakref
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import foreign_format, format_for_reading, unread_kind
+from convcli.media.images.formats import format_for_reading
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -28,13 +24,12 @@ from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
 from convcli.media.images.vips import (
     DTYPES,
     drain_log,
-    error_cause,
     field_value,
     readable,
     vips,
 )
 from convcli.media.images.vips_fields import kept_fields
-from convcli.media.scratch import scratch
+from convcli.media.images.vips_file import VipsFile, orientation_of, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,18 +41,32 @@ if TYPE_CHECKING:
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
-# libvips looks at so many bytes to recognise a format.
-_HEAD_BYTES = 4096
 # A header that promises more bands is not a picture.
 _MOST_BANDS = 10_000
-# What the reader of HEIC says where a codec is missing.
-_NO_CODEC = "has not been built in"
 
 
 # The fields that hold bytes.
 _BLOCKS = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
 # What libvips calls an interpretation without a name, and does not write.
 _UNKNOWN_MEANING = "error"
+
+
+@dataclass(frozen=True)
+class ChosenPages:
+    """The pages of a file that are read, by their indices in the file.
+
+    count : pages of the file
+    stacked : whether the pages of an animation are decoded as one image
+    """
+
+    count: int
+    indices: tuple[int, ...]
+    stacked: bool
+
+    @property
+    def stack(self) -> range:
+        """The pages of an animation that are decoded as one image."""
+        return range(min(self.indices), max(self.indices) + 1)
 
 
 class VipsPicture:
@@ -72,175 +81,84 @@ class VipsPicture:
     def __init__(
         self, data: bytes | Path, name: str, *, pages: PageChoice | None = None, max_pixels: int
     ) -> None:
-        self._data = data
         self.name = name
         self.warnings: list[str] = []
         self._max_pixels = max_pixels
         vips()
         drain_log()
-        first = self.open(0, access="sequential")
-        self._pages = int(field_value(first, "n-pages", 1))
-        self.indices = list(range(self._pages))
-        if pages is not None:
-            self.indices = pages.indices(self._pages, name)
-        # The pages of an animation that are decoded as one image.
-        self.stack = range(min(self.indices), max(self.indices) + 1)
-        self.format = format_for_reading(_loader_format(first))
-        # A rotated animation is not decoded as one image: its pages are rotated one by one.
-        self.stacked = self._pages > 1 and self.format.animated and _orientation(first) == 1
-        self._bands = self._read_bands()
-        is_mended = self._mend_bands()
-        if is_mended or self.indices[0] > 0:
-            first = self.open(self.indices[0], access="sequential")
-        self._check_size(first, len(self.stack) if self.stacked else 1)
-        upright = _upright(first)
-        self.layouts = self._read_layouts(upright)
+        given = VipsFile(data, name)
+        header = given.open(0)
+        self.format = format_for_reading(_loader_format(header))
+        self.pages = self._chosen_pages(header, pages)
+        self._bands = self._read_bands(given)
+        self.file = self._with_sound_bands(given)
+        first = header
+        if self.file is not given or self.pages.indices[0] > 0:
+            first = self.file.open(self.pages.indices[0])
+        self._check_stack(first)
+        upright_first = upright(first)
+        self.layouts = self._read_layouts(upright_first)
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
-        self.details = self._read_details(first, upright)
-        self._tell_faults()
-
-    def _tell_faults(self) -> None:
-        """Warn about what is odd about the file."""
-        if self.details.damaged_icc:
-            self.warnings.append("the colour profile is damaged: it is left out")
-        if self.details.has_chunk(ANIMATION_CHUNK):
-            self.warnings.append("an animated PNG: only its first picture is read")
-        self.warnings += drain_log()
-
-    def open(self, page: int | None, *, access: str, fail_on: str = "error") -> Any:
-        """A page as an image of libvips; None opens those of `stack`, one below the other."""
-        options: dict[str, object] = {"access": access, "fail_on": fail_on}
-        if page is None:
-            options["page"] = self.stack.start
-            options["n"] = len(self.stack)
-        elif page:
-            options["page"] = page
-        image = vips().Image
-        try:
-            if isinstance(self._data, bytes):
-                return image.new_from_buffer(self._data, "", **options)
-            # As a source, since libvips takes brackets at the end of a name for options.
-            source = vips().Source.new_from_file(os.fsencode(self._data))
-            return image.new_from_source(source, "", **options)
-        except vips().Error as error:
-            raise self.unreadable(error) from error
-
-    def open_upright(self, page: int | None, *, fail_on: str) -> Any:
-        """A page that can be read from top to bottom.
-
-        A rotated one is decoded first (to disk, if large).
-        """
-        image = self.open(page, access="sequential", fail_on=fail_on)
-        if _orientation(image) > 1:
-            image = self.open(page, access="random", fail_on=fail_on)
-        return _upright(image)
+        self.details = self._read_details(first, upright_first)
+        self._warn_of_faults()
 
     def reader(self) -> PictureReader:
         """A new run through the picture."""
         return VipsReader(self)
 
-    def unreadable(self, error: Exception) -> InputError:
-        """The error for a picture that libvips refused."""
-        cause = error_cause(error)
-        if _NO_CODEC in cause:
-            _, _, codec = cause.rpartition(_NO_CODEC)
-            return InputError(
-                f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
-                hint="pip install 'convcli[heif]' installs that of HEIC; or convert the picture to "
-                "PNG or TIFF first",
-            )
-        if "not in a known format" in cause:
-            return self._unknown()
-        with self.reading() as file:
-            unread = unread_kind(file)
-        if unread is not None:
-            kind, hint = unread
-            return InputError(f"{self.name} has {kind}, which are not read", hint=hint)
-        return InputError(
-            f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
-        )
+    # --- the steps of opening, in their order ---
 
-    def _unknown(self) -> InputError:
-        """The error for a file that libvips does not recognise."""
-        try:
-            with self.reading() as file:
-                head = file.read(_HEAD_BYTES)
-        except InputError as failure:
-            return failure
-        name = foreign_format(head)
-        if name is not None:
-            return InputError(
-                f"{self.name} is a picture in the format {name}, whose codec is not installed",
-                hint="convert it to PNG or TIFF first",
+    def _chosen_pages(self, header: Any, pages: PageChoice | None) -> ChosenPages:
+        """The pages that are read; `header` is the first page of the file."""
+        count = int(field_value(header, "n-pages", 1))
+        indices = list(range(count))
+        if pages is not None:
+            indices = pages.indices(count, self.name)
+        # A rotated animation is not decoded as one image: its pages are rotated one by one.
+        stacked = count > 1 and self.format.pages.animated and orientation_of(header) == 1
+        return ChosenPages(count, tuple(indices), stacked)
+
+    def _read_bands(self, file: VipsFile) -> dict[int, PageBands]:
+        """What the file says of the bands of its pages, by page."""
+        read = self.format.reading.bands
+        if read is None:
+            return {}
+        with file.reading() as content:
+            return dict(enumerate(read(content, self.pages.count)))
+
+    def _with_sound_bands(self, file: VipsFile) -> VipsFile:
+        """The file, or a patched copy of it if libvips misreads the bands of a page."""
+        chosen = [self._bands[page] for page in self.pages.indices if page in self._bands]
+        misread = [bands for bands in chosen if bands.misread]
+        if not misread:
+            return file
+        if any(bands.inverted for bands in misread):
+            raise InputError(
+                f"{self.name} has bands in separate planes whose 0 is white, which is not read",
+                hint="store it with 0 as black, or with the bands of a pixel side by side",
             )
-        return InputError(
-            f"{self.name} is not a picture of a known format, or is cut off",
-            hint="the formats read are those of libvips and PPM",
-        )
+        return file.patched(bands.patch for bands in misread)
+
+    def _check_stack(self, first: Any) -> None:
+        """Refuse a page, or an animation that is decoded as one image, of too many pixels."""
+        self._check_size(first, len(self.pages.stack) if self.pages.stacked else 1)
 
     def _check_size(self, image: Any, pages: int) -> None:
         rows = image.height * pages
         if image.width * rows > self._max_pixels:
             raise too_many_pixels(self.name, image.width, rows, self._max_pixels)
 
-    def _check_total(self) -> None:
-        total = sum(layout.pixels for layout in self.layouts)
-        if total > self._max_pixels:
-            raise InputError(
-                f"the {len(self.layouts)} pages of {self.name} have {total} pixels, "
-                f"more than the {self._max_pixels} that are allowed",
-                hint=f"if you trust the file, give --max-pixels {total}",
-            )
-
     def _read_layouts(self, first: Any) -> list[Layout]:
         """The layout of every page; `first` is the first page, upright."""
         layouts = []
-        for page in self.indices:
+        for page in self.pages.indices:
             image = first
-            if page != self.indices[0] and not self.stacked:
-                image = _upright(self.open(page, access="sequential"))
+            if page != self.pages.indices[0] and not self.pages.stacked:
+                image = upright(self.file.open(page))
             self._check_size(image, 1)
             layouts.append(self._layout(image, self._bands.get(page)))
         return layouts
-
-    def _read_bands(self) -> dict[int, PageBands]:
-        """What the file says of the bands of its pages, by page."""
-        if self.format.bands is None:
-            return {}
-        with self.reading() as file:
-            return dict(enumerate(self.format.bands(file, self._pages)))
-
-    def _find_plain_pixels(self) -> dict[int, int]:
-        """Where the pixels of pages begin that are read without libvips, by page."""
-        if self.format.plain_pixels is None:
-            return {}
-        with self.reading() as file:
-            by_index = dict(zip(self.indices, self.layouts, strict=True))
-            return self.format.plain_pixels(file, by_index)
-
-    def _mend_bands(self) -> bool:
-        """Replace the data by a patched copy if libvips misreads bands. Return whether it did."""
-        chosen = [self._bands[page] for page in self.indices if page in self._bands]
-        misread = [bands for bands in chosen if bands.misread]
-        if not misread:
-            return False
-        if any(bands.inverted for bands in misread):
-            raise InputError(
-                f"{self.name} has bands in separate planes whose 0 is white, which is not read",
-                hint="store it with 0 as black, or with the bands of a pixel side by side",
-            )
-        copy, path = scratch()
-        weakref.finalize(self, copy.close)
-        with self._opened() as file:
-            shutil.copyfileobj(file, copy, 1 << 20)
-        for bands in misread:
-            place, data = bands.patch
-            copy.seek(place)
-            copy.write(data)
-        copy.flush()
-        self._data = path
-        return True
 
     def _layout(self, image: Any, bands: PageBands | None) -> Layout:
         if image.format not in DTYPES:
@@ -269,30 +187,47 @@ class VipsPicture:
             alpha=alpha,
         )
 
-    def _read_details(self, first: Any, upright: Any) -> ImageDetails:
+    def _check_total(self) -> None:
+        total = sum(layout.pixels for layout in self.layouts)
+        if total > self._max_pixels:
+            raise InputError(
+                f"the {len(self.layouts)} pages of {self.name} have {total} pixels, "
+                f"more than the {self._max_pixels} that are allowed",
+                hint=f"if you trust the file, give --max-pixels {total}",
+            )
+
+    def _find_plain_pixels(self) -> dict[int, int]:
+        """Where the pixels of pages begin that are read without libvips, by page."""
+        if self.format.reading.plain_pixels is None:
+            return {}
+        with self.file.reading() as file:
+            by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
+            return self.format.reading.plain_pixels(file, by_index)
+
+    def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
-        bands = self._bands.get(self.indices[0])
+        bands = self._bands.get(self.pages.indices[0])
         details = ImageDetails(
             format=self.format.name,
             loader=str(known.get("vips-loader", "")),
-            pages=self._pages,
-            page_indices=tuple(self.indices),
+            pages=self.pages.count,
+            page_indices=tuple(self.pages.indices),
             bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             interlaced=bool(known.get("interlaced", False)),
             resolution=(first.xres, first.yres),
-            fields=kept_fields(upright),
+            fields=kept_fields(upright_first),
             extra_bands=() if bands is None else bands.meanings,
-            orientation=_orientation(first),
+            orientation=orientation_of(first),
         )
         details = _with_metadata(details, known)
-        if self._pages > 1:
+        if self.pages.count > 1:
             delays = self._delays(known)
             details = replace(details, delays=delays, loop=known.get("loop"))
-        if self.format.inspect is not None:
-            with self.reading() as file:
-                details = self.format.inspect(file, details)
+        if self.format.reading.inspect is not None:
+            with self.file.reading() as file:
+                details = self.format.reading.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
@@ -301,23 +236,17 @@ class VipsPicture:
     def _delays(self, known: dict[str, Any]) -> tuple[int, ...]:
         """How long each page of an animation is shown, in milliseconds."""
         delays = tuple(known.get("delay", ()))
-        if len(delays) != self._pages:
+        if len(delays) != self.pages.count:
             return delays
-        return tuple(delays[page] for page in self.indices)
+        return tuple(delays[page] for page in self.pages.indices)
 
-    @contextmanager
-    def reading(self) -> Iterator[BinaryIO]:
-        """The bytes of the file. A failure to read them is an InputError."""
-        try:
-            with self._opened() as file:
-                yield file
-        except OSError as error:
-            raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
-
-    def _opened(self) -> BinaryIO:
-        if isinstance(self._data, bytes):
-            return io.BytesIO(self._data)
-        return self._data.open("rb")
+    def _warn_of_faults(self) -> None:
+        """Warn about what is odd about the file."""
+        if self.details.damaged_icc:
+            self.warnings.append("the colour profile is damaged: it is left out")
+        if self.details.has_chunk(ANIMATION_CHUNK):
+            self.warnings.append("an animated PNG: only its first picture is read")
+        self.warnings += drain_log()
 
 
 class VipsReader:
@@ -344,7 +273,7 @@ class VipsReader:
 
     def _plain_place(self, page: int) -> int | None:
         """Where the pixels of a page begin that needs no decoder, else None."""
-        index = self._picture.indices[page]
+        index = self._picture.pages.indices[page]
         return self._picture.plain_pixels.get(index)
 
     def seekable(self, page: int) -> bool:
@@ -362,7 +291,7 @@ class VipsReader:
         """The rows of a page from `first` on; row 0 lies in the file at offset `place`."""
         layout = self._picture.layouts[page]
         row_bytes = layout.columns * layout.pixel_bytes
-        with self._picture.reading() as file:
+        with self._picture.file.reading() as file:
             file.seek(place + first * row_bytes)
             for start in range(first, layout.rows, layout.strip_rows):
                 rows = min(layout.strip_rows, layout.rows - start)
@@ -373,12 +302,12 @@ class VipsReader:
 
     def _decoded_strips(self, page: int) -> Iterator[Strip]:
         picture = self._picture
-        layout, index = picture.layouts[page], picture.indices[page]
+        layout, index = picture.layouts[page], picture.pages.indices[page]
         opened: int | None = index
         top = 0
-        if picture.stacked:
+        if picture.pages.stacked:
             opened = None
-            top = layout.rows * (index - picture.stack.start)
+            top = layout.rows * (index - picture.pages.stack.start)
         drain_log()
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
@@ -406,13 +335,17 @@ class VipsReader:
                 self._open(page)
             data = self._region.fetch(0, top, columns, rows)
         except vips().Error as error:
-            raise self._picture.unreadable(error) from error
+            raise self._picture.file.unreadable(error) from error
         self._next = top + rows
         return data
 
     def _open(self, page: int | None) -> None:
-        fail_on = "error" if self._tolerant else self._picture.format.fail_on
-        image = self._picture.open_upright(page, fail_on=fail_on)
+        fail_on = "error" if self._tolerant else self._picture.format.reading.fail_on
+        file, stack = self._picture.file, self._picture.pages.stack
+        if page is None:
+            image = file.open_upright(stack.start, count=len(stack), fail_on=fail_on)
+        else:
+            image = file.open_upright(page, fail_on=fail_on)
         self._region = vips().Region.new(image)
         self._page = page
         self._next = 0
@@ -449,19 +382,6 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
         xmp=known.get("xmp-data"),
         iptc=known.get("iptc-data"),
     )
-
-
-def _orientation(image: Any) -> int:
-    return int(field_value(image, "orientation", 1))
-
-
-def _upright(image: Any) -> Any:
-    """The image unpacked and rotated to its upright orientation."""
-    if image.coding == "labq":
-        image = image.labq2lab()
-    elif image.coding == "rad":
-        image = image.rad2float()
-    return image.autorot() if _orientation(image) > 1 else image
 
 
 def _loader_format(image: Any) -> str:

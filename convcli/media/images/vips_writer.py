@@ -21,9 +21,9 @@ from convcli.media.replacing import WRITE_FAILURES
 from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
-    from convcli.media.images.formats import WriteRequest
     from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.picture_format import WriteRequest
 
 # Bytes of a finished picture that are passed on at once.
 _COPIED_BYTES = 1 << 20
@@ -52,7 +52,7 @@ class VipsWriter:
         self._source = self._make_source()
         image = self._open_feed()
         # libvips itself writes what belongs to a gain map.
-        self._inserts = request.format.insert is not None and not request.keeps_gain_map
+        self._inserts = request.format.writing.insert is not None and not request.keeps_gain_map
         if not self._inserts:
             image = replace_metadata(image, request)
         self._thread = threading.Thread(
@@ -131,26 +131,25 @@ class VipsWriter:
             self._feed.close()
 
     def _save(self, image: Any) -> None:
-        form = self._request.format
+        rules = self._request.format.writing
         options = saver_options(self._request)
-        if form.insert is None or form.cut is None or not self._inserts:
-            if form.forgets_failures:
-                self._encode_inserting(image, b"", _before_all, options)
-            else:
-                self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
+        if rules.insert is not None and rules.cut is not None and self._inserts:
+            self._encode_inserting(image, rules.insert(self._request), rules.cut, options)
+        elif rules.forgets_failures:
+            self._encode_inserting(image, b"", _before_all, options)
         else:
-            self._encode_inserting(image, form.insert(self._request), form.cut, options)
-        if form.complete is not None:
+            self._encode(image, vips().Target.new_to_file(os.fsencode(self._path)), options)
+        if rules.complete is not None:
             with self._path.open("r+b") as file:
-                form.complete(file, self._request)
+                rules.complete(file, self._request)
 
     def _encode(self, image: Any, target: Any, options: dict[str, object]) -> None:
         form = self._request.format
         try:
-            if form.by_name:
+            if form.writing.by_name:
                 self._write_by_name(image, options)
             else:
-                image.write_to_target(target, form.suffixes[0], **options)
+                image.write_to_target(target, form.marks.suffixes[0], **options)
         except vips().Error as error:
             if os.strerror(errno.ENOSPC) in str(error):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -161,7 +160,7 @@ class VipsWriter:
         """Write through a link with the right suffix, since the output may be without a name."""
         import tempfile
 
-        suffix = self._request.format.suffixes[0]
+        suffix = self._request.format.marks.suffixes[0]
         with tempfile.TemporaryDirectory(prefix="convcli-") as folder:
             link = Path(folder, f"output{suffix}")
             link.symlink_to(self._path.absolute())
@@ -193,13 +192,14 @@ def saver_options(request: WriteRequest) -> dict[str, object]:
     if not request.details.exif:
         # libvips would make up a block of EXIF.
         options["keep"] = KEEP_ALL_BUT_EXIF
-    options |= form.options
+    options |= form.writing.options
     if request.bits is not None:
         options["bitdepth"] = request.bits
-    if form.interlaces and request.details.interlaced and request.details.format == form.name:
+    is_same_format = request.details.format == form.name
+    if form.samples.interlaces and request.details.interlaced and is_same_format:
         options["interlace"] = True
-    if form.options_for is not None:
-        options |= form.options_for(request)
+    if form.writing.options_for is not None:
+        options |= form.writing.options_for(request)
     return options
 
 

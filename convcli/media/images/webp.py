@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 _HEADER = struct.Struct("<4sI")
 _RIFF_BYTES = 12

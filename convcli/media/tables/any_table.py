@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
@@ -15,7 +16,6 @@ from convcli.media.tables.table_formats import (
     format_of_start,
     format_of_suffix,
 )
-from convcli.media.tables.table_options import check_options
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
 
-# Bytes that tell a format.
+# First bytes by which a format is recognised.
 _START = 64
 _TAB_NAMES = ("\\t", "tab")
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
@@ -43,11 +43,28 @@ def open_any_table(
 
     held : keeps what comes through a pipe in a temporary file, as files of columns are read in any
         order
+
+    InputError says that it is not a table, RequestError that a column or an option does not fit.
     """
+    if options.every is None:
+        return _open_as_it_is(path, options, held, stdin)
+    # Few tables are made regular.
+    from convcli.media.tables.every import regular_table
+
+    as_it_is = replace(options, every=None, irregular=True)
+    return regular_table(_open_as_it_is(path, as_it_is, held, stdin), options)
+
+
+def _open_as_it_is(
+    path: Path | None, options: TableOptions, held: ExitStack, stdin: BinaryIO | None
+) -> TableSource:
+    """Open a table whose rows stay as they are."""
     columnar = _format_of_columns(path, stdin)
     if columnar is None:
         if _is_json_lines(path, stdin):
-            return _open_json_lines(path, options, stdin)
+            from convcli.media.tables.json_lines import JsonLinesSource
+
+            return JsonLinesSource(_text_input(path, options, stdin), options)
         return open_table(path, options=options, stdin=stdin)
     from convcli.media.tables.columnar import ColumnarFile, ColumnarSource
 
@@ -66,27 +83,14 @@ def open_table(
     """Open a table of delimited text and read until its columns and its rate are known.
 
     path : a file, or None for `stdin` (default: the standard input)
-    InputError says that it is not a table, RequestError that a column or an option does not fit.
     """
     if options.delimiter in _TAB_NAMES:
         options = replace(options, delimiter="\t")
-    check_options(options)
-    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    if options.every is None:
-        return TableSource(text, options)
-    # Few tables are made regular.
-    from convcli.media.tables.every import regular_table
-
-    return regular_table(text, options)
+    return TableSource(_text_input(path, options, stdin), options)
 
 
-def _open_json_lines(
-    path: Path | None, options: TableOptions, stdin: BinaryIO | None
-) -> TableSource:
-    from convcli.media.tables.json_lines import JsonLinesSource
-
-    text = TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
-    return JsonLinesSource(text, options)
+def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None) -> TextInput:
+    return TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
@@ -115,7 +119,7 @@ def _given(stdin: BinaryIO | None) -> BinaryIO:
 def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat | None:
     """The format of a file of columns; None for text, and for a file that cannot be opened."""
     if path is not None and is_special(path):
-        # What is read from a pipe is gone: only its name can tell.
+        # What is read from a pipe is gone: the format follows from its name alone.
         named = format_of_suffix(path)
         return named if named is not None and named.reader is not None else None
     return format_of_start(_start_of(path, stdin))
@@ -124,8 +128,10 @@ def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat
 def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
     """The first bytes of a file, or of what has come through a pipe; empty if they are unknown."""
     if path is None:
-        peek = getattr(_given(stdin), "peek", None)
-        return b"" if peek is None else bytes(peek(_START)[:_START])
+        stream = _given(stdin)
+        if not isinstance(stream, BufferedReader):
+            return b""
+        return stream.peek(_START)[:_START]
     try:
         with path.open("rb") as file:
             return file.read(_START)

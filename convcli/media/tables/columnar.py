@@ -8,6 +8,7 @@ passed on as it is. Batches are read one at a time.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,12 @@ from convcli.media.tables.columnar_values import (
     column_cells,
     column_numbers,
     local_times,
+    pandas_index_columns,
     plain_column,
+    plain_field,
 )
 from convcli.media.tables.delimited import Cells, Dialect
+from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
 from convcli.media.tables.table_options import refuse_options
@@ -33,11 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from convcli.array_types import BoolArray
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import ColumnNames
-    from convcli.media.tables.delimited import Flags
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
     from convcli.media.tables.table_options import TableOptions
+    from convcli.media.tables.time_notation import TimeColumn
 
 # Cells in a batch, and the fewest and most rows of it: some megabytes whatever the width.
 BATCH_CELLS = 1 << 20
@@ -67,7 +73,7 @@ class BatchRows:
 
     batch: Batch
     cells: dict[int, Cells]
-    missing: Flags | None = None
+    missing: BoolArray | None = None
 
     @property
     def count(self) -> int:
@@ -134,6 +140,11 @@ class ColumnarFile:
 
     repeatable = True
 
+    @property
+    def known_columns(self) -> tuple[int, ...] | None:
+        """None: names or types decide which columns FILTER reads."""
+        return None
+
     def open(self) -> ColumnReader:
         """Open the file as its library reads it. InputError if it is no such file."""
         kind = self.format.title
@@ -172,14 +183,18 @@ class ColumnarSource(TableSource):
     """The wanted columns of a Parquet or Arrow table. Made by `open_any_table`.
 
     schema : the names and types of all columns
+    in_local_time : whether times with a zone are read as those of its wall clock; None until the
+        first of them were read
     """
 
     def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
-        refuse_options(options, f"{file.name} is a {file.format.title} file")
+        refuse_options(options, f"{file.name} is a {file.format.title} file", allowed=("--na",))
+        words = (word.encode() for word in options.na)
+        self._numbers = NumberStyle(missing=frozenset(words))
         self._file = file
         # Daily times follow the days of their zone, some of which have 23 or 25 hours; all others
         # are regular in UTC. The first batch shows which of the two they are.
-        self._in_local_time: bool | None = None
+        self.in_local_time: bool | None = None
         self.format = file.format
         super().__init__(file, options)
 
@@ -214,7 +229,12 @@ class ColumnarSource(TableSource):
         """The columns to filter: those asked for, else all of numbers besides group and time."""
         self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
         if self.options.columns is None:
-            found = tuple(number for number in self._others() if self._has_numbers(number))
+            index = pandas_index_columns(self.schema)
+            found = tuple(
+                number
+                for number in self._others()
+                if self._has_numbers(number) and self.schema.field(number).name not in index
+            )
             if not found:
                 listed = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
                 raise InputError(
@@ -240,7 +260,7 @@ class ColumnarSource(TableSource):
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
         return any(test(kind) for test in tests)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: the names of columns are never a row of numbers here."""
 
     # --- decoding ---
@@ -252,15 +272,22 @@ class ColumnarSource(TableSource):
     def _find_rows(self, records: Batch, wanted: Iterable[int]) -> Any:
         return BatchRows(records, {column: self._cells(records, column) for column in wanted})
 
+    def _time_column(self, spans: Any) -> TimeColumn:
+        """The times of some rows; those with a time zone are written in UTC."""
+        times = super()._time_column(spans)
+        kind = plain_field(self.schema.field(times.column)).type
+        has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
+        return replace(times, zone=kind.tz) if has_zone and not self.in_local_time else times
+
     def _cells(self, batch: Batch, column: int) -> Cells:
         """A column of groups or times as text; a null is an empty cell."""
         values = plain_column(batch.data.column(column))
         if pa.types.is_timestamp(values.type) and values.type.tz is not None:
             local = local_times(values)
-            if self._in_local_time is None:
-                self._in_local_time = are_dates(local)
+            if self.in_local_time is None:
+                self.in_local_time = are_dates(local)
             in_utc = values.cast(local.type)
-            values = local if self._in_local_time else in_utc
+            values = local if self.in_local_time else in_utc
         try:
             return column_cells(values)
         except pa.ArrowException as error:
@@ -280,10 +307,23 @@ class ColumnarSource(TableSource):
         """The rows of a batch and their numbers, `(rows, channels)`."""
         x = np.empty((records.data.num_rows, len(self.columns)))
         for channel, column in enumerate(self.columns):
-            x[:, channel] = column_numbers(records.data.column(column))
+            numbers = column_numbers(records.data.column(column))
+            x[:, channel] = self._numbers.without_missing_numbers(numbers)
         cells = {column: self._cells(records, column) for column in self._keys()}
         missing = np.isnan(x)
         return BatchRows(records, cells, missing if missing.any() else None), x
+
+    # --- for rows that are made regular ---
+
+    def with_regular_rows(self, bins: CalendarBins, options: TableOptions) -> TableSource:
+        """Return the table that has a row for each bin of the calendar."""
+        from convcli.media.tables.every_columns import RegularFile
+
+        file = self._file
+        regular = RegularFile(
+            path=file.path, name=file.name, format=file.format, source=self, bins=bins
+        )
+        return ColumnarSource(regular, options)
 
     # --- for the sink ---
 

@@ -11,13 +11,14 @@ from convcli.media.tables.columnar_values import (
     plain_column,
     plain_field,
     rows_of_batch,
+    with_float_columns,
 )
 from convcli.media.tables.numerals import values_as_written
 from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
+    from convcli.array_types import FloatArray
     from convcli.media.tables.columnar import BatchRows, ColumnarSource
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
 
@@ -61,15 +62,17 @@ class ColumnarSink(TableSink):
         if output.append or output.made is not None or output.added:
             self._new_fields = [pa.field(name, pa.float64()) for name in self._new_names(suffix)]
         fields = list(schema)
+        replaced: list[str] = []
         if not self._new_fields or output.added:
             for column in output.columns:
                 fields[column] = fields[column].with_type(pa.float64()).with_nullable(nullable=True)
-        self._schema = pa.schema(output.arranged(fields, self._new_fields), schema.metadata)
+                replaced.append(fields[column].name)
+        arranged = output.arranged(fields, self._new_fields)
         if self._decodes:
-            plain = [plain_field(field) for field in self._schema]
-            self._schema = pa.schema(plain, schema.metadata)
+            arranged = [plain_field(field) for field in arranged]
+        self._schema = pa.schema(arranged, with_float_columns(schema.metadata, replaced))
 
-    def _splice(self, decoded: BatchRows, rows: Rows, values: Floats | None) -> Any:
+    def _splice(self, decoded: BatchRows, rows: Rows, values: FloatArray | None) -> Any:
         """Some rows of a batch with new numbers."""
         batch = rows_of_batch(decoded.batch.data, rows)
         columns = list(batch.columns)
@@ -86,7 +89,7 @@ class ColumnarSink(TableSink):
             arranged = [plain_column(column) for column in arranged]
         return pa.RecordBatch.from_arrays(arranged, schema=self._schema)
 
-    def _new_columns(self, columns: list[Any], values: Floats | None) -> list[Any]:
+    def _new_columns(self, columns: list[Any], values: FloatArray | None) -> list[Any]:
         """A column for each channel; copies of the old ones if there are no values."""
         if values is None:
             return [columns[column].cast(pa.float64()) for column in self._output.columns]

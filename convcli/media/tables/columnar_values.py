@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from convcli.media.tables.delimited import Cells
 from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:
-    from convcli.media.tables.numerals import Floats
+    from collections.abc import Container
+
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.signals import Rows
 
+# The key of what pandas says of the columns of a table.
+_PANDAS = b"pandas"
 
-def column_numbers(column: Any) -> Floats:
+
+def column_numbers(column: Any) -> FloatArray:
     """A column as float64, NaN where it is null."""
     floats = column.cast(pa.float64(), safe=False)
     valid, data = floats.buffers()
@@ -30,7 +36,7 @@ def column_numbers(column: Any) -> Floats:
     return np.where(is_known, values, np.nan)
 
 
-def numbers_column(values: Floats) -> Any:
+def numbers_column(values: FloatArray) -> Any:
     """Numbers as a column of float64, null where they are NaN."""
     values = np.ascontiguousarray(values, np.float64)
     is_known = ~np.isnan(values)
@@ -48,7 +54,35 @@ def plain_field(field: Any) -> Any:
 
 def plain_column(column: Any) -> Any:
     """The values of a column, which may be stored as indices into a dictionary."""
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_dictionary(column.type):
+        return column
+    values = column.dictionary
+    if pa.types.is_string_view(values.type):
+        # polars writes these, and pyarrow cannot take them by indices of every type.
+        plain = pa.DictionaryArray.from_arrays(column.indices, values.cast(pa.large_string()))
+        return plain.dictionary_decode().cast(values.type)
+    return column.dictionary_decode()
+
+
+def pandas_index_columns(schema: Any) -> tuple[str, ...]:
+    """The names of the columns that pandas has written as the index of a DataFrame."""
+    described = schema.pandas_metadata or {}
+    names = described.get("index_columns", [])
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def with_float_columns(metadata: dict[bytes, bytes] | None, names: Container[str]) -> Any:
+    """The metadata of a schema in which pandas is told that some columns are float64.
+
+    Else pandas casts them to what they were, such as Int64, or refuses to read the file.
+    """
+    if not metadata or _PANDAS not in metadata:
+        return metadata
+    described = json.loads(metadata[_PANDAS])
+    for column in described.get("columns", []):
+        if column.get("field_name", column.get("name")) in names:
+            column.update(pandas_type="float64", numpy_type="float64", metadata=None)
+    return {**metadata, _PANDAS: json.dumps(described).encode()}
 
 
 def column_cells(column: Any) -> Cells:
@@ -68,6 +102,36 @@ def local_times(column: Any) -> Any:
     import pyarrow.compute as pc
 
     return pc.local_timestamp(column)
+
+
+def times_from_instants(instants: IntArray, kind: Any, *, in_local_time: bool) -> Any:
+    """Nanoseconds since 1970 as a column of times or days. ArrowInvalid if it cannot hold them.
+
+    in_local_time : they count on the wall clock in the time zone of `kind`
+    """
+    import pyarrow.compute as pc
+
+    counted = pa.Array.from_buffers(pa.int64(), len(instants), [None, pa.py_buffer(instants)])
+    times = counted.cast(pa.timestamp("ns"))
+    if not pa.types.is_timestamp(kind):
+        days = times.cast(pa.date32(), safe=False)
+        if not days.cast(times.type).equals(times):
+            raise pa.ArrowInvalid("a time within a day")
+        return days.cast(kind)
+    if kind.tz is not None:
+        if in_local_time:
+            times = pc.assume_timezone(times, kind.tz, ambiguous="earliest", nonexistent="latest")
+        else:
+            times = times.cast(pa.timestamp("ns", kind.tz))
+    return times.cast(kind)
+
+
+def rows_or_nulls(column: Any, rows: IntArray, is_null: BoolArray) -> Any:
+    """Some rows of a column in any order; null in the places where that is asked for."""
+    places = rows.astype(np.int32)
+    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    indices = pa.Array.from_buffers(pa.int32(), len(places), [valid, pa.py_buffer(places)])
+    return column.take(indices)
 
 
 def are_dates(column: Any) -> bool:

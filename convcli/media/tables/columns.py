@@ -132,7 +132,7 @@ class ColumnNames:
 
 
 class NumericColumns:
-    """Which columns of a table hold numbers: the first cell that is not missing tells it.
+    """Which columns of a table hold numbers: the first cell that is not missing decides.
 
     undecided : columns without such a cell so far
     numbers : columns of numbers

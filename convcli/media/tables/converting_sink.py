@@ -18,7 +18,7 @@ from convcli.media.tables.numerals import MISSING
 from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
-    from convcli.media.tables.numerals import Floats
+    from convcli.array_types import FloatArray
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
@@ -56,7 +56,7 @@ class ConvertingSink(TableSink):
         self._is_filtered = output.arranged(numbers, [True] * len(new))
         self._types: dict[str, Any] | None = None
 
-    def _splice(self, decoded: DecodedRows, rows: Rows, values: Floats | None) -> Any:
+    def _splice(self, decoded: DecodedRows, rows: Rows, values: FloatArray | None) -> Any:
         """The text of rows in UTF-8, without comments."""
         text = self._spliced_text(decoded, rows, values)
         encoding = self._source.encoding

@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
@@ -21,11 +20,9 @@ from convcli.signals import Groups
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.array_types import BoolArray, ByteArray, IntArray
     from convcli.media.tables.numerals import NumberStyle
 
-Offsets = npt.NDArray[np.int64]
-Octets = npt.NDArray[np.uint8]
-Flags = npt.NDArray[np.bool_]
 
 QUOTE, RETURN = ord('"'), ord("\r")
 BOM = b"\xef\xbb\xbf"
@@ -106,7 +103,7 @@ class Dialect:
                 start = found.end()
         return b"".join((*parts, data[start:])) if parts else data
 
-    def quotes_in(self, data: bytes) -> Offsets:
+    def quotes_in(self, data: bytes) -> IntArray:
         """Offsets of the quotes that open or close cells; `data` begins with a record."""
         return find_quotes(data if self.has_quotes else b"", self.separators)
 
@@ -137,7 +134,7 @@ class Records:
     offset: int
     data: bytes
     parsed: bytes
-    quotes: Offsets
+    quotes: IntArray
     padded: int = 0
 
     @property
@@ -156,13 +153,13 @@ class Cells:
     """The cells of one column: cell i is `data[start[i]:stop[i]]`."""
 
     data: bytes
-    start: Offsets
-    stop: Offsets
+    start: IntArray
+    stop: IntArray
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, part: slice | Flags | Offsets) -> Cells:
+    def __getitem__(self, part: slice | BoolArray | IntArray) -> Cells:
         return Cells(self.data, self.start[part], self.stop[part])
 
     def texts(self) -> list[bytes]:
@@ -229,9 +226,9 @@ class RowSpans:
 
     records: Records
     newline: bytes
-    bounds: Offsets
-    starts: Offsets
-    stops: Offsets
+    bounds: IntArray
+    starts: IntArray
+    stops: IntArray
     cells: dict[int, Cells]
 
     @property
@@ -246,7 +243,7 @@ class RowSpans:
         return f"line {line}"
 
 
-def find_quotes(data: bytes, openers: bytes) -> Offsets:
+def find_quotes(data: bytes, openers: bytes) -> IntArray:
     """Offsets of the quotes that open or close cells; `data` starts at the start of a record.
 
     openers : the bytes after which a cell starts (delimiters and line ends)
@@ -269,7 +266,7 @@ def find_quotes(data: bytes, openers: bytes) -> Offsets:
     return _walk_quotes(data, quotes.tolist(), frozenset(openers))
 
 
-def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Offsets:
+def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> IntArray:
     """Find the quotes one after the other, because some of them are ordinary characters."""
     found: list[int] = []
     inside, second_of_two = False, -1
@@ -288,14 +285,14 @@ def _walk_quotes(data: bytes, quotes: list[int], openers: frozenset[int]) -> Off
     return np.array(found, np.int64)
 
 
-def outside_quotes(places: Offsets, quotes: Offsets) -> Offsets:
+def outside_quotes(places: IntArray, quotes: IntArray) -> IntArray:
     """The places that are not within quotes."""
     quotes_before = np.searchsorted(quotes, places)
-    outside: Offsets = places[quotes_before % 2 == 0]
+    outside: IntArray = places[quotes_before % 2 == 0]
     return outside
 
 
-def end_of_records(data: bytes, quotes: Offsets, newline: bytes) -> int:
+def end_of_records(data: bytes, quotes: IntArray, newline: bytes) -> int:
     """The offset after the last line end outside quotes, 0 if there is none."""
     stop = len(data)
     while (place := data.rfind(newline, 0, stop)) >= 0:
@@ -306,7 +303,7 @@ def end_of_records(data: bytes, quotes: Offsets, newline: bytes) -> int:
     return 0
 
 
-def split_record(record: bytes, delimiter: bytes, quotes: Offsets) -> list[bytes]:
+def split_record(record: bytes, delimiter: bytes, quotes: IntArray) -> list[bytes]:
     """The cells of one record without its line ending, with their quotes."""
     octets = np.frombuffer(record, np.uint8)
     delimiters = np.flatnonzero(octets == delimiter[0])
@@ -391,7 +388,7 @@ def find_rows(
 
 
 def _cells_of_columns(
-    data: bytes, starts: Offsets, stops: Offsets, grid: Offsets, columns: list[int]
+    data: bytes, starts: IntArray, stops: IntArray, grid: IntArray, columns: list[int]
 ) -> dict[int, Cells]:
     """The cells of some columns; `grid` holds the offset after each cell, `(rows, width)`."""
     last = grid.shape[1] - 1
@@ -409,7 +406,7 @@ def _cells_of_columns(
 
 def _row_separators(
     records: Records, dialect: Dialect, *, width: int, name: str
-) -> tuple[Offsets, Offsets]:
+) -> tuple[IntArray, IntArray]:
     """The offset after each cell, `(rows, width)`, and the starts of the rows."""
     newline = dialect.newline[0]
     octets = np.frombuffer(records.parsed, np.uint8)
@@ -427,7 +424,7 @@ def _row_separators(
     return _without_blank_lines(records, dialect, separators, width=width, name=name)
 
 
-def _separators(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
+def _separators(octets: ByteArray, dialect: Dialect) -> tuple[IntArray, int]:
     """Offsets of all delimiters and line ends, and the number of line ends."""
     parts, lines = [np.empty(0, np.int64)], 0
     for start in range(0, len(octets), NEAR):
@@ -440,8 +437,8 @@ def _separators(octets: Octets, dialect: Dialect) -> tuple[Offsets, int]:
 
 
 def _without_blank_lines(
-    records: Records, dialect: Dialect, separators: Offsets, *, width: int, name: str
-) -> tuple[Offsets, Offsets]:
+    records: Records, dialect: Dialect, separators: IntArray, *, width: int, name: str
+) -> tuple[IntArray, IntArray]:
     """Find the separators of rows among blank lines, as `_row_separators` does.
 
     InputError if a line that is not blank has not `width` cells.

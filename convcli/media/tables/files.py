@@ -93,9 +93,11 @@ class TableFiles(Files):
             try:
                 source = open_any_table(path, options=self.options, held=held, stdin=stdin)
             except RequestError as error:
-                if self.learned:
-                    error.message += "; the model was learned from " + named_first(self.learned)
-                raise
+                if not self.learned:
+                    raise
+                learned = named_first(self.learned)
+                message = f"{error.message}; the model was learned from {learned}"
+                raise error.reworded(message, error.hint) from error.__cause__
             written = self._output_format(output, source)
             if written is DELIMITED:
                 refuse_other_delimiter(output, source.dialect.delimiter, source=path)
@@ -209,7 +211,7 @@ class OpenedTable(OpenedFile):
                 hint="avg_pool:1d has a bin for each day, and --every 1d makes a row of it",
             )
         if any(one.months for one in bins):
-            self.source.tell_bins_of_numbers()
+            self.source.note_bins_of_numbers()
 
     @property
     def known(self) -> TableSource | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from convcli.media.tables.delimited import Cells
-    from convcli.media.tables.time_rules import DateTimes
+    from convcli.time_rules import DateTimes
 
 # 2024-01-31, 2024-01-31 10:20 and 2024-01-31 10:20:30.
 _LENGTHS = (10, 16, 19)

@@ -32,10 +32,11 @@ from convcli.media.tables.text import Encoding, Header, preceded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from convcli.array_types import FloatArray
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.media.tables.table_options import TableOptions
@@ -102,7 +103,7 @@ class JsonLinesSource(TableSource):
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Do nothing: keys are never a row of numbers."""
 
     def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
@@ -114,6 +115,20 @@ class JsonLinesSource(TableSource):
             records, self._keys_of_file, found.undecided, name=self.name, strings=False
         )
         found.look_at(spans, rows=rows)
+
+    # --- for rows that are made regular ---
+
+    def with_regular_rows(self, bins: CalendarBins, options: TableOptions) -> TableSource:
+        """Return the table that has an object for each bin of the calendar."""
+        from convcli.media.tables.every_json import ObjectForm
+        from convcli.media.tables.every_text import RegularText
+
+        text = RegularText.of(self, bins, ObjectForm(self), None)
+        found = self.found_columns
+        if found is not None:
+            # The objects of the bins may have other keys before these.
+            options = replace(options, columns=tuple(self.header[column] for column in found))
+        return JsonLinesSource(text, options)
 
     # --- for the sink ---
 
@@ -146,7 +161,7 @@ class JsonLinesSink(TableSink):
         return source.header_line.text
 
     def _spliced_text(
-        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+        self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         if self._channels != tuple(range(len(self._source.columns))):
             decoded = decoded.of_channels(self._channels)
@@ -248,7 +263,7 @@ class JsonConvertingSink(JsonLinesSink):
         return rows
 
     def close(self) -> None:
-        """Complete the file. InputError if no row told the types of its columns."""
+        """Complete the file. InputError if no row showed the types of its columns."""
         if self._writer is None:
             raise InputError(
                 f"{self._source.name}: no rows are left to decide the types of columns"

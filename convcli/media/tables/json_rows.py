@@ -19,10 +19,8 @@ from convcli.media.tables.json_values import json_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy.typing as npt
-
-    from convcli.media.tables.delimited import Offsets, Records
-    from convcli.media.tables.numerals import Floats
+    from convcli.array_types import ByteArray, FloatArray, IntArray
+    from convcli.media.tables.delimited import Records
     from convcli.media.tables.splicing import DecodedRows, OutputColumns
     from convcli.signals import Rows
 
@@ -115,6 +113,12 @@ def key_of_name(name: str) -> bytes:
         return json.dumps(name).encode()
 
 
+def values_of_object(line: bytes) -> dict[str, tuple[int, int]]:
+    """The places [start, stop) of the values of an object, by the names of their keys."""
+    pairs, _ = _Scanner(line).pairs(0, len(line))
+    return {key_name(pair.key): (pair.start, pair.stop) for pair in pairs}
+
+
 def _lines(records: Records) -> Iterator[tuple[int, int]]:
     """Yield start and stop of every line that is not blank."""
     data = records.data
@@ -198,7 +202,7 @@ def _walk_rows(records: Records, columns: dict[str, int], *, name: str, strings:
 
 def _places_of_values(
     records: Records, lines: list[tuple[int, int]], keys: list[str], *, name: str
-) -> tuple[Offsets, Offsets]:
+) -> tuple[IntArray, IntArray]:
     """Start and stop of the value of each key in each line, and the places of the closing braces.
 
     Returns (lines, keys, 2) and (lines,). An absent value is empty and lies at the brace.
@@ -218,9 +222,9 @@ def _places_of_values(
 
 def _row_spans(
     records: Records,
-    starts: Offsets,
-    line_ends: Offsets,
-    stops: Offsets,
+    starts: IntArray,
+    line_ends: IntArray,
+    stops: IntArray,
     cells: dict[int, Cells],
 ) -> RowSpans:
     """The rows of lines that begin at `starts` and whose objects are closed at `stops`."""
@@ -266,9 +270,7 @@ def _find_plain_rows(
     return _row_spans(records, starts, ends, ends - 1, cells)
 
 
-def _are_flat_objects(
-    data: bytes, octets: npt.NDArray[np.uint8], starts: Offsets, ends: Offsets
-) -> bool:
+def _are_flat_objects(data: bytes, octets: ByteArray, starts: IntArray, ends: IntArray) -> bool:
     """Whether each line is a JSON object without escapes and without objects in it.
 
     octets : the bytes of `data`
@@ -286,7 +288,7 @@ def _are_flat_objects(
     return len(objects) == len(ends)
 
 
-def _plain_values(data: bytes, key: str) -> Offsets:
+def _plain_values(data: bytes, key: str) -> IntArray:
     """Start and stop of every value of a key, `(values, 2)`; none if its name is not plain."""
     if not _PLAIN_KEY.fullmatch(key):
         return np.empty((0, 2), np.int64)
@@ -296,7 +298,7 @@ def _plain_values(data: bytes, key: str) -> Offsets:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def is_plain(decoded: DecodedRows, rows: Rows, y: Floats, output: OutputColumns) -> bool:
+def is_plain(decoded: DecodedRows, rows: Rows, y: FloatArray, output: OutputColumns) -> bool:
     """Whether `splice` can write rows of objects: all values are numbers in one order."""
     spans = decoded.spans
     ends = spans.stops[rows]
@@ -316,7 +318,7 @@ def is_plain(decoded: DecodedRows, rows: Rows, y: Floats, output: OutputColumns)
 def splice_json(
     decoded: DecodedRows,
     rows: Rows,
-    y: Floats | None,
+    y: FloatArray | None,
     output: OutputColumns,
     keys: tuple[bytes, ...],
 ) -> bytes:

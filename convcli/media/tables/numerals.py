@@ -20,9 +20,9 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.media.tables.delimited import Cells
 
-Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 
 # The names of a missing value, in any case of letters; an empty cell is missing too.
@@ -66,7 +66,8 @@ class NumberStyle:
 
     decimal : the decimal point or comma
     thousands : what may stand between groups of digits; empty: nothing
-    missing : further texts of a missing value, letter for letter, besides the usual ones
+    missing : further texts of a missing value besides the usual ones: words, letter for letter, and
+        numbers, however they are written
     """
 
     decimal: str = "."
@@ -81,6 +82,23 @@ class NumberStyle:
     def is_missing(self, cell: bytes) -> bool:
         """Whether a cell without blanks around it is a missing value."""
         return cell.lower() in MISSING or cell in self.missing
+
+    @cached_property
+    def _missing_numbers(self) -> list[float]:
+        """The numbers that stand for a missing value, such as -999."""
+        plain = replace(self, missing=frozenset())
+        numbers = []
+        for word in self.missing:
+            with suppress(ValueError):
+                numbers.append(read_number(word, plain))
+        return numbers
+
+    def without_missing_numbers(self, values: FloatArray) -> FloatArray:
+        """Numbers, NaN in the place of those that stand for a missing value."""
+        if not self._missing_numbers:
+            return values
+        is_missing = np.isin(values, self._missing_numbers)
+        return np.where(is_missing, np.nan, values)
 
     @cached_property
     def _grouped(self) -> re.Pattern[bytes]:
@@ -128,17 +146,19 @@ def reads_as_number(cell: bytes, style: NumberStyle = PLAIN) -> bool:
     return True
 
 
-def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> Floats:
+def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
     """Read a column of cells (from `Cells.numerals`), NaN where missing. Raises BadCellError."""
     special = _special_cells(cells, style)
     if special is not None:
-        return _read_with_special(cells, special, style)
-    if columnar(len(cells.data)):
-        return _read_columnar(cells, style)
-    return _read_small(cells.texts(), style)
+        values = _read_with_special(cells, special, style)
+    elif columnar(len(cells.data)):
+        values = _read_columnar(cells, style)
+    else:
+        values = _read_small(cells.texts(), style)
+    return style.without_missing_numbers(values)
 
 
-def _special_cells(cells: Cells, style: NumberStyle) -> npt.NDArray[np.bool_] | None:
+def _special_cells(cells: Cells, style: NumberStyle) -> BoolArray | None:
     """Which cells are one of the style's own missing values or have groups of digits; None if none.
 
     They are few, or else the table is small: each is read by itself.
@@ -153,9 +173,9 @@ def _special_cells(cells: Cells, style: NumberStyle) -> npt.NDArray[np.bool_] | 
     return special if special.any() else None
 
 
-def _equals(cells: Cells, word: bytes) -> npt.NDArray[np.bool_]:
+def _equals(cells: Cells, word: bytes) -> BoolArray:
     """(rows,) True where a cell is exactly `word`."""
-    equal: npt.NDArray[np.bool_] = cells.stop - cells.start == len(word)
+    equal: BoolArray = cells.stop - cells.start == len(word)
     octets = np.frombuffer(cells.data, np.uint8)
     for place, octet in enumerate(word):
         rows = np.flatnonzero(equal)
@@ -163,7 +183,7 @@ def _equals(cells: Cells, word: bytes) -> npt.NDArray[np.bool_]:
     return equal
 
 
-def _read_with_special(cells: Cells, special: npt.NDArray[np.bool_], style: NumberStyle) -> Floats:
+def _read_with_special(cells: Cells, special: BoolArray, style: NumberStyle) -> FloatArray:
     """Read the special cells one by one, and the others together."""
     values = np.empty(len(cells))
     rows = np.flatnonzero(special).tolist()
@@ -177,7 +197,7 @@ def _read_with_special(cells: Cells, special: npt.NDArray[np.bool_], style: Numb
     return values
 
 
-def _read_small(texts: list[bytes], style: NumberStyle) -> Floats:
+def _read_small(texts: list[bytes], style: NumberStyle) -> FloatArray:
     # float() also takes 1_000, which no table means.
     if style.decimal == "." and not any(b"_" in text for text in texts):
         with suppress(ValueError):
@@ -206,7 +226,7 @@ def _advice(text: bytes, decimal: str) -> str:
     )
 
 
-def _read_columnar(cells: Cells, style: NumberStyle) -> Floats:
+def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:
     import pyarrow as pa
 
     octets = np.frombuffer(cells.data, np.uint8)
@@ -229,7 +249,7 @@ def _read_columnar(cells: Cells, style: NumberStyle) -> Floats:
     return values
 
 
-def distinct(cells: Cells) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+def distinct(cells: Cells) -> tuple[list[bytes], IntArray]:
     """The different texts of a column in order of appearance, and the place of each cell's text."""
     if columnar(len(cells.data)):
         import pyarrow as pa
@@ -318,7 +338,7 @@ def _shortest(value: float) -> str:
     return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 
-def write_numbers(values: Floats, *, decimals: int | None, decimal: str) -> list[bytes]:
+def write_numbers(values: FloatArray, *, decimals: int | None, decimal: str) -> list[bytes]:
     """Write each value as `write_number` does."""
     if decimals is None:
         return [write_number(value, decimal=decimal) for value in values.tolist()]
@@ -328,7 +348,7 @@ def write_numbers(values: Floats, *, decimals: int | None, decimal: str) -> list
     return texts
 
 
-def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
+def _fixed(values: FloatArray, decimals: int, decimal: str) -> bytes:
     """All values with fixed decimals, each followed by a line feed."""
     values = values + 0.0
     # Negative values that are rounded to 0 would keep their sign.
@@ -338,14 +358,16 @@ def _fixed(values: Floats, decimals: int, decimal: str) -> bytes:
     return text.replace(".", decimal).encode()
 
 
-def values_as_written(values: Floats, decimals: int) -> Floats:
+def values_as_written(values: FloatArray, decimals: int) -> FloatArray:
     """The numbers that are read back from what `write_numbers` writes."""
     texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
     numbers = [float(text or b"nan") for text in texts]
     return np.array(numbers).reshape(values.shape)
 
 
-def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tuple[Any, Integers]:
+def write_columnar(
+    values: FloatArray, *, decimals: int | None, decimal: str
+) -> tuple[Any, Integers]:
     """Write each value as `write_number` does, into a pyarrow binary array.
 
     Returns the array and places in it: text i is `array[places[i]]`. The text of NaN is undefined.
@@ -368,7 +390,7 @@ def write_columnar(values: Floats, *, decimals: int | None, decimal: str) -> tup
     return texts, places
 
 
-def _fixed_columnar(values: Floats, decimals: int, decimal: str) -> tuple[Any, Integers]:
+def _fixed_columnar(values: FloatArray, decimals: int, decimal: str) -> tuple[Any, Integers]:
     import pyarrow as pa
 
     text = _fixed(values, decimals, decimal)
@@ -383,7 +405,7 @@ def _fixed_columnar(values: Floats, decimals: int, decimal: str) -> tuple[Any, I
     return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places
 
 
-def _large(values: Floats) -> Any:
+def _large(values: FloatArray) -> Any:
     """The texts of 1e10 <= |v| < 1e16 as a binary array."""
     import pyarrow as pa
 

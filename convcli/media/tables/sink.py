@@ -16,9 +16,7 @@ from convcli.signals import row_numbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    from convcli.media.tables.numerals import Floats
+    from convcli.array_types import FloatArray, IntArray
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.splicing import DecodedRows
     from convcli.signals import AnyRows, Array, Rows
@@ -37,7 +35,7 @@ class EncodedRows:
     parts: list[Any]
     rows: int
     stop: int
-    missing: npt.NDArray[np.int64]
+    missing: IntArray
 
 
 class TableSink:
@@ -109,12 +107,12 @@ class TableSink:
             stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
 
-    def _splice(self, decoded: Any, rows: Rows, values: Floats | None) -> Any:
+    def _splice(self, decoded: Any, rows: Rows, values: FloatArray | None) -> Any:
         """Some of the decoded rows with new numbers, as they are written."""
         return self._source.encoding.back(self._spliced_text(decoded, rows, values))
 
     def _spliced_text(
-        self, decoded: DecodedRows, rows: Rows, values: Floats | None
+        self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         """The text of rows in UTF-8, or in the one-byte code of the table."""
         if self._channels != tuple(range(len(self._source.columns))):
@@ -139,11 +137,11 @@ class TableSink:
         self._started = True
 
     @property
-    def written_part(self) -> tuple[int, npt.NDArray[np.int64]]:
+    def written_part(self) -> tuple[int, IntArray]:
         """How many rows were written, and how many numbers of each column were missing."""
         return self._rows, self._missing
 
-    def add_part(self, written: tuple[int, npt.NDArray[np.int64]], place: Path) -> None:
+    def add_part(self, written: tuple[int, IntArray], place: Path) -> None:
         """Append the rows of a part, which are in the file `place`."""
         rows, missing = written
         append_file(place, self._target)

@@ -43,7 +43,7 @@ from convcli.media.tables.numerals import (
 )
 from convcli.media.tables.splicing import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.table_formats import DELIMITED
-from convcli.media.tables.table_options import TableOptions, bin_length
+from convcli.media.tables.table_options import TableOptions, bin_length, check_options
 from convcli.media.tables.text import (
     Encoding,
     Header,
@@ -60,9 +60,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from convcli.array_types import FloatArray
+    from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited import Cells, Records
-    from convcli.media.tables.numerals import Floats
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.time_notation import TimeColumn
@@ -102,6 +103,11 @@ class TableInput(Protocol):
         """Whether it can be read again from the start."""
         ...
 
+    @property
+    def known_columns(self) -> tuple[int, ...] | None:
+        """The numbers of the columns that FILTER reads; None if names or rows decide that."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Pass:
@@ -127,10 +133,11 @@ class TableSource:
     """
 
     format = DELIMITED
-    # Which columns the outputs become, where that is not told by their names.
+    # Which columns the outputs become, where their names do not say it.
     written: WrittenColumns | None = None
 
     def __init__(self, text: TableInput, options: TableOptions) -> None:
+        check_options(options)
         self.name = text.name
         self.path = text.path
         self.options = options
@@ -180,13 +187,15 @@ class TableSource:
 
     def _choose_columns(self, names: ColumnNames, seen: list[Records], first_pass: Pass) -> None:
         """Decide which columns are read: those that FILTER reads, then further ones of --set."""
-        filtered = self._find_columns(names, seen, first_pass.records)
+        filtered = self._text.known_columns
+        if filtered is None:
+            filtered = self._find_columns(names, seen, first_pass.records)
         self.base = len(filtered)
         also = names.find_all(self.options.also, but=self._keys())
         further = [number for number in also if number not in filtered]
         self.columns = (*filtered, *further)
         self.also = {name: self._channels_of(name, names) for name in self.options.also}
-        self._tell_number_in_header()
+        self._warn_of_number_in_header()
 
     def _infer_clock(self, seen: list[Records], first_pass: Pass) -> Clock | None:
         """Find out from the times how often rows come; records that it takes go to `seen`."""
@@ -268,6 +277,11 @@ class TableSource:
     # --- for rows that are made regular ---
 
     @property
+    def found_columns(self) -> tuple[int, ...] | None:
+        """The numbers of the columns that FILTER reads; None if they were asked for by name."""
+        return self.columns[: self.base] if self.options.columns is None else None
+
+    @property
     def repeatable(self) -> bool:
         """Whether the table can be read again from its start."""
         return bool(self._text.repeatable)
@@ -301,10 +315,17 @@ class TableSource:
             self._clock = self._clock.at_any_times()
         self.signal = self._describe()
 
-    def all_cells(self, records: Records) -> RowSpans:
+    def with_regular_rows(self, bins: CalendarBins, options: TableOptions) -> TableSource:
+        """Return the table that has a row for each bin of the calendar, in the same format."""
+        from convcli.media.tables.every_text import DelimitedForm, RegularText
+
+        text = RegularText.of(self, bins, DelimitedForm(self), self.found_columns)
+        known = replace(options, delimiter=self.dialect.delimiter.decode())
+        return TableSource(text, known)
+
+    def all_cells(self, records: Any) -> Any:
         """The rows of some records with the cells of every column."""
-        spans: RowSpans = self._find_rows(records, range(len(self.header)))
-        return spans
+        return self._find_rows(records, range(len(self.header)))
 
     # --- for parts ---
 
@@ -352,7 +373,7 @@ class TableSource:
         self._rows += rows
         self._missing += missing
 
-    def tell_bins_of_numbers(self) -> None:
+    def note_bins_of_numbers(self) -> None:
         """Warn that months are counted from 1970 if the times are numbers that may be no dates."""
         if self.options.time_unit is not None or self._clock is None or self._clock.doubt:
             return
@@ -500,7 +521,7 @@ class TableSource:
             return tuple(sorted(found.undecided))
         if not numeric:
             raise names.no_numbers(found)
-        self._tell_columns(found, numeric)
+        self._note_columns(found, numeric)
         return tuple(sorted(numeric))
 
     def _others(self) -> list[int]:
@@ -541,7 +562,7 @@ class TableSource:
                 seen.append(records)
         return True
 
-    def _tell_columns(self, found: NumericColumns, numeric: set[int]) -> None:
+    def _note_columns(self, found: NumericColumns, numeric: set[int]) -> None:
         """Warn of columns that are left out as identifiers, or filtered before a number came."""
         for column, cell in found.identifiers.items():
             self.warnings.append(
@@ -556,7 +577,7 @@ class TableSource:
                 "written, and numbers are expected; -c names the columns to filter"
             )
 
-    def _tell_number_in_header(self) -> None:
+    def _warn_of_number_in_header(self) -> None:
         """Warn if the name of a filtered column is a number, unless the user has called it so."""
         if not self.options.header or self.options.columns is not None:
             return
@@ -591,7 +612,7 @@ class TableSource:
         """Join consecutive records to one block of text."""
         return join_records(parts)
 
-    def _decode(self, records: Any) -> tuple[Any, Floats]:
+    def _decode(self, records: Any) -> tuple[Any, FloatArray]:
         """The rows of some records and their numbers, `(rows, channels)`."""
         spans = self._find_rows(records, {*self.columns, *self._keys()})
         shape = (spans.count, len(self.columns))
@@ -611,7 +632,7 @@ class TableSource:
         missing = np.isnan(x)
         return DecodedRows(spans, starts, stops, missing if missing.any() else None), x
 
-    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> Floats:
+    def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> FloatArray:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""
         automatic = self.options.columns is None
         try:
@@ -667,7 +688,7 @@ class TableSource:
         with current.closing:
             yield from filter(self.has_rows, current.records)
 
-    def _time_column(self, spans: RowSpans) -> TimeColumn:
+    def _time_column(self, spans: Any) -> TimeColumn:
         from convcli.media.tables.time_notation import TimeColumn
 
         column = self._time or 0

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.scratch import scratch
-from convcli.media.tables.delimited import QUOTE, Cells, Dialect, Flags, Offsets, RowSpans
+from convcli.media.tables.delimited import QUOTE, Cells, Dialect, RowSpans
 from convcli.media.tables.numerals import (
     as_int32,
     columnar,
@@ -28,8 +28,9 @@ from convcli.media.tables.numerals import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
     from convcli.media.tables.delimited import Records
-    from convcli.media.tables.numerals import Floats, Integers
+    from convcli.media.tables.numerals import Integers
     from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 
@@ -46,9 +47,9 @@ class DecodedRows:
     """
 
     spans: RowSpans
-    starts: Offsets
-    stops: Offsets
-    missing: Flags | None
+    starts: IntArray
+    stops: IntArray
+    missing: BoolArray | None
 
     @property
     def count(self) -> int:
@@ -69,7 +70,7 @@ class DecodedRows:
 
 @dataclass(frozen=True, eq=False)
 class ReleasedRows:
-    """Rows whose text was released; `place` tells where it is found again."""
+    """Rows whose text was released; `place` is where it is found again."""
 
     place: Any
 
@@ -327,7 +328,7 @@ class OutputColumns:
 
 
 def splice(
-    decoded: DecodedRows, rows: Rows, y: Floats | None, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: FloatArray | None, output: OutputColumns
 ) -> bytes | memoryview:
     """The text of `rows` with the numbers `y`, `(rows, channels)`; None keeps every cell.
 
@@ -358,7 +359,7 @@ def _is_contiguous(rows: Rows) -> bool:
     return int(rows[-1]) == last
 
 
-def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> Offsets:
+def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> IntArray:
     """Start and stop of each span of text that is replaced, `(rows, gaps, 2)`, in order.
 
     Replaced cells give one gap per channel, appended ones an empty gap at the end of the row. If
@@ -384,12 +385,12 @@ def _replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> 
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
 
 
-def _alternating(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _alternating(first: AnyArray, second: AnyArray) -> AnyArray:
     """The columns of two arrays `(rows, columns)` in turn."""
     return np.stack([first, second], axis=2).reshape(len(first), -1)
 
 
-def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) -> list[Offsets]:
+def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) -> list[IntArray]:
     """Start and stop of the first filtered cell, then of each other one with its delimiter."""
     first, *others = sorted(output.columns)
     cells = spans.cells[first]
@@ -400,7 +401,7 @@ def _edges_of_all_columns(spans: RowSpans, rows: Rows, output: OutputColumns) ->
     return edges
 
 
-def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
+def _text_edges(spans: RowSpans, rows: Rows, gaps: IntArray) -> IntArray:
     """Offsets between which old text (spans 0, 2, 4, ...) and gaps (spans 1, 3, ...) alternate."""
     inner = gaps.reshape(-1)
     stop = inner[-1]
@@ -409,9 +410,9 @@ def _text_edges(spans: RowSpans, rows: Rows, gaps: Offsets) -> Offsets:
     return np.concatenate(([spans.bounds[rows[0]]], inner, [stop]))
 
 
-def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: Floats) -> Flags:
+def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: FloatArray) -> BoolArray:
     """Which cells have neither an old nor a new number, `(rows, channels)`."""
-    missing: Flags = np.isnan(y)
+    missing: BoolArray = np.isnan(y)
     if decoded.missing is None or not missing.any():
         return np.zeros(y.shape, np.bool_)
     missing &= decoded.missing[rows]
@@ -419,7 +420,7 @@ def _keeps_old_cells(decoded: DecodedRows, rows: Rows, y: Floats) -> Flags:
 
 
 def _splice_small(
-    decoded: DecodedRows, rows: Rows, y: Floats | None, gaps: Offsets, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: FloatArray | None, gaps: IntArray, output: OutputColumns
 ) -> bytes:
     """Put new texts into the gaps of rows by Python, which is faster for small blocks."""
     data = decoded.spans.records.data
@@ -433,7 +434,7 @@ def _splice_small(
 
 
 def _texts_of_gaps(
-    decoded: DecodedRows, rows: Rows, y: Floats | None, gaps: Offsets, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: FloatArray | None, gaps: IntArray, output: OutputColumns
 ) -> list[list[bytes]]:
     """The text of each gap of the rows, a list for each gap of a row."""
     if y is None or output.append:
@@ -455,7 +456,7 @@ def _texts_of_gaps(
 
 
 def _appended(
-    decoded: DecodedRows, rows: Rows, y: Floats | None, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: FloatArray | None, output: OutputColumns
 ) -> list[bytes]:
     """The new cells of each row, each after a delimiter; copies of the old ones if y is None."""
     if y is None:
@@ -469,7 +470,7 @@ def _appended(
     return [b"".join(row) for row in zip(*texts, strict=True)]
 
 
-def _texts_of_channels(y: Floats, output: OutputColumns) -> list[list[bytes]]:
+def _texts_of_channels(y: FloatArray, output: OutputColumns) -> list[list[bytes]]:
     """The text of every new number, a list for each channel."""
     channels = range(y.shape[1])
     texts = [_number_texts(y[:, channel], output) for channel in channels]
@@ -482,7 +483,7 @@ def _joined_cells(columns: list[list[bytes]], output: OutputColumns) -> list[byt
 
 
 def _replaced(
-    data: bytes, gap: Offsets, values: Floats, keeps: Flags, output: OutputColumns
+    data: bytes, gap: IntArray, values: FloatArray, keeps: BoolArray, output: OutputColumns
 ) -> list[bytes]:
     """The new text of one cell of each row, the old one where `keeps` is set."""
     start, stop = gap[:, 0], gap[:, 1]
@@ -497,7 +498,7 @@ def _replaced(
     return texts
 
 
-def _number_texts(values: Floats, output: OutputColumns) -> list[bytes]:
+def _number_texts(values: FloatArray, output: OutputColumns) -> list[bytes]:
     decimal = output.dialect.numbers.decimal
     texts = write_numbers(values, decimals=output.decimals, decimal=decimal)
     if output.missing:
@@ -544,7 +545,7 @@ class _TextPool:
         first = self.add_spans(edges, b"".join(prefixes))
         return np.arange(first, first + len(prefixes), dtype=np.int32)
 
-    def add_numbers(self, values: Floats, output: OutputColumns) -> npt.NDArray[Any]:
+    def add_numbers(self, values: FloatArray, output: OutputColumns) -> AnyArray:
         """Add the texts of numbers `(rows, channels)`; return the text number of each.
 
         The text of NaN is that of a missing number.
@@ -571,7 +572,7 @@ class _TextPool:
 
 
 def _splice_columnar(
-    decoded: DecodedRows, rows: Rows, y: Floats, gaps: Offsets, output: OutputColumns
+    decoded: DecodedRows, rows: Rows, y: FloatArray, gaps: IntArray, output: OutputColumns
 ) -> memoryview:
     """`_splice_small` by pyarrow, which is faster for large blocks."""
     pool = _TextPool()
@@ -592,7 +593,7 @@ def _splice_columnar(
 
 
 def _row_with_new_columns(
-    pool: _TextPool, spans: Integers, y: Floats, output: OutputColumns
+    pool: _TextPool, spans: Integers, y: FloatArray, output: OutputColumns
 ) -> list[Integers]:
     """The numbers of the texts of each row, (rows, texts): old text and new columns in turn.
 
@@ -608,7 +609,7 @@ def _row_with_new_columns(
 
 
 def _row_with_replaced_cells(
-    pool: _TextPool, spans: Integers, keeps: Flags, y: Floats, output: OutputColumns
+    pool: _TextPool, spans: Integers, keeps: BoolArray, y: FloatArray, output: OutputColumns
 ) -> list[Integers]:
     """The numbers of the texts of each row, (rows, texts): new numbers in the place of old cells.
 

@@ -98,7 +98,6 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
         "--no-header": not options.header,
         "--encoding": options.encoding != "utf-8",
         "--follow": options.follow,
-        "--every": options.every is not None,
     }
     for option, is_given in given.items():
         if is_given and option not in allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from io import BufferedIOBase
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.array_types import IntArray
     from convcli.media.tables.compression import Compression
-    from convcli.media.tables.delimited import Offsets
     from convcli.media.tables.numerals import NumberStyle
 
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
@@ -140,6 +141,11 @@ class TextInput:
     def seekable(self) -> bool:
         """Whether parts of the text can be read again, by `open_again`."""
         return self.repeatable or isinstance(self.stdin, ObjectStream)
+
+    @property
+    def known_columns(self) -> tuple[int, ...] | None:
+        """None: names or rows decide which columns FILTER reads."""
+        return None
 
     def open_again(self) -> BinaryIO:
         """Open the text at its start once more, to read a part of it."""
@@ -253,9 +259,9 @@ def _read_block(stream: BinaryIO) -> bytes:
 
 def _read_some(stream: BinaryIO) -> bytes:
     """Read what is there, or wait for the next byte."""
-    read_available = getattr(stream, "read1", stream.read)
-    available = read_available(1 << 16)
-    return bytes(available or b"")
+    if isinstance(stream, BufferedIOBase):
+        return stream.read1(1 << 16)
+    return stream.read(1 << 16) or b""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -375,7 +381,7 @@ def _skipped_text(start: bytes, lines: int) -> int:
     return place
 
 
-def _first_line_end(body: bytes, quotes: Offsets) -> int | None:
+def _first_line_end(body: bytes, quotes: IntArray) -> int | None:
     """Offset of the first line end outside quotes."""
     octets = np.frombuffer(body, np.uint8)
     is_line_end = (octets == ord("\n")) | (octets == ord("\r"))
@@ -390,7 +396,7 @@ def delimiter_of(path: Path | None) -> bytes | None:
     return _DELIMITER_OF_SUFFIX.get(without_compression(path).suffix.lower())
 
 
-def _commonest_delimiter(record: bytes, quotes: Offsets, *, decimal: str, headed: bool) -> bytes:
+def _commonest_delimiter(record: bytes, quotes: IntArray, *, decimal: str, headed: bool) -> bytes:
     """The commonest delimiter of the first line; of equally common ones the one rarer in names.
 
     With decimal commas, a comma in a row of numbers is not a delimiter.

@@ -20,7 +20,8 @@ from convcli.media.tables.delimited import NEAR, outside_quotes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from convcli.media.tables.delimited import Dialect, Octets, Offsets
+    from convcli.array_types import ByteArray, IntArray
+    from convcli.media.tables.delimited import Dialect
 
 # What a line may begin with that is blank, or a comment, which is zero bytes by then.
 _MAY_BE_BLANK = np.zeros(256, np.bool_)
@@ -92,7 +93,7 @@ def survey_quoted_lines(
     return replace(found, start=start, record_start=record_start)
 
 
-def _count_rows(parsed: bytes, quotes: Offsets, dialect: Dialect, *, width: int) -> int:
+def _count_rows(parsed: bytes, quotes: IntArray, dialect: Dialect, *, width: int) -> int:
     """How many rows end in text that begins with a record, as `find_rows` counts them.
 
     parsed : the text with zero bytes in the place of comments
@@ -108,7 +109,7 @@ def _count_rows(parsed: bytes, quotes: Offsets, dialect: Dialect, *, width: int)
 
 
 def _count_blank(
-    parsed: bytes, octets: Octets, starts: Offsets, line_ends: Offsets, width: int
+    parsed: bytes, octets: ByteArray, starts: IntArray, line_ends: IntArray, width: int
 ) -> int:
     """How many lines are not rows. In a table of one column blank lines are rows."""
     suspects = np.flatnonzero(_MAY_BE_BLANK[octets[starts]])

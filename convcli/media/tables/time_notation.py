@@ -5,32 +5,31 @@ from __future__ import annotations
 import re
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.delimited import group_name
 from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers, reads_as_number
-from convcli.media.tables.time_rules import HINT, date_rules, number_rule
 from convcli.media.tables.time_units import (
     TIME_UNITS,
     date_text,
     serial_day,
     unit_of_dates,
 )
+from convcli.time_rules import HINT, date_rules, number_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import AnyArray, FloatArray, IntArray
     from convcli.media.tables.delimited import Cells, RowSpans
-    from convcli.media.tables.time_rules import DateTimes, Floats, Rule, Runs
+    from convcli.time_rules import DateTimes, Rule, Runs
 
-    Moments = npt.NDArray[Any]
-    Integers = npt.NDArray[np.int64]
+    Moments = AnyArray
 
 # Nanoseconds of a second.
 SECOND = 1_000_000_000
@@ -58,6 +57,7 @@ class TimeColumn:
 
     table, name : names of the table and of the column, for messages · column : its number
     decimal : the decimal point or comma
+    zone : the time zone of a column whose cells are written in UTC, without a word of that
     """
 
     table: str
@@ -66,16 +66,24 @@ class TimeColumn:
     decimal: str
     rows: RowSpans
     cells: Cells
+    zone: str | None = None
 
     def error(
-        self, row: int, expected: str, *, group: bytes | None = None, hint: str = HINT
+        self,
+        row: int,
+        expected: str,
+        *,
+        group: bytes | None = None,
+        hint: str = HINT,
+        remark: str = "",
     ) -> InputError:
-        """The error that the time in `row` is not the one expected."""
+        """The error that the time in `row` is not the one expected; `remark` ends the message."""
         owner = "" if group is None else f" of {group_name(group)}"
         found = self.cells.text(row).strip() or "an empty cell"
         place = self.rows.place_of_cell(row, self.column)
         return InputError(
-            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}",
+            f"{self.table}, {place}, column {self.name}: expected {expected}{owner}, got {found}"
+            f"{remark}",
             hint=hint,
         )
 
@@ -101,7 +109,7 @@ class Notation(Protocol):
         """The rules by which the times of regular rows may follow each other."""
         ...
 
-    def instants(self, times: TimeColumn, moments: Moments) -> Integers:
+    def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Nanoseconds since 1970. InputError for a time that they cannot count."""
         ...
 
@@ -152,7 +160,7 @@ class NumberNotation:
         whole = "whole " if self.origin else ""
         return f"a time in {whole}{TIME_UNITS[self.unit].name}"
 
-    def moments(self, times: TimeColumn) -> Floats:
+    def moments(self, times: TimeColumn) -> FloatArray:
         """Units since the origin. InputError if a cell is not a finite number."""
         if self.origin:
             rows = range(len(times.cells))
@@ -178,7 +186,7 @@ class NumberNotation:
         unit = TIME_UNITS[self.unit].seconds
         return [number_rule(moments, runs, unit=unit, origin=self.origin)]
 
-    def instants(self, times: TimeColumn, moments: Moments) -> Integers:
+    def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
 
         InputError for a number that is more than 292 years from 1970.
@@ -282,7 +290,7 @@ class DateNotation:
         """Return the rules of dates: days, business days, months, seconds."""
         return date_rules(moments, runs)
 
-    def instants(self, _: TimeColumn, moments: Moments) -> Integers:
+    def instants(self, _: TimeColumn, moments: Moments) -> IntArray:
         """Return dates in nanoseconds."""
         return moments.astype("datetime64[ns]").view(np.int64)
 
@@ -394,7 +402,7 @@ def _number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notatio
     return [(numbers, values)]
 
 
-def _fraction_of_year(values: Floats) -> float | None:
+def _fraction_of_year(values: FloatArray) -> float | None:
     """The first number with a fraction where all look like years; None where they do not."""
     if not len(values) or values.min() < 1600 or values.max() > 2400:
         return None
@@ -406,10 +414,12 @@ def _refuse_serial_day(times: TimeColumn, first: float) -> None:
     """Raise InputError if the first time is a number of days. How many rows follow is chance."""
     meaning = serial_day(first)
     if meaning is not None:
-        error = times.error(0, "a time in seconds, ms, us or ns, or a date")
-        error.message += f", which looks like {meaning}"
-        error.hint = "write dates such as 2020-01-31; --time-unit s if these are seconds"
-        raise error
+        raise times.error(
+            0,
+            "a time in seconds, ms, us or ns, or a date",
+            hint="write dates such as 2020-01-31; --time-unit s if these are seconds",
+            remark=f", which looks like {meaning}",
+        )
 
 
 def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]:

@@ -6,18 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_rules import UNSORTED
 from convcli.media.tables.times import CheckedTimes, StampChecker, runs_of_groups
+from convcli.time_rules import UNSORTED, UNSORTED_REMARK
 
 if TYPE_CHECKING:
+    from convcli.array_types import IntArray
     from convcli.media.tables.time_notation import TimeColumn
     from convcli.media.tables.times import Clock
     from convcli.signals import Groups, LatestTimes
-
-    Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +64,12 @@ class OrderChecker(StampChecker):
         if found:
             row, before, group = min(found, key=_row_of)
             expected = f"a time from {self._clock.stamper.notation.written(before)} on"
-            error = measured.times.error(row, expected, group=group, hint=UNSORTED)
-            error.message += ": the times are unsorted"
-            raise error
+            raise measured.times.error(
+                row, expected, group=group, hint=UNSORTED, remark=UNSORTED_REMARK
+            )
 
 
-def _order_of_rows(times: TimeColumn, instants: Integers, groups: Groups | None) -> _OrderOfRows:
+def _order_of_rows(times: TimeColumn, instants: IntArray, groups: Groups | None) -> _OrderOfRows:
     """Return where times go back, and where each group begins and ends."""
     ends = {}
     found: list[tuple[int, int, bytes | None]] = []

@@ -17,7 +17,8 @@ from convcli.errors import RequestError
 from convcli.media.tables.time_notation import OFFSET, SECOND
 
 if TYPE_CHECKING:
-    from convcli.media.tables.time_notation import Integers, Moments, Notation, TimeColumn
+    from convcli.array_types import IntArray
+    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,29 @@ class Stamper:
         text = times.cells.texts()[0] if len(times.cells) else b""
         if zone is not None:
             _check_zone(zone)
-            if not notation.is_in_utc(text):
+            if times.zone is None and not notation.is_in_utc(text):
                 raise RequestError(
                     f"--time-zone is for times that are numbers or name their offset from UTC, "
                     f"and {times.name} has dates on the wall clock",
                     hint="without --time-zone calendar bins follow them as they are",
                 )
-        return cls(notation, zone, notation.names_offset(text))
+        return cls(notation, zone or times.zone, notation.names_offset(text))
 
-    def stamps(self, times: TimeColumn, moments: Moments) -> Integers:
+    def stamps(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return (n, 2) nanoseconds on the clock and on the wall."""
         instants = self.notation.instants(times, moments)
         return np.stack([instants, self._wall(times, instants)], axis=1)
 
-    def _wall(self, times: TimeColumn, instants: Integers) -> Integers:
+    def instants_on_wall(self, wall: IntArray, offset: int) -> IntArray:
+        """Return the instants at which the clock on the wall shows some times.
+
+        offset : of the wall clock from UTC in nanoseconds, where no time zone is known
+        """
+        if self.zone is None:
+            return wall - offset
+        return _instants_in_zone(wall, self.zone)
+
+    def _wall(self, times: TimeColumn, instants: IntArray) -> IntArray:
         if self.zone is not None:
             return _in_zone(instants, self.zone)
         if self.with_offset:
@@ -59,7 +69,7 @@ class Stamper:
         return instants
 
 
-def _offsets_from_utc(texts: list[bytes]) -> Integers:
+def _offsets_from_utc(texts: list[bytes]) -> IntArray:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
@@ -92,10 +102,24 @@ def _check_zone(zone: str) -> None:
         ) from None
 
 
-def _in_zone(instants: Integers, zone: str) -> Integers:
+def _in_zone(instants: IntArray, zone: str) -> IntArray:
     """Return the local time in a time zone."""
     import pandas as pd
 
     index = pd.DatetimeIndex(instants.view("datetime64[ns]"), tz="UTC")
     wall = index.tz_convert(zone).tz_localize(None)
     return wall.to_numpy().astype("datetime64[ns]").view(np.int64)
+
+
+def _instants_in_zone(wall: IntArray, zone: str) -> IntArray:
+    """Return the instants of local times; of one that comes twice, the first.
+
+    A time that is left out because the clock is put forward is the moment at which that happens.
+    """
+    import pandas as pd
+
+    index = pd.DatetimeIndex(wall.view("datetime64[ns]"))
+    is_first = np.ones(len(wall), np.bool_)
+    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="shift_forward")
+    instants = known.tz_convert("UTC").tz_localize(None)
+    return instants.to_numpy().astype("datetime64[ns]").view(np.int64)

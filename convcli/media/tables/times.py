@@ -1,10 +1,10 @@
 """The time column of a table: how often rows come, and whether each row follows that rule.
 
-Times are numbers (of seconds, or as `time_units` tells), dates or dates with a time of day. They
-are regular when every step is the same: the same number of seconds, one business day, or the same
-number of calendar months on the same (or the last) day. A step may differ by 1e-6 of itself, and by
-the rounding with which times are written (one unit of the last place, where that is below a tenth
-of the step). Business days count as one row a day, months as 30.436875 days.
+Times are numbers (of seconds, or of the unit that `time_units` finds), dates, or dates with a time
+of day. They are regular when every step is the same: the same number of seconds, one business day,
+or the same number of calendar months on the same (or the last) day. A step may differ by 1e-6 of
+itself, and by the rounding with which times are written (one unit of the last place, where that is
+below a tenth of the step). Business days count as one row a day, months as 30.436875 days.
 """
 
 from __future__ import annotations
@@ -14,31 +14,33 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.time_notation import notations_of
-from convcli.media.tables.time_rules import (
+from convcli.media.tables.time_stamps import Stamper
+from convcli.time_rules import (
     DAY,
     JITTER,
     LONGEST_STEP,
     SHORTEST_STEP,
     TRADING,
     UNSORTED,
+    UNSORTED_REMARK,
     Failure,
     Rule,
     first_failure,
+    latest_failure,
 )
-from convcli.media.tables.time_stamps import Stamper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
     from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
-    from convcli.media.tables.time_rules import DateTimes, Runs
     from convcli.signals import Groups, LatestTimes
+    from convcli.time_rules import DateTimes, Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class CheckedTimes:
     latest : what the times of later rows are compared with
     """
 
-    stamps: npt.NDArray[np.int64]
+    stamps: IntArray
     check: Callable[[], None]
     latest: Callable[[], LatestTimes]
 
@@ -70,7 +72,7 @@ class StampChecker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """What the first rows tell about time. All rules fit them; later rows tell which one holds.
+    """What the first rows say about time. Several rules may fit them; later rows decide.
 
     rules : none if rows need only come in order
     rate : rows per second, None if rows come irregularly
@@ -263,21 +265,13 @@ def _try_rules(notation: Notation, moments: Moments, runs: Runs) -> _Reading:
 
 
 def _irregular(times: TimeColumn, rules: list[Rule], failures: list[Failure | None]) -> InputError:
-    """The error that no rule holds, told by the rule that failed last, as it was probably meant.
-
-    Times that go back are told before anything else.
-    """
-    pairs = zip(failures, rules, strict=True)
-    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
-    failure, rule = max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
+    """The error that no rule holds, in the words of the rule that failed last."""
+    failure, rule = latest_failure(rules, failures)
     wanted = rule.moment(failure.previous + rule.step)
     expected = f"the time {wanted} after {rule.moment(failure.previous)}"
-    error = times.error(failure.row, expected, group=failure.group, hint=rule.hint)
-    if failure.position <= failure.previous:
-        error.hint = UNSORTED
-    if failure.is_back:
-        error.message += ": the times are unsorted"
-    return error
+    hint = UNSORTED if failure.position <= failure.previous else rule.hint
+    remark = UNSORTED_REMARK if failure.is_back else ""
+    return times.error(failure.row, expected, group=failure.group, hint=hint, remark=remark)
 
 
 def _week_of(error: InputError) -> float:
@@ -291,9 +285,9 @@ def _unsorted(times: TimeColumn, reading: _Reading) -> InputError:
     failed = [(failure, rule) for failure, rule in pairs if failure is not None]
     failure, rule = next(pair for pair in failed if pair[0].is_back)
     expected = f"a time from {rule.moment(failure.previous)} on"
-    error = times.error(failure.row, expected, group=failure.group, hint=UNSORTED)
-    error.message += ": the times are unsorted"
-    return error
+    return times.error(
+        failure.row, expected, group=failure.group, hint=UNSORTED, remark=UNSORTED_REMARK
+    )
 
 
 def runs_of_groups(rows: int, groups: Groups | None) -> Runs:

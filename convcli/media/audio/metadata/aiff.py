@@ -13,6 +13,7 @@ from convcli.media.audio.metadata.container import (
     is_chunk_name,
     overwrite,
     read_exactly,
+    with_all_values,
 )
 from convcli.media.audio.metadata.id3 import renamed_id3
 
@@ -44,13 +45,18 @@ class AiffContainer(Container):
                 return
 
     def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
-        """The common tags, where libsndfile could not read their letters."""
+        """The common tags, also those that libsndfile could not read and further values."""
         read = dict(found)
+        texts = []
         for chunk in chunks:
-            name = _TEXTS.get(chunk.name, "")
+            name = _TEXTS.get(chunk.name)
+            if name is None:
+                continue
+            text = decoded_text(chunk.body.rstrip(b"\0"))
+            texts.append((name, text))
             if "\ufffd" in read.get(name, ""):
-                read[name] = decoded_text(chunk.body.rstrip(b"\0"))
-        return read
+                read[name] = text
+        return with_all_values(read, texts)
 
     def make_repeatable(self, file: BinaryIO) -> None:
         """Set the time in the PEAK chunk, which floating-point samples have, to 0."""

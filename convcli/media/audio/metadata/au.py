@@ -14,7 +14,7 @@ _HEAD_BYTES = 24
 
 
 class AuContainer(Container):
-    """AU: a header of 24 bytes, an annotation, and the samples at a place that the header tells."""
+    """AU: a header of 24 bytes, an annotation, and the samples at a place that the header gives."""
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
         """Yield the annotation if there is one."""

@@ -5,10 +5,16 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from convcli.media.audio.metadata.container import NAMES, Chunk, Container
+from convcli.media.audio.metadata.container import (
+    NAMES,
+    Chunk,
+    Container,
+    decoded_text,
+    with_all_values,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 COMMENTS = b"VORBIS_COMMENT"
 # Comment names, in lower case, that hold a common tag; some programs use a second name for a tag.
@@ -20,6 +26,10 @@ class CommentContainer(Container):
 
     own_tags = frozenset(NAMES)
 
+    def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
+        """The common tags with all of their values, of which libsndfile gives the first."""
+        return with_all_values(found, _common_comments(chunks))
+
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Keep comments as they are, else make some of the common tags."""
         own = tuple(chunk for chunk in chunks if chunk.name == COMMENTS)
@@ -27,6 +37,19 @@ class CommentContainer(Container):
             return own
         comments = [f"{name.upper()}={text}".encode() for name, text in tags.items()]
         return (Chunk(COMMENTS, join_comments(b"", comments)),)
+
+
+def _common_comments(chunks: tuple[Chunk, ...]) -> Iterator[tuple[str, str]]:
+    """The names and values of the comments that are common tags."""
+    for chunk in chunks:
+        if chunk.name != COMMENTS:
+            continue
+        _, comments = split_comments(chunk.body)
+        for comment in comments:
+            key, _, text = comment.partition(b"=")
+            name = decoded_text(key).lower()
+            if name in NAMES:
+                yield name, decoded_text(text)
 
 
 def split_comments(body: bytes) -> tuple[bytes, list[bytes]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 # The common tags, by the names that libsndfile gives them.
 NAMES = (
@@ -99,6 +99,20 @@ class Container:
         """Return chunks of this container that hold the common tags and chunks of another one."""
         del tags, chunks
         return ()
+
+
+def with_all_values(tags: Mapping[str, str], texts: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """`tags` in which a tag that occurs several times has all of its values, joined by "; ".
+
+    texts : the names and values of a file, of which `tags` may have only the first ones
+    """
+    values: dict[str, list[str]] = {}
+    for name, text in texts:
+        known = values.setdefault(name, [])
+        if text and text not in known:
+            known.append(text)
+    several = {name: "; ".join(known) for name, known in values.items() if len(known) > 1}
+    return {**tags, **several}
 
 
 def decoded_text(raw: bytes) -> str:

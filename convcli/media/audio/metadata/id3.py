@@ -5,14 +5,29 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.media.audio.metadata.container import Chunk, Container, read_exactly, replace_head
+from convcli.media.audio.metadata.container import (
+    Chunk,
+    Container,
+    decoded_text,
+    read_exactly,
+    replace_head,
+    with_all_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _HEAD_BYTES = 10
 _HAS_FOOTER, _HAS_EXTENDED_HEADER = 0x10, 0x40
+_UNSYNCHRONISED = 0x80
 _V1_BYTES = 128
+# Frames of texts, of which version 2.4 lets one frame hold several.
+_TEXT_FRAMES = {
+    b"TIT2": "title", b"TPE1": "artist", b"TALB": "album", b"TDRC": "date", b"TYER": "date",
+    b"TRCK": "tracknumber", b"TCON": "genre", b"TCOP": "copyright",
+}  # fmt: skip
+# By the first byte of a text; the byte order mark of the second tells its order.
+_ENCODINGS = {1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 
 class Mp3Container(Container):
@@ -32,6 +47,11 @@ class Mp3Container(Container):
         """Keep the first ID3 tag of an AIFF or WAV file."""
         del tags
         return renamed_id3(b"ID3v2", chunks)[:1]
+
+    def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
+        """The common tags with all of their values, of which libsndfile gives the first."""
+        texts = [text for chunk in chunks if chunk.is_id3 for text in _id3_texts(chunk.body)]
+        return with_all_values(found, texts)
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the ID3v2 and the ID3v1 tag."""
@@ -73,14 +93,46 @@ def _v1_tag(stream: BinaryIO) -> bytes:
 
 def id3_frame_names(tag: bytes) -> list[bytes]:
     """Return the names of the frames of an ID3v2.3 or 2.4 tag; another layout has one name."""
-    if len(tag) < _HEAD_BYTES or tag[3] not in (3, 4) or tag[5] & _HAS_EXTENDED_HEADER:
+    if not _has_plain_frames(tag):
         return [b"ID3 tags beyond the common ones"]
+    return [frame.name for frame in _frames(tag)]
+
+
+def _has_plain_frames(tag: bytes) -> bool:
+    """Whether a tag is of a version and a layout whose frames are read."""
+    return len(tag) >= _HEAD_BYTES and tag[3] in (3, 4) and not tag[5] & _HAS_EXTENDED_HEADER
+
+
+def _frames(tag: bytes) -> Iterator[Chunk]:
+    """Yield the frames of an ID3v2.3 or 2.4 tag."""
     size_bits = 7 if tag[3] == 4 else 8
-    names, place = [], _HEAD_BYTES
+    place = _HEAD_BYTES
     while place + _HEAD_BYTES <= len(tag) and tag[place : place + 4].isalnum():
-        names.append(tag[place : place + 4])
         size = 0
         for byte in tag[place + 4 : place + 8]:
             size = size << size_bits | byte
-        place += _HEAD_BYTES + size
-    return names
+        start = place + _HEAD_BYTES
+        yield Chunk(tag[place : place + 4], tag[start : start + size])
+        place = start + size
+
+
+def _id3_texts(tag: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of common tags, each value of a frame by itself."""
+    if not _has_plain_frames(tag) or tag[5] & _UNSYNCHRONISED:
+        return
+    for frame in _frames(tag):
+        name = _TEXT_FRAMES.get(frame.name)
+        if name is None or not frame.body:
+            continue
+        for text in _decoded_values(frame.body):
+            yield name, text
+
+
+def _decoded_values(body: bytes) -> list[str]:
+    """The texts of a frame, which zeros separate."""
+    encoding = _ENCODINGS.get(body[0])
+    if encoding is None:
+        return [decoded_text(text) for text in body[1:].split(b"\0")]
+    # Each text of UTF-16 begins with a byte order mark of its own.
+    values = body[1:].decode(encoding, "replace").split("\0")
+    return [value.lstrip("\ufeff") for value in values]

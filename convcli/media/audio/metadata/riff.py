@@ -12,6 +12,7 @@ from convcli.media.audio.metadata.container import (
     append_chunks,
     decoded_text,
     overwrite,
+    with_all_values,
 )
 from convcli.media.audio.metadata.id3 import renamed_id3
 
@@ -64,15 +65,15 @@ class WavContainer(Container):
             overwrite(file, 4, size.to_bytes(4, "little"))
 
 
-def info_tags(chunks: tuple[Chunk, ...]) -> dict[str, str]:
+def info_tags(chunks: tuple[Chunk, ...]) -> Mapping[str, str]:
     """Return the common tags in the INFO lists of a WAV."""
-    found = {}
+    texts: list[tuple[str, str]] = []
     for chunk in chunks:
         if chunk.full_name == b"LIST INFO":
-            for item in info_items(chunk):
-                if item.name in INFO_NAMES:
-                    found[INFO_NAMES[item.name]] = _info_text(item.body)
-    return {name: text for name, text in found.items() if text}
+            known = [item for item in info_items(chunk) if item.name in INFO_NAMES]
+            texts += [(INFO_NAMES[item.name], _info_text(item.body)) for item in known]
+    single = {name: text for name, text in texts if text}
+    return with_all_values(single, texts)
 
 
 def info_items(chunk: Chunk) -> Iterator[Chunk]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
+from convcli.media.images.tiff import unwritten_compression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.encoder import PageEncoder
-    from convcli.media.images.formats import WriteRequest
+    from convcli.media.images.picture_format import WriteRequest
 
 
 def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -36,6 +37,14 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     white = source.white
     if white is not None and stored.kind == "u" and layout.white is None:
         yield f"white is {page.levels.full:g} in {name}: samples of 0..{white} are scaled"
+    compression = unwritten_compression(request.details)
+    if compression is not None and name == request.details.format:
+        yield (
+            f"the {name} was compressed by {compression}, which would lose more with each run: "
+            "the result is stored without loss, by LZW"
+        )
+    if request.format.samples.white == 1 and request.details.bits > 1:
+        yield f"{name} holds black and white alone: each sample becomes the nearer of them"
     if page.flattened:
         yield f"{name} holds no opacity: the picture was laid over white"
 
@@ -44,12 +53,12 @@ def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     """Warnings about palettes, colour profiles and gain maps."""
     details, form = request.details, request.format
     is_same_format = details.format == form.name
-    if form.limited_palette and not is_same_format:
+    if form.samples.limited_palette and not is_same_format:
         yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
-    if details.palette and is_same_format and not form.limited_palette:
+    if details.palette and is_same_format and not form.samples.limited_palette:
         names = list_channels(page.layout.channels)
         yield f"the palette of the {form.name} is not kept: colours are stored as {names}"
-    if details.icc and form.metadata_blocks and not request.same_colours:
+    if details.icc and form.texts.blocks and not request.same_colours:
         had = list_channels(page.source.layout.colour_names)
         made = list_channels(page.layout.colour_names)
         yield f"the colour profile is one of {had}, not of {made}: it is dropped"
@@ -63,10 +72,10 @@ def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
 def _text_losses(request: WriteRequest) -> Iterator[str]:
     """Warnings about text and comments."""
     details, form = request.details, request.format
-    if details.has_chunk_text and not form.chunk_text:
+    if details.has_chunk_text and not form.texts.chunk_text:
         keywords = ", ".join(keyword for keyword, _ in details.text)
         yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
-    if details.comments and not form.comments:
+    if details.comments and not form.texts.comments:
         yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
 
 
@@ -74,7 +83,7 @@ def _block_losses(request: WriteRequest) -> Iterator[str]:
     """Warnings about colour profile, EXIF, XMP and IPTC."""
     details, form = request.details, request.format
     for kind, block in details.blocks.items():
-        if form.largest_block is not None and len(block) > form.largest_block:
+        if form.texts.largest_block is not None and len(block) > form.texts.largest_block:
             yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
-    if details.has_metadata_blocks and not form.metadata_blocks:
+    if details.has_metadata_blocks and not form.texts.blocks:
         yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"

@@ -1,6 +1,6 @@
-"""A network at its place in a FILTER.
+"""The layers of a model bound to a signal, at the place of the network in a FILTER.
 
-Its layers are bound from left to right, and each becomes operations like any other step.
+They are bound from left to right, and each becomes operations like any other step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convcli.core.binding import Rules, Site
-    from convcli.core.ops import Op
+    from convcli.core.op import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
     from convcli.signals import Signal
@@ -71,7 +71,7 @@ def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | N
     return taken, made
 
 
-class Network:
+class NetworkBinder:
     """Binds the layers of a model to the signal of a site.
 
     place : the signal that reaches the next layer; start, ops : where the present stage began, and
@@ -246,8 +246,8 @@ class Network:
         """
         model, axes = self.model, self.signal.axes
         if self.done:
-            told = f"{model.path} adds its input to its output"
-            raise RequestError(f"{told}, and a layer sees the whole signal")
+            text = f"{model.path} adds its input to its output"
+            raise RequestError(f"{text}, and a layer sees the whole signal")
         chain = Chain(folded_affine(self.ops), axes)
         same = Chain(self._added_channels(chain.channels(len(self.signal.channels))), axes)
         self._check_keeps_samples(chain)
@@ -280,7 +280,7 @@ class Network:
         columns, targets = self.model.columns, self.model.targets
         if len(targets) == made and len(columns) == len(given) and set(targets) <= set(columns):
             picked = tuple(columns.index(target) for target in targets)
-            return (ChannelSelection(channels=picked, axes=self.signal.axes),)
+            return (ChannelSelection(selected=picked, axes=self.signal.axes),)
         if made != len(given):
             message = f"{self.model.path} adds its input to its output: {len(given)} channels go in"
             raise RequestError(f"{message} and {made} come out")

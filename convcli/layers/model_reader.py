@@ -1,4 +1,4 @@
-"""Model files, such as `convcli learn` and torch write, and the step `model` that runs them."""
+"""Model files read: safetensors and ONNX become a model, and the step `model` runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules by which the times of a column may be regular."""
+"""The rules by which times may be regular: equal steps, business days, days of months."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from convcli.array_types import IntArray
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # Gives the regular day of each month.
-    DayOfMonth = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    from convcli.array_types import AnyArray, FloatArray
 
-Floats = npt.NDArray[np.float64]
+    # Gives the regular day of each month.
+    DayOfMonth = Callable[[AnyArray], AnyArray]
+
 DateTimes = npt.NDArray[np.datetime64]
 # The name of each group and its rows, in order.
-Runs = list[tuple[bytes | None, npt.NDArray[np.int64]]]
+Runs = list[tuple[bytes | None, IntArray]]
 
 _FIRST_MONDAY = np.datetime64("1969-12-29")
 DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
 HINT = "without --time rows are counted as they come (20 rows: sma:20)"
+UNSORTED_REMARK = ": the times are unsorted"
 UNSORTED = "sort the rows by time, or name the series they belong to with --by COLUMN"
 # Seconds; a step outside of this is a mistake, and its rate would not be a number.
 SHORTEST_STEP, LONGEST_STEP = 1e-15, 1e15
@@ -62,7 +65,7 @@ class Rule:
     week : the length of a week in seconds, counted by steps: five business days are a week
     """
 
-    place: Callable[[npt.NDArray[Any]], Floats]
+    place: Callable[[AnyArray], FloatArray]
     moment: Callable[[float], str]
     step: float
     seconds: float
@@ -75,7 +78,7 @@ class Rule:
         return abs(difference - self.step) <= self.tolerance
 
 
-def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure | None:
+def first_failure(rule: Rule, moments: AnyArray, runs: Runs) -> Failure | None:
     """The first row that comes at the wrong time: the first that goes back, if any does."""
     positions = rule.place(moments)
     failures: list[Failure] = []
@@ -92,20 +95,30 @@ def first_failure(rule: Rule, moments: npt.NDArray[Any], runs: Runs) -> Failure 
     return min(failures, key=lambda failure: (not failure.is_back, failure.row), default=None)
 
 
-def _typical_step(positions: Floats, runs: Runs) -> float:
+def latest_failure(rules: list[Rule], failures: list[Failure | None]) -> tuple[Failure, Rule]:
+    """The failure of the rule that held for the most rows, as times were probably meant, and it.
+
+    Times that go back come before anything else. `failures` has one for some rule at least.
+    """
+    pairs = zip(failures, rules, strict=True)
+    failed = [(failure, rule) for failure, rule in pairs if failure is not None]
+    return max(failed, key=lambda pair: (pair[0].is_back, pair[0].row))
+
+
+def _typical_step(positions: FloatArray, runs: Runs) -> float:
     steps_of_runs = [np.diff(positions[rows]) for _, rows in runs]
     steps = np.concatenate(steps_of_runs)
     return float(np.median(steps)) if len(steps) else 0.0
 
 
-def _mean_step(positions: Floats, runs: Runs) -> float:
+def _mean_step(positions: FloatArray, runs: Runs) -> float:
     """The mean step of the longest run, in which the rounding of single times averages out."""
     rows = max((rows for _, rows in runs), key=len)
     first, last = positions[rows[0]], positions[rows[-1]]
     return float(last - first) / (len(rows) - 1)
 
 
-def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[float, float]:
+def _step_and_tolerance(positions: FloatArray, runs: Runs, unit: float) -> tuple[float, float]:
     """The step of times that are written to multiples of `unit`, and its tolerance."""
     typical = abs(_typical_step(positions, runs))
     tolerance = JITTER * typical
@@ -117,7 +130,7 @@ def _step_and_tolerance(positions: Floats, runs: Runs, unit: float) -> tuple[flo
     return step, tolerance
 
 
-def number_rule(moments: Floats, runs: Runs, *, unit: float, origin: int) -> Rule:
+def number_rule(moments: FloatArray, runs: Runs, *, unit: float, origin: int) -> Rule:
     """The rule of a constant step, for times written as numbers.
 
     unit : seconds of one · origin : the number that 0 stands for
@@ -143,11 +156,11 @@ def _number_text(origin: int, position: float) -> str:
     return f"{position:.15g}"
 
 
-def _as_is(moments: npt.NDArray[Any]) -> Floats:
+def _as_is(moments: AnyArray) -> FloatArray:
     return moments
 
 
-def _last_place(values: Floats) -> float:
+def _last_place(values: FloatArray) -> float:
     """The coarsest power of ten, at most 1, to multiples of which all values are written."""
     for places in range(10):
         scaled = values[:1000] * 10.0**places
@@ -159,14 +172,14 @@ def _last_place(values: Floats) -> float:
 
 def date_rules(moments: DateTimes, runs: Runs) -> list[Rule]:
     """The rules worth trying, the most specific first."""
-    fixed = _fixed_rule(moments, runs)
+    fixed = fixed_rule(moments, runs)
     of_day = (moments - moments.astype("datetime64[D]")).astype("timedelta64[ns]")
     if np.any(of_day != of_day[0]):
         return [fixed]
     return [*_month_rules(moments, runs, of_day[0]), fixed, _business_rule(of_day[0])]
 
 
-def _fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
+def fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
     """A constant number of seconds."""
     place = partial(_seconds_since, moments[0])
     unit = _last_place_of_second(moments)
@@ -182,7 +195,7 @@ def _fixed_rule(moments: DateTimes, runs: Runs) -> Rule:
     )
 
 
-def _seconds_since(origin: np.datetime64, stamps: DateTimes) -> Floats:
+def _seconds_since(origin: np.datetime64, stamps: DateTimes) -> FloatArray:
     nanoseconds = (stamps - origin).astype(np.int64)
     return np.asarray(nanoseconds / 1e9)
 
@@ -220,7 +233,7 @@ def _business_rule(of_day: np.timedelta64) -> Rule:
     )
 
 
-def _business_day_numbers(of_day: np.timedelta64, stamps: DateTimes) -> Floats:
+def _business_day_numbers(of_day: np.timedelta64, stamps: DateTimes) -> FloatArray:
     days = stamps.astype("datetime64[D]")
     positions = np.busday_count(_FIRST_MONDAY, days).astype(np.float64)
     is_regular = np.is_busday(days) & (stamps - days == of_day)
@@ -248,23 +261,23 @@ def _month_rules(moments: DateTimes, runs: Runs, of_day: np.timedelta64) -> list
     return [_month_rule(day, of_day, step) for day in choices]
 
 
-def _day_of_month(latest: int, month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _day_of_month(latest: int, month: AnyArray) -> AnyArray:
     return np.asarray(np.minimum(_first_day(month) + latest, _last_day(month)))
 
 
-def _first_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _first_business_day(month: AnyArray) -> AnyArray:
     return np.asarray(np.busday_offset(_first_day(month), 0, roll="forward"))
 
 
-def _last_business_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _last_business_day(month: AnyArray) -> AnyArray:
     return np.asarray(np.busday_offset(_last_day(month), 0, roll="backward"))
 
 
-def _first_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _first_day(month: AnyArray) -> AnyArray:
     return month.astype("datetime64[D]")
 
 
-def _last_day(month: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _last_day(month: AnyArray) -> AnyArray:
     return _first_day(month + 1) - 1
 
 
@@ -278,7 +291,7 @@ def _month_rule(day: DayOfMonth, of_day: np.timedelta64, step: float) -> Rule:
     )
 
 
-def _month_numbers(day: DayOfMonth, of_day: np.timedelta64, stamps: DateTimes) -> Floats:
+def _month_numbers(day: DayOfMonth, of_day: np.timedelta64, stamps: DateTimes) -> FloatArray:
     months = stamps.astype("datetime64[M]")
     positions = months.astype(np.float64)
     regular = day(months) + of_day

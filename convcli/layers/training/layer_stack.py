@@ -1,6 +1,6 @@
-"""Networks in training.
+"""The layers of a network in training: their sizes, and where their weights lie in one vector.
 
-Their layers, the sizes of what goes through them, and where their weights lie in a vector.
+`untrained_network` makes them from the text of a network.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from convcli.dataclass import dataclass
 from convcli.errors import nearest
 from convcli.layers.layer import LayerTensors, layer_kinds, read_layers
 from convcli.layers.model import Model
-from convcli.layers.network import Network
+from convcli.layers.network_binder import NetworkBinder
 from convcli.layers.training.trained import span_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
+    from convcli.array_types import IntArray, Sizes
     from convcli.core.binding import Rules
-    from convcli.core.ops import Span
+    from convcli.core.op import Span
     from convcli.errors import RequestError
     from convcli.layers.layer import Layer
-    from convcli.layers.training.trained import Sizes, TrainedLayer, Vector
+    from convcli.layers.training.trained import TrainedLayer, Vector
     from convcli.layers.weights import Tensor
     from convcli.signals import Signal
 
@@ -45,8 +44,8 @@ class PlacedLayer:
 
 
 @dataclass(frozen=True)
-class Net:
-    """Layers one after the other.
+class LayerStack:
+    """The layers of a network in training, one after the other.
 
     All that is learned is one vector: of each layer the weights, then the bias.
 
@@ -61,7 +60,7 @@ class Net:
     blind: tuple[int, Sizes] | None = None
 
     @classmethod
-    def of(cls, layers: Iterable[TrainedLayer], axes: int, channels: int) -> Net:
+    def of(cls, layers: Iterable[TrainedLayer], axes: int, channels: int) -> LayerStack:
         """The network of these layers.
 
         A layer takes in a mean or sum over windows side by side before it.
@@ -99,7 +98,7 @@ class Net:
         return np.concatenate([layer.decays for layer in self.layers])
 
     @cached_property
-    def left_out(self) -> npt.NDArray[np.int64]:
+    def left_out(self) -> IntArray:
         """Indices of the parameters that stay 0."""
         if self.blind is None:
             return np.zeros(0, np.int64)
@@ -213,7 +212,7 @@ class UntrainedNetwork:
     """
 
     layers: list[Layer]
-    net: Net
+    net: LayerStack
     chain: Chain
 
     @property
@@ -230,12 +229,12 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
     layers = read_layers(text, signal)
     tensors = _numbered_tensors(layers, len(signal.channels))
     model = Model(path="--layers", layers=text, tensors=tensors)
-    network = Network(model, layers, Site(signal=signal, rules=rules))
+    network = NetworkBinder(model, layers, Site(signal=signal, rules=rules))
     (stage,) = network.stages()
     trained: list[TrainedLayer] = []
     for layer, bound in network.bound:
         trained += layer.trained(bound.ops)
-    net = Net.of(trained, signal.axes, len(signal.channels))
+    net = LayerStack.of(trained, signal.axes, len(signal.channels))
     return UntrainedNetwork(layers, net, Chain(stage.ops, signal.axes))
 
 

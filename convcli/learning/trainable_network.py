@@ -1,4 +1,4 @@
-"""The network to train: read from its text, and checked against the task."""
+"""The network that `convcli learn` trains: read from its text, and checked against the task."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from convcli.core.binding import Rules
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.training.changes import refuse_pools
-from convcli.layers.training.nets import untrained_network
+from convcli.layers.training.layer_stack import untrained_network
 from convcli.layers.training.trained import span_lengths
 from convcli.learning.dataset import ReceptiveField
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.layers.layer import Layer
-    from convcli.layers.training.nets import Net
+    from convcli.layers.training.layer_stack import LayerStack
     from convcli.layers.training.trained import TrainedLayer
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
@@ -36,7 +36,7 @@ class TrainableNetwork:
     residual : whether the input is added to the output
     """
 
-    net: Net
+    net: LayerStack
     layers: list[Layer]
     numbers: list[int]
     field: ReceptiveField
@@ -153,7 +153,7 @@ def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) ->
     return TrainableNetwork(net, network.layers, network.weighted, field)
 
 
-def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
+def _receptive_field(net: LayerStack, chain: Chain) -> ReceptiveField:
     """What the outputs read. RequestError if there are more of them than samples."""
     zero = np.zeros(1, np.int64)
     fields = []
@@ -164,7 +164,7 @@ def _receptive_field(net: Net, chain: Chain) -> ReceptiveField:
     return ReceptiveField(before=before, after=after, step=step, start=starts, lead=lead, cell=cell)
 
 
-def _field_along(net: Net, axis: int, start: int) -> tuple[int, int, int, int, int, int]:
+def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int, int, int, int]:
     """The receptive field along an axis, in the order of its fields."""
     inputs, outputs = net.cell[axis]
     if inputs % outputs:

@@ -1,0 +1,403 @@
+"""The protocol of an operation, and operations that wrap another one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from convcli.core.convolution.convolve_2d import products_of
+from convcli.core.in_time.op_times import OpTimes
+from convcli.core.in_time.reach import Tracker
+from convcli.core.op_formula import OpFormula, delay_of_one_sample
+from convcli.core.op_work import OpWork
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from convcli.core.binding import Site, Stage
+    from convcli.core.convolution.rounding import Rounding
+    from convcli.core.executor import Executor
+    from convcli.core.op_formula import WindowWeights
+    from convcli.core.reach import Reach
+    from convcli.core.task import OpTask
+    from convcli.signals import Array, Missing
+
+# The outputs [start, stop) on each sample axis.
+Span = tuple[tuple[int, int], ...]
+
+# What becomes of the opacity of a picture:
+#   filtered  it weights the colours and is filtered with them
+#   kept      it weights the colours and is kept as it is
+#   masks     colours of transparent pixels are missing, and it is kept as it is
+Opacity = Literal["filtered", "kept", "masks"]
+
+# Gives the last known value of each channel before the inputs, None if there is none. It may wait
+# for another thread and is therefore called only if a gap needs it.
+Held = Callable[[], "Array | None"]
+
+
+def nothing_held() -> None:
+    """Return None: no value is known from before the start of a signal."""
+    return
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberUse:
+    """How an operation treats numbers.
+
+    takes_stored : whether it takes whole numbers as files store them (`samples.py`)
+    rounding : the rounding class, which decides the type that bytes are filtered in
+    homogeneous : whether samples that are c times as large give results that are c times as large
+    """
+
+    takes_stored: bool = False
+    rounding: Rounding = "rounded"
+    homogeneous: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelUse:
+    """How an operation treats channels.
+
+    uniform : whether all channels are treated alike, wherever a signal begins; signals that are
+        interleaved in one file can then be filtered side by side, as channels of one array
+    opacity : what becomes of the opacity of a picture; None: the operation treats it by itself
+    widest : the most channels that a layer of a network reads or makes; 0 for other operations
+    """
+
+    uniform: bool = False
+    opacity: Opacity | None = None
+    widest: int = 0
+
+
+def _as_given(x: Array, _: OpTask) -> Array:
+    """Return the inputs of a task as they are."""
+    return x
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OwnPadding:
+    """How an operation, or a chain, extends its own input, so that nothing outside of it is read.
+
+    needs_end : whether the first outputs depend on the last inputs (circular padding)
+    reads_inside : whether each end is extended from samples near that end
+    extend : extends the inputs of a task
+    """
+
+    needs_end: bool = False
+    reads_inside: bool = False
+    extend: Callable[[Array, OpTask], Array] = _as_given
+
+
+class Measure(Protocol):
+    """What is measured of a whole signal, and the operation that follows from it.
+
+    It can be pickled, and so can what it finds.
+    """
+
+    def of_block(self, y: Array) -> Any:
+        """Measure one block."""
+        ...
+
+    def joined(self, one: Any, other: Any) -> Any:
+        """Return what two blocks have together, whatever their order."""
+        ...
+
+    def settle(self, found: Any | None) -> Op:
+        """Return the operation; None is found of a signal without samples."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ToMeasure:
+    """What has to be measured of the whole signal before an operation is known.
+
+    measures : in the order in which they are taken, each in a pass of its own
+    before : operations of a branch whose outputs the first of them measures
+    settled : returns the operation in which the first of them is settled
+    """
+
+    measures: tuple[Measure, ...]
+    before: tuple[Op, ...]
+    settled: Callable[[Op], Op]
+
+
+class Op(ABC):
+    """An operation on samples `(n, channels)` or `(rows, columns, channels)`.
+
+    It is a set of parameters and a pure function, and has no other state. The signal was extended
+    at its ends before, so every operation is "valid": it never asks where the signal begins or
+    ends. A new operation defines two members:
+
+        reach               which inputs an output reads, on each axis; lengths, latency, blocks and
+                            causality are computed from it
+        __call__            computes outputs from exactly the inputs that they read
+
+    The others have defaults. They suit an operation that fills no gaps, gives as many channels as
+    it takes, and is described by nothing but its name. Most operations set one or two of these:
+
+        numbers             NumberUse: rounding, whether whole numbers are taken as files store them
+        channels            ChannelUse: whether all channels are treated alike; opacity
+        output_channels     how many channels come out
+        opacity_after       which of them is the opacity
+        holds               whether gaps are filled with the last known value
+        with_rules          the operation under the rule for missing samples
+        formula             OpFormula: taps, delay and notation, for reports and explanations
+
+    Operations of a special kind set one of these:
+
+        padding, complete   OwnPadding, for layers that extend their own input
+        times               OpTimes, for windows that are bounded by times
+        to_measure          ToMeasure, for what depends on the whole signal
+        bind                for an operation that adds a remark or a message where it is used
+        work                OpWork, for a group of branches
+        products, in_place, joined, executor    for what is computed faster together
+    """
+
+    # --- required ---
+
+    @property
+    @abstractmethod
+    def reach(self) -> tuple[Reach, ...]:
+        """How far the operation looks, one Reach per sample axis."""
+
+    @abstractmethod
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the outputs `span` from the inputs that they read.
+
+        x : the inputs `reach[a].needs(*span[a])` of each axis a, NaN where a sample is missing; not
+            changed
+        held : the values that fill a gap at the beginning of `x`
+        """
+
+    # --- numbers, channels and gaps ---
+
+    @property
+    def numbers(self) -> NumberUse:
+        """How the operation treats numbers."""
+        return _ANY_NUMBERS
+
+    @property
+    def channels(self) -> ChannelUse:
+        """How the operation treats channels."""
+        return _ANY_CHANNELS
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels that come out if `count` channels go in."""
+        return count
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result, if `alpha` is that of the input."""
+        return alpha
+
+    @property
+    def holds(self) -> bool:
+        """Whether the operation fills a gap with the last known value, however old."""
+        return False
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Op:
+        """Return the operation under the rules of a run.
+
+        missing : the rule for missing samples
+        exact : the result must not depend on where a block ends, not even in the last bit
+        """
+        return self
+
+    @property
+    def formula(self) -> OpFormula:
+        """What is known of the function, for reports and explanations."""
+        return OpFormula(delay=delay_of_one_sample(self.reach))
+
+    # --- special kinds ---
+
+    @property
+    def padding(self) -> OwnPadding | None:
+        """How the operation extends its own input; None if it does not."""
+        return None
+
+    def complete(self) -> Op:
+        """Return the operation on complete windows alone, the first of which begins at input 0."""
+        if all(reach.before == reach.after == 0 for reach in self.reach):
+            return self
+        return Complete(self)
+
+    @property
+    def times(self) -> OpTimes:
+        """How the operation follows the times of the samples."""
+        return OpTimes(tracker=partial(Tracker, self.reach[0]), bound=lambda _: self)
+
+    @property
+    def to_measure(self) -> ToMeasure | None:
+        """What has to be measured of the whole signal first; None if nothing has."""
+        return None
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return the operation at its place in a FILTER, as one stage."""
+        return (site.stage(self),)
+
+    # --- how it is computed ---
+
+    @cached_property
+    def work(self) -> OpWork:
+        """What the operation reads, computes and holds as a part of a chain."""
+        return OpWork(self, self.reach)
+
+    @property
+    def products(self) -> int:
+        """How many products of samples and taps an output takes."""
+        return sum(products_of(convolution.taps) for convolution in self.formula.convolutions)
+
+    @property
+    def in_place(self) -> Callable[[Array, Array], Array] | None:
+        """The function that the operation applies to every sample of every channel alike.
+
+        It computes the function of one array in another one, which may be the same. None for other
+        operations.
+        """
+        return None
+
+    def joined(self, following: Op) -> Op | None:
+        """Return one operation that does this and the following one, if that saves a pass."""
+        return None
+
+    def executor(self, ops: Sequence[Op]) -> Executor | None:
+        """Return what computes this and some following operations at once, if that is faster.
+
+        ops : the operation and those that follow it
+        """
+        return None
+
+
+_ANY_NUMBERS = NumberUse()
+_ANY_CHANNELS = ChannelUse()
+
+
+@dataclass(frozen=True, eq=False)
+class WrappedOp(Op):
+    """An operation around another one, `op`, whose inputs or outputs it changes.
+
+    What is known of `op` holds for the wrapper, unless the wrapper says something else. But the
+    wrapper is another function of the inputs. So what stands for the function of `op`, such as
+    `formula.as_convolution` or `executor`, does not stand for the wrapper: it is as `Op` says.
+    """
+
+    op: Op
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the operation."""
+        return self.op.reach
+
+    @property
+    def numbers(self) -> NumberUse:
+        """How the operation treats numbers."""
+        return self.op.numbers
+
+    @property
+    def channels(self) -> ChannelUse:
+        """How the operation treats channels."""
+        return self.op.channels
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels of the operation."""
+        return self.op.output_channels(count)
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result."""
+        return self.op.opacity_after(alpha)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the operation fills a gap with the last known value."""
+        return self.op.holds
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the wrapper around the operation under the rules of a run."""
+        return replace(self, op=self.op.with_rules(missing, exact=exact))
+
+    @property
+    def formula(self) -> OpFormula:
+        """What is known of the operation, without what stands for its function."""
+        inside = self.op.formula
+        return OpFormula(
+            convolutions=inside.convolutions,
+            delay=inside.delay,
+            continues_layer=inside.continues_layer,
+        )
+
+    @property
+    def padding(self) -> OwnPadding | None:
+        """How the operation extends its own input."""
+        return self.op.padding
+
+    @property
+    def times(self) -> OpTimes:
+        """How the operation follows the times of the samples, in the wrapper."""
+        return replace(self.op.times, bound=self._bound)
+
+    def _bound(self, reach: Any) -> Self:
+        """Return the wrapper around the operation that knows the times so far."""
+        return replace(self, op=self.op.times.bound(reach))
+
+    @cached_property
+    def work(self) -> OpWork:
+        """The work of the wrapper, on the windows of the operation."""
+        return OpWork(self, self.op.work.windows)
+
+    @property
+    def products(self) -> int:
+        """How many products of samples and taps an output takes."""
+        return self.op.products
+
+
+@dataclass(frozen=True, eq=False)
+class Complete(WrappedOp):
+    """An operation that gives only the outputs of complete windows.
+
+    Window 0 begins at input 0, and there are floor((n - size) / step) + 1 outputs, as in torch.
+    """
+
+    @cached_property
+    def reach(self) -> tuple[Reach, ...]:
+        """The reach of the operation, moved to where its first window begins."""
+        return tuple(_complete_reach(reach) for reach in self.op.reach)
+
+    @cached_property
+    def work(self) -> OpWork:
+        """The work of the operation, by the reach that was moved."""
+        return OpWork(self, self.reach)
+
+    @property
+    def times(self) -> OpTimes:
+        """How the operation follows the times, by the reach that was moved."""
+        return replace(super().times, tracker=partial(Tracker, self.reach[0]))
+
+    @property
+    def formula(self) -> OpFormula:
+        """What is known of the operation, and its weights, whose first window begins at input 0."""
+        return replace(super().formula, window_weights=self._window_weights)
+
+    def _window_weights(self, channels: int) -> WindowWeights | None:
+        found = self.op.formula.window_weights(channels)
+        if found is None:
+            return None
+        return replace(found, before=(0,) * len(found.before))
+
+    def complete(self) -> Complete:
+        """Return the operation, which is complete."""
+        return self
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Compute the outputs [start, stop) on each axis, as the operation itself does."""
+        return self.op(x, span, held)
+
+
+def _complete_reach(reach: Reach) -> Reach:
+    """The reach whose first output reads the inputs from 0 on."""
+    beside = reach.before + reach.after
+    anchor = reach.anchor + reach.before
+    return replace(reach, before=0, after=beside, anchor=anchor, growth=-beside)

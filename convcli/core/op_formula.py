@@ -1,0 +1,129 @@
+"""What is known of the function of an operation, besides how to compute it.
+
+Reports draw the taps, explanations write down the sums, and chains of convolutions are composed to
+one. None of this is needed to run a filter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.array_types import FloatArray
+    from convcli.core.ops import Convolve
+    from convcli.core.reach import Reach
+    from convcli.signals import Edge
+
+# What a missing sample does to the outputs of a convolution: weights are renormalised over the
+# known samples, the last known value is held, or there is no output.
+OnMissing = Literal["renormalise", "hold", "empty"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WindowWeights:
+    """The weights with which outputs sum up their windows.
+
+    y[k, o] = sum over i, j of weights[o, i, j] * x[k*step - before + j, i] / divisor + bias[o]
+
+    weights : (out, in / groups, *size), in the order of the samples of the window, not flipped
+    before : inputs of a window before k*step, on each axis
+    groups : output o reads only the channels of its group
+    bias : (out,), or None
+    flipped : whether the weights are the taps of a convolution in reverse
+    on_missing : what a missing input does to the sum
+    summarises : an output describes its whole window, not the sample that it is aligned with
+    padding : edge rule by which a layer extends its own input; None where it does not
+    only_complete : whether the weights hold only for windows in which no sample is missing
+    """
+
+    weights: FloatArray
+    before: tuple[int, ...]
+    groups: int
+    divisor: float = 1.0
+    bias: FloatArray | None = None
+    flipped: bool = True
+    on_missing: OnMissing = "hold"
+    summarises: bool = False
+    padding: Edge | None = None
+    only_complete: bool = False
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        return self.weights.shape[2:]
+
+    def inputs_of(self, output: int) -> range:
+        """The channels that an output channel reads."""
+        group = output * self.groups // len(self.weights)
+        count = self.weights.shape[1]
+        return range(group * count, (group + 1) * count)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Outputs that an input of a transposed convolution adds to, along each sample axis.
+
+    Input i adds its product with each tap to the outputs i * stride + first, ..., of which there
+    are `size`; taps are as far apart as the dilation says, with zeros between them.
+    """
+
+    stride: tuple[int, ...]
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NNCall:
+    """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
+
+    argument : the argument besides the samples, or None
+    """
+
+    function: str
+    argument: float | None = None
+
+    def text(self, x: str) -> str:
+        """The call with the samples written as `x`."""
+        if self.argument is None:
+            return f"{self.function}({x})"
+        return f"{self.function}({x}, {self.argument:g})"
+
+
+def no_window_weights(_: int) -> None:
+    """Return None: the operation is not a weighted sum of one window."""
+    return
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpFormula:
+    """What is known of the function of an operation.
+
+    convolutions : those that the operation consists of, whose taps reports show
+    as_convolution : the one convolution that the operation is where no sample is missing, if any
+    window_weights : gives the weights of each output's window, for signals of so many channels, or
+        None for an operation that is not a weighted sum of one window
+    delay : in samples along axis 0, where it does not follow from the convolutions; None where it
+        is not known
+    nn_call : the function of PyTorch and JAX that computes the same, for functions of one sample
+    continues_layer : whether the operation is a part of the layer that the one before begins
+    spread : where each input of a transposed convolution adds to the outputs; set by the operation
+        that interleaves the phases of such a layer
+    """
+
+    convolutions: tuple[Convolve, ...] = ()
+    as_convolution: Convolve | None = None
+    window_weights: Callable[[int], WindowWeights | None] = no_window_weights
+    delay: float | None = None
+    nn_call: NNCall | None = None
+    continues_layer: bool = False
+    spread: Spread | None = None
+
+
+def delay_of_one_sample(reach: tuple[Reach, ...]) -> float | None:
+    """Return a delay of 0 if an output reads one sample along axis 0, else None: not known."""
+    along = reach[0]
+    return None if along.before or along.after else 0.0

@@ -1,0 +1,115 @@
+"""Nodes of an ONNX graph that put all channels of a sample together: a softmax, the largest one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.op import Held, Op, Span, nothing_held
+from convcli.core.reach import Reach
+from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.layers.onnx.nodes import NodePlace, Ops
+    from convcli.signals import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AcrossChannels(Op):
+    """A function of all channels of each sample.
+
+    function : of (samples..., channels), returns (samples..., made)
+    made : how many channels come out; None: as many as go in
+    """
+
+    function: Callable[[Array], Array]
+    axes: int
+    made: int | None = None
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads one sample, its own."""
+        return (Reach(),) * self.axes
+
+    def output_channels(self, count: int) -> int:
+        """Count the channels that come out."""
+        return self.made or count
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Apply the function; an output is missing where a channel that it reads is."""
+        y = self.function(x)
+        return y.astype(x.dtype, copy=False)
+
+
+def softmax(x: Array) -> Array:
+    """The exponentials of the channels, divided by their sum."""
+    # Without the largest one the exponentials would overflow.
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return y
+
+
+def _log_softmax(x: Array) -> Array:
+    """The logarithm of the softmax."""
+    below = x - x.max(axis=-1, keepdims=True)
+    y: Array = below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
+    return y
+
+
+def _largest_channel(x: Array) -> Array:
+    """The number of the channel with the largest value, of several the first one."""
+    y: Array = np.argmax(x, axis=-1, keepdims=True).astype(x.dtype)
+    y[np.isnan(x).any(axis=-1)] = np.nan
+    return y
+
+
+def _root_of_squares(x: Array) -> Any:
+    return np.sqrt(np.square(x).sum(axis=-1, keepdims=True))
+
+
+def _over_channels(reduce: Callable[..., Any]) -> Callable[[Array], Array]:
+    return lambda x: reduce(x, axis=-1, keepdims=True)
+
+
+_REDUCTIONS: dict[str, Callable[[Array], Array]] = {
+    "ReduceMean": _over_channels(np.mean),
+    "ReduceSum": _over_channels(np.sum),
+    "ReduceMax": _over_channels(np.max),
+    "ReduceMin": _over_channels(np.min),
+    "ReduceL2": _root_of_squares,
+}
+
+
+def channel_reduction(place: NodePlace) -> Ops:
+    """One channel for all: their mean, their sum, the largest or the smallest of them."""
+    axes = place.constant(1)
+    along = place.attribute("axes", ()) if axes is None else axes.ravel()
+    of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
+    if not of_channels or not place.attribute("keepdims", 1):
+        raise place.error("only what is taken of the channels, with keepdims=1, is local")
+    return (AcrossChannels(function=_REDUCTIONS[place.node.kind], axes=place.axes, made=1),)
+
+
+def channel_softmax(place: NodePlace) -> Ops:
+    """The softmax of the channels, or its logarithm."""
+    _check_axis(place, default=-1)
+    function = {"Softmax": softmax, "LogSoftmax": _log_softmax}[place.node.kind]
+    return (AcrossChannels(function=function, axes=place.axes),)
+
+
+def channel_argmax(place: NodePlace) -> Ops:
+    """The number of the channel with the largest value, as one channel."""
+    _check_axis(place, default=0)
+    if not place.attribute("keepdims", 1) or place.attribute("select_last_index", 0):
+        raise place.error("the number of the largest channel is known with keepdims=1 alone")
+    return (AcrossChannels(function=_largest_channel, axes=place.axes, made=1),)
+
+
+def _check_axis(place: NodePlace, *, default: int) -> None:
+    """RequestError for a node that goes along samples."""
+    axis = place.attribute("axis", default)
+    if axis % (place.axes + 2) != 1:
+        raise place.error("goes along samples, not along channels, and sees the whole signal")

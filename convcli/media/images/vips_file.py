@@ -1,0 +1,145 @@
+"""A file that libvips opens: its pages as images of libvips, its bytes, and why it is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from convcli.dataclass import dataclass
+from convcli.errors import InputError
+from convcli.media.images.formats import foreign_format, unread_kind
+from convcli.media.images.vips import error_cause, field_value, vips
+from convcli.media.scratch import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+# libvips looks at so many bytes to recognise a format.
+_HEAD_BYTES = 4096
+# What the reader of HEIC says where a codec is missing.
+_NO_CODEC = "has not been built in"
+
+
+@dataclass(frozen=True, eq=False)
+class VipsFile:
+    """A file that libvips opens.
+
+    data : the bytes of the file, or its path
+    """
+
+    data: bytes | Path
+    name: str
+
+    def open(
+        self, page: int, *, count: int = 1, access: str = "sequential", fail_on: str = "error"
+    ) -> Any:
+        """A page as an image of libvips, or `count` pages from it on, one below the other."""
+        options: dict[str, object] = {"access": access, "fail_on": fail_on}
+        if page or count > 1:
+            options["page"] = page
+        if count > 1:
+            options["n"] = count
+        image = vips().Image
+        try:
+            if isinstance(self.data, bytes):
+                return image.new_from_buffer(self.data, "", **options)
+            # As a source, since libvips takes brackets at the end of a name for options.
+            source = vips().Source.new_from_file(os.fsencode(self.data))
+            return image.new_from_source(source, "", **options)
+        except vips().Error as error:
+            raise self.unreadable(error) from error
+
+    def open_upright(self, page: int, *, count: int = 1, fail_on: str) -> Any:
+        """Pages that can be read from top to bottom.
+
+        Rotated ones are decoded first (to disk, if large).
+        """
+        image = self.open(page, count=count, fail_on=fail_on)
+        if orientation_of(image) > 1:
+            image = self.open(page, count=count, access="random", fail_on=fail_on)
+        return upright(image)
+
+    @contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """The bytes of the file. A failure to read them is an InputError."""
+        try:
+            with self._opened() as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
+
+    def _opened(self) -> BinaryIO:
+        if isinstance(self.data, bytes):
+            return io.BytesIO(self.data)
+        return self.data.open("rb")
+
+    def patched(self, patches: Iterable[tuple[int, bytes]]) -> VipsFile:
+        """A copy of the file in which bytes at some places are replaced."""
+        copy, path = scratch()
+        mended = VipsFile(path, self.name)
+        weakref.finalize(mended, copy.close)
+        with self._opened() as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        for place, data in patches:
+            copy.seek(place)
+            copy.write(data)
+        copy.flush()
+        return mended
+
+    def unreadable(self, error: Exception) -> InputError:
+        """The error for a picture that libvips refused."""
+        cause = error_cause(error)
+        if _NO_CODEC in cause:
+            _, _, codec = cause.rpartition(_NO_CODEC)
+            return InputError(
+                f"{self.name} needs a codec that is not installed: {codec.strip(' :')}",
+                hint="pip install 'convcli[heif]' installs that of HEIC; or convert the picture to "
+                "PNG or TIFF first",
+            )
+        if "not in a known format" in cause:
+            return self._unknown()
+        with self.reading() as file:
+            unread = unread_kind(file)
+        if unread is not None:
+            kind, hint = unread
+            return InputError(f"{self.name} has {kind}, which are not read", hint=hint)
+        return InputError(
+            f"cannot read the picture {self.name}: {cause}", hint="the file is damaged or cut off"
+        )
+
+    def _unknown(self) -> InputError:
+        """The error for a file that libvips does not recognise."""
+        try:
+            with self.reading() as file:
+                head = file.read(_HEAD_BYTES)
+        except InputError as failure:
+            return failure
+        name = foreign_format(head)
+        if name is not None:
+            return InputError(
+                f"{self.name} is a picture in the format {name}, whose codec is not installed",
+                hint="convert it to PNG or TIFF first",
+            )
+        return InputError(
+            f"{self.name} is not a picture of a known format, or is cut off",
+            hint="the formats read are those of libvips and PPM",
+        )
+
+
+def orientation_of(image: Any) -> int:
+    """The orientation of EXIF, 1 if a picture is upright."""
+    return int(field_value(image, "orientation", 1))
+
+
+def upright(image: Any) -> Any:
+    """The image unpacked and rotated to its upright orientation."""
+    if image.coding == "labq":
+        image = image.labq2lab()
+    elif image.coding == "rad":
+        image = image.rad2float()
+    return image.autorot() if orientation_of(image) > 1 else image

@@ -29,8 +29,8 @@ _START_BYTES = len(SIGNATURE) + 25
 # Chunks that say how samples are to be displayed, and chunks with metadata that people have added.
 _PROFILE_CHUNK = b"iCCP"
 _COLOUR_CHUNKS = (b"cICP", _PROFILE_CHUNK, b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
-# What colour chunks say of a picture in sRGB: code points of cICP, gamma and points of the colours in
-# 1/100,000; programs write the latter with other last digits.
+# What colour chunks say of a picture in sRGB: code points of cICP, gamma and points of the colours
+# in 1/100,000; programs write the latter with other last digits.
 _CODES_OF_SRGB = bytes([1, 13, 0, 1])
 _GAMMA_OF_SRGB = (45455,)
 _POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)

@@ -223,8 +223,8 @@ class ColumnarSource(TableSource):
         self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
     ) -> tuple[int, ...]:
         """The columns to filter: those asked for, else all of numbers besides group and time."""
-        self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
-        if self.options.columns is None:
+        self._refuse_other_types(names.find_all(self.options.columns.also, but=self._keys()))
+        if self.options.columns.names is None:
             found = tuple(number for number in self._others() if self._has_numbers(number))
             if not found:
                 listed = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
@@ -233,7 +233,7 @@ class ColumnarSource(TableSource):
                     hint="-c names the columns to filter",
                 )
             return found
-        found = names.find_all(self.options.columns, but=self._keys())
+        found = names.find_all(self.options.columns.names, but=self._keys())
         self._refuse_other_types(found)
         return found
 

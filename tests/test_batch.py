@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import subprocess
@@ -28,6 +29,7 @@ from convcli.batch.run_units import (
 )
 from convcli.batch.units import InputUnits, Shard, Unit
 from convcli.cli.filter_batch import FilterBatch
+from convcli.cli.progress import Progress
 from convcli.cli.retries import RetryNotes
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
@@ -187,6 +189,17 @@ def test_outputs_of_a_tree(output: str, expected: list[str]) -> None:
     assert [units[at].place for at in range(len(units))] == expected
 
 
+@pytest.mark.parametrize("output", ["out/", "out/deep/", "out/{stem}.csv", "link/"])
+def test_a_file_in_the_place_of_a_folder_is_told_once(folder: Path, output: str) -> None:
+    (folder / "out").touch()
+    (folder / "link").symlink_to("nowhere")
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text("x\n1\n")
+    told = refused(4, "csv", "sma:2", "a.csv", "b.csv", "-o", output, cwd=folder)
+    assert told.count("error: ") == 1
+    assert told.rstrip().endswith("is not a folder")
+
+
 def test_outputs_that_collide(folder: Path) -> None:
     with pytest.raises(RequestError, match=r"in/a.wav and in/sub/a.wav would both be written to"):
         units_of("in", output="out/{stem}{suffix}").check()
@@ -301,6 +314,33 @@ def test_each_retry_is_told(
         f"note: 2 is tried again {when}, 1 of 2: {failed} (further tries since the last line: 1)",
         "note: further tries: 1",
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_are_printed_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are not wrapped; the time that is left is that of all work at the rate so far."""
+    clock = [0.0]
+    monkeypatch.setattr("convcli.cli.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(40, shown=True)
+    clock[0] = 10.0
+    progress.advance(10, "10 of 40")
+    name = "x" * 200
+    print(name, file=sys.stderr)
+    print("half a line", end="", file=sys.stderr)
+    progress.close()
+    erase = "\r\x1b[2K"
+    bar, above, *rest = terminal.getvalue().removeprefix(erase).split(erase)
+    assert "25%" in bar
+    assert bar.endswith("0:00:30 left, 10 of 40")
+    assert above == f"{name}\n{bar}"
+    assert rest == ["half a line"]
+    assert sys.stderr is terminal
 
 
 def test_outcomes_are_sorted_as_far_as_memory_allows() -> None:

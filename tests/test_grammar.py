@@ -423,3 +423,48 @@ def test_names_of_arguments_in_any_case() -> None:
     np.testing.assert_array_equal(apply("ema:SPAN=3", x), apply("ema:span=3", x))
     with pytest.raises(RequestError, match="k is given twice"):
         apply("hampel:5,K=2,k=3", x)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "hint"),
+    [
+        ("(-x)", 1, "-1 * x changes the sign"),
+        ("2 * -x", 4, "-1 * x changes the sign"),
+        ("x \u2212 box:3", 2, "write - in place of \u2212"),
+        ("x - box:3 \u00d7 2", 10, "write * in place of \u00d7"),
+        ("x ^ 2", 2, "square"),
+        ("x ** 2", 2, "square"),
+        ("x-1", 1, "between spaces"),
+    ],
+)
+def test_signs_that_are_written_otherwise(text: str, at: int, hint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        apply(text, np.arange(5.0))
+    assert hint in (caught.value.hint or "")
+    assert caught.value.excerpt[1].index("^") == at
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("box:3\n  | diff\n\n| abs\n", "box:3 | diff | abs"),
+        ("x\n- box:3 # less noise\n  * 2\nabs\n", "x - box:3 * 2 | abs"),
+        ("x -\n  box:3\n", "x - box:3"),
+    ],
+)
+def test_a_line_of_a_recipe_that_begins_with_an_operator_goes_on(
+    text: str, same: str, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "r.conv"
+    recipe.write_text(text)
+    x = np.random.default_rng(0).normal(size=20)
+    np.testing.assert_array_equal(apply(f"@{recipe}", x), apply(same, x))
+
+
+def test_a_recipe_of_the_user_takes_no_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path))
+    (tmp_path / "smooth.conv").write_text("box:3")
+    with pytest.raises(RequestError, match="the recipe smooth takes no values"):
+        apply("@smooth:5", np.arange(5.0))

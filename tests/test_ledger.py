@@ -13,7 +13,7 @@ import pytest
 from program import CONVCLI, done, refused, run
 
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import open_ledger, read_lines
+from convcli.batch.ledger import _lock, open_ledger, read_lines, rewrite
 from convcli.batch.ledger_line import Line
 from convcli.batch.ledger_line import RunIdentity as Identity
 from convcli.batch.units import Unit
@@ -133,6 +133,64 @@ def test_one_run_at_a_time_writes_a_ledger(tmp_path: Path) -> None:
         pass
 
 
+def test_force_takes_no_ledger_from_a_run_that_writes_to_it(folder: Path) -> None:
+    path = folder / "run.jsonl"
+    with open_ledger(path, IDENTITY) as ledger:
+        ledger.append(Line.of(Unit(number=1, name="a", relative="a"), IDENTITY))
+        words = ("csv", "sma:2", "in/a.csv", "-o", "out/", "--ledger", "run.jsonl", "--force")
+        assert "another run writes" in refused(2, *words, cwd=folder)
+        assert [line.input for line in read_lines(path)] == ["a"]
+    done(*words, cwd=folder)
+    assert [line.input for line in read_lines(path)] == ["in/a.csv"]
+
+
+def test_a_ledger_that_another_run_has_just_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was replaced between opening and locking is not written to."""
+    path = tmp_path / "run.jsonl"
+    path.touch()
+    unit = Unit(number=1, name="a", relative="a")
+    rewritten = [iter([Line.of(unit, IDENTITY)])]
+
+    def lock(file: int, place: Path) -> None:
+        if rewritten:
+            rewrite(place, rewritten.pop())
+        _lock(file, place)
+
+    monkeypatch.setattr("convcli.batch.ledger._lock", lock)
+    with open_ledger(path, IDENTITY) as ledger:
+        ledger.append(Line.of(unit, IDENTITY))
+    assert [line.input for line in read_lines(path)] == ["a", "a"]
+
+
+def test_a_disk_that_takes_a_part_of_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole lines are there or an error is told; the record that nobody asked for is only warned of."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    (folder / "in/bad.csv").unlink()
+    written = []
+
+    def write(file: int, data: bytes) -> int:
+        written.append(data)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+        return original(file, data[:300])
+
+    original = os.write
+    monkeypatch.setattr("convcli.batch.ledger.os.write", write)
+    words = ("csv", "sma:2", "in", "--recursive", "-j", "1")
+    told = refused(4, *words, "-o", "out/", "--ledger", "run.jsonl", cwd=folder)
+    assert "cannot write run.jsonl: No space left on device" in told
+    assert [line.input for line in read_lines(folder / "run.jsonl")] == ["in/a.csv"]
+    written.clear()
+    unasked = done(*words, "-o", "other/", cwd=folder)
+    (warning,) = unasked.warnings
+    assert "No space left on device; --resume will not know" in warning
+    assert len(list((folder / "other").rglob("*.csv"))) == 4
+    done(*words, "-o", "out/", "--ledger", "run.jsonl", "--resume", cwd=folder)
+    assert len(lines(folder)) == 4
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "1", '{"unit":1}', "x", "[" * 10_000])
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
@@ -206,7 +264,8 @@ def test_resume_replaces_no_output_of_a_longer_list_that_it_has_not_made(folder:
     words = ("-o", "out/", "--ledger", "run.jsonl")
     done("csv", "sma:2", "in/a.csv", "in/b.csv", *words, cwd=folder)
     (folder / "out/c.csv").write_text("mine")
-    os.utime(folder / "out/a.csv", ns=(1, 1))  # its line says that it was made
+    for name in ("a.csv", "c.csv"):  # the line of a.csv says that it was made
+        os.utime(folder / "out" / name, ns=(1, 1))
     longer = ("csv", "sma:3", "in/a.csv", "in/b.csv", "in/sub/c.csv", *words, "--resume")
     for _ in range(2):
         ended = run(*longer, cwd=folder)

@@ -581,6 +581,13 @@ def test_wrong_credentials(folder: Folder) -> None:
             "answered 503 Slow Down",
             True,
         ),
+        ("GenericError", "status code: 429 Too Many Requests: ", "answered 429 Too Many", True),
+        (
+            "InvalidPathError",
+            'invalid path: Path "k//a.csv" contained empty path segment',
+            "the key k//a.csv has an empty name",
+            False,
+        ),
         (
             "GenericError",
             "PUT http://169.254.169.254/latest/api/token kind: Connect",
@@ -646,6 +653,7 @@ def test_listing_of_folders_and_patterns(folder: Folder) -> None:
     assert found(objects_like(folder.place("d/**/[fg].*"))) == ["e/f.csv"]
     assert found(objects_like(folder.place(".*/y.wav"))) == [".h/y.wav"]
     assert found(objects_like(folder.place("a?.wav"))) == []
+    assert objects_like(folder.place("[q].wav")) == [(f"{folder.url}/[q].wav", -1)]
 
 
 # -------------------------------------------------------------------------------- web servers

@@ -340,3 +340,24 @@ def test_hits_are_compressed_too(program: Program, tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "hits.csv.gz").read_bytes()) == plain.out
     assert program.run(*words, "-o", "hits.json.xz", cwd=tmp_path).code == 0
     assert lzma.decompress((tmp_path / "hits.json.xz").read_bytes()).startswith(b"{")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_number_for_a_missing_value_however_it_is_written(
+    suffix: str, program: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".csv":
+        path.write_text("x\n1\n-999.0\n-9.99E2\n5\n")
+    elif suffix == ".jsonl":
+        path.write_text('{"x": 1}\n{"x": -999.00}\n{"x": -999}\n{"x": 5}\n')
+    else:
+        pd.DataFrame({"x": [1.0, -999.0, -999.0, 5.0]}).to_parquet(path)
+    words = ("csv", "diff", path.name, "--na", "-999", "--missing", "fill", "-q")
+    ended = program.run(*words, "--add", "y=x", "-o", "o.csv", cwd=tmp_path)
+    assert ended.code == 0, ended
+    # pandas reads such numbers as missing, too.
+    given = pd.read_csv(io.StringIO("x\n1\n-999.0\n-9.99E2\n5\n"), na_values=["-999"])
+    assert given.x.isna().tolist() == [False, True, True, False]
+    made = pd.read_csv(tmp_path / "o.csv", na_values=["-999"])
+    assert made.y.isna().tolist() == given.x.isna().tolist()

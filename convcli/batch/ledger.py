@@ -109,32 +109,36 @@ class Ledger:
         self.append(Line.of(unit, self.run, read=read, wrote=wrote, skipped=True))
 
     def append(self, line: Line) -> None:
-        """Append a line in one write. OutputError if it cannot be written."""
+        """Append a line in one write. OutputError if it cannot be written.
+
+        A full disk takes the beginning of a line. Another write tells why it took no more.
+        """
+        data = line.to_json()
         try:
-            os.write(self._file, line.to_json())
+            while data:
+                data = data[os.write(self._file, data) :]
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
 
 @contextmanager
 def open_ledger(
-    path: Path, run: RunIdentity, *, began: int = 0, complete: bool = True
+    path: Path, run: RunIdentity, *, began: int = 0, complete: bool = True, anew: bool = False
 ) -> Iterator[Ledger]:
     """Open a ledger to append lines; it is made if it is missing.
 
     began : when it was begun; 0: now
     complete : see `Ledger`
+    anew : what the file holds is removed
 
     Raises RequestError if another run writes to it, InputError if the file is not a ledger,
     OutputError if it cannot be written.
     """
+    file = _locked(path)
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        _lock(file, path)
         try:
+            if anew:
+                os.ftruncate(file, 0)
             _end_last_line(file, path)
             began = began or os.fstat(file).st_mtime_ns
         except OSError as error:
@@ -142,6 +146,32 @@ def open_ledger(
         yield Ledger(file, path, replace(run, began=began), complete=complete)
     finally:
         os.close(file)
+
+
+def _locked(path: Path) -> int:
+    """Open a ledger, and lock it for this run."""
+    while True:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            _lock(file, path)
+        except BaseException:
+            os.close(file)
+            raise
+        if _is_at(file, path):
+            return file
+        # Another run has rewritten the ledger meanwhile: this file has no name any more.
+        os.close(file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is the one that a path names."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
 
 
 def _lock(file: int, path: Path) -> None:

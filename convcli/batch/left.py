@@ -97,18 +97,20 @@ def earlier_runs(
     """
     if not path.exists():
         return None
-    with open_ledger(path, run):  # locks the ledger, and cuts off a last line that is not whole
+    # The ledger is locked, and a last line that is not whole is cut off. No other run may write to
+    # it before it is rewritten.
+    with open_ledger(path, run):
         earlier = EarlierRuns(path, run)
-    kept = sum(earlier.place_of(unit) is not None for unit in units)
-    if earlier.count and run.listing not in earlier.listings:
-        if named and not kept:
-            raise RequestError(
-                f"the ledger {path} is of other inputs or outputs than this command",
-                hint="name another ledger; --force without --resume begins this one anew",
-            )
-        earlier.begin_list()
-    if kept < earlier.count or earlier.listings - {run.listing}:
-        rewrite(path, _kept_lines(earlier, units, replace(run, began=earlier.began)))
+        kept = sum(earlier.place_of(unit) is not None for unit in units)
+        if earlier.count and run.listing not in earlier.listings:
+            if named and not kept:
+                raise RequestError(
+                    f"the ledger {path} is of other inputs or outputs than this command",
+                    hint="name another ledger; --force without --resume begins this one anew",
+                )
+            earlier.begin_list()
+        if kept < earlier.count or earlier.listings - {run.listing}:
+            rewrite(path, _kept_lines(earlier, units, replace(run, began=earlier.began)))
     return earlier
 
 

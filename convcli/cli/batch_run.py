@@ -31,7 +31,7 @@ from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.refusals import same_place
 from convcli.places import place_of
 from convcli.report.words import visible
@@ -194,7 +194,7 @@ class BatchRun(ABC):
             if earlier is not None:
                 self._take_earlier(left.done_units(), earlier)
             ledger = self._open_ledger(left, earlier, run, held)
-            self._report_left(left)
+            self._report_left(left, len(units))
             self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
             earlier_runs(ledger.path, units, run)  # one line for each unit
@@ -278,11 +278,17 @@ class BatchRun(ABC):
         place = self._ledger_place()
         if place is None or self.request.dry_run:
             return None
-        if self.request.force and not self.batch.resume:
-            place.unlink(missing_ok=True)
         began = 0 if earlier is None else earlier.began
         complete = self.batch.ledger is not None
-        ledger = held.enter_context(open_ledger(place, run, began=began, complete=complete))
+        anew = self.request.force and not self.batch.resume
+        opened = open_ledger(place, run, began=began, complete=complete, anew=anew)
+        try:
+            ledger = held.enter_context(opened)
+        except OutputError as error:
+            if complete:
+                raise
+            self._warn_of_no_record(error)
+            return None
         for unit in left.skipped():
             ledger.note_skipped(unit)
         return ledger
@@ -302,11 +308,13 @@ class BatchRun(ABC):
             )
         return place
 
-    def _report_left(self, left: UnitsLeft) -> None:
+    def _report_left(self, left: UnitsLeft, total: int) -> None:
         if left.done:
             self._say(f"{plural(left.done, self._noun)} done by an earlier run")
         if left.existing:
             self._say(f"{plural(left.existing, self._noun)} left out: the output exists")
+        if self.shard.count > total and not self.shard.positions(total):
+            self._say(f"--shard {self.batch.shard} has none of {plural(total, self._noun)}")
 
     # --------------------------------------------------------------------------------- the work
 
@@ -371,9 +379,29 @@ class BatchRun(ABC):
                 self.failures.append(outcome.unit)
                 if self.request.reports:
                     self.reported_failures.append(_failure(outcome.unit, error))
-            if ledger is not None:
-                ledger.note_outcome(outcome)
+            if ledger is not None and not self._note(ledger, outcome):
+                ledger = None
             yield outcome
+
+    def _note(self, ledger: Ledger, outcome: Outcome) -> bool:
+        """Write the line of a unit. Returns whether further lines can be written.
+
+        A record that nobody asked for must not end the run, such as one on a full disk.
+        """
+        try:
+            ledger.note_outcome(outcome)
+        except OutputError as error:
+            if self.batch.ledger is not None:
+                raise
+            self._warn_of_no_record(error)
+            return False
+        return True
+
+    def _warn_of_no_record(self, error: OutputError) -> None:
+        if not self.request.quiet:
+            print_message(
+                f"{error.message}; --resume will not know what this run does", kind="warning"
+            )
 
     def _print(self, outcome: Outcome) -> None:
         """Print the summary or the error of a unit."""

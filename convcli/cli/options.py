@@ -253,7 +253,7 @@ MissingWords = Annotated[
         "--na",
         metavar="WORD",
         help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written. May be given several times.",
+        "written; a number such as -999 however it is written. May be given several times.",
         show_default="none, na, nan, null, n/a, and empty cells",
     ),
 ]

@@ -6,12 +6,20 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TextIO
 
 from convcli.stopping import undone_at_stop
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Seconds before a bar is shown; shorter work does not pay for importing it.
 _PATIENCE = 1.0
+# Seconds between two drawings of a bar.
+_BETWEEN = 0.1
+# Goes to the start of the line and erases it.
+_ERASE = "\r\x1b[2K"
 
 
 class Progress:
@@ -26,13 +34,12 @@ class Progress:
         self.done = 0
         self.started = time.monotonic()
         self.shown = shown and sys.stderr is not None and sys.stderr.isatty()
-        self._bar: Any = None
-        self._task: Any = None
-        self._held = ExitStack()
+        self._bar: _Bar | None = None
 
     def expect(self, total: int | None) -> None:
         """Start over with this amount of work."""
         self.total, self.done = total, 0
+        self.started = time.monotonic()
 
     def advance(self, count: int, note: str = "") -> None:
         """Add to the work done; `note` is shown beside the bar."""
@@ -40,34 +47,118 @@ class Progress:
         if not self.shown:
             return
         if self._bar is None and time.monotonic() - self.started > _PATIENCE:
-            self._open()
+            self._bar = _Bar()
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, total=self.total, description=note)
+            self._bar.show(self.done, self.total, lambda: self._described(note))
 
-    def _open(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+    def _described(self, note: str) -> str:
+        """The time that is left, if it is known, and the note."""
+        left = self._seconds_left()
+        if left is None:
+            return note
+        minutes, seconds = divmod(round(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        told = f"{hours}:{minutes:02}:{seconds:02} left"
+        return f"{told}, {note}" if note else told
 
-        columns = (
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("", total=self.total)
-        self._held.enter_context(undone_at_stop(_restore_terminal))
-        self._bar.start()
+    def _seconds_left(self) -> float | None:
+        """How long the rest takes at the rate so far."""
+        if not self.total or not self.done:
+            return None
+        elapsed = time.monotonic() - self.started
+        return elapsed * max(self.total - self.done, 0) / self.done
 
     def close(self) -> None:
         """Remove the bar from the terminal."""
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None
-            self._held.close()
 
 
-def _restore_terminal() -> None:
-    """Remove the bar and show the cursor, which a bar hides."""
-    os.write(sys.stderr.fileno(), b"\r\x1b[2K\x1b[?25h")
+class _Bar:
+    """A bar in the last line of the terminal. What is printed meanwhile goes above it.
+
+    Lines are printed as they are, at a sixth of the time that the live display of rich takes.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Columns
+
+        self._terminal = sys.stderr
+        self._console = Console(file=self._terminal)
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+        self._columns = Columns(*columns, console=self._console)
+        self._task = self._columns.add_task("", total=None)
+        self._drawn = ""
+        self._drawn_at = 0.0
+        self._lock = RLock()
+        self._held = ExitStack()
+        self._held.enter_context(undone_at_stop(self._erase_at_once))
+        sys.stderr = _TextAboveBar(self._terminal, self)
+
+    def show(self, done: int, total: int | None, describe: Callable[[], str]) -> None:
+        """Draw the bar, unless it was drawn a moment ago.
+
+        describe : makes the text beside the bar
+        """
+        now = time.monotonic()
+        if now - self._drawn_at < _BETWEEN:
+            return
+        self._drawn_at = now
+        self._columns.update(self._task, completed=done, total=total, description=describe())
+        with self._console.capture() as captured:
+            self._console.print(self._columns.get_renderable(), end="")
+        with self._lock:
+            self._drawn = captured.get().partition("\n")[0]
+            self._write(_ERASE + self._drawn)
+
+    def print_above(self, lines: str) -> None:
+        """Print whole lines above the bar."""
+        with self._lock:
+            self._write(f"{_ERASE}{lines}{self._drawn}")
+
+    def _write(self, text: str) -> None:
+        self._terminal.write(text)
+        self._terminal.flush()
+
+    def _erase_at_once(self) -> None:
+        os.write(self._terminal.fileno(), _ERASE.encode())
+
+    def close(self) -> None:
+        """Remove the bar."""
+        above = sys.stderr
+        sys.stderr = self._terminal
+        self._held.close()
+        with self._lock:
+            self._drawn = ""
+            self._write(_ERASE)
+        if isinstance(above, _TextAboveBar):
+            self._write(above.rest)
+
+
+class _TextAboveBar:
+    """Standard error while a bar is shown: whole lines are printed above it.
+
+    rest : the beginning of a line
+    """
+
+    def __init__(self, terminal: TextIO, bar: _Bar) -> None:
+        self._terminal = terminal
+        self._bar = bar
+        self.rest = ""
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a stream can do, as the terminal does it."""
+        return getattr(self._terminal, name)
+
+    def write(self, text: str) -> int:
+        """Print the whole lines, and keep the beginning of the next one."""
+        lines, end, self.rest = (self.rest + text).rpartition("\n")
+        if end:
+            self._bar.print_above(lines + end)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: whole lines are printed at once."""

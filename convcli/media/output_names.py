@@ -13,6 +13,7 @@ from convcli.media.inputs import is_folder
 from convcli.media.refusals import (
     is_same,
     output_is_input,
+    refuse_blocked_folder,
     refuse_existing,
     refuse_missing_parent,
 )
@@ -95,7 +96,8 @@ def output_names(
     count : number of inputs
     several : the inputs were named as many: by several words, a folder, a pattern or a list
 
-    Raises RequestError if several inputs would share an output.
+    Raises RequestError if several inputs would share an output, and OutputError if a file is where
+    their folder would be.
     """
     if output is None or output in STDOUT_NAMES:
         if count > 1:
@@ -111,6 +113,8 @@ def output_names(
     is_template = "{" in output or "}" in output
     folder = output.endswith(("/", os.sep)) or (several and is_folder(output))
     if is_template or folder:
+        fixed = os.path.dirname(output.partition("{")[0])
+        refuse_blocked_folder(output, fixed)
         return OutputNames(output, count, suffix=suffix, is_template=is_template)
     if count > 1:
         raise RequestError(

@@ -44,6 +44,20 @@ def refuse_missing_parent(place: Place) -> None:
         raise OutputError(f"cannot write {path}: {parent} is not a folder")
 
 
+def refuse_blocked_folder(output: str, folder: str) -> None:
+    """Raise OutputError if a folder of outputs cannot be made, because a file is in its place.
+
+    output : the folder or the template that was asked for; it may be a URL
+    folder : the part of it that is the same for all inputs
+    """
+    if is_remote(output):
+        return
+    while folder and not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if folder and not os.path.isdir(folder):
+        raise OutputError(f"cannot write {output}: {folder} is not a folder")
+
+
 def refuse_existing(place: Place, *, force: bool) -> None:
     """Raise RequestError if an output exists and `force` is not set, or if it is a folder."""
     path = local_path(place)

@@ -38,14 +38,17 @@ def objects_in(place: RemotePlace, *, recursive: bool) -> list[tuple[str, int]]:
 def objects_like(place: RemotePlace) -> list[tuple[str, int]]:
     """The objects whose keys match a pattern, sorted: URLs, and where their variable part begins.
 
-    `*`, `?` and `[abc]` stand for parts of a name, `**` for any number of folders. A name that
-    begins with a dot is matched by a pattern that does. InputError if the store cannot be asked.
+    A pattern that is the key of an object is that object. `*`, `?` and `[abc]` stand for parts of a
+    name, `**` for any number of folders. A name that begins with a dot is matched by a pattern that
+    does. InputError if the store cannot be asked.
     """
     pattern = place.key.split("/")
     fixed = next(at for at, part in enumerate(pattern) if any(mark in part for mark in WILDCARDS))
     folder = "/".join(pattern[:fixed])
     with in_words(place, InputError):
         keys = _listed_keys(open_bucket(place), folder or None)
+    if place.key in keys:
+        return [(place.url, -1)]
     matching = [key for key in keys if _key_matches(key.split("/")[fixed:], pattern[fixed:])]
     return _with_urls(place, matching, folder)
 

@@ -167,7 +167,7 @@ class _Cause(NamedTuple):
     """Why a request failed.
 
     sign : what an error with this cause matches: the name of its class, then its text
-    message : with the {name} of the place and the {answer} of the server
+    message : with the {name} of the place, the {answer} of the server and the {key} of an object
     hint : the field of `_Provider` that the hint shows; None for no hint
     passing : the same request may succeed later
     """
@@ -194,7 +194,11 @@ _LOST = "IncompleteMessage|IncompleteBody|UnexpectedEof|ConnectionReset|kind: (I
 _CAUSES = (
     _Cause(_NO_BUCKET, "{name}: there is no such bucket", "server"),
     _Cause("^FileNotFoundError", "there is no {name}"),
-    _Cause("^InvalidPathError", "{name}: an object has an empty name, . or .. between slashes"),
+    _Cause(
+        "^InvalidPathError",
+        "{name}: the key {key} has an empty name, . or .. between slashes; rename the object, or "
+        "name the others by --files-from",
+    ),
     # The addresses at which machines of the providers ask for credentials.
     _Cause(
         r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google|TokenRequest",
@@ -219,7 +223,7 @@ _CAUSES = (
         "credentials",
     ),
     _Cause("^PreconditionError", "{name} changed while it was read", passing=True),
-    _Cause("status code: 5", "{name}: the server answered {answer}", passing=True),
+    _Cause("status code: (5|408|429)", "{name}: the server answered {answer}", passing=True),
     _Cause("status code: ", "{name}: the server answered {answer}"),
     _Cause("BadScheme", "{name}: the server has no TLS, which has to be allowed", "plain_http"),
     _Cause("dns error", "{name}: there is no server of this name", "server", passing=True),
@@ -233,16 +237,20 @@ _CAUSES = (
     _Cause(_LOST, "{name}: the connection was lost", passing=True),
 )
 _UNKNOWN = _Cause("", "{name}: the store failed")
+# What a message holds of the text of an error.
 _ANSWER = re.compile(r"status code: (\d{3}(?: [A-Za-z-]+)*)")
+_KEY = re.compile(r'Path "(.*?)" contained')
 
 
 def _cause_of(error: Exception) -> _Cause:
     text = f"{type(error).__name__}: {error}"
     found = next((cause for cause in _CAUSES if re.search(cause.sign, text)), _UNKNOWN)
-    answer = _ANSWER.search(text)
-    if answer is None:
-        return found
-    return found._replace(message=found.message.replace("{answer}", answer[1]))
+    message = found.message
+    for field, sign in (("{answer}", _ANSWER), ("{key}", _KEY)):
+        told = sign.search(text)
+        if told is not None:
+            message = message.replace(field, told[1])
+    return found._replace(message=message)
 
 
 @contextmanager

@@ -20,7 +20,16 @@ INPUT = "x"
 
 # The hint for an operator that lacks a space before it or behind it.
 SPACED = "an operator stands between spaces: x - box:3"
-_UNSPACED = r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])"
+# Signs that other programs write for an operator or a quote, and what is written here.
+_LOOK_ALIKES = {
+    **dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}", "-"),
+    **dict.fromkeys("\N{MULTIPLICATION SIGN}\N{ASTERISK OPERATOR}\N{MIDDLE DOT}", "*"),
+    **dict.fromkeys("\N{DIVISION SIGN}\N{FRACTION SLASH}", "/"),
+    **dict.fromkeys("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", '"'),
+}
+_POWER = "x * x is the square of x, as in x | square"
+_NEGATED = "-1 * x changes the sign"
+_UNSPACED = r"(?<=[\w)\s%])(?<![\d.][eE])[-+*/](?=\s*[\w(.])"
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,21 @@ def unspaced_operator(text: str) -> int | None:
     """
     found = re.search(_UNSPACED, text)
     return None if found is None else found.start()
+
+
+def look_alike(text: str) -> int | None:
+    """The place of the first sign in a value that looks like an operator or a quote, or None."""
+    return next((place for place, sign in enumerate(text) if sign in _LOOK_ALIKES), None)
+
+
+def hint_for_sign(text: str) -> str | None:
+    """The hint for a text that begins with a sign which is no operator here; None for any other."""
+    sign = text[:1]
+    if sign in _LOOK_ALIKES:
+        return f"write {_LOOK_ALIKES[sign]} in place of {sign}"
+    if sign == "^" or text.startswith("**"):
+        return _POWER
+    return _NEGATED if sign == "-" else None
 
 
 def fault(

@@ -161,7 +161,10 @@ def compare(
     pairs = _pairs(a, b)
     run.check_places([*pairs.paths()], several=pairs.of_folders)
     # Times are only shown, so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None, takes_empty=True)
+    opened = table.options()
+    if table.time is not None:
+        opened = opened.with_irregular_rows()
+    opened = replace(opened, columns=replace(opened.columns, takes_empty=True))
     comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
     # Files come first: the reader of standard output may close it early.
@@ -334,8 +337,8 @@ class Comparing:
             for path, other in ((path_a, path_b), (path_b, path_a)):
                 sides.append(self._opened(path, other, held, warnings))
             times = None
-            if self.table.time is not None:
-                times = RowText(sides[0].source, self.table.time)
+            if self.table.times.column is not None:
+                times = RowText(sides[0].source, self.table.times.column)
             refuse_limits(self.limits, sides[0].signal)
             previews = []
             if size is not None:
@@ -369,7 +372,7 @@ class Comparing:
             strict=self.run.strict,
         )
         # The text of the time column is read again.
-        twice = self.table.time is not None
+        twice = self.table.times.column is not None
         given = read_input(path, held, twice=twice, example=f"convcli compare {other} -")
         opened = held.enter_context(given.opened(files))
         source, own = first_page(opened, given.name, "compared")

@@ -107,7 +107,8 @@ def _values_place(file: BinaryIO, directory: TiffPage, size: int) -> int:
 def straight(pixels: AnyArray, alpha: int) -> AnyArray:
     """Divide floating colours, (rows, columns, channels), by the opacity where it is not 0."""
     opacity = pixels[..., alpha, None]
-    divided = np.divide(pixels, opacity, out=np.array(pixels), where=opacity != 0)
+    divided: AnyArray = np.array(pixels)
+    np.divide(pixels, opacity, out=divided, where=opacity != 0)
     divided[..., alpha] = pixels[..., alpha]
     return divided
 

@@ -634,7 +634,7 @@ def test_companded_samples_are_the_nearest_steps(tmp_path: Path, subtype: str, s
     codes = io.BytesIO(bytes(range(256)))
     steps, _ = sf.read(codes, channels=1, samplerate=RATE, format="RAW", subtype=subtype)
     x = np.random.default_rng(6).uniform(-1, 1, 3000)
-    source = write(tmp_path / "in.wav", x, subtype="DOUBLE")
+    source = write(tmp_path / "in.wav", x[:, None], subtype="DOUBLE")
     target = tmp_path / f"out.{suffix}"
     done("audio", "gain:0.9", source, "-o", target, "--subtype", subtype.lower())
     y, _ = sf.read(target)

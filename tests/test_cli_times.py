@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_settings import table_options
 
 import convcli
 from convcli.media.files import completed
@@ -22,7 +23,7 @@ from convcli.media.tables.any_table import open_any_table, open_table
 from convcli.media.tables.every_text import DelimitedForm, RegularText
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_options import TableOptions, bin_length
+from convcli.media.tables.table_options import bin_length
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class TestReading:
         self, rows: list[str], *, path: Path | None = None, irregular: bool = True
     ) -> object:
         data = "\n".join(["t,x", *rows, ""]).encode()
-        options = TableOptions(time="t", irregular=irregular)
+        options = table_options(time="t", irregular=irregular)
         if path is None:
             return open_table(None, options=options, stdin=io.BytesIO(data)).signal
         path.write_bytes(data)
@@ -333,7 +334,7 @@ class TestEvery:
         frame = prices(trading_days())
         path = tmp_path / "t.csv"
         path.write_bytes(table(frame))
-        options = TableOptions(time="Date", every=every)
+        options = table_options(time="Date", every=every)
         source = open_any_table(path, options=options, held=ExitStack())
         sink_file = io.BytesIO()
         with completed(TableSink(sink_file, source=source)) as sink:
@@ -691,7 +692,7 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     days = ["2024-01-01,1", "2024-01-04,4", "2024-01-04,6", "2024-01-05,7"]
     lines = Lines("\n".join(["t,x", *days, ""]).encode())
     text = table_text.TextInput(path=None, stdin=lines, asked="utf-8", follow=True)
-    options = TableOptions(columns=("x",), time="t", follow=True, irregular=True)
+    options = table_options(columns=("x",), time="t", follow=True, irregular=True)
     table = TableSource(text, options)
     table.expect_equal_steps(equal=False)
     form = DelimitedForm(table)

@@ -12,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from program import SAMPLES, Program
+from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
 from convcli.media.tables import splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ SUFFIXES = sorted(COMPRESSED)
 
 def outcome(data: bytes, **options: object) -> bytes:
     """The table with its numbers doubled."""
-    settings = TableOptions(**options)  # type: ignore[arg-type]
+    settings = table_options(**options)
     source = open_table(None, options=settings, stdin=io.BytesIO(data))
     out = io.BytesIO()
     first = 0
@@ -310,7 +310,7 @@ class TestCompression:
         monkeypatch.setattr(splicing, "MAX_HELD", 100)
         data = b"n,x\n" + b"".join(b"%d,%d\n" % (n, n) for n in range(300))
         source = open_table(
-            None, options=TableOptions(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
+            None, options=table_options(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
         )
         out = io.BytesIO()
         with completed(TableSink(out, source=source)) as sink:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from program import SAMPLES, Program
 from pyarrow import feather
+from table_settings import table_options
 
 from convcli.media.files import completed
 from convcli.media.tables import columnar, splicing
@@ -21,7 +22,6 @@ from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
 from convcli.media.tables.table_formats import PARQUET
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     place = written(tmp_path / "a.parquet", mixed())
     out = io.BytesIO()
     with pytest.MonkeyPatch.context(), open_held() as held:
-        source: Any = open_any_table(place, options=TableOptions(columns=("n",)), held=held)
+        source: Any = open_any_table(place, options=table_options(columns=("n",)), held=held)
         with completed(ColumnarSink(out, source=source, format=PARQUET)) as sink:
             x = np.concatenate([block.x for block in blocks_of(source)])
             rows = range(len(x))

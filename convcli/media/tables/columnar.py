@@ -189,7 +189,7 @@ class ColumnarSource(TableSource):
 
     def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
         refuse_options(options, f"{file.name} is a {file.format.title} file", allowed=("--na",))
-        words = (word.encode() for word in options.na)
+        words = (word.encode() for word in options.text.na)
         self._numbers = NumberStyle(missing=frozenset(words))
         self._file = file
         # Daily times follow the days of their zone, some of which have 23 or 25 hours; all others
@@ -227,8 +227,8 @@ class ColumnarSource(TableSource):
         self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
     ) -> tuple[int, ...]:
         """The columns to filter: those asked for, else all of numbers besides group and time."""
-        self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
-        if self.options.columns is None:
+        self._refuse_other_types(names.find_all(self.options.columns.also, but=self._keys()))
+        if self.options.columns.names is None:
             index = pandas_index_columns(self.schema)
             found = tuple(
                 number
@@ -242,7 +242,7 @@ class ColumnarSource(TableSource):
                     hint="-c names the columns to filter",
                 )
             return found
-        found = names.find_all(self.options.columns, but=self._keys())
+        found = names.find_all(self.options.columns.names, but=self._keys())
         self._refuse_other_types(found)
         return found
 

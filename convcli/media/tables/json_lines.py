@@ -92,7 +92,7 @@ class JsonLinesSource(TableSource):
 
     def _dialect_of_lines(self) -> Dialect:
         """The dialect by which lines are found, and cells read as numbers."""
-        words = (word.encode() for word in self.options.na)
+        words = (word.encode() for word in self.options.text.na)
         return Dialect(
             delimiter=b",",
             newline=b"\n",
@@ -127,7 +127,7 @@ class JsonLinesSource(TableSource):
         found = self.found_columns
         if found is not None:
             # The objects of the bins may have other keys before these.
-            options = replace(options, columns=tuple(self.header[column] for column in found))
+            options = options.of_columns(tuple(self.header[column] for column in found))
         return JsonLinesSource(text, options)
 
     # --- for the sink ---

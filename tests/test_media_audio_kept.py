@@ -475,6 +475,7 @@ def test_the_same_bytes_at_another_time(tmp_path: Path, name: str, subtype: str)
     first = target.read_bytes()
     done("audio", "gain:0.5", path, "-o", target, "--subtype", subtype, "--force")
     assert target.read_bytes() == first
+    assert sf.info(target).frames >= 30000
     # The time of day is nowhere in the file: not as a number, and not as a text.
     year = str(np.datetime64("now").astype("datetime64[Y]")).encode()
     head = first[:600]
@@ -604,3 +605,23 @@ def test_a_frame_size_that_contradicts_the_bits(
     source.write_bytes(riff(b"RIFF", b"WAVE" + riff(b"fmt ", form) + riff(b"data", octets)))
     done("audio", "gain:1", source, "-o", "out.wav", cwd=tmp_path)
     np.testing.assert_array_equal(sf.read(tmp_path / "out.wav")[0], sf.read(source)[0])
+
+
+def test_a_lossless_coding_that_loses_is_found_out(tmp_path: Path) -> None:
+    """libsndfile 1.2.2 damages sounds in ALAC of 24 bits that can hardly be compressed."""
+    loud = np.random.default_rng(3).normal(0, 0.25, (9000, 2)).clip(-0.9, 0.9)
+    source = write(tmp_path / "in.wav", loud, subtype="PCM_24")
+    words = ("audio", "gain:1", source, "-o", tmp_path / "out.caf", "--subtype", "alac_24")
+    ended = run(*words)
+    if ended.code == 0:  # a libsndfile that has mended it
+        np.testing.assert_array_equal(sf.read(tmp_path / "out.caf")[0], sf.read(source)[0])
+    else:
+        assert ended.code == 4
+        assert "damaged the sound" in ended.err
+        assert not (tmp_path / "out.caf").exists()
+    quiet = write(tmp_path / "quiet.wav", noise(9000) / 100, subtype="PCM_24")
+    done("audio", "gain:1", quiet, "-o", tmp_path / "b.caf", "--subtype", "alac_24")
+    np.testing.assert_array_equal(sf.read(tmp_path / "b.caf")[0], sf.read(quiet)[0])
+    silence = write(tmp_path / "none.wav", np.zeros((0, 2)), subtype="PCM_24")
+    ended = run("audio", "gain:1", silence, "-o", tmp_path / "c.caf", "--subtype", "alac_24")
+    assert ended.code in (0, 4)

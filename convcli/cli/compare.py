@@ -115,15 +115,18 @@ class CompareRun:
         refuse_plot(self.plot, paths, force=self.force)
         refuse_shared_places({"--report": self.report, "--plot": self.plot})
 
-    def preview_size(self, number: int) -> PreviewSize | None:
-        """How much is collected of a pair, counted from 0; None where nothing is drawn."""
+    def preview_size(self, number: int | None) -> PreviewSize | None:
+        """How much is collected of a pair; None where nothing is drawn.
+
+        number : of one of several pairs, counted from 1
+        """
         from convcli.report.files import draws
 
         if self.plot is None and not draws(self.report):
             return None
-        from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
+        from convcli.previews.observe import size_of_input
 
-        return FULL if number < MOST_FULL else THUMBNAIL
+        return size_of_input(number)
 
 
 @with_option_groups
@@ -300,12 +303,13 @@ class Comparing:
     def compare_all(self, pairs: _Pairs) -> list[RunFacts]:
         """Compare each pair. If one of several fails, its error is shown and the others go on."""
         runs = []
-        for number, (path_a, path_b) in enumerate(pairs.files):
-            size = self.run.preview_size(number)
+        several = len(pairs.files) > 1
+        for number, (path_a, path_b) in enumerate(pairs.files, 1):
+            size = self.run.preview_size(number if several else None)
             try:
                 facts = self._compare_pair(path_a, path_b, size)
             except ConvcliError as error:
-                if len(pairs.files) == 1:
+                if not several:
                     raise
                 print_error(name_input(error, input_name(path_b)))
                 self.worst = max(self.worst, error.exit_code)

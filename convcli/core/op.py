@@ -327,6 +327,18 @@ class WrappedOp(Op):
         return replace(self, op=self.op.with_rules(missing, exact=exact))
 
     @property
+    def to_measure(self) -> ToMeasure | None:
+        """What has to be measured before the operation is known; it is wrapped again then."""
+        inside = self.op.to_measure
+        if inside is None:
+            return None
+        return replace(inside, settled=partial(self._settled, inside))
+
+    def _settled(self, inside: ToMeasure, op: Op) -> Self:
+        """Return the wrapper around the operation in which the first measure is settled."""
+        return replace(self, op=inside.settled(op))
+
+    @property
     def formula(self) -> OpFormula:
         """What is known of the operation, without what stands for its function."""
         inside = self.op.formula

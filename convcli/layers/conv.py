@@ -31,13 +31,13 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.array_types import BoolArray, FloatArray, IntArray, Sizes
+    from convcli.array_types import BoolArray, FloatArray, Sizes
     from convcli.core.binding import Stage
     from convcli.core.executor import Executor
     from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Vector
+    from convcli.layers.training.trained import BatchShape, Tensors, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
@@ -483,13 +483,11 @@ class TrainedConv(TrainedWeights):
             taps.append(tap)
         return tuple(taps)
 
-    def numbers_of_tap(self, tap: Sizes) -> IntArray:
-        """Indices of the weights of one tap, of all inputs and outputs."""
-        marked = np.zeros(self.parameters)
-        weights, _ = self.weights_and_bias(marked)
+    def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
+        """A view of the weights of one tap, of all inputs and outputs."""
         where: Any = (slice(None), slice(None), *tap)
-        weights[where] = 1
-        return np.flatnonzero(marked)
+        weights: Vector = tensors["weight"][where]
+        return weights
 
     @cached_property
     def band(self) -> Band:
@@ -587,10 +585,10 @@ class BatchConv(BatchLayer):
         """The output channels of one group."""
         return y[..., channels_of_group(group, self.band.outputs)]
 
-    def load(self, numbers: Vector) -> None:
+    def load(self, tensors: Tensors) -> None:
         """Fill the matrices with new weights."""
-        weights, bias = self.layer.weights_and_bias(numbers)
-        scaled = weights * self.layer.scale
+        bias = tensors.get("bias")
+        scaled = tensors["weight"] * self.layer.scale
         for group, part in enumerate(np.split(scaled, self.groups)):
             self.bands[group][...] = self.band.laid_out(part)
             if self.back is not None:
@@ -627,9 +625,10 @@ class BatchConv(BatchLayer):
         self.product.reshape(part.shape)[...] = part
         return self.product
 
-    def learn(self, dy: Array, gradient: Vector) -> None:
+    def learn(self, dy: Array, gradients: Tensors) -> None:
         """Write the derivatives by the weights and the bias."""
-        weights, bias = self.layer.weights_and_bias(gradient)
+        weights = gradients["weight"]
+        bias = gradients.get("bias")
         for group, rows in enumerate(self.rows):
             np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
             part = weights[channels_of_group(group, self.band.outputs)]

@@ -269,7 +269,8 @@ class RowsFile:
         unchanged: bool,
     ) -> None:
         self.warnings: list[str] = []
-        self._unchanged = unchanged
+        # With --decimals numbers are written as asked for, even if they are the same.
+        self._unchanged = unchanged and opened.source.options.output.decimals is None
         with ExitStack() as files:
             stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
             if opened.compression is not None:

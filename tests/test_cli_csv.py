@@ -577,3 +577,17 @@ def test_a_byte_order_mark_alone_is_an_empty_file(text: bytes, program: Program)
     ended = program.run("csv", "sma:2", stdin=text)
     assert ended.code == 3
     assert "expected a table, got an empty file" in ended.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (b"k,x\na,1.256\nb,\n", b"k,x\na,1.26\nb,\n"),
+        (b'{"k": "a", "x": 1.256}\n', b'{"k": "a", "x": 1.26}\n'),
+    ],
+)
+def test_decimals_are_written_where_the_filter_changes_nothing(
+    table: bytes, expected: bytes, program: Program
+) -> None:
+    assert program.run("csv", "x", "--decimals", "2", "-c", "x", "-q", stdin=table).out == expected
+    assert program.run("csv", "x", "-c", "x", "-q", stdin=table).out == table

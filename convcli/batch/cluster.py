@@ -345,15 +345,15 @@ def carry_out_in_worker(request: _Request, unit: Unit) -> Outcome:
         if request.work.runs_network:
             _refuse_other_runtime(here, runtime_version(), request.runtime)
         with _FOLDER.entered(request.folder):
-            outcome = carry_out(request.work, unit, on_retry=partial(_send_note, request.topic))
+            outcome = carry_out(request.work, unit, on_retry=partial(_publish_note, request.topic))
     except ConvcliError as error:
         outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
-    return (
-        outcome if outcome.error is None else replace(outcome, error=_without_cause(outcome.error))
-    )
+    if outcome.error is None:
+        return outcome
+    return replace(outcome, error=_without_cause(outcome.error))
 
 
-def _send_note(topic: str, retry: Retry) -> None:
+def _publish_note(topic: str, retry: Retry) -> None:
     """Send a note from this worker to the machine that has sent the unit."""
     from distributed import get_worker
 

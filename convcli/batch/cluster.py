@@ -293,14 +293,17 @@ def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None
 def _refuse_other_runtime(worker: str, version: str | None, wanted: str | None) -> None:
     if version == wanted:
         return
-    found, here = (
-        "no onnxruntime" if each is None else f"onnxruntime {each}" for each in (version, wanted)
-    )
+    found = _runtime_text(version)
+    here = _runtime_text(wanted)
     raise RequestError(
         f"the worker {worker} has {found} to run the network, and this machine has {here}",
         hint="the last bits differ: install the same version of convcli[runtime] on all machines, "
         "or on none",
     )
+
+
+def _runtime_text(version: str | None) -> str:
+    return "no onnxruntime" if version is None else f"onnxruntime {version}"
 
 
 def _lost_unit(error: BaseException) -> ConvcliError:

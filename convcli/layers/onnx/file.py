@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 1 << 31
 MOST_NODES = 10_000
-# Nodes whose inputs are constants are computed while the file is read, of at most this many numbers:
-# a multiple of those in the file, and some more. A weight that is normalised takes its numbers three
+# Nodes whose inputs are constants are computed while the file is read. They may read at most a
+# multiple of the numbers in the file, and some more. A normalised weight takes its numbers three
 # times: for the norm, divided by it, and multiplied.
 TIMES_AS_MANY, SOME_MORE = 8, 1 << 22
 
@@ -126,8 +126,8 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
         count = f"{len(graph.node):,} nodes"
         raise _insane_graph(path, f"it has {count}; at most {MOST_NODES:,} are run")
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
-    input = _only_input(path, graph, constants)
-    dimensions = input.type.tensor_type.shape.dim
+    signal = _only_input(path, graph, constants)
+    dimensions = signal.type.tensor_type.shape.dim
     sides = [side.dim_value or None for side in dimensions]
     if len(sides) not in {3, 4}:
         text = f"its input has {len(sides)} dimensions"
@@ -137,7 +137,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
         path=str(path),
         nodes=tuple(nodes),
         constants=constants,
-        input=input.name,
+        input=signal.name,
         output=graph.output[0].name,
         channels=sides[1],
         axes=len(sides) - 2,

@@ -648,9 +648,7 @@ class TableSource:
         try:
             values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
-            hint = bad.hint
-            if automatic:
-                hint += "; -c names the columns to filter"
+            hint = f"{bad.hint}; -c names the columns to filter"
             row, place = divmod(bad.row, len(columns))
             raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None

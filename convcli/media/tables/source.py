@@ -325,9 +325,9 @@ class TableSource:
         known = replace(options, text=replace(options.text, delimiter=delimiter))
         return TableSource(text, known)
 
-    def all_cells(self, records: Any) -> Any:
-        """The rows of some records with the cells of every column."""
-        return self._find_rows(records, range(len(self.header)))
+    def rows_of(self, records: Any, columns: Iterable[int] = ()) -> Any:
+        """The rows of some records with the cells of some columns."""
+        return self._find_rows(records, columns)
 
     # --- for parts ---
 
@@ -648,9 +648,7 @@ class TableSource:
         try:
             values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
-            hint = bad.hint
-            if automatic:
-                hint += "; -c names the columns to filter"
+            hint = f"{bad.hint}; -c names the columns to filter"
             row, place = divmod(bad.row, len(columns))
             raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None

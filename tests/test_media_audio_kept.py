@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -625,3 +626,19 @@ def test_a_lossless_coding_that_loses_is_found_out(tmp_path: Path) -> None:
     silence = write(tmp_path / "none.wav", np.zeros((0, 2)), subtype="PCM_24")
     ended = run("audio", "gain:1", silence, "-o", tmp_path / "c.caf", "--subtype", "alac_24")
     assert ended.code in (0, 4)
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW"])
+@pytest.mark.parametrize("suffix", ["au", "wav"])
+def test_companded_samples_are_the_nearest_steps(tmp_path: Path, subtype: str, suffix: str) -> None:
+    codes = io.BytesIO(bytes(range(256)))
+    steps, _ = sf.read(codes, channels=1, samplerate=RATE, format="RAW", subtype=subtype)
+    x = np.random.default_rng(6).uniform(-1, 1, 3000)
+    source = write(tmp_path / "in.wav", x[:, None], subtype="DOUBLE")
+    target = tmp_path / f"out.{suffix}"
+    done("audio", "gain:0.9", source, "-o", target, "--subtype", subtype.lower())
+    y, _ = sf.read(target)
+    distances = np.abs(steps - 0.9 * x[:, None])
+    np.testing.assert_array_equal(np.abs(y - 0.9 * x), distances.min(axis=1))
+    same = done("audio", "gain:1", target, "-o", "-", cwd=tmp_path).out
+    assert same == target.read_bytes()

@@ -221,8 +221,8 @@ REFUSED = [
     ("box:3,4", SOUND, "'4' is one value too many", 6, "box:5"),
     ("box:n=3,n=4", SOUND, "n is given twice", 10, None),
     ("box:3,n=4", SOUND, "n is given twice", 8, None),
-    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
-    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
+    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 11, "did you mean width=?"),
+    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 11, "lowpass:800"),
     (
         "lowpass:1k,phase=minimun",
         SOUND,
@@ -260,7 +260,7 @@ REFUSED = [
     ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
     ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
     ("box:3,axis=z", PICTURE, "expected x or y, got 'z'", 11, None),
-    ("box:3,axis=x", SOUND, "no parameter 'axis'", 11, None),
+    ("box:3,axis=x", SOUND, "no parameter 'axis'", 6, None),
     ("box:2x2", SOUND, "'2x2'", 4, None),
     ("max_pool:2x2", SOUND, "expected N", 9, None),
 ]

@@ -61,7 +61,7 @@ def _matched_parameters(
             near = nearest(argument.key, list(named))
             hint = f"did you mean {near}=?" if near else usage_hint(call.name, step, signal)
             message = f"{call.name} has no parameter {argument.key!r}"
-            raise call.error(message, at=argument.at, hint=hint)
+            raise call.error(message, at=argument.key_at, hint=hint)
         matched.append((argument, parameter))
     return matched
 

@@ -34,12 +34,18 @@ _UNSPACED = r"(?<=[\w)\s%])(?<![\d.][eE])[-+*/](?=\s*[\w(.])"
 
 @dataclass(frozen=True)
 class Argument:
-    """One value of a step. `row` counts the `;` before it; `at` is its place in the text."""
+    """One value of a step.
+
+    row : how many `;` come before it
+    at, key_at : where the value and its key begin in the text of FILTER; they are the same where
+        there is no key
+    """
 
     text: str
     key: str | None
     row: int
     at: int
+    key_at: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,12 @@ def added_exactly(w: Taps) -> bool:
     """Whether exact sums of windows with these taps are sums of digits, (k,) or 2-D taps."""
     if w.ndim > 1:
         return False
-    return w.size > EXACT_TAPS or (w.size >= RUNNING_TAPS and bool((w == 1).all()))
+    if w.size > EXACT_TAPS:
+        return True
+    if w.size < RUNNING_TAPS:
+        return False
+    is_sum = w == 1
+    return bool(is_sum.all())
 
 
 def whole_windows(x: Array, w: Taps, step: int) -> BoolArray | None:
@@ -297,7 +302,11 @@ def _halves_are_exact(w: Taps) -> bool:
 
     Taps that are not whole are rounded in any case.
     """
-    return float(np.abs(w).sum()) <= WHOLE_TAPS or bool((w != np.rint(w)).any())
+    size = np.abs(w).sum()
+    if float(size) <= WHOLE_TAPS:
+        return True
+    is_fraction = w != np.rint(w)
+    return bool(is_fraction.any())
 
 
 def halves(x: Array) -> tuple[Array, Array]:

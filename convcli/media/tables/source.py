@@ -325,9 +325,9 @@ class TableSource:
         known = replace(options, text=replace(options.text, delimiter=delimiter))
         return TableSource(text, known)
 
-    def all_cells(self, records: Any) -> Any:
-        """The rows of some records with the cells of every column."""
-        return self._find_rows(records, range(len(self.header)))
+    def rows_of(self, records: Any, columns: Iterable[int] = ()) -> Any:
+        """The rows of some records with the cells of some columns."""
+        return self._find_rows(records, columns)
 
     # --- for parts ---
 

@@ -99,7 +99,9 @@ def _move_ixml(body: bytearray, shift: Shift) -> None:
         low = _xml_number(low_name).search(body)
         if low is None:
             continue
-        time = int(low["number"]) + (int(high["number"]) << 32 if high is not None else 0)
+        time = int(low["number"])
+        if high is not None:
+            time += int(high["number"]) << 32
         later = shift.time_of_day(time)
         _write_xml_number(body, high_name, later >> 32)
         _write_xml_number(body, low_name, later & 0xFFFFFFFF)

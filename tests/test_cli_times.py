@@ -702,3 +702,15 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     expected = [["2024-01-01,1", "2024-01-02,", "2024-01-03,"], ["2024-01-04,5"]]
     assert found[-3:-1] == expected
     assert found[-1] == ["2024-01-05,7"]
+
+
+@pytest.mark.parametrize("offset", ["Z", "+01:00", "-0530"])
+def test_fractions_of_a_second_that_come_and_go(offset: str, program: Program) -> None:
+    times = ["10:00:00", "10:00:01.5", "10:00:03.123456789"]
+    rows = [f"2024-01-05T{time}{offset},{2**row}" for row, time in enumerate(times)]
+    table = "\n".join(["t,x", *rows, ""]).encode()
+    ended = program.run("csv", "sma:2s", "--time", "t", "-c", "x", "-q", stdin=table)
+    # Rows are 1.5 and 1.62 seconds apart.
+    assert [line.split(",")[1] for line in ended.text.split()[1:]] == ["1", "1.5", "3"], ended
+    bad = table.replace(b"05T10:00:01.5", b"05 at 10")
+    assert program.run("csv", "sma:2s", "--time", "t", stdin=bad).code == 3

@@ -24,6 +24,8 @@ from convcli.units import MOST_SAMPLES, UnitError, _read_count
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from program import Program
+
 SOUND = Signal(medium=AUDIO, shape=(8000,), channels=("left", "right"), rate=8000.0)
 ROWS = Signal(medium=TABLE, shape=(100,), channels=("Close",))
 DAILY = Signal(medium=TABLE, shape=(100,), channels=("Close",), rate=1 / 86400, cycle=86400.0)
@@ -219,8 +221,8 @@ REFUSED = [
     ("box:3,4", SOUND, "'4' is one value too many", 6, "box:5"),
     ("box:n=3,n=4", SOUND, "n is given twice", 10, None),
     ("box:3,n=4", SOUND, "n is given twice", 8, None),
-    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
-    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
+    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 11, "did you mean width=?"),
+    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 11, "lowpass:800"),
     (
         "lowpass:1k,phase=minimun",
         SOUND,
@@ -258,7 +260,7 @@ REFUSED = [
     ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
     ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
     ("box:3,axis=z", PICTURE, "expected x or y, got 'z'", 11, None),
-    ("box:3,axis=x", SOUND, "no parameter 'axis'", 11, None),
+    ("box:3,axis=x", SOUND, "no parameter 'axis'", 6, None),
     ("box:2x2", SOUND, "'2x2'", 4, None),
     ("max_pool:2x2", SOUND, "expected N", 9, None),
 ]
@@ -468,3 +470,20 @@ def test_a_recipe_of_the_user_takes_no_values(
     (tmp_path / "smooth.conv").write_text("box:3")
     with pytest.raises(RequestError, match="the recipe smooth takes no values"):
         apply("@smooth:5", np.arange(5.0))
+
+
+@pytest.mark.parametrize(
+    ("before", "columns"),
+    [
+        ("kernel:1 | model:\u65e5\u672c | ", 24),
+        ("model:e\u0301 | ", 10),
+        ("abs |\t", 7),
+        ("model:\U0001f600 | ", 11),
+    ],
+)
+def test_the_caret_stands_under_the_sign_on_a_terminal(
+    before: str, columns: int, program: Program
+) -> None:
+    ended = program.run("csv", before + "| abs", stdin=b"x\n1\n")
+    _, _, caret, *_ = ended.err.splitlines()
+    assert caret == " " * (2 + columns) + "^", ended.err

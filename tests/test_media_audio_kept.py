@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -475,6 +476,7 @@ def test_the_same_bytes_at_another_time(tmp_path: Path, name: str, subtype: str)
     first = target.read_bytes()
     done("audio", "gain:0.5", path, "-o", target, "--subtype", subtype, "--force")
     assert target.read_bytes() == first
+    assert sf.info(target).frames >= 30000
     # The time of day is nowhere in the file: not as a number, and not as a text.
     year = str(np.datetime64("now").astype("datetime64[Y]")).encode()
     head = first[:600]
@@ -604,3 +606,59 @@ def test_a_frame_size_that_contradicts_the_bits(
     source.write_bytes(riff(b"RIFF", b"WAVE" + riff(b"fmt ", form) + riff(b"data", octets)))
     done("audio", "gain:1", source, "-o", "out.wav", cwd=tmp_path)
     np.testing.assert_array_equal(sf.read(tmp_path / "out.wav")[0], sf.read(source)[0])
+
+
+def test_a_lossless_coding_that_loses_is_found_out(tmp_path: Path) -> None:
+    """libsndfile 1.2.2 damages sounds in ALAC of 24 bits that can hardly be compressed."""
+    loud = np.random.default_rng(3).normal(0, 0.25, (9000, 2)).clip(-0.9, 0.9)
+    source = write(tmp_path / "in.wav", loud, subtype="PCM_24")
+    words = ("audio", "gain:1", source, "-o", tmp_path / "out.caf", "--subtype", "alac_24")
+    ended = run(*words)
+    if ended.code == 0:  # a libsndfile that has mended it
+        np.testing.assert_array_equal(sf.read(tmp_path / "out.caf")[0], sf.read(source)[0])
+    else:
+        assert ended.code == 4
+        assert "damaged the sound" in ended.err
+        assert not (tmp_path / "out.caf").exists()
+    quiet = write(tmp_path / "quiet.wav", noise(9000) / 100, subtype="PCM_24")
+    done("audio", "gain:1", quiet, "-o", tmp_path / "b.caf", "--subtype", "alac_24")
+    np.testing.assert_array_equal(sf.read(tmp_path / "b.caf")[0], sf.read(quiet)[0])
+    silence = write(tmp_path / "none.wav", np.zeros((0, 2)), subtype="PCM_24")
+    ended = run("audio", "gain:1", silence, "-o", tmp_path / "c.caf", "--subtype", "alac_24")
+    assert ended.code in (0, 4)
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW"])
+@pytest.mark.parametrize("suffix", ["au", "wav"])
+def test_companded_samples_are_the_nearest_steps(tmp_path: Path, subtype: str, suffix: str) -> None:
+    codes = io.BytesIO(bytes(range(256)))
+    steps, _ = sf.read(codes, channels=1, samplerate=RATE, format="RAW", subtype=subtype)
+    x = np.random.default_rng(6).uniform(-1, 1, 3000)
+    source = write(tmp_path / "in.wav", x[:, None], subtype="DOUBLE")
+    target = tmp_path / f"out.{suffix}"
+    done("audio", "gain:0.9", source, "-o", target, "--subtype", subtype.lower())
+    y, _ = sf.read(target)
+    distances = np.abs(steps - 0.9 * x[:, None])
+    np.testing.assert_array_equal(np.abs(y - 0.9 * x), distances.min(axis=1))
+    same = done("audio", "gain:1", target, "-o", "-", cwd=tmp_path).out
+    assert same == target.read_bytes()
+
+
+@pytest.mark.parametrize(("stored", "valid"), [(24, 20), (16, 12)])
+def test_an_aiff_keeps_its_sample_size(tmp_path: Path, stored: int, valid: int) -> None:
+    largest = 1 << (valid - 1)
+    x = np.random.default_rng(valid).integers(-largest, largest, (300, 1))
+    wide = (x << (32 - valid)).astype(np.int32)
+    source = tmp_path / "in.aiff"
+    sf.write(source, wide, RATE, subtype=f"PCM_{stored}")
+    data = source.read_bytes()
+    place = data.index(b"COMM") + 14
+    source.write_bytes(data[:place] + struct.pack(">H", valid) + data[place + 2 :])
+    mean = np.rint(np.convolve(x[:, 0], np.ones(3), "same") / 3).astype(np.int64)
+    for steps, wanted in (("kernel:1", x[:, 0]), ("box:3", mean)):
+        done("audio", steps, source, "-o", "out.aiff", "--force", cwd=tmp_path)
+        written = (tmp_path / "out.aiff").read_bytes()
+        place = written.index(b"COMM") + 14
+        assert struct.unpack_from(">H", written, place) == (valid,)
+        found, _ = sf.read(tmp_path / "out.aiff", dtype="int32")
+        np.testing.assert_array_equal(found.astype(np.int64) >> (32 - valid), wanted)

@@ -249,6 +249,17 @@ def test_a_suffix_of_text_or_of_the_input_is_written(program: Program, tmp_path:
     assert program.run("csv", "sma:2", "a.tsv", "-o", "c.tsv", cwd=tmp_path).code == 0
 
 
+def test_no_table_of_tabs_is_made_a_csv(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"x\ty\n1\t2\n")
+    ended = program.run("csv", "sma:2", "a.tsv", "-o", "c.csv.gz", cwd=tmp_path)
+    assert ended.code == 2
+    assert "got c.csv.gz, whose suffix promises commas" in ended.errors[0]
+    assert "hint: -o c.tsv.gz keeps the delimiter" in ended.err
+    assert not (tmp_path / "c.csv.gz").exists()
+    ended = program.run("csv", "sma:2", "a.tsv", "-o", "c.txt", cwd=tmp_path)
+    assert (tmp_path / "c.txt").read_bytes() == b"x\ty\n1\t2\n"
+
+
 def test_lengths_of_timed_tables_are_rows(program: Program, tmp_path: Path) -> None:
     rows = b"t,x\n0,1\n1,2\n"
     ended = program.run("csv", "box:3Hz", "--time", "t", stdin=rows, cwd=tmp_path)

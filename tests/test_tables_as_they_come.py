@@ -361,3 +361,13 @@ def test_a_number_for_a_missing_value_however_it_is_written(
     assert given.x.isna().tolist() == [False, True, True, False]
     made = pd.read_csv(tmp_path / "o.csv", na_values=["-999"])
     assert made.y.isna().tolist() == given.x.isna().tolist()
+
+
+def test_the_first_line_for_spreadsheets_is_answered(program: Program) -> None:
+    table = b"sep=;\nx;y\n1;a\n3;b\n"
+    for words in (("-c", "x"), ()):
+        ended = program.run("csv", "sma:2", *words, stdin=table)
+        assert ended.code in (2, 3)
+        assert "--skip-rows 1" in ended.err, ended
+    ended = program.run("csv", "sma:2", "--skip-rows", "1", "-q", stdin=table)
+    assert ended.out == b"sep=;\nx;y\n1;a\n2;b\n", ended

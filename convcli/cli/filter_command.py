@@ -347,7 +347,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     if options.fails_on(Condition.MISSING):
         missing = sum(losses.missing.values())
         if missing:
-            held.append(f"{missing} values were missing, and --fail-on missing was asked for")
+            were = "value was" if missing == 1 else "values were"
+            held.append(f"{missing} {were} missing, and --fail-on missing was asked for")
         became = sum(losses.became_missing.values())
         if became:
             values = plural(became, "value")

@@ -39,16 +39,16 @@ import numpy as np
 from convcli.core.blocks import BlockGrid
 from convcli.core.chain_flow import walk
 from convcli.core.chain_work import ChainWork
-from convcli.core.in_time.op_times import time_use_of_series
 from convcli.core.op import OwnPadding
+from convcli.core.op_times import time_use_of_series
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.core.complete import Bounds
-    from convcli.core.in_time.op_times import TimeUse
     from convcli.core.op import Op
+    from convcli.core.op_times import TimeUse
     from convcli.core.reach import Index
     from convcli.core.task import Inputs
 
@@ -147,9 +147,11 @@ class Chain:
         k = self._one_period(axis)
         low, high = self.needs(axis, k, k + 1)[0]
         positions = k * step // phases
+        before = positions - low
+        after = high - 1 - positions
         return Reach(
-            before=int((positions - low).max()),
-            after=int((high - 1 - positions).max()),
+            before=int(before.max()),
+            after=int(after.max()),
             step=step,
             phases=phases,
             anchor=self.aligned_input(axis, 0),
@@ -175,7 +177,9 @@ class Chain:
         k = self._one_period(axis)
         low, high = self.needs(axis, k, k + 1)[0]
         aligned = self.aligned_input(axis, k)
-        return int((aligned - low).max()), int((high - 1 - aligned).max())
+        before = aligned - low
+        after = high - 1 - aligned
+        return int(before.max()), int(after.max())
 
     def _one_period(self, axis: int) -> IntArray:
         """Return the outputs after which the phases of all operations repeat, or many of them.

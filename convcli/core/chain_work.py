@@ -12,10 +12,8 @@ from convcli.core.chain_flow import flow_of
 from convcli.core.complete import without_incomplete
 from convcli.core.convolution.rounding import float_type_for_bytes, settles_all
 from convcli.core.exact.overflow import without_overflow
-from convcli.core.executor import ExecutedRun
 from convcli.core.missing import any_missing
 from convcli.core.task import Continuation, HeldIfAsked, OpTask, held_of_parts, nothing_earlier
-from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -38,11 +36,11 @@ class HeldValues(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
 class ChainWork:
     """What a chain computes from its inputs, and the values that its operations hold."""
 
-    chain: Chain
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
 
     @cached_property
     def _type_for_bytes(self) -> type[np.floating[Any]]:
@@ -98,6 +96,8 @@ class ChainWork:
         x = self._first_input(_samples_between(x, flow.first_inputs))
         tasks = list(self._tasks(flow, ends, earlier))
         if bounds is None and self._executors:
+            from convcli.core.executor import ExecutedRun
+
             run = ExecutedRun(self.chain, tasks)
             return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
         return self.compute_each(x, tasks, bounds=bounds)
@@ -183,17 +183,16 @@ class ChainWork:
         """Yield the task of each operation, from first to last."""
         for number, op in enumerate(self.chain.ops):
             outputs = flow.outputs_of(number)
-            reaches = list(zip(op.reach, outputs, strict=True))
+            needed = [reach.needs(*wanted) for reach, wanted in zip(op.reach, outputs, strict=True)]
+            next_start = flow.following[number + 1].start
             yield OpTask(
                 outputs=outputs,
                 starts=flow.starts_of(number),
-                stops=tuple(reach.needs(*wanted)[1] for reach, wanted in reaches),
+                stops=tuple(high for _, high in needed),
                 ends=ends,
                 begins=flow.begins_of(number),
                 skipped=flow.skipped_of(number),
-                continuation=Continuation(
-                    done=flow.done[number + 1], next_start=flow.following[number + 1].start
-                ),
+                continuation=Continuation(done=flow.done[number + 1], next_start=next_start),
                 next_input=flow.following[number].start,
                 earlier=partial(_held_in_operation, earlier, number),
             )
@@ -228,7 +227,9 @@ class ChainWork:
         if not self.chain.ops:
             return {}
         outputs = self.chain.reads(start, start + 1, done=done)[1]
-        own_done = self.chain.needs(0, done - 1, done)[1][1] if done > 0 else 0
+        own_done = 0
+        if done > 0:
+            _, own_done = self.chain.needs(0, done - 1, done)[1]
         found = self.chain.ops[0].work.held_starts(outputs.start, outputs.high, own_done)
         return {(0, *place): first for place, first in found.items()}
 
@@ -245,7 +246,8 @@ def _samples_between(x: Array, spans: Span) -> Array:
 
     Outputs for which samples are lacking lie in the padding of a later operation.
     """
-    found = x[tuple(slice(max(low, 0), max(high, 0)) for low, high in spans)]
+    places = [slice(max(low, 0), max(high, 0)) for low, high in spans]
+    found = x[tuple(places)]
     lacking = []
     for (low, high), n in zip(spans, x.shape, strict=False):
         before = min(high, 0) - min(low, 0)

@@ -34,12 +34,18 @@ _UNSPACED = r"(?<=[\w)\s%])(?<![\d.][eE])[-+*/](?=\s*[\w(.])"
 
 @dataclass(frozen=True)
 class Argument:
-    """One value of a step. `row` counts the `;` before it; `at` is its place in the text."""
+    """One value of a step.
+
+    row : how many `;` come before it
+    at, key_at : where the value and its key begin in the text of FILTER; they are the same where
+        there is no key
+    """
 
     text: str
     key: str | None
     row: int
     at: int
+    key_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +158,23 @@ def hint_for_sign(text: str) -> str | None:
     return _NEGATED if sign == "-" else None
 
 
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes; some letters take two, and accents none."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    columns = 0
+    for sign in text:
+        if not sign.isprintable():
+            columns += len(repr(sign)) - 2  # it is shown as an escape
+        elif east_asian_width(sign) in "WF":
+            columns += 2
+        elif not combining(sign):
+            columns += 1
+    return columns
+
+
 def fault(
     source: str, at: int, message: str, *, hint: str | None = None, file: str = ""
 ) -> RequestError:
@@ -161,7 +184,7 @@ def fault(
     """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
-    caret = " " * (at - start) + "^"
+    caret = " " * _columns(source[start:at]) + "^"
     if file:
         number = 1 + source.count("\n", 0, at)
         message = f"recipe {file}, line {number}: {message}"

@@ -301,7 +301,8 @@ class FilterReader:
         try:
             factor = to_factor(match[0])
         except UnitError as error:
-            has_operator = any(symbol in match[0][1:] for symbol in "+-*/")
+            behind_first = match[0][1:]
+            has_operator = any(symbol in behind_first for symbol in "+-*/")
             hint = SPACED if has_operator else None
             raise self.fault(str(error), hint=hint) from None
         self.at = match.end()
@@ -383,6 +384,7 @@ class FilterReader:
 
     def _argument(self, row: int) -> Argument:
         key = None
+        key_at = self.at
         match = _KEY.match(self.text, self.at)
         if match is not None:
             key = match[1]
@@ -390,7 +392,7 @@ class FilterReader:
             self._skip_space()
         at = self.at
         value = self._quoted() if self._peek() == '"' else self._unquoted()
-        return Argument(value, key, row, at)
+        return Argument(value, key, row, at, key_at)
 
     def _quoted(self) -> str:
         """Read a value between quotes, which may hold any character but a quote."""

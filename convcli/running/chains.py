@@ -8,14 +8,16 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from convcli.core.chain import Chain
+from convcli.core.op import op_itself
 from convcli.dataclass import dataclass
+from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from convcli.core.op import Measure, Op
     from convcli.running.jobs import SignalName
-    from convcli.signals import Signal
+    from convcli.signals import Edge, Signal
 
 # The name of the only signal of an input without groups. The names of groups are never None.
 ALL: SignalName = None
@@ -81,7 +83,7 @@ def chains_so_far(
             if found is None:
                 return own.up_to_measure(chains), measure
             own = own.settled(measure, found)
-        chains = chains.then_own(own.by_signal(_itself))
+        chains = chains.then_own(own.by_signal(op_itself))
     return chains, None
 
 
@@ -115,10 +117,6 @@ class _OwnOps:
         return defaultdict(lambda: other, {name: part(op) for name, op in self.of.items()})
 
 
-def _itself(op: Op) -> Op:
-    return op
-
-
 def _measured_ops(op: Op) -> tuple[Op, ...]:
     """The operations of a branch whose outputs are measured next."""
     return () if op.to_measure is None else op.to_measure.before
@@ -131,3 +129,12 @@ def _measured_op(place: int, op: Op) -> Op:
 def _settled_op(op: Op, measure: Measure, found: Any | None) -> Op:
     """An operation whose first measure is settled by what was found, if anything was."""
     return op if op.to_measure is None else op.to_measure.settled(measure.settle(found))
+
+
+def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
+    """Return the geometry of the chain of one signal."""
+    if not chain.times.in_time:
+        return Geometry(chain, edge, tail)
+    from convcli.running.timed_geometry import TimedGeometry
+
+    return TimedGeometry(chain, edge, tail)

@@ -28,13 +28,6 @@ CLOCK_SET_BACK = 48 * 3600 * 10**9
 REMEMBERED = 8
 
 
-def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
-    """Return the geometry of a chain on one signal."""
-    if chain.times.in_time:
-        return TimedGeometry(chain, edge, tail)
-    return Geometry(chain, edge, tail)
-
-
 class TimedGeometry(Geometry):
     """The geometry of a chain with windows in time on one signal.
 
@@ -51,7 +44,8 @@ class TimedGeometry(Geometry):
         self._first_output = 0
         self._sure_from: int | None = None
         self._unsure = 0
-        self._rows_looked = reach.before + abs(reach.after) + abs(reach.anchor) + reach.step + 1
+        around = reach.before + abs(reach.after) + abs(reach.anchor)
+        self._rows_looked = around + reach.step + 1
 
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""

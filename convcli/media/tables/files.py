@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
+from convcli.media.outputs import refuse_terminal
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -189,6 +190,8 @@ class OpenedTable(OpenedFile):
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> RowsFile:
         """The sink for the rows with new numbers."""
+        if not isinstance(place, Path) and self.format.reader is not None:
+            refuse_terminal(place, f"a {self.format.title} file")
         (signal,) = pages
         return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
@@ -266,7 +269,8 @@ class RowsFile:
         unchanged: bool,
     ) -> None:
         self.warnings: list[str] = []
-        self._unchanged = unchanged
+        # With --decimals numbers are written as asked for, even if they are the same.
+        self._unchanged = unchanged and opened.source.options.output.decimals is None
         with ExitStack() as files:
             stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
             if opened.compression is not None:

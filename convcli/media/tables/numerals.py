@@ -221,7 +221,7 @@ def _advice(text: bytes, decimal: str) -> str:
     if _THOUSANDS.fullmatch(text):
         return "--thousands CHAR names what stands between groups of digits"
     return (
-        "choose other columns with -c, name a missing value with --na WORD, or mend the cell "
+        "name a missing value with --na WORD, or mend the cell "
         "(an empty cell or NaN is a missing value)"
     )
 

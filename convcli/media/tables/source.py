@@ -325,9 +325,9 @@ class TableSource:
         known = replace(options, text=replace(options.text, delimiter=delimiter))
         return TableSource(text, known)
 
-    def all_cells(self, records: Any) -> Any:
-        """The rows of some records with the cells of every column."""
-        return self._find_rows(records, range(len(self.header)))
+    def rows_of(self, records: Any, columns: Iterable[int] = ()) -> Any:
+        """The rows of some records with the cells of some columns."""
+        return self._find_rows(records, columns)
 
     # --- for parts ---
 
@@ -343,6 +343,16 @@ class TableSource:
     @property
     def undivided(self) -> str | None:
         """Why the table is read in one piece; None if parts of it can be read by themselves."""
+        if self.options.times.every is not None:
+            return "the rows of --every are made from the first row on"
+        reason = self._undivided_text
+        if reason is None and not self._has_one_rule:
+            reason = "which rule its times follow is known when all of them were read"
+        return reason
+
+    @property
+    def _undivided_text(self) -> str | None:
+        """Why the text of the table is read in one piece; None if it can be read from any place."""
         if self.format is not DELIMITED:
             return f"{self.format.title} is read from its beginning to its end"
         if self.compression is not None:
@@ -351,8 +361,6 @@ class TableSource:
             return f"text in {self.encoding.stored} is read from its beginning to its end"
         if self.options.follow or not self._text.seekable:
             return "a pipe is read from its beginning to its end"
-        if not self._has_one_rule:
-            return "which rule its times follow is known when all of them were read"
         return None
 
     @property
@@ -640,9 +648,7 @@ class TableSource:
         try:
             values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
-            hint = bad.hint
-            if automatic:
-                hint += "; -c names the columns to filter"
+            hint = f"{bad.hint}; -c names the columns to filter"
             row, place = divmod(bad.row, len(columns))
             raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None

@@ -93,14 +93,14 @@ class OwnPadding:
     extend: Callable[[Array, OpTask], Array] = _as_given
 
 
-class Measure(Protocol):
+class WholeMeasure(Protocol):
     """What is measured of a whole signal, and the operation that follows from it.
 
     It can be pickled, and so can what it finds.
     """
 
     def of_block(self, y: Array) -> Any:
-        """Measure one block."""
+        """WholeMeasure one block."""
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
@@ -121,7 +121,7 @@ class ToMeasure:
     settled : returns the operation in which the first of them is settled
     """
 
-    measures: tuple[Measure, ...]
+    measures: tuple[WholeMeasure, ...]
     before: tuple[Op, ...]
     settled: Callable[[Op], Op]
 

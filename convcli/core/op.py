@@ -93,14 +93,14 @@ class OwnPadding:
     extend: Callable[[Array, OpTask], Array] = _as_given
 
 
-class WholeMeasure(Protocol):
+class Measure(Protocol):
     """What is measured of a whole signal, and the operation that follows from it.
 
     It can be pickled, and so can what it finds.
     """
 
     def of_block(self, y: Array) -> Any:
-        """WholeMeasure one block."""
+        """Measure one block."""
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
@@ -112,16 +112,22 @@ class WholeMeasure(Protocol):
         ...
 
 
+def op_itself(op: Op) -> Op:
+    """Return the operation."""
+    return op
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ToMeasure:
     """What has to be measured of the whole signal before an operation is known.
 
     measures : in the order in which they are taken, each in a pass of its own
     before : operations of a branch whose outputs the first of them measures
-    settled : returns the operation in which the first of them is settled
+    settled : takes what `Measure.settle` returns for the first of them, and returns the operation
+        that takes the place of the one before
     """
 
-    measures: tuple[WholeMeasure, ...]
+    measures: tuple[Measure, ...]
     before: tuple[Op, ...]
     settled: Callable[[Op], Op]
 

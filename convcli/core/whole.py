@@ -18,7 +18,16 @@ from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.op import ChannelUse, Held, Op, Span, ToMeasure, WholeMeasure, nothing_held
+from convcli.core.op import (
+    ChannelUse,
+    Held,
+    Measure,
+    Op,
+    Span,
+    ToMeasure,
+    nothing_held,
+    op_itself,
+)
 from convcli.core.ops import Pointwise
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -36,7 +45,7 @@ Statistic = Literal["mean", "max"]
 class Unmeasured(Op):
     """An operation on single samples that is not known before the whole signal was measured."""
 
-    measure: WholeMeasure
+    measure: Measure
     axes: int
 
     channels = ChannelUse(uniform=True)
@@ -49,19 +58,15 @@ class Unmeasured(Op):
     @property
     def to_measure(self) -> ToMeasure:
         """What is measured; the operation that follows from it takes the place of this one."""
-        return ToMeasure(measures=(self.measure,), before=(), settled=_in_its_place)
+        return ToMeasure(measures=(self.measure,), before=(), settled=op_itself)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Raise ValueError: the signal has not been measured."""
         raise ValueError("the signal has not been measured")
 
 
-def _in_its_place(op: Op) -> Op:
-    return op
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Normalize(WholeMeasure):
+class Normalize(Measure):
     """Scales a signal so that its largest magnitude becomes `level`.
 
     per_channel : one factor for each channel, not one for all
@@ -162,7 +167,7 @@ class Reduce:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Global(WholeMeasure):
+class Global(Measure):
     """The mean or maximum of each channel of a whole signal, as its value at every sample.
 
     pool : the pool of the whole signal

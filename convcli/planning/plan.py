@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from convcli.core.binding import Stage
-    from convcli.core.op import Op, WholeMeasure
+    from convcli.core.op import Measure, Op
     from convcli.core.reach import Reach
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
@@ -199,9 +199,9 @@ class Plan:
         return _chain_of(self.steps, self.signal)
 
     @property
-    def measures(self) -> tuple[WholeMeasure, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         """What is measured of the whole signal, in passes of their own, in this order."""
-        found: list[WholeMeasure] = []
+        found: list[Measure] = []
         for op in self.chain.ops:
             if op.to_measure is not None:
                 found += op.to_measure.measures

@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from convcli.core.chain import Chain
+from convcli.core.op import op_itself
 from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from convcli.core.op import Op, WholeMeasure
+    from convcli.core.op import Measure, Op
     from convcli.running.jobs import SignalName
     from convcli.signals import Edge, Signal
 
@@ -64,7 +65,7 @@ class ChainOfEachSignal:
 
 def chains_so_far(
     signal: Signal, ops: Sequence[Op], known: Sequence[Mapping[SignalName, Any]]
-) -> tuple[ChainOfEachSignal, WholeMeasure | None]:
+) -> tuple[ChainOfEachSignal, Measure | None]:
     """Return the chains up to what has to be measured next, and that measure.
 
     known : what was measured of each signal before, in the order of the measures of the operations
@@ -82,7 +83,7 @@ def chains_so_far(
             if found is None:
                 return own.up_to_measure(chains), measure
             own = own.settled(measure, found)
-        chains = chains.then_own(own.by_signal(_whole_op))
+        chains = chains.then_own(own.by_signal(op_itself))
     return chains, None
 
 
@@ -96,7 +97,7 @@ class _OwnOps:
     other: Op
     of: Mapping[SignalName, Op]
 
-    def settled(self, measure: WholeMeasure, found: Mapping[SignalName, Any]) -> _OwnOps:
+    def settled(self, measure: Measure, found: Mapping[SignalName, Any]) -> _OwnOps:
         """Return the operations in which a measure is settled by what was found."""
         of = {}
         for name in {*self.of, *found}:
@@ -116,10 +117,6 @@ class _OwnOps:
         return defaultdict(lambda: other, {name: part(op) for name, op in self.of.items()})
 
 
-def _whole_op(op: Op) -> Op:
-    return op
-
-
 def _measured_ops(op: Op) -> tuple[Op, ...]:
     """The operations of a branch whose outputs are measured next."""
     return () if op.to_measure is None else op.to_measure.before
@@ -129,7 +126,7 @@ def _measured_op(place: int, op: Op) -> Op:
     return _measured_ops(op)[place]
 
 
-def _settled_op(op: Op, measure: WholeMeasure, found: Any | None) -> Op:
+def _settled_op(op: Op, measure: Measure, found: Any | None) -> Op:
     """An operation whose first measure is settled by what was found, if anything was."""
     return op if op.to_measure is None else op.to_measure.settled(measure.settle(found))
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from convcli.array_types import IntArray
-    from convcli.core.op import WholeMeasure
+    from convcli.core.op import Measure
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
@@ -138,7 +138,7 @@ def sample_width(signal: Signal) -> int:
     return math.prod(sides) * len(signal.channels)
 
 
-def joined_measures(measure: WholeMeasure, parts: Iterable[SignalMeasures]) -> SignalMeasures:
+def joined_measures(measure: Measure, parts: Iterable[SignalMeasures]) -> SignalMeasures:
     """What is measured of signals of several parts, whatever their order."""
     joined: SignalMeasures = {}
     for part in parts:
@@ -416,9 +416,9 @@ class _Loop:
             known.append(self._measured(chains, measure, arrivals, tail))
 
     def _measured(
-        self, chains: ChainOfEachSignal, measure: WholeMeasure, arrivals: Pass, tail: int
+        self, chains: ChainOfEachSignal, measure: Measure, arrivals: Pass, tail: int
     ) -> SignalMeasures:
-        """WholeMeasure the outputs of `chains`, for each signal."""
+        """Measure the outputs of `chains`, for each signal."""
         scheduler = self._scheduler(chains, tail, by_group=True)
         batches = scheduler.batches(arrivals(scheduler))
         blocks = _blocks_of_results(self.workers.map(JobBatch.run, batches))

@@ -1,4 +1,4 @@
-"""A Parquet or Arrow file, opened by pyarrow and read a batch at a time."""
+"""A Parquet or Arrow file, opened as its library reads it."""
 
 from __future__ import annotations
 

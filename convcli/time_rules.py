@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from convcli.array_types import IntArray
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.array_types import AnyArray, FloatArray
+    from convcli.array_types import AnyArray, FloatArray, IntArray
 
+    DateTimes = npt.NDArray[np.datetime64]
+    # The name of each group and its rows, in order.
+    Runs = list[tuple[bytes | None, IntArray]]
     # Gives the regular day of each month.
     DayOfMonth = Callable[[AnyArray], AnyArray]
-
-DateTimes = npt.NDArray[np.datetime64]
-# The name of each group and its rows, in order.
-Runs = list[tuple[bytes | None, IntArray]]
 
 _FIRST_MONDAY = np.datetime64("1969-12-29")
 DAY = 86400.0

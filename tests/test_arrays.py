@@ -406,3 +406,11 @@ def test_an_index_that_goes_back_is_refused() -> None:
     assert len(apply("sma:2", indexed(index))) == 3
     with pytest.raises(RequestError, match="without a time"):
         apply("sma:2d", indexed(pd.DatetimeIndex(["2024-01-02", None, "2024-01-03"])))
+
+
+def test_new_columns_of_a_frame_whose_columns_have_several_levels() -> None:
+    columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "note")])
+    frame = pd.DataFrame([[1.0, 5.0, "u"], [3.0, 9.0, "v"]], columns=columns)
+    made = apply("mix:1,1", frame)
+    assert list(map(tuple, made.columns)) == [("y0", ""), ("b", "note")]
+    assert made["y0"].tolist() == [6.0, 12.0]

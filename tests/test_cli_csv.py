@@ -572,8 +572,35 @@ def test_the_plan_of_a_run_in_place_names_its_output(program: Program, tmp_path:
     assert "output   a.csv\n" in program.run(*words, cwd=tmp_path).text
 
 
+def test_the_plan_of_a_batch_says_what_would_be_refused(program: Program, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x\n1\n2\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.csv").write_text("kept")
+    words = ("csv", "sma:2", "a.csv", "b.csv", "-o", "out/", "--dry-run")
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.errors[0] == "error: b.csv: the output out/b.csv exists already"
+    assert "output   out/a.csv\n" in ended.text
+    assert program.run(*words, "--force", cwd=tmp_path).code == 0
+
+
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b"\n"])
 def test_a_byte_order_mark_alone_is_an_empty_file(text: bytes, program: Program) -> None:
     ended = program.run("csv", "sma:2", stdin=text)
     assert ended.code == 3
     assert "expected a table, got an empty file" in ended.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (b"k,x\na,1.256\nb,\n", b"k,x\na,1.26\nb,\n"),
+        (b'{"k": "a", "x": 1.256}\n', b'{"k": "a", "x": 1.26}\n'),
+    ],
+)
+def test_decimals_are_written_where_the_filter_changes_nothing(
+    table: bytes, expected: bytes, program: Program
+) -> None:
+    assert program.run("csv", "x", "--decimals", "2", "-c", "x", "-q", stdin=table).out == expected
+    assert program.run("csv", "x", "-c", "x", "-q", stdin=table).out == table

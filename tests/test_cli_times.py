@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_settings import table_options
 
 import convcli
 from convcli.media.files import completed
@@ -22,7 +23,7 @@ from convcli.media.tables.any_table import open_any_table, open_table
 from convcli.media.tables.every_text import DelimitedForm, RegularText
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_options import TableOptions, bin_length
+from convcli.media.tables.table_options import bin_length
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class TestReading:
         self, rows: list[str], *, path: Path | None = None, irregular: bool = True
     ) -> object:
         data = "\n".join(["t,x", *rows, ""]).encode()
-        options = TableOptions(time="t", irregular=irregular)
+        options = table_options(time="t", irregular=irregular)
         if path is None:
             return open_table(None, options=options, stdin=io.BytesIO(data)).signal
         path.write_bytes(data)
@@ -333,7 +334,7 @@ class TestEvery:
         frame = prices(trading_days())
         path = tmp_path / "t.csv"
         path.write_bytes(table(frame))
-        options = TableOptions(time="Date", every=every)
+        options = table_options(time="Date", every=every)
         source = open_any_table(path, options=options, held=ExitStack())
         sink_file = io.BytesIO()
         with completed(TableSink(sink_file, source=source)) as sink:
@@ -691,7 +692,7 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     days = ["2024-01-01,1", "2024-01-04,4", "2024-01-04,6", "2024-01-05,7"]
     lines = Lines("\n".join(["t,x", *days, ""]).encode())
     text = table_text.TextInput(path=None, stdin=lines, asked="utf-8", follow=True)
-    options = TableOptions(columns=("x",), time="t", follow=True, irregular=True)
+    options = table_options(columns=("x",), time="t", follow=True, irregular=True)
     table = TableSource(text, options)
     table.expect_equal_steps(equal=False)
     form = DelimitedForm(table)
@@ -701,3 +702,15 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     expected = [["2024-01-01,1", "2024-01-02,", "2024-01-03,"], ["2024-01-04,5"]]
     assert found[-3:-1] == expected
     assert found[-1] == ["2024-01-05,7"]
+
+
+@pytest.mark.parametrize("offset", ["Z", "+01:00", "-0530"])
+def test_fractions_of_a_second_that_come_and_go(offset: str, program: Program) -> None:
+    times = ["10:00:00", "10:00:01.5", "10:00:03.123456789"]
+    rows = [f"2024-01-05T{time}{offset},{2**row}" for row, time in enumerate(times)]
+    table = "\n".join(["t,x", *rows, ""]).encode()
+    ended = program.run("csv", "sma:2s", "--time", "t", "-c", "x", "-q", stdin=table)
+    # Rows are 1.5 and 1.62 seconds apart.
+    assert [line.split(",")[1] for line in ended.text.split()[1:]] == ["1", "1.5", "3"], ended
+    bad = table.replace(b"05T10:00:01.5", b"05 at 10")
+    assert program.run("csv", "sma:2s", "--time", "t", stdin=bad).code == 3

@@ -727,6 +727,17 @@ def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
     np.testing.assert_allclose(own.results, apply("sma:3 | diff", x, edge="edge"))
     assert [each.text for each in own.stages] == ["sma:3", "diff"]
     assert own.stages[-1].outputs == own.results
-    assert "branch box:3  1.33333, 2.33333" in told.text(
-        "1,2,4,3,9", "abs - box:3", "--edge", "edge"
-    )
+    text = told.text("1,2,4,3,9", "abs - (box:3 | diff)", "--edge", "edge")
+    assert "branch box:3 | diff  0.333333, 1, 0.666667, 2.33333, 1.66667\n" in text
+    in_branch = text[text.index("in branch box:3 | diff\n") :]
+    sums = re.findall(r"^  y\[\d\] .* sum (.*)", in_branch, re.MULTILINE)
+    assert sums[:2] == ["4 / 3 = 1.33333", "7 / 3 = 2.33333"]
+    assert sums[5:] == ["0.333333", "1", "0.666667", "2.33333", "1.66667"]
+
+
+def test_a_long_kernel_is_shown_where_it_meets_the_signal(told: Explain) -> None:
+    """An EMA of 52 taps over three samples: only three products are not 0."""
+    text = told.text("1,2,4", "ema:span=3", "--align", "causal")
+    (last,) = re.findall(r"^y\[2\] .*", text, re.MULTILINE)
+    assert last.split() == ["y[2]", "0.125", "0.5", "2", "sum", "2.625"]
+    assert "samples outside, all 0" in text

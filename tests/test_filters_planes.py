@@ -150,6 +150,12 @@ def test_a_delay_that_nobody_asked_for_is_told(text: str, rows: int, way: str) -
     assert "--align center" in said
 
 
+def test_a_way_out_that_a_step_does_not_have_is_not_told() -> None:
+    (said,) = done("csv", "hilbert", "-", stdin=TALL).warnings
+    assert "delays by 69 rows" in said
+    assert "phase" not in said
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from convcli import RequestError
 from convcli.core.binding import Rules
 from convcli.layers.bands import Band
+from convcli.layers.conv_transpose import PhaseWeights, TransposedAxis
 from convcli.layers.training.gradients import Worker
 from convcli.layers.weights import encode_weights
 from convcli.learning.dataset import TrainingSignal, complete_windows
@@ -100,6 +101,44 @@ def test_the_fastest_band_is_no_slower_by_its_own_estimate() -> None:
     band = Band(shape=(3, 3), inputs=8, outputs=8, step=(1, 1), dilation=(1, 1), pool=(1, 1))
     best = band.fastest((50, 50), leads=False)
     assert best.cost((50, 50), leads=False) <= band.cost((50, 50), leads=False)
+
+
+# --------------------------------------------------------------------------------------- parameters
+
+
+def test_each_layer_finds_its_parameters_by_name() -> None:
+    net = network("conv:3,5 | prelu | conv_transpose:2,4,bias=false | conv:1,1", channels=2).net
+    numbers = np.arange(float(net.parameters))
+    found = []
+    for layer, views in zip(net.weighted, net.tensors(numbers), strict=True):
+        assert [each.name for each in layer.learned] == list(views)
+        found.append({name: view.shape for name, view in views.items()})
+    assert found == [
+        {"weight": (3, 2, 5), "bias": (3,)},
+        {"weight": (1,)},
+        {"weight": (3, 2, 4)},
+        {"weight": (1, 2, 1), "bias": (1,)},
+    ]
+    # They lie one after the other, and are changed in place.
+    joined = [view.ravel() for views in net.tensors(numbers) for view in views.values()]
+    np.testing.assert_array_equal(np.concatenate(joined), numbers)
+    net.tensors(numbers)[1]["weight"][...] = -1
+    assert np.flatnonzero(numbers == -1).tolist() == [33]
+    # Weights decay; biases and slopes do not.
+    assert net.decays.sum() == 3 * 2 * 5 + 3 * 2 * 4 + 2
+
+
+def test_taps_of_a_transposed_convolution_are_spread_over_phases_and_collected() -> None:
+    """`collected` is the adjoint of `spread`: <spread(w), v> = <w, collected(v)>."""
+    random = np.random.default_rng(0)
+    axes = (TransposedAxis(5, 2, 1, 1, 0), TransposedAxis(4, 3, 2, 0, 0))
+    phases = PhaseWeights(axes, groups=2)
+    weights = random.normal(size=(4, 3, 5, 4))
+    spread = phases.spread(weights)
+    assert np.count_nonzero(spread) == weights.size
+    others = random.normal(size=spread.shape)
+    collected = phases.collected(others, weights.shape)
+    assert np.vdot(spread, others) == pytest.approx(np.vdot(weights, collected), rel=1e-12)
 
 
 # ---------------------------------------------------------------------------------------- gradients

@@ -24,6 +24,8 @@ from convcli.units import MOST_SAMPLES, UnitError, _read_count
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from program import Program
+
 SOUND = Signal(medium=AUDIO, shape=(8000,), channels=("left", "right"), rate=8000.0)
 ROWS = Signal(medium=TABLE, shape=(100,), channels=("Close",))
 DAILY = Signal(medium=TABLE, shape=(100,), channels=("Close",), rate=1 / 86400, cycle=86400.0)
@@ -219,8 +221,8 @@ REFUSED = [
     ("box:3,4", SOUND, "'4' is one value too many", 6, "box:5"),
     ("box:n=3,n=4", SOUND, "n is given twice", 10, None),
     ("box:3,n=4", SOUND, "n is given twice", 8, None),
-    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 17, "did you mean width=?"),
-    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 15, "lowpass:800"),
+    ("lowpass:1k,widht=3", SOUND, "no parameter 'widht'", 11, "did you mean width=?"),
+    ("lowpass:1k,zzz=3", SOUND, "no parameter 'zzz'", 11, "lowpass:800"),
     (
         "lowpass:1k,phase=minimun",
         SOUND,
@@ -258,7 +260,7 @@ REFUSED = [
     ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
     ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
     ("box:3,axis=z", PICTURE, "expected x or y, got 'z'", 11, None),
-    ("box:3,axis=x", SOUND, "no parameter 'axis'", 11, None),
+    ("box:3,axis=x", SOUND, "no parameter 'axis'", 6, None),
     ("box:2x2", SOUND, "'2x2'", 4, None),
     ("max_pool:2x2", SOUND, "expected N", 9, None),
 ]
@@ -423,3 +425,65 @@ def test_names_of_arguments_in_any_case() -> None:
     np.testing.assert_array_equal(apply("ema:SPAN=3", x), apply("ema:span=3", x))
     with pytest.raises(RequestError, match="k is given twice"):
         apply("hampel:5,K=2,k=3", x)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "hint"),
+    [
+        ("(-x)", 1, "-1 * x changes the sign"),
+        ("2 * -x", 4, "-1 * x changes the sign"),
+        ("x \u2212 box:3", 2, "write - in place of \u2212"),
+        ("x - box:3 \u00d7 2", 10, "write * in place of \u00d7"),
+        ("x ^ 2", 2, "square"),
+        ("x ** 2", 2, "square"),
+        ("x-1", 1, "between spaces"),
+    ],
+)
+def test_signs_that_are_written_otherwise(text: str, at: int, hint: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        apply(text, np.arange(5.0))
+    assert hint in (caught.value.hint or "")
+    assert caught.value.excerpt[1].index("^") == at
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("box:3\n  | diff\n\n| abs\n", "box:3 | diff | abs"),
+        ("x\n- box:3 # less noise\n  * 2\nabs\n", "x - box:3 * 2 | abs"),
+        ("x -\n  box:3\n", "x - box:3"),
+    ],
+)
+def test_a_line_of_a_recipe_that_begins_with_an_operator_goes_on(
+    text: str, same: str, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "r.conv"
+    recipe.write_text(text)
+    x = np.random.default_rng(0).normal(size=20)
+    np.testing.assert_array_equal(apply(f"@{recipe}", x), apply(same, x))
+
+
+def test_a_recipe_of_the_user_takes_no_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path))
+    (tmp_path / "smooth.conv").write_text("box:3")
+    with pytest.raises(RequestError, match="the recipe smooth takes no values"):
+        apply("@smooth:5", np.arange(5.0))
+
+
+@pytest.mark.parametrize(
+    ("before", "columns"),
+    [
+        ("kernel:1 | model:\u65e5\u672c | ", 24),
+        ("model:e\u0301 | ", 10),
+        ("abs |\t", 7),
+        ("model:\U0001f600 | ", 11),
+    ],
+)
+def test_the_caret_stands_under_the_sign_on_a_terminal(
+    before: str, columns: int, program: Program
+) -> None:
+    ended = program.run("csv", before + "| abs", stdin=b"x\n1\n")
+    _, _, caret, *_ = ended.err.splitlines()
+    assert caret == " " * (2 + columns) + "^", ended.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pandas as pd
 import pytest
+from table_settings import table_options
 
 from convcli.core.convolution.direct import dot_products
 from convcli.core.missing import reads_gap
@@ -16,7 +17,6 @@ from convcli.media.files import completed
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.table_options import TableOptions
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Edge, Groups, Signal, row_numbers
@@ -124,7 +124,7 @@ def test_rows_without_a_group_name_are_reduced_beside_the_others(
     table = pd.DataFrame({"x": np.arange(len(keys)) ** 2.0, "key": keys})
     data = table.to_csv(index=False, na_rep="").encode()
     source = open_table(
-        None, options=TableOptions(columns=("x",), by=("key",)), stdin=io.BytesIO(data)
+        None, options=table_options(columns=("x",), by=("key",)), stdin=io.BytesIO(data)
     )
     plan = make_plan(filter, source.signal, rules_for(source.signal))
     out = io.BytesIO()

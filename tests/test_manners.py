@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from life import read_terminal
+from life import PATIENCE, read_terminal
 from program import CONVCLI, SAMPLES, Program, checked, done, run, shell
 from program import Done as Ended
 
@@ -475,7 +475,7 @@ def test_no_input_on_a_terminal(folder: Path) -> None:
             capture_output=True,
             cwd=folder,
             check=False,
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert ended.returncode == 2
         assert b"no input" in ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -475,6 +476,7 @@ def test_the_same_bytes_at_another_time(tmp_path: Path, name: str, subtype: str)
     first = target.read_bytes()
     done("audio", "gain:0.5", path, "-o", target, "--subtype", subtype, "--force")
     assert target.read_bytes() == first
+    assert sf.info(target).frames >= 30000
     # The time of day is nowhere in the file: not as a number, and not as a text.
     year = str(np.datetime64("now").astype("datetime64[Y]")).encode()
     head = first[:600]
@@ -510,7 +512,9 @@ def with_valid_bits(samples: Any, stored: int, valid: int, *, extensible: bool) 
     """A mono WAV of left-justified whole numbers of `valid` bits in `stored` bits."""
     width = stored // 8
     numbers = np.asarray(samples, np.int64) << (32 - valid)
-    octets = numbers.astype("<i4").view(np.uint8).reshape(-1, 4)[:, 4 - width :].tobytes()
+    if stored == 8:
+        numbers += 1 << 31
+    octets = numbers.astype("<u4").view(np.uint8).reshape(-1, 4)[:, 4 - width :].tobytes()
     head = (1, RATE, RATE * width, width)
     body = struct.pack("<HHIIHH", 1, *head, valid)
     if extensible:
@@ -519,8 +523,18 @@ def with_valid_bits(samples: Any, stored: int, valid: int, *, extensible: bool) 
     return riff(b"RIFF", b"WAVE" + riff(b"fmt ", body) + riff(b"data", octets))
 
 
-@pytest.mark.parametrize("extensible", [True, False])
-@pytest.mark.parametrize(("stored", "valid"), [(24, 20), (32, 24), (16, 12), (24, 16)])
+@pytest.mark.parametrize(
+    ("stored", "valid", "extensible"),
+    [
+        (24, 20, True),
+        (24, 20, False),
+        (16, 12, True),
+        (16, 12, False),
+        (8, 6, True),
+        (32, 24, True),
+        (24, 16, True),
+    ],
+)
 def test_bits_that_are_valid_stay_so(
     tmp_path: Path, stored: int, valid: int, *, extensible: bool
 ) -> None:
@@ -578,3 +592,53 @@ def test_every_text_of_a_wav_and_an_aiff_is_kept(tmp_path: Path) -> None:
         AiffContainer().write(file, (Chunk(b"ANNO", b"One"), Chunk(b"ANNO", b"Two")))
     done("audio", "gain:1", source, "-o", "out.flac", "--force", cwd=tmp_path)
     assert all_tags(tmp_path / "out.flac")["comment"] == "One; Two"
+
+
+@pytest.mark.parametrize(("align", "channels", "bits"), [(2, 2, 16), (2, 1, 32), (4, 1, 16),
+                                                         (4, 1, 24), (3, 1, 16), (2, 1, 8)])  # fmt: skip
+def test_a_frame_size_that_contradicts_the_bits(
+    tmp_path: Path, align: int, channels: int, bits: int
+) -> None:
+    """The bits decide, as in sox and libsndfile."""
+    octets = np.random.default_rng(bits).integers(0, 256, 240).astype(np.uint8).tobytes()
+    form = struct.pack("<HHIIHH", 1, channels, RATE, RATE * align, align, bits)
+    source = tmp_path / "in.wav"
+    source.write_bytes(riff(b"RIFF", b"WAVE" + riff(b"fmt ", form) + riff(b"data", octets)))
+    done("audio", "gain:1", source, "-o", "out.wav", cwd=tmp_path)
+    np.testing.assert_array_equal(sf.read(tmp_path / "out.wav")[0], sf.read(source)[0])
+
+
+def test_a_lossless_coding_that_loses_is_found_out(tmp_path: Path) -> None:
+    """libsndfile 1.2.2 damages sounds in ALAC of 24 bits that can hardly be compressed."""
+    loud = np.random.default_rng(3).normal(0, 0.25, (9000, 2)).clip(-0.9, 0.9)
+    source = write(tmp_path / "in.wav", loud, subtype="PCM_24")
+    words = ("audio", "gain:1", source, "-o", tmp_path / "out.caf", "--subtype", "alac_24")
+    ended = run(*words)
+    if ended.code == 0:  # a libsndfile that has mended it
+        np.testing.assert_array_equal(sf.read(tmp_path / "out.caf")[0], sf.read(source)[0])
+    else:
+        assert ended.code == 4
+        assert "damaged the sound" in ended.err
+        assert not (tmp_path / "out.caf").exists()
+    quiet = write(tmp_path / "quiet.wav", noise(9000) / 100, subtype="PCM_24")
+    done("audio", "gain:1", quiet, "-o", tmp_path / "b.caf", "--subtype", "alac_24")
+    np.testing.assert_array_equal(sf.read(tmp_path / "b.caf")[0], sf.read(quiet)[0])
+    silence = write(tmp_path / "none.wav", np.zeros((0, 2)), subtype="PCM_24")
+    ended = run("audio", "gain:1", silence, "-o", tmp_path / "c.caf", "--subtype", "alac_24")
+    assert ended.code in (0, 4)
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW"])
+@pytest.mark.parametrize("suffix", ["au", "wav"])
+def test_companded_samples_are_the_nearest_steps(tmp_path: Path, subtype: str, suffix: str) -> None:
+    codes = io.BytesIO(bytes(range(256)))
+    steps, _ = sf.read(codes, channels=1, samplerate=RATE, format="RAW", subtype=subtype)
+    x = np.random.default_rng(6).uniform(-1, 1, 3000)
+    source = write(tmp_path / "in.wav", x[:, None], subtype="DOUBLE")
+    target = tmp_path / f"out.{suffix}"
+    done("audio", "gain:0.9", source, "-o", target, "--subtype", subtype.lower())
+    y, _ = sf.read(target)
+    distances = np.abs(steps - 0.9 * x[:, None])
+    np.testing.assert_array_equal(np.abs(y - 0.9 * x), distances.min(axis=1))
+    same = done("audio", "gain:1", target, "-o", "-", cwd=tmp_path).out
+    assert same == target.read_bytes()

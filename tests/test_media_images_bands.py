@@ -179,3 +179,36 @@ def test_white_as_0_in_planes_is_refused(program: Program, tmp_path: Path) -> No
     run = program.run("image", "-q", "box:3", a, "-o", "b.tif", cwd=tmp_path)
     assert run.code == 3
     assert "separate planes whose 0 is white" in run.err
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("planes", [False, True])
+def test_floating_colours_that_are_multiplied_by_the_opacity(
+    program: Program, tmp_path: Path, colours: int, *, planes: bool
+) -> None:
+    """Means of the products are the means of the colours weighted by the opacity."""
+    tifffile = pytest.importorskip("tifffile")
+    opacity = RNG.random((9, 11, 1)).astype("f4")
+    opacity[:3] *= 1e-4
+    opacity[4] = 0
+    x = np.concatenate([RNG.random((9, 11, colours)) * opacity, opacity], axis=2).astype("f4")
+    stored = np.moveaxis(x, 2, 0) if planes else x
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric="rgb" if colours == 3 else "minisblack",
+        planarconfig="separate" if planes else "contig",
+        extrasamples=["assocalpha"],
+        metadata=None,
+    )
+    padded = np.pad(x.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    for steps, wanted in (("kernel:1", x), ("box:3", windows.mean(axis=(-2, -1)))):
+        done = program.run("image", "-q", steps, "a.tif", "-o", "b.tif", "--force", cwd=tmp_path)
+        assert done.code == 0, done
+        with tifffile.TiffFile(tmp_path / "b.tif") as file:
+            assert file.pages[0].extrasamples == (2,)
+            y = file.pages[0].asarray()
+        y = y.reshape(9, 11, colours + 1).astype(float)
+        np.testing.assert_allclose(y[..., -1], wanted[..., -1], rtol=1e-6)
+        np.testing.assert_allclose(y[..., :-1] * y[..., -1:], wanted[..., :-1], rtol=2e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -299,3 +300,35 @@ def test_a_gif_without_opacity_gets_none(program: Program, tmp_path: Path, chann
         written = pyvips.Image.new_from_file(str(tmp_path / target))
         assert written.bands == 3
         np.testing.assert_array_equal(written.numpy(), np.broadcast_to(x, (30, 20, 3)))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    size = struct.pack(">I", len(body))
+    return size + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "beyond"),
+    [
+        (b"gAMA", struct.pack(">I", 100_000), True),
+        (b"gAMA", struct.pack(">I", 45_454), False),
+        (b"cICP", bytes([9, 16, 0, 1]), True),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600), True),
+        (b"cHRM", struct.pack(">8I", 31269, 32899, 63999, 33001, 30000, 60000, 15000, 5999), False),
+    ],
+)
+def test_colours_that_only_a_png_can_tell(
+    program: Program, tmp_path: Path, kind: bytes, body: bytes, *, beyond: bool
+) -> None:
+    x = np.zeros((3, 4, 3), np.uint8)
+    plain = pyvips.Image.new_from_array(x).copy(interpretation="srgb").pngsave_buffer()
+    (tmp_path / "a.png").write_bytes(plain[:33] + chunk(kind, body) + plain[33:])
+    for name, steps, lost in (
+        ("b.png", "box:3", False),
+        ("b.jpg", "box:3", beyond),
+        ("b.tif", "box:3", beyond),
+        ("c.png", "grey", beyond),
+    ):
+        done = program.run("image", steps, "a.png", "-o", name, cwd=tmp_path)
+        said = any(kind.decode() in line for line in done.warnings)
+        assert (done.code, said) == (0, lost), name

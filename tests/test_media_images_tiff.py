@@ -644,3 +644,15 @@ def test_a_compression_that_is_not_kept_is_told(
     np.testing.assert_array_equal(load(tmp_path / "b.tif"), load(source))
     done = program.run("image", "kernel:1", source, "-o", "b.png", cwd=tmp_path)
     assert done.warnings == []
+
+
+def test_tiles_in_planes_are_no_damage(program: Program, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    planes = noise(3, 32, 32, "u1")
+    tifffile.imwrite(
+        tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", tile=(16, 16)
+    )
+    refused = program.run("image", "box:3", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert refused.code == 3
+    assert "tiles with bands in separate planes" in refused.err
+    assert "damaged" not in refused.err

@@ -7,19 +7,19 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
 from convcli.media.tables import delimited, numerals, splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class Dripping(io.RawIOBase):
         return self.data.read(min(size, self.random.choice([1, 2, 3, 7, 50])))
 
 
-def source_of(data: bytes, *, stream: object = None, **options: object) -> TableSource:
-    return open_table(None, options=TableOptions(**options), stdin=stream or io.BytesIO(data))  # type: ignore[arg-type]
+def source_of(data: bytes, *, stream: Any = None, **options: object) -> TableSource:
+    stdin = stream or io.BytesIO(data)
+    return open_table(None, options=table_options(**options), stdin=stdin)
 
 
 def filtered(
@@ -442,7 +443,7 @@ class TestColumns:
         assert filtered(b"a|b\n1|2\n", delimiter="|") == b"a|b\n2|3\n"
         path = tmp_path / "x.tsv"
         path.write_bytes(b"a,b\n1\n")
-        assert open_table(path, options=TableOptions()).header == ("a,b",)
+        assert open_table(path, options=table_options()).header == ("a,b",)
         with pytest.raises(RequestError, match="delimiter of one character"):
             source_of(b"x\n", delimiter="::")
 
@@ -486,7 +487,7 @@ class TestBadInput:
     def test_missing_file_and_folder(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "none.csv"):
             with pytest.raises(InputError):
-                open_table(path, options=TableOptions())
+                open_table(path, options=table_options())
 
 
 class TestStreaming:
@@ -496,7 +497,7 @@ class TestStreaming:
         return path
 
     def test_a_file_is_read_again_and_a_pipe_is_not(self, tmp_path: Path) -> None:
-        source = open_table(self.make(tmp_path), options=TableOptions())
+        source = open_table(self.make(tmp_path), options=table_options())
         passes = [sum(len(block.x) for block in blocks_of(source)) for _ in range(2)]
         assert passes == [5000, 5000]
         assert source.facts()["rows"] == 5000
@@ -510,7 +511,7 @@ class TestStreaming:
     ) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         source, out = (
-            open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
+            open_table(self.make(tmp_path), options=table_options(columns=("x",))),
             io.BytesIO(),
         )
         with completed(TableSink(out, source=source)) as sink:
@@ -531,7 +532,7 @@ class TestStreaming:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
         monkeypatch.setattr(splicing, "MAX_HELD", 3000)
         source, out = (
-            open_table(self.make(tmp_path), options=TableOptions(columns=("x",))),
+            open_table(self.make(tmp_path), options=table_options(columns=("x",))),
             io.BytesIO(),
         )
         with completed(TableSink(out, source=source)) as sink:
@@ -592,11 +593,11 @@ class TestStreaming:
         path = self.make(tmp_path, 1000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.table_options import TableOptions\n"
+            "from convcli.media.tables.table_options import *\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
-            f"s = open_table(Path({str(path)!r}), options=TableOptions(time='n'))\n"
+            f"s = open_table(Path({str(path)!r}), options=TableOptions(times=TimeOptions(column='n')))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
             "for block in blocks_of(s): k.write(k.encode(block.x, np.arange(1000)))\n"
             "assert not {'pyarrow', 'pandas', 'scipy'} & set(sys.modules)\n"
@@ -607,11 +608,11 @@ class TestStreaming:
         path = self.make(tmp_path, 300_000)
         script = (
             "import io, sys, numpy as np; from pathlib import Path\n"
-            "from convcli.media.tables.table_options import TableOptions\n"
+            "from convcli.media.tables.table_options import *\n"
             "from convcli.media.tables.any_table import open_table\n"
             "from convcli.media.tables.sink import TableSink\n"
             "from convcli.signals import blocks_of\n"
-            f"s = open_table(Path({str(path)!r}), options=TableOptions(by=('n',)))\n"
+            f"s = open_table(Path({str(path)!r}), options=TableOptions(columns=ColumnOptions(by=('n',))))\n"
             "k = TableSink(io.BytesIO(), source=s)\n"
             "for block in blocks_of(s): k.write(k.encode(block.x, np.arange(len(block.x))))\n"
             "assert 'pyarrow' in sys.modules and 'pandas' not in sys.modules\n"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import source as tables
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Trickle(io.BytesIO):
 
 
 def piped(data: bytes, *, size: int = 7, **options: object) -> TableSource:
-    settings = TableOptions(**options)  # type: ignore[arg-type]
+    settings = table_options(**options)
     return open_table(None, options=settings, stdin=Trickle(data, size))
 
 
@@ -57,7 +57,7 @@ def test_a_column_is_decided_by_the_whole_file(
     path = tmp_path / "late.csv"
     path.write_bytes(LATE)
     frame = pd.read_csv(path)
-    for source in (open_table(path, options=TableOptions()), piped(LATE)):
+    for source in (open_table(path, options=table_options()), piped(LATE)):
         assert source.signal.channels == ("a", "b")
         np.testing.assert_array_equal(values(source), frame[["a", "b"]].to_numpy(float))
         assert source.warnings == []
@@ -181,7 +181,7 @@ def test_several_keys_group_by_all_of_them(
     rows = [f"{key},{random.integers(100)}\n" for key in keys]
     path = tmp_path / "keys.csv"
     path.write_text("k,l,m,x\n" + "".join(rows))
-    source = open_table(path, options=TableOptions(by=("k", "m", "l"), columns=("x",)))
+    source = open_table(path, options=table_options(by=("k", "m", "l"), columns=("x",)))
     met: dict[tuple[str, ...], bytes] = {}
     frame = pd.read_csv(path, keep_default_na=False)
     wanted = list(zip(frame["k"], frame["l"], frame["m"], strict=True))
@@ -247,6 +247,17 @@ def test_a_suffix_of_text_or_of_the_input_is_written(program: Program, tmp_path:
     assert program.run("csv", "sma:2", "a.json", "--in-place", cwd=tmp_path).code == 0
     (tmp_path / "a.tsv").write_bytes(b"x\ty\n1\t2\n")
     assert program.run("csv", "sma:2", "a.tsv", "-o", "c.tsv", cwd=tmp_path).code == 0
+
+
+def test_no_table_of_tabs_is_made_a_csv(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"x\ty\n1\t2\n")
+    ended = program.run("csv", "sma:2", "a.tsv", "-o", "c.csv.gz", cwd=tmp_path)
+    assert ended.code == 2
+    assert "got c.csv.gz, whose suffix promises commas" in ended.errors[0]
+    assert "hint: -o c.tsv.gz keeps the delimiter" in ended.err
+    assert not (tmp_path / "c.csv.gz").exists()
+    ended = program.run("csv", "sma:2", "a.tsv", "-o", "c.txt", cwd=tmp_path)
+    assert (tmp_path / "c.txt").read_bytes() == b"x\ty\n1\t2\n"
 
 
 def test_lengths_of_timed_tables_are_rows(program: Program, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.delimited import Cells
 from convcli.media.tables.iso_dates import read_alike
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DAY = 86400.0
 
 def opened(rows: list[str], *, header: str = "t,x", **options: object) -> TableSource:
     data = "\n".join([header, *rows, ""]).encode()
-    settings = TableOptions(time="t", **options)  # type: ignore[arg-type]
+    settings = table_options(time="t", **options)
     return open_table(None, options=settings, stdin=io.BytesIO(data))
 
 
@@ -273,7 +273,7 @@ class TestShort:
                 return self.readline()
 
         lines = Lines(b"t,x\n0,1\n2,2\n4,3\n")
-        source = open_table(None, options=TableOptions(time="t", follow=True), stdin=lines)
+        source = open_table(None, options=table_options(time="t", follow=True), stdin=lines)
         assert source.signal.rate == 0.5
         assert lines.tell() == 12
         assert read(source) == 3
@@ -283,7 +283,7 @@ class TestShort:
 def test_dates_that_may_be_read_both_ways_are_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("d,v\n01/01/2024,1\n01/02/2024,2\n01/03/2024,4\n01/04/2024,4\n")
-    source = open_table(path, options=TableOptions(time="d"))
+    source = open_table(path, options=table_options(time="d"))
     assert any("month first" in warning for warning in source.warnings)
 
 
@@ -410,7 +410,7 @@ class TestUnits:
     def test_options_that_contradict(self) -> None:
         with pytest.raises(RequestError, match="contradict"):
             opened(["0,1"], time_unit="s", date_format="%Y")
-        for options in (TableOptions(time_unit="s"), TableOptions(date_format="%Y")):
+        for options in (table_options(time_unit="s"), table_options(date_format="%Y")):
             with pytest.raises(RequestError, match="needs --time COLUMN"):
                 open_table(None, options=options, stdin=io.BytesIO(b"x\n1\n"))
 

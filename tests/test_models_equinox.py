@@ -169,6 +169,6 @@ def test_names_without_numbers_get_a_proposal(name: str, hint: str, tmp_path: Pa
     tensors: dict[str, Any] = {name: np.zeros((1, 1, 3), np.float32)}
     path.write_bytes(encode_weights(tensors, {}))
     with pytest.raises(InputError, match="expected tensors called") as caught:
-        apply(f'model:{path},layers="conv"', np.zeros(9))
+        apply(f"model:{path}", np.zeros(9))
     assert "(1, 1, 3)" in caught.value.message
     assert f'layers="{hint}' in str(caught.value.hint)

@@ -61,6 +61,37 @@ def test_auto_takes_the_order_of_the_names(program: Program, tmp_path: Path) -> 
     assert "does not say its activations; it runs as conv(encoder.conv1) | relu |" in ended.err
 
 
+def test_layers_without_names_take_a_plain_order(program: Program, tmp_path: Path) -> None:
+    saved(tmp_path / "m.safetensors", TENSORS)
+    plain = saved(tmp_path / "n.safetensors", numbered())
+    text = "conv | leaky_relu:0.1 | conv:padding=1 | tanh | conv"
+    (tmp_path / "x.csv").write_text("x\n" + "\n".join(map(str, X)) + "\n")
+    ended = program.run("csv", f'model:m.safetensors,layers="{text}"', "x.csv", cwd=tmp_path)
+    assert ended.code == 0
+    told = "does not say the order of its layers; it runs as conv(encoder.conv1) | leaky_relu:0.1 |"
+    assert told in ended.err
+    expected = program.run("csv", f'model:{plain},layers="{text}"', "x.csv", cwd=tmp_path)
+    assert ended.out == expected.out
+
+
+@pytest.mark.parametrize(
+    ("tensors", "layers"),
+    [
+        # Which of two alike comes first does not follow from channels.
+        ({"a.one.weight": (2, 2, 3), "b.two.weight": (2, 2, 3)}, "conv | relu | conv"),
+        ({"first.weight": (4, 1, 3), "last.weight": (1, 4, 3)}, "conv | relu"),
+        ({"first.weight": (4, 1, 3), "last.weight": (1, 4, 3)}, "conv | conv_transpose"),
+    ],
+)
+def test_layers_without_names_need_a_plain_order(
+    tensors: dict[str, tuple[int, ...]], layers: str, tmp_path: Path
+) -> None:
+    filled = {name: np.ones(shape, np.float32) for name, shape in tensors.items()}
+    path = saved(tmp_path / "m.safetensors", filled)
+    with pytest.raises(InputError, match="expected tensors called"):
+        apply(f'model:{path},layers="{layers}"', X)
+
+
 def test_the_error_proposes_layers(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", TENSORS)
     with pytest.raises(InputError) as caught:

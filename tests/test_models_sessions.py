@@ -12,6 +12,8 @@ from convcli.core import blocks
 from convcli.core.binding import Rules
 from convcli.layers.conv import ConvOp
 from convcli.layers.onnx import sessions
+from convcli.layers.onnx.session_convs import ShiftedProducts
+from convcli.layers.onnx.session_nodes import session_node
 from convcli.layers.onnx.sessions import SessionExecutor
 from convcli.layers.weights import encode_weights
 from convcli.planning.plan import make_plan
@@ -46,6 +48,11 @@ NETWORKS: dict[str, tuple[int, str, dict[str, tuple[int, ...]]]] = {
             "4.weight": (3, 8, 3, 3),
             "6.weight": (2, 3, 3, 1),
         },
+    ),
+    "few outputs": (
+        2,
+        "conv:padding=1 | relu | conv:padding=2x1,dilation=2x1 | leaky_relu:0.2 | conv",
+        {"0.weight": (16, 2, 3, 3), "2.weight": (16, 16, 3, 3), "4.weight": (1, 16, 3, 2), "4.bias": (1,)},
     ),
     "line": (
         1,
@@ -224,6 +231,29 @@ def test_a_library_whose_sums_depend_on_the_place_is_not_used(
 
     monkeypatch.setattr(SessionExecutor, "outputs", wrong)
     assert ops[0].executor(ops) is None
+
+
+def test_a_library_whose_sums_depend_on_the_padding_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ops = (conv_op((8, 2, 3, 3)), conv_op((8, 8, 3, 3), step=(2, 2)))
+    assert ops[0].executor(ops) is not None
+    right = SessionExecutor.outputs
+
+    def wrong(self: SessionExecutor, x: Array, pads: Any) -> Array:
+        factor = 1 + 1e-7 * any(low for sides in pads for low, _ in sides)
+        return right(self, x, pads) * np.float32(factor)
+
+    monkeypatch.setattr(SessionExecutor, "outputs", wrong)
+    assert ops[0].executor(ops) is None
+
+
+def test_few_outputs_are_shifted_products() -> None:
+    few, many = conv_op((3, 128, 3, 3)), conv_op((32, 128, 3, 3))
+    assert isinstance(session_node(few), ShiftedProducts)
+    assert not isinstance(session_node(many), ShiftedProducts)
+    # The library sums fewer channels than a block in another order.
+    assert not isinstance(session_node(conv_op((1, 20, 5, 5))), ShiftedProducts)
 
 
 def test_sessions_are_few(monkeypatch: pytest.MonkeyPatch) -> None:

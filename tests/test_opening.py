@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import pytest
 import typer
+from table_settings import table_options
 from typer.testing import CliRunner
 
 from convcli.cli.groups import with_option_groups
@@ -21,18 +22,18 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.files import ImageFiles
 from convcli.media.images.medium import IMAGE
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import ARRAY, TABLE, Medium
 
 if TYPE_CHECKING:
     from convcli.media.files import Files
+    from convcli.media.tables.table_options import TableOptions
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 KNOWN = [("hello.wav", AUDIO), ("cat.png", IMAGE), ("vix.csv", TABLE)]
 
 
 def files_of(*paths: Path | None, table: TableOptions | None = None) -> Files:
-    return files_for(paths, table or TableOptions(), max_pixels=10**9, strict=False)
+    return files_for(paths, table or table_options(), max_pixels=10**9, strict=False)
 
 
 @pytest.mark.parametrize(("name", "medium"), KNOWN)
@@ -65,9 +66,9 @@ def test_nothing_says_the_medium(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (TableOptions(columns=("a",)), "-c is for tables, and these are sounds"),
-        (TableOptions(header=False), "--no-header is for tables"),
-        (TableOptions(by=("a",)), "--by is for tables"),
+        (table_options(columns=("a",)), "-c is for tables, and these are sounds"),
+        (table_options(header=False), "--no-header is for tables"),
+        (table_options(by=("a",)), "--by is for tables"),
     ],
 )
 def test_options_of_tables_are_for_tables(table: TableOptions, words: str) -> None:
@@ -107,12 +108,12 @@ def test_a_pipe_that_is_read_twice_is_kept(tmp_path: Path) -> None:
 
 def test_a_template_says_which_columns_are_searched(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,x,y,word\n1,2,3,a\n2,3,4,b\n")
-    files = files_of(tmp_path / "a.csv", table=TableOptions(time="when", by=("word",)))
+    files = files_of(tmp_path / "a.csv", table=table_options(time="when", by=("word",)))
     with open_template(tmp_path / "a.csv", files) as (source, warnings, searched):
         assert isinstance(searched, TableFiles)
         assert source.signal.channels == ("day", "x", "y")
-        assert searched.options.columns == ("day", "x", "y")
-        assert (searched.options.time, searched.options.by) == ("when", ("word",))
+        assert searched.options.columns.names == ("day", "x", "y")
+        assert (searched.options.times.column, searched.options.columns.by) == ("when", ("word",))
         assert warnings == []
 
 

@@ -547,6 +547,16 @@ def test_bytes_are_not_written_to_a_terminal(medium: str, words: bytes) -> None:
     assert b"RequestError: " + words + b" is not written to a terminal" in done.stderr
 
 
+def test_parquet_is_not_written_to_a_terminal(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    with terminal() as slave:
+        name = os.ttyname(slave)
+        words = ("csv", "gain:1", "a.csv", "-o", name, "--format", "parquet")
+        ended = program.run(*words, cwd=tmp_path)
+    told = "a Parquet file is not written to a terminal"
+    assert (ended.code, ended.errors[0]) == (2, "error: " + told)
+
+
 def test_a_terminal_by_its_path() -> None:
     with (
         terminal() as slave,

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from browser import browser, needs_chromium, opened
+from table_settings import table_options
 
 import convcli
 from convcli.cli import main
@@ -227,14 +228,13 @@ def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     from convcli.learning.example import example_of
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
-    from convcli.media.tables.table_options import TableOptions
 
     model, page = tmp_path / "m.safetensors", tmp_path / "m.json"
     table = SAMPLES / "vix.csv"
     words = ("learn", table, "-c", "open,close", "--target", "close", "--ahead", "1", "--taps", "4")
     assert run(*words, "-o", model, "--report", page) == 0
     assert "example" not in json.loads(page.read_text())["learned"]
-    files = files_for([table], TableOptions(columns=("open", "close")), max_pixels=1, strict=False)
+    files = files_for([table], table_options(columns=("open", "close")), max_pixels=1, strict=False)
     with files.open(table, stdin=None) as source:
         task = Task(taps=(4,), align="causal", ahead=1, inputs=(0, 1), targets=(1,))
         example = example_of(task, Pair(source.sources[0]), model)

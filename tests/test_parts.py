@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from life import PATIENCE, is_running, wait_until
 from program import CONVCLI, done, refused, run
+from table_settings import table_options
 
 from convcli.batch.parted_input import (
     PartedInput,
@@ -42,7 +43,6 @@ from convcli.media.files import UndividedError, completed
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
-from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text_survey import (
     LinesFound,
     record_starts,
@@ -199,7 +199,7 @@ STEPS = (
 def test_table(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(data)
-    options = TableOptions(columns=("A", "B"), comment="#")
+    options = table_options(columns=("A", "B"), comment="#")
     check(TableFiles(options=options), path, text, count)
 
 
@@ -211,7 +211,7 @@ def test_table_of_fewer_rows(tmp_path: Path, text: str, data: bytes, count: int)
     lines = data.splitlines(keepends=True)
     path = tmp_path / "table.csv"
     path.write_bytes(b"".join(line for line in lines if line.strip() and not line.startswith(b"#")))
-    check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, count)
+    check(TableFiles(options=table_options(columns=("A", "B"))), path, text, count)
 
 
 RULES = st.fixed_dictionaries(
@@ -230,7 +230,7 @@ def test_table_by_rules(
 ) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(data)
-    files = TableFiles(options=TableOptions(columns=("A",), comment="#"))
+    files = TableFiles(options=table_options(columns=("A",), comment="#"))
     check(files, path, text, count, **rules)
 
 
@@ -240,7 +240,7 @@ def test_table_by_rules(
 def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(data)
-    options = TableOptions(columns=("A", "B"), by=("group",), comment="#")
+    options = table_options(columns=("A", "B"), by=("group",), comment="#")
     check(TableFiles(options=options), path, text, count)
 
 
@@ -253,7 +253,7 @@ def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
         "diff:1 | savgol:5,2",
         "x - ema:alpha=0.5,adjust=false",
     ):
-        check(TableFiles(options=TableOptions(columns=("A", "B"))), path, text, 9)
+        check(TableFiles(options=table_options(columns=("A", "B"))), path, text, 9)
 
 
 def naive_states(text: str) -> list[bool]:
@@ -339,7 +339,7 @@ def timed_table(times: Iterable[object]) -> str:
 
 
 def timed_files(*by: str) -> TableFiles:
-    options = TableOptions(columns=("A",), time="Date", by=by, irregular=True)
+    options = table_options(columns=("A",), time="Date", by=by, irregular=True)
     return TableFiles(options=options)
 
 
@@ -413,7 +413,7 @@ def test_times_that_break_their_rule_between_parts(
 ) -> None:
     path = tmp_path / "table.csv"
     irregular = kind == "irregular"
-    options = TableOptions(columns=("A",), time="Date", by=by, irregular=irregular)
+    options = table_options(columns=("A",), time="Date", by=by, irregular=irregular)
     for module in ("parts", "text"):
         monkeypatch.setattr(f"convcli.media.tables.{module}.BLOCK_BYTES", 200)
     times: list[Any] = [*(IRREGULAR if irregular else DAYS)[:80]]
@@ -547,7 +547,7 @@ def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str
     path = tmp_path / "table.csv"
     rows = [f"{row},u,{row}\n{row},v,{row}\n" for row in range(9)]
     path.write_text("A,group,t\n" + "".join(rows), encoding=options.get("encoding", "utf-8"))
-    files = TableFiles(options=TableOptions(columns=("A",), **options))
+    files = TableFiles(options=table_options(columns=("A",), **options))
     found = filtered(files, path, text, 3, {})
     assert isinstance(found, str)
     assert found.startswith(reason)

@@ -138,6 +138,20 @@ def test_a_page_about_filters(tmp_path: Path) -> None:
     assert [run["steps"] is None for run in told["runs"]] == [True, False]
 
 
+def test_a_page_about_all_steps(tmp_path: Path) -> None:
+    from convcli.designs import steps
+
+    page, facts = tmp_path / "page.html", tmp_path / "facts.json"
+    assert main(["filters", "--report", str(page)]) == 0
+    assert main(["filters", "--report", str(facts)]) == 0
+    text = page.read_text()
+    assert len(text) < 3_000_000
+    assert text.count("<details class=") == len(steps())
+    assert "Impulse response of gaussian:1.5" in text
+    told = json.loads(facts.read_text())["runs"]
+    assert [run["usage"]["name"] for run in told] == list(steps())
+
+
 # Marks
 
 

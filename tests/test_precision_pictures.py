@@ -6,6 +6,7 @@ neighbour will do.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import pyvips
 
 import convcli
+from convcli.core.convolution import near_halves
+from convcli.core.convolution.convolve import correlate_valid
 from convcli.media.images.levels import Levels, quantise
 
 if TYPE_CHECKING:
@@ -194,6 +197,23 @@ def test_sums_near_halves_of_a_part_or_a_range(text: str, program: Program, tmp_
     }
     for words, values in wanted.items():
         assert differing(filtered(program, tmp_path, x, text, *words), values) == 0
+
+
+@pytest.mark.parametrize("sides", [(7, 9), (12, 11), (15, 13), (40, 33), (3, 90)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_error_of_float32_is_below_its_bound(sides: tuple[int, int], *, signed: bool) -> None:
+    rng = np.random.default_rng(sides[0])
+    w = rng.random(sides) - (0.5 if signed else 0.0)
+    w /= np.abs(w).sum()
+    bound = near_halves.error_of_sums(w)
+    for x in (rng.integers(0, 256, (150, 400, 1)), rng.integers(250, 256, (150, 400, 1))):
+        y = correlate_valid(x.astype(np.uint8), w, (1, 1), exact=False)
+        assert y.dtype == np.float32
+        for row, column in rng.integers(0, (150 - sides[0], 400 - sides[1]), (40, 2)):
+            products = (x[row : row + sides[0], column : column + sides[1], 0] * w).ravel()
+            error = abs(float(y[row, column, 0]) - math.fsum(products))
+            size = math.fsum(np.abs(products))
+            assert error <= bound.relative * size + bound.absolute
 
 
 def test_stripes_whose_means_all_come_near_halves(program: Program, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
 from convcli.previews.observe import EXCERPT, FULL, ObservedSink, ObservedSource, preview_of
-from convcli.previews.outline import OutlineCollector
+from convcli.previews.outline import SHORTEST_GRAIN, OutlineCollector
 from convcli.previews.picture import PictureSums, likeness
 from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
 from convcli.running.arrays import Blocks, Collected
@@ -54,7 +54,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 def test_an_outline(block: int, length: int | None) -> None:
     x = noise(5000, 2)
     x[40:70, 1] = np.nan
-    sums = OutlineCollector(("a", "b"), 50, length)
+    sums = OutlineCollector(("a", "b"), 50, length, level=True)
     for first in range(0, len(x), block):
         sums.add(x[first : first + block])
     facts = sums.facts()
@@ -65,7 +65,7 @@ def test_an_outline(block: int, length: int | None) -> None:
         np.testing.assert_array_equal(facts.high[number], np.nanmax(part, axis=0))
         assert facts.gaps[number].tolist() == np.isnan(part).sum(axis=0).tolist()
     assert facts.peak == pytest.approx(np.nanmax(np.abs(x), axis=0))
-    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2, axis=0)))
+    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2)))
 
 
 @pytest.mark.parametrize("block", [37, 1000, 65536])
@@ -75,34 +75,35 @@ def test_an_outline_of_large_bins(block: int, length: int | None, gap: bool) -> 
     x = noise(200_000, 2)
     if gap:
         x[100_000:100_010, 0] = np.nan
-    sums = OutlineCollector(("a", "b"), 50, length)
+    sums = OutlineCollector(("a", "b"), 10, length, level=True)
     for first in range(0, len(x), block):
         sums.add(x[first : first + block])
     facts = sums.facts()
+    assert facts.per_bin % SHORTEST_GRAIN == 0
     starts = np.arange(0, len(x), facts.per_bin)
     np.testing.assert_array_equal(facts.low, np.fmin.reduceat(x, starts, axis=0))
     np.testing.assert_array_equal(facts.high, np.fmax.reduceat(x, starts, axis=0))
     assert facts.gaps.sum() == 10 * gap
-    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2, axis=0)))
+    assert facts.rms == pytest.approx(np.sqrt(np.nanmean(x**2)))
 
 
 def test_an_outline_of_stored_samples() -> None:
     x: Any = np.array([[1], [-32768], [16384]], np.int16)
-    sums = OutlineCollector(("mono",), 10)
+    sums = OutlineCollector(("mono",), 10, level=True)
     sums.add(x)
     facts = sums.facts()
     assert facts.low[:, 0].tolist() == [1 / 32768, -1, 0.5]
-    assert facts.rms[0] == pytest.approx(np.sqrt(np.mean((x / 32768) ** 2)))
+    assert facts.rms == pytest.approx(np.sqrt(np.mean((x / 32768) ** 2)))
 
 
 def test_the_level_of_a_sound_that_is_loud_at_regular_times() -> None:
-    """An eighth of the samples is 10000: sqrt(1 / 8) * 10000 / 32768 = 0.107896."""
+    """An eighth of those on the left is 10000: sqrt(1 / 16) * 10000 / 32768 = 0.0762939."""
     x: Any = np.zeros((65_536, 2), np.int16)
     x[np.arange(len(x)) % 4096 < 512, 0] = 10_000
-    sums = OutlineCollector(("left", "right"), 1, len(x))
+    sums = OutlineCollector(("left", "right"), 1, len(x), level=True)
     for first in range(0, len(x), 20_000):
         sums.add(x[first : first + 20_000])
-    assert sums.facts().rms == pytest.approx((0.107896, 0.0), abs=1e-6)
+    assert sums.facts().rms == pytest.approx(0.0762939, abs=1e-6)
 
 
 def test_an_outline_with_a_bin_of_gaps_alone() -> None:
@@ -265,8 +266,10 @@ def test_a_picture_is_reduced(strip: int) -> None:
     x: Any = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
     signal = Signal(medium=IMAGE, shape=(300, 400), channels=("R", "G", "B"), full_scale=255)
     sums = PictureSums(signal, 100)
-    for first in range(0, 300, strip):
-        sums.add(x[first : first + strip])
+    for number, first in enumerate(range(0, 300, strip)):
+        part = x[first : first + strip]
+        # The place of the last strip is guessed wrongly, as it is shorter.
+        sums.add(sums.reduced(part, number * len(part)))
     facts = sums.facts()
     assert facts is not None
     means = x.reshape(75, 4, 100, 4, 3).mean(axis=(1, 3))
@@ -283,14 +286,14 @@ def test_the_likeness_of_pictures_is_that_of_compare() -> None:
     b: Any = np.clip(a.astype(int) + np.random.default_rng(1).integers(-20, 20, a.shape), 0, 255)
     signal = Signal(medium=IMAGE, shape=(60, 80), channels=("R", "G", "B"), full_scale=255)
     before, after = PictureSums(signal, 800), PictureSums(signal, 800)
-    before.add(a)
-    after.add(b.astype(np.uint8))
+    before.add(before.reduced(a, 0))
+    after.add(after.reduced(b.astype(np.uint8), 0))
     facts = likeness(before, after)
     expected = convcli.compare(a, b.astype(np.uint8)).together
     assert facts is not None
     assert expected is not None
     assert (facts.psnr, facts.largest) == pytest.approx((expected.psnr, expected.largest))
-    assert facts.ssim == pytest.approx(expected.ssim)
+    assert facts.ssim == pytest.approx(expected.ssim, rel=1e-5)
 
 
 # Designs
@@ -369,14 +372,13 @@ def test_the_page_of_a_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "in parts of the sound that add up to 5." in text
     y, rate = soundfile.read(out)
     assert f"{20 * np.log10(np.abs(y).max()):.1f} dBFS" in text
-    uris = re.findall(r'<audio[^>]*src="data:audio/mpeg;base64,([^"]*)"', text)
+    uris = re.findall(r'<audio[^>]*src="data:audio/flac;base64,([^"]*)"', text)
     assert len(uris) == 2
     heard, heard_rate = soundfile.read(io.BytesIO(base64.b64decode(uris[1])))
     assert heard_rate == rate
     start = round((len(y) / rate - EXCERPT) / 2 * rate)
     excerpt = y[start : start + len(heard)]
-    # MP3 does not keep the samples.
-    assert np.corrcoef(heard[: len(excerpt)], excerpt)[0, 1] > 0.99
+    np.testing.assert_allclose(heard, excerpt, atol=1 / 32768)
 
 
 def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -> None:

@@ -510,7 +510,7 @@ def outlined(per_bin: int, axis: Any = None) -> OutlineFacts:
     low, high = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     return OutlineFacts(
         channels=("x",), length=2 * per_bin, per_bin=per_bin, low=low, high=high,
-        gaps=np.zeros((2, 1), np.int64), axis=axis, peak=(5.0,), rms=(3.0,),
+        gaps=np.zeros((2, 1), np.int64), axis=axis, peak=(5.0,), rms=1.0,
     )  # fmt: skip
 
 

@@ -12,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from program import SAMPLES, Program
+from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
 from convcli.media.tables import splicing, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ SUFFIXES = sorted(COMPRESSED)
 
 def outcome(data: bytes, **options: object) -> bytes:
     """The table with its numbers doubled."""
-    settings = TableOptions(**options)  # type: ignore[arg-type]
+    settings = table_options(**options)
     source = open_table(None, options=settings, stdin=io.BytesIO(data))
     out = io.BytesIO()
     first = 0
@@ -310,7 +310,7 @@ class TestCompression:
         monkeypatch.setattr(splicing, "MAX_HELD", 100)
         data = b"n,x\n" + b"".join(b"%d,%d\n" % (n, n) for n in range(300))
         source = open_table(
-            None, options=TableOptions(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
+            None, options=table_options(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
         )
         out = io.BytesIO()
         with completed(TableSink(out, source=source)) as sink:
@@ -340,3 +340,34 @@ def test_hits_are_compressed_too(program: Program, tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "hits.csv.gz").read_bytes()) == plain.out
     assert program.run(*words, "-o", "hits.json.xz", cwd=tmp_path).code == 0
     assert lzma.decompress((tmp_path / "hits.json.xz").read_bytes()).startswith(b"{")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_number_for_a_missing_value_however_it_is_written(
+    suffix: str, program: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".csv":
+        path.write_text("x\n1\n-999.0\n-9.99E2\n5\n")
+    elif suffix == ".jsonl":
+        path.write_text('{"x": 1}\n{"x": -999.00}\n{"x": -999}\n{"x": 5}\n')
+    else:
+        pd.DataFrame({"x": [1.0, -999.0, -999.0, 5.0]}).to_parquet(path)
+    words = ("csv", "diff", path.name, "--na", "-999", "--missing", "fill", "-q")
+    ended = program.run(*words, "--add", "y=x", "-o", "o.csv", cwd=tmp_path)
+    assert ended.code == 0, ended
+    # pandas reads such numbers as missing, too.
+    given = pd.read_csv(io.StringIO("x\n1\n-999.0\n-9.99E2\n5\n"), na_values=["-999"])
+    assert given.x.isna().tolist() == [False, True, True, False]
+    made = pd.read_csv(tmp_path / "o.csv", na_values=["-999"])
+    assert made.y.isna().tolist() == given.x.isna().tolist()
+
+
+def test_the_first_line_for_spreadsheets_is_answered(program: Program) -> None:
+    table = b"sep=;\nx;y\n1;a\n3;b\n"
+    for words in (("-c", "x"), ()):
+        ended = program.run("csv", "sma:2", *words, stdin=table)
+        assert ended.code in (2, 3)
+        assert "--skip-rows 1" in ended.err, ended
+    ended = program.run("csv", "sma:2", "--skip-rows", "1", "-q", stdin=table)
+    assert ended.out == b"sep=;\nx;y\n1;a\n2;b\n", ended

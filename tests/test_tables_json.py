@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from program import SAMPLES, run
+from table_settings import table_options
 
 from convcli.media.files import completed
 from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
-from convcli.media.tables.table_options import TableOptions
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
 
@@ -38,7 +38,7 @@ ODD = (
 def outcome(data: bytes, **options: object) -> bytes:
     """The table with its numbers doubled."""
     given = TextInput(path=None, stdin=io.BytesIO(data), asked="utf-8", follow=False)
-    source = JsonLinesSource(given, TableOptions(**options))  # type: ignore[arg-type]
+    source = JsonLinesSource(given, table_options(**options))
     out = io.BytesIO()
     first = 0
     with completed(JsonLinesSink(out, source=source, suffix="new")) as sink:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from program import SAMPLES, Program
 from pyarrow import feather
+from table_settings import table_options
 
 from convcli.media.files import completed
 from convcli.media.tables import columnar, splicing
@@ -21,7 +22,6 @@ from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
 from convcli.media.tables.table_formats import PARQUET
-from convcli.media.tables.table_options import TableOptions
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     place = written(tmp_path / "a.parquet", mixed())
     out = io.BytesIO()
     with pytest.MonkeyPatch.context(), open_held() as held:
-        source: Any = open_any_table(place, options=TableOptions(columns=("n",)), held=held)
+        source: Any = open_any_table(place, options=table_options(columns=("n",)), held=held)
         with completed(ColumnarSink(out, source=source, format=PARQUET)) as sink:
             x = np.concatenate([block.x for block in blocks_of(source)])
             rows = range(len(x))
@@ -413,3 +413,33 @@ def test_bins_follow_the_days_of_the_time_zone_of_the_column(
     assert ended.code == 0, ended
     expected = frame.set_index("t").x.resample("D").mean()
     assert pd.read_parquet(tmp_path / "o.parquet").x.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+def test_pandas_reads_what_becomes_of_its_own_types(
+    suffix: str, program: Program, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame(
+        {"x": pd.array([1, 2, 4], dtype="Int64"), "y": pd.array([1, 2, 4], dtype="int8[pyarrow]")},
+        index=pd.Index([7, 8, 9], name="number"),
+    )
+    if suffix == ".feather":
+        frame = frame.reset_index()
+    write = {".parquet": frame.to_parquet, ".feather": frame.to_feather}[suffix]
+    write(tmp_path / f"a{suffix}")  # type: ignore[operator]
+    words = ("csv", "sma:2", f"a{suffix}", "-o", f"b{suffix}", "-q")
+    ended = program.run(*words, *(("-c", "x,y") if suffix == ".feather" else ()), cwd=tmp_path)
+    assert ended.code == 0, ended
+    read = pd.read_parquet if suffix == ".parquet" else pd.read_feather
+    made = read(tmp_path / f"b{suffix}")
+    assert made.x.tolist() == made.y.tolist() == [1.0, 1.5, 3.0]
+    if suffix == ".parquet":
+        assert made.index.tolist() == [7, 8, 9]
+
+
+def test_categories_that_polars_writes(program: Program, tmp_path: Path) -> None:
+    views = pa.array(["a", "b"], pa.string_view())
+    kinds = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.uint32()), views)
+    feather.write_feather(pa.table({"k": kinds, "x": [1.0, 2.0, 5.0]}), tmp_path / "a.arrow")
+    ended = program.run("csv", "sma:2", "a.arrow", "--by", "k", "--format", "csv", cwd=tmp_path)
+    assert ended.text == "k,x\na,1\nb,2\na,3\n", ended

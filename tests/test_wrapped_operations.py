@@ -13,6 +13,7 @@ from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.complete import Bounds
 from convcli.core.op import Complete, Op, WrappedOp
 from convcli.core.ops import Convolve
+from convcli.core.whole import Normalize, Unmeasured
 
 if TYPE_CHECKING:
     from convcli.core.op import Held, Span
@@ -23,7 +24,7 @@ DERIVED = {"bind", "complete"}
 # What stands for the function of the operation, from which that of the wrapper differs.
 OF_THE_FUNCTION = {"in_place", "joined", "executor"}
 # The same wrapper around a changed operation, or a part of what is known of it.
-CHANGED_INSIDE = {"with_rules", "times", "formula", "work"}
+CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula", "work"}
 # Members that are asked with an argument.
 METHODS = {"output_channels", "opacity_after"}
 MEMBERS = {name for name in vars(Op) if not name.startswith("_")} | {"__call__"}
@@ -70,6 +71,17 @@ def test_a_bound_operation_stays_wrapped() -> None:
     bound = Bare(inside).times.bound(inside.reach[0])
     assert isinstance(bound, Bare)
     assert bound.op is inside
+
+
+def test_a_measured_operation_stays_wrapped() -> None:
+    identity = Convolve(taps=np.ones(1), before=(0,), after=(0,), step=(1,), anchor=(0,))
+    measure = Normalize(level=1, per_channel=False, axes=1, alpha=None)
+    waiting = Unmeasured(measure=measure, axes=1)
+    to_measure = Bare(waiting).to_measure
+    assert to_measure is not None
+    settled = to_measure.settled(identity)
+    assert isinstance(settled, Bare)
+    assert settled.op is identity
 
 
 def test_a_wrapped_recursion_has_no_incomplete_window() -> None:

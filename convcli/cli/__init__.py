@@ -187,7 +187,7 @@ def _print_usage_error(error: Any) -> int:
         hint = f"`{command} --help` shows what can be asked"
         import re
 
-        if re.match(r"No such option: -\W*\d", message):
+        if re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
         elif re.match(r"No such option: -[^-]", message):
             hint += "; a file whose name begins with a minus is written ./-name"

@@ -115,15 +115,18 @@ class CompareRun:
         refuse_plot(self.plot, paths, force=self.force)
         refuse_shared_places({"--report": self.report, "--plot": self.plot})
 
-    def preview_size(self, number: int) -> PreviewSize | None:
-        """How much is collected of a pair, counted from 0; None where nothing is drawn."""
+    def preview_size(self, number: int | None) -> PreviewSize | None:
+        """How much is collected of a pair; None where nothing is drawn.
+
+        number : of one of several pairs, counted from 1
+        """
         from convcli.report.files import draws
 
         if self.plot is None and not draws(self.report):
             return None
-        from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
+        from convcli.previews.observe import size_of_input
 
-        return FULL if number < MOST_FULL else THUMBNAIL
+        return size_of_input(number)
 
 
 @with_option_groups
@@ -158,7 +161,10 @@ def compare(
     pairs = _pairs(a, b)
     run.check_places([*pairs.paths()], several=pairs.of_folders)
     # Times are only shown, so they need not be regular.
-    opened = replace(table.options(), irregular=table.time is not None, takes_empty=True)
+    opened = table.options()
+    if table.time is not None:
+        opened = opened.with_irregular_rows()
+    opened = replace(opened, columns=replace(opened.columns, takes_empty=True))
     comparing = Comparing(table=opened, run=run, limits=asked)
     runs = comparing.compare_all(pairs)
     # Files come first: the reader of standard output may close it early.
@@ -297,12 +303,13 @@ class Comparing:
     def compare_all(self, pairs: _Pairs) -> list[RunFacts]:
         """Compare each pair. If one of several fails, its error is shown and the others go on."""
         runs = []
-        for number, (path_a, path_b) in enumerate(pairs.files):
-            size = self.run.preview_size(number)
+        several = len(pairs.files) > 1
+        for number, (path_a, path_b) in enumerate(pairs.files, 1):
+            size = self.run.preview_size(number if several else None)
             try:
                 facts = self._compare_pair(path_a, path_b, size)
             except ConvcliError as error:
-                if len(pairs.files) == 1:
+                if not several:
                     raise
                 print_error(name_input(error, input_name(path_b)))
                 self.worst = max(self.worst, error.exit_code)
@@ -330,8 +337,8 @@ class Comparing:
             for path, other in ((path_a, path_b), (path_b, path_a)):
                 sides.append(self._opened(path, other, held, warnings))
             times = None
-            if self.table.time is not None:
-                times = RowText(sides[0].source, self.table.time)
+            if self.table.times.column is not None:
+                times = RowText(sides[0].source, self.table.times.column)
             refuse_limits(self.limits, sides[0].signal)
             previews = []
             if size is not None:
@@ -365,7 +372,7 @@ class Comparing:
             strict=self.run.strict,
         )
         # The text of the time column is read again.
-        twice = self.table.time is not None
+        twice = self.table.times.column is not None
         given = read_input(path, held, twice=twice, example=f"convcli compare {other} -")
         opened = held.enter_context(given.opened(files))
         source, own = first_page(opened, given.name, "compared")

@@ -345,7 +345,9 @@ def _searched(
 def _files_of(asked: Asked, places: Sequence[Place | None]) -> Files:
     """How the templates and the inputs are opened."""
     # Times are only printed, and so they need not be regular.
-    table = replace(asked.table.options(), irregular=asked.table.time is not None)
+    table = asked.table.options()
+    if asked.table.time is not None:
+        table = table.with_irregular_rows()
     return files_for(places, table, max_pixels=asked.run.max_pixels, strict=asked.run.strict)
 
 

@@ -65,7 +65,7 @@ class FilterWork:
 
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""
-        if unit.output is not None and not self.command.options.dry_run:
+        if unit.output is not None:
             refuse_existing(unit.output, force=self._replaces(unit))
 
     def _replaces(self, unit: Unit) -> bool:

@@ -256,13 +256,14 @@ class FilterCommand:
         source: Place | None,
         output: Place | None,
         *,
-        number: int = 1,
+        number: int | None = None,
         alone: bool = False,
         replaces: bool = False,
         progress: Progress | None = None,
     ) -> InputRun:
         """The run of an input; the first inputs of a batch are drawn larger than the others.
 
+        number : of the input in a batch, counted from 1
         alone : no other input is filtered at the same time
         replaces : an object may be replaced that another program has made meanwhile
         """
@@ -276,7 +277,7 @@ class FilterCommand:
             preview_size=self._preview_size(number),
         )
 
-    def _preview_size(self, number: int) -> PreviewSize | None:
+    def _preview_size(self, number: int | None) -> PreviewSize | None:
         """How much is collected of an input for a page; None where nothing is drawn."""
         options = self.options
         if options.dry_run or not (options.plot or options.report):
@@ -285,9 +286,9 @@ class FilterCommand:
 
         if options.plot is None and not draws(options.report):
             return None
-        from convcli.previews.observe import FULL, MOST_FULL, THUMBNAIL
+        from convcli.previews.observe import size_of_input
 
-        return FULL if number <= MOST_FULL else THUMBNAIL
+        return size_of_input(number)
 
     @property
     def shows_progress(self) -> bool:
@@ -346,7 +347,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     if options.fails_on(Condition.MISSING):
         missing = sum(losses.missing.values())
         if missing:
-            held.append(f"{missing} values were missing, and --fail-on missing was asked for")
+            were = "value was" if missing == 1 else "values were"
+            held.append(f"{missing} {were} missing, and --fail-on missing was asked for")
         became = sum(losses.became_missing.values())
         if became:
             values = plural(became, "value")

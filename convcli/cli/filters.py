@@ -16,8 +16,8 @@ from convcli.cli.groups import with_option_groups
 from convcli.cli.options import examples
 from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_shared_places
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
-from convcli.facts import RunFacts
+from convcli.errors import ConvcliError, RequestError
+from convcli.facts import RunFacts, UsageFacts
 from convcli.named_files import named_place
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class ExportOptions:
             "--report": self.report,
         }
         for option, place in places.items():
-            if place is not None and not steps:
+            # A report without a step is about all of them.
+            if place is not None and not steps and option != "--report":
                 raise RequestError(
                     f"{option} needs a step", hint=f"convcli filters lowpass:0.1 {option} {place}"
                 )
@@ -163,9 +164,11 @@ def filters(
     """List every step of FILTER; or show some: parameters, taps, delay, reach and response.
 
     Without --rate frequencies are in cycles per sample, 0 to 0.5. --plot draws the responses of all
-    of them on one pair of axes.
+    of them on one pair of axes. --report without a step draws an example of every step.
     """
     export.check_places(steps or ())
+    if not steps and export.report is not None:
+        _write_all_steps(design, export.report)
     if steps:
         # Files come first: the reader of standard output may close it early.
         _draw(steps, design, export)
@@ -389,25 +392,50 @@ def _draw(steps: list[str], design: DesignOptions, export: ExportOptions) -> Non
 def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -> None:
     """Write a page, or facts, about each step or chain."""
     from convcli.media.replacing import atomic
+    from convcli.report.files import write_report
+
+    runs = [_designed_facts(step.strip(), design) for step in steps]
+    write_report(runs, path, atomic=atomic)
+
+
+def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
+    """The facts of a FILTER that is designed for a report."""
     from convcli.planning.describe import drawn_facts
+
+    bound = design.bind(text)
+    chain = None
+    if len(bound) > 1:
+        chain = drawn_facts(text, bound)
+    return RunFacts(
+        version=__version__,
+        filter=text,
+        command=given_words(),
+        steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+        chain=chain,
+    )
+
+
+def _write_all_steps(design: DesignOptions, path: Place) -> None:
+    """Write a page, or facts, about an example of every step."""
+    from convcli.designs import steps
+    from convcli.media.replacing import atomic
     from convcli.report.files import write_report
 
     runs = []
-    for step in steps:
-        text = step.strip()
-        bound = design.bind(text)
-        chain = None
-        if len(bound) > 1:
-            chain = drawn_facts(text, bound)
-        runs.append(
-            RunFacts(
-                version=__version__,
-                filter=text,
-                command=given_words(),
-                steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
-                chain=chain,
-            )
+    for step in steps().values():
+        usage = UsageFacts(
+            name=step.name,
+            family=step.family,
+            usage=step.usage,
+            help=step.help,
+            aliases=step.aliases,
+            stands_for=step.stands_for,
         )
+        try:
+            facts = _designed_facts(step.example, design)
+        except ConvcliError:  # the example needs a rate, or reads a file
+            facts = RunFacts(version=__version__, filter=step.example, command=given_words())
+        runs.append(replace(facts, usage=usage))
     write_report(runs, path, atomic=atomic)
 
 
@@ -448,6 +476,7 @@ def register(app: typer.Typer) -> None:
             "convcli filters lowpass:3.4k,width=400 --rate 16k",
             "convcli filters 'x - gaussian:3'",
             "convcli filters macd",
+            "convcli filters --report steps.html",
             "convcli filters gaussian:3 --export taps.csv",
             "convcli filters model:denoise.safetensors",
         ),

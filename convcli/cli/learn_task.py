@@ -140,9 +140,10 @@ def training_options(options: LearnOptions) -> TrainingOptions:
 def table_with_target(options: LearnOptions) -> TableOptions:
     """How tables are read: the target is a column like the inputs."""
     table = options.table.options()
-    if table.columns is None or options.target is None:
+    names = table.columns.names
+    if names is None or options.target is None:
         return table
-    return replace(table, columns=tuple(dict.fromkeys((*table.columns, options.target))))
+    return table.of_columns(tuple(dict.fromkeys((*names, options.target))))
 
 
 def task_of(options: LearnOptions, signal: Signal) -> Task:
@@ -174,7 +175,7 @@ def task_of(options: LearnOptions, signal: Signal) -> Task:
     if options.blind:
         return task
     if options.target is not None:
-        return _with_columns(task, options.target, options.table.options().columns, signal)
+        return _with_columns(task, options.target, options.table.options().columns.names, signal)
     if ahead:
         channels = tuple(range(len(signal.channels)))
         return replace(task, inputs=channels, targets=channels)

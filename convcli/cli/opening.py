@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from convcli.signals import Medium, Source
 
 # Options of tables that are written differently from the field that they set.
-_SPELLING = {"columns": "-c", "header": "--no-header"}
+_SPELLING = {
+    "names": "-c",
+    "column": "--time",
+    "unit": "--time-unit",
+    "zone": "--time-zone",
+    "header": "--no-header",
+}
 
 
 def input_name(path: Place | None) -> str:
@@ -179,10 +185,13 @@ def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
 
 
 def _refuse_table_options(table: TableOptions, medium: Medium) -> None:
-    for option in fields(table):
-        if not option.metadata and vars(table)[option.name] != option.default:
-            spelling = _SPELLING.get(option.name, f"--{option.name.replace('_', '-')}")
-            raise RequestError(f"{spelling} is for tables, and these are {medium.things}")
+    if table.follow:
+        raise RequestError(f"--follow is for tables, and these are {medium.things}")
+    for group in (table.columns, table.times, table.text, table.output):
+        for option in fields(group):
+            if not option.metadata and vars(group)[option.name] != option.default:
+                spelling = _SPELLING.get(option.name, f"--{option.name.replace('_', '-')}")
+                raise RequestError(f"{spelling} is for tables, and these are {medium.things}")
 
 
 def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any], list[str]]:

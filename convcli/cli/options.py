@@ -253,7 +253,7 @@ MissingWords = Annotated[
         "--na",
         metavar="WORD",
         help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written. May be given several times.",
+        "written; a number such as -999 however it is written. May be given several times.",
         show_default="none, na, nan, null, n/a, and empty cells",
     ),
 ]
@@ -478,18 +478,26 @@ class TableArguments:
 
     def options(self) -> TableOptions:
         """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.table_options import TableOptions
+        from convcli.media.tables.table_options import (
+            ColumnOptions,
+            TableOptions,
+            TextOptions,
+            TimeOptions,
+        )
 
         if self.decimal not in (".", ","):
             raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
-        return TableOptions(
-            columns=column_names(self.columns, "-c"),
-            by=column_names(self.by, "--by") or (),
-            time=self.time,
-            time_unit=self.time_unit,
+        columns = ColumnOptions(
+            names=column_names(self.columns, "-c"), by=column_names(self.by, "--by") or ()
+        )
+        times = TimeOptions(
+            column=self.time,
+            unit=self.time_unit,
             date_format=self.date_format,
-            time_zone=self.time_zone,
+            zone=self.time_zone,
             every=self.every,
+        )
+        text = TextOptions(
             delimiter=one_character(self.delimiter, "--delimiter"),
             decimal=self.decimal,
             thousands=self.thousands,
@@ -499,6 +507,7 @@ class TableArguments:
             header=not self.no_header,
             encoding=self.encoding,
         )
+        return TableOptions(columns=columns, times=times, text=text)
 
 
 def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None:

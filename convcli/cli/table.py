@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ from convcli.cli.table_command import (
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
+
+if TYPE_CHECKING:
+    from convcli.media.tables.table_options import TableOptions
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,6 +70,14 @@ class RowOptions:
         ),
     ] = False
 
+    def completed(self, table: TableOptions) -> TableOptions:
+        """The options of a table with those of its rows; a filter takes rows at any times."""
+        from convcli.media.tables.table_options import OutputOptions
+
+        output = OutputOptions(append=self.append, decimals=self.decimals, format=self.format)
+        times = replace(table.times, irregular=True, integrate=self.integrate)
+        return replace(table, output=output, times=times, follow=self.follow)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableRun(RunOptions):
@@ -92,15 +103,7 @@ def filter_table(
     irregular, and pools take bins of the calendar (1mo). Frequencies are cycles per row, or with
     regular --time cycles per unit of time.
     """
-    table_options = replace(
-        table.options(),
-        append=rows.append,
-        decimals=rows.decimals,
-        follow=rows.follow,
-        format=rows.format,
-        irregular=True,
-        integrate=rows.integrate,
-    )
+    table_options = rows.completed(table.options())
     filters = named.read()
     plain = plain_request(request, named=filters is not None)
     if filters is not None:

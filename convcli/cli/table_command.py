@@ -111,10 +111,10 @@ def options_with(options: TableOptions, filters: ColumnFilters, *, filtered: boo
 
     filtered : there is a FILTER
     """
-    columns = options.columns
+    columns = options.columns.names
     if not filtered and not filters.added:
         columns = ()
-    return replace(options, columns=columns, also=filters.own_names)
+    return replace(options, columns=replace(options.columns, names=columns, also=filters.own_names))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -191,7 +191,7 @@ class TableCommand(FilterCommand):
             source.signal,
             base=source.base,
             own=source.also,
-            label=label_of(calls) if source.options.append else None,
+            label=label_of(calls) if source.options.output.append else None,
         )
         source.written = WrittenColumns(replaced=outputs.replaced, added=outputs.new)
         return (outputs.call,)

@@ -50,11 +50,11 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-@dataclass(frozen=True, eq=False)
 class BlockGrid:
     """The grid of blocks of a chain with layers of a network on a picture."""
 
-    chain: Chain
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
 
     @cached_property
     def rows(self) -> int | None:

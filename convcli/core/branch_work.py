@@ -91,7 +91,6 @@ def _shifted_reach(reach: Reach, shift: int) -> Reach:
     )
 
 
-@dataclass(frozen=True, eq=False)
 class GroupWork(OpWork):
     """The work of a group of branches: each chain does its own part."""
 

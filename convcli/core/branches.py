@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from convcli.core.branch_work import BranchChain, GroupWork
 from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.rounding import outside_of
-from convcli.core.in_time.op_times import OpTimes
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
+from convcli.core.op_times import OpTimes
 from convcli.core.reach import Reach, widest
 from convcli.core.task import OpTask
 from convcli.dataclass import dataclass

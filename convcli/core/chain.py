@@ -39,16 +39,16 @@ import numpy as np
 from convcli.core.blocks import BlockGrid
 from convcli.core.chain_flow import walk
 from convcli.core.chain_work import ChainWork
-from convcli.core.in_time.op_times import time_use_of_series
 from convcli.core.op import OwnPadding
+from convcli.core.op_times import time_use_of_series
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.core.complete import Bounds
-    from convcli.core.in_time.op_times import TimeUse
     from convcli.core.op import Op
+    from convcli.core.op_times import TimeUse
     from convcli.core.reach import Index
     from convcli.core.task import Inputs
 

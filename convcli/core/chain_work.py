@@ -12,10 +12,8 @@ from convcli.core.chain_flow import flow_of
 from convcli.core.complete import without_incomplete
 from convcli.core.convolution.rounding import float_type_for_bytes, settles_all
 from convcli.core.exact.overflow import without_overflow
-from convcli.core.executor import ExecutedRun
 from convcli.core.missing import any_missing
 from convcli.core.task import Continuation, HeldIfAsked, OpTask, held_of_parts, nothing_earlier
-from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -38,11 +36,11 @@ class HeldValues(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
 class ChainWork:
     """What a chain computes from its inputs, and the values that its operations hold."""
 
-    chain: Chain
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
 
     @cached_property
     def _type_for_bytes(self) -> type[np.floating[Any]]:
@@ -98,6 +96,8 @@ class ChainWork:
         x = self._first_input(_samples_between(x, flow.first_inputs))
         tasks = list(self._tasks(flow, ends, earlier))
         if bounds is None and self._executors:
+            from convcli.core.executor import ExecutedRun
+
             run = ExecutedRun(self.chain, tasks)
             return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
         return self.compute_each(x, tasks, bounds=bounds)

@@ -9,9 +9,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from convcli.core.convolution.convolve_2d import products_of
-from convcli.core.in_time.op_times import OpTimes
-from convcli.core.in_time.reach import Tracker
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
+from convcli.core.op_times import OpTimes
 from convcli.core.op_work import OpWork
 from convcli.dataclass import dataclass
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.executor import Executor
+    from convcli.core.in_time.reach import Tracker
     from convcli.core.op_formula import WindowWeights
     from convcli.core.reach import Reach
     from convcli.core.task import OpTask
@@ -228,7 +228,7 @@ class Op(ABC):
     @property
     def times(self) -> OpTimes:
         """How the operation follows the times of the samples."""
-        return OpTimes(tracker=partial(Tracker, self.reach[0]), bound=lambda _: self)
+        return OpTimes(tracker=partial(_sample_tracker, self), bound=lambda _: self)
 
     @property
     def to_measure(self) -> ToMeasure | None:
@@ -270,6 +270,13 @@ class Op(ABC):
         ops : the operation and those that follow it
         """
         return None
+
+
+def _sample_tracker(op: Op) -> Tracker:
+    """Return what follows the times of an operation whose windows are numbers of samples."""
+    from convcli.core.in_time.reach import Tracker
+
+    return Tracker(op.reach[0])
 
 
 _ANY_NUMBERS = NumberUse()
@@ -318,6 +325,18 @@ class WrappedOp(Op):
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the wrapper around the operation under the rules of a run."""
         return replace(self, op=self.op.with_rules(missing, exact=exact))
+
+    @property
+    def to_measure(self) -> ToMeasure | None:
+        """What has to be measured before the operation is known; it is wrapped again then."""
+        inside = self.op.to_measure
+        if inside is None:
+            return None
+        return replace(inside, settled=partial(self._settled, inside))
+
+    def _settled(self, inside: ToMeasure, op: Op) -> Self:
+        """Return the wrapper around the operation in which the first measure is settled."""
+        return replace(self, op=inside.settled(op))
 
     @property
     def formula(self) -> OpFormula:
@@ -374,7 +393,7 @@ class Complete(WrappedOp):
     @property
     def times(self) -> OpTimes:
         """How the operation follows the times, by the reach that was moved."""
-        return replace(super().times, tracker=partial(Tracker, self.reach[0]))
+        return replace(super().times, tracker=partial(_sample_tracker, self))
 
     @property
     def formula(self) -> OpFormula:

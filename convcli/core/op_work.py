@@ -36,7 +36,6 @@ class BranchTask:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, eq=False)
 class OpWork:
     """The work of one operation.
 
@@ -44,8 +43,9 @@ class OpWork:
         Reach per axis
     """
 
-    op: Op
-    windows: tuple[Reach, ...]
+    def __init__(self, op: Op, windows: tuple[Reach, ...]) -> None:
+        self.op = op
+        self.windows = windows
 
     def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
         """Compute the outputs of a task, and what the next job has to know.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from convcli.core.activations import Activation
 from convcli.core.convolution.convolve import all_finite, mean_valid
 from convcli.core.convolution.near_halves import settled, settles_cheaply
 from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
@@ -217,6 +216,8 @@ class Pointwise(Op):
     @property
     def in_place(self) -> Callable[[Array, Array], Array] | None:
         """The function, if it is an activation and no channel is left alone."""
+        from convcli.core.activations import Activation
+
         if self.keeps is None and isinstance(self.function, Activation):
             return self.function
         return None

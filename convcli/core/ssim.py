@@ -7,7 +7,7 @@ mean over all windows within the picture.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,46 +25,61 @@ class StructuralSimilarity:
     """The mean structural similarity of each channel of two pictures.
 
     full_scale : the range of the samples, L in the paper
+    precision : the type of the sums; float32 takes half of the time of float64, and is off by about
+        1e-5
     """
 
-    def __init__(self, channels: int, full_scale: float) -> None:
+    def __init__(
+        self, channels: int, full_scale: float, precision: type[np.floating[Any]] = np.float64
+    ) -> None:
+        self._precision = precision
         places = np.arange(SIDE) - SIDE // 2
         line = np.exp(-0.5 * np.square(places / SIGMA))
         line /= line.sum()
-        self._line = line
+        self._window = np.outer(line, line)
         self._c1 = (K1 * full_scale) ** 2
         self._c2 = (K2 * full_scale) ** 2
         self._sum: FloatArray = np.zeros(channels)
         self._count = 0
-        self._rows: list[Array] = []
+        self._held: Array | None = None
 
     def add(self, a: Array, b: Array) -> None:
         """Add the next rows of both pictures, (rows, columns, channels)."""
-        both = np.concatenate([a, b], axis=-1, dtype=np.float64)
-        rows = np.concatenate([*self._rows, both])
-        self._rows = [rows[-(SIDE - 1) :]]
-        if min(rows.shape[:2]) < SIDE:
-            self._rows = [rows]
+        # Arithmetic on one contiguous plane after the other is three times as fast as on channels
+        # beside each other.
+        both = np.stack([a, b], dtype=self._precision)
+        planes = np.ascontiguousarray(both.transpose(0, 3, 1, 2))
+        if self._held is not None:
+            planes = np.concatenate([self._held, planes], axis=2)
+        if min(planes.shape[2:]) < SIDE:
+            self._held = planes
             return
-        local = self._local_similarity(rows)
-        self._sum += local.sum(axis=(0, 1))
-        self._count += local.shape[0] * local.shape[1]
+        self._held = planes[:, :, 1 - SIDE :].copy()
+        for channel, (plane_a, plane_b) in enumerate(zip(*planes, strict=True)):
+            local = self._local_similarity(plane_a, plane_b)
+            self._sum[channel] += local.sum(dtype=np.float64)
+        windows_down, windows_across = (side - SIDE + 1 for side in planes.shape[2:])
+        self._count += windows_down * windows_across
 
-    def _local_similarity(self, rows: Array) -> Array:
-        """The similarity of every window, (windows down, windows across, channels)."""
-        a, b = np.split(rows, 2, axis=-1)
-        moments = np.concatenate([a, b, a * a, b * b, a * b], axis=-1)
-        # The window is a product of two lines, which takes a fifth of the multiplications.
-        lines = correlate_valid(moments, self._line[:, None], (1, 1), exact=False)
-        means = correlate_valid(lines, self._line[None], (1, 1), exact=False)
-        mean_a, mean_b, square_a, square_b, product = np.split(means, 5, axis=-1)
-        variances = square_a - mean_a**2 + square_b - mean_b**2
-        covariance = product - mean_a * mean_b
-        powers_of_means = mean_a**2 + mean_b**2
-        luminance = (2 * mean_a * mean_b + self._c1) / (powers_of_means + self._c1)
+    def _local_similarity(self, a: Array, b: Array) -> Array:
+        """The similarity of every window of (rows, columns), (windows down, windows across)."""
+        mean_a = self._window_means(a)
+        mean_b = self._window_means(b)
+        # The variances are only needed as their sum.
+        squares = self._window_means(a * a + b * b)
+        product = self._window_means(a * b)
+        product_of_means = mean_a * mean_b
+        squares_of_means = mean_a * mean_a + mean_b * mean_b
+        luminance = (2 * product_of_means + self._c1) / (squares_of_means + self._c1)
+        covariance = product - product_of_means
+        variances = squares - squares_of_means
         structure = (2 * covariance + self._c2) / (variances + self._c2)
         similarity: Array = luminance * structure
         return similarity
+
+    def _window_means(self, plane: Array) -> Array:
+        """The weighted mean of every window of (rows, columns)."""
+        return correlate_valid(plane[..., None], self._window, (1, 1), exact=False)[..., 0]
 
     def mean(self) -> FloatArray | None:
         """The mean of each channel; None where the pictures hold no window."""

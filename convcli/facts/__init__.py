@@ -223,6 +223,22 @@ class StepFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsageFacts:
+    """How a step of the registry is written, and what it does.
+
+    family : the kind of step; aliases : other names of it
+    stands_for : the chain that a recipe is short for
+    """
+
+    name: str
+    family: str
+    usage: str
+    help: str
+    aliases: tuple[str, ...] = ()
+    stands_for: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossFacts:
     """Samples that were lost or are not quite what they seem.
 
@@ -255,6 +271,7 @@ class RunFacts:
     filter : FILTER as written
     edge, align, missing : the rules of the run
     chain : all steps as one
+    usage : of a step in a list of all steps, whose example is the filter
     preview : what pages and plots draw of the input and the output
     searched : what they draw of each input of a search
     found : what a search has found in one of its inputs, before `detection` is made of all
@@ -273,6 +290,7 @@ class RunFacts:
     inputs: tuple[InputFacts, ...] = ()
     steps: tuple[StepFacts, ...] = ()
     chain: StepFacts | None = None
+    usage: UsageFacts | None = None
     outputs: tuple[OutputFacts | ModelFileFacts, ...] = ()
     losses: LossFacts = field(default_factory=LossFacts)
     preview: PreviewFacts | None = None

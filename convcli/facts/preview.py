@@ -29,7 +29,8 @@ class OutlineFacts:
     gaps : (bins, channels), how many samples are missing
     axis : (bins, 2), the first and the last place in each bin on the axis: times in seconds since
         1970 on the clock on the wall, or rows of a file; None where places are samples
-    peak : the largest |sample| of each channel; rms : their root mean square
+    peak : the largest |sample| of each channel
+    rms : the root mean square of all samples; None of tables
     """
 
     group: str = ""
@@ -43,7 +44,7 @@ class OutlineFacts:
     gaps: IntArray
     axis: Numbers | None = None
     peak: tuple[float, ...]
-    rms: tuple[float, ...]
+    rms: float | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,11 +61,15 @@ class SpectrogramFacts:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExcerptFacts:
-    """Samples of a sound to listen to, (n, channels) from -1 to 1, from `start` seconds on."""
+    """Samples of a sound to listen to, (n, channels) from -1 to 1, from `start` seconds on.
+
+    lossless : a page keeps every sample, if they are not too many
+    """
 
     samples: Numbers
     rate: float
     start: float
+    lossless: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -22,9 +22,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.bands import Band, channels_of_group
 from convcli.layers.conv_path import ConvPath, ConvSums
-from convcli.layers.conv_paths import cheapest_conv_path, least_cost
+from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
-from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane, session_node
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights, trained_form
 from convcli.units import Count, Size, UnitError
@@ -32,13 +31,13 @@ from convcli.units import Count, Size, UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.array_types import BoolArray, FloatArray, IntArray, Sizes
+    from convcli.array_types import BoolArray, FloatArray, Sizes
     from convcli.core.binding import Stage
     from convcli.core.executor import Executor
     from convcli.core.op import Op
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Vector
+    from convcli.layers.training.trained import BatchShape, Tensors, Vector
     from convcli.layers.weights import Tensor
     from convcli.planning.calls import Call
     from convcli.signals import Array, Edge, Missing
@@ -484,13 +483,11 @@ class TrainedConv(TrainedWeights):
             taps.append(tap)
         return tuple(taps)
 
-    def numbers_of_tap(self, tap: Sizes) -> IntArray:
-        """Indices of the weights of one tap, of all inputs and outputs."""
-        marked = np.zeros(self.parameters)
-        weights, _ = self.weights_and_bias(marked)
+    def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
+        """A view of the weights of one tap, of all inputs and outputs."""
         where: Any = (slice(None), slice(None), *tap)
-        weights[where] = 1
-        return np.flatnonzero(marked)
+        weights: Vector = tensors["weight"][where]
+        return weights
 
     @cached_property
     def band(self) -> Band:
@@ -588,10 +585,10 @@ class BatchConv(BatchLayer):
         """The output channels of one group."""
         return y[..., channels_of_group(group, self.band.outputs)]
 
-    def load(self, numbers: Vector) -> None:
+    def load(self, tensors: Tensors) -> None:
         """Fill the matrices with new weights."""
-        weights, bias = self.layer.weights_and_bias(numbers)
-        scaled = weights * self.layer.scale
+        bias = tensors.get("bias")
+        scaled = tensors["weight"] * self.layer.scale
         for group, part in enumerate(np.split(scaled, self.groups)):
             self.bands[group][...] = self.band.laid_out(part)
             if self.back is not None:
@@ -628,9 +625,10 @@ class BatchConv(BatchLayer):
         self.product.reshape(part.shape)[...] = part
         return self.product
 
-    def learn(self, dy: Array, gradient: Vector) -> None:
+    def learn(self, dy: Array, gradients: Tensors) -> None:
         """Write the derivatives by the weights and the bias."""
-        weights, bias = self.layer.weights_and_bias(gradient)
+        weights = gradients["weight"]
+        bias = gradients.get("bias")
         for group, rows in enumerate(self.rows):
             np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
             part = weights[channels_of_group(group, self.band.outputs)]
@@ -710,66 +708,3 @@ class _ScatteredRows:
             for some, into in sums:
                 np.add(into, some, out=into)
         return self.dx
-
-
-# ------------------------------------------------------------------------ in an inference library
-
-# Nanoseconds of a product in the library, where channels are computed in blocks of so many; and
-# what a layer costs here for each number that goes in or out, besides its sums: looking for gaps,
-# and copying for the padding.
-PRODUCT, AROUND, BLOCK = 0.0145, 1.0, 16
-# Channels that a convolution reads: fewer than the first number, or a multiple of the second. Else
-# the library multiplies matrices, and the order of its sums depends on how many outputs there are.
-FEW_INPUTS, MULTIPLE = 8, 4
-
-
-@session_node.register(ConvOp)
-def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
-    inputs = op.weights.shape[1]
-    exact = inputs < FEW_INPUTS or inputs % MULTIPLE == 0
-    if op.beside or op.groups > 1 or not exact or not _pads_zeros(op):
-        return None
-    activation = None
-    if op.activation is not None:
-        activation = activation_node(op.activation)
-        if activation is None:
-            return None
-    constants = [_weights_in_plane(op.weights)]
-    if op.bias is not None:
-        constants.append(op.bias)
-    outputs = len(op.weights)
-    products = math.prod(op.weights.shape[1:]) * -(-outputs // BLOCK) * BLOCK
-    return SessionNode(
-        kind="Conv",
-        attributes={
-            "kernel_shape": in_plane(op.weights.shape[2:], 1),
-            "strides": in_plane(op.step, 1),
-            "dilations": in_plane(op.dilation, 1),
-        },
-        constants=tuple(constants),
-        activation=activation,
-        own_cost=least_cost(op.sums) + AROUND * (inputs + outputs),
-        cost=PRODUCT * products,
-        outputs=outputs,
-        pads=True,
-    )
-
-
-def _weights_in_plane(weights: Any) -> Any:
-    """Weights (out, in, height, width); one axis is that of the width."""
-    sides = in_plane(weights.shape[2:], 1)
-    return weights.reshape(*weights.shape[:2], *sides)
-
-
-def _pads_zeros(op: ConvOp) -> bool:
-    """Whether the layer puts nothing or zeros beside its input, and no window holds these alone."""
-    if op.at.padding is None:
-        return True
-    if op.at.padding != "zero":
-        return False
-    sides = zip(op.at.before, op.at.growth, op.widths, strict=True)
-    for before, growth, width in sides:
-        after = growth + width - 1 - before
-        if not 0 <= before < width or not 0 <= after < width:
-            return False
-    return True

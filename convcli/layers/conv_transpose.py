@@ -25,7 +25,7 @@ from convcli.layers.training.tied_conv import TiedConv
 from convcli.units import Count, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convcli.array_types import Sizes
     from convcli.core.binding import Stage
@@ -86,6 +86,62 @@ class TransposedAxis:
     def surplus(self) -> int:
         """Outputs of the last position that are too many."""
         return self.growth * self.stride - self.more
+
+
+@dataclass(frozen=True)
+class PhaseWeights:
+    """The weights of a transposed convolution as those of a convolution that makes all phases.
+
+    Each tap reads one place in one phase; all other weights of the convolution are 0.
+
+    axes : the geometry on each axis; groups : of channels
+    """
+
+    axes: tuple[TransposedAxis, ...]
+    groups: int
+
+    @property
+    def count(self) -> int:
+        """How many phases an output channel has."""
+        return math.prod(axis.stride for axis in self.axes)
+
+    def spread(self, weights: Tensor) -> Tensor:
+        """The weights of the convolution, (out * phases, in / groups, window...).
+
+        weights : (in, out / groups, taps...)
+        """
+        by_group = weights.reshape(self.groups, -1, *weights.shape[1:])
+        _, taken, made = by_group.shape[:3]
+        strides = tuple(axis.stride for axis in self.axes)
+        window = tuple(axis.width for axis in self.axes)
+        phases = np.zeros((self.groups, made, *strides, taken, *window))
+        # (groups, out, in, taps...)
+        transposed = by_group.swapaxes(1, 2)
+        for place, tap in self._places():
+            phases[place] = transposed[tap]
+        return phases.reshape(self.groups * made * self.count, taken, *window)
+
+    def collected(self, weights: Tensor, shape: Sizes) -> Tensor:
+        """The adjoint of `spread`: of weights of the convolution, those that are taps.
+
+        shape : (in, out / groups, taps...), which is returned
+        """
+        by_group = np.zeros((self.groups, shape[0] // self.groups, *shape[1:]))
+        _, taken, made = by_group.shape[:3]
+        strides = tuple(axis.stride for axis in self.axes)
+        phases = weights.reshape(self.groups, made, *strides, taken, *weights.shape[2:])
+        transposed = by_group.swapaxes(1, 2)
+        for place, tap in self._places():
+            transposed[tap] = phases[place]
+        return by_group.reshape(shape)
+
+    def _places(self) -> Iterator[tuple[Any, Any]]:
+        """Yield where each tap lies in the weights of all phases, and in those of the layer."""
+        for reads in product(*(axis.reads for axis in self.axes)):
+            phase = tuple(r for r, _, _ in reads)
+            tap = tuple(j for _, j, _ in reads)
+            place = tuple(m - axis.first for (_, _, m), axis in zip(reads, self.axes, strict=True))
+            yield (..., *phase, slice(None), *place), (..., *tap)
 
 
 @layer("conv_transpose")
@@ -218,22 +274,25 @@ class ConvTransposeLayer(WeightedLayer):
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The convolution of all phases, whose weights are tied, and the phases interleaved."""
         conv, *others = super().trained(ops)
-        if not isinstance(conv, TrainedConv):
+        spreads = [op.formula.spread for op in ops if op.formula.spread is not None]
+        if not isinstance(conv, TrainedConv) or not spreads:
             return ()
-        return (self._tied(conv), *others)
+        return (self._tied(conv, spreads[0]), *others)
 
-    def _tied(self, conv: TrainedConv) -> TiedConv:
-        """The convolution of all phases; its weights are the numbers of the layer's parameters."""
-        weights, bias = conv.op.weights, conv.op.bias
+    def _tied(self, conv: TrainedConv, spread: Spread) -> TiedConv:
+        """The convolution of all phases, made of the parameters of the layer."""
         made = self.out or 1
-        sources = [weights.ravel()]
-        if bias is not None:
-            sources.append(bias)
+        sizes = self.size or ()
+        ones = (1,) * len(sizes)
+        axes = []
+        geometry = zip(sizes, spread.stride, self.dilation or ones, spread.first, strict=True)
+        for taps, stride, dilation, first in geometry:
+            axes.append(TransposedAxis(taps, stride, dilation, padding=-first, more=0))
         return TiedConv(
             conv=conv,
-            shape=(weights.shape[1] * self.groups, made // self.groups, *(self.size or ())),
-            bias=0 if bias is None else made,
-            sources=np.concatenate(sources).astype(np.int64),
+            shape=(conv.op.weights.shape[1] * self.groups, made // self.groups, *sizes),
+            bias=0 if conv.op.bias is None else made,
+            phases=PhaseWeights(tuple(axes), self.groups),
         )
 
     def _axes(self, taps: tuple[int, ...], *, causal: bool) -> list[TransposedAxis]:
@@ -264,7 +323,7 @@ def transposed_ops(
     _refuse_many_weights(weights, axes)
     strides = tuple(axis.stride for axis in axes)
     conv = ConvOp(
-        weights=_phase_weights(weights, axes, groups),
+        weights=PhaseWeights(tuple(axes), groups).spread(weights),
         bias=None if bias is None else np.repeat(bias, math.prod(strides)),
         step=(1,) * len(axes),
         dilation=(1,) * len(axes),
@@ -296,29 +355,6 @@ def _refuse_many_weights(weights: Tensor, axes: Sequence[TransposedAxis]) -> Non
     if count > MOST_NUMBERS:
         message = f"the phases of a transposed convolution have {count:,} weights"
         raise RequestError(f"{message}; at most {MOST_NUMBERS:,} are held")
-
-
-def _phase_weights(weights: Tensor, axes: Sequence[TransposedAxis], groups: int) -> Tensor:
-    """The weights of a convolution whose output channels are the phases of each channel.
-
-    weights : (in, out / groups, taps...)
-    Returns (out * phases, in / groups, window...).
-    """
-    strides = tuple(axis.stride for axis in axes)
-    window = tuple(axis.width for axis in axes)
-    by_group = weights.reshape(groups, -1, *weights.shape[1:])
-    _, taken, made = by_group.shape[:3]
-    phases = np.zeros((groups, made, *strides, taken, *window))
-    # (groups, out, in, taps...)
-    transposed = by_group.swapaxes(1, 2)
-    for reads in product(*(axis.reads for axis in axes)):
-        phase = tuple(r for r, _, _ in reads)
-        tap = tuple(j for _, j, _ in reads)
-        place = tuple(m - axis.first for (_, _, m), axis in zip(reads, axes, strict=True))
-        where: Any = (..., *phase, slice(None), *place)
-        read: Any = (..., *tap)
-        phases[where] = transposed[read]
-    return phases.reshape(groups * made * math.prod(strides), taken, *window)
 
 
 def _side(sides: Sides | None, axis: int) -> int:

@@ -196,10 +196,7 @@ class Layer(ABC):
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """How the operations that the layer became are trained.
 
-        To learn which weight of an operation is which parameter, the network is bound once with
-        the values 1, 2, 3 ... as weights; this method reads them back.
-
-        ops : the operations of the layer in that network
+        ops : the operations of the layer in a network whose weights are 0
         """
         found = [trained_form(op) for op in ops]
         return tuple(trained for trained in found if trained is not None)

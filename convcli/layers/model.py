@@ -51,7 +51,7 @@ class Model:
     residual : whether the input is added to what the layers make
     about : all texts of the file
     last : number of the last layer that runs, counted from 0; None for all
-    guessed : the layers were put together from the names of the tensors
+    guessed : what the names and shapes of the tensors have told and the file does not say
     unused : names of tensors that belong to none of the layers
     """
 
@@ -67,7 +67,7 @@ class Model:
     residual: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
     last: int | None = None
-    guessed: bool = False
+    guessed: str = ""
     unused: tuple[str, ...] = ()
 
     @property
@@ -199,7 +199,7 @@ class Model:
         rules, medium = site.rules, site.signal.medium
         learned = self.learned
         if self.guessed:
-            yield f"{self.path} does not say its activations; it runs as {self.layers}"
+            yield f"{self.path} does not say {self.guessed}; it runs as {self.layers}"
         if self.unused:
             names = named_first([quoted_text(name)[1:-1] for name in self.unused])
             yield f"{self.path}: no layer uses {names}"

@@ -20,6 +20,7 @@ from convcli.layers.naming import (
     tensors_by_name,
     unknown_names,
     unused_tensors,
+    with_names,
 )
 from convcli.layers.weights import read_metadata, read_weights
 from convcli.named_files import named_place
@@ -76,7 +77,8 @@ def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Bindab
         neighbourhood of a sample, FILE.onnx, whose layers pad as it says.
     layers : layers="conv:stride=2 | leaky_relu:0.1 | conv", where the file does not say so itself.
         Where tensors have other names, conv(encoder.conv1) says which are those of a layer, and
-        layers=auto takes them in the order of their names, with relu between convolutions.
+        layers=auto takes them in the order of their names, with relu between convolutions; layers
+        without names take them in that order, too, where it is plain.
     upto : the result is what comes out of the layer of this number, counted from 0: its channels,
         the feature maps.
         conv takes stride=, padding= (a number or same), padding_mode= (zeros, reflect, replicate,
@@ -115,11 +117,17 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
     """The model in a safetensors file; `layers` overrules what the file says of them."""
     file = read_weights(path)
     text = layers or file.metadata.get("layers")
-    guessed = text == AUTO
-    if guessed:
+    guessed = ""
+    if text == AUTO:
+        guessed = "its activations"
         text = proposed_layers(_cleaned(path, file))
         if text is None:
             raise _no_plain_order(path, file)
+    elif text:
+        named = _named_by_order(path, file, text)
+        if named is not None:
+            guessed = "the order of its layers"
+            text = named
     tensors, unused = _tensors_of(path, file, text or "")
     if not text:
         weight = tensors[min(tensors)].get("weight")
@@ -141,6 +149,22 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
         guessed=guessed,
         unused=unused,
     )
+
+
+def _named_by_order(path: Place, file: WeightFile, text: str) -> str | None:
+    """Layers without names, with those of the tensors where these are plain but not numbered.
+
+    None where the layers have names, or the tensors numbers, or their order is not plain.
+    """
+    layers = parse_layers(text)
+    if any(layer.name is not None for layer in layers):
+        return None
+    tensors = _cleaned(path, file)
+    numbered = [_TENSOR_NAME.fullmatch(name) for name in tensors]
+    one_network = len({found[1] for found in numbered if found is not None}) == 1
+    if (None not in numbered and one_network) or set(tensors) <= {"weight", "bias"}:
+        return None
+    return with_names(tensors, layers)
 
 
 def _tensors_of(

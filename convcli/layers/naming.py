@@ -26,6 +26,9 @@ AUTO = "auto"
 # What a tensor of a layer is called behind the name of the layer.
 KINDS = ("weight", "bias", "running_mean", "running_var")
 
+# Layers that their tensors tell.
+_GUESSED = frozenset({"conv", "conv_transpose", "batch_norm", "prelu"})
+
 # Beginnings of networks that are tried to find the order of layers, and orders that may fit.
 MOST_CHAINS, MOST_ORDERS = 10_000, 100
 
@@ -80,6 +83,22 @@ def unused_tensors(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> li
     """The names of the tensors that belong to none of the layers."""
     taken = {f"{layer.name}.{kind}" for layer in layers for kind in KINDS}
     return [name for name in tensors if name not in taken]
+
+
+def with_names(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> str | None:
+    """The text of layers without names, with the names of the tensors in their plain order.
+
+    None where the order is not plain, or where other layers have tensors than in the file.
+    """
+    found = _ordered_layers(tensors)
+    weighted = [number for number, layer in enumerate(layers) if layer.call.name in _GUESSED]
+    if not found or [layer.kind for layer in found] != [layers[n].call.name for n in weighted]:
+        return None
+    texts = [layer.call.text for layer in layers]
+    for number, layer in zip(weighted, found, strict=True):
+        arguments = texts[number].removeprefix(layer.kind)
+        texts[number] = f"{layer.kind}({layer.name}){arguments}"
+    return " | ".join(texts)
 
 
 def unknown_names(path: Place, tensors: Mapping[str, Tensor]) -> InputError:

@@ -10,7 +10,7 @@ from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
-from convcli.layers.training.trained import BatchLayer, TrainedLayer
+from convcli.layers.training.trained import BatchLayer, Parameter, TrainedLayer
 from convcli.units import Count, Number
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.core.op import Op, Span
     from convcli.layers.layer import LayerSite, LayerTensors
     from convcli.layers.onnx.writer import ExportPlace
-    from convcli.layers.training.trained import BatchShape, Vector
+    from convcli.layers.training.trained import BatchShape, Tensors
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 
@@ -174,17 +174,13 @@ class TrainedPrelu(TrainedLayer):
         return outputs
 
     @property
-    def parameters(self) -> int:
-        """How many slopes are learned."""
-        return self.slopes
+    def learned(self) -> tuple[Parameter, ...]:
+        """The slopes, which do not decay."""
+        return (Parameter(name="weight", shape=(self.slopes,), decays=False),)
 
-    def tensors(self, numbers: Vector) -> dict[str, Vector]:
-        """The slopes as `weight`."""
-        return {"weight": numbers}
-
-    def started(self, random: np.random.Generator) -> Vector:
+    def started(self, random: np.random.Generator) -> Tensors:
         """Slopes of a quarter, as in torch and in the paper."""
-        return np.full(self.slopes, 0.25)
+        return {"weight": np.full(self.slopes, 0.25)}
 
     def at_work(self, batch: BatchShape) -> BatchPrelu:
         """Return the rectifier at work on mini-batches."""
@@ -200,9 +196,9 @@ class BatchPrelu(BatchLayer):
         self.y = batch.outputs(batch.channels)
         self.below = batch.outputs(batch.channels)
 
-    def load(self, numbers: Vector) -> None:
+    def load(self, tensors: Tensors) -> None:
         """Take the slopes."""
-        self.slopes[...] = numbers
+        self.slopes[...] = tensors["weight"]
 
     def forward(self, x: Array) -> Array:
         """Return x where x >= 0, else the slope of its channel times x."""
@@ -211,11 +207,11 @@ class BatchPrelu(BatchLayer):
         self.y += np.maximum(x, 0)
         return self.y
 
-    def learn(self, dy: Array, gradient: Vector) -> None:
+    def learn(self, dy: Array, gradients: Tensors) -> None:
         """Write the derivative of each slope: the sum of dy times x over the samples below 0."""
         products = (dy * self.below).reshape(-1, dy.shape[-1])
         sums = products.sum(axis=0, dtype=np.float64)
-        gradient[...] = sums.sum() if self.shared else sums
+        gradients["weight"][...] = sums.sum() if self.shared else sums
 
     def backward(self, dy: Array) -> Array:
         """Multiply by the slope where x < 0."""

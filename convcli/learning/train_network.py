@@ -157,7 +157,7 @@ def _network_facts(
         residual=network.residual,
         taps=(),
         bias=False,
-        parameters=network.net.parameters - len(network.net.left_out),
+        parameters=network.net.parameters - network.net.blind_count,
         samples=data.samples,
         held_out=data.held_out,
         passed_over=data.passed_over,

@@ -246,7 +246,7 @@ class Trainer:
         gradient = gradients[0].copy()
         for other in gradients[1:]:
             gradient += other
-        gradient[self.net.left_out] = 0
+        self.net.clear_blind(gradient)
         return sum(losses), gradient
 
     def _forward_backward(

@@ -43,7 +43,8 @@ def open_output(
             stream.flush()
     elif is_special(path):
         with refuse_full_disk(path), _open_for_writing(path) as stream:
-            _refuse_terminal(stream, medium)
+            if medium.binary:
+                refuse_terminal(stream, medium.thing)
             yield stream
     else:
         with atomic(path, replace=replace) as temporary:
@@ -61,13 +62,15 @@ def stdout_binary(medium: Medium) -> BinaryIO:
     """Standard output as a stream of bytes. RequestError refuses binary data on a terminal."""
     if sys.stdout is None:
         raise OutputError("cannot write to standard output: it is closed")
-    _refuse_terminal(sys.stdout.buffer, medium)
+    if medium.binary:
+        refuse_terminal(sys.stdout.buffer, medium.thing)
     return sys.stdout.buffer
 
 
-def _refuse_terminal(stream: BinaryIO, medium: Medium) -> None:
-    if medium.binary and stream.isatty():
+def refuse_terminal(stream: BinaryIO, thing: str) -> None:
+    """Raise RequestError if `stream` is a terminal, which cannot show the bytes of `thing`."""
+    if stream.isatty():
         raise RequestError(
-            f"{medium.thing} is not written to a terminal",
+            f"{thing} is not written to a terminal",
             hint="give a file, -o FILE, or pipe it into a program",
         )

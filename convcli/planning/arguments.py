@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.errors import nearest
-from convcli.planning.calls import SPACED, unspaced_operator
+from convcli.planning.calls import SPACED, hint_for_sign, look_alike, unspaced_operator
 from convcli.units import FREQUENCY, UnitError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _matched_parameters(
             near = nearest(argument.key, list(named))
             hint = f"did you mean {near}=?" if near else usage_hint(call.name, step, signal)
             message = f"{call.name} has no parameter {argument.key!r}"
-            raise call.error(message, at=argument.at, hint=hint)
+            raise call.error(message, at=argument.key_at, hint=hint)
         matched.append((argument, parameter))
     return matched
 
@@ -103,7 +103,12 @@ def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, sig
             at = argument.at + place
             raise call.error(f"{call.name}: {error}", at=at, hint=SPACED) from None
         hint = usage_hint(call.name, step, signal)
-        raise call.error(f"{call.name}: {error}", at=argument.at, hint=hint) from None
+        at = argument.at
+        place = look_alike(argument.text)
+        if place is not None:
+            at += place
+            hint = hint_for_sign(argument.text[place:]) or hint
+        raise call.error(f"{call.name}: {error}", at=at, hint=hint) from None
 
 
 def _choice(call: Call, argument: Argument, choices: tuple[Any, ...]) -> Any:

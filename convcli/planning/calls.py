@@ -20,17 +20,32 @@ INPUT = "x"
 
 # The hint for an operator that lacks a space before it or behind it.
 SPACED = "an operator stands between spaces: x - box:3"
-_UNSPACED = r"(?<=[\w)\s%])[-+*/](?=\s*[A-Za-z_(])"
+# Signs that other programs write for an operator or a quote, and what is written here.
+_LOOK_ALIKES = {
+    **dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}", "-"),
+    **dict.fromkeys("\N{MULTIPLICATION SIGN}\N{ASTERISK OPERATOR}\N{MIDDLE DOT}", "*"),
+    **dict.fromkeys("\N{DIVISION SIGN}\N{FRACTION SLASH}", "/"),
+    **dict.fromkeys("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", '"'),
+}
+_POWER = "x * x is the square of x, as in x | square"
+_NEGATED = "-1 * x changes the sign"
+_UNSPACED = r"(?<=[\w)\s%])(?<![\d.][eE])[-+*/](?=\s*[\w(.])"
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One value of a step. `row` counts the `;` before it; `at` is its place in the text."""
+    """One value of a step.
+
+    row : how many `;` come before it
+    at, key_at : where the value and its key begin in the text of FILTER; they are the same where
+        there is no key
+    """
 
     text: str
     key: str | None
     row: int
     at: int
+    key_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +143,38 @@ def unspaced_operator(text: str) -> int | None:
     return None if found is None else found.start()
 
 
+def look_alike(text: str) -> int | None:
+    """The place of the first sign in a value that looks like an operator or a quote, or None."""
+    return next((place for place, sign in enumerate(text) if sign in _LOOK_ALIKES), None)
+
+
+def hint_for_sign(text: str) -> str | None:
+    """The hint for a text that begins with a sign which is no operator here; None for any other."""
+    sign = text[:1]
+    if sign in _LOOK_ALIKES:
+        return f"write {_LOOK_ALIKES[sign]} in place of {sign}"
+    if sign == "^" or text.startswith("**"):
+        return _POWER
+    return _NEGATED if sign == "-" else None
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes; some letters take two, and accents none."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    columns = 0
+    for sign in text:
+        if not sign.isprintable():
+            columns += len(repr(sign)) - 2  # it is shown as an escape
+        elif east_asian_width(sign) in "WF":
+            columns += 2
+        elif not combining(sign):
+            columns += 1
+    return columns
+
+
 def fault(
     source: str, at: int, message: str, *, hint: str | None = None, file: str = ""
 ) -> RequestError:
@@ -137,7 +184,7 @@ def fault(
     """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
-    caret = " " * (at - start) + "^"
+    caret = " " * _columns(source[start:at]) + "^"
     if file:
         number = 1 + source.count("\n", 0, at)
         message = f"recipe {file}, line {number}: {message}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convcli.errors import InputError, RequestError
-from convcli.planning.calls import BRANCHES, INPUT, SPACED, Argument, Call, fault
+from convcli.planning.calls import BRANCHES, INPUT, SPACED, Argument, Call, fault, hint_for_sign
 from convcli.units import UnitError, to_factor
 
 LONGEST_RECIPE = 1 << 20
@@ -184,7 +184,13 @@ class FilterReader:
         return bool(self._peek()) or not self._lines_separate_here
 
     def _separator(self) -> None:
-        """Move past a separator. A `|` is followed by a step; a line may be the last one."""
+        """Move past a separator. A `|` is followed by a step; a line may be the last one.
+
+        A line of a recipe that begins with `|` goes on where the one before it ends.
+        """
+        following = self._next_place()
+        if self.text[following : following + 1] == "|":
+            self.at = following
         bar = self._peek() == "|"
         if bar and not self.text[self.at + 1 :].strip():
             raise self.fault("a step is missing after the |")
@@ -196,8 +202,11 @@ class FilterReader:
         if found == ")":
             return self.fault("this ) closes no parenthesis")
         before = self.text[: self.at].rstrip()
-        unspaced = found in _OPERATORS or before[-1:] in _OPERATORS
-        hint = SPACED if unspaced else "values follow a colon, as in box:5; | separates two steps"
+        hint = "values follow a colon, as in box:5; | separates two steps"
+        if found in _OPERATORS or before[-1:] in _OPERATORS:
+            hint = SPACED
+        if found != "-":
+            hint = hint_for_sign(self.text[self.at :]) or hint
         expected = "| or )" if self.depth else "| or the end"
         return self.fault(f"expected {expected}, got {found!r}", hint=hint)
 
@@ -242,26 +251,28 @@ class FilterReader:
         return [Call(BRANCHES, (), self.text, start, end, group, self.file)]
 
     def _operator_here(self) -> str | None:
-        """The operator that comes next, None if something else does."""
-        here = self.at
-        while self.text[here : here + 1] and self.text[here] in self.spaces:
-            here += 1
+        """The operator that comes next, perhaps on the next line; None if something else does."""
+        here = self._next_place()
         around = self.text[here - 1 : here] + self.text[here + 1 : here + 2]
         found = self.text[here : here + 1]
         if found and found in _OPERATORS and around.isspace():
             return found
         return None
 
+    def _next_place(self) -> int:
+        """The place of the next character that is no space and no line end."""
+        following = self.text[self.at :].lstrip()
+        return len(self.text) - len(following)
+
     def operator(self, symbols: str) -> str | None:
         """Read an operator if one of `symbols` comes next; what follows it is an operand."""
         symbol = self._operator_here()
         if symbol is None or symbol not in symbols:
             return None
-        self._skip_space()
-        self.at += 1
+        self.at = self._next_place() + 1
         if not self.text[self.at :].strip():
             raise self.fault(f"a step is missing after the {symbol}", at=self.at - 1)
-        self._skip_space()
+        self.at = self._next_place()
         return symbol
 
     def operand(self) -> WrittenOperand:
@@ -285,7 +296,8 @@ class FilterReader:
     def _number(self) -> float:
         match = re.compile(_NUMBER).match(self.text, self.at)
         if match is None:
-            raise self.fault(f"expected the name of a step, got {self._peek()!r}")
+            hint = hint_for_sign(self.text[self.at :])
+            raise self.fault(f"expected the name of a step, got {self._peek()!r}", hint=hint)
         try:
             factor = to_factor(match[0])
         except UnitError as error:
@@ -345,7 +357,8 @@ class FilterReader:
         match = _NAME.match(self.text, self.at)
         if match is None:
             found = repr(self._peek()) if self._peek() else "the end"
-            raise self.fault(f"expected the name of a step, got {found}")
+            hint = hint_for_sign(self.text[self.at :])
+            raise self.fault(f"expected the name of a step, got {found}", hint=hint)
         self.at = end = match.end()
         arguments: list[Argument] = []
         self._skip_space()
@@ -370,6 +383,7 @@ class FilterReader:
 
     def _argument(self, row: int) -> Argument:
         key = None
+        key_at = self.at
         match = _KEY.match(self.text, self.at)
         if match is not None:
             key = match[1]
@@ -377,7 +391,7 @@ class FilterReader:
             self._skip_space()
         at = self.at
         value = self._quoted() if self._peek() == '"' else self._unquoted()
-        return Argument(value, key, row, at)
+        return Argument(value, key, row, at, key_at)
 
     def _quoted(self) -> str:
         """Read a value between quotes, which may hold any character but a quote."""

@@ -54,4 +54,6 @@ def _ways_out(step: BoundStep) -> str:
     if step.step.anti_alias:
         written = step.call.arguments[0].text
         return f"avg_pool:{written} is the mean of every {written}, {centred}"
-    return f"phase=minimum delays less, {centred}"
+    if "phase" in step.values:
+        return f"phase=minimum delays less, {centred}"
+    return centred

@@ -35,6 +35,7 @@ def find_recipe(word: str) -> Path:
     """
     path = Path(word)
     if not _NAME.fullmatch(word):
+        _refuse_values(word)
         return path
     kept = recipe_folder() / (word + SUFFIX)
     if kept.is_file():
@@ -44,10 +45,20 @@ def find_recipe(word: str) -> Path:
     raise RequestError(f"there is no recipe {word!r}", hint=_hint(kept.parent, kept.name))
 
 
+def _refuse_values(word: str) -> None:
+    """Raise RequestError for the name of a recipe with values behind it, unless it is a file."""
+    name, colon, _ = word.partition(":")
+    if colon and name in known_recipes() and not Path(word).exists():
+        raise RequestError(
+            f"the recipe {name} takes no values",
+            hint=f"{recipe_folder() / (name + SUFFIX)} holds its chain, with values to be changed",
+        )
+
+
 def known_recipes() -> list[str]:
     """The names of all recipes in the folder of the user."""
     files = recipe_folder().glob(f"*{SUFFIX}")
-    return sorted(path.stem for path in files)
+    return sorted(path.stem for path in files if path.is_file())
 
 
 def _hint(folder: Path, name: str) -> str:

@@ -11,14 +11,17 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
-from convcli.previews.outline import OutlineCollector
+from convcli.previews.outline import FoldedSamples, OutlineCollector
 from convcli.signals import Sink, blocks_of, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.facts.preview import ExcerptFacts, OutlineFacts
+    from convcli.previews.picture import ReducedRows
     from convcli.signals import AnyRows, Array, Block, Signal, Source
+
+    FoldedBlock = tuple[Array, FoldedSamples | None]
 
 # Groups of a table that are drawn.
 MOST_GROUPS = 6
@@ -35,6 +38,7 @@ class PreviewSize:
     bins : of an outline, at least; columns : frames of a spectrogram, at least
     side : the longer side of a reduced picture
     sounds : collect spectrogram, loudness and an excerpt of a sound
+    lossless : a page keeps every sample of the excerpt
     over_rows : tables lie over the rows of the file, not over their times
     """
 
@@ -43,6 +47,7 @@ class PreviewSize:
     side: int = 800
     groups: int = MOST_GROUPS
     sounds: bool = True
+    lossless: bool = True
     over_rows: bool = False
 
     @property
@@ -52,11 +57,23 @@ class PreviewSize:
 
 
 FULL = PreviewSize()
+# What is drawn of the first inputs of a batch.
+FULL_OF_MANY = PreviewSize(lossless=False)
 # What is drawn of an input that is only looked at.
 OUTLINE = PreviewSize(sounds=False, over_rows=True)
 # So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
 MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
+
+
+def size_of_input(number: int | None) -> PreviewSize:
+    """How much is collected of an input.
+
+    number : of an input of a page of several, counted from 1; None of a page of its own
+    """
+    if number is None:
+        return FULL
+    return FULL_OF_MANY if number <= MOST_FULL else THUMBNAIL
 
 
 class Preview(ABC):
@@ -66,12 +83,25 @@ class Preview(ABC):
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
 
+    def prepared_input(self, block: Block, position: int) -> Any:  # noqa: ARG002 -- see below
+        """What `add_input` takes of a block. Any thread may call this.
+
+        It is called in the thread that has decoded the block, with its samples in the cache.
+        Most of the work on sounds and pictures is done here.
+        position : where the block probably begins
+        """
+        return block
+
+    def prepared_output(self, y: Array, rows: AnyRows) -> Any:
+        """What `add_output` takes of samples and their rows, likewise."""
+        return y, rows
+
     @abstractmethod
-    def add_input(self, block: Block) -> None:
+    def add_input(self, prepared: Any) -> None:
         """Note the next block of the input."""
 
     @abstractmethod
-    def add_output(self, y: Array, rows: AnyRows) -> None:
+    def add_output(self, prepared: Any) -> None:
         """Note the next samples of the result and the rows that they are aligned with."""
 
     @abstractmethod
@@ -86,8 +116,10 @@ class Preview(ABC):
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of what was noted."""
         self.restart()
+        position = 0
         for block in blocks_of(source):
-            self.add_input(block)
+            self.add_input(self.prepared_input(block, position))
+            position += len(block.stored)
 
     @property
     def better_in_file(self) -> bool:
@@ -105,6 +137,11 @@ class Preview(ABC):
 def group_text(name: bytes) -> str:
     """The name of a group as it is in the file."""
     return name.decode("utf-8", "replace")
+
+
+def first_row(rows: AnyRows) -> int:
+    """The first of the rows of a result, which are counted from its first sample."""
+    return int(rows[0]) if len(rows) else 0
 
 
 def preview_of(
@@ -133,18 +170,22 @@ class ObservedSource:
         self._preview = preview
 
     def pieces(self) -> Iterator[Any]:
-        """Yield the undecoded pieces of the source."""
+        """Yield the undecoded pieces of the source with their numbers."""
         self._preview.restart()
-        yield from self._source.pieces()
+        yield from enumerate(self._source.pieces())
 
     def decode(self, raw: Any) -> Block:
         """Decode a piece to a block that is noted when it arrives."""
-        block = self._source.decode(raw)
-        return replace(block, on_arrival=partial(self._arrived, block))
+        number, piece = raw
+        block = self._source.decode(piece)
+        # Of most files, all blocks but the last one have the same length.
+        position = number * len(block.stored)
+        prepared = self._preview.prepared_input(block, position)
+        return replace(block, on_arrival=partial(self._arrived, block, prepared))
 
-    def _arrived(self, block: Block) -> None:
+    def _arrived(self, block: Block, prepared: Any) -> None:
         block.on_arrival()
-        self._preview.add_input(block)
+        self._preview.add_input(prepared)
 
 
 class StoringSink(Sink[Any], Protocol):
@@ -182,13 +223,13 @@ class ObservedSink:
         encoded = self._sink.encode(y, rows)
         stored = self._stored(encoded)
         kept = y if stored is None else stored
-        return kept, rows, encoded
+        return self._preview.prepared_output(kept, rows), encoded
 
     def write(self, encoded: Any) -> None:
         """Write encoded samples and note them."""
-        y, rows, content = encoded
+        prepared, content = encoded
         self._sink.write(content)
-        self._preview.add_output(y, rows)
+        self._preview.add_output(prepared)
 
 
 # ------------------------------------------------------------------------------------------- sounds
@@ -207,13 +248,21 @@ class SoundPreview(Preview):
         """Forget the input, which is read once more from its start."""
         self._before = _SoundSums(self._signals[0], self._size)
 
-    def add_input(self, block: Block) -> None:
-        """Note the next block of the input."""
-        self._before.add(block.stored)
+    def prepared_input(self, block: Block, position: int) -> FoldedBlock:
+        """A block with its extremes."""
+        return self._before.folded(block.stored, position)
 
-    def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- outputs come in order
-        """Note the next samples of the result."""
-        self._after.add(y)
+    def prepared_output(self, y: Array, rows: AnyRows) -> FoldedBlock:
+        """Samples of the result with their extremes."""
+        return self._after.folded(y, first_row(rows))
+
+    def add_input(self, prepared: FoldedBlock) -> None:
+        """Note the next block of the input."""
+        self._before.add(prepared)
+
+    def add_output(self, prepared: FoldedBlock) -> None:
+        """Note the next samples of the result, which come in order."""
+        self._after.add(prepared)
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
@@ -248,7 +297,8 @@ def sound_difference(
     if not same or before.samples.shape[1] != after.samples.shape[1]:
         return None
     count = min(len(before.samples), len(after.samples))
-    outline = OutlineCollector(channels[: before.samples.shape[1]], FULL.bins, count)
+    played = channels[: before.samples.shape[1]]
+    outline = OutlineCollector(played, FULL.bins, count, level=True)
     outline.add(after.samples[:count] - before.samples[:count])
     return outline.facts(start=before.start * before.rate)
 
@@ -269,8 +319,10 @@ class _SoundSums:
 
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
-        self.outline = OutlineCollector(signal.channels, size.bins, length)
-        self.collectors: list[Any] = [self.outline]
+        self.outline = OutlineCollector(signal.channels, size.bins, length, level=True)
+        # In a sound of unknown length, bins become long only in time.
+        self.grain = 0 if length is None else self.outline.grain
+        self.collectors: list[Any] = []
         self.spectrogram: SpectrogramSums | None = None
         if not size.sounds:
             return
@@ -283,10 +335,20 @@ class _SoundSums:
             seconds = length / self.rate
             start = max(0.0, (seconds - EXCERPT) / 2)
         first = round(start * self.rate)
-        self.excerpt = ExcerptSamples(first, first + round(EXCERPT * self.rate))
+        last = first + round(EXCERPT * self.rate)
+        self.excerpt = ExcerptSamples(first, last, lossless=size.lossless)
         self.collectors += [self.spectrogram, self.loudness, self.excerpt]
 
-    def add(self, x: Any) -> None:
+    def folded(self, x: Array, position: int) -> FoldedBlock:
+        """Samples from a position on, folded if that is of use. Any thread may call this."""
+        folded = None
+        if self.grain and len(x) and x.flags.c_contiguous:
+            folded = FoldedSamples.of(x, position, self.grain)
+        return x, folded
+
+    def add(self, block: FoldedBlock) -> None:
+        x, folded = block
+        self.outline.add(x, folded)
         for collector in self.collectors:
             collector.add(x)
 
@@ -334,13 +396,14 @@ class TablePreview(Preview):
         channels = self._signals[0].channels
         self._before = ColumnOutlines(channels, self._size.bins, placed=self._placed)
 
-    def add_input(self, block: Block) -> None:
+    def add_input(self, prepared: Block) -> None:
         """Note the next block of the input."""
-        rows = self._groups.number(block)
-        self._before.add(block.x, rows)
+        rows = self._groups.number(prepared)
+        self._before.add(prepared.x, rows)
 
-    def add_output(self, y: Array, rows: AnyRows) -> None:
+    def add_output(self, prepared: tuple[Array, AnyRows]) -> None:
         """Note the next rows of the result."""
+        y, rows = prepared
         if not len(y):
             return
         self._after.add(y, self._groups.of_rows(row_numbers(rows)))
@@ -348,14 +411,13 @@ class TablePreview(Preview):
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
         names = {self._group_name(name): code for name, code in self._groups.names.items()}
-        more = len(self._groups.counts) - len(names)
         signal = self._signals[0]
         sides = []
         for outlines in (self._before.facts(names), self._after.facts(names)):
             side = SignalPreview(
                 rate=signal.rate,
                 outlines=outlines,
-                more_groups=more,
+                more_groups=self._groups.more,
                 dated=signal.dated and not self._size.over_rows,
             )
             sides.append(side)
@@ -384,14 +446,22 @@ class PicturePreview(Preview):
 
         self.before = PictureSums(self._signals[0], self._size.side)
 
-    def add_input(self, block: Block) -> None:
-        """Note the next rows of the input."""
-        self.before.add(block.stored)
+    def prepared_input(self, block: Block, position: int) -> ReducedRows:
+        """The rows of a block, reduced."""
+        return self.before.reduced(block.stored, position)
 
-    def add_output(self, y: Array, rows: AnyRows) -> None:  # noqa: ARG002 -- rows come in order
-        """Note the next rows of the result."""
-        self._as_stored = self._as_stored and y.dtype == np.uint8
-        self._after.add(y)
+    def prepared_output(self, y: Array, rows: AnyRows) -> ReducedRows:
+        """Rows of the result, reduced."""
+        return self._after.reduced(y, first_row(rows))
+
+    def add_input(self, prepared: ReducedRows) -> None:
+        """Note the next rows of the input."""
+        self.before.add(prepared)
+
+    def add_output(self, prepared: ReducedRows) -> None:
+        """Note the next rows of the result, which come in order."""
+        self._as_stored = self._as_stored and prepared.x.dtype == np.uint8
+        self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
@@ -408,8 +478,10 @@ class PicturePreview(Preview):
         from convcli.previews.picture import PictureSums
 
         self._after = PictureSums(source.signal, self._size.side)
+        row = 0
         for block in blocks_of(source):
-            self._after.add(block.stored)
+            self._after.add(self._after.reduced(block.stored, row))
+            row += len(block.stored)
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.ssim import StructuralSimilarity
+from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
-    from convcli.array_types import ByteArray, FloatArray, IntArray
+    from convcli.array_types import ByteArray, Float32Array, IntArray
     from convcli.signals import Array, Signal
 
 _RGB = ("R", "G", "B")
@@ -25,6 +26,22 @@ MOST_BYTES = 257
 STRIP = 64
 # The share of the differences that is drawn without being cut off.
 DRAWN_SHARE = 0.998
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedRows:
+    """Rows of a picture that any thread has reduced to bands of squares.
+
+    x : (rows, columns, channels); row : the place of the first one in the picture
+    sums : (bands, squares, channels) the sums of the rows of each band; those of a row are the
+        means of its pixels in each square
+    samples : every n-th pixel
+    """
+
+    x: Array
+    row: int
+    sums: Array
+    samples: Array
 
 
 class PictureSums:
@@ -44,74 +61,100 @@ class PictureSums:
         if signal.alpha is not None and signal.alpha not in self.shown:
             self.shown.append(signal.alpha)
         self.corner = (max(0, (rows - DETAIL) // 2), max(0, (columns - DETAIL) // 2))
-        self.means: list[Array] = []
         self.samples: list[Array] = []
-        self._held: Array | None = None
+        self._sums: list[Array] = []
         self._detail: list[Array] = []
         self._row = 0
 
-    def add(self, x: Array) -> None:
-        """Add the next rows, (rows, columns, channels)."""
-        first = -self._row % self.factor
-        every = x[first :: self.factor, :: self.factor]
-        self.samples.append(as_samples(every.copy()))
+    def reduced(self, x: Array, row: int) -> ReducedRows:
+        """Reduce rows (rows, columns, channels) that begin at `row`. Any thread may call this."""
+        first = min(-row % self.factor, len(x))
+        last = first + (len(x) - first) // self.factor * self.factor
         shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
+        parts = [(shown[:first], first), (shown[first:last], self.factor)]
+        parts.append((shown[last:], len(x) - last))
+        sums = [self._sums_of_bands(part, count) for part, count in parts if len(part)]
+        bands = np.concatenate(sums) if sums else np.empty((0, 0, 0), np.float32)
+        every = x[-row % self.factor :: self.factor, :: self.factor]
+        return ReducedRows(x, row, bands, as_samples(every.copy()))
+
+    def add(self, rows: ReducedRows) -> None:
+        """Add the next rows."""
+        if not len(rows.x):
+            return
+        if rows.row != self._row:
+            rows = self.reduced(rows.x, self._row)
+        self.samples.append(rows.samples)
+        self._add_detail(rows.x)
+        sums = rows.sums
+        if self._row % self.factor:
+            self._sums[-1][-1] += sums[0]
+            sums = sums[1:]
+        if len(sums):
+            self._sums.append(sums)
+        self._row += len(rows.x)
+
+    def _add_detail(self, x: Array) -> None:
         top, left = self.corner
         start = max(0, top - self._row)
         stop = min(len(x), top + DETAIL - self._row)
         if start < stop:
             part = x[start:stop, left : left + DETAIL]
             self._detail.append(as_samples(part.copy()))
-        self._row += len(x)
-        if self._held is not None:
-            shown = np.concatenate([self._held, shown])
-        whole = len(shown) // self.factor * self.factor
-        if self._row == self.shape[0]:
-            whole = len(shown)
-        if whole:
-            self.means.append(self._reduced(shown[:whole]))
-        self._held = shown[whole:].copy()
 
-    def _reduced(self, x: Array) -> Array:
-        """Means of squares of `factor` pixels; those at the right and lower edge are smaller."""
+    def _sums_of_bands(self, x: Array, count: int) -> Array:
+        """Reduce bands of `count` rows; squares at the right edge are smaller.
+
+        Returns (bands, squares, channels), float32.
+        """
         if self.factor == 1:
             return as_samples(x).astype(np.float32)
         import cv2
 
-        whole = len(x) // self.factor
-        lines = [self._row_means(x[: whole * self.factor])]
-        if whole * self.factor < len(x):
-            rest = x[whole * self.factor :]
-            lines.append(as_samples(rest).mean(axis=0, dtype=np.float32)[None])
-        means = np.concatenate(lines)
-        columns = -(-x.shape[1] // self.factor)
-        size = (columns, len(means))
-        reduced = cv2.resize(means, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(reduced, np.float32).reshape(len(means), columns, -1)
-
-    def _row_means(self, x: Array) -> Array:
-        """Means of every `factor` rows, float32. The sums of bytes are whole numbers, at first."""
-        samples = as_samples(x) if self.factor > MOST_BYTES or x.dtype != np.uint8 else x
+        # The sums of bytes are whole numbers at first.
+        samples = as_samples(x) if count > MOST_BYTES or x.dtype != np.uint8 else x
         kind = np.uint16 if samples.dtype == np.uint8 else np.float32
-        together = samples.reshape(-1, self.factor, x.shape[1] * x.shape[2])
-        sums = np.add.reduce(together, axis=1, dtype=kind)
-        means = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
-        means *= 1 / self.factor
-        return np.asarray(means, np.float32)
+        lines = samples.reshape(-1, count, x.shape[1] * x.shape[2])
+        sums = np.add.reduce(lines, axis=1, dtype=kind)
+        numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
+        squares = -(-x.shape[1] // self.factor)
+        size = (squares, len(numbers))
+        means = cv2.resize(numbers, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(means, np.float32).reshape(len(numbers), squares, -1)
 
-    def sampled_colours(self, full: float) -> FloatArray:
+    @property
+    def empty(self) -> bool:
+        """Whether no row has come."""
+        return not self._sums
+
+    def means(self) -> Float32Array:
+        """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
+        sums = np.concatenate(self._sums).astype(np.float32)
+        sums[:-1] *= np.float32(1 / self.factor)
+        sums[-1] *= np.float32(1 / (self._row - self.factor * (len(sums) - 1)))
+        return sums
+
+    def sampled_colours(self, full: float) -> Float32Array:
         """The colours of every n-th pixel, on a scale that ends at `full`."""
-        colours = np.concatenate(self.samples)[..., self.colours].astype(np.float64)
-        return colours * (full / self.signal.full_scale)
+        samples = np.concatenate(self.samples)
+        if samples.shape[-1] > len(self.colours):
+            samples = samples[..., self.colours]
+        return self._on_scale(samples, full)
 
-    def reduced_colours(self, full: float) -> FloatArray:
+    def reduced_colours(self, full: float) -> Float32Array:
         """The colours of the reduced picture, likewise."""
-        colours = np.concatenate(self.means)[..., : len(self.colours)].astype(np.float64)
-        return colours * (full / self.signal.full_scale)
+        return self._on_scale(self.means()[..., : len(self.colours)], full)
+
+    def _on_scale(self, x: Array, full: float) -> Float32Array:
+        """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
+        scaled: Float32Array = np.multiply(
+            x, full / self.signal.full_scale, dtype=np.float32, casting="same_kind"
+        )
+        return scaled
 
     def facts(self) -> PictureFacts | None:
         """What is shown; None of an empty picture."""
-        if not self.means:
+        if self.empty:
             return None
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
@@ -119,7 +162,7 @@ class PictureSums:
         histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
         return PictureFacts(
             shape=self.shape,
-            reduced=_as_bytes(np.concatenate(self.means), full),
+            reduced=_as_bytes(self.means(), full),
             detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
@@ -129,24 +172,31 @@ class PictureSums:
         )
 
     def _histogram(self, x: Array) -> IntArray:
-        full = self.signal.full_scale
-        known = np.clip(x[np.isfinite(x)], 0, full)
-        counts: IntArray = np.histogram(known, BINS, (0, full))[0]
-        return counts
+        """How many known samples are in each of equal bins up to the full scale."""
+        known = x.ravel()
+        finite = np.isfinite(known)
+        if not finite.all():
+            known = known[finite]
+        # Four times as fast as np.histogram.
+        bins = known * (BINS / self.signal.full_scale)
+        np.clip(bins, 0, BINS - 1, out=bins)
+        return np.bincount(bins.astype(np.int64), minlength=BINS)
 
 
 def _as_bytes(x: Array, full: float) -> ByteArray:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
-    known = np.nan_to_num(x, posinf=full, neginf=0.0)
-    scaled = np.clip(known * (255 / full), 0, 255)
-    stored: ByteArray = np.rint(scaled).astype(np.uint8)
-    return stored
+    scaled = np.multiply(x, 255 / full, dtype=np.float32, casting="same_kind")
+    np.rint(scaled, out=scaled)
+    # The larger one of NaN and 0 is 0.
+    np.fmax(scaled, 0, out=scaled)
+    np.fmin(scaled, 255, out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     """How the second picture differs from the first; None if their sizes or colours differ."""
     same = before.shape == after.shape and len(before.colours) == len(after.colours)
-    if not same or not before.means or not after.means:
+    if not same or before.empty or after.empty:
         return None
     full = before.signal.full_scale
     a, b = before.reduced_colours(full), after.reduced_colours(full)
@@ -155,7 +205,8 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     # A few large differences would leave all others dark.
     brightest = largest
     if difference.size:
-        brightest = float(np.nanquantile(difference, DRAWN_SHARE)) or largest
+        some = difference[::2, ::2]
+        brightest = float(np.nanquantile(some, DRAWN_SHARE)) or largest
     return LikenessFacts(
         difference=_as_bytes(difference, brightest or 1.0),
         brightest=brightest,
@@ -170,8 +221,10 @@ def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
     if not a.size:
         return math.nan
-    squares = np.square(b - a)
-    error = float(np.nanmean(squares))
+    squares = np.square(b - a, dtype=np.float64)
+    error = float(squares.mean())
+    if math.isnan(error):
+        error = float(np.nanmean(squares))
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)
@@ -179,7 +232,7 @@ def _peak_snr(a: Array, b: Array, full: float) -> float:
 
 def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
     """The SSIM of two pictures (rows, columns, colours); None if they are too small for it."""
-    similarity = StructuralSimilarity(a.shape[-1], full)
+    similarity = StructuralSimilarity(a.shape[-1], full, np.float32)
     for row in range(0, len(a), STRIP):
         similarity.add(a[row : row + STRIP], b[row : row + STRIP])
     means: Any = similarity.mean()

@@ -267,11 +267,15 @@ def _power(response: AnyArray) -> FloatArray:
 
 
 class ExcerptSamples:
-    """The samples between two positions of a sound, at most its first two channels."""
+    """The samples between two positions of a sound, at most its first two channels.
 
-    def __init__(self, start: int, stop: int) -> None:
+    lossless : a page keeps every sample
+    """
+
+    def __init__(self, start: int, stop: int, *, lossless: bool = False) -> None:
         self.start = start
         self.stop = stop
+        self._lossless = lossless
         self._parts: list[Array] = []
         self._seen = 0
 
@@ -289,4 +293,6 @@ class ExcerptSamples:
         if not self._parts:
             return None
         samples = np.concatenate(self._parts).astype(np.float32)
-        return ExcerptFacts(samples=samples, rate=rate, start=self.start / rate)
+        return ExcerptFacts(
+            samples=samples, rate=rate, start=self.start / rate, lossless=self._lossless
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import field, replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from convcli.dataclass import dataclass
 from convcli.previews.outline import OutlineCollector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from convcli.array_types import BoolArray, IntArray
     from convcli.facts.preview import OutlineFacts
     from convcli.signals import Array, Block
@@ -51,20 +54,22 @@ class GroupRows:
     most: int
     of_file: bool = False
     names: dict[bytes, int] = field(default_factory=dict)
-    counts: dict[bytes, int] = field(default_factory=dict)
+    _seen: set[bytes] = field(default_factory=set)
+    _counts: list[int] = field(default_factory=list)
     _waiting: deque[tuple[int, PlacedRows]] = field(default_factory=deque)
     _row: int = 0
 
     def number(self, block: Block) -> PlacedRows:
         """Where each row of the next block lies."""
         size = len(block.stored)
-        codes = np.zeros(size, np.int64)
+        codes = np.full(size, -1)
         places = np.zeros(size, np.int64)
-        if block.groups is None:
-            self._number(b"", np.arange(size), codes, places)
-        else:
-            for name, rows in block.groups.places():
-                self._number(name, rows, codes, places)
+        # Only the groups that are drawn are numbered: there may be thousands of others.
+        for number, rows in self._drawn_rows(block):
+            first = self._counts[number]
+            self._counts[number] += len(rows)
+            codes[rows] = number
+            places[rows] = np.arange(first, first + len(rows))
         axis = None
         if self.of_file:
             axis = np.arange(self._row + 1.0, self._row + size + 1.0)
@@ -75,13 +80,32 @@ class GroupRows:
         self._row += size
         return placed
 
-    def _number(self, name: bytes, rows: Rows, codes: Rows, places: Rows) -> None:
-        if name not in self.counts and len(self.names) < self.most:
-            self.names[name] = len(self.names)
-        seen = self.counts.get(name, 0)
-        self.counts[name] = seen + len(rows)
-        codes[rows] = self.names.get(name, -1)
-        places[rows] = np.arange(seen, seen + len(rows))
+    @property
+    def more(self) -> int:
+        """How many groups are not drawn."""
+        return len(self._seen) - len(self.names)
+
+    def _drawn_rows(self, block: Block) -> Iterator[tuple[int, Rows]]:
+        """Yield the number of each group that is drawn, and its rows in a block."""
+        groups = block.groups
+        if groups is None:
+            self._meet([b""])
+            yield 0, np.arange(len(block.stored))
+            return
+        present = np.bincount(groups.codes, minlength=len(groups.names)) > 0
+        self._meet(compress(groups.names, present))
+        code_of = {name: code for code, name in enumerate(groups.names)}
+        for name, number in self.names.items():
+            if name in code_of:
+                yield number, np.flatnonzero(groups.codes == code_of[name])
+
+    def _meet(self, names: Iterable[bytes]) -> None:
+        """Note groups; the first of all are drawn."""
+        for name in names:
+            if len(self.names) < self.most and name not in self.names:
+                self.names[name] = len(self.names)
+                self._counts.append(0)
+            self._seen.add(name)
 
     def of_rows(self, rows: Rows) -> PlacedRows:
         """Where increasing rows lie; forgets blocks that end before the first of them."""
@@ -112,19 +136,24 @@ class ColumnOutlines:
 
     def add(self, x: Array, rows: PlacedRows) -> None:
         """Add rows, (n, channels), to the outline of each group."""
+        # Group -1 is not drawn.
+        counts = np.bincount(rows.codes + 1)
+        for code in np.flatnonzero(counts[1:]).tolist():
+            if counts[code + 1] == len(x):
+                self._add_group(code, x, rows)
+            else:
+                chosen = np.flatnonzero(rows.codes == code)
+                self._add_group(code, x[chosen], rows.of(chosen))
+
+    def _add_group(self, code: int, x: Array, rows: PlacedRows) -> None:
+        if code not in self.outlines:
+            names = (*self.channels, "axis") if self.placed else self.channels
+            self.outlines[code] = OutlineCollector(names, self.bins)
         if self.placed:
             # The axis is one more column: what is kept of it is the first and the last place.
             axis = np.full(len(x), np.nan) if rows.axis is None else rows.axis
             x = np.column_stack([x, axis])
-        for code in np.unique(rows.codes[rows.codes >= 0]).tolist():
-            if code not in self.outlines:
-                names = (*self.channels, "axis") if self.placed else self.channels
-                self.outlines[code] = OutlineCollector(names, self.bins)
-            of_group = rows.codes == code
-            if of_group.all():
-                self.outlines[code].add_at(rows.places, x)
-            else:
-                self.outlines[code].add_at(rows.places[of_group], x[of_group])
+        self.outlines[code].add_at(rows.places, x)
 
     def facts(self, names: dict[str, int]) -> tuple[OutlineFacts, ...]:
         """The outlines in the order in which the groups came.
@@ -152,5 +181,4 @@ def _with_axis(outline: OutlineFacts) -> OutlineFacts:
         gaps=outline.gaps[:, :-1],
         axis=axis if known else None,
         peak=outline.peak[:-1],
-        rms=outline.rms[:-1],
     )

@@ -10,7 +10,7 @@ from convcli.report.batch import failed_lines
 from convcli.report.figures import delay_is_constant, design_figures
 from convcli.report.overview import overview
 from convcli.report.page import render_page
-from convcli.report.sections import MOST_DESIGNS, page_sections
+from convcli.report.sections import MOST_DESIGNS, most_designs, page_sections
 from convcli.report.tables import fact_tables
 from convcli.report.terminal import summary
 from convcli.report.words import (
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
     first = runs[0]
-    title = _title(first, short=len(runs) == 1)
-    if len(runs) > 1:
-        title += f" and {len(runs) - 1:,} more"
+    title = _page_title(runs)
     # Inputs of one rate have one design, which is drawn below the first of them.
     drawn: set[tuple[StepFacts, ...]] = set()
     articles = []
+    most = most_designs(runs)
     for place, run in enumerate(runs):
         designs: list[dict[str, Any]] = []
-        if run.steps not in drawn and len(drawn) < MOST_DESIGNS:
+        if run.steps not in drawn and len(drawn) < most:
             designs = list(_designs(run))
             drawn.add(run.steps)
         articles.append(_article(run, f"run-{place + 1}", designs))
     several = len(runs) > 1
+    listed = several and bool(first.inputs or first.usage)
     return render_page(
         "report",
         title=title,
         summary=visible(first.filter) if several and first.inputs else _summary(first),
-        overview=overview(runs) if several and first.inputs else None,
-        together=_together(runs) if several and not first.inputs else [],
-        opened=not first.inputs,
+        overview=overview(runs) if listed else None,
+        together=_together(runs) if several and not listed else [],
+        opened=not first.inputs and not listed,
         failed=failed_lines(first.failures),
         failures=len(first.failures),
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
@@ -63,12 +63,21 @@ def render_html(runs: Sequence[RunFacts]) -> str:
     )
 
 
+def _page_title(runs: Sequence[RunFacts]) -> str:
+    if runs[0].usage is not None:
+        return "The steps of convcli"
+    title = _title(runs[0], short=len(runs) == 1)
+    if len(runs) > 1:
+        title += f" and {len(runs) - 1:,} more"
+    return title
+
+
 def _title(run: RunFacts, *, short: bool = False) -> str:
     """The inputs, or the filter of a page that is about a filter alone.
 
     short : without the folders, where the names differ without them
     """
-    if run.filter and not run.inputs:
+    if run.filter and not run.inputs and run.usage is None:
         return visible(run.filter)
     names = [PurePath(one.path).name or one.path for one in run.inputs]
     if short and names and len(set(names)) == len(names):

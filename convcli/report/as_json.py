@@ -70,6 +70,8 @@ def _combined(runs: Sequence[RunFacts]) -> RunFacts:
 def _own_facts(run: RunFacts, first: RunFacts) -> dict[str, Any]:
     """The facts that belong to one run alone."""
     own = {name: vars(run)[name] for name in _OWN}
+    if run.usage is not None:
+        own |= {"usage": run.usage, "filter": run.filter}
     if run is first or run.steps == first.steps:
         own["steps"] = own["chain"] = None
     plain: dict[str, Any] = to_plain(own)

@@ -9,7 +9,7 @@ from convcli.report.batch import FAILURE_COLUMNS, MOST_LISTED, failure_rows
 from convcli.report.embedded import data_uri
 from convcli.report.figures import Figure
 from convcli.report.page import page_asset
-from convcli.report.sections import MOST_DESIGNS, design_sections, page_sections
+from convcli.report.sections import design_sections, most_designs, page_sections
 from convcli.report.tables import ReportTable, fact_tables
 from convcli.report.words import run_title
 from convcli.units import plural
@@ -46,8 +46,9 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
     pages = []
     # Inputs of one rate have one design, which is drawn below the first of them.
     designed: set[tuple[StepFacts, ...]] = set()
+    most = most_designs(runs)
     for run in runs:
-        is_new = run.steps not in designed and len(designed) < MOST_DESIGNS
+        is_new = run.steps not in designed and len(designed) < most
         designed.add(run.steps)
         pages.append(_render_run(run, drawings, designs=is_new))
     failures = runs[0].failures if runs else ()

@@ -95,6 +95,10 @@ def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iter
         return
     if stage.flipped is None:
         yield from _samples_in_and_out(stage)
+        if any(branch.stages for branch in stage.branches):
+            # The windows of the whole group would tell nothing more.
+            yield from _stages_of_branches(stage, facts, limit)
+            return
         if not stage.sums:
             return
     else:
@@ -134,6 +138,20 @@ def _branch_lines(stage: StageFacts, blank: str) -> Iterator[Line]:
         for values in channels:
             text = f" branch {visible(branch.text):<{width}}  "
             yield [(blank, PLAIN), (text, PLAIN), (list_text(values), KERNEL)]
+
+
+def _stages_of_branches(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iterator[Line]:
+    """Yield how each branch of a group is computed, indented below its name."""
+    for branch in stage.branches:
+        if not branch.stages:
+            continue
+        yield []
+        yield [("in branch ", PLAIN), (visible(branch.text), TITLE)]
+        for number, own in enumerate(branch.stages):
+            if number:
+                yield []
+            for line in _stage_lines(own, facts, limit):
+                yield [("  ", PLAIN), *line] if line else []
 
 
 def _heading(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
@@ -273,27 +291,49 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
         yield []
     for one in shown:
         skipped = one.first[0] - first
-        blank = " " * (skipped * columns.width)
-        if not fits:
-            blank = ""
-            window = inputs[skipped : skipped + stage.size[0]]
-            yield [columns.name("x"), *columns.cells(window, PLAIN)]
-        yield from _line_sum(stage, one, columns, blank)
+        window = slice(skipped, skipped + stage.size[0])
+        if fits:
+            blank = " " * (skipped * columns.width)
+            yield from _line_sum(stage, one, columns, blank, slice(None))
+            continue
+        kept = slice(None)
+        if columns.margin + stage.size[0] * columns.width > WIDEST:
+            kept = _kept_terms(one, outside[window])
+        texts = columns.cells(inputs[window][kept], PLAIN)
+        hidden = len(one.x) - len(one.x[kept])
+        if hidden:
+            texts.append((f"   and {plural(hidden, 'sample')} outside, all 0", OUTSIDE))
+        yield [columns.name("x"), *texts]
+        yield from _line_sum(stage, one, columns, "", kept)
+
+
+def _kept_terms(one: SumFacts, outside: Sequence[bool]) -> slice:
+    """The terms of a wide sum without those at its ends that are 0 outside of the signal."""
+    if one.products is None:
+        return slice(None)
+    needed = []
+    for place, (value, out) in enumerate(zip(one.x, outside, strict=True)):
+        if not out or value != 0:
+            needed.append(place)
+    if not needed:
+        return slice(None)
+    return slice(needed[0], needed[-1] + 1)
 
 
 def _line_sum(
-    stage: StageFacts, one: SumFacts, columns: NumberColumns, blank: str
+    stage: StageFacts, one: SumFacts, columns: NumberColumns, blank: str, kept: slice
 ) -> Iterator[Line]:
     """Yield the kernel and the products of an output, or its window if there is no kernel.
 
     blank : what moves them under their samples
+    kept : the terms that are shown
     """
     row = one.x
     if one.products is not None:
         row = one.products
-        taps = columns.cells(sample_texts(stage.laid), KERNEL)
+        taps = columns.cells(sample_texts(stage.laid[kept]), KERNEL)
         yield [columns.name("kernel"), (blank, PLAIN), *taps]
-    cells = columns.cells(sample_texts(row), PLAIN)
+    cells = columns.cells(sample_texts(row[kept]), PLAIN)
     name = columns.name(_output_name(one))
     yield [name, (blank, PLAIN), *cells, *_sum_cells(one, stage)]
 

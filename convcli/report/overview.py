@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.facts.comparison import MEASURES
-from convcli.report.charts import Axis, Graph
+from convcli.report.charts import Axis, Graph, Trace
 from convcli.report.comparison import measure_text
 from convcli.report.figures import outline_trace, value_range
 from convcli.report.page import unescaped
@@ -18,7 +18,7 @@ from convcli.report.words import loss_texts, run_title, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convcli.facts import RunFacts
+    from convcli.facts import RunFacts, StepFacts
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
     from convcli.facts.preview import OutlineFacts, PictureFacts, PreviewFacts
 
@@ -54,6 +54,8 @@ def overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
 
     Runs that filter show what they lost, comparisons their measures.
     """
+    if runs[0].usage is not None:
+        return _overview_of_steps(runs)
     compared = [run.comparison for run in runs if run.comparison is not None]
     measures = _known_measures(compared)
     if compared:
@@ -67,7 +69,33 @@ def overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
         else:
             cells = [_measure_cell(run.comparison, measure) for measure in measures]
         rows.append(_overview_row(run, f"run-{place + 1}", cells))
-    return {"head": ("", "input", *names, "seconds"), "rows": rows}
+    return {"things": "inputs", "head": ("", "input", *names, "seconds"), "rows": rows}
+
+
+def _overview_of_steps(runs: Sequence[RunFacts]) -> dict[str, Any]:
+    """A row for each step: its response, how it is written, its family, what it does."""
+    rows = []
+    for place, run in enumerate(runs):
+        usage = run.usage
+        if usage is None:
+            continue
+        told = usage.help
+        if usage.aliases:
+            told += f" (also {', '.join(usage.aliases)})"
+        cells = [
+            _Cell(text=told, value=usage.help),
+            _Cell(text=usage.family, value=usage.family),
+        ]
+        drawn = run.chain or next(iter(run.steps), None)
+        rows.append(
+            _OverviewRow(
+                thumbnail="" if drawn is None else small_response(drawn),
+                name=usage.name,
+                anchor=f"run-{place + 1}",
+                cells=cells,
+            )
+        )
+    return {"things": "steps", "head": ("", "step", "what it does", "family"), "rows": rows}
 
 
 def _overview_row(run: RunFacts, anchor: str, cells: Sequence[_Cell]) -> _OverviewRow:
@@ -150,6 +178,29 @@ def thumbnail(preview: PreviewFacts) -> Any:
     return _small_outline(outlines[0])
 
 
+def small_response(step: StepFacts) -> Any:
+    """A small drawing of the gain over the frequency, or of two-dimensional taps; escaped."""
+    if step.plane:
+        from convcli.report.embedded import signed_uri
+
+        uri = signed_uri(step.plane)
+        return unescaped(f'<img class="thumbnail pixels" src="{uri}" alt="">')
+    if len(step.response) < 2:
+        return ""
+    points = [(frequency, 10 ** (gain / 20)) for frequency, gain in step.response]
+    highest = max(gain for _, gain in points)
+    x = Axis(low=points[0][0], high=points[-1][0])
+    chart = Graph(title="", x=x, y=Axis(low=0.0, high=1.05 * highest or 1.0))
+    return _small_chart(chart, Trace(name="", style="after", points=points))
+
+
+def _small_chart(chart: Graph, trace: Trace) -> Any:
+    """A trace without axes, escaped."""
+    inner = "".join(chart.drawn(trace))
+    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
+    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')
+
+
 def _small_picture(picture: PictureFacts) -> Any:
     from convcli.report.embedded import picture_uri
 
@@ -168,6 +219,4 @@ def _small_outline(outline: OutlineFacts) -> Any:
     low, high = value_range([y for _, y in (*points, *upper)])
     x = Axis(low=points[0][0], high=points[-1][0])
     chart = Graph(title="", x=x, y=Axis(low=low, high=high))
-    inner = "".join(chart.drawn(replace(trace, points=points, upper=upper)))
-    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
-    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')
+    return _small_chart(chart, replace(trace, points=points, upper=upper))

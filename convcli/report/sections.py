@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 MOST_DESIGNS = 12
 
 
+def most_designs(runs: Sequence[RunFacts]) -> int:
+    """How many different filters are drawn; a page about steps draws each of them."""
+    about_steps = any(run.usage is not None for run in runs)
+    return len(runs) if about_steps else MOST_DESIGNS
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageSection:
     """A part of a run under a title."""

@@ -89,9 +89,8 @@ def _level_table(preview: PreviewFacts) -> ReportTable:
 
 def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:
     """The peak and the root mean square of all channels."""
-    power = sum(rms**2 for rms in outline.rms) / max(1, len(outline.rms))
     peak = max(outline.peak, default=0.0)
-    return level_text(peak), level_text(math.sqrt(power))
+    return level_text(peak), level_text(outline.rms or 0.0)
 
 
 def _players(preview: PreviewFacts) -> list[Player]:

@@ -10,7 +10,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from convcli.facts import FileFacts, LossFacts, ReachFacts, RunFacts, StepFacts
+    from convcli.facts import FileFacts, LossFacts, ReachFacts, RunFacts, StepFacts, UsageFacts
     from convcli.facts.causality import CausalityFacts, ColumnVerdict
     from convcli.facts.detection import DetectionFacts
 
@@ -113,8 +113,11 @@ def reach_text(axes: Sequence[ReachFacts]) -> str:
 
 def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     """Yield the facts that are not tables, as pairs of a name and a text that is not empty."""
+    if run.usage is not None:
+        yield from _usage_rows(run.usage)
     if run.filter:
-        yield "filter", visible(run.filter)
+        name = "filter" if run.usage is None else "example"
+        yield name, visible(run.filter)
     for one in run.inputs:
         yield "input", signal_text(one)
     if run.detection is not None:
@@ -135,6 +138,16 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     if run.seconds is not None:
         yield "time", duration_text(run.seconds, 3)
     yield from _origin_rows(run)
+
+
+def _usage_rows(usage: UsageFacts) -> Iterator[tuple[str, str]]:
+    """Yield how a step is written and what it does."""
+    yield "step", usage.usage
+    yield "what it does", usage.help
+    if usage.aliases:
+        yield "also called", ", ".join(usage.aliases)
+    if usage.stands_for:
+        yield "stands for", usage.stands_for
 
 
 def _origin_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
@@ -166,7 +179,9 @@ def library_text(versions: Mapping[str, str]) -> str:
 
 
 def run_title(run: RunFacts) -> str:
-    """Return the paths of the inputs."""
+    """Return the paths of the inputs, or the step that is described."""
+    if run.usage is not None:
+        return run.usage.usage
     paths = [visible(one.path) for one in run.inputs]
     return ", ".join(paths) or "convcli"
 

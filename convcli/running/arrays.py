@@ -352,7 +352,10 @@ def _with_new_columns(kept: Any, read: list[int], made: _Filtered) -> Any:
     for channel, name in enumerate(made.names):
         if name in result.columns:
             raise RequestError(f"a column {name!r} exists already")
-        result.insert(first + channel, name, made.y[:, channel])
+        key: Any = name
+        if result.columns.nlevels > 1:
+            key = (name, *[""] * (result.columns.nlevels - 1))
+        result.insert(first + channel, key, made.y[:, channel])
     return result
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
+from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from convcli.core.op import Measure, Op
     from convcli.running.jobs import SignalName
-    from convcli.signals import Signal
+    from convcli.signals import Edge, Signal
 
 # The name of the only signal of an input without groups. The names of groups are never None.
 ALL: SignalName = None
@@ -131,3 +132,12 @@ def _measured_op(place: int, op: Op) -> Op:
 def _settled_op(op: Op, measure: Measure, found: Any | None) -> Op:
     """An operation whose first measure is settled by what was found, if anything was."""
     return op if op.to_measure is None else op.to_measure.settled(measure.settle(found))
+
+
+def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
+    """Return the geometry of the chain of one signal."""
+    if not chain.times.in_time:
+        return Geometry(chain, edge, tail)
+    from convcli.running.timed_geometry import TimedGeometry
+
+    return TimedGeometry(chain, edge, tail)

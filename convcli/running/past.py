@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.core.missing import last_known
 from convcli.dataclass import dataclass
-from convcli.running.timed_geometry import geometry_of
+from convcli.running.chains import geometry_of
 from convcli.signals import SignalPast
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.running.chains import ALL
+from convcli.running.chains import ALL, geometry_of
 from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
 from convcli.running.past import AT_START, HistoryNeededError
 from convcli.running.stream import NEVER, Stream
-from convcli.running.timed_geometry import geometry_of
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:

@@ -28,13 +28,6 @@ CLOCK_SET_BACK = 48 * 3600 * 10**9
 REMEMBERED = 8
 
 
-def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:
-    """Return the geometry of a chain on one signal."""
-    if chain.times.in_time:
-        return TimedGeometry(chain, edge, tail)
-    return Geometry(chain, edge, tail)
-
-
 class TimedGeometry(Geometry):
     """The geometry of a chain with windows in time on one signal.
 

@@ -1,8 +1,8 @@
 """Convolutions of bytes in float32 whose results are rounded as those of float64 are.
 
 Few results lie so near to one half that the error of float32 could take them to the other side.
-Those are computed once more in float64. The filter then takes a quarter longer; in float64
-throughout it would take three times as long.
+Those are computed once more in float64. The filter then takes a quarter longer (a kernel by FFT a
+tenth); in float64 throughout it would take three times as long (by FFT a quarter longer).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, factor
 from convcli.core.convolution.rounding import share_a_denominator
+from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, Float32Array, FloatArray, Taps
@@ -23,19 +24,24 @@ if TYPE_CHECKING:
 
     Places = tuple[npt.NDArray[np.intp], ...]
 
-# Half a unit in the last place of float32.
+# Half a unit in the last place of float32 and of float64.
 _UNIT = 2.0**-24
-# The smallest kernel that is not separable of which OpenCV computes the sums by FFT.
+_DOUBLE_UNIT = 2.0**-53
+# The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
+# its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up
+# to the next length with an FFT.
 _LEAST_BY_FFT = 130
-# No useful bound is known for a single result of an FFT: that of Higham, 24.1, is one for the norm
-# of all. So the error is taken for at most so many units of the largest possible sum: `_BASE` and
-# `_GROWTH` times the root of the number of additions. The sums of 130 to 2,400 taps over noise,
-# slopes, stripes and nearly white pictures stay below half of it.
-_BASE = 4.0
-_GROWTH = 3.0
+_SHORTEST_TILE = 256
+_LARGEST_TILE = 5.5
+_NEXT_FFT = 1.25
+# Roundings of an FFT for each halving of its length, and the error of its roots in units for each
+# pixel of its length.
+_PER_HALVING = 9
+_OF_ROOTS = 2
 # Where more samples of a window, for each output, would have to be read again, float64 throughout
-# takes less time.
+# takes less time. OpenCV's FFT takes hardly more time in float64.
 _MOST_READ_AGAIN = 25.0
+_MOST_READ_AGAIN_BY_FFT = 1.0
 # Where a larger part of the results is doubtful, all are computed in float64.
 _MOST_DOUBTFUL = 1 / 50
 # Results that are compared together, and bytes of windows that are computed together: they stay in
@@ -49,33 +55,76 @@ def settles_cheaply(taps: Taps, divisor: float) -> bool:
     if taps.ndim != 2 or not taps.any() or max(taps.shape) > LONGEST_PRODUCT:
         return False
     part = 2 * error_bound(taps / divisor)
-    return part * taps.size < _MOST_READ_AGAIN and not share_a_denominator(taps / divisor)
+    most = _MOST_READ_AGAIN_BY_FFT if _is_by_fft(taps) else _MOST_READ_AGAIN
+    return part * taps.size < most and not share_a_denominator(taps / divisor)
+
+
+def _is_by_fft(taps: Taps) -> bool:
+    """Return whether OpenCV computes the sums by FFT."""
+    return taps.size >= _LEAST_BY_FFT and factor(taps) is None
+
+
+@dataclass(frozen=True)
+class ErrorBound:
+    """A bound of the error of a sum: a part of the sum of |tap| * sample, and a number beside it.
+
+    relative : that part; absolute : the number, in units of a byte
+    """
+
+    relative: float
+    absolute: float
 
 
 def error_bound(taps: Taps) -> float:
     """Return the largest error of a mean of bytes weighted by taps, in float32."""
-    size = float(np.abs(taps).sum())
-    return _relative_error(taps) * 255 * size
+    bound = error_of_sums(taps)
+    return bound.relative * 255 * float(np.abs(taps).sum()) + bound.absolute
 
 
-def _relative_error(taps: Taps) -> float:
-    """Return a bound of the error in proportion to the sum of |tap| * sample.
+def error_of_sums(taps: Taps) -> ErrorBound:
+    """Return a bound of the error of sums of products of bytes and taps.
 
     A sum of products through which n roundings go, in whatever order it is added up, has a relative
     error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
     Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1). Of k
     terms, these are k - 1 additions, the product and the tap itself. A division by the sum of taps
-    brings two more.
+    brings two more, and the comparison in `_doubtful` three. OpenCV's FFT adds up in float64; only
+    the tap and the sum are rounded to float32.
     """
+    by_fft = 0.0
     lines = factor(taps)
-    if lines is not None:
+    if _is_by_fft(taps):
+        roundings = 2
+        by_fft = _error_by_fft(taps)
+    elif lines is not None:
         roundings = sum(line.size + 1 for line in lines)
-    elif taps.size < _LEAST_BY_FFT:
-        roundings = taps.size + 1
     else:
-        return (_BASE + _GROWTH * math.sqrt(sum(taps.shape))) * _UNIT
-    error = (roundings + 2) * _UNIT
-    return error / (1 - error)
+        roundings = taps.size + 1
+    error = (roundings + 2 + 3) * _UNIT
+    return ErrorBound(error / (1 - error), by_fft)
+
+
+def _error_by_fft(taps: Taps) -> float:
+    """Return a bound of the error that OpenCV's FFT in float64 adds to sums of bytes times taps.
+
+    An output of a transform is a sum of its inputs times roots of 1. On its way, an input meets at
+    most `_PER_HALVING` roundings, and one root, for each halving of the length: the radices are at
+    most 5. OpenCV computes half of the roots by a recurrence (DFTInit in dxt.cpp), each step of
+    which adds up to four units: the error of the last one is `_OF_ROOTS` times the length. By the
+    inequality of Cauchy and Schwarz, the error of the circular correlation of x and w through three
+    such transforms is at most gamma(n) |x| |w|, n counting the roundings of all three (Percival,
+    Rapid multiplication modulo the sum and difference of highly composite numbers, Mathematics of
+    Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
+    """
+    roundings = 0.0
+    pixels = 1.0
+    for k in taps.shape:
+        side = _NEXT_FFT * max(_SHORTEST_TILE + k, _LARGEST_TILE * k)
+        roundings += math.log2(side) * (_PER_HALVING + _OF_ROOTS * side)
+        pixels *= side
+    error = 3 * roundings * _DOUBLE_UNIT
+    norms = 255 * math.sqrt(pixels) * float(np.linalg.norm(taps))
+    return error / (1 - error) * norms
 
 
 def settled(y: Array, x: Array, window: Taps, step: tuple[int, ...]) -> Array:
@@ -101,11 +150,10 @@ def _doubtful(y: Array, window: Taps) -> Places:
     """
     import cv2
 
-    bound = error_bound(window)
-    relative, absolute = 0.0, bound
-    if (window >= 0).all():
-        largest_sum = 255 * float(window.sum())
-        relative, absolute = bound / largest_sum, 0.0
+    bound = error_of_sums(window)
+    relative, absolute = bound.relative, bound.absolute
+    if not (window >= 0).all():
+        relative, absolute = 0.0, error_bound(window)
     row = math.prod(y.shape[1:])
     together = max(1, _COMPARED // max(row, 1))
     found = []

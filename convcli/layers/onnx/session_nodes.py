@@ -6,6 +6,7 @@ here those of the core, and a layer's own beside the layer.
 
 from __future__ import annotations
 
+from dataclasses import field
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
 class SessionNode:
     """An operation as nodes of a graph.
 
-    kind : of the ONNX operator; attributes : of the node, without its padding
+    kind, attributes : of the ONNX operator, without its padding
     constants : further inputs of the node
     activation : what is applied to its outputs, None where nothing is
     own_cost, cost : nanoseconds of an output here, and in the library
     outputs : channels that come out; None: as many as go in
     """
 
-    kind: str
-    attributes: dict[str, Any]
+    kind: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
     constants: tuple[Any, ...] = ()
     activation: SessionNode | None = None
     own_cost: float = 0.0

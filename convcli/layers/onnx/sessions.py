@@ -20,6 +20,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.executor import Executor
+from convcli.layers.onnx.session_convs import input_channels
 from convcli.layers.onnx.session_nodes import session_node
 from convcli.layers.onnx.writer import INPUT, OnnxWriter
 
@@ -57,18 +58,9 @@ def _pays(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> bool:
     """Whether the library is faster by the costs that were measured; a property of the layers."""
     own = sum(node.own_cost for node in nodes)
     outputs = [node.outputs for node in nodes if node.outputs is not None]
-    numbers = _input_channels(ops) + outputs[-1]
+    numbers = input_channels(ops[0]) + outputs[-1]
     theirs = sum(node.cost for node in nodes) + REORDER * numbers
     return own >= LEAST_COST and theirs < own
-
-
-def _input_channels(ops: Sequence[Op]) -> int:
-    """How many channels the first operation takes."""
-    weights = ops[0].formula.window_weights(1)
-    if weights is None:
-        raise ValueError("a network begins with a convolution")
-    count: int = weights.weights.shape[1]
-    return count
 
 
 @cache
@@ -111,7 +103,7 @@ class SessionExecutor(Executor):
         self.nodes = tuple(nodes)
         self.chain = Chain(tuple(ops), len(ops[0].reach))
         self.axes = self.chain.axes
-        self.channels = _input_channels(ops)
+        self.channels = input_channels(ops[0])
         self._sessions: dict[tuple[Pads, ...], Any] = {}
         self._lock = threading.Lock()
         weights = sum(np.size(values) for node in nodes for values in node.constants)
@@ -161,15 +153,27 @@ class SessionExecutor(Executor):
         return runtime.InferenceSession(content, options)
 
     def is_exact(self) -> bool:
-        """Whether an output alone is bit for bit what it is among others."""
+        """Whether an output is bit for bit the same alone, among others, and beside a padding."""
         random = np.random.default_rng(0)
         nothing = [((0, 0),) * self.axes] * self.count
         x = random.standard_normal((*self._inputs_of(5), self.channels), np.float32)
-        whole = self.outputs(x, nothing)
         corner = tuple(slice(-side, None) for side in self._inputs_of(1))
         alone = self.outputs(x[corner], nothing)
-        last = whole[(-1,) * self.axes]
-        return bool(np.array_equal(alone.reshape(-1), last))
+        expected = alone.reshape(-1)
+        last = (-1,) * self.axes
+        among = self.outputs(x, nothing)
+        beside = self.outputs(x, self._pads_before())
+        return np.array_equal(among[last], expected) and np.array_equal(beside[last], expected)
+
+    def _pads_before(self) -> list[Pads]:
+        """Padding before the inputs of each operation that makes whole outputs more of it."""
+        found: list[Pads] = []
+        strides = np.ones(self.axes, np.int64)
+        for op in reversed(self.chain.ops):
+            strides *= [reach.step for reach in op.reach]
+            found.append(tuple((int(stride), 0) for stride in strides))
+        found.reverse()
+        return found
 
     def _inputs_of(self, outputs: int) -> list[int]:
         """How many inputs so many outputs read along each axis."""

@@ -90,15 +90,30 @@ class OnnxWriter:
         pads = self.constant(f"{len(self.nodes)}.pads", sides, whole=True)
         self.node("Pad", pads, mode=mode)
 
-    def cut(self, x: str, before: Sequence[int], after: Sequence[int]) -> str:
-        """Name the value `x` without so many samples at the beginning and the end of each axis."""
-        if not any(before) and not any(after):
-            return x
-        number = len(self.nodes)
+    def cut(
+        self,
+        x: str,
+        before: Sequence[int],
+        after: Sequence[int],
+        *,
+        channels: tuple[int, int] | None = None,
+    ) -> str:
+        """Name the value `x` without so many samples at the beginning and the end of each axis.
+
+        channels : the channels [first, last) that are kept; by default all
+        """
+        starts = list(before)
         ends = [-count if count else TO_THE_END for count in after]
         axes = [2 + axis for axis in range(self.axes)]
+        if channels is not None:
+            starts.append(channels[0])
+            ends.append(channels[1])
+            axes.append(1)
+        elif not any(before) and not any(after):
+            return x
+        number = len(self.nodes)
         names = [
-            self.constant(f"{number}.starts", before, whole=True),
+            self.constant(f"{number}.starts", starts, whole=True),
             self.constant(f"{number}.ends", ends, whole=True),
             self.constant(f"{number}.axes", axes, whole=True),
         ]

@@ -62,8 +62,8 @@ class Worker:
 
     def load(self, numbers: Vector) -> None:
         """Give every layer its weights out of one vector of all parameters."""
-        for layer, part in zip(self.layers, self.net.parts(numbers), strict=True):
-            layer.load(part)
+        for layer, views in zip(self.layers, self.net.views(numbers), strict=True):
+            layer.load(views)
 
     def forward(self) -> Array:
         """Return the outputs for the windows in `x`, (batch, outputs..., channels)."""
@@ -79,11 +79,11 @@ class Worker:
 
     def backward(self) -> Vector:
         """Return the gradient of the loss by all weights, in the order of `LayerStack.tensors`."""
-        parts = self.net.parts(self.gradient)
+        gradients = self.net.views(self.gradient)
         dy: Array | None = self.dy
-        for layer, part in zip(reversed(self.layers), reversed(parts), strict=True):
+        for layer, views in zip(reversed(self.layers), reversed(gradients), strict=True):
             if dy is None:
                 break
-            layer.learn(dy, part)
+            layer.learn(dy, views)
             dy = layer.backward(dy)
         return self.gradient

@@ -24,7 +24,7 @@ from convcli.layers.training.trained import span_lengths
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from convcli.array_types import IntArray, Sizes
+    from convcli.array_types import Sizes
     from convcli.core.binding import Rules
     from convcli.core.op import Span
     from convcli.errors import RequestError
@@ -47,7 +47,7 @@ class PlacedLayer:
 class LayerStack:
     """The layers of a network in training, one after the other.
 
-    All that is learned is one vector: of each layer the weights, then the bias.
+    All that is learned is one vector. `views` gives each layer its parameters in it, by name.
 
     axes, channels : of what the network gets
     blind : number of a layer and one of its taps, on each axis, that stays 0, so that no output
@@ -95,16 +95,25 @@ class LayerStack:
     @property
     def decays(self) -> Vector:
         """1 for parameters that a decay of the weights makes smaller, 0 for others."""
-        return np.concatenate([layer.decays for layer in self.layers])
+        decays = np.zeros(self.parameters)
+        for layer, views in zip(self.layers, self.views(decays), strict=True):
+            for parameter in layer.learned:
+                views[parameter.name][...] = parameter.decays
+        return decays
 
-    @cached_property
-    def left_out(self) -> IntArray:
-        """Indices of the parameters that stay 0."""
-        if self.blind is None:
-            return np.zeros(0, np.int64)
-        number, tap = self.blind
-        before = sum(layer.parameters for layer in self.layers[:number])
-        return before + self.layers[number].numbers_of_tap(tap)
+    @property
+    def blind_count(self) -> int:
+        """How many parameters stay 0."""
+        ones = np.ones(self.parameters)
+        self.clear_blind(ones)
+        return int(np.count_nonzero(ones == 0))
+
+    def clear_blind(self, numbers: Vector) -> None:
+        """Set the weights of the tap that no output sees to 0, in place."""
+        if self.blind is not None:
+            number, tap = self.blind
+            views = self.views(numbers)[number]
+            self.layers[number].weights_of_tap(views, tap)[...] = 0
 
     @cached_property
     def cell(self) -> tuple[tuple[int, int], ...]:
@@ -169,19 +178,33 @@ class LayerStack:
 
     def started(self, random: np.random.Generator) -> Vector:
         """Parameters to begin training with."""
-        numbers = np.concatenate([layer.started(random) for layer in self.layers])
-        numbers[self.left_out] = 0
+        numbers = np.zeros(self.parameters)
+        for layer, views in zip(self.layers, self.views(numbers), strict=True):
+            for name, values in layer.started(random).items():
+                views[name][...] = values
+        self.clear_blind(numbers)
         return numbers
 
-    def parts(self, numbers: Vector) -> list[Vector]:
-        """Views of the numbers of each layer; empty for a layer without."""
-        ends = np.cumsum([layer.parameters for layer in self.layers])
-        return np.split(numbers, ends[:-1])
+    def views(self, numbers: Vector) -> list[dict[str, Vector]]:
+        """Views of the parameters of each layer, by name, in a vector of all parameters.
+
+        This is the one place that says where a parameter lies in the vector that an optimizer
+        changes: in the order of the layers, and of `TrainedLayer.learned` in each.
+        """
+        found = []
+        first = 0
+        for layer in self.layers:
+            of_layer = {}
+            for parameter in layer.learned:
+                last = first + parameter.size
+                of_layer[parameter.name] = numbers[first:last].reshape(parameter.shape)
+                first = last
+            found.append(of_layer)
+        return found
 
     def tensors(self, numbers: Vector) -> list[dict[str, Vector]]:
-        """Views of the tensors of each layer that learns, by their names in the file."""
-        parts = [part for part in self.parts(numbers) if part.size]
-        return [layer.tensors(part) for layer, part in zip(self.weighted, parts, strict=True)]
+        """Views of the parameters of each layer that learns, by their names in the file."""
+        return [views for views in self.views(numbers) if views]
 
 
 def _taking_unit(layers: Iterable[TrainedLayer]) -> TrainedLayer | None:
@@ -207,8 +230,7 @@ def _of_lengths(span: Span, counts: Sizes) -> Span:
 class UntrainedNetwork:
     """A network to be trained.
 
-    layers : as written; net : as training sees them; chain : as they run, with weights that count
-        the parameters
+    layers : as written; net : as training sees them; chain : as they run, with weights of 0
     """
 
     layers: list[Layer]
@@ -227,7 +249,7 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
     RequestError points at what cannot be trained.
     """
     layers = read_layers(text, signal)
-    tensors = _numbered_tensors(layers, len(signal.channels))
+    tensors = _untrained_tensors(layers, len(signal.channels))
     model = Model(path="--layers", layers=text, tensors=tensors)
     network = NetworkBinder(model, layers, Site(signal=signal, rules=rules))
     (stage,) = network.stages()
@@ -238,12 +260,8 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
     return UntrainedNetwork(layers, net, Chain(stage.ops, signal.axes))
 
 
-def _numbered_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:
-    """The tensors of layers that get `channels` channels, by the number of their layer.
-
-    To learn which weight of an operation is which parameter, the network is bound once with the
-    values 1, 2, 3 ... as weights; `Layer.trained` reads them back.
-    """
+def _untrained_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str, Tensor]]:
+    """The tensors of layers that get `channels` channels, all 0, by the number of their layer."""
     tensors: dict[int, dict[str, Tensor]] = {}
     for number, layer in enumerate(layers):
         if not layer.trainable:
@@ -251,24 +269,13 @@ def _numbered_tensors(layers: list[Layer], channels: int) -> dict[int, dict[str,
         if not layer.weighted:
             channels = layer.channels_after(channels)
             continue
-        tensors[number] = _numbered_weights(layer.untrained(channels))
+        tensors[number] = layer.untrained(channels)
         known = layer.channels(LayerTensors("--layers", number, tensors[number]))
         if known is not None:
             _, channels = known
     if not tensors:
         raise layers[-1].call.error("no layer has weights to learn", hint="conv:1,5")
     return tensors
-
-
-def _numbered_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of the same shapes that hold 1, 2, 3, ..."""
-    found = {}
-    first = 1
-    for name, tensor in tensors.items():
-        last = first + tensor.size
-        found[name] = np.arange(first, last, dtype=np.float64).reshape(tensor.shape)
-        first = last
-    return found
 
 
 def _untrainable(layer: Layer) -> RequestError:

@@ -17,10 +17,11 @@ from convcli.dataclass import dataclass
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights
 
 if TYPE_CHECKING:
-    from convcli.array_types import IntArray, Sizes
+    from convcli.array_types import Sizes
     from convcli.core.op import Span
     from convcli.layers.conv import BatchConv, TrainedConv
-    from convcli.layers.training.trained import BatchShape, Vector
+    from convcli.layers.conv_transpose import PhaseWeights
+    from convcli.layers.training.trained import BatchShape, Tensors
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 
@@ -35,10 +36,10 @@ class ConvThrough(TrainedLayer):
     conv: TrainedConv
 
     @abstractmethod
-    def conv_numbers(self, numbers: Vector) -> Vector:
+    def conv_tensors(self, tensors: Tensors) -> Tensors:
         """Return weights and bias of the convolution, from the parameters of the layer."""
 
-    def add_up(self, slopes: Vector, gradient: Vector) -> None:
+    def add_up(self, slopes: Tensors, gradients: Tensors) -> None:
         """Turn derivatives by the weights and bias of `conv` into those by the parameters."""
 
     def needs(self, outputs: Span) -> Span:
@@ -68,11 +69,11 @@ class BatchThrough(BatchLayer):
     def __init__(self, layer: ConvThrough, conv: BatchConv) -> None:
         self.layer = layer
         self.conv = conv
-        self.slopes = np.zeros(layer.conv.parameters)
+        self.slopes = {each.name: np.zeros(each.shape) for each in layer.conv.learned}
 
-    def load(self, numbers: Vector) -> None:
+    def load(self, tensors: Tensors) -> None:
         """Give the convolution its weights."""
-        self.conv.load(self.layer.conv_numbers(numbers))
+        self.conv.load(self.layer.conv_tensors(tensors))
 
     def forward(self, x: Array) -> Array:
         """Return the outputs of the convolution."""
@@ -82,12 +83,11 @@ class BatchThrough(BatchLayer):
         """Return the derivatives by the inputs of the convolution."""
         return self.conv.backward(dy)
 
-    def learn(self, dy: Array, gradient: Vector) -> None:
+    def learn(self, dy: Array, gradients: Tensors) -> None:
         """Write the derivatives by the parameters of the layer."""
-        if not gradient.size:
-            return
-        self.conv.learn(dy, self.slopes)
-        self.layer.add_up(self.slopes, gradient)
+        if gradients:
+            self.conv.learn(dy, self.slopes)
+            self.layer.add_up(self.slopes, gradients)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +96,12 @@ class TiedConv(TrainedWeights, ConvThrough):
 
     shape : of the weights in the model file, (in, out / groups, k...)
     bias : how many constants are learned, 0 without a bias
-    sources : for each number of the convolution the number of the parameter that it equals, counted
-        from 1; 0 where it stays 0
+    phases : which weight of the convolution is which one of the layer
     """
 
     shape: Sizes
     bias: int
-    sources: IntArray
+    phases: PhaseWeights
 
     @property
     def weight_shape(self) -> Sizes:
@@ -114,15 +113,19 @@ class TiedConv(TrainedWeights, ConvThrough):
         """One constant for each output, or none."""
         return self.bias
 
-    def conv_numbers(self, numbers: Vector) -> Vector:
-        """Set each number of the convolution to the parameter that it equals, or to 0."""
-        with_zero = np.concatenate([np.zeros(1), numbers])
-        return with_zero[self.sources]
+    def conv_tensors(self, tensors: Tensors) -> Tensors:
+        """The weights of all phases; each phase of an output has the bias of the output."""
+        found = {"weight": self.phases.spread(tensors["weight"])}
+        if self.bias:
+            found["bias"] = np.repeat(tensors["bias"], self.phases.count)
+        return found
 
-    def add_up(self, slopes: Vector, gradient: Vector) -> None:
-        """Add up the derivatives by all numbers that equal a parameter."""
-        sums = np.bincount(self.sources, slopes, len(gradient) + 1)
-        gradient[...] = sums[1:]
+    def add_up(self, slopes: Tensors, gradients: Tensors) -> None:
+        """Collect the derivatives by the weights of all phases, and add up those by the biases."""
+        gradients["weight"][...] = self.phases.collected(slopes["weight"], self.shape)
+        if self.bias:
+            by_phase = slopes["bias"].reshape(self.bias, self.phases.count)
+            gradients["bias"][...] = by_phase.sum(axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,6 @@ class ConstantConv(ConvThrough):
         """A convolution without a bias is homogeneous."""
         return True
 
-    def conv_numbers(self, numbers: Vector) -> Vector:
+    def conv_tensors(self, tensors: Tensors) -> Tensors:
         """The constant weights."""
-        return self.weights.ravel()
+        return {"weight": self.weights}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,11 +17,31 @@ from convcli.array_types import FloatArray
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from convcli.array_types import IntArray, Sizes
+    from convcli.array_types import Sizes
     from convcli.core.op import Op, Span
     from convcli.signals import Array
 
 Vector = FloatArray
+# The parameters of a layer, or the derivatives by them, by name: views that are changed in place.
+Tensors = Mapping[str, Vector]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A tensor that training changes.
+
+    name : in the model file, behind the number of its layer; shape : there
+    decays : whether a decay of the weights makes it smaller
+    """
+
+    name: str
+    shape: Sizes
+    decays: bool
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +98,14 @@ class BatchLayer(ABC):
         None where nobody needs them.
         """
 
-    def load(self, numbers: Vector) -> None:
-        """Take new weights, (parameters,). A layer without weights ignores them."""
+    def load(self, tensors: Tensors) -> None:
+        """Take new parameters, by name. A layer without any ignores them."""
 
-    def learn(self, dy: Array, gradient: Vector) -> None:
-        """Write the derivatives of the loss by the weights to `gradient`; `dy` : by the outputs."""
+    def learn(self, dy: Array, gradients: Tensors) -> None:
+        """Write the derivatives of the loss by the parameters into `gradients`, by name.
+
+        dy : the derivatives by the outputs
+        """
 
 
 class TrainedLayer(ABC):
@@ -118,22 +142,18 @@ class TrainedLayer(ABC):
     # --- what is learned ---
 
     @property
-    def parameters(self) -> int:
-        """How many numbers are learned."""
-        return 0
-
-    def tensors(self, numbers: Vector) -> dict[str, Vector]:
-        """Views of the parameters, (parameters,), in the shapes and by the names of the file."""
-        return {}
-
-    def started(self, random: np.random.Generator) -> Vector:
-        """Parameters to begin training with."""
-        return np.zeros(0)
+    def learned(self) -> tuple[Parameter, ...]:
+        """The tensors that training changes."""
+        return ()
 
     @property
-    def decays(self) -> Vector:
-        """1 for parameters that a decay of the weights makes smaller, 0 for others."""
-        return np.zeros(self.parameters)
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.size for parameter in self.learned)
+
+    def started(self, random: np.random.Generator) -> Tensors:
+        """Values to begin training with, by the name of their parameter."""
+        return {}
 
     # --- what a change of units does to it ---
 
@@ -147,10 +167,10 @@ class TrainedLayer(ABC):
         """Whether its weights can take up a unit of its inputs, and one of its outputs."""
         return False
 
-    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+    def take_input_unit(self, tensors: Tensors, unit: float) -> None:
         """Change weights, in place, so that they read samples that are not divided by `unit`."""
 
-    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+    def take_output_unit(self, tensors: Tensors, unit: float) -> None:
         """Change weights, in place, so that their outputs are multiplied by `unit`."""
 
     # --- a blind network ---
@@ -162,9 +182,9 @@ class TrainedLayer(ABC):
         """
         return None
 
-    def numbers_of_tap(self, tap: Sizes) -> IntArray:
-        """Indices of the parameters that a tap consists of."""
-        return np.zeros(0, np.int64)
+    def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
+        """A view of the weights of a tap, of all inputs and outputs, in `tensors`."""
+        raise NotImplementedError
 
     # --- at work ---
 
@@ -196,7 +216,7 @@ class TrainedLayer(ABC):
 
 
 class TrainedWeights(TrainedLayer):
-    """A layer whose parameters are weights, then a bias for each output, which may be missing."""
+    """A layer with the parameters `weight` and `bias`, a constant for each output; or no bias."""
 
     takes_units = True
 
@@ -211,45 +231,30 @@ class TrainedWeights(TrainedLayer):
         """How many constants are learned, 0 without a bias."""
 
     @property
-    def weight_count(self) -> int:
-        """How many weights are learned."""
-        return math.prod(self.weight_shape)
+    def learned(self) -> tuple[Parameter, ...]:
+        """The weights, and the bias if there is one, which does not decay."""
+        weight = Parameter(name="weight", shape=self.weight_shape, decays=True)
+        if not self.bias_count:
+            return (weight,)
+        bias = Parameter(name="bias", shape=(self.bias_count,), decays=False)
+        return weight, bias
 
-    @property
-    def parameters(self) -> int:
-        """How many numbers are learned: the weights, then the bias."""
-        return self.weight_count + self.bias_count
-
-    def weights_and_bias(self, numbers: Vector) -> tuple[Vector, Vector | None]:
-        """Views of the weights, in their shape, and of the bias (outputs,) in `numbers`."""
-        weights = numbers[: self.weight_count].reshape(self.weight_shape)
-        return weights, numbers[self.weight_count :] if self.bias_count else None
-
-    def tensors(self, numbers: Vector) -> dict[str, Vector]:
-        """Views of `weight` and, if there is one, `bias` in `numbers`."""
-        weights, bias = self.weights_and_bias(numbers)
-        return {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
-
-    def started(self, random: np.random.Generator) -> Vector:
+    def started(self, random: np.random.Generator) -> Tensors:
         """Uniform numbers in +-1 / sqrt(inputs to an output), as in torch (He et al. 2015)."""
         bound = 1 / math.sqrt(math.prod(self.weight_shape[1:]))
-        return random.uniform(-bound, bound, self.parameters)
+        found = {}
+        for parameter in self.learned:
+            found[parameter.name] = random.uniform(-bound, bound, parameter.shape)
+        return found
 
-    @property
-    def decays(self) -> Vector:
-        """1 for every weight, 0 for the bias."""
-        decays = np.zeros(self.parameters)
-        decays[: self.weight_count] = 1
-        return decays
-
-    def take_input_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+    def take_input_unit(self, tensors: Tensors, unit: float) -> None:
         """Divide the weights by the unit of the inputs."""
-        tensors["weight"] /= unit
+        np.divide(tensors["weight"], unit, out=tensors["weight"])
 
-    def take_output_unit(self, tensors: dict[str, Vector], unit: float) -> None:
+    def take_output_unit(self, tensors: Tensors, unit: float) -> None:
         """Multiply weights and bias by the unit of the outputs."""
-        for name in tensors:
-            tensors[name] *= unit
+        for tensor in tensors.values():
+            np.multiply(tensor, unit, out=tensor)
 
 
 def span_lengths(span: Span) -> Sizes:

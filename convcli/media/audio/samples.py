@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.media.audio.companding import COMPANDED, nearest_step
 from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 
@@ -75,6 +76,8 @@ class Grid:
     def round(self, y: Array, *, noise: Array | None = None, fits: bool = False) -> AnyArray:
         """The numbers nearest to `y` (n, channels), half to even, clipped to the scale.
 
+        Of two steps of a companded coding that are equally near, the smaller one is taken.
+
         noise : (n, channels) in units of the last bit, added before rounding
         fits : no sample needs to be clipped
         """
@@ -86,6 +89,8 @@ class Grid:
             z = np.multiply(y, self.full, dtype=np.float64)
         if noise is not None:
             z += noise
+        if self.subtype in COMPANDED:
+            return nearest_step(z, self.subtype).astype(np.int16)
         np.rint(z, out=z)
         if not fits:
             np.clip(z, self.low, self.high, out=z)

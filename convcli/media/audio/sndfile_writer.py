@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -38,6 +39,9 @@ _HIGHEST_ANY_FLAC_RATE = 65535
 # The Vorbis encoder keeps all frames of one call on its stack.
 _PIECE_FRAMES = 1 << 16
 _PROBE_FRAMES = 512
+# Lossless codings whose frames that cannot be compressed libsndfile 1.2.2 writes wrongly (ALAC of
+# 20 bits and more), so that the file is read again.
+_VERIFIED = frozenset({"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"})
 _OTHER_FORMAT = "choose another --format, or add a resample: step"
 # Formats whose headers hold every sampling rate that they take.
 _EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU"})
@@ -100,6 +104,7 @@ class SndFileWriter:
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file = temporary_file()
+        self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
         try:
             self._sound = self._open()
@@ -137,6 +142,8 @@ class SndFileWriter:
     def write(self, stored: Stored) -> None:
         """Encode samples and append them."""
         numbers = cast("AnyArray", stored)
+        if self._written is not None:
+            self._written.update(np.ascontiguousarray(numbers).data)
         try:
             for start in range(0, len(numbers), _PIECE_FRAMES):
                 self._sound.write(numbers[start : start + _PIECE_FRAMES])
@@ -154,6 +161,7 @@ class SndFileWriter:
         self._file.flush()
         if self._file.seek(0, os.SEEK_END) == 0:  # libsndfile begins with the first sample
             self._file.write(self._empty_file())
+        self._verify()
         self._write_metadata()
         container_of(self._coding.format).make_repeatable(self._file)
         self._file.flush()
@@ -163,6 +171,23 @@ class SndFileWriter:
             self._target.flush()
         self._file.close()
         return self._warnings
+
+    def _verify(self) -> None:
+        """Compare the samples in the file with those that were written, if the encoder may fail."""
+        if self._written is None:
+            return
+        found = hashlib.blake2b()
+        self._file.seek(0)
+        with Sound(self._file) as sound:
+            while len(block := sound.read(_PIECE_FRAMES, self._type.name, always_2d=True)):
+                found.update(block.data)
+        if found.digest() != self._written.digest():
+            coding = self._coding
+            raise OutputError(
+                f"the {coding.subtype} encoder of libsndfile has damaged the sound (it does so "
+                "where a sound can hardly be compressed)",
+                hint="--subtype pcm_32 or --format flac holds it as it is",
+            )
 
     def _write_metadata(self) -> None:
         form = self._coding.format

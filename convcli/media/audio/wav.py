@@ -188,10 +188,9 @@ def _read_format(body: bytes, name: str) -> WavHeader:
             f"{name}: the WAV header says {channels} channels at {rate} Hz, "
             "expected at least 1 of each"
         )
-    width, rest = divmod(align, channels)
-    subtype = None
-    if rest == 0 and bits_stored:
-        subtype = _SUBTYPES.get((tag, width))
+    # Other programs go by the bits, too, where the bytes of a frame contradict them.
+    width = -(-bits_stored // 8)
+    subtype = _SUBTYPES.get((tag, width))
     return WavHeader(
         format=form,
         subtype=subtype,
@@ -257,9 +256,11 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
 
 def _format_chunk(header: WavHeader) -> bytes:
     tag = _TAG_FLOAT if header.is_float else _TAG_PCM
-    is_extensible = header.format == "WAVEX" or header.mask != 0
     align = header.frame_bytes
     valid_bits = header.bits or header.stored_bits
+    # Without the extension, whole bytes that are not valid cannot be told.
+    has_unused_bytes = header.stored_bits - valid_bits >= 8
+    is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
     bits = header.stored_bits if is_extensible else valid_bits
     byte_rate = min(header.rate * align, UNKNOWN)
     shown_tag = _TAG_EXTENSIBLE if is_extensible else tag

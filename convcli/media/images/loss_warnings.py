@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
+from convcli.media.images.png import colours_beyond_srgb
 from convcli.media.images.tiff import unwritten_compression
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
         had = list_channels(page.source.layout.colour_names)
         made = list_channels(page.layout.colour_names)
         yield f"the colour profile is one of {had}, not of {made}: it is dropped"
+    beyond = colours_beyond_srgb(details)
+    if beyond and not (form.texts.chunk_text and request.same_colours):
+        listed = ", ".join(beyond)
+        yield f"what the PNG says of its colours ({listed}) is lost: they will be shown as sRGB"
     if details.has_gain_map and not request.keeps_gain_map:
         yield (
             "the gain map, which makes the picture one of high dynamic range, does not fit the "

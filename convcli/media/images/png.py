@@ -29,6 +29,12 @@ _START_BYTES = len(SIGNATURE) + 25
 # Chunks that say how samples are to be displayed, and chunks with metadata that people have added.
 _PROFILE_CHUNK = b"iCCP"
 _COLOUR_CHUNKS = (b"cICP", _PROFILE_CHUNK, b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+# What colour chunks say of a picture in sRGB: code points of cICP, gamma and points of the colours
+# in 1/100,000; programs write the latter with other last digits.
+_CODES_OF_SRGB = bytes([1, 13, 0, 1])
+_GAMMA_OF_SRGB = (45455,)
+_POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+_NEAR_SRGB = 500
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -54,6 +60,34 @@ def inspect_png(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     if details.damaged_icc:
         chunks = tuple(chunk for chunk in chunks if chunk[0] != _PROFILE_CHUNK)
     return replace(details, chunks=chunks, text=tuple(text))
+
+
+def colours_beyond_srgb(details: ImageDetails) -> list[str]:
+    """The names of the colour chunks by which the colours of a PNG are not those of sRGB.
+
+    The profile is not among them, as other formats have a place for it. It replaces gamma and
+    points.
+    """
+    names = []
+    for kind, body in details.chunks:
+        is_other = False
+        if kind == b"cICP":
+            is_other = body != _CODES_OF_SRGB
+        elif kind == b"gAMA" and not details.icc:
+            is_other = not _are_near(body, _GAMMA_OF_SRGB)
+        elif kind == b"cHRM" and not details.icc:
+            is_other = not _are_near(body, _POINTS_OF_SRGB)
+        if is_other:
+            names.append(kind.decode("ascii"))
+    return names
+
+
+def _are_near(body: bytes, numbers: tuple[int, ...]) -> bool:
+    """Whether a chunk holds these numbers, or others near to them."""
+    if len(body) != 4 * len(numbers):
+        return False
+    found = struct.unpack(f">{len(numbers)}I", body)
+    return all(abs(one - other) <= _NEAR_SRGB for one, other in zip(found, numbers, strict=True))
 
 
 def read_chunks(file: BinaryIO) -> Iterator[Chunk]:

@@ -1,4 +1,4 @@
-"""Kinds of TIFF that libvips does not read: other numbers of bits, and CIELAB of 8 bits.
+"""Kinds of TIFF that libvips does not read: other numbers of bits, tiles in planes, some codecs.
 
 libvips fails on them with the words that it also has for damaged files. Tags after TIFF 6.0,
 sections 8 and 23.
@@ -13,7 +13,12 @@ from convcli.media.images.tiff import tiff_pages
 if TYPE_CHECKING:
     from convcli.media.images.tiff import TiffPage
 
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE_WIDTH = 258, 259, 262, 284, 322
+_SAMPLE_FORMAT = 339
+_TAGS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE_WIDTH, _SAMPLE_FORMAT)
+_SEPARATE_PLANES = 2
+# Compressions that the binary builds of libvips lack.
+_CODECS = {34925: "LZMA", 34887: "LERC", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000"}
 _READ_BITS = (1, 2, 4, 8, 16, 32)
 _FLOATING, _CIELAB = 3, 8
 # Directories that are looked at.
@@ -30,11 +35,16 @@ def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
 
 
 def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
-    fields = directory.fields(file, (_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT))
+    fields = directory.fields(file, _TAGS)
     values = {tag: field.value for tag, field in fields.items()}
     bits = values.get(_BITS, 1)
     if values.get(_PHOTOMETRIC) == _CIELAB and bits == 8:
         return "colours in CIELAB of 8 bits", "convert it to RGB, or to CIELAB of 16 bits, first"
+    if values.get(_PLANAR) == _SEPARATE_PLANES and _TILE_WIDTH in values:
+        return "tiles with bands in separate planes", "store the bands of a pixel side by side"
+    codec = _CODECS.get(values.get(_COMPRESSION, 0))
+    if codec is not None:
+        return f"pixels compressed by {codec}", "store it with LZW or Deflate first"
     if bits in _READ_BITS:
         return None
     kind = f"{bits}-bit floating" if values.get(_SAMPLE_FORMAT) == _FLOATING else f"{bits}-bit"

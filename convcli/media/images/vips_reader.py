@@ -21,6 +21,7 @@ from convcli.media.images.layout import (
     too_many_pixels,
 )
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
+from convcli.media.images.tiff_bands import straight
 from convcli.media.images.vips import (
     DTYPES,
     drain_log,
@@ -107,6 +108,11 @@ class VipsPicture:
         """A new run through the picture."""
         return VipsReader(self)
 
+    def is_premultiplied(self, page: int) -> bool:
+        """Whether the colours of a page still have to be divided by its opacity."""
+        bands = self._bands.get(self.pages.indices[page])
+        return bands is not None and bands.premultiplied
+
     # --- the steps of opening, in their order ---
 
     def _chosen_pages(self, header: Any, pages: PageChoice | None) -> ChosenPages:
@@ -130,15 +136,15 @@ class VipsPicture:
     def _with_sound_bands(self, file: VipsFile) -> VipsFile:
         """The file, or a patched copy of it if libvips misreads the bands of a page."""
         chosen = [self._bands[page] for page in self.pages.indices if page in self._bands]
-        misread = [bands for bands in chosen if bands.misread]
-        if not misread:
+        patches = [patch for bands in chosen for patch in bands.patches]
+        if not patches:
             return file
-        if any(bands.inverted for bands in misread):
+        if any(bands.inverted for bands in chosen):
             raise InputError(
                 f"{self.name} has bands in separate planes whose 0 is white, which is not read",
                 hint="store it with 0 as black, or with the bands of a pixel side by side",
             )
-        return file.patched(bands.patch for bands in misread)
+        return file.patched(patches)
 
     def _check_stack(self, first: Any) -> None:
         """Refuse a page, or an animation that is decoded as one image, of too many pixels."""
@@ -175,7 +181,7 @@ class VipsPicture:
             meaning = "multiband"
         if bands is not None:
             extra = bands.extra
-            if bands.misread:
+            if bands.in_planes:
                 meaning = plain_interpretation(dtype, is_grey=True)
         channels, alpha = name_channels(meaning, image.bands, extra)
         return Layout(
@@ -298,7 +304,16 @@ class VipsReader:
                 data = file.read(rows * row_bytes)
                 if len(data) < rows * row_bytes:
                     raise InputError(f"the picture {self._picture.name} was cut off meanwhile")
-                yield _strip_of(data, start, layout)
+                yield self._strip_of(page, data, start)
+
+    def _strip_of(self, page: int, data: Any, start: int) -> Strip:
+        """The bytes of whole rows as a strip."""
+        layout = self._picture.layouts[page]
+        samples = np.frombuffer(data, layout.dtype)
+        pixels = samples.reshape(-1, layout.columns, len(layout.channels))
+        if layout.alpha is not None and self._picture.is_premultiplied(page):
+            pixels = straight(pixels, layout.alpha)
+        return Strip(start, pixels)
 
     def _decoded_strips(self, page: int) -> Iterator[Strip]:
         picture = self._picture
@@ -312,7 +327,7 @@ class VipsReader:
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
             data = self._fetch(opened, top + start, layout.columns, rows)
-            yield _strip_of(data, start, layout)
+            yield self._strip_of(page, data, start)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:
         """The bytes of some rows of a page, or of all pages of an animation.
@@ -349,12 +364,6 @@ class VipsReader:
         self._region = vips().Region.new(image)
         self._page = page
         self._next = 0
-
-
-def _strip_of(data: Any, start: int, layout: Layout) -> Strip:
-    """The bytes of whole rows as a strip."""
-    samples = np.frombuffer(data, layout.dtype)
-    return Strip(start, samples.reshape(-1, layout.columns, len(layout.channels)))
 
 
 def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails:

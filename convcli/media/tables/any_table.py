@@ -46,12 +46,12 @@ def open_any_table(
 
     InputError says that it is not a table, RequestError that a column or an option does not fit.
     """
-    if options.every is None:
+    if options.times.every is None:
         return _open_as_it_is(path, options, held, stdin)
     # Few tables are made regular.
     from convcli.media.tables.every import regular_table
 
-    as_it_is = replace(options, every=None, irregular=True)
+    as_it_is = replace(options, times=replace(options.times, every=None, irregular=True))
     return regular_table(_open_as_it_is(path, as_it_is, held, stdin), options)
 
 
@@ -84,13 +84,13 @@ def open_table(
 
     path : a file, or None for `stdin` (default: the standard input)
     """
-    if options.delimiter in _TAB_NAMES:
-        options = replace(options, delimiter="\t")
+    if options.text.delimiter in _TAB_NAMES:
+        options = replace(options, text=replace(options.text, delimiter="\t"))
     return TableSource(_text_input(path, options, stdin), options)
 
 
 def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None) -> TextInput:
-    return TextInput(path=path, stdin=stdin, asked=options.encoding, follow=options.follow)
+    return TextInput(path=path, stdin=stdin, asked=options.text.encoding, follow=options.follow)
 
 
 def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:

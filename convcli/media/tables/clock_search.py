@@ -81,9 +81,9 @@ class ClockSearch:
         times, groups = found
         options = self._source.options
         asked = TimeNotation(
-            unit=options.time_unit, date_format=options.date_format, zone=options.time_zone
+            unit=options.times.unit, date_format=options.times.date_format, zone=options.times.zone
         )
-        return infer_clock(times, groups, asked, irregular=options.irregular, ended=ended)
+        return infer_clock(times, groups, asked, irregular=options.times.irregular, ended=ended)
 
     def _break_of(self, checker: TimeChecker, start: list[Records]) -> InputError | None:
         """Hold all times against a clock; return the error of the row that breaks it.

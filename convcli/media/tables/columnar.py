@@ -22,10 +22,12 @@ from convcli.media.tables.columnar_values import (
     column_cells,
     column_numbers,
     local_times,
+    pandas_index_columns,
     plain_column,
     plain_field,
 )
 from convcli.media.tables.delimited import Cells, Dialect
+from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
 from convcli.media.tables.table_options import refuse_options
@@ -186,7 +188,9 @@ class ColumnarSource(TableSource):
     """
 
     def __init__(self, file: ColumnarFile, options: TableOptions) -> None:
-        refuse_options(options, f"{file.name} is a {file.format.title} file")
+        refuse_options(options, f"{file.name} is a {file.format.title} file", allowed=("--na",))
+        words = (word.encode() for word in options.text.na)
+        self._numbers = NumberStyle(missing=frozenset(words))
         self._file = file
         # Daily times follow the days of their zone, some of which have 23 or 25 hours; all others
         # are regular in UTC. The first batch shows which of the two they are.
@@ -223,9 +227,14 @@ class ColumnarSource(TableSource):
         self, names: ColumnNames, seen: list[Any], coming: Iterator[Any]
     ) -> tuple[int, ...]:
         """The columns to filter: those asked for, else all of numbers besides group and time."""
-        self._refuse_other_types(names.find_all(self.options.also, but=self._keys()))
-        if self.options.columns is None:
-            found = tuple(number for number in self._others() if self._has_numbers(number))
+        self._refuse_other_types(names.find_all(self.options.columns.also, but=self._keys()))
+        if self.options.columns.names is None:
+            index = pandas_index_columns(self.schema)
+            found = tuple(
+                number
+                for number in self._others()
+                if self._has_numbers(number) and self.schema.field(number).name not in index
+            )
             if not found:
                 listed = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
                 raise InputError(
@@ -233,7 +242,7 @@ class ColumnarSource(TableSource):
                     hint="-c names the columns to filter",
                 )
             return found
-        found = names.find_all(self.options.columns, but=self._keys())
+        found = names.find_all(self.options.columns.names, but=self._keys())
         self._refuse_other_types(found)
         return found
 
@@ -298,7 +307,8 @@ class ColumnarSource(TableSource):
         """The rows of a batch and their numbers, `(rows, channels)`."""
         x = np.empty((records.data.num_rows, len(self.columns)))
         for channel, column in enumerate(self.columns):
-            x[:, channel] = column_numbers(records.data.column(column))
+            numbers = column_numbers(records.data.column(column))
+            x[:, channel] = self._numbers.without_missing_numbers(numbers)
         cells = {column: self._cells(records, column) for column in self._keys()}
         missing = np.isnan(x)
         return BatchRows(records, cells, missing if missing.any() else None), x

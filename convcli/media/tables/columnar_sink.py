@@ -11,6 +11,7 @@ from convcli.media.tables.columnar_values import (
     plain_column,
     plain_field,
     rows_of_batch,
+    with_float_columns,
 )
 from convcli.media.tables.numerals import values_as_written
 from convcli.media.tables.sink import TableSink
@@ -61,13 +62,15 @@ class ColumnarSink(TableSink):
         if output.append or output.made is not None or output.added:
             self._new_fields = [pa.field(name, pa.float64()) for name in self._new_names(suffix)]
         fields = list(schema)
+        replaced: list[str] = []
         if not self._new_fields or output.added:
             for column in output.columns:
                 fields[column] = fields[column].with_type(pa.float64()).with_nullable(nullable=True)
-        self._schema = pa.schema(output.arranged(fields, self._new_fields), schema.metadata)
+                replaced.append(fields[column].name)
+        arranged = output.arranged(fields, self._new_fields)
         if self._decodes:
-            plain = [plain_field(field) for field in self._schema]
-            self._schema = pa.schema(plain, schema.metadata)
+            arranged = [plain_field(field) for field in arranged]
+        self._schema = pa.schema(arranged, with_float_columns(schema.metadata, replaced))
 
     def _splice(self, decoded: BatchRows, rows: Rows, values: FloatArray | None) -> Any:
         """Some rows of a batch with new numbers."""

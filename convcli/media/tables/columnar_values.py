@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,13 @@ from convcli.media.tables.delimited import Cells
 from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.signals import Rows
+
+# The key of what pandas says of the columns of a table.
+_PANDAS = b"pandas"
 
 
 def column_numbers(column: Any) -> FloatArray:
@@ -48,7 +54,35 @@ def plain_field(field: Any) -> Any:
 
 def plain_column(column: Any) -> Any:
     """The values of a column, which may be stored as indices into a dictionary."""
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_dictionary(column.type):
+        return column
+    values = column.dictionary
+    if pa.types.is_string_view(values.type):
+        # polars writes these, and pyarrow cannot take them by indices of every type.
+        plain = pa.DictionaryArray.from_arrays(column.indices, values.cast(pa.large_string()))
+        return plain.dictionary_decode().cast(values.type)
+    return column.dictionary_decode()
+
+
+def pandas_index_columns(schema: Any) -> tuple[str, ...]:
+    """The names of the columns that pandas has written as the index of a DataFrame."""
+    described = schema.pandas_metadata or {}
+    names = described.get("index_columns", [])
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def with_float_columns(metadata: dict[bytes, bytes] | None, names: Container[str]) -> Any:
+    """The metadata of a schema in which pandas is told that some columns are float64.
+
+    Else pandas casts them to what they were, such as Int64, or refuses to read the file.
+    """
+    if not metadata or _PANDAS not in metadata:
+        return metadata
+    described = json.loads(metadata[_PANDAS])
+    for column in described.get("columns", []):
+        if column.get("field_name", column.get("name")) in names:
+            column.update(pandas_type="float64", numpy_type="float64", metadata=None)
+    return {**metadata, _PANDAS: json.dumps(described).encode()}
 
 
 def column_cells(column: Any) -> Cells:

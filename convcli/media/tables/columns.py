@@ -60,7 +60,7 @@ class ColumnNames:
         if near:
             hint = f"did you mean {near}? The columns are {self._listed()}"
         raise RequestError(
-            f"{self._table}: unknown column {name!r}", hint=self._other_delimiter() or hint
+            f"{self._table}: unknown column {name!r}", hint=self._advice_on_first_line() or hint
         )
 
     def find_optional(self, name: str | None) -> int | None:
@@ -101,7 +101,7 @@ class ColumnNames:
 
     def no_numbers(self, found: NumericColumns) -> InputError:
         """The error that no column holds numbers."""
-        hint = self._other_delimiter() or "-c names the columns to filter"
+        hint = self._advice_on_first_line() or "-c names the columns to filter"
         if found.identifiers:
             column, cell = next(iter(found.identifiers.items()))
             name = self.names[column]
@@ -120,8 +120,10 @@ class ColumnNames:
         more = len(self.names) - _MOST_LISTED
         return f"{listed} and {more} more" if more > 0 else listed
 
-    def _other_delimiter(self) -> str | None:
-        """Advice if the only cell of the first line looks like several cells."""
+    def _advice_on_first_line(self) -> str | None:
+        """Advice if the first line names a delimiter, or looks like several cells and is one."""
+        if self._first_line and self._first_line[0].lower().startswith(b"sep="):
+            return "--skip-rows 1 leaves out the first line, which is for spreadsheets"
         if len(self._first_line) == 1:
             (cell,) = self._first_line
             line = cell.decode("utf-8", "replace").strip()

@@ -70,13 +70,13 @@ class RowForm(Protocol):
 
 
 def regular_table(source: TableSource, options: TableOptions) -> TableSource:
-    """Return the table whose rows are made regular, as `options.every` says.
+    """Return the table whose rows are made regular, as `options.times.every` says.
 
     source : the table as it is, opened without `every` and with rows at any times
     """
     # With --follow the first rows may be regular and later ones not.
     source.expect_equal_steps(equal=False)
-    table = source.with_regular_rows(bin_length(options.every or ""), options)
+    table = source.with_regular_rows(bin_length(options.times.every or ""), options)
     new = [warning for warning in table.warnings if warning not in source.warnings]
     table.warnings[:] = [*source.warnings, *new]
     return table

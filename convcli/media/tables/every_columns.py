@@ -17,6 +17,7 @@ from convcli.media.tables.columnar_values import (
     plain_field,
     rows_or_nulls,
     times_from_instants,
+    with_float_columns,
 )
 from convcli.media.tables.every import RegularRows
 from convcli.media.tables.every_text import TimesAsText
@@ -56,7 +57,8 @@ class ColumnarForm:
             elif number == source.time_column:
                 kept = plain_field(kept)
             fields.append(kept)
-        return pa.schema(fields, source.schema.metadata)
+        means = [source.header[column] for column in source.columns]
+        return pa.schema(fields, with_float_columns(source.schema.metadata, means))
 
     def keeper(self, records: Batch) -> KeepRows:
         """Return the function that copies rows of a batch."""

@@ -30,7 +30,7 @@ class ObjectForm:
 
     def keeper(self, records: Any) -> KeepRows:
         """Return the function that gives the lines of rows."""
-        spans = self.source.all_cells(records)
+        spans = self.source.rows_of(records)
         data = spans.records.data
 
         def lines_of(rows: IntArray) -> Sequence[bytes]:

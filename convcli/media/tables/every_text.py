@@ -100,7 +100,7 @@ class DelimitedForm:
 
     def keeper(self, records: Any) -> KeepRows:
         """Return the function that gives the cells of rows."""
-        spans = self.source.all_cells(records)
+        spans = self.source.rows_of(records, range(len(self.source.header)))
         columns = [spans.cells[column] for column in sorted(spans.cells)]
 
         def cells_of(rows: IntArray) -> Sequence[tuple[bytes, ...]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
+from convcli.media.outputs import refuse_terminal
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -61,9 +62,9 @@ class TableFiles(Files):
 
     def for_model(self, learned: LearnedRules) -> TableFiles:
         """The columns that the model was learned from are filtered, unless others are asked for."""
-        if self.options.columns is not None or not learned.columns:
+        if self.options.columns.names is not None or not learned.columns:
             return self
-        options = replace(self.options, columns=learned.columns)
+        options = self.options.of_columns(learned.columns)
         return replace(self, options=options, learned=learned.columns)
 
     @staticmethod
@@ -109,7 +110,7 @@ class TableFiles(Files):
 
     def _output_format(self, output: Place | None, source: TableSource) -> TableFormat:
         """The format of the output: by its suffix, else as asked for, else that of the input."""
-        asked = self.options.format
+        asked = self.options.output.format
         by_suffix = format_of_suffix(output)
         is_other = by_suffix is not None and by_suffix.name != asked
         if asked is not None and output is not None and is_other:
@@ -140,17 +141,17 @@ class TableFiles(Files):
         options = self.options
         with ExitStack() as held:
             source = open_any_table(path, options=options.without_groups(), held=held)
-        columns = options.columns
+        columns = options.columns.names
         if columns is None:
-            others = (*options.by, options.time)
+            others = (*options.columns.by, options.times.column)
             columns = tuple(name for name in source.signal.channels if name not in others)
         if not columns:
             raise RequestError(
                 f"{source.name}: expected a column of numbers to compare, found none",
                 hint="-c names the columns",
             )
-        searched = replace(options, columns=columns)
-        time = options.time if options.time in source.header else None
+        searched = options.of_columns(columns)
+        time = options.times.column if options.times.column in source.header else None
         template = searched.without_groups(time)
         return TableFiles(options=template), TableFiles(options=searched)
 
@@ -189,6 +190,8 @@ class OpenedTable(OpenedFile):
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
     ) -> RowsFile:
         """The sink for the rows with new numbers."""
+        if not isinstance(place, Path) and self.format.reader is not None:
+            refuse_terminal(place, f"a {self.format.title} file")
         (signal,) = pages
         return RowsFile(place, self, signal, label=label, unchanged=unchanged)
 
@@ -198,14 +201,14 @@ class OpenedTable(OpenedFile):
         Warn of calendar bins over numbers that may be no dates.
         """
         options = self.source.options
-        if options.integrate and not in_time:
+        if options.times.integrate and not in_time:
             raise RequestError(
                 "--integrate weighs the rows of windows in time, and this filter has none",
                 hint="a window in time is a duration, as in sma:2h or gaussian:3d",
             )
-        if options.every is not None:
-            bins = (*bins, bin_length(options.every))
-        if options.time_zone is not None and not bins:
+        if options.times.every is not None:
+            bins = (*bins, bin_length(options.times.every))
+        if options.times.zone is not None and not bins:
             raise RequestError(
                 "--time-zone sets the calendar of bins, and this filter has none",
                 hint="avg_pool:1d has a bin for each day, and --every 1d makes a row of it",
@@ -266,7 +269,8 @@ class RowsFile:
         unchanged: bool,
     ) -> None:
         self.warnings: list[str] = []
-        self._unchanged = unchanged
+        # With --decimals numbers are written as asked for, even if they are the same.
+        self._unchanged = unchanged and opened.source.options.output.decimals is None
         with ExitStack() as files:
             stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
             if opened.compression is not None:

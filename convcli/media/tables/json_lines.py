@@ -54,6 +54,8 @@ class JsonLinesSource(TableSource):
 
     def __init__(self, text: TextInput, options: TableOptions) -> None:
         refuse_options(options, f"{text.name} is a JSON Lines file", allowed=("--na", "--follow"))
+        # They are known when the file was opened for the first time.
+        self._keys_of_file: tuple[str, ...] = ()
         super().__init__(text, options)
 
     def _open(self) -> Pass:
@@ -81,8 +83,9 @@ class JsonLinesSource(TableSource):
         start = next(records, None)
         if start is None or not dialect.has_rows(start, 2):
             raise InputError(f"{self.name}: expected JSON objects, got an empty file")
-        most = 1 if self.options.follow else None
-        self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
+        if not self._keys_of_file:
+            most = 1 if self.options.follow else None
+            self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
         if not self._keys_of_file:
             raise InputError(f"{self.name}: expected objects with keys, got empty ones")
         names = [key_name(key) for key in self._keys_of_file]
@@ -92,7 +95,7 @@ class JsonLinesSource(TableSource):
 
     def _dialect_of_lines(self) -> Dialect:
         """The dialect by which lines are found, and cells read as numbers."""
-        words = (word.encode() for word in self.options.na)
+        words = (word.encode() for word in self.options.text.na)
         return Dialect(
             delimiter=b",",
             newline=b"\n",
@@ -127,7 +130,7 @@ class JsonLinesSource(TableSource):
         found = self.found_columns
         if found is not None:
             # The objects of the bins may have other keys before these.
-            options = replace(options, columns=tuple(self.header[column] for column in found))
+            options = options.of_columns(tuple(self.header[column] for column in found))
         return JsonLinesSource(text, options)
 
     # --- for the sink ---

@@ -66,7 +66,8 @@ class NumberStyle:
 
     decimal : the decimal point or comma
     thousands : what may stand between groups of digits; empty: nothing
-    missing : further texts of a missing value, letter for letter, besides the usual ones
+    missing : further texts of a missing value besides the usual ones: words, letter for letter, and
+        numbers, however they are written
     """
 
     decimal: str = "."
@@ -81,6 +82,23 @@ class NumberStyle:
     def is_missing(self, cell: bytes) -> bool:
         """Whether a cell without blanks around it is a missing value."""
         return cell.lower() in MISSING or cell in self.missing
+
+    @cached_property
+    def _missing_numbers(self) -> list[float]:
+        """The numbers that stand for a missing value, such as -999."""
+        plain = replace(self, missing=frozenset())
+        numbers = []
+        for word in self.missing:
+            with suppress(ValueError):
+                numbers.append(read_number(word, plain))
+        return numbers
+
+    def without_missing_numbers(self, values: FloatArray) -> FloatArray:
+        """Numbers, NaN in the place of those that stand for a missing value."""
+        if not self._missing_numbers:
+            return values
+        is_missing = np.isin(values, self._missing_numbers)
+        return np.where(is_missing, np.nan, values)
 
     @cached_property
     def _grouped(self) -> re.Pattern[bytes]:
@@ -132,10 +150,12 @@ def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
     """Read a column of cells (from `Cells.numerals`), NaN where missing. Raises BadCellError."""
     special = _special_cells(cells, style)
     if special is not None:
-        return _read_with_special(cells, special, style)
-    if columnar(len(cells.data)):
-        return _read_columnar(cells, style)
-    return _read_small(cells.texts(), style)
+        values = _read_with_special(cells, special, style)
+    elif columnar(len(cells.data)):
+        values = _read_columnar(cells, style)
+    else:
+        values = _read_small(cells.texts(), style)
+    return style.without_missing_numbers(values)
 
 
 def _special_cells(cells: Cells, style: NumberStyle) -> BoolArray | None:
@@ -201,7 +221,7 @@ def _advice(text: bytes, decimal: str) -> str:
     if _THOUSANDS.fullmatch(text):
         return "--thousands CHAR names what stands between groups of digits"
     return (
-        "choose other columns with -c, name a missing value with --na WORD, or mend the cell "
+        "name a missing value with --na WORD, or mend the cell "
         "(an empty cell or NaN is a missing value)"
     )
 

@@ -68,8 +68,8 @@ class TableSink:
         self._output = OutputColumns(
             dialect=source.dialect,
             columns=columns,
-            append=source.options.append and written is None,
-            decimals=source.options.decimals,
+            append=source.options.output.append and written is None,
+            decimals=source.options.output.decimals,
             made=made,
             added=() if written is None else written.added,
         )
@@ -177,7 +177,7 @@ class TableSink:
         """The header line, with the names of new columns."""
         source, header = self._source, self._source.header_line
         output = self._output
-        if not source.options.header or not (output.append or output.made or output.added):
+        if not source.options.text.header or not (output.append or output.made or output.added):
             return header.text
         names = self._new_names(suffix)
         if output.made is None and output.append:

@@ -161,22 +161,22 @@ class TableSource:
         self.header_line = first_pass.header
         self.dialect = first_pass.header.dialect
         names = ColumnNames(
-            self.name, self._column_names(), first_pass.header.cells, options.decimal
+            self.name, self._column_names(), first_pass.header.cells, options.text.decimal
         )
         self.header = names.names
-        self._by = names.find_all(options.by)
-        self._time = names.find_optional(options.time)
+        self._by = names.find_all(options.columns.by)
+        self._time = names.find_optional(options.times.column)
         seen: list[Records] = []
         # If nothing depends on the rows, the header does not wait for the first of them.
-        if options.columns is None or self._time is not None or not options.follow:
+        if options.columns.names is None or self._time is not None or not options.follow:
             seen += at_most_one(first_pass.records)
         self._choose_columns(names, seen, first_pass)
         self._clock: Clock | None = None
         self._first_clock: Clock | None = None
         if self._time is not None:
             self._clock = self._infer_clock(seen, first_pass)
-            if self._clock is not None and options.every is not None:
-                self._clock = self._clock.of_step(bin_length(options.every))
+            if self._clock is not None and options.times.every is not None:
+                self._clock = self._clock.of_step(bin_length(options.times.every))
         self.signal = self._describe()
         self._first_pass: Pass | None = None
         if text.repeatable:
@@ -191,10 +191,10 @@ class TableSource:
         if filtered is None:
             filtered = self._find_columns(names, seen, first_pass.records)
         self.base = len(filtered)
-        also = names.find_all(self.options.also, but=self._keys())
+        also = names.find_all(self.options.columns.also, but=self._keys())
         further = [number for number in also if number not in filtered]
         self.columns = (*filtered, *further)
-        self.also = {name: self._channels_of(name, names) for name in self.options.also}
+        self.also = {name: self._channels_of(name, names) for name in self.options.columns.also}
         self._warn_of_number_in_header()
 
     def _infer_clock(self, seen: list[Records], first_pass: Pass) -> Clock | None:
@@ -204,7 +204,8 @@ class TableSource:
         options = self.options
         search = ClockSearch(self, seen, first_pass.records)
         clock = search.first_clock()
-        if clock is None or options.every is not None or options.follow or not options.irregular:
+        times = options.times
+        if clock is None or times.every is not None or options.follow or not times.irregular:
             return clock
         return search.settled(clock)
 
@@ -279,7 +280,7 @@ class TableSource:
     @property
     def found_columns(self) -> tuple[int, ...] | None:
         """The numbers of the columns that FILTER reads; None if they were asked for by name."""
-        return self.columns[: self.base] if self.options.columns is None else None
+        return self.columns[: self.base] if self.options.columns.names is None else None
 
     @property
     def repeatable(self) -> bool:
@@ -320,12 +321,13 @@ class TableSource:
         from convcli.media.tables.every_text import DelimitedForm, RegularText
 
         text = RegularText.of(self, bins, DelimitedForm(self), self.found_columns)
-        known = replace(options, delimiter=self.dialect.delimiter.decode())
+        delimiter = self.dialect.delimiter.decode()
+        known = replace(options, text=replace(options.text, delimiter=delimiter))
         return TableSource(text, known)
 
-    def all_cells(self, records: Any) -> Any:
-        """The rows of some records with the cells of every column."""
-        return self._find_rows(records, range(len(self.header)))
+    def rows_of(self, records: Any, columns: Iterable[int] = ()) -> Any:
+        """The rows of some records with the cells of some columns."""
+        return self._find_rows(records, columns)
 
     # --- for parts ---
 
@@ -341,6 +343,16 @@ class TableSource:
     @property
     def undivided(self) -> str | None:
         """Why the table is read in one piece; None if parts of it can be read by themselves."""
+        if self.options.times.every is not None:
+            return "the rows of --every are made from the first row on"
+        reason = self._undivided_text
+        if reason is None and not self._has_one_rule:
+            reason = "which rule its times follow is known when all of them were read"
+        return reason
+
+    @property
+    def _undivided_text(self) -> str | None:
+        """Why the text of the table is read in one piece; None if it can be read from any place."""
         if self.format is not DELIMITED:
             return f"{self.format.title} is read from its beginning to its end"
         if self.compression is not None:
@@ -349,8 +361,6 @@ class TableSource:
             return f"text in {self.encoding.stored} is read from its beginning to its end"
         if self.options.follow or not self._text.seekable:
             return "a pipe is read from its beginning to its end"
-        if not self._has_one_rule:
-            return "which rule its times follow is known when all of them were read"
         return None
 
     @property
@@ -375,7 +385,7 @@ class TableSource:
 
     def note_bins_of_numbers(self) -> None:
         """Warn that months are counted from 1970 if the times are numbers that may be no dates."""
-        if self.options.time_unit is not None or self._clock is None or self._clock.doubt:
+        if self.options.times.unit is not None or self._clock is None or self._clock.doubt:
             return
         if self._clock.stamper.notation.unit_of_numbers is None:
             return
@@ -437,7 +447,7 @@ class TableSource:
         first = b""
         while len(first) < 4 and (more := next(stored, b"")):
             first += more
-        encoding = find_encoding(self.options.encoding, first)
+        encoding = find_encoding(self.options.text.encoding, first)
         reads = text.decoded(preceded(first, stored), encoding)
         header, rest = self._read_header(reads, encoding)
         records = whole_records(
@@ -473,25 +483,25 @@ class TableSource:
     def _header_rules(self, encoding: Encoding) -> HeaderRules:
         options = self.options
         delimiter = delimiter_of(self._text.path)
-        if options.delimiter is not None:
-            delimiter = options.delimiter.encode()
-        words = (encoding.cell(word) for word in options.na)
+        if options.text.delimiter is not None:
+            delimiter = options.text.delimiter.encode()
+        words = (encoding.cell(word) for word in options.text.na)
         numbers = NumberStyle(
-            decimal=options.decimal,
-            thousands=encoding.cell(options.thousands),
+            decimal=options.text.decimal,
+            thousands=encoding.cell(options.text.thousands),
             missing=frozenset(words),
         )
         return HeaderRules(
             delimiter=delimiter,
             numbers=numbers,
-            headed=options.header,
-            skipped=options.skip_rows,
-            comment=encoding.cell(options.comment),
+            headed=options.text.header,
+            skipped=options.text.skip_rows,
+            comment=encoding.cell(options.text.comment),
         )
 
     def _column_names(self) -> tuple[str, ...]:
         cells = self.header_line.cells
-        if not self.options.header:
+        if not self.options.text.header:
             return tuple(str(1 + i) for i in range(len(cells)))
         return tuple(self.encoding.name(cell) for cell in cells)
 
@@ -502,10 +512,10 @@ class TableSource:
 
         Records of a pipe that this takes are added to `seen`.
         """
-        if self.options.columns is not None:
-            return names.find_all(self.options.columns, but=self._keys())
+        if self.options.columns.names is not None:
+            return names.find_all(self.options.columns.names, but=self._keys())
         if not seen or not self.has_rows(seen[0]):
-            return tuple(self._others()) if self.options.takes_empty else ()
+            return tuple(self._others()) if self.options.columns.takes_empty else ()
         found = NumericColumns(self._others(), self.dialect.numbers)
         numeric = found.numbers
         if self._text.repeatable:
@@ -517,7 +527,7 @@ class TableSource:
         else:
             ended = self._look_at_pipe(found, seen, coming)
             numeric = found.numbers if ended else found.numbers | found.undecided
-        if not numeric and found.undecided and self.options.takes_empty:
+        if not numeric and found.undecided and self.options.columns.takes_empty:
             return tuple(sorted(found.undecided))
         if not numeric:
             raise names.no_numbers(found)
@@ -579,7 +589,7 @@ class TableSource:
 
     def _warn_of_number_in_header(self) -> None:
         """Warn if the name of a filtered column is a number, unless the user has called it so."""
-        if not self.options.header or self.options.columns is not None:
+        if not self.options.text.header or self.options.columns.names is not None:
             return
         for column in self.columns or self._others():
             cell = self.header_line.cells[column].strip().strip(b'"')
@@ -634,13 +644,11 @@ class TableSource:
 
     def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> FloatArray:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""
-        automatic = self.options.columns is None
+        automatic = self.options.columns.names is None
         try:
             values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
-            hint = bad.hint
-            if automatic:
-                hint += "; -c names the columns to filter"
+            hint = f"{bad.hint}; -c names the columns to filter"
             row, place = divmod(bad.row, len(columns))
             raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None
@@ -708,7 +716,7 @@ class TableSource:
         if self._time is None:
             return signal
         clock = self._clock
-        signal = replace(signal, timed=True, integrates=self.options.integrate)
+        signal = replace(signal, timed=True, integrates=self.options.times.integrate)
         if clock is None:
             self.warnings.append(
                 f"{self.name}: too few rows to know how often they come; one a day is assumed"
@@ -724,7 +732,7 @@ class TableSource:
             dated=clock.stamper.notation.unit_of_numbers is None,
             uneven=clock.uneven,
         )
-        if self.options.integrate:
+        if self.options.times.integrate:
             return replace(signal, rate=None)
         return replace(signal, rate=clock.rate)
 

@@ -48,15 +48,29 @@ def refuse_other_format(output: Place | None, *, source: Place | None) -> None:
 
 
 def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Place | None) -> None:
-    """Raise RequestError if the suffix of `output` promises tabs and the table has none."""
+    """Raise RequestError if the suffix of `output` promises another delimiter than the table has.
+
+    .tsv promises tabs. A .csv may have any delimiter, but none is made of a .tsv.
+    """
     if output is None or is_special(output) or has_same_suffix(source, output):
         return
-    if without_compression(output).suffix.lower() in _TAB_SUFFIXES and delimiter != b"\t":
-        raise RequestError(
-            f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
-            f"got {output}, whose suffix promises tabs",
-            hint=f"-o {with_other_suffix(output, '.csv')} keeps the delimiter",
-        )
+    suffix = without_compression(output).suffix.lower()
+    from_tabs = source is not None and _promises_tabs(source)
+    if _promises_tabs(output) and delimiter != b"\t":
+        promised, other = "tabs", ".csv"
+    elif suffix == ".csv" and delimiter == b"\t" and from_tabs:
+        promised, other = "commas", ".tsv"
+    else:
+        return
+    raise RequestError(
+        f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
+        f"got {output}, whose suffix promises {promised}",
+        hint=f"-o {with_other_suffix(output, other)} keeps the delimiter",
+    )
+
+
+def _promises_tabs(path: Place) -> bool:
+    return without_compression(path).suffix.lower() in _TAB_SUFFIXES
 
 
 def with_other_suffix(path: Place, suffix: str) -> Place:

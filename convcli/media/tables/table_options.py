@@ -14,45 +14,58 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TableOptions:
-    """How a table is read and written.
+class ColumnOptions:
+    """Which columns of a table are read.
 
-    columns : the columns to filter; None for all whose first cell that is not missing is a number,
+    names : the columns to filter; None for all whose first cell that is not missing is a number,
         except whole numbers with leading zeros, which are identifiers
     also : further columns to read, which come after these
     by : the columns that together name the group of a row
-    time : the column that sets the rate
-    time_unit : s, ms, us or ns, in which times are written as numbers; None to infer it
+    takes_empty : in a table without any number, all columns are filtered, and all their values are
+        missing; else such a table has no columns to filter, and rows in it are an error
+    """
+
+    names: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    takes_empty: bool = field(default=False, metadata={"set by": "a command"})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeOptions:
+    """How the times of a table are read, and what they are used for.
+
+    column : the column that sets the rate
+    unit : s, ms, us or ns, in which times are written as numbers; None to infer it
     date_format : how dates are written, in the directives of strptime; None to infer it
-    time_zone : the zone whose calendar bins follow, for times that are numbers or name an offset
+    zone : the zone whose calendar bins follow, for times that are numbers or name an offset
     irregular : rows may come at irregular times; without it they are refused
     integrate : windows in time weigh each row also by the time between its neighbours
+    every : the length of the calendar bins into which rows are gathered, such as 1d; None: the
+        rows stay as they are
+    """
+
+    column: str | None = None
+    unit: str | None = None
+    date_format: str | None = None
+    zone: str | None = None
+    irregular: bool = False
+    integrate: bool = False
+    every: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TextOptions:
+    """How the text of a table is read.
+
     delimiter : one character, or None to infer it from the suffix (.tsv) or the first line
     thousands : what may come between groups of digits; empty: nothing
     na : texts of a missing value besides the usual ones
     comment : what a line begins with that is passed on as it is; empty: nothing
     skip_rows : lines before the header that are passed on as they are
     header : whether the first line names the columns; if not, they are called 1, 2, 3, ...
-    append : write new columns at the end of the row, in place of replacing the old cells
-    decimals : fixed decimals of the numbers written; None for the shortest that read back the same
-    every : the length of the calendar bins into which rows are gathered, such as 1d; None: the
-        rows stay as they are
-    follow : write each row as soon as it is known
-    format : csv, jsonl, parquet or feather: how an output is written whose name has no suffix; None
-        for the format of the input
-    takes_empty : in a table without any number, all columns are filtered, and all their values are
-        missing; else such a table has no columns to filter, and rows in it are an error
     """
 
-    columns: tuple[str, ...] | None = None
-    also: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    time: str | None = None
-    time_unit: str | None = None
-    date_format: str | None = None
-    time_zone: str | None = None
-    irregular: bool = False
-    integrate: bool = False
     delimiter: str | None = None
     decimal: str = "."
     thousands: str = ""
@@ -61,18 +74,50 @@ class TableOptions:
     skip_rows: int = 0
     header: bool = True
     encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OutputOptions:
+    """How a table is written.
+
+    append : write new columns at the end of the row, in place of replacing the old cells
+    decimals : fixed decimals of the numbers written; None for the shortest that read back the same
+    format : csv, jsonl, parquet or feather: how an output is written whose name has no suffix; None
+        for the format of the input
+    """
+
     append: bool = False
     decimals: int | None = None
-    every: str | None = None
-    follow: bool = False
     format: str | None = None
-    takes_empty: bool = field(default=False, metadata={"set by": "a command"})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TableOptions:
+    """How a table is read and written.
+
+    follow : write each row as soon as it is known
+    """
+
+    columns: ColumnOptions = ColumnOptions()
+    times: TimeOptions = TimeOptions()
+    text: TextOptions = TextOptions()
+    output: OutputOptions = OutputOptions()
+    follow: bool = False
+
+    def of_columns(self, names: tuple[str, ...] | None) -> TableOptions:
+        """The options for a table of which these columns are filtered."""
+        return replace(self, columns=replace(self.columns, names=names))
+
+    def with_irregular_rows(self) -> TableOptions:
+        """The options for a table whose rows may come at irregular times."""
+        return replace(self, times=replace(self.times, irregular=True))
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
-        if time is not None:
-            return replace(self, by=(), time=time)
-        return replace(self, by=(), time=None, time_unit=None, date_format=None, time_zone=None)
+        times = replace(self.times, column=time)
+        if time is None:
+            times = replace(times, unit=None, date_format=None, zone=None)
+        return replace(self, columns=replace(self.columns, by=()), times=times)
 
 
 def bin_length(every: str) -> CalendarBins:
@@ -89,14 +134,14 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
     reason : why they have no meaning here
     """
     given = {
-        "-d": options.delimiter is not None,
-        "--decimal": options.decimal != ".",
-        "--thousands": bool(options.thousands),
-        "--na": bool(options.na),
-        "--comment": bool(options.comment),
-        "--skip-rows": options.skip_rows > 0,
-        "--no-header": not options.header,
-        "--encoding": options.encoding != "utf-8",
+        "-d": options.text.delimiter is not None,
+        "--decimal": options.text.decimal != ".",
+        "--thousands": bool(options.text.thousands),
+        "--na": bool(options.text.na),
+        "--comment": bool(options.text.comment),
+        "--skip-rows": options.text.skip_rows > 0,
+        "--no-header": not options.text.header,
+        "--encoding": options.text.encoding != "utf-8",
         "--follow": options.follow,
     }
     for option, is_given in given.items():
@@ -109,56 +154,56 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
 
 def check_options(options: TableOptions) -> None:
     """Raise RequestError for options that cannot be, or that contradict each other."""
-    sign = options.delimiter
+    sign = options.text.delimiter
     if sign is not None and (len(sign.encode()) != 1 or sign in '"\r\n'):
         raise RequestError(
             f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t"
         )
-    if options.decimal not in (".", ","):
-        raise RequestError(f"expected a decimal point or comma, got {options.decimal!r}")
+    if options.text.decimal not in (".", ","):
+        raise RequestError(f"expected a decimal point or comma, got {options.text.decimal!r}")
     _check_number_options(options)
     _check_time_options(options)
-    if options.decimals is not None and not 0 <= options.decimals <= 300:
-        raise RequestError(f"expected 0 to 300 decimals, got {options.decimals}")
+    if options.output.decimals is not None and not 0 <= options.output.decimals <= 300:
+        raise RequestError(f"expected 0 to 300 decimals, got {options.output.decimals}")
 
 
 def _check_number_options(options: TableOptions) -> None:
-    sign = options.thousands
+    sign = options.text.thousands
     if sign and (len(sign) != 1 or sign.isalnum() or sign in '+-"\r\n'):
         raise RequestError(
             f"--thousands expects one character such as , . ' or a space, got {sign!r}"
         )
-    if sign == options.decimal:
+    if sign == options.text.decimal:
         raise RequestError(
             f"--thousands and --decimal are both {sign!r}",
             hint="--thousands . --decimal , reads 1.234,5",
         )
-    if any(not word.strip() for word in options.na):
+    if any(not word.strip() for word in options.text.na):
         raise RequestError("--na expects a word; an empty cell is a missing value anyway")
-    comment = options.comment
+    comment = options.text.comment
     if comment.strip() != comment or '"' in comment or len(comment) > 16:
         raise RequestError(
             f"--comment expects what such lines begin with, as # or //, got {comment!r}"
         )
-    if options.skip_rows < 0:
-        raise RequestError(f"--skip-rows expects a number of lines, got {options.skip_rows}")
+    if options.text.skip_rows < 0:
+        raise RequestError(f"--skip-rows expects a number of lines, got {options.text.skip_rows}")
 
 
 def _check_time_options(options: TableOptions) -> None:
     given = {
-        "--time-unit": options.time_unit,
-        "--date-format": options.date_format,
-        "--time-zone": options.time_zone,
-        "--integrate": options.integrate or None,
-        "--every": options.every,
+        "--time-unit": options.times.unit,
+        "--date-format": options.times.date_format,
+        "--time-zone": options.times.zone,
+        "--integrate": options.times.integrate or None,
+        "--every": options.times.every,
     }
     names = [name for name, value in given.items() if value is not None]
-    if options.every is not None:
-        bin_length(options.every)
-    if options.time_unit is not None and options.date_format is not None:
+    if options.times.every is not None:
+        bin_length(options.times.every)
+    if options.times.unit is not None and options.times.date_format is not None:
         raise RequestError(
             "--time-unit and --date-format contradict each other",
             hint="--time-unit is for times written as numbers, --date-format for dates",
         )
-    if names and options.time is None:
+    if names and options.times.column is None:
         raise RequestError(f"{names[0]} needs --time COLUMN, the column of the times")

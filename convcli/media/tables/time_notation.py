@@ -39,6 +39,10 @@ _MOST_SECONDS = 9.2e9
 OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
 _TIME_OF_DAY = re.compile(rb":\d\d")
 _ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
+# The same with an offset from UTC.
+_ISO_WITH_OFFSET = re.compile(
+    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)"
+)
 _YEAR_FIRST = re.compile(rb"\d{4}\D")
 # 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
 _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
@@ -356,6 +360,9 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     if _ISO.fullmatch(first):
         dates = DateNotation(_read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
+    if _ISO_WITH_OFFSET.fullmatch(first):
+        in_utc = DateNotation(_read_iso_with_offset, _formats_of(first)[0])
+        return [(in_utc, in_utc.moments(times))]
     return _pandas_notations(times, texts, first)
 
 
@@ -508,6 +515,12 @@ def _formats_of(first: bytes) -> list[str]:
 
 def _reader(form: str) -> Callable[[list[bytes]], DateTimes]:
     return partial(_read_dates, form)
+
+
+def _read_iso_with_offset(texts: list[bytes]) -> DateTimes:
+    """Read times in ISO form, some with and some without fractions of a second, as UTC."""
+    good = [text if _ISO_WITH_OFFSET.fullmatch(text) else b"" for text in texts]
+    return _read_dates("ISO8601", good)
 
 
 def _read_dates(form: str, texts: list[bytes]) -> DateTimes:

@@ -20,4 +20,5 @@ class MatContainer(Container):
         file.seek(0)
         text = file.read(_TEXT_BYTES).split(b"\0")[0]
         program = text.rpartition(b",")[0]
-        overwrite(file, 0, program.ljust(_TEXT_BYTES))
+        # libsndfile reads no file whose text does not end in a zero.
+        overwrite(file, 0, (program + b"\0").ljust(_TEXT_BYTES))

@@ -94,6 +94,61 @@ def test_names_from_files_are_text_in_every_page(
             assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
 
 
+@needs_chromium
+def test_pages_can_be_read_aloud_and_used_by_keyboard(chromium: Any, tmp_path: Path) -> None:
+    """Every control and drawing has a name in the accessibility tree, and Tab reaches each control."""
+    sound, pictures = tmp_path / "sound.html", tmp_path / "pictures.html"
+    hello, out = SAMPLES / "hello.wav", tmp_path / "o.wav"
+    assert run("audio", "lowpass:1k", hello, "-o", out, "--report", sound) == 0
+    both = (SAMPLES / "cat.png", SAMPLES / "hole.png")
+    words = ("image", "gaussian:2", *both, "-o", f"{tmp_path}/out/")
+    assert run(*words, "--report", pictures) == 0
+    names = {
+        sound: [
+            *('button "Before" [pressed]', 'button "After"', 'button "Earlier"'),
+            *('img "Waveform before"', 'img "Gain of lowpass:1k in dB"', 'rowheader "before"'),
+        ],
+        pictures: [
+            *('searchbox "Show those with"', 'button "seconds"', "link", 'img "A detail after"'),
+            *('slider "How much of the first picture is shown"', 'region "2 inputs"'),
+        ],
+    }
+    for path, expected in names.items():
+        with opened(chromium, path) as shown:
+            page = shown.page
+            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+            tree = page.locator("body").aria_snapshot()
+            for name in expected:
+                assert f"- {name}" in tree
+            nameless = re.findall(
+                r"- (?:img|button|link|slider|searchbox)(?:$|:)", tree, re.MULTILINE
+            )
+            assert nameless == []
+            controls = "button, input, summary, a, audio, svg[tabindex], pre"
+            assert tabbed_through(page) == page.locator(f":is({controls}):visible").count()
+
+
+def tabbed_through(page: Any) -> int:
+    """How many elements the key Tab reaches, each of which has to show that it has the focus."""
+    focused = """() => {
+        const {activeElement: element} = document, {outlineStyle} = getComputedStyle(element);
+        const again = element.reached;
+        element.reached = true;
+        return [element.tagName, again ?? false, outlineStyle];
+    }"""
+    count = 0
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        tag, again, outline = page.evaluate(focused)
+        if tag == "BODY":
+            break
+        # Tab passes the parts of a player, too.
+        if not again:
+            assert outline == "solid"
+            count += 1
+    return count
+
+
 def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     model = SAMPLES / "denoise.safetensors"

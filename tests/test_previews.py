@@ -296,6 +296,20 @@ def test_the_likeness_of_pictures_is_that_of_compare() -> None:
     assert facts.ssim == pytest.approx(expected.ssim, rel=1e-5)
 
 
+def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
+    """The PSNR of the known pixels: 98 of them differ by 0.1, so that it is 20 dB."""
+    a: Any = np.full((10, 10, 1), 0.5, np.float32)
+    a[3, 3], a[5, 5] = np.nan, np.inf
+    signal = Signal(medium=IMAGE, shape=(10, 10), channels=("grey",), full_scale=1)
+    before, after = PictureSums(signal, 800), PictureSums(signal, 800)
+    before.add(before.reduced(a, 0))
+    after.add(after.reduced(a + np.float32(0.1), 0))
+    facts = likeness(before, after)
+    assert facts is not None
+    assert (facts.psnr, facts.largest) == pytest.approx((20.0, 0.1), rel=1e-5)
+    assert facts.ssim is None
+
+
 # Designs
 
 

@@ -255,15 +255,15 @@ class PartedInput:
         pasts = self._pasts(stretches)
         parts = []
         for number, stretch in enumerate(stretches):
-            parts.append(
-                PartOfRun(
-                    number=number,
-                    stretch=stretch,
-                    pasts=pasts[number],
-                    first=firsts[number],
-                    last=number == len(stretches) - 1,
-                )
+            is_last = number == len(stretches) - 1
+            part = PartOfRun(
+                number=number,
+                stretch=stretch,
+                pasts=pasts[number],
+                first=firsts[number],
+                last=is_last,
             )
+            parts.append(part)
         return self._with_measures(parts)
 
     def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:

@@ -42,7 +42,11 @@ class LearnInputs:
         shapes = [pair.source.signal.shape for pair in self.pairs]
         if any(None in shape for shape in shapes):
             return None
-        return sum(math.prod(n or 0 for n in shape) for shape in shapes)
+        total = 0
+        for shape in shapes:
+            known = [n or 0 for n in shape]
+            total += math.prod(known)
+        return total
 
     def facts(self) -> list[InputFacts]:
         """Facts of all files, each input followed by its target."""

@@ -128,10 +128,11 @@ def _part_options(planned: PlannedInput, division: Division, asked: int | None) 
         jobs = min(jobs, count)
         if count < asked and not options.quiet:
             _note_fewer_parts(count, asked, planned.run.source)
+    threads_of_each = options.threads or max(1, cores() // jobs)
     return PartOptions(
         count=count,
         jobs=jobs,
-        threads=options.threads or max(1, cores() // jobs),
+        threads=threads_of_each,
         retries=options.batch.retries,
         stopping=planned.run.command.stopping,
         on_retry=RetryNotes(quiet=options.quiet),

@@ -147,9 +147,11 @@ class Chain:
         k = self._one_period(axis)
         low, high = self.needs(axis, k, k + 1)[0]
         positions = k * step // phases
+        before = positions - low
+        after = high - 1 - positions
         return Reach(
-            before=int((positions - low).max()),
-            after=int((high - 1 - positions).max()),
+            before=int(before.max()),
+            after=int(after.max()),
             step=step,
             phases=phases,
             anchor=self.aligned_input(axis, 0),
@@ -175,7 +177,9 @@ class Chain:
         k = self._one_period(axis)
         low, high = self.needs(axis, k, k + 1)[0]
         aligned = self.aligned_input(axis, k)
-        return int((aligned - low).max()), int((high - 1 - aligned).max())
+        before = aligned - low
+        after = high - 1 - aligned
+        return int(before.max()), int(after.max())
 
     def _one_period(self, axis: int) -> IntArray:
         """Return the outputs after which the phases of all operations repeat, or many of them.

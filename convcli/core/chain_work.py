@@ -183,17 +183,16 @@ class ChainWork:
         """Yield the task of each operation, from first to last."""
         for number, op in enumerate(self.chain.ops):
             outputs = flow.outputs_of(number)
-            reaches = list(zip(op.reach, outputs, strict=True))
+            needed = [reach.needs(*wanted) for reach, wanted in zip(op.reach, outputs, strict=True)]
+            next_start = flow.following[number + 1].start
             yield OpTask(
                 outputs=outputs,
                 starts=flow.starts_of(number),
-                stops=tuple(reach.needs(*wanted)[1] for reach, wanted in reaches),
+                stops=tuple(high for _, high in needed),
                 ends=ends,
                 begins=flow.begins_of(number),
                 skipped=flow.skipped_of(number),
-                continuation=Continuation(
-                    done=flow.done[number + 1], next_start=flow.following[number + 1].start
-                ),
+                continuation=Continuation(done=flow.done[number + 1], next_start=next_start),
                 next_input=flow.following[number].start,
                 earlier=partial(_held_in_operation, earlier, number),
             )
@@ -228,7 +227,9 @@ class ChainWork:
         if not self.chain.ops:
             return {}
         outputs = self.chain.reads(start, start + 1, done=done)[1]
-        own_done = self.chain.needs(0, done - 1, done)[1][1] if done > 0 else 0
+        own_done = 0
+        if done > 0:
+            _, own_done = self.chain.needs(0, done - 1, done)[1]
         found = self.chain.ops[0].work.held_starts(outputs.start, outputs.high, own_done)
         return {(0, *place): first for place, first in found.items()}
 
@@ -245,7 +246,8 @@ def _samples_between(x: Array, spans: Span) -> Array:
 
     Outputs for which samples are lacking lie in the padding of a later operation.
     """
-    found = x[tuple(slice(max(low, 0), max(high, 0)) for low, high in spans)]
+    places = [slice(max(low, 0), max(high, 0)) for low, high in spans]
+    found = x[tuple(places)]
     lacking = []
     for (low, high), n in zip(spans, x.shape, strict=False):
         before = min(high, 0) - min(low, 0)

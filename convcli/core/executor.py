@@ -109,7 +109,8 @@ class ExecutedRun:
         span = self.tasks[stop - 1].outputs
         inputs, pads = executor.chain.work.inputs_and_pads(span, first.ends)
         pairs = zip(inputs, first.starts, strict=True)
-        samples = x[tuple(slice(low - given, high - given) for (low, high), given in pairs)]
+        places = [slice(low - given, high - given) for (low, high), given in pairs]
+        samples = x[tuple(places)]
         if _lie_in_padding(pads):
             return self._each(x, start, stop)
         if all_finite(samples):

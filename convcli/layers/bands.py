@@ -105,7 +105,11 @@ class Band:
     def reads(self, outputs: Sizes) -> Sizes:
         """How many inputs so many outputs read; along the last axis a multiple of `count`."""
         geometry = zip(outputs, self.steps, self.widths, strict=True)
-        return tuple((m - 1) * s + w for m, s, w in geometry)
+        inputs = []
+        for made, step, width in geometry:
+            last_window = (made - 1) * step
+            inputs.append(last_window + width)
+        return tuple(inputs)
 
     @property
     def strides(self) -> bool:

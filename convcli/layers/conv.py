@@ -166,9 +166,10 @@ class ConvLayer(WeightedLayer):
         else:
             left = right = self.padding or nothing
         sides = zip(left, right, last, strict=True)
+        anchor = [half - low for half, low in zip(middle, left, strict=True)]
         return Placement(
             before=left,
-            anchor=tuple(half - low for half, low in zip(middle, left, strict=True)),
+            anchor=tuple(anchor),
             growth=tuple(low + high - n for low, high, n in sides),
             padding=EDGES[self.padding_mode],
         )
@@ -418,7 +419,11 @@ class ConvOp(SelfPadding):
 
 def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
     """How many neighbouring samples windows of `shape` taps span."""
-    return tuple(1 + (k - 1) * d for k, d in zip(shape, dilation, strict=True))
+    widths = []
+    for taps, spacing in zip(shape, dilation, strict=True):
+        last = (taps - 1) * spacing
+        widths.append(last + 1)
+    return tuple(widths)
 
 
 def dilated(weights: Tensor, dilation: Sizes) -> Tensor:

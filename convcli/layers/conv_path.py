@@ -96,7 +96,10 @@ class ConvPath(ABC):
         first : number in the signal of the first output along the first axis
         """
         geometry = zip(x.shape, self.band.widths, self.band.steps, strict=False)
-        sides = tuple((n - width) // step + 1 for n, width, step in geometry)
+        sides = []
+        for n, width, step in geometry:
+            last = (n - width) // step
+            sides.append(last + 1)
         y = np.empty((*sides, len(self.sums.weights)), self.dtype)
         if y.size:
             self.fill(y, x, first)

@@ -50,7 +50,9 @@ def parse_layers(text: str) -> list[NamedCall]:
 
     def without_name(found: re.Match[str]) -> str:
         # Spaces keep every layer at its place in the text.
-        return found["kind"] + " " * (len(found[0]) - len(found["kind"]))
+        kind = found["kind"]
+        blanks = len(found[0]) - len(kind)
+        return kind + " " * blanks
 
     calls = parse(_NAMED_LAYER.sub(without_name, text))
     return [NamedCall(replace(call, source=text), names.get(call.at)) for call in calls]

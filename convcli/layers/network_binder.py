@@ -6,6 +6,7 @@ They are bound from left to right, and each becomes operations like any other st
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,11 +28,12 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.core.binding import Rules, Site
     from convcli.core.op import Op
     from convcli.layers.layer import Layer
     from convcli.layers.model import Model
-    from convcli.signals import Signal
+    from convcli.signals import Array, Signal
 
 
 # A length that pools, strides and factors of networks divide: 2**6 * 3**2 * 5 * 7.
@@ -171,8 +173,8 @@ class NetworkBinder:
         mean, unit = np.array(pairs).T
         axes = self.signal.axes
         if name == "inputs":
-            return [Pointwise(function=lambda x: ((x - mean) / unit).astype(x.dtype), axes=axes)]
-        return [Pointwise(function=lambda x: (x * unit + mean).astype(x.dtype), axes=axes)]
+            return [Pointwise(function=partial(_in_units, mean=mean, unit=unit), axes=axes)]
+        return [Pointwise(function=partial(_out_of_units, mean=mean, unit=unit), axes=axes)]
 
     # --- changes instead of levels ---
 
@@ -341,3 +343,15 @@ class NetworkBinder:
         if self.signal.alpha is not None and names == self.signal.channels:
             after = replace(after, alpha=self.signal.alpha)
         return after
+
+
+def _in_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
+    """The samples as differences from the mean of their channel, in its unit."""
+    scaled = (x - mean) / unit
+    return scaled.astype(x.dtype)
+
+
+def _out_of_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
+    """The inverse of `_in_units`."""
+    samples = x * unit + mean
+    return samples.astype(x.dtype)

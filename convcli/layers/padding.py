@@ -37,8 +37,8 @@ def _read_sides(text: str, signal: Signal, *, other: str = "") -> tuple[int, ...
     """
     axes = signal.axes
     sides = text.lower().split("x")
-    numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
-    if not numbers or len(sides) not in {1, axes}:
+    are_numbers = [side.isdecimal() and len(side) < 10 for side in sides]
+    if not all(are_numbers) or len(sides) not in {1, axes}:
         forms = "a number or HxW" if axes == 2 else "a number"
         raise UnitError(f"padding is {forms}{other}, got {text!r}")
     if len(sides) < axes:
@@ -139,7 +139,8 @@ class SelfPadding(Op):
     def within(self, x: Array) -> Array:
         """Return the inputs of the windows, without those that only padding repeats."""
         sides = zip(self._spare, x.shape, strict=False)
-        return x[tuple(slice(low, n - high) for (low, high), n in sides)]
+        places = [slice(low, n - high) for (low, high), n in sides]
+        return x[tuple(places)]
 
     def held_within(self, held: Held) -> Held:
         """Return a function for the held values of the columns that `within` keeps of a picture."""

@@ -405,18 +405,15 @@ def _interpolation(
     """
     ones = (1,) * len(shares)
     nothing = (0,) * len(ones)
+    weights = _phase_products(shares)
+    before = tuple(each.shape[1] // 2 for each in shares)
     conv = ConvOp(
-        weights=np.concatenate([_phase_products(shares)] * channels),
+        weights=np.concatenate([weights] * channels),
         bias=None,
         step=ones,
         dilation=ones,
         groups=channels,
-        at=Placement(
-            before=tuple(each.shape[1] // 2 for each in shares),
-            anchor=nothing,
-            growth=nothing,
-            padding=padding,
-        ),
+        at=Placement(before=before, anchor=nothing, growth=nothing, padding=padding),
     )
     return conv, InterleavePhases(factors=tuple(len(each) for each in shares))
 

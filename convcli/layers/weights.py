@@ -191,7 +191,8 @@ def _are_whole_numbers(numbers: Any) -> bool:
     """Whether these are a list of whole numbers, such as a file can hold so many bytes of."""
     if not isinstance(numbers, list):
         return False
-    return all(type(n) is int and 0 <= n <= LARGEST_FILE for n in numbers)
+    are_sizes = (type(n) is int and 0 <= n <= LARGEST_FILE for n in numbers)
+    return all(are_sizes)
 
 
 def _tensor(path: Place, name: str, entry: dict[str, Any], data: bytes) -> Tensor:

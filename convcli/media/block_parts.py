@@ -134,7 +134,8 @@ def block_ranges(lengths: Sequence[int], count: int) -> list[BlockRange]:
     ends = list(accumulate(lengths))
     if not ends:
         return []
-    stops = [_blocks_up_to(ends, ends[-1] * part // count) for part in range(1, count + 1)]
+    wanted = [ends[-1] * part // count for part in range(1, count + 1)]
+    stops = [_blocks_up_to(ends, end) for end in wanted]
     stops[-1] = len(ends)
     ranges = []
     first = 0

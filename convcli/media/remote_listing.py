@@ -43,7 +43,8 @@ def objects_like(place: RemotePlace) -> list[tuple[str, int]]:
     does. InputError if the store cannot be asked.
     """
     pattern = place.key.split("/")
-    fixed = next(at for at, part in enumerate(pattern) if any(mark in part for mark in WILDCARDS))
+    are_wild = [any(mark in part for mark in WILDCARDS) for part in pattern]
+    fixed = are_wild.index(True)
     folder = "/".join(pattern[:fixed])
     with in_words(place, InputError):
         keys = _listed_keys(open_bucket(place), folder or None)

@@ -301,7 +301,8 @@ class FilterReader:
         try:
             factor = to_factor(match[0])
         except UnitError as error:
-            has_operator = any(symbol in match[0][1:] for symbol in "+-*/")
+            behind_first = match[0][1:]
+            has_operator = any(symbol in behind_first for symbol in "+-*/")
             hint = SPACED if has_operator else None
             raise self.fault(str(error), hint=hint) from None
         self.at = match.end()

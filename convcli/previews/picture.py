@@ -147,10 +147,7 @@ class PictureSums:
 
     def _on_scale(self, x: Array, full: float) -> Float32Array:
         """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
-        scaled: Float32Array = np.multiply(
-            x, full / self.signal.full_scale, dtype=np.float32, casting="same_kind"
-        )
-        return scaled
+        return _multiplied(x, full / self.signal.full_scale)
 
     def facts(self) -> PictureFacts | None:
         """What is shown; None of an empty picture."""
@@ -178,14 +175,20 @@ class PictureSums:
         if not finite.all():
             known = known[finite]
         # Four times as fast as np.histogram.
-        bins = known * (BINS / self.signal.full_scale)
+        bins = _multiplied(known, BINS / self.signal.full_scale)
         np.clip(bins, 0, BINS - 1, out=bins)
         return np.bincount(bins.astype(np.int64), minlength=BINS)
 
 
+def _multiplied(x: Array, factor: float) -> Float32Array:
+    """Samples times a factor; what is too large for float32 is infinite."""
+    with np.errstate(over="ignore"):
+        return np.multiply(x, factor, dtype=np.float32, casting="same_kind")
+
+
 def _as_bytes(x: Array, full: float) -> ByteArray:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
-    scaled = np.multiply(x, 255 / full, dtype=np.float32, casting="same_kind")
+    scaled = _multiplied(x, 255 / full)
     np.rint(scaled, out=scaled)
     # The larger one of NaN and 0 is 0.
     np.fmax(scaled, 0, out=scaled)
@@ -200,13 +203,14 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
         return None
     full = before.signal.full_scale
     a, b = before.reduced_colours(full), after.reduced_colours(full)
-    difference = np.abs(b - a)
+    difference = np.abs(_known_difference(a, b))
     largest = float(np.nanmax(difference, initial=0.0))
     # A few large differences would leave all others dark.
     brightest = largest
-    if difference.size:
-        some = difference[::2, ::2]
-        brightest = float(np.nanquantile(some, DRAWN_SHARE)) or largest
+    some = difference[::2, ::2].ravel()
+    some = some[~np.isnan(some)]
+    if some.size:
+        brightest = float(np.quantile(some, DRAWN_SHARE)) or largest
     return LikenessFacts(
         difference=_as_bytes(difference, brightest or 1.0),
         brightest=brightest,
@@ -219,21 +223,36 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
-    if not a.size:
+    squares = np.square(_known_difference(a, b), dtype=np.float64)
+    known = np.count_nonzero(~np.isnan(squares))
+    if not known:
         return math.nan
-    squares = np.square(b - a, dtype=np.float64)
-    error = float(squares.mean())
-    if math.isnan(error):
-        error = float(np.nanmean(squares))
+    error = float(np.nansum(squares)) / known
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)
 
 
+def _known_difference(a: Array, b: Array) -> Array:
+    """The second picture less the first; NaN where a sample is missing or infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = b - a
+    difference[~np.isfinite(difference)] = np.nan
+    return difference
+
+
 def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
-    """The SSIM of two pictures (rows, columns, colours); None if they are too small for it."""
+    """The SSIM of two pictures (rows, columns, colours).
+
+    None if they are too small for it, or if a sample is missing or infinite.
+    """
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return None
     similarity = StructuralSimilarity(a.shape[-1], full, np.float32)
-    for row in range(0, len(a), STRIP):
-        similarity.add(a[row : row + STRIP], b[row : row + STRIP])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row in range(0, len(a), STRIP):
+            similarity.add(a[row : row + STRIP], b[row : row + STRIP])
     means: Any = similarity.mean()
-    return None if means is None else float(means.mean())
+    if means is None or not np.isfinite(means).all():
+        return None
+    return float(means.mean())

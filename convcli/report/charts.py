@@ -30,8 +30,11 @@ LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 Y_TICKS = 4
 # Units of the inner drawing along each axis.
 UNITS = 1000
-# The text of a date that is further to the right ends at its tick.
+# A date, or a text of more letters, that is further to the right ends at its tick.
 LAST_PART = 0.95
+MOST_LETTERS = 4
+# Texts of more letters on the left axis need the wide margin.
+MOST_LETTERS_BARE = 5
 # On an axis with a number of this size, those from the other on are written with a prefix.
 LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000
 # With more than this many, stems would touch, and a line is drawn instead.
@@ -220,7 +223,9 @@ class Graph:
             zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
             if self.x.timed:
                 zoom += " data-timed"
-        kind = "chart" if self.y.label else "chart bare"
+        longest = max(map(len, self.y.texts(self.y.ticks(Y_TICKS))), default=0)
+        bare = not self.y.label and longest <= MOST_LETTERS_BARE
+        kind = "chart bare" if bare else "chart"
         head = f'<svg class="{kind}" height="{self._inner_height}" {label}{zoom}>'
         return unescaped(f"{head}{self._content()}</svg>")
 
@@ -266,7 +271,7 @@ class Graph:
 
     def _plot(self) -> Iterator[str]:
         box = f'viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none"'
-        yield f'<svg class="plot" width="100%" height="100%" {box}>'
+        yield f'<svg class="plot" width="100%" height="100%" {box} aria-hidden="true">'
         if self.image:
             size = f'width="{UNITS}" height="{UNITS}"'
             yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
@@ -281,14 +286,18 @@ class Graph:
     def _ticks(self) -> Iterator[str]:
         base = self._inner_height
         ticks = self.x.ticks(self.x_ticks)
-        kind = "ticks x long" if self.x.timed else "ticks x"
+        texts = self.x.texts(ticks)
+        # On a narrow screen, every second one of long texts is left out.
+        long = self.x.timed or max(map(len, texts), default=0) > MOST_LETTERS + 1
+        kind = "ticks x long" if long else "ticks x"
         yield f'<g class="{kind}">'
-        for value, text in zip(ticks, self.x.texts(ticks), strict=True):
+        for value, text in zip(ticks, texts, strict=True):
             share = self.x.place(value)
             x = _percent(share)
             # A long text at an end must not leave the page.
             anchor = "middle"
-            if self.x.timed and share > LAST_PART:
+            wide = self.x.timed or len(text) > MOST_LETTERS
+            if wide and share > LAST_PART:
                 anchor = "end"
             yield f'<line x1="{x}" x2="{x}" y1="0" y2="{base + 4}"/>'
             yield f'<text x="{x}" y="{base + 17}" text-anchor="{anchor}">{escape(text)}</text>'

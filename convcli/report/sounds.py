@@ -123,7 +123,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
             chart = Graph(
                 title=f"Waveform {caption}",
                 x=axis,
-                y=Axis(low=-1.05 * peak, high=1.05 * peak),
+                y=Axis(low=-1.05 * peak, high=1.05 * peak, label="full scale"),
                 traces=[outline_trace(outline, channel, "", style, unit)],
                 zooms=True,
                 height=LOW_HEIGHT,

@@ -81,7 +81,11 @@ def times_of_index(index: Any) -> IndexTimes | None:
 
 def _are_equal(steps: IntArray) -> bool:
     """Whether all steps are the same, above 0."""
-    return bool(steps[0] > 0 and (steps == steps[0]).all())
+    first = steps[0]
+    if first <= 0:
+        return False
+    are_equal = steps == first
+    return bool(are_equal.all())
 
 
 def _step_and_week(stamps: Stamps, *, is_length: bool) -> tuple[float, float]:

@@ -44,7 +44,8 @@ class TimedGeometry(Geometry):
         self._first_output = 0
         self._sure_from: int | None = None
         self._unsure = 0
-        self._rows_looked = reach.before + abs(reach.after) + abs(reach.anchor) + reach.step + 1
+        around = reach.before + abs(reach.after) + abs(reach.anchor)
+        self._rows_looked = around + reach.step + 1
 
     def arrive(self, stamps: Stamps | None, *, ended: bool = False) -> None:
         """Take note of the times of the next samples, and of the end of the signal."""

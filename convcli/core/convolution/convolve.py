@@ -4,11 +4,11 @@ Only "valid" outputs are computed. `w` is in window order (the taps of a convolu
 has its sample axes first and one channel axis last. The paths differ in speed, and in the answer
 only by rounding:
 
-* direct (convolve_direct.py): the sum by its definition, with an answer that does not depend on
+* direct (direct.py): the sum by its definition, with an answer that does not depend on
   where a block ends;
 * product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
 * FFT (fft.py): overlap-save;
-* exact (exact_sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
+* exact (core/exact/sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
   tables;
 * pictures have paths of their own (convolve_2d.py).
 """
@@ -114,7 +114,12 @@ def added_exactly(w: Taps) -> bool:
     """Whether exact sums of windows with these taps are sums of digits, (k,) or 2-D taps."""
     if w.ndim > 1:
         return False
-    return w.size > EXACT_TAPS or (w.size >= RUNNING_TAPS and bool((w == 1).all()))
+    if w.size > EXACT_TAPS:
+        return True
+    if w.size < RUNNING_TAPS:
+        return False
+    is_sum = w == 1
+    return bool(is_sum.all())
 
 
 def whole_windows(x: Array, w: Taps, step: int) -> BoolArray | None:
@@ -297,7 +302,11 @@ def _halves_are_exact(w: Taps) -> bool:
 
     Taps that are not whole are rounded in any case.
     """
-    return float(np.abs(w).sum()) <= WHOLE_TAPS or bool((w != np.rint(w)).any())
+    size = np.abs(w).sum()
+    if float(size) <= WHOLE_TAPS:
+        return True
+    is_fraction = w != np.rint(w)
+    return bool(is_fraction.any())
 
 
 def halves(x: Array) -> tuple[Array, Array]:

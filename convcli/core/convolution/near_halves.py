@@ -78,7 +78,8 @@ class ErrorBound:
 def error_bound(taps: Taps) -> float:
     """Return the largest error of a mean of bytes weighted by taps, in float32."""
     bound = error_of_sums(taps)
-    return bound.relative * 255 * float(np.abs(taps).sum()) + bound.absolute
+    size = float(np.abs(taps).sum())
+    return bound.relative * 255 * size + bound.absolute
 
 
 def error_of_sums(taps: Taps) -> ErrorBound:

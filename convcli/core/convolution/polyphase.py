@@ -231,7 +231,8 @@ def _groups_per_row(taps: PhaseTaps) -> int:
 
     BLAS takes no matrix whose rows overlap.
     """
-    longest = taps.width + (BAND - 1) * taps.step // taps.phases + 1
+    last_input = (BAND - 1) * taps.step // taps.phases
+    longest = taps.width + last_input + 1
     return max(-(-_LEAST_OUTPUTS // taps.phases), -(-longest // taps.step))
 
 

@@ -112,10 +112,11 @@ def weighted_sums(
     centres = _centres(low[filled] + windows.first, high[filled] - 1 + windows.first)
     for places in _equal_places(centres):
         around = filled[places]
+        centre = int(centres[places[0]])
         group = _Group(
             windows=windows,
             outputs=outputs[around],
-            centre=int(centres[places[0]]) - windows.first,
+            centre=centre - windows.first,
         )
         sums[around] = group.weighted_sums(separation, columns)
     return sums
@@ -166,7 +167,8 @@ def _centres(low: IntArray, last: IntArray) -> IntArray:
     offset = 1 << 50
     highest = last + offset
     differing = (low - 1 + offset) ^ highest
-    bits = np.frexp(differing.astype(np.float64))[1].astype(np.int64) - 1
+    _, exponents = np.frexp(differing.astype(np.float64))
+    bits = exponents.astype(np.int64) - 1
     return ((highest >> bits) << bits) - offset
 
 

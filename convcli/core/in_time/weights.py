@@ -174,7 +174,8 @@ class GaussianWeights(SeparableWeights):
         left out, are below 2e-16 of the largest weight up to 4 sigmas from the middle.
         """
         harmonics = 2 * math.pi / BELL_PERIOD * np.arange(BELL_HARMONICS + 1)
-        amplitudes = 2 * math.sqrt(2 * math.pi) / BELL_PERIOD * np.exp(-0.5 * np.square(harmonics))
+        scale = 2 * math.sqrt(2 * math.pi) / BELL_PERIOD
+        amplitudes = scale * np.exp(-0.5 * np.square(harmonics))
         amplitudes[0] /= 2
         middle = (self.begin + self.end) / 2
         cosines = Cosines(tuple(amplitudes.tolist()), middle, period=BELL_PERIOD * self.sigma)

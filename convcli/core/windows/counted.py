@@ -197,7 +197,8 @@ class CountedWindows(OrderedWindows):
         k = np.minimum(np.broadcast_to(k, self.known.shape), most)
         bucket = self._bucket_of(k)
         found = values[buckets.starts[bucket]]
-        is_several = found != values[buckets.starts[bucket + 1] - 1]
+        last_places = buckets.starts[bucket + 1] - 1
+        is_several = found != values[last_places]
         for tile in self._tiles(bucket, is_several & (self.known > 0)):
             within = k[tile.windows] - tile.before
             found[tile.windows] = tile.pixels.smallest(*tile.places, within)
@@ -271,4 +272,6 @@ class _Sought:
 
 def _columns_of_tile(grid: WindowGrid, rows: int) -> int:
     """How many columns of windows are looked at together with so many rows."""
-    return max(1, _TILE_PIXELS // (rows * grid.step[0]) // grid.step[1])
+    rows_read = rows * grid.step[0]
+    columns = _TILE_PIXELS // rows_read // grid.step[1]
+    return max(1, columns)

@@ -130,7 +130,7 @@ def _number_by_number(function: Callable[..., Any]) -> Fold:
     return fold
 
 
-def _quotient(x: Constant, y: Constant) -> Any:
+def _number_quotient(x: Constant, y: Constant) -> Any:
     """The quotient; of whole numbers what is left of it towards 0."""
     if x.dtype.kind == y.dtype.kind == "i":
         if (y == 0).any():
@@ -177,7 +177,7 @@ _FOLDS: dict[str, Fold] = {
     "Add": _number_by_number(np.add),
     "Sub": _number_by_number(np.subtract),
     "Mul": _number_by_number(np.multiply),
-    "Div": _number_by_number(_quotient),
+    "Div": _number_by_number(_number_quotient),
     "Mod": _remainder,
     "Max": _number_by_number(np.maximum),
     "Min": _number_by_number(np.minimum),

@@ -212,7 +212,7 @@ def _conv(place: NodePlace) -> Ops:
     if weights.ndim != place.axes + 2 or weights.shape[1] * groups != place.channels:
         raise place.error(f"weights {weights.shape} do not take {place.channels} channels")
     dilation = place.sizes("dilations")
-    widths = tuple((k - 1) * d + 1 for k, d in zip(weights.shape[2:], dilation, strict=True))
+    widths = widths_of(weights.shape[2:], dilation)
     pads = place.window(widths)
     return (
         ConvOp(
@@ -333,6 +333,19 @@ def _hard_sigmoid(place: NodePlace) -> Callable[[Array], Array]:
     return lambda x: np.clip(x * slope + offset, 0, 1)
 
 
+def _leaky_rectifier(place: NodePlace) -> Callable[[Array], Array]:
+    return Rectifier(place.attribute("alpha", 0.01))
+
+
+def _elu(place: NodePlace) -> Callable[[Array], Array]:
+    return Elu(place.attribute("alpha", 1.0))
+
+
+def _softsign(x: Array) -> Array:
+    y: Array = x / (1 + np.abs(x))
+    return y
+
+
 def _selu(place: NodePlace) -> Callable[[Array], Array]:
     alpha, gamma = place.attribute("alpha", 1.67326319), place.attribute("gamma", 1.05070102)
     return lambda x: Elu(alpha)(x) * np.asarray(gamma, x.dtype)
@@ -398,7 +411,8 @@ def _pool_node(place: NodePlace, name: str, *, zeros: bool) -> Ops:
     if any(map(any, pads)):
         extended.append(_extended_input(pads, "zero" if zeros else "shrink"))
     if place.attribute("ceil_mode", 0):
-        extended.append(_extended_input(tuple((0, stride - 1) for stride in step), "shrink"))
+        sides = tuple((0, stride - 1) for stride in step)
+        extended.append(_extended_input(sides, "shrink"))
     if op is None:
         return tuple(extended)
     return (*extended, Complete(op))
@@ -606,9 +620,9 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "ConvTranspose": _conv_transpose,
     "BatchNormalization": _batch_normalization,
     "Relu": _activation(lambda _: Rectifier()),
-    "LeakyRelu": _activation(lambda place: Rectifier(place.attribute("alpha", 0.01))),
+    "LeakyRelu": _activation(_leaky_rectifier),
     "PRelu": _prelu,
-    "Elu": _activation(lambda place: Elu(place.attribute("alpha", 1.0))),
+    "Elu": _activation(_elu),
     "Sigmoid": _activation(lambda _: Sigmoid()),
     "Tanh": _activation(lambda _: Tanh()),
     "Softplus": _activation(lambda _: Softplus()),
@@ -633,7 +647,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Selu": _activation(_selu),
     "Celu": _activation(_celu),
     "Mish": _activation(lambda _: _mish),
-    "Softsign": _activation(lambda _: lambda x: x / (1 + np.abs(x))),
+    "Softsign": _activation(lambda _: _softsign),
     "Pow": _power_node,
     "ReduceMean": channel_reduction,
     "ReduceSum": channel_reduction,

@@ -108,6 +108,10 @@ class SndFile(AudioSource):
         tag_bytes = sum(len(chunk.body) for chunk in chunks)
         with _position_kept(self._file):
             bit_rate = bit_rate_of(self._file, sound, tag_bytes=tag_bytes)
+            told_bits = container_of(sound.format).sample_bits(self._file)
+        bits = bits_of(sound.subtype)
+        if told_bits is not None and sound.subtype.startswith("PCM_"):
+            bits = min(bits, told_bits)
         frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
         if self._mending is not None and self._mending.frames is not None:
             frames = self._mending.frames
@@ -117,7 +121,7 @@ class SndFile(AudioSource):
             rate=sound.samplerate,
             channels=sound.channels,
             frames=frames,
-            bits=bits_of(sound.subtype),
+            bits=bits,
             endian=sound.endian,
             tags=tags,
             chunks=chunks,

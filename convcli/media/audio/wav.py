@@ -191,12 +191,13 @@ def _read_format(body: bytes, name: str) -> WavHeader:
     # Other programs go by the bits, too, where the bytes of a frame contradict them.
     width = -(-bits_stored // 8)
     subtype = _SUBTYPES.get((tag, width))
+    has_fewer_bits = tag == _TAG_PCM and 1 < bits < 8 * width
     return WavHeader(
         format=form,
         subtype=subtype,
         rate=rate,
         channels=channels,
-        bits=bits if tag == _TAG_PCM and 1 < bits < 8 * width else None,
+        bits=bits if has_fewer_bits else None,
         mask=mask,
         codec=tag,
         block_bytes=align,

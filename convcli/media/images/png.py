@@ -87,7 +87,8 @@ def _are_near(body: bytes, numbers: tuple[int, ...]) -> bool:
     if len(body) != 4 * len(numbers):
         return False
     found = struct.unpack(f">{len(numbers)}I", body)
-    return all(abs(one - other) <= _NEAR_SRGB for one, other in zip(found, numbers, strict=True))
+    pairs = zip(found, numbers, strict=True)
+    return all(abs(one - other) <= _NEAR_SRGB for one, other in pairs)
 
 
 def read_chunks(file: BinaryIO) -> Iterator[Chunk]:

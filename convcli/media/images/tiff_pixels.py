@@ -114,7 +114,8 @@ def _strip_sizes(layout: Layout, strip_rows: int) -> tuple[int, ...]:
         return ()
     tops = range(0, layout.rows, strip_rows)
     row_bytes = layout.columns * layout.pixel_bytes
-    return tuple(min(strip_rows, layout.rows - top) * row_bytes for top in tops)
+    rows = [min(strip_rows, layout.rows - top) for top in tops]
+    return tuple(count * row_bytes for count in rows)
 
 
 def _strip_places(first: int, sizes: tuple[int, ...]) -> tuple[int, ...]:

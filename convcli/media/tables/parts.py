@@ -92,7 +92,8 @@ def text_places(source: TableSource, count: int) -> list[int]:
     first = len(source.header_line.text)
     with source.text.open_again() as file:
         size = file.seek(0, 2)
-        wanted = {first + (size - first) * part // count for part in range(1, count)}
+        length = size - first
+        wanted = {first + length * part // count for part in range(1, count)}
         wanted |= set(range(first + SURVEYED_BYTES, size, SURVEYED_BYTES))
         places = [first]
         for place in sorted(wanted):
@@ -155,10 +156,12 @@ def cut_rows(
 
     starts = list(record_starts(surveys, quoted, counted=needs.numbered))
     first = len(source.header_line.text)
+    length = size - first
     bounds: list[RecordStart] = starts[:1]
     offsets = [start.offset for start in starts]
     for part in range(1, count):
-        target = max(first + (size - first) * part // count, bounds[-1].offset)
+        even = first + length * part // count
+        target = max(even, bounds[-1].offset)
         at = bisect_right(offsets, target - 1)
         if at == len(starts):
             break

@@ -102,7 +102,8 @@ def _count_rows(parsed: bytes, quotes: IntArray, dialect: Dialect, *, width: int
     parts = [np.empty(0, np.int64)]
     for start in range(0, len(octets), NEAR):
         near = octets[start : start + NEAR]
-        parts.append(np.flatnonzero(near == dialect.newline[0]) + start)
+        found = np.flatnonzero(near == dialect.newline[0])
+        parts.append(found + start)
     line_ends = outside_quotes(np.concatenate(parts), quotes)
     starts = np.concatenate(([0], line_ends[:-1] + 1))[: len(line_ends)]
     return len(line_ends) - _count_blank(parsed, octets, starts, line_ends, width)
@@ -114,7 +115,8 @@ def _count_blank(
     """How many lines are not rows. In a table of one column blank lines are rows."""
     suspects = np.flatnonzero(_MAY_BE_BLANK[octets[starts]])
     if width == 1:
-        return int(np.count_nonzero(octets[starts[suspects]] == 0))
+        first_octets = octets[starts[suspects]]
+        return int(np.count_nonzero(first_octets == 0))
     blank = 0
     for line in suspects.tolist():
         blank += not parsed[starts[line] : line_ends[line]].strip(b" \t\r\0")

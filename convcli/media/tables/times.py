@@ -329,7 +329,11 @@ class MeasuredTimes:
     def latest(self) -> LatestTimes:
         """The position of the last row of each group by each rule."""
         groups = self.fits[0].ends if self.fits else ()
-        return {group: tuple(fit.ends[group][2] for fit in self.fits) for group in groups}
+        latest = {}
+        for group in groups:
+            ends = [fit.ends[group] for fit in self.fits]
+            latest[group] = tuple(last for _, _, last in ends)
+        return latest
 
 
 class TimeChecker(StampChecker):

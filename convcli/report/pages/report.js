@@ -70,7 +70,8 @@ function showPart(chart, from, to) {
   ticks.replaceChildren();
   values.forEach((value, number) => {
     const share = (value - shownLow) / (shownHigh - shownLow), x = `${100 * share}%`;
-    const anchor = timed && share > 0.95 ? "end" : "middle";
+    const wide = timed || texts[number].length > 4;
+    const anchor = wide && share > 0.95 ? "end" : "middle";
     ticks.append(svgElement("line", { x1: x, x2: x, y1: 0, y2: base + 4 }));
     ticks.append(svgElement("text", { x, y: base + 17, "text-anchor": anchor }, texts[number]));
   });

@@ -642,3 +642,23 @@ def test_companded_samples_are_the_nearest_steps(tmp_path: Path, subtype: str, s
     np.testing.assert_array_equal(np.abs(y - 0.9 * x), distances.min(axis=1))
     same = done("audio", "gain:1", target, "-o", "-", cwd=tmp_path).out
     assert same == target.read_bytes()
+
+
+@pytest.mark.parametrize(("stored", "valid"), [(24, 20), (16, 12)])
+def test_an_aiff_keeps_its_sample_size(tmp_path: Path, stored: int, valid: int) -> None:
+    largest = 1 << (valid - 1)
+    x = np.random.default_rng(valid).integers(-largest, largest, (300, 1))
+    wide = (x << (32 - valid)).astype(np.int32)
+    source = tmp_path / "in.aiff"
+    sf.write(source, wide, RATE, subtype=f"PCM_{stored}")
+    data = source.read_bytes()
+    place = data.index(b"COMM") + 14
+    source.write_bytes(data[:place] + struct.pack(">H", valid) + data[place + 2 :])
+    mean = np.rint(np.convolve(x[:, 0], np.ones(3), "same") / 3).astype(np.int64)
+    for steps, wanted in (("kernel:1", x[:, 0]), ("box:3", mean)):
+        done("audio", steps, source, "-o", "out.aiff", "--force", cwd=tmp_path)
+        written = (tmp_path / "out.aiff").read_bytes()
+        place = written.index(b"COMM") + 14
+        assert struct.unpack_from(">H", written, place) == (valid,)
+        found, _ = sf.read(tmp_path / "out.aiff", dtype="int32")
+        np.testing.assert_array_equal(found.astype(np.int64) >> (32 - valid), wanted)

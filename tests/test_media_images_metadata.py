@@ -332,3 +332,18 @@ def test_colours_that_only_a_png_can_tell(
         done = program.run("image", steps, "a.png", "-o", name, cwd=tmp_path)
         said = any(kind.decode() in line for line in done.warnings)
         assert (done.code, said) == (0, lost), name
+
+
+@pytest.mark.parametrize("quality", [70, 95])
+@pytest.mark.parametrize(
+    ("stored", "kept"), [("4:4:4", "4:4:4"), ("4:2:0", "4:2:0"), ("4:2:2", "4:4:4")]
+)
+def test_the_size_of_the_colours_of_a_jpeg_is_kept(
+    program: Program, tmp_path: Path, quality: int, stored: str, kept: str
+) -> None:
+    x = np.random.default_rng(5).integers(0, 256, (32, 48, 3), np.uint8)
+    pillow = pytest.importorskip("PIL.Image")
+    pillow.fromarray(x).save(tmp_path / "a.jpg", quality=quality, subsampling=stored)
+    assert program.run("image", "box:3", "a.jpg", "-o", "b.jpg", cwd=tmp_path).code == 0
+    written = pyvips.Image.new_from_file(str(tmp_path / "b.jpg"))
+    assert written.get("jpeg-chroma-subsample") == kept

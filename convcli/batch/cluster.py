@@ -293,14 +293,17 @@ def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None
 def _refuse_other_runtime(worker: str, version: str | None, wanted: str | None) -> None:
     if version == wanted:
         return
-    found, here = (
-        "no onnxruntime" if each is None else f"onnxruntime {each}" for each in (version, wanted)
-    )
+    found = _runtime_text(version)
+    here = _runtime_text(wanted)
     raise RequestError(
         f"the worker {worker} has {found} to run the network, and this machine has {here}",
         hint="the last bits differ: install the same version of convcli[runtime] on all machines, "
         "or on none",
     )
+
+
+def _runtime_text(version: str | None) -> str:
+    return "no onnxruntime" if version is None else f"onnxruntime {version}"
 
 
 def _lost_unit(error: BaseException) -> ConvcliError:
@@ -345,15 +348,15 @@ def carry_out_in_worker(request: _Request, unit: Unit) -> Outcome:
         if request.work.runs_network:
             _refuse_other_runtime(here, runtime_version(), request.runtime)
         with _FOLDER.entered(request.folder):
-            outcome = carry_out(request.work, unit, on_retry=partial(_send_note, request.topic))
+            outcome = carry_out(request.work, unit, on_retry=partial(_publish_note, request.topic))
     except ConvcliError as error:
         outcome = Outcome(unit=unit, error=error, seconds=time.perf_counter() - started)
-    return (
-        outcome if outcome.error is None else replace(outcome, error=_without_cause(outcome.error))
-    )
+    if outcome.error is None:
+        return outcome
+    return replace(outcome, error=_without_cause(outcome.error))
 
 
-def _send_note(topic: str, retry: Retry) -> None:
+def _publish_note(topic: str, retry: Retry) -> None:
     """Send a note from this worker to the machine that has sent the unit."""
     from distributed import get_worker
 

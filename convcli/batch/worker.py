@@ -50,7 +50,7 @@ def main() -> None:
     # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    note = partial(_send_note, answers)
+    note = partial(_write_note, answers)
     while True:
         try:
             function, arguments, notes = receive(calls)
@@ -69,7 +69,7 @@ def _returned_or_raised(function: Callable[..., Any], arguments: tuple[Any, ...]
         return "raised", error
 
 
-def _send_note(answers: IO[bytes], value: object) -> None:
+def _write_note(answers: IO[bytes], value: object) -> None:
     """Send a note about a call that is under way."""
     send(answers, ("note", value))
 

@@ -58,8 +58,8 @@ class Progress:
             return note
         minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
-        told = f"{hours}:{minutes:02}:{seconds:02} left"
-        return f"{told}, {note}" if note else told
+        text = f"{hours}:{minutes:02}:{seconds:02} left"
+        return f"{text}, {note}" if note else text
 
     def _seconds_left(self) -> float | None:
         """How long the rest takes at the rate so far."""

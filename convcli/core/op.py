@@ -112,13 +112,19 @@ class Measure(Protocol):
         ...
 
 
+def op_itself(op: Op) -> Op:
+    """Return the operation."""
+    return op
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ToMeasure:
     """What has to be measured of the whole signal before an operation is known.
 
     measures : in the order in which they are taken, each in a pass of its own
     before : operations of a branch whose outputs the first of them measures
-    settled : returns the operation in which the first of them is settled
+    settled : takes what `Measure.settle` returns for the first of them, and returns the operation
+        that takes the place of the one before
     """
 
     measures: tuple[Measure, ...]

@@ -18,7 +18,16 @@ from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.op import ChannelUse, Held, Measure, Op, Span, ToMeasure, nothing_held
+from convcli.core.op import (
+    ChannelUse,
+    Held,
+    Measure,
+    Op,
+    Span,
+    ToMeasure,
+    nothing_held,
+    op_itself,
+)
 from convcli.core.ops import Pointwise
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -49,15 +58,11 @@ class Unmeasured(Op):
     @property
     def to_measure(self) -> ToMeasure:
         """What is measured; the operation that follows from it takes the place of this one."""
-        return ToMeasure(measures=(self.measure,), before=(), settled=_itself)
+        return ToMeasure(measures=(self.measure,), before=(), settled=op_itself)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Raise ValueError: the signal has not been measured."""
         raise ValueError("the signal has not been measured")
-
-
-def _itself(op: Op) -> Op:
-    return op
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -108,7 +108,7 @@ INJECTED = ("signal", "align", "call")
 
 
 @dataclass(frozen=True, eq=False)
-class Parameter:
+class StepParameter:
     """One parameter of a step.
 
     `kind` converts its text; `choices` are its words if it takes words.
@@ -194,9 +194,9 @@ class Step:
         return text.rstrip()
 
     @cached_property
-    def parameters(self) -> tuple[Parameter, ...]:
+    def parameters(self) -> tuple[StepParameter, ...]:
         """What may be written after the colon, in order."""
-        found: list[Parameter] = []
+        found: list[StepParameter] = []
         for parameter in inspect.signature(self.design).parameters.values():
             if parameter.name in INJECTED:
                 continue
@@ -322,14 +322,14 @@ def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(name for name in names if name in INJECTED)
 
 
-def _options_of(group: Any) -> Iterator[Parameter]:
+def _options_of(group: Any) -> Iterator[StepParameter]:
     """The fields of a dataclass as parameters that are written with their names."""
     annotations = get_type_hints(group, include_extras=True)
     for parameter in inspect.signature(group).parameters.values():
         yield _parameter(parameter, annotations[parameter.name])
 
 
-def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
+def _parameter(parameter: inspect.Parameter, annotation: Any) -> StepParameter:
     kind = None
     choices: tuple[str, ...] = ()
     for part in (annotation, *get_args(annotation)):  # X itself, or the X of `X | None`
@@ -343,10 +343,10 @@ def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     if kind is None and choices == () and annotation is not str:
         raise TypeError(f"step parameter {parameter.name} has no kind: {annotation!r}")
     keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    return Parameter(parameter.name, kind, choices, parameter.default, keyword_only)
+    return StepParameter(parameter.name, kind, choices, parameter.default, keyword_only)
 
 
-def _usage_word(parameter: Parameter) -> str:
+def _usage_word(parameter: StepParameter) -> str:
     """A parameter in a usage: `N`, `method=firls|kaiser`."""
     value = "|".join(parameter.choices) or parameter.name.upper()
     return f"{parameter.name}={value}" if parameter.keyword_only else value

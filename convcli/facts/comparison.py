@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class ComparisonMeasure:
     """One of the measures of a comparison, which are fields of `ChannelComparison`.
 
     help : what it is, in a few words
@@ -24,15 +24,19 @@ class Measure:
 
 # The measures that can be limited, in the order in which they are printed.
 MEASURES = {
-    "rms": Measure(help="root mean square of B - A"),
-    "largest": Measure(help="largest |B - A|"),
-    "snr": Measure(help="power of A over that of B - A, in dB", similarity=True),
-    "correlation": Measure(help="correlation coefficient of A and B", similarity=True),
-    "delay": Measure(help="samples by which B is later than A"),
-    "spectrum": Measure(help="root mean square over frequency of the spectra's difference, in dB"),
-    "psnr": Measure(help="squared full scale over the mean of (B - A)^2, in dB", similarity=True),
-    "ssim": Measure(help="mean structural similarity", similarity=True),
-    "unmatched": Measure(help="samples that only one of the two has"),
+    "rms": ComparisonMeasure(help="root mean square of B - A"),
+    "largest": ComparisonMeasure(help="largest |B - A|"),
+    "snr": ComparisonMeasure(help="power of A over that of B - A, in dB", similarity=True),
+    "correlation": ComparisonMeasure(help="correlation coefficient of A and B", similarity=True),
+    "delay": ComparisonMeasure(help="samples by which B is later than A"),
+    "spectrum": ComparisonMeasure(
+        help="root mean square over frequency of the spectra's difference, in dB"
+    ),
+    "psnr": ComparisonMeasure(
+        help="squared full scale over the mean of (B - A)^2, in dB", similarity=True
+    ),
+    "ssim": ComparisonMeasure(help="mean structural similarity", similarity=True),
+    "unmatched": ComparisonMeasure(help="samples that only one of the two has"),
 }
 
 

@@ -13,7 +13,7 @@ from convcli.planning.calls import SPACED, hint_for_sign, look_alike, unspaced_o
 from convcli.units import FREQUENCY, UnitError
 
 if TYPE_CHECKING:
-    from convcli.designs.registry import Parameter, Step
+    from convcli.designs.registry import Step, StepParameter
     from convcli.planning.calls import Argument, Call
     from convcli.signals import Signal
 
@@ -41,14 +41,14 @@ def arguments_of(call: Call, step: Step, signal: Signal) -> tuple[dict[str, Any]
 
 def _matched_parameters(
     call: Call, step: Step, signal: Signal
-) -> list[tuple[Argument, Parameter | None]]:
+) -> list[tuple[Argument, StepParameter | None]]:
     """Each argument with its parameter; None means `axis`."""
-    named: dict[str, Parameter | None] = {p.name: p for p in step.parameters}
+    named: dict[str, StepParameter | None] = {p.name: p for p in step.parameters}
     if signal.axes == 2 and step.takes_axis:
         named["axis"] = None
     positional = [p for p in step.parameters if not p.keyword_only]
     free = iter(positional)
-    matched: list[tuple[Argument, Parameter | None]] = []
+    matched: list[tuple[Argument, StepParameter | None]] = []
     for argument in _taps_joined(call, positional):
         if argument.key is None:
             parameter = next(free, None)
@@ -74,7 +74,7 @@ def _name_of_parameter(key: str, names: list[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:
+def _taps_joined(call: Call, positional: list[StepParameter]) -> list[Argument]:
     """The arguments, where all values of one parameter, such as taps, are joined to one text."""
     arguments = list(call.arguments)
     kind = positional[0].kind if positional else None
@@ -89,7 +89,9 @@ def _taps_joined(call: Call, positional: list[Parameter]) -> list[Argument]:
     return [replace(unnamed[0], text=text), *named]
 
 
-def _value(call: Call, step: Step, argument: Argument, parameter: Parameter, signal: Signal) -> Any:
+def _value(
+    call: Call, step: Step, argument: Argument, parameter: StepParameter, signal: Signal
+) -> Any:
     if parameter.choices:
         word = _choice(call, argument, parameter.choices)
         return word == "true" if parameter.choices == ("true", "false") else word

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from convcli.core.chain import Chain
+from convcli.core.op import op_itself
 from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry
 
@@ -82,7 +83,7 @@ def chains_so_far(
             if found is None:
                 return own.up_to_measure(chains), measure
             own = own.settled(measure, found)
-        chains = chains.then_own(own.by_signal(_itself))
+        chains = chains.then_own(own.by_signal(op_itself))
     return chains, None
 
 
@@ -114,10 +115,6 @@ class _OwnOps:
         """Return a part of the operation of each signal."""
         other = part(self.other)
         return defaultdict(lambda: other, {name: part(op) for name, op in self.of.items()})
-
-
-def _itself(op: Op) -> Op:
-    return op
 
 
 def _measured_ops(op: Op) -> tuple[Op, ...]:

@@ -4,11 +4,11 @@ Only "valid" outputs are computed. `w` is in window order (the taps of a convolu
 has its sample axes first and one channel axis last. The paths differ in speed, and in the answer
 only by rounding:
 
-* direct (convolve_direct.py): the sum by its definition, with an answer that does not depend on
+* direct (direct.py): the sum by its definition, with an answer that does not depend on
   where a block ends;
 * product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
 * FFT (fft.py): overlap-save;
-* exact (exact_sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
+* exact (core/exact/sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
   tables;
 * pictures have paths of their own (convolve_2d.py).
 """

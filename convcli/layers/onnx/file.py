@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 1 << 31
 MOST_NODES = 10_000
-# Constants are worked out of at most so many times the numbers of the file, and some more. A weight
-# that is normalised takes its numbers three times: for the norm, divided by it, and multiplied.
+# Nodes whose inputs are constants are computed while the file is read. They may read at most a
+# multiple of the numbers in the file, and some more. A normalised weight takes its numbers three
+# times: for the norm, divided by it, and multiplied.
 TIMES_AS_MANY, SOME_MORE = 8, 1 << 22
 
 
@@ -122,18 +123,40 @@ def _alignment(model: Any) -> Align | None:
 def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     """The graph of a parsed file. InputError if it is not a network of one input and one output."""
     if len(graph.node) > MOST_NODES:
-        raise _insane_graph(
-            path, f"it has {len(graph.node):,} nodes; at most {MOST_NODES:,} are run"
-        )
+        count = f"{len(graph.node):,} nodes"
+        raise _insane_graph(path, f"it has {count}; at most {MOST_NODES:,} are run")
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
+    signal = _only_input(path, graph, constants)
+    dimensions = signal.type.tensor_type.shape.dim
+    sides = [side.dim_value or None for side in dimensions]
+    if len(sides) not in {3, 4}:
+        text = f"its input has {len(sides)} dimensions"
+        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
+    nodes = _nodes_of(path, graph, constants)
+    return OnnxGraph(
+        path=str(path),
+        nodes=tuple(nodes),
+        constants=constants,
+        input=signal.name,
+        output=graph.output[0].name,
+        channels=sides[1],
+        axes=len(sides) - 2,
+        shape=tuple(_dimension_text(side) for side in dimensions),
+        sides=tuple(sides[2:]),
+    )
+
+
+def _only_input(path: Place, graph: Any, constants: Mapping[str, Constant]) -> Any:
+    """The input of a graph that is no constant. InputError unless it and the output are single."""
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         text = f"{len(inputs)} inputs and {len(graph.output)} outputs"
         raise InputError(f"{path}: has {text}; expected a network with one of each")
-    sides = [side.dim_value or None for side in inputs[0].type.tensor_type.shape.dim]
-    if len(sides) not in {3, 4}:
-        text = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
+    return inputs[0]
+
+
+def _nodes_of(path: Place, graph: Any, constants: dict[str, Constant]) -> list[Node]:
+    """The nodes that depend on the input; the outputs of the others are added to `constants`."""
     nodes = []
     spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
     for node in graph.node:
@@ -141,27 +164,17 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(path, node, attributes)
             continue
-        if all(name in constants for name in node.input):
-            given = [constants[name] for name in node.input]
-            numbers = sum(array.size for array in given)
-            if numbers <= spare:
-                spare -= numbers
-                folded = folded_constant(node.op_type, given, attributes)
-                if folded is not None:
-                    constants[node.output[0]] = folded
-                    continue
-        nodes.append(_node_of(node, attributes))
-    return OnnxGraph(
-        path=str(path),
-        nodes=tuple(nodes),
-        constants=constants,
-        input=inputs[0].name,
-        output=graph.output[0].name,
-        channels=sides[1],
-        axes=len(sides) - 2,
-        shape=tuple(_dimension_text(side) for side in inputs[0].type.tensor_type.shape.dim),
-        sides=tuple(sides[2:]),
-    )
+        given = [constants[name] for name in node.input if name in constants]
+        numbers = sum(array.size for array in given)
+        folded = None
+        if len(given) == len(node.input) and numbers <= spare:
+            spare -= numbers
+            folded = folded_constant(node.op_type, given, attributes)
+        if folded is None:
+            nodes.append(_node_of(node, attributes))
+        else:
+            constants[node.output[0]] = folded
+    return nodes
 
 
 def _dimension_text(side: Any) -> str:
@@ -215,9 +228,8 @@ def _array(path: Place, name: str, tensor: Any) -> Constant:
     except KeyError:
         raise _insane_graph(path, f"the tensor {called} is of a type that does not exist") from None
     except (ValueError, TypeError, RuntimeError):
-        raise _insane_graph(
-            path, f"the tensor {called} has not as many numbers as its shape says"
-        ) from None
+        why = f"the tensor {called} has not as many numbers as its shape says"
+        raise _insane_graph(path, why) from None
     if array.dtype.kind not in "fiub":
         raise _insane_graph(path, f"the tensor {called} holds no numbers")
     numbers = _numbers(array)

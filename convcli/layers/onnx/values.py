@@ -1,4 +1,4 @@
-"""The values of an ONNX graph: their channels, where they part, and sizes made of their lengths.
+"""The values of an ONNX graph: their channels, where branches part, and sizes made of lengths.
 
 Exporters write `F.interpolate(x, size=y.shape[2:])` as a little program that reads the shape of y
 while the graph runs. No length is known when a graph is read. So sizes are worked out for inputs of
@@ -17,8 +17,8 @@ import numpy as np
 from convcli.core.formula import Formula, Operand
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL, formula_of
 from convcli.layers.onnx.folding import MOST_FOLDED, Constant, folded_constant
-from convcli.layers.onnx.meeting import FUNCTIONS_OF_SEVERAL, formula_of
 from convcli.layers.onnx.nodes import MOST_CHANNELS, NodePlace, operations_of, with_constant
 from convcli.layers.onnx.rearranging import KINDS, Phases, Rearrangement
 from convcli.layers.shuffle import ChannelSelection
@@ -69,7 +69,7 @@ class GraphValues:
 
     def __init__(self, graph: OnnxGraph, channels: int) -> None:
         self.graph = graph
-        lengths = tuple(_fixed(sides, graph.sides) for sides in CHECKED)
+        lengths = tuple(_checked_lengths(sides, graph.sides) for sides in CHECKED)
         self.values = {graph.input: GraphValue(channels, None, 0, lengths)}
         self.sizes: dict[str, tuple[Constant, ...]] = {}
         self.reads_odd_lengths = True
@@ -144,7 +144,7 @@ class GraphValues:
         return self.graph.constants.get(name)
 
     def _keep_sizes(self, node: Node, made: list[Constant]) -> None:
-        """Enter what a node makes; it is a constant if it is the same for all even lengths."""
+        """Keep the output of a node; it is a constant if it is the same for all even lengths."""
         name = node.outputs[0]
         self.sizes[name] = tuple(made)
         if np.array_equal(made[0], made[1]):
@@ -211,7 +211,7 @@ class GraphValues:
             message = f"{self.graph.path}: {node.title}: makes {count:,} channels"
             raise RequestError(f"{message}; at most {MOST_CHANNELS:,}")
         of_inputs = zip(*(value.lengths for value in given), strict=True)
-        lengths = tuple(_shortest(each) for each in of_inputs)
+        lengths = tuple(_common_lengths(each) for each in of_inputs)
         if len(inputs) > 1 or node.kind == "Concat":
             return count, lengths
         ops = self.own_ops(node, number)
@@ -245,7 +245,7 @@ class GraphValues:
             return self._phases[node.outputs[number]].ops
         place = self._place(node)
         if node.kind == "Split":
-            return (_part(place, number),)
+            return (_split_channels(place, number),)
         if node.kind in {"Add", "Sub", "Mul", "Div"}:
             return with_constant(place, 1 if node.inputs[0] not in self._constants else 0)
         if node.kind in FUNCTIONS_OF_SEVERAL:
@@ -267,14 +267,14 @@ class GraphValues:
         )
 
 
-def _fixed(lengths: Lengths, sides: Sequence[int | None]) -> Lengths:
-    """The lengths of an input whose file may say what they are."""
+def _checked_lengths(lengths: Lengths, sides: Sequence[int | None]) -> Lengths:
+    """The lengths to check: those that the file says, else the given ones."""
     pairs = zip(lengths, sides, strict=False)
     return tuple(side or length for length, side in pairs)
 
 
-def _shortest(lengths: Sequence[Lengths]) -> Lengths:
-    """The lengths that all values have that are combined."""
+def _common_lengths(lengths: Sequence[Lengths]) -> Lengths:
+    """The lengths of the result of several values: on each axis the shortest one."""
     return tuple(min(along) for along in zip(*lengths, strict=True))
 
 
@@ -299,7 +299,7 @@ def _common_dominator(values: Mapping[str, GraphValue], one: str, other: str) ->
     return one
 
 
-def _part(place: NodePlace, number: int) -> Op:
+def _split_channels(place: NodePlace, number: int) -> Op:
     """The channels of one output of a Split."""
     node = place.node
     if node.attributes.get("axis", 0) not in {1, -1 - place.axes}:

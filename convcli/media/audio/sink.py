@@ -12,7 +12,15 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.details import temporary_file
-from convcli.media.audio.formats import FLOATS, LOSSY, WAV_KINDS, Coding, bits_of, choose_coding
+from convcli.media.audio.formats import (
+    FLOATS,
+    LOSSY,
+    WAV_KINDS,
+    Coding,
+    bits_of,
+    choose_coding,
+    container_of,
+)
 from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
@@ -182,6 +190,7 @@ class AudioSink:
                 coding=coding,
                 rate=self._rate,
                 channels=channels,
+                bits=self._bits,
                 endian=like.endian if coding.format == like.format else "FILE",
                 settings=settings,
             )
@@ -309,7 +318,10 @@ class AudioSink:
             raise UndividedError("--on-clip normalize needs the peak of the whole result")
         writer = self._writer.shared
         if writer is None or self._signal.shape[0] is None:
-            raise UndividedError(f"{self.coding.format} is written from its beginning to its end")
+            raise UndividedError(
+                f"{self.coding.format} is written from its beginning to its end; "
+                "-o NAME.wav is written in parts, beyond 4 GB as RF64"
+            )
         return PartedSound(self, writer)
 
     @property
@@ -408,7 +420,7 @@ def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
 
 def _valid_bits(like: AudioDetails, coding: Coding) -> int | None:
     """Bits of a sample, if the input uses fewer than its bytes have and the output can say so."""
-    is_same_kind = {like.format, coding.format} <= WAV_KINDS and like.subtype == coding.subtype
-    if not is_same_kind or like.bits >= bits_of(coding.subtype):
-        return None
-    return like.bits
+    formats = {like.format, coding.format}
+    is_told = formats <= WAV_KINDS or (len(formats) == 1 and container_of(coding.format).tells_bits)
+    is_less = 1 < like.bits < bits_of(coding.subtype)
+    return like.bits if is_told and is_less and like.subtype == coding.subtype else None

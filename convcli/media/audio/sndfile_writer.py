@@ -54,6 +54,7 @@ _REFUSALS = (soundfile.LibsndfileError, ValueError, TypeError, OverflowError)
 class SoundLayout:
     """What libsndfile is asked to write.
 
+    bits : of a sample that are valid, the upper ones; None for all
     endian : byte order, by libsndfile's name
     settings : of a lossy encoder
     """
@@ -61,6 +62,7 @@ class SoundLayout:
     coding: Coding
     rate: int
     channels: int
+    bits: int | None = None
     endian: str = "FILE"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -136,7 +138,8 @@ class SndFileWriter:
         wide = numbers.astype(self._type, copy=False)
         if self._type.kind == "f":
             return wide
-        shift = 8 * self._type.itemsize - bits_of(self._coding.subtype)
+        bits = self._layout.bits or bits_of(self._coding.subtype)
+        shift = 8 * self._type.itemsize - bits
         return wide << shift if shift else wide
 
     def write(self, stored: Stored) -> None:
@@ -163,7 +166,10 @@ class SndFileWriter:
             self._file.write(self._empty_file())
         self._verify()
         self._write_metadata()
-        container_of(self._coding.format).make_repeatable(self._file)
+        container = container_of(self._coding.format)
+        if self._layout.bits is not None:
+            container.write_sample_bits(self._file, self._layout.bits)
+        container.make_repeatable(self._file)
         self._file.flush()
         if not isinstance(self._target, Path):
             self._file.seek(0)

@@ -34,6 +34,7 @@ class ImageDetails:
     chunks : ancillary chunks of a PNG, pairs of type and body
     fields : metadata that libvips read and can write
     quality : of a JPEG, 1..100
+    small_colours : whether the colours of a JPEG have half of its sides; None of other formats
     lossless : whether a WebP is
     extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
     compression : of a TIFF, the value of its tag 259
@@ -63,6 +64,7 @@ class ImageDetails:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     fields: tuple[VipsField, ...] = ()
     quality: int | None = None
+    small_colours: bool | None = None
     lossless: bool | None = None
     extra_bands: tuple[int, ...] = ()
     compression: int | None = None

@@ -24,7 +24,10 @@ _UNKNOWN_RESOLUTION = (1.0, 1.0)
 # The quantisation tables stand in the first part of the file.
 _HEAD_BYTES = 1 << 20
 _QUANTISATION, _TABLE_SIZE = 0xDB, 64
-# Kinds of segments.
+# Kinds of segments. A header of a frame has the sampling of each component, in halves of a byte.
+_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB)
+_SAMPLING, _COMPONENT_BYTES = 7, 3
+_TWICE_BOTH, _ONCE_BOTH = b"\x22", 0x11
 _JFIF, _EXIF, _PROFILE, _IPTC, _COMMENT, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA
 _WITHOUT_BODY = (0x01, *range(0xD0, 0xDA))
 _LARGEST_SEGMENT, _PROFILE_PART = 65533, 65519
@@ -43,9 +46,12 @@ _K1 = bytes.fromhex(
 
 
 def inspect_jpeg(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the quality and the comments, which libvips does not report."""
+    """The details with the quality, the size of the colours and the comments.
+
+    libvips reports neither the quality nor comments, and all colours of smaller size as 4:2:0.
+    """
     head = file.read(_HEAD_BYTES)
-    details = replace(details, quality=jpeg_quality(head))
+    details = replace(details, quality=jpeg_quality(head), small_colours=_has_small_colours(head))
     return with_comments(details, _read_comments(head))
 
 
@@ -64,6 +70,15 @@ def jpeg_quality(head: bytes) -> int | None:
             total = sum(table)
             return _nearest_quality(total)
     return None
+
+
+def _has_small_colours(head: bytes) -> bool:
+    """Whether colours have half of the size of the brightness on both sides (4:2:0)."""
+    for kind, body in _read_segments(head):
+        if kind in _FRAMES:
+            sampling = body[_SAMPLING::_COMPONENT_BYTES]
+            return sampling[:1] == _TWICE_BOTH and set(sampling[1:]) == {_ONCE_BOTH}
+    return False
 
 
 def _scaled_sum(quality: int) -> int:
@@ -87,7 +102,7 @@ def jpeg_options(request: WriteRequest) -> dict[str, object]:
     quality = request.quality or details.quality or DEFAULT_QUALITY
     if request.keeps_gain_map:
         return {"Q": quality, "keep": KEEP_ALL}
-    subsampling = "off" if _full_chroma(details, quality) else "auto"
+    subsampling = "off" if _full_chroma(details, quality) else "on"
     return {"Q": quality, "subsample_mode": subsampling, "keep": KEEP_NOTHING}
 
 
@@ -175,8 +190,10 @@ def _read_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _full_chroma(details: ImageDetails, quality: int) -> bool:
-    """Whether colours are stored at full size: as in the input, else from quality 90 on."""
-    subsampling = details.field("jpeg-chroma-subsample")
-    if subsampling is None:
+    """Whether colours are stored at full size: as in the input, else from quality 90 on.
+
+    libvips writes no colours of half the size along one side (4:2:2); they get the full size.
+    """
+    if details.small_colours is None:
         return quality >= _FULL_CHROMA_QUALITY
-    return str(subsampling).startswith("4:4:4")
+    return not details.small_colours

@@ -165,7 +165,7 @@ class RegularRows:
         """Make the rows of complete bins, and of the empty ones up to the one that follows them."""
         for number, one in enumerate(bins):
             later = bins[number + 1] if number + 1 < len(bins) else following
-            self._put(np.array([one.number]), one.offset, one.row, one.kept, _means(one.x))
+            self._put(np.array([one.number]), one.offset, one.row, one.kept, _column_means(one.x))
             if later is not None:
                 self._write_empty(one, later)
 
@@ -255,7 +255,7 @@ def _continued(before: _OpenBin, one: _OpenBin) -> _OpenBin:
     return replace(one, x=x, first=before.first, offset=before.offset)
 
 
-def _means(x: FloatArray) -> FloatArray:
+def _column_means(x: FloatArray) -> FloatArray:
     """The mean of the known numbers of each column, NaN where there are none."""
     known = ~np.isnan(x)
     counts = known.sum(axis=0)

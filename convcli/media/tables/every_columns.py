@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.tables.columnar import ColumnarFile
+from convcli.media.tables.columnar_file import ColumnarFile
 from convcli.media.tables.columnar_values import (
     column_cells,
     numbers_column,
@@ -144,7 +144,8 @@ class _RegularBatches:
     """The regular rows of a table, as if a file was read."""
 
     def __init__(self, source: ColumnarSource, bins: CalendarBins) -> None:
-        self._rows = RegularRows(source, bins, form := ColumnarForm(source))
+        form = ColumnarForm(source)
+        self._rows = RegularRows(source, bins, form)
         self.schema: Any = form.schema
         self.codec = source.codec
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Chunks that libsndfile writes by itself.
 _SAMPLE_CHUNKS = frozenset({b"COMM", b"SSND", b"FVER", b"PEAK"})
+# The number of channels and of frames.
+_BEFORE_SAMPLE_SIZE = 6
 _TEXTS = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
 
 
@@ -58,6 +60,19 @@ class AiffContainer(Container):
                 read[name] = text
         return with_all_values(read, texts)
 
+    tells_bits = True
+
+    def sample_bits(self, stream: BinaryIO) -> int | None:
+        """The sample size in the COMM chunk."""
+        if not _go_to_sample_size(stream):
+            return None
+        return int.from_bytes(stream.read(2), "big") or None
+
+    def write_sample_bits(self, file: BinaryIO, bits: int) -> None:
+        """Set the sample size in the COMM chunk."""
+        if _go_to_sample_size(file):
+            file.write(bits.to_bytes(2, "big"))
+
     def make_repeatable(self, file: BinaryIO) -> None:
         """Set the time in the PEAK chunk, which floating-point samples have, to 0."""
         file.seek(12)
@@ -77,3 +92,15 @@ class AiffContainer(Container):
         """Append the chunks and correct the size of the file in its header."""
         size = append_chunks(file, chunks, "big")
         overwrite(file, 4, (size - 8).to_bytes(4, "big"))
+
+
+def _go_to_sample_size(stream: BinaryIO) -> bool:
+    """Move to the sample size in the COMM chunk; False if there is no such chunk."""
+    stream.seek(12)
+    while len(head := stream.read(8)) == 8:
+        if head.startswith(b"COMM"):
+            stream.seek(_BEFORE_SAMPLE_SIZE, os.SEEK_CUR)
+            return True
+        size = int.from_bytes(head[4:], "big")
+        stream.seek(size + (size & 1), os.SEEK_CUR)
+    return False

@@ -92,6 +92,17 @@ class Container:
         del chunks
         return found
 
+    # Whether a file can say that a sample has fewer bits than its bytes.
+    tells_bits = False
+
+    def sample_bits(self, stream: BinaryIO) -> int | None:
+        """The bits of a sample as the header tells them, or None if it does not."""
+        del stream
+        return None
+
+    def write_sample_bits(self, file: BinaryIO, bits: int) -> None:
+        """Put the bits of a sample into the header of a finished file, if it can tell them."""
+
     def make_repeatable(self, file: BinaryIO) -> None:
         """Remove from a finished file what differs from run to run: times and random numbers."""
 

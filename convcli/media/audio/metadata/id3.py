@@ -26,7 +26,7 @@ _TEXT_FRAMES = {
     b"TIT2": "title", b"TPE1": "artist", b"TALB": "album", b"TDRC": "date", b"TYER": "date",
     b"TRCK": "tracknumber", b"TCON": "genre", b"TCOP": "copyright",
 }  # fmt: skip
-# By the first byte of a text; the byte order mark of the second tells its order.
+# Encodings by the first byte of a frame. A text of "utf-16" begins with a byte order mark.
 _ENCODINGS = {1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 
@@ -95,7 +95,7 @@ def id3_frame_names(tag: bytes) -> list[bytes]:
     """Return the names of the frames of an ID3v2.3 or 2.4 tag; another layout has one name."""
     if not _has_plain_frames(tag):
         return [b"ID3 tags beyond the common ones"]
-    return [frame.name for frame in _frames(tag)]
+    return [frame.name for frame in _id3_frames(tag)]
 
 
 def _has_plain_frames(tag: bytes) -> bool:
@@ -103,7 +103,7 @@ def _has_plain_frames(tag: bytes) -> bool:
     return len(tag) >= _HEAD_BYTES and tag[3] in (3, 4) and not tag[5] & _HAS_EXTENDED_HEADER
 
 
-def _frames(tag: bytes) -> Iterator[Chunk]:
+def _id3_frames(tag: bytes) -> Iterator[Chunk]:
     """Yield the frames of an ID3v2.3 or 2.4 tag."""
     size_bits = 7 if tag[3] == 4 else 8
     place = _HEAD_BYTES
@@ -120,7 +120,7 @@ def _id3_texts(tag: bytes) -> Iterator[tuple[str, str]]:
     """Yield the names and values of common tags, each value of a frame by itself."""
     if not _has_plain_frames(tag) or tag[5] & _UNSYNCHRONISED:
         return
-    for frame in _frames(tag):
+    for frame in _id3_frames(tag):
         name = _TEXT_FRAMES.get(frame.name)
         if name is None or not frame.body:
             continue

@@ -122,7 +122,7 @@ def _write_xml_number(body: bytearray, name: bytes, number: int) -> None:
 
 def _move_cue(body: bytearray, shift: Shift) -> None:
     (count,) = struct.unpack_from("<I", body)
-    for place in range(4, 4 + _counted(body, 4, count, _CUE_BYTES), _CUE_BYTES):
+    for place in range(4, 4 + _bytes_of_entries(body, 4, count, _CUE_BYTES), _CUE_BYTES):
         for number in (place + 4, place + 20):
             (sample,) = struct.unpack_from("<I", body, number)
             struct.pack_into("<I", body, number, shift.position(sample))
@@ -130,7 +130,7 @@ def _move_cue(body: bytearray, shift: Shift) -> None:
 
 def _move_playlist(body: bytearray, shift: Shift) -> None:
     (count,) = struct.unpack_from("<I", body)
-    for place in range(4, 4 + _counted(body, 4, count, _SEGMENT_BYTES), _SEGMENT_BYTES):
+    for place in range(4, 4 + _bytes_of_entries(body, 4, count, _SEGMENT_BYTES), _SEGMENT_BYTES):
         (samples,) = struct.unpack_from("<I", body, place + 4)
         struct.pack_into("<I", body, place + 4, shift.length(samples))
 
@@ -140,7 +140,7 @@ def _move_sampler(body: bytearray, shift: Shift) -> None:
     if shift.ratio != 1:
         nanoseconds = min(round(1e9 / shift.rate), 0xFFFFFFFF)
         struct.pack_into("<I", body, 8, nanoseconds)
-    stop = _SAMPLER_BYTES + _counted(body, _SAMPLER_BYTES, count, _LOOP_BYTES)
+    stop = _SAMPLER_BYTES + _bytes_of_entries(body, _SAMPLER_BYTES, count, _LOOP_BYTES)
     for place in range(_SAMPLER_BYTES, stop, _LOOP_BYTES):
         start, end = struct.unpack_from("<II", body, place + 8)
         first = shift.position(start, last=1)
@@ -188,13 +188,13 @@ def _move_aiff_markers(body: bytearray, shift: Shift) -> None:
 
 def _move_caf_markers(body: bytearray, shift: Shift) -> None:
     (count,) = struct.unpack_from(">I", body, 4)
-    for place in range(8, 8 + _counted(body, 8, count, _MARKER_BYTES), _MARKER_BYTES):
+    for place in range(8, 8 + _bytes_of_entries(body, 8, count, _MARKER_BYTES), _MARKER_BYTES):
         (sample,) = struct.unpack_from(">d", body, place + 4)
         if 0 <= sample < 1 << 53:
             struct.pack_into(">d", body, place + 4, float(shift.position(sample)))
 
 
-def _counted(body: bytearray, start: int, count: int, size: int) -> int:
+def _bytes_of_entries(body: bytearray, start: int, count: int, size: int) -> int:
     """The bytes of `count` entries. ValueError if there are fewer."""
     if start + count * size > len(body):
         raise ValueError(f"it counts {count} entries, which are not there")

@@ -44,7 +44,7 @@ class FunctionOfSeveral(Formula):
             yield from part.operands()
 
 
-def _largest(*values: Any) -> Any:
+def _maximum(*values: Any) -> Any:
     """The largest of some values; NaN where one of them is."""
     found = values[0]
     for value in values[1:]:
@@ -52,7 +52,7 @@ def _largest(*values: Any) -> Any:
     return found
 
 
-def _smallest(*values: Any) -> Any:
+def _minimum(*values: Any) -> Any:
     """The smallest of some values; NaN where one of them is."""
     found = values[0]
     for value in values[1:]:
@@ -60,12 +60,12 @@ def _smallest(*values: Any) -> Any:
     return found
 
 
-def _average(*values: Any) -> Any:
+def _mean_value(*values: Any) -> Any:
     """The mean of some values."""
     return sum(values) / len(values)
 
 
-def _chosen(condition: Any, one: Any, other: Any) -> Any:
+def _selected(condition: Any, one: Any, other: Any) -> Any:
     """`one` where the condition is not 0, else `other`; NaN where the condition is."""
     found = np.where(np.not_equal(condition, 0), one, other)
     unknown = np.isnan(condition)
@@ -86,10 +86,10 @@ def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "Max": _largest,
-    "Min": _smallest,
-    "Mean": _average,
-    "Where": _chosen,
+    "Max": _maximum,
+    "Min": _minimum,
+    "Mean": _mean_value,
+    "Where": _selected,
     "Greater": _comparison(np.greater),
     "GreaterOrEqual": _comparison(np.greater_equal),
     "Less": _comparison(np.less),
@@ -118,10 +118,10 @@ def formula_of(
             parts.append(Constant(float(constants[name].item())))
         else:
             return None
-    return _combined(node.kind, parts)
+    return _formula_of_kind(node.kind, parts)
 
 
-def _combined(kind: str, parts: list[Formula]) -> Formula | None:
+def _formula_of_kind(kind: str, parts: list[Formula]) -> Formula | None:
     """The formula of a kind of node; None if it does not combine values."""
     if kind in _FUNCTIONS:
         return FunctionOfSeveral(_FUNCTIONS[kind], tuple(parts))

@@ -472,6 +472,16 @@ def test_sound(sounds: dict[str, Path], kind: str, text: str, edge: str, count: 
     check(AudioFiles(), sounds[kind], text, count, edge=edge)
 
 
+@pytest.mark.parametrize("kind", ["W64 PCM_24", "AIFF PCM_S8", "CAF FLOAT", "AU PCM_16"])
+def test_sound_without_a_codec(sounds: dict[str, Path], kind: str) -> None:
+    """Other containers than WAV, read by libsndfile from any block on."""
+    form, subtype = kind.split()
+    x, rate = soundfile.read(sounds["FLOAT"])
+    path = sounds["FLOAT"].with_name(f"{form}.wav")  # results are WAVs
+    soundfile.write(path, x, rate, format=form, subtype=subtype)
+    check(AudioFiles(), path, "lowpass:400 | normalize", 4)
+
+
 def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
     options = AudioOptions(subtype="PCM_16", format="RF64", dither=True)
     check(AudioFiles(options=options), sounds["FLOAT"], "lowpass:400", 4)

@@ -56,6 +56,11 @@ MOST_PARTS = 10_000
 LEAST_BYTES = 1 << 16
 FEW_PARTS = 16
 
+_LATER_ROWS = (
+    "--by with outputs that wait for later rows of a group; "
+    "windows that end at their row, as by --align causal, are cut"
+)
+
 # Number of signal lengths at which `_refuse_parts_of_groups` tries a chain.
 TRIED_LENGTHS = 64
 
@@ -68,7 +73,7 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
     if any(step.stage.reduces is not None for step in plan.steps):
         raise UndividedError("a pool of the whole signal needs all of it")
     if plan.extension == "wrap":
-        raise UndividedError("--edge wrap reads the other end of the signal")
+        raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
     if plan.chain.times.in_time:
@@ -79,14 +84,20 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
 
 def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
     if plan.chain.times.bins and groups:
-        raise UndividedError("--by with outputs that wait for later rows of a group")
+        raise UndividedError(_LATER_ROWS)
     if plan.chain.times.windows_over_bins:
-        raise UndividedError("windows in time over calendar bins count the bins from the first one")
+        raise UndividedError(
+            "windows in time over calendar bins count the bins from the first one; "
+            "two commands, the bins first, are cut each"
+        )
     if plan.chain.holds:
         raise UndividedError("windows in time with values that are held over gaps")
     reaches = [chain.reach[0] for chain in _chains(plan)]
     if any(reach.step != 1 or reach.phases != 1 for reach in reaches):
-        raise UndividedError("windows in time with a stride count rows from the first one on")
+        raise UndividedError(
+            "windows in time with a stride count rows from the first one on; "
+            "two commands, one of them for the stride, are cut each"
+        )
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:
@@ -94,10 +105,11 @@ def _refuse_parts_of_groups(plan: Plan) -> None:
         geometry = Geometry(chain, plan.extension)
         if not chain.work.holds_input_alone:
             raise UndividedError(
-                "--by with values held between steps needs the rows one after the other"
+                "--by with values held between steps needs the rows one after the other; "
+                "a command for each step is cut"
             )
         if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
-            raise UndividedError("--by with outputs that wait for later rows of a group")
+            raise UndividedError(_LATER_ROWS)
 
 
 def _tried_lengths(chain: Chain) -> range:

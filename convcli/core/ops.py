@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from convcli.core.convolution.convolve import all_finite, mean_valid
 from convcli.core.convolution.near_halves import settled, settles_cheaply
 from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights
 from convcli.core.op_work import OpWork
 from convcli.core.reach import Reach, aligned_samples, widest
@@ -104,7 +104,7 @@ class Convolve(Op):
     @property
     def channels(self) -> ChannelUse:
         """All channels alike; the opacity is kept by taps of sum 0, which would make it 0."""
-        opacity: Literal["filtered", "kept"] = "filtered"
+        opacity: Opacity = "filtered"
         if self.on_missing == "empty":
             opacity = "kept"
         return ChannelUse(uniform=True, opacity=opacity)

@@ -51,7 +51,8 @@ class Model:
     residual : whether the input is added to what the layers make
     about : all texts of the file
     last : number of the last layer that runs, counted from 0; None for all
-    guessed : what the names and shapes of the tensors have told and the file does not say
+    guessed : what follows from names and shapes of the tensors alone, in words; empty if the file
+        says everything
     unused : names of tensors that belong to none of the layers
     """
 

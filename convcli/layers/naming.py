@@ -26,7 +26,7 @@ AUTO = "auto"
 # What a tensor of a layer is called behind the name of the layer.
 KINDS = ("weight", "bias", "running_mean", "running_var")
 
-# Layers that their tensors tell.
+# Kinds of layers that are recognised by their tensors.
 _GUESSED = frozenset({"conv", "conv_transpose", "batch_norm", "prelu"})
 
 # Beginnings of networks that are tried to find the order of layers, and orders that may fit.

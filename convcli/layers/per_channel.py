@@ -10,7 +10,7 @@ from convcli.core.ops import Pointwise
 from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
-from convcli.layers.training.trained import BatchLayer, Parameter, TrainedLayer
+from convcli.layers.training.trained import BatchLayer, LearnedTensor, TrainedLayer
 from convcli.units import Count, Number
 
 if TYPE_CHECKING:
@@ -174,9 +174,9 @@ class TrainedPrelu(TrainedLayer):
         return outputs
 
     @property
-    def learned(self) -> tuple[Parameter, ...]:
+    def learned(self) -> tuple[LearnedTensor, ...]:
         """The slopes, which do not decay."""
-        return (Parameter(name="weight", shape=(self.slopes,), decays=False),)
+        return (LearnedTensor(name="weight", shape=(self.slopes,), decays=False),)
 
     def started(self, random: np.random.Generator) -> Tensors:
         """Slopes of a quarter, as in torch and in the paper."""

@@ -237,7 +237,7 @@ _CAUSES = (
     _Cause(_LOST, "{name}: the connection was lost", passing=True),
 )
 _UNKNOWN = _Cause("", "{name}: the store failed")
-# What a message holds of the text of an error.
+# Parts of the text of an error of the library that a message quotes.
 _ANSWER = re.compile(r"status code: (\d{3}(?: [A-Za-z-]+)*)")
 _KEY = re.compile(r'Path "(.*?)" contained')
 
@@ -247,9 +247,9 @@ def _cause_of(error: Exception) -> _Cause:
     found = next((cause for cause in _CAUSES if re.search(cause.sign, text)), _UNKNOWN)
     message = found.message
     for field, sign in (("{answer}", _ANSWER), ("{key}", _KEY)):
-        told = sign.search(text)
-        if told is not None:
-            message = message.replace(field, told[1])
+        quoted = sign.search(text)
+        if quoted is not None:
+            message = message.replace(field, quoted[1])
     return found._replace(message=message)
 
 

@@ -20,7 +20,7 @@ _MOST_NAMED = 5
 MOST_LISTED = 200
 
 
-def _counted(count: int, facts: BatchFacts) -> str:
+def _units_text(count: int, facts: BatchFacts) -> str:
     """`3 inputs`, or `3 parts of big.csv` where the units are the parts of one input."""
     if facts.parts_of is None:
         return plural(count, "input")
@@ -42,7 +42,7 @@ def batch_summary(facts: BatchFacts, filter: str) -> str:
         counts.append(f"{facts.missing:,} missing")
     if facts.parts_of is None:
         return f"{plural(facts.units, 'input')} of {visible(filter)}: {', '.join(counts)}"
-    return f"{_counted(facts.units, facts)}, {visible(filter)}: {', '.join(counts)}"
+    return f"{_units_text(facts.units, facts)}, {visible(filter)}: {', '.join(counts)}"
 
 
 def missing_text(facts: BatchFacts) -> str:
@@ -52,7 +52,7 @@ def missing_text(facts: BatchFacts) -> str:
     if more > 0:
         named.append("...")
     verb = "is" if facts.missing == 1 else "are"
-    of_all = f"{facts.missing:,} of {_counted(facts.units, facts)}"
+    of_all = f"{facts.missing:,} of {_units_text(facts.units, facts)}"
     text = f"{of_all} {verb} missing: {', '.join(named)}"
     shards = [each.shard for each in facts.shards if each.missing]
     if not shards:
@@ -69,7 +69,7 @@ def failures_text(facts: BatchFacts) -> str:
     more = facts.failed - len(named)
     if more > 0:
         named.append(f"and {more:,} more")
-    return f"{facts.failed:,} of {_counted(facts.units, facts)} failed: {', '.join(named)}"
+    return f"{facts.failed:,} of {_units_text(facts.units, facts)} failed: {', '.join(named)}"
 
 
 def again_hint(facts: BatchFacts) -> str:

@@ -1,8 +1,8 @@
 """Nodes of an ONNX graph that compute with constants alone, such as the sides of a Pad.
 
 Exporters write sizes as little programs: zeros of a shape, joined, turned and cut. Weights that are
-normalised are written as they were learned, with their norm. Both are worked out while the graph is
-read. No result is larger than what it is made of, or it is small.
+normalised are written as they were learned, with their norm. Both are computed while the graph is
+read. A result has at most `MOST_FOLDED` numbers, or no more than the largest of its inputs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     Attributes = Mapping[str, Any]
     Fold = Callable[[Sequence["Constant"], Attributes], Any]
 
-# Of int64 or float64.
+# An array of int64 or float64.
 Constant = AnyArray
-# A result of so many numbers is small.
+# Results of at most this many numbers may be larger than their inputs.
 MOST_FOLDED = 4096
 
 
@@ -42,7 +42,7 @@ def folded_constant(
 
 
 def _check_size(shape: Sequence[int], inputs: Sequence[Constant]) -> None:
-    """ValueError for a result that is larger than its inputs, and not small."""
+    """ValueError for a result that is larger than each input and than `MOST_FOLDED` numbers."""
     most = max(MOST_FOLDED, *(each.size for each in inputs))
     if math.prod(shape) > most:
         raise ValueError
@@ -131,7 +131,7 @@ def _number_by_number(function: Callable[..., Any]) -> Fold:
 
 
 def _number_quotient(x: Constant, y: Constant) -> Any:
-    """The quotient; of whole numbers what is left of it towards 0."""
+    """The quotient; of whole numbers it is rounded towards 0."""
     if x.dtype.kind == y.dtype.kind == "i":
         if (y == 0).any():
             raise ValueError

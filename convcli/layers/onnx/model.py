@@ -226,9 +226,9 @@ class OnnxModel:
         if len(inputs) == 1:
             return self._graph_values.own_ops(node, node.outputs.index(name))
         chains = [Chain(self._chain(each, before), self.graph.axes) for each in inputs]
-        return (self._meeting(node, chains),)
+        return (self._combination(node, chains),)
 
-    def _meeting(self, node: Node, chains: list[Chain]) -> Op:
+    def _combination(self, node: Node, chains: list[Chain]) -> Op:
         """The operation that combines several values."""
         formulas = self._graph_values.formulas(node)
         try:

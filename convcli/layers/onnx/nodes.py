@@ -337,7 +337,7 @@ def _leaky_rectifier(place: NodePlace) -> Callable[[Array], Array]:
     return Rectifier(place.attribute("alpha", 0.01))
 
 
-def _elu(place: NodePlace) -> Callable[[Array], Array]:
+def _elu_of_node(place: NodePlace) -> Callable[[Array], Array]:
     return Elu(place.attribute("alpha", 1.0))
 
 
@@ -622,7 +622,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Relu": _activation(lambda _: Rectifier()),
     "LeakyRelu": _activation(_leaky_rectifier),
     "PRelu": _prelu,
-    "Elu": _activation(_elu),
+    "Elu": _activation(_elu_of_node),
     "Sigmoid": _activation(lambda _: Sigmoid()),
     "Tanh": _activation(lambda _: Tanh()),
     "Softplus": _activation(lambda _: Softplus()),

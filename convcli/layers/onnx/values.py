@@ -1,4 +1,4 @@
-"""The values of an ONNX graph: their channels, where they part, and sizes made of their lengths.
+"""The values of an ONNX graph: their channels, where branches part, and sizes made of lengths.
 
 Exporters write `F.interpolate(x, size=y.shape[2:])` as a little program that reads the shape of y
 while the graph runs. No length is known when a graph is read. So sizes are worked out for inputs of
@@ -144,7 +144,7 @@ class GraphValues:
         return self.graph.constants.get(name)
 
     def _keep_sizes(self, node: Node, made: list[Constant]) -> None:
-        """Enter what a node makes; it is a constant if it is the same for all even lengths."""
+        """Keep the output of a node; it is a constant if it is the same for all even lengths."""
         name = node.outputs[0]
         self.sizes[name] = tuple(made)
         if np.array_equal(made[0], made[1]):
@@ -268,13 +268,13 @@ class GraphValues:
 
 
 def _checked_lengths(lengths: Lengths, sides: Sequence[int | None]) -> Lengths:
-    """The lengths of an input whose file may say what they are."""
+    """The lengths to check: those that the file says, else the given ones."""
     pairs = zip(lengths, sides, strict=False)
     return tuple(side or length for length, side in pairs)
 
 
 def _common_lengths(lengths: Sequence[Lengths]) -> Lengths:
-    """The lengths that all values have that are combined."""
+    """The lengths of the result of several values: on each axis the shortest one."""
     return tuple(min(along) for along in zip(*lengths, strict=True))
 
 

@@ -27,7 +27,7 @@ Tensors = Mapping[str, Vector]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameter:
+class LearnedTensor:
     """A tensor that training changes.
 
     name : in the model file, behind the number of its layer; shape : there
@@ -142,7 +142,7 @@ class TrainedLayer(ABC):
     # --- what is learned ---
 
     @property
-    def learned(self) -> tuple[Parameter, ...]:
+    def learned(self) -> tuple[LearnedTensor, ...]:
         """The tensors that training changes."""
         return ()
 
@@ -231,12 +231,12 @@ class TrainedWeights(TrainedLayer):
         """How many constants are learned, 0 without a bias."""
 
     @property
-    def learned(self) -> tuple[Parameter, ...]:
+    def learned(self) -> tuple[LearnedTensor, ...]:
         """The weights, and the bias if there is one, which does not decay."""
-        weight = Parameter(name="weight", shape=self.weight_shape, decays=True)
+        weight = LearnedTensor(name="weight", shape=self.weight_shape, decays=True)
         if not self.bias_count:
             return (weight,)
-        bias = Parameter(name="bias", shape=(self.bias_count,), decays=False)
+        bias = LearnedTensor(name="bias", shape=(self.bias_count,), decays=False)
         return weight, bias
 
     def started(self, random: np.random.Generator) -> Tensors:

@@ -127,13 +127,16 @@ class OpenedAudio(OpenedFile):
         return self._sink(place, pages, None)
 
     def division(self) -> Division:
-        """How the sound is cut into parts: at blocks of frames, if it is a WAV without a codec."""
+        """How the sound is cut into parts: at blocks of frames, if it needs no codec."""
         from convcli.media.block_parts import BlockDivision
 
         blocks = self.source.seekable
         if blocks is None:
             name = self.source.details.format
-            raise UndividedError(f"{name} is decoded from its beginning to its end")
+            raise UndividedError(
+                f"{name} is decoded from its beginning to its end; WAV, W64, AIFF, AU and CAF "
+                "without a codec are cut"
+            )
         return BlockDivision(source=blocks, size=self.source.size, make_sink=self._sink)
 
     def _sink(

@@ -33,12 +33,14 @@ class SoundFormat:
     suffixes : endings of file names · container : the place for metadata
     first_bytes : beginnings by which files without a suffix are recognised
     alias_of : format and coding, where the name is a common one for both together
+    even : samples without a codec have equally many bytes, so that reading may begin at any
     """
 
     suffixes: tuple[str, ...] = ()
     container: Container = _PLAIN
     first_bytes: tuple[bytes, ...] = ()
     alias_of: tuple[str, str | None] | None = None
+    even: bool = False
 
 
 _WAV = WavContainer()
@@ -53,11 +55,13 @@ FORMATS = {
     "OPUS": SoundFormat((".opus",), alias_of=("OGG", "OPUS")),
     "VORBIS": SoundFormat(alias_of=("OGG", "VORBIS")),
     "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS), (b"ID3", b"\xff\xfb", b"\xff\xf3")),
-    "AIFF": SoundFormat((".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS), (b"FORM",)),
+    "AIFF": SoundFormat(
+        (".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS), (b"FORM",), even=True
+    ),
     "AIF": SoundFormat(alias_of=("AIFF", None)),
-    "AU": SoundFormat((".au", ".snd"), AuContainer(), (b".snd", b"dns.")),
-    "CAF": SoundFormat((".caf",), CafContainer(NAMES), (b"caff",)),
-    "W64": SoundFormat((".w64",)),
+    "AU": SoundFormat((".au", ".snd"), AuContainer(), (b".snd", b"dns."), even=True),
+    "CAF": SoundFormat((".caf",), CafContainer(NAMES), (b"caff",), even=True),
+    "W64": SoundFormat((".w64",), even=True),
     "RF64": SoundFormat((".rf64",), _WAV),
     "VOC": SoundFormat((".voc",)),
     "AVR": SoundFormat((".avr",)),
@@ -96,6 +100,13 @@ class Coding:
     format: str
     subtype: str
     note: str | None = None
+
+
+def is_even(format: str, subtype: str) -> bool:
+    """Whether all samples have equally many bytes, so that reading may begin at any of them."""
+    known = FORMATS.get(format)
+    without_codec = subtype.startswith("PCM_") or subtype in FLOATS
+    return known is not None and known.even and without_codec
 
 
 def container_of(format: str) -> Container:

@@ -318,7 +318,10 @@ class AudioSink:
             raise UndividedError("--on-clip normalize needs the peak of the whole result")
         writer = self._writer.shared
         if writer is None or self._signal.shape[0] is None:
-            raise UndividedError(f"{self.coding.format} is written from its beginning to its end")
+            raise UndividedError(
+                f"{self.coding.format} is written from its beginning to its end; "
+                "-o NAME.wav is written in parts, beyond 4 GB as RF64"
+            )
         return PartedSound(self, writer)
 
     @property

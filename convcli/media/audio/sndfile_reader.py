@@ -12,7 +12,7 @@ import soundfile
 from convcli.errors import InputError
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.details import AudioDetails
-from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of
+from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of, is_even
 from convcli.media.audio.mending import (
     MendedFile,
     Mending,
@@ -23,10 +23,11 @@ from convcli.media.audio.mending import (
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
+from convcli.media.block_parts import equal_lengths
 from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.array_types import AnyArray
     from convcli.media.audio.metadata.container import Chunk
@@ -64,6 +65,7 @@ class SndFile(AudioSource):
         with reading(name):
             self._describe(self._read_details())
             problem = _missing_end(file, prefix)
+        self._is_whole = problem is None and self._mending is None
         if problem is not None:
             if self.details.frames == 0:
                 raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
@@ -154,6 +156,32 @@ class SndFile(AudioSource):
             self._report_truncated(details.frames, done, details.rate)
         elif details.format == "FLAC" and (self._mending is None or self._mending.loss is None):
             self._report_rest(done)
+
+    @property
+    def seekable(self) -> SndFile | None:
+        """The file itself, if its blocks can be read in any order; None if it needs a codec."""
+        details = self.details
+        if not self._is_whole or not details.frames:
+            return None
+        return self if is_even(details.format, details.subtype) else None
+
+    @property
+    def block_lengths(self) -> Sequence[int]:
+        """How many frames each block has."""
+        return equal_lengths(self.details.frames or 0, self._block_frames)
+
+    def blocks(self, wanted: range) -> Iterator[AnyArray]:
+        """Yield consecutive blocks of `pieces`."""
+        lengths = self.block_lengths
+        done = wanted.start * self._block_frames
+        self._sound.seek(done)
+        self._spent = True
+        for number in wanted:
+            block = self._next_block(done)
+            if len(block) < lengths[number]:
+                raise InputError(f"{self._name}: became shorter while it was read")
+            done += len(block)
+            yield block
 
     def _report_rest(self, done: int) -> None:
         """Warn of frames of a FLAC file behind the first `done` ones, all that it counts."""

@@ -77,7 +77,7 @@ _COMPRESSIONS = {
 _FAX = (2, 3, 4)
 _UNCOMPRESSED = 1
 # What a compressed picture is stored with if its own compression is not written.
-_INSTEAD = "lzw"
+_REPLACEMENT = "lzw"
 # Compressions that are read and not written, by their names.
 _UNWRITTEN = {
     6: "JPEG",
@@ -440,7 +440,7 @@ def _compression_of(details: ImageDetails) -> str:
     """The lossless compression that is nearest to that of the input, by the name in libvips."""
     if details.compression in (None, _UNCOMPRESSED):
         return "none"
-    return _COMPRESSIONS.get(details.compression, _INSTEAD)
+    return _COMPRESSIONS.get(details.compression, _REPLACEMENT)
 
 
 def unwritten_compression(details: ImageDetails) -> str | None:

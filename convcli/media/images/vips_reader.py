@@ -92,7 +92,7 @@ class VipsPicture:
         self.format = format_for_reading(_loader_format(header))
         self.pages = self._chosen_pages(header, pages)
         self._bands = self._read_bands(given)
-        self.file = self._with_sound_bands(given)
+        self.file = self._with_readable_bands(given)
         first = header
         if self.file is not given or self.pages.indices[0] > 0:
             first = self.file.open(self.pages.indices[0])
@@ -133,7 +133,7 @@ class VipsPicture:
         with file.reading() as content:
             return dict(enumerate(read(content, self.pages.count)))
 
-    def _with_sound_bands(self, file: VipsFile) -> VipsFile:
+    def _with_readable_bands(self, file: VipsFile) -> VipsFile:
         """The file, or a patched copy of it if libvips misreads the bands of a page."""
         chosen = [self._bands[page] for page in self.pages.indices if page in self._bands]
         patches = [patch for bands in chosen for patch in bands.patches]

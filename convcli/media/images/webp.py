@@ -33,14 +33,14 @@ _LARGEST_QUANTISER = 127
 def inspect_webp(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with the kind of compression and the quality of the first frame."""
     lossless, quality = None, None
-    for kind, head in _frames(file):
+    for kind, head in _frame_heads(file):
         if kind == _LOSSY:
             return replace(details, lossless=False, quality=frame_quality(head))
         lossless = True
     return replace(details, lossless=lossless, quality=quality)
 
 
-def _frames(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _frame_heads(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The kind of every frame of a WebP, and its first bytes."""
     place = _RIFF_BYTES
     while True:

@@ -144,7 +144,8 @@ class _RegularBatches:
     """The regular rows of a table, as if a file was read."""
 
     def __init__(self, source: ColumnarSource, bins: CalendarBins) -> None:
-        self._rows = RegularRows(source, bins, form := ColumnarForm(source))
+        form = ColumnarForm(source)
+        self._rows = RegularRows(source, bins, form)
         self.schema: Any = form.schema
         self.codec = source.codec
 

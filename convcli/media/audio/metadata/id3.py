@@ -26,7 +26,7 @@ _TEXT_FRAMES = {
     b"TIT2": "title", b"TPE1": "artist", b"TALB": "album", b"TDRC": "date", b"TYER": "date",
     b"TRCK": "tracknumber", b"TCON": "genre", b"TCOP": "copyright",
 }  # fmt: skip
-# By the first byte of a text; the byte order mark of the second tells its order.
+# Encodings by the first byte of a frame. A text of "utf-16" begins with a byte order mark.
 _ENCODINGS = {1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 

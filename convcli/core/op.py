@@ -302,7 +302,7 @@ class WrappedOp(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the operation."""
+        """How far the wrapped operation looks."""
         return self.op.reach
 
     @property

@@ -18,7 +18,16 @@ from convcli.core.binding import Stage
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.op import ChannelUse, Held, Measure, Op, Span, ToMeasure, nothing_held, op_itself
+from convcli.core.op import (
+    ChannelUse,
+    Held,
+    Measure,
+    Op,
+    Span,
+    ToMeasure,
+    nothing_held,
+    op_itself,
+)
 from convcli.core.ops import Pointwise
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import SAMPLES, Program
 
+from convcli.core.windows import counted
 from convcli.core.windows import in_order as windows_in_order
 from convcli.designs.windows import _refuse_more
 from convcli.errors import RequestError
@@ -202,6 +203,10 @@ def test_large_windows_of_a_picture_are_counted(
     monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED_FOR_SEARCHES", 1)
     for text, truth in zip(texts, sorted_one_by_one, strict=True):
         np.testing.assert_array_equal(apply(text, x, axes=2, edge="edge"), truth, text)
+    # Counts of more pixels than float32 holds whole numbers.
+    monkeypatch.setattr(counted, "LARGEST_WHOLE", 100)
+    found = apply(texts[0], x, axes=2, edge="edge")
+    np.testing.assert_array_equal(found, sorted_one_by_one[0])
 
 
 def test_medians_of_16_bits_are_those_of_scipy() -> None:

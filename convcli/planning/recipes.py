@@ -58,7 +58,7 @@ class Recipe:
         """
         if self.axes not in {None, site.signal.axes}:
             expected = "a picture" if self.axes == 2 else "a series of values along one axis"
-            message = f"{self.name} is for {expected}, and this is {site.signal.medium.thing}"
+            message = f"expected {expected}, got {site.signal.medium.thing}"
             raise RequestError(message, hint="`x - gaussian:3` works on all media")
         try:
             calls = parse(self.text(site.signal))

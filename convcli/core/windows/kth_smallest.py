@@ -3,9 +3,7 @@
 The tree is a wavelet matrix (Claude, Navarro & Ordóñez, Information Systems 47, 2015): the samples
 are replaced by their ranks, and each level separates the ranks whose next bit is 0 from those whose
 bit is 1 and keeps the order within both. A window is a range of samples on every level, so that the
-bits of its k-th smallest rank are found one after the other, for all windows at once. For a
-picture, the pixels of as many rows as a window is high are taken column by column; a window is then
-a range of them.
+bits of its k-th smallest rank are found one after the other, for all windows at once.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ class Resample(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The delay of the resampler."""
+        """What is known of a resampler is its delay."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float | None:

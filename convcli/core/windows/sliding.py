@@ -124,12 +124,12 @@ class SlidingStatistic(Op):
 
     @property
     def channels(self) -> ChannelUse:
-        """All channels alike."""
+        """All channels are treated alike."""
         return ChannelUse(uniform=True, opacity=self.opacity)
 
     @property
     def formula(self) -> OpFormula:
-        """The delay of the statistic."""
+        """What is known of a statistic is its delay."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float:

@@ -113,7 +113,7 @@ class Measure(Protocol):
 
 
 def op_itself(op: Op) -> Op:
-    """Return the operation."""
+    """Return the operation itself."""
     return op
 
 

@@ -469,7 +469,7 @@ class TrainedConv(TrainedWeights):
 
     @property
     def weight_shape(self) -> Sizes:
-        """(out, in / groups, k...)."""
+        """Shape of the weights, (out, in / groups, k...)."""
         return self.op.weights.shape
 
     @property

@@ -437,8 +437,10 @@ def _cubic_shares(factor: int, slope: float) -> FloatArray:
 
     def kernel(distance: float) -> float:
         if distance < 1:
-            return ((slope + 2) * distance - (slope + 3)) * distance**2 + 1
-        return ((distance - 5) * distance + 8) * distance * slope - 4 * slope
+            higher_terms = ((slope + 2) * distance - (slope + 3)) * distance**2
+            return higher_terms + 1
+        higher_terms = ((distance - 5) * distance + 8) * distance * slope
+        return higher_terms - 4 * slope
 
     return _shares_by_distance(factor, 2, kernel)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.signals import Array
 
-# Long bins are whole numbers of grains, which any thread can fold: at least so many of them.
-# A grain has so many samples, a power of two.
+# A long bin consists of grains, of which any thread finds the extremes. This is the least number of
+# grains in a bin; a grain has a power of two of samples, within the limits below.
 GRAINS_OF_BIN = 4
 SHORTEST_GRAIN, LONGEST_GRAIN = 1024, 16384
 # Samples of each channel that are compared side by side.

@@ -131,7 +131,8 @@ class PictureSums:
         """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
         sums = np.concatenate(self._sums).astype(np.float32)
         sums[:-1] *= np.float32(1 / self.factor)
-        sums[-1] *= np.float32(1 / (self._row - self.factor * (len(sums) - 1)))
+        rows_of_last = self._row - self.factor * (len(sums) - 1)
+        sums[-1] *= np.float32(1 / rows_of_last)
         return sums
 
     def sampled_colours(self, full: float) -> Float32Array:

@@ -100,7 +100,7 @@ class Measure(Protocol):
     """
 
     def of_block(self, y: Array) -> Any:
-        """Measure one block."""
+        """Measure one block of the signal `y`."""
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
@@ -113,7 +113,7 @@ class Measure(Protocol):
 
 
 def op_itself(op: Op) -> Op:
-    """Return the operation."""
+    """Return the operation as it is."""
     return op
 
 
@@ -302,7 +302,7 @@ class WrappedOp(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the operation."""
+        """The reach of the operation inside."""
         return self.op.reach
 
     @property

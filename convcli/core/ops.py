@@ -111,7 +111,7 @@ class Convolve(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The convolution itself."""
+        """The operation is one convolution: itself."""
         return OpFormula(
             convolutions=(self,), as_convolution=self, window_weights=self.window_weights
         )

@@ -302,7 +302,7 @@ class ConvOp(SelfPadding):
 
     @property
     def formula(self) -> OpFormula:
-        """The weights of the windows."""
+        """The weights of the windows, and the delay of the layer."""
         delay = delay_of_one_sample(self.reach)
         return OpFormula(window_weights=self._window_weights, delay=delay)
 
@@ -469,7 +469,7 @@ class TrainedConv(TrainedWeights):
 
     @property
     def weight_shape(self) -> Sizes:
-        """(out, in / groups, k...)."""
+        """The shape of the weights: (out, in / groups, taps of each axis...)."""
         return self.op.weights.shape
 
     @property

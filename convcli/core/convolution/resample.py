@@ -163,7 +163,7 @@ class Resample(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The delay of the resampler."""
+        """The delay, which is all that is known of the resampler beside its phases."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float | None:

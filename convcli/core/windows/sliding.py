@@ -124,12 +124,12 @@ class SlidingStatistic(Op):
 
     @property
     def channels(self) -> ChannelUse:
-        """All channels alike."""
+        """The statistic treats all channels alike."""
         return ChannelUse(uniform=True, opacity=self.opacity)
 
     @property
     def formula(self) -> OpFormula:
-        """The delay of the statistic."""
+        """The delay, which is all that is known of a statistic that is not linear."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float:

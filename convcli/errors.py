@@ -33,7 +33,7 @@ class ConvcliError(Exception):
         self.excerpt = excerpt
 
     def reworded(self, message: str, hint: str | None) -> Self:
-        """The same error with another message and hint."""
+        """Return this error with another message and hint; class, excerpt and cause are kept."""
         error = type(self)(message, hint=hint, excerpt=self.excerpt)
         error.may_pass = self.may_pass
         error.__cause__ = self.__cause__

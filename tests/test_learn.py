@@ -19,7 +19,7 @@ from convcli.layers.weights import read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
 from convcli.learning.least_squares import ridge_choice
-from convcli.learning.pairs import Pair, PairReader
+from convcli.learning.pairs import Pair, PairReader, check_pairs
 from convcli.learning.task import Task
 from convcli.learning.trainer import Callbacks
 from convcli.media.audio.medium import AUDIO
@@ -880,6 +880,23 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
     task = Task(taps=(3,), delay=None)
     for x, y in ((short, long), (long, short)):
         assert PairReader(task, Pair(source(x), source(y))).length == 50
+
+
+@pytest.mark.parametrize(
+    ("length", "hint"),
+    [
+        (160, "upsample:2"),
+        (159, "upsample:2"),
+        (240, "stride=3"),
+        (230, "cut them"),
+        (79, "cut them"),
+    ],
+)
+def test_a_target_that_is_so_many_times_as_large_has_a_hint(length: int, hint: str) -> None:
+    pair = Pair(source(np.zeros((80, 1))), source(np.zeros((length, 1))))
+    with pytest.raises(RequestError) as caught:
+        check_pairs([pair])
+    assert hint in (caught.value.hint or "")
 
 
 def test_the_power_of_one_sample_is_its_square() -> None:

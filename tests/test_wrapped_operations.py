@@ -79,9 +79,9 @@ def test_a_measured_operation_stays_wrapped() -> None:
     waiting = Unmeasured(measure=measure, axes=1)
     to_measure = Bare(waiting).to_measure
     assert to_measure is not None
-    settled = to_measure.settled(identity)
-    assert isinstance(settled, Bare)
-    assert settled.op is identity
+    measured = to_measure.with_measured(identity)
+    assert isinstance(measured, Bare)
+    assert measured.op is identity
 
 
 def test_a_wrapped_recursion_has_no_incomplete_window() -> None:

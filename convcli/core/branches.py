@@ -192,7 +192,7 @@ class Branches(Op):
         return ToMeasure(
             measures=tuple(measure for each in found for measure in each.inside.measures),
             before=(*ops[: first.place], *first.inside.before),
-            settled=partial(self._settled, first),
+            with_measured=partial(self._with_measured, first),
         )
 
     def _to_measure(self) -> Iterator[_MeasuredPlace]:
@@ -202,14 +202,14 @@ class Branches(Op):
                 if op.to_measure is not None:
                     yield _MeasuredPlace(number, place, op.to_measure)
 
-    def _settled(self, first: _MeasuredPlace, op: Op) -> Self:
-        """Return the group in which the first measure is settled.
+    def _with_measured(self, first: _MeasuredPlace, op: Op) -> Self:
+        """Return the group after its first measure.
 
-        op : the operation that it was settled by
+        op : the operation that follows from what was measured
         """
         branch = self.branches[first.branch]
         ops = list(branch.chain.ops)
-        ops[first.place] = first.inside.settled(op)
+        ops[first.place] = first.inside.with_measured(op)
         branches = list(self.branches)
         branches[first.branch] = replace(branch, chain=replace(branch.chain, ops=tuple(ops)))
         return replace(self, branches=tuple(branches))

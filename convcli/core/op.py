@@ -100,20 +100,20 @@ class Measure(Protocol):
     """
 
     def of_block(self, y: Array) -> Any:
-        """Measure one block of the signal `y`."""
+        """Measure one block."""
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
         """Return what two blocks have together, whatever their order."""
         ...
 
-    def settle(self, found: Any | None) -> Op:
-        """Return the operation; None is found of a signal without samples."""
+    def measured_op(self, found: Any | None) -> Op:
+        """Return the operation that follows; None is found of a signal without samples."""
         ...
 
 
 def op_itself(op: Op) -> Op:
-    """Return the operation as it is."""
+    """Return the operation."""
     return op
 
 
@@ -123,13 +123,13 @@ class ToMeasure:
 
     measures : in the order in which they are taken, each in a pass of its own
     before : operations of a branch whose outputs the first of them measures
-    settled : takes what `Measure.settle` returns for the first of them, and returns the operation
-        that takes the place of the one before
+    with_measured : takes the `Measure.measured_op` of the first of them, and returns the operation
+        that takes the place of the one that was not known
     """
 
     measures: tuple[Measure, ...]
     before: tuple[Op, ...]
-    settled: Callable[[Op], Op]
+    with_measured: Callable[[Op], Op]
 
 
 class Op(ABC):
@@ -302,7 +302,7 @@ class WrappedOp(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The reach of the operation inside."""
+        """How far the wrapped operation looks."""
         return self.op.reach
 
     @property
@@ -338,11 +338,11 @@ class WrappedOp(Op):
         inside = self.op.to_measure
         if inside is None:
             return None
-        return replace(inside, settled=partial(self._settled, inside))
+        return replace(inside, with_measured=partial(self._with_measured, inside))
 
-    def _settled(self, inside: ToMeasure, op: Op) -> Self:
-        """Return the wrapper around the operation in which the first measure is settled."""
-        return replace(self, op=inside.settled(op))
+    def _with_measured(self, inside: ToMeasure, op: Op) -> Self:
+        """Return the wrapper around the operation that has taken its first measure."""
+        return replace(self, op=inside.with_measured(op))
 
     @property
     def formula(self) -> OpFormula:

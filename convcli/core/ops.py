@@ -111,7 +111,7 @@ class Convolve(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The operation is one convolution: itself."""
+        """The convolution is all that there is to know."""
         return OpFormula(
             convolutions=(self,), as_convolution=self, window_weights=self.window_weights
         )

@@ -58,7 +58,7 @@ class Unmeasured(Op):
     @property
     def to_measure(self) -> ToMeasure:
         """What is measured; the operation that follows from it takes the place of this one."""
-        return ToMeasure(measures=(self.measure,), before=(), settled=op_itself)
+        return ToMeasure(measures=(self.measure,), before=(), with_measured=op_itself)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Raise ValueError: the signal has not been measured."""
@@ -98,7 +98,7 @@ class Normalize(Measure):
         peaks: FloatArray = np.fmax(one, other)
         return peaks
 
-    def settle(self, found: FloatArray | None) -> Op:
+    def measured_op(self, found: FloatArray | None) -> Op:
         """Return the gain for the measured peaks; silence stays silence."""
         peaks = np.zeros(1) if found is None else found
         if not self.per_channel:
@@ -202,7 +202,7 @@ class Global(Measure):
             has_gap=one.has_gap | other.has_gap,
         )
 
-    def settle(self, found: GlobalStatistic | None) -> Op:
+    def measured_op(self, found: GlobalStatistic | None) -> Op:
         """Return the operation that gives the statistic at every sample."""
         values = np.full(1, np.nan)
         if found is not None:

@@ -280,7 +280,7 @@ class ConvOp(SelfPadding):
 
     @property
     def channels(self) -> ChannelUse:
-        """As many channels as go in or come out, whichever are more."""
+        """The number of input or of output channels, whichever is larger."""
         inputs: int = self.weights.shape[1] * self.groups
         return ChannelUse(widest=max(inputs, len(self.weights)))
 
@@ -302,7 +302,7 @@ class ConvOp(SelfPadding):
 
     @property
     def formula(self) -> OpFormula:
-        """The weights of the windows, and the delay of the layer."""
+        """The weights of the windows, for explanations and for inference libraries."""
         delay = delay_of_one_sample(self.reach)
         return OpFormula(window_weights=self._window_weights, delay=delay)
 
@@ -469,7 +469,7 @@ class TrainedConv(TrainedWeights):
 
     @property
     def weight_shape(self) -> Sizes:
-        """The shape of the weights: (out, in / groups, taps of each axis...)."""
+        """(out, in / groups, k...)."""
         return self.op.weights.shape
 
     @property

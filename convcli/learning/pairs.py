@@ -108,9 +108,15 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
         )
     known = None not in (*signal.shape, *target.shape)
     if delay == () and known and signal.shape != target.shape:
+        factor = _whole_factor(signal, target)
+        hint = "cut them to one length; --delay takes the part that both have"
+        if factor is not None:
+            hint = (
+                f"bring the input to the size of the target first (upsample:{factor}); "
+                f"layers that begin with stride={factor} compute at the size that it had"
+            )
         raise RequestError(
-            f"the input has {_size_words(signal)} and the target {_size_words(target)}",
-            hint="cut them to one length; --delay takes the part that both have",
+            f"the input has {_size_words(signal)} and the target {_size_words(target)}", hint=hint
         )
     if not delay:
         return
@@ -121,6 +127,18 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
                 f"a delay of {text} leaves nothing of {_size_words(signal)}",
                 hint="--delay auto finds it",
             )
+
+
+def _whole_factor(signal: Signal, target: Signal) -> int | None:
+    """How many times as large the target is on each axis, if that is a whole number above 1."""
+    factors = set()
+    for length, wanted in zip(signal.shape, target.shape, strict=True):
+        if not length or not wanted or wanted % length:
+            return None
+        factors.add(wanted // length)
+    if len(factors) > 1 or 1 in factors:
+        return None
+    return factors.pop()
 
 
 def _channel_words(count: int) -> str:

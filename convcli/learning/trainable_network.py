@@ -171,7 +171,8 @@ def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int,
         raise RequestError(
             f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
             "and a target has one for every sample",
-            hint="layers that lead to fewer samples first: conv:8,4,stride=2, pixel_unshuffle",
+            hint="begin with layers that make fewer samples (conv:8,4,stride=2, pixel_unshuffle), "
+            "and bring a smaller input to the size of the target before (upsample:2)",
         )
     step = inputs // outputs
     # Each output of a cell reads other samples beside its own.

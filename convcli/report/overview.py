@@ -79,11 +79,11 @@ def _overview_of_steps(runs: Sequence[RunFacts]) -> dict[str, Any]:
         usage = run.usage
         if usage is None:
             continue
-        told = usage.help
+        text = usage.help
         if usage.aliases:
-            told += f" (also {', '.join(usage.aliases)})"
+            text += f" (also {', '.join(usage.aliases)})"
         cells = [
-            _Cell(text=told, value=usage.help),
+            _Cell(text=text, value=usage.help),
             _Cell(text=usage.family, value=usage.family),
         ]
         drawn = run.chain or next(iter(run.steps), None)

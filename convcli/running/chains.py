@@ -82,7 +82,7 @@ def chains_so_far(
             found = next(coming, None)
             if found is None:
                 return own.up_to_measure(chains), measure
-            own = own.settled(measure, found)
+            own = own.after_measure(measure, found)
         chains = chains.then_own(own.by_signal(op_itself))
     return chains, None
 
@@ -97,18 +97,18 @@ class _OwnOps:
     other: Op
     of: Mapping[SignalName, Op]
 
-    def settled(self, measure: Measure, found: Mapping[SignalName, Any]) -> _OwnOps:
-        """Return the operations in which a measure is settled by what was found."""
+    def after_measure(self, measure: Measure, found: Mapping[SignalName, Any]) -> _OwnOps:
+        """Return the operations that follow from what a measure has found of each signal."""
         of = {}
         for name in {*self.of, *found}:
             before = self.of.get(name, self.other)
-            of[name] = _settled_op(before, measure, found.get(name))
-        return _OwnOps(_settled_op(self.other, measure, None), of)
+            of[name] = _op_after_measure(before, measure, found.get(name))
+        return _OwnOps(_op_after_measure(self.other, measure, None), of)
 
     def up_to_measure(self, chains: ChainOfEachSignal) -> ChainOfEachSignal:
         """Return the chains with the operations whose outputs are measured next."""
-        for place in range(len(_measured_ops(self.other))):
-            chains = chains.then_own(self.by_signal(partial(_measured_op, place)))
+        for place in range(len(_ops_before_measure(self.other))):
+            chains = chains.then_own(self.by_signal(partial(_op_before_measure, place)))
         return chains
 
     def by_signal(self, part: Callable[[Op], Op]) -> Mapping[SignalName, Op]:
@@ -117,18 +117,20 @@ class _OwnOps:
         return defaultdict(lambda: other, {name: part(op) for name, op in self.of.items()})
 
 
-def _measured_ops(op: Op) -> tuple[Op, ...]:
+def _ops_before_measure(op: Op) -> tuple[Op, ...]:
     """The operations of a branch whose outputs are measured next."""
     return () if op.to_measure is None else op.to_measure.before
 
 
-def _measured_op(place: int, op: Op) -> Op:
-    return _measured_ops(op)[place]
+def _op_before_measure(place: int, op: Op) -> Op:
+    return _ops_before_measure(op)[place]
 
 
-def _settled_op(op: Op, measure: Measure, found: Any | None) -> Op:
-    """An operation whose first measure is settled by what was found, if anything was."""
-    return op if op.to_measure is None else op.to_measure.settled(measure.settle(found))
+def _op_after_measure(op: Op, measure: Measure, found: Any | None) -> Op:
+    """The operation after its first measure; nothing is found of a signal without samples."""
+    if op.to_measure is None:
+        return op
+    return op.to_measure.with_measured(measure.measured_op(found))
 
 
 def geometry_of(chain: Chain, edge: Edge, tail: int = 0) -> Geometry:

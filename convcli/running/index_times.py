@@ -56,7 +56,10 @@ def times_of_index(index: Any) -> IndexTimes | None:
     """
     if len(index) < 2:
         return None
-    if hasattr(index, "start_time"):
+    # The index is one of pandas, which is therefore imported already.
+    from pandas import PeriodIndex
+
+    if isinstance(index, PeriodIndex):
         index = index.to_timestamp()
     is_length = index.dtype.kind == "m"
     if is_length:

@@ -325,7 +325,7 @@ class _Loop:
     def _last_section(
         self, section: list[BoundStep], arrivals: Pass, tail: int
     ) -> Iterator[tuple[Any, int]]:
-        chains = self._settled(section, arrivals, tail)
+        chains = self._measured_chains(section, arrivals, tail)
         scheduler = self._scheduler(chains, tail)
         blocks = iter(arrivals(scheduler))
         first = next(blocks, None)
@@ -400,10 +400,12 @@ class _Loop:
 
     # --- steps that see the whole signal first ---
 
-    def _settled(self, steps: list[BoundStep], arrivals: Pass, tail: int) -> ChainOfEachSignal:
+    def _measured_chains(
+        self, steps: list[BoundStep], arrivals: Pass, tail: int
+    ) -> ChainOfEachSignal:
         """Return the chain of each signal.
 
-        Everything that has to be measured takes one pass over the input.
+        Each measure takes one pass over the input.
         """
         if self.plan.single_pass:
             return ChainOfEachSignal(self.plan.signal, self.plan.chain.ops, planned=self.plan.chain)
@@ -432,7 +434,7 @@ class _Loop:
 
         Memory stays constant if the length of the signal is known.
         """
-        chains = self._settled(section, arrivals, 0)
+        chains = self._measured_chains(section, arrivals, 0)
         scheduler = self._scheduler(chains, 0, by_group=True)
         results = self.workers.map(JobBatch.run, scheduler.batches(arrivals(scheduler)))
         blocks = _blocks_of_results(self._counted(results, section))

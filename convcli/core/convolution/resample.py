@@ -163,7 +163,7 @@ class Resample(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The delay, which is all that is known of the resampler beside its phases."""
+        """What is known of a resampler is its delay."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float | None:

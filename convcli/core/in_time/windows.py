@@ -107,7 +107,7 @@ class CalendarPool(Op):
 
     @property
     def times(self) -> OpTimes:
-        """The bins of the calendar bound the windows."""
+        """The calendar bins, by the times of the inputs."""
         tracker = partial(BinTracker, self.window)
         bins = (self.window.bins,)
         return OpTimes(in_time=True, bins=bins, tracker=tracker, bound=self._bound)

@@ -124,12 +124,12 @@ class SlidingStatistic(Op):
 
     @property
     def channels(self) -> ChannelUse:
-        """The statistic treats all channels alike."""
+        """All channels are treated alike."""
         return ChannelUse(uniform=True, opacity=self.opacity)
 
     @property
     def formula(self) -> OpFormula:
-        """The delay, which is all that is known of a statistic that is not linear."""
+        """What is known of a statistic is its delay."""
         return OpFormula(delay=self._delay())
 
     def _delay(self) -> float:

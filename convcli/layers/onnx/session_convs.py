@@ -72,7 +72,7 @@ def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
 
 
 def _whole_blocks(channels: int) -> int:
-    """So many channels, and those that the library computes to fill the last block."""
+    """Round a number of channels up to whole blocks of the library, which it computes."""
     return -(-channels // BLOCK) * BLOCK
 
 

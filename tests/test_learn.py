@@ -886,7 +886,7 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
     ("length", "hint"),
     [
         (160, "upsample:2"),
-        (159, "upsample:2"),
+        (159, "cut them"),
         (240, "stride=3"),
         (230, "cut them"),
         (79, "cut them"),

@@ -46,7 +46,7 @@ class ConvSums:
 
     @property
     def shape(self) -> Sizes:
-        """Taps along each axis."""
+        """How many taps the weights have along each axis."""
         return self.weights.shape[2:]
 
     @property

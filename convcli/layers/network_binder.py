@@ -352,6 +352,6 @@ def _in_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
 
 
 def _out_of_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
-    """The inverse of `_in_units`."""
+    """Return samples in the units of the signal, as they were before `_in_units`."""
     samples = x * unit + mean
     return samples.astype(x.dtype)

@@ -21,7 +21,7 @@ class BlockSource(Protocol):
 
     @property
     def signal(self) -> Signal:
-        """The whole signal."""
+        """The whole signal, which is cut into parts."""
         ...
 
     @property
@@ -186,7 +186,7 @@ class BlockDivision:
         return block_ranges(self.source.block_lengths, count)
 
     def part(self, stretch: BlockRange, pasts: object = None) -> BlockPart:  # noqa: ARG002 -- no groups
-        """Some blocks as a source."""
+        """Return some blocks as a source of their own."""
         return BlockPart(self.source, stretch)
 
     def sink(
@@ -203,4 +203,4 @@ class BlockDivision:
         return self.make_sink(place, pages, of_file)
 
     def note(self, noted: object) -> None:
-        """Nothing is noted."""
+        """Do nothing: blocks have no notes."""

@@ -134,7 +134,7 @@ class Division(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of all samples."""
+        """How many bytes all samples take."""
         ...
 
     @property

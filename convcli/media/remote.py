@@ -113,7 +113,7 @@ class RemotePlace:
 
     @property
     def name(self) -> str:
-        """The last part of the key."""
+        """The last part of the key, as of a path."""
         return self._path.name
 
     @property

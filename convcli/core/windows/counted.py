@@ -54,7 +54,7 @@ class _Buckets:
 
     @property
     def count(self) -> int:
-        """How many buckets there are."""
+        """The number of buckets that values are counted in."""
         return len(self.starts) - 1
 
 

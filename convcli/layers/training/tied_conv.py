@@ -105,7 +105,7 @@ class TiedConv(TrainedWeights, ConvThrough):
 
     @property
     def weight_shape(self) -> Sizes:
-        """(in, out / groups, k...)."""
+        """The shape of the weights: (in, out / groups, taps of each axis...)."""
         return self.shape
 
     @property
@@ -143,5 +143,5 @@ class ConstantConv(ConvThrough):
         return True
 
     def conv_tensors(self, tensors: Tensors) -> Tensors:
-        """The constant weights."""
+        """Return the constant weights, which no training changes."""
         return {"weight": self.weights}

@@ -110,7 +110,7 @@ class DelimitedForm:
         return cells_of
 
     def joined(self, rows: list[RegularRow]) -> bytes:
-        """Return rows as text."""
+        """Return rows as lines of the table."""
         example = rows[0].kept[self.source.time_column].strip(b'" ')
         labels = TimesAsText(self.source, example).texts(rows)
         lines = [self._line(row, label) for row, label in zip(rows, labels, strict=True)]

@@ -392,7 +392,7 @@ class TableDivision:
 
     @property
     def size(self) -> int:
-        """Bytes of the text."""
+        """How many bytes the text has."""
         with self.source.text.open_again() as file:
             return int(file.seek(0, 2))
 
@@ -411,7 +411,7 @@ class TableDivision:
         return cut_rows(self.source, count, needs, self.size, surveys)
 
     def part(self, stretch: RowRange, pasts: Pasts | None) -> TablePart:
-        """Some rows as a source."""
+        """Return some rows as a source of their own."""
         return TablePart(self.source, stretch, pasts)
 
     def sink(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # after its own.
 SURVEYED_BYTES = 1 << 22
 
-# Of the places before a part where records begin, so many are known without a gap.
+# Of the places before a part where records begin, this many are known without a gap.
 CLOSE_STARTS = 32
 
 # The number that a row far from the start of a table gets, if its own is not needed.
@@ -50,7 +50,7 @@ class RowRange:
     rows_before : how many rows come before; None if nobody needs to know
     starts : some places before the part where records begin, the first row of the table among them
     needs : what the filter needs to know of earlier rows
-    settling : so many places before the part the filter begins, for the values that it holds
+    settling : this many places before the part the filter begins, for the values that it holds
     line : number of the first line, for messages
     """
 

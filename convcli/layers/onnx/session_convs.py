@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.layers.conv import ConvOp
 from convcli.layers.conv_paths import least_cost
-from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane, session_node
+from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane
 
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.core.op import Op
+    from convcli.layers.conv import ConvOp
     from convcli.layers.onnx.writer import OnnxWriter
 
 # Nanoseconds of a product in the library, where channels are computed in blocks of this many; and
@@ -29,8 +29,8 @@ SHIFTED = 2.0
 FEW_INPUTS, MULTIPLE = 8, 4
 
 
-@session_node.register(ConvOp)
-def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
+def conv_session_node(op: ConvOp) -> SessionNode | None:
+    """The nodes of a convolution layer; None where the order of the library's sums may vary."""
     inputs = op.weights.shape[1]
     exact = inputs < FEW_INPUTS or inputs % MULTIPLE == 0
     if op.beside or op.groups > 1 or not exact or not _pads_zeros(op):
@@ -40,21 +40,8 @@ def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
         activation = activation_node(op.activation)
         if activation is None:
             return None
-    outputs = len(op.weights)
-    weights = _weights_in_plane(op.weights)
-    bias = () if op.bias is None else (op.bias,)
-    own_cost = least_cost(op.sums) + AROUND * (inputs + outputs)
     if _cost_of_shifts(op) < _cost_of_windows(op):
-        by_tap = weights.transpose(2, 3, 0, 1).reshape(-1, inputs, 1, 1)
-        return ShiftedProducts(
-            constants=(by_tap, *bias),
-            taps=weights.shape[2:],
-            dilation=tuple(in_plane(op.dilation, 1)),
-            activation=activation,
-            own_cost=own_cost,
-            cost=_cost_of_shifts(op),
-            outputs=outputs,
-        )
+        return _shifted_products(op, activation)
     return SessionNode(
         kind="Conv",
         attributes={
@@ -62,13 +49,38 @@ def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
             "strides": in_plane(op.step, 1),
             "dilations": in_plane(op.dilation, 1),
         },
-        constants=(weights, *bias),
+        constants=(_weights_in_plane(op.weights), *_bias_of(op)),
         activation=activation,
-        own_cost=own_cost,
+        own_cost=_own_cost(op),
         cost=_cost_of_windows(op),
-        outputs=outputs,
+        outputs=len(op.weights),
         pads=True,
     )
+
+
+def _shifted_products(op: ConvOp, activation: SessionNode | None) -> ShiftedProducts:
+    """The nodes of a layer with few outputs."""
+    weights = _weights_in_plane(op.weights)
+    by_tap = weights.transpose(2, 3, 0, 1).reshape(-1, weights.shape[1], 1, 1)
+    return ShiftedProducts(
+        constants=(by_tap, *_bias_of(op)),
+        taps=weights.shape[2:],
+        dilation=tuple(in_plane(op.dilation, 1)),
+        activation=activation,
+        own_cost=_own_cost(op),
+        cost=_cost_of_shifts(op),
+        outputs=len(op.weights),
+    )
+
+
+def _bias_of(op: ConvOp) -> tuple[Any, ...]:
+    return () if op.bias is None else (op.bias,)
+
+
+def _own_cost(op: ConvOp) -> float:
+    """Nanoseconds of an output by the paths of this program."""
+    outputs, inputs = op.weights.shape[:2]
+    return least_cost(op.sums) + AROUND * (inputs + outputs)
 
 
 def _whole_blocks(channels: int) -> int:

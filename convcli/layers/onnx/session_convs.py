@@ -80,7 +80,8 @@ def _bias_of(op: ConvOp) -> tuple[Any, ...]:
 def _own_cost(op: ConvOp) -> float:
     """Nanoseconds of an output by the paths of this program."""
     outputs, inputs = op.weights.shape[:2]
-    return least_cost(op.sums) + AROUND * (inputs + outputs)
+    around: float = AROUND * (inputs + outputs)
+    return least_cost(op.sums) + around
 
 
 def _whole_blocks(channels: int) -> int:

@@ -389,7 +389,7 @@ class PartSource(Protocol[Raw]):
     def pieces_with_history(self, history: int) -> Iterator[Raw]:
         """Yield undecoded pieces in order; start over when called again.
 
-        history : at least so many samples before the part come first, in the role `earlier`
+        history : at least this many samples before the part come first, in the role `earlier`
         """
         ...
 

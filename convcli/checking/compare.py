@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # Samples of a frame whose spectrum is computed: sound, rows of tables, and pixels of a row.
 SOUND_FRAME, TABLE_FRAME, PICTURE_FRAME = 4096, 256, 64
 SHORTEST_FRAME = 8
-# Of so many frames the mean is smooth even if they do not overlap, which takes half the time.
+# Of this many frames the mean is smooth even if they do not overlap, which takes half the time.
 MANY_FRAMES = 256
 ALL = "all"
 

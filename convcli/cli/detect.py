@@ -221,7 +221,7 @@ def detect(
     """Find every place where a template fits: a word in speech, a pattern in a table, a detail.
 
     The score is the normalised cross-correlation of all channels together, -1 to 1: neither the
-    loudness or contrast of a place nor an offset changes it. Places are told best first, as file,
+    loudness or contrast of a place nor an offset changes it. Places are listed best first, as file,
     start and end in seconds; first and last data row, from 1; or x and y of the upper left pixel.
     Exit code 1 where nothing is found.
     """

@@ -146,7 +146,7 @@ def _plot_explained(explained: Explained, request: ExplainRequest, plot: Place) 
     rows = explained_rows_of_figures(explained.facts)
     if not rows:
         raise RequestError(
-            "--plot draws stages, integrals and moves, and this is told in numbers alone",
+            "--plot draws stages, integrals and moves, and this is shown in numbers alone",
             hint="leave --plot out",
         )
     write_plot(rows, plot, title=visible(request.kernel), atomic=atomic)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.previews.observe import PreviewSize
 
-# Whether a filter makes more rows is tried with so many.
+# Whether a filter makes more rows is tried with this many.
 MANY_ROWS = 1 << 20
 
 

@@ -243,7 +243,7 @@ class GlobalStatistic:
 
 # What samples are multiplied by where their sum would be beyond the largest float64.
 _SCALE = 2.0**-600
-# Bins of a signal of one axis that hold at most so many samples are computed together.
+# Bins of a signal of one axis that hold at most this many samples are computed together.
 NARROW = 64
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from convcli.signals import Align, Signal
     from convcli.units import Duration
 
-# An exponential decay is cut after so many half-lives: a million rows before the cut weigh less
+# An exponential decay is cut after this many half-lives: a million rows before the cut weigh less
 # than 1e-13 of one row after it.
 HALFLIVES = 64
 

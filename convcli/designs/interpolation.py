@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PASS_BAND = 0.91
 # The low-pass before an interpolation attenuates a little more than both together have to.
 LOWPASS_ATTENUATION = STOP_BAND + 0.1
-# Kaiser's estimate is raised by at least so many dB at a time, and at most so many times.
+# Kaiser's estimate is raised by at least this many dB at a time, and at most this many times.
 LEAST_STEP = 0.2
 ATTEMPTS = 40
 # More phases than these are measured as these are: they are samples of the same curve.

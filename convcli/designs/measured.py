@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.array_types import FloatArray, Taps
     from convcli.places import Place
 
-# The number of taps is doubled until the gains deviate from the curve by at most so many dB.
+# The number of taps is doubled until the gains deviate from the curve by at most this many dB.
 TOLERANCE = 0.1
 FEWEST_TAPS = 1023
 MOST_CHOSEN_TAPS = 2**17 - 1

@@ -26,7 +26,7 @@ TRUNCATE = 4.0
 
 # Binomial weights below 2**-BINOMIAL_BITS are 0. The smallest of 1,000 weights, 2**-999, is not.
 BINOMIAL_BITS = 1000
-# Of so many binomial weights, all are computed from Pascal's triangle.
+# Of this many binomial weights, all are computed from Pascal's triangle.
 _FEW_BINOMIAL = 1000
 # Bits behind the smallest binomial weight, so that a million roundings leave it right.
 _GUARD_BITS = 128

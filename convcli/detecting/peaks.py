@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     # First sample and length along each axis.
     Box = tuple[list[int], list[int]]
 
-# Scores are rounded to so many digits before they are compared, so that equal ones stay equal.
+# Scores are rounded to this many digits before they are compared, so that equal ones stay equal.
 SCORE_DIGITS = 9
-# Boxes are converted to Python lists so many at a time: the caller may stop after a few.
+# Boxes are converted to Python lists this many at a time: the caller may stop after a few.
 BATCH = 4096
 
 

@@ -78,7 +78,7 @@ class PictureFacts:
 
     shape : rows and columns of the whole picture
     reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
-    detail : a part in the full size, likewise; corner : row and column of its first pixel
+    detail : a part in the full size, as `reduced`; corner : row and column of its first pixel
     channels : names of the channels of `histogram`
     histogram : (channels, bins), how many of the samples lie in each part of the range
     full_scale : the end of the range of the histogram

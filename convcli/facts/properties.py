@@ -17,8 +17,8 @@ ROUNDING = 1e-9
 class MoveFacts:
     """The outputs of a signal that was moved, compared with the moved outputs of the signal.
 
-    axis, by : the signal was moved by so many samples along this axis
-    outputs : so many outputs the result should move; None if that is not a whole number
+    axis, by : the signal was moved by this many samples along this axis
+    outputs : this many outputs the result should move; None if that is not a whole number
     compared : outputs that read nothing from outside of the signal
     difference : largest difference among these; None if none could be compared
     at : index of the output with this difference

@@ -49,7 +49,7 @@ MODULES = (
     "convcli.layers.flatten",
 )
 
-# Planning takes time that grows with the square of the layers: a second for so many.
+# Planning takes time that grows with the square of the layers: a second for this many.
 MOST_LAYERS = 1000
 
 # A shape of which some sides are not known.

@@ -87,7 +87,7 @@ def _trained_interleaving(op: InterleavePhases) -> TrainedLayer:
 class SplitPhases(Op):
     """The inverse of `InterleavePhases`: neighbouring samples become channels.
 
-    factors : so many samples on each axis become one
+    factors : this many samples on each axis become one
     """
 
     factors: Sizes

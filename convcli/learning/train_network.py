@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convcli.learning.trainer import Callbacks, History, TrainingOptions
     from convcli.signals import Array
 
-# A linear layer with at most so many weights to one output is fitted for comparison.
+# A linear layer with at most this many weights to one output is fitted for comparison.
 COMPARED = 1500
 NETWORK = "the network"
 

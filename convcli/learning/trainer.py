@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.layers.training.trained import Vector
     from convcli.learning.dataset import ReceptiveField, TrainingSignal
 
-# A batch is divided between so many workers, for any number of threads, so that its sums are the
+# A batch is divided between this many workers, for any number of threads, so that its sums are the
 # same on every machine.
 PARTS = 2
 # Largest number of input samples that the outputs of one window cover along an axis, and smallest

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Products of taps that are computed for an export.
 MOST_PRODUCTS = 1 << 32
 
-# A response has at least this many frequencies; of more, the extremes in so many bands are kept.
+# A response has at least this many frequencies; of more, the extremes in this many bands are kept.
 POINTS = 512
 # Further bands of a response for a logarithmic axis, a few in a hundred wide.
 RATIO_BANDS = 256
@@ -45,12 +45,12 @@ LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 MOST_DRAWN_PRODUCTS = 1 << 28
 # Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
-# Frequencies at which the gain crosses a level: at most so many are reported for each level.
+# Frequencies at which the gain crosses a level: at most this many are reported for each level.
 MOST_CROSSINGS = 6
 # Stop bands are reported for a level at least LEAST_STOP dB down, which designs may miss by
 # STOP_MARGIN dB, if they are at least NARROWEST_STOP cycles per sample wide.
 LEAST_STOP, STOP_MARGIN, NARROWEST_STOP = 6.0, 0.5, 0.002
-# Passes are reported if they take so many times fewer taps than the window has.
+# Passes are reported if they take this many times fewer taps than the window has.
 _MUCH_CHEAPER = 10
 
 

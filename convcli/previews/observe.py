@@ -61,7 +61,7 @@ FULL = PreviewSize()
 FULL_OF_MANY = PreviewSize(lossless=False)
 # What is drawn of an input that is only looked at.
 OUTLINE = PreviewSize(sounds=False, over_rows=True)
-# So many inputs of a batch are drawn in full, which keeps a page below 20 MB.
+# This many inputs of a batch are drawn in full, which keeps a page below 20 MB.
 MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
 
@@ -93,7 +93,7 @@ class Preview(ABC):
         return block
 
     def prepared_output(self, y: Array, rows: AnyRows) -> Any:
-        """What `add_output` takes of samples and their rows, likewise."""
+        """What `add_output` takes of samples and their rows. Any thread may call this."""
         return y, rows
 
     @abstractmethod

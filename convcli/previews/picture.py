@@ -20,7 +20,7 @@ _RGB = ("R", "G", "B")
 # Pixels of a side of the detail, and bins of the histogram.
 DETAIL = 96
 BINS = 64
-# The sum of so many bytes fits into 16 bits.
+# The sum of this many bytes fits into 16 bits.
 MOST_BYTES = 257
 # Rows of two pictures whose likeness is measured at once.
 STRIP = 64
@@ -143,7 +143,7 @@ class PictureSums:
         return self._on_scale(samples, full)
 
     def reduced_colours(self, full: float) -> Float32Array:
-        """The colours of the reduced picture, likewise."""
+        """The colours of the reduced picture, on a scale that ends at `full`."""
         return self._on_scale(self.means()[..., : len(self.colours)], full)
 
     def _on_scale(self, x: Array, full: float) -> Float32Array:

@@ -23,10 +23,10 @@ SHORTEST_FRAME, LONGEST_FRAME = 32, 1 << 16
 # Frames that are transformed at once, which takes half of the time.
 TOGETHER = 32
 # Loudness is measured in blocks of 0.4 s that overlap by three quarters (ITU-R BS.1770-5): in steps
-# of so many seconds.
+# of this many seconds.
 STEP = 0.1
 STEPS_OF_BLOCK = 4
-# Of a longer sound, parts all over it that add up to so many seconds are measured.
+# Of a longer sound, parts all over it that add up to this many seconds are measured.
 MOST_SECONDS = 60.0
 STEPS_OF_PART = 8
 # The frequency and the quality of the high-pass of the K filter.

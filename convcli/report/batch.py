@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 FAILURE_COLUMNS = ("input", "path", "error", "exit code")
 
-# So many ranges and failures are named in a sentence.
+# This many ranges and failures are named in a sentence.
 _MOST_NAMED = 5
-# So many failures have a line on a page.
+# This many failures have a line on a page.
 MOST_LISTED = 200
 
 

@@ -72,8 +72,8 @@ def braille(points: Sequence[Pair], columns: int = COLUMNS, rows: int = ROWS) ->
     return ["".join(map(chr, row)) for row in cells]
 
 
-def _dots(points: Sequence[Pair], across: int, down: int) -> Iterator[tuple[int, int, int]]:
-    """Yield each column of dots with the lowest and the highest dot of the line in it."""
+def _in_dots(points: Sequence[Pair], across: int, down: int) -> list[Pair]:
+    """The points as positions in a grid of dots: from the left, and from the bottom."""
     left, right = points[0][0], points[-1][0]
     width = (right - left) or 1.0
     bottom, top = value_extent(points)
@@ -83,6 +83,12 @@ def _dots(points: Sequence[Pair], across: int, down: int) -> Iterator[tuple[int,
         column = (x - left) / width * (across - 1)
         height = (y - bottom) / extent * (down - 1)
         placed.append((column, height))
+    return placed
+
+
+def _dots(points: Sequence[Pair], across: int, down: int) -> Iterator[tuple[int, int, int]]:
+    """Yield each column of dots with the lowest and the highest dot of the line in it."""
+    placed = _in_dots(points, across, down)
     columns: dict[int, tuple[float, float]] = {}
 
     def add(column: int, height: float) -> None:

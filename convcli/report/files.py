@@ -30,7 +30,7 @@ def render_report(facts: Facts, suffix: str) -> str:
     """Render the facts of one run, or of several, as a `.json`, `.html` or `.md` file."""
     runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
     render = _RENDERERS[check_report(Path(f"report{suffix}"))]
-    # The command names every input. Told with each of them, it would make a report quadratic.
+    # The command names every input. Written with each of them, it would make a report quadratic.
     first, *others = runs
     return render([first, *(replace(run, command=()) for run in others)])
 

@@ -24,7 +24,7 @@ from convcli.report.learning import (
 )
 from convcli.report.words import STEP_COLUMNS, hit_cell, run_rows, step_row
 
-# So many compared channels are columns of a table; of more, each is a row.
+# This many compared channels are columns of a table; of more, each is a row.
 MOST_BESIDE = 5
 
 if TYPE_CHECKING:

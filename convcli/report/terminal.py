@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convcli.facts.causality import CausalityFacts
     from convcli.facts.detection import DetectionFacts
 
-# The names of columns are cut after so many characters.
+# The names of columns are cut after this many characters.
 LONGEST_NAMES = 200
 # Up to this many columns or files are named; of more, only the number is shown.
 MOST_COLUMNS = 4

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# An array goes through the loop in blocks of so many samples, which fit the cache and are
+# An array goes through the loop in blocks of this many samples, which fit the cache and are
 # distributed over the threads.
 BLOCK = 1 << 20
-# Arrays of at most so many numbers are filtered in the calling thread: a new one costs 1 ms.
+# Arrays of at most this many numbers are filtered in the calling thread: a new one costs 1 ms.
 SHORT = 1 << 14
 
 _PLANS = KeptPlans()

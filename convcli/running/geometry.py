@@ -31,7 +31,7 @@ class Geometry:
     A chain counts its inputs from the input at the place of output 0. Sample i of the signal is
     input i - origin.
 
-    tail : outputs go on for so many samples past the end (the ringing of a filter)
+    tail : outputs go on for this many samples past the end (the ringing of a filter)
     """
 
     chain: Chain

@@ -110,7 +110,7 @@ def known_before(past: SignalPast, first: int) -> Array:
 class KeptSamples:
     """Which of the last samples of each signal are kept.
 
-    count : so many of them
+    count : how many samples
     chain : windows in time, which need the samples of some time instead
     """
 

@@ -73,7 +73,7 @@ def run(
 ) -> RunCounts:
     """Filter all samples of `source` into `sink`; close neither.
 
-    tail : outputs go on for so many samples past the end
+    tail : outputs go on for this many samples past the end
     follow : each output is written as soon as it is known
     """
     with Workers(threads) as workers:
@@ -92,7 +92,7 @@ def run_part(
 ) -> PartCounts:
     """Filter one part of a signal into `sink`; close neither.
 
-    tail : outputs go on for so many samples past the end of the signal
+    tail : outputs go on for this many samples past the end of the signal
 
     Raises HistoryNeededError if values are needed that are held from before the part, and unknown.
     """

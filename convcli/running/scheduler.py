@@ -49,7 +49,7 @@ RELEASED = 1 << 16
 class Scheduler:
     """Takes in blocks and gives out jobs as soon as their inputs are there.
 
-    tail : outputs go on for so many samples past the end of a signal
+    tail : outputs go on for this many samples past the end of a signal
     by_group : filter every group as a signal of its own, even if several could be filtered side by
         side
     follow : give each output as soon as it is known, whatever it costs

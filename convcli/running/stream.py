@@ -34,7 +34,7 @@ MOST_KEPT_BLOCKS = 16
 MOST_INTERPOLATED = 1 << 18
 
 # A job waits for more samples so that it does not consist mainly of inputs that the last job read
-# too. At most so many samples wait.
+# too. At most this many samples wait.
 LARGEST_WAIT = 8_000_000
 
 

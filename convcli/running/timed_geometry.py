@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # continues then, so that the bin does not follow from later times alone.
 CLOCK_SET_BACK = 48 * 3600 * 10**9
 
-# Times of so many blocks are forgotten together, which saves a third of the time of short blocks.
+# Times of this many blocks are forgotten together, which saves a third of the time of short blocks.
 REMEMBERED = 8
 
 

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     GroupBlock = tuple[bytes, Array, Array]
     OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
-# Largest lags: one second of sound, but not more than so many samples; rows; pixels.
+# Largest lags: one second of sound, but not more than this many samples; rows; pixels.
 MOST_SAMPLES, MOST_ROWS, MOST_PIXELS = 1 << 16, 256, 64
 # Smallest length of a transform (sound, tables; each side of a picture). It is at least three
 # times the largest lag.
 SHORTEST_TRANSFORM = {1: 1 << 16, 2: 512}
-# A correlation is believed if it is so many standard deviations above that of unrelated signals,
+# A correlation is believed if it is this many standard deviations above that of unrelated signals,
 # or if it is as high as this.
 SIGNIFICANT, HIGH = 5.0, 0.5
 # A signal whose variance is less than this part of its power is constant but for rounding.

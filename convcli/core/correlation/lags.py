@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # A peak extends as far as |r| stays above this part of its height.
 PEAK_EDGE = 0.9
-# The correlation between two lags is interpolated from so many lags on each side.
+# The correlation between two lags is interpolated from this many lags on each side.
 SIDE = 256
-# It is computed at so many places between two lags, before a parabola finds the largest.
+# It is computed at this many places between two lags, before a parabola finds the largest.
 PLACES = 64
 
 

@@ -45,7 +45,7 @@ CLASS_BITS = 180
 # Samples of a piece of a signal that is computed at a time: it stays in the cache.
 PIECE = 1 << 15
 
-# OpenCV adds up the squares of so many bytes in an int32.
+# OpenCV adds up the squares of this many bytes in an int32.
 MOST_SQUARED_BYTES = 1 << 15
 
 # A whole number up to this one is exact as a float64, and as an int64 in any case.

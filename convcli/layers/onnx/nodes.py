@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array, Edge
 
 Ops = tuple[Op, ...]
-# A value has at most so many channels.
+# A value has at most this many channels.
 MOST_CHANNELS = 1 << 16
 # An end of a Slice that lies beyond every signal.
 ENDLESS = 1 << 31

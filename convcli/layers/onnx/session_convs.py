@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.core.op import Op
     from convcli.layers.onnx.writer import OnnxWriter
 
-# Nanoseconds of a product in the library, where channels are computed in blocks of so many; and
+# Nanoseconds of a product in the library, where channels are computed in blocks of this many; and
 # what a layer costs here for each number that goes in or out, besides its sums: looking for gaps,
 # and copying for the padding.
 PRODUCT, AROUND, BLOCK = 0.0145, 1.0, 16

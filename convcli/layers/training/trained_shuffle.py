@@ -120,7 +120,7 @@ class BatchRepetition(BatchLayer):
 class TrainedSplitting(TrainedLayer):
     """Neighbouring samples that become channels: pixel_unshuffle.
 
-    factors : so many samples on each axis become one
+    factors : this many samples on each axis become one
     """
 
     factors: Sizes

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from convcli.array_types import AnyArray
     from convcli.media.audio.metadata.container import Chunk
 
-# A block that cannot be read as a whole is read again in pieces of so many frames.
+# A block that cannot be read as a whole is read again in pieces of this many frames.
 _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62

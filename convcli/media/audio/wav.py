@@ -259,7 +259,7 @@ def _format_chunk(header: WavHeader) -> bytes:
     tag = _TAG_FLOAT if header.is_float else _TAG_PCM
     align = header.frame_bytes
     valid_bits = header.bits or header.stored_bits
-    # Without the extension, whole bytes that are not valid cannot be told.
+    # Without the extension, a reader cannot know of whole bytes that are not valid.
     has_unused_bytes = header.stored_bits - valid_bits >= 8
     is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
     bits = header.stored_bits if is_extensible else valid_bits

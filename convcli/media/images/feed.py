@@ -12,7 +12,7 @@ from collections import deque
 
 from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 
-# The writing thread waits while so many bytes of strips are unread.
+# The writing thread waits while this many bytes of strips are unread.
 _MOST_WAITING = 8_000_000
 # libvips fetches strips of about this size, which stay in the cache of a processor: 0.6 times the
 # time of strips of 2 MB.

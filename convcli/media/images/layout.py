@@ -23,7 +23,7 @@ STRIP_BYTES = 1_000_000
 # A strip of a wide picture has more rows than that, since a filter also reads rows beside it.
 STRIP_ROWS, WIDE_STRIP_BYTES = 48, 4_000_000
 
-# Messages list so many channels.
+# Messages list this many channels.
 _MOST_LISTED = 8
 
 _GREY, _RGB, _LAB = ("grey",), ("R", "G", "B"), ("L", "a", "b")

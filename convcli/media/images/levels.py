@@ -19,13 +19,13 @@ Counts = IntArray
 # Samples, and how many of each channel lay below and above what can be stored.
 Quantised = tuple["Pixels", Counts, Counts]
 
-# OpenCV rounds and saturates to these types in one pass; from so many samples on its import pays.
+# OpenCV rounds and saturates to these types in one pass; from this many samples on its import pays.
 _MANY = 1 << 18
 _SATURATED = (np.uint8, np.uint16)
 # It saturates rightly up to this value.
 _LARGEST_SATURATED = 2.0**31 - 128
 _ZERO = np.zeros(4)
-# A byte counts so many flags.
+# A byte counts this many flags.
 _COUNTED_ROWS = 255
 
 

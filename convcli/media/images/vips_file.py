@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-# libvips looks at so many bytes to recognise a format.
+# libvips looks at this many bytes to recognise a format.
 _HEAD_BYTES = 4096
 # What the reader of HEIC says where a codec is missing.
 _NO_CODEC = "has not been built in"

@@ -18,7 +18,7 @@ from convcli.media.tables.numerals import write_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A row group is written once it has so many rows or bytes.
+# A row group is written once it has this many rows or bytes.
 GROUP_ROWS, GROUP_BYTES = 1 << 20, 64 << 20
 _BETWEEN = b","
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# Only numbers with so many digits may be rounded by float64.
+# Only numbers with this many digits may be rounded by float64.
 MANY_DIGITS = re.compile(rb"\d{16}")
 _WHOLE = re.compile(r"[+-]?\d+")
 # Cells that pyarrow reads as numbers, and that are names: 007, 0x1F, +49151.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # after its own.
 SURVEYED_BYTES = 1 << 22
 
-# Of the places before a part where records begin, so many are known without a gap.
+# Of the places before a part where records begin, this many are known without a gap.
 CLOSE_STARTS = 32
 
 # The number that a row far from the start of a table gets, if its own is not needed.
@@ -50,7 +50,7 @@ class RowRange:
     rows_before : how many rows come before; None if nobody needs to know
     starts : some places before the part where records begin, the first row of the table among them
     needs : what the filter needs to know of earlier rows
-    settling : so many places before the part the filter begins, for the values that it holds
+    settling : this many places before the part the filter begins, for the values that it holds
     line : number of the first line, for messages
     """
 
@@ -155,19 +155,8 @@ def cut_rows(
         return survey_quoted_lines(data, source.dialect, **rules)
 
     starts = list(record_starts(surveys, quoted, counted=needs.numbered))
-    first = len(source.header_line.text)
-    length = size - first
-    bounds: list[RecordStart] = starts[:1]
     offsets = [start.offset for start in starts]
-    for part in range(1, count):
-        even = first + length * part // count
-        target = max(even, bounds[-1].offset)
-        at = bisect_right(offsets, target - 1)
-        if at == len(starts):
-            break
-        bound = _after_first_row(source, starts[at], size)
-        if bound is not None and bounds[-1].offset < bound.offset < size:
-            bounds.append(bound)
+    bounds = _beginnings_of_parts(source, starts, count, size)
     stops = [*(bound.offset for bound in bounds[1:]), size]
     ranges = []
     for bound, stop in zip(bounds, stops, strict=True):
@@ -183,6 +172,29 @@ def cut_rows(
             )
         )
     return ranges
+
+
+def _beginnings_of_parts(
+    source: TableSource, starts: list[RecordStart], count: int, size: int
+) -> list[RecordStart]:
+    """Where at most `count` parts of about equally many bytes begin.
+
+    starts : places where records begin · size : of the file
+    """
+    first = len(source.header_line.text)
+    length = size - first
+    bounds = starts[:1]
+    offsets = [start.offset for start in starts]
+    for part in range(1, count):
+        even = first + length * part // count
+        target = max(even, bounds[-1].offset)
+        at = bisect_right(offsets, target - 1)
+        if at == len(starts):
+            break
+        bound = _after_first_row(source, starts[at], size)
+        if bound is not None and bounds[-1].offset < bound.offset < size:
+            bounds.append(bound)
+    return bounds
 
 
 def _thinned(starts: list[RecordStart]) -> tuple[RecordStart, ...]:

@@ -24,6 +24,7 @@ from convcli.layers.bands import Band, channels_of_group
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import cheapest_conv_path
 from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.onnx.session_nodes import SessionNode, session_node
 from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, SelfPadding
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights, trained_form
 from convcli.units import Count, Size, UnitError
@@ -442,6 +443,13 @@ def _without_last(held: Held) -> Held:
         return None if values is None else values[..., :-1]
 
     return some
+
+
+@session_node.register(ConvOp)
+def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
+    from convcli.layers.onnx.session_convs import node_of_convolution
+
+    return node_of_convolution(op)
 
 
 # ------------------------------------------------------------------------------------- as it learns

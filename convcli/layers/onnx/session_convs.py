@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.layers.conv import ConvOp
 from convcli.layers.conv_paths import least_cost
-from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane, session_node
+from convcli.layers.onnx.session_nodes import SessionNode, activation_node, in_plane
 
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.core.op import Op
+    from convcli.layers.conv import ConvOp
     from convcli.layers.onnx.writer import OnnxWriter
 
 # Nanoseconds of a product in the library, where channels are computed in blocks of this many; and
@@ -29,8 +29,8 @@ SHIFTED = 2.0
 FEW_INPUTS, MULTIPLE = 8, 4
 
 
-@session_node.register(ConvOp)
-def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
+def node_of_convolution(op: ConvOp) -> SessionNode | None:
+    """A layer as nodes; None where the library does not compute it, or not as exactly."""
     inputs = op.weights.shape[1]
     exact = inputs < FEW_INPUTS or inputs % MULTIPLE == 0
     if op.beside or op.groups > 1 or not exact or not _pads_zeros(op):

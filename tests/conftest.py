@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from program import Program
 
 from convcli.cli import _limit_library_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # As the program does. BLAS would start threads that compete with those of the tests, and wait for
 # work in a loop: a test took 9 s of the processor instead of 1. NumPy is not imported yet.
@@ -25,6 +29,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+# The states of the random numbers of test modules, as they were before the first test.
+_FIRST_STATES: dict[str, Mapping[str, Any]] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Function) -> None:
+    """Give a test the same random numbers, whatever tests came before it."""
+    rng = vars(item.module).get("RNG")
+    if rng is not None:
+        generator = rng.bit_generator
+        generator.state = _FIRST_STATES.setdefault(item.module.__name__, generator.state)
 
 
 @pytest.fixture(scope="session", autouse=True)

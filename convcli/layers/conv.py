@@ -418,13 +418,6 @@ class ConvOp(SelfPadding):
         return aligned_samples(x, windows, shape)
 
 
-@session_node.register(ConvOp)
-def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
-    from convcli.layers.onnx.session_convs import conv_session_node
-
-    return conv_session_node(op)
-
-
 def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
     """How many neighbouring samples windows of `shape` taps span."""
     widths = []
@@ -450,6 +443,13 @@ def _without_last(held: Held) -> Held:
         return None if values is None else values[..., :-1]
 
     return some
+
+
+@session_node.register(ConvOp)
+def _session_node_of_conv(op: ConvOp) -> SessionNode | None:
+    from convcli.layers.onnx.session_convs import node_of_convolution
+
+    return node_of_convolution(op)
 
 
 # ------------------------------------------------------------------------------------- as it learns

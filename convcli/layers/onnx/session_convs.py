@@ -29,8 +29,8 @@ SHIFTED = 2.0
 FEW_INPUTS, MULTIPLE = 8, 4
 
 
-def conv_session_node(op: ConvOp) -> SessionNode | None:
-    """The nodes of a convolution layer; None where the order of the library's sums may vary."""
+def node_of_convolution(op: ConvOp) -> SessionNode | None:
+    """A layer as nodes; None where the library does not compute it, or not as exactly."""
     inputs = op.weights.shape[1]
     exact = inputs < FEW_INPUTS or inputs % MULTIPLE == 0
     if op.beside or op.groups > 1 or not exact or not _pads_zeros(op):

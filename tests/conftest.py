@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 # work in a loop: a test took 9 s of the processor instead of 1. NumPy is not imported yet.
 _limit_library_threads()
 
-# A busy machine is slow; that is not a failure.
-settings.register_profile("convcli", deadline=None)
+# A busy machine is slow; that is not a failure. The examples are the same in every run, so that a
+# change is judged by what it changes; `--hypothesis-profile search` looks for new ones.
+settings.register_profile("search", deadline=None)
+settings.register_profile("convcli", deadline=None, derandomize=True)
 settings.load_profile("convcli")
 
 # A shell that starts the tests in the background, or under nohup, has them ignore these signals, and

@@ -437,13 +437,13 @@ def test_a_file_that_appears_meanwhile_is_replaced_whole(tmp_path: Path) -> None
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_killed(sound: Path, sent: signal.Signals) -> None:
     code = f"""
-        import time
+        import signal
         from pathlib import Path
         from convcli.media.replacing import atomic
         with atomic(Path({str(sound)!r})) as temporary:
             temporary.write_bytes(b"half of")
             print("ready", flush=True)
-            time.sleep(30)
+            signal.pause()
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],

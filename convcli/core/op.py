@@ -100,7 +100,7 @@ class Measure(Protocol):
     """
 
     def of_block(self, y: Array) -> Any:
-        """Measure one block."""
+        """Measure one block of the signal, `y`."""
         ...
 
     def joined(self, one: Any, other: Any) -> Any:

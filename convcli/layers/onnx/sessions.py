@@ -133,7 +133,7 @@ class SessionExecutor(Executor):
 
     @property
     def session_count(self) -> int:
-        """How many sessions are open."""
+        """How many sessions are open, each for a padding of its own."""
         return len(self._sessions)
 
     def _opened(self, pads: tuple[Pads, ...]) -> Any:

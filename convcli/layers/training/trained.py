@@ -183,8 +183,11 @@ class TrainedLayer(ABC):
         return None
 
     def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
-        """A view of the weights of a tap, of all inputs and outputs, in `tensors`."""
-        raise NotImplementedError
+        """A view of the weights of a tap, of all inputs and outputs, in `tensors`.
+
+        ValueError for a layer that has no taps, of which `own_tap` finds none.
+        """
+        raise ValueError(f"{type(self).__name__} has no taps")
 
     # --- at work ---
 

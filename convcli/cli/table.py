@@ -105,7 +105,8 @@ def filter_table(
     """
     table_options = rows.completed(table.options())
     filters = named.read()
-    plain = plain_request(request, named=filters is not None)
+    every = table_options.times.every is not None
+    plain = plain_request(request, named=filters is not None, every=every)
     if filters is not None:
         table_options = options_with(table_options, filters, filtered=bool(plain.filter))
     command = TableCommand

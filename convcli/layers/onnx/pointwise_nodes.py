@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-def _activation(function: Activation) -> Callable[[NodePlace], Ops]:
+def _activation_node(function: Activation) -> Callable[[NodePlace], Ops]:
     """A node without attributes that is an activation."""
     return lambda place: place.activation(function)
 
 
-def _function(function: Callable[[Array], Array]) -> Callable[[NodePlace], Ops]:
+def _function_node(function: Callable[[Array], Array]) -> Callable[[NodePlace], Ops]:
     """A node without attributes that is some other function of each sample."""
     return lambda place: place.pointwise(function)
 
@@ -50,7 +50,7 @@ def _prelu_node(place: NodePlace) -> Ops:
     return (sloped_rectifier(place.per_channel(place.needed(1)), place.axes),)
 
 
-def _gelu_node(place: NodePlace) -> Ops:
+def _gelu_of_node(place: NodePlace) -> Ops:
     if place.attribute("approximate", "none") == "tanh":
         return place.pointwise(_gelu_of_tanh)
     return place.activation(TimesNormal())
@@ -171,35 +171,35 @@ def with_constant(place: NodePlace, number: int) -> Ops:
 
 
 POINTWISE_NODES: dict[str, Callable[[NodePlace], Ops]] = {
-    "Relu": _activation(Rectifier()),
+    "Relu": _activation_node(Rectifier()),
     "LeakyRelu": _leaky_relu_node,
     "PRelu": _prelu_node,
     "Elu": _elu_node,
-    "Sigmoid": _activation(Sigmoid()),
-    "Tanh": _activation(Tanh()),
-    "Softplus": _activation(Softplus()),
-    "HardSwish": _activation(TimesClippedLine()),
-    "Gelu": _gelu_node,
-    "Abs": _function(np.abs),
-    "Exp": _function(np.exp),
-    "Neg": _function(np.negative),
-    "Sign": _function(np.sign),
-    "Sqrt": _function(_without_errors(np.sqrt)),
-    "Log": _function(_without_errors(np.log)),
-    "Reciprocal": _function(_without_errors(np.reciprocal)),
-    "Sin": _function(np.sin),
-    "Cos": _function(np.cos),
-    "Floor": _function(np.floor),
-    "Ceil": _function(np.ceil),
-    "Round": _function(np.rint),
+    "Sigmoid": _activation_node(Sigmoid()),
+    "Tanh": _activation_node(Tanh()),
+    "Softplus": _activation_node(Softplus()),
+    "HardSwish": _activation_node(TimesClippedLine()),
+    "Gelu": _gelu_of_node,
+    "Abs": _function_node(np.abs),
+    "Exp": _function_node(np.exp),
+    "Neg": _function_node(np.negative),
+    "Sign": _function_node(np.sign),
+    "Sqrt": _function_node(_without_errors(np.sqrt)),
+    "Log": _function_node(_without_errors(np.log)),
+    "Reciprocal": _function_node(_without_errors(np.reciprocal)),
+    "Sin": _function_node(np.sin),
+    "Cos": _function_node(np.cos),
+    "Floor": _function_node(np.floor),
+    "Ceil": _function_node(np.ceil),
+    "Round": _function_node(np.rint),
     "ThresholdedRelu": _thresholded_node,
     "Shrink": _shrink_node,
-    "Erf": _function(_error_function),
+    "Erf": _function_node(_error_function),
     "HardSigmoid": _hard_sigmoid_node,
     "Selu": _selu_node,
     "Celu": _celu_node,
-    "Mish": _function(_mish),
-    "Softsign": _function(_softsign),
+    "Mish": _function_node(_mish),
+    "Softsign": _function_node(_softsign),
     "Pow": _power_node,
     "Clip": _clip_node,
     "BatchNormalization": _batch_normalization_node,

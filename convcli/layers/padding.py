@@ -73,6 +73,15 @@ class Placement:
     padding: Edge | None = None
 
 
+def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
+    """How many neighbouring samples windows of `shape` taps span."""
+    widths = []
+    for taps, spacing in zip(shape, dilation, strict=True):
+        last = (taps - 1) * spacing
+        widths.append(last + 1)
+    return tuple(widths)
+
+
 class SelfPadding(Op):
     """An operation whose windows lie as `at` says, and which may extend its own input."""
 

@@ -26,10 +26,10 @@ from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.affine import Affine
-from convcli.layers.conv import ConvOp, widths_of
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.conv_transpose import TransposedAxis, transposed_ops
 from convcli.layers.onnx.channel_nodes import channel_argmax, channel_reduction, channel_softmax
-from convcli.layers.padding import PaddedInput, Placement
+from convcli.layers.padding import PaddedInput, Placement, widths_of
 from convcli.layers.per_channel import sloped_rectifier
 from convcli.layers.pool import SpreadExtreme
 from convcli.layers.shuffle import (

@@ -193,7 +193,7 @@ def _without_empty_bins(outline: OutlineFacts) -> OutlineFacts:
         return outline
     axis = outline.axis
     if axis is None:
-        firsts = outline.start + np.arange(len(filled)) * float(outline.per_bin)
+        firsts = outline.start + np.arange(len(outline.low)) * float(outline.per_bin)
         axis = np.stack([firsts, firsts + (outline.per_bin - 1)], axis=1)
     return replace(
         outline,

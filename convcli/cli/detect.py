@@ -394,7 +394,7 @@ def _loaded(
 
 def _search(asked: Asked, templates: list[LoadedTemplate], files: Files) -> Search:
     from convcli.detecting.detect import Detection
-    from convcli.media.tables.delimited import group_name
+    from convcli.media.tables.group_names import group_name
     from convcli.report.files import draws
 
     detection = Detection(

@@ -18,6 +18,9 @@ _RECURSIVE = "filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phas
 _TRADE = "is not a step; `ema:span=12`, `sma:20` and `diff` are the convolutions that it is made of"
 _SUMS = f"a running sum has no end and {_NO_CONVOLUTION}; `sum:7` adds up 7 samples"
 _THRESHOLD = "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
+_WEIGHTS = (
+    "a layer has weights: `model:net.safetensors` runs one; `kernel:1,2,1` takes written taps"
+)
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
 
 
@@ -36,7 +39,11 @@ ELSEWHERE = {
     "cheby2": _RECURSIVE,
     "biquad": "`peak:1k,6`, `lowshelf:100,6`, `highshelf:8k,6` and `notch:50` are biquads",
     "allpass": _RECURSIVE,
-    "conv": _mean("kernel"),
+    "conv": _WEIGHTS,
+    "conv_transpose": _WEIGHTS,
+    "batch_norm": _WEIGHTS,
+    "prelu": _WEIGHTS,
+    "dense": _WEIGHTS,
     "conv1d": _mean("correlate"),
     "conv2d": _mean("correlate"),
     "convolve": _mean("kernel"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from itertools import cycle, pairwise, product
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from life import PATIENCE
 
-from convcli import apply
 from convcli.core import blocks
 from convcli.core.activations import Rectifier
 from convcli.core.binding import Rules
@@ -21,6 +22,7 @@ from convcli.layers.winograd import Winograd
 from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
+from convcli.running.workers import Workers
 from convcli.signals import ARRAY, TABLE, Medium, Signal
 
 if TYPE_CHECKING:
@@ -157,6 +159,7 @@ def saved(folder: Path, layers: str, shapes: dict[int, tuple[int, ...]]) -> str:
 def filtered(text: str, x: Array, heights: list[int], **rules: Any) -> Array:
     """`x` in strips of these heights, again and again."""
     medium: Medium = rules.pop("medium", ARRAY)
+    threads = rules.pop("threads", 1)
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=tuple(map(str, range(x.shape[-1]))))
     cuts = [0]
     for height in cycle(heights):
@@ -166,7 +169,7 @@ def filtered(text: str, x: Array, heights: list[int], **rules: Any) -> Array:
     strips = [x[a:b] for a, b in pairwise(cuts)]
     sink = Collected()
     plan = make_plan(text, signal, Rules(**{"edge": "zero", "align": "center"} | rules))
-    run(plan, Blocks(signal, strips), sink, threads=rules.get("threads", 1))
+    run(plan, Blocks(signal, strips), sink, threads=threads)
     return np.concatenate(sink.parts)
 
 
@@ -272,9 +275,39 @@ def test_a_row_is_what_it_is_when_the_table_ends_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_threads_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heights", [[60], [31], [8]])
+def test_threads_change_nothing(tmp_path: Path, heights: list[int]) -> None:
+    """One job whose blocks are shared, two jobs, and more jobs than threads."""
     layers, shapes = next(iter(STACKS.items()))
     model = saved(tmp_path, layers, shapes)
     x = RNG.uniform(0, 1, (60, 26, 2)).astype(np.float32)
-    one, two = (apply(model, x, threads=threads) for threads in (1, 2))
-    np.testing.assert_array_equal(one, two)
+    one = filtered(model, x, heights, threads=1)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(filtered(model, x, heights, threads=threads), one)
+
+
+def test_a_thread_without_a_job_helps_with_the_blocks_of_another() -> None:
+    both_at_once = Barrier(2)
+
+    def block(number: int) -> int:
+        both_at_once.wait(PATIENCE)
+        return number
+
+    with Workers(2) as workers:
+
+        def job(blocks: list[int]) -> list[int]:
+            return workers.share(block, blocks)
+
+        assert list(workers.map(job, [[], [5, 7]])) == [[], [5, 7]]
+        assert list(workers.map(job, [[1, 2, 3, 4]])) == [[1, 2, 3, 4]]
+
+
+def test_an_error_in_a_shared_block_is_that_of_the_job() -> None:
+    with Workers(2) as workers:
+
+        def job(blocks: list[int]) -> list[float]:
+            return workers.share(lambda number: 1 / number, blocks)
+
+        for jobs in ([[1, 2], [3, 0, 1]], [[1, 1, 0]]):
+            with pytest.raises(ZeroDivisionError):
+                list(workers.map(job, jobs))

@@ -73,6 +73,9 @@ _OHLC = "`last_pool:1w` with --time and --set High=max_pool:1w; `convcli csv --h
 _GAPS = "--missing fill estimates missing values from their neighbours"
 _TWO = "no step takes two columns together; `zscore:20` and `std:20` take one"
 _SHAPES = "no step finds shapes; `sobel` gives edges, `convcli detect` the places of a template"
+_WEIGHTS = (
+    "a layer has weights: `model:net.safetensors` runs one; `kernel:1,2,1` takes written taps"
+)
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
 
 
@@ -81,7 +84,6 @@ _STEPS = {
     "average": _same("box:5"),
     "blur": _same("gaussian:2"),
     "boxblur": answer_by("box:5"),
-    "conv": answer_by("kernel:1,2,1"),
     "filter2d": _same("correlate:1,2,1"),
     "sepfilter2d": answer_by("kernel:1,2,1"),
     "fftconvolve": _same("kernel:1,2,1"),
@@ -199,6 +201,11 @@ _STEPS = {
     "interp": _same("upsample:2"),
 }
 _HINTS = {
+    "conv": _WEIGHTS,
+    "conv_transpose": _WEIGHTS,
+    "batch_norm": _WEIGHTS,
+    "prelu": _WEIGHTS,
+    "dense": _WEIGHTS,
     "butter": _RECURSIVE,
     "butterworth": _RECURSIVE,
     "cheby1": _RECURSIVE,

@@ -9,7 +9,8 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.groups import with_option_groups
-from convcli.cli.options import RunOptions, TableArguments, examples, suffix_of
+from convcli.cli.options import RunOptions, examples, suffix_of
+from convcli.cli.table_arguments import TableArguments
 from convcli.cli.table_command import (
     NamedFilterOptions,
     TableCommand,

@@ -102,7 +102,7 @@ def filters_in(hint: str) -> list[str]:
     meant = re.findall(r"did you mean ([^?` ]+)\?", hint)
     examples = [find(each).example if each in steps() else each for each in meant]
     written = [each for each in quoted if not each.startswith("convcli")]
-    files = ("ir:hall.wav", "kernel:@taps.csv", "response:@curve.csv")
+    files = ("ir:hall.wav", "kernel:@taps.csv", "response:@curve.csv", "model:net.safetensors")
     return [each for each in [*written, *examples] if each not in files]
 
 

@@ -74,8 +74,7 @@ Every = Annotated[
     typer.Option(
         metavar="LENGTH",
         help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
-        "mean of its rows or a missing value, and the time at which it begins. FILTER may then be "
-        "left out.",
+        "mean of its rows or a missing value, and the time at which it begins.",
         show_default=False,
     ),
 ]

@@ -277,6 +277,30 @@ def test_what_a_page_of_a_network_shows(filter: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(each.maps.T, expected, rtol=1e-6, atol=1e-9)
 
 
+def test_layers_of_a_network_that_filters_each_channel_by_itself(tmp_path: Path) -> None:
+    """A colour picture behind a network of one input: the maps are those of its first channel."""
+    from convcli.planning.grammar import parse
+    from convcli.planning.plan import rules_for
+    from convcli.previews.feature_maps import feature_maps
+    from convcli.signals import ARRAY, Signal
+
+    rng = np.random.default_rng(2)
+    model = tmp_path / "m.safetensors"
+    tensors = {
+        "0.weight": rng.standard_normal((3, 1, 5)),
+        "2.weight": rng.standard_normal((1, 3, 3)),
+    }
+    model.write_bytes(encode_weights(tensors, {"layers": "conv | relu | conv"}))
+    x = rng.standard_normal((50, 2))
+    signal = Signal(medium=ARRAY, shape=(50,), channels=("left", "right"))
+    calls = parse(f"model:{model}")
+    maps = feature_maps(calls, signal, rules_for(signal, calls), x)
+    assert [(each.number, each.channels) for each in maps] == [(-1, 1), (0, 3), (1, 3), (2, 1)]
+    left = x[:, :1]
+    expected = convcli.apply(f"model:{model},upto=0", left)
+    np.testing.assert_allclose(maps[1].maps.T, expected, rtol=1e-6, atol=1e-9)
+
+
 def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     """The prediction of each row beside the value of the next row, which is its target."""
     from convcli.cli.opening import files_for

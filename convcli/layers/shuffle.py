@@ -16,11 +16,10 @@ from convcli.core.op_formula import OpFormula, Spread, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.conv import ConvOp, TrainedConv
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
 from convcli.layers.phases import interleaved_phases, split_phases
-from convcli.layers.training.tied_conv import ConstantConv
 from convcli.layers.training.trained import trained_form
 from convcli.layers.training.trained_shuffle import (
     TrainedInterleaving,
@@ -366,10 +365,7 @@ class UpsampleLayer(ScalingLayer):
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The repetition or interpolation, which does not learn."""
-        first, *others = super().trained(ops)
-        if isinstance(first, TrainedConv):
-            first = ConstantConv(conv=first, weights=first.op.weights)
-        return (first, *others)
+        return tuple(layer.frozen() for layer in super().trained(ops))
 
     def _looks_ahead(self) -> RequestError:
         message = f"{self.call.text} interpolates between a sample and the next one"

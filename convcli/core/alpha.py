@@ -71,16 +71,9 @@ class WeightedByAlpha(WrappedOp):
             y /= self.opaque
             y[..., self.alpha] = aligned_samples(x, self.reach, y.shape[:-1])[..., self.alpha]
             return y
-        op, divisor = self._undivided()
+        op, divisor = self.op.undivided()
         y = op(premultiplied, span, held)
         return _unpremultiplied(y, self.alpha, self.opaque, divisor)
-
-    def _undivided(self) -> tuple[Op, float]:
-        """The operation without its divisor, which the quotient does not need, and the divisor."""
-        op = self.op
-        if isinstance(op, Convolve) and op.divisor > 0:
-            return replace(op, divisor=1.0), op.divisor
-        return op, 1.0
 
 
 def _premultiplied(x: Array, alpha: int) -> Array:

@@ -148,10 +148,8 @@ class Branches(Op):
             bound=self._bound,
         )
 
-    def _bound(self, reach: Any) -> Self:
+    def _bound(self, reach: UnionReach) -> Self:
         """Return the group with branches that know the times so far."""
-        if not isinstance(reach, UnionReach):
-            return self
         pairs = zip(self.branches, reach.chains, strict=True)
         branches = tuple(replace(branch, chain=chain) for branch, chain in pairs)
         return replace(self, branches=branches, window=reach)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.convolution.rounding import outside_of
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, WrappedOp, nothing_held
-from convcli.core.ops import Convolve
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples

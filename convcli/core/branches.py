@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convcli.core.branch_work import BranchChain, GroupWork
 from convcli.core.composed import composed, weighted_sum

@@ -16,7 +16,14 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv_op import ConvOp, dilated
 from convcli.layers.layer import WeightedLayer, layer
-from convcli.layers.padding import EDGES, Padding, PaddingMode, Placement, widths_of
+from convcli.layers.padding import (
+    EDGES,
+    Padding,
+    PaddingMode,
+    Placement,
+    padded_placement,
+    widths_of,
+)
 from convcli.units import Count, Size, UnitError
 
 if TYPE_CHECKING:
@@ -174,18 +181,8 @@ class ConvLayer(GroupedLayer):
         middle = tuple((width - 1) // 2 for width in widths)
         if site.padding == "chain":
             return Placement(before=middle, anchor=nothing, growth=nothing)
-        left, right = self._sides(widths)
-        anchors = []
-        growths = []
-        for axis, width in enumerate(widths):
-            anchors.append(middle[axis] - left[axis])
-            growths.append(left[axis] + right[axis] + 1 - width)
-        return Placement(
-            before=left,
-            anchor=tuple(anchors),
-            growth=tuple(growths),
-            padding=EDGES[self.padding_mode],
-        )
+        pads = zip(*self._sides(widths), strict=True)
+        return padded_placement(widths, list(pads), EDGES[self.padding_mode])
 
     def _causal_placement(self, widths: Sizes, site: LayerSite) -> Placement:
         """Windows that end at the sample of their output.

@@ -126,6 +126,26 @@ class TrainedConv(TrainedWeights):
         return BatchConv(self, batch)
 
 
+@dataclass(frozen=True, eq=False)
+class _BandProduct:
+    """The product of gathered rows and a banded matrix, for one group of channels.
+
+    rows : (count, taps), with a last column of ones where a bias is added
+    matrix : (taps, outputs at once), with a last row for the bias
+    weights : a view of the entries of the matrix that are weights (`Band.bands`)
+    """
+
+    rows: Array
+    matrix: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, band: Band, rows: Array) -> _BandProduct:
+        """The product with these rows, and weights of 0."""
+        matrix = np.zeros((rows.shape[1], band.count * band.outputs), rows.dtype)
+        return cls(rows, matrix, band.bands(matrix))
+
+
 class BatchConv(BatchLayer):
     """A convolution layer at work.
 
@@ -138,19 +158,19 @@ class BatchConv(BatchLayer):
         self.groups = layer.op.groups
         self.made = batch.made
         count = batch.size * math.prod(batch.made) // band.count
-        wide = band.count * band.outputs
         # A column of ones carries the bias through the product.
-        lines = band.taps + (layer.bias_count > 0)
-        self.rows = [np.ones((count, lines), batch.dtype) for _ in range(self.groups)]
-        self.matrices = [np.zeros((lines, wide), batch.dtype) for _ in range(self.groups)]
-        self.bands = [band.bands(matrix) for matrix in self.matrices]
-        self.slopes = np.empty((lines, wide), batch.dtype)
+        taps = band.taps + (layer.bias_count > 0)
+        self.products = []
+        for _ in range(self.groups):
+            rows = np.ones((count, taps), batch.dtype)
+            self.products.append(_BandProduct.of(band, rows))
+        self.slopes = np.empty_like(self.products[0].matrix)
         self.slope_bands = band.bands(self.slopes)
-        self.y = np.empty((batch.size, *batch.made, layer.outputs), batch.dtype)
+        self.y = batch.outputs(layer.outputs)
         if self.groups == 1:
-            self.product = self.y.reshape(count, wide)
+            self.product = self.y.reshape(count, -1)
         else:
-            self.product = np.empty((count, wide), batch.dtype)
+            self.product = np.empty((count, self.slopes.shape[1]), batch.dtype)
         self.x: Array | None = None
         self.copies: list[tuple[Array, Array]] = []
         self.back: _MirroredConv | _ScatteredRows | None = None
@@ -171,11 +191,12 @@ class BatchConv(BatchLayer):
         bias = tensors.get("bias")
         scaled = tensors["weight"] * self.layer.scale
         for group, part in enumerate(np.split(scaled, self.groups)):
-            self.bands[group][...] = self.band.laid_out(part)
+            product = self.products[group]
+            product.weights[...] = self.band.laid_out(part)
             if self.back is not None:
                 self.back.load(group, part)
             if bias is not None:
-                last_row = self.matrices[group][-1].reshape(self.band.count, -1)
+                last_row = product.matrix[-1].reshape(self.band.count, -1)
                 last_row[...] = self.outputs_of(bias, group)
 
     def forward(self, x: Array) -> Array:
@@ -183,12 +204,13 @@ class BatchConv(BatchLayer):
         if x is not self.x:
             self.x = x
             self.copies = [
-                self.band.copies(self.inputs_of(x, group), self.made, rows)
-                for group, rows in enumerate(self.rows)
+                self.band.copies(self.inputs_of(x, group), self.made, product.rows)
+                for group, product in enumerate(self.products)
             ]
         for group, (windows, place) in enumerate(self.copies):
             np.copyto(place, windows)
-            np.matmul(self.rows[group], self.matrices[group], out=self.product)
+            product = self.products[group]
+            np.matmul(product.rows, product.matrix, out=self.product)
             if self.groups > 1:
                 part = self.outputs_of(self.y, group)
                 part[...] = self.product.reshape(part.shape)
@@ -210,8 +232,8 @@ class BatchConv(BatchLayer):
         """Write the derivatives by the weights and the bias."""
         weights = gradients["weight"]
         bias = gradients.get("bias")
-        for group, rows in enumerate(self.rows):
-            np.matmul(rows.T, self.rows_of(dy, group), out=self.slopes)
+        for group, product in enumerate(self.products):
+            np.matmul(product.rows.T, self.rows_of(dy, group), out=self.slopes)
             part = weights[channels_of_group(group, self.band.outputs)]
             np.multiply(self.band.summed(self.slope_bands), self.layer.scale, out=part)
             if bias is not None:
@@ -226,22 +248,22 @@ class _MirroredConv:
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
-        self.groups = conv.groups
         self.band = band = conv.band.mirrored.fastest(batch.given, leads=True, whole=True)
         sides = band.reads(batch.given)
         self.padded = np.zeros((batch.size, *sides, conv.layer.outputs), batch.dtype)
         widths = zip(band.widths, batch.made, strict=True)
         self.inside = (slice(None), *(slice(w - 1, w - 1 + m) for w, m in widths))
         count = batch.size * math.prod(batch.given) // band.count
-        self.rows = np.empty((count, band.taps), batch.dtype)
-        wide = band.count * band.outputs
-        self.matrices = [np.zeros((band.taps, wide), batch.dtype) for _ in range(self.groups)]
+        rows = np.empty((count, band.taps), batch.dtype)
         self.dx = batch.inputs()
-        self.copies = [
-            band.copies(conv.outputs_of(self.padded, group), batch.given, self.rows)
-            for group in range(self.groups)
-        ]
-        self.places = [conv.inputs_of(self.dx, group) for group in range(self.groups)]
+        self.products = []
+        self.copies = []
+        self.places = []
+        for group in range(conv.groups):
+            self.products.append(_BandProduct.of(band, rows))
+            slopes = conv.outputs_of(self.padded, group)
+            self.copies.append(band.copies(slopes, batch.given, rows))
+            self.places.append(conv.inputs_of(self.dx, group))
 
     def load(self, group: int, weights: Vector) -> None:
         """Fill the matrix of one group with its weights.
@@ -249,17 +271,19 @@ class _MirroredConv:
         Inputs and outputs are exchanged, and the taps are flipped.
         """
         mirrored = np.flip(weights.swapaxes(0, 1), axis=tuple(range(2, weights.ndim)))
-        self.band.bands(self.matrices[group])[...] = self.band.laid_out(mirrored)
+        self.products[group].weights[...] = self.band.laid_out(mirrored)
 
     def __call__(self, dy: Array) -> Array:
         self.padded[self.inside] = dy
-        for group, (windows, place) in enumerate(self.copies):
+        for group, product in enumerate(self.products):
+            windows, place = self.copies[group]
             np.copyto(place, windows)
-            if self.groups == 1:
-                np.matmul(self.rows, self.matrices[0], out=self.dx.reshape(len(self.rows), -1))
+            if len(self.products) == 1:
+                made = self.dx.reshape(len(product.rows), -1)
+                np.matmul(product.rows, product.matrix, out=made)
             else:
                 part = self.places[group]
-                part[...] = (self.rows @ self.matrices[group]).reshape(part.shape)
+                part[...] = (product.rows @ product.matrix).reshape(part.shape)
         return self.dx
 
 
@@ -272,7 +296,7 @@ class _ScatteredRows:
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
         self.conv = conv
         self.dx = batch.inputs()
-        self.rows = np.empty((len(conv.rows[0]), conv.band.taps), batch.dtype)
+        self.rows = np.empty((len(conv.products[0].rows), conv.band.taps), batch.dtype)
         self.sums = [
             conv.band.sums(self.rows, batch.made, conv.inputs_of(self.dx, group))
             for group in range(conv.groups)
@@ -284,7 +308,7 @@ class _ScatteredRows:
     def __call__(self, dy: Array) -> Array:
         self.dx[...] = 0
         for group, sums in enumerate(self.sums):
-            matrix = self.conv.matrices[group][: self.conv.band.taps]
+            matrix = self.conv.products[group].matrix[: self.conv.band.taps]
             np.matmul(self.conv.rows_of(dy, group), matrix.T, out=self.rows)
             for some, into in sums:
                 np.add(into, some, out=into)

@@ -15,6 +15,7 @@ from life import PATIENCE
 from convcli.core import blocks
 from convcli.core.activations import Rectifier
 from convcli.core.binding import Rules
+from convcli.core.blocks import OutputTask
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import ShiftedSums, TapByTap, WindowProduct, cheapest_conv_path
 from convcli.layers.weights import encode_weights, read_weights
@@ -196,6 +197,33 @@ def test_strips_of_any_height_are_the_whole_picture(
     # Computed at once, the blocks have no edges: another path, the same but for the rounding.
     at_once = filtered(model, x.astype(np.float64), [34], edge=edge)
     np.testing.assert_allclose(whole, at_once, atol=2e-6)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("largest", [1.0, 3e38])
+def test_values_held_after_a_row_of_blocks_are_those_of_all_its_outputs(
+    largest: float, tmp_path: Path
+) -> None:
+    """The last row has them, unless sums overflow in the middle of the network."""
+    layers = "conv | tanh | conv:stride=2 | conv"
+    model = saved(tmp_path, layers, {0: (4, 2, 3, 3), 2: (4, 4, 3, 3), 3: (1, 4, 3, 3)})
+    signal = Signal(medium=ARRAY, shape=(26, 20), channels=("1", "2"))
+    chain = make_plan(model, signal, Rules(edge="zero", align="center")).chain
+    rows = chain.reads(0, 8, None)[0]
+    low, high = chain.needs(1, 0, 6, 20)[0]
+    shape = (rows.high - rows.start, high - low, 2)
+    x = (largest * RNG.uniform(-1, 1, shape)).astype(np.float32)
+    task = OutputTask(chain=chain, x=x, span=((0, 8), (0, 6)), ends=(None, 20))
+    with np.errstate(all="ignore"):
+        _, expected = task.at_once()
+        held = task.held_at_end()
+    assert held.keys() == expected.keys()
+    assert held
+    for place, value in held.items():
+        z = expected[place]
+        assert value is not None
+        assert z is not None
+        np.testing.assert_allclose(value, z, rtol=1e-5, atol=1e-6 * largest)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -181,14 +181,15 @@ class OutputTask:
 
     def _rows_of_blocks(self, height: int) -> list[OutputTask]:
         """Cut the outputs where a row of blocks begins."""
+        return [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
+
+    def _rows(self, start: int, stop: int) -> OutputTask:
+        """Some rows of the outputs."""
         along, across = self.span
         first = self.chain.reads(*along, self.ends[0])[0].start
-        rows = []
-        for start, stop in cuts(*along, height):
-            inputs = self.chain.reads(start, stop, self.ends[0])[0]
-            x = self.x[inputs.start - first : inputs.high - first]
-            rows.append(replace(self, x=x, span=((start, stop), across)))
-        return rows
+        inputs = self.chain.reads(start, stop, self.ends[0])[0]
+        x = self.x[inputs.start - first : inputs.high - first]
+        return replace(self, x=x, span=((start, stop), across))
 
     def blocks(self) -> list[OutputTask]:
         """Cut the outputs of a row of blocks; none if they are to be computed at once."""
@@ -210,8 +211,16 @@ class OutputTask:
 
         No earlier value is needed, and it would keep all earlier rows in memory.
         """
-        alone = replace(self, earlier=nothing_earlier)
-        return HeldIfAsked(lambda: alone.at_once()[1])
+        return HeldIfAsked(replace(self, earlier=nothing_earlier).held_at_end)
+
+    def held_at_end(self) -> HeldAfter:
+        """Return the last known values; the last row has them unless a layer has overflowed."""
+        stop = self.span[0][1]
+        _, held = self._rows(stop - 1, stop).at_once()
+        values = held.values()
+        if any(value is None or any_missing(value) for value in values):
+            _, held = self.at_once()
+        return held
 
 
 def _joined(parts: list[Array], axis: int) -> Array:

@@ -29,7 +29,7 @@ from convcli.batch.run_units import (
     outcomes,
 )
 from convcli.batch.units import InputUnits, Shard, Unit
-from convcli.cli.filter_batch import FilterBatch
+from convcli.cli.failed_inputs import FailedInputs
 from convcli.cli.progress import Progress
 from convcli.cli.retries import RetryNotes
 from convcli.errors import ConvcliError, InputError, RequestError
@@ -490,13 +490,15 @@ def test_the_first_that_failed_are_named_in_their_order(capsys: pytest.CaptureFi
         Unit(number=number, name=f"{number}.csv", relative=f"{number}.csv")
         for number in (3, 1, 7, 2, 5, 4, 6)
     ]
-    request = SimpleNamespace(quiet=False)
-    batch: Any = SimpleNamespace(failures=units, request=request, _noun="input")
-    FilterBatch._report_failures(batch, 9)
+    request: Any = SimpleNamespace(quiet=False)
+    failed = FailedInputs(request, Shard())
+    failed.units = units
+    inputs = InputUnits([], OneOutput())
+    failed.name_first(inputs, 9)
     names = ", ".join(f"{number}.csv" for number in range(1, 6))
     assert capsys.readouterr().err == f"7 of 9 inputs failed: {names}, and 2 more\n"
-    batch.failures = units[:2]
-    FilterBatch._report_failures(batch, 9)
+    failed.units = units[:2]
+    failed.name_first(inputs, 9)
     assert capsys.readouterr().err == "2 of 9 inputs failed: 1.csv, 2.csv\n"
 
 

@@ -41,8 +41,8 @@ from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.files import UndividedError, completed
 from convcli.media.images.files import ImageFiles
-from convcli.media.tables.delimited import Dialect
 from convcli.media.tables.files import TableFiles
+from convcli.media.tables.records import Dialect
 from convcli.media.tables.text_survey import (
     LinesFound,
     record_starts,

@@ -192,7 +192,7 @@ class FilterBatch(BatchRun):
         return code
 
     def _finish(self) -> None:
-        if self._parts is not None and not self.failures:
+        if self._parts is not None and not self.failed.units:
             self._join(self._parts)
         if not self.options.dry_run:
             self._reported.sort(key=lambda numbered: numbered[0])
@@ -201,9 +201,9 @@ class FilterBatch(BatchRun):
 
     def _with_failures(self, runs: list[RunFacts]) -> list[RunFacts]:
         """The facts of the runs, with the inputs that failed among those of the first."""
-        if not self.reported_failures:
+        if not self.failed.reported:
             return runs
-        failures = tuple(sorted(self.reported_failures, key=lambda each: each.unit))
+        failures = tuple(sorted(self.failed.reported, key=lambda each: each.unit))
         if not runs:
             from convcli import __version__
             from convcli.facts import RunFacts

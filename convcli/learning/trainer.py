@@ -34,7 +34,7 @@ LONGEST = {1: 1024, 2: 64}
 STEPS = 32
 # Epochs without an improvement after which the learning rate is halved, and training ends.
 HALVED, PATIENCE = 4, 12
-# Training has diverged if its error is so many times the power of the target. It then starts again
+# Training has diverged if its error is this many times the power of the target. It then starts again
 # from the best parameters with a tenth of the learning rate, at most so often.
 DIVERGED, MOST_RESTARTS = 1e4, 5
 # Batches with fewer input samples are not worth a second thread.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
-# A job along one axis has to have so many outputs for each input that it shares with the next job,
+# The outputs that a job along one axis has, for each input that it shares with the next job,
 # because an FFT costs by the sum of both. A table gives out its rows early: a filter of a few taps
 # waits for no row, one of a million taps for a few blocks.
 OUTPUTS_PER_REACH = 3.0

@@ -103,7 +103,7 @@ class Band:
         return len(self.lines) * self.span * self.inputs
 
     def reads(self, outputs: Sizes) -> Sizes:
-        """The number of inputs that outputs read; along the last axis outputs a multiple of `count`."""
+        """The number of inputs that `outputs` read; the last axis has a multiple of `count`."""
         geometry = zip(outputs, self.steps, self.widths, strict=True)
         inputs = []
         for made, step, width in geometry:

@@ -117,7 +117,7 @@ class LayerStack:
 
     @cached_property
     def cell(self) -> tuple[tuple[int, int], ...]:
-        """After how many inputs and outputs the pattern of what is read repeats, on each axis."""
+        """The inputs and outputs, on each axis, after which the pattern of what is read repeats."""
         return tuple(self._cell_along(axis) for axis in range(self.axes))
 
     def _cell_along(self, axis: int) -> tuple[int, int]:

@@ -132,7 +132,7 @@ class TrainedLayer(ABC):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...] | None:
-        """The ratio of inputs to outputs on each axis, as (inputs, outputs); None for a ratio of 1."""
+        """Inputs for outputs on each axis, as a ratio (inputs, outputs); None for one each."""
         return None
 
     def output_channels(self, channels: int) -> int:

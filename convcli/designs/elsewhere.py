@@ -23,6 +23,9 @@ _WEIGHTS = (
 )
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
 
+_STATISTICS = "takes the mean of the whole signal, and layers here read a neighbourhood each"
+_NOTHING = "does nothing once a network is trained; leave it out"
+
 
 def _mean(step: str) -> str:
     return f"did you mean {step}?"
@@ -43,6 +46,16 @@ ELSEWHERE = {
     "conv_transpose": _WEIGHTS,
     "batch_norm": _WEIGHTS,
     "prelu": _WEIGHTS,
+    "instance_norm": _STATISTICS,
+    "group_norm": _STATISTICS,
+    "layer_norm": _STATISTICS,
+    "dropout": _NOTHING,
+    "relu6": "`clip:0,6`",
+    "hardtanh": "`clip:-1,1`",
+    "lrelu": _mean("leaky_relu"),
+    "batchnorm": "the layer is called batch_norm",
+    "linear": "the layer is called dense:OUT, after a flatten",
+    "depth_to_space": "the layer is called pixel_shuffle:N",
     "dense": _WEIGHTS,
     "conv1d": _mean("correlate"),
     "conv2d": _mean("correlate"),

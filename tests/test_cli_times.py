@@ -421,6 +421,14 @@ class TestEvery:
         assert ended.code == 2, ended
         assert told in ended.errors[0]
 
+    def test_regular_rows_are_made_without_a_filter(self, program: Program, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("t,x\n2024-01-05,1\n2024-01-06,2\n2024-01-08,4\n")
+        words = ("--every", "1d", "--time", "t", "-q")
+        ended = program.run("csv", "t.csv", *words, cwd=tmp_path)
+        assert ended.text == "t,x\n2024-01-05,1\n2024-01-06,2\n2024-01-07,\n2024-01-08,4\n"
+        rows = (tmp_path / "t.csv").read_bytes()
+        assert program.run("csv", *words, stdin=rows, cwd=tmp_path).text == ended.text
+
     @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])
     @pytest.mark.parametrize("every", ["1d", "1w", "6h"])
     def test_other_formats_give_the_rows_of_text(

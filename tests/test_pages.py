@@ -16,8 +16,14 @@ from table_settings import table_options
 
 import convcli
 from convcli.cli import main
+from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
+from convcli.media.audio.medium import AUDIO
+from convcli.planning.describe import drawn_facts
+from convcli.planning.plan import make_plan
+from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
+from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +166,23 @@ def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     text = page.read_text()
     assert "All on common axes" in text
     assert "stop band, -80 dB" in text
+
+
+def test_filters_with_and_without_a_rate_share_the_axis_of_frequencies() -> None:
+    """A model knows the rate of its sounds, a filter beside it only samples."""
+    sound = Signal(medium=AUDIO, shape=(None,), channels=("mono",), rate=8000.0)
+    rows = Signal(medium=TABLE, shape=(None,), channels=("v",))
+    rules = Rules(edge="zero", align="center")
+    at_rate, in_samples = (
+        drawn_facts(text, make_plan(text, signal, rules).steps)
+        for text, signal in (("lowpass:800", sound), ("lowpass:0.1", rows))
+    )
+    chart = overlay_figures([at_rate, in_samples])[2].chart
+    assert chart is not None
+    assert chart.x.label == "cycles/sample"
+    for trace in chart.traces:
+        half = [frequency for frequency, gain in trace.points if gain > -6]
+        assert max(half) == pytest.approx(0.1, abs=0.01)
 
 
 def test_a_comparison_shows_both_sounds_and_their_difference(

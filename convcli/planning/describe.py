@@ -66,6 +66,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         reach=reach_facts(chain),
         note=stage.note or _default_note(step),
         frequency_unit=_frequency_unit(stage.before),
+        cycle=_cycles_of(stage.before),
         layers=stage.layers,
         notices=stage.notices,
     )
@@ -122,7 +123,8 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     signal = steps[0].before
     ops = tuple(op for step in steps for op in step.ops)
     along = Chain(ops, signal.axes).reach[0]
-    facts = replace(facts, frequency_unit=_frequency_unit(signal))
+    unit, cycle = _frequency_unit(signal), _cycles_of(signal)
+    facts = replace(facts, frequency_unit=unit, cycle=cycle)
     return _with_curves(facts, weights, _Place(signal, along), [-3.0])
 
 

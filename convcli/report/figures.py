@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -189,13 +189,24 @@ def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
             stems=False,
         )
         figures.append(chart_figure(chart, "Step response"))
-    heard = [step for step in steps if step.response]
+    heard = _on_one_axis([step for step in steps if step.response])
     if heard:
         figures.append(chart_figure(decibel_chart(heard), "Gain in dB"))
         figures.append(chart_figure(gain_chart(heard), "Gain"))
     for step in steps:
         figures += _plane_figures(step)
     return figures
+
+
+def _on_one_axis(steps: Sequence[StepFacts]) -> list[StepFacts]:
+    """The steps with their frequencies in cycles/sample if they do not share a unit."""
+    if len({(step.frequency_unit, step.cycle) for step in steps}) <= 1:
+        return list(steps)
+    found = []
+    for step in steps:
+        response = tuple((frequency / step.cycle, gain) for frequency, gain in step.response)
+        found.append(replace(step, response=response, frequency_unit="cycles/sample", cycle=1.0))
+    return found
 
 
 def position_chart(

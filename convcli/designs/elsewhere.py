@@ -85,6 +85,7 @@ _NOTHING = "does nothing once a network is trained; leave it out"
 # Names are in lower case, with _ for -, unless a step has the same name.
 _STEPS = {
     "average": _same("box:5"),
+    "lrelu": _same("leaky_relu:0.1"),
     "blur": _same("gaussian:2"),
     "boxblur": answer_by("box:5"),
     "filter2d": _same("correlate:1,2,1"),
@@ -214,7 +215,6 @@ _HINTS = {
     "dropout": _NOTHING,
     "relu6": "`clip:0,6`",
     "hardtanh": "`clip:-1,1`",
-    "lrelu": _mean("leaky_relu"),
     "batchnorm": "the layer is called batch_norm",
     "linear": "the layer is called dense:OUT, after a flatten",
     "depth_to_space": "the layer is called pixel_shuffle:N",

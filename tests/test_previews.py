@@ -276,6 +276,15 @@ def test_a_table_with_dates_that_gets_shorter(tmp_path: Path) -> None:
     assert float(lines["after"]) == pytest.approx(1000 * 30 / 90, abs=0.1)
 
 
+def test_a_row_between_two_gaps_is_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("v\n1\n\n3\n\n5\n6\n")
+    page = tmp_path / "p.html"
+    words = ("csv", "gain:2", tmp_path / "t.csv", "-q", "-o", tmp_path / "o.csv")
+    assert main([*map(str, words), "--report", str(page)]) == 0
+    dots = re.findall(r'class="dots before" d="([^"]*)"', page.read_text())
+    assert [path.count("M") for path in dots] == [2]
+
+
 # Pictures
 
 

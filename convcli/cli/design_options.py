@@ -76,7 +76,7 @@ def first_model(text: str) -> Model | OnnxModel | None:
     from convcli.planning.grammar import parse
 
     for call in parse(text)[0].with_nested():
-        path = call.first_value("path")
+        path = call.path
         if path is None or not find(call.name).runs_model:
             continue
         layers = [argument.text for argument in call.arguments if argument.key == "layers"]

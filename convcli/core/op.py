@@ -162,7 +162,8 @@ class Op(ABC):
         to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
         work                OpWork, for a group of branches
-        products, in_place, joined, scale_and_shift, scaled, executor
+        products, in_place, joined, scale_and_shift, scaled, undivided,
+        executor
                             for what is computed faster together
     """
 
@@ -286,6 +287,10 @@ class Op(ABC):
         scale, shift : (output channels,)
         """
         return None
+
+    def undivided(self) -> tuple[Op, float]:
+        """Return the operation without its divisor, and the divisor; 1 if it has none."""
+        return self, 1.0
 
     def executor(self, ops: Sequence[Op]) -> Executor | None:
         """Return what computes this and some following operations at once, if that is faster.

@@ -134,6 +134,10 @@ class Convolve(Op):
         """Return the convolution under the rules of a run."""
         return replace(self, missing=missing, exact=exact)
 
+    def undivided(self) -> tuple[Convolve, float]:
+        """Return the convolution that does not divide, and the divisor."""
+        return replace(self, divisor=1.0), self.divisor
+
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)

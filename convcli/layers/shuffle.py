@@ -373,23 +373,23 @@ class UpsampleLayer(ScalingLayer):
 
 
 def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tuple[Op, ...]:
-    """Operations that interpolate linearly between samples, so many for each.
+    """Operations that interpolate linearly between samples.
 
+    factor : outputs for each input, on each axis
     padding : how samples outside are made; None leaves that to the chain
     """
     shares = [_linear_shares(count) for count in factor]
     return _interpolation(shares, channels, padding)
 
 
-def cubic_upsampling(
-    factor: Sizes, channels: int, padding: Edge | None, slope: float
-) -> tuple[Op, ...]:
+def cubic_upsampling(factor: Sizes, channels: int, slope: float) -> tuple[Op, ...]:
     """Operations that interpolate between samples by cubic convolution (Keys 1981).
 
-    slope : of the kernel one sample away, -0.75 in torch; padding : as of `linear_upsampling`
+    The first and the last sample are repeated outside.
+    slope : of the kernel one sample away, -0.75 in torch
     """
     shares = [_cubic_shares(count, slope) for count in factor]
-    return _interpolation(shares, channels, padding)
+    return _interpolation(shares, channels, "edge")
 
 
 def _interpolation(

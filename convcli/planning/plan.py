@@ -70,7 +70,7 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
     """
     for call in _with_nested(calls):
         for step in _known_steps((call,)):
-            path = call.first_value("path")
+            path = call.path
             if step.learned_rules is not None and path is not None:
                 with suppress(ConvcliError):
                     return step.learned_rules(path)

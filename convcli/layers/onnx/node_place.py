@@ -76,25 +76,6 @@ class NodePlace:
         constant = self.constant(number)
         return None if constant is None else (constant,) * len(self.lengths)
 
-    def factors_of_sizes(self, number: int) -> Tensor | None:
-        """A shape, this input, divided by the shape of what the node takes; None if left out.
-
-        RequestError where that is not the same for inputs of several lengths.
-        """
-        sizes = self.sizes_of(number)
-        if sizes is None:
-            return None
-        found: list[Tensor] = []
-        # The last of the checked inputs has lengths that strides do not divide.
-        for shape, lengths in zip(sizes[:-1], self.lengths, strict=False):
-            given = (1, self.channels, *lengths)
-            if shape.size != len(given):
-                raise self.error(f"its sizes are {shape.tolist()}")
-            found.append(shape / np.array(given))
-        if not all(np.array_equal(factors, found[0]) for factors in found):
-            raise self.error("its sizes are no multiples of those of its input")
-        return found[0]
-
     def attribute(self, name: str, default: Any) -> Any:
         """The attribute `name` of the node, `default` where it has none."""
         return self.node.attributes.get(name, default)

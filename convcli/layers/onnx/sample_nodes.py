@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.layers.onnx.node_place import NodePlace, Ops
+    from convcli.layers.weights import Tensor
     from convcli.signals import Edge
 
 # A value has at most this many channels.
@@ -158,7 +159,7 @@ def _resize_node(place: NodePlace) -> Ops:
         return linear_upsampling(factors, place.channels, "edge")
     if mode == "cubic" and halves and not place.attribute("exclude_outside", 0):
         slope = place.attribute("cubic_coeff_a", -0.75)
-        return cubic_upsampling(factors, place.channels, "edge", slope)
+        return cubic_upsampling(factors, place.channels, slope)
     if where == "align_corners":
         raise place.error("positions by align_corners depend on the length of the whole signal")
     raise place.error(f"{mode} at {where} positions is not known")
@@ -169,7 +170,7 @@ def _resize_factors(place: NodePlace) -> tuple[int, ...]:
 
     A node says it by scales, or by sizes that are a multiple of those of its input.
     """
-    scales = place.factors_of_sizes(3)
+    scales = _factors_of_sizes(place)
     if scales is None:
         scales = place.constant(2 if place.node.kind == "Resize" else 1)
     if scales is None or scales.size != place.axes + 2:
@@ -180,6 +181,26 @@ def _resize_factors(place: NodePlace) -> tuple[int, ...]:
     if (scales[:2] != 1).any() or (scales[2:] != factors).any() or min(factors) < 1:
         raise place.error(f"scales are {scales.tolist()}; only whole factors of samples are known")
     return factors
+
+
+def _factors_of_sizes(place: NodePlace) -> Tensor | None:
+    """The shape that a Resize makes, divided by the shape of its input; None where it is left out.
+
+    RequestError where that is not the same for inputs of several lengths.
+    """
+    sizes = place.sizes_of(3)
+    if sizes is None:
+        return None
+    found: list[Tensor] = []
+    # The last of the checked inputs has lengths that strides do not divide.
+    for shape, lengths in zip(sizes[:-1], place.lengths, strict=False):
+        given = (1, place.channels, *lengths)
+        if shape.size != len(given):
+            raise place.error(f"its sizes are {shape.tolist()}")
+        found.append(shape / np.array(given))
+    if not all(np.array_equal(factors, found[0]) for factors in found):
+        raise place.error("its sizes are no multiples of those of its input")
+    return found[0]
 
 
 SAMPLE_NODES: dict[str, Callable[[NodePlace], Ops]] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.object_stream import ObjectStream
+from convcli.media.object_stream import opener_of
 from convcli.media.tables.cell_text import cell_text
 from convcli.media.tables.compression import compression_of_start, may_be_compressed, unpacked
 
@@ -119,7 +119,7 @@ class TextInput:
     @property
     def seekable(self) -> bool:
         """Whether parts of the text can be read again, by `open_again`."""
-        return self.repeatable or isinstance(self.stdin, ObjectStream)
+        return self.repeatable or opener_of(self.stdin) is not None
 
     @property
     def known_columns(self) -> tuple[int, ...] | None:
@@ -128,7 +128,8 @@ class TextInput:
 
     def open_again(self) -> BinaryIO:
         """Open the text at its start once more, to read a part of it."""
-        return self.stdin.again() if isinstance(self.stdin, ObjectStream) else self.open()
+        open_object = opener_of(self.stdin)
+        return self.open() if open_object is None else open_object()
 
     def open(self) -> BinaryIO:
         """Open the file at its start, or return the standard input."""

@@ -103,7 +103,7 @@ class GraphValues:
         return math.lcm(*strides)
 
     def _add(self, node: Node) -> None:
-        """Add the outputs of a node."""
+        """Add the values that a node puts out."""
         inputs = [name for name in node.inputs if name in self.values]
         if node.kind == "Shape" and inputs:
             self._add_shape(node, self.values[inputs[0]])

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # With more products than this in one stage, nobody reads them.
 MOST_PRODUCTS = 1_000_000
+# A window may be this many times as large as the kernel in it, where a filter only delays.
+_FEWER = 16
 # Where a model takes another number of channels than numbers have.
 CHANNELS_HINT = "1,2,3/4,5,6 is a signal of two channels"
 
@@ -202,6 +204,7 @@ def _computed_stages(
     for place, span_in, span in zip(placed, spans, spans[1:], strict=False):
         op, step = place.op, place.step
         branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
+        _refuse_wide_windows(op, span)
         inputs = _padded_inputs(op, inputs, span)
         outputs, bounds = _complete_results(plan, place, inputs, span, bounds)
         if op.formula.continues_layer and begun is not None:
@@ -313,6 +316,22 @@ def _computed(
     return _StageSamples(values=values, names=names, first=first, length=length)
 
 
+def _refuse_many(products: int, outputs: int, size: int) -> None:
+    """Raise RequestError for more products than anybody reads, of windows of `size` samples."""
+    if products > MOST_PRODUCTS:
+        raise RequestError(
+            f"{outputs:,} outputs of {size:,} taps are too many to see",
+            hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+        )
+
+
+def _refuse_wide_windows(op: Op, span: Span) -> None:
+    """Raise RequestError before outputs are computed whose windows are too large to be shown."""
+    outputs = math.prod(high - low for low, high in span)
+    size = math.prod(reach.before + reach.after + 1 for reach in op.reach)
+    _refuse_many(outputs * size // _FEWER, outputs, size)
+
+
 @dataclass(frozen=True)
 class _Stage:
     """An operation, or the operations of a layer, with the inputs and outputs.
@@ -407,7 +426,8 @@ class _Stage:
         )
         if self.weights is None or np.isnan(x).any():
             return facts
-        self._refuse_many(x.size * math.prod(spread.size) * len(self.outputs.names))
+        size = math.prod(spread.size)
+        _refuse_many(x.size * size * len(self.outputs.names), self.outputs.values.size, size)
         at = self.outputs.first
         found = spread_facts(self.weights, spread, x, at, several=self.several)
         return replace(facts, spread=found)
@@ -438,19 +458,10 @@ class _Stage:
         products = outputs.size * math.prod(self.size)
         if self.weights is not None:
             products *= self.weights.weights.shape[1]
-        self._refuse_many(products)
+        _refuse_many(products, outputs.size, math.prod(self.size))
         for channel in range(outputs.shape[-1]):
             for index in np.ndindex(outputs.shape[:-1]):
                 yield self._sum(channel, index)
-
-    def _refuse_many(self, products: int) -> None:
-        """Raise RequestError for more products than anybody reads."""
-        if products > MOST_PRODUCTS:
-            size = math.prod(self.size)
-            raise RequestError(
-                f"{self.outputs.values.size:,} outputs of {size:,} taps are too many to see",
-                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
-            )
 
     def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
         """Record how the output at `index` of the array of outputs is computed."""

@@ -24,7 +24,7 @@ from convcli.media.audio.metadata import ogg
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
 from convcli.media.block_parts import equal_lengths
-from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
+from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of, refuse_sample_dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62
-# The beginning of a MIDI sample dump: a system exclusive message.
-_SAMPLE_DUMP = b"\xf0\x7e"
 # A RIFF size from here on is the mark of a writer that could not seek back.
 _UNFINISHED_RIFF = 0x7FFFF000
 
@@ -53,10 +51,7 @@ class SndFile(AudioSource):
         with reading(name):
             file.seek(0)
             prefix = file.read(12)
-            if prefix.startswith(_SAMPLE_DUMP):
-                raise InputError(
-                    f"{name}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav"
-                )
+            refuse_sample_dump(prefix, name)
             self._mending = mending_for(file, prefix)
         self._sound = self._open()
         self._spent = False

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import soundfile
 
-from convcli.errors import InputError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # libsndfile says this of an MP3 in which no frame can be decoded.
 _NO_FRAMES = "File does not exist or is not a regular file"
 _UNEXPLAINED = "Unspecified internal error"
-_SAMPLE_DUMP = b"\xf0\x7e"
+# The beginning of a MIDI sample dump, whose packets libsndfile prints to standard output.
+SAMPLE_DUMP = b"\xf0\x7e"
 
 
 class WatchedFile:
@@ -86,15 +85,6 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type
     def seekable(self) -> bool:
         """Say no, so that `read` and `write` only go forward."""
         return False
-
-
-def refuse_sample_dump(prefix: bytes, name: str) -> None:
-    """InputError for a MIDI sample dump, of whose packets libsndfile prints to standard output.
-
-    prefix : the first bytes of the file
-    """
-    if prefix.startswith(_SAMPLE_DUMP):
-        raise InputError(f"{name}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav")
 
 
 def reason_of(error: Exception) -> str:

@@ -507,7 +507,7 @@ def test_stored_numbers_of_a_sound_are_samples() -> None:
 SOUND = Signal(medium=AUDIO, shape=(8000,), channels=("left", "right"), rate=8000.0)
 REFUSED = [
     # filter, a part of the message, the caret's column, a part of the hint
-    ("x - lowpas:1k", "unknown step 'lowpas'", 4, "did you mean lowpass?"),
+    ("x - lowpas:1k", "unknown step 'lowpas'", 4, "did you mean lowpass:1k?"),
     ("x + (abs | box:0)", "at least 1 sample", 15, "box:5"),
     ("box:3 -box:5", "expected a number, got '3 -box:5'", 6, "between spaces"),
     ("box:3- box:5", "expected a number, got '3- box:5'", 5, "between spaces"),

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from convcli.cli import options
-from convcli.cli.opening import (
-    files_by_suffix,
-    first_page,
-    read_input,
-    sound_and_picture_files,
-)
-from convcli.cli.options import TableArguments
+from convcli.cli.opening import files_by_suffix, first_page, read_input, sound_and_picture_files
+from convcli.cli.table_arguments import Decimal, Delimiter, Encoding, NoHeader, TableArguments
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.units import UnitError, to_samples
@@ -50,10 +44,10 @@ class ExplainTable:
             show_default=False,
         ),
     ] = None
-    delimiter: options.Delimiter = None
-    decimal: options.Decimal = "."
-    no_header: options.NoHeader = False
-    encoding: options.Encoding = "utf-8"
+    delimiter: Delimiter = None
+    decimal: Decimal = "."
+    no_header: NoHeader = False
+    encoding: Encoding = "utf-8"
 
     def table_options(self) -> TableOptions:
         """Return the options with which the table is opened."""

@@ -127,7 +127,7 @@ class _SearchedInput:
 
     def _observed(self, source: Source[Any], page: int | None) -> Source[Any]:
         """The source, which is observed where it is to be drawn."""
-        from convcli.media.tables.delimited import group_name
+        from convcli.media.tables.group_names import group_name
         from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
 
         many = max(self._unit.number - 1, len(self._previews)) >= MOST_FULL

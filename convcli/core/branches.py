@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convcli.core.branch_work import BranchChain, GroupWork
 from convcli.core.composed import composed, weighted_sum
@@ -148,10 +148,8 @@ class Branches(Op):
             bound=self._bound,
         )
 
-    def _bound(self, reach: Any) -> Self:
+    def _bound(self, reach: UnionReach) -> Self:
         """Return the group with branches that know the times so far."""
-        if not isinstance(reach, UnionReach):
-            return self
         pairs = zip(self.branches, reach.chains, strict=True)
         branches = tuple(replace(branch, chain=chain) for branch, chain in pairs)
         return replace(self, branches=branches, window=reach)

@@ -17,6 +17,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.array_types import FloatArray
     from convcli.core.binding import Site, Stage
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.executor import Executor
@@ -161,7 +162,9 @@ class Op(ABC):
         to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
         work                OpWork, for a group of branches
-        products, in_place, joined, executor    for what is computed faster together
+        products, in_place, joined, scale_and_shift, scaled, undivided,
+        executor
+                            for what is computed faster together
     """
 
     # --- required ---
@@ -269,6 +272,25 @@ class Op(ABC):
     def joined(self, following: Op) -> Op | None:
         """Return one operation that does this and the following one, if that saves a pass."""
         return None
+
+    @property
+    def scale_and_shift(self) -> tuple[FloatArray, FloatArray] | None:
+        """The scale and the shift of each channel, where the operation is scale * x + shift.
+
+        None for other operations.
+        """
+        return None
+
+    def scaled(self, scale: FloatArray, shift: FloatArray) -> Op | None:
+        """Return the operation whose outputs are y * scale + shift; None if that needs a pass.
+
+        scale, shift : (output channels,)
+        """
+        return None
+
+    def undivided(self) -> tuple[Op, float]:
+        """Return the operation without its divisor, and the divisor; 1 if it has none."""
+        return self, 1.0
 
     def executor(self, ops: Sequence[Op]) -> Executor | None:
         """Return what computes this and some following operations at once, if that is faster.

@@ -72,13 +72,7 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
     """All samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
-    from convcli.sndfile import (
-        Sound,
-        WatchedFile,
-        messages_muted,
-        reason_of,
-        refuse_sample_dump,
-    )
+    from convcli.sndfile import SAMPLE_DUMP, Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
     expected = "a sound file with an impulse response"
@@ -87,7 +81,10 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
             opened_named(path, expected=expected, most=LARGEST_RESPONSE) as (raw, _),
             messages_muted(),
         ):
-            refuse_sample_dump(raw.read(2), str(path))
+            if raw.read(len(SAMPLE_DUMP)) == SAMPLE_DUMP:
+                raise InputError(
+                    f"{path}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav"
+                )
             raw.seek(0)
             watched = WatchedFile(raw)
             try:

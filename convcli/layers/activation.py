@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.core.activations import Activation
-from convcli.core.ops import Pointwise
+from convcli.core.ops import ActivationOp
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
@@ -65,11 +65,9 @@ class TrainedActivation(TrainedLayer):
         return BatchActivation(self.function, slopes, outputs)
 
 
-@trained_form.register(Pointwise)
-def _trained_activation(op: Pointwise) -> TrainedActivation:
-    """How a function of each sample is trained. NotImplementedError if it has no derivative."""
-    if not isinstance(op.function, Activation):
-        raise NotImplementedError
+@trained_form.register(ActivationOp)
+def _trained_activation(op: ActivationOp) -> TrainedActivation:
+    """How an activation is trained."""
     return TrainedActivation(op.function)
 
 

@@ -16,6 +16,8 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_fo
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import IntArray, Sizes
     from convcli.core.task import OpTask
     from convcli.layers.training.trained import BatchShape
@@ -71,6 +73,15 @@ class Placement:
     anchor: Sizes
     growth: Sizes
     padding: Edge | None = None
+
+
+def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
+    """How many neighbouring samples windows of `shape` taps span."""
+    widths = []
+    for taps, spacing in zip(shape, dilation, strict=True):
+        last = (taps - 1) * spacing
+        widths.append(last + 1)
+    return tuple(widths)
 
 
 class SelfPadding(Op):
@@ -218,6 +229,32 @@ class BatchShift(BatchLayer):
     def backward(self, dy: Array) -> Array:
         """Return the derivatives with respect to the outputs; those of the inputs are the same."""
         return dy
+
+
+def padded_placement(widths: Sizes, pads: Sequence[tuple[int, int]], rule: Edge) -> Placement:
+    """Where windows lie on an input that is padded, as in torch and ONNX.
+
+    pads : samples that are added before and after, on each axis; negative ones are cut off
+    rule : what is added
+    """
+    anchors = []
+    growths = []
+    for width, (low, high) in zip(widths, pads, strict=True):
+        middle = (width - 1) // 2
+        anchors.append(middle - low)
+        growths.append(low + high + 1 - width)
+    return Placement(
+        before=tuple(low for low, _ in pads),
+        anchor=tuple(anchors),
+        growth=tuple(growths),
+        padding=rule,
+    )
+
+
+def extended_input(pads: Sequence[tuple[int, int]], rule: Edge) -> PaddedInput:
+    """The input with samples added, or cut off, before and after it on each axis."""
+    ones = (1,) * len(pads)
+    return PaddedInput(at=padded_placement(ones, pads, rule), step=ones)
 
 
 class _Stretch(NamedTuple):

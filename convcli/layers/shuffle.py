@@ -16,11 +16,10 @@ from convcli.core.op_formula import OpFormula, Spread, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.conv import ConvOp, TrainedConv
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
 from convcli.layers.phases import interleaved_phases, split_phases
-from convcli.layers.training.tied_conv import ConstantConv
 from convcli.layers.training.trained import trained_form
 from convcli.layers.training.trained_shuffle import (
     TrainedInterleaving,
@@ -366,10 +365,7 @@ class UpsampleLayer(ScalingLayer):
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The repetition or interpolation, which does not learn."""
-        first, *others = super().trained(ops)
-        if isinstance(first, TrainedConv):
-            first = ConstantConv(conv=first, weights=first.op.weights)
-        return (first, *others)
+        return tuple(layer.frozen() for layer in super().trained(ops))
 
     def _looks_ahead(self) -> RequestError:
         message = f"{self.call.text} interpolates between a sample and the next one"
@@ -377,23 +373,23 @@ class UpsampleLayer(ScalingLayer):
 
 
 def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tuple[Op, ...]:
-    """Operations that interpolate linearly between samples, so many for each.
+    """Operations that interpolate linearly between samples.
 
+    factor : outputs for each input, on each axis
     padding : how samples outside are made; None leaves that to the chain
     """
     shares = [_linear_shares(count) for count in factor]
     return _interpolation(shares, channels, padding)
 
 
-def cubic_upsampling(
-    factor: Sizes, channels: int, padding: Edge | None, slope: float
-) -> tuple[Op, ...]:
+def cubic_upsampling(factor: Sizes, channels: int, slope: float) -> tuple[Op, ...]:
     """Operations that interpolate between samples by cubic convolution (Keys 1981).
 
-    slope : of the kernel one sample away, -0.75 in torch; padding : as of `linear_upsampling`
+    The first and the last sample are repeated outside.
+    slope : of the kernel one sample away, -0.75 in torch
     """
     shares = [_cubic_shares(count, slope) for count in factor]
-    return _interpolation(shares, channels, padding)
+    return _interpolation(shares, channels, "edge")
 
 
 def _interpolation(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.array_types import AnyArray, BoolArray, IntArray
+    from convcli.core.blocks import Share
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
     from convcli.signals import Array, Groups, Rows, SignalPast
@@ -291,8 +292,8 @@ class _InterleavedJob(Job):
     signals: int
     held_of_job: _HeldOfJob | None
 
-    def _run(self) -> SignalBlock:
-        y = self._compute()
+    def _run(self, share: Share) -> SignalBlock:
+        y = self._compute(share)
         if self.held_of_job is not None:
             self.held_of_job.store(self._held)
         found = self._became_missing(y)

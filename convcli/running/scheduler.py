@@ -15,7 +15,7 @@ from convcli.running.geometry import Geometry
 from convcli.running.jobs import JobBatch, SignalBlock
 from convcli.running.past import AT_START, HistoryNeededError
 from convcli.running.stream import NEVER, Stream
-from convcli.signals import row_numbers
+from convcli.signals import end_of_rows, row_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,11 +102,7 @@ class Scheduler:
             if kept and not begun:
                 yield from self._begin(seen, settled=settled)
                 begun = True
-            if isinstance(rows, range):
-                seen = max(seen, rows.stop)
-            else:
-                last_row = int(rows.max(initial=-1))
-                seen = max(seen, last_row + 1)
+            seen = max(seen, end_of_rows(rows))
             if block.groups is None:
                 stream = self._stream(ALL)
                 stream.take(block.stored, rows, block.stamps)

@@ -19,8 +19,11 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL, formula_of
 from convcli.layers.onnx.folding import MOST_FOLDED, Constant, folded_constant
-from convcli.layers.onnx.nodes import MOST_CHANNELS, NodePlace, operations_of, with_constant
+from convcli.layers.onnx.node_place import NodePlace
+from convcli.layers.onnx.nodes import operations_of
+from convcli.layers.onnx.pointwise_nodes import with_constant
 from convcli.layers.onnx.rearranging import KINDS, Phases, Rearrangement
+from convcli.layers.onnx.sample_nodes import MOST_CHANNELS
 from convcli.layers.shuffle import ChannelSelection
 
 if TYPE_CHECKING:

@@ -155,6 +155,10 @@ class TrainedLayer(ABC):
         """Values to begin training with, by the name of their parameter."""
         return {}
 
+    def frozen(self) -> TrainedLayer:
+        """Return the layer with weights that training does not change."""
+        return self
+
     # --- what a change of units does to it ---
 
     @property

@@ -180,7 +180,8 @@ class AudioSink:
         channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with self.writing():
-            if coding.format in WAV_KINDS and coding.subtype in WIDTHS:
+            is_plain = coding.format in WAV_KINDS and coding.subtype in WIDTHS
+            if is_plain and not self._stays_big_endian:
                 header = self._wav_header(metadata)
                 frames = self._signal.shape[0]
                 return WavWriter(target, header, frames=frames, part=self._part)
@@ -195,6 +196,11 @@ class AudioSink:
                 settings=settings,
             )
             return SndFileWriter(target, layout, metadata)
+
+    @property
+    def _stays_big_endian(self) -> bool:
+        """Whether a big-endian WAV stays one: libsndfile writes it."""
+        return self._like.endian == "BIG" and self.coding.format == self._like.format
 
     def _shift(self) -> Shift:
         """How positions in the metadata of the input are moved."""

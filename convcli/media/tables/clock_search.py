@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convcli.media.tables.delimited import MAX_HELD_UNDECIDED, at_most_one
+from convcli.media.tables.column_search import MAX_HELD_UNDECIDED
+from convcli.media.tables.records import at_most_one
 from convcli.media.tables.times import TimeChecker, TimeNotation, infer_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.errors import InputError
-    from convcli.media.tables.delimited import Records
+    from convcli.media.tables.records import Records
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.times import Clock
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_notation import notations_of
+from convcli.media.tables.find_notation import notations_of
 from convcli.media.tables.time_stamps import Stamper
 from convcli.time_rules import (
     DAY,
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
-    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments, Notation
     from convcli.signals import Groups, LatestTimes
     from convcli.time_rules import DateTimes, Runs
 

@@ -561,6 +561,8 @@ def test_one_note_says_why_an_input_is_one_unit(tmp_path: Path) -> None:
     assert said.err.count("note: t.csv is filtered as one unit: --edge wrap reads") == 1
     quiet = done("csv", "sma:3", "--parts", "3", "-q", stdin=b"A\n1\n", cwd=tmp_path)
     assert quiet.text == "A\n1\n"
+    shard = done("csv", "sma:3", "t.csv", "--shard", "1/2", "--parts", "2", cwd=tmp_path)
+    assert "note: t.csv is one unit: " in shard.err
 
 
 # --------------------------------------------------------------------------------------- processes
@@ -712,6 +714,11 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
     assert place in whole
     assert refused(3, *words, "--parts", "4", "--jobs", "1", cwd=tmp_path) == whole
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    shared = ("--parts", "4", "--jobs", "1", "--shard", "4/4")
+    told = refused(3, *words, *shared, cwd=tmp_path)
+    assert told.startswith("error: t.csv, part 4 of 4")
+    assert place in told
+    assert told.count("t.csv") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

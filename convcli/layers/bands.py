@@ -39,8 +39,8 @@ class Band:
 
     shape : taps along each sample axis; inputs, outputs : channels; step, dilation : those of the
         layer
-    pool : each tap weighs the sum of so many neighbouring inputs, and `step` and `dilation` count
-        such sums: a pool that the layer has taken in
+    pool : size of the windows whose sums the taps weigh instead of single inputs, where a layer has
+        taken in the pool before it; `step` and `dilation` then count such windows
     count : outputs along the last axis that one row computes
     """
 
@@ -103,7 +103,7 @@ class Band:
         return len(self.lines) * self.span * self.inputs
 
     def reads(self, outputs: Sizes) -> Sizes:
-        """How many inputs so many outputs read; along the last axis a multiple of `count`."""
+        """The number of inputs that `outputs` read; the last axis has a multiple of `count`."""
         geometry = zip(outputs, self.steps, self.widths, strict=True)
         inputs = []
         for made, step, width in geometry:

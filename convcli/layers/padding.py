@@ -97,7 +97,7 @@ class SelfPadding(Op):
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, so wide that it reads the samples that padding repeats."""
+        """One Reach per axis, which includes the samples that padding repeats."""
         reaches = []
         for axis, (low, high) in enumerate(self._spare):
             before = self.at.before[axis]

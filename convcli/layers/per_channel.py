@@ -93,7 +93,7 @@ class BatchNormLayer(PerChannelLayer):
         return (site.stage(Affine(scale=scale, shift=shift, axes=site.signal.axes)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a BatchNormalization."""
+        """Add a BatchNormalization to the graph."""
         defaults = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
         inputs = [self._exported(place, name, default) for name, default in defaults.items()]
         place.graph.node("BatchNormalization", *inputs, epsilon=float(self.eps))
@@ -130,7 +130,7 @@ class PreluLayer(PerChannelLayer):
         return {"weight": np.zeros(count)}
 
     def export(self, place: ExportPlace) -> None:
-        """Add a PRelu."""
+        """Add a PRelu to the graph."""
         slopes = place.graph.per_channel(place.tensors.weight)
         place.graph.node("PRelu", place.stored("weight", slopes))
 
@@ -197,7 +197,7 @@ class BatchPrelu(BatchLayer):
         self.below = batch.outputs(batch.channels)
 
     def load(self, tensors: Tensors) -> None:
-        """Take the slopes."""
+        """Take the new slopes of the parameters."""
         self.slopes[...] = tensors["weight"]
 
     def forward(self, x: Array) -> Array:

@@ -247,7 +247,7 @@ class TrainedPool(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the distance of two windows on each axis: so many inputs for one output."""
+        """Return the inputs from one window to the next, for one output, on each axis."""
         return tuple((step, 1) for step in self.step)
 
     @property

@@ -375,7 +375,7 @@ class _RaggedBuffer:
         self.values = values
 
     def make_room(self, signals: int, width: int = 0) -> None:
-        """Make room for so many signals and for so many values of each."""
+        """Make room for at least `signals` signals and `width` values of each."""
         have, wide = self.values.shape[:2]
         if signals <= have and width <= wide:
             return

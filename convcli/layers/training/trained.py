@@ -40,7 +40,7 @@ class LearnedTensor:
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """Count the numbers of the tensor."""
         return math.prod(self.shape)
 
 
@@ -119,7 +119,7 @@ class TrainedLayer(ABC):
 
     @property
     def pointwise(self) -> bool:
-        """Whether it makes as many samples as it gets, whatever their number."""
+        """Whether there is an output for each input, whatever the length."""
         return False
 
     @abstractmethod
@@ -132,7 +132,7 @@ class TrainedLayer(ABC):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...] | None:
-        """For each axis: so many inputs for so many outputs. None stands for as many."""
+        """Inputs for outputs on each axis, as a ratio (inputs, outputs); None for one each."""
         return None
 
     def output_channels(self, channels: int) -> int:
@@ -180,7 +180,7 @@ class TrainedLayer(ABC):
     # --- a blind network ---
 
     def own_tap(self, before: Sizes) -> Sizes | None:
-        """The tap that reads the sample an output stands for, `before` samples after the first.
+        """The tap that reads the sample `before` samples after the first one of a window.
 
         None if no tap does.
         """
@@ -214,7 +214,7 @@ class TrainedLayer(ABC):
         return None
 
     def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
-        """Return the layer in the form that computes so many outputs fastest."""
+        """Return the layer in the form that computes windows with these outputs fastest."""
         return self
 
     def rounded(self, outputs: Sizes) -> Sizes:

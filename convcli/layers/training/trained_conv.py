@@ -30,8 +30,8 @@ class TrainedConv(TrainedWeights):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
-    pool : each tap weighs the sum of so many neighbouring inputs, () without a pool; scale : times
-        this factor
+    pool : size of the windows whose sums the taps weigh instead of single inputs; () without a pool
+    scale : factor of these sums
     count : outputs along the last axis that are computed at once (`Band`)
     """
 
@@ -95,7 +95,7 @@ class TrainedConv(TrainedWeights):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the stride of each axis: so many inputs for one output."""
+        """Return the stride of each axis, for one output."""
         return tuple((step, 1) for step in self.band.steps)
 
     def output_channels(self, channels: int) -> int:
@@ -111,7 +111,7 @@ class TrainedConv(TrainedWeights):
         return replace(self, pool=pool, scale=scale)
 
     def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
-        """Return the layer with as many outputs at once as are fastest."""
+        """Return the layer with the fastest number of outputs at once."""
         # Without strides another band computes the derivatives by the inputs.
         alone = leads or not self.band.strides
         return replace(self, count=self.band.fastest(outputs, leads=alone).count)

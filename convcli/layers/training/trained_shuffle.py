@@ -35,7 +35,7 @@ class _Upsampling(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the factor of each axis: so many outputs for one input."""
+        """Return the factor of each axis: outputs for one input."""
         return tuple((1, factor) for factor in self.factors)
 
 
@@ -88,7 +88,7 @@ class BatchInterleaving(BatchLayer):
         self.cells = _WholeCells(factors, batch, batch.channels // math.prod(factors))
 
     def forward(self, x: Array) -> Array:
-        """Interleave the phases."""
+        """Interleave the phases of all channels."""
         return interleaved_phases(x, self.factors)[self.cells.wanted]
 
     def backward(self, dy: Array) -> Array:
@@ -134,7 +134,7 @@ class TrainedSplitting(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the factor of each axis: so many inputs for one output."""
+        """Return the factor of each axis: inputs for one output."""
         return tuple((factor, 1) for factor in self.factors)
 
     def output_channels(self, channels: int) -> int:
@@ -161,6 +161,6 @@ class BatchSplitting(BatchLayer):
         return split_phases(x[self.read], self.factors)
 
     def backward(self, dy: Array) -> Array:
-        """Interleave the derivatives."""
+        """Interleave the derivatives of all phases."""
         self.slopes[self.read] = interleaved_phases(dy, self.factors)
         return self.slopes

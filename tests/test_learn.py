@@ -907,17 +907,23 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "hint"),
+    ("shape", "hint"),
     [
-        (160, "upsample:2"),
-        (159, "cut them"),
-        (240, "stride=3"),
-        (230, "cut them"),
-        (79, "cut them"),
+        ((160,), "upsample:2"),
+        ((159,), "cut them"),
+        ((240,), "stride=3"),
+        ((230,), "cut them"),
+        ((79,), "cut them"),
+        ((40,), "avg_pool:2"),
+        ((160, 160), "upsample:2"),
+        ((20, 20), "resize:400%,method=nearest"),
     ],
 )
-def test_a_target_that_is_so_many_times_as_large_has_a_hint(length: int, hint: str) -> None:
-    pair = Pair(source(np.zeros((80, 1))), source(np.zeros((length, 1))))
+def test_a_target_that_is_so_many_times_as_large_has_a_hint(
+    shape: tuple[int, ...], hint: str
+) -> None:
+    x = source(np.zeros((80,) * len(shape) + (1,)))
+    pair = Pair(x, source(np.zeros((*shape, 1))))
     with pytest.raises(RequestError) as caught:
         check_pairs([pair])
     assert hint in (caught.value.hint or "")

@@ -402,9 +402,11 @@ def _folders_below(base: str, unreadable: dict[str, InputError]) -> Iterator[str
     while folders:
         folder = folders.pop()
         yield folder
-        for entry in _entries(folder, unreadable):
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                folders.append(os.path.join(folder, entry.name, ""))
+        folders += [
+            os.path.join(folder, entry.name, "")
+            for entry in _entries(folder, unreadable)
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _names_like(folder: str, pattern: str, unreadable: dict[str, InputError]) -> Iterable[str]:

@@ -188,7 +188,7 @@ def _real_place(path: Path) -> Path:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it. `Path.mkdir` calls itself for each, up to Python's limit."""
+    """Make a folder and those above it, however many; `Path.mkdir` calls itself for each."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)

@@ -25,7 +25,7 @@ from networks import VGG7, Network, input_of, network_file
 
 from convcli import apply
 from convcli.core.binding import Rules
-from convcli.core.blocks import compute_in_blocks
+from convcli.core.blocks import OutputTask, one_after_another
 from convcli.layers.onnx import sessions
 from convcli.planning.plan import make_plan
 from convcli.signals import ARRAY, Signal
@@ -67,7 +67,8 @@ def filtered(text: str, x: Any, rows: range) -> Any:
         places.append(slice(max(0, low), high))
         outside.append((max(0, -low), max(0, high - n)))
     given = np.pad(x[tuple(places)], [*outside, (0, 0)])
-    y, _ = compute_in_blocks(chain, given, span, ends)
+    task = OutputTask(chain=chain, x=given, span=span, ends=ends)
+    y, _ = task.in_blocks(one_after_another)
     return y
 
 

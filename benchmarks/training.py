@@ -216,7 +216,7 @@ def _sequential(prepared: Prepared) -> Any:
     import torch as t
 
     from convcli.layers.activation import TrainedActivation
-    from convcli.layers.conv import TrainedConv
+    from convcli.layers.training.trained_conv import TrainedConv
 
     layers: list[Any] = []
     tensors = iter(prepared.trainer.net.tensors(prepared.numbers))

@@ -303,6 +303,28 @@ def row_numbers(rows: AnyRows) -> Rows:
     return np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
 
 
+def rows_at(rows: AnyRows, places: IntArray) -> Rows:
+    """Return the row numbers at some places; rows that are a range follow each other."""
+    return rows[0] + places if isinstance(rows, range) else rows[places]
+
+
+def end_of_rows(rows: AnyRows) -> int:
+    """Return the number after the largest row number, 0 if there are none."""
+    if isinstance(rows, range):
+        return rows.stop
+    return int(rows.max(initial=-1)) + 1
+
+
+def joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
+    """Join row numbers in their order; ranges, which follow each other, become one range."""
+    import numpy as np
+
+    if isinstance(rows[0], range):
+        last = int(rows[-1][-1])
+        return range(rows[0][0], last + 1)
+    return np.concatenate([row_numbers(some) for some in rows])
+
+
 Raw = TypeVar("Raw")
 Encoded = TypeVar("Encoded")
 

@@ -36,13 +36,32 @@ MOST_SAMPLES = 1 << 31
 LONGEST_DURATION = 3.15576e9
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6}
 _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
+# What other programs call the units: pandas' W and ME, words, and other capital letters.
+_OTHER_NAMES = {
+    **{unit.lower(): unit for unit in (*SECONDS, *MONTHS, *HERTZ, "dB", "px")},
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("week", "weeks", "wk"), "w"),
+    **dict.fromkeys(("month", "months", "mon", "mth", "me"), "mo"),
+    **dict.fromkeys(("quarter", "quarters", "qe", "qs"), "q"),
+    **dict.fromkeys(("year", "years", "yr", "ye", "ys"), "y"),
+}
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?\s*([A-Za-z%°]*)")
 
 
 class UnitError(ValueError):
-    """An amount cannot be read, or its unit does not fit the signal."""
+    """An amount cannot be read, or its unit does not fit the signal.
+
+    hint : what the user can try; None for the example of the step
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,9 @@ def parse_quantity(text: str) -> Quantity:
     """
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
-        raise UnitError(f"expected a number, got {text!r}")
+        unit = _OTHER_NAMES.get(text.strip().lower())
+        hint = f"a unit follows a number: 1{unit}" if unit else None
+        raise UnitError(f"expected a number, got {text!r}", hint=hint)
     value = float(match[1])
     unit = match[3]
     if match[2] is not None:
@@ -80,8 +101,8 @@ def parse_quantity(text: str) -> Quantity:
     known = "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
     if unit == "m":
         known = "minutes are min, months mo"
-    elif unit.lower() in (*SECONDS, *MONTHS):
-        known = f"write {match[1]}{unit.lower()}"
+    elif unit.lower() in _OTHER_NAMES:
+        known = f"write {match[1]}{_OTHER_NAMES[unit.lower()]}"
     raise UnitError(f"unknown unit {unit!r} in {text!r}; {known}")
 
 

@@ -507,7 +507,7 @@ def test_stored_numbers_of_a_sound_are_samples() -> None:
 SOUND = Signal(medium=AUDIO, shape=(8000,), channels=("left", "right"), rate=8000.0)
 REFUSED = [
     # filter, a part of the message, the caret's column, a part of the hint
-    ("x - lowpas:1k", "unknown step 'lowpas'", 4, "did you mean lowpass?"),
+    ("x - lowpas:1k", "unknown step 'lowpas'", 4, "did you mean lowpass:1k?"),
     ("x + (abs | box:0)", "at least 1 sample", 15, "box:5"),
     ("box:3 -box:5", "expected a number, got '3 -box:5'", 6, "between spaces"),
     ("box:3- box:5", "expected a number, got '3- box:5'", 5, "between spaces"),
@@ -535,8 +535,8 @@ REFUSED = [
     ("x / (2 - 2)", "division by 0", 4, None),
     ("1/0 * x", "a division by 0", 0, None),
     ("2kHz * x", "expected a factor", 0, None),
-    ("x - adaptive_avg_pool:4", "sees the whole signal", 4, "before or after"),
-    ("x - (abs | adaptive_max_pool:2)", "sees the whole signal", 11, "before or after"),
+    ("x - adaptive_avg_pool:4", "gives 4 outputs for the whole signal", 4, "global_avg_pool"),
+    ("x - (abs | adaptive_max_pool:2)", "2 outputs for the whole signal", 11, "before or after"),
     ("x - downsample:4", "1 output for every 4 samples, and x gives 1", 4, "the rate"),
     ("resample:4k - x", "and resample:4k gives 1 output for every 2", 14, "the rate"),
     ("avg_pool:4 - stride:4", "the samples 0, 4, 8", 13, None),

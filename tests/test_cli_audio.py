@@ -208,7 +208,7 @@ def test_a_truncated_file_warns_and_strict_refuses(program: Program, tmp_path: P
         (("resample:0.5",), 2, ("whole Hz",)),
         (("lowpass:5px",), 2, ("5px", "^")),
         (("sobel",), 2, ("sobel", "^")),
-        (("lowpas:1k",), 2, ("did you mean lowpass?", "^")),
+        (("lowpas:1k",), 2, ("did you mean lowpass:1k?", "^")),
         (("lowpass:1k,widht=200",), 2, ("did you mean width=?", "^")),
         (("lowpass",), 2, ("CUTOFF",)),
         (("lowpass:1k |",), 2, ("missing", "^")),
@@ -545,7 +545,7 @@ def test_a_recipe_file(program: Program, tmp_path: Path) -> None:
     wrong = program.run("audio", "@bad.conv", SAMPLES / "hello.wav", "-o", "c.wav", cwd=tmp_path)
     assert wrong.code == 2
     assert "lowpss:3k" in wrong.err
-    assert "did you mean lowpass?" in wrong.err
+    assert "did you mean lowpass:3k?" in wrong.err
 
 
 def test_several_files_and_one_that_fails(tmp_path: Path) -> None:

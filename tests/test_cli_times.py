@@ -20,9 +20,9 @@ import convcli
 from convcli.media.files import completed
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_any_table, open_table
+from convcli.media.tables.delimited_source import DelimitedSource
 from convcli.media.tables.every_text import DelimitedForm, RegularText
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import TableSource
 from convcli.media.tables.table_options import bin_length
 from convcli.signals import blocks_of
 
@@ -421,6 +421,14 @@ class TestEvery:
         assert ended.code == 2, ended
         assert told in ended.errors[0]
 
+    def test_regular_rows_are_made_without_a_filter(self, program: Program, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("t,x\n2024-01-05,1\n2024-01-06,2\n2024-01-08,4\n")
+        words = ("--every", "1d", "--time", "t", "-q")
+        ended = program.run("csv", "t.csv", *words, cwd=tmp_path)
+        assert ended.text == "t,x\n2024-01-05,1\n2024-01-06,2\n2024-01-07,\n2024-01-08,4\n"
+        rows = (tmp_path / "t.csv").read_bytes()
+        assert program.run("csv", *words, stdin=rows, cwd=tmp_path).text == ended.text
+
     @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])
     @pytest.mark.parametrize("every", ["1d", "1w", "6h"])
     def test_other_formats_give_the_rows_of_text(
@@ -693,7 +701,7 @@ def test_empty_days_are_written_with_the_first_row_behind_them() -> None:
     lines = Lines("\n".join(["t,x", *days, ""]).encode())
     text = table_text.TextInput(path=None, stdin=lines, asked="utf-8", follow=True)
     options = table_options(columns=("x",), time="t", follow=True, irregular=True)
-    table = TableSource(text, options)
+    table = DelimitedSource(text, options)
     table.expect_equal_steps(equal=False)
     form = DelimitedForm(table)
     regular = RegularText.of(table, bin_length("1d"), form, table.found_columns)

@@ -193,7 +193,7 @@ def test_a_recipe_shows_its_own_line(tmp_path: Path) -> None:
     recipe.write_text("abs\nlowpas:1k\n", encoding="utf-8")
     error = told(f"@{recipe}")
     assert caret(error) == ("lowpas:1k", 0)
-    assert error.hint == "did you mean lowpass?"
+    assert error.hint == "did you mean lowpass:1k?"
 
 
 def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_recipes_that_cannot_be_read(tmp_path: Path) -> None:
 
 REFUSED = [
     # filter, signal, a part of the message, the caret's column, a part of the hint
-    ("lowpas:1k", SOUND, "unknown step 'lowpas'", 0, "did you mean lowpass?"),
+    ("lowpas:1k", SOUND, "unknown step 'lowpas'", 0, "did you mean lowpass:1k?"),
     ("abs | sm:3", SOUND, "unknown step 'sm'", 6, "sma"),
     ("abs | qqqqq", SOUND, "unknown step 'qqqqq'", 6, "convcli filters"),
     ("box", SOUND, "box needs N", 0, "box:5"),

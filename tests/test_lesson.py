@@ -103,6 +103,30 @@ def test_the_script_computes_what_the_filters_do(
 
 
 @needs_chromium
+def test_the_sum_of_known_samples_is_right_arithmetic(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    """At the edge the mean of three is the mean of those that exist."""
+    path = report(program, tmp_path, "6,1,5", "sma:3", "--edge", "shrink", "--align", "causal")
+    with opened(chromium, path) as shown:
+        assert sums(shown.page) == "y[0] = 1 * 6 = 6"
+        shown.page.get_by_role("button", name="Step").click()
+        assert sums(shown.page) == "y[1] = (1 * 6 + 1 * 1) / 2 = 3.5"
+        shown.page.get_by_role("button", name="Step").click()
+        assert sums(shown.page) == "y[2] = (1 * 6 + 1 * 1 + 1 * 5) / 3 = 4"
+
+
+@needs_chromium
+def test_long_numbers_fit_their_cells(chromium: Any, program: Program, tmp_path: Path) -> None:
+    path = report(program, tmp_path, "-0.00234567,12345.678,1e-9,-0.04797", "0.123456,-1e6,3")
+    fits = """() => [...document.querySelectorAll('.row .cell')].filter(cell => {
+        const field = cell.querySelector('input') ?? cell;
+        return field.scrollWidth > field.clientWidth + 1}).length"""
+    with opened(chromium, path) as shown:
+        assert shown.page.evaluate(fits) == 0
+
+
+@needs_chromium
 def test_kernels_that_hold_values_are_edited_only_where_nothing_is_missing(
     chromium: Any, program: Program, tmp_path: Path
 ) -> None:

@@ -728,7 +728,7 @@ def test_pages_of_different_sizes(tmp_path: Path) -> None:
     back = open_image(tmp_path / "b.ppm", options=ImageOptions())
     assert [page.signal.shape for page in back.pages] == [(5, 7), (8, 4)]
     with pytest.raises(RequestError, match="page 1 is 7x5 grey uint8, page 2 4x8"):
-        run(a, tmp_path / "b.tif")
+        run(a, tmp_path / "b.webp")
 
 
 def test_pages_of_different_channels_are_counted_by_name() -> None:

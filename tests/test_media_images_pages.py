@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
+from PIL import Image, ImageSequence
 
 from convcli.errors import RequestError
 from convcli.media.images.page_choice import parse_pages
@@ -122,11 +123,132 @@ def test_pages_of_other_sizes_are_left_out(program: Program, tmp_path: Path) -> 
     sizes = [(5, 7), (8, 4), (8, 4)]
     data = [b"P5 %d %d 255\n" % (c, r) + flat(9, r, c).tobytes() for r, c in sizes]
     (tmp_path / "a.pgm").write_bytes(b"".join(data))
-    ended = program.run("image", "gain:1", "a.pgm", "-o", "b.tif", cwd=tmp_path)
+    ended = program.run("image", "gain:1", "a.pgm", "-o", "b.webp", cwd=tmp_path)
     assert "must be alike" in ended.err
-    assert "--pages" in ended.err
-    ended = program.run("image", "gain:1", "a.pgm", "--pages", "2-", "-o", "b.tif", cwd=tmp_path)
+    assert "--pages 2-4" in ended.err
+    ended = program.run("image", "gain:1", "a.pgm", "--pages", "2-", "-o", "b.webp", cwd=tmp_path)
     assert ended.code == 0, ended
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_pages_of_a_tiff_may_differ(
+    program: Program,
+    tmp_path: Path,
+    piped: bool,  # noqa: FBT001
+) -> None:
+    """Each page is filtered and stored with its own size, kind and depth."""
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(3)
+    pages = [
+        rng.integers(0, 256, (41, 63), np.uint8),
+        rng.integers(0, 60000, (20, 21, 3), np.uint16),
+        rng.random((300, 7), np.float32),
+        rng.integers(0, 256, (5, 6, 3), np.uint8),
+    ]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            photometric = "rgb" if page.ndim == 3 else "minisblack"
+            writer.write(page, photometric=photometric, compression="zlib", metadata=None)
+    words = ["image", "gain:1", "a.tif"]
+    if piped:
+        ended = program.run(*words, cwd=tmp_path)
+        (tmp_path / "b.tif").write_bytes(ended.out)
+    else:
+        ended = program.run(*words, "-o", "b.tif", cwd=tmp_path)
+    assert ended.code == 0, ended
+    (told,) = ended.warnings
+    assert "in strips, without compression" in told
+    with tifffile.TiffFile(tmp_path / "b.tif") as made:
+        assert len(made.pages) == len(pages)
+        for found, page in zip(made.pages, pages, strict=True):
+            assert np.array_equal(found.asarray(), page)
+    # Pillow follows the directories by code of its own.
+    with Image.open(tmp_path / "b.tif") as made:
+        sizes = [frame.size for frame in ImageSequence.Iterator(made)]
+    assert sizes == [(63, 41), (21, 20), (7, 300), (6, 5)]
+
+
+def test_pictures_inside_of_pages_are_counted(program: Program, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    page = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for _ in range(2):
+            writer.write(page, subifds=2)
+            writer.write(page[::2, ::2], subfiletype=1)
+            writer.write(page[::4, ::4], subfiletype=1)
+    ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert "4 pictures inside of the pages (SubIFDs" in ended.warnings[0]
+    ended = program.run("image", "gain:1", "a.tif", "--pages", "2", "-o", "c.tif", cwd=tmp_path)
+    assert "2 pictures inside of the pages (SubIFDs" in ended.warnings[0]
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_floating_samples_of_16_bits_are_told(
+    program: Program, tmp_path: Path, suffix: str
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    half = np.random.default_rng(4).random((9, 8), np.float32).astype(np.float16)
+    tifffile.imwrite(tmp_path / "a.tif", half, metadata=None)
+    ended = program.run("image", "gain:1", "a.tif", "-o", f"b.{suffix}", cwd=tmp_path)
+    assert len(ended.warnings) == 1
+    if suffix == "tif":
+        assert "floating samples of 16 bits are stored with 32" in ended.warnings[0]
+        assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), half.astype(np.float32))
+
+
+# GIF
+
+
+def gif(path: Path, frames: list[Any], **options: Any) -> Path:
+    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures[0].save(path, save_all=len(frames) > 1, append_images=pictures[1:], **options)
+    return path
+
+
+def gif_frames(path: Path) -> list[Any]:
+    with Image.open(path) as made:
+        frames = ImageSequence.Iterator(made)
+        return [np.array(frame.convert("RGBA")) for frame in frames]
+
+
+GREYS = [np.random.default_rng(seed).integers(0, 256, (12, 20), np.uint8) for seed in range(3)]
+
+
+def test_a_still_gif_has_no_loop(program: Program, tmp_path: Path) -> None:
+    gif(tmp_path / "a.gif", GREYS[:1], comment="still")
+    gif(tmp_path / "loop.gif", GREYS[:2], duration=70, loop=0)
+    for words in (["a.gif"], ["loop.gif", "--pages", "2"]):
+        ended = program.run("image", "gain:1", *words, "-o", "b.gif", "--force", cwd=tmp_path)
+        assert ended.code == 0, ended
+        assert b"NETSCAPE" not in (tmp_path / "b.gif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "channels"),
+    [
+        (GREYS, {"duration": 70, "loop": 2}, 3),
+        (GREYS, {"duration": 70, "disposal": 2}, 3),
+        # The second frame is removed and does not cover all: a transparent hole is left.
+        ([np.dstack([GREYS[0]] * 3 + [GREYS[1] // 128 * 255])] * 2, {"duration": 70}, 4),
+    ],
+)
+def test_an_animation_is_as_opaque_as_it_was(
+    program: Program, tmp_path: Path, frames: list[Any], options: dict[str, Any], channels: int
+) -> None:
+    """libvips gives every animation an opacity."""
+    source = gif(tmp_path / "a.gif", frames, **options)
+    words = ["image", "gain:1", "a.gif"]
+    assert program.run(*words, "-o", "b.gif", cwd=tmp_path).code == 0
+    for made, had in zip(gif_frames(tmp_path / "b.gif"), gif_frames(source), strict=True):
+        assert np.array_equal(made[..., 3], had[..., 3])
+        visible = had[..., 3] > 0
+        assert np.array_equal(made[visible], had[visible])
+    assert program.run(*words, "--pages", "1", "-o", "c.png", cwd=tmp_path).code == 0
+    assert pyvips.Image.new_from_file(str(tmp_path / "c.png")).bands == channels
+    # What was written is read like the input.
+    again = ["image", "gain:1", "b.gif", "--pages", "1", "-o", "d.png"]
+    assert program.run(*again, cwd=tmp_path).code == 0
+    assert pyvips.Image.new_from_file(str(tmp_path / "d.png")).bands == channels
 
 
 def test_what_a_page_says_of_itself_goes_with_it(program: Program, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
-from convcli.media.tables import delimited, numerals, splicing, text
+from convcli.media.tables import cells as table_cells
+from convcli.media.tables import numerals, quotes, recent_rows, records, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
 from convcli.signals import blocks_of
@@ -375,7 +376,7 @@ class TestCuts:
                 start = False
             elif not inside:
                 start = sign in ",\n"
-        marks = delimited.find_quotes(data, b",\n")
+        marks = quotes.find_quotes(data, b",\n")
         parity = [
             int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]
@@ -399,7 +400,7 @@ class TestCuts:
 
     def test_an_endless_line_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
-        monkeypatch.setattr(delimited, "MAX_RECORD", 10_000)
+        monkeypatch.setattr(records, "MAX_RECORD", 10_000)
         with pytest.raises(InputError, match="the row that begins at or after line 2 is longer"):
             filtered(b'x,y\n1,"' + b"y\n" * 50_000, columns=("x",))
 
@@ -501,10 +502,10 @@ class TestStreaming:
         passes = [sum(len(block.x) for block in blocks_of(source)) for _ in range(2)]
         assert passes == [5000, 5000]
         assert source.facts()["rows"] == 5000
-        source = source_of(b"x\n1\n")
-        assert len(list(source.pieces())) == 1
+        piped = source_of(b"x\n1\n")
+        assert len(list(piped.pieces())) == 1
         with pytest.raises(InputError, match="read only once"):
-            list(source.pieces())
+            list(piped.pieces())
 
     def test_texts_are_let_go_as_rows_are_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -530,7 +531,7 @@ class TestStreaming:
     ) -> None:
         """Outputs that come long after their inputs do not hold the whole file in memory."""
         monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
-        monkeypatch.setattr(splicing, "MAX_HELD", 3000)
+        monkeypatch.setattr(recent_rows, "MAX_HELD", 3000)
         source, out = (
             open_table(self.make(tmp_path), options=table_options(columns=("x",))),
             io.BytesIO(),
@@ -630,11 +631,11 @@ def test_a_wide_table_is_read_and_written_in_few_calls(monkeypatch: pytest.Monke
     reads: list[int] = []
     read = numerals.read_numbers
 
-    def counted(cells: delimited.Cells, style: numerals.NumberStyle) -> FloatArray:
+    def counted(cells: table_cells.Cells, style: numerals.NumberStyle) -> FloatArray:
         reads.append(len(cells))
         return read(cells, style)
 
-    monkeypatch.setattr("convcli.media.tables.source.read_numbers", counted)
+    monkeypatch.setattr("convcli.media.tables.text_source.read_numbers", counted)
     got = filtered(data, lambda x: x * 2)
     assert reads == [rows * columns]
     lines = got.decode().splitlines()
@@ -651,4 +652,4 @@ def test_cells_that_are_bare(cells: str, bare: object) -> None:
     comma = cells.index(",")
     starts = np.array([0, comma + 1])
     stops = np.array([comma, len(cells)])
-    assert delimited.Cells(cells.encode(), starts, stops).bare is bare
+    assert table_cells.Cells(cells.encode(), starts, stops).bare is bare

@@ -13,7 +13,7 @@ from table_settings import table_options
 from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
-from convcli.media.tables.delimited import Cells
+from convcli.media.tables.cells import Cells
 from convcli.media.tables.iso_dates import read_alike
 from convcli.signals import blocks_of
 

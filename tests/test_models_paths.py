@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from itertools import cycle, pairwise, product
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from life import PATIENCE
 
-from convcli import apply
 from convcli.core import blocks
 from convcli.core.activations import Rectifier
 from convcli.core.binding import Rules
+from convcli.core.blocks import OutputTask
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import ShiftedSums, TapByTap, WindowProduct, cheapest_conv_path
 from convcli.layers.weights import encode_weights, read_weights
@@ -21,6 +23,7 @@ from convcli.layers.winograd import Winograd
 from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
+from convcli.running.workers import Workers
 from convcli.signals import ARRAY, TABLE, Medium, Signal
 
 if TYPE_CHECKING:
@@ -157,6 +160,7 @@ def saved(folder: Path, layers: str, shapes: dict[int, tuple[int, ...]]) -> str:
 def filtered(text: str, x: Array, heights: list[int], **rules: Any) -> Array:
     """`x` in strips of these heights, again and again."""
     medium: Medium = rules.pop("medium", ARRAY)
+    threads = rules.pop("threads", 1)
     signal = Signal(medium=medium, shape=x.shape[:-1], channels=tuple(map(str, range(x.shape[-1]))))
     cuts = [0]
     for height in cycle(heights):
@@ -166,7 +170,7 @@ def filtered(text: str, x: Array, heights: list[int], **rules: Any) -> Array:
     strips = [x[a:b] for a, b in pairwise(cuts)]
     sink = Collected()
     plan = make_plan(text, signal, Rules(**{"edge": "zero", "align": "center"} | rules))
-    run(plan, Blocks(signal, strips), sink, threads=rules.get("threads", 1))
+    run(plan, Blocks(signal, strips), sink, threads=threads)
     return np.concatenate(sink.parts)
 
 
@@ -193,6 +197,33 @@ def test_strips_of_any_height_are_the_whole_picture(
     # Computed at once, the blocks have no edges: another path, the same but for the rounding.
     at_once = filtered(model, x.astype(np.float64), [34], edge=edge)
     np.testing.assert_allclose(whole, at_once, atol=2e-6)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("largest", [1.0, 3e38])
+def test_values_held_after_a_row_of_blocks_are_those_of_all_its_outputs(
+    largest: float, tmp_path: Path
+) -> None:
+    """The last row has them, unless sums overflow in the middle of the network."""
+    layers = "conv | tanh | conv:stride=2 | conv"
+    model = saved(tmp_path, layers, {0: (4, 2, 3, 3), 2: (4, 4, 3, 3), 3: (1, 4, 3, 3)})
+    signal = Signal(medium=ARRAY, shape=(26, 20), channels=("1", "2"))
+    chain = make_plan(model, signal, Rules(edge="zero", align="center")).chain
+    rows = chain.reads(0, 8, None)[0]
+    low, high = chain.needs(1, 0, 6, 20)[0]
+    shape = (rows.high - rows.start, high - low, 2)
+    x = (largest * RNG.uniform(-1, 1, shape)).astype(np.float32)
+    task = OutputTask(chain=chain, x=x, span=((0, 8), (0, 6)), ends=(None, 20))
+    with np.errstate(all="ignore"):
+        _, expected = task.at_once()
+        held = task.held_at_end()
+    assert held.keys() == expected.keys()
+    assert held
+    for place, value in held.items():
+        z = expected[place]
+        assert value is not None
+        assert z is not None
+        np.testing.assert_allclose(value, z, rtol=1e-5, atol=1e-6 * largest)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -272,9 +303,39 @@ def test_a_row_is_what_it_is_when_the_table_ends_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_threads_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heights", [[60], [31], [8]])
+def test_threads_change_nothing(tmp_path: Path, heights: list[int]) -> None:
+    """One job whose blocks are shared, two jobs, and more jobs than threads."""
     layers, shapes = next(iter(STACKS.items()))
     model = saved(tmp_path, layers, shapes)
     x = RNG.uniform(0, 1, (60, 26, 2)).astype(np.float32)
-    one, two = (apply(model, x, threads=threads) for threads in (1, 2))
-    np.testing.assert_array_equal(one, two)
+    one = filtered(model, x, heights, threads=1)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(filtered(model, x, heights, threads=threads), one)
+
+
+def test_a_thread_without_a_job_helps_with_the_blocks_of_another() -> None:
+    both_at_once = Barrier(2)
+
+    def block(number: int) -> int:
+        both_at_once.wait(PATIENCE)
+        return number
+
+    with Workers(2) as workers:
+
+        def job(blocks: list[int]) -> list[int]:
+            return workers.share(block, blocks)
+
+        assert list(workers.map(job, [[], [5, 7]])) == [[], [5, 7]]
+        assert list(workers.map(job, [[1, 2, 3, 4]])) == [[1, 2, 3, 4]]
+
+
+def test_an_error_in_a_shared_block_is_that_of_the_job() -> None:
+    with Workers(2) as workers:
+
+        def job(blocks: list[int]) -> list[float]:
+            return workers.share(lambda number: 1 / number, blocks)
+
+        for jobs in ([[1, 2], [3, 0, 1]], [[1, 1, 0]]):
+            with pytest.raises(ZeroDivisionError):
+                list(workers.map(job, jobs))

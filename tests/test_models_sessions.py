@@ -10,7 +10,7 @@ import pytest
 from convcli import apply
 from convcli.core import blocks
 from convcli.core.binding import Rules
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.onnx import sessions
 from convcli.layers.onnx.session_convs import ShiftedProducts
 from convcli.layers.onnx.session_nodes import session_node

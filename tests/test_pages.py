@@ -16,8 +16,14 @@ from table_settings import table_options
 
 import convcli
 from convcli.cli import main
+from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
+from convcli.media.audio.medium import AUDIO
+from convcli.planning.describe import drawn_facts
+from convcli.planning.plan import make_plan
+from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
+from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +168,23 @@ def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "stop band, -80 dB" in text
 
 
+def test_filters_with_and_without_a_rate_share_the_axis_of_frequencies() -> None:
+    """A model knows the rate of its sounds, a filter beside it only samples."""
+    sound = Signal(medium=AUDIO, shape=(None,), channels=("mono",), rate=8000.0)
+    rows = Signal(medium=TABLE, shape=(None,), channels=("v",))
+    rules = Rules(edge="zero", align="center")
+    at_rate, in_samples = (
+        drawn_facts(text, make_plan(text, signal, rules).steps)
+        for text, signal in (("lowpass:800", sound), ("lowpass:0.1", rows))
+    )
+    chart = overlay_figures([at_rate, in_samples])[2].chart
+    assert chart is not None
+    assert chart.x.label == "cycles/sample"
+    for trace in chart.traces:
+        half = [frequency for frequency, gain in trace.points if gain > -6]
+        assert max(half) == pytest.approx(0.1, abs=0.01)
+
+
 def test_a_comparison_shows_both_sounds_and_their_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +298,37 @@ def test_what_a_page_of_a_network_shows(filter: str, tmp_path: Path) -> None:
     for each in maps[1:]:
         expected = convcli.apply(f"gain:0.5 | model:{model},upto={each.number}", x)
         np.testing.assert_allclose(each.maps.T, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_layers_of_a_network_that_filters_each_channel_by_itself(tmp_path: Path) -> None:
+    """A colour picture behind a network of one input: the maps are those of its first channel."""
+    from convcli.planning.grammar import parse
+    from convcli.planning.plan import rules_for
+    from convcli.previews.feature_maps import feature_maps
+    from convcli.signals import ARRAY, Signal
+
+    rng = np.random.default_rng(2)
+    model = tmp_path / "m.safetensors"
+    tensors = {
+        "0.weight": rng.standard_normal((3, 1, 5)),
+        "2.weight": rng.standard_normal((1, 3, 3)),
+    }
+    model.write_bytes(encode_weights(tensors, {"layers": "conv | relu | conv"}))
+    x = rng.standard_normal((50, 2))
+    signal = Signal(medium=ARRAY, shape=(50,), channels=("left", "right"))
+    calls = parse(f"model:{model}")
+    maps = feature_maps(calls, signal, rules_for(signal, calls), x)
+    assert [(each.number, each.channels) for each in maps] == [(-1, 1), (0, 3), (1, 3), (2, 1)]
+    left = x[:, :1]
+    expected = convcli.apply(f"model:{model},upto=0", left)
+    np.testing.assert_allclose(maps[1].maps.T, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_page_of_a_network_up_to_a_layer(tmp_path: Path) -> None:
+    model, out, page = SAMPLES / "cleaner.onnx", tmp_path / "o.tif", tmp_path / "p.html"
+    words = ("image", f"model:{model},upto=1", SAMPLES / "cat.png", "-o", out)
+    assert run(*words, "--report", page) == 0
+    assert "PRelu 1_PRelu" in page.read_text()
 
 
 def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:

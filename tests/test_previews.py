@@ -250,12 +250,39 @@ def test_a_filter_that_reads_its_input_twice() -> None:
 
 
 def test_a_table_that_gets_shorter() -> None:
+    """Only rows of the result are drawn, each where its last row lies: a line joins them."""
     x = noise(300, 1)
     signal = Signal(medium=TABLE, shape=(None,), channels=("p",))
     facts = observed("avg_pool:10", signal, [x[:77], x[77:]], edge="shrink")
     after = facts.after.outlines[0]
-    kept = after.low[:, 0][~np.isnan(after.low[:, 0])]
-    np.testing.assert_allclose(kept, x.reshape(30, 10).mean(axis=1))
+    np.testing.assert_allclose(after.low[:, 0], x.reshape(30, 10).mean(axis=1))
+    assert after.axis is not None
+    np.testing.assert_array_equal(after.axis[:, 0], np.arange(10, 301, 10))
+
+
+def test_a_table_with_dates_that_gets_shorter(tmp_path: Path) -> None:
+    """The results of calendar bins lie over the dates, on the same axis as the input."""
+    days = pd.date_range("2024-01-01", periods=91)
+    table = pd.DataFrame({"day": days.strftime("%Y-%m-%d"), "v": np.arange(91.0)})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    page = tmp_path / "p.html"
+    words = ("csv", "avg_pool:1mo", tmp_path / "t.csv", "--time", "day", "-q")
+    assert main([*map(str, words), "-o", str(tmp_path / "o.csv"), "--report", str(page)]) == 0
+    text = page.read_text()
+    assert "data-timed" in text
+    lines = dict(re.findall(r'class="line (before|after)" d="M([\d.]+) ', text))
+    # The first month ends after 30 of the 90 days.
+    assert float(lines["before"]) == 0.0
+    assert float(lines["after"]) == pytest.approx(1000 * 30 / 90, abs=0.1)
+
+
+def test_a_row_between_two_gaps_is_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("v\n1\n\n3\n\n5\n6\n")
+    page = tmp_path / "p.html"
+    words = ("csv", "gain:2", tmp_path / "t.csv", "-q", "-o", tmp_path / "o.csv")
+    assert main([*map(str, words), "--report", str(page)]) == 0
+    dots = re.findall(r'class="dots before" d="([^"]*)"', page.read_text())
+    assert [path.count("M") for path in dots] == [2]
 
 
 # Pictures

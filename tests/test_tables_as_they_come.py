@@ -16,7 +16,7 @@ from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
-from convcli.media.tables import splicing, text
+from convcli.media.tables import recent_rows, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
 from convcli.signals import blocks_of
@@ -307,7 +307,7 @@ class TestCompression:
     @pytest.mark.usefixtures("block_bytes")
     def test_old_text_is_found_again(self, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows that wait long are kept on the disk: memory is not held for them."""
-        monkeypatch.setattr(splicing, "MAX_HELD", 100)
+        monkeypatch.setattr(recent_rows, "MAX_HELD", 100)
         data = b"n,x\n" + b"".join(b"%d,%d\n" % (n, n) for n in range(300))
         source = open_table(
             None, options=table_options(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))

@@ -14,7 +14,7 @@ from program import SAMPLES, run
 from table_settings import table_options
 
 from convcli.media.files import completed
-from convcli.media.tables import json_lines, json_rows, numerals, splicing, text
+from convcli.media.tables import json_lines, json_rows, numerals, recent_rows, text
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
@@ -52,7 +52,7 @@ def outcome(data: bytes, **options: object) -> bytes:
 @pytest.mark.parametrize("block_bytes", [5, 1 << 20])
 def test_every_other_byte_stays(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(splicing, "MAX_HELD", 30)
+    monkeypatch.setattr(recent_rows, "MAX_HELD", 30)
     assert outcome(ODD, columns=("x",)) == (
         b'{"k":"a","x":3,"n":{"x":[1,{"y":"}"}]},"s":"q\\"},{"}\n'
         b'  { "x" : null , "k" : "b\\u0041" }\r\n'

@@ -17,7 +17,7 @@ from pyarrow import feather
 from table_settings import table_options
 
 from convcli.media.files import completed
-from convcli.media.tables import columnar_file, splicing
+from convcli.media.tables import columnar_file, recent_rows
 from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
@@ -147,7 +147,7 @@ class TestColumns:
 
 @pytest.mark.usefixtures("batch_cells")
 def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splicing, "MAX_HELD", 1000)
+    monkeypatch.setattr(recent_rows, "MAX_HELD", 1000)
     place = written(tmp_path / "a.parquet", mixed())
     out = io.BytesIO()
     with pytest.MonkeyPatch.context(), open_held() as held:

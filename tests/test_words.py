@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import program
 import pytest
 from program import done
 
@@ -24,10 +26,13 @@ from convcli.signals import TABLE, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from convcli.signals import Edge
+
 TALK = Signal(medium=AUDIO, shape=(22050,), channels=("1",), rate=22050.0)
+STEREO = Signal(medium=AUDIO, shape=(22050,), channels=("left", "right"), rate=22050.0)
 ROWS = Signal(medium=TABLE, shape=(500,), channels=("a",))
+DAYS = Signal(medium=TABLE, shape=(500,), channels=("a",), timed=True, dated=True)
 PHOTO = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",), full_scale=255.0)
-PICTURE_STEPS = ("sobel", "sharpen", "resize", "grey")
 
 
 def hint_of(name: str) -> str:
@@ -94,24 +99,126 @@ def test_names_of_other_programs_are_answered(name: str, told: str) -> None:
 
 def filters_in(hint: str) -> list[str]:
     quoted = re.findall("`([^`]*)`", hint)
-    meant = re.findall(r"did you mean (\w+)\?", hint)
-    examples = [steps()[find(name).name].example for name in meant]
+    meant = re.findall(r"did you mean ([^?` ]+)\?", hint)
+    examples = [find(each).example if each in steps() else each for each in meant]
     written = [each for each in quoted if not each.startswith("convcli")]
-    files = ("ir:hall.wav", "kernel:@taps.csv")
+    files = ("ir:hall.wav", "kernel:@taps.csv", "response:@curve.csv", "model:net.safetensors")
     return [each for each in [*written, *examples] if each not in files]
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_every_filter_in_an_answer_can_be_used(name: str) -> None:
-    hint = ELSEWHERE[name]
+    hint = ELSEWHERE[name].hint
     assert len(hint) < 110
     for text in filters_in(hint):
-        called = parse(text)[0].name
-        signal = ROWS if re.search(r"[:,]0\.\d", text) else TALK
-        if called in PICTURE_STEPS:
-            signal = PHOTO
-        if called not in ("ir", "model"):
-            make_plan(text, signal, Rules(edge="zero", align="center"))
+        assert any(can_filter(text, signal) for signal in (ROWS, TALK, PHOTO, STEREO, DAYS))
+
+
+def can_filter(text: str, signal: Signal) -> bool:
+    edge: Edge = "shrink" if signal.timed else "zero"
+    try:
+        make_plan(text, signal, Rules(edge=edge, align="causal"))
+    except RequestError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("signal", "typed", "meant"),
+    [
+        (ROWS, "bbands:20,2", "bollinger:20,2"),
+        (ROWS, "rolling_mean:20", "box:20"),
+        (ROWS, "rolling_std", "std:5"),
+        (ROWS, "ewm:span=12", "ema:span=12"),
+        (ROWS, "ewma:0.3", "ema:span=12"),
+        (ROWS, "lowpas:0.2", "lowpass:0.2"),
+        (ROWS, "lp:3.4k", "lowpass:0.1"),
+        (TALK, "lp:3.4k", "lowpass:3.4k"),
+        (TALK, "treble", "highshelf:3k,6"),
+        (TALK, "treble:-3", "highshelf:3k,-3"),
+        (TALK, "norm:-3", "normalize:-3dB"),
+        (TALK, "lpf", "lowpass:2000"),
+        (PHOTO, "blur:0x2", "gaussian:2"),
+        (PHOTO, "GaussianBlur:5", "gaussian:2"),
+        (PHOTO, "medianBlur:5", "median:5"),
+        (PHOTO, "gaussian-blur:3", "gaussian:3"),
+        (PHOTO, "maximum_filter1d:7", "max:7"),
+        (PHOTO, "opening:5", "`min:5 | max:5`"),
+        (PHOTO, "LoG:2", "laplacian_of_gaussian:2"),
+    ],
+)
+def test_a_hint_shows_the_step_with_values_that_fit(signal: Signal, typed: str, meant: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        make_plan(typed, signal, Rules(edge="zero", align="center"))
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("sma(20)", "write sma:20;"),
+        ("sma 20", "write sma:20;"),
+        ("highpass 100 | abs", "write highpass:100;"),
+        ("rsi,14", "write rsi:14;"),
+        ("rolling(20).mean()", "write box:20;"),
+        ("ewm(span=12).mean()", "write ema:span=12;"),
+        ("ewm(12)", "write ema:span=12;"),
+        ("lowpass=f=3000", "write lowpass:3000;"),
+        ("gblur=2", "write gaussian:2;"),
+        ("resize 800x600", "write resize:800x600;"),
+        ("blur 0x2", "write gaussian:2;"),
+        ("gain -6", "write gain:-6dB;"),
+        ("sinc -3400", "`lowpass:3.4k` is sinc -3.4k of SoX"),
+        ("diff 1 2 3", "values follow a colon, as in box:5"),
+        ("frobnicate 3", "values follow a colon, as in box:5"),
+    ],
+)
+def test_a_step_in_another_notation_is_shown_as_it_is_written_here(typed: str, told: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(typed)
+    assert told in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("filter", "signal", "told"),
+    [
+        ("sma:length=20", ROWS, "the value needs no name: sma:20"),
+        ("rsi:timeperiod=14", ROWS, "the value needs no name: rsi:14"),
+        ("bandpass:300-3400", TALK, "values are separated by commas: bandpass:300,3400"),
+        ("mix:0.5,0.5", TALK, "one weight for each: mix:1; `mono` is the mean of all"),
+        ("resize:800", PHOTO, "resize:800x is 800 pixels wide"),
+        ("last_pool:W", DAYS, "a unit follows a number: 1w"),
+        ("last_pool:1week", DAYS, "unknown unit 'week' in '1week'; write 1w"),
+        ("last_pool:1ME", DAYS, "write 1mo"),
+        ("lowpass:3.4khz", TALK, "write 3.4kHz"),
+        ("gain:-6db", TALK, "write -6dB"),
+    ],
+)
+def test_a_value_in_another_notation_is_answered(filter: str, signal: Signal, told: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        make_plan(filter, signal, Rules(edge="shrink", align="causal"))
+    assert told in str(caught.value)
+
+
+def test_filters_in_answers_compute_what_they_are_called() -> None:
+    # The line through the last 14 samples, by NumPy; TA-Lib's DEMA by pandas; Hull's by its formula.
+    x = np.cumsum(np.random.default_rng(5).normal(size=60))
+    rows: Any = {"align": "causal", "edge": "missing"}
+    windows = np.lib.stride_tricks.sliding_window_view(x, 14)
+    slopes, ends = [], []
+    for window in windows:
+        slope, start = np.polyfit(np.arange(14), window, 1)
+        slopes.append(slope)
+        ends.append(start + 13 * slope)
+    line = filters_in(ELSEWHERE["linreg"].hint)[0]
+    slope_filter = filters_in(ELSEWHERE["slope"].hint)[0]
+    np.testing.assert_allclose(convcli.apply(line, x, **rows)[13:], ends, rtol=1e-10)
+    np.testing.assert_allclose(convcli.apply(slope_filter, x, **rows)[13:], slopes, atol=1e-12)
+    weights = {n: np.arange(1, n + 1) / (n * (n + 1) / 2) for n in (4, 8, 16)}
+    means = {n: np.convolve(x, weights[n][::-1])[:60] for n in (8, 16)}
+    hull = np.convolve(2 * means[8] - means[16], weights[4][::-1])[:60]
+    ours = convcli.apply(filters_in(ELSEWHERE["hma"].hint)[0], x, **rows)
+    np.testing.assert_allclose(ours[18:], hull[18:], rtol=1e-12)
 
 
 def test_a_missing_file_suggests_only_a_misspelt_name(tmp_path: Path) -> None:
@@ -137,7 +244,7 @@ def test_the_text_of_an_error_contains_its_hint() -> None:
         "unknown step 'lowpas'",
         "box:3 | lowpas:0.1",
         "        ^",
-        "hint: did you mean lowpass?",
+        "hint: did you mean lowpass:0.1?",
     ]
     assert caught.value.message == "unknown step 'lowpas'"
     assert str(InputError("there is none")) == "there is none"
@@ -194,3 +301,36 @@ def test_python_users_can_have_a_filter_explained() -> None:
     assert facts.result == (4.0, 8.0, 8.0)
     assert facts.stages[0].sums[1].products == (1.0, 4.0, 3.0)
     assert "explain" in dir(convcli)
+
+
+OTHER_ORDERS = [
+    # the words, and the command that the hint shows
+    ("csv sma 3 p.csv", "convcli csv sma:3 p.csv"),
+    ("csv p.csv rsi 14", "convcli csv rsi:14 p.csv"),
+    ("csv p.csv macd", "convcli csv macd p.csv"),
+    ("csv p.csv q.csv lag 1", "convcli csv lag:1 p.csv -o q.csv"),
+    ("csv sma:3 p.csv q.csv", "convcli csv sma:3 p.csv -o q.csv"),
+    ("csv highpass 0.1 p.csv -o q.csv", "convcli csv highpass:0.1 p.csv -o q.csv"),
+    ("csv p.csv q.csv gain -6", "convcli csv gain:-6dB p.csv -o q.csv"),
+    ("csv p.csv -blur 0x2 q.csv", "convcli csv gaussian:2 p.csv -o q.csv"),
+    ("csv -median 3 p.csv", "convcli csv median:3 p.csv"),
+    ("csv p.csv 'sma:3 | diff'", "convcli csv 'sma:3 | diff' p.csv"),
+]
+
+
+@pytest.mark.parametrize(("words", "command"), OTHER_ORDERS)
+def test_words_in_the_order_of_another_program(words: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("v\n1\n2\n3\n4\n")
+    ended = program.run(*shlex.split(words), cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.err.endswith(f": {command}\n")
+    again = program.run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert again.code == 0, again.err
+
+
+def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:
+    ended = program.run("image", "in.png", "-negate", "out.png", cwd=tmp_path)
+    assert ended.code == 2
+    assert "hint: `gain:-1` changes the sign" in ended.err
+    unknown = program.run("image", "in.png", "-frobnicate", "out.png", cwd=tmp_path)
+    assert "`convcli image --help` shows" in unknown.err

@@ -98,7 +98,7 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         if "--debug" in words:
             raise
-        return _print_other_error(error)
+        return _print_other_error(error, words)
     return code if isinstance(code, int) else 0
 
 
@@ -159,14 +159,17 @@ def _redirect_to_null(stream: TextIO | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _print_other_error(error: Exception) -> int:
-    """Print an error that is no ConvcliError; returns the exit code."""
+def _print_other_error(error: Exception, words: list[str]) -> int:
+    """Print an error that is no ConvcliError; returns the exit code.
+
+    words : the command line
+    """
     import typer
 
     # The base of BadParameter is the UsageError of Click, of which Typer has a copy of its own.
     usage_error: Any = typer.BadParameter.__base__
     if isinstance(error, usage_error):
-        return _print_usage_error(error)
+        return _print_usage_error(error, words)
     if isinstance(error, OSError) and error.errno in _WRITE_ERRORS:
         _redirect_to_null(sys.stdout)
         print_message(f"cannot write standard output: {error.strerror}")
@@ -176,7 +179,7 @@ def _print_other_error(error: Exception) -> int:
     return unexpected.exit_code
 
 
-def _print_usage_error(error: Any) -> int:
+def _print_usage_error(error: Any, words: list[str]) -> int:
     """Print an error of the command line, as Typer words it."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
@@ -191,6 +194,10 @@ def _print_usage_error(error: Any) -> int:
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
         elif re.match(r"No such option: -[^-]", message):
             hint += "; a file whose name begins with a minus is written ./-name"
+        if message.startswith("No such option"):
+            from convcli.cli.word_order import hint_for_options
+
+            hint = hint_for_options(words) or hint
         print_message(text, hint=hint)
     return int(error.exit_code)
 

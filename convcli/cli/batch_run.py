@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import gc
-import time
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convcli.batch.failures import (
-    is_free_for_failures,
-    listed_lines,
-    listed_units,
-    no_list_of_failures,
-    write_failed,
-)
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import open_ledger, read_lines
+from convcli.batch.ledger import open_ledger
 from convcli.batch.ledger_file import ledger_file
 from convcli.batch.left import UnitsLeft, earlier_runs
 from convcli.batch.listing import list_inputs
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units
 from convcli.cli import closed_pipe, print_error, print_message, say
+from convcli.cli.failed_inputs import FailedInputs
 from convcli.cli.opening import name_input
 from convcli.cli.progress import Progress
 from convcli.cli.results import refuse_place, refuse_shared_places
 from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, OutputError, RequestError
+from convcli.errors import OutputError, RequestError
 from convcli.media.refusals import same_place
 from convcli.places import place_of
-from convcli.report.words import visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -47,17 +39,14 @@ if TYPE_CHECKING:
     from convcli.batch.listing import Listing
     from convcli.batch.run_units import Outcome, Runner, Work
     from convcli.batch.units import Unit
-    from convcli.cli.options import WorkOptions
+    from convcli.cli.batch_options import WorkOptions
     from convcli.errors import ConvcliError
     from convcli.facts import RunFacts
-    from convcli.facts.batch import UnitFailure
     from convcli.media.files import Files
     from convcli.places import Place
 
 # Most summaries that wait for an earlier one, so that they are printed in the order of the inputs.
 _MOST_UNTOLD = 1000
-# Most failed inputs that the last line names.
-_MOST_NAMED = 5
 # With fewer units the start of processes takes longer than they save.
 FEWEST_FOR_PROCESSES = 500
 # Files are small if the mean size of the first `_SAMPLED` of them is below this many bytes.
@@ -107,15 +96,11 @@ class BatchRun(ABC):
         self.stopping = stopping
         self._retry_notes = RetryNotes(quiet=request.quiet)
         self.shard = Shard() if self.batch.shard is None else Shard.parse(self.batch.shard)
-        self.failures: list[Unit] = []
-        # What a report says of them, where one is made.
-        self.reported_failures: list[UnitFailure] = []
-        # What a unit is called: an input, or a part of one.
-        self._noun = Units.noun
-        self._listed_again = Units.listed_again
+        self.failed = FailedInputs(request, self.shard)
         self._ledger_file: Path | None = None
-        self._failed_place: Place | None = None
         self.worst = 0
+        # Number of folders that were left out because they cannot be read.
+        self._unreadable = 0
 
     # ------------------------------------------------------------------ what each command defines
 
@@ -194,13 +179,15 @@ class BatchRun(ABC):
             if earlier is not None:
                 self._take_earlier(left.done_units(), earlier)
             ledger = self._open_ledger(left, earlier, run, held)
-            self._report_left(left, len(units))
+            self._report_left(left, units)
             self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
             earlier_runs(ledger.path, units, run)  # one line for each unit
-        self._report_failures(len(left))
+        if self._unreadable:
+            self._say(f"{plural(self._unreadable, 'folder')} could not be read, see above")
+        self.failed.name_first(units, len(left))
         if not self.request.dry_run:
-            self._write_failed()
+            self.failed.write_list(units)
         self._finish()
         return self.worst
 
@@ -209,13 +196,12 @@ class BatchRun(ABC):
         words = self.batch.words(self.request.inputs)
         listing = list_inputs(words, self.request.files)
         units = self._units(listing)
-        self._noun = units.noun
-        self._listed_again = units.listed_again
         self._check_own_files(listing)
         if not self.request.dry_run:
-            self._failed_place = self._find_failed_place(units)
+            self.failed.find_place(units, self._ledger_file)
         self._refuse_shared_places(units)
         self._print_warnings(listing)
+        self._note_unreadable(listing)
         return units
 
     def _refuse_standard_input(self, units: Units) -> None:
@@ -242,7 +228,7 @@ class BatchRun(ABC):
         """Refuse a file of this command that is another one, or the output of a unit."""
         batch = self.batch
         listed = None if batch.files_from is None else place_of(batch.files_from)
-        failed = self._failed_place or batch.failed
+        failed = self.failed.place or batch.failed
         if listed is not None and failed is not None and same_place(failed, listed):
             failed = None  # a list that is run again may be replaced by what still fails
         failed_option = "the list of failures" if batch.failed is None else "--failed"
@@ -257,6 +243,13 @@ class BatchRun(ABC):
         if not self.request.quiet:
             for warning in listing.warnings:
                 print_message(warning, kind="warning")
+
+    def _note_unreadable(self, listing: Listing) -> None:
+        """Print the errors of folders that were left out because they cannot be read."""
+        self._unreadable = len(listing.unreadable)
+        for error in listing.unreadable:
+            self._print_error(error)
+            self.worst = max(self.worst, error.exit_code)
 
     def _say(self, text: str) -> None:
         if not self.request.quiet:
@@ -308,28 +301,28 @@ class BatchRun(ABC):
             )
         return place
 
-    def _report_left(self, left: UnitsLeft, total: int) -> None:
+    def _report_left(self, left: UnitsLeft, units: Units) -> None:
+        """Say which units are left out, and why."""
+        noun, total = units.noun, len(units)
         if left.done:
-            self._say(f"{plural(left.done, self._noun)} done by an earlier run")
+            self._say(f"{plural(left.done, noun)} done by an earlier run")
         if left.existing:
-            self._say(f"{plural(left.existing, self._noun)} left out: the output exists")
+            self._say(f"{plural(left.existing, noun)} left out: the output exists")
         if self.shard.count > total and not self.shard.positions(total):
-            self._say(f"--shard {self.batch.shard} has none of {plural(total, self._noun)}")
+            self._say(f"--shard {self.batch.shard} has none of {plural(total, noun)}")
 
     # --------------------------------------------------------------------------------- the work
 
     def _carry_out(self, left: UnitsLeft, ledger: Ledger | None) -> None:
         """Carry the units out, and take what they return, in their order where memory allows it."""
         gc.set_threshold(_MOST_UNCOLLECTED)
-        total = len(left)
-        pace = _Pace(total)
-        progress = Progress(total, shown=self.request.shows_progress)
+        progress = Progress(len(left), shown=self.request.shows_progress)
         order = UnitOrder(_MOST_UNTOLD)
         ended = outcomes(self._runner(left), order.noted(left.to_do()))
         try:
             for outcome in order.sorted(self._noted(ended, ledger)):
                 self._print(outcome)
-                progress.advance(1, pace.after_one_more())
+                progress.advance_unit()
         finally:
             progress.close()
             self._retry_notes.close()
@@ -374,11 +367,10 @@ class BatchRun(ABC):
         for each in ended:
             outcome = each
             if outcome.error is not None:
-                error = name_input(outcome.error, outcome.unit.label)
+                unit = outcome.unit
+                error = name_input(outcome.error, unit.input_label, unit.part_label)
                 outcome = replace(outcome, error=error)
-                self.failures.append(outcome.unit)
-                if self.request.reports:
-                    self.reported_failures.append(_failure(outcome.unit, error))
+                self.failed.add(outcome.unit, error)
             if ledger is not None and not self._note(ledger, outcome):
                 ledger = None
             yield outcome
@@ -429,91 +421,6 @@ class BatchRun(ABC):
             import traceback
 
             say("".join(traceback.format_exception(error.__cause__)))
-
-    # ------------------------------------------------------------------------------ what failed
-
-    def _report_failures(self, total: int) -> None:
-        """Name the first inputs that failed."""
-        self.failures.sort(key=lambda unit: unit.number)
-        if not self.failures or total == 1 or self.request.quiet:
-            return
-        named = [visible(unit.label) for unit in self.failures[:_MOST_NAMED]]
-        more = len(self.failures) - len(named)
-        if more:
-            named.append(f"and {more:,} more")
-        say(f"{len(self.failures):,} of {plural(total, self._noun)} failed: {', '.join(named)}")
-
-    def _write_failed(self) -> None:
-        """Write the list of the inputs that failed; remove an old one if none did."""
-        place = self._failed_place
-        null = False if place is None else write_failed(self.failures, place)
-        if not self.failures:
-            return
-        if not self._listed_again:
-            self._say(f"the same command with --resume runs the {self._noun}s that failed again")
-        elif place is not None:
-            again = f"--files-from {place}" + (" -0" if null else "")
-            self._say(f"{again} runs what failed once more")
-
-    def _find_failed_place(self, units: Units) -> Place | None:
-        """Where the list of failures goes; None if it was not asked for.
-
-        RequestError if a file of somebody else is there.
-        """
-        batch = self.batch
-        if batch.failed is not None:
-            if not self.request.force and not self._is_free(batch.failed, units):
-                raise no_list_of_failures(
-                    batch.failed, hint="name another file, or --force replaces it"
-                )
-            return batch.failed
-        if batch.ledger is None or not units.listed_again:
-            return None
-        shard = ""
-        if self.shard.count > 1:  # machines may share the folder
-            shard = f".{self.shard.index}-of-{self.shard.count}"
-        ledger = place_of(batch.ledger)
-        usual = ledger.with_name(f"failed{shard}.txt")
-        if self._is_free(usual, units):
-            return usual
-        of_ledger = ledger.with_name(f"{ledger.stem}.failed{shard}.txt")
-        if self._is_free(of_ledger, units):
-            return of_ledger
-        raise no_list_of_failures(of_ledger, hint="--failed FILE names another file")
-
-    def _is_free(self, place: Place, units: Units) -> bool:
-        """Whether a place is free for failures of these units, or holds those of the ledger."""
-        return is_free_for_failures(place, self._known_inputs(units))
-
-    def _known_inputs(self, units: Units) -> Iterator[str]:
-        """The inputs of this run, then those of the ledger, which may be gone."""
-        yield from listed_units(units)
-        ledger = self._ledger_file
-        if ledger is not None and ledger.exists():
-            with suppress(InputError):  # no ledger, which is reported when it is opened
-                yield from listed_lines(read_lines(ledger))
-
-
-class _Pace:
-    """How many of the inputs are done, and how many a second."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._started = time.monotonic()
-
-    def after_one_more(self) -> str:
-        """The pace after another input, in words."""
-        self._done += 1
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        return f"{self._done:,} of {self._total:,}, {self._done / seconds:.3g} a second"
-
-
-def _failure(unit: Unit, error: ConvcliError) -> UnitFailure:
-    from convcli.facts.batch import UnitFailure
-
-    path, code = unit.label, error.exit_code
-    return UnitFailure(unit=unit.number, path=path, message=error.message, exit_code=code)
 
 
 def _prefers_processes(units: UnitsLeft) -> bool:

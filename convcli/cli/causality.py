@@ -35,7 +35,7 @@ class CausalCheck(TableCommand):
         from convcli.checking.causality import check_causality
         from convcli.checking.look_ahead import hidden_look_ahead
         from convcli.media.scratch import scratch
-        from convcli.media.tables.delimited import group_name
+        from convcli.media.tables.group_names import group_name
 
         progress = planned.run.progress
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convcli import __version__
 from convcli.batch.units import Unit
-from convcli.cli import options, print_message, say
+from convcli.cli import print_message, say
+from convcli.cli.detect_options import DetectRun, HitOptions, SearchOptions, TemplateTable
 from convcli.cli.groups import with_option_groups
 from convcli.cli.opening import files_for, input_name, name_input, open_template
-from convcli.cli.options import TableArguments, WorkOptions, columns_option, examples
+from convcli.cli.options import examples
 from convcli.cli.results import (
     given_words,
     own_place,
@@ -34,163 +34,8 @@ if TYPE_CHECKING:
 
     from convcli.detecting.detect import Detection
     from convcli.detecting.templates import LoadedTemplate
-    from convcli.facts.detection import DetectionFacts, FoundHits
+    from convcli.facts.detection import FoundHits
     from convcli.media.files import Files
-
-# Suffixes of files that hits are written to; without one they are CSV.
-HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions:
-    """What is searched for, and which hits count."""
-
-    more_templates: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-t",
-            "--template",
-            metavar="FILE",
-            help="A further template; may be given several times.",
-        ),
-    ] = None
-    threshold: Annotated[
-        float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")
-    ] = 0.7
-    top: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
-    ] = None
-    overlap: Annotated[
-        str,
-        typer.Option(
-            metavar="PART", help="How much of a place a better one may cover: 50% or 0.5."
-        ),
-    ] = "0%"
-
-    def check(self) -> None:
-        """Refuse a threshold that no score can reach, or that every score reaches."""
-        if not 0 < self.threshold <= 1:
-            raise RequestError(
-                f"--threshold expects a number above 0 and at most 1, got {self.threshold:g}"
-            )
-
-    @property
-    def overlap_part(self) -> float:
-        """The overlap as a fraction between 0 and 1."""
-        from convcli.units import UnitError, parse_quantity
-
-        try:
-            quantity = parse_quantity(self.overlap)
-        except UnitError as error:
-            raise RequestError(f"--overlap: {error}") from None
-        part = quantity.value / 100 if quantity.unit == "%" else quantity.value
-        if quantity.unit not in ("", "%") or not 0 <= part <= 1:
-            raise RequestError(
-                f"--overlap expects 0% to 100%, got {self.overlap!r}",
-                hint="0%: no two hits share a sample",
-            )
-        return part
-
-
-@dataclass(frozen=True, kw_only=True)
-class HitOptions:
-    """Where the hits are written, and in which format."""
-
-    output: Annotated[
-        Place | None,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=place_of,
-            metavar="FILE",
-            help="Write the places to a file.",
-            show_default="standard output",
-        ),
-    ] = None
-    format: Annotated[
-        Literal["csv", "json"] | None,
-        typer.Option(
-            help="csv, or json with the facts of the run.",
-            show_default="by the suffix of -o, else csv",
-        ),
-    ] = None
-    mark: Annotated[
-        Place | None,
-        typer.Option(
-            "--mark",
-            "--plot",
-            parser=place_of,
-            metavar="FILE",
-            help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
-            "convcli[plot].",
-            show_default=False,
-        ),
-    ] = None
-
-    def check(self) -> None:
-        """Refuse a file name that promises another format than CSV or JSON."""
-        if self.format is not None or self.output is None:
-            return
-        from convcli.media.replacing import is_special
-        from convcli.media.tables.compression import without_compression
-
-        suffix = without_compression(self.output).suffix.lower()
-        if suffix not in HIT_SUFFIXES and not is_special(self.output):
-            raise RequestError(
-                f"the suffix {suffix} of {self.output} is of no format that hits are written in",
-                hint="CSV (.csv, .txt) and JSON (.json) are; --format names one of them",
-            )
-
-    @property
-    def as_json(self) -> bool:
-        """Whether the hits are written as JSON."""
-        if self.format is not None:
-            return self.format == "json"
-        if self.output is None:
-            return False
-        from convcli.media.tables.compression import without_compression
-
-        return without_compression(self.output).suffix.lower() == ".json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectRun:
-    """How inputs are opened, and how the run goes."""
-
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = (
-        10**9
-    )
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
-    ] = False
-    batch: WorkOptions = WorkOptions()
-    force: options.Force = False
-    report: options.Report = None
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "-j",
-            "--jobs",
-            min=1,
-            max=options.MOST_JOBS,
-            help="Inputs searched at once.",
-            show_default="as many as cores",
-        ),
-    ] = None
-    threads: options.Threads = None
-    quiet: options.Quiet = False
-    debug: options.Debug = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class TemplateTable(TableArguments):
-    """How tables are read; by default the columns of the template are searched."""
-
-    columns: Annotated[
-        list[str] | None,
-        columns_option("those of the template"),
-    ] = None
 
 
 @with_option_groups
@@ -231,25 +76,33 @@ def detect(
     templates = _paths([template, *(search.more_templates or [])])
     worst, detection, place = _searched(asked, templates, results)
     found = _with_size_warnings(results.joined(search.top), run, worst)
-    rounded = detection.facts_of(found)
     facts = RunFacts(
         version=__version__,
         filter="",
         command=given_words(),
         inputs=found.inputs,
-        detection=rounded,
+        detection=detection.facts_of(found),
         searched=results.searched,
         warnings=tuple(text for _, text in found.notes),
         seconds=time.perf_counter() - started,
     )
-    # Files come first: the reader of standard output may close it early.
-    if run.report is not None:
-        _write_search_report(facts, run.report)
-    if hits.mark is not None:
-        _write_marks(facts, hits.mark)
-    text = _hits_text(facts, rounded, detection.columns_of(found), as_json=hits.as_json)
-    write_result(text, place)
+    _write_found(facts, asked, detection.columns_of(found), place)
     return _reported_result(facts, found, run, worst)
+
+
+def _write_found(
+    facts: RunFacts, asked: Asked, columns: Sequence[str], place: Place | None
+) -> None:
+    """Write the report, the drawing and the hits that were asked for.
+
+    columns : of the hits as CSV · place : of the hits; None for standard output
+    """
+    # Files come first: the reader of standard output may close it early.
+    if asked.run.report is not None:
+        _write_search_report(facts, asked.run.report)
+    if asked.hits.mark is not None:
+        _write_marks(facts, asked.hits.mark)
+    write_result(_hits_text(facts, columns, as_json=asked.hits.as_json), place)
 
 
 def _with_size_warnings(found: FoundHits, run: DetectRun, worst: int) -> FoundHits:
@@ -321,7 +174,10 @@ def _searched(
     words = run.batch.words(asked.inputs)
     several = words.several or run.batch.asked
     named = [input_place(word) for word in words.words]
-    files = _files_of(asked, [*templates, *([] if words.several else named)])
+    read = [*templates]
+    if not words.several:
+        read += named
+    files = _files_of(asked, read)
     asked.search.check()
     if several:
         # The inputs are listed later, when their list can be checked as well.
@@ -331,15 +187,22 @@ def _searched(
     asked.hits.check()
     loaded, files = _loaded(templates, files, results)
     search = _search(asked, loaded, files)
+    worst = 0
     if several:
-        return _search_batch(asked, search, results), search.detection, place
-    work = SearchWork(search=search, shows_progress=not run.quiet)
-    unit = Unit(number=1, name=words.words[0], relative=words.words[0])
+        worst = _search_batch(asked, search, results)
+    else:
+        _search_one(words.words[0], search, results, shows_progress=not run.quiet)
+    return worst, search.detection, place
+
+
+def _search_one(name: str, search: Search, results: SearchResults, *, shows_progress: bool) -> None:
+    """Search a single input into `results`. Errors name it."""
+    work = SearchWork(search=search, shows_progress=shows_progress)
+    unit = Unit(number=1, name=name, relative=name)
     try:
         results.take(1, work.run(unit))
     except ConvcliError as error:
         raise name_input(error, unit.label) from None
-    return 0, search.detection, place
 
 
 def _files_of(asked: Asked, places: Sequence[Place | None]) -> Files:
@@ -394,7 +257,7 @@ def _loaded(
 
 def _search(asked: Asked, templates: list[LoadedTemplate], files: Files) -> Search:
     from convcli.detecting.detect import Detection
-    from convcli.media.tables.delimited import group_name
+    from convcli.media.tables.group_names import group_name
     from convcli.report.files import draws
 
     detection = Detection(
@@ -435,14 +298,14 @@ def _search_batch(asked: Asked, search: Search, results: SearchResults) -> int:
     return SearchBatch(request, search, results, places).run()
 
 
-def _hits_text(
-    facts: RunFacts, found: DetectionFacts, columns: Sequence[str], *, as_json: bool
-) -> str:
+def _hits_text(facts: RunFacts, columns: Sequence[str], *, as_json: bool) -> str:
     """The hits as the text that is printed, in JSON or in CSV."""
     from convcli.report.as_csv import hits_csv
     from convcli.report.as_json import detection_json
 
-    return detection_json(facts) if as_json else hits_csv(found, columns)
+    if as_json or facts.detection is None:
+        return detection_json(facts)
+    return hits_csv(facts.detection, columns)
 
 
 def _write_search_report(facts: RunFacts, report: Place) -> None:

@@ -54,6 +54,14 @@ class PageOutput:
     force: options.Force = False
     debug: options.Debug = False
 
+    def check_places(self) -> None:
+        """Refuse a report or a drawing that cannot be written."""
+        if self.plot is not None:
+            refuse_plot(self.plot, [], force=self.force)
+        if self.report is not None:
+            refuse_report(self.report, [], force=self.force)
+        refuse_shared_places({"--plot": self.plot, "--report": self.report})
+
 
 @with_option_groups
 def explain(
@@ -93,9 +101,10 @@ def explain(
         _write_course(signal, output.course, force=output.force)
         return 0
     if signal is None or kernel is None:
-        raise RequestError(
-            "expected SIGNAL and KERNEL", hint="convcli explain 1,2,3,4 1,2,1, or --help"
-        )
+        from convcli.cli.explain_hints import complete_command
+
+        command = complete_command(ExplainRequest(signal=signal or "", kernel="", table=table))
+        raise RequestError("expected SIGNAL and KERNEL", hint=f"for example: {command}")
     request = ExplainRequest(
         signal=signal,
         kernel=kernel,
@@ -105,25 +114,25 @@ def explain(
         rules=rules,
         page=page,
     )
-    if output.plot is not None:
-        refuse_plot(output.plot, [], force=output.force)
-    if output.report is not None:
-        refuse_report(output.report, [], force=output.force)
-    refuse_shared_places({"--plot": output.plot, "--report": output.report})
-    explained = request.explained()
+    output.check_places()
+    _write_explained(request.explained(), request, output)
+    return 0
+
+
+def _write_explained(explained: Explained, request: ExplainRequest, output: PageOutput) -> None:
+    """Write the files that were asked for, or else the answer to standard output."""
     if output.plot is not None:
         _plot_explained(explained, request, output.plot)
     if output.report is not None:
         _write_page(explained, request, output.report)
     if output.plot is not None or output.report is not None:
-        return 0
+        return
     if output.format == "json":
         from convcli.report.as_json import json_text
 
         write_result(json_text(explained.facts))
     else:
         _print_page(explained.lines)
-    return 0
 
 
 def _write_page(explained: Explained, request: ExplainRequest, report: Place) -> None:

@@ -216,15 +216,19 @@ class FilterCommand:
         from convcli.media.inputs import is_file
 
         options = self.options
+        inputs = self.request.inputs or []
         if options.quiet and options.verbose:
             raise RequestError("-q and -v contradict each other")
         text = self.request.filter
-        if is_file(text):
-            command = f"convcli {self.files.command} box:5 {text}"
-            raise RequestError(
-                f"expected a FILTER, got the file {text}",
-                hint=f"FILTER comes first, then the files: {command}",
-            )
+        if is_file(text) or (inputs and not is_file(inputs[0])):
+            from convcli.cli.word_order import refuse_other_order
+
+            refuse_other_order(self.files.command, text, inputs, self.request.output)
+        nowhere = self.writes and self.request.output is None and not options.in_place
+        if len(inputs) == 2 and nowhere:
+            from convcli.cli.word_order import refuse_second_as_output
+
+            refuse_second_as_output(self.files.command, text, inputs)
         if not self.writes and (options.in_place or self.request.output is not None):
             raise RequestError(
                 f"{self.instead_of_data} writes no data", hint="leave out -o and --in-place"

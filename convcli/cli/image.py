@@ -58,7 +58,9 @@ class PictureOptions:
             show_default="all",
         ),
     ] = None
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = 10**9
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")] = (
+        options.MOST_PIXELS
+    )
     missing: options.Missing = None
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from convcli.cli import options
+from convcli.cli.batch_options import Cluster, FilesFrom, NullNames, Recursive, Retries, ShardText
+from convcli.cli.table_arguments import TableArguments
 from convcli.dataclass import dataclass
 from convcli.places import Place, place_of
 
@@ -164,12 +166,12 @@ class LearnOptions:
             help="INPUTs are files of --partial: the filter that is learned from all of them.",
         ),
     ] = False
-    shard: options.ShardText = None
-    cluster: options.Cluster = None
-    retries: options.Retries = 0
-    recursive: options.Recursive = False
-    files_from: options.FilesFrom = None
-    null: options.NullNames = False
+    shard: ShardText = None
+    cluster: Cluster = None
+    retries: Retries = 0
+    recursive: Recursive = False
+    files_from: FilesFrom = None
+    null: NullNames = False
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -196,13 +198,9 @@ class LearnOptions:
         ),
     ] = None
     threads: options.Threads = None
-    table: options.TableArguments
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")] = (
-        10**9
-    )
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
-    ] = False
+    table: TableArguments
+    max_pixels: options.MaxPixels = options.MOST_PIXELS
+    strict: options.Strict = False
     align: Annotated[
         options.Alignment,
         options.align_option("causal for tables and with --ahead, else center"),

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from convcli.cli.batch_options import BatchOptions
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
 from convcli.places import Place, place_of
-
-if TYPE_CHECKING:
-    from convcli.batch.listing import InputWords
-    from convcli.media.tables.table_options import TableOptions
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -133,8 +128,12 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
 ]
-
-
+# Pictures with more pixels than this are not read unless the user says so.
+MOST_PIXELS = 10**9
+MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
+]
 Parts = Annotated[
     int | None,
     typer.Option(
@@ -165,194 +164,6 @@ FailOn = Annotated[
 ]
 
 
-def columns_option(default: str) -> Any:
-    """`--columns`, with its default in words."""
-    return typer.Option(
-        "-c",
-        "--columns",
-        metavar="A,B",
-        help="Columns of a table to work on; 'Close*' takes all that begin with Close.",
-        show_default=default,
-    )
-
-
-Columns = Annotated[
-    list[str] | None, columns_option("every one whose first known cell is a number")
-]
-By = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="A,B",
-        help="Group the rows of a table by these columns: each group is a signal of its own.",
-        show_default=False,
-    ),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column of a table with sorted times. Lengths may then be durations (20d) and pools "
-        "bins of the calendar (1mo); regular times set the unit of frequencies.",
-        show_default=False,
-    ),
-]
-TimeUnit = Annotated[
-    Literal["s", "ms", "us", "ns"] | None,
-    typer.Option(
-        help="Unit of times that are numbers.",
-        show_default="by their size: 1577836800 s, 1577836800000 ms are 2020-01-01",
-    ),
-]
-DateFormat = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FORMAT",
-        help="How dates are written, such as %d.%m.%Y or '%m/%d/%Y %H:%M'.",
-        show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
-    ),
-]
-TimeZone = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ZONE",
-        help="Time zone of the calendar bins, such as Europe/Berlin, for times that are numbers or "
-        "name their offset.",
-        show_default="as the times are written; numbers are in UTC",
-    ),
-]
-Every = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LENGTH",
-        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
-        "mean of its rows or a missing value, and the time at which it begins.",
-        show_default=False,
-    ),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        "-d",
-        "--delimiter",
-        help=r"Separator of the cells of a table: , ; \t",
-        show_default="as in the header",
-    ),
-]
-Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
-Thousands = Annotated[
-    str,
-    typer.Option(
-        metavar="CHAR",
-        help="Separator of thousands in a table, such as , in 1,234,567.",
-        show_default="nothing",
-    ),
-]
-MissingWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--na",
-        metavar="WORD",
-        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written; a number such as -999 however it is written. May be given several times.",
-        show_default="none, na, nan, null, n/a, and empty cells",
-    ),
-]
-Comment = Annotated[
-    str,
-    typer.Option(
-        metavar="TEXT",
-        help="Lines of a table that begin with TEXT are comments, which stay as they are.",
-        show_default="nothing",
-    ),
-]
-SkipRows = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1_000_000,
-        metavar="N",
-        help="Number of lines before the header of a table (with --no-header: before its first "
-        "row), which stay as they are.",
-    ),
-]
-NoHeader = Annotated[
-    bool,
-    typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
-]
-Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
-Recursive = Annotated[
-    bool,
-    typer.Option(
-        "--recursive", help="Take the files in the subfolders of folders too, but no hidden ones."
-    ),
-]
-FilesFrom = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST",
-        help="Read names of more inputs from LIST, one on each line; - is standard input.",
-        show_default=False,
-    ),
-]
-NullNames = Annotated[
-    bool, typer.Option("-0", "--null", help="Names in LIST end with NUL, as `find -print0` writes.")
-]
-ShardText = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Take only part I of N of the inputs, so that N machines share the work.",
-        show_default=False,
-    ),
-]
-Retries = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1000,
-        help="How often an input is tried again after a passing error, such as a lost connection.",
-    ),
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
-        "starts --jobs workers here. Needs convcli[cluster].",
-        show_default=False,
-    ),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Skip inputs that an earlier run of this command finished, unless the input or the "
-        "options have changed.",
-    ),
-]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
-]
-LedgerFile = Annotated[
-    str | None,
-    typer.Option(
-        "--ledger",
-        metavar="FILE",
-        help="Write a line of JSON for each input as it ends; --resume reads it.",
-        show_default="a record in ~/.local/state",
-    ),
-]
-FailedFile = Annotated[
-    Place | None,
-    typer.Option(
-        "--failed",
-        parser=place_of,
-        metavar="FILE",
-        help="Write the names of inputs that failed, for --files-from.",
-        show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one already",
-    ),
-]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Verbose = Annotated[
     bool,
@@ -368,52 +179,6 @@ class Request:
     filter: Filter
     inputs: Inputs = None
     output: Output = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class InputListOptions:
-    """Where further inputs come from."""
-
-    recursive: Recursive = False
-    files_from: FilesFrom = None
-    null: NullNames = False
-
-    def words(self, inputs: list[str] | None) -> InputWords:
-        """The words that stand for the inputs; `-` if there are none."""
-        from convcli.batch.listing import STDIN, InputWords
-
-        if not inputs:
-            inputs = [] if self.files_from is not None else [STDIN]
-        return InputWords(
-            words=inputs,
-            files_from=self.files_from,
-            null=self.null,
-            recursive=self.recursive,
-        )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class WorkOptions(InputListOptions):
-    """Options of commands that work on many inputs, one by one."""
-
-    shard: ShardText = None
-    resume: Resume = False
-    ledger: LedgerFile = None
-    failed: FailedFile = None
-    retries: Retries = 0
-    cluster: Cluster = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether any of these options is set."""
-        return any(value not in (None, False, 0) for value in vars(self).values())
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class BatchOptions(WorkOptions):
-    """Options of commands that write an output for each input."""
-
-    skip_existing: SkipExisting = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -454,88 +219,6 @@ class RunOptions:
     def prints_design(self) -> bool:
         """Whether the design of the steps is printed or reported."""
         return not self.quiet or self.dry_run or self.report is not None or self.plot is not None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableArguments:
-    """How the text of a table is read, and which of its columns."""
-
-    columns: Columns = None
-    by: By = None
-    time: Time = None
-    time_unit: TimeUnit = None
-    date_format: DateFormat = None
-    time_zone: TimeZone = None
-    every: Every = None
-    delimiter: Delimiter = None
-    decimal: Decimal = "."
-    thousands: Thousands = ""
-    na: MissingWords = None
-    comment: Comment = ""
-    skip_rows: SkipRows = 0
-    no_header: NoHeader = False
-    encoding: Encoding = "utf-8"
-
-    def options(self) -> TableOptions:
-        """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.table_options import (
-            ColumnOptions,
-            TableOptions,
-            TextOptions,
-            TimeOptions,
-        )
-
-        if self.decimal not in (".", ","):
-            raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
-        columns = ColumnOptions(
-            names=column_names(self.columns, "-c"), by=column_names(self.by, "--by") or ()
-        )
-        times = TimeOptions(
-            column=self.time,
-            unit=self.time_unit,
-            date_format=self.date_format,
-            zone=self.time_zone,
-            every=self.every,
-        )
-        text = TextOptions(
-            delimiter=one_character(self.delimiter, "--delimiter"),
-            decimal=self.decimal,
-            thousands=self.thousands,
-            na=tuple(self.na or ()),
-            comment=self.comment,
-            skip_rows=self.skip_rows,
-            header=not self.no_header,
-            encoding=self.encoding,
-        )
-        return TableOptions(columns=columns, times=times, text=text)
-
-
-def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None:
-    """The names in `-c A,B -c C`; a name with a comma is in double quotes, as in the table.
-
-    option : how the option is written
-    """
-    if not texts:
-        return None
-    try:
-        names = [name for text in texts for name in next(csv.reader([text]), [""])]
-    except csv.Error:  # a line end outside quotes
-        names = []
-    if not names or not all(names):
-        raise RequestError(
-            f"{option} expects names of columns split by commas, such as {option} Open,Close"
-        )
-    return tuple(names)
-
-
-def one_character(text: str | None, option: str) -> str | None:
-    r"""`;`, `\t` or `tab` as one character."""
-    meant = {"\\t": "\t", "tab": "\t"}.get(text or "", text)
-    if meant is not None and (
-        len(meant) != 1 or not meant.isascii() or meant in '"\r\n' or meant.isalnum()
-    ):
-        raise RequestError(f"{option} expects one character such as , ; or \\t, got {text!r}")
-    return meant
 
 
 def suffix_of(format: str | None) -> str | None:

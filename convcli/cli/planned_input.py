@@ -184,7 +184,7 @@ def label_of(calls: tuple[Call, ...]) -> str:
     for call in calls:
         values = [f"{argument.key or ''}{argument.text}" for argument in call.arguments]
         if find(call.name).runs_model:  # `model_next`, without the folder of the model file
-            values = ["", Path(call.first_value("path") or "").stem]
+            values = ["", Path(call.path or "").stem]
         word = call.name + "_".join(values)
         if call.group is not None:
             word = re.sub(r"[\s:=]", "", call.text)

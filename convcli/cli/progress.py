@@ -51,6 +51,12 @@ class Progress:
         if self._bar is not None:
             self._bar.show(self.done, self.total, lambda: self._described(note))
 
+    def advance_unit(self) -> None:
+        """Add one of the inputs; how many are done, and how many a second, is beside the bar."""
+        done = self.done + 1
+        seconds = max(time.monotonic() - self.started, 1e-3)
+        self.advance(1, f"{done:,} of {self.total or 0:,}, {done / seconds:.3g} a second")
+
     def _described(self, note: str) -> str:
         """The time that is left, if it is known, and the note."""
         left = self._seconds_left()

@@ -29,7 +29,7 @@ class RunPreview:
     """
 
     def __init__(self, signals: Sequence[tuple[Signal, Signal]], size: PreviewSize) -> None:
-        from convcli.media.tables.delimited import group_name
+        from convcli.media.tables.group_names import group_name
 
         self._preview = preview_of(*signals[0], size, group_name)
         drawn = [] if size.small else signals[1 : MOST_PAGES + 1]

@@ -127,7 +127,7 @@ class _SearchedInput:
 
     def _observed(self, source: Source[Any], page: int | None) -> Source[Any]:
         """The source, which is observed where it is to be drawn."""
-        from convcli.media.tables.delimited import group_name
+        from convcli.media.tables.group_names import group_name
         from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
 
         many = max(self._unit.number - 1, len(self._previews)) >= MOST_FULL
@@ -176,11 +176,11 @@ class _RowTimes:
     def of(self, found: Candidates) -> list[tuple[str, str]]:
         """Return the times of the first and the last row of each candidate.
 
-        The text of rows before `found.settled` is released.
+        The text of rows before `found.earliest_next` is released.
         """
         first = self._recent.texts_of(self._column, found.rows[:, 0])
         last = self._recent.texts_of(self._column, found.rows[:, 1])
-        self._recent.release(found.settled)
+        self._recent.release(found.earliest_next)
         return list(zip(first, last, strict=True))
 
 

@@ -9,7 +9,8 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.groups import with_option_groups
-from convcli.cli.options import RunOptions, TableArguments, examples, suffix_of
+from convcli.cli.options import RunOptions, examples, suffix_of
+from convcli.cli.table_arguments import TableArguments
 from convcli.cli.table_command import (
     NamedFilterOptions,
     TableCommand,
@@ -100,12 +101,13 @@ def filter_table(
     A row is filtered from the rows up to it, unless --align center. Cells that are not filtered
     stay byte for byte, and rows keep their order. Empty cells, NaN and NA are missing values.
     Lengths are numbers of rows (20). With --time they may be durations (20d), also where rows are
-    irregular, and pools take bins of the calendar (1mo). Frequencies are cycles per row, or with
-    regular --time cycles per unit of time.
+    irregular, and pools take bins of the calendar (1mo); --every 1d, which needs no FILTER, makes
+    rows regular. Frequencies are cycles per row, or with regular --time cycles per unit of time.
     """
     table_options = rows.completed(table.options())
     filters = named.read()
-    plain = plain_request(request, named=filters is not None)
+    every = table_options.times.every is not None
+    plain = plain_request(request, named=filters is not None, every=every)
     if filters is not None:
         table_options = options_with(table_options, filters, filtered=bool(plain.filter))
     command = TableCommand

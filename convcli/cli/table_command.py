@@ -12,6 +12,7 @@ from convcli.cli.filter_command import FilterCommand
 from convcli.cli.options import Inputs, Output, Request, filter_argument
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.planning.calls import INPUT
 
 if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
@@ -73,13 +74,17 @@ class NamedFilterOptions:
         return filters
 
 
-def plain_request(request: TableRequest, *, named: bool) -> Request:
+def plain_request(request: TableRequest, *, named: bool, every: bool) -> Request:
     """The request, in which an empty FILTER leaves its columns as they are.
 
-    named : there are further filters, so that the first word may be a table already
+    named, every : there are further filters, or --every changes the rows, so that the first word
+        may be a table already
     """
     words = list(request.inputs or ())
     text = request.filter
+    if every and not named and (text is None or _is_table(text)):
+        words = words if text is None else [text, *words]
+        text = INPUT
     if text is None:
         if not named:
             raise RequestError(
@@ -89,7 +94,7 @@ def plain_request(request: TableRequest, *, named: bool) -> Request:
     elif named and _is_table(text):
         words.insert(0, text)
         text = ""
-    elif named and text.strip() == "x":
+    elif named and text.strip() == INPUT:
         text = ""
     return Request(filter=text, inputs=words or None, output=request.output)
 
@@ -182,7 +187,7 @@ class TableCommand(FilterCommand):
         if self.named is None:
             return calls
         from convcli.cli.planned_input import label_of
-        from convcli.media.tables.source import WrittenColumns
+        from convcli.media.tables.output_columns import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 
         outputs = outputs_of(

@@ -6,7 +6,7 @@ values, and keeps nothing else. Other derivatives are computed from the samples.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-@runtime_checkable
 class Activation(Protocol):
     """A function of each sample, with its derivative."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.convolution.rounding import outside_of
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, WrappedOp, nothing_held
-from convcli.core.ops import Convolve
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
@@ -71,16 +69,9 @@ class WeightedByAlpha(WrappedOp):
             y /= self.opaque
             y[..., self.alpha] = aligned_samples(x, self.reach, y.shape[:-1])[..., self.alpha]
             return y
-        op, divisor = self._undivided()
+        op, divisor = self.op.undivided()
         y = op(premultiplied, span, held)
         return _unpremultiplied(y, self.alpha, self.opaque, divisor)
-
-    def _undivided(self) -> tuple[Op, float]:
-        """The operation without its divisor, which the quotient does not need, and the divisor."""
-        op = self.op
-        if isinstance(op, Convolve) and op.divisor > 0:
-            return replace(op, divisor=1.0), op.divisor
-        return op, 1.0
 
 
 def _premultiplied(x: Array, alpha: int) -> Array:

@@ -3,14 +3,15 @@
 A network makes many channels of a few, and a strip of a wide picture with all of them would not fit
 the memory. So the outputs are cut into blocks, each of which is computed from the inputs that it
 reads. Blocks begin at multiples of their sides, counted from the first output of the picture: an
-output is bit for bit the same, however the picture arrives.
+output is bit for bit the same, however the picture arrives, and whichever thread computes it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,13 +20,16 @@ from convcli.core.task import HeldIfAsked, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.core.chain import Chain
     from convcli.core.complete import Bounds
     from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 # The most numbers that an operation reads or makes in a block: 24 MB of float32.
 NUMBERS = 6_000_000
@@ -85,7 +89,7 @@ class BlockGrid:
 
 
 def _most_columns(chain: Chain, rows: int, n: int | None) -> int:
-    """The most columns at which a block of so many rows has no more numbers than are allowed."""
+    """The most columns at which a block of `rows` rows has no more numbers than are allowed."""
     columns = MOST_COLUMNS
     while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
         columns //= 2
@@ -113,80 +117,112 @@ def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
     return max(counts)
 
 
-def compute_in_blocks(
-    chain: Chain,
-    x: Array,
-    span: Span,
-    ends: tuple[int | None, ...],
-    earlier: HeldEarlier = nothing_earlier,
-    *,
-    bounds: Bounds | None = None,
-) -> tuple[Array, HeldAfter]:
-    """Compute the outputs `span` as `chain.compute` does, block by block.
+class Share(Protocol):
+    """Calls a function with each of several items, in any threads."""
 
-    A row of blocks that reads missing samples is computed at once, because a gap is filled from
-    anywhere in its line.
-    """
-    rows = chain.blocks.rows
-    if rows is None:
-        return chain.work.compute(x, span, ends, earlier, bounds=bounds)
-    first = chain.reads(*span[0], ends[0])[0].start
-    parts = []
-    held: HeldAfter = {}
-    columns = chain.blocks.columns(ends[1])
-    for start, stop in cuts(*span[0], rows):
-        inputs = chain.reads(start, stop, ends[0])[0]
-        task = _RowOfBlocks(
-            chain=chain,
-            x=x[inputs.start - first : inputs.high - first],
-            span=((start, stop), span[1]),
-            ends=ends,
-            earlier=earlier,
-            bounds=bounds,
-        )
-        made, held = task.outputs(columns)
-        parts.append(made)
-        earlier = held.get
-    if len(parts) == 1:
-        return parts[0], held
-    return np.concatenate(parts), held
+    def __call__(self, function: Callable[[A], B], items: Sequence[A], /) -> list[B]:
+        """Return the results in the order of the items."""
+        ...
+
+
+def one_after_another(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """Call a function with each item in the calling thread."""
+    return [function(item) for item in items]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _RowOfBlocks:
-    """The outputs `span` of a chain, all of which lie in one row of blocks."""
+class OutputTask:
+    """The outputs `span` of a chain, and the arguments of `ChainWork.compute` for them."""
 
     chain: Chain
     x: Array
     span: Span
     ends: tuple[int | None, ...]
-    earlier: HeldEarlier
-    bounds: Bounds | None
+    earlier: HeldEarlier = nothing_earlier
+    bounds: Bounds | None = None
 
-    def outputs(self, columns: int) -> tuple[Array, HeldAfter]:
-        """Compute the outputs in blocks of so many columns, and what the next row may ask for."""
-        down, across = self.span
-        nothing = across[0] >= across[1]
-        if nothing or self.bounds is not None or any_missing(self.x):
-            return self._at_once()
-        left, _ = self.chain.needs(1, *across, self.ends[1])[0]
+    def in_blocks(self, share: Share) -> tuple[Array, HeldAfter]:
+        """Compute the outputs as `at_once` does, block by block.
+
+        A row of blocks that reads missing samples is computed at once, because a gap is filled from
+        anywhere in its line.
+        """
+        if self.chain.blocks.rows is None:
+            return self.at_once()
+        rows = self._rows_of_blocks(self.chain.blocks.rows)
+        blocks = [row.blocks() for row in rows]
+        computed = iter(share(OutputTask.outputs, [block for row in blocks for block in row]))
         parts = []
-        for start, stop in cuts(*across, columns):
-            low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
-            inputs = self.x[:, low - left : high - left]
-            made, _ = self.chain.work.compute(inputs, (down, (start, stop)), self.ends)
-            parts.append(made)
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        # Without gaps no earlier value is needed; it would keep all earlier rows in memory.
-        alone = replace(self, earlier=nothing_earlier)
-        return whole, HeldIfAsked(alone.held_values)
+        held: HeldAfter = {}
+        earlier = self.earlier
+        for row, its_blocks in zip(rows, blocks, strict=True):
+            if its_blocks:
+                made = list(islice(computed, len(its_blocks)))
+                y = _joined(made, axis=1)
+                held = row.held_without_gaps()
+            else:
+                y, held = replace(row, earlier=earlier).at_once()
+            parts.append(y)
+            earlier = held.get
+        return _joined(parts, axis=0), held
 
-    def _at_once(self) -> tuple[Array, HeldAfter]:
+    def at_once(self) -> tuple[Array, HeldAfter]:
+        """Return the outputs, and the last values that the operations have met."""
         return self.chain.work.compute(
             self.x, self.span, self.ends, self.earlier, bounds=self.bounds
         )
 
-    def held_values(self) -> HeldAfter:
-        """Compute the last known values after the outputs."""
-        _, held = self._at_once()
+    def outputs(self) -> Array:
+        """Return the outputs; any thread may ask for them."""
+        # NumPy keeps this setting for each thread.
+        with np.errstate(all="ignore"):
+            y, _ = self.at_once()
+        return y
+
+    def _rows_of_blocks(self, height: int) -> list[OutputTask]:
+        """Cut the outputs where a row of blocks begins."""
+        return [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
+
+    def _rows(self, start: int, stop: int) -> OutputTask:
+        """Some rows of the outputs."""
+        along, across = self.span
+        first = self.chain.reads(*along, self.ends[0])[0].start
+        inputs = self.chain.reads(start, stop, self.ends[0])[0]
+        x = self.x[inputs.start - first : inputs.high - first]
+        return replace(self, x=x, span=((start, stop), across))
+
+    def blocks(self) -> list[OutputTask]:
+        """Cut the outputs of a row of blocks; none if they are to be computed at once."""
+        down, across = self.span
+        nothing = across[0] >= across[1]
+        if nothing or self.bounds is not None or any_missing(self.x):
+            return []
+        left, _ = self.chain.needs(1, *across, self.ends[1])[0]
+        blocks = []
+        for start, stop in cuts(*across, self.chain.blocks.columns(self.ends[1])):
+            low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
+            x = self.x[:, low - left : high - left]
+            block = replace(self, x=x, span=(down, (start, stop)), earlier=nothing_earlier)
+            blocks.append(block)
+        return blocks
+
+    def held_without_gaps(self) -> HeldAfter:
+        """Return the last known values after the outputs, whose inputs have no gap.
+
+        No earlier value is needed, and it would keep all earlier rows in memory.
+        """
+        return HeldIfAsked(replace(self, earlier=nothing_earlier).held_at_end)
+
+    def held_at_end(self) -> HeldAfter:
+        """Return the last known values; the last row has them unless a layer has overflowed."""
+        stop = self.span[0][1]
+        _, held = self._rows(stop - 1, stop).at_once()
+        values = held.values()
+        if any(value is None or any_missing(value) for value in values):
+            _, held = self.at_once()
         return held
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    """Put arrays one after the other along an axis."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)

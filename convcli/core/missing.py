@@ -94,24 +94,27 @@ def renormalised(
     y = mean_valid(known, w, divisor, step, exact=exact)
     gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
+    gain = w.sum() / divisor
     faint = np.zeros_like(gap)
     for wanted, find_sums in _ways_to_add(gap, known, w, step, exact=exact):
-        for rows, (high, low, share) in find_sums(wanted, known, weights, w, step):
-            repaired = _means(high, low, share, w.sum() / divisor)
-            y[rows] = np.where(wanted[rows], repaired, y[rows])
-            faint[rows] |= wanted[rows] & (share > 0) & (share < _FAINT)
+        for places, sums in find_sums(wanted, known, weights, w, step):
+            means = _means(sums, gain)
+            y[places] = np.where(wanted[places], means, y[places])
+            _, _, share = sums
+            faint[places] |= wanted[places] & (share > 0) & (share < _FAINT)
     if faint.any():
         raised = np.where(w < _FAINT, w, 0) / _FAINT
-        for rows, (high, low, share) in _direct_window_sums(faint, known, weights, raised, step):
-            repaired = _means(high, low, share, w.sum() / divisor)
-            y[rows] = np.where(faint[rows], repaired, y[rows])
+        for places, sums in _direct_window_sums(faint, known, weights, raised, step):
+            means = _means(sums, gain)
+            y[places] = np.where(faint[places], means, y[places])
     if exact and w.ndim == 1:
         keep_constants(y, x, w, divisor, step[0])
     return y
 
 
-def _means(high: Array, low: Array, share: Array, gain: float) -> Array:
+def _means(sums: _Sums, gain: float) -> Array:
     """Sums of weights times samples over sums of weights, NaN where these are 0."""
+    high, low, share = sums
     with np.errstate(divide="ignore", invalid="ignore"):
         means = quotient(high, low, share) * gain
     means[share == 0] = np.nan
@@ -162,10 +165,7 @@ def _window_sums(
 ) -> Iterator[tuple[Any, list[Array]]]:
     """Yield sums of w times each array for the `wanted` outputs, and their places."""
     if w.ndim > 1:
-        for first, last in runs(wanted):
-            end = (last - 1) * step[0] + w.shape[0]
-            part = slice(first * step[0], end)
-            yield slice(first, last), [direct(array[part], w, step) for array in arrays]
+        yield from _window_sums_of_rows(wanted, arrays, w, step)
         return
     stretches = runs(w != 0) or [(0, 1)]
     # A long binomial has zeros at both ends.
@@ -182,6 +182,16 @@ def _window_sums(
             windows = at_every_sample[some_rows * step[0] + begin, some_channels]
             sums.append(np.einsum("nj,j->n", windows, some_taps.astype(windows.dtype)))
         yield (some_rows, some_channels), sums
+
+
+def _window_sums_of_rows(
+    wanted: BoolArray, arrays: tuple[Array, ...], w: FloatArray, step: tuple[int, ...]
+) -> Iterator[tuple[slice, list[Array]]]:
+    """Yield the sums of pictures for whole rows of outputs, of which some are `wanted`."""
+    for first, last in runs(wanted):
+        end = (last - 1) * step[0] + w.shape[0]
+        part = slice(first * step[0], end)
+        yield slice(first, last), [direct(array[part], w, step) for array in arrays]
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:

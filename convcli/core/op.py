@@ -17,6 +17,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from typing import Self
 
+    from convcli.array_types import FloatArray
     from convcli.core.binding import Site, Stage
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.executor import Executor
@@ -104,7 +105,7 @@ class Measure(Protocol):
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
-        """Return what two blocks have together, whatever their order."""
+        """Return what is found of two blocks together, in any order."""
         ...
 
     def measured_op(self, found: Any | None) -> Op:
@@ -161,7 +162,9 @@ class Op(ABC):
         to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
         work                OpWork, for a group of branches
-        products, in_place, joined, executor    for what is computed faster together
+        products, in_place, joined, scale_and_shift, scaled, undivided,
+        executor
+                            for what is computed faster together
     """
 
     # --- required ---
@@ -270,6 +273,25 @@ class Op(ABC):
         """Return one operation that does this and the following one, if that saves a pass."""
         return None
 
+    @property
+    def scale_and_shift(self) -> tuple[FloatArray, FloatArray] | None:
+        """The scale and the shift of each channel, where the operation is scale * x + shift.
+
+        None for other operations.
+        """
+        return None
+
+    def scaled(self, scale: FloatArray, shift: FloatArray) -> Op | None:
+        """Return the operation whose outputs are y * scale + shift; None if that needs a pass.
+
+        scale, shift : (output channels,)
+        """
+        return None
+
+    def undivided(self) -> tuple[Op, float]:
+        """Return the operation without its divisor, and the divisor; 1 if it has none."""
+        return self, 1.0
+
     def executor(self, ops: Sequence[Op]) -> Executor | None:
         """Return what computes this and some following operations at once, if that is faster.
 
@@ -294,8 +316,8 @@ class WrappedOp(Op):
     """An operation around another one, `op`, whose inputs or outputs it changes.
 
     What is known of `op` holds for the wrapper, unless the wrapper says something else. But the
-    wrapper is another function of the inputs. So what stands for the function of `op`, such as
-    `formula.as_convolution` or `executor`, does not stand for the wrapper: it is as `Op` says.
+    wrapper is another function of the inputs. So what describes the function of `op`, such as
+    `formula.as_convolution` or `executor`, has its default here.
     """
 
     op: Op
@@ -346,7 +368,7 @@ class WrappedOp(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """What is known of the operation, without what stands for its function."""
+        """What is known of the operation, without what describes its function."""
         inside = self.op.formula
         return OpFormula(
             convolutions=inside.convolutions,

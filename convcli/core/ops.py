@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import all_finite, mean_valid
+from convcli.core.convolution.refined import refined_mean, refines_cheaply
 from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
-from convcli.core.convolution.settled import settled_mean, settles_cheaply
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.array_types import FloatArray
+    from convcli.core.activations import Activation
     from convcli.core.kernel import Kernel
     from convcli.core.op_formula import NNCall, OnMissing
     from convcli.signals import Align, Array, Missing
@@ -97,8 +98,8 @@ class Convolve(Op):
     def numbers(self) -> NumberUse:
         """The rounding class of the taps and the divisor; a convolution takes stored numbers."""
         rounding = of_taps(self.taps, self.divisor)
-        if rounding == "rounded" and settles_cheaply(self.taps, self.divisor):
-            rounding = "settled"
+        if rounding == "rounded" and refines_cheaply(self.taps, self.divisor):
+            rounding = "refined"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
 
     @property
@@ -133,11 +134,15 @@ class Convolve(Op):
         """Return the convolution under the rules of a run."""
         return replace(self, missing=missing, exact=exact)
 
+    def undivided(self) -> tuple[Convolve, float]:
+        """Return the convolution that does not divide, and the divisor."""
+        return replace(self, divisor=1.0), self.divisor
+
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
-        if x.dtype == np.uint8 and self.numbers.rounding == "settled":
-            return settled_mean(x, window, self.divisor, self.step)
+        if x.dtype == np.uint8 and self.numbers.rounding == "refined":
+            return refined_mean(x, window, self.divisor, self.step)
         if all_finite(x):
             return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
         if not any_missing(x):
@@ -204,22 +209,12 @@ class Pointwise(Op):
     keeps: int | None = None
     alike: bool = True
     rounding: Rounding = "rounded"
-    nn_call: NNCall | None = None
     factor: float | None = None
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
-
-    @property
-    def in_place(self) -> Callable[[Array, Array], Array] | None:
-        """The function, if it is an activation and no channel is left alone."""
-        from convcli.core.activations import Activation
-
-        if self.keeps is None and isinstance(self.function, Activation):
-            return self.function
-        return None
 
     @property
     def numbers(self) -> NumberUse:
@@ -233,8 +228,8 @@ class Pointwise(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """The function by its name in PyTorch, and the convolution that it is."""
-        return OpFormula(as_convolution=self._as_convolution(), delay=0.0, nn_call=self.nn_call)
+        """The convolution that a multiplication is."""
+        return OpFormula(as_convolution=self._as_convolution(), delay=0.0)
 
     def _as_convolution(self) -> Convolve | None:
         """The convolution with one tap, the factor."""
@@ -255,6 +250,24 @@ class Pointwise(Op):
         if self.keeps is not None:
             y[..., self.keeps] = x[..., self.keeps]
         return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivationOp(Pointwise):
+    """An activation of every sample, which a layer before it can apply to its own outputs."""
+
+    function: Activation
+    nn_call: NNCall | None = None
+
+    @property
+    def formula(self) -> OpFormula:
+        """The activation by its name in PyTorch."""
+        return OpFormula(delay=0.0, nn_call=self.nn_call)
+
+    @property
+    def in_place(self) -> Activation | None:
+        """The activation, if no channel is left alone."""
+        return self.function if self.keeps is None else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -42,7 +42,9 @@ def _read_weights(text: str, signal: Signal) -> FloatArray:
             where = f" in row {number + 1}" if len(rows) > 1 else ""
             came = f"{plural(len(items), 'weight')}{where}"
             channels = plural(len(names), signal.medium.channel)
-            raise UnitError(f"{came} for {channels} ({named_first(names)})")
+            ones = ",".join("1" for _ in names[:8])
+            hint = f"one weight for each: mix:{ones}; `mono` is the mean of all"
+            raise UnitError(f"{came} for {channels} ({named_first(names)})", hint=hint)
         weights[number] = [read_plain_number(item, signal) for item in items]
     if float(np.abs(weights).max()) > sys.float_info.max / len(names):
         raise UnitError("the weights add up to more than the largest number")

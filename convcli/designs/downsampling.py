@@ -269,7 +269,9 @@ def _written_sides(text: str) -> tuple[str, str]:
     across, x, down = text.lower().partition("x")
     digits = all(side.isdecimal() for side in (across, down) if side)
     if not x or not (across or down) or not digits:
-        raise UnitError(f"expected a percentage (50%) or WIDTHxHEIGHT (640x480), got {text!r}")
+        message = f"expected a percentage (50%) or WIDTHxHEIGHT (640x480), got {text!r}"
+        hint = "resize:50% is half as large, resize:800x is 800 pixels wide, resize:x600 600 high"
+        raise UnitError(message, hint=hint)
     return across, down
 
 

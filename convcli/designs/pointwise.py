@@ -19,7 +19,7 @@ from convcli.core.activations import (
 )
 from convcli.core.convolution.rounding import Rounding, of_factor
 from convcli.core.op_formula import NNCall
-from convcli.core.ops import Pointwise
+from convcli.core.ops import ActivationOp, Pointwise
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError
@@ -29,17 +29,19 @@ from convcli.units import Gain, Number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from convcli.core.activations import Activation
     from convcli.signals import Array
 
 
-def _each(
-    function: Callable[[Array], Array],
+def _activation(
+    function: Activation,
     signal: Signal,
-    rounding: Rounding = "rounded",
     nn_call: NNCall | None = None,
-) -> Pointwise:
-    """The function of every sample; the opacity of a picture is kept."""
-    return Pointwise(
+    *,
+    rounding: Rounding = "rounded",
+) -> ActivationOp:
+    """The activation of every sample; the opacity of a picture is kept."""
+    return ActivationOp(
         function=function,
         axes=signal.axes,
         keeps=signal.alpha,
@@ -48,58 +50,69 @@ def _each(
     )
 
 
+def _each(
+    function: Callable[[Array], Array],
+    signal: Signal,
+    rounding: Rounding = "rounded",
+) -> Pointwise:
+    """The function of every sample; the opacity of a picture is kept."""
+    return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
+
+
 @step("pointwise", example="relu")
-def relu(*, signal: Signal) -> Pointwise:
+def relu(*, signal: Signal) -> ActivationOp:
     """Rectified linear unit: max(x, 0)."""
-    return _each(Rectifier(), signal, "exact", NNCall("relu"))
+    return _activation(Rectifier(), signal, NNCall("relu"), rounding="exact")
 
 
 @step("pointwise", example="leaky_relu:0.1")
-def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> Pointwise:
+def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> ActivationOp:
     """x where x >= 0, else SLOPE * x."""
-    return _each(Rectifier(slope), signal, of_factor(slope), NNCall("leaky_relu", slope))
+    return _activation(
+        Rectifier(slope), signal, NNCall("leaky_relu", slope), rounding=of_factor(slope)
+    )
 
 
 @step("pointwise", example="tanh")
-def tanh(*, signal: Signal) -> Pointwise:
+def tanh(*, signal: Signal) -> ActivationOp:
     """Hyperbolic tangent of x: -1 ... 1."""
-    return _each(Tanh(), signal, nn_call=NNCall("tanh"))
+    return _activation(Tanh(), signal, NNCall("tanh"))
 
 
 @step("pointwise", example="sigmoid")
-def sigmoid(*, signal: Signal) -> Pointwise:
+def sigmoid(*, signal: Signal) -> ActivationOp:
     """Logistic function of x, 1 / (1 + exp(-x)): 0 ... 1."""
-    return _each(Sigmoid(), signal, nn_call=NNCall("sigmoid"))
+    return _activation(Sigmoid(), signal, NNCall("sigmoid"))
 
 
 @step("pointwise", example="elu")
-def elu(alpha: Number = 1.0, *, signal: Signal) -> Pointwise:
+def elu(alpha: Number = 1.0, *, signal: Signal) -> ActivationOp:
     """Exponential linear unit: x where x > 0, else ALPHA * (exp(x) - 1)."""
-    return _each(Elu(alpha), signal, nn_call=NNCall("elu", alpha))
+    return _activation(Elu(alpha), signal, NNCall("elu", alpha))
 
 
 @step("pointwise", example="softplus")
-def softplus(*, signal: Signal) -> Pointwise:
+def softplus(*, signal: Signal) -> ActivationOp:
     """Smooth rectifier: log(1 + exp(x))."""
-    return _each(Softplus(), signal, nn_call=NNCall("softplus"))
+    return _activation(Softplus(), signal, NNCall("softplus"))
 
 
 @step("pointwise", example="silu", aliases=("swish",))
-def silu(*, signal: Signal) -> Pointwise:
+def silu(*, signal: Signal) -> ActivationOp:
     """Sigmoid linear unit: x / (1 + exp(-x))."""
-    return _each(TimesLogistic(), signal, nn_call=NNCall("silu"))
+    return _activation(TimesLogistic(), signal, NNCall("silu"))
 
 
 @step("pointwise", example="gelu")
-def gelu(*, signal: Signal) -> Pointwise:
+def gelu(*, signal: Signal) -> ActivationOp:
     """Gaussian error linear unit: x times the normal distribution function of x."""
-    return _each(TimesNormal(), signal)
+    return _activation(TimesNormal(), signal)
 
 
 @step("pointwise", example="hardswish")
-def hardswish(*, signal: Signal) -> Pointwise:
+def hardswish(*, signal: Signal) -> ActivationOp:
     """Piecewise quadratic approximation of silu: x * min(max(x + 3, 0), 6) / 6."""
-    return _each(TimesClippedLine(), signal)
+    return _activation(TimesClippedLine(), signal)
 
 
 @step("pointwise", example="abs", name="abs")

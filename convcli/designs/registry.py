@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.core.binding import Bindable, Site
+    from convcli.designs.elsewhere import Answer
     from convcli.signals import LearnedRules, Signal
 
 FamilyName = Literal[
@@ -427,7 +428,7 @@ def find(name: str) -> Step:
         import_module(module)
     if name in _NAMES:
         return _NAMES[name]
-    raise RequestError(f"unknown step {name!r}", hint=_hint_for_unknown(name))
+    raise RequestError(f"unknown step {name!r}", hint=answer_for(name).hint)
 
 
 def _all_modules() -> Iterator[str]:
@@ -436,12 +437,15 @@ def _all_modules() -> Iterator[str]:
         yield from family.modules
 
 
-def _hint_for_unknown(name: str) -> str:
-    """The hint for an unknown step: what to use for another program's name, or a similar name."""
-    from convcli.designs.elsewhere import hint_for
+def answer_for(name: str) -> Answer:
+    """The answer to a name: what stands for that of another program, or a similar name."""
+    from convcli.designs.elsewhere import Answer, answer_by, answer_to, without_affixes
 
-    answer = hint_for(name)
+    answer = answer_to(name)
     if answer is not None:
         return answer
-    near = nearest(name, list(_NAMES))
-    return f"did you mean {near}?" if near else "`convcli filters` lists every step"
+    for form in (name, without_affixes(name)):
+        near = form if form in _NAMES else nearest(form, list(_NAMES))
+        if near is not None:
+            return answer_by(near, f"{near}:{{}}")
+    return Answer("`convcli filters` lists every step")

@@ -119,15 +119,11 @@ def _ema_weight(span: float | None, alpha: float | None, halflife: float | None)
     return weight
 
 
-def gaussian_taps(sigma: float, radius: int | None = None) -> Taps:
-    """(2 radius + 1,) samples of exp(-n**2 / (2 sigma**2)), scaled to sum to 1.
-
-    radius : by default 4 sigma, rounded
-    """
+def gaussian_taps(sigma: float) -> Taps:
+    """(2 r + 1,) samples of exp(-n**2 / (2 sigma**2)) up to r = 4 sigma, scaled to sum to 1."""
     hint = "downsample first, then smooth less"
     refuse_huge(2 * TRUNCATE * sigma, f"a gaussian of sigma {sigma:g}", hint)
-    if radius is None:
-        radius = int(TRUNCATE * sigma + 0.5)
+    radius = int(TRUNCATE * sigma + 0.5)
     sigmas = np.arange(-radius, radius + 1) / sigma
     taps = np.exp(-0.5 * sigmas**2)
     return weights_of_mean(taps)

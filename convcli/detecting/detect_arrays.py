@@ -10,7 +10,6 @@ from convcli.detecting.templates import load_template, prepare_template
 from convcli.errors import RequestError
 from convcli.running.arrays import source_of
 from convcli.running.python_arguments import (
-    check_axes,
     check_number,
     check_threads,
     check_whole,
@@ -57,7 +56,6 @@ def detect_arrays(
     check_threads(threads)
     if not 0 < threshold <= 1:
         raise RequestError(f"threshold expects a number above 0 and at most 1, got {threshold!r}")
-    check_axes(axes)
     pattern = load_template("template", source_of(template, rate=read_rate(rate), axes=axes))
     source = source_of(x, rate=read_rate(rate), axes=axes)
     detection = Detection(

@@ -180,6 +180,7 @@ class StepFacts:
     weights : in a report all taps, if they lie along one axis
     response : in a report pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in
         dB; of a long filter the least and the largest gain in each of many narrow bands
+    cycle : one cycle per sample in `frequency_unit`: the rate of a sound
     group_delay : in a report, samples at each frequency of `response`; None where next to nothing
         passes
     crossings : in a report, levels in dB below the largest gain, and the frequencies at which the
@@ -209,6 +210,7 @@ class StepFacts:
     weights: tuple[float, ...] = ()
     response: tuple[tuple[float, float], ...] = ()
     frequency_unit: str = "cycles/sample"
+    cycle: float = 1.0
     group_delay: tuple[float | None, ...] = ()
     crossings: tuple[tuple[float, tuple[float, ...]], ...] = ()
     stop_level: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.core.activations import Activation
-from convcli.core.ops import Pointwise
+from convcli.core.ops import ActivationOp
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
@@ -37,7 +37,7 @@ class ActivationLayer(StepLayer):
 
 @dataclass(frozen=True)
 class TrainedActivation(TrainedLayer):
-    """An activation as training sees it."""
+    """An activation in training."""
 
     function: Activation
 
@@ -50,33 +50,31 @@ class TrainedActivation(TrainedLayer):
 
     @property
     def homogeneous(self) -> bool:
-        """Whether the function is homogeneous."""
+        """Whether f(c x) is c f(x) for every c > 0."""
         return self.function.homogeneous
 
     def needs(self, outputs: Span) -> Span:
         """Return the outputs: each reads the sample at its own place."""
         return outputs
 
-    def at_work(self, batch: BatchShape) -> BatchActivation:
-        """Return the activation at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchActivation:
+        """Return what computes the activation for mini-batches of this shape."""
         slopes = batch.outputs(batch.channels)
         overwrites = self.function.derivative_follows and not batch.shared
         outputs = None if overwrites else batch.outputs(batch.channels)
         return BatchActivation(self.function, slopes, outputs)
 
 
-@trained_form.register(Pointwise)
-def _trained_activation(op: Pointwise) -> TrainedActivation:
-    """How a function of each sample is trained. NotImplementedError if it has no derivative."""
-    if not isinstance(op.function, Activation):
-        raise NotImplementedError
+@trained_form.register(ActivationOp)
+def _trained_activation(op: ActivationOp) -> TrainedActivation:
+    """How an activation is trained."""
     return TrainedActivation(op.function)
 
 
 class BatchActivation(BatchLayer):
-    """An activation at work.
+    """Computes an activation on mini-batches.
 
-    slopes : room for its derivatives; outputs : room for its values, None to overwrite its inputs
+    slopes : array for the derivatives; outputs : array for the values, None to overwrite the inputs
     """
 
     def __init__(self, function: Activation, slopes: Array, outputs: Array | None) -> None:

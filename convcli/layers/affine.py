@@ -1,8 +1,7 @@
-"""y = scale * x + shift with numbers for each channel, and how a convolution takes them in."""
+"""The operation y = scale * x + shift, which the convolution before it can compute."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from convcli.core.op import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
-from convcli.layers.conv import ConvOp
 from convcli.layers.onnx.session_nodes import SessionNode, session_node
 
 if TYPE_CHECKING:
@@ -36,6 +34,11 @@ class Affine(Op):
         """An output reads one sample, its own."""
         return (Reach(),) * self.axes
 
+    @property
+    def scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
+        """The operation is nothing but its scale and its shift."""
+        return self.scale, self.shift
+
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply by the scale and add the shift of each channel."""
         y: Array = x * self.scale.astype(x.dtype)
@@ -54,24 +57,16 @@ def _session_node_of_affine(op: Affine) -> SessionNode:
 
 
 def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
-    """Operations in which each convolution takes in the affine map that follows it.
+    """The operations, in which each convolution also computes the affine map that follows it.
 
     This saves a pass over the samples, and changes nothing but the last bits.
     """
     found: list[Op] = []
     for op in ops:
-        before = found[-1] if found else None
-        if isinstance(op, Affine) and isinstance(before, ConvOp) and not before.beside:
-            found[-1] = _with_affine(before, op)
-        else:
+        affine = op.scale_and_shift
+        both = found[-1].scaled(*affine) if found and affine is not None else None
+        if both is None:
             found.append(op)
+        else:
+            found[-1] = both
     return tuple(found)
-
-
-def _with_affine(conv: ConvOp, affine: Affine) -> ConvOp:
-    """The convolution with outputs that are multiplied and shifted."""
-    each = affine.scale.reshape(-1, *(1,) * (conv.weights.ndim - 1))
-    bias = affine.shift
-    if conv.bias is not None:
-        bias = conv.bias * affine.scale + affine.shift
-    return replace(conv, weights=conv.weights * each, bias=bias)

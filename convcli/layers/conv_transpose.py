@@ -17,8 +17,9 @@ import numpy as np
 from convcli.core.op_formula import Spread
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.conv import ConvOp, TrainedConv, check_weight_count
-from convcli.layers.layer import WeightedLayer, fits_declared, layer
+from convcli.layers.conv import GroupedLayer
+from convcli.layers.conv_op import ConvOp
+from convcli.layers.layer import fits_declared, layer
 from convcli.layers.padding import Placement, Sides
 from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
 from convcli.layers.training.tied_conv import TiedConv
@@ -146,7 +147,7 @@ class PhaseWeights:
 
 @layer("conv_transpose")
 @dataclass(frozen=True)
-class ConvTransposeLayer(WeightedLayer):
+class ConvTransposeLayer(GroupedLayer):
     """A transposed convolution with OUT channels and windows of SIZE: STRIDE times as many samples.
 
     out, size : None where the weights say them; all sizes have one number for each sample axis
@@ -258,28 +259,17 @@ class ConvTransposeLayer(WeightedLayer):
         RequestError where the text says too little.
         """
         example = "conv_transpose:8,4,stride=2,padding=1"
-        if self.out is None or self.size is None:
-            message = "a conv_transpose to be trained says how many channels it makes, and its taps"
-            raise self.call.error(message, hint=example)
-        if channels % self.groups or self.out % self.groups:
-            message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
-            raise self.call.error(message)
-        shape = (channels, self.out // self.groups, *self.size)
-        check_weight_count(shape, self.call, example)
-        tensors = {"weight": np.zeros(shape)}
-        if self.bias is not False:
-            tensors["bias"] = np.zeros(self.out)
-        return tensors
+        out, size = self.declared(channels, example)
+        shape = (channels, out // self.groups, *size)
+        return self.zeros(shape, out, example)
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The convolution of all phases, whose weights are tied, and the phases interleaved."""
         conv, *others = super().trained(ops)
-        spreads = [op.formula.spread for op in ops if op.formula.spread is not None]
-        if not isinstance(conv, TrainedConv) or not spreads:
-            return ()
-        return (self._tied(conv, spreads[0]), *others)
+        (spread,) = (op.formula.spread for op in ops if op.formula.spread is not None)
+        return (self._tied(conv, spread), *others)
 
-    def _tied(self, conv: TrainedConv, spread: Spread) -> TiedConv:
+    def _tied(self, conv: TrainedLayer, spread: Spread) -> TiedConv:
         """The convolution of all phases, made of the parameters of the layer."""
         made = self.out or 1
         sizes = self.size or ()
@@ -288,10 +278,12 @@ class ConvTransposeLayer(WeightedLayer):
         geometry = zip(sizes, spread.stride, self.dilation or ones, spread.first, strict=True)
         for taps, stride, dilation, first in geometry:
             axes.append(TransposedAxis(taps, stride, dilation, padding=-first, more=0))
+        weight, *bias = conv.learned
+        inputs_of_group = weight.shape[1]
         return TiedConv(
             conv=conv,
-            shape=(conv.op.weights.shape[1] * self.groups, made // self.groups, *sizes),
-            bias=0 if conv.op.bias is None else made,
+            shape=(inputs_of_group * self.groups, made // self.groups, *sizes),
+            bias=made if bias else 0,
             phases=PhaseWeights(tuple(axes), self.groups),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from convcli.dataclass import dataclass
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import WeightedLayer, layer
 from convcli.layers.padding import Placement
 from convcli.units import Count

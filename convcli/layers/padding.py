@@ -16,6 +16,8 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_fo
 from convcli.units import Kind, UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import IntArray, Sizes
     from convcli.core.task import OpTask
     from convcli.layers.training.trained import BatchShape
@@ -73,6 +75,15 @@ class Placement:
     padding: Edge | None = None
 
 
+def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
+    """How many neighbouring samples windows of `shape` taps span."""
+    widths = []
+    for taps, spacing in zip(shape, dilation, strict=True):
+        last = (taps - 1) * spacing
+        widths.append(last + 1)
+    return tuple(widths)
+
+
 class SelfPadding(Op):
     """An operation whose windows lie as `at` says, and which may extend its own input."""
 
@@ -86,7 +97,7 @@ class SelfPadding(Op):
 
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
-        """One Reach per axis, so wide that it reads the samples that padding repeats."""
+        """One Reach per axis, which includes the samples that padding repeats."""
         reaches = []
         for axis, (low, high) in enumerate(self._spare):
             before = self.at.before[axis]
@@ -197,8 +208,8 @@ class TrainedShift(TrainedLayer):
         sides = zip(outputs, self.by, strict=True)
         return tuple((low - side, high - side) for (low, high), side in sides)
 
-    def at_work(self, batch: BatchShape) -> BatchShift:
-        """Return the layer at work, which does nothing."""
+    def for_batches(self, batch: BatchShape) -> BatchShift:
+        """Return what passes the samples on."""
         return BatchShift()
 
 
@@ -209,7 +220,7 @@ def _trained_padding(op: PaddedInput) -> TrainedShift:
 
 
 class BatchShift(BatchLayer):
-    """A padding at work on mini-batches, which does nothing."""
+    """Passes samples and derivatives on: inside the signal a padding changes nothing."""
 
     def forward(self, x: Array) -> Array:
         """Return the inputs, which are the outputs."""
@@ -218,6 +229,32 @@ class BatchShift(BatchLayer):
     def backward(self, dy: Array) -> Array:
         """Return the derivatives with respect to the outputs; those of the inputs are the same."""
         return dy
+
+
+def padded_placement(widths: Sizes, pads: Sequence[tuple[int, int]], rule: Edge) -> Placement:
+    """Where windows lie on an input that is padded, as in torch and ONNX.
+
+    pads : samples that are added before and after, on each axis; negative ones are cut off
+    rule : what is added
+    """
+    anchors = []
+    growths = []
+    for width, (low, high) in zip(widths, pads, strict=True):
+        middle = (width - 1) // 2
+        anchors.append(middle - low)
+        growths.append(low + high + 1 - width)
+    return Placement(
+        before=tuple(low for low, _ in pads),
+        anchor=tuple(anchors),
+        growth=tuple(growths),
+        padding=rule,
+    )
+
+
+def extended_input(pads: Sequence[tuple[int, int]], rule: Edge) -> PaddedInput:
+    """The input with samples added, or cut off, before and after it on each axis."""
+    ones = (1,) * len(pads)
+    return PaddedInput(at=padded_placement(ones, pads, rule), step=ones)
 
 
 class _Stretch(NamedTuple):

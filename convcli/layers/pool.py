@@ -14,16 +14,17 @@ from convcli.core.ops import Convolve
 from convcli.core.windows.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
-from convcli.layers.padding import PaddedInput, Placement, Sides
+from convcli.layers.padding import Sides, extended_input, widths_of
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.array_types import Sizes
     from convcli.core.binding import Stage
     from convcli.core.op import Op, Span
+    from convcli.core.reach import Reach
     from convcli.layers.layer import LayerSite
     from convcli.layers.onnx.writer import ExportPlace
     from convcli.layers.training.trained import BatchShape
@@ -65,7 +66,7 @@ class PoolLayer(StepLayer):
 
     @property
     def _folds(self) -> np.ufunc | None:
-        """The function that an extreme folds its windows by; None of a mean or sum."""
+        """The function of two samples that finds an extreme; None for a mean or sum."""
         return {"max_pool": np.fmax, "min_pool": np.fmin}.get(self.call.name)
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
@@ -124,34 +125,22 @@ class PoolLayer(StepLayer):
 
     def _spread(self, op: Op) -> Op:
         """The extreme of windows with gaps between their samples."""
-        spacing = self.dilation or (1,) * len(self.n)
-        if not isinstance(op, SlidingStatistic) or self._folds is None:
+        if self._folds is None:
             raise self.call.error("only max_pool and min_pool have a dilation, as in torch")
-        widths = []
-        for n, space in zip(self.n, spacing, strict=True):
-            widths.append((n - 1) * space + 1)
-        function = SpreadExtreme(of_two=self._folds, distance=spacing)
-        return replace(op, function=function, size=tuple(widths))
+        spacing = self.dilation or (1,) * len(self.n)
+        return spread_extreme(self._folds, op.reach, self.n, spacing)
 
     def _extensions(self) -> Iterator[Op]:
-        """Yield what extends the input: by the padding, and for a last window by nothing known."""
-        ones = (1,) * len(self.n)
-        nothing = (0,) * len(self.n)
+        """Yield what extends the input: padding, and missing samples for a last window."""
         if self.padding is not None:
             if any(2 * side > n for side, n in zip(self.padding, self.n, strict=True)):
                 raise self.call.error("a pool pads by half of its window at most, as in torch")
             zeros = self._folds is None and self.count_include_pad
-            at = Placement(
-                before=self.padding,
-                anchor=tuple(-side for side in self.padding),
-                growth=tuple(2 * side for side in self.padding),
-                padding="zero" if zeros else "shrink",
-            )
-            yield PaddedInput(at=at, step=ones)
+            both_sides = [(side, side) for side in self.padding]
+            yield extended_input(both_sides, "zero" if zeros else "shrink")
         if self.ceil_mode:
-            more = tuple(step - 1 for step in self.stride or self.n)
-            at = Placement(before=nothing, anchor=nothing, growth=more, padding="shrink")
-            yield PaddedInput(at=at, step=ones)
+            after = [(0, step - 1) for step in self.stride or self.n]
+            yield extended_input(after, "shrink")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,10 +175,29 @@ class SpreadExtreme(WindowFunction):
         return x
 
 
+def spread_extreme(
+    of_two: np.ufunc, near: Sequence[Reach], size: Sizes, spacing: Sizes
+) -> SlidingStatistic:
+    """The extreme of windows with gaps between their samples.
+
+    of_two : np.fmax or np.fmin
+    near : reach of windows of this size without gaps, which begin at the same samples
+    spacing : inputs from one sample of a window to the next, on each axis
+    """
+    return SlidingStatistic(
+        function=SpreadExtreme(of_two=of_two, distance=spacing),
+        size=widths_of(size, spacing),
+        step=tuple(reach.step for reach in near),
+        before=tuple(reach.before for reach in near),
+        anchor=tuple(reach.anchor for reach in near),
+        summarises=True,
+    )
+
+
 @layer("adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool", "global_max_pool")
 @dataclass(frozen=True, kw_only=True)
 class GlobalPoolLayer(StepLayer):
-    """A pool that makes a few numbers of the whole signal."""
+    """A pool that reduces the whole signal to a few numbers."""
 
     untrainable_hint: ClassVar[str | None] = (
         "it makes one answer of a whole signal, and the target has one for every sample"
@@ -239,7 +247,7 @@ class TrainedPool(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the distance of two windows on each axis: so many inputs for one output."""
+        """Return the inputs from one window to the next, for one output, on each axis."""
         return tuple((step, 1) for step in self.step)
 
     @property
@@ -249,8 +257,8 @@ class TrainedPool(TrainedLayer):
             return None
         return self.size, self.scale
 
-    def at_work(self, batch: BatchShape) -> BatchPool:
-        """Return the pool at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchPool:
+        """Return what computes the pool for mini-batches of this shape."""
         return BatchPool(self, batch.made)
 
 
@@ -286,7 +294,7 @@ def _trained_complete(op: Complete) -> TrainedLayer | None:
 
 
 class BatchPool(BatchLayer):
-    """A pool at work, one axis after the other."""
+    """Computes a pool on mini-batches, one axis after the other."""
 
     def __init__(self, pool: TrainedPool, outputs: Sizes) -> None:
         self.pool = pool

@@ -1,4 +1,4 @@
-"""Layers that trade channels for samples: pixel_shuffle, pixel_unshuffle, and upsample.
+"""Layers that turn channels into samples and back: pixel_shuffle, pixel_unshuffle; upsample.
 
 Shi et al. (2016), "Real-time single image and video super-resolution using an efficient sub-pixel
 convolutional neural network", https://arxiv.org/abs/1609.05158
@@ -16,11 +16,10 @@ from convcli.core.op_formula import OpFormula, Spread, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.conv import ConvOp, TrainedConv
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import Layer, layer
 from convcli.layers.padding import Placement
 from convcli.layers.phases import interleaved_phases, split_phases
-from convcli.layers.training.tied_conv import ConstantConv
 from convcli.layers.training.trained import trained_form
 from convcli.layers.training.trained_shuffle import (
     TrainedInterleaving,
@@ -55,7 +54,7 @@ class InterleavePhases(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample; so many outputs are made of each."""
+        """An output reads one sample, of which `factors` outputs are made on each axis."""
         return tuple(Reach(phases=factor) for factor in self.factors)
 
     @property
@@ -94,7 +93,7 @@ class SplitPhases(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads as many samples as become one."""
+        """An output reads the samples that become its channels."""
         return tuple(Reach(after=factor - 1, step=factor) for factor in self.factors)
 
     def output_channels(self, count: int) -> int:
@@ -125,7 +124,7 @@ class RepeatSamples(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample; so many outputs are made of each."""
+        """An output reads one sample, of which `factors` outputs are made on each axis."""
         return tuple(Reach(phases=factor) for factor in self.factors)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
@@ -182,7 +181,7 @@ class FirstOutputs(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output is known when as many inputs follow as are cut off at the end."""
+        """An output is known when `fewer` inputs have come after it."""
         return tuple(Reach(after=count, growth=-count) for count in self.fewer)
 
     @property
@@ -201,13 +200,15 @@ def _untouched(op: FirstOutputs) -> None:
     """Inside the signal nothing is cut off."""
 
 
-# A network makes at most so many times as many samples along an axis, and a sample at most so many
-# channels.
+# The most outputs of a network for one input along an axis, and the most phases in all.
 MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
 
 
 def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
-    """RequestError for outputs, for so many inputs on each axis, that are too many to be made."""
+    """RequestError where there are too many outputs for each input.
+
+    paces : (outputs, inputs) on each axis
+    """
     for outputs, inputs in paces:
         if outputs > MOST_TIMES_AS_MANY * inputs:
             raise RequestError(
@@ -220,7 +221,7 @@ def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
 class ScalingLayer(Layer):
     """A layer that makes other numbers of samples and channels, without weights.
 
-    factor : how many times as many samples there are, on each axis
+    factor : samples that come out for each that goes in, or go in for each that comes out
     """
 
     factor: Size
@@ -354,7 +355,7 @@ class UpsampleLayer(ScalingLayer):
         return (site.stage(*linear_upsampling(self.factor, site.channels, padding)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a Resize."""
+        """Add a Resize by whole factors."""
         graph = place.graph
         scales = graph.constant(f"{len(graph.nodes)}.scales", [1, 1, *self.factor])
         if self.mode == "nearest":
@@ -366,10 +367,7 @@ class UpsampleLayer(ScalingLayer):
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The repetition or interpolation, which does not learn."""
-        first, *others = super().trained(ops)
-        if isinstance(first, TrainedConv):
-            first = ConstantConv(conv=first, weights=first.op.weights)
-        return (first, *others)
+        return tuple(layer.frozen() for layer in super().trained(ops))
 
     def _looks_ahead(self) -> RequestError:
         message = f"{self.call.text} interpolates between a sample and the next one"
@@ -377,23 +375,23 @@ class UpsampleLayer(ScalingLayer):
 
 
 def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tuple[Op, ...]:
-    """Operations that interpolate linearly between samples, so many for each.
+    """Operations that interpolate linearly between samples.
 
+    factor : outputs for each input, on each axis
     padding : how samples outside are made; None leaves that to the chain
     """
     shares = [_linear_shares(count) for count in factor]
     return _interpolation(shares, channels, padding)
 
 
-def cubic_upsampling(
-    factor: Sizes, channels: int, padding: Edge | None, slope: float
-) -> tuple[Op, ...]:
+def cubic_upsampling(factor: Sizes, channels: int, slope: float) -> tuple[Op, ...]:
     """Operations that interpolate between samples by cubic convolution (Keys 1981).
 
-    slope : of the kernel one sample away, -0.75 in torch; padding : as of `linear_upsampling`
+    The first and the last sample are repeated outside.
+    slope : of the kernel one sample away, -0.75 in torch
     """
     shares = [_cubic_shares(count, slope) for count in factor]
-    return _interpolation(shares, channels, padding)
+    return _interpolation(shares, channels, "edge")
 
 
 def _interpolation(

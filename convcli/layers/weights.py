@@ -188,7 +188,7 @@ def _check_tensor_shape(path: Place, called: str, shape: list[int]) -> None:
 
 
 def _are_whole_numbers(numbers: Any) -> bool:
-    """Whether these are a list of whole numbers, such as a file can hold so many bytes of."""
+    """Whether these are a list of whole numbers that may be sizes or places in a file."""
     if not isinstance(numbers, list):
         return False
     are_sizes = (type(n) is int and 0 <= n <= LARGEST_FILE for n in numbers)

@@ -12,7 +12,6 @@ from convcli.learning.task import Task
 from convcli.learning.trainer import TrainingOptions
 from convcli.running.arrays import source_of
 from convcli.running.python_arguments import (
-    check_axes,
     check_number,
     check_rules,
     check_whole,
@@ -51,7 +50,7 @@ def learn_arrays(
     layers : None learns one linear filter; a text such as "conv:8,9 | tanh | conv:1,1" trains a
         network
     align : "center", or "causal" for a filter that reads no later sample
-    ahead : predict the target so many samples later, by a causal filter
+    ahead : predict the target this many samples later, by a causal filter
     residual : a network learns the target minus `x`, and its output is added to `x`
     bias : learn a constant, too; mix : every output channel reads every input channel
     ridge : strength of the ridge; None tries several
@@ -69,22 +68,14 @@ def learn_arrays(
     >>> learn_arrays(x, y, taps=3, ridge=0).tensors["0.weight"].round(6).tolist()
     [[[0.25, 0.25, 0.5]]]
     """
-    check_axes(axes)
     check_rules(align=align)
-    check_whole("ahead", ahead, least=0)
-    check_whole("seed", seed, least=0)
-    check_number("ridge", ridge)
-    check_number("holdout", holdout)
-    if layers is not None and not isinstance(layers, str):
-        raise RequestError(f"layers expects a text such as 'conv:8,9 | tanh', got {layers!r}")
-    source = source_of(x, rate=read_rate(rate), axes=axes)
-    wanted = None
-    if target is not None:
-        wanted = source_of(target, rate=read_rate(rate), axes=axes)
+    _check_numbers(ahead=ahead, seed=seed, ridge=ridge, holdout=holdout)
+    _check_layers(layers)
+    pair = _pair(x, target, rate=read_rate(rate), axes=axes)
     if ahead and align == "center":
         align = "causal"
     task = Task(
-        taps=_side_lengths(taps, source.signal.axes),
+        taps=_side_lengths(taps, pair.source.signal.axes),
         align=align,
         bias=bias,
         residual=residual,
@@ -94,8 +85,28 @@ def learn_arrays(
         ridge=ridge,
         holdout=holdout,
     )
-    pair = Pair(source, wanted, name="x")
     return learn(task, [pair], layers=layers, training=TrainingOptions(seed=seed))
+
+
+def _check_numbers(*, ahead: int, seed: int, ridge: float | None, holdout: float) -> None:
+    """Raise a RequestError for an argument that is not a number of its kind."""
+    check_whole("ahead", ahead, least=0)
+    check_whole("seed", seed, least=0)
+    check_number("ridge", ridge)
+    check_number("holdout", holdout)
+
+
+def _check_layers(layers: Any) -> None:
+    """Raise a RequestError unless `layers` is None or a text."""
+    if layers is not None and not isinstance(layers, str):
+        raise RequestError(f"layers expects a text such as 'conv:8,9 | tanh', got {layers!r}")
+
+
+def _pair(x: Any, target: Any, *, rate: float | None, axes: int | None) -> Pair:
+    """The arrays as a pair of signals, which has no target where each sample is its own."""
+    source = source_of(x, rate=rate, axes=axes)
+    wanted = None if target is None else source_of(target, rate=rate, axes=axes)
+    return Pair(source, wanted, name="x")
 
 
 def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, TrainingFacts
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
@@ -57,28 +58,37 @@ def train_network(
     network = network_for(layers, task, signal, Channels.of(task, pairs[0]))
     dataset = open_dataset(task, pairs)
     linear = fit_for_comparison(task, dataset, network.field)
-    separate = signal.medium.separate_channels
-    with Workers(options.threads) as workers:
-        # Levels of a column may be large and their changes small, so they stay in double precision
-        # until they are scaled.
-        dtype = None if separate else np.float32
-        signals = load_signals(dataset, task, network.field, workers=workers, dtype=dtype)
+    signals = _signals_in_memory(task, dataset, network, options)
     powers = target_powers(signals)
     if task.residual:
         _subtract_inputs(task, signals)
+    separate = signal.medium.separate_channels
     scaling = scale_signals(network.net, signals, separate=separate)
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
     history = trainer.train(callbacks)
-    error = _network_error(trainer, history, scaling, linear)
-    training = _training_facts(options, history, scaling)
-    facts = _network_facts(network, linear, training=training, error=error)
+    trained = _TrainedNetwork(
+        network=network, options=options, history=history, scaling=scaling, separate=separate
+    )
+    facts = trained.facts(linear, trained.error(trainer, linear))
     facts = with_powers(facts, powers, linear.noise, signal)
-    tensors = _tensors(network, history, None if separate else scaling)
-    model = learned_model(task, signal, facts, tensors, linear.noise)
-    metadata = _run_metadata(task, scaling if separate else None)
-    numbers = _training_numbers(options, history)
-    return replace(model.with_metadata(metadata, numbers), interrupted=history.interrupted)
+    model = learned_model(task, signal, facts, trained.tensors(), linear.noise)
+    model = model.with_metadata(trained.metadata(task), trained.numbers())
+    return replace(model, interrupted=history.interrupted)
+
+
+def _signals_in_memory(
+    task: Task, dataset: Dataset, network: TrainableNetwork, options: TrainingOptions
+) -> list[TrainingSignal]:
+    """The samples of all pairs.
+
+    Levels of a column may be large and their changes small, so columns of a table stay in double
+    precision until they are scaled.
+    """
+    separate = dataset.signal.medium.separate_channels
+    dtype = None if separate else np.float32
+    with Workers(options.threads) as workers:
+        return load_signals(dataset, task, network.field, workers=workers, dtype=dtype)
 
 
 def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
@@ -86,19 +96,6 @@ def _subtract_inputs(task: Task, signals: Sequence[TrainingSignal]) -> None:
     sources = [task.inputs.index(target) for target in task.targets] or slice(None)
     for each in signals:
         each.y[...] -= each.x[..., sources]
-
-
-def _run_metadata(task: Task, scaling: Scaling | None) -> dict[str, str]:
-    """Metadata that says how to run a model that adds its input, reads changes or is scaled."""
-    metadata = {}
-    if task.residual:
-        metadata["residual"] = "true"
-    if task.differences:
-        metadata["on"] = "differences"
-    if scaling is not None:
-        metadata["scaling"] = json.dumps(scaling.metadata(), allow_nan=False)
-        metadata["units"] = "(value - mean) / unit, which scaling says"
-    return metadata
 
 
 def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> LinearFit:
@@ -122,114 +119,124 @@ def fit_for_comparison(task: Task, dataset: Dataset, field: ReceptiveField) -> L
     return replace(small, facts=replace(small.facts, errors=small.naive))
 
 
-def _network_error(
-    trainer: Trainer, history: History, scaling: Scaling, linear: LinearFit
-) -> ErrorFacts:
-    """Root mean squared errors of the network in the units of the signal."""
-    power = _unit_power(scaling)
-    # The noise of a sample is an error that no estimate without this sample can avoid.
-    noise = 0.0 if linear.noise is None else linear.noise.level**2
-    errors = []
-    with Workers(trainer.threads) as workers:
-        for held_out in (False, True):
-            error = trainer.mean_squared_error(history.parameters, workers, held_out=held_out)
-            clean = max(0.0, error * power - noise)
-            errors.append(math.sqrt(clean))
-    train, held = errors
-    return ErrorFacts(name=NETWORK, train=train, held=held if trainer.checked else None)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _TrainedNetwork:
+    """A network after its training.
 
-
-def _network_facts(
-    network: TrainableNetwork,
-    linear: LinearFit,
-    *,
-    training: TrainingFacts,
-    error: ErrorFacts,
-) -> LearningFacts:
-    """Facts of a network.
-
-    linear : what it is compared with, which has read the same samples
+    separate : whether each column was scaled by itself, as the model file then says; otherwise the
+        first and the last layer take up the scaling
     """
-    data = linear.facts
-    return LearningFacts(
-        task=data.task,
-        layers=network.text,
-        residual=network.residual,
-        taps=(),
-        bias=False,
-        parameters=network.net.parameters - network.net.blind_count,
-        samples=data.samples,
-        held_out=data.held_out,
-        passed_over=data.passed_over,
-        delays=data.delays,
-        ridge=0.0,
-        judged=data.judged,
-        tried=(),
-        deficient=False,
-        errors=(error, *data.errors),
-        against=data.against,
-        noise=data.noise,
-        noise_given=data.noise_given,
-        full_scale=data.full_scale,
-        training=training,
-    )
 
+    network: TrainableNetwork
+    options: TrainingOptions
+    history: History
+    scaling: Scaling
+    separate: bool
 
-def _training_facts(options: TrainingOptions, history: History, scaling: Scaling) -> TrainingFacts:
-    unit = math.sqrt(_unit_power(scaling))
-    losses = []
-    for epoch in history.epochs:
-        held = None if epoch.held is None else unit * math.sqrt(epoch.held)
-        train = unit * math.sqrt(epoch.train)
-        losses.append(EpochFacts(number=epoch.number, train=train, held=held))
-    return TrainingFacts(
-        epochs=history.last,
-        best=history.best,
-        seed=options.seed,
-        batch=options.batch,
-        rate=history.learning_rate,
-        decay=options.weight_decay,
-        restarts=history.restarts,
-        losses=tuple(losses),
-    )
+    @property
+    def unit_power(self) -> float:
+        """The squared error, in units of the target, of an error of 1 in the units of training."""
+        return float(np.mean(np.square(self.scaling.targets.unit)))
 
+    def error(self, trainer: Trainer, linear: LinearFit) -> ErrorFacts:
+        """Root mean squared errors of the network in the units of the signal."""
+        # The noise of a sample is an error that no estimate without this sample can avoid.
+        noise = 0.0 if linear.noise is None else linear.noise.level**2
+        errors = []
+        with Workers(trainer.threads) as workers:
+            for held_out in (False, True):
+                parameters = self.history.parameters
+                error = trainer.mean_squared_error(parameters, workers, held_out=held_out)
+                clean = max(0.0, error * self.unit_power - noise)
+                errors.append(math.sqrt(clean))
+        train, held = errors
+        return ErrorFacts(name=NETWORK, train=train, held=held if trainer.checked else None)
 
-def _unit_power(scaling: Scaling) -> float:
-    """The power, in units of the target, that a mean squared error of 1 in training stands for."""
-    return float(np.mean(np.square(scaling.targets.unit)))
+    def facts(self, linear: LinearFit, error: ErrorFacts) -> LearningFacts:
+        """Facts of the network.
 
+        linear : what it is compared with, which has read the same samples
+        """
+        network = self.network
+        data = linear.facts
+        return LearningFacts(
+            task=data.task,
+            layers=network.text,
+            residual=network.residual,
+            taps=(),
+            bias=False,
+            parameters=network.net.parameters - network.net.blind_count,
+            samples=data.samples,
+            held_out=data.held_out,
+            passed_over=data.passed_over,
+            delays=data.delays,
+            ridge=0.0,
+            judged=data.judged,
+            tried=(),
+            deficient=False,
+            errors=(error, *data.errors),
+            against=data.against,
+            noise=data.noise,
+            noise_given=data.noise_given,
+            full_scale=data.full_scale,
+            training=self._training_facts(),
+        )
 
-def _training_numbers(options: TrainingOptions, history: History) -> dict[str, float]:
-    """How the network was trained, for the model file."""
-    return {
-        "epochs": history.last,
-        "best_epoch": history.best,
-        "seed": options.seed,
-        "batch": options.batch,
-        "learning_rate": options.learning_rate,
-        "weight_decay": options.weight_decay,
-    }
+    def _training_facts(self) -> TrainingFacts:
+        unit = math.sqrt(self.unit_power)
+        losses = []
+        for epoch in self.history.epochs:
+            held = None if epoch.held is None else unit * math.sqrt(epoch.held)
+            train = unit * math.sqrt(epoch.train)
+            losses.append(EpochFacts(number=epoch.number, train=train, held=held))
+        return TrainingFacts(
+            epochs=self.history.last,
+            best=self.history.best,
+            seed=self.options.seed,
+            batch=self.options.batch,
+            rate=self.history.learning_rate,
+            decay=self.options.weight_decay,
+            restarts=self.history.restarts,
+            losses=tuple(losses),
+        )
 
+    def tensors(self) -> dict[str, Array]:
+        """Weights and biases by their names in torch.nn.Sequential."""
+        net = self.network.net
+        views = net.tensors(self.history.parameters)
+        tensors = [{name: view.copy() for name, view in each.items()} for each in views]
+        if not self.separate:
+            # The network then reads and makes samples in their own units.
+            for layer, own in zip(net.weighted, tensors, strict=True):
+                if layer is net.takes_input_unit:
+                    layer.take_input_unit(own, self.scaling.inputs.unit[0])
+                if layer is net.takes_output_unit:
+                    layer.take_output_unit(own, self.scaling.targets.unit[0])
+        named: dict[str, Array] = {}
+        for number, own in zip(self.network.numbers, tensors, strict=True):
+            for name, tensor in own.items():
+                named[f"{number}.{name}"] = tensor.astype(np.float32)
+        return named
 
-def _tensors(
-    network: TrainableNetwork, history: History, scaling: Scaling | None
-) -> dict[str, Array]:
-    """Weights and biases by their names in torch.nn.Sequential.
+    def metadata(self, task: Task) -> dict[str, str]:
+        """Metadata that says how to run a model that adds its input, reads changes or is scaled."""
+        metadata = {}
+        if task.residual:
+            metadata["residual"] = "true"
+        if task.differences:
+            metadata["on"] = "differences"
+        if self.separate:
+            metadata["scaling"] = json.dumps(self.scaling.metadata(), allow_nan=False)
+            metadata["units"] = "(value - mean) / unit, which scaling says"
+        return metadata
 
-    scaling : units that the first and the last layer take up, so that the network reads samples as
-        they are
-    """
-    net = network.net
-    views = net.tensors(history.parameters)
-    tensors = [{name: view.copy() for name, view in each.items()} for each in views]
-    if scaling is not None:
-        for layer, own in zip(net.weighted, tensors, strict=True):
-            if layer is net.takes_input_unit:
-                layer.take_input_unit(own, scaling.inputs.unit[0])
-            if layer is net.takes_output_unit:
-                layer.take_output_unit(own, scaling.targets.unit[0])
-    named: dict[str, Array] = {}
-    for number, own in zip(network.numbers, tensors, strict=True):
-        for name, tensor in own.items():
-            named[f"{number}.{name}"] = tensor.astype(np.float32)
-    return named
+    def numbers(self) -> dict[str, float]:
+        """How the network was trained, for the model file."""
+        return {
+            "epochs": self.history.last,
+            "best_epoch": self.history.best,
+            "seed": self.options.seed,
+            "batch": self.options.batch,
+            "learning_rate": self.options.learning_rate,
+            "weight_decay": self.options.weight_decay,
+        }

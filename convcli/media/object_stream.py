@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def opener_of(stream: BinaryIO | None) -> Callable[[], BinaryIO] | None:
+    """What opens the object of a stream at its start once more; None for other streams."""
+    return stream.again if isinstance(stream, ObjectStream) else None
+
+
 class ObjectStream(io.BufferedReader):
     """Reads ranges of an object.
 

@@ -58,12 +58,24 @@ def _matched_parameters(
         elif (name := _name_of_parameter(argument.key, list(named))) is not None:
             parameter = named[name]
         else:
-            near = nearest(argument.key, list(named))
-            hint = f"did you mean {near}=?" if near else usage_hint(call.name, step, signal)
             message = f"{call.name} has no parameter {argument.key!r}"
+            hint = _hint_for_key(call, argument, argument.key, list(named))
+            hint = hint or usage_hint(call.name, step, signal)
             raise call.error(message, at=argument.key_at, hint=hint)
         matched.append((argument, parameter))
     return matched
+
+
+def _hint_for_key(call: Call, argument: Argument, key: str, names: list[str]) -> str | None:
+    """The hint for the name of a parameter that is misspelt, or another program's; else None."""
+    from convcli.designs.elsewhere import LONE_VALUES
+
+    near = nearest(key, names)
+    if near is not None:
+        return f"did you mean {near}=?"
+    if len(call.arguments) == 1 and key.casefold() in LONE_VALUES:
+        return f"the value needs no name: {call.name}:{argument.text}"
+    return None
 
 
 def _name_of_parameter(key: str, names: list[str]) -> str | None:
@@ -103,14 +115,23 @@ def _value(
         place = unspaced_operator(argument.text)
         if place is not None:
             at = argument.at + place
-            raise call.error(f"{call.name}: {error}", at=at, hint=SPACED) from None
-        hint = usage_hint(call.name, step, signal)
+            hint = _hint_for_range(call, argument) or SPACED
+            raise call.error(f"{call.name}: {error}", at=at, hint=hint) from None
+        hint = error.hint or usage_hint(call.name, step, signal)
         at = argument.at
         place = look_alike(argument.text)
         if place is not None:
             at += place
             hint = hint_for_sign(argument.text[place:]) or hint
         raise call.error(f"{call.name}: {error}", at=at, hint=hint) from None
+
+
+def _hint_for_range(call: Call, argument: Argument) -> str | None:
+    """The hint for two values with a hyphen between them, `300-3400`; None for any other text."""
+    low, hyphen, high = argument.text.partition("-")
+    if not hyphen or not high[:1].isdigit() or len(call.arguments) != 1:
+        return None
+    return f"values are separated by commas: {call.name}:{low},{high}"
 
 
 def _choice(call: Call, argument: Argument, choices: tuple[Any, ...]) -> Any:
@@ -128,12 +149,12 @@ def usage_hint(name: str, step: Step, signal: Signal) -> str:
 
     name : the name or alias that the user wrote
     """
-    _, colon, values = _example(step, signal).partition(":")
+    _, colon, values = example_of(step, signal).partition(":")
     text = f"write it as in {name}{colon}{values}"
     return f"{text}; `convcli filters {name}` says more" if step.listed else text
 
 
-def _example(step: Step, signal: Signal) -> str:
+def example_of(step: Step, signal: Signal) -> str:
     """The example of a step, with frequencies in the unit of the signal (Hz, cycles/day ...)."""
     if not step.traits.cycles or signal.rate is None:
         return step.example

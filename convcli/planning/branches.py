@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -211,16 +212,17 @@ def _refuse_pools_of_signal(steps: list[BoundStep], *, of_columns: bool) -> None
 
     of_columns : whether the branches are filters of columns, from --add and --set
     """
-    hint = "put it before or after the branches, as a stage of its own"
-    what = "branches"
+    why = "branches are combined sample by sample"
+    hint = "one value for all, as of global_avg_pool, is; or pool before or after the branches"
     if of_columns:
+        why = "the filters of columns go from row to row"
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
-        what = "the filters of columns"
     for bound in steps:
-        if bound.stage.reduces is not None:
-            title = bound.call.title
-            message = f"{title} sees the whole signal first, and {what} run side by side"
-            raise bound.call.error(message, hint=hint)
+        pool = bound.stage.reduces
+        if pool is not None:
+            outputs = plural(math.prod(pool.bins), "output")
+            made = f"{outputs} for the whole signal"
+            raise bound.call.error(f"{bound.call.text} gives {made}, and {why}", hint=hint)
 
 
 # ---------------------------------------------------------------------------------------- opacity

@@ -118,10 +118,11 @@ class Call:
         """The step in messages: its name, or the text of a group of branches."""
         return self.name if self.group is None else self.text
 
-    def first_value(self, name: str) -> str | None:
-        """The text of the first parameter, which is called `name`; None where there is none."""
+    @property
+    def path(self) -> str | None:
+        """The text of the first parameter of a step that reads a file; None where there is none."""
         for argument in self.arguments:
-            if argument.key is None or argument.key.casefold() == name:
+            if argument.key is None or argument.key.casefold() == "path":
                 return argument.text
         return None
 

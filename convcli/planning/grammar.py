@@ -166,12 +166,13 @@ class FilterReader:
         """Read all stages up to the end of the text, or of the parentheses."""
         calls: list[Call] = []
         while self._find_step():
+            start = self.at
             calls += self._stage()
             self._skip_space()
             if not self._peek() or (self.depth and self._peek() == ")"):
                 break
             if self._peek() not in self.separators:
-                raise self._unexpected()
+                raise self._unexpected(start)
             self._separator()
         return calls
 
@@ -196,8 +197,10 @@ class FilterReader:
             raise self.fault("a step is missing after the |")
         self.at += 1
 
-    def _unexpected(self) -> RequestError:
-        """The error for a character where a stage should end."""
+    def _unexpected(self, start: int) -> RequestError:
+        """The error for a character where a stage should end, which began at `start`."""
+        from convcli.planning.other_notations import hint_for_notation
+
         found = self._peek()
         if found == ")":
             return self.fault("this ) closes no parenthesis")
@@ -207,6 +210,7 @@ class FilterReader:
             hint = SPACED
         if found != "-":
             hint = hint_for_sign(self.text[self.at :]) or hint
+        hint = hint_for_notation(self.text[start:]) or hint
         expected = "| or )" if self.depth else "| or the end"
         return self.fault(f"expected {expected}, got {found!r}", hint=hint)
 

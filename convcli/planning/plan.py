@@ -1,7 +1,7 @@
 """From FILTER and a signal to a plan: the operations, and the signal that comes out.
 
 Steps are bound from left to right, each to the signal that reaches it. Commands, and the functions
-for Python, call `make_plan` after `rules_for` has settled the edge, the alignment and missing
+for Python, call `make_plan` after `rules_for` has chosen the edge, the alignment and missing
 samples.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
-from convcli.designs import find
+from convcli.designs import answer_for, find
 from convcli.errors import ConvcliError, RequestError
-from convcli.planning.arguments import arguments_of, usage_hint
+from convcli.planning.arguments import arguments_of, example_of, usage_hint
 from convcli.planning.bounds import refuse_endless_reach
 from convcli.planning.calls import INPUT, SPACED, Call, unspaced_operator
 from convcli.planning.grammar import parse
@@ -70,7 +70,7 @@ def learned_rules(calls: tuple[Call, ...]) -> LearnedRules:
     """
     for call in _with_nested(calls):
         for step in _known_steps((call,)):
-            path = call.first_value("path")
+            path = call.path
             if step.learned_rules is not None and path is not None:
                 with suppress(ConvcliError):
                     return step.learned_rules(path)
@@ -356,7 +356,7 @@ def _reduces(step: BoundStep) -> bool:
 
 def bind(call: Call, signal: Signal, rules: Rules, *, in_branch: bool = False) -> list[BoundStep]:
     """The stages of a step at its place: one, or several for a network with a whole-signal pass."""
-    step = _step_of(call)
+    step = _step_of(call, signal, rules)
     if step.needs_regular and signal.irregular:
         _refuse_irregular(call, signal)
     values, axis = arguments_of(call, step, signal)
@@ -364,7 +364,7 @@ def bind(call: Call, signal: Signal, rules: Rules, *, in_branch: bool = False) -
     try:
         stages = step.bindable(values, site, call).bind(site)
     except UnitError as error:
-        hint = usage_hint(call.name, step, signal)
+        hint = error.hint or usage_hint(call.name, step, signal)
         raise call.error(f"{call.name}: {error}", hint=hint) from None
     except ConvcliError as error:
         if error.exit_code != RequestError.exit_code or error.excerpt:
@@ -383,14 +383,42 @@ def _refuse_irregular(call: Call, signal: Signal) -> None:
     raise call.error(message, hint="--every 1d makes rows regular first: the mean of each day")
 
 
-def _step_of(call: Call) -> Step:
+def _step_of(call: Call, signal: Signal, rules: Rules) -> Step:
     try:
         return find(call.name)
     except RequestError as error:
-        place = unspaced_operator(call.name)
+        from convcli.designs.elsewhere import answer_to
+
+        place = None if answer_to(call.name) else unspaced_operator(call.name)
         if place is not None and _is_operand(call.name[:place]):
             raise call.error(error.message, at=call.at + place, hint=SPACED) from None
-        raise call.error(error.message, hint=error.hint) from None
+        hint = _hint_for_unknown(call, signal, rules)
+        raise call.error(error.message, hint=hint) from None
+
+
+def _hint_for_unknown(call: Call, signal: Signal, rules: Rules) -> str:
+    """The hint for an unknown step: a step with values that this signal can be filtered by."""
+    from convcli.designs.elsewhere import answer_by
+
+    answer = answer_for(call.name)
+    values = call.text.partition(":")[2].strip()
+    candidates = [*answer.with_values(values), answer.step]
+    with suppress(RequestError):
+        step = find(answer.step)  # a name alone, which may need values
+        candidates.append(example_of(step, signal))
+    for candidate in candidates:
+        if candidate and _can_be_bound(candidate, signal, rules):
+            return answer_by(candidate).hint
+    return answer.hint
+
+
+def _can_be_bound(filter: str, signal: Signal, rules: Rules) -> bool:
+    """Whether a signal can be filtered by a FILTER."""
+    try:
+        bind_chain(parse(filter), signal, rules)
+    except ConvcliError:
+        return False
+    return True
 
 
 def _is_operand(name: str) -> bool:

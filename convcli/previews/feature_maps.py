@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_LAYERS, MOST_CHANNELS = 12, 16
 LINE = 2048
 
+# Maps of a network whose inner layers cannot be run by themselves.
+INPUT_AND_OUTPUT = 2
+
 
 def part_of(side: SignalPreview) -> Array | None:
     """The part of a signal that its preview holds sample by sample; None where there is none."""
@@ -58,9 +61,29 @@ def feature_maps(
     if part.shape[-1] != len(signal.channels):
         return ()
     signal = replace(signal, shape=part.shape[:-1])
+    found = _maps_of_layers(calls, signal, rules, part)
+    input_and_output_alone = len(found) <= INPUT_AND_OUTPUT
+    if input_and_output_alone and part.shape[-1] > 1:
+        # A network of one input filters every channel by itself: its layers are those of the first.
+        first = replace(signal, channels=signal.channels[:1], alpha=None)
+        of_first = _maps_of_layers(calls, first, rules, part[..., :1])
+        found = max(found, of_first, key=len)
+    return found if len(found) > 1 else ()
+
+
+def _maps_of_layers(
+    calls: Sequence[Call], signal: Signal, rules: Rules, part: Array
+) -> tuple[FeatureMapFacts, ...]:
+    """The input of the network, then the outputs of those of its layers that can be run alone.
+
+    Empty if the network does not take this signal.
+    """
     *before_model, model = _up_to_model(calls)
     before = [call.text for call in before_model]
-    steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
+    try:
+        steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
+    except RequestError:
+        return ()
     layers = [layer for step in steps if step.call.text == model.text for layer in _layers(step)]
     found = [_maps("the input of the network", -1, _outputs_of_steps(before, signal, rules, part))]
     for place in _chosen(len(layers)):
@@ -71,7 +94,7 @@ def feature_maps(
             continue
         if made.size:
             found.append(_maps(layers[place], place, made))
-    return tuple(found) if len(found) > 1 else ()
+    return tuple(found)
 
 
 def _up_to_model(calls: Sequence[Call]) -> list[Call]:

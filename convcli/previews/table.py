@@ -165,14 +165,16 @@ class ColumnOutlines:
             if code in self.outlines:
                 # Rows are counted from 1, as in all messages.
                 outline = self.outlines[code].facts(group=name, start=1.0)
-                found.append(_with_axis(outline) if self.placed else outline)
+                if self.placed:
+                    outline = _with_axis(outline)
+                found.append(_without_empty_bins(outline))
         return tuple(found)
 
 
 def _with_axis(outline: OutlineFacts) -> OutlineFacts:
-    """The outline of columns of which the last one is the axis."""
+    """The outline of columns of which the last one is the axis; NaN in a bin without a row."""
     axis = np.stack([outline.low[:, -1], outline.high[:, -1]], axis=1)
-    known = bool(np.isfinite(axis).all())
+    known = bool(np.isfinite(axis).any())
     return replace(
         outline,
         channels=outline.channels[:-1],
@@ -181,4 +183,22 @@ def _with_axis(outline: OutlineFacts) -> OutlineFacts:
         gaps=outline.gaps[:, :-1],
         axis=axis if known else None,
         peak=outline.peak[:-1],
+    )
+
+
+def _without_empty_bins(outline: OutlineFacts) -> OutlineFacts:
+    """The outline without the bins in which there is no row, as between the results of a pool."""
+    filled = ~np.isnan(outline.low).all(axis=1) | outline.gaps.any(axis=1)
+    if filled.all():
+        return outline
+    axis = outline.axis
+    if axis is None:
+        firsts = outline.start + np.arange(len(outline.low)) * float(outline.per_bin)
+        axis = np.stack([firsts, firsts + (outline.per_bin - 1)], axis=1)
+    return replace(
+        outline,
+        low=outline.low[filled],
+        high=outline.high[filled],
+        gaps=outline.gaps[filled],
+        axis=axis[filled],
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -158,6 +158,18 @@ class Trace:
     def stems_drawn(self) -> bool:
         """Whether stems are drawn; too many of them would touch."""
         return self.stems and len(self.points) <= MOST_STEMS
+
+    @property
+    def lone_points(self) -> list[Pair]:
+        """The points between two gaps, through which there is no line."""
+        return [piece[0] for piece in unbroken(self.points) if len(piece) == 1]
+
+
+def unbroken(points: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Yield runs of points without a NaN."""
+    for missing, run in groupby(points, lambda point: math.isnan(point[1])):
+        if not missing:
+            yield list(run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,41 +373,29 @@ class Graph:
         elif trace.stems_drawn:
             yield from self._stems(trace)
         elif trace.dotted:
-            yield self._dots(trace)
+            yield _dots_path(self._places(trace), trace.style)
         else:
             path = "".join(map(_line_path, self._pieces(trace.points)))
             kind = "line thick" if trace.thick else "line"
             yield f'<path class="{kind} {trace.style}" d="{path}"/>'
+            if trace.lone_points:
+                yield _dots_path(map(self._point, trace.lone_points), trace.style)
 
     def _pieces(self, points: Iterable[Pair]) -> Iterator[list[Pair]]:
         """Runs of points without a NaN, in units of the drawing."""
-        piece: list[Pair] = []
-        for point in points:
-            if math.isnan(point[1]):
-                if piece:
-                    yield piece
-                piece = []
-            else:
-                piece.append(self._point(point))
-        if piece:
-            yield piece
+        for piece in unbroken(points):
+            yield [self._point(point) for point in piece]
 
     def _stems(self, trace: Trace) -> Iterator[str]:
         zero = UNITS * (1 - self.y.place(0.0))
         places = self._places(trace)
         stems = "".join(f"M{x:.1f} {zero:.1f}V{y:.1f}" for x, y in places)
         yield f'<path class="line {trace.style}" d="{stems}"/>'
-        yield self._dots(trace)
+        yield _dots_path(places, trace.style)
 
     def _places(self, trace: Trace) -> list[Pair]:
         """The points that are known, in units of the drawing."""
         return [self._point(point) for point in trace.points if not math.isnan(point[1])]
-
-    def _dots(self, trace: Trace) -> str:
-        """A line without length and with round ends is a dot that keeps its shape when scaled."""
-        places = self._places(trace)
-        dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
-        return f'<path class="dots {trace.style}" d="{dots}"/>'
 
     def _band(self, trace: Trace) -> Iterator[str]:
         lower = list(self._pieces(trace.points))
@@ -406,13 +406,19 @@ class Graph:
         yield f'<path class="band {trace.style}" d="{"".join(outlines)}"/>'
 
 
+def _dots_path(places: Iterable[Pair], style: str) -> str:
+    """A line without length and with round ends is a dot that keeps its shape when scaled."""
+    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
+    return f'<path class="dots {style}" d="{dots}"/>'
+
+
 def _line_path(points: Sequence[Pair]) -> str:
     """The path through points; steps are relative, which takes half the characters."""
     rounded = [(round(x, 1), round(y, 1)) for x, y in points]
     x, y = rounded[0]
     steps = [f"M{x:g} {y:g}"]
     if len(rounded) == 1:
-        return steps[0] + "h.1"
+        return steps[0]
     steps.append("l")
     pairs = [f"{b[0] - a[0]:.4g} {b[1] - a[1]:.4g}" for a, b in pairwise(rounded)]
     return "".join(steps) + " ".join(pairs)

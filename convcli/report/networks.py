@@ -43,9 +43,7 @@ def network_views(run: RunFacts) -> Iterator[SignalView]:
         if step.layers:
             heading = visible(step.text) if len(run.steps) > 1 else ""
             figures = [field_figure(step.layers)] if _has_fields(step.layers) else []
-            # Without a signal, and after training, there is no size to show.
-            sized = bool(run.inputs) and run.learned is None
-            table = layer_table(step.layers, sized=sized)
+            table = layer_table(step.layers)
             yield SignalView(heading=heading, table=table, figures=figures)
             kernels = list(kernel_figures(step.layers))
             if kernels:
@@ -63,20 +61,18 @@ def network_views(run: RunFacts) -> Iterator[SignalView]:
 # ------------------------------------------------------------------------------------------- layers
 
 
-def layer_table(layers: Sequence[LayerFacts], *, sized: bool) -> ReportTable:
+def layer_table(layers: Sequence[LayerFacts]) -> ReportTable:
     """A row for each layer, and the number of parameters of all.
 
-    sized : show how many samples each layer returns
+    A column in which no layer has anything, such as sizes without a signal, is left out.
     """
-    rows = [_layer_cells(place, layer) for place, layer in enumerate(layers)]
+    cells = [_layer_cells(place, layer) for place, layer in enumerate(layers)]
     total = number(sum(layer.parameters for layer in layers))
-    rows.append(("", "in all", "", total, "", "", "", ""))
-    head = _HEAD
-    if not sized:
-        left_out = _HEAD.index("size")
-        rows = [(*row[:left_out], *row[left_out + 1 :]) for row in rows]
-        head = (*head[:left_out], *head[left_out + 1 :])
-    return ReportTable(rows, head)
+    in_all = ("", "in all", "", total, "", "", "", "")
+    columns = zip(_HEAD, in_all, zip(*cells, strict=True), strict=True)
+    shown = [(head, last, *column) for head, last, column in columns if any(column)]
+    head, last, *rows = zip(*shown, strict=True)
+    return ReportTable([*rows, last], head)
 
 
 def _layer_cells(place: int, layer: LayerFacts) -> tuple[str, ...]:

@@ -287,6 +287,8 @@ def _draw_trace(axes: Any, trace: Trace) -> None:
     else:
         width = 6.0 if trace.thick else 1.1
         axes.plot(x, y, color=colour, linewidth=width, label=trace.name)
+        for point in trace.lone_points:
+            axes.plot(*point, "o", color=colour, markersize=2)
 
 
 def _pixels(uri: str) -> Any:

@@ -1,4 +1,4 @@
-"""Many interleaved signals through one chain: signals with as many outputs share a job.
+"""Many interleaved signals through one chain: signals with equally many outputs share a job.
 
 They are the channels of that job. `Stream` does the same for one signal; here every number is an
 array with an entry for each signal. Ten thousand groups of a few rows cost a few calls of NumPy
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.array_types import AnyArray, BoolArray, IntArray
+    from convcli.core.blocks import Share
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
     from convcli.signals import Array, Groups, Rows, SignalPast
@@ -291,8 +292,8 @@ class _InterleavedJob(Job):
     signals: int
     held_of_job: _HeldOfJob | None
 
-    def _run(self) -> SignalBlock:
-        y = self._compute()
+    def _run(self, share: Share) -> SignalBlock:
+        y = self._compute(share)
         if self.held_of_job is not None:
             self.held_of_job.store(self._held)
         found = self._became_missing(y)
@@ -374,7 +375,7 @@ class _RaggedBuffer:
         self.values = values
 
     def make_room(self, signals: int, width: int = 0) -> None:
-        """Make room for so many signals and for so many values of each."""
+        """Make room for at least `signals` signals and `width` values of each."""
         have, wide = self.values.shape[:2]
         if signals <= have and width <= wide:
             return

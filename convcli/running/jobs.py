@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.blocks import compute_in_blocks
+from convcli.core.blocks import OutputTask, one_after_another
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
@@ -16,6 +16,7 @@ from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
+    from convcli.core.blocks import Share
     from convcli.core.chain import Chain
     from convcli.core.chain_work import HeldValues
     from convcli.core.complete import Bounds
@@ -86,18 +87,21 @@ class Job:
     _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
 
-    def run(self) -> SignalBlock:
-        """Compute the outputs of the job."""
+    def run(self, share: Share = one_after_another) -> SignalBlock:
+        """Compute the outputs of the job.
+
+        share : computes the blocks of a large job in several threads
+        """
         try:
             # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each
             # thread.
             with np.errstate(all="ignore"):
-                return self._run()
+                return self._run(share)
         finally:
             self.release()
 
-    def _run(self) -> SignalBlock:
-        y = self._compute()
+    def _run(self, share: Share) -> SignalBlock:
+        y = self._compute(share)
         counts = None
         became_missing = self._became_missing(y)
         if became_missing is not None:
@@ -105,11 +109,17 @@ class Job:
             counts = became_missing.sum(axis=sample_axes)
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
-    def _compute(self) -> Array:
+    def _compute(self, share: Share) -> Array:
         earlier = nothing_earlier if self.previous is None else self.previous.held
-        y, self._held = compute_in_blocks(
-            self.chain, self.inputs.joined(), self.span, self.ends, earlier, bounds=self.bounds
+        task = OutputTask(
+            chain=self.chain,
+            x=self.inputs.joined(),
+            span=self.span,
+            ends=self.ends,
+            earlier=earlier,
+            bounds=self.bounds,
         )
+        y, self._held = task.in_blocks(share)
         return y
 
     def _became_missing(self, y: Array) -> BoolArray | None:
@@ -130,7 +140,7 @@ class Job:
         return found
 
     def _missing_for(self, outputs: int, missing: BoolArray) -> Any:
-        """Return whether the input of each of so many output channels is missing."""
+        """Return whether the aligned input of each output is missing, for each output channel."""
         of_each, rest = divmod(outputs, missing.shape[-1])
         if self.chain.uniform and not rest:
             return np.repeat(missing, of_each, axis=-1)
@@ -173,10 +183,10 @@ class JobBatch:
     complete: int
     kept: bool = True
 
-    def run(self) -> BatchOutputs:
-        """Compute the outputs of every job."""
+    def run(self, share: Share = one_after_another) -> BatchOutputs:
+        """Compute the outputs of every job; `share` is as of `Job.run`."""
         try:
-            blocks = [job.run() for job in self.jobs]
+            blocks = [job.run(share) for job in self.jobs]
             return BatchOutputs(blocks if self.kept else [], self.complete)
         finally:
             for job in self.jobs:  # after an error nobody must wait for those that were not reached

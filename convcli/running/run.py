@@ -28,7 +28,6 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
 from convcli.running.chains import ALL, ChainOfEachSignal, chains_so_far
-from convcli.running.jobs import JobBatch
 from convcli.running.past import Beginning
 from convcli.running.scheduler import Scheduler, in_row_order
 from convcli.running.workers import Workers
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
-    from convcli.running.jobs import BatchOutputs, SignalBlock, SignalName
+    from convcli.running.jobs import BatchOutputs, JobBatch, SignalBlock, SignalName
     from convcli.running.scheduler import Arrivals
     from convcli.signals import AnyRows, PartSource, Rows, Signal, Sink, Source
 
@@ -334,7 +333,7 @@ class _Loop:
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
-            results = self._counted(self.workers.map(JobBatch.run, batches), section)
+            results = self._counted(self.workers.map(self._run, batches), section)
             yield from self.workers.map(self._encode, in_row_order(results))
         else:
             # The outputs of a single signal come in order: the thread that filtered a block encodes
@@ -371,11 +370,15 @@ class _Loop:
             rows = range(block.first, block.first + len(block.x))
         return self._sink.encode(block.x, rows), len(block.x)
 
+    def _run(self, batch: JobBatch) -> BatchOutputs:
+        """Run a batch; threads without a batch of their own help with its blocks."""
+        return batch.run(self.workers.share)
+
     def _run_and_encode(
         self, batch: JobBatch
     ) -> tuple[list[MissingCounts | None], list[tuple[Any, int]]]:
         """Run a batch; return what became missing in each block, and the blocks encoded."""
-        blocks = batch.run().blocks
+        blocks = self._run(batch).blocks
         losses = [block.became_missing for block in blocks]
         return losses, [self._encode(block) for block in blocks]
 
@@ -423,7 +426,7 @@ class _Loop:
         """Measure the outputs of `chains`, for each signal."""
         scheduler = self._scheduler(chains, tail, by_group=True)
         batches = scheduler.batches(arrivals(scheduler))
-        blocks = _blocks_of_results(self.workers.map(JobBatch.run, batches))
+        blocks = _blocks_of_results(self.workers.map(self._run, batches))
         parts = ({block.group: measure.of_block(block.x)} for block in blocks)
         return joined_measures(measure, parts)
 
@@ -436,7 +439,7 @@ class _Loop:
         """
         chains = self._measured_chains(section, arrivals, 0)
         scheduler = self._scheduler(chains, 0, by_group=True)
-        results = self.workers.map(JobBatch.run, scheduler.batches(arrivals(scheduler)))
+        results = self.workers.map(self._run, scheduler.batches(arrivals(scheduler)))
         blocks = _blocks_of_results(self._counted(results, section))
         length = step.before.shape[0]
         if length is None or self.plan.rules.edge == "valid":

@@ -10,7 +10,7 @@ from convcli.core.complete import Bounds
 from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
 from convcli.running.past import HistoryNeededError, ValuesOfPast
-from convcli.signals import row_numbers
+from convcli.signals import joined_row_numbers, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -320,7 +320,7 @@ class _SampleBuffer:
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""
         if len(self._rows) > 1:
-            self._rows = [_joined_row_numbers(self._rows)]
+            self._rows = [joined_row_numbers(self._rows)]
         return self._rows[0]
 
     def row(self, sample: int) -> int:
@@ -333,7 +333,7 @@ class _SampleBuffer:
         """Return the input rows of samples; for a sample that is not kept, that of the nearest."""
         rows = self.rows()
         places = np.clip(samples, self.first, self.n - 1) - self.first
-        return rows[0] + places if isinstance(rows, range) else rows[places]
+        return rows_at(rows, places)
 
     def extended(self, extent: Extent) -> list[Array]:
         """Return the samples of `extent` as blocks; only those outside are copied."""
@@ -368,11 +368,3 @@ class _SampleBuffer:
         if len(self._parts) > 1:
             self._parts = [np.concatenate(self._parts)]
         return self._parts[0]
-
-
-def _joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
-    """Join row numbers; those of a signal that is alone in its file stay a range."""
-    if isinstance(rows[0], range):
-        last = int(rows[-1][-1])
-        return range(rows[0][0], last + 1)
-    return np.concatenate([row_numbers(some) for some in rows])

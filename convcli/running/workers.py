@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
 # Parameters of mallopt(3): the size from which memory is mapped on its own, and how much free
@@ -54,6 +55,7 @@ class Workers:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()
         self._pool: ThreadPoolExecutor | None = None
+        self._owner = threading.get_ident()
 
     def map(self, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         """Yield results in the order of the items; start at most `threads` + 1 items ahead."""
@@ -73,6 +75,27 @@ class Workers:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+    def share(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """Return results in the order of the items, from a function that `map` calls.
+
+        The thread that asks computes the items, and threads that would wait otherwise help it: at
+        the end of a picture, when there are fewer jobs than threads.
+        """
+        if self.threads == 1 or len(items) < 2:
+            return [function(item) for item in items]
+        if threading.get_ident() == self._owner:
+            return list(self.map(function, items))
+        pool = self._started()
+        futures = [pool.submit(function, item) for item in items]
+        own = {}
+        for number, future in enumerate(futures):
+            if future.cancel():  # no thread has begun the item
+                own[number] = function(items[number])
+        results = []
+        for number, future in enumerate(futures):
+            results.append(own[number] if number in own else future.result())
+        return results
 
     def _started(self) -> ThreadPoolExecutor:
         if self._pool is None:

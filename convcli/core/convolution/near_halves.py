@@ -34,7 +34,7 @@ class ErrorBound:
     absolute: float
 
 
-def settle(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
+def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
     """Return results in float32 so that they are rounded as in float64; y is changed.
 
     bound : of results that are not negative, or with a relative part of 0

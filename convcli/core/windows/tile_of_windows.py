@@ -59,6 +59,11 @@ class Spans:
     starts: range
     size: int
 
+    @property
+    def width(self) -> int:
+        """How many pixels lie between the first and the last, both of them included."""
+        return self.starts[-1] + self.size
+
 
 @dataclass(frozen=True, eq=False)
 class WindowGrid:
@@ -99,24 +104,26 @@ class TileOfWindows:
     def __init__(
         self, pixels: Pixels, grid: WindowGrid, rows: range, columns: range, starts: IntArray
     ) -> None:
-        down, across = grid.step
-        top, left = rows.start * down, columns.start * across
-        height = (len(rows) - 1) * down + grid.size[0]
-        width = (len(columns) - 1) * across + grid.size[1]
-        ranks = pixels.within(top, left, (height, width), int(starts[0]), int(starts[-1]))
-        self._values = pixels.values
+        top = rows.start * grid.step[0]
+        left = columns.start * grid.step[1]
+        down = grid.spans(0, len(rows))
+        across = grid.spans(1, len(columns))
+        ranks = pixels.within(
+            top, left, (down.width, across.width), int(starts[0]), int(starts[-1])
+        )
+        # Where the pixels of each bucket begin and end among those of the tile.
         bounds = np.searchsorted(ranks, starts)
-        words = -(-np.diff(bounds) // _WORD)
+        counts = np.diff(bounds)
+        words = -(-counts // _WORD)
         ends = np.cumsum(words)
+        self._values = pixels.values
         self._first_words = ends - words
+        places = _places_of_bits(counts, self._first_words)
         # The places of a word that no pixel has come after those of all pixels of the bucket.
         self._ranks = np.repeat(starts[1:], words * _WORD)
-        shifts = np.repeat(_WORD * self._first_words - bounds[:-1], np.diff(bounds))
-        places = np.arange(len(ranks)) + shifts
         self._ranks[places] = ranks
-        self._in_rows = _bits(pixels.rows[ranks] - top, places, ends[-1], grid.spans(0, len(rows)))
-        from_left = pixels.columns[ranks] - left
-        self._in_columns = _bits(from_left, places, ends[-1], grid.spans(1, len(columns)))
+        self._in_rows = _bits(pixels.rows[ranks] - top, places, ends[-1], down)
+        self._in_columns = _bits(pixels.columns[ranks] - left, places, ends[-1], across)
 
     def smallest(self, bucket: IntArray, row: IntArray, column: IntArray, k: IntArray) -> Array:
         """Return the k-th smallest pixel in a bucket, from 0, of windows at (row, column)."""
@@ -149,6 +156,17 @@ class TileOfWindows:
             total += np.where(word <= last_word, np.bitwise_count(bits), 0)
             word = word + 1
         return total
+
+
+def _places_of_bits(counts: IntArray, first_words: IntArray) -> IntArray:
+    """The bit of each pixel, in the order of buckets and ranks.
+
+    counts : pixels of each bucket; first_words : the word that the bits of each bucket begin with
+    """
+    begins = np.cumsum(counts) - counts
+    shifts = np.repeat(_WORD * first_words - begins, counts)
+    places: IntArray = np.arange(len(shifts)) + shifts
+    return places
 
 
 def _bits(from_start: Any, places: IntArray, words: int, spans: Spans) -> Words:

@@ -9,11 +9,12 @@ import numpy as np
 from convcli.core.op import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
+from convcli.layers.onnx.global_nodes import not_local_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.layers.onnx.nodes import NodePlace, Ops
+    from convcli.layers.onnx.node_place import NodePlace, Ops
     from convcli.signals import Array
 
 
@@ -83,24 +84,26 @@ _REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def channel_reduction(place: NodePlace) -> Ops:
+def _reduction_node(place: NodePlace) -> Ops:
     """One channel for all: their mean, their sum, the largest or the smallest of them."""
     axes = place.constant(1)
     along = place.attribute("axes", ()) if axes is None else axes.ravel()
     of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
-    if not of_channels or not place.attribute("keepdims", 1):
-        raise place.error("only what is taken of the channels, with keepdims=1, is local")
+    if not of_channels:
+        raise not_local_error(place.path, place.node)
+    if not place.attribute("keepdims", 1):
+        raise place.error("what is taken of the channels is known with keepdims=1 alone")
     return (AcrossChannels(function=_REDUCTIONS[place.node.kind], axes=place.axes, made=1),)
 
 
-def channel_softmax(place: NodePlace) -> Ops:
+def _softmax_node(place: NodePlace) -> Ops:
     """The softmax of the channels, or its logarithm."""
     _check_axis(place, default=-1)
     function = {"Softmax": softmax, "LogSoftmax": _log_softmax}[place.node.kind]
     return (AcrossChannels(function=function, axes=place.axes),)
 
 
-def channel_argmax(place: NodePlace) -> Ops:
+def _argmax_node(place: NodePlace) -> Ops:
     """The number of the channel with the largest value, as one channel."""
     _check_axis(place, default=0)
     if not place.attribute("keepdims", 1) or place.attribute("select_last_index", 0):
@@ -113,3 +116,11 @@ def _check_axis(place: NodePlace, *, default: int) -> None:
     axis = place.attribute("axis", default)
     if axis % (place.axes + 2) != 1:
         raise place.error("goes along samples, not along channels, and sees the whole signal")
+
+
+CHANNEL_NODES: dict[str, Callable[[NodePlace], Ops]] = {
+    **dict.fromkeys(_REDUCTIONS, _reduction_node),
+    "Softmax": _softmax_node,
+    "LogSoftmax": _softmax_node,
+    "ArgMax": _argmax_node,
+}

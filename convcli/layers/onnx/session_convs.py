@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convcli.array_types import Sizes
     from convcli.core.executor import Pads
     from convcli.core.op import Op
-    from convcli.layers.conv import ConvOp
+    from convcli.layers.conv_op import ConvOp
     from convcli.layers.onnx.writer import OnnxWriter
 
 # Nanoseconds of a product in the library, where channels are computed in blocks of this many; and

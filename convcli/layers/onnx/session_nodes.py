@@ -14,7 +14,7 @@ import numpy as np
 
 from convcli.core.activations import Rectifier
 from convcli.core.op import Complete, Op
-from convcli.core.ops import Pointwise
+from convcli.core.ops import ActivationOp
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 
@@ -72,8 +72,8 @@ def session_node(op: Op) -> SessionNode | None:  # noqa: ARG001 -- what a functi
     return None
 
 
-@session_node.register(Pointwise)
-def _pointwise_node(op: Pointwise) -> SessionNode | None:
+@session_node.register(ActivationOp)
+def _node_of_activation(op: ActivationOp) -> SessionNode | None:
     return None if op.in_place is None else activation_node(op.in_place)
 
 

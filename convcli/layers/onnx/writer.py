@@ -98,7 +98,7 @@ class OnnxWriter:
         *,
         channels: tuple[int, int] | None = None,
     ) -> str:
-        """Name the value `x` without so many samples at the beginning and the end of each axis.
+        """Name the value `x` without some samples at the beginning and the end of each axis.
 
         channels : the channels [first, last) that are kept; by default all
         """

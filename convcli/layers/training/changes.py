@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers.conv import ConvOp
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.padding import Placement
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWei
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
     from convcli.core.op import Span
-    from convcli.layers.conv import BatchConv, TrainedConv
     from convcli.layers.conv_transpose import PhaseWeights
     from convcli.layers.training.trained import BatchShape, Tensors
     from convcli.layers.weights import Tensor
@@ -33,7 +32,7 @@ class ConvThrough(TrainedLayer):
     conv : the convolution that runs
     """
 
-    conv: TrainedConv
+    conv: TrainedLayer
 
     @abstractmethod
     def conv_tensors(self, tensors: Tensors) -> Tensors:
@@ -48,7 +47,7 @@ class ConvThrough(TrainedLayer):
 
     def output_channels(self, channels: int) -> int:
         """Return how many channels come out of the convolution."""
-        return self.conv.outputs
+        return self.conv.output_channels(channels)
 
     def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
         """Return the layer with the convolution in its fastest form."""
@@ -58,15 +57,15 @@ class ConvThrough(TrainedLayer):
         """Return as many outputs as the convolution computes."""
         return self.conv.rounded(outputs)
 
-    def at_work(self, batch: BatchShape) -> BatchThrough:
-        """Return the layer at work on mini-batches."""
-        return BatchThrough(self, self.conv.at_work(batch))
+    def for_batches(self, batch: BatchShape) -> BatchThrough:
+        """Return what computes the layer for mini-batches of this shape."""
+        return BatchThrough(self, self.conv.for_batches(batch))
 
 
 class BatchThrough(BatchLayer):
-    """A convolution at work whose weights follow from the parameters of its layer."""
+    """Computes a convolution whose weights follow from the parameters of its layer."""
 
-    def __init__(self, layer: ConvThrough, conv: BatchConv) -> None:
+    def __init__(self, layer: ConvThrough, conv: BatchLayer) -> None:
         self.layer = layer
         self.conv = conv
         self.slopes = {each.name: np.zeros(each.shape) for each in layer.conv.learned}

@@ -18,7 +18,8 @@ from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.id3 import Mp3Container
 from convcli.media.audio.metadata.mat import MatContainer
 from convcli.media.audio.metadata.ogg import OggContainer
-from convcli.media.audio.metadata.riff import WavContainer
+from convcli.media.audio.metadata.riff import INFO_NAMES, WavContainer
+from convcli.media.audio.metadata.voc import VocContainer
 
 if TYPE_CHECKING:
     from convcli.places import Place
@@ -34,6 +35,7 @@ class SoundFormat:
     first_bytes : beginnings by which files without a suffix are recognised
     alias_of : format and coding, where the name is a common one for both together
     even : samples without a codec have equally many bytes, so that reading may begin at any
+    longest : more bytes than its header can count; None where it can count enough
     """
 
     suffixes: tuple[str, ...] = ()
@@ -41,9 +43,10 @@ class SoundFormat:
     first_bytes: tuple[bytes, ...] = ()
     alias_of: tuple[str, str | None] | None = None
     even: bool = False
+    longest: int | None = None
 
 
-_WAV = WavContainer()
+_WAV = WavContainer(tuple(INFO_NAMES.values()))
 _MP3_TAGS = ("title", "artist", "comment", "date", "album", "tracknumber", "genre")
 _AIFF_TAGS = ("title", "copyright", "software", "artist", "comment")
 # Formats that libsndfile knows and this table does not are read and written without tags.
@@ -56,14 +59,18 @@ FORMATS = {
     "VORBIS": SoundFormat(alias_of=("OGG", "VORBIS")),
     "MP3": SoundFormat((".mp3",), Mp3Container(_MP3_TAGS), (b"ID3", b"\xff\xfb", b"\xff\xf3")),
     "AIFF": SoundFormat(
-        (".aif", ".aiff", ".aifc"), AiffContainer(_AIFF_TAGS), (b"FORM",), even=True
+        (".aif", ".aiff", ".aifc"),
+        AiffContainer(_AIFF_TAGS),
+        (b"FORM",),
+        even=True,
+        longest=1 << 32,
     ),
     "AIF": SoundFormat(alias_of=("AIFF", None)),
     "AU": SoundFormat((".au", ".snd"), AuContainer(), (b".snd", b"dns."), even=True),
     "CAF": SoundFormat((".caf",), CafContainer(NAMES), (b"caff",), even=True),
     "W64": SoundFormat((".w64",), even=True),
     "RF64": SoundFormat((".rf64",), _WAV),
-    "VOC": SoundFormat((".voc",)),
+    "VOC": SoundFormat((".voc",), VocContainer(), longest=1 << 24),
     "AVR": SoundFormat((".avr",)),
     "IRCAM": SoundFormat((".sf",)),
     "PAF": SoundFormat((".paf",)),
@@ -79,6 +86,8 @@ SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.su
 FIRST_BYTES = tuple(first for form in FORMATS.values() for first in form.first_bytes)
 # A .wav may be any of these; the input's own kind is kept.
 WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container is _WAV)
+# Sony's Wave64, whose sizes have 64 bits.
+WAVE_64 = "W64"
 # Sound Designer II keeps its header in the resource fork. libsndfile's reader of MIDI sample dumps
 # prints to standard output.
 _LEFT_OUT = frozenset({"SD2", "SDS"})
@@ -112,6 +121,11 @@ def is_even(format: str, subtype: str) -> bool:
 def container_of(format: str) -> Container:
     """The place for metadata in files of a format."""
     return FORMATS[format].container if format in FORMATS else _PLAIN
+
+
+def longest_of(format: str) -> int | None:
+    """More bytes than a file of a format can hold, None if it can hold any number."""
+    return FORMATS[format].longest if format in FORMATS else None
 
 
 def sound_format(path: Place | str) -> str:

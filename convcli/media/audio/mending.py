@@ -19,12 +19,16 @@ from convcli.media.audio.flac_frames import (
 )
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.flac import flac_blocks
+from convcli.media.audio.promised import caf_samples
+from convcli.media.audio.voc import others_in_voc, sound_block, true_voc_size
 from convcli.sndfile import WatchedFile
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TAIL_BYTES = 1 << 16
+_CAF_SIZE_BYTES = 8
 _ID3V1_BYTES = 128
 # All frames of a FLAC file up to this size are looked at, of a larger one if its ends do not agree.
 _SCANNED_BYTES = 1 << 18
@@ -98,6 +102,10 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
             return _mend_adpcm(file)
         if prefix.startswith(b"OggS"):
             return _mended_later_streams(file)
+        if prefix.startswith(b"Crea"):
+            return _mend_voc(file)
+        if prefix.startswith(b"caff"):
+            return _mend_caf(file)
         return _mend_flac(file)
     except (ValueError, InputError):  # libsndfile says what is wrong
         return None
@@ -111,6 +119,40 @@ def _mended_later_streams(file: BinaryIO) -> Mending | None:
     return Mending(
         loss=f"holds several streams: the {frames} frames after the first one are left out"
     )
+
+
+# ------------------------------------------------------------------------- VOC and CAF
+
+
+def _mend_voc(file: BinaryIO) -> Mending | None:
+    """End a VOC right behind its only block of sound, up to where libsndfile reads samples."""
+    block = sound_block(file)
+    length = file.seek(0, os.SEEK_END)
+    if block is None or block.stop > length:
+        return None
+    patches = [(block.stop, b"\0")]
+    true_size = true_voc_size(file)
+    if true_size is not None:
+        patches = [true_size]
+    end = block.stop if true_size is not None else block.stop + 1
+    others = others_in_voc(file)
+    if true_size is None and not others and end == length:
+        return None
+    note = None
+    if others:
+        note = f"{plural(others, 'block')} of text, markers or loops cannot be kept"
+    return Mending(patches=tuple(patches), length=end, note=note)
+
+
+def _mend_caf(file: BinaryIO) -> Mending | None:
+    """Lower the size of the samples to what is there; libsndfile loses some or all of them."""
+    samples = caf_samples(file)
+    length = file.seek(0, os.SEEK_END)
+    if samples is None or sum(samples) <= length:
+        return None
+    start, _ = samples
+    size = (length - start).to_bytes(_CAF_SIZE_BYTES, "big")
+    return Mending(patches=((start - _CAF_SIZE_BYTES, size),))
 
 
 # ------------------------------------------------------------------------------------ FLAC

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
+from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of, is_even
@@ -21,8 +22,11 @@ from convcli.media.audio.mending import (
     mending_for,
 )
 from convcli.media.audio.metadata import ogg
+from convcli.media.audio.metadata.riff import other_rifx_chunks
+from convcli.media.audio.promised import file_end, samples_end
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
+from convcli.media.audio.voc import unread_voc
 from convcli.media.block_parts import equal_lengths
 from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
 
@@ -38,8 +42,9 @@ _SALVAGE_FRAMES = 1024
 _UNKNOWN_FRAMES = 1 << 62
 # The beginning of a MIDI sample dump: a system exclusive message.
 _SAMPLE_DUMP = b"\xf0\x7e"
-# A RIFF size from here on is the mark of a writer that could not seek back.
-_UNFINISHED_RIFF = 0x7FFFF000
+_VOC = b"Creative Voi"
+# Bytes of a sample in codings that give each sample as many.
+_SAMPLE_BYTES = {**wav.WIDTHS, "PCM_S8": 1, "ULAW": 1, "ALAW": 1}
 
 
 class SndFile(AudioSource):
@@ -53,30 +58,67 @@ class SndFile(AudioSource):
         with reading(name):
             file.seek(0)
             prefix = file.read(12)
-            if prefix.startswith(_SAMPLE_DUMP):
-                raise InputError(
-                    f"{name}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav"
-                )
+            unread = _unread_kind(file, prefix)
+            if unread is not None:
+                raise InputError(f"{name}: {unread} is not read", hint=_sox_command(name))
             self._mending = mending_for(file, prefix)
         self._sound = self._open()
+        self._is_rifx = prefix.startswith(b"RIFX")
         self._spent = False
         self._type = exchange_type(self._sound.subtype)
         self._muted = messages_muted if self._sound.subtype in MPEG else nullcontext
         with reading(name):
             self._describe(self._read_details())
-            problem = _missing_end(file, prefix)
-        self._is_whole = problem is None and self._mending is None
-        if problem is not None:
-            if self.details.frames == 0:
-                raise InputError(f"{name}: holds no samples: {problem}", hint=NOTHING_THERE)
-            self._report(f"is truncated: {problem}")
+            lack = _missing_end(file, prefix)
+            missing = self._missing_frames()
+        self._is_whole = lack is None and missing == 0 and self._mending is None
+        self._report_end(lack, missing)
         self._warn_of_mending(self._mending or Mending())
+        if self._is_rifx:
+            self._warn_of_big_endian_chunks()
+
+    def _report_end(self, lack: str | None, missing: int) -> None:
+        """Warn of a file that is cut off.
+
+        lack : what it lacks according to its header
+        missing : how many frames that are, if that is known
+        """
+        frames, rate = self.details.frames, self.details.rate
+        if missing and frames is not None:
+            self._report_truncated(frames + missing, frames, rate)
+            return
+        if lack is None:
+            return
+        if frames == 0:
+            raise InputError(f"{self._name}: holds no samples: {lack}", hint=NOTHING_THERE)
+        self._report(f"is truncated: {lack}")
 
     def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
             self.warnings.append(f"{self._name}: {mending.note}")
         if mending.loss is not None:
             self._report(mending.loss)
+
+    def _warn_of_big_endian_chunks(self) -> None:
+        """Name the metadata that libsndfile does not pass on from a big-endian WAV."""
+        with reading(self._name), _position_kept(self._file):
+            names = other_rifx_chunks(self._file)
+        if names:
+            listed = ", ".join(names)
+            self.warnings.append(
+                f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
+            )
+
+    def _missing_frames(self) -> int:
+        """How many frames the header promises that are not there, if frames have equal sizes."""
+        details = self.details
+        frame_bytes = details.channels * _SAMPLE_BYTES.get(details.subtype, 0)
+        with _position_kept(self._file):
+            size = self._file.seek(0, os.SEEK_END)
+            missing_bytes = samples_end(self._file, frame_bytes) - size
+        if frame_bytes == 0 or missing_bytes <= 0:
+            return 0
+        return -(-missing_bytes // frame_bytes)
 
     def _open(self) -> Sound:
         self._watched = WatchedFile(self._file)
@@ -122,7 +164,7 @@ class SndFile(AudioSource):
             channels=sound.channels,
             frames=frames,
             bits=bits,
-            endian=sound.endian,
+            endian="BIG" if self._is_rifx else sound.endian,
             tags=tags,
             chunks=chunks,
             bit_rate=bit_rate,
@@ -277,30 +319,31 @@ def _position_kept(file: BinaryIO) -> Iterator[None]:
         file.seek(place)
 
 
+def _unread_kind(file: BinaryIO, prefix: bytes) -> str | None:
+    """The kind of a file that libsndfile would misread, or None."""
+    if prefix.startswith(_SAMPLE_DUMP):
+        return "a MIDI sample dump (SDS)"
+    return unread_voc(file) if prefix.startswith(_VOC) else None
+
+
+def _sox_command(name: str) -> str:
+    """A command that makes a WAV of a file."""
+    import shlex
+    from pathlib import Path
+
+    output = Path(name).with_suffix(".wav").name
+    return shlex.join(["sox", name, output])
+
+
 def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:
     """Describe what the file lacks according to its header, if anything."""
     with _position_kept(file):
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        promised = _promised_size(file.read(24))
+        promised = file_end(file.read(24))
         lacks_page = prefix.startswith(b"OggS") and not ogg.is_complete(file)
     if lacks_page:
         return "its last Ogg page is missing"
     if promised > size:
         return f"its header promises {promised} bytes, {size} are there"
     return None
-
-
-def _promised_size(head: bytes) -> int:
-    """The length of a file by its first 24 bytes, 0 where they do not give it."""
-    mark = head[:4]
-    if mark == b"FORM":  # AIFF
-        return int.from_bytes(head[4:8], "big") + 8
-    if mark == b"RIFF":
-        size = int.from_bytes(head[4:8], "little")
-        return size + 8 if size < _UNFINISHED_RIFF else 0
-    if mark == b".snd" and head[8:12] != b"\xff\xff\xff\xff":  # AU
-        return int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
-    if mark == b"riff":  # W64
-        return int.from_bytes(head[16:24], "little")
-    return 0

@@ -17,7 +17,7 @@ import soundfile
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.audio.details import temporary_file
-from convcli.media.audio.formats import bits_of, container_of
+from convcli.media.audio.formats import bits_of, container_of, longest_of
 from convcli.media.audio.metadata.flac import empty_flac
 from convcli.media.audio.sndfile import exchange_type
 from convcli.sndfile import Sound, WatchedFile, reason_of
@@ -108,6 +108,7 @@ class SndFileWriter:
             self._file = temporary_file()
         self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
+        self._longest = longest_of(layout.coding.format)
         try:
             self._sound = self._open()
         except BaseException:
@@ -153,6 +154,11 @@ class SndFileWriter:
         except (soundfile.LibsndfileError, AssertionError) as error:
             self._raise_failure("written", error)
         self._raise_system_error()
+        if self._longest is not None and self._file.tell() >= self._longest:
+            raise OutputError(
+                f"{self._coding.format} holds less than {self._longest >> 20} MiB",
+                hint="choose another --format, such as wav or w64",
+            )
 
     def finish(self) -> list[str]:
         """Complete the file, put the metadata in, and copy it to the pipe if the target is one."""
@@ -169,7 +175,7 @@ class SndFileWriter:
         container = container_of(self._coding.format)
         if self._layout.bits is not None:
             container.write_sample_bits(self._file, self._layout.bits)
-        container.make_repeatable(self._file)
+        container.correct(self._file)
         self._file.flush()
         if not isinstance(self._target, Path):
             self._file.seek(0)

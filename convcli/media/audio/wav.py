@@ -45,10 +45,11 @@ UNKNOWN = 0xFFFFFFFF
 # A size of samples beyond this is a damaged one.
 _LONGEST_DATA = 1 << 48
 # Chunks that belong to the samples of the old file, or that only leave room.
-_NOT_METADATA = frozenset(
+NOT_METADATA = frozenset(
     {b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"}
 )
 _DS64_BYTES = 28
+_SKIPPED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,23 @@ class WavHeader:
         """Whether the samples are stored as floating-point numbers."""
         return self.subtype in _FLOATS
 
+    def format_fields(self) -> bytes:
+        """The 16 bytes that describe the samples, without an extension."""
+        tag = _TAG_FLOAT if self.is_float else _TAG_PCM
+        return _format_fields(self, tag, self.bits or self.stored_bits)
+
+    def to_bytes(self, data_bytes: int | None, *, room: bool = False) -> bytes:
+        """The bytes before the first sample.
+
+        data_bytes : None writes the sizes that say "until the end"
+        room : leave space to become RF64 later
+        """
+        return write_header(self, data_bytes=data_bytes, room=room)
+
+    def padding(self, data_bytes: int) -> bytes:
+        """What follows the samples: a byte if they have an odd number of bytes."""
+        return bytes(data_bytes & 1)
+
 
 def is_wav(prefix: bytes) -> bool:
     """Whether a file that begins with these 12 bytes is a little-endian WAV."""
@@ -114,7 +132,7 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
             header = _read_format(body, name)
         elif tag == b"ds64" and len(body) >= 16:
             long_size = int.from_bytes(body[8:16], "little")
-        elif tag not in _NOT_METADATA:
+        elif tag not in NOT_METADATA:
             chunks.append(Chunk(tag, body))
     if header is None:
         raise InputError(f"{name}: the WAV header has no 'fmt ' chunk before the samples")
@@ -123,27 +141,52 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     return replace(header, data_bytes=_data_bytes(size, long_size), chunks=tuple(chunks))
 
 
-def read_trailing(stream: Readable, *, padded: bool) -> tuple[Chunk, ...]:
-    """Read the metadata after the samples up to the first chunk that is damaged or cut off.
+@dataclass(frozen=True)
+class Trailing:
+    """What comes after the samples: metadata, and how many bytes are in further data chunks."""
+
+    chunks: tuple[Chunk, ...]
+    data_bytes: int
+
+
+def read_trailing(stream: Readable, *, padded: bool) -> Trailing:
+    """Read what comes after the samples up to the first chunk that is damaged or cut off.
 
     padded : a byte should precede the first chunk, which some writers forget
     """
     chunks = []
+    data_bytes = 0
     head = stream.read(8)
     if padded and not is_chunk_name(head[:4]):
         head = head[1:] + stream.read(1)
     while len(head) == 8:
         tag, size = head[:4], int.from_bytes(head[4:], "little")
-        if size > LONGEST_CHUNK or not is_chunk_name(tag):
+        if not is_chunk_name(tag):
             break
-        body = stream.read(size)
-        if len(body) < size:
+        if tag == b"data":
+            data_bytes += _skip(stream, size)
+        elif size > LONGEST_CHUNK:
             break
+        else:
+            body = stream.read(size)
+            if len(body) < size:
+                break
+            if tag not in NOT_METADATA:
+                chunks.append(Chunk(tag, body))
         stream.read(size & 1)
-        if tag not in _NOT_METADATA:
-            chunks.append(Chunk(tag, body))
         head = stream.read(8)
-    return tuple(chunks)
+    return Trailing(tuple(chunks), data_bytes)
+
+
+def _skip(stream: Readable, size: int) -> int:
+    """Read on over so many bytes, or to the end; return how many there were."""
+    left = size
+    while left > 0:
+        piece = stream.read(min(left, _SKIPPED_AT_ONCE))
+        if not piece:
+            break
+        left -= len(piece)
+    return size - left
 
 
 def _read_chunk_head(stream: Readable, name: str) -> tuple[bytes, int]:
@@ -257,20 +300,24 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
 
 def _format_chunk(header: WavHeader) -> bytes:
     tag = _TAG_FLOAT if header.is_float else _TAG_PCM
-    align = header.frame_bytes
     valid_bits = header.bits or header.stored_bits
     # Without the extension, a reader cannot know of whole bytes that are not valid.
     has_unused_bytes = header.stored_bits - valid_bits >= 8
     is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
     bits = header.stored_bits if is_extensible else valid_bits
-    byte_rate = min(header.rate * align, UNKNOWN)
     shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
-    body = struct.pack("<HHIIHH", shown_tag, header.channels, header.rate, byte_rate, align, bits)
+    body = _format_fields(header, shown_tag, bits)
     if is_extensible:
         body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + _SUBFORMAT
     elif header.is_float:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")
+
+
+def _format_fields(header: WavHeader, tag: int, bits: int) -> bytes:
+    align = header.frame_bytes
+    byte_rate = min(header.rate * align, UNKNOWN)
+    return struct.pack("<HHIIHH", tag, header.channels, header.rate, byte_rate, align, bits)
 
 
 def unpack(raw: bytes | memoryview, header: WavHeader) -> AnyArray:

@@ -52,6 +52,15 @@ class _PlainWav(AudioSource):
     def _start_reading(self) -> None:
         """Move to the first sample of the file."""
 
+    def _report_further_samples(self, trailing: wav.Trailing) -> None:
+        """Count the samples behind those of the first data chunk, which alone are read."""
+        frames = trailing.data_bytes // self._header.frame_bytes
+        if frames:
+            self._report(
+                f"has {frames} more frames in another 'data' chunk, which are left out: "
+                "a WAV has one"
+            )
+
     @property
     def _block_bytes(self) -> int:
         return self._block_frames * self._header.frame_bytes
@@ -75,7 +84,9 @@ class WavFile(_PlainWav):
         if promised > present:
             self._report_truncated(promised // frame_bytes, frames, header.rate)
         file.seek(self._start + min(promised, present))
-        chunks = header.chunks + wav.read_trailing(file, padded=bool(promised & 1))
+        trailing = wav.read_trailing(file, padded=bool(promised & 1))
+        self._report_further_samples(trailing)
+        chunks = header.chunks + trailing.chunks
         self._describe(_wav_details(replace(header, chunks=chunks), frames))
 
     def pieces(self) -> Iterator[bytes]:
@@ -169,10 +180,11 @@ class WavStream(_PlainWav):
 
     def _drain(self) -> None:
         """Read on to the end, because the writer of the pipe would fail if its reader went away."""
-        chunks = wav.read_trailing(self._file, padded=bool((self._size or 0) & 1))
+        trailing = wav.read_trailing(self._file, padded=bool((self._size or 0) & 1))
         while self._file.read(1 << 20):
             pass
-        if chunks:
-            names = [chunk.name.decode("ascii").strip() for chunk in chunks]
+        self._report_further_samples(trailing)
+        if trailing.chunks:
+            names = [chunk.name.decode("ascii").strip() for chunk in trailing.chunks]
             listed = ", ".join(names)
             self._report(f"metadata behind the samples came too late to be kept: {listed}")

@@ -40,6 +40,7 @@ class ImageDetails:
     compression : of a TIFF, the value of its tag 259
     tile : width and height of the tiles of a TIFF; None if its rows are stored in strips
     white_is_zero : whether a TIFF stores white as 0
+    inner_pictures : pictures of a TIFF that belong to a page (SubIFDs), of all pages that are read
     orientation : EXIF orientation of the file, 1..8; the pixels are handed out upright
     """
 
@@ -70,6 +71,7 @@ class ImageDetails:
     compression: int | None = None
     tile: tuple[int, int] | None = None
     white_is_zero: bool = False
+    inner_pictures: int = 0
     orientation: int = 1
 
     @property

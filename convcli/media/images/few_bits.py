@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError
+from convcli.media.images.layout import are_alike
 from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def few_bits_of(request: WriteRequest, inputs: Sequence[Layout]) -> int | None:
     """
     bits = request.details.bits
     if bits not in FEW_BITS or not request.format.samples.few_bits or request.details.palette:
+        return None
+    if not are_alike(request.layouts):
         return None
     for layout in (*inputs, *request.layouts):
         if len(layout.channels) > 1 or layout.dtype != np.uint8 or layout.white is not None:

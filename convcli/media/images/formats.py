@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
-from convcli.media.images.gif import complete_gif, inspect_gif
+from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
     DEFAULT_QUALITY,
     LARGEST_BLOCK,
@@ -25,7 +25,7 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_options
+from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_losses, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kinds import unread_tiff
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
@@ -86,12 +86,15 @@ _ALL = (
             aliases=("tif",),
         ),
         samples=SampleStorage(kinds=_ANY_KIND, most_channels=_ANY_NUMBER, cmyk=True, few_bits=True),
-        pages=PageStorage(several=True),
+        pages=PageStorage(several=True, mixed=True),
         reading=ReadingRules(
             inspect=inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
         ),
         writing=WritingRules(
-            writer=open_tiff_writer, options_for=tiff_options, complete=_complete_tiff
+            writer=open_tiff_writer,
+            options_for=tiff_options,
+            complete=_complete_tiff,
+            losses=tiff_losses,
         ),
     ),
     Format(
@@ -108,8 +111,11 @@ _ALL = (
         samples=SampleStorage(limited_palette=True, interlaces=True),
         pages=PageStorage(several=True, animated=True),
         texts=TextStorage(comments=True),
-        reading=ReadingRules(inspect=inspect_gif),
-        writing=WritingRules(complete=complete_gif, forgets_failures=True),
+        reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
+        # Each frame gets its own colours, not those of the frame before if they are near.
+        writing=WritingRules(
+            options={"interpalette_maxerror": 0}, complete=complete_gif, forgets_failures=True
+        ),
     ),
     Format(
         name="avif",

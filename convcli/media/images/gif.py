@@ -1,4 +1,4 @@
-"""GIF: its comments, which libvips neither reads nor writes, and the mark of transparency.
+"""GIF: its comments, which libvips neither reads nor writes, and where it is transparent.
 
 Layout after GIF89a, sections 18 to 27.
 """
@@ -6,11 +6,14 @@ Layout after GIF89a, sections 18 to 27.
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.picture_format import WriteRequest
 
@@ -19,6 +22,8 @@ _EXTENSION, _IMAGE, _TRAILER, _COMMENT = b"!", b",", b";", b"\xfe"
 _HAS_COLOURS, _COLOUR_BITS = 0x80, 0x07
 _CONTROL = b"\xf9"
 _IS_TRANSPARENT = 0x01
+# What becomes of a frame after it was shown.
+_REMOVED, _REPLACED_BY_LAST = 2, 3
 _LARGEST_BLOCK = 255
 _LONGEST_COMMENT = 1 << 20
 
@@ -68,12 +73,51 @@ def _read_blocks(file: BinaryIO, *, keep: bool) -> bytes:
     return data
 
 
+def is_opaque_gif(file: BinaryIO) -> bool:
+    """Whether no pixel of an animation is transparent; libvips gives each an opacity.
+
+    The first frame must cover the picture, without a transparent colour. Later ones may leave out
+    what has not changed, unless the frame before them is removed.
+    """
+    is_empty = True
+    for covers, disposal in _gif_frames(file):
+        if is_empty and not covers:
+            return False
+        is_empty = disposal == _REMOVED or (disposal == _REPLACED_BY_LAST and is_empty)
+    return True
+
+
+def _gif_frames(file: BinaryIO) -> Iterator[tuple[bool, int]]:
+    """Whether each frame covers the whole picture, and what becomes of it."""
+    header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        return
+    _skip_colours(file, header[10])
+    whole = (0, 0, *struct.unpack_from("<HH", header, 6))
+    flags = 0
+    while (kind := file.read(1)) in (_EXTENSION, _IMAGE):
+        if kind == _EXTENSION:
+            is_control = file.read(1) == _CONTROL
+            block = _read_blocks(file, keep=is_control)
+            flags = block[0] if block else flags
+            continue
+        image = file.read(_IMAGE_BYTES)
+        if len(image) < _IMAGE_BYTES:
+            return
+        covers = struct.unpack_from("<HHHH", image) == whole and not flags & _IS_TRANSPARENT
+        yield covers, flags >> 2 & 7
+        flags = 0
+        _skip_colours(file, image[8])
+        file.seek(1, os.SEEK_CUR)
+        _read_blocks(file, keep=False)
+
+
 def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
     """Mend a GIF that libvips has written.
 
     The comments of the input are put before its end. libvips marks one colour as transparent in
-    every GIF; the mark is removed from a single picture without opacity. Frames of an animation
-    have transparent pixels where nothing has changed.
+    every frame; without an opacity the mark is removed from the first one. Later frames have
+    transparent pixels where nothing has changed.
     """
     comments = b"".join(map(_comment_extension, request.details.comments))
     end = file.seek(0, os.SEEK_END)
@@ -84,7 +128,7 @@ def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
         if file.read(1) == _TRAILER:
             file.seek(end - 1)
             file.write(comments + _TRAILER)
-    if len(request.layouts) == 1 and request.layouts[0].alpha is None:
+    if request.layouts[0].alpha is None:
         _make_opaque(file)
 
 

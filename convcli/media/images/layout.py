@@ -139,6 +139,11 @@ class Picture(Protocol):
         ...
 
 
+def are_alike(layouts: Sequence[Layout]) -> bool:
+    """Whether all pages of a file have the same size, channels and type."""
+    return all(layout == layouts[0] for layout in layouts)
+
+
 def other_channels(count: int, alpha: int | None) -> tuple[int, ...]:
     """The indices of `count` channels without that of the opacity."""
     return tuple(index for index in range(count) if index != alpha)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
 from convcli.media.images.png import colours_beyond_srgb
-from convcli.media.images.tiff import unwritten_compression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,15 +34,13 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     if stored.itemsize < had.itemsize or is_other_kind:
         kind = "floating" if had.kind == "f" else f"{8 * had.itemsize}-bit"
         yield f"{name} holds no {kind} samples: {8 * stored.itemsize} bits are kept"
+    elif stored.kind == had.kind == "f" and request.details.bits < 8 * stored.itemsize:
+        yield f"floating samples of {request.details.bits} bits are stored with 32"
     white = source.white
     if white is not None and stored.kind == "u" and layout.white is None:
         yield f"white is {page.levels.full:g} in {name}: samples of 0..{white} are scaled"
-    compression = unwritten_compression(request.details)
-    if compression is not None and name == request.details.format:
-        yield (
-            f"the {name} was compressed by {compression}, which would lose more with each run: "
-            "the result is stored without loss, by LZW"
-        )
+    if request.format.writing.losses is not None:
+        yield from request.format.writing.losses(request)
     if request.format.samples.white == 1 and request.details.bits > 1:
         yield f"{name} holds black and white alone: each sample becomes the nearer of them"
     if page.flattened:

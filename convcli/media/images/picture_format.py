@@ -10,7 +10,7 @@ from convcli.media.images.exif import resize_exif
 from convcli.media.images.vips_writer import VipsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from convcli.media.division import PartOfFile
@@ -187,6 +187,8 @@ class ReadingRules:
     inspect : adds what libvips does not report to the details
     unread : names a kind of picture in the file that libvips does not read, with a hint
     bands : what each page says of its bands; None if libvips knows it
+    is_opaque : whether the pictures of a file have no transparent pixel, although libvips gives
+        them an opacity
     plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
         by their index in the file; None if there are none
     """
@@ -195,6 +197,7 @@ class ReadingRules:
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
+    is_opaque: Callable[[BinaryIO], bool] | None = None
     plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
 
 
@@ -208,6 +211,7 @@ class WritingRules:
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     cut : finds the place for them in the first bytes
     complete : mends the file that libvips has written
+    losses : warnings about how the pixels of an input of this format were stored
     by_name : whether libvips writes it only to a file whose name has its suffix
     forgets_failures : whether the saver of libvips takes no notice of a write that failed
     """
@@ -218,6 +222,7 @@ class WritingRules:
     insert: Callable[[WriteRequest], bytes] | None = None
     cut: HeadCut | None = None
     complete: Callable[[BinaryIO, WriteRequest], None] | None = None
+    losses: Callable[[WriteRequest], Iterator[str]] | None = None
     by_name: bool = False
     forgets_failures: bool = False
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
 _DEEPEST = 2
 _COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 259, 262, 322, 323
+_INNER_PICTURES = 330
 _WHITE_IS_ZERO = 0
 # The sides of tiles are multiples of this.
 _TILE_UNIT = 16
@@ -397,12 +399,23 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     photometric = directory.get(_PHOTOMETRIC)
     if photometric is not None and photometric.value == _WHITE_IS_ZERO:
         details = replace(details, white_is_zero=True)
-    details = replace(details, tile=_tile_of(directory))
+    inner_pictures = _count_inner_pictures(file, details.page_indices)
+    details = replace(details, tile=_tile_of(directory), inner_pictures=inner_pictures)
     iptc = directory.get(_IPTC)
     if iptc is not None and header is not None:
         variant, _ = header
         details = replace(details, iptc=iptc.stored(variant.order))
     return replace(details, exif=exif)
+
+
+def _count_inner_pictures(file: BinaryIO, pages: tuple[int, ...]) -> int:
+    """How many pictures belong to some pages: smaller copies, or the raw pixels of a camera."""
+    count = 0
+    for page, directory in enumerate(tiff_pages(file, max(pages) + 1)):
+        found = directory.fields(file, (_INNER_PICTURES,)).get(_INNER_PICTURES)
+        if found is not None and page in pages:
+            count += found.count
+    return count
 
 
 def _tile_of(directory: TiffFields) -> tuple[int, int] | None:
@@ -443,9 +456,20 @@ def _compression_of(details: ImageDetails) -> str:
     return _COMPRESSIONS.get(details.compression, _REPLACEMENT)
 
 
-def unwritten_compression(details: ImageDetails) -> str | None:
-    """The name of the compression of a TIFF if another one replaces it, else None."""
-    return _UNWRITTEN.get(details.compression or _UNCOMPRESSED)
+def tiff_losses(request: WriteRequest) -> Iterator[str]:
+    """Warnings about how pixels were stored in the input, if that is not kept."""
+    details = request.details
+    if details.format != request.format.name:
+        return
+    compression = _UNWRITTEN.get(details.compression or _UNCOMPRESSED)
+    is_packed = details.tile is not None or _compression_of(details) != "none"
+    if not are_alike(request.layouts) and is_packed:
+        yield "pages that differ in size or kind are stored in strips, without compression"
+    elif compression is not None:
+        yield (
+            f"the tiff was compressed by {compression}, which would lose more with each run: "
+            "the result is stored without loss, by LZW"
+        )
 
 
 def shorts_field(*values: int) -> TiffField:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.media.images.layout import are_alike
 from convcli.media.images.plain_writer import PlainWriter
 from convcli.media.images.tiff import (
     TiffFields,
@@ -127,7 +129,12 @@ def _strip_places(first: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureWriter:
-    """A writer of one uncompressed page in strips, or else of libvips."""
+    """A writer of uncompressed pages in strips where libvips has nothing to add, else of libvips.
+
+    libvips writes pages only if they are alike.
+    """
+    if not are_alike(request.layouts):
+        return PlainTiffWriter(target, request)
     options = tiff_options(request)
     is_packed = options["compression"] != "none" or request.bits is not None
     if is_packed or "tile" in options or len(request.layouts) > 1:
@@ -136,40 +143,94 @@ def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureW
 
 
 class PlainTiffWriter(PlainWriter):
-    """Writes one page: the header, the pixels as they come, then the directory."""
+    """Writes the header, then of each page the pixels as they come, and its directory."""
 
     order = "<"
 
     def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:
-        fields = _fields_by_libvips(request)
         super().__init__(target, request)
-        layout = request.layouts[0]
         is_big = bool(tiff_options(request)["bigtiff"])
-        self._variant = TiffVariant(self.order, big=is_big)
-        start = len(self._variant.header(0))
-        end = start + layout.stored_bytes
-        self._padding = -end % _ALIGNMENT
-        self._place = end + self._padding
-        sizes = _strip_sizes(layout, _ROWS_WRITTEN)
-        make_field = long8s_field if is_big else longs_field
-        are_few = layout.rows <= _LARGEST_SHORT
-        fields[_ROWS] = (shorts_field if are_few else longs_field)(layout.rows)
-        fields[_STRIP_ROWS] = shorts_field(_ROWS_WRITTEN)
-        fields[_PLACES] = make_field(*_strip_places(start, sizes))
-        fields[_SIZES] = make_field(*sizes)
-        self._fields = fields
+        variant = TiffVariant(self.order, big=is_big)
+        pages = [_PlainPage(_page_request(request, each), variant) for each in request.layouts]
+        place = len(variant.header(0))
+        for page in pages:
+            page.place = place
+            place = page.end
+        self._head = variant.header(pages[0].directory_place)
+        # The bytes behind the pixels of each page; the last directory has no successor.
+        links = [*(page.directory_place for page in pages[1:]), 0]
+        self._tails = [page.tail(link) for page, link in zip(pages, links, strict=True)]
+        self._written = 0
 
     def _header(self, layout: Layout) -> bytes:  # noqa: ARG002 -- as all writers
-        return self._variant.header(self._place)
+        if self._written == 0:
+            return self._head
+        return self._tails[self._written - 1]
+
+    def start(self, layout: Layout) -> None:
+        """Begin a page, behind the directory of the one before."""
+        super().start(layout)
+        self._written += 1
 
     def finish(self) -> None:
-        """Write the directory, and close the file if it was opened here."""
-        if not self._is_last:
-            super().finish()
-            return
-        directory = build_directory(self._fields, self._variant, place=self._place, link=0)
-        self._file.write(bytes(self._padding) + directory)
+        """Write the last directory, and close the file if it was opened here."""
+        if self._is_last:
+            self._file.write(self._tails[-1])
         super().finish()
+
+
+def _page_request(request: WriteRequest, layout: Layout) -> WriteRequest:
+    """The request for a page alone, in strips without compression."""
+    has_colours_of_first = layout.colour_names == request.layouts[0].colour_names
+    return replace(
+        request,
+        layouts=[layout],
+        details=replace(request.details, compression=None, tile=None),
+        same_colours=request.same_colours and has_colours_of_first,
+    )
+
+
+class _PlainPage:
+    """A page whose pixels are followed by its directory.
+
+    request : with this page alone
+    place : the offset of the first pixel
+    """
+
+    def __init__(self, request: WriteRequest, variant: TiffVariant) -> None:
+        self._layout = request.layouts[0]
+        self._variant = variant
+        self._fields = _fields_by_libvips(request)
+        self.place = 0
+
+    @property
+    def directory_place(self) -> int:
+        """The offset of the directory."""
+        end = self.place + self._layout.stored_bytes
+        return end + -end % _ALIGNMENT
+
+    @property
+    def end(self) -> int:
+        """The offset behind the directory."""
+        return self.place + self._layout.stored_bytes + len(self.tail(0))
+
+    def tail(self, link: int) -> bytes:
+        """The bytes behind the pixels, with the offset of the next directory or 0."""
+        layout = self._layout
+        sizes = _strip_sizes(layout, _ROWS_WRITTEN)
+        make_field = long8s_field if self._variant.big else longs_field
+        are_few = layout.rows <= _LARGEST_SHORT
+        fields = {
+            **self._fields,
+            _ROWS: (shorts_field if are_few else longs_field)(layout.rows),
+            _STRIP_ROWS: shorts_field(_ROWS_WRITTEN),
+            _PLACES: make_field(*_strip_places(self.place, sizes)),
+            _SIZES: make_field(*sizes),
+        }
+        start = self.directory_place
+        padding = start - self.place - layout.stored_bytes
+        directory = build_directory(fields, self._variant, place=start, link=link)
+        return bytes(padding) + directory
 
 
 def _fields_by_libvips(request: WriteRequest) -> TiffFields:

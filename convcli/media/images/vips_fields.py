@@ -90,6 +90,10 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
             image.set_type(types.array_int_type, "delay", list(details.delays))
         if details.loop is not None:
             image.set_type(types.gint_type, "loop", details.loop)
+    elif request.format.pages.animated:
+        # Without the field libvips writes an endless loop.
+        was_single = details.pages == 1 and details.loop is not None
+        image.set_type(types.gint_type, "loop", details.loop if was_single else 1)
     return image
 
 

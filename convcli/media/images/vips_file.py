@@ -30,10 +30,12 @@ class VipsFile:
     """A file that libvips opens.
 
     data : the bytes of the file, or its path
+    is_opaque : whether the last band, an opacity, is left out, since no pixel is transparent
     """
 
     data: bytes | Path
     name: str
+    is_opaque: bool = False
 
     def open(
         self, page: int, *, count: int = 1, access: str = "sequential", fail_on: str = "error"
@@ -44,15 +46,19 @@ class VipsFile:
             options["page"] = page
         if count > 1:
             options["n"] = count
-        image = vips().Image
         try:
-            if isinstance(self.data, bytes):
-                return image.new_from_buffer(self.data, "", **options)
-            # As a source, since libvips takes brackets at the end of a name for options.
-            source = vips().Source.new_from_file(os.fsencode(self.data))
-            return image.new_from_source(source, "", **options)
+            image = self._load(options)
+            return image.extract_band(0, n=image.bands - 1) if self.is_opaque else image
         except vips().Error as error:
             raise self.unreadable(error) from error
+
+    def _load(self, options: dict[str, object]) -> Any:
+        image = vips().Image
+        if isinstance(self.data, bytes):
+            return image.new_from_buffer(self.data, "", **options)
+        # As a source, since libvips takes brackets at the end of a name for options.
+        source = vips().Source.new_from_file(os.fsencode(self.data))
+        return image.new_from_source(source, "", **options)
 
     def open_upright(self, page: int, *, count: int = 1, fail_on: str) -> Any:
         """Pages that can be read from top to bottom.

@@ -31,6 +31,7 @@ from convcli.media.images.vips import (
 )
 from convcli.media.images.vips_fields import kept_fields
 from convcli.media.images.vips_file import VipsFile, orientation_of, upright
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,8 @@ class VipsPicture:
         self.pages = self._chosen_pages(header, pages)
         self._bands = self._read_bands(given)
         self.file = self._with_readable_bands(given)
+        if self._is_needlessly_transparent(header, given):
+            self.file = replace(given, is_opaque=True)
         first = header
         if self.file is not given or self.pages.indices[0] > 0:
             first = self.file.open(self.pages.indices[0])
@@ -145,6 +148,14 @@ class VipsPicture:
                 hint="store it with 0 as black, or with the bands of a pixel side by side",
             )
         return file.patched(patches)
+
+    def _is_needlessly_transparent(self, header: Any, file: VipsFile) -> bool:
+        """Whether the file has an opacity by libvips, but no transparent pixel."""
+        is_opaque = self.format.reading.is_opaque
+        if is_opaque is None or header.bands not in (2, 4):
+            return False
+        with file.reading() as content:
+            return is_opaque(content)
 
     def _check_stack(self, first: Any) -> None:
         """Refuse a page, or an animation that is decoded as one image, of too many pixels."""
@@ -226,11 +237,11 @@ class VipsPicture:
             fields=kept_fields(upright_first),
             extra_bands=() if bands is None else bands.meanings,
             orientation=orientation_of(first),
+            loop=known.get("loop"),
         )
         details = _with_metadata(details, known)
         if self.pages.count > 1:
-            delays = self._delays(known)
-            details = replace(details, delays=delays, loop=known.get("loop"))
+            details = replace(details, delays=self._delays(known))
         if self.format.reading.inspect is not None:
             with self.file.reading() as file:
                 details = self.format.reading.inspect(file, details)
@@ -252,6 +263,12 @@ class VipsPicture:
             self.warnings.append("the colour profile is damaged: it is left out")
         if self.details.has_chunk(ANIMATION_CHUNK):
             self.warnings.append("an animated PNG: only its first picture is read")
+        inner = self.details.inner_pictures
+        if inner:
+            self.warnings.append(
+                f"{plural(inner, 'picture')} inside of the pages (SubIFDs, such as smaller copies "
+                "or the raw pixels of a camera) cannot be kept"
+            )
         self.warnings += drain_log()
 
 

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
-from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_formats import (
-    JSON_LINES,
-    format_of_start,
-    format_of_suffix,
-)
+from convcli.media.tables.delimited_source import DelimitedSource
+from convcli.media.tables.table_formats import JSON_LINES, format_of_start, format_of_suffix
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
+    from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
 
@@ -80,14 +77,14 @@ def _open_as_it_is(
 
 def open_table(
     path: Path | None, *, options: TableOptions, stdin: BinaryIO | None = None
-) -> TableSource:
+) -> DelimitedSource:
     """Open a table of delimited text and read until its columns and its rate are known.
 
     path : a file, or None for `stdin` (default: the standard input)
     """
     if options.text.delimiter in _TAB_NAMES:
         options = replace(options, text=replace(options.text, delimiter="\t"))
-    return TableSource(_text_input(path, options, stdin), options)
+    return DelimitedSource(_text_input(path, options, stdin), options)
 
 
 def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None) -> TextInput:

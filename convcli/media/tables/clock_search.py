@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convcli.media.tables.delimited import MAX_HELD_UNDECIDED, at_most_one
+from convcli.media.tables.column_search import MAX_HELD_UNDECIDED
+from convcli.media.tables.records import at_most_one
 from convcli.media.tables.times import TimeChecker, TimeNotation, infer_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.errors import InputError
-    from convcli.media.tables.delimited import Records
+    from convcli.media.tables.records import Records
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.times import Clock
 
@@ -45,7 +46,7 @@ class ClockSearch:
             ended = not following
             self._seen += following
 
-    def settled(self, clock: Clock) -> Clock | None:
+    def confirmed(self, clock: Clock) -> Clock | None:
         """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
 
         Whether rows come regularly decides what a window in time is, so it must not depend on how
@@ -63,7 +64,7 @@ class ClockSearch:
             start: list[Records] = []
             error = self._break_of(checker, start)
             if error is None:
-                return found.settled(checker.holding)
+                return found.with_rules(checker.holding)
             # A few rows may have suggested another rule than all rows up to here.
             found = found.irregular(error)
             if start and tried + 1 < MOST_CLOCKS:

@@ -26,24 +26,27 @@ from convcli.media.tables.columnar_values import (
     plain_column,
     plain_field,
 )
-from convcli.media.tables.delimited import Cells, Dialect
+from convcli.media.tables.header import Header
 from convcli.media.tables.numerals import NumberStyle
-from convcli.media.tables.source import Pass, TableSource
-from convcli.media.tables.splicing import RecentRows, ReleasedRows, Scratch
+from convcli.media.tables.recent_rows import RecentRows, ReleasedRows, Scratch
+from convcli.media.tables.records import Dialect
+from convcli.media.tables.source import TableSource
+from convcli.media.tables.table_input import Pass
 from convcli.media.tables.table_options import refuse_options
-from convcli.media.tables.text import Encoding, Header
+from convcli.media.tables.text import Encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from convcli.array_types import BoolArray
     from convcli.calendar_bins import CalendarBins
+    from convcli.media.tables.cells import Cells
     from convcli.media.tables.columnar_file import ColumnarFile
     from convcli.media.tables.columns import ColumnNames
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
     from convcli.media.tables.table_options import TableOptions
-    from convcli.media.tables.time_notation import TimeColumn
+    from convcli.media.tables.time_column import TimeColumn
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +179,7 @@ class ColumnarSource(TableSource):
             index = pandas_index_columns(self.schema)
             found = tuple(
                 number
-                for number in self._others()
+                for number in self.value_columns
                 if self._has_numbers(number) and self.schema.field(number).name not in index
             )
             if not found:
@@ -204,17 +207,15 @@ class ColumnarSource(TableSource):
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
         return any(test(kind) for test in tests)
 
-    def _warn_of_number_in_header(self) -> None:
-        """Do nothing: the names of columns are never a row of numbers here."""
-
     # --- decoding ---
 
     def has_rows(self, records: Batch) -> bool:
         """Whether there are rows: always, because empty batches are left out."""
         return True
 
-    def _find_rows(self, records: Batch, wanted: Iterable[int]) -> Any:
-        return BatchRows(records, {column: self._cells(records, column) for column in wanted})
+    def rows_of(self, records: Batch, columns: Iterable[int] = ()) -> BatchRows:
+        """The rows of a batch with the text of some columns."""
+        return BatchRows(records, {column: self._cells(records, column) for column in columns})
 
     def _time_column(self, spans: Any) -> TimeColumn:
         """The times of some rows; those with a time zone are written in UTC."""

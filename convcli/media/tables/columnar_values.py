@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from convcli.media.tables.delimited import Cells
+from convcli.media.tables.cells import Cells
 from convcli.media.tables.numerals import as_int32
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
-from convcli.media.tables.delimited import cells_by_row
+from convcli.media.tables.cells import cells_by_row
 from convcli.media.tables.numerals import reads_as_number
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from convcli.media.tables.delimited import Cells, RowSpans
+    from convcli.media.tables.cells import Cells
     from convcli.media.tables.numerals import NumberStyle
+    from convcli.media.tables.rows import RowSpans
 
 # Cells of a column that are read together in search of the first one that is not missing.
 _PROBE = 200

@@ -19,8 +19,8 @@ from convcli.media.tables.sink import TableSink
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray
+    from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.source import TableSource
-    from convcli.media.tables.splicing import DecodedRows
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
 

@@ -6,27 +6,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.delimited import QUOTE
-from convcli.media.tables.every_text import TimesAsText
+from convcli.media.tables.every_text import TextForm
 from convcli.media.tables.json_rows import key_of_name, values_of_object
 from convcli.media.tables.json_values import json_number
+from convcli.media.tables.quotes import QUOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.array_types import IntArray
     from convcli.media.tables.every import KeepRows, RegularRow
-    from convcli.media.tables.source import TableSource
 
 # The places [start, stop) of the values of an object, by the names of their keys.
 _Places = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
-class ObjectForm:
+class ObjectForm(TextForm):
     """Rows that are JSON objects. What is kept of a row is its line."""
-
-    source: TableSource
 
     def keeper(self, records: Any) -> KeepRows:
         """Return the function that gives the lines of rows."""
@@ -39,21 +36,19 @@ class ObjectForm:
 
         return lines_of
 
-    def joined(self, rows: list[RegularRow]) -> bytes:
-        """Return rows as lines of text."""
-        time = self.source.header[self.source.time_column]
-        start, stop = values_of_object(rows[0].kept)[time]
-        example = rows[0].kept[start:stop].strip(b'" ')
-        labels = TimesAsText(self.source, example).texts(rows)
-        lines = [self._line(row, label) for row, label in zip(rows, labels, strict=True)]
-        return b"".join(lines)
+    def _time_of(self, kept: bytes) -> bytes:
+        start, stop = values_of_object(kept)[self._time_key]
+        return kept[start:stop]
 
-    def _line(self, row: RegularRow, label: bytes) -> bytes:
+    @cached_property
+    def _time_key(self) -> str:
+        return self.source.header[self.source.time_column]
+
+    def _line(self, row: RegularRow, time: bytes) -> bytes:
         places = values_of_object(row.kept)
-        time = self.source.header[self.source.time_column]
-        if row.kept[places[time][0]] == QUOTE:
-            label = b'"' + label + b'"'
-        new = {time: label}
+        if row.kept[places[self._time_key][0]] == QUOTE:
+            time = b'"' + time + b'"'
+        new = {self._time_key: time}
         if row.means is None:
             new.update(self._values(row.kept, places))
             return self._object_of(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.every import KeepRows, RegularRow, RowForm
     from convcli.media.tables.source import TableSource
+    from convcli.media.tables.text_source import TextSource
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +44,7 @@ class RegularText(TextInput):
     @classmethod
     def of(
         cls,
-        source: TableSource,
+        source: TextSource,
         bins: CalendarBins,
         form: RowForm,
         found_columns: tuple[int, ...] | None,
@@ -93,10 +95,34 @@ class RegularText(TextInput):
 
 
 @dataclass(frozen=True, eq=False)
-class DelimitedForm:
-    """Rows of cells between delimiters. What is kept of a row is the text of its cells."""
+class TextForm(ABC):
+    """Rows that are lines of text."""
 
-    source: TableSource
+    source: TextSource
+
+    @abstractmethod
+    def keeper(self, records: Any) -> KeepRows:
+        """Return the function that keeps rows of a part of the table."""
+
+    @abstractmethod
+    def _time_of(self, kept: Any) -> bytes:
+        """The time of a row that was kept, as the table writes it."""
+
+    @abstractmethod
+    def _line(self, row: RegularRow, time: bytes) -> bytes:
+        """A row as a line of the table."""
+
+    def joined(self, rows: list[RegularRow]) -> bytes:
+        """Return rows as lines of the table."""
+        example = self._time_of(rows[0].kept).strip(b'" ')
+        times = TimesAsText(self.source, example).texts(rows)
+        lines = [self._line(row, time) for row, time in zip(rows, times, strict=True)]
+        return b"".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class DelimitedForm(TextForm):
+    """Rows of cells between delimiters. What is kept of a row is the text of its cells."""
 
     def keeper(self, records: Any) -> KeepRows:
         """Return the function that gives the cells of rows."""
@@ -109,14 +135,10 @@ class DelimitedForm:
 
         return cells_of
 
-    def joined(self, rows: list[RegularRow]) -> bytes:
-        """Return rows as lines of the table."""
-        example = rows[0].kept[self.source.time_column].strip(b'" ')
-        labels = TimesAsText(self.source, example).texts(rows)
-        lines = [self._line(row, label) for row, label in zip(rows, labels, strict=True)]
-        return b"".join(lines)
+    def _time_of(self, kept: Sequence[bytes]) -> bytes:
+        return kept[self.source.time_column]
 
-    def _line(self, row: RegularRow, label: bytes) -> bytes:
+    def _line(self, row: RegularRow, time: bytes) -> bytes:
         source = self.source
         if row.means is None:
             cells = [b""] * len(row.kept)
@@ -126,7 +148,7 @@ class DelimitedForm:
             cells = list(row.kept)
             for column, text in zip(source.columns, self._numbers(row.means), strict=True):
                 cells[column] = text
-        cells[source.time_column] = label
+        cells[source.time_column] = time
         return source.dialect.delimiter.join(cells) + self._line_end
 
     def _numbers(self, means: FloatArray) -> Iterator[bytes]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
+    from convcli.media.tables.delimited_source import DelimitedSource
     from convcli.media.tables.sink import EncodedRows
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
@@ -239,7 +240,9 @@ class OpenedTable(OpenedFile):
             raise UndividedError(f"{self.format.title} is written from its beginning to its end")
         if self.compression is not None:
             raise UndividedError("a compressed table is written from its beginning to its end")
-        return TableDivision(source=self.source, make_sink=self._part_sink)
+        # Only delimited text is read in parts.
+        source = cast("DelimitedSource", self.source)
+        return TableDivision(source=source, make_sink=self._part_sink)
 
     def _part_sink(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from convcli.media.tables.delimited import Cells
+    from convcli.media.tables.cells import Cells
     from convcli.time_rules import DateTimes
 
 # 2024-01-31, 2024-01-31 10:20 and 2024-01-31 10:20:30.

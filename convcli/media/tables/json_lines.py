@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.errors import InputError, RequestError
-from convcli.media.tables.delimited import BOM, Dialect, whole_records
+from convcli.media.tables.header import Header
 from convcli.media.tables.json_rows import (
     find_json_rows,
     is_plain,
@@ -22,29 +21,31 @@ from convcli.media.tables.json_rows import (
     splice_json,
 )
 from convcli.media.tables.numerals import NumberStyle
+from convcli.media.tables.records import Dialect, whole_records
 from convcli.media.tables.sink import TableSink
-from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.splicing import splice
 from convcli.media.tables.table_formats import JSON_LINES
 from convcli.media.tables.table_options import refuse_options
-from convcli.media.tables.text import Encoding, Header, preceded
+from convcli.media.tables.text import BOM, Encoding, preceded
+from convcli.media.tables.text_source import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
-    from convcli.media.tables.columns import NumericColumns
     from convcli.media.tables.compression import Compression
-    from convcli.media.tables.delimited import Records
-    from convcli.media.tables.splicing import DecodedRows
+    from convcli.media.tables.recent_rows import DecodedRows
+    from convcli.media.tables.records import Records
+    from convcli.media.tables.rows import RowSpans
+    from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
 
 
-class JsonLinesSource(TableSource):
+class JsonLinesSource(TextSource):
     """The wanted keys of objects, one a line. Made by `open_any_table`.
 
     The keys of the first block are the columns; later ones are passed on.
@@ -58,22 +59,13 @@ class JsonLinesSource(TableSource):
         self._keys_of_file: tuple[str, ...] = ()
         super().__init__(text, options)
 
-    def _open(self) -> Pass:
-        with ExitStack() as opening:
-            stream = self._text.open()
-            if self._text.path is not None:
-                opening.enter_context(stream)
-            header, records, compression = self._opened_objects(stream)
-            closing = opening.pop_all()
-        return Pass(Encoding("utf-8", None), header, records, closing, compression)
-
-    def _opened_objects(
+    def _opened(
         self, stream: BinaryIO
-    ) -> tuple[Header, Iterator[Records], Compression | None]:
-        """The keys as a header, the records, and how the file is compressed."""
-        compression, stored = self._text.reads(stream)
+    ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
+        """The encoding, the keys as a header, the records, and how the file is compressed."""
+        compression, stored = self.text.reads(stream)
         encoding = Encoding("utf-8", None)
-        reads = self._text.decoded(stored, encoding)
+        reads = self.text.decoded(stored, encoding)
         first = next(reads, b"")
         mark = len(BOM) if first.startswith(BOM) else 0
         dialect = self._dialect_of_lines()
@@ -91,7 +83,7 @@ class JsonLinesSource(TableSource):
         names = [key_name(key) for key in self._keys_of_file]
         cells = tuple(map(name_bytes, names))
         header = Header(text=first[:mark], cells=cells, stop=mark, dialect=dialect)
-        return header, chain([start], records), compression
+        return encoding, header, chain([start], records), compression
 
     def _dialect_of_lines(self) -> Dialect:
         """The dialect by which lines are found, and cells read as numbers."""
@@ -106,18 +98,13 @@ class JsonLinesSource(TableSource):
     def _column_names(self) -> tuple[str, ...]:
         return tuple(key_name(key) for key in self._keys_of_file)
 
-    def _warn_of_number_in_header(self) -> None:
-        """Do nothing: keys are never a row of numbers."""
+    def rows_of(self, records: Records, columns: Iterable[int] = ()) -> RowSpans:
+        """The objects of some records with the values of some keys."""
+        return find_json_rows(records, self._keys_of_file, columns, name=self.name)
 
-    def _find_rows(self, records: Records, wanted: Iterable[int]) -> Any:
-        return find_json_rows(records, self._keys_of_file, wanted, name=self.name)
-
-    def _look_at(self, found: NumericColumns, records: Records, rows: int | None) -> None:
-        """Decide columns by the next rows; a string is not a number here."""
-        spans = find_json_rows(
-            records, self._keys_of_file, found.undecided, name=self.name, strings=False
-        )
-        found.look_at(spans, rows=rows)
+    def rows_to_search(self, records: Records, columns: Iterable[int]) -> RowSpans:
+        """The objects of some records; a string is not a number here."""
+        return find_json_rows(records, self._keys_of_file, columns, name=self.name, strings=False)
 
     # --- for rows that are made regular ---
 

@@ -13,15 +13,18 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.tables.delimited import QUOTE, Cells, RowSpans
+from convcli.media.tables.cells import Cells
 from convcli.media.tables.json_values import json_number
+from convcli.media.tables.quotes import QUOTE
+from convcli.media.tables.rows import RowSpans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.array_types import ByteArray, FloatArray, IntArray
-    from convcli.media.tables.delimited import Records
-    from convcli.media.tables.splicing import DecodedRows, OutputColumns
+    from convcli.media.tables.output_columns import OutputColumns
+    from convcli.media.tables.recent_rows import DecodedRows
+    from convcli.media.tables.records import Records
     from convcli.signals import Rows
 
 # Keys that cannot be taken for something else in a text without backslashes.

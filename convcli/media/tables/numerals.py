@@ -21,7 +21,7 @@ from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, FloatArray, IntArray
-    from convcli.media.tables.delimited import Cells
+    from convcli.media.tables.cells import Cells
 
 Integers = npt.NDArray[np.int32]
 

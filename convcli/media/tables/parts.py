@@ -12,8 +12,8 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.delimited import whole_records
-from convcli.media.tables.source import TableSource
+from convcli.media.tables.delimited_source import DelimitedSource
+from convcli.media.tables.records import whole_records
 from convcli.media.tables.text import BLOCK_BYTES
 from convcli.media.tables.text_survey import record_starts, survey_lines, survey_quoted_lines
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.division import PartNeeds, PartOfFile, PartSink
-    from convcli.media.tables.delimited import Dialect, Records
     from convcli.media.tables.files import RowsFile
-    from convcli.media.tables.splicing import DecodedRows
+    from convcli.media.tables.recent_rows import DecodedRows
+    from convcli.media.tables.records import Dialect, Records
     from convcli.media.tables.text_survey import LinesFound, RecordStart
     from convcli.media.tables.times import CheckedTimes, StampChecker
     from convcli.signals import Block, BlockRole, Signal, SignalPast
@@ -84,7 +84,7 @@ class RowRange:
 # ----------------------------------------------------------------------------------------- cutting
 
 
-def text_places(source: TableSource, count: int) -> list[int]:
+def text_places(source: DelimitedSource, count: int) -> list[int]:
     """Where pieces begin that are surveyed by themselves, each after a line end; and the end.
 
     count : of the parts that are wanted
@@ -133,12 +133,12 @@ class TextSurvey:
         return found
 
 
-def _survey_rules(source: TableSource, start: int, needs: PartNeeds) -> dict[str, Any]:
+def _survey_rules(source: DelimitedSource, start: int, needs: PartNeeds) -> dict[str, Any]:
     return {"start": start, "width": len(source.header), "counted": needs.numbered}
 
 
 def cut_rows(
-    source: TableSource,
+    source: DelimitedSource,
     count: int,
     needs: PartNeeds,
     size: int,
@@ -175,7 +175,7 @@ def cut_rows(
 
 
 def _beginnings_of_parts(
-    source: TableSource, starts: list[RecordStart], count: int, size: int
+    source: DelimitedSource, starts: list[RecordStart], count: int, size: int
 ) -> list[RecordStart]:
     """Where at most `count` parts of about equally many bytes begin.
 
@@ -210,7 +210,7 @@ def _thinned(starts: list[RecordStart]) -> tuple[RecordStart, ...]:
     return (*starts[:1], *reversed(kept))
 
 
-def _after_first_row(source: TableSource, start: RecordStart, size: int) -> RecordStart | None:
+def _after_first_row(source: DelimitedSource, start: RecordStart, size: int) -> RecordStart | None:
     """The place after the first row from `start` on; None if there is none.
 
     Blank lines belong to the row after them, so that a part has to begin right after a row.
@@ -223,7 +223,7 @@ def _after_first_row(source: TableSource, start: RecordStart, size: int) -> Reco
     return None
 
 
-def _records(source: TableSource, start: int, stop: int, line: int = 1) -> Iterator[Records]:
+def _records(source: DelimitedSource, start: int, stop: int, line: int = 1) -> Iterator[Records]:
     """The whole records in a range of bytes."""
     return whole_records(
         source.text.decoded(_reads(source, start, stop), source.encoding),
@@ -235,7 +235,7 @@ def _records(source: TableSource, start: int, stop: int, line: int = 1) -> Itera
     )
 
 
-def _reads(source: TableSource, start: int, stop: int) -> Iterator[bytes]:
+def _reads(source: DelimitedSource, start: int, stop: int) -> Iterator[bytes]:
     """The bytes of a range in blocks."""
     with source.text.open_again() as file:
         file.seek(start)
@@ -251,13 +251,15 @@ def _reads(source: TableSource, start: int, stop: int) -> Iterator[bytes]:
 # ------------------------------------------------------------------------------------------ reading
 
 
-class TablePart(TableSource):
+class TablePart(DelimitedSource):
     """Some rows of an open table, as a part of its signal.
 
     pasts : of each group before the part; None for a table without groups
     """
 
-    def __init__(self, whole: TableSource, wanted: RowRange, pasts: Pasts | None = None) -> None:
+    def __init__(
+        self, whole: DelimitedSource, wanted: RowRange, pasts: Pasts | None = None
+    ) -> None:
         # The decisions that were made when the table was opened.
         vars(self).update(vars(whole))
         self.warnings = []
@@ -318,7 +320,7 @@ class TablePart(TableSource):
 
     def _count_rows(self, start: int, stop: int) -> int:
         records = filter(self.has_rows, _records(self, start, stop))
-        return sum(self._find_rows(some, ()).count for some in records)
+        return sum(self.rows_of(some, ()).count for some in records)
 
     def pieces_with_history(self, history: int) -> Iterator[tuple[BlockRole, Records]]:
         """Yield records, those of at least `history` rows before the part first."""
@@ -396,7 +398,7 @@ class TableDivision:
     make_sink : the sink that writes the rows of a part
     """
 
-    source: TableSource
+    source: DelimitedSource
     make_sink: Callable[..., RowsFile]
 
     apart: ClassVar[bool] = True

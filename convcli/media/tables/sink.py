@@ -9,16 +9,17 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.replacing import append_file
-from convcli.media.tables.delimited import quoted
-from convcli.media.tables.splicing import OutputColumns, splice
+from convcli.media.tables.cell_text import quoted
+from convcli.media.tables.output_columns import OutputColumns
+from convcli.media.tables.splicing import splice
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.array_types import FloatArray, IntArray
+    from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.source import TableSource
-    from convcli.media.tables.splicing import DecodedRows
     from convcli.signals import AnyRows, Array, Rows
 
 

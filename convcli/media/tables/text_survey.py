@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.delimited import NEAR, outside_quotes
+from convcli.media.tables.quotes import outside_quotes
+from convcli.media.tables.records import NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from convcli.array_types import ByteArray, IntArray
-    from convcli.media.tables.delimited import Dialect
+    from convcli.media.tables.records import Dialect
 
 # What a line may begin with that is blank, or a comment, which is zero bytes by then.
 _MAY_BE_BLANK = np.zeros(256, np.bool_)

@@ -14,11 +14,13 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.tables.time_notation import OFFSET, SECOND
+from convcli.media.tables.date_notation import OFFSET
+from convcli.media.tables.time_notation import SECOND
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray
-    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments, Notation
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.time_notation import notations_of
+from convcli.media.tables.find_notation import notations_of
 from convcli.media.tables.time_stamps import Stamper
 from convcli.time_rules import (
     DAY,
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
-    from convcli.media.tables.time_notation import Moments, Notation, TimeColumn
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments, Notation
     from convcli.signals import Groups, LatestTimes
     from convcli.time_rules import DateTimes, Runs
 
@@ -110,7 +111,7 @@ class Clock:
             self, rules=(), rate=1 / seconds, cycle=cycle, week=7 * DAY, doubt=None, uneven=""
         )
 
-    def settled(self, rules: tuple[Rule, ...]) -> Clock:
+    def with_rules(self, rules: tuple[Rule, ...]) -> Clock:
         """Return the clock with the rules that hold for all rows."""
         return replace(self, rules=rules, week=rules[0].week)
 

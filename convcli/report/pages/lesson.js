@@ -8,6 +8,7 @@ const lesson = JSON.parse(document.getElementById("data").textContent);
 // Digits in a sentence and in a cell.
 const DIGITS = 6;
 const CELL_DIGITS = 4;
+const CELL_LENGTH = 7;
 
 // ---------------------------------------------------------------------------------- small helpers
 
@@ -25,6 +26,15 @@ function element(tag, attributes = {}, children = []) {
 function shown(value, digits = DIGITS) {
   if (value === null || Number.isNaN(value)) return "·";
   return String(Number(Number(value).toPrecision(digits)) + 0);
+}
+
+// A number with as many digits as a cell has room for; sums are written with all.
+function shownInCell(value) {
+  for (let digits = CELL_DIGITS; digits > 1; digits--) {
+    const text = shown(value, digits);
+    if (text.length <= CELL_LENGTH) return text;
+  }
+  return Number(value).toExponential(0);
 }
 
 // Where a sample outside of [0, n) is taken from; null where nothing is there.
@@ -283,15 +293,16 @@ function isOutside(stage, row, column) {
 // A cell with a number, which can be edited where `edit` is given.
 function cell(value, classes, label, edit) {
   const made = element("div", { class: `cell ${classes}` });
+  const text = shownInCell(value);
+  if (text.length > 5) made.classList.add("long");
+  if (text.length > 6) made.classList.add("longer");
+  made.title = value === null ? "missing" : String(value);
   if (!edit) {
-    made.textContent = shown(value, CELL_DIGITS);
-    if (made.textContent.length > 5) made.classList.add("long");
-    if (made.textContent.length > 6) made.classList.add("longer");
-    made.title = value === null ? "missing" : String(value);
+    made.textContent = text;
     return made;
   }
   const field = element("input", { type: "number", step: "any", "aria-label": label });
-  field.value = value === null ? "" : shown(value, CELL_DIGITS);
+  field.value = value === null ? "" : text;
   field.addEventListener("change", () => edit(field.value === "" ? null : Number(field.value)));
   made.append(field);
   return made;
@@ -673,17 +684,22 @@ class Demo {
     const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
     const value = shown(stage.outputs[output][row][column]);
     if (stage.branches.length && stage.flipped === null) {
-      const told = stage.branches.map((branch) => {
+      const parts = stage.branches.map((branch) => {
         const plane = branch.results[Math.min(output, branch.results.length - 1)];
         return `${branch.text} = ${shown(plane[row][column])}`;
       });
-      return `${name} = ${value}, made of ${told.join(" and ")}`;
+      return `${name} = ${value}, made of ${parts.join(" and ")}`;
     }
     const samples = windowOf(stage, output, [row, column]).flat(2);
     if (stage.flipped === null) return `${name}: ${stage.text} of ${samples.map((x) => shown(x)).join(", ")} = ${value}`;
     const weights = stage.weights[output].flat(2);
-    let sum = samples.map((x, i) => `${shown(weights[i])} × ${shown(x)}`).join(" + ");
-    if (stage.divisor !== 1) sum = `(${sum}) / ${shown(stage.divisor)}`;
+    const terms = samples.map((x, i) => ({ x, weight: weights[i] }));
+    // A missing sample has no weight, and the sum is divided by so much less.
+    const known = terms.filter(({ x }) => x !== null);
+    const scaled = known.length && known.length < terms.length && stage.outputs[output][row][column] !== null;
+    const divisor = scaled ? (stage.divisor * total(known)) / total(terms) : stage.divisor;
+    let sum = (scaled ? known : terms).map(({ x, weight }) => `${shown(weight)} × ${shown(x)}`).join(" + ");
+    if (divisor !== 1) sum = `(${sum}) / ${shown(divisor)}`;
     if (stage.bias.length) sum += ` + ${shown(stage.bias[output])}`;
     return `${name} = ${sum} = ${value}`;
   }
@@ -695,12 +711,16 @@ class Demo {
     const name = stage.several ? `${stage.channelsIn[source]}[${index}]` : `x[${index}]`;
     const start = spreadTo(stage.spread, [row, column], [0, 0]).map((i, axis) => i + stage.spread.at[axis]);
     const first = stage.line ? start[1] : start.join(",");
-    const told = copiesOf(stage.spread, source).map(([output, kernel]) => {
+    const copies = copiesOf(stage.spread, source).map(([output, kernel]) => {
       const products = kernel.flat().map((w) => `${x} × ${shown(w)}`);
       return `${products.join(", ")} to ${stage.several ? stage.channelsOut[output] : "y"}[${first}] and those that follow`;
     });
-    return `${name} = ${x} adds ${told.join("; ")}`;
+    return `${name} = ${x} adds ${copies.join("; ")}`;
   }
+}
+
+function total(terms) {
+  return terms.reduce((sum, { weight }) => sum + weight, 0);
 }
 
 // ----------------------------------------------------------------------------- receptive field
@@ -752,10 +772,10 @@ function receptiveField(stages) {
         for (let c = ranges[1][0]; c <= ranges[1][1]; c += 1) dots[l][r][c].classList.add("read");
     }
     const counts = ranges.map(([low, high]) => high - low + 1);
-    const told = ranges.map(([low, high], axis) => `${low + stages[0].first[axis]} to ${high + stages[0].first[axis]}`);
+    const spans = ranges.map(([low, high], axis) => `${low + stages[0].first[axis]} to ${high + stages[0].first[axis]}`);
     words.textContent = line
-      ? `It reads ${counts[1]} samples of the signal: ${told[1]}.`
-      : `It reads ${counts[0]} × ${counts[1]} samples of the signal: rows ${told[0]}, columns ${told[1]}.`;
+      ? `It reads ${counts[1]} samples of the signal: ${spans[1]}.`
+      : `It reads ${counts[0]} × ${counts[1]} samples of the signal: rows ${spans[0]}, columns ${spans[1]}.`;
   };
   const dotAt = (level, place) => {
     const origin = originOf(level);

@@ -103,8 +103,11 @@ class Container:
     def write_sample_bits(self, file: BinaryIO, bits: int) -> None:
         """Put the bits of a sample into the header of a finished file, if it can tell them."""
 
-    def make_repeatable(self, file: BinaryIO) -> None:
-        """Remove from a finished file what differs from run to run: times and random numbers."""
+    def correct(self, file: BinaryIO) -> None:
+        """Correct a finished file of libsndfile: wrong sizes, and times and random numbers.
+
+        Those differ from run to run.
+        """
 
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Return chunks of this container that hold the common tags and chunks of another one."""

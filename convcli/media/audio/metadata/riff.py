@@ -11,6 +11,7 @@ from convcli.media.audio.metadata.container import (
     Container,
     append_chunks,
     decoded_text,
+    is_chunk_name,
     overwrite,
     with_all_values,
 )
@@ -42,7 +43,7 @@ class WavContainer(Container):
         size = min(header.data_bytes or 0, os.fstat(stream.fileno()).st_size)
         if size:
             stream.seek(size, os.SEEK_CUR)
-            yield from wav.read_trailing(stream, padded=bool(size & 1))
+            yield from wav.read_trailing(stream, padded=bool(size & 1)).chunks
 
     def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
         """The common tags of the INFO lists."""
@@ -63,6 +64,20 @@ class WavContainer(Container):
             overwrite(file, 20, size.to_bytes(8, "little"))
         else:
             overwrite(file, 4, size.to_bytes(4, "little"))
+
+
+def other_rifx_chunks(stream: BinaryIO) -> list[str]:
+    """The names of chunks of a big-endian WAV that hold more than samples and common tags."""
+    stream.seek(12)
+    names = []
+    while len(head := stream.read(8)) == 8 and is_chunk_name(head[:4]):
+        name, size = head[:4], int.from_bytes(head[4:], "big")
+        is_info = name == b"LIST" and stream.read(4) == b"INFO"
+        start = stream.seek(-4, os.SEEK_CUR) if name == b"LIST" else stream.tell()
+        if name not in wav.NOT_METADATA and not is_info:
+            names.append(name.decode("ascii").strip())
+        stream.seek(start + size + (size & 1))
+    return names
 
 
 def info_tags(chunks: tuple[Chunk, ...]) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.near_halves import ErrorBound, settle
+from convcli.core.convolution.near_halves import ErrorBound, refine
 from convcli.core.convolution.polyphase import PhaseTaps, along_columns, along_rows
 from convcli.dataclass import dataclass
 
@@ -32,7 +32,7 @@ _MOST_DOUBTFUL = 1 / 50
 _GATHERED = 1 << 15
 
 
-def settled_lines(
+def refined_lines(
     x: Array, lines: tuple[Taps, Taps], step: tuple[int, ...], *, to_bytes: bool
 ) -> Array:
     """Return the valid correlation of bytes with the outer product of two lines.
@@ -43,9 +43,9 @@ def settled_lines(
     """
     column, row = lines
     if row.size == step[1] == 1:
-        return _settled_columns(x, PhaseTaps.one_phase(column * row, step[0]), to_bytes=to_bytes)
+        return _refined_columns(x, PhaseTaps.one_phase(column * row, step[0]), to_bytes=to_bytes)
     if column.size == step[0] == 1:
-        return _settled_rows(x, PhaseTaps.one_phase(row * column, step[1]), to_bytes=to_bytes)
+        return _refined_rows(x, PhaseTaps.one_phase(row * column, step[1]), to_bytes=to_bytes)
     down, across = (PhaseTaps.one_phase(w, s) for w, s in zip(lines, step, strict=True))
     rows = (len(x) - column.size) // step[0] + 1
     height = max(1, _TILE // x[0].size)
@@ -54,29 +54,29 @@ def settled_lines(
         last = min(first + height, rows)
         read = x[first * step[0] : (last - 1) * step[0] + column.size]
         filtered = _columns_in_float64(read, down)
-        tiles.append(_settled_rows(filtered, across, to_bytes=to_bytes))
+        tiles.append(_refined_rows(filtered, across, to_bytes=to_bytes))
     return np.concatenate(tiles)
 
 
-def _settled_rows(x: Array, taps: PhaseTaps, *, to_bytes: bool) -> Array:
+def _refined_rows(x: Array, taps: PhaseTaps, *, to_bytes: bool) -> Array:
     """Return the valid correlation along the rows of (rows, columns, channels) alone."""
     planes = np.moveaxis(x, -1, 0)
-    settled = _settled(planes, _Line(taps, 2), to_bytes=to_bytes)
-    y = np.empty((*settled.shape[1:], len(settled)), settled.dtype)
+    refined = _refined(planes, _Line(taps, 2), to_bytes=to_bytes)
+    y = np.empty((*refined.shape[1:], len(refined)), refined.dtype)
     # Channel by channel: one long inner loop each, where interleaved channels make short ones.
-    for channel, plane in enumerate(settled):
+    for channel, plane in enumerate(refined):
         y[..., channel] = plane
     return y
 
 
-def _settled_columns(x: Array, taps: PhaseTaps, *, to_bytes: bool) -> Array:
+def _refined_columns(x: Array, taps: PhaseTaps, *, to_bytes: bool) -> Array:
     """Return the valid correlation along the columns of (rows, columns, channels) alone."""
     samples = x.reshape(len(x), -1)
     width = max(_STRIP, _TILE // len(x))
     strips = []
     for left in range(0, samples.shape[1], width):
         strip = samples[:, left : left + width]
-        strips.append(_settled(strip, _Line(taps, 0), to_bytes=to_bytes))
+        strips.append(_refined(strip, _Line(taps, 0), to_bytes=to_bytes))
     y = np.concatenate(strips, axis=1)
     return y.reshape(len(y), *x.shape[1:])
 
@@ -121,7 +121,7 @@ class _Line:
         return sums
 
 
-def _settled(x: Array, line: _Line, *, to_bytes: bool) -> Array:
+def _refined(x: Array, line: _Line, *, to_bytes: bool) -> Array:
     """Return the valid correlation along a line, computed in float32.
 
     x : bytes or float64
@@ -140,7 +140,7 @@ def _settled(x: Array, line: _Line, *, to_bytes: bool) -> Array:
         return line.filtered(x.astype(np.float64, copy=False))[places]
 
     bound = _error_bound(weights, (most - least) / 2, level)
-    return settle(y, ErrorBound(0.0, bound), sums, to_bytes=to_bytes)
+    return refine(y, ErrorBound(0.0, bound), sums, to_bytes=to_bytes)
 
 
 def _less(x: Array, middle: float) -> Float32Array:

@@ -3,7 +3,7 @@
 Few results lie so near to one half that the error of float32 could take them to the other side.
 Those are computed once more in float64. The filter then takes hardly longer; in float64 throughout
 it would take three times as long (a kernel by FFT a quarter longer). Long separable kernels have a
-way of their own (`settled_lines.py`).
+way of their own (`refined_lines.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
-from convcli.core.convolution.near_halves import ErrorBound, settle
+from convcli.core.convolution.near_halves import ErrorBound, refine
 from convcli.core.convolution.rounding import share_a_denominator
-from convcli.core.convolution.settled_lines import settled_lines
+from convcli.core.convolution.refined_lines import refined_lines
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray, Taps
@@ -52,7 +52,7 @@ _ROUNDED_TO_255 = 255.49
 _GATHERED = 1 << 15
 
 
-def settles_cheaply(taps: Taps, divisor: float) -> bool:
+def refines_cheaply(taps: Taps, divisor: float) -> bool:
     """Return whether the results near one half are so few that it pays to compute them again."""
     if taps.ndim != 2 or not taps.any():
         return False
@@ -132,7 +132,7 @@ def _error_by_fft(taps: Taps) -> float:
     return error / (1 - error) * norms
 
 
-def settled_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) -> Array:
+def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) -> Array:
     """Return `mean_valid` of bytes, to be rounded to whole numbers as in float64.
 
     x : (rows, columns, channels) bytes; window : (height, width)
@@ -143,7 +143,7 @@ def settled_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     to_bytes = is_mean and 255 * float(weights.sum()) < _ROUNDED_TO_255
     lines = factor(weights)
     if lines is not None and not _are_short(lines):
-        return settled_lines(x, lines, step, to_bytes=to_bytes)
+        return refined_lines(x, lines, step, to_bytes=to_bytes)
 
     def sums(places: Places) -> Array:
         if len(places[0]) <= _MOST_DOUBTFUL * y.size:
@@ -156,7 +156,7 @@ def settled_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     bound = error_of_sums(weights)
     if not is_mean:
         bound = ErrorBound(0.0, error_bound(weights))
-    return settle(y, bound, sums, to_bytes=to_bytes)
+    return refine(y, bound, sums, to_bytes=to_bytes)
 
 
 def _sums_at(places: Places, x: Array, window: Taps, step: tuple[int, ...]) -> FloatArray:

@@ -1,0 +1,166 @@
+"""Options of `convcli detect`: what is searched for, and where the hits go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from convcli.cli import options
+from convcli.cli.batch_options import WorkOptions
+from convcli.cli.table_arguments import TableArguments, columns_option
+from convcli.dataclass import dataclass
+from convcli.errors import RequestError
+from convcli.places import Place, place_of
+
+# Suffixes of files that hits are written to; without one they are CSV.
+HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is searched for, and which hits count."""
+
+    more_templates: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-t",
+            "--template",
+            metavar="FILE",
+            help="A further template; may be given several times.",
+        ),
+    ] = None
+    threshold: Annotated[
+        float, typer.Option(help="The lowest score that counts, above 0 and at most 1.")
+    ] = 0.7
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
+    ] = None
+    overlap: Annotated[
+        str,
+        typer.Option(
+            metavar="PART", help="How much of a place a better one may cover: 50% or 0.5."
+        ),
+    ] = "0%"
+
+    def check(self) -> None:
+        """Refuse a threshold that no score can reach, or that every score reaches."""
+        if not 0 < self.threshold <= 1:
+            raise RequestError(
+                f"--threshold expects a number above 0 and at most 1, got {self.threshold:g}"
+            )
+
+    @property
+    def overlap_part(self) -> float:
+        """The overlap as a fraction between 0 and 1."""
+        from convcli.units import UnitError, parse_quantity
+
+        try:
+            quantity = parse_quantity(self.overlap)
+        except UnitError as error:
+            raise RequestError(f"--overlap: {error}") from None
+        part = quantity.value / 100 if quantity.unit == "%" else quantity.value
+        if quantity.unit not in ("", "%") or not 0 <= part <= 1:
+            raise RequestError(
+                f"--overlap expects 0% to 100%, got {self.overlap!r}",
+                hint="0%: no two hits share a sample",
+            )
+        return part
+
+
+@dataclass(frozen=True, kw_only=True)
+class HitOptions:
+    """Where the hits are written, and in which format."""
+
+    output: Annotated[
+        Place | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=place_of,
+            metavar="FILE",
+            help="Write the places to a file.",
+            show_default="standard output",
+        ),
+    ] = None
+    format: Annotated[
+        Literal["csv", "json"] | None,
+        typer.Option(
+            help="csv, or json with the facts of the run.",
+            show_default="by the suffix of -o, else csv",
+        ),
+    ] = None
+    mark: Annotated[
+        Place | None,
+        typer.Option(
+            "--mark",
+            "--plot",
+            parser=place_of,
+            metavar="FILE",
+            help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
+            "convcli[plot].",
+            show_default=False,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a file name that promises another format than CSV or JSON."""
+        if self.format is not None or self.output is None:
+            return
+        from convcli.media.replacing import is_special
+        from convcli.media.tables.compression import without_compression
+
+        suffix = without_compression(self.output).suffix.lower()
+        if suffix not in HIT_SUFFIXES and not is_special(self.output):
+            raise RequestError(
+                f"the suffix {suffix} of {self.output} is of no format that hits are written in",
+                hint="CSV (.csv, .txt) and JSON (.json) are; --format names one of them",
+            )
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the hits are written as JSON."""
+        if self.format is not None:
+            return self.format == "json"
+        if self.output is None:
+            return False
+        from convcli.media.tables.compression import without_compression
+
+        return without_compression(self.output).suffix.lower() == ".json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectRun:
+    """How inputs are opened, and how the run goes."""
+
+    max_pixels: options.MaxPixels = options.MOST_PIXELS
+    strict: options.Strict = False
+    batch: WorkOptions = WorkOptions()
+    force: options.Force = False
+    report: options.Report = None
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=1,
+            max=options.MOST_JOBS,
+            help="Inputs searched at once.",
+            show_default="as many as cores",
+        ),
+    ] = None
+    threads: options.Threads = None
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateTable(TableArguments):
+    """How tables are read; by default the columns of the template are searched."""
+
+    columns: Annotated[
+        list[str] | None,
+        columns_option("those of the template"),
+    ] = None

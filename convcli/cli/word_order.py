@@ -1,0 +1,103 @@
+"""Hints for a command whose words are in the order or notation of another program.
+
+SoX writes `sox in.wav out.wav highpass 100`, ImageMagick `convert in.png -blur 0x2 out.png`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from convcli.designs.elsewhere import answer_to
+from convcli.errors import RequestError
+from convcli.media.inputs import is_file
+from convcli.planning.other_notations import step_here, step_named
+
+# The commands whose first word is a FILTER.
+_FILTERING = ("audio", "csv", "image")
+
+
+def refuse_other_order(command: str, filter: str, inputs: list[str], output: str | None) -> None:
+    """Raise RequestError where FILTER or the inputs are what another program expects there."""
+    if is_file(filter):
+        meant = _with_filter_first(command, filter, inputs)
+        raise RequestError(
+            f"expected a FILTER, got the file {filter}",
+            hint=f"FILTER comes first, then the files: {meant}",
+        )
+    if not inputs or is_file(inputs[0]):
+        return
+    if re.match(r"[-+]?\.?\d", inputs[0]):
+        step = step_here(f"{filter} {inputs[0]}")
+        if step is not None:
+            files = [word for word in inputs[1:] if is_file(word)]
+            raise RequestError(
+                f"expected a file after FILTER, got {inputs[0]!r}",
+                hint=f"FILTER is one word: {_written(command, step, files, output)}",
+            )
+
+
+def refuse_second_as_output(command: str, filter: str, inputs: list[str]) -> None:
+    """Raise RequestError where the second of two words is the output, as in other programs."""
+    first, second = inputs
+    suffix = Path(second).suffix
+    if is_file(first) and suffix and not Path(second).exists() and not set("*?[:") & set(second):
+        raise RequestError(
+            f"there is no file {second} to read",
+            hint=f"-o names the output: {_written(command, filter, [first], second)}",
+        )
+
+
+def hint_for_options(words: list[str]) -> str | None:
+    """The hint where an option of ImageMagick or a value of SoX is no option here; else None."""
+    command, *rest = words or [""]
+    if command not in _FILTERING:
+        return None
+    for place, word in enumerate(rest):
+        if re.fullmatch(r"-[A-Za-z][A-Za-z-]{2,}", word):
+            return _hint_for_option(command, rest, place)
+        if place and re.match(r"-\.?\d", word):
+            step = step_here(f"{rest[place - 1]} {word}")
+            if step is not None:
+                return _as_one_word(command, step, rest[: place - 1] + rest[place + 1 :])
+    return None
+
+
+def _hint_for_option(command: str, words: list[str], place: int) -> str | None:
+    """The hint for an option of ImageMagick such as -blur, which is a step here, or None."""
+    name = words[place][1:]
+    value = [each for each in words[place + 1 : place + 2] if re.match(r"[-+]?\.?\d", each)]
+    step = step_here(f"{name} {value[0]}") if value else step_named(name)
+    if step is not None:
+        return _as_one_word(command, step, words[:place] + words[place + 1 + len(value) :])
+    answer = answer_to(name)
+    return None if answer is None else answer.hint
+
+
+def _as_one_word(command: str, step: str, others: list[str]) -> str:
+    """The hint that shows a command with its FILTER before the other words."""
+    files = [word for word in others if is_file(word)]
+    new = [word for word in others if word not in files and Path(word).suffix]
+    output = new[-1] if new else None
+    return f"FILTER is one word and comes first: {_written(command, step, files, output)}"
+
+
+def _with_filter_first(command: str, file: str, others: list[str]) -> str:
+    """The command with the FILTER that is among the words after a file; else with an example."""
+    for place in range(len(others)):
+        rest = others[place:]
+        step = step_here(" ".join(rest)) or step_named(rest[0])
+        if step is not None:
+            outputs = [word for word in others[:place] if not is_file(word)]
+            output = outputs[0] if outputs else None
+            return _written(command, step, [file], output)
+    return _written(command, "box:5", [file], None)
+
+
+def _written(command: str, filter: str, files: list[str], output: str | None) -> str:
+    """A command as it is typed."""
+    words = ["convcli", command, filter, *files]
+    if output is not None:
+        words += ["-o", output]
+    return shlex.join(words)

@@ -1,0 +1,110 @@
+"""Times written as dates."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR
+from convcli.time_rules import date_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.array_types import IntArray
+    from convcli.media.tables.cells import Cells
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments, Notation
+    from convcli.time_rules import DateTimes, Rule, Runs
+
+
+# The offset from UTC at the end of a time.
+OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
+_TIME_OF_DAY = re.compile(rb":\d\d")
+
+
+@dataclass(frozen=True)
+class DateNotation:
+    """Times written as dates. It can be pickled.
+
+    read : gives datetime64[ns], NaT for a text that it cannot read
+    form : how they are written, in the directives of strptime, where that is known
+    read_alike : reads cells that are all written alike; gives None for others
+    guess : what was taken for granted, if anything was
+    """
+
+    read: Callable[[list[bytes]], DateTimes]
+    form: str = ""
+    read_alike: Callable[[Cells], DateTimes | None] | None = None
+    guess: str = ""
+
+    unit_of_numbers = None
+
+    def moments(self, times: TimeColumn) -> DateTimes:
+        """Moments as datetime64[ns]. InputError if a cell is not a date."""
+        quick = None if self.read_alike is None else self.read_alike(times.cells)
+        if quick is not None:
+            return quick
+        stamps = self.read(times.cells.texts())
+        bad_rows = np.flatnonzero(np.isnat(stamps))
+        if len(bad_rows):
+            row = int(bad_rows[0])
+            expected, hint = self._expected(times.cells.text(row))
+            raise times.error(row, expected, hint=hint)
+        return stamps
+
+    def _expected(self, found: str) -> tuple[str, str]:
+        """What a cell should be in place of `found`, and what to try."""
+        year = re.search(r"(?<!\d)\d{4}", found)
+        if year is not None and not FIRST_YEAR <= int(year[0]) <= LAST_YEAR:
+            hint = "times are counted in nanoseconds; without --time rows are counted as they come"
+            return f"a date from {FIRST_YEAR} to {LAST_YEAR}", hint
+        if not self.form:
+            return "a date or time written as in the first row", "mend the cell"
+        hint = "mend the cell, or say with --date-format how dates are written"
+        if self.guess:
+            hint += ", or --time-unit s if the times are seconds"
+        return f"a date or time written as {self.form}", hint
+
+    def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
+        """Return the rules of dates: days, business days, months, seconds."""
+        return date_rules(moments, runs)
+
+    def instants(self, _: TimeColumn, moments: Moments) -> IntArray:
+        """Return dates in nanoseconds."""
+        return moments.astype("datetime64[ns]").view(np.int64)
+
+    def names_offset(self, text: bytes) -> bool:
+        """Whether a date names its offset from UTC."""
+        return bool(OFFSET.search(text)) and bool(_TIME_OF_DAY.search(text))
+
+    def is_in_utc(self, text: bytes) -> bool:
+        """Whether a date names its offset; others are on the clock on the wall."""
+        return self.names_offset(text)
+
+    def read_date(self, text: bytes) -> int | None:
+        """Return the instant of a date as it is written in the column; None for another text."""
+        stamp = self.read([text])[0]
+        return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
+
+    def written(self, instant: int) -> str:
+        """Return an instant as a date, without the parts that are 0."""
+        text = str(np.datetime64(instant, "ns")).replace("T", " ")
+        for ending in ("000", "000", ".000", " 00:00:00"):
+            text = text.removesuffix(ending)
+        return text
+
+    def doubt(self, column: str, _: Moments, other: Notation | None) -> str | None:
+        """Tell what was guessed, or that the month is read first where the day may be, too."""
+        if self.guess:
+            return self.guess
+        if other is None:
+            return None
+        return (
+            f"the dates in {column} are read with the month first, but could as well be read "
+            "with the day first; dates like 2024-02-01 leave no doubt, and "
+            f"--date-format {other.form} decides"
+        )

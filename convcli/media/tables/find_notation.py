@@ -1,0 +1,136 @@
+"""Finding out in which notation the times of a column are written."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.errors import RequestError
+from convcli.media.tables.date_notation import DateNotation
+from convcli.media.tables.date_reading import (
+    COMPACT,
+    ISO,
+    ISO_WITH_OFFSET,
+    YEAR,
+    YEAR_AND_MONTH,
+    read_compact,
+    read_dates,
+    read_iso,
+    read_iso_with_offset,
+    read_years,
+)
+from convcli.media.tables.iso_dates import read_alike
+from convcli.media.tables.number_notation import number_notations
+from convcli.media.tables.numerals import NumberStyle, reads_as_number
+from convcli.time_rules import HINT
+
+if TYPE_CHECKING:
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments, Notation
+
+
+_YEAR_FIRST = re.compile(rb"\d{4}\D")
+# 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
+_DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
+
+
+def notations_of(
+    times: TimeColumn, unit: str | None, date_format: str | None
+) -> list[tuple[Notation, Moments]]:
+    """The notations in which the times may be written, and the moments that they give."""
+    if unit is not None:
+        return number_notations(times, unit)
+    if date_format is not None:
+        return _asked_dates(times, date_format)
+    return _inferred_notations(times)
+
+
+def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
+    texts = times.cells.texts()
+    first = next((text for text in texts if text), b"")
+    if COMPACT.fullmatch(first):
+        stamps = read_compact(texts)
+        if not np.isnat(stamps).any():
+            return [(DateNotation(read_compact), stamps)]
+    counted = _years_or_months(times, texts)
+    if counted is not None:
+        return [(counted, counted.moments(times))]
+    if reads_as_number(first, NumberStyle(times.decimal)):
+        return number_notations(times, None)
+    if ISO.fullmatch(first):
+        dates = DateNotation(read_iso, read_alike=read_alike)
+        return [(dates, dates.moments(times))]
+    if ISO_WITH_OFFSET.fullmatch(first):
+        in_utc = DateNotation(read_iso_with_offset, _formats_of(first)[0])
+        return [(in_utc, in_utc.moments(times))]
+    return _pandas_notations(times, texts, first)
+
+
+def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | None:
+    """The notation of numbers that are all years, or all years with a month; None for others."""
+    for name, form, pattern in (("years", "%Y", YEAR), ("months", "%Y%m", YEAR_AND_MONTH)):
+        if texts and all(pattern.fullmatch(text) for text in texts):
+            guess = (
+                f"the numbers in {times.name} are read as {name} (--date-format {form}); "
+                "--time-unit s reads them as seconds"
+            )
+            return DateNotation(partial(read_years, pattern), form, guess=guess)
+    return None
+
+
+def _asked_dates(times: TimeColumn, form: str) -> list[tuple[Notation, Moments]]:
+    """Dates as the user says that they are written. RequestError if `form` cannot be one."""
+    notation = DateNotation(partial(read_dates, form), form)
+    trouble = None if "%" in form else "it has no directive such as %d"
+    try:
+        notation.read([b"2020"])
+    except (ValueError, KeyError, re.error) as error:
+        trouble = str(error)
+    if trouble is not None:
+        raise RequestError(
+            f"--date-format cannot be {form!r}: {trouble}",
+            hint="for example %d.%m.%Y, %m/%d/%Y or '%Y-%m-%d %H:%M:%S'",
+        )
+    return [(notation, notation.moments(times))]
+
+
+def _pandas_notations(
+    times: TimeColumn, texts: list[bytes], first: bytes
+) -> list[tuple[Notation, Moments]]:
+    """Dates as pandas understands them, with the month first and with the day first."""
+    notations = [DateNotation(partial(read_dates, form), form) for form in _formats_of(first)]
+    if not notations:
+        raise times.error(
+            0,
+            "a time: a number of seconds, a date, or a date with a time of day",
+            hint="--date-format says how dates are written, such as %d.%m.%y; " + HINT,
+        )
+    readings: list[tuple[Notation, Moments]] = []
+    for notation in notations:
+        stamps = notation.read(texts)
+        if not np.isnat(stamps).any():
+            readings.append((notation, stamps))
+    if _DAY_FIRST.match(first):
+        del readings[1:]
+    return readings or [(notations[0], notations[0].moments(times))]
+
+
+def _formats_of(first: bytes) -> list[str]:
+    """The formats that a date may have, the likeliest first."""
+    from pandas.tseries.api import guess_datetime_format
+
+    example = first.decode("utf-8", "replace")
+    day_first = [False, True]
+    if _YEAR_FIRST.match(first):
+        day_first = [False]
+    elif _DAY_FIRST.match(first):
+        day_first = [True, False]
+    with warnings.catch_warnings():
+        # pandas warns of the order that it was not asked for; both are tried here.
+        warnings.simplefilter("ignore")
+        formats = [guess_datetime_format(example, dayfirst=order) for order in day_first]
+    return [form for form in dict.fromkeys(formats) if form]

@@ -1,0 +1,170 @@
+"""Times written as numbers of a unit."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers
+from convcli.media.tables.time_notation import SECOND, Notation
+from convcli.media.tables.time_units import TIME_UNITS, date_text, serial_day, unit_of_dates
+from convcli.time_rules import number_rule
+
+if TYPE_CHECKING:
+    from convcli.array_types import FloatArray, IntArray
+    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_notation import Moments
+    from convcli.time_rules import Rule, Runs
+
+
+# The most seconds since 1970 that are counted in nanoseconds.
+_MOST_SECONDS = 9.2e9
+
+# Numbers from which floats leave out whole numbers, and those that are read without them.
+_LARGEST_EXACT = 2**53
+_LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
+
+
+@dataclass(frozen=True)
+class NumberNotation:
+    """Times written as numbers of a unit.
+
+    origin : whole numbers too large for a float are counted from this one; 0 if none is
+    """
+
+    unit: str
+    origin: int = 0
+
+    form = ""
+
+    @property
+    def unit_of_numbers(self) -> int:
+        """The unit of plain numbers, in nanoseconds."""
+        return round(TIME_UNITS[self.unit].seconds * SECOND)
+
+    @property
+    def expected(self) -> str:
+        """What each cell should be, for messages."""
+        whole = "whole " if self.origin else ""
+        return f"a time in {whole}{TIME_UNITS[self.unit].name}"
+
+    def moments(self, times: TimeColumn) -> FloatArray:
+        """Units since the origin. InputError if a cell is not a finite number."""
+        if self.origin:
+            rows = range(len(times.cells))
+            return np.array([self._since_origin(times, row) for row in rows])
+        try:
+            values = read_numbers(times.cells, NumberStyle(times.decimal))
+        except BadCellError as bad:
+            raise times.error(bad.row, self.expected) from None
+        bad_rows = np.flatnonzero(~np.isfinite(values))
+        if len(bad_rows):
+            hint = "a row without its time has no place"
+            raise times.error(int(bad_rows[0]), self.expected, hint=hint)
+        return values
+
+    def _since_origin(self, times: TimeColumn, row: int) -> float:
+        text = times.cells.data[times.cells.start[row] : times.cells.stop[row]]
+        if not _LARGE_NUMBER.fullmatch(text):
+            raise times.error(row, self.expected)
+        return float(int(text) - self.origin)
+
+    def rules(self, moments: Moments, runs: Runs) -> list[Rule]:
+        """Return the one rule of numbers: they grow by a step."""
+        unit = TIME_UNITS[self.unit].seconds
+        return [number_rule(moments, runs, unit=unit, origin=self.origin)]
+
+    def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
+        """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
+
+        InputError for a number that is more than 292 years from 1970.
+        """
+        unit = TIME_UNITS[self.unit].seconds
+        far = np.flatnonzero(np.abs(moments + self.origin) * unit > _MOST_SECONDS)
+        if len(far):
+            hint = "--time-unit names the unit of the numbers"
+            raise times.error(int(far[0]), "a time within 290 years of 1970", hint=hint)
+        nanoseconds = round(unit * SECOND)
+        whole = np.floor(moments)
+        spacing = np.spacing(np.maximum(np.abs(moments), 1.0))
+        decimals = np.clip(np.floor(-np.log10(2 * spacing)), 0, 9)
+        scale = 10.0**decimals
+        fraction = (moments - whole) * scale
+        part = np.rint(fraction) / scale
+        instants = whole.astype(np.int64) * nanoseconds
+        instants += np.rint(part * nanoseconds).astype(np.int64)
+        return np.asarray(instants + self.origin * nanoseconds)
+
+    def names_offset(self, _: bytes) -> bool:
+        """Return False: a number has no offset."""
+        return False
+
+    def is_in_utc(self, _: bytes) -> bool:
+        """Return True: numbers count from 1970 in UTC."""
+        return True
+
+    def read_date(self, _: bytes) -> None:
+        """Return None: a number is not a date."""
+
+    def written(self, instant: int) -> str:
+        """Return an instant as a number of the unit."""
+        unit = TIME_UNITS[self.unit].seconds
+        return f"{instant / (unit * SECOND):.15g}"
+
+    def doubt(self, column: str, moments: Moments, _: Notation | None) -> str | None:
+        """Tell the unit of numbers that count from 1970, and of such that look like years.
+
+        Other numbers may have any origin.
+        """
+        year = _fraction_of_year(moments)
+        if year is not None:
+            return (
+                f"the times in {column} are read as {TIME_UNITS[self.unit].name}, and {year:g} "
+                "looks like a year: write dates such as 2024-07-01, or give --time-unit s"
+            )
+        first = self.origin or float(moments[0])
+        if unit_of_dates(first) is None:
+            return None
+        return (
+            f"the times in {column} are read as {TIME_UNITS[self.unit].name} since 1970: "
+            f"the first is {date_text(first, self.unit)}; --time-unit decides"
+        )
+
+
+def number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation, Moments]]:
+    """Times as numbers of a unit, which is inferred where it is None."""
+    numbers = NumberNotation(unit or "s")
+    values = numbers.moments(times)
+    if not len(values):
+        return [(numbers, values)]
+    if unit is None:
+        _refuse_serial_day(times, float(values[0]))
+        numbers = NumberNotation(unit_of_dates(values[0]) or "s")
+    text = times.cells.text(0)
+    if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
+        numbers = NumberNotation(numbers.unit, origin=int(text))
+        values = numbers.moments(times)
+    return [(numbers, values)]
+
+
+def _fraction_of_year(values: FloatArray) -> float | None:
+    """The first number with a fraction where all look like years; None where they do not."""
+    if not len(values) or values.min() < 1600 or values.max() > 2400:
+        return None
+    fractions = values[values != np.rint(values)]
+    return float(fractions[0]) if len(fractions) else None
+
+
+def _refuse_serial_day(times: TimeColumn, first: float) -> None:
+    """Raise InputError if the first time is a number of days. How many rows follow is chance."""
+    meaning = serial_day(first)
+    if meaning is not None:
+        raise times.error(
+            0,
+            "a time in seconds, ms, us or ns, or a date",
+            hint="write dates such as 2020-01-31; --time-unit s if these are seconds",
+            remark=f", which looks like {meaning}",
+        )

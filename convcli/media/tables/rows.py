@@ -1,0 +1,182 @@
+"""The rows of delimited text and their cells as offsets, found without parsing a cell.
+
+NumPy finds the offsets of many rows at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcli.dataclass import dataclass
+from convcli.errors import InputError
+from convcli.media.tables.cells import Cells
+from convcli.media.tables.quotes import RETURN, outside_quotes
+from convcli.media.tables.records import NEAR, Dialect, Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convcli.array_types import BoolArray, ByteArray, IntArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowSpans:
+    """Offsets of the rows and of the wanted cells in some records.
+
+    bounds : (rows + 1,) row i with its line ending and the blank lines before it is
+        `data[bounds[i]:bounds[i + 1]]`
+    starts, stops : (rows,) start of the first cell and end of the last cell of a row
+    cells : the cells of each wanted column, by its number
+    """
+
+    records: Records
+    newline: bytes
+    bounds: IntArray
+    starts: IntArray
+    stops: IntArray
+    cells: dict[int, Cells]
+
+    @property
+    def count(self) -> int:
+        """The number of rows that were found."""
+        return len(self.stops)
+
+    def place_of_cell(self, row: int, column: int) -> str:
+        """The line of a cell, for messages: not that of its row after a line end in quotes."""
+        place = self.cells[column].start[row]
+        line = self.records.line + self.records.data.count(self.newline, 0, place)
+        return f"line {line}"
+
+
+def find_rows(
+    records: Records, dialect: Dialect, *, width: int, wanted: Iterable[int], name: str
+) -> RowSpans:
+    """Find the rows of some records and the cells of the `wanted` columns.
+
+    width : cells in every row. InputError names the first row that has more or fewer.
+    Blank lines are not rows and belong to the row after them. In a table of one column, though, an
+    empty line is an empty cell.
+    """
+    data = records.data
+    octets = np.frombuffer(data, np.uint8)
+    grid, starts = _row_separators(records, dialect, width=width, name=name)
+    line_ends = grid[:, -1]
+    stops = line_ends
+    if dialect.newline == b"\n" and len(stops):
+        last = octets[stops - 1]
+        stops = stops - ((last == RETURN) & (stops > starts))
+    bounds = np.concatenate(([0], line_ends + 1))
+    bounds[-1] = len(data) - records.padded
+    columns = sorted(set(wanted))
+    cells = _cells_of_columns(data, starts, stops, grid, columns)
+    return RowSpans(
+        records=records,
+        newline=dialect.newline,
+        bounds=bounds,
+        starts=starts,
+        stops=stops,
+        cells=cells,
+    )
+
+
+def _cells_of_columns(
+    data: bytes, starts: IntArray, stops: IntArray, grid: IntArray, columns: list[int]
+) -> dict[int, Cells]:
+    """The cells of some columns; `grid` holds the offset after each cell, `(rows, width)`."""
+    last = grid.shape[1] - 1
+    # Copies, one row for each column: a view would keep the whole grid in memory.
+    places = np.array(columns, np.int64)
+    cell_starts = grid.T[places - 1] + 1
+    cell_stops = grid.T[places]
+    cells = {}
+    for number, column in enumerate(columns):
+        start = starts if column == 0 else cell_starts[number]
+        stop = stops if column == last else cell_stops[number]
+        cells[column] = Cells(data, start, stop)
+    return cells
+
+
+def _row_separators(
+    records: Records, dialect: Dialect, *, width: int, name: str
+) -> tuple[IntArray, IntArray]:
+    """The offset after each cell, `(rows, width)`, and the starts of the rows."""
+    newline = dialect.newline[0]
+    octets = np.frombuffer(records.parsed, np.uint8)
+    separators, lines = _separators(octets, dialect)
+    if len(records.quotes):
+        separators = outside_quotes(separators, records.quotes)
+        is_line_end = octets[separators] == newline
+        lines = int(np.count_nonzero(is_line_end))
+    if len(separators) == width * lines and not (width == 1 and records.is_commented):
+        last_of_rows = octets[separators[width - 1 :: width]]
+        if (last_of_rows == newline).all():
+            grid = separators.reshape(-1, width)
+            starts = np.concatenate(([0], grid[:-1, -1] + 1))
+            return grid, starts[: len(grid)]
+    return _without_blank_lines(records, dialect, separators, width=width, name=name)
+
+
+def _separators(octets: ByteArray, dialect: Dialect) -> tuple[IntArray, int]:
+    """Offsets of all delimiters and line ends, and the number of line ends."""
+    parts, lines = [np.empty(0, np.int64)], 0
+    for start in range(0, len(octets), NEAR):
+        part = octets[start : start + NEAR]
+        found = part == dialect.newline[0]
+        lines += int(np.count_nonzero(found))
+        found |= part == dialect.delimiter[0]
+        parts.append(np.flatnonzero(found) + start)
+    return np.concatenate(parts), lines
+
+
+def _without_blank_lines(
+    records: Records, dialect: Dialect, separators: IntArray, *, width: int, name: str
+) -> tuple[IntArray, IntArray]:
+    """Find the separators of rows among blank lines, as `_row_separators` does.
+
+    InputError if a line that is not blank has not `width` cells.
+    """
+    octets = np.frombuffer(records.parsed, np.uint8)
+    is_line_end = octets[separators] == dialect.newline[0]
+    ends = np.flatnonzero(is_line_end)  # places among the separators
+    counts = np.diff(ends, prepend=-1)
+    stops = separators[ends]
+    starts = np.concatenate(([0], stops[:-1] + 1))
+    blank = _are_blank(records, starts, stops, counts == 1, width=width)
+    wrong = np.flatnonzero((counts != width) & ~blank)
+    if len(wrong):
+        first = wrong[0]
+        line = records.line + records.parsed.count(dialect.newline, 0, starts[first])
+        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]))
+    keep = np.ones(len(separators), np.bool_)
+    keep[ends[blank]] = False
+    return separators[keep].reshape(-1, width), starts[~blank]
+
+
+def _are_blank(
+    records: Records, starts: IntArray, stops: IntArray, has_one_cell: BoolArray, *, width: int
+) -> BoolArray:
+    """Which lines are blank or comments; in a table of one column a blank line is an empty cell.
+
+    starts, stops : of the lines, without their line ends
+    """
+    data = records.parsed
+    blank = np.zeros(len(starts), np.bool_)
+    if records.is_commented:
+        octets = np.frombuffer(data, np.uint8)
+        blank = has_one_cell & (octets[starts] == 0)
+    if width > 1:
+        for line in np.flatnonzero(has_one_cell).tolist():
+            text = data[starts[line] : stops[line]]
+            blank[line] = not text.strip(b" \t\r\0")
+    return blank
+
+
+def _wrong_cell_count(place: str, width: int, count: int) -> InputError:
+    """The error for a line of `count` cells in a table of `width` columns."""
+    noun = "cell" if width == 1 else "cells"
+    return InputError(
+        f"{place}: expected {width} {noun} as in the first line, got {count}",
+        hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+    )

@@ -16,8 +16,8 @@ import numpy as np
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
 from convcli.core.convolution.near_halves import ErrorBound, refine
-from convcli.core.convolution.rounding import share_a_denominator
 from convcli.core.convolution.refined_lines import refined_lines
+from convcli.core.convolution.rounding import share_a_denominator
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray, Taps

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import program
 import pytest
 from program import done
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 TALK = Signal(medium=AUDIO, shape=(22050,), channels=("1",), rate=22050.0)
 STEREO = Signal(medium=AUDIO, shape=(22050,), channels=("left", "right"), rate=22050.0)
 ROWS = Signal(medium=TABLE, shape=(500,), channels=("a",))
+BARS = Signal(medium=TABLE, shape=(500,), channels=("High", "Low", "Close"))
 DAYS = Signal(medium=TABLE, shape=(500,), channels=("a",), timed=True, dated=True)
 PHOTO = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",), full_scale=255.0)
 
@@ -111,7 +113,7 @@ def test_every_filter_in_an_answer_can_be_used(name: str) -> None:
     hint = ELSEWHERE[name].hint
     assert len(hint) < 110
     for text in filters_in(hint):
-        assert any(can_filter(text, signal) for signal in (ROWS, TALK, PHOTO, STEREO, DAYS))
+        assert any(can_filter(text, signal) for signal in (ROWS, BARS, TALK, PHOTO, STEREO, DAYS))
 
 
 def can_filter(text: str, signal: Signal) -> bool:
@@ -214,6 +216,14 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     slope_filter = filters_in(ELSEWHERE["slope"].hint)[0]
     np.testing.assert_allclose(convcli.apply(line, x, **rows)[13:], ends, rtol=1e-10)
     np.testing.assert_allclose(convcli.apply(slope_filter, x, **rows)[13:], slopes, atol=1e-12)
+    prices, volumes = x, np.arange(1.0, 61.0)
+    pair = pd.DataFrame({"a": prices, "b": volumes})
+    mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")
+    totals = (pair.a * pair.b).rolling(20).sum() / pair.b.rolling(20).sum()
+    np.testing.assert_allclose(mean.to_numpy()[:, 0], totals, rtol=1e-12)
+    both = convcli.apply(filters_in(ELSEWHERE["cov"].hint)[0], pair, edge="missing")
+    expected = pair.a.rolling(20).cov(pair.b, ddof=0)
+    np.testing.assert_allclose(both.to_numpy()[:, 0], expected, rtol=1e-9)
     weights = {n: np.arange(1, n + 1) / (n * (n + 1) / 2) for n in (4, 8, 16)}
     means = {n: np.convolve(x, weights[n][::-1])[:60] for n in (8, 16)}
     hull = np.convolve(2 * means[8] - means[16], weights[4][::-1])[:60]

@@ -344,3 +344,25 @@ def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:
     assert "hint: `gain:-1` changes the sign" in ended.err
     unknown = program.run("image", "in.png", "-frobnicate", "out.png", cwd=tmp_path)
     assert "`convcli image --help` shows" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("sma:2 p.csv", "convcli csv sma:2 p.csv"),
+        ("sma 2 p.csv", "convcli csv sma:2 p.csv"),
+        ("bbands:20 p.csv", "convcli csv bollinger:20 p.csv"),
+        ("p.csv lag:1", "convcli csv lag:1 p.csv"),
+        ("plot p.csv -c v", "convcli csv box:5 p.csv -c v"),
+        ("table sma:2 p.csv -c v", "convcli csv sma:2 p.csv -c v"),
+        ("sox p.csv q.csv gain -6", "convcli csv gain:-6dB p.csv -o q.csv"),
+        ("convert p.csv -blur 0x2 q.csv", "convcli csv gaussian:2 p.csv -o q.csv"),
+    ],
+)
+def test_a_line_without_a_command_is_answered(words: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("v\n1\n2\n3\n4\n")
+    ended = program.run(*shlex.split(words), cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.err.endswith(f": {command}\n")
+    again = program.run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert again.code == 0, again.err

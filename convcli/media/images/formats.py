@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
@@ -25,24 +26,30 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_losses, tiff_options
+from convcli.media.images.tiff import change_pages, inspect_tiff, tiff_losses, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_kept import page_changes, read_page_fields
 from convcli.media.images.tiff_kinds import unread_tiff
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
 
 if TYPE_CHECKING:
+    from convcli.media.images.details import ImageDetails
     from convcli.media.images.picture_format import WriteRequest
     from convcli.places import Place
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Mark the extra bands of a TIFF, and add the EXIF and the IPTC of the input."""
+    """Mark the extra bands of a TIFF, and put in what its pages say of themselves."""
     mark_bands(file, request)
-    details = request.details
-    if details.exif or details.iptc:
-        graft_metadata(file, exif=details.exif, iptc=details.iptc)
+    change_pages(file, page_changes(request))
+
+
+def _inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    """The details with what libvips does not report of a TIFF."""
+    fields, private = read_page_fields(file, details.page_indices)
+    return replace(inspect_tiff(file, details), page_fields=fields, private_tags=private)
 
 
 def _quality_options(request: WriteRequest) -> dict[str, object]:
@@ -88,7 +95,7 @@ _ALL = (
         samples=SampleStorage(kinds=_ANY_KIND, most_channels=_ANY_NUMBER, cmyk=True, few_bits=True),
         pages=PageStorage(several=True, mixed=True),
         reading=ReadingRules(
-            inspect=inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
+            inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
         ),
         writing=WritingRules(
             writer=open_tiff_writer,

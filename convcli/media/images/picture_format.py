@@ -75,6 +75,7 @@ class WriteRequest:
     same_geometry : whether the pixels are where they were in the file
     part : the part of the only page that is written; None for the whole file
     bits : of a sample, if fewer than 8
+    first_page : the number of the first of these pages, if a page is written alone
     """
 
     format: Format
@@ -85,6 +86,7 @@ class WriteRequest:
     same_geometry: bool
     part: PartOfFile | None = None
     bits: int | None = None
+    first_page: int = 0
 
     @property
     def keeps_gain_map(self) -> bool:

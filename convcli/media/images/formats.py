@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
+from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
 from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
-    DEFAULT_QUALITY,
     LARGEST_BLOCK,
     inspect_jpeg,
     jpeg_cut,
@@ -50,10 +50,6 @@ def _inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """The details with what libvips does not report of a TIFF."""
     fields, private = read_page_fields(file, details.page_indices)
     return replace(inspect_tiff(file, details), page_fields=fields, private_tags=private)
-
-
-def _quality_options(request: WriteRequest) -> dict[str, object]:
-    return {"Q": request.quality or DEFAULT_QUALITY}
 
 
 _ANY_KIND = ("u2", "u1", "i1", "i2", "u4", "i4", "f4", "f8")
@@ -127,9 +123,10 @@ _ALL = (
     Format(
         name="avif",
         marks=FileMarks(suffixes=(".avif",), brand=b"avif"),
-        samples=SampleStorage(lossy=True),
+        samples=SampleStorage(kinds=("u2", "u1"), lossy=True),
         pages=PageStorage(several=True),
-        writing=WritingRules(options_for=_quality_options),
+        reading=ReadingRules(inspect=inspect_avif),
+        writing=WritingRules(options_for=avif_options, prepare=round_to_bits, losses=avif_losses),
     ),
     Format(
         name="ppm",
@@ -175,6 +172,8 @@ _BRANDS = {each.marks.brand for each in _ALL if each.marks.brand is not None}
 # Offset and bytes by which formats are known whose codecs many builds of libvips lack.
 _FOREIGN = (
     *((8, brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm")),
+    (8, b"avis", "AVIF sequence"),
+    (8, b"msf1", "HEIF sequence"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A file that was changed so few nanoseconds ago may be changed again without a change of its time:
 # times on some disks are whole seconds, and even.
-UNSETTLED = 3_000_000_000
+RECENT = 3_000_000_000
 
 
 class FileStamp(NamedTuple):
@@ -50,11 +50,11 @@ class FilesRead:
         return sum(stamp.size for stamp in self.stamps.values() if stamp is not None)
 
     @property
-    def settled(self) -> bool:
+    def shows_changes(self) -> bool:
         """Whether a later change of a file will show in its stamp."""
         now = time.time_ns()
         for stamp in self.stamps.values():
-            if stamp is None or now - max(stamp.modified, stamp.changed) < UNSETTLED:
+            if stamp is None or now - max(stamp.modified, stamp.changed) < RECENT:
                 return False
         return self.traceable
 

@@ -315,7 +315,7 @@ def end_of_rows(rows: AnyRows) -> int:
     return int(rows.max(initial=-1)) + 1
 
 
-def joined_rows(rows: list[AnyRows]) -> AnyRows:
+def joined_row_numbers(rows: list[AnyRows]) -> AnyRows:
     """Join row numbers in their order; ranges, which follow each other, become one range."""
     import numpy as np
 

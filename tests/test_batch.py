@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -127,6 +128,29 @@ def test_links_to_folders_are_not_followed(folder: Path) -> None:
     ]
 
 
+def test_a_folder_that_cannot_be_read_stops_no_others(folder: Path) -> None:
+    """Paths below the deepest folder are longer than the system takes."""
+    (folder / "deep").mkdir()
+    (folder / "deep" / "good.csv").write_text("x\n1\n2\n")
+    at = os.open("deep", os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    for words in (["deep", "--recursive"], ["deep/**/*.csv"]):
+        ended = run("csv", "sma:2", *words, "-o", "out/", "--force", cwd=folder)
+        assert ended.code == 3
+        (told,) = ended.errors
+        assert "cannot read the folder deep/ddd" in told
+        assert told.endswith("File name too long")
+        assert "good.csv -> out/good.csv" in ended.err
+        assert ended.err.endswith("1 folder could not be read, see above\n")
+    learn = refused(3, "learn", "deep", "--recursive", "--taps", "3", "-o", "m.safetensors")
+    assert "cannot read the folder" in learn
+
+
 def test_each_input_is_taken_once(folder: Path) -> None:
     (folder / "link").symlink_to("in")
     found = listed("in/a.wav", "in", "./in//sub/../a.wav", "link/b.flac")
@@ -206,6 +230,20 @@ def test_outputs_that_collide(folder: Path) -> None:
     with pytest.raises(RequestError, match="is another input"):
         (folder / "1.wav").hardlink_to("in/sub/a.wav")
         units_of("in/a.wav", "in/sub/a.wav", output="{index}.wav").check()
+
+
+@pytest.mark.parametrize("one", ["A.csv", "caf\u00e9.csv"])
+def test_outputs_that_differ_in_case_alone(
+    folder: Path, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files here, and one on the disk of a Mac, which also takes both spellings of é for one."""
+    other = unicodedata.normalize("NFD", one).lower()
+    (folder / one).touch()
+    (folder / other).touch()
+    units_of(one, other, output="new/").check()
+    monkeypatch.setattr("os.path.samefile", lambda a, b: a.lower() == b.lower())
+    with pytest.raises(RequestError, match=f"{one} and {other} would both be written to"):
+        units_of(one, other, output="new/").check()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -436,7 +474,10 @@ def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None
     assert outcome.facts.filter == "box:3"
     again = pickle.loads(pickle.dumps(carry_out(work, unit)))
     assert isinstance(again.error, RequestError)
-    assert (again.error.exit_code, again.error.hint) == (2, "--force replaces it")
+    assert (again.error.exit_code, again.error.hint) == (
+        2,
+        "--force replaces it, --skip-existing leaves such inputs out",
+    )
     missing = pickle.loads(
         pickle.dumps(carry_out(work, Unit(number=2, name="none", relative="none")))
     )

@@ -240,7 +240,10 @@ def test_the_plan_and_the_report_name_every_filter(program: Program, tmp_path: P
         (["--set", "nix=sma:2"], "unknown column 'nix'"),
         (["--add", "m=smaa:2"], "unknown step 'smaa'"),
         (["--set", "price=bollinger:3"], "makes 2 columns, expected 1"),
-        (["--add", "m=adaptive_avg_pool:2"], "adaptive_avg_pool sees the whole signal first"),
+        (
+            ["--add", "m=adaptive_avg_pool:2"],
+            "adaptive_avg_pool:2 gives 2 outputs for the whole signal",
+        ),
         (["--add", "m=max_pool:2"], "gives 1 output for every 2 samples"),
         (["--add", "m=sma:2", "-c", "nix"], "unknown column 'nix'"),
     ],

@@ -12,7 +12,7 @@ import pytest
 
 from convcli import apply
 from convcli.designs.registry import steps
-from convcli.file_stamps import UNSETTLED, files_noted
+from convcli.file_stamps import RECENT, files_noted
 from convcli.layers.weights import encode_weights
 from convcli.running.kept_plans import MOST_FILE_BYTES, MOST_PLANS, KeptPlans, PlanRequest
 from convcli.signals import ARRAY, Signal
@@ -30,15 +30,15 @@ def request(text: str, signal: Signal = SOUND) -> PlanRequest:
 
 def aged(path: Path) -> Path:
     """A file that was changed long enough ago for a further change to show."""
-    long_ago = path.stat().st_mtime_ns - 2 * UNSETTLED
+    long_ago = path.stat().st_mtime_ns - 2 * RECENT
     os.utime(path, ns=(long_ago, long_ago))
     return path
 
 
 @pytest.fixture
-def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files count as settled at once; os.utime cannot set the time of the change of an inode."""
-    monkeypatch.setattr("convcli.file_stamps.UNSETTLED", 0)
+def _old_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as old at once; os.utime cannot set the time of the change of an inode."""
+    monkeypatch.setattr("convcli.file_stamps.RECENT", 0)
 
 
 def kernel_file(path: Path, *taps: float) -> Path:
@@ -46,7 +46,7 @@ def kernel_file(path: Path, *taps: float) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("_settled")
+@pytest.mark.usefixtures("_old_files")
 def test_a_plan_is_kept_until_its_file_changes(tmp_path: Path) -> None:
     path = kernel_file(tmp_path / "m.safetensors", 1, 2, 3)
     kept = KeptPlans()
@@ -99,7 +99,7 @@ def test_the_plans_that_are_kept_are_few() -> None:
     assert kept.plan(long) is not kept.plan(long)
 
 
-@pytest.mark.usefixtures("_settled")
+@pytest.mark.usefixtures("_old_files")
 def test_the_files_that_are_kept_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convcli.running.kept_plans.MOST_FILE_BYTES", 250)
     assert MOST_FILE_BYTES > 250

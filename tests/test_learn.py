@@ -28,6 +28,8 @@ from convcli.running.arrays import Blocks
 from convcli.signals import TABLE, Signal
 
 if TYPE_CHECKING:
+    from program import Program
+
     from convcli.signals import Array
 
 
@@ -548,6 +550,28 @@ def test_no_rows_but_a_header(tmp_path: Path, capfd: Any) -> None:
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_two_tables_are_put_side_by_side(tmp_path: Path, program: Program) -> None:
+    x = np.random.default_rng(8).normal(size=300)
+    y = np.convolve(x, [0.5, 0.25])[:300]
+    for name, values in (("a", x), ("b", y)):
+        text = "\n".join(format(value, ".17g") for value in values)
+        (tmp_path / f"{name}.csv").write_text(f"{name}\n{text}\n")
+    ended = program.run("learn", "a.csv", "b.csv", "-o", "m.safetensors", cwd=tmp_path)
+    assert ended.code == 2
+    command = "paste -d, a.csv b.csv | convcli learn - -c INPUT --target COLUMN --ahead 0"
+    assert f"{command} -o MODEL.safetensors" in ended.err
+    rows = zip(
+        *((tmp_path / name).read_text().splitlines() for name in ("a.csv", "b.csv")), strict=True
+    )
+    pasted = "\n".join(",".join(row) for row in rows).encode()
+    words = ("learn", "-", "-c", "a", "--target", "b", "--ahead", "0", "-o", "m.safetensors")
+    learned = program.run(*words, "--taps", "2", stdin=pasted, cwd=tmp_path)
+    assert learned.code == 0, learned.err
+    shown = program.run("csv", "model:m.safetensors", "a.csv", "-q", cwd=tmp_path)
+    found = [float(line) for line in shown.text.splitlines()[2:]]
+    np.testing.assert_allclose(found, y[1:], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -883,17 +907,23 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "hint"),
+    ("shape", "hint"),
     [
-        (160, "upsample:2"),
-        (159, "cut them"),
-        (240, "stride=3"),
-        (230, "cut them"),
-        (79, "cut them"),
+        ((160,), "upsample:2"),
+        ((159,), "cut them"),
+        ((240,), "stride=3"),
+        ((230,), "cut them"),
+        ((79,), "cut them"),
+        ((40,), "avg_pool:2"),
+        ((160, 160), "upsample:2"),
+        ((20, 20), "resize:400%,method=nearest"),
     ],
 )
-def test_a_target_that_is_so_many_times_as_large_has_a_hint(length: int, hint: str) -> None:
-    pair = Pair(source(np.zeros((80, 1))), source(np.zeros((length, 1))))
+def test_a_target_that_is_so_many_times_as_large_has_a_hint(
+    shape: tuple[int, ...], hint: str
+) -> None:
+    x = source(np.zeros((80,) * len(shape) + (1,)))
+    pair = Pair(x, source(np.zeros((*shape, 1))))
     with pytest.raises(RequestError) as caught:
         check_pairs([pair])
     assert hint in (caught.value.hint or "")

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -547,6 +548,28 @@ def test_an_input_that_is_a_fifo(folder: Path) -> None:
     assert shell("cat a.csv > pipe.csv & convcli csv sma:3 pipe.csv", folder).out == SMOOTH
     os.mkfifo(folder / "out.csv")
     assert shell("convcli csv sma:3 a.csv -o out.csv & cat out.csv", folder).out == SMOOTH
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("csv", "demean"), "a.csv"),
+        (("csv", "--add", "n=normalize"), "a.csv"),
+        (("audio", "normalize"), "a.wav"),
+        (("image", "normalize"), "a.png"),
+    ],
+)
+def test_a_fifo_is_kept_for_a_filter_that_measures_first(
+    words: tuple[str, ...], name: str, program: Program, folder: Path
+) -> None:
+    os.mkfifo(folder / "pipe")
+    data = (folder / name).read_bytes()
+    writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(data,), daemon=True)
+    writer.start()
+    piped = program.run(*words, "pipe", "-o", "-", cwd=folder)
+    writer.join(PATIENCE)
+    assert piped.code == 0, piped.err
+    assert piped.out == program.run(*words, name, "-o", "-", cwd=folder).out
 
 
 def test_debug_is_asked_for_where_it_is_wanted(program: Program, folder: Path) -> None:

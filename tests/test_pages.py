@@ -324,6 +324,13 @@ def test_layers_of_a_network_that_filters_each_channel_by_itself(tmp_path: Path)
     np.testing.assert_allclose(maps[1].maps.T, expected, rtol=1e-6, atol=1e-9)
 
 
+def test_a_page_of_a_network_up_to_a_layer(tmp_path: Path) -> None:
+    model, out, page = SAMPLES / "cleaner.onnx", tmp_path / "o.tif", tmp_path / "p.html"
+    words = ("image", f"model:{model},upto=1", SAMPLES / "cat.png", "-o", out)
+    assert run(*words, "--report", page) == 0
+    assert "PRelu 1_PRelu" in page.read_text()
+
+
 def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     """The prediction of each row beside the value of the next row, which is its target."""
     from convcli.cli.opening import files_for

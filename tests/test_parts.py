@@ -487,6 +487,27 @@ def test_dither_and_rf64(sounds: dict[str, Path]) -> None:
     check(AudioFiles(options=options), sounds["FLOAT"], "lowpass:400", 4)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_w64_has_the_bytes_of_libsndfile(tmp_path: Path, subtype: str) -> None:
+    x = np.random.default_rng(4).uniform(-0.9, 0.9, (501, 3))
+    soundfile.write(tmp_path / "in.w64", x, 8000, subtype=subtype)
+    done("audio", "kernel:1", "in.w64", "-o", "out.w64", "--parts", "2", "-j", "1", cwd=tmp_path)
+    assert (tmp_path / "out.w64").read_bytes() == (tmp_path / "in.w64").read_bytes()
+
+
+def test_w64_is_written_in_parts(sounds: dict[str, Path], tmp_path: Path) -> None:
+    words = ["audio", "lowpass:400", str(sounds["FLOAT"]), "--subtype", "pcm_24", "-o"]
+    done(*words, "whole.w64", cwd=tmp_path)
+    done(*words, "parts.w64", "--parts", "4", "-j", "1", cwd=tmp_path)
+    shared = [*words, "shared.w64", "--parts", "4", "-j", "1", "--ledger"]
+    for shard in (1, 2):
+        done(*shared, f"{shard}.jsonl", "--shard", f"{shard}/2", cwd=tmp_path)
+    done("merge", "1.jsonl", "2.jsonl", cwd=tmp_path)
+    whole = (tmp_path / "whole.w64").read_bytes()
+    assert whole == (tmp_path / "parts.w64").read_bytes()
+    assert whole == (tmp_path / "shared.w64").read_bytes()
+
+
 # ---------------------------------------------------------------------------------------- pictures
 
 
@@ -561,6 +582,8 @@ def test_one_note_says_why_an_input_is_one_unit(tmp_path: Path) -> None:
     assert said.err.count("note: t.csv is filtered as one unit: --edge wrap reads") == 1
     quiet = done("csv", "sma:3", "--parts", "3", "-q", stdin=b"A\n1\n", cwd=tmp_path)
     assert quiet.text == "A\n1\n"
+    shard = done("csv", "sma:3", "t.csv", "--shard", "1/2", "--parts", "2", cwd=tmp_path)
+    assert "note: t.csv is one unit: " in shard.err
 
 
 # --------------------------------------------------------------------------------------- processes
@@ -712,6 +735,11 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
     assert place in whole
     assert refused(3, *words, "--parts", "4", "--jobs", "1", cwd=tmp_path) == whole
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    shared = ("--parts", "4", "--jobs", "1", "--shard", "4/4")
+    told = refused(3, *words, *shared, cwd=tmp_path)
+    assert told.startswith("error: t.csv, part 4 of 4")
+    assert place in told
+    assert told.count("t.csv") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

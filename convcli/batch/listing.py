@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import replace
 from fnmatch import translate
 from functools import cache
 from pathlib import Path
@@ -97,10 +98,12 @@ class Listing:
     """All inputs in their order, each once.
 
     duplicates : names that stood for an input that was listed before
+    unreadable : an error for each folder below another one whose files could not be listed
     """
 
     inputs: Sequence[Listed]
     duplicates: Sequence[str] = ()
+    unreadable: Sequence[InputError] = ()
 
     def sources(self) -> Iterator[Place | None]:
         """The files; None is standard input."""
@@ -123,18 +126,22 @@ def list_inputs(words: InputWords, files: Files | None) -> Listing:
 
     files : a folder stands for those of its files whose suffix belongs to this medium; None for all
 
-    Raises InputError if a folder or a pattern stands for no file, or a list cannot be read.
+    Raises InputError if a folder or a pattern stands for no file, or a list cannot be read. A
+    folder below another one that cannot be read is left out, and its error is in the listing.
     """
     found: list[Listed] = []
+    unreadable: dict[str, InputError] = {}
+    search = _Search(recursive=words.recursive, files=files, unreadable=unreadable)
     for word in words.words:
-        found += _listed_by(word, recursive=words.recursive, files=files)
+        found += search.listed_by(word)
     if words.files_from is not None:
         if words.files_from == STDIN and STDIN in words.words:
             raise RequestError("standard input cannot be a list of names and an input")
         found += sorted(map(_named, _read_names(words)), key=lambda listed: listed.name)
     if len(words.words) == 1 and words.files_from is None:
-        return Listing(found)  # a folder or a pattern names no file twice
-    return _without_duplicates(found)
+        # A folder or a pattern names no file twice.
+        return Listing(found, unreadable=tuple(unreadable.values()))
+    return replace(_without_duplicates(found), unreadable=tuple(unreadable.values()))
 
 
 def _stands_for_several(word: str) -> bool:
@@ -154,19 +161,6 @@ def is_pattern(word: str) -> bool:
     return _WILDCARD.search(word) is not None and not os.path.lexists(word)
 
 
-def _listed_by(word: str, *, recursive: bool, files: Files | None) -> list[Listed]:
-    """The inputs that a word stands for."""
-    if word == STDIN:
-        return [Listed(STDIN)]
-    if is_remote(word):
-        return _remote_by(RemotePlace(word), recursive=recursive, files=files)
-    if _stands_for_folder(word):
-        return _in_folder(word, recursive=recursive, files=files)
-    if is_pattern(word):
-        return _matching(word)
-    return [_named(word)]
-
-
 def _named(name: str) -> Listed:
     """A file that was named itself; `/./` in its name marks where {relative} begins."""
     mark = name.find(_MARK)
@@ -179,44 +173,89 @@ def _named(name: str) -> Listed:
     return Listed(name, start=mark + len(_MARK))
 
 
-def _remote_by(place: RemotePlace, *, recursive: bool, files: Files | None) -> list[Listed]:
-    """The objects that a URL stands for."""
-    if not place.is_folder and not place.is_pattern:
-        return [Listed(place.url)]
-    from convcli.media.remote_listing import objects_in, objects_like
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """How the files are found that a word stands for.
 
-    if place.is_pattern:
-        found = objects_like(place)
-        if not found:
-            raise _nothing_matches(place.url)
-    else:
-        has_suffix = _suffix_test(files)
-        below = objects_in(place, recursive=recursive)
-        found = [listed for listed in below if has_suffix(listed[0])]
-        if not found:
-            raise _empty_folder(place.url, files, recursive=recursive)
-    return [Listed(url, start=start) for url, start in found]
+    files : a folder stands for those of its files whose suffix belongs to this medium; None for all
+    unreadable : gets the errors of folders that cannot be read, by their names
+    """
+
+    recursive: bool
+    files: Files | None
+    unreadable: dict[str, InputError]
+
+    def listed_by(self, word: str) -> list[Listed]:
+        """The inputs that a word stands for."""
+        if word == STDIN:
+            return [Listed(STDIN)]
+        if is_remote(word):
+            return self._remote(RemotePlace(word))
+        if _stands_for_folder(word):
+            return self._in_folder(word)
+        if is_pattern(word):
+            return self._matching(word)
+        return [_named(word)]
+
+    def _remote(self, place: RemotePlace) -> list[Listed]:
+        """The objects that a URL stands for."""
+        if not place.is_folder and not place.is_pattern:
+            return [Listed(place.url)]
+        from convcli.media.remote_listing import objects_in, objects_like
+
+        if place.is_pattern:
+            found = objects_like(place)
+            if not found:
+                raise _nothing_matches(place.url)
+        else:
+            has_suffix = _suffix_test(self.files)
+            below = objects_in(place, recursive=self.recursive)
+            found = [listed for listed in below if has_suffix(listed[0])]
+            if not found:
+                raise self._empty_folder(place.url)
+        return [Listed(url, start=start) for url, start in found]
+
+    def _in_folder(self, folder: str) -> list[Listed]:
+        """The files of a folder that the medium reads, without hidden ones."""
+        base = os.path.join(folder, "")
+        has_suffix = _suffix_test(self.files)
+        below = files_below(base, recursive=self.recursive, unreadable=self.unreadable)
+        names = sorted(name for name in below if has_suffix(name))
+        self._refuse_unreadable(base)
+        if not names:
+            raise self._empty_folder(folder)
+        return [Listed(name, start=len(base)) for name in names]
+
+    def _empty_folder(self, folder: str) -> InputError:
+        hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
+        if not self.recursive:
+            hint = "--recursive looks into its subfolders too"
+        things = "files" if self.files is None else self.files.medium.things
+        return InputError(f"the folder {folder} holds no {things}", hint=hint)
+
+    def _matching(self, pattern: str) -> list[Listed]:
+        """The files that match a pattern. `**` stands for any number of folders.
+
+        As in a shell, a name with a dot in front is matched by a pattern with a dot in front alone.
+        """
+        before = _WILDCARD.split(pattern, maxsplit=1)[0]
+        fixed = before.rfind("/") + 1
+        base = pattern[:fixed]
+        parts = [part for part in pattern[fixed:].split("/") if part]
+        names = sorted(set(_matches(base, parts, self.unreadable)))
+        self._refuse_unreadable(base)
+        if not names:
+            raise _nothing_matches(pattern)
+        return [Listed(name, start=len(base)) for name in names]
+
+    def _refuse_unreadable(self, folder: str) -> None:
+        """Raise the error of the folder that was asked for, if it cannot be read."""
+        error = self.unreadable.get(folder)
+        if error is not None:
+            raise error
 
 
 # ------------------------------------------------------------------------------------------ folders
-
-
-def _in_folder(folder: str, *, recursive: bool, files: Files | None) -> list[Listed]:
-    """The files of a folder that the medium reads, without hidden ones."""
-    base = os.path.join(folder, "")
-    has_suffix = _suffix_test(files)
-    names = sorted(name for name in files_below(base, recursive=recursive) if has_suffix(name))
-    if not names:
-        raise _empty_folder(folder, files, recursive=recursive)
-    return [Listed(name, start=len(base)) for name in names]
-
-
-def _empty_folder(folder: str, files: Files | None, *, recursive: bool) -> InputError:
-    hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
-    if not recursive:
-        hint = "--recursive looks into its subfolders too"
-    things = "files" if files is None else files.medium.things
-    return InputError(f"the folder {folder} holds no {things}", hint=hint)
 
 
 def _suffix_test(files: Files | None) -> Callable[[str], bool]:
@@ -234,15 +273,18 @@ def _suffix_test(files: Files | None) -> Callable[[str], bool]:
     return has_suffix
 
 
-def files_below(base: str, *, recursive: bool) -> Iterator[str]:
+def files_below(
+    base: str, *, recursive: bool, unreadable: dict[str, InputError] | None = None
+) -> Iterator[str]:
     """The visible files in a folder, and in those below it. Links to folders are not followed.
 
     base : the folder, with a separator at the end; names begin with it
+    unreadable : gets the errors of folders that cannot be read; None to raise the first one
     """
     folders = [base]
     while folders:
         folder = folders.pop()
-        for entry in _entries(folder):
+        for entry in _entries(folder, unreadable):
             if entry.name.startswith("."):
                 continue
             if _is_input(entry):
@@ -258,30 +300,20 @@ def _is_input(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: str, unreadable: dict[str, InputError] | None) -> list[os.DirEntry[str]]:
+    """The entries of a folder. If it cannot be read: none, and its error in `unreadable`."""
     try:
         with os.scandir(folder or ".") as entries:
             return list(entries)
-    except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+    except OSError as cause:
+        error = InputError(f"cannot read the folder {folder}: {cause.strerror}")
+        if unreadable is None:
+            raise error from cause
+        unreadable[folder] = error
+        return []
 
 
 # ----------------------------------------------------------------------------------------- patterns
-
-
-def _matching(pattern: str) -> list[Listed]:
-    """The files that match a pattern. `**` stands for any number of folders.
-
-    As in a shell, a name with a dot in front is matched by a pattern with a dot in front alone.
-    """
-    before = _WILDCARD.split(pattern, maxsplit=1)[0]
-    fixed = before.rfind("/") + 1
-    base = pattern[:fixed]
-    parts = [part for part in pattern[fixed:].split("/") if part]
-    names = sorted(set(_matches(base, parts)))
-    if not names:
-        raise _nothing_matches(pattern)
-    return [Listed(name, start=len(base)) for name in names]
 
 
 def _nothing_matches(pattern: str) -> InputError:
@@ -290,33 +322,33 @@ def _nothing_matches(pattern: str) -> InputError:
     )
 
 
-def _matches(base: str, parts: list[str]) -> Iterator[str]:
+def _matches(base: str, parts: list[str], unreadable: dict[str, InputError]) -> Iterator[str]:
     """The files below a folder whose path matches the parts of a pattern."""
     part, *rest = parts
     if part == "**":
         if not rest:
-            yield from files_below(base, recursive=True)
+            yield from files_below(base, recursive=True, unreadable=unreadable)
             return
-        for folder in _folders_below(base):
-            yield from _matches(folder, rest)
+        for folder in _folders_below(base, unreadable):
+            yield from _matches(folder, rest, unreadable)
         return
-    for name in _names_like(base, part):
+    for name in _names_like(base, part, unreadable):
         path = base + name
         if rest and os.path.isdir(path):
-            yield from _matches(path + "/", rest)
+            yield from _matches(path + "/", rest, unreadable)
         elif not rest and os.path.isfile(path):
             yield path
 
 
-def _folders_below(base: str) -> Iterator[str]:
+def _folders_below(base: str, unreadable: dict[str, InputError]) -> Iterator[str]:
     """A folder and all visible folders below it. Links to folders are not followed."""
     yield base
-    for entry in _entries(base):
+    for entry in _entries(base, unreadable):
         if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-            yield from _folders_below(os.path.join(base, entry.name, ""))
+            yield from _folders_below(os.path.join(base, entry.name, ""), unreadable)
 
 
-def _names_like(folder: str, pattern: str) -> Iterable[str]:
+def _names_like(folder: str, pattern: str, unreadable: dict[str, InputError]) -> Iterable[str]:
     """The names in a folder that match a part of a pattern."""
     if _WILDCARD.search(pattern) is None:
         return [pattern]
@@ -324,7 +356,7 @@ def _names_like(folder: str, pattern: str) -> Iterable[str]:
         return []
     matches = _compiled(pattern).match
     hidden = pattern.startswith(".")
-    names = [entry.name for entry in _entries(folder)]
+    names = [entry.name for entry in _entries(folder, unreadable)]
     return [name for name in names if matches(name) and (hidden or not name.startswith("."))]
 
 

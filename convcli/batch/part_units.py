@@ -18,7 +18,6 @@ from convcli.batch.units import Unit, Units
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.inputs import check_input
-from convcli.media.remote import shown
 from convcli.media.replacing import append_file, atomic
 
 if TYPE_CHECKING:
@@ -45,9 +44,9 @@ class InputPart(Unit):
     count: int
 
     @property
-    def label(self) -> str:
-        """What the part is called in messages."""
-        return f"{shown(self.name)}, part {self.number} of {self.count}"
+    def part_label(self) -> str:
+        """Which part of the input this is."""
+        return f", part {self.number} of {self.count}"
 
 
 class PartUnits(Units):

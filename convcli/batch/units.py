@@ -64,9 +64,19 @@ class Unit:
         return self.relative if self.nested else None
 
     @property
-    def label(self) -> str:
+    def input_label(self) -> str:
         """What the input is called in messages."""
         return "standard input" if self.name == STDIN else shown(self.name)
+
+    @property
+    def part_label(self) -> str:
+        """Which part of the input this is, to be put behind its name; empty for all of it."""
+        return ""
+
+    @property
+    def label(self) -> str:
+        """What the unit is called in messages."""
+        return self.input_label + self.part_label
 
     @property
     def noted(self) -> tuple[str, str | None]:

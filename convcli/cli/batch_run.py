@@ -99,6 +99,8 @@ class BatchRun(ABC):
         self.failed = FailedInputs(request, self.shard)
         self._ledger_file: Path | None = None
         self.worst = 0
+        # Number of folders that were left out because they cannot be read.
+        self._unreadable = 0
 
     # ------------------------------------------------------------------ what each command defines
 
@@ -181,6 +183,8 @@ class BatchRun(ABC):
             self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
             earlier_runs(ledger.path, units, run)  # one line for each unit
+        if self._unreadable:
+            self._say(f"{plural(self._unreadable, 'folder')} could not be read, see above")
         self.failed.name_first(units, len(left))
         if not self.request.dry_run:
             self.failed.write_list(units)
@@ -197,6 +201,7 @@ class BatchRun(ABC):
             self.failed.find_place(units, self._ledger_file)
         self._refuse_shared_places(units)
         self._print_warnings(listing)
+        self._note_unreadable(listing)
         return units
 
     def _refuse_standard_input(self, units: Units) -> None:
@@ -238,6 +243,13 @@ class BatchRun(ABC):
         if not self.request.quiet:
             for warning in listing.warnings:
                 print_message(warning, kind="warning")
+
+    def _note_unreadable(self, listing: Listing) -> None:
+        """Print the errors of folders that were left out because they cannot be read."""
+        self._unreadable = len(listing.unreadable)
+        for error in listing.unreadable:
+            self._print_error(error)
+            self.worst = max(self.worst, error.exit_code)
 
     def _say(self, text: str) -> None:
         if not self.request.quiet:
@@ -355,7 +367,8 @@ class BatchRun(ABC):
         for each in ended:
             outcome = each
             if outcome.error is not None:
-                error = name_input(outcome.error, outcome.unit.label)
+                unit = outcome.unit
+                error = name_input(outcome.error, unit.input_label, unit.part_label)
                 outcome = replace(outcome, error=error)
                 self.failed.add(outcome.unit, error)
             if ledger is not None and not self._note(ledger, outcome):

@@ -101,9 +101,10 @@ def explain(
         _write_course(signal, output.course, force=output.force)
         return 0
     if signal is None or kernel is None:
-        raise RequestError(
-            "expected SIGNAL and KERNEL", hint="convcli explain 1,2,3,4 1,2,1, or --help"
-        )
+        from convcli.cli.explain_hints import complete_command
+
+        command = complete_command(ExplainRequest(signal=signal or "", kernel="", table=table))
+        raise RequestError("expected SIGNAL and KERNEL", hint=f"for example: {command}")
     request = ExplainRequest(
         signal=signal,
         kernel=kernel,

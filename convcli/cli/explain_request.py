@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -104,12 +104,21 @@ class ExplainRequest:
 
         return command_text(words)
 
+    def with_column(self) -> str:
+        """The command line of this request with the last numeric column of the table."""
+        from convcli.cli.explain_hints import last_column
+
+        name = self.signal.strip().removeprefix("@")
+        column = last_column(name, self.table.table_options())
+        table = replace(self.table, columns=[column])
+        return replace(self, signal=name, table=table).command
+
     def explained(self) -> Explained:
         """Compute what is asked for. RequestError or InputError where it cannot be."""
         if self.page.continuous:
             return self._integral()
         text = _filter_text(self.kernel.strip(), correlate=self.correlate)
-        shown = read_signal(self.signal, self.table, self.excerpt)
+        shown = read_signal(self.signal, self.table, self.excerpt, self.with_column)
         place: Any = {
             "signal": shown.signal,
             "edge": self.rules.edge,

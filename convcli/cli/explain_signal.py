@@ -17,13 +17,14 @@ from convcli.errors import InputError, RequestError
 from convcli.units import UnitError, to_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.checking.excerpt import SmallSignal
     from convcli.media.files import Files
     from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
     from convcli.signals import Signal, Source
 
-_COLUMN_HINT = "-c COLUMN takes a column of a table"
 # How much of a sound and of each side of a picture is shown where nothing else is asked for.
 SAMPLES_SHOWN = 16
 PIXELS_SHOWN = 6
@@ -89,16 +90,32 @@ class Excerpt:
         return self.at is not None or self.size is not None
 
 
-def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal:
-    """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture."""
-    from convcli.media.inputs import is_file
+def opened_without_column(text: str) -> bool:
+    """Whether a text names a file that is opened as it is: a sound or a picture."""
+    from convcli.places import place_of
+
+    known = sound_and_picture_files(max_pixels=LARGEST_PICTURE, strict=False)
+    return files_by_suffix(place_of(text), known) is not None
+
+
+def read_signal(
+    text: str, table: ExplainTable, excerpt: Excerpt, with_column: Callable[[], str]
+) -> SmallSignal:
+    """Read SIGNAL: its own numbers, those of a file, or samples of a sound, table or picture.
+
+    with_column : makes the command that takes a column, for hints
+    """
+    from convcli.media.inputs import check_input, is_file
+    from convcli.media.tables.files import TableFiles
     from convcli.places import place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)
     bare = text.strip()
-    if bare == "-" or text.startswith("@"):
-        return _of_numbers(_numbers_of_input(bare), excerpt)
+    if bare == "-":
+        return _of_numbers(_numbers_of_stdin(with_column), excerpt)
+    if text.startswith("@"):
+        return _of_numbers([_numbers_in_file(bare[1:], with_column)], excerpt)
     place = place_of(text)
     known = sound_and_picture_files(max_pixels=LARGEST_PICTURE, strict=False)
     files = files_by_suffix(place, known)
@@ -106,7 +123,9 @@ def read_signal(text: str, table: ExplainTable, excerpt: Excerpt) -> SmallSignal
         return _from_file(place, files, excerpt)
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
-        hint = f"@{text} reads the numbers of a file; {_COLUMN_HINT}"
+        hint = _column_hint(with_column)
+    elif TableFiles.has_suffix(Path(text)):
+        check_input(Path(text))
     try:
         channels = _parse_channels(text)
     except ValueError as problem:
@@ -140,10 +159,12 @@ def _of_numbers(channels: list[Any], excerpt: Excerpt) -> SmallSignal:
     return array_signal(channels)
 
 
-def _numbers_of_input(text: str) -> list[Any]:
-    """Numbers from standard input, `-`, or from a file, `@FILE`; one list for each channel."""
-    if text != "-":
-        return [_numbers_in_file(Path(text[1:]).expanduser())]
+def _column_hint(with_column: Callable[[], str]) -> str:
+    return f"-c names a column of a table: {with_column()}"
+
+
+def _numbers_of_stdin(with_column: Callable[[], str]) -> list[Any]:
+    """Numbers from standard input, one list for each channel."""
     try:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:
@@ -153,18 +174,22 @@ def _numbers_of_input(text: str) -> list[Any]:
         return _parse_channels(cells)
     except ValueError as problem:
         message = f"standard input: expected numbers: {problem}"
-        raise InputError(message, hint=_COLUMN_HINT) from None
+        raise InputError(message, hint=_column_hint(with_column)) from None
 
 
-def _numbers_in_file(path: Path) -> Any:
+def _numbers_in_file(name: str, with_column: Callable[[], str]) -> Any:
+    """The numbers in a file, @FILE."""
     from convcli.designs.tapfiles import read_tap_file
     from convcli.media.inputs import check_input
 
+    path = Path(name).expanduser()
     check_input(path)
     try:
         numbers = read_tap_file(path)
     except InputError as error:
-        hint = _COLUMN_HINT if "expected a number" in error.message else None
+        hint = None
+        if "expected a number" in error.message:
+            hint = _column_hint(with_column)
         raise error.reworded(error.message, hint) from error.__cause__
     return numbers.ravel() if min(numbers.shape) == 1 else numbers
 

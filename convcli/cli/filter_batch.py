@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from convcli.batch.ledger_line import RunIdentity
 from convcli.batch.records import own_ledger
 from convcli.batch.request_identity import request_identity
 from convcli.batch.units import InputUnits
+from convcli.cli import print_message
 from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -40,6 +41,8 @@ class FilterWork:
     alone : units are filtered one after the other, each with all threads
     """
 
+    _hint_of_existing: ClassVar = "--force replaces it, --skip-existing leaves such inputs out"
+
     command: FilterCommand
     retries: int
     alone: bool
@@ -66,7 +69,7 @@ class FilterWork:
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""
         if unit.output is not None:
-            refuse_existing(unit.output, force=self._replaces(unit))
+            refuse_existing(unit.output, force=self._replaces(unit), hint=self._hint_of_existing)
 
     def _replaces(self, unit: Unit) -> bool:
         """Whether the output of a unit may replace another one."""
@@ -76,6 +79,8 @@ class FilterWork:
 
 class PartFilterWork(FilterWork):
     """What is done with each part of one large input. It can be pickled."""
+
+    _hint_of_existing = "--force replaces it"
 
     def run(self, unit: Unit) -> RunFacts:
         """Filter a part into a file of its own."""
@@ -217,9 +222,10 @@ class FilterBatch(BatchRun):
         whole = units[0]
         source = whole.source
         output = local_path(whole.output)
-        if source is None or output is None or is_special(output):
+        if source is None or options.in_place or options.dry_run:
             return None
-        if options.in_place or options.dry_run:
+        if output is None or is_special(output):
+            self._note_one_unit(whole)
             return None
         from convcli.batch.part_units import PartUnits
         from convcli.batch.parted_input import parts_for
@@ -232,6 +238,18 @@ class FilterBatch(BatchRun):
         count = options.parts or parts_for(source.stat().st_size, self.shard.count)
         cut = self.command.input_run(source, output, alone=True).cut(count)
         return None if cut is None else PartUnits(whole, *cut)
+
+    def _note_one_unit(self, whole: Unit) -> None:
+        """Say why the parts of an input are not shared, where several machines were asked for."""
+        several = self.shard.count > 1 or self.batch.cluster is not None
+        if self.options.parts is None or not several or self.request.quiet:
+            return
+        place = "standard output" if whole.output is None else str(whole.output)
+        print_message(
+            f"{whole.label} is one unit: machines write their parts beside the output, and "
+            f"{place} takes none; -o FILE on a disk that they share does",
+            kind="note",
+        )
 
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:
         """Whether the output of the parts exists and is kept.

@@ -108,7 +108,8 @@ def _usage_lines(name: str) -> list[str]:
 
 def _page(parts: list[BoundStep]) -> StepPage:
     """Return the page of a step, which may be bound in several parts."""
-    from convcli.planning.describe import step_facts, taps_text
+    from convcli.planning.describe import step_facts
+    from convcli.planning.taps_of_steps import taps_text
     from convcli.report.step_page import StepPage
 
     step = parts[0]
@@ -123,7 +124,8 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
-    from convcli.planning.describe import crossings, weights_of
+    from convcli.planning.responses import crossings
+    from convcli.planning.taps_of_steps import weights_of
     from convcli.units import describe_frequency
 
     weights = weights_of(step)

@@ -55,8 +55,7 @@ class InputRun:
         """Filter the input and return the facts of the run."""
         started = time.perf_counter()
         with ExitStack() as held:
-            # A named pipe is not kept: its reader says that it can be read only once.
-            twice = self.source is None and self.command.reads_twice()
+            twice = self._is_pipe and self.command.reads_twice()
             given = read_input(self.source, held, twice=twice, example="convcli ...")
             planned = self._planned(given, held)
             if self.command.options.dry_run:
@@ -67,6 +66,17 @@ class InputRun:
                 raise given.explain(error) from None
         warnings = tuple(given.message(text) for text in facts.warnings)
         return replace(facts, warnings=warnings, seconds=time.perf_counter() - started)
+
+    @property
+    def _is_pipe(self) -> bool:
+        """Whether the input is standard input or a named pipe, which can be read only once."""
+        from convcli.media.replacing import is_special
+        from convcli.places import local_path
+
+        if self.source is None:
+            return True
+        local = local_path(self.source)
+        return local is not None and is_special(local)
 
     def cut(self, count: int) -> tuple[PartedRun, list[PartOfRun]] | None:
         """Cut the input into at most `count` parts for others; None if it is filtered as one."""

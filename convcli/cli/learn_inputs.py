@@ -125,7 +125,10 @@ def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair
 
     targets : the folder; none where inputs have no targets
     """
-    listed = list_inputs(words, None).inputs
+    listing = list_inputs(words, None)
+    if listing.unreadable:
+        raise listing.unreadable[0]
+    listed = listing.inputs
     places = [each.source or Path(STDIN) for each in listed]
     if not targets:
         return [(place, None) for place in places]

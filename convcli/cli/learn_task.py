@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,12 @@ def check_mode(options: LearnOptions, medium: Medium) -> None:
             "--target names a column of a table", hint="sounds and pictures have a TARGET file"
         )
     if options.paired and medium.carries_cells:
-        raise RequestError("a table holds its own target", hint="--target COLUMN --ahead 1")
+        names = shlex.join(str(path) for path in options.paths[:2])
+        command = "convcli learn - -c INPUT --target COLUMN --ahead 0 -o MODEL.safetensors"
+        raise RequestError(
+            "the input and the target of a table are columns of one file",
+            hint=f"side by side they are one table: paste -d, {names} | {command}",
+        )
     predicts_sound = medium.in_seconds and options.ahead
     if options.ahead and not (medium.in_seconds or medium.carries_cells):
         raise RequestError("--ahead is for sounds and tables, and a picture knows no time")

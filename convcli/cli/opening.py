@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -35,11 +36,19 @@ def input_name(path: Place | None) -> str:
     return "standard input" if path is None else str(path)
 
 
-def name_input(error: ConvcliError, name: str) -> ConvcliError:
-    """The error, with the name of the input in front if the message does not hold it."""
-    if name in error.message:
-        return error
-    return error.reworded(f"{name}: {error.message}", error.hint)
+def name_input(error: ConvcliError, name: str, part: str = "") -> ConvcliError:
+    """The error, with the name of the input in front if the message does not hold it.
+
+    part : which part of the input it is about, such as ", part 2 of 8"
+    """
+    message = error.message
+    for spelling in (name, os.path.normpath(name)):
+        if not part and spelling in message:
+            return error
+        if part and message.startswith((f"{spelling}, ", f"{spelling}: ")):
+            rest = message.removeprefix(spelling)
+            return error.reworded(f"{name}{part}{rest}", error.hint)
+    return error.reworded(f"{name}{part}: {message}", error.hint)
 
 
 @dataclass(frozen=True, eq=False)

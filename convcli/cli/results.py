@@ -128,12 +128,10 @@ def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, exa
     return place or output
 
 
-def write_result(text: str, place: Place | None = None, *, replace: bool = True) -> None:
+def write_result(text: str, place: Place | None = None) -> None:
     """Write `text` to `place`, or to standard output; bytes of file names stay as they are.
 
     The suffix of `place` may ask for compression, as in `places.csv.gz`.
-
-    replace : as of `atomic`
     """
     data = text.encode("utf-8", "surrogateescape")
     if place is not None:
@@ -144,7 +142,7 @@ def write_result(text: str, place: Place | None = None, *, replace: bool = True)
         compression = compression_of_suffix(place)
         if compression is not None:
             data = compressed(data, compression)
-        with open_output(place, medium=TABLE, replace=replace) as file:
+        with open_output(place, medium=TABLE) as file:
             if isinstance(file, Path):
                 file.write_bytes(data)
             else:

@@ -176,11 +176,11 @@ class _RowTimes:
     def of(self, found: Candidates) -> list[tuple[str, str]]:
         """Return the times of the first and the last row of each candidate.
 
-        The text of rows before `found.settled` is released.
+        The text of rows before `found.earliest_next` is released.
         """
         first = self._recent.texts_of(self._column, found.rows[:, 0])
         last = self._recent.texts_of(self._column, found.rows[:, 1])
-        self._recent.release(found.settled)
+        self._recent.release(found.earliest_next)
         return list(zip(first, last, strict=True))
 
 

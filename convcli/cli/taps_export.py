@@ -91,8 +91,8 @@ def export_design(
 def _export_taps(bound: tuple[BoundStep, ...], path: Path) -> None:
     """Write the taps of a step or of a chain, and print what the file does not hold."""
     from convcli.media.replacing import atomic
-    from convcli.planning.describe import bias_of
     from convcli.planning.export import export_taps
+    from convcli.planning.taps_of_steps import bias_of
 
     weights = _exported_weights(bound)
     step = bound[0]
@@ -132,7 +132,7 @@ def _export_graph(
 
 def _exported_weights(bound: tuple[BoundStep, ...]) -> FloatArray:
     """The taps of a single step, or those of a chain of convolutions as one."""
-    from convcli.planning.describe import chain_taps, weights_of
+    from convcli.planning.taps_of_steps import chain_taps, weights_of
 
     step = bound[0]
     if len(bound) > 1 and bound[-1].call is not step.call:

@@ -89,7 +89,7 @@ class BlockGrid:
 
 
 def _most_columns(chain: Chain, rows: int, n: int | None) -> int:
-    """The most columns at which a block of so many rows has no more numbers than are allowed."""
+    """The most columns at which a block of `rows` rows has no more numbers than are allowed."""
     columns = MOST_COLUMNS
     while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
         columns //= 2

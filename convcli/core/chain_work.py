@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.core.chain_flow import flow_of
 from convcli.core.complete import without_incomplete
-from convcli.core.convolution.rounding import float_type_for_bytes, settles_all
+from convcli.core.convolution.rounding import float_type_for_bytes, refines_alone
 from convcli.core.exact.overflow import without_overflow
 from convcli.core.missing import any_missing
 from convcli.core.task import Continuation, HeldIfAsked, OpTask, held_of_parts, nothing_earlier
@@ -63,7 +63,7 @@ class ChainWork:
         """Whether the results are right if the first operation gets bytes."""
         if self._type_for_bytes == np.float32:
             return True
-        return settles_all(op.numbers.rounding for op in self.chain.ops)
+        return refines_alone(op.numbers.rounding for op in self.chain.ops)
 
     def compute(
         self,
@@ -140,7 +140,7 @@ class ChainWork:
 
     @cached_property
     def _executors(self) -> dict[int, Executor]:
-        """What computes several operations at once, by the number of the first of them."""
+        """The executors of several operations at once, by the number of the first operation."""
         found = {}
         number = 0
         while number < len(self.chain.ops):
@@ -158,7 +158,7 @@ class ChainWork:
 
     @cached_property
     def _joined(self) -> Chain:
-        """The chain with as few operations as do the same; the chain itself if there are none.
+        """The chain with operations joined where that saves a pass, or the chain itself.
 
         Operations are joined only with functions of one sample, so that the geometry is the same.
         """

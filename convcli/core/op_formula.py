@@ -104,7 +104,7 @@ class OpFormula:
 
     convolutions : those that the operation consists of, whose taps reports show
     as_convolution : the one convolution that the operation is where no sample is missing, if any
-    window_weights : gives the weights of each output's window, for signals of so many channels, or
+    window_weights : gives the weights of each output's window, for a number of channels, or
         None for an operation that is not a weighted sum of one window
     delay : in samples along axis 0, where it does not follow from the convolutions; None where it
         is not known

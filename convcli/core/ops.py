@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import all_finite, mean_valid
-from convcli.core.convolution.near_halves import settled, settles_cheaply
+from convcli.core.convolution.near_halves import refined, refines_cheaply
 from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
@@ -98,8 +98,8 @@ class Convolve(Op):
     def numbers(self) -> NumberUse:
         """The rounding class of the taps and the divisor; a convolution takes stored numbers."""
         rounding = of_taps(self.taps, self.divisor)
-        if rounding == "rounded" and settles_cheaply(self.taps, self.divisor):
-            rounding = "settled"
+        if rounding == "rounded" and refines_cheaply(self.taps, self.divisor):
+            rounding = "refined"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
 
     @property
@@ -143,8 +143,8 @@ class Convolve(Op):
         window = np.flip(self.taps)
         if all_finite(x):
             y = mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
-            if x.dtype == np.uint8 and self.numbers.rounding == "settled":
-                return settled(y, x, window / self.divisor, self.step)
+            if x.dtype == np.uint8 and self.numbers.rounding == "refined":
+                return refined(y, x, window / self.divisor, self.step)
             return y
         if not any_missing(x):
             return self._mean(x, window)

@@ -78,10 +78,14 @@ _WEIGHTS = (
 )
 _INVERT = "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
 
+_STATISTICS = "takes the mean of the whole signal, and layers here read a neighbourhood each"
+_NOTHING = "does nothing once a network is trained; leave it out"
+
 
 # Names are in lower case, with _ for -, unless a step has the same name.
 _STEPS = {
     "average": _same("box:5"),
+    "lrelu": _same("leaky_relu:0.1"),
     "blur": _same("gaussian:2"),
     "boxblur": answer_by("box:5"),
     "filter2d": _same("correlate:1,2,1"),
@@ -205,6 +209,15 @@ _HINTS = {
     "conv_transpose": _WEIGHTS,
     "batch_norm": _WEIGHTS,
     "prelu": _WEIGHTS,
+    "instance_norm": _STATISTICS,
+    "group_norm": _STATISTICS,
+    "layer_norm": _STATISTICS,
+    "dropout": _NOTHING,
+    "relu6": "`clip:0,6`",
+    "hardtanh": "`clip:-1,1`",
+    "batchnorm": "the layer is called batch_norm",
+    "linear": "the layer is called dense:OUT, after a flatten",
+    "depth_to_space": "the layer is called pixel_shuffle:N",
     "dense": _WEIGHTS,
     "butter": _RECURSIVE,
     "butterworth": _RECURSIVE,

@@ -35,7 +35,7 @@ class Candidates:
     rows : (m, 2) rows of the input along axis 0 of the first and the last sample of each candidate
     best : the highest score of the section, even one below the threshold
     best_at : row of the input along axis 0, and position along the other axes, of the best score
-    settled : no later candidate begins in a row before this one
+    earliest_next : no later candidate begins in a row before this one
     """
 
     template: int
@@ -45,7 +45,7 @@ class Candidates:
     rows: Rows
     best: float
     best_at: tuple[int, ...]
-    settled: int
+    earliest_next: int
 
 
 @dataclass(kw_only=True)
@@ -96,8 +96,8 @@ class SignalSearch:
                     buffers[group] = _SectionBuffer(group, longest_template, hop)
                 rows = None if block.groups is None else self.read + np.asarray(places)
                 for section in buffers[group].push(x, rows):
-                    settled = min(buffer.oldest_row for buffer in buffers.values())
-                    yield replace(section, settled=settled)
+                    earliest_next = min(buffer.oldest_row for buffer in buffers.values())
+                    yield replace(section, earliest_next=earliest_next)
             self.read += len(block.x)
         longest_signal = max((buffer.received for buffer in buffers.values()), default=0)
         across = self.templates[0].size[1:]
@@ -124,7 +124,7 @@ class _Section:
     first: int
     start: int
     stop: int | None
-    settled: int = 0
+    earliest_next: int = 0
 
     def row_of(self, sample: Any) -> Any:
         """Map indices into `x` to rows of the input."""
@@ -235,5 +235,5 @@ def _candidates(
         rows=section.row_of(extent),
         best=float(score[(best, *best_across)]),
         best_at=(int(section.row_of(best)), *best_across),
-        settled=section.settled,
+        earliest_next=section.earliest_next,
     )

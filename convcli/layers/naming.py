@@ -115,7 +115,8 @@ def naming_hint(path: Place, tensors: Mapping[str, Tensor]) -> str:
         return "torch.nn.utils.parametrize.remove_parametrizations before saving"
     layers = proposed_layers(tensors)
     if layers is None:
-        return 'name them: layers="conv(NAME) | relu | conv(NAME)"'
+        named = 'name them: layers="conv(NAME) | relu | conv(NAME)"'
+        return f"{named}; a network with branches runs from an ONNX file (torch.onnx.export)"
     return f'if the activations are right: model:{path},layers="{layers}"'
 
 

@@ -93,7 +93,7 @@ class BatchNormLayer(PerChannelLayer):
         return (site.stage(Affine(scale=scale, shift=shift, axes=site.signal.axes)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a BatchNormalization."""
+        """Add a BatchNormalization to the graph."""
         defaults = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
         inputs = [self._exported(place, name, default) for name, default in defaults.items()]
         place.graph.node("BatchNormalization", *inputs, epsilon=float(self.eps))
@@ -130,7 +130,7 @@ class PreluLayer(PerChannelLayer):
         return {"weight": np.zeros(count)}
 
     def export(self, place: ExportPlace) -> None:
-        """Add a PRelu."""
+        """Add a PRelu to the graph."""
         slopes = place.graph.per_channel(place.tensors.weight)
         place.graph.node("PRelu", place.stored("weight", slopes))
 
@@ -182,13 +182,13 @@ class TrainedPrelu(TrainedLayer):
         """Slopes of a quarter, as in torch and in the paper."""
         return {"weight": np.full(self.slopes, 0.25)}
 
-    def at_work(self, batch: BatchShape) -> BatchPrelu:
-        """Return the rectifier at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchPrelu:
+        """Return what computes the rectifier for mini-batches of this shape."""
         return BatchPrelu(self.slopes, batch)
 
 
 class BatchPrelu(BatchLayer):
-    """A rectifier of learned slopes at work."""
+    """Computes a rectifier of learned slopes on mini-batches."""
 
     def __init__(self, slopes: int, batch: BatchShape) -> None:
         self.shared = slopes == 1
@@ -197,7 +197,7 @@ class BatchPrelu(BatchLayer):
         self.below = batch.outputs(batch.channels)
 
     def load(self, tensors: Tensors) -> None:
-        """Take the slopes."""
+        """Take the new slopes of the parameters."""
         self.slopes[...] = tensors["weight"]
 
     def forward(self, x: Array) -> Array:

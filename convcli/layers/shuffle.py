@@ -1,4 +1,4 @@
-"""Layers that trade channels for samples: pixel_shuffle, pixel_unshuffle, and upsample.
+"""Layers that turn channels into samples and back: pixel_shuffle, pixel_unshuffle; upsample.
 
 Shi et al. (2016), "Real-time single image and video super-resolution using an efficient sub-pixel
 convolutional neural network", https://arxiv.org/abs/1609.05158
@@ -54,7 +54,7 @@ class InterleavePhases(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample; so many outputs are made of each."""
+        """An output reads one sample, of which `factors` outputs are made on each axis."""
         return tuple(Reach(phases=factor) for factor in self.factors)
 
     @property
@@ -93,7 +93,7 @@ class SplitPhases(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads as many samples as become one."""
+        """An output reads the samples that become its channels."""
         return tuple(Reach(after=factor - 1, step=factor) for factor in self.factors)
 
     def output_channels(self, count: int) -> int:
@@ -124,7 +124,7 @@ class RepeatSamples(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample; so many outputs are made of each."""
+        """An output reads one sample, of which `factors` outputs are made on each axis."""
         return tuple(Reach(phases=factor) for factor in self.factors)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
@@ -181,7 +181,7 @@ class FirstOutputs(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """An output is known when as many inputs follow as are cut off at the end."""
+        """An output is known when `fewer` inputs have come after it."""
         return tuple(Reach(after=count, growth=-count) for count in self.fewer)
 
     @property
@@ -200,13 +200,15 @@ def _untouched(op: FirstOutputs) -> None:
     """Inside the signal nothing is cut off."""
 
 
-# A network makes at most so many times as many samples along an axis, and a sample at most so many
-# channels.
+# The most outputs of a network for one input along an axis, and the most phases in all.
 MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
 
 
 def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
-    """RequestError for outputs, for so many inputs on each axis, that are too many to be made."""
+    """RequestError where there are too many outputs for each input.
+
+    paces : (outputs, inputs) on each axis
+    """
     for outputs, inputs in paces:
         if outputs > MOST_TIMES_AS_MANY * inputs:
             raise RequestError(
@@ -219,7 +221,7 @@ def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
 class ScalingLayer(Layer):
     """A layer that makes other numbers of samples and channels, without weights.
 
-    factor : how many times as many samples there are, on each axis
+    factor : samples that come out for each that goes in, or go in for each that comes out
     """
 
     factor: Size
@@ -353,7 +355,7 @@ class UpsampleLayer(ScalingLayer):
         return (site.stage(*linear_upsampling(self.factor, site.channels, padding)),)
 
     def export(self, place: ExportPlace) -> None:
-        """Add a Resize."""
+        """Add a Resize by whole factors."""
         graph = place.graph
         scales = graph.constant(f"{len(graph.nodes)}.scales", [1, 1, *self.factor])
         if self.mode == "nearest":

@@ -50,7 +50,7 @@ def learn_arrays(
     layers : None learns one linear filter; a text such as "conv:8,9 | tanh | conv:1,1" trains a
         network
     align : "center", or "causal" for a filter that reads no later sample
-    ahead : predict the target so many samples later, by a causal filter
+    ahead : predict the target this many samples later, by a causal filter
     residual : a network learns the target minus `x`, and its output is added to `x`
     bias : learn a constant, too; mix : every output channel reads every input channel
     ridge : strength of the ridge; None tries several

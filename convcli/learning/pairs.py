@@ -108,15 +108,9 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
         )
     known = None not in (*signal.shape, *target.shape)
     if delay == () and known and signal.shape != target.shape:
-        factor = _whole_factor(signal, target)
-        hint = "cut them to one length; --delay takes the part that both have"
-        if factor is not None:
-            hint = (
-                f"bring the input to the size of the target first (upsample:{factor}); "
-                f"layers that begin with stride={factor} compute at the size that it had"
-            )
         raise RequestError(
-            f"the input has {_size_words(signal)} and the target {_size_words(target)}", hint=hint
+            f"the input has {_size_words(signal)} and the target {_size_words(target)}",
+            hint=_hint_for_sizes(signal, target),
         )
     if not delay:
         return
@@ -127,6 +121,25 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
                 f"a delay of {text} leaves nothing of {_size_words(signal)}",
                 hint="--delay auto finds it",
             )
+
+
+def _hint_for_sizes(signal: Signal, target: Signal) -> str:
+    """How an input and a target of different sizes are brought to one."""
+    larger = _whole_factor(signal, target)
+    if larger is not None:
+        return (
+            f"bring the input to the size of the target first (upsample:{larger}); "
+            f"layers that begin with stride={larger} compute at the size that it had"
+        )
+    smaller = _whole_factor(target, signal)
+    if smaller is not None and signal.axes == 2:
+        return (
+            f"bring the target to the size of the input first (resize:{smaller}00%,method=nearest);"
+            f" layers with a stride of {smaller} are compared with every pixel that it had"
+        )
+    if smaller is not None:
+        return f"bring the input to the size of the target first (avg_pool:{smaller})"
+    return "cut them to one length; --delay takes the part that both have"
 
 
 def _whole_factor(signal: Signal, target: Signal) -> int | None:

@@ -34,8 +34,8 @@ LONGEST = {1: 1024, 2: 64}
 STEPS = 32
 # Epochs without an improvement after which the learning rate is halved, and training ends.
 HALVED, PATIENCE = 4, 12
-# Training has diverged if its error is so many times the power of the target. It then starts again
-# from the best parameters with a tenth of the learning rate, at most so often.
+# Training has diverged if its error is DIVERGED times the power of the target. It then starts again
+# from the best parameters with a tenth of the learning rate, at most MOST_RESTARTS times.
 DIVERGED, MOST_RESTARTS = 1e4, 5
 # Batches with fewer input samples are not worth a second thread.
 SMALL = 1 << 12

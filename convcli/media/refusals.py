@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
@@ -58,8 +59,14 @@ def refuse_blocked_folder(output: str, folder: str) -> None:
         raise OutputError(f"cannot write {output}: {folder} is not a folder")
 
 
-def refuse_existing(place: Place, *, force: bool) -> None:
-    """Raise RequestError if an output exists and `force` is not set, or if it is a folder."""
+_FORCE = "--force replaces it"
+
+
+def refuse_existing(place: Place, *, force: bool, hint: str = _FORCE) -> None:
+    """Raise RequestError if an output exists and `force` is not set, or if it is a folder.
+
+    hint : what to do where it exists
+    """
     path = local_path(place)
     exists = False
     if path is not None:
@@ -67,13 +74,15 @@ def refuse_existing(place: Place, *, force: bool) -> None:
     elif not force:
         exists = place.exists()
     if exists and not force:
-        raise RequestError(f"the output {place} exists already", hint="--force replaces it")
+        raise RequestError(f"the output {place} exists already", hint=hint)
 
 
 def refuse_shared_outputs(
     count: int, output_of: Callable[[int], str | None], input_of: Callable[[int], str]
 ) -> None:
     """Raise RequestError that names both inputs if two have the same output, by any spelling.
+
+    Names that differ in case alone are one file where the file system takes them for one.
 
     output_of, input_of : the names of the output and of the input at a position; asked for again
         rather than kept, so that the outputs of 100,000 inputs take no memory
@@ -87,24 +96,57 @@ def refuse_shared_outputs(
     for at in range(count):
         key = real_paths.key(output_of(at))
         if key is not None:
-            hashes.append(hash(key))
+            hashes.append(hash(_folded(key)))
     # Sorted numbers take a tenth of the memory of a set.
     numbers = np.frombuffer(hashes, np.int64).copy()
     numbers.sort()
     if not np.any(numbers[1:] == numbers[:-1]):
         return
+    folds_case = cache(ignores_case)
     taken: dict[object, int] = {}
     for at in range(count):
         place = output_of(at)
         key = real_paths.key(place)
         if key is None:
             continue
+        if isinstance(key, str) and not is_remote(key) and folds_case(os.path.dirname(key)):
+            key = _folded(key)
         other = taken.setdefault(key, at)
         if other != at:
             raise RequestError(
                 f"{input_of(other)} and {input_of(at)} would both be written to {place}",
                 hint="tell them apart with {index} or {relative}: -o 'out/{index}_{stem}{suffix}'",
             )
+
+
+def _folded(key: str | Identity) -> str | Identity:
+    """The real path of a file that does not exist, by which a disk without case knows it."""
+    if not isinstance(key, str):
+        return key
+    if key.isascii():
+        return key.lower()
+    import unicodedata
+
+    return unicodedata.normalize("NFC", key.casefold())
+
+
+def ignores_case(folder: str) -> bool:
+    """Whether the file system takes names that differ in case alone for one, as on a Mac.
+
+    A folder that does not exist is on the disk of the folder above it. Nothing is written to find
+    out: the name of the folder, or of one above it, is looked up with its case swapped.
+    """
+    while True:
+        above, name = os.path.split(folder)
+        swapped = os.path.join(above, name.swapcase())
+        if above == folder:
+            return False
+        if name.swapcase() != name and os.path.lexists(folder):
+            try:
+                return os.path.samefile(folder, swapped)
+            except OSError:
+                return False
+        folder = above
 
 
 class RealPaths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # What is written as x and nothing else.
 _INPUT_ALONE = Operand(0)
+# A chain of groups doubles the outputs with each `&`, so that a short text may ask for any number.
+MOST_OUTPUTS = 4096
 
 
 @step("branches", example="x - gaussian:3")
@@ -152,8 +155,14 @@ class _BoundGroup:
                 made = f"makes {plural(counts[number], channel)}, expected {branch.channels}"
                 hint = f"one {channel} of each that is read; | pick:1 takes the first of several"
                 raise self._error(number, made, hint)
+        outputs = 0
         for formula in self.written.group.formulas:
-            self._check_operands(counts, list(formula.operands()))
+            operands = list(formula.operands())
+            self._check_operands(counts, operands)
+            outputs += max((counts[number] for number in operands), default=1)
+        if outputs > MOST_OUTPUTS:
+            message = f"these branches make {outputs:,} outputs; at most {MOST_OUTPUTS:,} are made"
+            raise self.written.call.error(message, hint="each & makes as many as it has operands")
 
     def _check_operands(self, counts: list[int], operands: list[int]) -> None:
         """Refuse operands of one formula whose channels cannot be combined."""
@@ -211,16 +220,17 @@ def _refuse_pools_of_signal(steps: list[BoundStep], *, of_columns: bool) -> None
 
     of_columns : whether the branches are filters of columns, from --add and --set
     """
-    hint = "put it before or after the branches, as a stage of its own"
-    what = "branches"
+    why = "branches are combined sample by sample"
+    hint = "one value for all, as of global_avg_pool, is; or pool before or after the branches"
     if of_columns:
+        why = "the filters of columns go from row to row"
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
-        what = "the filters of columns"
     for bound in steps:
-        if bound.stage.reduces is not None:
-            title = bound.call.title
-            message = f"{title} sees the whole signal first, and {what} run side by side"
-            raise bound.call.error(message, hint=hint)
+        pool = bound.stage.reduces
+        if pool is not None:
+            outputs = plural(math.prod(pool.bins), "output")
+            made = f"{outputs} for the whole signal"
+            raise bound.call.error(f"{bound.call.text} gives {made}, and {why}", hint=hint)
 
 
 # ---------------------------------------------------------------------------------------- opacity

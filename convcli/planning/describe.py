@@ -1,14 +1,14 @@
 """Facts about a plan: taps, sums, delay, look-ahead, reach, and the response over frequency.
 
 `convcli explain`, `-v` and reports call `step_facts` and `chain_facts`; the functions whose names
-end in `with_response` and `drawn_facts` add the curves that reports draw.
+end in `with_response` and `drawn_facts` add the curves that reports draw. The numbers come from
+`taps_of_steps.py` and `responses.py`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,26 +18,26 @@ from convcli.core.convolution.convolve_2d import factor
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
+from convcli.planning.responses import POINTS, crossings, drawn_frequencies, extremes, response
+from convcli.planning.taps_of_steps import (
+    chain_taps,
+    first_convolution,
+    first_taps,
+    step_delay,
+    total_delay,
+    weights_of,
+)
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.array_types import FloatArray, IntArray
-    from convcli.core.op import Op
-    from convcli.core.ops import Convolve
     from convcli.core.reach import Reach
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Signal
 
 
-# Products of taps that are computed for an export.
-MOST_PRODUCTS = 1 << 32
-
-# A response has at least this many frequencies; of more, the extremes in this many bands are kept.
-POINTS = 512
-# Further bands of a response for a logarithmic axis, a few in a hundred wide.
-RATIO_BANDS = 256
 # Gains are drawn down to LEAST_GAIN in dB. The group delay is given only where the gain is less
 # than LEAST_PASSING dB below its largest value.
 LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
@@ -61,7 +61,7 @@ def step_facts(step: BoundStep) -> StepFacts:
     facts = StepFacts(
         text=step.call.text,
         name=step.step.name,
-        delay=_step_delay(step),
+        delay=step_delay(step),
         look_ahead=None if stage.sees_whole else chain.look_ahead(),
         reach=reach_facts(chain),
         note=stage.note or _default_note(step),
@@ -70,7 +70,7 @@ def step_facts(step: BoundStep) -> StepFacts:
         layers=stage.layers,
         notices=stage.notices,
     )
-    weights = _first_taps(step)
+    weights = first_taps(step)
     if weights is None:
         return facts
     return replace(
@@ -83,7 +83,7 @@ def step_facts(step: BoundStep) -> StepFacts:
 
 def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     """The facts with all taps and the response over frequency, for a report."""
-    first = _first_taps(step)
+    first = first_taps(step)
     if first is not None and first.ndim == 1:
         facts = replace(facts, weights=tuple(first.tolist()))
     weights = weights_of(step)
@@ -96,7 +96,7 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     levels = [-3.0]
     if attenuation:
         levels.append(-float(attenuation))
-    convolution = _first_convolution(step.ops)
+    convolution = first_convolution(step.ops)
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
@@ -162,7 +162,7 @@ def _with_curves(
     if weights.size < 2:
         return facts
     frequencies, gain = response(weights, POINTS)
-    kept = _drawn_frequencies(gain)
+    kept = drawn_frequencies(gain)
     unit = _cycles_of(signal)
     drawn = (unit * frequencies[kept]).tolist()
     floored = np.maximum(gain[kept], LEAST_GAIN).tolist()
@@ -216,7 +216,7 @@ def _stop_bands(gain: FloatArray, level: float, unit: float) -> tuple[tuple[floa
 
 def _outline_pairs(values: FloatArray, first: int) -> tuple[tuple[float, float], ...]:
     """Positions from `first` on with their values; of many, the extremes of each part."""
-    kept = _extremes(values)
+    kept = extremes(values)
     positions = (first + kept).tolist()
     return tuple(zip(positions, values[kept].tolist(), strict=True))
 
@@ -287,9 +287,9 @@ def chain_facts(plan: Plan) -> StepFacts:
     )
     if any(step.stage.network for step in plan.steps):
         return facts
-    firsts = [_first_convolution(step.ops) for step in plan.steps]
+    firsts = [first_convolution(step.ops) for step in plan.steps]
     found = [convolution.taps for convolution in firsts if convolution is not None]
-    delay = None if plan.chain.times.in_time else _total_delay(plan.chain.ops)
+    delay = None if plan.chain.times.in_time else total_delay(plan.chain.ops)
     facts = replace(facts, delay=delay)
     if not found:
         return facts
@@ -334,217 +334,12 @@ def _frequency_unit(signal: Signal) -> str:
 # --------------------------------------------------------------------------------------------- taps
 
 
-def weights_of(step: BoundStep) -> FloatArray | None:
-    """The taps of a step divided by their divisor, (k,) or (height, width).
-
-    Several sets of taps are a stack; None for a step without taps. A network that is one learned
-    layer has a set for each pair of an input and an output channel.
-    """
-    stage = step.stage
-    if stage.network:
-        return None if stage.learned is None else stage.learned.taps
-    convolutions = [convolution for op in stage.ops for convolution in op.formula.convolutions]
-    weights = [_weights(convolution) for convolution in convolutions]
-    if not weights:
-        return None
-    return weights[0] if len(weights) == 1 else np.stack(weights)
-
-
-def chain_taps(steps: Sequence[BoundStep], most: int = MOST_PRODUCTS) -> FloatArray:
-    """The taps of one convolution that equals several in series, (k,) or (height, width).
-
-    Taps that follow a stride are as far apart as the stride says. Raises RequestError for a step
-    that is not a convolution, and for more than `most` products, by default a minute's work.
-    """
-    from convcli.core.composed import composed
-
-    ops = tuple(op for step in steps for op in _linear_operations(step))
-    found = composed(Chain(ops, steps[0].before.axes), most=most)
-    if found is None:
-        raise steps[-1].call.error("the taps of the chain are too many to be exported")
-    return _weights(found)
-
-
-def _linear_operations(step: BoundStep) -> tuple[Op, ...]:
-    """The operations of a step that is a series of convolutions; RequestError for any other."""
-    if step.sees_whole or any(op.formula.as_convolution is None for op in step.ops):
-        message = f"{step.call.title} is not a convolution, and a chain with it has no taps"
-        raise step.call.error(message, hint="a chain of kernels, smoothing and frequency steps has")
-    return step.ops
-
-
-def bias_of(step: BoundStep) -> FloatArray | None:
-    """The constants that a network of one layer adds to its outputs, (out,); None if none."""
-    learned = step.stage.learned
-    return None if learned is None else learned.bias
-
-
-def taps_text(step: BoundStep) -> str:
-    """The taps as text if they are few, else "": `1, 2, 1 (/ 4)`; rows are separated by `;`."""
-    stage = step.stage
-    if stage.network:
-        weights = weights_of(step)
-        taps = [] if weights is None else [(weights, 1.0)]
-    else:
-        taps = [(each.taps, each.divisor) for op in stage.ops for each in op.formula.convolutions]
-    if not taps or taps[0][0].size > 49:
-        return ""
-    return " and ".join(_written(each, divisor) for each, divisor in taps)
-
-
-def _written(taps: FloatArray, divisor: float) -> str:
-    rows = [", ".join(f"{tap:.6g}" for tap in row) for row in np.atleast_2d(taps)]
-    text = "; ".join(rows)
-    return text if divisor == 1 else f"{text} (/ {divisor:g})"
-
-
-def _first_taps(step: BoundStep) -> FloatArray | None:
-    """The taps that describe a step: of its first convolution, or of its only layer.
-
-    None for a step without taps, and for a layer with several sets of taps.
-    """
-    if step.stage.network:
-        weights = weights_of(step)
-        one_set = weights is not None and weights.ndim == step.before.axes
-        return weights if one_set else None
-    convolution = _first_convolution(step.ops)
-    return None if convolution is None else _weights(convolution)
-
-
-def _first_convolution(ops: tuple[Op, ...]) -> Convolve | None:
-    for op in ops:
-        if op.formula.convolutions:
-            return op.formula.convolutions[0]
-    return None
-
-
-def _weights(convolution: Convolve) -> FloatArray:
-    return convolution.taps / convolution.divisor
-
-
 # -------------------------------------------------------------------------------------------- delay
-
-
-def _step_delay(step: BoundStep) -> float | None:
-    """The delay of a step in samples of its input; None where it is unknown."""
-    learned = step.stage.learned
-    if step.stage.network:
-        weights = _first_taps(step)
-        if weights is None or learned is None or learned.position is None:
-            return None
-        return group_delay(weights, learned.position)
-    return _total_delay(step.ops)
-
-
-def _total_delay(ops: tuple[Op, ...]) -> float | None:
-    """The delays of operations added up, in samples of the input of the first.
-
-    None where the delay of one of them is unknown.
-    """
-    total, scale = 0.0, 1.0
-    for op in ops:
-        own = _delay_of(op)
-        if own is None:
-            return None
-        total += scale * own
-        along = op.reach[0]
-        scale *= along.step / along.phases
-    return total
-
-
-def _delay_of(op: Op) -> float | None:
-    """The delay of an operation in samples of its input; None where it is unknown."""
-    formula = op.formula
-    if not formula.convolutions:
-        return formula.delay
-    first = formula.convolutions[0]
-    return group_delay(first.taps, first.reach[0])
-
-
-def group_delay(weights: FloatArray, at: Reach) -> float:
-    """How many samples the output lags behind the input that it is aligned with, along axis 0.
-
-    The group delay at frequency 0, sum(j w[j]) / sum(w), or the centre of the energy where the sum
-    of the taps is nearly 0.
-    """
-    others = tuple(range(1, weights.ndim))
-    profile = weights.sum(axis=others)
-    total = profile.sum()
-    if abs(total) <= 0.1 * np.abs(profile).sum():
-        energies = np.square(weights).sum(axis=others)
-        profile = np.square(profile) if profile.any() else energies
-        total = profile.sum()
-    if total == 0:
-        return 0.0
-    moment = (np.arange(profile.size) * profile).sum()
-    centre = float(moment / total)
-    lag = centre - at.after + at.anchor
-    return round(lag, 9) + 0.0  # adding 0 turns -0 into 0
 
 
 # ----------------------------------------------------------------------------------------- response
 
 
-def response(weights: FloatArray, points: int = 1 << 15) -> tuple[FloatArray, FloatArray]:
-    """Frequencies in cycles per sample, from 0 to 1/2, and the gain of the taps there in dB.
-
-    points : how many frequencies there are at least
-    """
-    least_size = 4 * weights.size
-    power_of_two = 1 << (least_size - 1).bit_length()
-    size = max(2 * points, power_of_two)
-    if weights.size <= 1 << 22:
-        size = min(size, 1 << 22)
-    gain = np.abs(np.fft.rfft(weights, size))
-    decibels = 20 * np.log10(np.maximum(gain, 1e-16))
-    return np.arange(gain.size) / size, decibels
-
-
 def _cycles_of(signal: Signal) -> float:
     """One cycle per sample in the unit of the signal's frequencies (Hz, cycles/day ...)."""
     return 1.0 if signal.rate is None else signal.rate * signal.cycle
-
-
-def _extremes(gain: FloatArray) -> IntArray:
-    """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
-    if gain.size <= 2 * POINTS:
-        return np.arange(gain.size)
-    width = gain.size // POINTS
-    whole = width * (gain.size // width)
-    bands = gain[:whole].reshape(-1, width)
-    starts = np.arange(0, whole, width)
-    lowest = starts + bands.argmin(axis=1)
-    highest = starts + bands.argmax(axis=1)
-    # Fewer frequencies than a band has are left over at the end: all of them are kept.
-    rest = np.arange(whole, gain.size)
-    return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
-
-
-def _drawn_frequencies(gain: FloatArray) -> IntArray:
-    """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
-
-    They are those of `_extremes`, and the least and largest gain in each of RATIO_BANDS bands whose
-    ends have one ratio.
-    """
-    kept = _extremes(gain)
-    if kept.size == gain.size:
-        return kept
-    borders = np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64)
-    places = [kept]
-    for low, high in pairwise(np.unique(borders).tolist()):
-        band = gain[low:high]
-        extremes_of_band = np.array([band.argmin(), band.argmax()])
-        places.append(low + extremes_of_band)
-    return np.unique(np.concatenate(places))
-
-
-def crossings(weights: FloatArray, level: float) -> list[float]:
-    """Frequencies in cycles per sample at which the gain crosses `level` dB below its largest."""
-    frequencies, gain = response(weights)
-    relative = gain - gain.max() - level
-    at = np.flatnonzero(np.diff(np.signbit(relative)))
-    fall = relative[at] - relative[at + 1]
-    share = relative[at] / fall
-    spacing = frequencies[at + 1] - frequencies[at]
-    crossed: list[float] = (frequencies[at] + share * spacing).tolist()
-    return crossed

@@ -19,7 +19,7 @@ FEW = 3
 def unasked_delays(plan: Plan) -> Iterator[str]:
     """Warn of each step that delays the rows of a table by more than a few outputs.
 
-    Who writes a window of so many rows knows its delay. The length of an anti-alias filter or of a
+    Users who write a window in rows know its delay. The length of an anti-alias filter or of a
     low-pass follows from frequencies instead, so that its delay may surprise.
     """
     for step in plan.steps:

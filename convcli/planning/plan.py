@@ -1,7 +1,7 @@
 """From FILTER and a signal to a plan: the operations, and the signal that comes out.
 
 Steps are bound from left to right, each to the signal that reaches it. Commands, and the functions
-for Python, call `make_plan` after `rules_for` has settled the edge, the alignment and missing
+for Python, call `make_plan` after `rules_for` has chosen the edge, the alignment and missing
 samples.
 """
 

@@ -74,10 +74,16 @@ def feature_maps(
 def _maps_of_layers(
     calls: Sequence[Call], signal: Signal, rules: Rules, part: Array
 ) -> tuple[FeatureMapFacts, ...]:
-    """The input of the network, then the outputs of those of its layers that can be run alone."""
+    """The input of the network, then the outputs of those of its layers that can be run alone.
+
+    Empty if the network does not take this signal.
+    """
     *before_model, model = _up_to_model(calls)
     before = [call.text for call in before_model]
-    steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
+    try:
+        steps = make_plan(" | ".join([*before, model.text]), signal, rules).steps
+    except RequestError:
+        return ()
     layers = [layer for step in steps if step.call.text == model.text for layer in _layers(step)]
     found = [_maps("the input of the network", -1, _outputs_of_steps(before, signal, rules, part))]
     for place in _chosen(len(layers)):

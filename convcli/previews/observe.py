@@ -293,13 +293,12 @@ def sound_difference(
     before: ExcerptFacts, after: ExcerptFacts, channels: tuple[str, ...]
 ) -> OutlineFacts | None:
     """The outline of what two excerpts differ by; None where their samples do not correspond."""
-    same = before.rate == after.rate and before.start == after.start
-    if not same or before.samples.shape[1] != after.samples.shape[1]:
+    same_place = before.rate == after.rate and before.start == after.start
+    if not same_place or before.samples.shape != after.samples.shape:
         return None
-    count = min(len(before.samples), len(after.samples))
-    played = channels[: before.samples.shape[1]]
-    outline = OutlineCollector(played, FULL.bins, count, level=True)
-    outline.add(after.samples[:count] - before.samples[:count])
+    count, width = before.samples.shape
+    outline = OutlineCollector(channels[:width], FULL.bins, count, level=True)
+    outline.add(after.samples - before.samples)
     return outline.facts(start=before.start * before.rate)
 
 

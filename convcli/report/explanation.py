@@ -274,7 +274,7 @@ def _signed(shift: int) -> str:
 
 
 def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
-    """Yield the signal once, and under it the kernel and the products of each output.
+    """Yield the signal, and under it the kernel and the products of each output.
 
     A signal that is too wide is repeated for every output, only as much as lies under the kernel.
     """
@@ -283,28 +283,40 @@ def _line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
     outside = [not 0 <= index < stage.length[0] for index in indices]
     inputs = _bracketed(stage.inputs, outside)
     columns = _line_columns(stage, shown, inputs)
-    width = columns.margin + len(inputs) * columns.width
-    fits = width <= WIDEST
-    if fits:
-        yield [columns.name("t"), *columns.cells([str(index) for index in indices], OUTSIDE)]
-        yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
-        yield []
+    if columns.margin + len(inputs) * columns.width > WIDEST:
+        for one in shown:
+            yield from _line_of_window(stage, one, columns, inputs, outside)
+        return
+    yield [columns.name("t"), *columns.cells([str(index) for index in indices], OUTSIDE)]
+    yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
+    yield []
     for one in shown:
-        skipped = one.first[0] - first
-        window = slice(skipped, skipped + stage.size[0])
-        if fits:
-            blank = " " * (skipped * columns.width)
-            yield from _line_sum(stage, one, columns, blank, slice(None))
-            continue
-        kept = slice(None)
-        if columns.margin + stage.size[0] * columns.width > WIDEST:
-            kept = _kept_terms(one, outside[window])
-        texts = columns.cells(inputs[window][kept], PLAIN)
-        hidden = len(one.x) - len(one.x[kept])
-        if hidden:
-            texts.append((f"   and {plural(hidden, 'sample')} outside, all 0", OUTSIDE))
-        yield [columns.name("x"), *texts]
-        yield from _line_sum(stage, one, columns, "", kept)
+        blank = " " * ((one.first[0] - first) * columns.width)
+        yield from _line_sum(stage, one, columns, blank, slice(None))
+
+
+def _line_of_window(
+    stage: StageFacts,
+    one: SumFacts,
+    columns: NumberColumns,
+    inputs: Sequence[str],
+    outside: Sequence[bool],
+) -> Iterator[Line]:
+    """Yield the samples under the kernel of one output, then its kernel and products.
+
+    inputs : all samples as text · outside : which of them are outside of the signal
+    """
+    skipped = one.first[0] - stage.first[0]
+    window = slice(skipped, skipped + stage.size[0])
+    kept = slice(None)
+    if columns.margin + stage.size[0] * columns.width > WIDEST:
+        kept = _kept_terms(one, outside[window])
+    texts = columns.cells(inputs[window][kept], PLAIN)
+    hidden = len(one.x) - len(one.x[kept])
+    if hidden:
+        texts.append((f"   and {plural(hidden, 'sample')} outside, all 0", OUTSIDE))
+    yield [columns.name("x"), *texts]
+    yield from _line_sum(stage, one, columns, "", kept)
 
 
 def _kept_terms(one: SumFacts, outside: Sequence[bool]) -> slice:

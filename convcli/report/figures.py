@@ -236,34 +236,42 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Gr
     """The gain of some steps in dB, with the frequencies at which one crosses -3 dB."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
     lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
-    gains = [_drawn_gain(gain) for step in steps for _, gain in step.response]
-    unit = visible(steps[0].frequency_unit)
     marks: list[Mark] = []
     regions: list[Region] = []
     if len(steps) == 1:
         marks = list(_crossing_marks(steps[0], lowest))
         regions = list(_stop_regions(steps[0], lowest))
-    traces = []
-    for place, step in enumerate(steps):
-        points = [
-            (frequency, _drawn_gain(gain))
-            for frequency, gain in step.response
-            if frequency >= lowest
-        ]
-        style = STYLES[place % len(STYLES)]
-        traces.append(Trace(name=visible(step.text), style=style, points=points))
+    traces = _decibel_traces(steps, lowest)
     names = ", ".join(trace.name for trace in traces)
-    least = min([*gains, -20.0]) - 3
-    largest = max([*gains, 0.0]) + 3
+    unit = visible(steps[0].frequency_unit)
     return Graph(
         title=f"Gain of {names} in dB",
         x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
-        y=Axis(low=least, high=largest, label="dB"),
+        y=_decibel_axis(steps),
         traces=traces,
         regions=regions,
         marks=marks,
         width=NARROW,
     )
+
+
+def _decibel_traces(steps: Sequence[StepFacts], lowest: float) -> list[Trace]:
+    """The gain of each step over the frequencies from `lowest` on."""
+    traces = []
+    for place, step in enumerate(steps):
+        drawn = [pair for pair in step.response if pair[0] >= lowest]
+        points = [(frequency, _drawn_gain(gain)) for frequency, gain in drawn]
+        style = STYLES[place % len(STYLES)]
+        traces.append(Trace(name=visible(step.text), style=style, points=points))
+    return traces
+
+
+def _decibel_axis(steps: Sequence[StepFacts]) -> Axis:
+    """An axis that holds all gains of some steps, and those from -20 to 0 dB."""
+    gains = [_drawn_gain(gain) for step in steps for _, gain in step.response]
+    least = min([*gains, -20.0])
+    largest = max([*gains, 0.0])
+    return Axis(low=least - 3, high=largest + 3, label="dB")
 
 
 def _lowest_drawn(step: StepFacts, highest: float) -> float:

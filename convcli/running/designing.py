@@ -6,14 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convcli.core.binding import Rules
-from convcli.planning.describe import (
-    chain_facts,
-    chain_taps,
-    chain_with_response,
-    step_facts,
-    with_response,
-)
+from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
+from convcli.planning.taps_of_steps import chain_taps
 from convcli.running.python_arguments import (
     check_axes,
     check_filter,

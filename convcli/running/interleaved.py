@@ -1,4 +1,4 @@
-"""Many interleaved signals through one chain: signals with as many outputs share a job.
+"""Many interleaved signals through one chain: signals with equally many outputs share a job.
 
 They are the channels of that job. `Stream` does the same for one signal; here every number is an
 array with an entry for each signal. Ten thousand groups of a few rows cost a few calls of NumPy
@@ -375,7 +375,7 @@ class _RaggedBuffer:
         self.values = values
 
     def make_room(self, signals: int, width: int = 0) -> None:
-        """Make room for so many signals and for so many values of each."""
+        """Make room for at least `signals` signals and `width` values of each."""
         have, wide = self.values.shape[:2]
         if signals <= have and width <= wide:
             return

@@ -140,7 +140,7 @@ class Job:
         return found
 
     def _missing_for(self, outputs: int, missing: BoolArray) -> Any:
-        """Return whether the input of each of so many output channels is missing."""
+        """Return whether the aligned input of each output is missing, for each output channel."""
         of_each, rest = divmod(outputs, missing.shape[-1])
         if self.chain.uniform and not rest:
             return np.repeat(missing, of_each, axis=-1)

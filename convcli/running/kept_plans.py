@@ -85,7 +85,7 @@ def _made(request: PlanRequest) -> _KeptPlan:
 
 def _may_be_kept(kept: _KeptPlan) -> bool:
     """Whether a plan takes little memory, and only its files and its request say what it is."""
-    if not kept.files.settled or kept.files.size > MOST_FILE_BYTES:
+    if not kept.files.shows_changes or kept.files.size > MOST_FILE_BYTES:
         return False
     chain = kept.plan.chain
     if kept.plan.signal.timed or chain.times.in_time or chain.times.bins:

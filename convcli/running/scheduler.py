@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     # Blocks in their order, each with the input rows of its samples.
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
-# A job along one axis has to have so many outputs for each input that it shares with the next job,
+# The outputs that a job along one axis has, for each input that it shares with the next job,
 # because an FFT costs by the sum of both. A table gives out its rows early: a filter of a few taps
 # waits for no row, one of a million taps for a few blocks.
 OUTPUTS_PER_REACH = 3.0
@@ -92,15 +92,15 @@ class Scheduler:
         """
         seen = 0
         begun = False
-        settled = False
+        after_settling = False
         for block, rows in arrivals:
             if block.role == "earlier":
                 self._stream(ALL).recall(block.stored, rows, block.stamps)
                 continue
             kept = block.role == "filtered"
-            settled = settled or not kept
+            after_settling = after_settling or not kept
             if kept and not begun:
-                yield from self._begin(seen, settled=settled)
+                yield from self._begin(seen, after_settling=after_settling)
                 begun = True
             seen = max(seen, end_of_rows(rows))
             if block.groups is None:
@@ -112,7 +112,7 @@ class Scheduler:
                 jobs = self._push(block, rows, block.groups)
                 yield JobBatch(jobs, min(self._next_row(), seen))
         if not begun:
-            yield from self._begin(seen, settled=settled)
+            yield from self._begin(seen, after_settling=after_settling)
         for jobs in self._last_jobs():
             yield JobBatch(jobs, seen)
 
@@ -145,19 +145,19 @@ class Scheduler:
         stream = self._streams.get(ALL)
         return None if stream is None else stream.held_after
 
-    def _begin(self, seen: int, *, settled: bool) -> Iterator[JobBatch]:
+    def _begin(self, seen: int, *, after_settling: bool) -> Iterator[JobBatch]:
         """Count the samples and outputs from now on as filtered here.
 
         Where jobs may be of any length, the outputs that are waiting now belong to the part before.
 
-        settled : whether there were blocks of outputs of that part
+        after_settling : whether the blocks before were filtered for the values that they hold
         """
         alone = self._streams.get(ALL)
         if alone is None:
             return
         if alone.lacks_history:
             raise HistoryNeededError
-        if self._any_jobs and settled:
+        if self._any_jobs and after_settling:
             for job in alone.known_jobs(all_known=True):
                 yield JobBatch([job], seen, kept=False)
         alone.begin()

@@ -10,7 +10,7 @@ from convcli.core.complete import Bounds
 from convcli.core.extend import Extent, is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
 from convcli.running.past import HistoryNeededError, ValuesOfPast
-from convcli.signals import joined_rows, rows_at
+from convcli.signals import joined_row_numbers, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -320,7 +320,7 @@ class _SampleBuffer:
     def rows(self) -> AnyRows:
         """Return the input rows of all samples that are kept."""
         if len(self._rows) > 1:
-            self._rows = [joined_rows(self._rows)]
+            self._rows = [joined_row_numbers(self._rows)]
         return self._rows[0]
 
     def row(self, sample: int) -> int:

@@ -50,7 +50,7 @@ _COMPARED = 1 << 17
 _GATHERED = 1 << 15
 
 
-def settles_cheaply(taps: Taps, divisor: float) -> bool:
+def refines_cheaply(taps: Taps, divisor: float) -> bool:
     """Return whether the results near one half are so few that it pays to compute them again."""
     if taps.ndim != 2 or not taps.any() or max(taps.shape) > LONGEST_PRODUCT:
         return False
@@ -128,7 +128,7 @@ def _error_by_fft(taps: Taps) -> float:
     return error / (1 - error) * norms
 
 
-def settled(y: Array, x: Array, window: Taps, step: tuple[int, ...]) -> Array:
+def refined(y: Array, x: Array, window: Taps, step: tuple[int, ...]) -> Array:
     """Return results that are rounded to whole numbers as float64 would be.
 
     y : (rows, columns, channels) the valid correlation of x with the window, float32; it is changed

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 #   exact     it rounds nothing
 #   once      it rounds a single division
 #   rounded   a result near one half may come out on the other side of it
-#   settled   the same, but it computes such results of bytes in float64 by itself
+#   refined   the same, but it computes such results of bytes in float64 by itself
 #   single    float32 is all that is wanted: the weights of a network are float32
-Rounding = Literal["exact", "once", "rounded", "settled", "single"]
+Rounding = Literal["exact", "once", "rounded", "refined", "single"]
 
 # Fractions with a larger denominator come to one half less often than once in 10,000 times.
 LARGEST_DENOMINATOR = 5000
@@ -56,7 +56,7 @@ def of_factor(factor: float) -> Rounding:
 
 def outside_of(rounding: Rounding) -> Rounding:
     """Return the rounding class of an operation that computes with the results of another one."""
-    return "rounded" if rounding == "settled" else rounding
+    return "rounded" if rounding == "refined" else rounding
 
 
 def share_a_denominator(taps: FloatArray) -> bool:
@@ -87,6 +87,6 @@ def float_type_for_bytes(roundings: Iterable[Rounding]) -> type[np.floating[Any]
     return np.float32 if set(classes) <= {"exact", "once"} else np.float64
 
 
-def settles_all(roundings: Iterable[Rounding]) -> bool:
-    """Return whether the chain is a single operation that settles results near one half itself."""
-    return list(roundings) == ["settled"]
+def refines_alone(roundings: Iterable[Rounding]) -> bool:
+    """Return whether the chain is one operation, which computes results near one half again."""
+    return list(roundings) == ["refined"]

@@ -120,7 +120,7 @@ class _RunningSums:
     Whole numbers have no rounding errors, and a running sum may overflow: its differences are right
     modulo 2**64.
 
-    bits : so many that a sum of k digits is an int64
+    bits : of a digit, few enough that a sum of k digits is an int64
     """
 
     def __init__(self, k: int) -> None:
@@ -142,7 +142,7 @@ class _RunningSums:
 
 
 def _zeros(outputs: int, step: int) -> Digits:
-    """The digits of every `step`-th of so many sums that are 0."""
+    """The digits of every `step`-th of a number of sums that are 0."""
     return {0: np.zeros(-(-outputs // step), np.int64)}
 
 

@@ -78,7 +78,7 @@ class TimeReach(Reach):
     Output k reads sample i if -back <= t[i] - t[k] <= ahead, in nanoseconds.
 
     ahead : None if an output reads no sample that comes after its own, not even at the same time
-    beyond : so many samples outside of the window are read too, on each side on which it ends
+    beyond : samples outside of the window that are read too, on each side on which it ends
     times : of the samples that have come; None as long as the signal is unknown: then the answers
         are those of a window of one sample
     """

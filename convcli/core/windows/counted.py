@@ -271,7 +271,7 @@ class _Sought:
 
 
 def _columns_of_tile(grid: WindowGrid, rows: int) -> int:
-    """How many columns of windows are looked at together with so many rows."""
+    """How many columns of windows are looked at together with `rows` rows of windows."""
     rows_read = rows * grid.step[0]
     columns = _TILE_PIXELS // rows_read // grid.step[1]
     return max(1, columns)

@@ -68,7 +68,7 @@ class Moment(WindowFunction):
     @property
     def rounding(self) -> Rounding:
         """The rounding class: statistics of bytes are float64 by themselves."""
-        return "settled"
+        return "refined"
 
     @property
     def homogeneous(self) -> bool:
@@ -79,7 +79,7 @@ class Moment(WindowFunction):
         """Compute with whole numbers, which have few digits, and scale the result."""
         if x.dtype == np.uint8 and x.ndim == 3 and math.prod(size) <= MOST_SQUARED_BYTES:
             sums = self._sums_of_bytes(x, size)[:: step[0], :: step[1]]
-            return self._settled(sums, math.prod(size))
+            return self._mean_squares(sums, math.prod(size))
         planes = np.ascontiguousarray(np.moveaxis(x, -1, 0), np.float64)
         y = np.moveaxis(self.of_windows(planes, size, step), 0, -1)
         y *= value_of_one(x) if self.root else value_of_one(x) ** 2
@@ -132,14 +132,14 @@ class Moment(WindowFunction):
                 sums = _sums_about_the_mean(values, counts, over_windows)
             else:
                 sums = _sums_of_squares(samples, over_windows)
-            part = self._settled(sums, counts)
+            part = self._mean_squares(sums, counts)
             scale = number * CLASS_BITS if self.root else 2 * number * CLASS_BITS
             if scale:
                 part = np.ldexp(part, scale)
             y = part if chosen is None or y is None else np.where(chosen, part, y)
         return np.asarray(y)
 
-    def _settled(self, sums: FloatArray, counts: Counts) -> FloatArray:
+    def _mean_squares(self, sums: FloatArray, counts: Counts) -> FloatArray:
         """The mean square for sums of squares; NaN where too few samples are known."""
         n: Any = np.asarray(counts)
         divisors = n * (n - self.ddof) if self.centred else n

@@ -9,6 +9,7 @@ import numpy as np
 from convcli.core.op import Held, Op, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
+from convcli.layers.onnx.global_nodes import not_local_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +89,10 @@ def _reduction_node(place: NodePlace) -> Ops:
     axes = place.constant(1)
     along = place.attribute("axes", ()) if axes is None else axes.ravel()
     of_channels = [int(axis) % (place.axes + 2) for axis in along] == [1]
-    if not of_channels or not place.attribute("keepdims", 1):
-        raise place.error("only what is taken of the channels, with keepdims=1, is local")
+    if not of_channels:
+        raise not_local_error(place.path, place.node)
+    if not place.attribute("keepdims", 1):
+        raise place.error("what is taken of the channels is known with keepdims=1 alone")
     return (AcrossChannels(function=_REDUCTIONS[place.node.kind], axes=place.axes, made=1),)
 
 

@@ -61,7 +61,7 @@ def _minimum(*values: Any) -> Any:
 
 
 def _mean_value(*values: Any) -> Any:
-    """The mean of some values."""
+    """The mean of several values of one shape."""
     return sum(values) / len(values)
 
 

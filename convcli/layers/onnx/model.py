@@ -29,6 +29,8 @@ from convcli.signals import ARRAY, LearnedRules, Signal
 from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.binding import Site, Stage
     from convcli.layers.onnx.values import GraphValue
     from convcli.layers.onnx.writer import ExportedGraph
@@ -67,7 +69,7 @@ class OnnxModel:
         return LearnedRules(align=align)
 
     def _can_be_causal(self, chain: Chain) -> bool:
-        """Whether each output can stand for the newest sample that it reads."""
+        """Whether each output can be aligned with the newest sample that it reads."""
         return chain.look_ahead(0) <= max(-chain.reach[0].growth, 0)
 
     def up_to(self, number: int) -> OnnxModel:
@@ -102,9 +104,9 @@ class OnnxModel:
         return (replace(stage, before=signal, after=after, layers=self.facts, remark=remark),)
 
     def _delay(self, chain: Chain) -> tuple[Op, ...]:
-        """What lets each output stand for the newest sample that it reads.
+        """The delay that aligns each output with the newest sample that it reads.
 
-        RequestError for a graph that pads: its last outputs would stand for no sample.
+        RequestError for a graph that pads: its last outputs would be aligned with no sample.
         """
         ahead = chain.look_ahead(0)
         if ahead <= 0:
@@ -143,7 +145,8 @@ class OnnxModel:
                 hint = "--channels rgb"
             elif self._channels == 1 and medium.one_channel_hint is not None:
                 hint = medium.one_channel_hint
-            message = f"{self.path} takes {self._channels} channels, and this signal has {given}"
+            taken = plural(self._channels, "channel")
+            message = f"{self.path} takes {taken}, and this signal has {given}"
             raise RequestError(message, hint=hint)
 
     def _check_lengths(self, signal: Signal) -> None:
@@ -156,12 +159,12 @@ class OnnxModel:
             given = " x ".join("?" if each is None else f"{each}" for each in signal.shape)
             message = (
                 f"{self.path} computes sizes from the lengths of its input, which have to be "
-                f"multiples of {wanted}; this {signal.medium.thing} has {given}"
+                f"multiples of {wanted}; this signal has {given}"
             )
-            raise RequestError(message, hint="cut it or extend it before")
+            raise RequestError(message, hint=_hint_for_lengths(signal, multiples))
 
     def _scaling(self, factor: float) -> tuple[Op, ...]:
-        """Pictures enter as 0 ... 1 and leave as they came."""
+        """The multiplication that scales a picture to 0 ... 1, or back; none for other media."""
         if factor == 1:
             return ()
         axes = self.graph.axes
@@ -262,3 +265,14 @@ class OnnxModel:
                 )
             )
         return tuple(found)
+
+
+def _hint_for_lengths(signal: Signal, multiples: Sequence[int]) -> str:
+    """How the user makes lengths that are multiples."""
+    if signal.axes != 2 or None in signal.shape:
+        return "cut it or extend it before"
+    sides = []
+    for length, multiple in zip(signal.shape, multiples, strict=True):
+        whole = max(1, (length or 0) // multiple)
+        sides.append(whole * multiple)
+    return f"`resize:{sides[1]}x{sides[0]},fit=cover | model:...`"

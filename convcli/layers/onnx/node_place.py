@@ -104,7 +104,7 @@ class NodePlace:
         return float(found.item())
 
     def window(self, size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-        """Padding before and after along each axis, for windows that span so many samples."""
+        """Padding before and after along each axis, for windows that span `size` samples."""
         kind = self.attribute("auto_pad", "NOTSET")
         pads = list(self.attribute("pads", (0,) * (2 * self.axes)))
         if kind in {"SAME_UPPER", "SAME_LOWER"}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.layers.onnx.channel_nodes import CHANNEL_NODES
+from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
 from convcli.layers.onnx.sample_nodes import SAMPLE_NODES
 from convcli.layers.onnx.window_nodes import WINDOW_NODES
@@ -49,5 +50,5 @@ def operations_of(place: NodePlace) -> Ops:
     RequestError for a node that is not known, or with arguments that are not.
     """
     if place.node.kind not in NODES:
-        raise place.error("this node is not known, or it sees the whole signal at once")
+        raise not_local_error(place.path, place.node)
     return NODES[place.node.kind](place)

@@ -176,7 +176,7 @@ class SessionExecutor(Executor):
         return found
 
     def _inputs_of(self, outputs: int) -> list[int]:
-        """How many inputs so many outputs read along each axis."""
+        """The number of inputs that a number of outputs read, along each axis."""
         sides = []
         for axis in range(self.axes):
             low, high = self.chain.needs(axis, 0, outputs)[0]

@@ -19,6 +19,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL, formula_of
 from convcli.layers.onnx.folding import MOST_FOLDED, Constant, folded_constant
+from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.node_place import NodePlace
 from convcli.layers.onnx.nodes import operations_of
 from convcli.layers.onnx.pointwise_nodes import with_constant
@@ -102,7 +103,7 @@ class GraphValues:
         return math.lcm(*strides)
 
     def _add(self, node: Node) -> None:
-        """Add the outputs of a node."""
+        """Add the values that a node puts out."""
         inputs = [name for name in node.inputs if name in self.values]
         if node.kind == "Shape" and inputs:
             self._add_shape(node, self.values[inputs[0]])
@@ -111,8 +112,8 @@ class GraphValues:
         elif inputs:
             self._add_values(node, inputs)
         elif self._rearranged.keys() & node.inputs:
-            message = f"{self.graph.path}: {node.title}: reads samples in another order"
-            raise RequestError(f"{message}, or sees the whole signal at once")
+            otherwise = "reads samples in another order, or sees the whole signal at once"
+            raise not_local_error(self.graph.path, node, otherwise)
         elif any(name in self.sizes for name in node.inputs):
             self._add_sizes(node)
 
@@ -165,8 +166,7 @@ class GraphValues:
             sizes = self._size(node.inputs[1], checked) if len(node.inputs) > 1 else None
             following = before.then(node.kind, node.attributes, sizes)
             if following is None:
-                message = f"{self.graph.path}: {node.title}: this node is not known, or it sees"
-                raise RequestError(f"{message} the whole signal at once")
+                raise not_local_error(self.graph.path, node)
             made.append(following)
         name = node.outputs[0]
         self._rearranged[name] = made
@@ -238,8 +238,8 @@ class GraphValues:
             return tuple(map(Operand, range(len(inputs))))
         formula = formula_of(node, self.values, self._constants)
         if formula is None:
-            message = f"{self.graph.path}: {node.title}: takes several values, and is not known"
-            raise RequestError(message)
+            otherwise = "takes several values, and is not known"
+            raise not_local_error(self.graph.path, node, otherwise)
         return (formula,)
 
     def own_ops(self, node: Node, number: int) -> tuple[Op, ...]:

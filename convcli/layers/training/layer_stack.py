@@ -76,12 +76,12 @@ class LayerStack:
 
     @property
     def weighted(self) -> tuple[TrainedLayer, ...]:
-        """The layers that learn."""
+        """The layers that have parameters."""
         return tuple(layer for layer in self.layers if layer.parameters)
 
     @property
     def outputs(self) -> int:
-        """How many channels come out."""
+        """Number of channels that come out."""
         channels = self.channels
         for layer in self.layers:
             channels = layer.output_channels(channels)
@@ -103,7 +103,7 @@ class LayerStack:
 
     @property
     def blind_count(self) -> int:
-        """How many parameters stay 0."""
+        """Number of parameters that training keeps at 0."""
         ones = np.ones(self.parameters)
         self.clear_blind(ones)
         return int(np.count_nonzero(ones == 0))
@@ -117,7 +117,7 @@ class LayerStack:
 
     @cached_property
     def cell(self) -> tuple[tuple[int, int], ...]:
-        """After how many inputs and outputs the pattern of what is read repeats, on each axis."""
+        """The inputs and outputs, on each axis, after which the pattern of what is read repeats."""
         return tuple(self._cell_along(axis) for axis in range(self.axes))
 
     def _cell_along(self, axis: int) -> tuple[int, int]:
@@ -143,7 +143,7 @@ class LayerStack:
         return _taking_unit(reversed(self.layers))
 
     def laid_out(self, outputs: Sizes) -> list[PlacedLayer]:
-        """The layers in their fastest forms, with the samples that make at least so many outputs.
+        """The layers in their fastest forms, with the samples that make at least these outputs.
 
         Outputs are counted from the beginning of a cell.
         """
@@ -158,7 +158,7 @@ class LayerStack:
             found.append(PlacedLayer(fitted, wanted, made))
         found.reverse()
         for number, place in enumerate(found[1:], 1):
-            # The layer before may make more than is read. A pointwise layer then makes as many.
+            # The layer before may make more than is read. A pointwise layer then makes more, too.
             given = found[number - 1].made
             made = place.made
             if place.layer.pointwise:
@@ -173,11 +173,11 @@ class LayerStack:
         return outputs
 
     def reads(self, outputs: Sizes) -> Sizes:
-        """How many inputs so many outputs read, the first of which is the first of a cell."""
+        """The inputs that a number of outputs read, the first of which is the first of a cell."""
         return span_lengths(self.needs(tuple((0, count) for count in outputs)))
 
     def started(self, random: np.random.Generator) -> Vector:
-        """Parameters to begin training with."""
+        """Initial values of all parameters."""
         numbers = np.zeros(self.parameters)
         for layer, views in zip(self.layers, self.views(numbers), strict=True):
             for name, values in layer.started(random).items():
@@ -218,7 +218,7 @@ def _taking_unit(layers: Iterable[TrainedLayer]) -> TrainedLayer | None:
 
 
 def _of_lengths(span: Span, counts: Sizes) -> Span:
-    """Samples from the first ones of `span` on, so many on each axis."""
+    """`counts` samples on each axis, from the first ones of `span` on."""
     sides = zip(span, counts, strict=True)
     return tuple((low, low + count) for (low, _), count in sides)
 
@@ -230,7 +230,7 @@ def _of_lengths(span: Span, counts: Sizes) -> Span:
 class UntrainedNetwork:
     """A network to be trained.
 
-    layers : as written; net : as training sees them; chain : as they run, with weights of 0
+    layers : as written; net : in training; chain : as they run, with weights of 0
     """
 
     layers: list[Layer]

@@ -30,8 +30,8 @@ class TrainedConv(TrainedWeights):
     """A convolution layer in training, with the pool before it that it has taken in.
 
     op : the layer as it runs; its weights give the shape alone
-    pool : each tap weighs the sum of so many neighbouring inputs, () without a pool; scale : times
-        this factor
+    pool : size of the windows whose sums the taps weigh instead of single inputs; () without a pool
+    scale : factor of these sums
     count : outputs along the last axis that are computed at once (`Band`)
     """
 
@@ -95,7 +95,7 @@ class TrainedConv(TrainedWeights):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the stride of each axis: so many inputs for one output."""
+        """Return the stride of each axis, for one output."""
         return tuple((step, 1) for step in self.band.steps)
 
     def output_channels(self, channels: int) -> int:
@@ -111,7 +111,7 @@ class TrainedConv(TrainedWeights):
         return replace(self, pool=pool, scale=scale)
 
     def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
-        """Return the layer with as many outputs at once as are fastest."""
+        """Return the layer with the fastest number of outputs at once."""
         # Without strides another band computes the derivatives by the inputs.
         alone = leads or not self.band.strides
         return replace(self, count=self.band.fastest(outputs, leads=alone).count)
@@ -121,8 +121,8 @@ class TrainedConv(TrainedWeights):
         rows = -(-outputs[-1] // self.count)
         return (*outputs[:-1], rows * self.count)
 
-    def at_work(self, batch: BatchShape) -> BatchConv:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchConv:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchConv(self, batch)
 
 
@@ -147,9 +147,9 @@ class _BandProduct:
 
 
 class BatchConv(BatchLayer):
-    """A convolution layer at work.
+    """Computes a convolution and its gradients on mini-batches.
 
-    One product of gathered rows and a banded matrix for each group (`Band`).
+    Each group of channels is one product of gathered rows and a banded matrix (`Band`).
     """
 
     def __init__(self, layer: TrainedConv, batch: BatchShape) -> None:
@@ -244,7 +244,7 @@ class BatchConv(BatchLayer):
 class _MirroredConv:
     """Derivatives by the inputs of a layer without strides.
 
-    The mirrored layer, applied to `dy` between zeros.
+    They are the mirrored layer applied to the derivatives by the outputs, padded with zeros.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
@@ -290,7 +290,7 @@ class _MirroredConv:
 class _ScatteredRows:
     """Derivatives by the inputs of any layer.
 
-    The rows of the transposed product, added up where they overlap.
+    They are the rows of the transposed product, added up where they overlap.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:

@@ -1,4 +1,4 @@
-"""How layers are trained that trade channels for samples, or repeat samples."""
+"""Training of layers that turn channels into samples and back, or repeat samples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Upsampling(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the factor of each axis: so many outputs for one input."""
+        """Return the factor of each axis: outputs for one input."""
         return tuple((1, factor) for factor in self.factors)
 
 
@@ -46,16 +46,16 @@ class TrainedInterleaving(_Upsampling):
         """Return how many channels have all phases."""
         return channels // math.prod(self.factors)
 
-    def at_work(self, batch: BatchShape) -> BatchInterleaving:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchInterleaving:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchInterleaving(self.factors, batch)
 
 
 class TrainedRepetition(_Upsampling):
     """Samples that are repeated: the upsampling by the nearest one."""
 
-    def at_work(self, batch: BatchShape) -> BatchRepetition:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchRepetition:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchRepetition(self.factors, batch)
 
 
@@ -81,14 +81,14 @@ class _WholeCells:
 
 
 class BatchInterleaving(BatchLayer):
-    """Channels that become samples, at work."""
+    """Computes `TrainedInterleaving` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
         self.cells = _WholeCells(factors, batch, batch.channels // math.prod(factors))
 
     def forward(self, x: Array) -> Array:
-        """Interleave the phases."""
+        """Interleave the phases of all channels."""
         return interleaved_phases(x, self.factors)[self.cells.wanted]
 
     def backward(self, dy: Array) -> Array:
@@ -97,7 +97,7 @@ class BatchInterleaving(BatchLayer):
 
 
 class BatchRepetition(BatchLayer):
-    """Samples that are repeated, at work."""
+    """Computes `TrainedRepetition` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
@@ -134,20 +134,20 @@ class TrainedSplitting(TrainedLayer):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:
-        """Return the factor of each axis: so many inputs for one output."""
+        """Return the factor of each axis: inputs for one output."""
         return tuple((factor, 1) for factor in self.factors)
 
     def output_channels(self, channels: int) -> int:
         """Return how many channels the phases are."""
         return channels * math.prod(self.factors)
 
-    def at_work(self, batch: BatchShape) -> BatchSplitting:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchSplitting:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchSplitting(self.factors, batch)
 
 
 class BatchSplitting(BatchLayer):
-    """Neighbouring samples that become channels, at work."""
+    """Computes `TrainedSplitting` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
@@ -161,6 +161,6 @@ class BatchSplitting(BatchLayer):
         return split_phases(x[self.read], self.factors)
 
     def backward(self, dy: Array) -> Array:
-        """Interleave the derivatives."""
+        """Interleave the derivatives of all phases."""
         self.slopes[self.read] = interleaved_phases(dy, self.factors)
         return self.slopes

@@ -86,6 +86,8 @@ SUFFIXES = {suffix: name for name, form in FORMATS.items() for suffix in form.su
 FIRST_BYTES = tuple(first for form in FORMATS.values() for first in form.first_bytes)
 # A .wav may be any of these; the input's own kind is kept.
 WAV_KINDS = frozenset(name for name, form in FORMATS.items() if form.container is _WAV)
+# Sony's Wave64, whose sizes have 64 bits.
+WAVE_64 = "W64"
 # Sound Designer II keeps its header in the resource fork. libsndfile's reader of MIDI sample dumps
 # prints to standard output.
 _LEFT_OUT = frozenset({"SD2", "SDS"})

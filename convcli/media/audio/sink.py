@@ -16,6 +16,7 @@ from convcli.media.audio.formats import (
     FLOATS,
     LOSSY,
     WAV_KINDS,
+    WAVE_64,
     Coding,
     bits_of,
     choose_coding,
@@ -26,6 +27,7 @@ from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import WavWriter, Writer
+from convcli.media.audio.wave64 import Wave64Header
 from convcli.media.files import UndividedError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Signal
 
 _SPOOL_BYTES = 1 << 22
+# The largest rate that libsndfile reads.
+_LARGEST_READ_RATE = (1 << 31) - 1
 _HIGHEST_RATE = (1 << 32) - 1
 _FULL_SCALE_OF_16_BITS = 1 << 15
 _LONGEST_FRAME = (1 << 16) - 1  # in bytes, of a WAV
@@ -180,8 +184,7 @@ class AudioSink:
         channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with self.writing():
-            is_plain = coding.format in WAV_KINDS and coding.subtype in WIDTHS
-            if is_plain and not self._stays_big_endian:
+            if self._writes_bytes(target):
                 header = self._wav_header(metadata)
                 frames = self._signal.shape[0]
                 return WavWriter(target, header, frames=frames, part=self._part)
@@ -196,6 +199,18 @@ class AudioSink:
                 settings=settings,
             )
             return SndFileWriter(target, layout, metadata)
+
+    def _writes_bytes(self, target: Path | BinaryIO) -> bool:
+        """Whether the sound is written without libsndfile."""
+        coding = self.coding
+        if coding.subtype not in WIDTHS or self._stays_big_endian:
+            return False
+        if coding.format == WAVE_64:
+            # Its header needs the number of frames, which a pipe cannot get later. libsndfile
+            # refuses the rates that it does not read.
+            has_frames = isinstance(target, Path) or self._signal.shape[0] is not None
+            return has_frames and self._rate <= _LARGEST_READ_RATE
+        return coding.format in WAV_KINDS
 
     @property
     def _stays_big_endian(self) -> bool:
@@ -223,7 +238,8 @@ class AudioSink:
         # More than two channels need the extensible header; a WAV that did without keeps its own.
         if form == "WAV" and like.format not in WAV_KINDS and channels > 2:
             form = "WAVEX"
-        return WavHeader(
+        kind = Wave64Header if form == WAVE_64 else WavHeader
+        return kind(
             format=form,
             subtype=self.coding.subtype,
             rate=self._rate,
@@ -326,7 +342,7 @@ class AudioSink:
         if writer is None or self._signal.shape[0] is None:
             raise UndividedError(
                 f"{self.coding.format} is written from its beginning to its end; "
-                "-o NAME.wav is written in parts, beyond 4 GB as RF64"
+                "-o NAME.wav is written in parts, beyond 4 GB as RF64, and so is -o NAME.w64"
             )
         return PartedSound(self, writer)
 

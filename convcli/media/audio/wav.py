@@ -92,6 +92,23 @@ class WavHeader:
         """Whether the samples are stored as floating-point numbers."""
         return self.subtype in _FLOATS
 
+    def format_fields(self) -> bytes:
+        """The 16 bytes that describe the samples, without an extension."""
+        tag = _TAG_FLOAT if self.is_float else _TAG_PCM
+        return _format_fields(self, tag, self.bits or self.stored_bits)
+
+    def to_bytes(self, data_bytes: int | None, *, room: bool = False) -> bytes:
+        """The bytes before the first sample.
+
+        data_bytes : None writes the sizes that say "until the end"
+        room : leave space to become RF64 later
+        """
+        return write_header(self, data_bytes=data_bytes, room=room)
+
+    def padding(self, data_bytes: int) -> bytes:
+        """What follows the samples: a byte if they have an odd number of bytes."""
+        return bytes(data_bytes & 1)
+
 
 def is_wav(prefix: bytes) -> bool:
     """Whether a file that begins with these 12 bytes is a little-endian WAV."""
@@ -283,20 +300,24 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
 
 def _format_chunk(header: WavHeader) -> bytes:
     tag = _TAG_FLOAT if header.is_float else _TAG_PCM
-    align = header.frame_bytes
     valid_bits = header.bits or header.stored_bits
     # Without the extension, a reader cannot know of whole bytes that are not valid.
     has_unused_bytes = header.stored_bits - valid_bits >= 8
     is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
     bits = header.stored_bits if is_extensible else valid_bits
-    byte_rate = min(header.rate * align, UNKNOWN)
     shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
-    body = struct.pack("<HHIIHH", shown_tag, header.channels, header.rate, byte_rate, align, bits)
+    body = _format_fields(header, shown_tag, bits)
     if is_extensible:
         body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + _SUBFORMAT
     elif header.is_float:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")
+
+
+def _format_fields(header: WavHeader, tag: int, bits: int) -> bytes:
+    align = header.frame_bytes
+    byte_rate = min(header.rate * align, UNKNOWN)
+    return struct.pack("<HHIIHH", tag, header.channels, header.rate, byte_rate, align, bits)
 
 
 def unpack(raw: bytes | memoryview, header: WavHeader) -> AnyArray:

@@ -1,4 +1,4 @@
-"""WAV files and pipes written by their bytes, without a codec."""
+"""WAV and Wave64 files and pipes written by their bytes, without a codec."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class WavWriter:
         may_be_long = self._promised is None or self._promised > _SURELY_SHORT
         self._room = self._patchable and may_be_long
         self._header = header
-        self._head = wav.write_header(header, data_bytes=self._promised, room=self._room)
+        self._head = header.to_bytes(self._promised, room=self._room)
         part = self._part
         if part is None or (part.apart and part.opens):
             self._file.write(self._head)
@@ -106,8 +106,8 @@ class WavWriter:
         if self._part is not None:
             self._end_part(self._part)
             return warnings
-        if self._written & 1 and (self._patchable or self._promised is not None):
-            self._file.write(b"\0")
+        if self._patchable or self._promised is not None:
+            self._file.write(self._header.padding(self._written))
         if self._written != self._promised and self._patchable:
             self._patch()
         elif self._promised is not None and self._written != self._promised:
@@ -121,8 +121,8 @@ class WavWriter:
         return warnings
 
     def _end_part(self, part: PartOfFile) -> None:
-        if part.apart and part.ends and (self._promised or 0) & 1:
-            self._file.write(b"\0")
+        if part.apart and part.ends:
+            self._file.write(self._header.padding(self._promised or 0))
         self._close()
 
     def _close(self) -> None:
@@ -149,7 +149,7 @@ class WavWriter:
         header = self._header
         if self._head.startswith(b"RF64"):
             header = replace(header, format="RF64")
-        head = wav.write_header(header, data_bytes=self._written, room=self._room)
+        head = header.to_bytes(self._written, room=self._room)
         if len(head) != len(self._head):
             raise OutputError(
                 f"{self._written} bytes of samples are more than a WAV can hold",

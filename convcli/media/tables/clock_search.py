@@ -46,7 +46,7 @@ class ClockSearch:
             ended = not following
             self._seen += following
 
-    def settled(self, clock: Clock) -> Clock | None:
+    def confirmed(self, clock: Clock) -> Clock | None:
         """Look through all times of a file, or the first ones of a pipe, for the rule that holds.
 
         Whether rows come regularly decides what a window in time is, so it must not depend on how
@@ -64,7 +64,7 @@ class ClockSearch:
             start: list[Records] = []
             error = self._break_of(checker, start)
             if error is None:
-                return found.settled(checker.holding)
+                return found.with_rules(checker.holding)
             # A few rows may have suggested another rule than all rows up to here.
             found = found.irregular(error)
             if start and tried + 1 < MOST_CLOCKS:

@@ -143,7 +143,7 @@ class TableSource(ABC):
         times = options.times
         if clock is None or times.every is not None or options.follow or not times.irregular:
             return clock
-        return search.settled(clock)
+        return search.confirmed(clock)
 
     def _describe(self) -> Signal:
         """The signal of the filtered columns, with warnings if its rate is uncertain."""

@@ -111,7 +111,7 @@ class Clock:
             self, rules=(), rate=1 / seconds, cycle=cycle, week=7 * DAY, doubt=None, uneven=""
         )
 
-    def settled(self, rules: tuple[Rule, ...]) -> Clock:
+    def with_rules(self, rules: tuple[Rule, ...]) -> Clock:
         """Return the clock with the rules that hold for all rows."""
         return replace(self, rules=rules, week=rules[0].week)
 

@@ -1,0 +1,273 @@
+"""One operation of a chain with its inputs and outputs, recorded window by window."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.checking.spreading import spread_facts
+from convcli.dataclass import dataclass
+from convcli.errors import RequestError
+from convcli.facts.explanation import StageFacts, SumFacts
+from convcli.facts.nested import nested, none_if_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.array_types import BoolArray
+    from convcli.core.op import Op, Span
+    from convcli.core.op_formula import Spread, WindowWeights
+    from convcli.planning.plan import BoundStep
+    from convcli.signals import Array
+
+
+# With more products than this in one stage, nobody reads them.
+MOST_PRODUCTS = 1_000_000
+# A window may be this many times as wide as the kernel in it, where a filter only delays.
+_TIMES_AS_WIDE = 16
+
+
+def by_channel(values: Array, *, several: bool) -> Any:
+    """Convert samples to nested tuples, the channels first where there are several."""
+    if several:
+        return nested(np.moveaxis(values, -1, 0))
+    return nested(values[..., 0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSamples:
+    """Samples between two operations.
+
+    values : (n, channels) or (rows, columns, channels)
+    names : of the channels
+    first : index of the first sample along each axis; below 0 it lies before the signal
+    length : length of the signal along each axis, without the extension at its edges
+    """
+
+    values: Array
+    names: tuple[str, ...]
+    first: tuple[int, ...]
+    length: tuple[int, ...]
+
+    @property
+    def span(self) -> Span:
+        """The indices [low, high) of the samples along each axis."""
+        sides = zip(self.first, self.values.shape, strict=False)
+        return tuple((low, low + n) for low, n in sides)
+
+
+def refuse_wide_windows(op: Op, span: Span) -> None:
+    """Raise RequestError before outputs are computed whose windows are too large to be shown."""
+    outputs = math.prod(high - low for low, high in span)
+    size = math.prod(reach.before + reach.after + 1 for reach in op.reach)
+    _refuse_many(outputs * size // _TIMES_AS_WIDE, outputs, size)
+
+
+def _refuse_many(products: int, outputs: int, size: int) -> None:
+    """Raise RequestError for more products than anybody reads, of windows of `size` samples."""
+    if products > MOST_PRODUCTS:
+        raise RequestError(
+            f"{outputs:,} outputs of {size:,} taps are too many to see",
+            hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+        )
+
+
+@dataclass(frozen=True)
+class ExplainedStage:
+    """An operation, or the operations of a layer, with the inputs and outputs.
+
+    text : what the page calls it
+    op : the first operation
+    spread : set where the operations are a transposed convolution
+    """
+
+    text: str
+    op: Op
+    step: BoundStep
+    inputs: StageSamples
+    outputs: StageSamples
+    spread: Spread | None = None
+
+    def continued(self, op: Op, outputs: StageSamples) -> ExplainedStage:
+        """The layer with another operation, which makes other outputs."""
+        return replace(self, outputs=outputs, spread=op.formula.spread or self.spread)
+
+    @cached_property
+    def weights(self) -> WindowWeights | None:
+        """The weights of the windows, None for an operation that is not a weighted sum."""
+        found = self.op.formula.window_weights(len(self.inputs.names))
+        if found is not None and found.only_complete and np.isnan(self.inputs.values).any():
+            return None
+        return found
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether there are several channels before or after."""
+        return max(len(self.inputs.names), len(self.outputs.names)) > 1
+
+    @cached_property
+    def size(self) -> tuple[int, ...]:
+        """How many samples a window has on each axis."""
+        if self.weights is not None:
+            return self.weights.size
+        return tuple(reach.before + reach.after + 1 for reach in self.op.reach)
+
+    @cached_property
+    def before(self) -> tuple[int, ...]:
+        """How many samples of a window lie before the index of the output times the stride."""
+        if self.weights is not None:
+            return self.weights.before
+        return tuple(reach.before for reach in self.op.reach)
+
+    def facts(self) -> StageFacts:
+        """Record the operation and every window."""
+        if self.spread is not None:
+            return self._transposed(self.spread)
+        sides = zip(self.size, self.before, strict=True)
+        nn_call = self.op.formula.nn_call
+        common = StageFacts(
+            text=self.text,
+            channels_in=self.inputs.names,
+            channels_out=self.outputs.names,
+            first=self.inputs.first,
+            length=self.inputs.length,
+            inputs=by_channel(self.inputs.values, several=self.several),
+            outputs=by_channel(self.outputs.values, several=self.several),
+            stride=tuple(reach.step for reach in self.op.reach),
+            before=self.before,
+            after=tuple(size - 1 - before for size, before in sides),
+            nn_call="" if nn_call is None else nn_call.text("{x}"),
+        )
+        if any(reach.phases > 1 for reach in self.op.reach):
+            return common
+        common = replace(common, sums=tuple(self._sums()))
+        if self.weights is None:
+            return common
+        return replace(common, **self._kernel(self.weights))
+
+    def _transposed(self, spread: Spread) -> StageFacts:
+        """Record a transposed convolution, with the copies of its kernel."""
+        # Samples outside of the signal are 0, and add nothing.
+        whole = []
+        for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
+            whole.append(slice(-first, n - first))
+        x = self.inputs.values[tuple(whole)]
+        facts = StageFacts(
+            text=self.text,
+            channels_in=self.inputs.names,
+            channels_out=self.outputs.names,
+            first=(0,) * len(whole),
+            length=self.inputs.length,
+            inputs=by_channel(x, several=self.several),
+            outputs=by_channel(self.outputs.values, several=self.several),
+            stride=(1,) * len(whole),
+            before=(0,) * len(whole),
+            after=(0,) * len(whole),
+        )
+        if self.weights is None or np.isnan(x).any():
+            return facts
+        size = math.prod(spread.size)
+        _refuse_many(x.size * size * len(self.outputs.names), self.outputs.values.size, size)
+        at = self.outputs.first
+        found = spread_facts(self.weights, spread, x, at, several=self.several)
+        return replace(facts, spread=found)
+
+    def _kernel(self, found: WindowWeights) -> dict[str, Any]:
+        """The fields of a convolution."""
+        flipped = found.flipped and not self.step.step.correlates
+        laid, taps = found.weights, ()
+        if not self.several:
+            laid = found.weights[0, 0]
+            taps = nested(np.flip(laid) if flipped else laid)
+        bias = () if found.bias is None else tuple(map(float, found.bias))
+        return {
+            "flipped": flipped,
+            "taps": taps,
+            "laid": nested(laid),
+            "groups": found.groups,
+            "divisor": found.divisor,
+            "bias": bias,
+            "gaps": found.on_missing,
+            "summarises": found.summarises,
+            "padding": found.padding or "",
+        }
+
+    def _sums(self) -> Iterator[SumFacts]:
+        """Yield how each output is computed, the channels one after the other."""
+        outputs = self.outputs.values
+        products = outputs.size * math.prod(self.size)
+        if self.weights is not None:
+            products *= self.weights.weights.shape[1]
+        _refuse_many(products, outputs.size, math.prod(self.size))
+        for channel in range(outputs.shape[-1]):
+            for index in np.ndindex(outputs.shape[:-1]):
+                yield self._sum(channel, index)
+
+    def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
+        """Record how the output at `index` of the array of outputs is computed."""
+        window = self.inputs.values
+        first = []
+        for axis, k in enumerate(index):
+            reach = self.op.reach[axis]
+            start = k * reach.step + reach.before - self.before[axis]
+            window = window.take(range(start, start + self.size[axis]), axis=axis)
+            first.append(start + self.inputs.first[axis])
+        reads = self._reads(channel)
+        window = window[..., list(reads)]
+        products, total = self._products(window, channel)
+        at = zip(index, self.outputs.first, strict=True)
+        outside = _outside_signal(first, self.size, self.inputs.length)
+        return SumFacts(
+            channel=channel,
+            reads=tuple(reads),
+            at=tuple(k + origin for k, origin in at),
+            first=tuple(first),
+            x=by_channel(window, several=self.several),
+            outside=outside.tolist(),
+            products=products,
+            total=total,
+            y=none_if_missing(self.outputs.values[(*index, channel)]),
+        )
+
+    def _reads(self, channel: int) -> range:
+        """The input channels that an output channel reads."""
+        if self.weights is not None:
+            return self.weights.inputs_of(channel)
+        count = len(self.inputs.names)
+        if len(self.outputs.names) == count:
+            return range(channel, channel + 1)
+        return range(count)
+
+    def _products(self, window: Array, channel: int) -> tuple[Any, float | None]:
+        """The products of a window with its weights, and their sum."""
+        if self.weights is None:
+            return None, None
+        laid = np.moveaxis(self.weights.weights[channel], 0, -1)
+        with np.errstate(all="ignore"):
+            products = window * laid
+        return by_channel(products, several=self.several), _exact_sum(products)
+
+
+def _outside_signal(
+    first: Sequence[int], size: tuple[int, ...], length: tuple[int, ...]
+) -> BoolArray:
+    """Mark the samples of a window of `size` from `first` on that lie outside of [0, length)."""
+    outside = np.zeros(size, bool)
+    for offsets, start, n in zip(np.indices(size), first, length, strict=True):
+        index = start + offsets
+        outside |= (index < 0) | (index >= n)
+    return outside
+
+
+def _exact_sum(products: Array) -> float:
+    """Add up the products that are not missing, rounded once; an overflow gives infinity or NaN."""
+    present = products[~np.isnan(products)].tolist()
+    try:
+        return math.fsum(present)
+    except (OverflowError, ValueError):
+        with np.errstate(all="ignore"):
+            return float(np.sum(present))

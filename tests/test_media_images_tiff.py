@@ -683,7 +683,8 @@ def tags_of(path: Path, page: int = 0) -> dict[int, Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        return {tag.code: tag.value for tag in file.pages[page].tags}
+        tags: Any = file.pages[page].aspage().tags
+        return {tag.code: tag.value for tag in tags}
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}])

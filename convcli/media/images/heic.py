@@ -62,12 +62,13 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> DecodedHei
             f"cannot read the picture {name}: {error}", hint="the file is damaged or cut off"
         ) from error
     image = _vips_image(pixels)
+    info: dict[str, Any] = picture.info
     # The PNG is read again at once, so compressing it would not pay.
     png = png_with_blocks(
         image.pngsave_buffer(compression=0, keep=KEEP_NOTHING),
-        icc=picture.info.get("icc_profile") or b"",
-        exif=refresh_exif(picture.info.get("exif") or b""),
-        xmp=picture.info.get("xmp") or b"",
+        icc=info.get("icc_profile") or b"",
+        exif=refresh_exif(info.get("exif") or b""),
+        xmp=info.get("xmp") or b"",
     )
     return DecodedHeic(png, _warn_of_others(container, picture))
 

@@ -140,8 +140,9 @@ class VipsFile:
         """A command that makes a PNG of the file."""
         import shlex
 
-        is_file = not isinstance(self.data, bytes)
-        names = [self.name, f"{self.data.stem}.png"] if is_file else ["-", "png:-"]
+        names = ["-", "png:-"]
+        if not isinstance(self.data, bytes):
+            names = [self.name, f"{self.data.stem}.png"]
         return shlex.join(["magick", *names])
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import Files
     from convcli.media.tables.table_options import TableOptions
-    from convcli.previews.observe import Preview, PreviewSize
+    from convcli.previews.preview import Preview, PreviewSize
 
 
 @dataclass(kw_only=True)

@@ -158,6 +158,55 @@ def test_words_of_other_libraries(name: str, word: str, ours: str) -> None:
     assert raised.value.hint == f"did you mean {ours}?"
 
 
+class OnlyDlpack:
+    """An array that other libraries can read by DLPack alone, as those of some frameworks."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __dlpack__(self, **wanted: Any) -> Any:
+        return self.x.__dlpack__(**wanted)
+
+    def __dlpack_device__(self) -> Any:
+        return self.x.__dlpack_device__()
+
+
+class Lazy:
+    """A table that is not computed before it is asked for, as the LazyFrame of polars."""
+
+    def collect(self) -> Any:
+        return np.zeros(3)
+
+
+class OnAnotherDevice:
+    """An array that refuses to become one of NumPy, as those on a graphics card do."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("use .cpu() to copy it to host memory first")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_arrays_of_other_libraries_come_by_dlpack(dtype: Any) -> None:
+    x = (100 * np.random.default_rng(2).normal(size=(50, 2))).astype(dtype)
+    y = apply("gaussian:2", OnlyDlpack(x))
+    np.testing.assert_array_equal(y, apply("gaussian:2", x))
+    found = convcli.compare(OnlyDlpack(x), x)
+    assert all(each.rms == 0 for each in found.channels)
+
+
+def test_what_is_no_array_is_refused() -> None:
+    with pytest.raises(RequestError, match="expected numbers, got a Lazy") as raised:
+        apply("box:2", Lazy())
+    assert raised.value.hint == "its numbers are made by .collect()"
+    with pytest.raises(RequestError, match=r"a OnAnotherDevice: use \.cpu\(\) to copy"):
+        apply("box:2", OnAnotherDevice())
+    with pytest.raises(RequestError, match="expected numbers, got a list"):
+        apply("box:2", [[1.0], [1.0, 2.0]])
+    with pytest.raises(RequestError, match="expected numbers, got a dict") as raised:
+        apply("box:2", {"a": 1})
+    assert raised.value.hint is None
+
+
 def test_a_rate_far_below_the_old_one_is_reached_in_two_steps() -> None:
     with pytest.raises(RequestError, match="taps; at most") as raised:
         apply("resample:1", np.zeros(10), rate=44100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from typing import TYPE_CHECKING
 
@@ -223,7 +224,19 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["z.csv.zip", "o.orc", "o.AVRO", "o.xlsx", "o.json", "o.wav", "o.npy", "o.tsv"]
+    "name",
+    [
+        "z.csv.zip",
+        "o.orc",
+        "o.AVRO",
+        "o.xlsx",
+        "o.json",
+        "o.wav",
+        "o.npy",
+        "o.tsv",
+        "o.xyz",
+        "o.csv.gx",
+    ],
 )
 def test_a_suffix_that_is_no_such_table_is_refused(
     name: str, program: Program, tmp_path: Path
@@ -246,6 +259,34 @@ def test_a_suffix_of_text_or_of_the_input_is_written(program: Program, tmp_path:
     assert program.run("csv", "sma:2", "a.json", "--in-place", cwd=tmp_path).code == 0
     (tmp_path / "a.tsv").write_bytes(b"x\ty\n1\t2\n")
     assert program.run("csv", "sma:2", "a.tsv", "-o", "c.tsv", cwd=tmp_path).code == 0
+
+
+def test_any_suffix_is_written_in_a_format_that_is_asked_for(
+    program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x\n1\n")
+    refused = program.run("csv", "sma:2", "a.csv", "-o", "o.xyz", cwd=tmp_path)
+    assert "got o.xyz: .xyz is the suffix of no table" in refused.errors[0]
+    assert "hint: -o o.csv, or --format csv, writes text" in refused.err
+    asked = ("csv", "sma:2", "a.csv", "-o", "o.xyz", "--format", "csv")
+    assert program.run(*asked, cwd=tmp_path).code == 0
+    assert (tmp_path / "o.xyz").read_bytes() == b"x\n1\n"
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.jsonl"])
+def test_columns_become_a_table_of_tabs(name: str, program: Program, tmp_path: Path) -> None:
+    rows = b'a b,x,text\n1,2,"one, two"\n2,4,"tab\there"\n3,6,"say ""so"""\n'
+    made = program.run("csv", "x", "-o", name, "-c", "x", stdin=rows, cwd=tmp_path)
+    assert made.code == 0, made.err
+    words = ("csv", "sma:2", name, "-c", "x", "-o")
+    for output in ("o.tsv", "o.tab.gz", "o.csv"):
+        ended = program.run(*words, output, cwd=tmp_path)
+        assert ended.code == 0, ended.err
+    text = b'a b\tx\ttext\n1\t2\tone, two\n2\t3\t"tab\there"\n3\t5\t"say ""so"""\n'
+    assert (tmp_path / "o.tsv").read_bytes() == text
+    assert gzip.decompress((tmp_path / "o.tab.gz").read_bytes()) == text
+    tabs = pd.read_csv(tmp_path / "o.tsv", sep="\t")
+    pd.testing.assert_frame_equal(tabs, pd.read_csv(tmp_path / "o.csv"))
 
 
 def test_no_table_of_tabs_is_made_a_csv(program: Program, tmp_path: Path) -> None:

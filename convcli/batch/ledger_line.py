@@ -202,7 +202,7 @@ def _fields_of(plain: Any) -> dict[str, Any]:
         "began": int(plain["began"]),
         "tries": int(plain["tries"]),
         "seconds": float(plain["seconds"]),
-        "facts": plain["facts"],
+        "facts": _checked_facts(plain["facts"]),
         "error": _checked_error(plain["error"]),
         "skipped": plain.get("skipped") is True,
         "joined_into": _checked_name(plain.get("joined_into")),
@@ -217,6 +217,12 @@ def _checked_name(plain: Any) -> str | None:
     name = str(plain)
     os.fsencode(name)
     return name
+
+
+def _checked_facts(plain: Any) -> Mapping[str, Any] | None:
+    if plain is None or isinstance(plain, dict):
+        return plain
+    raise TypeError("the facts are no object")
 
 
 def _checked_error(plain: Any) -> Mapping[str, Any] | None:

@@ -14,7 +14,12 @@ import numpy as np
 
 from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
-from convcli.checking.explained_stage import ExplainedStage, StageSamples, by_channel
+from convcli.checking.explained_stage import (
+    ExplainedStage,
+    StageSamples,
+    by_channel,
+    refuse_wide_windows,
+)
 from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
@@ -166,6 +171,7 @@ def _computed_stages(
     for place, span_in, span in zip(placed, spans, spans[1:], strict=False):
         op, step = place.op, place.step
         branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
+        refuse_wide_windows(op, span)
         inputs = _padded_inputs(op, inputs, span)
         outputs, bounds = _complete_results(plan, place, inputs, span, bounds)
         if op.formula.continues_layer and begun is not None:

@@ -102,7 +102,10 @@ class SignalComparison:
 
     def _on_scale_of_a(self, b: Array) -> Array:
         """Samples of B on the scale of A, such as 8 bit values of a picture of 16 bits."""
-        return b if self._rescale == 1 else b * self._rescale
+        if self._rescale == 1:
+            return b
+        with np.errstate(over="ignore", invalid="ignore"):
+            return b * self._rescale
 
     @staticmethod
     def _samples(side: ComparedSignal, places: list[int], workers: Workers) -> Iterator[Array]:

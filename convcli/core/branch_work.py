@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BranchChain:
-    """The chain of one branch. Output k of the group is made of its output k + shift[axis]."""
+    """The chain of one branch. Output k of the group reads output k + shift[axis] of the chain."""
 
     chain: Chain
     shift: tuple[int, ...]
@@ -99,7 +99,7 @@ class GroupWork(OpWork):
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs along axis 0: all that some branch is given.
 
-        Each branch takes its own part of them, so that none are skipped here.
+        Each branch takes its own part of them, so the group skips none.
         """
         each = [branch.reads(start, stop, done, n) for branch in self.op.branches]
         first = min(inputs.start for inputs in each)
@@ -178,7 +178,7 @@ class GroupWork(OpWork):
         return y, held_after
 
     def _with_kept_channel(self, y: Array, channel: int, x: Array, task: OpTask) -> Array:
-        """Return the outputs with one channel as it is in the inputs that they stand for."""
+        """Return the outputs with one channel as it is in the aligned inputs."""
         places = []
         for axis, reach in enumerate(self.op.reach):
             aligned = reach.aligned_input(np.arange(*task.outputs[axis]))

@@ -1,7 +1,7 @@
 """A group of branches: chains that read the same input, combined by arithmetic.
 
-The outputs of the chains are aligned at the sample that they stand for. The group is an operation
-as any other: its reach is the union of the reaches of its branches.
+The outputs of the chains are combined where they are aligned with the same sample. The group is an
+operation as any other: its reach is the union of the reaches of its branches.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class UnequalBranchesError(ValueError):
-    """Branches that cannot be aligned: they differ in rate, length or the samples they stand for.
+    """Branches that cannot be aligned: they differ in rate, in length, or in the aligned samples.
 
     number : of the branch that differs from the first one
     does : what that branch does; first_does : what the first one does instead
@@ -54,7 +54,8 @@ class UnequalBranchesError(ValueError):
 class JoinedReach(Reach):
     """The union of the reaches of branches along an axis, with their exact lengths.
 
-    A pool of two and the upsampling behind it make 2 * floor(n / 2) samples, which no growth says.
+    A pool of two and an upsampling after it make 2 * floor(n / 2) samples, which `growth` cannot
+    say.
     """
 
     axis: int
@@ -104,11 +105,11 @@ class Branches(Op):
         *,
         completed: bool = False,
     ) -> Self:
-        """Align chains whose outputs stand for the same samples.
+        """Combine chains whose outputs are aligned with the same samples.
 
         completed : the group will be made `complete`, which aligns chains that lengthen or shorten
             the signal
-        UnequalBranchesError where they differ in rate, length or the samples they stand for.
+        UnequalBranchesError where they differ in rate, in length, or in the aligned samples.
         """
         for number, chain in enumerate(chains):
             if chain.times.bins != chains[0].times.bins:
@@ -363,7 +364,7 @@ def _check_equal_rates(one: Reach, other: Reach, number: int) -> None:
 
 
 def _check_place(one: Reach, other: Reach, number: int) -> None:
-    """Raise UnequalBranchesError where outputs of two branches stand for different samples."""
+    """Raise UnequalBranchesError where outputs of two branches are aligned with other samples."""
     if one.limit != other.limit:
         raise UnequalBranchesError(number, _cut(other), _cut(one))
     if one.growth != other.growth:
@@ -399,7 +400,7 @@ def _stands_for(reach: Reach) -> str:
 def _shift(reach: Reach, distance: int, number: int) -> int:
     """By how many outputs a branch begins earlier than the one that begins latest.
 
-    distance : between the samples that their first outputs stand for
+    distance : between the samples that their first outputs are aligned with
     """
     outputs, rest = divmod(distance * reach.phases, reach.step)
     if rest or outputs % reach.phases:

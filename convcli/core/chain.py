@@ -168,7 +168,7 @@ class Chain:
         return limit
 
     def look_ahead(self, axis: int = 0) -> int:
-        """Return how far an output reads past the sample it is aligned with; at most 0: not."""
+        """Return how far an output reads past its aligned sample; 0 or less if it does not."""
         _, after = self.around_aligned(axis)
         return after
 
@@ -217,7 +217,7 @@ class Chain:
 
     @cached_property
     def padding(self) -> OwnPadding | None:
-        """What is known of the padding of operations that extend their own input; None without."""
+        """How operations of the chain extend their own input; None if none does."""
         found = [op.padding for op in self.ops if op.padding is not None]
         if not found:
             return None

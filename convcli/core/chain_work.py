@@ -140,7 +140,7 @@ class ChainWork:
 
     @cached_property
     def _executors(self) -> dict[int, Executor]:
-        """What computes several operations at once, by the number of the first of them."""
+        """The executors of several operations at once, by the number of the first operation."""
         found = {}
         number = 0
         while number < len(self.chain.ops):
@@ -158,7 +158,7 @@ class ChainWork:
 
     @cached_property
     def _joined(self) -> Chain:
-        """The chain with as few operations as do the same; the chain itself if there are none.
+        """The chain with operations joined where that saves a pass, or the chain itself.
 
         Operations are joined only with functions of one sample, so that the geometry is the same.
         """

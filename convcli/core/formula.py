@@ -28,7 +28,7 @@ class Combination:
 
     @property
     def is_number(self) -> bool:
-        """Whether no operand has a part in it."""
+        """Whether all weights are 0."""
         return not self.weights.any()
 
     def plus(self, other: Combination, sign: float) -> Combination:
@@ -46,7 +46,7 @@ class Formula(ABC):
 
     @abstractmethod
     def value(self, operands: Sequence[Array]) -> Any:
-        """Compute the formula: an array, or a number where no operand has a part in it."""
+        """Compute the formula: an array, or a number where it reads no operand."""
 
     @abstractmethod
     def combination(self, count: int) -> Combination | None:
@@ -54,7 +54,7 @@ class Formula(ABC):
 
     @abstractmethod
     def operands(self) -> Iterator[int]:
-        """Yield the number of every operand, of one that occurs several times as often."""
+        """Yield the number of every operand, once for each time that it occurs."""
 
     @property
     def adds_only(self) -> bool:
@@ -69,7 +69,7 @@ class Constant(Formula):
     number: float
 
     def value(self, operands: Sequence[Array]) -> float:
-        """Return the number, whatever the operands are."""
+        """Return the number; operands have no effect."""
         return self.number
 
     def combination(self, count: int) -> Combination:

@@ -105,7 +105,7 @@ class Measure(Protocol):
         ...
 
     def joined(self, one: Any, other: Any) -> Any:
-        """Return what two blocks have together, whatever their order."""
+        """Return what is found of two blocks together, in any order."""
         ...
 
     def measured_op(self, found: Any | None) -> Op:
@@ -316,8 +316,8 @@ class WrappedOp(Op):
     """An operation around another one, `op`, whose inputs or outputs it changes.
 
     What is known of `op` holds for the wrapper, unless the wrapper says something else. But the
-    wrapper is another function of the inputs. So what stands for the function of `op`, such as
-    `formula.as_convolution` or `executor`, does not stand for the wrapper: it is as `Op` says.
+    wrapper is another function of the inputs. So what describes the function of `op`, such as
+    `formula.as_convolution` or `executor`, has its default here.
     """
 
     op: Op
@@ -368,7 +368,7 @@ class WrappedOp(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """What is known of the operation, without what stands for its function."""
+        """What is known of the operation, without what describes its function."""
         inside = self.op.formula
         return OpFormula(
             convolutions=inside.convolutions,

@@ -1,8 +1,10 @@
 """The layers of a network, one module for each kind.
 
-`conv`, `dense`, `flatten`, `pool` and `activation` hold the text form of a layer, the tensors that
+`dense`, `flatten`, `pool`, `activation` and others hold the text form of a layer, the tensors that
 a model file has for it, the operation that runs, and the gradients that train it. `layer` has what
-they share, and their registry.
+they share, and their registry. The operation of `conv`, as which other layers run too, is in
+`conv_op`, its algorithms are in `conv_paths` and `winograd`, and its gradients are in
+`training/trained_conv`.
 
 A model that runs : `model_reader` reads it from a file (`weights` : the safetensors format),
     `model` holds it and checks it against a signal, `network_binder` binds its layers from left to

@@ -37,7 +37,7 @@ class ActivationLayer(StepLayer):
 
 @dataclass(frozen=True)
 class TrainedActivation(TrainedLayer):
-    """An activation as training sees it."""
+    """An activation in training."""
 
     function: Activation
 
@@ -50,15 +50,15 @@ class TrainedActivation(TrainedLayer):
 
     @property
     def homogeneous(self) -> bool:
-        """Whether the function is homogeneous."""
+        """Whether f(c x) is c f(x) for every c > 0."""
         return self.function.homogeneous
 
     def needs(self, outputs: Span) -> Span:
         """Return the outputs: each reads the sample at its own place."""
         return outputs
 
-    def at_work(self, batch: BatchShape) -> BatchActivation:
-        """Return the activation at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchActivation:
+        """Return what computes the activation for mini-batches of this shape."""
         slopes = batch.outputs(batch.channels)
         overwrites = self.function.derivative_follows and not batch.shared
         outputs = None if overwrites else batch.outputs(batch.channels)
@@ -72,9 +72,9 @@ def _trained_activation(op: ActivationOp) -> TrainedActivation:
 
 
 class BatchActivation(BatchLayer):
-    """An activation at work.
+    """Computes an activation on mini-batches.
 
-    slopes : room for its derivatives; outputs : room for its values, None to overwrite its inputs
+    slopes : array for the derivatives; outputs : array for the values, None to overwrite the inputs
     """
 
     def __init__(self, function: Activation, slopes: Array, outputs: Array | None) -> None:

@@ -1,4 +1,4 @@
-"""y = scale * x + shift with numbers for each channel, and how a convolution takes them in."""
+"""The operation y = scale * x + shift, which the convolution before it can compute."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _session_node_of_affine(op: Affine) -> SessionNode:
 
 
 def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
-    """Operations in which each convolution takes in the affine map that follows it.
+    """The operations, in which each convolution also computes the affine map that follows it.
 
     This saves a pass over the samples, and changes nothing but the last bits.
     """

@@ -120,7 +120,7 @@ class Band:
     def mirrored(self) -> Band:
         """The band of the layer that turns derivatives by the outputs into those by the inputs.
 
-        There is one for a layer without strides.
+        Only a layer without strides has one.
         """
         return replace(self, inputs=self.outputs, outputs=self.inputs, count=1)
 
@@ -169,19 +169,15 @@ class Band:
     # --- the rows ---
 
     def _lead(self, x: Array, outputs: Sizes) -> Sizes:
-        """The number of rows on each axis.
-
-        Windows of the batch, lines of a picture, rows along the last axis.
-        """
+        """The numbers of rows: windows, lines of a picture, and rows along the last axis."""
         return (len(x), *outputs[:-1], outputs[-1] // self.count)
 
     def copies(self, x: Array, outputs: Sizes, rows: Array) -> tuple[Array, Array]:
-        """Two views of one shape.
+        """Views of the inputs that outputs read, and of their places in `rows`, of one shape.
 
-        The inputs that `outputs` of `x` read, and their places in `rows`.
+        Copying the first view to the second fills the rows for a product.
 
         x : (batch, samples..., in); rows : (batch * outputs / count, taps or more)
-        Copying the first view to the second fills the rows for a product.
         """
         lead = self._lead(x, outputs)
         batch, *down, along, _ = x.strides
@@ -245,9 +241,9 @@ class Band:
     # --- how many outputs at once ---
 
     def cost(self, outputs: Sizes, *, leads: bool) -> float:
-        """About how many nanoseconds one window takes, forward and backward.
+        """Estimate the nanoseconds for one window, forward and backward.
 
-        Measured in float32 with AVX2.
+        The factors were measured in float32 with AVX2.
 
         leads : the derivatives by the inputs are not needed
         """

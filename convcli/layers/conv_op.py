@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConvOp(SelfPadding):
-    """A convolution layer that runs.
+    """A convolution with weights between all channels of a group, which may pad its own input.
 
     weights : (out, in / groups, k) or (out, in / groups, height, width); bias : (out,) or None
     beside : the last channel (the opacity of a picture) goes past the layer unchanged
@@ -120,9 +120,7 @@ class ConvOp(SelfPadding):
 
     @property
     def taps(self) -> FloatArray:
-        """The weights as taps of a convolution.
-
-        They are flipped, with the zeros of the dilation between them.
+        """The weights as taps of a convolution: flipped, with the zeros of the dilation.
 
         (k,) or (height, width); with several channels a stack of them, one for each output and each
         of its inputs
@@ -200,7 +198,7 @@ class ConvOp(SelfPadding):
         return y
 
     def _touched(self, missing: BoolArray, shape: Sizes) -> BoolArray:
-        """The outputs with a missing sample in their window, in whatever channel."""
+        """The outputs with a missing sample in their window, in any channel."""
         any_channel: Any = missing.any(axis=-1, keepdims=True).astype(np.float64)
         window = np.ones((1, 1, *self.weights.shape[2:]))
         ones = ConvSums(weights=window, bias=None, step=self.step, dilation=self.dilation)

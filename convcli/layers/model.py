@@ -196,7 +196,7 @@ class Model:
         return text
 
     def _notices(self, site: Site) -> Iterator[str]:
-        """What is not as the model was learned, and what is so because it was."""
+        """Notices where the run differs from how the model was learned, or follows it."""
         rules, medium = site.rules, site.signal.medium
         learned = self.learned
         if self.guessed:

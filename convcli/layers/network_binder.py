@@ -149,7 +149,7 @@ class NetworkBinder:
     # --- values ---
 
     def _scaling(self, factor: float) -> list[Op]:
-        """Pictures enter as 0 ... 1 and leave as they came."""
+        """The multiplication that scales a picture to 0 ... 1, or back; none for other media."""
         if not self.signal.medium.unit_scale or factor == 1:
             return []
         return [
@@ -226,10 +226,9 @@ class NetworkBinder:
         return (first, *self.done[1:])
 
     def _finish(self) -> None:
-        """Bring the outputs of the last layer into the values of the signal.
+        """Scale the outputs of the last layer to the values of the signal.
 
-        What comes out of a layer inside the network is in no units of the signal; pictures of it
-        are as bright as its values are large.
+        The outputs of a layer inside the network have no units; they are scaled as pictures are.
         """
         differences = self.model.differences
         if self.model.last is None:
@@ -242,9 +241,9 @@ class NetworkBinder:
         self.done.append(self._stage_up_to(self._result()))
 
     def _onto_input(self) -> Op:
-        """The input, added to what all operations make of it.
+        """The operation that adds the input of the network to its output.
 
-        RequestError where that stands for other samples or has other channels.
+        RequestError where the output is aligned with other samples or has other channels.
         """
         model, axes = self.model, self.signal.axes
         if self.done:
@@ -277,7 +276,7 @@ class NetworkBinder:
                 raise RequestError(f"{message} {change}", hint="a padding= that keeps the length")
 
     def _added_channels(self, made: int) -> tuple[Op, ...]:
-        """What picks the channels that are added to the outputs, `made` of them."""
+        """The selection of `made` channels that are added to the outputs; none for all."""
         given = self.signal.channels
         columns, targets = self.model.columns, self.model.targets
         if len(targets) == made and len(columns) == len(given) and set(targets) <= set(columns):

@@ -208,8 +208,8 @@ class TrainedShift(TrainedLayer):
         sides = zip(outputs, self.by, strict=True)
         return tuple((low - side, high - side) for (low, high), side in sides)
 
-    def at_work(self, batch: BatchShape) -> BatchShift:
-        """Return the layer at work, which does nothing."""
+    def for_batches(self, batch: BatchShape) -> BatchShift:
+        """Return what passes the samples on."""
         return BatchShift()
 
 
@@ -220,7 +220,7 @@ def _trained_padding(op: PaddedInput) -> TrainedShift:
 
 
 class BatchShift(BatchLayer):
-    """A padding at work on mini-batches, which does nothing."""
+    """Passes samples and derivatives on: inside the signal a padding changes nothing."""
 
     def forward(self, x: Array) -> Array:
         """Return the inputs, which are the outputs."""

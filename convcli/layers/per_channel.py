@@ -182,13 +182,13 @@ class TrainedPrelu(TrainedLayer):
         """Slopes of a quarter, as in torch and in the paper."""
         return {"weight": np.full(self.slopes, 0.25)}
 
-    def at_work(self, batch: BatchShape) -> BatchPrelu:
-        """Return the rectifier at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchPrelu:
+        """Return what computes the rectifier for mini-batches of this shape."""
         return BatchPrelu(self.slopes, batch)
 
 
 class BatchPrelu(BatchLayer):
-    """A rectifier of learned slopes at work."""
+    """Computes a rectifier of learned slopes on mini-batches."""
 
     def __init__(self, slopes: int, batch: BatchShape) -> None:
         self.shared = slopes == 1

@@ -66,7 +66,7 @@ class PoolLayer(StepLayer):
 
     @property
     def _folds(self) -> np.ufunc | None:
-        """The function that an extreme folds its windows by; None of a mean or sum."""
+        """The function of two samples that finds an extreme; None for a mean or sum."""
         return {"max_pool": np.fmax, "min_pool": np.fmin}.get(self.call.name)
 
     def bind(self, site: LayerSite) -> tuple[Stage, ...]:
@@ -131,7 +131,7 @@ class PoolLayer(StepLayer):
         return spread_extreme(self._folds, op.reach, self.n, spacing)
 
     def _extensions(self) -> Iterator[Op]:
-        """Yield what extends the input: by the padding, and for a last window by nothing known."""
+        """Yield what extends the input: padding, and missing samples for a last window."""
         if self.padding is not None:
             if any(2 * side > n for side, n in zip(self.padding, self.n, strict=True)):
                 raise self.call.error("a pool pads by half of its window at most, as in torch")
@@ -197,7 +197,7 @@ def spread_extreme(
 @layer("adaptive_avg_pool", "adaptive_max_pool", "global_avg_pool", "global_max_pool")
 @dataclass(frozen=True, kw_only=True)
 class GlobalPoolLayer(StepLayer):
-    """A pool that makes a few numbers of the whole signal."""
+    """A pool that reduces the whole signal to a few numbers."""
 
     untrainable_hint: ClassVar[str | None] = (
         "it makes one answer of a whole signal, and the target has one for every sample"
@@ -257,8 +257,8 @@ class TrainedPool(TrainedLayer):
             return None
         return self.size, self.scale
 
-    def at_work(self, batch: BatchShape) -> BatchPool:
-        """Return the pool at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchPool:
+        """Return what computes the pool for mini-batches of this shape."""
         return BatchPool(self, batch.made)
 
 
@@ -294,7 +294,7 @@ def _trained_complete(op: Complete) -> TrainedLayer | None:
 
 
 class BatchPool(BatchLayer):
-    """A pool at work, one axis after the other."""
+    """Computes a pool on mini-batches, one axis after the other."""
 
     def __init__(self, pool: TrainedPool, outputs: Sizes) -> None:
         self.pool = pool

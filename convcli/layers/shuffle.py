@@ -1,4 +1,4 @@
-"""Layers that trade channels for samples: pixel_shuffle, pixel_unshuffle, and upsample.
+"""Layers that turn channels into samples and back: pixel_shuffle, pixel_unshuffle; upsample.
 
 Shi et al. (2016), "Real-time single image and video super-resolution using an efficient sub-pixel
 convolutional neural network", https://arxiv.org/abs/1609.05158

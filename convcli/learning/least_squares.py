@@ -209,17 +209,17 @@ def _unknowns(task: Task, channels: Channels) -> int:
 
 def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
     train = sums.train
+    if not (train.finite and sums.held.finite):
+        raise InputError(
+            "the samples are so large that their squares overflow",
+            hint="scale them first: gain:0.001",
+        )
     if train.count < unknowns:
         weights = f"{unknowns:,} weight{'s' * (unknowns != 1)}"
         raise InputError(
             f"{train.count:,} complete windows to learn {weights} from",
             hint="windows lie in one signal (or group) and hold no missing value: more data, "
             "fewer --taps, less --holdout",
-        )
-    if not (train.finite and sums.held.finite):
-        raise InputError(
-            "the samples are so large that their squares overflow",
-            hint="scale them first: gain:0.001",
         )
     if _is_constant(train):
         what = "the input is"

@@ -44,6 +44,9 @@ SHORT = 1 << 14
 
 _PLANS = KeptPlans()
 
+# Methods of other libraries that compute what an object only describes: polars, dask.
+_MAKES_NUMBERS = ("collect", "compute")
+
 
 @dataclass
 class Blocks:
@@ -157,14 +160,38 @@ def is_pandas(x: Any) -> bool:
 
 
 def as_array(x: Any) -> AnyArray:
-    """An array of what has samples; those that are masked are NaN."""
+    """An array of what has samples; those that are masked are NaN.
+
+    Arrays of other libraries come through `__array__` or DLPack, without a copy where they lie in
+    the memory of the processor. RequestError for what is no array.
+    """
     if not hasattr(x, "filled"):
-        return np.asarray(x)
+        return _array_of_any(x)
     masked: Any = x
     if masked.dtype.kind not in "fiub" or not masked.mask.any():
         return np.asarray(masked.data)
     is_single = masked.dtype == np.float32
     return np.asarray(masked.astype(np.float32 if is_single else np.float64).filled(np.nan))
+
+
+def _array_of_any(x: Any) -> AnyArray:
+    try:
+        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+            return np.from_dlpack(x)
+        array = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise RequestError(f"expected numbers, got a {type(x).__name__}: {error}") from error
+    if array.dtype == object and array.ndim == 0:
+        raise RequestError(f"expected numbers, got a {type(x).__name__}", hint=_hint_for_plan(x))
+    return array
+
+
+def _hint_for_plan(x: Any) -> str | None:
+    """The hint for what only says how its numbers are made, such as a LazyFrame; else None."""
+    for name in _MAKES_NUMBERS:
+        if hasattr(x, name):
+            return f"its numbers are made by .{name}()"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class Geometry:
 
     @cached_property
     def stride(self) -> int | None:
-        """How far apart outputs lie, in samples; None if not equally far."""
+        """The distance between outputs in samples; None if it varies."""
         reach = self.chain.reach[0]
         return reach.step if reach.phases == 1 else None
 
@@ -75,7 +75,7 @@ class Geometry:
 
     @cached_property
     def phases(self) -> int:
-        """After how many outputs the distances between them repeat: the L of a resampler by L/M."""
+        """The number of outputs after which their distances repeat: the L of a resampler by L/M."""
         return self.chain.reach[0].phases
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Many interleaved signals through one chain: signals with as many outputs share a job.
+"""Many interleaved signals through one chain: signals with equally many outputs share a job.
 
 They are the channels of that job. `Stream` does the same for one signal; here every number is an
 array with an entry for each signal. Ten thousand groups of a few rows cost a few calls of NumPy

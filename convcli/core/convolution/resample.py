@@ -41,7 +41,7 @@ class Resample(Op):
     """y[k] = sum_i table[k mod L, i] * x[(k // L) * step + starts[k mod L] + i] along one axis.
 
     table : (L, width), the taps of each phase sum to 1; starts : (L,) the first input of each phase
-    own : (L, 2) the inputs [first, stop) that an output of each phase stands for, counted from its
+    own : (L, 2) the inputs [first, stop) that an output of each phase represents, counted from its
         first input; the output is missing where all of them are
     missing : the rule for missing samples
     exact : add up in one order, so that the last bit does not depend on the length of a block
@@ -134,7 +134,7 @@ class Resample(Op):
         axis: int = 0,
         axes: int = 1,
     ) -> Resample:
-        """The resampler whose outputs stand for the input at or before them.
+        """The resampler whose outputs represent the input at or before them.
 
         A causal resampler is delayed until it reads no later sample.
         """
@@ -250,7 +250,7 @@ class Resample(Op):
 
     @cached_property
     def _own_table(self) -> FloatArray:
-        """Ones for the inputs that an output stands for, zeros elsewhere; shaped as the table."""
+        """Ones for the inputs that an output represents, zeros elsewhere; shaped as the table."""
         places = np.arange(self.table.shape[1])
         first = self.own[:, :1]
         stop = self.own[:, 1:]
@@ -293,7 +293,7 @@ def _aligned_inputs(phases: int, step: int) -> IntArray:
 def _pixels_inside(phases: int, step: int) -> IntArray:
     """(phases, 2) the pixels [first, stop) whose middle lies in each new pixel.
 
-    A new pixel that holds no middle of an old one stands for the old one that its own middle lies
+    A new pixel that holds no middle of an old one represents the old one that its own middle lies
     in, on a border for the earlier one.
     """
     # Places are counted in units of 1 / (2 phases) of an old pixel, in which borders and middles

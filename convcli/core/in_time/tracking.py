@@ -55,7 +55,7 @@ class ChainTracker:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UnionReach(Reach):
-    """The inputs that some of several chains reads; their outputs stand for the same samples."""
+    """The union of what several chains read, whose outputs are aligned with the same samples."""
 
     chains: tuple[Chain, ...]
 

@@ -69,7 +69,7 @@ class OnnxModel:
         return LearnedRules(align=align)
 
     def _can_be_causal(self, chain: Chain) -> bool:
-        """Whether each output can stand for the newest sample that it reads."""
+        """Whether each output can be aligned with the newest sample that it reads."""
         return chain.look_ahead(0) <= max(-chain.reach[0].growth, 0)
 
     def up_to(self, number: int) -> OnnxModel:
@@ -104,9 +104,9 @@ class OnnxModel:
         return (replace(stage, before=signal, after=after, layers=self.facts, remark=remark),)
 
     def _delay(self, chain: Chain) -> tuple[Op, ...]:
-        """What lets each output stand for the newest sample that it reads.
+        """The delay that aligns each output with the newest sample that it reads.
 
-        RequestError for a graph that pads: its last outputs would stand for no sample.
+        RequestError for a graph that pads: its last outputs would be aligned with no sample.
         """
         ahead = chain.look_ahead(0)
         if ahead <= 0:
@@ -164,7 +164,7 @@ class OnnxModel:
             raise RequestError(message, hint=_hint_for_lengths(signal, multiples))
 
     def _scaling(self, factor: float) -> tuple[Op, ...]:
-        """Pictures enter as 0 ... 1 and leave as they came."""
+        """The multiplication that scales a picture to 0 ... 1, or back; none for other media."""
         if factor == 1:
             return ()
         axes = self.graph.axes

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A network at work on batches of one size.
+    """Computes a network and its gradients on mini-batches of one size.
 
-    `forward` the windows, then `backward` the derivatives of the loss.
+    Call `forward` for the outputs, then `backward` for the gradient of the loss.
 
     net : the network; batch : windows at a time; outputs : samples on each axis that a window has
         at the end
@@ -51,7 +51,7 @@ class Worker:
                 leads=leads,
                 shared=shared,
             )
-            self.layers.append(place.layer.at_work(arrays))
+            self.layers.append(place.layer.for_batches(arrays))
             shared = place.layer.reads_its_outputs
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters

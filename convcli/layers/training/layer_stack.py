@@ -177,7 +177,7 @@ class LayerStack:
         return span_lengths(self.needs(tuple((0, count) for count in outputs)))
 
     def started(self, random: np.random.Generator) -> Vector:
-        """Parameters to begin training with."""
+        """Initial values of all parameters."""
         numbers = np.zeros(self.parameters)
         for layer, views in zip(self.layers, self.views(numbers), strict=True):
             for name, values in layer.started(random).items():
@@ -230,7 +230,7 @@ def _of_lengths(span: Span, counts: Sizes) -> Span:
 class UntrainedNetwork:
     """A network to be trained.
 
-    layers : as written; net : as training sees them; chain : as they run, with weights of 0
+    layers : as written; net : in training; chain : as they run, with weights of 0
     """
 
     layers: list[Layer]

@@ -57,13 +57,13 @@ class ConvThrough(TrainedLayer):
         """Return as many outputs as the convolution computes."""
         return self.conv.rounded(outputs)
 
-    def at_work(self, batch: BatchShape) -> BatchThrough:
-        """Return the layer at work on mini-batches."""
-        return BatchThrough(self, self.conv.at_work(batch))
+    def for_batches(self, batch: BatchShape) -> BatchThrough:
+        """Return what computes the layer for mini-batches of this shape."""
+        return BatchThrough(self, self.conv.for_batches(batch))
 
 
 class BatchThrough(BatchLayer):
-    """A convolution at work whose weights follow from the parameters of its layer."""
+    """Computes a convolution whose weights follow from the parameters of its layer."""
 
     def __init__(self, layer: ConvThrough, conv: BatchLayer) -> None:
         self.layer = layer

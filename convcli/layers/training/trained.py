@@ -1,7 +1,4 @@
-"""What training needs of a layer.
-
-The geometry of its windows, and the layer at work on a mini-batch.
-"""
+"""What training needs of a layer: its windows, its parameters, its gradients on mini-batches."""
 
 from __future__ import annotations
 
@@ -77,9 +74,9 @@ class BatchShape:
 
 
 class BatchLayer(ABC):
-    """A layer at work on mini-batches of one size.
+    """Computes a layer and its derivatives on mini-batches of one size.
 
-    It keeps what its derivative needs in arrays that it made once.
+    Arrays are made once; `forward` keeps in them what `backward` needs.
     """
 
     @abstractmethod
@@ -109,7 +106,7 @@ class BatchLayer(ABC):
 
 
 class TrainedLayer(ABC):
-    """A layer as training sees it. Windows lie inside the signal, where no layer pads.
+    """A layer in training. Windows lie inside the signal, where no layer pads.
 
     Samples are counted on each axis as by a Reach: output k of a layer with a stride reads from the
     input k * stride - before on.
@@ -152,7 +149,7 @@ class TrainedLayer(ABC):
         return sum(parameter.size for parameter in self.learned)
 
     def started(self, random: np.random.Generator) -> Tensors:
-        """Values to begin training with, by the name of their parameter."""
+        """Initial values of the parameters, by name."""
         return {}
 
     def frozen(self) -> TrainedLayer:
@@ -193,7 +190,7 @@ class TrainedLayer(ABC):
         """
         raise ValueError(f"{type(self).__name__} has no taps")
 
-    # --- at work ---
+    # --- on mini-batches ---
 
     @property
     def reads_its_outputs(self) -> bool:
@@ -201,8 +198,8 @@ class TrainedLayer(ABC):
         return False
 
     @abstractmethod
-    def at_work(self, batch: BatchShape) -> BatchLayer:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchLayer:
+        """Return what computes the layer for mini-batches of this shape."""
 
     @property
     def side_by_side_sums(self) -> tuple[Sizes, float] | None:

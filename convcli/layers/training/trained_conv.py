@@ -121,8 +121,8 @@ class TrainedConv(TrainedWeights):
         rows = -(-outputs[-1] // self.count)
         return (*outputs[:-1], rows * self.count)
 
-    def at_work(self, batch: BatchShape) -> BatchConv:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchConv:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchConv(self, batch)
 
 
@@ -147,9 +147,9 @@ class _BandProduct:
 
 
 class BatchConv(BatchLayer):
-    """A convolution layer at work.
+    """Computes a convolution and its gradients on mini-batches.
 
-    One product of gathered rows and a banded matrix for each group (`Band`).
+    Each group of channels is one product of gathered rows and a banded matrix (`Band`).
     """
 
     def __init__(self, layer: TrainedConv, batch: BatchShape) -> None:
@@ -244,7 +244,7 @@ class BatchConv(BatchLayer):
 class _MirroredConv:
     """Derivatives by the inputs of a layer without strides.
 
-    The mirrored layer, applied to `dy` between zeros.
+    They are the mirrored layer applied to the derivatives by the outputs, padded with zeros.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
@@ -290,7 +290,7 @@ class _MirroredConv:
 class _ScatteredRows:
     """Derivatives by the inputs of any layer.
 
-    The rows of the transposed product, added up where they overlap.
+    They are the rows of the transposed product, added up where they overlap.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:

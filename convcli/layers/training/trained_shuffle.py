@@ -1,4 +1,4 @@
-"""How layers are trained that trade channels for samples, or repeat samples."""
+"""Training of layers that turn channels into samples and back, or repeat samples."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class TrainedInterleaving(_Upsampling):
         """Return how many channels have all phases."""
         return channels // math.prod(self.factors)
 
-    def at_work(self, batch: BatchShape) -> BatchInterleaving:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchInterleaving:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchInterleaving(self.factors, batch)
 
 
 class TrainedRepetition(_Upsampling):
     """Samples that are repeated: the upsampling by the nearest one."""
 
-    def at_work(self, batch: BatchShape) -> BatchRepetition:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchRepetition:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchRepetition(self.factors, batch)
 
 
@@ -81,7 +81,7 @@ class _WholeCells:
 
 
 class BatchInterleaving(BatchLayer):
-    """Channels that become samples, at work."""
+    """Computes `TrainedInterleaving` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
@@ -97,7 +97,7 @@ class BatchInterleaving(BatchLayer):
 
 
 class BatchRepetition(BatchLayer):
-    """Samples that are repeated, at work."""
+    """Computes `TrainedRepetition` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
@@ -141,13 +141,13 @@ class TrainedSplitting(TrainedLayer):
         """Return how many channels the phases are."""
         return channels * math.prod(self.factors)
 
-    def at_work(self, batch: BatchShape) -> BatchSplitting:
-        """Return the layer at work on mini-batches."""
+    def for_batches(self, batch: BatchShape) -> BatchSplitting:
+        """Return what computes the layer for mini-batches of this shape."""
         return BatchSplitting(self.factors, batch)
 
 
 class BatchSplitting(BatchLayer):
-    """Neighbouring samples that become channels, at work."""
+    """Computes `TrainedSplitting` on mini-batches."""
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors

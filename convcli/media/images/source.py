@@ -26,6 +26,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.scratch import scratch
+from convcli.samples import in_type
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ class ImagePage:
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""
-        values: Array = pixels.astype(np.float64)
-        return values
+        return in_type(pixels, np.float64)
 
     def light(self, pixels: Pixels) -> Array:
         """Stored samples as the filter gets them: colours in linear light if that was asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # A row group is written once it has this many rows or bytes.
 GROUP_ROWS, GROUP_BYTES = 1 << 20, 64 << 20
-_BETWEEN = b","
 
 
 class ParquetWriter:
@@ -91,19 +91,23 @@ class FeatherWriter:
 
 
 class DelimitedWriter:
-    """Writes rows of text: numbers as convcli writes them, the rest as pyarrow casts it to text."""
+    """Writes rows of text: numbers as convcli writes them, the rest as pyarrow casts it to text.
 
-    def __init__(self, stream: BinaryIO, schema: Any) -> None:
+    delimiter : what stands between two cells
+    """
+
+    def __init__(self, stream: BinaryIO, schema: Any, delimiter: bytes) -> None:
         self._stream = stream
-        self._texts = [_texts_of(field) for field in schema]
-        names = [quoted(name.encode(), _BETWEEN) for name in schema.names]
-        self._stream.write(_BETWEEN.join(names) + b"\n")
+        self._delimiter = delimiter
+        self._texts = [_texts_of(field, delimiter) for field in schema]
+        names = [quoted(name.encode(), delimiter) for name in schema.names]
+        self._stream.write(delimiter.join(names) + b"\n")
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
         pairs = zip(self._texts, batch.columns, strict=True)
         columns = [texts(column) for texts, column in pairs]
-        lines = [_BETWEEN.join(row) + b"\n" for row in zip(*columns, strict=True)]
+        lines = [self._delimiter.join(row) + b"\n" for row in zip(*columns, strict=True)]
         self._stream.write(b"".join(lines))
 
     def close(self) -> None:
@@ -125,7 +129,7 @@ def _refuse_same_names(schema: Any, title: str) -> None:
         seen.add(name)
 
 
-def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
+def _texts_of(field: Any, delimiter: bytes) -> Callable[[Any], list[bytes]]:
     """The function that writes a column as cells. RequestError if its type has no text."""
     kind = plain_field(field).type
     if pa.types.is_floating(kind):
@@ -136,7 +140,7 @@ def _texts_of(field: Any) -> Callable[[Any], list[bytes]]:
             f"the column {field.name} cannot be written as text: its type is {kind}",
             hint="-o FILE.jsonl or FILE.parquet keeps it",
         )
-    return _texts_of_others
+    return partial(_texts_of_others, delimiter=delimiter)
 
 
 def _refuse_binary(name: str, kind: Any) -> None:
@@ -155,9 +159,9 @@ def _texts_of_floats(column: Any) -> list[bytes]:
     return [write_number(value) for value in column_numbers(column).tolist()]
 
 
-def _texts_of_others(column: Any) -> list[bytes]:
+def _texts_of_others(column: Any, *, delimiter: bytes) -> list[bytes]:
     texts = _as_texts(plain_column(column))
-    return [b"" if text is None else quoted(text.encode(), _BETWEEN) for text in texts]
+    return [b"" if text is None else quoted(text.encode(), delimiter) for text in texts]
 
 
 def _as_texts(column: Any) -> list[str | None]:

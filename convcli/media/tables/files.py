@@ -19,12 +19,14 @@ from convcli.media.tables.compression import (
 )
 from convcli.media.tables.suffixes import (
     has_same_suffix,
+    promises_tabs,
     refuse_other_delimiter,
     refuse_other_format,
 )
 from convcli.media.tables.table_formats import (
     DELIMITED,
     SUFFIXES,
+    TABBED,
     format_named,
     format_of_start,
     format_of_suffix,
@@ -90,7 +92,8 @@ class TableFiles(Files):
         """
         from convcli.media.tables.any_table import open_any_table
 
-        refuse_other_format(output, source=path)
+        asked = self.options.output.format
+        refuse_other_format(output, source=path, format_asked=asked is not None)
         with ExitStack() as held:
             try:
                 source = open_any_table(path, options=self.options, held=held, stdin=stdin)
@@ -101,8 +104,10 @@ class TableFiles(Files):
                 message = f"{error.message}; the model was learned from {learned}"
                 raise error.reworded(message, error.hint) from error.__cause__
             written = self._output_format(output, source)
-            if written is DELIMITED:
+            if written is DELIMITED and source.format is DELIMITED:
                 refuse_other_delimiter(output, source.dialect.delimiter, source=path)
+            elif written is DELIMITED and output is not None and promises_tabs(output):
+                written = TABBED
             compression = compression_of_suffix(output)
             if compression is None and _is_same_file(path, output):
                 compression = source.compression

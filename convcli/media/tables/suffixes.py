@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from convcli.errors import RequestError
 from convcli.media.replacing import is_special
 from convcli.media.tables.compression import without_compression
-from convcli.media.tables.table_formats import SUFFIXES
+from convcli.media.tables.table_formats import SUFFIXES, TABBED
 
 if TYPE_CHECKING:
     from convcli.places import Place
 
-_TAB_SUFFIXES = frozenset({".tsv", ".tab"})
+# Suffixes of text besides those of tables, and of copies of any file.
+_TEXT_SUFFIXES = (
+    *(".log", ".out", ".asc", ".data", ".text", ".psv", ".ssv", ".prn", ".lst"),
+    *(".bak", ".old", ".new", ".orig", ".tmp", ".part"),
+)
 # Suffixes of files that are not delimited text, by what they hold.
 _OTHER_FORMATS = {
     "an archive": ".tgz .tbz2 .txz .lzma .zip .7z .rar .lz4 .br .z .sz .tar",
@@ -28,23 +32,36 @@ _OTHER_FORMATS = {
 }
 
 
-def refuse_other_format(output: Place | None, *, source: Place | None) -> None:
-    """Raise RequestError if the suffix of `output` promises something else than a table.
+def refuse_other_format(
+    output: Place | None, *, source: Place | None, format_asked: bool = False
+) -> None:
+    """Raise RequestError if the suffix of `output` is not that of a table.
 
     source : the input; an output may have its suffix, whatever that is
+    format_asked : the format is asked for, so that a suffix that means nothing may stand
     """
     if output is None or is_special(output) or has_same_suffix(source, output):
         return
     suffix = without_compression(output).suffix.lower()
     kinds = [kind for kind, known in _OTHER_FORMATS.items() if suffix in known.split()]
+    plain = output.with_suffix("")
+    name = plain if plain.suffix.lower() in SUFFIXES else with_other_suffix(output, ".csv")
+    expected = f"expected an output for a table, such as .csv or .parquet, got {output}"
     if kinds:
-        plain = output.with_suffix("")
-        name = plain if plain.suffix.lower() in SUFFIXES else with_other_suffix(output, ".csv")
         raise RequestError(
-            f"expected an output for a table, such as .csv or .parquet, got {output}: "
-            f"{suffix} is {kinds[0]}",
+            f"{expected}: {suffix} is {kinds[0]}",
             hint=f"-o {name} writes text, which other programs can convert",
         )
+    if not format_asked and _is_unknown(suffix):
+        raise RequestError(
+            f"{expected}: {suffix} is the suffix of no table",
+            hint=f"-o {name}, or --format csv, writes text",
+        )
+
+
+def _is_unknown(suffix: str) -> bool:
+    """Whether a suffix may be that of a format; numbers, as in prices.2024, are none."""
+    return suffix[1:].isalpha() and suffix not in SUFFIXES and suffix not in _TEXT_SUFFIXES
 
 
 def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Place | None) -> None:
@@ -55,8 +72,8 @@ def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Pl
     if output is None or is_special(output) or has_same_suffix(source, output):
         return
     suffix = without_compression(output).suffix.lower()
-    from_tabs = source is not None and _promises_tabs(source)
-    if _promises_tabs(output) and delimiter != b"\t":
+    from_tabs = source is not None and promises_tabs(source)
+    if promises_tabs(output) and delimiter != b"\t":
         promised, other = "tabs", ".csv"
     elif suffix == ".csv" and delimiter == b"\t" and from_tabs:
         promised, other = "commas", ".tsv"
@@ -69,8 +86,9 @@ def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Pl
     )
 
 
-def _promises_tabs(path: Place) -> bool:
-    return without_compression(path).suffix.lower() in _TAB_SUFFIXES
+def promises_tabs(path: Place) -> bool:
+    """Whether the suffix of a file says that tabs stand between its cells."""
+    return without_compression(path).suffix.lower() in TABBED.suffixes
 
 
 def with_other_suffix(path: Place, suffix: str) -> Place:

@@ -102,7 +102,13 @@ def _write_feather(stream: BinaryIO, schema: Any, codec: str | None) -> BatchWri
 def _write_delimited(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
     from convcli.media.tables.batch_writers import DelimitedWriter
 
-    return DelimitedWriter(stream, schema)
+    return DelimitedWriter(stream, schema, b",")
+
+
+def _write_tabbed(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
+    from convcli.media.tables.batch_writers import DelimitedWriter
+
+    return DelimitedWriter(stream, schema, b"\t")
 
 
 def _write_json_lines(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
@@ -117,6 +123,8 @@ DELIMITED = TableFormat(
     suffixes=(".csv", ".tsv", ".tab", ".txt", ".dat"),
     writer=_write_delimited,
 )
+# Text that is made of columns, which have no delimiter of their own.
+TABBED = TableFormat(name="csv", title="TSV", suffixes=(".tsv", ".tab"), writer=_write_tabbed)
 JSON_LINES = TableFormat(
     name="jsonl",
     title="JSON Lines",

@@ -81,6 +81,7 @@ def _plane(*made: int, slope: float) -> tuple[Block, ...]:
 
 
 VGG7 = _plane(32, 32, 64, 64, 128, 128, 3, slope=0.1)
+DNCNN = _plane(*(64,) * 16, 1, slope=0.0)
 # The widths and channels of CREPE tiny, padded as torch does.
 CREPE = tuple(
     Block(made, (size,), stride=stride, padding=(size - stride) // 2, norm=True, pool=2)
@@ -132,7 +133,7 @@ NETWORKS = (
         name="network-dncnn",
         says="DnCNN-17 (64 channels, 3 x 3, rectifiers) on 2 megapixels of grey",
         channels=1,
-        blocks=_plane(*(64,) * 16, 1, slope=0.0),
+        blocks=DNCNN,
         shape=(1152, 1736),
         goals={"onnxruntime": 1.0},
         timed=1,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from convcli.array_types import AnyArray
     from convcli.signals import Array
 
@@ -45,6 +47,15 @@ def as_samples(x: Array) -> Array:
     y = x.astype(sample_type(x))
     scale = value_of_one(x)
     return y if scale == 1 else np.multiply(y, scale, out=y)
+
+
+def in_type(x: Array, dtype: npt.DTypeLike) -> Array:
+    """Convert to a floating type, without the warnings of NumPy.
+
+    A value beyond the type is infinite, and a NaN that signals becomes a quiet one.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.astype(dtype, copy=False)
 
 
 def summed(y: Array) -> Array:

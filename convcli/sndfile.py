@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # libsndfile says this of an MP3 in which no frame can be decoded.
 _NO_FRAMES = "File does not exist or is not a regular file"
 _UNEXPLAINED = "Unspecified internal error"
+# The beginning of a MIDI sample dump, whose packets libsndfile prints to standard output.
+SAMPLE_DUMP = b"\xf0\x7e"
 
 
 class WatchedFile:

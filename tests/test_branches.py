@@ -543,6 +543,7 @@ REFUSED = [
     ("branches", "no step of its own", 0, "x - gaussian:3"),
     ("(" * 20 + "x" + ")" * 20, "more than 16 parentheses", 16, None),
     ("x + " * 300 + "x", "more than 200 operators", None, None),
+    (" | ".join(["x & abs"] * 40), "these branches make 8,192 outputs; at most 4,096", None, "&"),
     ("zscore:0", "at least 1 sample", 7, "zscore:5"),
     ("unsharp:1", "unsharp needs AMOUNT", 0, "unsharp:2,0.5"),
     ("local_contrast", "picture", 0, None),

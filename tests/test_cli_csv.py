@@ -564,6 +564,11 @@ def test_a_table_of_a_header_alone(program: Program, tmp_path: Path) -> None:
     ended = program.run("csv", "sma:2", stdin=b"price,name\n", cwd=tmp_path)
     assert (ended.code, ended.out) == (0, b"price,name\n")
     assert ended.err.startswith("- -> -: sma:2, 2 taps, delay 0.5, 0 rows, in ")
+    # Which of the columns hold numbers is not known.
+    ended = program.run("csv", "-q", "mono", stdin=b"price,name\n", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, b"price,name,y0\n")
+    ended = program.run("csv", "-q", "mono", stdin=b"price,name\r\n", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, b"price,name,y0\r\n")
 
 
 def test_the_plan_of_a_run_in_place_names_its_output(program: Program, tmp_path: Path) -> None:

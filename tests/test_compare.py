@@ -17,8 +17,9 @@ from scipy import signal as scipy_signal
 
 import convcli
 from convcli import RequestError
-from convcli.checking.compare import ComparedSignal, compare_signals
+from convcli.checking.compare import compare_signals
 from convcli.checking.limits import parse_limits
+from convcli.checking.signal_comparison import ComparedSignal
 from convcli.checking.spectra import PowerSpectrum
 from convcli.cli import main
 from convcli.core.ssim import StructuralSimilarity
@@ -409,3 +410,16 @@ def test_the_squares_of_huge_numbers(program: Program, tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         program.run("csv", "gain:1e-301", "--in-place", name, "-q", cwd=tmp_path)
     assert program.run("compare", "a.csv", "b.csv", cwd=tmp_path).code == 0
+
+
+def test_huge_numbers_beside_missing_ones(program: Program, tmp_path: Path) -> None:
+    """The largest magnitude, which the hint brings to 1, is that of the known samples."""
+    (tmp_path / "a.csv").write_text("x\n1e300\n\n-2e300\n5\n")
+    (tmp_path / "b.csv").write_text("x\n1\n2\n3\n\n")
+    for pair in (("a.csv", "b.csv"), ("b.csv", "a.csv")):
+        ended = program.run("compare", *pair, cwd=tmp_path)
+        assert ended.code == 3, ended
+        assert ended.err.splitlines() == [
+            "error: the samples are so large that their squares overflow",
+            "hint: scale both first: gain:1e-301",
+        ]

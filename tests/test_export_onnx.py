@@ -262,3 +262,9 @@ def test_a_graph_that_pads_is_not_made_causal(tmp_path: Path) -> None:
     path = exported(model)
     with pytest.raises(RequestError, match="reads later samples and pads"):
         apply(f"model:{path}", pd.DataFrame({"v": np.arange(8.0)}), align="causal")
+
+
+def test_numbers_beyond_float32_are_not_exported(tmp_path: Path) -> None:
+    model = saved(tmp_path / "m.safetensors", {"0.weight": np.full((1, 1, 3), 1e39)}, layers="conv")
+    with pytest.raises(RequestError, match="too large for float32"):
+        exported(model, "center")

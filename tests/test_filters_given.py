@@ -310,3 +310,16 @@ def test_weights_are_judged_after_the_division(
     one = apply(f"{step}:{taps},normalize=true", x, axes=axes, missing=missing)
     other = apply(f"{step}:-{negative},normalize=true", x, axes=axes, missing=missing)
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_response_of_less_than_a_sample_is_its_sum(tmp_path: Path) -> None:
+    """The gain at frequency 0 is kept: sum_n h[n]."""
+    path = write(tmp_path / "short.wav", np.full(40, 0.25), 8000)
+    slow = replace(SOUND, rate=1 / 3600)
+    assert ir(path, signal=slow).taps.tolist() == [10.0]
+
+
+def test_a_response_at_a_rate_beyond_reason_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "fast.wav", np.full(40, 0.25), 1_000_000_000)
+    with pytest.raises(RequestError, match="a response at 1e\\+09 Hz needs"):
+        ir(path, signal=SOUND)

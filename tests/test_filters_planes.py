@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from program import done
 
 from convcli import apply
 from convcli.errors import RequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Samples = np.ndarray[Any, Any]
 
@@ -129,6 +133,15 @@ def test_numbers_near_the_largest_warn_of_nothing() -> None:
         small = b"P5 4 3 255\n" + bytes(12)
         said = done("image", "-q", text, "-", "--format", "pgm", stdin=small).err
         assert "RuntimeWarning" not in said
+
+
+def test_numbers_beyond_single_precision_warn_of_nothing(tmp_path: Path) -> None:
+    """Floats as a file stores them become infinite, and a NaN that signals a quiet one."""
+    signalling = struct.pack("<4I", 0x7F800001, 0x3F800000, 0, 0x40000000)
+    (tmp_path / "in.pfm").write_bytes(b"Pf 4 1 -1\n" + signalling)
+    for text in ("gain:1e300", "avg_pool:2"):
+        ended = done("image", "-q", text, "in.pfm", "-o", f"{text[:3]}.tif", cwd=tmp_path)
+        assert ended.err == ""
 
 
 TALL = ("v\n" + "\n".join(map(str, range(1000))) + "\n").encode()

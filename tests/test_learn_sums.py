@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from convcli.cli import main
 from convcli.layers.weights import read_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RNG = np.random.default_rng(0)
@@ -166,3 +168,47 @@ def test_a_file_that_lies_about_its_arrays_is_refused(
             made.writestr(name, content)
     assert main(["learn", "--merge", "b.npz", "-o", "m.safetensors"]) == 3
     assert "the sums '0/train/gram' are missing or damaged" in capsys.readouterr().err
+
+
+def damaged_sums(path: Path, damage: Callable[[dict[str, Any]], None]) -> None:
+    """Write bad.npz beside a file of sums, with another description."""
+    with zipfile.ZipFile(path) as given, zipfile.ZipFile(path.parent / "bad.npz", "w") as made:
+        for name in given.namelist():
+            content = given.read(name)
+            if name == "about.npy":
+                about = json.loads(np.load(io.BytesIO(content)).tobytes())
+                damage(about)
+                text = io.BytesIO()
+                np.save(text, np.frombuffer(json.dumps(about).encode(), np.uint8))
+                content = text.getvalue()
+            made.writestr(name, content)
+
+
+def test_a_damaged_file_of_sums_is_refused(
+    sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["learn", "noisy", "clean", "--taps", "3", "--partial", "a.npz", "-q"]) == 0
+    merge = ["learn", "--merge", "bad.npz", "-o", "m.safetensors"]
+    damages: list[Callable[[dict[str, Any]], None]] = [
+        lambda about: about["task"].update(ridge={}),
+        lambda about: about["task"].update(bias=[]),
+        lambda about: about["units"].clear(),
+        lambda about: about["units"][0].pop("skipped"),
+        lambda about: about["units"][0].update(changes=[[1, 2]]),
+        lambda about: about["units"][0].update(delay=3),
+    ]
+    for damage in damages:
+        damaged_sums(sounds / "a.npz", damage)
+        assert main(merge) == 3
+        assert "bad.npz: holds no sums of convcli learn" in capsys.readouterr().err
+    data = (sounds / "a.npz").read_bytes()
+    # The size of the directory of the archive, so that its members seem to begin before the file.
+    (sounds / "bad.npz").write_bytes(data[:-10] + b"\xff\xff" + data[-8:])
+    assert main(merge) == 3
+    assert len(capsys.readouterr().err.splitlines()) <= 2
+    sums = dict(np.load(sounds / "a.npz"))
+    sums["0/train/gram"][-1, -1] = np.nan
+    np.savez(sounds / "bad.npz", **sums)
+    assert main(merge) == 3
+    assert "overflow" in capsys.readouterr().err
+    assert not (sounds / "m.safetensors").exists()

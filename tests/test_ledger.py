@@ -377,3 +377,14 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
         text = (tmp_path / f"out/{number:02}.csv").read_text()
         assert text == f"x\n{number}\n{number + 1}\n"
     assert sorted(line["unit"] for line in lines(tmp_path)) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("facts", ["none", 3, [1], True])
+def test_facts_that_are_no_object(facts: Any, folder: Path) -> None:
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "-o", "out/", "--ledger", "run.jsonl")
+    assert run(*words, cwd=folder).code == 0
+    plain = lines(folder)
+    plain[1]["facts"] = facts
+    (folder / "run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in plain))
+    told = refused(3, "merge", "run.jsonl", cwd=folder)
+    assert "line 2" in told

@@ -296,7 +296,9 @@ def test_samples_beyond_reason_are_clipped_or_refused_without_a_warning_of_numpy
 def test_a_midi_sample_dump_is_refused(tmp_path: Path) -> None:
     """The reader of libsndfile prints to standard output."""
     (tmp_path / "in.sds").write_bytes(b"\xf0\x7e\0\1" + bytes(range(1, 120)))
+    write(tmp_path / "in.wav", noise(300, 1), 8000)
     assert "SDS" in refused(3, "audio", "gain:1", "in.sds", "-o", "out.wav", cwd=tmp_path)
+    assert "SDS" in refused(3, "audio", "ir:in.sds", "in.wav", "-o", "out.wav", cwd=tmp_path)
 
 
 def test_the_streams_of_a_chained_ogg_are_counted(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_what_is_damaged_or_too_large(program: Program, tmp_path: Path) -> None:
     for content, words in (
         (data[:20], "cannot read the picture"),
         (data[:18] + bytes(8) + data[26:], "cannot read the picture"),
+        (data[:2000], "cannot read the picture"),  # OpenCV would print why
+        (data[:30] + b"\x63" + data[31:], "cannot read the picture"),
         (huge, "pixels"),
     ):
         (tmp_path / "bad.bmp").write_bytes(content)
@@ -42,3 +44,4 @@ def test_what_is_damaged_or_too_large(program: Program, tmp_path: Path) -> None:
         assert ended.code == 3, ended
         assert words in ended.errors[0]
         assert "bad.bmp" in ended.errors[0]
+        assert ended.err.startswith("error: ")

@@ -60,8 +60,8 @@ class Line:
     read, wrote : states of the input before it was read, and of the output as it was written
     facts : a few facts of the run
     error : message, hint and exit code; None where all went well
-    skipped : the output was there before, and nobody knows who made it
-    joined_into : the output that this part of it becomes; None for an output of its own
+    skipped : the output was there before, and no ledger says that this command wrote it
+    joined_into : the output that this part of the input is joined into; None for a whole input
     result : what was found in the input, where no output is written
     """
 
@@ -144,7 +144,7 @@ class Line:
         return 0 if self.error is None else int(self.error["exit_code"])
 
     def to_json(self) -> bytes:
-        """The line with its end. Bytes of names that are no UTF-8 are escaped."""
+        """The line with its end. Bytes of names that are not UTF-8 are escaped."""
         plain = {
             "unit": self.number,
             "units": self.units,
@@ -202,7 +202,7 @@ def _fields_of(plain: Any) -> dict[str, Any]:
         "began": int(plain["began"]),
         "tries": int(plain["tries"]),
         "seconds": float(plain["seconds"]),
-        "facts": plain["facts"],
+        "facts": _checked_facts(plain["facts"]),
         "error": _checked_error(plain["error"]),
         "skipped": plain.get("skipped") is True,
         "joined_into": _checked_name(plain.get("joined_into")),
@@ -217,6 +217,12 @@ def _checked_name(plain: Any) -> str | None:
     name = str(plain)
     os.fsencode(name)
     return name
+
+
+def _checked_facts(plain: Any) -> Mapping[str, Any] | None:
+    if plain is None or isinstance(plain, dict):
+        return plain
+    raise TypeError("the facts are no object")
 
 
 def _checked_error(plain: Any) -> Mapping[str, Any] | None:

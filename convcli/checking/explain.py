@@ -14,7 +14,12 @@ import numpy as np
 
 from convcli.checking.equivalents import filter_samples, matrix_of
 from convcli.checking.excerpt import array_description
-from convcli.checking.explained_stage import ExplainedStage, StageSamples, by_channel
+from convcli.checking.explained_stage import (
+    ExplainedStage,
+    StageSamples,
+    by_channel,
+    refuse_wide_windows,
+)
 from convcli.checking.frameworks import equinox_text, torch_text
 from convcli.core.complete import Bounds, without_incomplete
 from convcli.core.extend import Extent
@@ -166,6 +171,7 @@ def _computed_stages(
     for place, span_in, span in zip(placed, spans, spans[1:], strict=False):
         op, step = place.op, place.step
         branches = tuple(_branches(plan, place, (span_in, span), inputs, bounds))
+        refuse_wide_windows(op, span)
         inputs = _padded_inputs(op, inputs, span)
         outputs, bounds = _complete_results(plan, place, inputs, span, bounds)
         if op.formula.continues_layer and begun is not None:
@@ -249,7 +255,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
 
 
 def _padded_inputs(op: Op, inputs: StageSamples, span: Span) -> StageSamples:
-    """Extend the inputs of a layer by the padding of its own."""
+    """Extend the inputs of a layer by its own padding."""
     if op.padding is None:
         return inputs
     task = replace(OpTask.alone(op.reach, span, inputs.length), starts=inputs.first)

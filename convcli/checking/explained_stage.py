@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-# With more products than this in one stage, nobody reads them.
+# More products than this in one stage are too many to read.
 MOST_PRODUCTS = 1_000_000
+# A window may be this many times as wide as the kernel in it, where a filter only delays.
+_TIMES_AS_WIDE = 16
 
 
 def by_channel(values: Array, *, several: bool) -> Any:
@@ -56,6 +58,22 @@ class StageSamples:
         """The indices [low, high) of the samples along each axis."""
         sides = zip(self.first, self.values.shape, strict=False)
         return tuple((low, low + n) for low, n in sides)
+
+
+def refuse_wide_windows(op: Op, span: Span) -> None:
+    """Raise RequestError before outputs are computed whose windows are too large to be shown."""
+    outputs = math.prod(high - low for low, high in span)
+    size = math.prod(reach.before + reach.after + 1 for reach in op.reach)
+    _refuse_many(outputs * size // _TIMES_AS_WIDE, outputs, size)
+
+
+def _refuse_many(products: int, outputs: int, size: int) -> None:
+    """Raise RequestError for more products than anybody reads, of windows of `size` samples."""
+    if products > MOST_PRODUCTS:
+        raise RequestError(
+            f"{outputs:,} outputs of {size:,} taps are too many to see",
+            hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +170,8 @@ class ExplainedStage:
         )
         if self.weights is None or np.isnan(x).any():
             return facts
-        self._refuse_many(x.size * math.prod(spread.size) * len(self.outputs.names))
+        size = math.prod(spread.size)
+        _refuse_many(x.size * size * len(self.outputs.names), self.outputs.values.size, size)
         at = self.outputs.first
         found = spread_facts(self.weights, spread, x, at, several=self.several)
         return replace(facts, spread=found)
@@ -183,19 +202,10 @@ class ExplainedStage:
         products = outputs.size * math.prod(self.size)
         if self.weights is not None:
             products *= self.weights.weights.shape[1]
-        self._refuse_many(products)
+        _refuse_many(products, outputs.size, math.prod(self.size))
         for channel in range(outputs.shape[-1]):
             for index in np.ndindex(outputs.shape[:-1]):
                 yield self._sum(channel, index)
-
-    def _refuse_many(self, products: int) -> None:
-        """Raise RequestError for more products than anybody reads."""
-        if products > MOST_PRODUCTS:
-            size = math.prod(self.size)
-            raise RequestError(
-                f"{self.outputs.values.size:,} outputs of {size:,} taps are too many to see",
-                hint="a shorter signal, such as convcli explain 1,2,3,4 KERNEL",
-            )
 
     def _sum(self, channel: int, index: tuple[int, ...]) -> SumFacts:
         """Record how the output at `index` of the array of outputs is computed."""

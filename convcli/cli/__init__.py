@@ -160,7 +160,7 @@ def _redirect_to_null(stream: TextIO | None) -> None:
 
 
 def _print_other_error(error: Exception, words: list[str]) -> int:
-    """Print an error that is no ConvcliError; returns the exit code.
+    """Print an error that is not a ConvcliError; returns the exit code.
 
     words : the command line
     """

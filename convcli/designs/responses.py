@@ -72,7 +72,7 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
     """All samples of a sound file, (k, channels), and its rate."""
     import soundfile
 
-    from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
+    from convcli.sndfile import SAMPLE_DUMP, Sound, WatchedFile, messages_muted, reason_of
 
     problem = f"{path}: cannot be read as a sound file"
     expected = "a sound file with an impulse response"
@@ -81,6 +81,11 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
             opened_named(path, expected=expected, most=LARGEST_RESPONSE) as (raw, _),
             messages_muted(),
         ):
+            if raw.read(len(SAMPLE_DUMP)) == SAMPLE_DUMP:
+                raise InputError(
+                    f"{path}: a MIDI sample dump (SDS) is not read", hint="sox in.sds out.wav"
+                )
+            raw.seek(0)
             watched = WatchedFile(raw)
             try:
                 with Sound(watched) as file:
@@ -118,8 +123,13 @@ def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:
         period = int(own_rate) // math.gcd(int(own_rate), int(rate))
         lead = -(-margin // period) * period
     start = round(lead * rate / own_rate)
+    count = lead + len(taps) + margin
+    refuse_huge(count, f"a response at {own_rate:g} Hz", "resample it first: sox in.wav -r 48k ...")
     padded = np.pad(taps, ((lead, margin), (0, 0)))
     resampled = soxr.resample(padded, own_rate, rate, quality="VHQ")
+    if len(resampled) == 0:
+        # Less than one sample at this rate: all of the response is at time 0.
+        return np.sum(taps, axis=0, keepdims=True), 0
     converted = np.asarray(resampled, dtype=np.float64) * (own_rate / rate)
     length = math.ceil(len(taps) * rate / own_rate)
     return _trim(converted, start, start + length)

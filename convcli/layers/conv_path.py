@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.layers.bands import Band
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ class ConvPath(ABC):
         self.band = Band.of_weights(
             sums.weights, step=sums.step, dilation=sums.dilation, groups=sums.groups
         )
-        self.bias = None if sums.bias is None else sums.bias.astype(dtype)
+        self.bias = None if sums.bias is None else in_type(sums.bias, dtype)
 
     @classmethod
     @abstractmethod

@@ -20,6 +20,7 @@ from convcli.core.work_arrays import work_arrays
 from convcli.layers.bands import channels_of_group
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.winograd import Winograd
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,7 @@ class WindowProduct(ConvPath):
 
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         super().__init__(sums, dtype)
-        parts = np.split(sums.weights.astype(dtype), sums.groups)
+        parts = np.split(in_type(sums.weights, dtype), sums.groups)
         self.matrices = [self.band.matrix(part) for part in parts]
 
     @classmethod
@@ -118,7 +119,7 @@ class ShiftedSums(ConvPath):
         super().__init__(sums, dtype)
         # (height, width, out, in): a row of the product for each tap and output.
         taps_first = sums.weights.transpose(2, 3, 0, 1) if len(sums.shape) == 2 else sums.weights
-        self.matrix = taps_first.reshape(-1, sums.inputs).astype(dtype)
+        self.matrix = in_type(taps_first.reshape(-1, sums.inputs), dtype)
 
     @classmethod
     def cost(cls, sums: ConvSums) -> float:
@@ -165,7 +166,7 @@ class TapByTap(ConvPath):
         self.taps = []
         for index in np.ndindex(*sums.shape):
             of_channels = sums.weights[(slice(None), 0, *index)]
-            self.taps.append((index, of_channels.astype(dtype)))
+            self.taps.append((index, in_type(of_channels, dtype)))
 
     @classmethod
     def cost(cls, sums: ConvSums) -> float:

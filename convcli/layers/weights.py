@@ -18,6 +18,7 @@ from convcli.array_types import FloatArray
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, quoted_text
 from convcli.named_files import opened_named
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,7 +203,7 @@ def _tensor(path: Place, name: str, entry: dict[str, Any], data: bytes) -> Tenso
     stored: AnyArray = np.frombuffer(data, TYPES[entry["dtype"]], count, start)
     if entry["dtype"] == "BF16":
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
-    tensor = stored.astype(np.float64).reshape(shape)
+    tensor = in_type(stored, np.float64).reshape(shape)
     infinite = np.argwhere(~np.isfinite(tensor))
     if len(infinite):
         place = ", ".join(str(i) for i in infinite[0])

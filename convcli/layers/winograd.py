@@ -17,6 +17,7 @@ import numpy as np
 
 from convcli.core.work_arrays import work_arrays
 from convcli.layers.conv_path import ConvPath, ConvSums
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -68,7 +69,7 @@ class Winograd(ConvPath):
         # As one product, a tenth of the time of an einsum.
         by_tap = sums.weights.astype(np.float64).transpose(2, 3, 1, 0)
         transformed = np.kron(taps, taps) @ by_tap.reshape(TAPS * TAPS, -1)
-        self.weights = transformed.reshape(places, sums.inputs, sums.outputs).astype(dtype)
+        self.weights = in_type(transformed.reshape(places, sums.inputs, sums.outputs), dtype)
 
     @classmethod
     def cost(cls, sums: ConvSums) -> float:

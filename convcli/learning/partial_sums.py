@@ -9,8 +9,11 @@ The file is a NumPy archive (.npz): for each unit its arrays, and `about.npy`, a
 
 from __future__ import annotations
 
+import errno
 import json
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -51,6 +54,18 @@ FORMAT = "convcli sums 1"
 LONGEST_TEXT = 1 << 26
 # The date of all members of the archive, so that equal sums are equal files.
 NO_DATE = (1980, 1, 1, 0, 0, 0)
+# What damage to an archive, to an array or to the text in JSON raises.
+DAMAGES = (
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 # ---------------------------------------------------------------------------------------- writing
@@ -204,29 +219,50 @@ def read_sums(path: Place, mediums: Mapping[str, Medium]) -> SumsFile:
         return _sums_file(path, about, mediums)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, RecursionError):
+    except DAMAGES:
         raise _no_sums(path) from None
 
 
 def _sums_file(path: Place, about: Mapping[str, Any], mediums: Mapping[str, Medium]) -> SumsFile:
     if about["format"] != FORMAT:
         raise ValueError
-    task = dict(about["task"])
-    for name in ("taps", "delay", "inputs", "targets"):
-        if task[name] is not None:
-            task[name] = tuple(int(number) for number in task[name])
+    checked = _stored_task(about["task"])
     channels = Channels(**about["channels"])
     signal = _stored_signal(about["signal"], mediums)
-    checked = Task(**task)
     sides = [*checked.taps, int(channels.inputs), int(channels.outputs)]
     if min(sides) < 1 or len(checked.taps) != signal.axes:
         raise ValueError
     if channels.weights(checked.taps) > MOST_WEIGHTS:
         raise ValueError
+    if not about["units"]:
+        raise ValueError
     for unit in about["units"]:
-        if not isinstance(unit["name"], str) or len(unit["changes"]) != 2:
-            raise ValueError
+        _check_unit(unit)
     return SumsFile(path=path, task=checked, signal=signal, channels=channels, units=about["units"])
+
+
+def _stored_task(stored: Mapping[str, Any]) -> Task:
+    """The task that a file of sums describes. One of `DAMAGES` if it describes none."""
+    task = dict(stored)
+    for name in ("taps", "delay", "inputs", "targets"):
+        if task[name] is not None:
+            task[name] = tuple(int(number) for number in task[name])
+    for name in ("ahead", "bias", "holdout"):
+        float(task[name])
+    if task["ridge"] is not None:
+        float(task["ridge"])
+    return Task(**task)
+
+
+def _check_unit(unit: Mapping[str, Any]) -> None:
+    """Raise one of `DAMAGES` if a unit is not described as `_unit_numbers` does."""
+    if not isinstance(unit["name"], str):
+        raise TypeError
+    _changes_of_unit(unit)
+    int(unit["skipped"])
+    bool(unit["means"])
+    if unit["delay"] is not None:
+        _delay_facts(unit["delay"])
 
 
 def _stored_signal(stored: Mapping[str, Any], mediums: Mapping[str, Medium]) -> Signal:
@@ -267,8 +303,13 @@ def _checked_array(
         if found == shape and found_dtype == dtype:
             with archive.open(f"{name}.npy") as member:
                 return np.lib.format.read_array(member, allow_pickle=False)
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except DAMAGES:
         raise damaged from None
+    except OSError as error:
+        # A damaged directory may point to a place before the start of the file.
+        if error.errno == errno.EINVAL:
+            raise damaged from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     raise damaged
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # What is written as x and nothing else.
 _INPUT_ALONE = Operand(0)
+# A chain of groups doubles the outputs with each `&`, so that a short text may ask for any number.
+MOST_OUTPUTS = 4096
 
 
 @step("branches", example="x - gaussian:3")
@@ -153,8 +155,14 @@ class _BoundGroup:
                 made = f"makes {plural(counts[number], channel)}, expected {branch.channels}"
                 hint = f"one {channel} of each that is read; | pick:1 takes the first of several"
                 raise self._error(number, made, hint)
+        outputs = 0
         for formula in self.written.group.formulas:
-            self._check_operands(counts, list(formula.operands()))
+            operands = list(formula.operands())
+            self._check_operands(counts, operands)
+            outputs += max((counts[number] for number in operands), default=1)
+        if outputs > MOST_OUTPUTS:
+            message = f"these branches make {outputs:,} outputs; at most {MOST_OUTPUTS:,} are made"
+            raise self.written.call.error(message, hint="each & makes as many as it has operands")
 
     def _check_operands(self, counts: list[int], operands: list[int]) -> None:
         """Refuse operands of one formula whose channels cannot be combined."""

@@ -102,6 +102,7 @@ class PictureSums:
             part = x[start:stop, left : left + DETAIL]
             self._detail.append(as_samples(part.copy()))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _sums_of_bands(self, x: Array, count: int) -> Array:
         """Reduce bands of `count` rows; squares at the right edge are smaller.
 

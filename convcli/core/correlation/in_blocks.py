@@ -210,7 +210,7 @@ class BlockCorrelation:
         self.power = (power_x, power_y)
         largest = max(power_x.max(initial=0.0), power_y.max(initial=0.0))
         if largest > LARGEST_POWER[self.dtype]:
-            peak = max(float(np.abs(x).max()), float(np.abs(y).max()))
+            peak = max(_largest(x), _largest(y))
             power_of_ten = math.ceil(math.log10(peak))
             raise InputError(
                 "the samples are so large that their squares overflow",
@@ -269,6 +269,11 @@ class BlockCorrelation:
 
 def _zero_for_missing(x: Array) -> Array:
     return np.nan_to_num(x, posinf=0.0, neginf=0.0)
+
+
+def _largest(x: Array) -> float:
+    """The largest magnitude of a block, without the missing values."""
+    return float(np.abs(_zero_for_missing(x)).max())
 
 
 def _channel_power(x: Array) -> Array:

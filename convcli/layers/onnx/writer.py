@@ -13,6 +13,8 @@ import numpy as np
 
 from convcli import __version__
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +64,7 @@ class OnnxWriter:
     def constant(self, name: str, values: Any, *, whole: bool = False) -> str:
         """Store numbers under a name; float32, or int64 where they are `whole`."""
         kind = np.int64 if whole else np.float32
-        self.constants[name] = np.asarray(values).astype(kind)
+        self.constants[name] = in_type(np.asarray(values), kind)
         return name
 
     def node(self, kind: str, *inputs: str, x: str | None = None, **attributes: Any) -> str:
@@ -125,7 +127,12 @@ class OnnxWriter:
         channels : number of input channels
         about : metadata of the model, text by name
         description : what the graph computes, in a sentence
+        Raises RequestError for a number that float32 does not hold.
         """
+        for name, numbers in self.constants.items():
+            if not np.isfinite(numbers).all():
+                message = f"{name}: a number is too large for float32, which ONNX files hold"
+                raise RequestError(message, hint="--export x.csv or .npy holds it as it is")
         import onnx
         from onnx import helper
 

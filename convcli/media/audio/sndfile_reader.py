@@ -28,7 +28,7 @@ from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.media.audio.sndfile import exchange_type
 from convcli.media.audio.voc import unread_voc
 from convcli.media.block_parts import equal_lengths
-from convcli.sndfile import Sound, WatchedFile, messages_muted, reason_of
+from convcli.sndfile import SAMPLE_DUMP, Sound, WatchedFile, messages_muted, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62
-# The beginning of a MIDI sample dump: a system exclusive message.
-_SAMPLE_DUMP = b"\xf0\x7e"
 _VOC = b"Creative Voi"
 # Bytes of a sample in codings that give each sample as many.
 _SAMPLE_BYTES = {**wav.WIDTHS, "PCM_S8": 1, "ULAW": 1, "ALAW": 1}
@@ -321,7 +319,7 @@ def _position_kept(file: BinaryIO) -> Iterator[None]:
 
 def _unread_kind(file: BinaryIO, prefix: bytes) -> str | None:
     """The kind of a file that libsndfile would misread, or None."""
-    if prefix.startswith(_SAMPLE_DUMP):
+    if prefix.startswith(SAMPLE_DUMP):
         return "a MIDI sample dump (SDS)"
     return unread_voc(file) if prefix.startswith(_VOC) else None
 

@@ -29,6 +29,8 @@ def bmp_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes:
     columns, rows = _size(content, name)
     if columns * rows > max_pixels:
         raise too_many_pixels(name, columns, rows, max_pixels)
+    # OpenCV would print to standard error what is wrong with a picture.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

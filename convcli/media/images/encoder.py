@@ -15,6 +15,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
 )
 from convcli.media.images.levels import Levels, quantise, shift_range
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     from convcli.media.images.layout import Pixels
@@ -86,7 +87,7 @@ class PageEncoder:
         """All channels of the page: those of `y`, and the others from the original rows."""
         source = self.source
         if source.selection == "alpha":
-            values = source.plain(originals).astype(y.dtype, copy=False)
+            values = in_type(source.plain(originals), y.dtype)
             values[..., self._alpha] = y[..., 0]
             return values
         light = source.light(originals)

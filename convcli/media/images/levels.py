@@ -8,6 +8,7 @@ import numpy as np
 
 from convcli.array_types import IntArray
 from convcli.errors import InputError
+from convcli.samples import in_type
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray
@@ -61,7 +62,7 @@ def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
     fits = values.dtype == levels.dtype and levels.fills_type
     if fits or not levels.whole:
         nothing = np.zeros(values.shape[-1], np.int64)
-        return values.astype(levels.dtype, copy=False), nothing, nothing
+        return in_type(values, levels.dtype), nothing, nothing
     is_floating = values.dtype.kind == "f"
     is_saturated = levels.fills_type and levels.dtype in _SATURATED
     if is_floating and is_saturated and values.size >= _MANY:

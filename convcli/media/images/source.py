@@ -26,6 +26,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.scratch import scratch
+from convcli.samples import in_type
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ class ImagePage:
 
     def plain(self, pixels: Pixels) -> Array:
         """Stored samples as floating numbers, unchanged."""
-        values: Array = pixels.astype(np.float64)
-        return values
+        return in_type(pixels, np.float64)
 
     def light(self, pixels: Pixels) -> Array:
         """Stored samples as the filter gets them: colours in linear light if that was asked for."""
@@ -281,10 +281,13 @@ def open_image(
             raise InputError(f"{name} is empty: expected a picture")
         if head.startswith(BMP_MARK):
             data = bmp_as_png(data, name, max_pixels=max_pixels)
-        elif is_heic(head):
-            data = heic_as_png(data, name, max_pixels=max_pixels) or data
+        heic = heic_as_png(data, name, max_pixels=max_pixels) if is_heic(head) else None
+        if heic is not None:
+            data = heic.png
         opener = PnmPicture if MAGIC.match(head) else VipsPicture
         picture = opener(data, name, pages=pages, max_pixels=max_pixels)
+        if heic is not None and heic.warning is not None:
+            picture.warnings.append(heic.warning)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     return ImageFile(name, picture, options, held=held)

@@ -63,9 +63,10 @@ class OutputColumns:
     def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
         """What belongs to the columns of the table, with that of new columns.
 
-        New columns are behind all others, or in the place of those that were read.
+        New columns are behind all others, or in the place of those that were read. Of a header
+        without rows it is not known which columns would be read.
         """
-        if self.append or self.made is None:
+        if self.append or self.made is None or not self.columns:
             return [*old, *new]
         arranged: list[Any] = []
         for number, each in enumerate(old):

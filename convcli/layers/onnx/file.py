@@ -131,7 +131,10 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     sides = [side.dim_value or None for side in dimensions]
     if len(sides) not in {3, 4}:
         text = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
+        raise InputError(
+            f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes",
+            hint="a network of frames runs on frames side by side, samples down, frames across",
+        )
     nodes = _nodes_of(path, graph, constants)
     return OnnxGraph(
         path=str(path),

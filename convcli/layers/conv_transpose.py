@@ -21,7 +21,8 @@ from convcli.layers.conv import GroupedLayer
 from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import fits_declared, layer
 from convcli.layers.padding import Placement, Sides
-from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
+from convcli.layers.selection import FirstOutputs
+from convcli.layers.shuffle import InterleavePhases, refuse_growth
 from convcli.layers.training.tied_conv import TiedConv
 from convcli.units import Count, Size
 

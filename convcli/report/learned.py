@@ -73,7 +73,7 @@ def loss_figure(training: TrainingFacts) -> Figure:
 
 
 def _line_figure(example: ExampleFacts) -> Figure:
-    """Target and prediction over the samples, with the input behind them."""
+    """Target and prediction over the samples, drawn over the input."""
     unit, label = 1.0, "samples"
     first = float(example.first[0])
     if example.rate:

@@ -38,7 +38,7 @@ class DelimitedSource(TextSource):
     def _opened(
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
-        """The encoding, the header, the records behind it, and how the file is compressed."""
+        """The encoding, the header, the records after it, and how the file is compressed."""
         compression, stored = self.text.reads(stream)
         # A byte order mark has up to four bytes.
         first = b""

@@ -55,7 +55,7 @@ class TextSource(TableSource):
     def _opened(
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
-        """The encoding, the header, the records behind it, and how the file is compressed."""
+        """The encoding, the header, the records after it, and how the file is compressed."""
 
     def _find_columns(
         self, names: ColumnNames, seen: list[Records], coming: Iterator[Records]

@@ -172,7 +172,9 @@ def describing_chunks(request: WriteRequest) -> bytes:
 
 def _kept_chunks(request: WriteRequest) -> list[Chunk]:
     details = request.details
-    kept = _COLOUR_CHUNKS + _OTHER_CHUNKS if request.same_colours else _OTHER_CHUNKS
+    kept: tuple[bytes, ...] = _OTHER_CHUNKS
+    if request.same_colours:
+        kept = _COLOUR_CHUNKS + _OTHER_CHUNKS
     if _copies_chunks(request):
         kept += tuple(kind for kind, _ in details.chunks if _is_copied(kind))
     bodies = [(kind, body) for kind, body in details.chunks if kind in kept]

@@ -197,7 +197,8 @@ def later_streams(stream: BinaryIO) -> LaterStreams | None:
     if len(first) < _HEAD.size or len(last) < _HEAD.size or _serial(first) == _serial(last):
         return None
     frames: dict[int, int] = {}
-    skipped = size = 0
+    skipped: dict[int, int] = {}
+    size = 0
     stream.seek(0)
     while (page := read_page(stream)) is not None:
         if page.serial == _serial(first):
@@ -205,8 +206,9 @@ def later_streams(stream: BinaryIO) -> LaterStreams | None:
         frames[page.serial] = max(page.granule, frames.get(page.serial, 0))
         size += len(page.to_bytes())
         if page.body.startswith(_OPUS_HEAD):
-            skipped += int.from_bytes(page.body[10:12], "little")
-    return LaterStreams(max(0, sum(frames.values()) - skipped), size)
+            skipped[page.serial] = int.from_bytes(page.body[10:12], "little")
+    found = sum(frames.values()) - sum(skipped.values())
+    return LaterStreams(max(0, found), size)
 
 
 def _serial(page: bytes) -> int:

@@ -198,6 +198,10 @@ def _print_usage_error(error: Any, words: list[str]) -> int:
             from convcli.cli.word_order import hint_for_options
 
             hint = hint_for_options(words) or hint
+        elif message.startswith("No such command"):
+            from convcli.cli.word_order import hint_without_command
+
+            hint = hint_without_command(words) or hint
         print_message(text, hint=hint)
     return int(error.exit_code)
 

@@ -21,7 +21,8 @@ from convcli.layers.conv import GroupedLayer
 from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import fits_declared, layer
 from convcli.layers.padding import Placement, Sides
-from convcli.layers.shuffle import FirstOutputs, InterleavePhases, refuse_growth
+from convcli.layers.selection import FirstOutputs
+from convcli.layers.shuffle import InterleavePhases, refuse_growth
 from convcli.layers.training.tied_conv import TiedConv
 from convcli.units import Count, Size
 
@@ -231,13 +232,15 @@ class ConvTransposeLayer(GroupedLayer):
         nothing = (0,) * self.signal.axes
         if place.padding != "causal":
             sides = self.padding or nothing
-            return (sides, *self._without_both(sides, self.output_padding or nothing))
+            cut, added = self._without_both(sides, self.output_padding or nothing)
+            return sides, cut, added
         # As many outputs as inputs times the stride, none of which reads a later input.
         axes = self._axes(taps, causal=True)
-        surplus = [axis.dilation * (axis.taps - 1) + 1 - axis.stride for axis in axes]
-        after = [max(0, count) for count in surplus]
-        added = [max(0, -count) for count in surplus]
-        return (nothing, *self._without_both(after, added))
+        surplus = [axis.span - axis.stride for axis in axes]
+        after = tuple(max(0, count) for count in surplus)
+        more = tuple(max(0, -count) for count in surplus)
+        cut, added = self._without_both(after, more)
+        return nothing, cut, added
 
     def _without_both(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
         """Fewer outputs cut off and fewer added, so that one of both is 0 on each axis.

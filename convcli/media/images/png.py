@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Chunk = tuple[bytes, bytes]
 
 ANIMATION_CHUNK, RESOLUTION_CHUNK = b"acTL", b"pHYs"
+# Of the whole chunk: length, type, body and checksum.
+_RESOLUTION_BYTES = 21
+# The place behind the signature and the first chunk.
+_AFTER_HEADER = 33
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The signature and the header chunk IHDR, with which every PNG begins.
 _START_BYTES = len(SIGNATURE) + 25
@@ -179,6 +183,25 @@ def make_chunk(kind: bytes, body: bytes) -> bytes:
     check = zlib.crc32(body, zlib.crc32(kind))
     size = struct.pack(">I", len(body))
     return size + kind + body + struct.pack(">I", check)
+
+
+def png_with_blocks(png: bytes, *, icc: bytes, exif: bytes, xmp: bytes) -> bytes:
+    """A PNG that libvips has made, with blocks of metadata; those that are empty are left out.
+
+    The resolution that libvips makes up is removed.
+    """
+    made = png.find(RESOLUTION_CHUNK, 0, png.find(b"IDAT")) - 4
+    if made > 0:
+        png = png[:made] + png[made + _RESOLUTION_BYTES :]
+    chunks = []
+    if icc:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+    if exif:
+        chunks.append((b"eXIf", exif.removeprefix(EXIF_PREFIX)))
+    if xmp:
+        chunks.append(_text_chunk(_XMP_KEYWORD, xmp))
+    inserted = b"".join(make_chunk(kind, body) for kind, body in chunks)
+    return png[:_AFTER_HEADER] + inserted + png[_AFTER_HEADER:]
 
 
 def pixel_with_exif(exif: bytes) -> bytes:

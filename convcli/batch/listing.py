@@ -1,7 +1,7 @@
 """The inputs of a command: files, folders, patterns and lists of names become one list of files.
 
-Names come from the file system and from lists, so that they may hold anything: line ends, bytes
-that are no UTF-8 (`os.fsdecode` keeps them), a minus in front.
+Names may hold any characters: line ends, bytes that are not UTF-8 (`os.fsdecode` keeps them), a
+minus at the start.
 """
 
 from __future__ import annotations
@@ -430,7 +430,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _read_names(words: InputWords) -> Iterator[str]:
-    """The names in a list, bytes that are no UTF-8 included. RequestError if it holds none."""
+    """The names in a list, bytes that are not UTF-8 included. RequestError if it holds none."""
     data = _read_list(words.files_from or STDIN)
     separator = b"\0" if words.null else b"\n"
     if not words.null and b"\0" in data:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-# With more products than this in one stage, nobody reads them.
+# More products than this in one stage are too many to read.
 MOST_PRODUCTS = 1_000_000
 # A window may be this many times as wide as the kernel in it, where a filter only delays.
 _TIMES_AS_WIDE = 16

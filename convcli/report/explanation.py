@@ -96,7 +96,7 @@ def _stage_lines(stage: StageFacts, facts: ExplanationFacts, limit: int) -> Iter
     if stage.flipped is None:
         yield from _samples_in_and_out(stage)
         if any(branch.stages for branch in stage.branches):
-            # The windows of the whole group would tell nothing more.
+            # The windows of the whole group would add nothing.
             yield from _stages_of_branches(stage, facts, limit)
             return
         if not stage.sums:

@@ -298,7 +298,9 @@ def sound_difference(
         return None
     count, width = before.samples.shape
     outline = OutlineCollector(channels[:width], FULL.bins, count, level=True)
-    outline.add(after.samples - before.samples)
+    with np.errstate(invalid="ignore"):  # the difference of two infinities is unknown
+        difference = after.samples - before.samples
+    outline.add(difference)
     return outline.facts(start=before.start * before.rate)
 
 

@@ -161,7 +161,8 @@ def _only_input(path: Place, graph: Any, constants: Mapping[str, Constant]) -> A
 def _nodes_of(path: Place, graph: Any, constants: dict[str, Constant]) -> list[Node]:
     """The nodes that depend on the input; the outputs of the others are added to `constants`."""
     nodes = []
-    spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
+    given_numbers = sum(array.size for array in constants.values())
+    spare = SOME_MORE + TIMES_AS_MANY * given_numbers
     for node in graph.node:
         attributes = {each.name: _attribute(path, each) for each in node.attribute}
         if node.op_type == "Constant":

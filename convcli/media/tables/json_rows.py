@@ -133,7 +133,7 @@ def _lines(records: Records) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def keys_of(records: Records, *, name: str, most: int | None = None) -> list[str]:
+def keys_of(records: Records, *, name: str, most: int | None) -> list[str]:
     """All keys of some records in order of appearance. InputError if a line is not an object.
 
     most : of the first rows; None for all

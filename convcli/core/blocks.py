@@ -184,7 +184,7 @@ class OutputTask:
         return [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
 
     def _rows(self, start: int, stop: int) -> OutputTask:
-        """Some rows of the outputs."""
+        """The task of the rows [start, stop) of the outputs alone."""
         along, across = self.span
         first = self.chain.reads(*along, self.ends[0])[0].start
         inputs = self.chain.reads(start, stop, self.ends[0])[0]

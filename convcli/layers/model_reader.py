@@ -298,7 +298,8 @@ def _on(path: Place, about: Mapping[str, str]) -> On:
     if on == "levels":
         return "levels"
     if on != "differences" or len(targets) != 1 or targets[0] not in columns:
-        of = named_first([quoted_text(target)[1:-1] for target in targets]) or "nothing"
+        quoted = [quoted_text(target)[1:-1] for target in targets]
+        of = named_first(quoted) or "nothing"
         message = f"{path}: its metadata says on {quoted_text(on)} of {of}"
         raise InputError(f"{message}; expected levels, or differences of one of its columns")
     return "differences"

@@ -116,7 +116,7 @@ def cost_of_files(folder: Path, count: int, at_once: Sequence[str]) -> None:
 
 def memory_of_names(folder: Path, count: int) -> None:
     """Print the memory of a hundred files out of few names and out of many."""
-    for names in (1000, count):
+    for names in sorted({1000, 10_000, count}):
         source = f"names-{names}"
         make_names(folder / source, names)
         words = ("audio", "lowpass:1k", source, "--recursive", "-o", f"{source}-out/", "-q")

@@ -38,6 +38,9 @@ TOLERANCE = 1e-5
 class Block:
     """A convolution and what follows it.
 
+    stride, padding, pool : along the first axis, or along all where `square`
+    padding : None for as many outputs as inputs, one more zero after them than before for an even
+        size
     slope : of the rectifier, None where there is none; norm : batch normalisation follows that one,
         and then a maximum of `pool` samples
     """
@@ -45,10 +48,23 @@ class Block:
     made: int
     size: tuple[int, ...]
     stride: int = 1
-    padding: int = 1
+    padding: int | None = 1
     slope: float | None = 0.0
     norm: bool = False
     pool: int = 1
+
+    def sides(self, along: int, beside: int) -> list[int]:
+        """A number for each axis; that of other axes than the first, where windows are not square."""
+        square = len(set(self.size)) == 1
+        return [along, *[along if square else beside] * (len(self.size) - 1)]
+
+    @property
+    def pads(self) -> list[int]:
+        """Zeros before the samples on each axis, and then after them, as ONNX writes them."""
+        if self.padding is not None:
+            return self.sides(self.padding, 0) * 2
+        more = self.size[0] - 1
+        return [*self.sides(more // 2, 0), *self.sides(more - more // 2, 0)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,7 @@ class Network:
     shape: tuple[int, ...]
     goals: dict[str, float]
     timed: int = 3
+    frames: bool = False
 
     @property
     def where(self) -> str:
@@ -81,17 +98,21 @@ def _plane(*made: int, slope: float) -> tuple[Block, ...]:
 
 
 VGG7 = _plane(32, 32, 64, 64, 128, 128, 3, slope=0.1)
-# The widths and channels of CREPE tiny, padded as torch does.
-CREPE = tuple(
-    Block(made, (size,), stride=stride, padding=(size - stride) // 2, norm=True, pool=2)
-    for made, size, stride in (
-        (128, 512, 4),
-        (16, 64, 1),
-        (16, 64, 1),
-        (16, 64, 1),
-        (32, 64, 1),
-        (64, 64, 1),
-    )
+DNCNN = _plane(*(64,) * 16, 1, slope=0.0)
+# CREPE tiny on frames of 1,024 samples. The last layer weighs what is left of a frame.
+CREPE = (
+    *(
+        Block(made, (size, 1), stride=stride, padding=padding, norm=True, pool=2)
+        for made, size, stride, padding in (
+            (128, 512, 4, 254),
+            (16, 64, 1, None),
+            (16, 64, 1, None),
+            (16, 64, 1, None),
+            (32, 64, 1, None),
+            (64, 64, 1, None),
+        )
+    ),
+    Block(360, (4, 1), padding=0, slope=None),
 )
 NETWORKS = (
     Network(
@@ -122,17 +143,18 @@ NETWORKS = (
     ),
     Network(
         name="network-crepe",
-        says="the six convolutions of CREPE tiny on 10 s of sound, a frame every 16 ms",
+        says="CREPE tiny on 10 s of sound, a frame every 10 ms: 1,001 frames of 1,024 samples",
         channels=1,
         blocks=CREPE,
-        shape=(160_000,),
+        shape=(1024, 1001),
         goals={"onnxruntime": 0.7},
+        frames=True,
     ),
     Network(
         name="network-dncnn",
         says="DnCNN-17 (64 channels, 3 x 3, rectifiers) on 2 megapixels of grey",
         channels=1,
-        blocks=_plane(*(64,) * 16, 1, slope=0.0),
+        blocks=DNCNN,
         shape=(1152, 1736),
         goals={"onnxruntime": 1.0},
         timed=1,
@@ -252,17 +274,21 @@ def input_of(network: Network) -> Any:
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-def channels_first(x: Any) -> Any:
-    """A batch of one signal with the channels before the sample axes."""
+def channels_first(network: Network, x: Any) -> Any:
+    """A batch with the channels before the sample axes; of one signal, or of all frames."""
     import numpy as np
 
+    if network.frames:
+        return np.ascontiguousarray(np.transpose(x, (1, 2, 0))[..., None])
     return np.moveaxis(x, -1, 0)[None]
 
 
-def channels_last(y: Any) -> Any:
-    """The only signal of a batch with the channels last."""
+def channels_last(network: Network, y: Any) -> Any:
+    """The only signal of a batch, or all frames side by side, with the channels last."""
     import numpy as np
 
+    if network.frames:
+        return np.transpose(y[..., 0], (2, 0, 1))
     return np.moveaxis(y[0], 0, -1)
 
 
@@ -275,7 +301,9 @@ def network_file(network: Network, folder: Path) -> Path:
     for block, given in zip(network.blocks, weights_of(network), strict=True):
         for name in ("weight", "bias"):
             tensors[f"{len(layers)}.{name}"] = given[name]
-        layers.append(f"conv:stride={block.stride},padding={block.padding}")
+        layers.append(
+            f"conv:stride={_text(block.sides(block.stride, 1))},padding={_padding(block)}"
+        )
         if block.slope is not None:
             layers.append(f"leaky_relu:{block.slope}" if block.slope else "relu")
         if block.norm:
@@ -284,10 +312,19 @@ def network_file(network: Network, folder: Path) -> Path:
                 tensors[f"{len(layers)}.{stored}"] = given[name]
             layers.append("batch_norm")
         if block.pool > 1:
-            layers.append(f"max_pool:{block.pool}")
+            layers.append(f"max_pool:{_text(block.sides(block.pool, 1))}")
     path = folder / "network.safetensors"
     path.write_bytes(encode_weights(tensors, {"layers": " | ".join(layers)}))
     return path
+
+
+def _text(sides: list[int]) -> str:
+    """Numbers of several axes as they are written in a FILTER."""
+    return "x".join(map(str, sides))
+
+
+def _padding(block: Block) -> str:
+    return "same" if block.padding is None else _text(block.sides(block.padding, 0))
 
 
 def convcli(network: Network) -> Callable[[], Any]:
@@ -318,7 +355,7 @@ def onnxruntime(network: Network) -> Callable[[], Any]:
     options.intra_op_num_threads = 1
     session = runtime.InferenceSession(graph_of(network), options)
     x = input_of(network)
-    return lambda: channels_last(session.run(None, {"x": channels_first(x)})[0])
+    return lambda: channels_last(network, session.run(None, {"x": channels_first(network, x)})[0])
 
 
 def graph_of(network: Network) -> bytes:
@@ -327,7 +364,6 @@ def graph_of(network: Network) -> bytes:
 
     nodes: list[Any] = []
     constants = []
-    axes = len(network.shape)
 
     def add(kind: str, *arrays: Any, **attributes: Any) -> None:
         before = nodes[-1].output[0] if nodes else "x"
@@ -337,8 +373,8 @@ def graph_of(network: Network) -> bytes:
         nodes.append(helper.make_node(kind, [before, *names], [f"y{len(nodes)}"], **attributes))
 
     for block, given in zip(network.blocks, weights_of(network), strict=True):
-        pads = [block.padding] * 2 * axes
-        add("Conv", given["weight"], given["bias"], pads=pads, strides=[block.stride] * axes)
+        strides = block.sides(block.stride, 1)
+        add("Conv", given["weight"], given["bias"], pads=block.pads, strides=strides)
         if block.slope:
             add("LeakyRelu", alpha=block.slope)
         elif block.slope is not None:
@@ -347,9 +383,10 @@ def graph_of(network: Network) -> bytes:
             names = ("scale", "shift", "mean", "variance")
             add("BatchNormalization", *(given[name] for name in names), epsilon=1e-5)
         if block.pool > 1:
-            add("MaxPool", kernel_shape=[block.pool] * axes, strides=[block.pool] * axes)
+            pool = block.sides(block.pool, 1)
+            add("MaxPool", kernel_shape=pool, strides=pool)
     value = helper.make_tensor_value_info
-    x = value("x", TensorProto.FLOAT, [1, network.channels, *network.shape])
+    x = value("x", TensorProto.FLOAT, channels_first(network, input_of(network)).shape)
     y = value(nodes[-1].output[0], TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "network", [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
@@ -359,21 +396,18 @@ def graph_of(network: Network) -> bytes:
 
 
 def torch(network: Network) -> Callable[[], Any]:
-    """A Sequential in channels-last order for pictures, which is the faster one."""
+    """A Sequential in channels-last order for pictures, which is the faster one there."""
     import torch as t
 
     t.set_num_threads(1)
-    axes = len(network.shape)
-    conv, norm, pool = (
-        (t.nn.Conv1d, t.nn.BatchNorm1d, t.nn.MaxPool1d)
-        if axes == 1
-        else (t.nn.Conv2d, t.nn.BatchNorm2d, t.nn.MaxPool2d)
-    )
+    conv, norm, pool = t.nn.Conv2d, t.nn.BatchNorm2d, t.nn.MaxPool2d
     layers: list[Any] = []
     for block, given in zip(network.blocks, weights_of(network), strict=True):
         out, taken, *size = given["weight"].shape
         some = {name: t.from_numpy(tensor) for name, tensor in given.items()}
-        layer = conv(taken, out, tuple(size), stride=block.stride, padding=block.padding)
+        padding = "same" if block.padding is None else tuple(block.sides(block.padding, 0))
+        stride = tuple(block.sides(block.stride, 1))
+        layer = conv(taken, out, tuple(size), stride=stride, padding=padding)
         layer.load_state_dict({name: some[name] for name in ("weight", "bias")})
         layers.append(layer)
         if block.slope is not None:
@@ -386,15 +420,15 @@ def torch(network: Network) -> Callable[[], Any]:
             layer.load_state_dict({name: some[each] for name, each in pairs}, strict=False)
             layers.append(layer)
         if block.pool > 1:
-            layers.append(pool(block.pool))
+            layers.append(pool(tuple(block.sides(block.pool, 1))))
     net = t.nn.Sequential(*layers).eval()
-    x = t.from_numpy(channels_first(input_of(network)))
-    if axes == 2:
+    x = t.from_numpy(channels_first(network, input_of(network)))
+    if not network.frames:
         net = net.to(memory_format=t.channels_last)
 
     def answer() -> Any:
         with t.inference_mode():
-            return channels_last(net(x).numpy())
+            return channels_last(network, net(x).numpy())
 
     return answer
 

@@ -151,6 +151,34 @@ def test_a_folder_that_cannot_be_read_stops_no_others(folder: Path) -> None:
     assert "cannot read the folder" in learn
 
 
+def test_names_below_a_folder_are_in_the_order_of_letters(folder: Path) -> None:
+    """A dash and a dot come before the slash of a folder of the same name."""
+    expected = ["t/a-b.wav", "t/a.wav", "t/a/b.wav", "t/a/c/d.wav", "t/a0.wav"]
+    for name in reversed(expected):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert names("t", recursive=True) == names("t/**") == expected
+    inputs = listed("t", recursive=True).inputs
+    assert [each.name for each in inputs[1:3]] == expected[1:3]
+    assert inputs[-1].relative == "a0.wav"
+
+
+def test_a_tree_deeper_than_calls_may_be(folder: Path) -> None:
+    deep = "d/" * 1500
+    at = os.open(".", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("a.csv", os.O_CREAT, dir_fd=at))
+    os.close(at)
+    assert names("d/**/*.csv") == [f"{deep}a.csv"]
+    (folder / deep / "a.csv").write_text("x\n1\n")
+    done("csv", "sma:2", "d", "--recursive", "-q", "-o", "out/", cwd=folder)
+    assert (folder / "out" / deep[2:] / "a.csv").exists()
+
+
 def test_each_input_is_taken_once(folder: Path) -> None:
     (folder / "link").symlink_to("in")
     found = listed("in/a.wav", "in", "./in//sub/../a.wav", "link/b.flac")

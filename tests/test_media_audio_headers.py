@@ -239,7 +239,7 @@ def test_voc_that_libsndfile_would_misread(tmp_path: Path, blocks: bytes, said: 
     (tmp_path / "in.voc").write_bytes(VOC_HEAD + blocks)
     told = refused(3, "audio", "gain:1", "in.voc", "-o", "out.voc", cwd=tmp_path)
     assert said in told
-    assert "hint: sox in.voc in.wav" in told
+    assert "hint: sox in.voc in.flac" in told
 
 
 def test_voc_has_room_for_16_mib(tmp_path: Path) -> None:

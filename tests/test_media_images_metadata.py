@@ -12,6 +12,7 @@ import pytest
 import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
@@ -347,3 +348,30 @@ def test_the_size_of_the_colours_of_a_jpeg_is_kept(
     assert program.run("image", "box:3", "a.jpg", "-o", "b.jpg", cwd=tmp_path).code == 0
     written = pyvips.Image.new_from_file(str(tmp_path / "b.jpg"))
     assert written.get("jpeg-chroma-subsample") == kept
+
+
+def test_chunks_of_a_png_that_are_copied(program: Program, tmp_path: Path) -> None:
+    """Offsets and private chunks that may be copied stay where the pixels stay."""
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    offsets = chunk(b"oFFs", struct.pack(">iiB", 5, 6, 0))
+    private = chunk(b"zzZz", b"words")
+    unsafe = chunk(b"zzZZ", b"of the pixels")
+    place = data.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(data[:place] + offsets + private + unsafe + data[place:])
+    ended = program.run("image", "gain:1", "a.png", "-o", "b.png", cwd=tmp_path)
+    assert not ended.warnings
+    made = (tmp_path / "b.png").read_bytes()
+    assert (offsets in made, private in made, unsafe in made) == (True, True, False)
+    for words in (["downsample:2", "a.png", "-o", "c.png"], ["gain:1", "a.png", "-o", "d.tif"]):
+        ended = program.run("image", *words, cwd=tmp_path)
+        (told,) = ended.warnings
+        assert "chunks of the PNG that are not kept: oFFs, zzZz" in told
+
+
+def test_the_palette_of_a_tiff_is_told(program: Program, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).convert("P")
+    picture.save(tmp_path / "a.tif")
+    ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the palette of the tiff is not kept" in told

@@ -15,13 +15,7 @@ import pyvips
 from program import Done, Program, run
 
 from convcli.media.images.png import make_chunk, read_chunks
-from convcli.media.images.tiff import (
-    LONG8,
-    TiffField,
-    TiffVariant,
-    build_directory,
-    read_directory,
-)
+from convcli.media.images.tiff import LONG8, TiffField, TiffVariant, build_directory, read_directory
 from convcli.media.images.vips import error_cause, one_line
 
 if TYPE_CHECKING:
@@ -167,6 +161,12 @@ def test_a_missing_codec_is_not_called_damage(program: Program, tmp_path: Path) 
         ended = program.run("image", "-q", "box:3", "-", "-o", "b.png", stdin=content, cwd=tmp_path)
         assert ended.code == 3
         assert f"in the format {name}, whose codec is not installed" in ended.err
+        assert "magick - png:-" in ended.err
+    (tmp_path / "moving.avif").write_bytes(b"\0\0\0\x1cftypavis" + bytes(40))
+    ended = program.run("image", "-q", "box:3", "moving.avif", "-o", "b.png", cwd=tmp_path)
+    assert ended.code == 3
+    assert "in the format AVIF sequence" in ended.err
+    assert "magick moving.avif moving.png" in ended.err
 
 
 def test_a_big_tiff_is_recognised_without_a_suffix(program: Program, tmp_path: Path) -> None:

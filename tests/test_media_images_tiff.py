@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
+from PIL import Image
 
 import convcli
 from convcli.errors import InputError, OutputError
@@ -671,3 +672,90 @@ def test_a_resolution_beyond_that_of_libvips(program: Program, tmp_path: Path) -
     (tmp_path / "in.tif").write_bytes(data)
     ended = program.run("image", "-q", "gain:0.5", "in.tif", "-o", "o.tif", cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
+
+
+# What pages say of themselves
+
+MAP = {33550: (1.0, 1.0, 0.0), 33922: (0.0, 0.0, 0.0, 100.0, 200.0, 0.0), 42113: "-9999"}
+
+
+def mapped(path: Path, **options: Any) -> Path:
+    """A TIFF with the tags of a map, a note of GDAL and a private tag, by tifffile."""
+    tifffile = pytest.importorskip("tifffile")
+    extra = [
+        (33550, "d", 3, MAP[33550], True),
+        (33922, "d", 6, MAP[33922], True),
+        (42113, "s", 0, MAP[42113], True),
+        (65000, "s", 0, "private", True),
+    ]
+    tifffile.imwrite(
+        path, noise(20, 30, 1, "u1")[..., 0], extratags=extra, metadata=None, **options
+    )
+    return path
+
+
+def tags_of(path: Path, page: int = 0) -> dict[int, Any]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        tags: Any = file.pages[page].aspage().tags
+        return {tag.code: tag.value for tag in tags}
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}])
+def test_a_picture_stays_where_it_is_on_the_map(
+    program: Program, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    mapped(tmp_path / "a.tif", **options)
+    ended = program.run("image", "gaussian:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "tags of the TIFF that are not kept: 65000" in told
+    found = tags_of(tmp_path / "b.tif")
+    assert {tag: found.get(tag) for tag in MAP} == MAP
+    ended = program.run("image", "downsample:2", "a.tif", "-o", "c.tif", cwd=tmp_path)
+    assert "33550 (ModelPixelScale), 33922 (ModelTiepoint), 65000" in ended.warnings[0]
+    found = tags_of(tmp_path / "c.tif")
+    assert {tag: found.get(tag) for tag in MAP} == {33550: None, 33922: None, 42113: "-9999"}
+    ended = program.run("image", "gaussian:1", "a.tif", "-o", "d.png", cwd=tmp_path)
+    assert "33550 (ModelPixelScale), 33922 (ModelTiepoint), 42113, 65000" in ended.warnings[0]
+
+
+@pytest.mark.parametrize("sizes", [((5, 6), (5, 6), (5, 6)), ((5, 6), (7, 3), (4, 4))])
+def test_each_page_keeps_its_own_description(
+    program: Program, tmp_path: Path, sizes: tuple[tuple[int, int], ...]
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for number, (rows, columns) in enumerate(sizes):
+            writer.write(
+                noise(rows, columns, 1, "u2")[..., 0],
+                description=f"page {number}" if number != 1 else None,
+                software=f"program {number}",
+                resolution=(100 + number, 200),
+                resolutionunit="INCH",
+                metadata=None,
+            )
+    assert program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
+    assert (
+        program.run("image", "gain:1", "a.tif", "--pages", "3,2", "-o", "c.tif", cwd=tmp_path).code
+        == 0
+    )
+    for name, pages in (("b.tif", (0, 1, 2)), ("c.tif", (2, 1))):
+        for place, number in enumerate(pages):
+            found = tags_of(tmp_path / name, place)
+            had = tags_of(tmp_path / "a.tif", number)
+            assert {tag: found.get(tag) for tag in (270, 282, 283, 296, 305)} == {
+                tag: had.get(tag) for tag in (270, 282, 283, 296, 305)
+            }
+
+
+def test_a_tiff_without_resolution_gets_none(program: Program, tmp_path: Path) -> None:
+    """libvips would write 25.4 dpi."""
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", noise(5, 6, 1, "u1")[..., 0], metadata=None)
+    Image.fromarray(noise(5, 6, 3, "u1")).save(tmp_path / "b.png")
+    for name in ("a.tif", "b.png"):
+        words = ["image", "gain:1", name, "-o", "out.tif", "--force"]
+        assert program.run(*words, cwd=tmp_path).code == 0
+        found = tags_of(tmp_path / "out.tif")
+        assert [found[tag] for tag in (282, 283, 296)] == [(1, 1), (1, 1), 1]

@@ -18,7 +18,7 @@ from table_settings import table_options
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
 from convcli.media.tables import cells as table_cells
-from convcli.media.tables import numerals, quotes, recent_rows, records, text
+from convcli.media.tables import number_texts, numerals, quotes, recent_rows, records, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
 from convcli.signals import blocks_of
@@ -206,6 +206,7 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False),
     st.integers(-(10**17), 10**17).map(float),
     st.floats(-1e-4, 1e-4),
+    st.floats(-1e6, 1e6, allow_subnormal=False),
     st.integers(-(10**9), 10**9).map(lambda k: k / 100),
 )
 
@@ -215,7 +216,7 @@ class TestNumbers:
     def test_both_routes_write_the_same_shortest_text(self, values: list[float]) -> None:
         array = np.array(values)
         small = numerals.write_numbers(array, decimals=None, decimal=".")
-        texts, places = numerals.write_columnar(array, decimals=None, decimal=".")
+        texts, places = number_texts.write_columnar(array, decimals=None, decimal=".")
         listed = texts.to_pylist()
         assert [listed[i] for i in places.tolist()] == small
         assert [float(text) for text in small] == values
@@ -230,10 +231,27 @@ class TestNumbers:
     def test_both_routes_write_the_same_decimals(self, values: list[float], decimals: int) -> None:
         array = np.array(values)
         small = numerals.write_numbers(array, decimals=decimals, decimal=",")
-        texts, places = numerals.write_columnar(array, decimals=decimals, decimal=",")
+        texts, places = number_texts.write_columnar(array, decimals=decimals, decimal=",")
         listed = texts.to_pylist()
         assert [listed[i] for i in places.tolist()] == small
         assert small == [numerals.write_number(v, decimals=decimals, decimal=",") for v in values]
+
+    @pytest.mark.parametrize("exponent", range(-8, 20))
+    def test_all_magnitudes_are_written_alike(self, exponent: int) -> None:
+        limit = 10.0**exponent
+        rng = np.random.default_rng(exponent + 8)
+        array = np.concatenate(
+            [
+                limit * rng.uniform(-1, 1, 200),
+                np.rint(limit * rng.uniform(-1, 1, 20)),
+                np.nextafter(limit, [0, limit, 2 * limit]),
+                [np.inf, 0.0, -0.0],
+            ]
+        )
+        texts, places = number_texts.write_columnar(array, decimals=None, decimal=".")
+        listed = texts.to_pylist()
+        small = numerals.write_numbers(array, decimals=None, decimal=".")
+        assert [listed[i] for i in places.tolist()] == small
 
     CELLS = (
         "1e5",

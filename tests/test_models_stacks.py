@@ -132,3 +132,20 @@ def test_a_gap_behind_the_first_block_of_a_padded_picture(tmp_path: Path) -> Non
         is_known = ~np.isnan(y)
         np.testing.assert_allclose(y[is_known], filtered(model, closed)[is_known], rtol=1e-12)
         assert 0 < is_known.sum() < y.size
+
+
+def test_columns_are_filtered_each_by_itself_where_windows_are_one_column_wide(
+    tmp_path: Path,
+) -> None:
+    weights = [noise(3, 1, 4), noise(2, 3, 5), noise(4, 2, 3)]
+    frames = noise(32, 5)
+    tensors = {f"{n}.weight": w[..., None] for n, w in zip((0, 3, 4), weights, strict=True)}
+    layers = "conv:stride=2x1,padding=1x0 | relu | max_pool:2x1 | conv:padding=2x0 | conv"
+    model = saved(tmp_path / "frames.safetensors", tensors, layers)
+    y = apply(model, frames, axes=2, edge="valid")
+    tensors = {f"{n}.weight": w for n, w in zip((0, 3, 4), weights, strict=True)}
+    layers = "conv:stride=2,padding=1 | relu | max_pool:2 | conv:padding=2 | conv"
+    model = saved(tmp_path / "frame.safetensors", tensors, layers)
+    for number, frame in enumerate(frames.T):
+        alone = apply(model, frame, edge="valid")
+        np.testing.assert_allclose(y[:, number], alone, atol=1e-13)

@@ -14,7 +14,7 @@ import pytest
 import pyvips
 
 import convcli
-from convcli.core.convolution import near_halves
+from convcli.core.convolution import refined, refined_lines
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.media.images.levels import Levels, quantise
 
@@ -205,7 +205,7 @@ def test_the_error_of_float32_is_below_its_bound(sides: tuple[int, int], *, sign
     rng = np.random.default_rng(sides[0])
     w = rng.random(sides) - (0.5 if signed else 0.0)
     w /= np.abs(w).sum()
-    bound = near_halves.error_of_sums(w)
+    bound = refined.error_of_sums(w)
     for x in (rng.integers(0, 256, (150, 400, 1)), rng.integers(250, 256, (150, 400, 1))):
         y = correlate_valid(x.astype(np.uint8), w, (1, 1), exact=False)
         assert y.dtype == np.float32
@@ -214,6 +214,29 @@ def test_the_error_of_float32_is_below_its_bound(sides: tuple[int, int], *, sign
             error = abs(float(y[row, column, 0]) - math.fsum(products))
             size = math.fsum(np.abs(products))
             assert error <= bound.relative * size + bound.absolute
+
+
+@pytest.mark.parametrize("sides", [(1, 45), (45, 1), (41, 90)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_error_along_lines_is_below_its_bound(
+    sides: tuple[int, int], *, signed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = []
+
+    def compare(y: Any, bound: Any, sums: Any, **_: bool) -> Any:
+        truth = sums(np.nonzero(np.isfinite(y))).reshape(y.shape)
+        errors.append(np.abs(y - truth).max() / bound.absolute)
+        return y
+
+    monkeypatch.setattr(refined_lines, "refine", compare)
+    rng = np.random.default_rng(sides[0])
+    lines = tuple(rng.random(side) - (0.5 if signed else 0.0) for side in sides)
+    column, row = (w / np.abs(w).sum() for w in lines)
+    x: Any = rng.integers(0, 256, (150, 200, 3)).astype(np.uint8)
+    y = refined_lines.refined_lines(x, (column, row), (2, 1), to_bytes=False)
+    windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(0, 1))[::2]
+    np.testing.assert_allclose(y, windows @ row @ column, atol=1e-3)
+    assert max(errors) < 1
 
 
 def test_stripes_whose_means_all_come_near_halves(program: Program, tmp_path: Path) -> None:

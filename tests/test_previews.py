@@ -25,10 +25,12 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import chain_facts, chain_with_response, step_facts, with_response
 from convcli.planning.plan import make_plan
-from convcli.previews.observe import EXCERPT, FULL, ObservedSink, ObservedSource, preview_of
+from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
 from convcli.previews.outline import SHORTEST_GRAIN, OutlineCollector
 from convcli.previews.picture import PictureSums, likeness
+from convcli.previews.preview import FULL
 from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
+from convcli.previews.sound_preview import EXCERPT
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Block, Groups, Signal

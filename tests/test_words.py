@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import program
 import pytest
 from program import done
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 TALK = Signal(medium=AUDIO, shape=(22050,), channels=("1",), rate=22050.0)
 STEREO = Signal(medium=AUDIO, shape=(22050,), channels=("left", "right"), rate=22050.0)
 ROWS = Signal(medium=TABLE, shape=(500,), channels=("a",))
+BARS = Signal(medium=TABLE, shape=(500,), channels=("High", "Low", "Close"))
 DAYS = Signal(medium=TABLE, shape=(500,), channels=("a",), timed=True, dated=True)
 PHOTO = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",), full_scale=255.0)
 
@@ -111,7 +113,7 @@ def test_every_filter_in_an_answer_can_be_used(name: str) -> None:
     hint = ELSEWHERE[name].hint
     assert len(hint) < 110
     for text in filters_in(hint):
-        assert any(can_filter(text, signal) for signal in (ROWS, TALK, PHOTO, STEREO, DAYS))
+        assert any(can_filter(text, signal) for signal in (ROWS, BARS, TALK, PHOTO, STEREO, DAYS))
 
 
 def can_filter(text: str, signal: Signal) -> bool:
@@ -214,6 +216,14 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     slope_filter = filters_in(ELSEWHERE["slope"].hint)[0]
     np.testing.assert_allclose(convcli.apply(line, x, **rows)[13:], ends, rtol=1e-10)
     np.testing.assert_allclose(convcli.apply(slope_filter, x, **rows)[13:], slopes, atol=1e-12)
+    prices, volumes = x, np.arange(1.0, 61.0)
+    pair = pd.DataFrame({"a": prices, "b": volumes})
+    mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")
+    totals = (pair.a * pair.b).rolling(20).sum() / pair.b.rolling(20).sum()
+    np.testing.assert_allclose(mean.to_numpy()[:, 0], totals, rtol=1e-12)
+    both = convcli.apply(filters_in(ELSEWHERE["cov"].hint)[0], pair, edge="missing")
+    expected = pair.a.rolling(20).cov(pair.b, ddof=0)
+    np.testing.assert_allclose(both.to_numpy()[:, 0], expected, rtol=1e-9)
     weights = {n: np.arange(1, n + 1) / (n * (n + 1) / 2) for n in (4, 8, 16)}
     means = {n: np.convolve(x, weights[n][::-1])[:60] for n in (8, 16)}
     hull = np.convolve(2 * means[8] - means[16], weights[4][::-1])[:60]
@@ -334,3 +344,25 @@ def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:
     assert "hint: `gain:-1` changes the sign" in ended.err
     unknown = program.run("image", "in.png", "-frobnicate", "out.png", cwd=tmp_path)
     assert "`convcli image --help` shows" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("sma:2 p.csv", "convcli csv sma:2 p.csv"),
+        ("sma 2 p.csv", "convcli csv sma:2 p.csv"),
+        ("bbands:20 p.csv", "convcli csv bollinger:20 p.csv"),
+        ("p.csv lag:1", "convcli csv lag:1 p.csv"),
+        ("plot p.csv -c v", "convcli csv box:5 p.csv -c v"),
+        ("table sma:2 p.csv -c v", "convcli csv sma:2 p.csv -c v"),
+        ("sox p.csv q.csv gain -6", "convcli csv gain:-6dB p.csv -o q.csv"),
+        ("convert p.csv -blur 0x2 q.csv", "convcli csv gaussian:2 p.csv -o q.csv"),
+    ],
+)
+def test_a_line_without_a_command_is_answered(words: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("v\n1\n2\n3\n4\n")
+    ended = program.run(*shlex.split(words), cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.err.endswith(f": {command}\n")
+    again = program.run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert again.code == 0, again.err

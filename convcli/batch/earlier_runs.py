@@ -66,8 +66,8 @@ class EarlierRuns:
             self._ours.append(0)
         self._places[order] = place
         self._states[order] = self._state_of_line(line)
-        # The input was read, so the output did not exist: a unit with an output of somebody else is
-        # refused earlier, with another exit code.
+        # The input was read, so the output did not exist: a unit with an output of another program
+        # is refused earlier, with another exit code.
         if line.done or line.exit_code == InputError.exit_code:
             self._ours[order] = 1
 
@@ -124,9 +124,9 @@ class EarlierRuns:
     def made(self, unit: Unit) -> bool:
         """Whether an earlier run may have written the output of a unit that is not done.
 
-        True if a line says so, or if the output is younger than the ledger, because the last lines
-        of a run that was killed are missing. Also true if there is no output: a process of such a
-        run may still write it.
+        True if a line says so. Also true if the output is newer than the ledger, because the last
+        lines of a run that was killed are missing, and if there is no output, because a process of
+        such a run may still write it.
         """
         order = self._order.get(_fingerprint(*unit.noted))
         if order is not None and self._ours[order]:

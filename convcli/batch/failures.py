@@ -24,7 +24,7 @@ _LONGEST_LIST = 1 << 30
 def is_free_for_failures(place: Place, inputs: Iterable[str]) -> bool:
     """Whether a list of failures may be written to a place, or removed from it.
 
-    It may if there is no file, or a special one, or a list in which every name is an input.
+    It may if there is no file, or a device or pipe, or a list in which every name is an input.
 
     inputs : `listed_name` of each
     """
@@ -54,7 +54,7 @@ def _names_in(place: Place) -> set[bytes] | None:
 
 
 def no_list_of_failures(place: Place, *, hint: str) -> RequestError:
-    """The error about a file of somebody else in the place of a list of failures."""
+    """The error that a file with other lines is where a list of failures would be written."""
     return RequestError(
         f"{place} exists already, and holds other lines than inputs of this command", hint=hint
     )

@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """The state of a file: two states are equal if nobody has changed it between them.
+    """The state of a file. Two states of a file that has not changed are equal.
 
     size : in bytes
     mtime_ns : when it was changed last, in nanoseconds; None for an object in a store
@@ -38,7 +38,7 @@ class FileState:
     def of(cls, place: Place | None) -> FileState | None:
         """The state of a file or an object; None for standard streams, devices and what is missing.
 
-        None also for an object that its store knows nothing of.
+        None also if its store cannot be asked.
         """
         if place is None:
             return None
@@ -82,7 +82,7 @@ class FileState:
 
 
 def changed_ns(place: Place | None) -> int | None:
-    """When a file or an object was changed last, at the latest; None if that is not known.
+    """The latest time at which a file or an object may have been changed; None if unknown.
 
     In nanoseconds, by the clock of its file system or store.
     """
@@ -99,7 +99,7 @@ def changed_ns(place: Place | None) -> int | None:
 
 
 def _object_version(place: RemotePlace) -> ObjectVersion | None:
-    """What a store says of an object; None if it says nothing."""
+    """Size, time and tag of an object; None if the store cannot be asked."""
     from convcli.media.remote_reader import version_of
 
     try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.batch.units import Unit
     from convcli.places import Place
 
-# How each line begins, and the length in bytes that no line has.
+# How each line begins, and a length in bytes that every line is below.
 _START = b'{"unit":'
 _LONGEST_LINE = 1 << 24
 _WHAT_A_LINE_IS = (
@@ -68,7 +68,7 @@ def lines_with_places(path: Path) -> Iterator[tuple[int, Line]]:
 def _is_cut_off(data: bytes, *, first: bool) -> bool:
     """Whether data may be the beginning of a line, at the end of a ledger.
 
-    first : no line of a ledger stands before it
+    first : it is the first line of the file
     """
     if data.endswith(b"\n") or len(data) == _LONGEST_LINE:
         return False
@@ -111,7 +111,7 @@ class Ledger:
     def append(self, line: Line) -> None:
         """Append a line in one write. OutputError if it cannot be written.
 
-        A full disk takes the beginning of a line. Another write tells why it took no more.
+        A full disk may take only the beginning of a line; the next write then raises the error.
         """
         data = line.to_json()
         try:
@@ -162,7 +162,7 @@ def _locked(path: Path) -> int:
             raise
         if _is_at(file, path):
             return file
-        # Another run has rewritten the ledger meanwhile: this file has no name any more.
+        # Another run has replaced the ledger meanwhile, so this file has been removed.
         os.close(file)
 
 

@@ -26,7 +26,7 @@ _SENT_EVERY = 30.0
 
 @contextmanager
 def ledger_file(name: str | None) -> Iterator[Path | None]:
-    """The file that lines of a ledger are appended to; None if there is no name.
+    """The file to which the lines of a ledger are appended; None without a name.
 
     name : a path, or the URL of an object. The object is copied to this machine, and replaced by
         the copy every half minute and at the end, so that a run that is killed loses at most the

@@ -60,8 +60,8 @@ class Line:
     read, wrote : states of the input before it was read, and of the output as it was written
     facts : a few facts of the run
     error : message, hint and exit code; None where all went well
-    skipped : the output was there before, and nobody knows who made it
-    joined_into : the output that this part of it becomes; None for an output of its own
+    skipped : the output was there before, and no ledger says that this command wrote it
+    joined_into : the output that this part of the input is joined into; None for a whole input
     result : what was found in the input, where no output is written
     """
 
@@ -144,7 +144,7 @@ class Line:
         return 0 if self.error is None else int(self.error["exit_code"])
 
     def to_json(self) -> bytes:
-        """The line with its end. Bytes of names that are no UTF-8 are escaped."""
+        """The line with its end. Bytes of names that are not UTF-8 are escaped."""
         plain = {
             "unit": self.number,
             "units": self.units,

@@ -1,7 +1,7 @@
 """The inputs of a command: files, folders, patterns and lists of names become one list of files.
 
-Names come from the file system and from lists, so that they may hold anything: line ends, bytes
-that are no UTF-8 (`os.fsdecode` keeps them), a minus in front.
+Names may hold any characters: line ends, bytes that are not UTF-8 (`os.fsdecode` keeps them), a
+minus at the start.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import os
 import re
 import sys
+from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import translate
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.inputs import is_folder
 from convcli.media.output_names import relative_path
-from convcli.media.refusals import RealPaths
+from convcli.media.refusals import RealPaths, all_differ
 from convcli.media.remote import RemotePlace
 from convcli.places import is_remote, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from convcli.media.files import Files
     from convcli.places import Place
@@ -63,6 +65,35 @@ class Listed:
     def relative(self) -> str:
         """The path below the folder or the fixed part of the pattern that it was found by."""
         return self.name[self.start :] if self.nested else relative_path(self.name)
+
+
+class ListedInputs(Sequence[Listed]):
+    """Inputs that take little more memory than the bytes of their names."""
+
+    def __init__(self, inputs: Iterable[Listed] = ()) -> None:
+        self._names = bytearray()
+        self._ends = array("Q")
+        self._starts = array("q")
+        self.extend(inputs)
+
+    def extend(self, inputs: Iterable[Listed]) -> None:
+        """Append inputs."""
+        for listed in inputs:
+            self._names += os.fsencode(listed.name)
+            self._ends.append(len(self._names))
+            self._starts.append(listed.start)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, at: Any) -> Any:
+        """The input at a position, or a list of those of a slice."""
+        places = range(len(self))[at]
+        if isinstance(places, range):
+            return [self[place] for place in places]
+        begin = self._ends[places - 1] if places else 0
+        name = os.fsdecode(bytes(self._names[begin : self._ends[places]]))
+        return Listed(name, self._starts[places])
 
 
 def input_place(name: str) -> Place | None:
@@ -129,15 +160,15 @@ def list_inputs(words: InputWords, files: Files | None) -> Listing:
     Raises InputError if a folder or a pattern stands for no file, or a list cannot be read. A
     folder below another one that cannot be read is left out, and its error is in the listing.
     """
-    found: list[Listed] = []
+    found = ListedInputs()
     unreadable: dict[str, InputError] = {}
     search = _Search(recursive=words.recursive, files=files, unreadable=unreadable)
     for word in words.words:
-        found += search.listed_by(word)
+        found.extend(search.listed_by(word))
     if words.files_from is not None:
         if words.files_from == STDIN and STDIN in words.words:
             raise RequestError("standard input cannot be a list of names and an input")
-        found += sorted(map(_named, _read_names(words)), key=lambda listed: listed.name)
+        found.extend(map(_named, sorted(_read_names(words))))
     if len(words.words) == 1 and words.files_from is None:
         # A folder or a pattern names no file twice.
         return Listing(found, unreadable=tuple(unreadable.values()))
@@ -185,7 +216,7 @@ class _Search:
     files: Files | None
     unreadable: dict[str, InputError]
 
-    def listed_by(self, word: str) -> list[Listed]:
+    def listed_by(self, word: str) -> Iterable[Listed]:
         """The inputs that a word stands for."""
         if word == STDIN:
             return [Listed(STDIN)]
@@ -215,16 +246,18 @@ class _Search:
                 raise self._empty_folder(place.url)
         return [Listed(url, start=start) for url, start in found]
 
-    def _in_folder(self, folder: str) -> list[Listed]:
+    def _in_folder(self, folder: str) -> Iterator[Listed]:
         """The files of a folder that the medium reads, without hidden ones."""
         base = os.path.join(folder, "")
         has_suffix = _suffix_test(self.files)
-        below = files_below(base, recursive=self.recursive, unreadable=self.unreadable)
-        names = sorted(name for name in below if has_suffix(name))
+        count = 0
+        for name in files_below(base, recursive=self.recursive, unreadable=self.unreadable):
+            if has_suffix(name):
+                count += 1
+                yield Listed(name, start=len(base))
         self._refuse_unreadable(base)
-        if not names:
+        if count == 0:
             raise self._empty_folder(folder)
-        return [Listed(name, start=len(base)) for name in names]
 
     def _empty_folder(self, folder: str) -> InputError:
         hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
@@ -276,21 +309,45 @@ def _suffix_test(files: Files | None) -> Callable[[str], bool]:
 def files_below(
     base: str, *, recursive: bool, unreadable: dict[str, InputError] | None = None
 ) -> Iterator[str]:
-    """The visible files in a folder, and in those below it. Links to folders are not followed.
+    """The visible files in a folder, and in those below it, in the order of their names.
+
+    Links to folders are not followed.
 
     base : the folder, with a separator at the end; names begin with it
     unreadable : gets the errors of folders that cannot be read; None to raise the first one
     """
-    folders = [base]
-    while folders:
-        folder = folders.pop()
-        for entry in _entries(folder, unreadable):
-            if entry.name.startswith("."):
-                continue
-            if _is_input(entry):
-                yield folder + entry.name
-            elif recursive and entry.is_dir(follow_symlinks=False):
-                folders.append(os.path.join(folder, entry.name, ""))
+    open_folders = [(base, _visible_names(base, recursive, unreadable))]
+    while open_folders:
+        folder, names = open_folders[-1]
+        name = next(names, None)
+        if name is None:
+            open_folders.pop()
+        elif name.endswith(os.sep):
+            inner = folder + name
+            open_folders.append((inner, _visible_names(inner, recursive, unreadable)))
+        else:
+            yield folder + name
+
+
+def _visible_names(
+    folder: str,
+    recursive: bool,  # noqa: FBT001 -- as `files_below` is asked
+    unreadable: dict[str, InputError] | None,
+) -> Iterator[str]:
+    """The visible files in a folder and, where asked for, its folders, which end with a separator.
+
+    With the separator a folder comes where the paths of its files do in the order of letters.
+    """
+    names = []
+    for entry in _entries(folder, unreadable):
+        if entry.name.startswith("."):
+            continue
+        if _is_input(entry):
+            names.append(entry.name)
+        elif recursive and entry.is_dir(follow_symlinks=False):
+            names.append(entry.name + os.sep)
+    names.sort()
+    return iter(names)
 
 
 def _is_input(entry: os.DirEntry[str]) -> bool:
@@ -300,17 +357,16 @@ def _is_input(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()
 
 
-def _entries(folder: str, unreadable: dict[str, InputError] | None) -> list[os.DirEntry[str]]:
+def _entries(folder: str, unreadable: dict[str, InputError] | None) -> Iterator[os.DirEntry[str]]:
     """The entries of a folder. If it cannot be read: none, and its error in `unreadable`."""
     try:
         with os.scandir(folder or ".") as entries:
-            return list(entries)
+            yield from entries
     except OSError as cause:
         error = InputError(f"cannot read the folder {folder}: {cause.strerror}")
         if unreadable is None:
             raise error from cause
         unreadable[folder] = error
-        return []
 
 
 # ----------------------------------------------------------------------------------------- patterns
@@ -342,10 +398,15 @@ def _matches(base: str, parts: list[str], unreadable: dict[str, InputError]) -> 
 
 def _folders_below(base: str, unreadable: dict[str, InputError]) -> Iterator[str]:
     """A folder and all visible folders below it. Links to folders are not followed."""
-    yield base
-    for entry in _entries(base, unreadable):
-        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-            yield from _folders_below(os.path.join(base, entry.name, ""), unreadable)
+    folders = [base]
+    while folders:
+        folder = folders.pop()
+        yield folder
+        folders += [
+            os.path.join(folder, entry.name, "")
+            for entry in _entries(folder, unreadable)
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _names_like(folder: str, pattern: str, unreadable: dict[str, InputError]) -> Iterable[str]:
@@ -369,19 +430,26 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _read_names(words: InputWords) -> Iterator[str]:
-    """The names in a list, bytes that are no UTF-8 included. RequestError if it holds none."""
+    """The names in a list, bytes that are not UTF-8 included. RequestError if it holds none."""
     data = _read_list(words.files_from or STDIN)
     separator = b"\0" if words.null else b"\n"
     if not words.null and b"\0" in data:
         raise RequestError(
             f"the list {words.files_from} holds NUL bytes", hint="-0 reads names that end with NUL"
         )
-    names = [name for name in data.split(separator) if name]
-    if not names:
+    begin = 0
+    count = 0
+    while begin < len(data):
+        end = data.find(separator, begin)
+        if end < 0:
+            end = len(data)
+        if end > begin:
+            count += 1
+            text = os.fsdecode(data[begin:end])
+            yield os.path.join(".", text) if text == STDIN else text
+        begin = end + 1
+    if count == 0:
         raise RequestError(f"the list {words.files_from} holds no names")
-    for name in names:
-        text = os.fsdecode(name)
-        yield os.path.join(".", text) if text == STDIN else text
 
 
 def _read_list(name: str) -> bytes:
@@ -407,15 +475,21 @@ def _read_all(file: BinaryIO, name: str) -> bytes:
 def _without_duplicates(found: Sequence[Listed]) -> Listing:
     """Leave out inputs that are the same file as an earlier one, however its name is spelt."""
     real_paths = RealPaths()
+
+    def key(listed: Listed) -> str:
+        # Two names in one folder are two inputs, even if one is a link to the other.
+        return STDIN if listed.name == STDIN else real_paths.of_name(listed.name)
+
+    if all_differ(map(key, found)):
+        return Listing(found)
     seen: set[str] = set()
-    inputs = []
+    inputs = ListedInputs()
     duplicates = []
     for listed in found:
-        # Two names in one folder are two inputs, even if one is a link to the other.
-        key = STDIN if listed.name == STDIN else real_paths.of_name(listed.name)
-        if key in seen:
+        own = key(listed)
+        if own in seen:
             duplicates.append(listed.name)
             continue
-        seen.add(key)
-        inputs.append(listed)
+        seen.add(own)
+        inputs.extend([listed])
     return Listing(inputs, duplicates)

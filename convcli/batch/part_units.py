@@ -1,8 +1,7 @@
 """The parts of one large input as units of a list, for machines that share nothing but files.
 
-Each part becomes a file of its own, `NAME.part2-of-8`, which holds exactly the bytes that the part
-has in the whole result. So the whole is all parts put one behind the other, by `convcli merge` or
-by `cat`.
+Each part becomes a file, `NAME.part2-of-8`, which holds exactly the bytes of the part in the whole
+result. So `convcli merge` or `cat` makes the whole by appending all parts in order.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def part_name(whole: str, number: int, count: int) -> str:
 class RelationToWhole(Enum):
     """What the ledger records of a whole output that exists.
 
-    UNKNOWN : it may be anybody's file
+    UNKNOWN : another program may have written it
     OUTDATED : the parts of an earlier run became it, and input or request have changed since
     UP_TO_DATE : parts that the same request would make again became it
     """
@@ -138,7 +137,7 @@ def relation_to_whole(parts: PartUnits, shard: Shard, earlier: EarlierRuns) -> R
 
 
 def join_parts(places: Sequence[Path], whole: Path) -> None:
-    """Put parts one behind the other, and remove them when the whole is complete."""
+    """Append all parts in order, and remove them when the whole is complete."""
     with atomic(whole) as temporary, temporary.open("wb") as target:
         for place in places:
             append_file(place, target)

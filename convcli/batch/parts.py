@@ -146,7 +146,7 @@ class PastsTask:
     stretch: Any
 
     def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
-        """The past of each group after this part, of its own rows alone."""
+        """The past of each group at the end of this part, from the rows of the part alone."""
 
         def found(stretch: Any) -> Mapping[bytes, SignalPast]:
             kept = kept_samples(given.plan, given.run.needs)
@@ -220,7 +220,7 @@ class WrittenPart:
 class FilterTask:
     """Filters a part and writes it.
 
-    place : the file that it is written to: one of its own, or the output of the whole
+    place : the file that it is written to: a file for this part, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
     may_give_up : give the part up where the settling would be longer than the part
     held : the values held from before, if they are known

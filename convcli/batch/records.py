@@ -12,7 +12,7 @@ _MOST_KEPT = 100
 
 
 def own_ledger(*command: object) -> Path | None:
-    """The ledger of a command, whose folder is made; None if there is no place for it.
+    """The ledger of a command, whose folder is made; None if no folder can be written to.
 
     It is in `convcli/ledgers` below `$XDG_STATE_HOME`, which is `~/.local/state` where it is not
     set.

@@ -37,7 +37,7 @@ class Unit:
     nested : a folder of outputs gets the subfolders of `relative`
     place : path or URL of the output; None for standard output or where nothing is written
     replaces : an existing output may be replaced, because an earlier run of the command wrote it
-    joined_into : the output that this part of it becomes; None for an output of its own
+    joined_into : the output that this part of the input is joined into; None for a whole input
     """
 
     number: int
@@ -70,7 +70,7 @@ class Unit:
 
     @property
     def part_label(self) -> str:
-        """Which part of the input this is, to be put behind its name; empty for all of it."""
+        """Words about the part, which follow the name of the input; empty for a whole input."""
         return ""
 
     @property

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.signals import Array
 
-# With more elements than this, nobody reads a matrix.
+# A matrix with more elements than this is too large to read.
 LARGEST_MATRIX = 1024
 
 

@@ -255,7 +255,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
 
 
 def _padded_inputs(op: Op, inputs: StageSamples, span: Span) -> StageSamples:
-    """Extend the inputs of a layer by the padding of its own."""
+    """Extend the inputs of a layer by its own padding."""
     if op.padding is None:
         return inputs
     task = replace(OpTask.alone(op.reach, span, inputs.length), starts=inputs.first)

@@ -23,7 +23,7 @@ PAD_MODES: dict[str, tuple[str, str]] = {
     "wrap": ("circular", "CIRCULAR"),
     "valid": ("", ""),
 }
-# With more weights than this, nobody reads a line.
+# A line with more weights than this is too long to read.
 MOST_WEIGHTS = 1000
 
 

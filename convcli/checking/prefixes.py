@@ -78,7 +78,7 @@ class StoredRows:
 
     @property
     def count(self) -> int:
-        """The number of rows in the prefix."""
+        """The number of rows that were stored."""
         return self.block_ends[-1] if self.block_ends else 0
 
     @property
@@ -136,7 +136,7 @@ class PrefixSource:
 def choose_prefixes(stored: StoredRows, plan: Plan) -> Iterator[Prefix]:
     """Yield all prefixes of a short table, and about thirty of a longer one.
 
-    If there are groups, some of the prefixes hold as many rows of each group.
+    If there are groups, further prefixes hold the same number of rows of each group.
     """
     lengths: Sequence[int] = range(1, stored.count)
     if stored.count > ALL_UP_TO:

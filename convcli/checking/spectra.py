@@ -25,7 +25,8 @@ class PowerSpectrum:
     a missing sample are left out. A signal shorter than a frame is one frame, filled with zeros.
 
     size : samples of a frame
-    hop : samples from the start of a frame to that of the next; half a frame uses all samples alike
+    hop : samples from the start of a frame to that of the next; half a frame gives all samples the
+        same weight
     """
 
     def __init__(self, size: int, channels: int, hop: int) -> None:

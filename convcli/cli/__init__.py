@@ -160,7 +160,7 @@ def _redirect_to_null(stream: TextIO | None) -> None:
 
 
 def _print_other_error(error: Exception, words: list[str]) -> int:
-    """Print an error that is no ConvcliError; returns the exit code.
+    """Print an error that is not a ConvcliError; returns the exit code.
 
     words : the command line
     """
@@ -198,6 +198,10 @@ def _print_usage_error(error: Any, words: list[str]) -> int:
             from convcli.cli.word_order import hint_for_options
 
             hint = hint_for_options(words) or hint
+        elif message.startswith("No such command"):
+            from convcli.cli.word_order import hint_without_command
+
+            hint = hint_without_command(words) or hint
         print_message(text, hint=hint)
     return int(error.exit_code)
 

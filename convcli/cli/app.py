@@ -23,6 +23,17 @@ COMMANDS = {
     "explain": ("explain", "Show a convolution being computed, step by step."),
 }
 
+# The end of the help of the program. Lines that begin with \b are not wrapped.
+_FIRST_STEPS = """To begin:
+
+\b
+  convcli csv sma:20 prices.csv -c Close --append
+  convcli audio 'notch:50,harmonics=8 | mono' talk.wav -o clean.wav
+  convcli image median:3 scan.png -o clean.png
+  convcli filters                 all steps, and recipes such as macd and rsi
+  convcli csv --help              options, with examples
+"""
+
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the shape of a Typer callback
     if wanted:
@@ -57,6 +68,7 @@ def with_commands(words: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=_FIRST_STEPS,
     )
     app.callback()(convcli)
     if words and words[0] in COMMANDS:

@@ -378,7 +378,7 @@ class BatchRun(ABC):
     def _note(self, ledger: Ledger, outcome: Outcome) -> bool:
         """Write the line of a unit. Returns whether further lines can be written.
 
-        A record that nobody asked for must not end the run, such as one on a full disk.
+        A record that the user has not asked for must not end the run, for example on a full disk.
         """
         try:
             ledger.note_outcome(outcome)
@@ -427,7 +427,7 @@ def _prefers_processes(units: UnitsLeft) -> bool:
     """Whether processes carry units out faster than threads: there are many small files.
 
     Threads wait for each other's Python code, which is most of the work of a small file. The first
-    units stand for all. Standard input and pipes are read in this process alone.
+    units are taken as typical. Standard input and pipes are read in this process alone.
     """
     if len(units) < FEWEST_FOR_PROCESSES:
         return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.media.tables.table_options import TableOptions
-    from convcli.previews.observe import PreviewSize
+    from convcli.previews.preview import PreviewSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,6 @@ class CompareRun:
 
         if self.plot is None and not draws(self.report):
             return None
-        from convcli.previews.observe import size_of_input
+        from convcli.previews.preview import size_of_input
 
         return size_of_input(number)

@@ -21,13 +21,13 @@ from convcli.places import Place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.checking.compare import ComparedSignal
     from convcli.checking.limits import Limit
+    from convcli.checking.signal_comparison import ComparedSignal
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import Files
     from convcli.media.tables.table_options import TableOptions
-    from convcli.previews.observe import Preview, PreviewSize
+    from convcli.previews.preview import Preview, PreviewSize
 
 
 @dataclass(kw_only=True)
@@ -118,7 +118,7 @@ class Comparing:
         self, path: Place | None, other: Place | None, held: ExitStack, warnings: list[str]
     ) -> ComparedSignal:
         """Open one of a pair; standard input is of the same kind as the other."""
-        from convcli.checking.compare import ComparedSignal
+        from convcli.checking.signal_comparison import ComparedSignal
 
         files: Files = files_for(
             [path or other],

@@ -77,7 +77,7 @@ class FailedInputs:
             say(f"{again} runs what failed once more")
 
     def find_place(self, units: Units, ledger: Path | None) -> None:
-        """Decide where the list goes; RequestError if a file of somebody else is there.
+        """Decide where the list goes; RequestError if a file that is no such list is there.
 
         ledger : the file that --ledger names
         """

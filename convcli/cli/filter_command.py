@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
-    from convcli.previews.observe import PreviewSize
+    from convcli.previews.preview import PreviewSize
     from convcli.signals import Missing
 
 # The name of standard input among the inputs.
@@ -75,7 +75,7 @@ class FilterCommand:
         return {**vars(self), "stopping": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The command in another process, which nobody has stopped."""
+        """The command in another process, where it is not stopped."""
         vars(self).update(state, stopping=Event())
 
     def run(self) -> int:
@@ -269,7 +269,7 @@ class FilterCommand:
 
         number : of the input in a batch, counted from 1
         alone : no other input is filtered at the same time
-        replaces : an object may be replaced that another program has made meanwhile
+        replaces : an object that another program has made meanwhile may be replaced
         """
         return InputRun(
             command=self,
@@ -290,7 +290,7 @@ class FilterCommand:
 
         if options.plot is None and not draws(options.report):
             return None
-        from convcli.previews.observe import size_of_input
+        from convcli.previews.preview import size_of_input
 
         return size_of_input(number)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.media.files import OpenedFile
     from convcli.places import Place
     from convcli.planning.plan import Plan
-    from convcli.previews.observe import PreviewSize
+    from convcli.previews.preview import PreviewSize
 
 # Whether a filter makes more rows is tried with this many.
 MANY_ROWS = 1 << 20
@@ -38,7 +38,7 @@ class InputRun:
     source : the input, None for standard input
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
-    replaces : an object may be replaced that another program has made meanwhile
+    replaces : an object that another program has made meanwhile may be replaced
     progress : where the work done is counted; several inputs that run at once count elsewhere
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """

@@ -141,7 +141,7 @@ def _merge(ledgers: list[Path], run: MergeOptions) -> int:
 
 
 def _refuse_other_list(place: Place, merged: MergedLedgers) -> None:
-    """Raise RequestError if the list of failures would replace a file of somebody else."""
+    """Raise RequestError if the list of failures would replace a file that is no such list."""
     from convcli.batch.failures import is_free_for_failures, listed_lines, no_list_of_failures
 
     if not is_free_for_failures(place, listed_lines(merged.lines())):

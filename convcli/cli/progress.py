@@ -82,7 +82,7 @@ class Progress:
 
 
 class _Bar:
-    """A bar in the last line of the terminal. What is printed meanwhile goes above it.
+    """A bar in the last line of the terminal. Lines that are printed meanwhile appear above it.
 
     Lines are printed as they are, at a sixth of the time that the live display of rich takes.
     """

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import ConvcliError
-from convcli.previews.observe import THUMBNAIL, ObservedSink, ObservedSource, preview_of
+from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
+from convcli.previews.preview import THUMBNAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
     from convcli.places import Place
     from convcli.planning.plan import Plan
-    from convcli.previews.observe import PreviewSize, StoringSink
+    from convcli.previews.observe import StoringSink
+    from convcli.previews.preview import PreviewSize
     from convcli.signals import Signal, Sink, Source
 
 # Further pages of a picture that are drawn small.

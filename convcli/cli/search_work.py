@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
     from convcli.media.files import Files
-    from convcli.previews.observe import Preview
+    from convcli.previews.preview import Preview
     from convcli.signals import Source
 
 
@@ -67,7 +67,7 @@ class SearchWork:
         return {**vars(self), "stopping": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The work in another process, which nobody has stopped."""
+        """The work in another process, where it is not stopped."""
         vars(self).update(state, stopping=Event())
 
     def refuse(self, unit: Unit) -> None:
@@ -128,7 +128,8 @@ class _SearchedInput:
     def _observed(self, source: Source[Any], page: int | None) -> Source[Any]:
         """The source, which is observed where it is to be drawn."""
         from convcli.media.tables.group_names import group_name
-        from convcli.previews.observe import MOST_FULL, OUTLINE, ObservedSource, preview_of
+        from convcli.previews.observe import ObservedSource, preview_of
+        from convcli.previews.preview import MOST_FULL, OUTLINE
 
         many = max(self._unit.number - 1, len(self._previews)) >= MOST_FULL
         if not self._search.draws or many:
@@ -235,7 +236,7 @@ class SearchResults:
     @property
     def searched(self) -> tuple[SearchedFacts, ...]:
         """What is drawn of the first inputs."""
-        from convcli.previews.observe import MOST_FULL
+        from convcli.previews.preview import MOST_FULL
 
         drawn = [each for number in sorted(self.drawn) for each in self.drawn[number]]
         return tuple(drawn[:MOST_FULL])

@@ -141,8 +141,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
             "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
-            "convcli csv prices.csv -c Close --add fast=ema:span=12 --add slow=ema:span=26 "
-            "--add 'macd=ema:span=12 - ema:span=26'",
+            "convcli csv prices.csv -c Close --by Ticker --add macd=macd:12,26 "
+            "--add rsi=rsi:14 --add 'z=(x - sma:20) / std:20'",
             "convcli csv last_pool:1w daily.csv --time Date -c Close --set Open=first_pool:1w "
             "--set High=max_pool:1w --set Low=min_pool:1w --set Volume=sum_pool:1w",
             "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",

@@ -16,6 +16,7 @@ from convcli.planning.other_notations import step_here, step_named
 
 # The commands whose first word is a FILTER.
 _FILTERING = ("audio", "csv", "image")
+_VALUE = re.compile(r"[-+]?\.?\d")
 
 
 def refuse_other_order(command: str, filter: str, inputs: list[str], output: str | None) -> None:
@@ -28,7 +29,7 @@ def refuse_other_order(command: str, filter: str, inputs: list[str], output: str
         )
     if not inputs or is_file(inputs[0]):
         return
-    if re.match(r"[-+]?\.?\d", inputs[0]):
+    if _VALUE.match(inputs[0]):
         step = step_here(f"{filter} {inputs[0]}")
         if step is not None:
             files = [word for word in inputs[1:] if is_file(word)]
@@ -64,10 +65,52 @@ def hint_for_options(words: list[str]) -> str | None:
     return None
 
 
+def hint_without_command(words: list[str]) -> str | None:
+    """The command line with the command that filters the file in it; None if none is known.
+
+    It may lack the command, `convcli sma:20 prices.csv`, or have another name for it.
+    """
+    from convcli.cli.opening import files_by_suffix, sound_and_picture_files
+    from convcli.media.tables.files import TableFiles
+    from convcli.media.tables.table_options import TableOptions
+    from convcli.places import place_of
+
+    known = (
+        *sound_and_picture_files(max_pixels=1, strict=False),
+        TableFiles(options=TableOptions()),
+    )
+    for file in filter(is_file, words):
+        files = files_by_suffix(place_of(file), known)
+        if files is None:
+            continue
+        begins = is_file(words[0]) or step_named(words[0]) is not None
+        rest = words if begins else words[1:]
+        of_option = hint_for_options([files.command, *rest])
+        if of_option is not None:
+            return of_option
+        return f"`{files.command}` filters such files: {_in_order(files.command, rest)}"
+    return None
+
+
+def _in_order(command: str, words: list[str]) -> str:
+    """A command whose FILTER is one word before the files, wherever and however it was written."""
+    first, *others = words
+    if is_file(first):
+        options = [place for place, word in enumerate(others) if word.startswith("-")]
+        end = options[0] if options else len(others)
+        meant = _with_filter_first(command, first, others[:end])
+        return shlex.join([*shlex.split(meant), *others[end:]])
+    if others and _VALUE.match(others[0]):
+        step = step_here(f"{first} {others[0]}")
+        if step is not None:
+            return _written(command, step, others[1:], None)
+    return _written(command, step_named(first) or first, others, None)
+
+
 def _hint_for_option(command: str, words: list[str], place: int) -> str | None:
     """The hint for an option of ImageMagick such as -blur, which is a step here, or None."""
     name = words[place][1:]
-    value = [each for each in words[place + 1 : place + 2] if re.match(r"[-+]?\.?\d", each)]
+    value = [each for each in words[place + 1 : place + 2] if _VALUE.match(each)]
     step = step_here(f"{name} {value[0]}") if value else step_named(name)
     if step is not None:
         return _as_one_word(command, step, words[:place] + words[place + 1 + len(value) :])

@@ -158,13 +158,13 @@ class OutputTask:
         for row, its_blocks in zip(rows, blocks, strict=True):
             if its_blocks:
                 made = list(islice(computed, len(its_blocks)))
-                y = _joined(made, axis=1)
+                y = _put_together(made, axis=1)
                 held = row.held_without_gaps()
             else:
                 y, held = replace(row, earlier=earlier).at_once()
             parts.append(y)
             earlier = held.get
-        return _joined(parts, axis=0), held
+        return _put_together(parts, axis=0), held
 
     def at_once(self) -> tuple[Array, HeldAfter]:
         """Return the outputs, and the last values that the operations have met."""
@@ -184,7 +184,7 @@ class OutputTask:
         return [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
 
     def _rows(self, start: int, stop: int) -> OutputTask:
-        """Some rows of the outputs."""
+        """The task of the rows [start, stop) of the outputs alone."""
         along, across = self.span
         first = self.chain.reads(*along, self.ends[0])[0].start
         inputs = self.chain.reads(start, stop, self.ends[0])[0]
@@ -223,6 +223,6 @@ class OutputTask:
         return held
 
 
-def _joined(parts: list[Array], axis: int) -> Array:
+def _put_together(parts: list[Array], axis: int) -> Array:
     """Put arrays one after the other along an axis."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)

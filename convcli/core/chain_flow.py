@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.executor import Pads
     from convcli.core.op import OwnPadding, Span
+    from convcli.core.reach import Reach
     from convcli.core.task import Continuation
 
 # The length of an input that goes on.
@@ -43,8 +44,7 @@ def walk(
         op = chain.ops[number]
         length = circular.get(number)
         if ended is None:
-            low, high = op.reach[axis].needs(after.start, after.high)
-            inputs = Inputs(low, low, high)
+            inputs = _inputs_alone(op.reach[axis], after)
         else:
             inputs = op.work.reads(after.start, after.high, ended[number + 1], length)
         if length is not None:
@@ -53,6 +53,12 @@ def walk(
         after = inputs if lengths is None else _within(inputs, lengths[number])
         computed.append(after)
     return given[::-1], computed[::-1]
+
+
+def _inputs_alone(reach: Reach, outputs: Inputs) -> Inputs:
+    """The inputs that outputs read, without any that only serve to hold their last value."""
+    low, high = reach.needs(outputs.start, outputs.high)
+    return Inputs(low, low, high)
 
 
 def ends_of_inputs(chain: Chain, done: int) -> list[int]:

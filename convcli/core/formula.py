@@ -28,7 +28,7 @@ class Combination:
 
     @property
     def is_number(self) -> bool:
-        """Whether all weights are 0."""
+        """Whether the weights of all operands are 0."""
         return not self.weights.any()
 
     def plus(self, other: Combination, sign: float) -> Combination:

@@ -97,19 +97,30 @@ def renormalised(
     gain = w.sum() / divisor
     faint = np.zeros_like(gap)
     for wanted, find_sums in _ways_to_add(gap, known, w, step, exact=exact):
-        for places, sums in find_sums(wanted, known, weights, w, step):
-            means = _means(sums, gain)
-            y[places] = np.where(wanted[places], means, y[places])
-            _, _, share = sums
-            faint[places] |= wanted[places] & (share > 0) & (share < _FAINT)
+        window_sums = find_sums(wanted, known, weights, w, step)
+        faint |= _write_means(y, wanted, window_sums, gain)
     if faint.any():
         raised = np.where(w < _FAINT, w, 0) / _FAINT
-        for places, sums in _direct_window_sums(faint, known, weights, raised, step):
-            means = _means(sums, gain)
-            y[places] = np.where(faint[places], means, y[places])
+        window_sums = _direct_window_sums(faint, known, weights, raised, step)
+        _write_means(y, faint, window_sums, gain)
     if exact and w.ndim == 1:
         keep_constants(y, x, w, divisor, step[0])
     return y
+
+
+def _write_means(
+    y: Array, wanted: BoolArray, window_sums: Iterator[tuple[Any, _Sums]], gain: float
+) -> BoolArray:
+    """Write the means of the `wanted` windows to `y`; return those whose known weights are faint.
+
+    window_sums : sums of windows with their places
+    """
+    faint = np.zeros_like(wanted)
+    for places, sums in window_sums:
+        y[places] = np.where(wanted[places], _means(sums, gain), y[places])
+        _, _, share = sums
+        faint[places] |= wanted[places] & (share > 0) & (share < _FAINT)
+    return faint
 
 
 def _means(sums: _Sums, gain: float) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import all_finite, mean_valid
-from convcli.core.convolution.near_halves import refined, refines_cheaply
+from convcli.core.convolution.refined import refined_mean, refines_cheaply
 from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
@@ -141,11 +141,10 @@ class Convolve(Op):
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
+        if x.dtype == np.uint8 and self.numbers.rounding == "refined":
+            return refined_mean(x, window, self.divisor, self.step)
         if all_finite(x):
-            y = mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
-            if x.dtype == np.uint8 and self.numbers.rounding == "refined":
-                return refined(y, x, window / self.divisor, self.step)
-            return y
+            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
         if not any_missing(x):
             return self._mean(x, window)
         y = self._over_gaps(x, window, held)

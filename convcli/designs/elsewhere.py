@@ -71,7 +71,13 @@ _RANGE = "`normalize` scales up to white; --range scale fits all values in"
 _LOCAL = "`local_contrast:31` brings out detail everywhere"
 _OHLC = "`last_pool:1w` with --time and --set High=max_pool:1w; `convcli csv --help` shows it"
 _GAPS = "--missing fill estimates missing values from their neighbours"
-_TWO = "no step takes two columns together; `zscore:20` and `std:20` take one"
+_TWO = (
+    "of -c A,B the covariance: `(pick:1 * pick:2 | sma:20) - (pick:1 | sma:20) * (pick:2 | sma:20)`"
+)
+_WEIGHTED = "of -c Close,Volume: `(pick:1 * pick:2 | sum:20) / (pick:2 | sum:20)`, over 20 rows"
+_RANGE_OF_ROWS = (
+    "of -c High,Low `mix:1,-1 | ema:alpha=1/14` is the mean range, `std:14` measures a spread"
+)
 _SHAPES = "no step finds shapes; `sobel` gives edges, `convcli detect` the places of a template"
 _WEIGHTS = (
     "a layer has weights: `model:net.safetensors` runs one; `kernel:1,2,1` takes written taps"
@@ -300,7 +306,8 @@ _HINTS = {
     "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
     "morphology": _MORPHOLOGY,
     "volatility": _SPREAD,
-    "atr": _SPREAD,
+    "atr": _RANGE_OF_ROWS,
+    "true_range": _RANGE_OF_ROWS,
     "lead": "one sample earlier is `correlate:0,0,1` with --align center",
     "willr": "`-100 * (max:14 - x) / (max:14 - min:14)` is %R of a single column",
     "stochrsi": "`rsi:14 | 100 * (x - min:14) / (max:14 - min:14)`",
@@ -319,8 +326,10 @@ _HINTS = {
     "ffill": _GAPS,
     "fillna": _GAPS,
     "bfill": _GAPS,
-    "stoch": "`100 * (x - min:14) / (max:14 - min:14)` is %K of a single column",
-    "vwap": f"vwap {_TRADE}",
+    "stoch": "of -c High,Low,Close: "
+    "`100 * (pick:3 - (pick:2 | min:14)) / ((pick:1 | max:14) - (pick:2 | min:14))`",
+    "vwap": _WEIGHTED,
+    "vwma": _WEIGHTED,
     "cumsum": _SUMS,
     "integrate": _SUMS,
     "canny": _EDGES,

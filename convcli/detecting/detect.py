@@ -105,14 +105,21 @@ class Detection:
             if best is None or candidates.best > best.candidates.best:
                 best = part
             yield search.read
-        shape = (search.read, *source.signal.shape[1:])
-        details = {} if page is None else {"page": page}
-        searched = InputFacts.of(name, source.signal, shape=shape, details=details)
-        self.inputs.append(searched)
-        for number in sorted(search.too_large):
-            self.larger.append(_larger_template(prepared[number], searched, source.signal))
+        self._note_input(search, source.signal, name=name, page=page)
         self._found += found
         self._best = best
+
+    def _note_input(
+        self, search: SignalSearch, signal: Signal, *, name: str, page: int | None
+    ) -> None:
+        """Note the input that was searched, and the templates that are larger than it."""
+        shape = (search.read, *signal.shape[1:])
+        details = {} if page is None else {"page": page}
+        searched = InputFacts.of(name, signal, shape=shape, details=details)
+        self.inputs.append(searched)
+        for number in sorted(search.too_large):
+            template = search.templates[number]
+            self.larger.append(_larger_template(template, searched, signal))
 
     def found(self, notes: Iterable[tuple[str, str]] = ()) -> FoundHits:
         """Return what was found in the inputs that were searched.

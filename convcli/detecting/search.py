@@ -211,11 +211,11 @@ def _score_section(
             x = x[: section.stop + size - section.first]
         if all(n >= k for n, k in zip(x.shape, template.size, strict=False)):
             score = template.scores(x)
-            found.append(_candidates(score, section, number, size, threshold))
+            found.append(_section_candidates(score, section, number, size, threshold))
     return found
 
 
-def _candidates(
+def _section_candidates(
     score: Array, section: _Section, template: int, size: int, threshold: float
 ) -> Candidates:
     """Pick the local maxima of `score` at the positions of the section itself."""

@@ -15,7 +15,7 @@ class ComparisonMeasure:
     """One of the measures of a comparison, which are fields of `ChannelComparison`.
 
     help : what it is, in a few words
-    similarity : it grows as the signals become more alike
+    similarity : a larger value means that the signals are more alike
     """
 
     help: str

@@ -28,7 +28,7 @@ class OutlineFacts:
     low, high : (bins, channels); NaN where a bin has no sample
     gaps : (bins, channels), how many samples are missing
     axis : (bins, 2), the first and the last place in each bin on the axis: times in seconds since
-        1970 on the clock on the wall, or rows of a file; None where places are samples
+        1970 in local time, or rows of a file; None where places are samples
     peak : the largest |sample| of each channel
     rms : the root mean square of all samples; None of tables
     """

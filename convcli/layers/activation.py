@@ -37,7 +37,7 @@ class ActivationLayer(StepLayer):
 
 @dataclass(frozen=True)
 class TrainedActivation(TrainedLayer):
-    """An activation in training."""
+    """An activation in training, with its derivative."""
 
     function: Activation
 

@@ -265,8 +265,11 @@ class Band:
 
         whole : rows must be complete, so that the number divides the outputs
         """
-        counts = range(1, min(MOST_AT_ONCE, outputs[-1]) + 1)
-        bands = [replace(self, count=c) for c in counts if not whole or outputs[-1] % c == 0]
+        along = outputs[-1]
+        counts = list(range(1, min(MOST_AT_ONCE, along) + 1))
+        if whole:
+            counts = [count for count in counts if along % count == 0]
+        bands = [replace(self, count=count) for count in counts]
         return min(bands, key=lambda band: band.cost(outputs, leads=leads))
 
 

@@ -165,7 +165,8 @@ class Model:
                 count = weight.shape[1]
         if len(self.columns) == count:
             return replace(signal, channels=self.columns)
-        return replace(signal, channels=tuple(str(c + 1) for c in range(count)))
+        names = tuple(str(number) for number in range(1, count + 1))
+        return replace(signal, channels=names)
 
     def _filter_stage(self, layers: list[Layer], site: Site) -> tuple[Stage, ...] | None:
         """The stage of a model that is nothing but one filter; None of any other."""

@@ -116,19 +116,8 @@ def read_model(path: Place, *, layers: str = "") -> Model | OnnxModel:
 def read_safetensors(path: Place, *, layers: str = "") -> Model:
     """The model in a safetensors file; `layers` overrules what the file says of them."""
     file = read_weights(path)
-    text = layers or file.metadata.get("layers")
-    guessed = ""
-    if text == AUTO:
-        guessed = "its activations"
-        text = proposed_layers(_cleaned(path, file))
-        if text is None:
-            raise _no_plain_order(path, file)
-    elif text:
-        named = _named_by_order(path, file, text)
-        if named is not None:
-            guessed = "the order of its layers"
-            text = named
-    tensors, unused = _tensors_of(path, file, text or "")
+    text, guessed = _layers_of(path, file, layers)
+    tensors, unused = _tensors_of(path, file, text)
     if not text:
         weight = tensors[min(tensors)].get("weight")
         if list(tensors) != [0] or weight is None or weight.ndim < 3:
@@ -149,6 +138,24 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
         guessed=guessed,
         unused=unused,
     )
+
+
+def _layers_of(path: Place, file: WeightFile, layers: str) -> tuple[str, str]:
+    """The layers as asked for or as the file says, and what of them is guessed; both may be empty.
+
+    RequestError for `auto` where the layers do not follow from the tensors.
+    """
+    text = layers or file.metadata.get("layers") or ""
+    if text == AUTO:
+        proposed = proposed_layers(_cleaned(path, file))
+        if proposed is None:
+            raise _no_plain_order(path, file)
+        return proposed, "its activations"
+    if text:
+        named = _named_by_order(path, file, text)
+        if named is not None:
+            return named, "the order of its layers"
+    return text, ""
 
 
 def _named_by_order(path: Place, file: WeightFile, text: str) -> str | None:
@@ -291,7 +298,8 @@ def _on(path: Place, about: Mapping[str, str]) -> On:
     if on == "levels":
         return "levels"
     if on != "differences" or len(targets) != 1 or targets[0] not in columns:
-        of = named_first([quoted_text(target)[1:-1] for target in targets]) or "nothing"
+        quoted = [quoted_text(target)[1:-1] for target in targets]
+        of = named_first(quoted) or "nothing"
         message = f"{path}: its metadata says on {quoted_text(on)} of {of}"
         raise InputError(f"{message}; expected levels, or differences of one of its columns")
     return "differences"

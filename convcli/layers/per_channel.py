@@ -130,7 +130,7 @@ class PreluLayer(PerChannelLayer):
         return {"weight": np.zeros(count)}
 
     def export(self, place: ExportPlace) -> None:
-        """Add a PRelu to the graph."""
+        """Add a PRelu node to the graph."""
         slopes = place.graph.per_channel(place.tensors.weight)
         place.graph.node("PRelu", place.stored("weight", slopes))
 

@@ -15,7 +15,12 @@ from convcli.core.windows.sliding import SlidingStatistic, WindowFunction, folde
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.padding import Sides, extended_input, widths_of
-from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
+from convcli.layers.training.trained import (
+    BatchLayer,
+    TrainedLayer,
+    inputs_of_windows,
+    trained_form,
+)
 from convcli.units import Size
 
 if TYPE_CHECKING:
@@ -234,12 +239,7 @@ class TrainedPool(TrainedLayer):
 
     def needs(self, outputs: Span) -> Span:
         """Return the inputs of the windows."""
-        found = []
-        for axis, (low, high) in enumerate(outputs):
-            step = self.step[axis]
-            first = -self.before[axis]
-            found.append((low * step + first, (high - 1) * step + first + self.size[axis]))
-        return tuple(found)
+        return inputs_of_windows(outputs, step=self.step, before=self.before, widths=self.size)
 
     def from_the_start(self) -> TrainedPool:
         """Return the pool with windows the first of which begins at input 0."""

@@ -75,6 +75,12 @@ class DatasetSums:
     changes: dict[bool, SquaredChanges]
     skipped: int
 
+    @property
+    def root_powers(self) -> tuple[float, float | None]:
+        """Root mean square of the training targets, and of the held-out ones; None without any."""
+        held = math.sqrt(self.held.power) if self.held.count else None
+        return math.sqrt(self.train.power), held
+
     def add(self, other: DatasetSums) -> None:
         """Add the sums over other signals, whose samples may be less other means."""
         if not self.means.known:
@@ -255,16 +261,22 @@ def _linear_fit(task: Task, origin: DataOrigin, sums: DatasetSums, solution: Sol
             w = with_own_sample(w, noise)
     weights, bias = _layer_weights(task, channels, w, sums.means)
     (error,) = errors_of([(FILTER, w)], noise, train=sums.train, held=sums.held)
-    answers = naive_answers(task, channels, sums.train, sums.means, identity)
-    naive = errors_of(answers, noise, train=sums.train, held=sums.held)
-    naive = with_persistence(naive, task, sums.changes)
+    naive = _naive_errors(task, origin, sums, noise)
     facts = _facts_of(task, origin, sums, solution, weights.shape)
     facts = replace(facts, errors=(error, *naive))
-    held_power = math.sqrt(sums.held.power) if sums.held.count else None
-    powers = (math.sqrt(sums.train.power), held_power)
-    facts = with_powers(facts, powers, noise, origin.signal)
+    facts = with_powers(facts, sums.root_powers, noise, origin.signal)
     facts = _with_noise(facts, noise, origin.signal)
     return LinearFit(weights, bias, noise, error, naive, facts)
+
+
+def _naive_errors(
+    task: Task, origin: DataOrigin, sums: DatasetSums, noise: NoiseEstimate | None
+) -> tuple[ErrorFacts, ...]:
+    """The errors of the naive answers."""
+    identity = identity_weights(task, origin.channels)
+    answers = naive_answers(task, origin.channels, sums.train, sums.means, identity)
+    errors = errors_of(answers, noise, train=sums.train, held=sums.held)
+    return with_persistence(errors, task, sums.changes)
 
 
 def _facts_of(

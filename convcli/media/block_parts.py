@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -135,7 +136,7 @@ def block_ranges(lengths: Sequence[int], count: int) -> list[BlockRange]:
     if not ends:
         return []
     wanted = [ends[-1] * part // count for part in range(1, count + 1)]
-    stops = [_blocks_up_to(ends, end) for end in wanted]
+    stops = [bisect_right(ends, end) for end in wanted]
     stops[-1] = len(ends)
     ranges = []
     first = 0
@@ -144,13 +145,6 @@ def block_ranges(lengths: Sequence[int], count: int) -> list[BlockRange]:
             ranges.append(BlockRange(first=first, stop=stop))
             first = stop
     return ranges
-
-
-def _blocks_up_to(ends: Sequence[int], sample: int) -> int:
-    """How many blocks end at or before a sample."""
-    from bisect import bisect_right
-
-    return bisect_right(ends, sample)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

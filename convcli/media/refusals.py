@@ -13,7 +13,7 @@ from convcli.media.replacing import cannot_write
 from convcli.places import is_remote, local_path, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterable
     from pathlib import Path
 
     from convcli.places import Place
@@ -89,18 +89,9 @@ def refuse_shared_outputs(
     """
     if count < 2:
         return
-    import numpy as np
-
     real_paths = RealPaths()
-    hashes = array("q")
-    for at in range(count):
-        key = real_paths.key(output_of(at))
-        if key is not None:
-            hashes.append(hash(_folded(key)))
-    # Sorted numbers take a tenth of the memory of a set.
-    numbers = np.frombuffer(hashes, np.int64).copy()
-    numbers.sort()
-    if not np.any(numbers[1:] == numbers[:-1]):
+    keys = (real_paths.key(output_of(at)) for at in range(count))
+    if all_differ(_folded(key) for key in keys if key is not None):
         return
     folds_case = cache(ignores_case)
     taken: dict[object, int] = {}
@@ -117,6 +108,19 @@ def refuse_shared_outputs(
                 f"{input_of(other)} and {input_of(at)} would both be written to {place}",
                 hint="tell them apart with {index} or {relative}: -o 'out/{index}_{stem}{suffix}'",
             )
+
+
+def all_differ(keys: Iterable[Hashable]) -> bool:
+    """Whether no two keys are equal; in rare cases False although they differ.
+
+    Sorted hashes take a tenth of the memory of a set.
+    """
+    import numpy as np
+
+    hashes = array("q", map(hash, keys))
+    numbers = np.frombuffer(hashes, np.int64).copy()
+    numbers.sort()
+    return not np.any(numbers[1:] == numbers[:-1])
 
 
 def _folded(key: str | Identity) -> str | Identity:

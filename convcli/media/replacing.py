@@ -180,11 +180,23 @@ def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
 def _real_place(path: Path) -> Path:
     """The file behind symbolic links, in a folder that exists. OSError if it cannot be replaced."""
     place = Path(os.path.realpath(path))
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(place.parent)
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(place.stat().st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return place
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, however many; `Path.mkdir` calls itself for each."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        if folder.parent == folder:
+            break
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
 
 
 def _unnamed(folder: Path) -> int | None:

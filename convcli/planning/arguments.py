@@ -149,12 +149,12 @@ def usage_hint(name: str, step: Step, signal: Signal) -> str:
 
     name : the name or alias that the user wrote
     """
-    _, colon, values = example_of(step, signal).partition(":")
+    _, colon, values = example_for(step, signal).partition(":")
     text = f"write it as in {name}{colon}{values}"
     return f"{text}; `convcli filters {name}` says more" if step.listed else text
 
 
-def example_of(step: Step, signal: Signal) -> str:
+def example_for(step: Step, signal: Signal) -> str:
     """The example of a step, with frequencies in the unit of the signal (Hz, cycles/day ...)."""
     if not step.traits.cycles or signal.rate is None:
         return step.example

@@ -63,9 +63,10 @@ def step_named(name: str) -> str | None:
     """
     if _can_be_read(name):
         return name
-    if re.fullmatch(r"[A-Za-z][\w-]*", name) is None:
+    written = re.fullmatch(r"([A-Za-z][\w-]*)(?::(.*))?", name)
+    if written is None:
         return None
-    return _as_here(name, "")
+    return _as_here(written[1], written[2] or "")
 
 
 def _values(text: str) -> str:

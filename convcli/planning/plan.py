@@ -19,7 +19,7 @@ from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
 from convcli.designs import answer_for, find
 from convcli.errors import ConvcliError, RequestError
-from convcli.planning.arguments import arguments_of, example_of, usage_hint
+from convcli.planning.arguments import arguments_of, example_for, usage_hint
 from convcli.planning.bounds import refuse_endless_reach
 from convcli.planning.calls import INPUT, SPACED, Call, unspaced_operator
 from convcli.planning.grammar import parse
@@ -405,7 +405,7 @@ def _hint_for_unknown(call: Call, signal: Signal, rules: Rules) -> str:
     candidates = [*answer.with_values(values), answer.step]
     with suppress(RequestError):
         step = find(answer.step)  # a name alone, which may need values
-        candidates.append(example_of(step, signal))
+        candidates.append(example_for(step, signal))
     for candidate in candidates:
         if candidate and _can_be_bound(candidate, signal, rules):
             return answer_by(candidate).hint

@@ -124,7 +124,7 @@ def _chosen(count: int) -> Iterator[int]:
 
 
 def _outputs_of_steps(steps: Sequence[str], signal: Signal, rules: Rules, part: Array) -> Array:
-    """The part of the signal behind some steps."""
+    """The part of the signal that comes out of some steps."""
     if not steps:
         return part
     plan = make_plan(" | ".join(steps), signal, rules)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Grows by one when a key changes its meaning or goes away.
 SCHEMA = 1
 
-# What a run over one of several inputs has of its own.
+# The keys of a run over one of several inputs.
 _OWN = (
     "inputs",
     "outputs",

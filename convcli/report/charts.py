@@ -242,7 +242,7 @@ class Graph:
         return unescaped(f"{head}{self._content()}</svg>")
 
     def drawing(self, style: str) -> str:
-        """Draw the chart as an SVG file of its own.
+        """Draw the chart as an SVG file.
 
         style : the CSS of the classes that the chart uses
         """

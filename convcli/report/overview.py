@@ -136,7 +136,7 @@ def _known_measures(compared: Sequence[ComparisonFacts]) -> list[str]:
 
 
 def _measure_cell(facts: ComparisonFacts, measure: str) -> _Cell:
-    """A measure of the whole signal; of several unrelated columns, that of the least alike."""
+    """A measure of the whole signal; of several unrelated columns, the worst one."""
     worst: ChannelComparison | None = None
     value = math.nan
     similarity = MEASURES[measure].similarity

@@ -92,7 +92,7 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
 
 
 def _named_figures(view: SignalView) -> Iterator[Figure]:
-    """Yield the figures of a view, their captions behind its heading."""
+    """Yield the figures of a view, with its heading before their captions."""
     for figure in view.figures:
         caption = figure.caption
         if view.heading:
@@ -162,7 +162,7 @@ def write_plot(
 
 @contextmanager
 def _quiet_matplotlib() -> Iterator[None]:
-    """Text is never read as mathematics, files have no date, and missing glyphs are no news."""
+    """Show text as it is, write no date into files, and do not warn of missing glyphs."""
     import matplotlib as mpl
 
     settings: Any = {"text.parse_math": False, "svg.hashsalt": "convcli", "font.size": 9}

@@ -1,6 +1,6 @@
 """Round dates and times of day for an axis whose values are seconds since 1970-01-01 UTC.
 
-Dates are those on the clock on the wall, as a table has them; an axis knows no time zone.
+Dates are in local time, as in the table; an axis has no time zone.
 """
 
 from __future__ import annotations

@@ -42,15 +42,22 @@ def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
     scratch = np.empty((min(rows, len(y)), *y.shape[1:]), x.dtype)
     for first in range(0, len(y), rows):
         part = y[first : first + rows]
-        product = scratch[: len(part)]
-        for number, (place, weight) in enumerate(taps):
+        terms = []
+        for place, weight in taps:
             inputs = x[_inputs_of_tap(place, first, part.shape, step)]
-            if number == 0:
-                np.multiply(inputs, weight, out=part)
-            else:
-                np.multiply(inputs, weight, out=product)
-                np.add(part, product, out=part)
+            terms.append((inputs, weight))
+        _add_products(terms, part, scratch[: len(part)])
     return y
+
+
+def _add_products(terms: list[tuple[Array, Any]], y: Array, scratch: Array) -> None:
+    """Write the sum of inputs times weights to `y`, which stays as it is without any term."""
+    for number, (inputs, weight) in enumerate(terms):
+        if number == 0:
+            np.multiply(inputs, weight, out=y)
+        else:
+            np.multiply(inputs, weight, out=scratch)
+            np.add(y, scratch, out=y)
 
 
 def _inputs_of_tap(

@@ -38,6 +38,8 @@ _LEAST_OUTPUTS = 64
 
 # Outputs of one band: with more of them a band shares more samples, but multiplies more zeros.
 BAND = 16
+# The same for pixels of many rows or columns at once.
+_WIDE_BAND = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +226,30 @@ def _multiply_bands(windows: Array, taps: PhaseTaps, y: Array, unit: float) -> N
         lowest = taps.first_input(first)
         read = windows[..., lowest : lowest + len(matrix)]
         np.matmul(read, matrix, out=y[..., first : first + BAND])
+
+
+def along_rows(x: Array, taps: PhaseTaps) -> Array:
+    """Return the valid correlation along the rows of (planes, rows, columns), floating."""
+    outputs = (x.shape[2] - taps.width) // taps.step + 1
+    y = np.empty((*x.shape[:2], outputs), x.dtype)
+    for first in range(0, outputs, _WIDE_BAND):
+        matrix = taps.band(first, min(_WIDE_BAND, outputs - first), x.dtype)
+        lowest = taps.first_input(first)
+        read = x[..., lowest : lowest + len(matrix)]
+        np.matmul(read, matrix, out=y[..., first : first + _WIDE_BAND])
+    return y
+
+
+def along_columns(x: Array, taps: PhaseTaps) -> Array:
+    """Return the valid correlation along the columns of (rows, columns), floating."""
+    outputs = (len(x) - taps.width) // taps.step + 1
+    y = np.empty((outputs, x.shape[1]), x.dtype)
+    for first in range(0, outputs, _WIDE_BAND):
+        matrix = taps.band(first, min(_WIDE_BAND, outputs - first), x.dtype)
+        lowest = taps.first_input(first)
+        read = x[lowest : lowest + len(matrix)]
+        np.matmul(matrix.T, read, out=y[first : first + _WIDE_BAND])
+    return y
 
 
 def _groups_per_row(taps: PhaseTaps) -> int:

@@ -344,11 +344,13 @@ def _catmull_rom(d: FloatArray) -> FloatArray:
     d = np.abs(d)
     near = 1.5 * d**3 - 2.5 * d**2 + 1
     far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+    outer = np.where(d < 2, far, 0.0)
+    return np.where(d <= 1, near, outer)
 
 
 def _lanczos3(d: FloatArray) -> FloatArray:
-    return np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0)
+    windowed_sinc = np.sinc(d) * np.sinc(d / 3)
+    return np.where(np.abs(d) < 3, windowed_sinc, 0.0)
 
 
 def _kaiser_sinc(d: FloatArray, *, half: float, cutoff: float, beta: float) -> FloatArray:
@@ -364,7 +366,8 @@ def _kaiser_sinc(d: FloatArray, *, half: float, cutoff: float, beta: float) -> F
         # The Bessel function is slow, so it is read off a table, which is right to 1e-9 of the
         # window's peak.
         grid = np.linspace(0, 1, TABULATED)
-        curve = np.i0(beta * np.sqrt(1 - grid**2))
+        ellipse = np.sqrt(1 - grid**2)
+        curve = np.i0(beta * ellipse)
         window = np.interp(distance, grid, curve, right=0.0)
     return window * np.sinc(cutoff * d)
 

@@ -66,7 +66,8 @@ def share_a_denominator(taps: FloatArray) -> bool:
     """
     candidates = np.arange(1, LARGEST_DENOMINATOR + 1)
     # Most taps of a long filter are almost 0, which every denominator fits: the largest come first.
-    for tap in np.unique(np.abs(taps))[::-1]:
+    sizes = set(np.abs(taps).ravel().tolist())
+    for tap in sorted(sizes, reverse=True):
         parts = tap * candidates
         error = np.abs(parts - np.rint(parts))
         allowed = 1e-9 * np.maximum(parts, 1)

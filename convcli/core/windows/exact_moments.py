@@ -274,7 +274,8 @@ def _about_the_middle(x: FloatArray, known: BoolArray) -> FloatArray:
     # A number of few bits, so that the differences are exact as a rule.
     _, exponent = math.frexp(most - least)
     unit_of_middle = 2.0**exponent
-    middle = round((most + least) / 2 / unit_of_middle) * unit_of_middle
+    middle_in_units = (most + least) / 2 / unit_of_middle
+    middle = round(middle_in_units) * unit_of_middle
     differences, errors = two_sum(x, -middle)
     if values is not x:
         differences[~known] = 0

@@ -115,7 +115,8 @@ def formula_of(
             parts.append(Operand(count))
             count += 1
         elif name in constants and constants[name].size == 1:
-            parts.append(Constant(float(constants[name].item())))
+            number = float(constants[name].item())
+            parts.append(Constant(number))
         else:
             return None
     return _formula_of_kind(node.kind, parts)

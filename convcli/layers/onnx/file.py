@@ -131,7 +131,10 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     sides = [side.dim_value or None for side in dimensions]
     if len(sides) not in {3, 4}:
         text = f"its input has {len(sides)} dimensions"
-        raise InputError(f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes")
+        raise InputError(
+            f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes",
+            hint="a network of frames runs on frames side by side, samples down, frames across",
+        )
     nodes = _nodes_of(path, graph, constants)
     return OnnxGraph(
         path=str(path),
@@ -158,7 +161,8 @@ def _only_input(path: Place, graph: Any, constants: Mapping[str, Constant]) -> A
 def _nodes_of(path: Place, graph: Any, constants: dict[str, Constant]) -> list[Node]:
     """The nodes that depend on the input; the outputs of the others are added to `constants`."""
     nodes = []
-    spare = SOME_MORE + TIMES_AS_MANY * sum(array.size for array in constants.values())
+    given_numbers = sum(array.size for array in constants.values())
+    spare = SOME_MORE + TIMES_AS_MANY * given_numbers
     for node in graph.node:
         attributes = {each.name: _attribute(path, each) for each in node.attribute}
         if node.op_type == "Constant":

@@ -109,14 +109,16 @@ def _softsign(x: Array) -> Array:
 
 def _selu_node(place: NodePlace) -> Ops:
     alpha, gamma = place.attribute("alpha", 1.67326319), place.attribute("gamma", 1.05070102)
-    return place.pointwise(lambda x: Elu(alpha)(x) * np.asarray(gamma, x.dtype))
+    unit = Elu(alpha)
+    return place.pointwise(lambda x: unit(x) * np.asarray(gamma, x.dtype))
 
 
 def _celu_node(place: NodePlace) -> Ops:
     alpha = place.attribute("alpha", 1.0)
 
     def scaled(x: Array) -> Array:
-        y: Array = np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
+        scaled_below = np.minimum(x, 0) / alpha
+        y: Array = np.maximum(x, 0) + alpha * np.expm1(scaled_below)
         return y.astype(x.dtype, copy=False)
 
     return place.pointwise(scaled)

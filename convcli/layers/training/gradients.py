@@ -15,8 +15,10 @@ import numpy as np
 from convcli.layers.training.trained import BatchShape, Vector, span_lengths
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import Sizes
-    from convcli.layers.training.layer_stack import LayerStack
+    from convcli.layers.training.layer_stack import LayerStack, PlacedLayer
     from convcli.layers.training.trained import BatchLayer
     from convcli.signals import Array
 
@@ -34,15 +36,23 @@ class Worker:
         self.net = net
         self.batch = batch
         self.outputs = outputs
-        self.layers: list[BatchLayer] = []
         places = net.laid_out(outputs)
-        channels = net.channels
-        self.x = np.zeros((batch, *span_lengths(places[0].given), channels), dtype)
+        self.x = np.zeros((batch, *span_lengths(places[0].given), net.channels), dtype)
+        self.layers = self._batch_layers(places, dtype)
+        self.dy = np.zeros((batch, *span_lengths(places[-1].made), net.outputs), dtype)
+        self.gradient: Vector = np.zeros(net.parameters)
+        # More outputs may be computed than are wanted.
+        self._wanted = (slice(None), *(slice(0, n) for n in outputs))
+
+    def _batch_layers(self, places: Sequence[PlacedLayer], dtype: Any) -> list[BatchLayer]:
+        """What computes each layer, with the arrays for batches of this size."""
+        found = []
+        channels = self.net.channels
         leads = True
-        shared = True  # the windows themselves
+        shared = True  # the first layer gets the windows themselves
         for place in places:
             arrays = BatchShape(
-                size=batch,
+                size=self.batch,
                 given=span_lengths(place.given),
                 made=span_lengths(place.made),
                 first=tuple(low for low, _ in place.made),
@@ -51,14 +61,11 @@ class Worker:
                 leads=leads,
                 shared=shared,
             )
-            self.layers.append(place.layer.for_batches(arrays))
+            found.append(place.layer.for_batches(arrays))
             shared = place.layer.reads_its_outputs
             channels = place.layer.output_channels(channels)
             leads = leads and not place.layer.parameters
-        self.dy = np.zeros((batch, *span_lengths(places[-1].made), channels), dtype)
-        self.gradient: Vector = np.zeros(net.parameters)
-        # More outputs may be computed than are wanted.
-        self._wanted = (slice(None), *(slice(0, n) for n in outputs))
+        return found
 
     def load(self, numbers: Vector) -> None:
         """Give every layer its weights out of one vector of all parameters."""

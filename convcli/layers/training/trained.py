@@ -261,6 +261,19 @@ class TrainedWeights(TrainedLayer):
             np.multiply(tensor, unit, out=tensor)
 
 
+def inputs_of_windows(outputs: Span, *, step: Sizes, before: Sizes, widths: Sizes) -> Span:
+    """The inputs [low, high) of the windows of outputs [low, high), on each axis.
+
+    The window of output k begins at the input k * step - before.
+    """
+    found = []
+    for axis, (low, high) in enumerate(outputs):
+        first = low * step[axis] - before[axis]
+        last = (high - 1) * step[axis] - before[axis]
+        found.append((first, last + widths[axis]))
+    return tuple(found)
+
+
 def span_lengths(span: Span) -> Sizes:
     """How many samples lie in [low, high), on each axis."""
     return tuple(high - low for low, high in span)

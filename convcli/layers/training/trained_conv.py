@@ -15,7 +15,12 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.layers.bands import Band, channels_of_group
 from convcli.layers.training.tied_conv import ConstantConv
-from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWeights
+from convcli.layers.training.trained import (
+    BatchLayer,
+    TrainedLayer,
+    TrainedWeights,
+    inputs_of_windows,
+)
 
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
@@ -85,13 +90,9 @@ class TrainedConv(TrainedWeights):
 
     def needs(self, outputs: Span) -> Span:
         """Return the inputs that the outputs read, through the pool if there is one."""
-        found = []
-        for axis, (low, high) in enumerate(outputs):
-            step = self.band.steps[axis]
-            first = -self.op.at.before[axis] * self.band.pool[axis]
-            last = first + self.band.widths[axis]
-            found.append((low * step + first, (high - 1) * step + last))
-        return tuple(found)
+        band = self.band
+        before = tuple(n * pool for n, pool in zip(self.op.at.before, band.pool, strict=True))
+        return inputs_of_windows(outputs, step=band.steps, before=before, widths=band.widths)
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...]:

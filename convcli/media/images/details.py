@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from convcli.media.images.tiff import TiffFields
 
 # A field as libvips keeps it: name, number of its GLib type, value.
 VipsField = tuple[str, int, Any]
 # The field of the gain map of a JPEG.
 _GAIN_MAP = "gainmap-data"
+# EXIF orientations from here on exchange rows and columns.
+_FIRST_TURNED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,9 @@ class ImageDetails:
     compression : of a TIFF, the value of its tag 259
     tile : width and height of the tiles of a TIFF; None if its rows are stored in strips
     white_is_zero : whether a TIFF stores white as 0
+    page_fields : of a TIFF, for each page that is read: the fields that are kept as they are, by
+        tag; those that describe the first page are in `exif`
+    private_tags : of a TIFF, those that are not kept
     inner_pictures : pictures of a TIFF that belong to a page (SubIFDs), of all pages that are read
     orientation : EXIF orientation of the file, 1..8; the pixels are handed out upright
     """
@@ -71,8 +79,15 @@ class ImageDetails:
     compression: int | None = None
     tile: tuple[int, int] | None = None
     white_is_zero: bool = False
+    page_fields: tuple[TiffFields, ...] = ()
+    private_tags: tuple[int, ...] = ()
     inner_pictures: int = 0
     orientation: int = 1
+
+    @property
+    def turns_sides(self) -> bool:
+        """Whether the rows of the upright picture are columns of the file."""
+        return self.orientation >= _FIRST_TURNED
 
     @property
     def has_gain_map(self) -> bool:

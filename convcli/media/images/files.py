@@ -48,7 +48,7 @@ class ImageFiles(Files):
         """Whether the suffix of `path` belongs to a picture file."""
         from convcli.media.images.formats import format_by_suffix
 
-        is_read_only = path.suffix.lower() in (".bmp", ".heic")
+        is_read_only = path.suffix.lower() in (".bmp", ".heic", ".heif", ".hif")
         return is_read_only or format_by_suffix(path) is not None
 
     @staticmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
+from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
 from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
-    DEFAULT_QUALITY,
     LARGEST_BLOCK,
     inspect_jpeg,
     jpeg_cut,
@@ -25,28 +26,30 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import graft_metadata, inspect_tiff, tiff_losses, tiff_options
+from convcli.media.images.tiff import change_pages, inspect_tiff, tiff_losses, tiff_options
 from convcli.media.images.tiff_bands import mark_bands, read_bands
+from convcli.media.images.tiff_kept import page_changes, read_page_fields
 from convcli.media.images.tiff_kinds import unread_tiff
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
 
 if TYPE_CHECKING:
+    from convcli.media.images.details import ImageDetails
     from convcli.media.images.picture_format import WriteRequest
     from convcli.places import Place
 
 
 def _complete_tiff(file: BinaryIO, request: WriteRequest) -> None:
-    """Mark the extra bands of a TIFF, and add the EXIF and the IPTC of the input."""
+    """Mark the extra bands of a TIFF, and put in what its pages say of themselves."""
     mark_bands(file, request)
-    details = request.details
-    if details.exif or details.iptc:
-        graft_metadata(file, exif=details.exif, iptc=details.iptc)
+    change_pages(file, page_changes(request))
 
 
-def _quality_options(request: WriteRequest) -> dict[str, object]:
-    return {"Q": request.quality or DEFAULT_QUALITY}
+def _inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    """The details with what libvips does not report of a TIFF."""
+    fields, private = read_page_fields(file, details.page_indices)
+    return replace(inspect_tiff(file, details), page_fields=fields, private_tags=private)
 
 
 _ANY_KIND = ("u2", "u1", "i1", "i2", "u4", "i4", "f4", "f8")
@@ -88,7 +91,7 @@ _ALL = (
         samples=SampleStorage(kinds=_ANY_KIND, most_channels=_ANY_NUMBER, cmyk=True, few_bits=True),
         pages=PageStorage(several=True, mixed=True),
         reading=ReadingRules(
-            inspect=inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
+            inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
         ),
         writing=WritingRules(
             writer=open_tiff_writer,
@@ -120,9 +123,10 @@ _ALL = (
     Format(
         name="avif",
         marks=FileMarks(suffixes=(".avif",), brand=b"avif"),
-        samples=SampleStorage(lossy=True),
+        samples=SampleStorage(kinds=("u2", "u1"), lossy=True),
         pages=PageStorage(several=True),
-        writing=WritingRules(options_for=_quality_options),
+        reading=ReadingRules(inspect=inspect_avif),
+        writing=WritingRules(options_for=avif_options, prepare=round_to_bits, losses=avif_losses),
     ),
     Format(
         name="ppm",
@@ -168,6 +172,8 @@ _BRANDS = {each.marks.brand for each in _ALL if each.marks.brand is not None}
 # Offset and bytes by which formats are known whose codecs many builds of libvips lack.
 _FOREIGN = (
     *((8, brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm")),
+    (8, b"avis", "AVIF sequence"),
+    (8, b"msf1", "HEIF sequence"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),

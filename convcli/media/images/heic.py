@@ -1,7 +1,7 @@
 """HEIC pictures, decoded by the optional package `pillow-heif` and passed on as a PNG.
 
-Many builds of libvips lack the codec. Depth, colour profile and EXIF are kept; the picture is in
-memory and upright.
+Many builds of libvips lack the codec. Bits, colour profile, EXIF and XMP are kept; the picture is
+in memory and upright. Only the main picture of a file is read.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.layout import too_many_pixels
-from convcli.media.images.vips import vips, vips_format
+from convcli.media.images.png import png_with_blocks
+from convcli.media.images.vips import KEEP_NOTHING, vips, vips_format
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +32,16 @@ def is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
 
 
-def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | None:
-    """The picture as a PNG; None where the package is not installed.
+@dataclass(frozen=True)
+class DecodedHeic:
+    """The main picture of a file as a PNG, and a warning about what else is in it."""
+
+    png: bytes
+    warning: str | None
+
+
+def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> DecodedHeic | None:
+    """The main picture; None where the package is not installed.
 
     InputError if it is damaged or has too many pixels.
     """
@@ -40,7 +51,8 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | No
         return None
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+        container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+        picture = container[container.primary_index]
         columns, rows = picture.size
         if columns * rows > max_pixels:
             raise too_many_pixels(name, columns, rows, max_pixels)
@@ -50,16 +62,26 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes | No
             f"cannot read the picture {name}: {error}", hint="the file is damaged or cut off"
         ) from error
     image = _vips_image(pixels)
-    blocks = {
-        "icc-profile-data": picture.info.get("icc_profile"),
-        "exif-data": refresh_exif(picture.info.get("exif") or b""),
-    }
-    for field, block in blocks.items():
-        if block:
-            image.set_type(vips().GValue.blob_type, field, block)
+    info: dict[str, Any] = picture.info
     # The PNG is read again at once, so compressing it would not pay.
-    png: bytes = image.pngsave_buffer(compression=0)
-    return png
+    png = png_with_blocks(
+        image.pngsave_buffer(compression=0, keep=KEEP_NOTHING),
+        icc=info.get("icc_profile") or b"",
+        exif=refresh_exif(info.get("exif") or b""),
+        xmp=info.get("xmp") or b"",
+    )
+    return DecodedHeic(png, _warn_of_others(container, picture))
+
+
+def _warn_of_others(container: Any, picture: Any) -> str | None:
+    """A warning about further pictures and about maps of the main one, or None."""
+    auxiliary = sum(len(ids) for ids in picture.info.get("aux", {}).values())
+    maps = len(picture.info.get("depth_images", ())) + auxiliary
+    others = [(len(container) - 1, "other picture"), (maps, "map of depth or light")]
+    listed = [plural(count, noun) for count, noun in others if count]
+    if not listed:
+        return None
+    return f"only the main picture of the HEIC is read: {' and '.join(listed)} cannot be kept"
 
 
 def _vips_image(pixels: Array) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
-from convcli.media.images.png import colours_beyond_srgb
+from convcli.media.images.png import colours_beyond_srgb, lost_chunks
+from convcli.media.images.tiff_kept import lost_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     yield from _colour_losses(page, request)
     yield from _text_losses(request)
     yield from _block_losses(request)
+    yield from lost_tags(request)
+    yield from lost_chunks(request)
 
 
 def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:

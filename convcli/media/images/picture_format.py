@@ -10,7 +10,7 @@ from convcli.media.images.exif import resize_exif
 from convcli.media.images.vips_writer import VipsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from convcli.media.division import PartOfFile
@@ -75,6 +75,7 @@ class WriteRequest:
     same_geometry : whether the pixels are where they were in the file
     part : the part of the only page that is written; None for the whole file
     bits : of a sample, if fewer than 8
+    first_page : the number of the first of these pages, if a page is written alone
     """
 
     format: Format
@@ -85,6 +86,7 @@ class WriteRequest:
     same_geometry: bool
     part: PartOfFile | None = None
     bits: int | None = None
+    first_page: int = 0
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -208,10 +210,11 @@ class WritingRules:
     writer : opens the output
     options, options_for : for the saver of libvips; those that are always the same, and those that
         depend on the output
+    prepare : changes the image that libvips writes
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     cut : finds the place for them in the first bytes
     complete : mends the file that libvips has written
-    losses : warnings about how the pixels of an input of this format were stored
+    losses : warnings about how the pixels were stored and will be
     by_name : whether libvips writes it only to a file whose name has its suffix
     forgets_failures : whether the saver of libvips takes no notice of a write that failed
     """
@@ -219,10 +222,11 @@ class WritingRules:
     writer: Callable[[Path | BinaryIO, WriteRequest], PictureWriter] = VipsWriter
     options: Mapping[str, object] = field(default_factory=dict)
     options_for: Callable[[WriteRequest], dict[str, object]] | None = None
+    prepare: Callable[[Any, WriteRequest], Any] | None = None
     insert: Callable[[WriteRequest], bytes] | None = None
     cut: HeadCut | None = None
     complete: Callable[[BinaryIO, WriteRequest], None] | None = None
-    losses: Callable[[WriteRequest], Iterator[str]] | None = None
+    losses: Callable[[WriteRequest], Iterable[str]] | None = None
     by_name: bool = False
     forgets_failures: bool = False
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Chunk = tuple[bytes, bytes]
 
 ANIMATION_CHUNK, RESOLUTION_CHUNK = b"acTL", b"pHYs"
+# Of the whole chunk: length, type, body and checksum.
+_RESOLUTION_BYTES = 21
+# The place behind the signature and the first chunk.
+_AFTER_HEADER = 33
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The signature and the header chunk IHDR, with which every PNG begins.
 _START_BYTES = len(SIGNATURE) + 25
@@ -37,6 +41,9 @@ _POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _NEAR_SRGB = 500
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# Where and how large the picture is in the world, and the kind of a stereoscopic one.
+_PLACE_CHUNKS = (b"oFFs", b"sCAL", b"pCAL", b"sTER")
+_LOWER_CASE = 0x20
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _LONGEST_KEYWORD = 79
 
@@ -100,13 +107,35 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
             return
-        if kind not in wanted or length > _LARGEST_CHUNK:
+        if not (kind in wanted or _is_copied(kind)) or length > _LARGEST_CHUNK:
             file.seek(length + 4, 1)
             continue
         body = file.read(length)
         if len(body) == length:
             yield kind, body
         file.seek(4, 1)
+
+
+def _is_copied(kind: bytes) -> bool:
+    """Whether a chunk is copied that this program does not understand.
+
+    The second letter of private ones is small, and the fourth of those that may be copied
+    (PNG 3, section 5.4).
+    """
+    is_private = bool(kind[1] & _LOWER_CASE and kind[0] & _LOWER_CASE)
+    return kind in _PLACE_CHUNKS or (is_private and bool(kind[3] & _LOWER_CASE))
+
+
+def lost_chunks(request: WriteRequest) -> Iterator[str]:
+    """A warning about chunks that would be copied into a PNG of the same size."""
+    copied = [kind for kind, _ in request.details.chunks if _is_copied(kind)]
+    if copied and not _copies_chunks(request):
+        names = sorted({kind.decode("ascii", "replace") for kind in copied})
+        yield f"chunks of the PNG that are not kept: {', '.join(names)}"
+
+
+def _copies_chunks(request: WriteRequest) -> bool:
+    return request.same_geometry and request.format.name == request.details.format
 
 
 def _decode_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
@@ -143,7 +172,11 @@ def describing_chunks(request: WriteRequest) -> bytes:
 
 def _kept_chunks(request: WriteRequest) -> list[Chunk]:
     details = request.details
-    kept = _COLOUR_CHUNKS + _OTHER_CHUNKS if request.same_colours else _OTHER_CHUNKS
+    kept: tuple[bytes, ...] = _OTHER_CHUNKS
+    if request.same_colours:
+        kept = _COLOUR_CHUNKS + _OTHER_CHUNKS
+    if _copies_chunks(request):
+        kept += tuple(kind for kind, _ in details.chunks if _is_copied(kind))
     bodies = [(kind, body) for kind, body in details.chunks if kind in kept]
     if details.exif:
         # The orientation in the block was applied to the pixels.
@@ -179,6 +212,25 @@ def make_chunk(kind: bytes, body: bytes) -> bytes:
     check = zlib.crc32(body, zlib.crc32(kind))
     size = struct.pack(">I", len(body))
     return size + kind + body + struct.pack(">I", check)
+
+
+def png_with_blocks(png: bytes, *, icc: bytes, exif: bytes, xmp: bytes) -> bytes:
+    """A PNG that libvips has made, with blocks of metadata; those that are empty are left out.
+
+    The resolution that libvips makes up is removed.
+    """
+    made = png.find(RESOLUTION_CHUNK, 0, png.find(b"IDAT")) - 4
+    if made > 0:
+        png = png[:made] + png[made + _RESOLUTION_BYTES :]
+    chunks = []
+    if icc:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+    if exif:
+        chunks.append((b"eXIf", exif.removeprefix(EXIF_PREFIX)))
+    if xmp:
+        chunks.append(_text_chunk(_XMP_KEYWORD, xmp))
+    inserted = b"".join(make_chunk(kind, body) for kind, body in chunks)
+    return png[:_AFTER_HEADER] + inserted + png[_AFTER_HEADER:]
 
 
 def pixel_with_exif(exif: bytes) -> bytes:

@@ -18,23 +18,22 @@ from convcli.media.images.exif import EXIF_PREFIX
 from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.picture_format import WriteRequest
 
 # Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
 # 6.0, Exif 2.32).
-_DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
+DESCRIBING = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432})
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
-_NESTED = {_EXIF, _GPS, _INTEROPERABILITY}
+NESTED = frozenset({_EXIF, _GPS, _INTEROPERABILITY})
 _DEEPEST = 2
 _COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 259, 262, 322, 323
 _INNER_PICTURES = 330
-_WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO, _PALETTE = 0, 3
 # The sides of tiles are multiples of this.
 _TILE_UNIT = 16
-_DESCRIPTION = 270
 # IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
 _IPTC = 33723
 
@@ -237,19 +236,20 @@ def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
 def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
     """The fields of the directory of a page by tag, without those damaged or too large."""
     for directory in islice(tiff_pages(file, page + 1), page, None):
-        return _read_fields(file, directory.variant, directory.offset, depth=0)
+        return read_fields(file, directory.variant, directory.offset)
     return {}
 
 
-def _read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int) -> TiffFields:
+def read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int = 0) -> TiffFields:
+    """The fields of the directory at `offset`, without those damaged or too large."""
     fields: TiffFields = {}
     for entry in read_tiff_entries(file, variant, offset):
         found = read_tiff_field(file, variant, entry)
         if found is None:
             continue
         tag = variant.tag_of(entry)
-        if tag in _NESTED and depth < _DEEPEST:
-            nested = _read_fields(file, variant, found.value, depth=depth + 1)
+        if tag in NESTED and depth < _DEEPEST:
+            nested = read_fields(file, variant, found.value, depth=depth + 1)
             found = replace(found, nested=nested)
         fields[tag] = found
     return fields
@@ -294,7 +294,7 @@ def _swap_bytes(data: bytes, width: int, order: str) -> bytes:
 
 
 def _describing(fields: TiffFields) -> TiffFields:
-    return {tag: each for tag, each in fields.items() if tag in _DESCRIBING or each.nested}
+    return {tag: each for tag, each in fields.items() if tag in DESCRIBING or each.nested}
 
 
 def exif_of_tiff(directory: TiffFields) -> bytes | None:
@@ -349,37 +349,53 @@ def _build_entries(
     return entries, values
 
 
-def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) -> None:
-    """Add the fields of EXIF to the first directory of a TIFF if they are missing, and IPTC.
+@dataclass(frozen=True)
+class PageChange:
+    """Fields that are put into a directory, in place of those of the same tags and of `removed`."""
 
-    The directory is written anew at the end of the file, and the header points there; nothing else
-    moves.
+    fields: TiffFields
+    removed: frozenset[int] = frozenset()
+
+
+def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) -> None:
+    """Put the fields of EXIF, and IPTC, into the first directory of a TIFF."""
+    change_pages(file, [PageChange(described_fields(exif, iptc))])
+
+
+def change_pages(file: BinaryIO, changes: Sequence[PageChange]) -> None:
+    """Change the first directories of a TIFF.
+
+    A directory that changes is written anew at the end of the file, and the header or the directory
+    before points there; nothing else moves.
     """
     header = read_tiff_header(file)
     if header is None:
         return
-    variant, offset = header
-    old = {variant.tag_of(entry): entry for entry in read_tiff_entries(file, variant, offset)}
-    link = file.read(variant.word.size)
-    described = _described_fields(exif, iptc)
-    # IPTC is replaced, and so is a description, in which libvips replaces bytes that are not UTF-8.
-    for tag in (_IPTC, _DESCRIPTION):
-        if tag in described:
-            old.pop(tag, None)
-    missing = {tag: each for tag, each in described.items() if tag not in old}
-    if not missing:
-        return
-    end = file.seek(0, io.SEEK_END)
-    place = end + -end % 8
-    new, values = _build_entries(missing, variant, place=place, others=len(old))
-    entries = sorted([*old.values(), *new], key=variant.tag_of)
-    directory = _join_directory(entries, variant, link, values)
-    file.write(bytes(place - end) + directory)
-    file.seek(8 if variant.big else 4)
-    file.write(variant.word.pack(place))
+    variant, _ = header
+    word = variant.word
+    pointer = 8 if variant.big else 4
+    for change in changes:
+        (offset,) = word.unpack(read_at(file, pointer, word.size))
+        entries = read_tiff_entries(file, variant, offset)
+        link_place = file.tell()
+        link = file.read(word.size)
+        if not (change.fields or change.removed):
+            pointer = link_place
+            continue
+        replaced = change.removed | change.fields.keys()
+        kept = [entry for entry in entries if variant.tag_of(entry) not in replaced]
+        end = file.seek(0, io.SEEK_END)
+        place = end + -end % 8
+        new, values = _build_entries(change.fields, variant, place=place, others=len(kept))
+        together = sorted([*kept, *new], key=variant.tag_of)
+        directory = _join_directory(together, variant, link, values)
+        file.write(bytes(place - end) + directory)
+        file.seek(pointer)
+        file.write(word.pack(place))
+        pointer = place + variant.counter.size + len(together) * variant.entry_bytes
 
 
-def _described_fields(exif: bytes | None, iptc: bytes | None) -> dict[int, TiffField]:
+def described_fields(exif: bytes | None, iptc: bytes | None) -> TiffFields:
     """The fields of a directory that hold EXIF and IPTC, by tag."""
     block = (exif or b"").removeprefix(EXIF_PREFIX)
     fields = _describing(read_directory(io.BytesIO(block)))
@@ -399,6 +415,8 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     photometric = directory.get(_PHOTOMETRIC)
     if photometric is not None and photometric.value == _WHITE_IS_ZERO:
         details = replace(details, white_is_zero=True)
+    if photometric is not None and photometric.value == _PALETTE:
+        details = replace(details, palette=True)
     inner_pictures = _count_inner_pictures(file, details.page_indices)
     details = replace(details, tile=_tile_of(directory), inner_pictures=inner_pictures)
     iptc = directory.get(_IPTC)

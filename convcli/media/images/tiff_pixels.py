@@ -151,7 +151,8 @@ class PlainTiffWriter(PlainWriter):
         super().__init__(target, request)
         is_big = bool(tiff_options(request)["bigtiff"])
         variant = TiffVariant(self.order, big=is_big)
-        pages = [_PlainPage(_page_request(request, each), variant) for each in request.layouts]
+        requests = [_page_request(request, number) for number in range(len(request.layouts))]
+        pages = [_PlainPage(each, variant) for each in requests]
         place = len(variant.header(0))
         for page in pages:
             page.place = place
@@ -179,14 +180,16 @@ class PlainTiffWriter(PlainWriter):
         super().finish()
 
 
-def _page_request(request: WriteRequest, layout: Layout) -> WriteRequest:
+def _page_request(request: WriteRequest, number: int) -> WriteRequest:
     """The request for a page alone, in strips without compression."""
+    layout = request.layouts[number]
     has_colours_of_first = layout.colour_names == request.layouts[0].colour_names
     return replace(
         request,
         layouts=[layout],
         details=replace(request.details, compression=None, tile=None),
         same_colours=request.same_colours and has_colours_of_first,
+        first_page=number,
     )
 
 

@@ -129,12 +129,21 @@ class VipsFile:
         if name is not None:
             return InputError(
                 f"{self.name} is a picture in the format {name}, whose codec is not installed",
-                hint="convert it to PNG or TIFF first",
+                hint=f"convert it first, such as by ImageMagick: {self._conversion()}",
             )
         return InputError(
             f"{self.name} is not a picture of a known format, or is cut off",
             hint="the formats read are those of libvips and PPM",
         )
+
+    def _conversion(self) -> str:
+        """A command that makes a PNG of the file."""
+        import shlex
+
+        names = ["-", "png:-"]
+        if not isinstance(self.data, bytes):
+            names = [self.name, f"{self.data.stem}.png"]
+        return shlex.join(["magick", *names])
 
 
 def orientation_of(image: Any) -> int:

@@ -53,6 +53,8 @@ class VipsWriter:
         image = self._open_feed()
         # libvips itself writes what belongs to a gain map.
         self._inserts = request.format.writing.insert is not None and not request.keeps_gain_map
+        if request.format.writing.prepare is not None:
+            image = request.format.writing.prepare(image, request)
         if not self._inserts:
             image = replace_metadata(image, request)
         self._thread = threading.Thread(

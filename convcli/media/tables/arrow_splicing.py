@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convcli.media.tables.numerals import as_int32, from_offsets, write_columnar
+from convcli.media.tables.number_texts import write_columnar
+from convcli.media.tables.numerals import as_int32, from_offsets
 from convcli.media.tables.slots import alternating, is_contiguous, keeps_old_cells, text_edges
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ class DateNotation:
         return bool(OFFSET.search(text)) and bool(_TIME_OF_DAY.search(text))
 
     def is_in_utc(self, text: bytes) -> bool:
-        """Whether a date names its offset; others are on the clock on the wall."""
+        """Whether a date names its offset; others are in local time."""
         return self.names_offset(text)
 
     def read_date(self, text: bytes) -> int | None:

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.records import Records
     from convcli.media.tables.sink import TableSink
-    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.source import Pass, TableSource
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.table_input import Pass
     from convcli.media.tables.table_options import TableOptions
 
 
@@ -38,7 +37,7 @@ class DelimitedSource(TextSource):
     def _opened(
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
-        """The encoding, the header, the records behind it, and how the file is compressed."""
+        """The encoding, the header, the records after it, and how the file is compressed."""
         compression, stored = self.text.reads(stream)
         # A byte order mark has up to four bytes.
         first = b""

@@ -35,15 +35,13 @@ _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinit
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
 # Digits in groups of three, or of two before the last group, as they are written in India.
 _GROUPED = rb"([+-]?\d{1,3}(?:%b\d{2,3})*%b\d{3})(?!\d)(?!%b)"
-_SWAP_POINT_AND_COMMA = bytes.maketrans(b",.", b".,")
+SWAP_POINT_AND_COMMA = bytes.maketrans(b",.", b".,")
 _NUMERIC_START = np.zeros(256, np.bool_)
 _NUMERIC_START[list(b"0123456789+-.,")] = True
 
 # Bytes from which pyarrow is faster: with its import still to come (a full block of a larger file),
 # and once it is imported.
 COLUMNAR, COLUMNAR_LOADED = 900_000, 1 << 16
-# Numbers from which pyarrow prints exponents, and from which convcli does.
-ARROW_POSITIONAL, POSITIONAL = 1e10, 1e16
 
 
 class BadCellError(ValueError):
@@ -131,7 +129,7 @@ def read_number(cell: bytes, style: NumberStyle = PLAIN) -> float:
         return float("nan")
     cell = style.without_thousands(cell)
     if style.decimal == ",":
-        cell = cell.translate(_SWAP_POINT_AND_COMMA)
+        cell = cell.translate(SWAP_POINT_AND_COMMA)
     if _NUMBER.fullmatch(cell) is None:
         raise ValueError(cell)
     return float(cell)
@@ -235,7 +233,7 @@ def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:
     plain = _NUMERIC_START[octets[cells.start]] & filled
     texts = _gather(cells if plain.all() else cells[plain])
     if style.decimal == ",":
-        texts = _translated(texts, _SWAP_POINT_AND_COMMA)
+        texts = translated(texts, SWAP_POINT_AND_COMMA)
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -277,7 +275,7 @@ def _gather(cells: Cells) -> Any:
     return spans.take(as_int32(places))
 
 
-def _translated(texts: Any, table: bytes) -> Any:
+def translated(texts: Any, table: bytes) -> Any:
     """Replace single bytes in all texts of a pyarrow array."""
     import pyarrow as pa
 
@@ -342,13 +340,13 @@ def write_numbers(values: FloatArray, *, decimals: int | None, decimal: str) -> 
     """Write each value as `write_number` does."""
     if decimals is None:
         return [write_number(value, decimal=decimal) for value in values.tolist()]
-    texts = _fixed(values, decimals, decimal).split(b"\n")[:-1]
+    texts = fixed(values, decimals, decimal).split(b"\n")[:-1]
     for i in np.flatnonzero(np.isnan(values)).tolist():
         texts[i] = b""
     return texts
 
 
-def _fixed(values: FloatArray, decimals: int, decimal: str) -> bytes:
+def fixed(values: FloatArray, decimals: int, decimal: str) -> bytes:
     """All values with fixed decimals, each followed by a line feed."""
     values = values + 0.0
     # Negative values that are rounded to 0 would keep their sign.
@@ -363,57 +361,3 @@ def values_as_written(values: FloatArray, decimals: int) -> FloatArray:
     texts = write_numbers(np.ravel(values), decimals=decimals, decimal=".")
     numbers = [float(text or b"nan") for text in texts]
     return np.array(numbers).reshape(values.shape)
-
-
-def write_columnar(
-    values: FloatArray, *, decimals: int | None, decimal: str
-) -> tuple[Any, Integers]:
-    """Write each value as `write_number` does, into a pyarrow binary array.
-
-    Returns the array and places in it: text i is `array[places[i]]`. The text of NaN is undefined.
-    """
-    if decimals is not None:
-        return _fixed_columnar(values, decimals, decimal)
-    import pyarrow as pa
-
-    values = np.ascontiguousarray(values + 0.0)
-    floats = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
-    texts = floats.cast(pa.string()).cast(pa.binary())
-    places = np.arange(len(values), dtype=np.int32)
-    magnitudes = np.abs(values)
-    large = np.flatnonzero((magnitudes >= ARROW_POSITIONAL) & (magnitudes < POSITIONAL))
-    if len(large):
-        texts = pa.concat_arrays([texts, _large(values[large])])
-        places[large] = np.arange(len(values), len(texts), dtype=np.int32)
-    if decimal == ",":
-        texts = _translated(texts, _SWAP_POINT_AND_COMMA)
-    return texts, places
-
-
-def _fixed_columnar(values: FloatArray, decimals: int, decimal: str) -> tuple[Any, Integers]:
-    import pyarrow as pa
-
-    text = _fixed(values, decimals, decimal)
-    octets = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(octets == ord("\n"))
-    # Every second span is a number, the others are the line feeds.
-    count = 2 * len(values)
-    offsets = np.zeros(count + 1, np.int32)
-    offsets[1::2] = ends
-    offsets[2::2] = ends + 1
-    places = np.arange(0, count, 2, dtype=np.int32)
-    return from_offsets(offsets, pa.py_buffer(text), pa.binary()), places
-
-
-def _large(values: FloatArray) -> Any:
-    """The texts of 1e10 <= |v| < 1e16 as a binary array."""
-    import pyarrow as pa
-
-    whole = values.astype(np.int64)
-    if (whole == values).all():
-        integers = pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
-        return integers.cast(pa.string()).cast(pa.binary())
-    texts = [write_number(value) for value in values.tolist()]
-    offsets = np.zeros(len(texts) + 1, np.int32)
-    np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return from_offsets(offsets, pa.py_buffer(b"".join(texts)), pa.binary())

@@ -47,7 +47,7 @@ class RowRange:
     """The rows of one part, as a range of bytes.
 
     start, stop : offset of the first byte, and of the one after the last; rows are whole
-    rows_before : how many rows come before; None if nobody needs to know
+    rows_before : how many rows come before; None if that is not needed
     starts : some places before the part where records begin, the first row of the table among them
     needs : what the filter needs to know of earlier rows
     settling : this many places before the part the filter begins, for the values that it holds

@@ -10,13 +10,11 @@ import numpy as np
 
 from convcli.errors import InputError
 from convcli.media.tables.cells import cells_by_row
-from convcli.media.tables.column_search import ColumnSearch
-from convcli.media.tables.columns import ColumnNames, first_identifier, shown_cell
+from convcli.media.tables.columns import ColumnNames, ColumnSearch, first_identifier, shown_cell
 from convcli.media.tables.numerals import BadCellError, read_numbers
 from convcli.media.tables.recent_rows import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.records import join_records
-from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_input import Pass
+from convcli.media.tables.source import Pass, TableSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +53,7 @@ class TextSource(TableSource):
     def _opened(
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
-        """The encoding, the header, the records behind it, and how the file is compressed."""
+        """The encoding, the header, the records after it, and how the file is compressed."""
 
     def _find_columns(
         self, names: ColumnNames, seen: list[Records], coming: Iterator[Records]

@@ -1,0 +1,291 @@
+"""The sums of a comparison, made while both signals are read once, side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.checking.differences import Differences
+from convcli.checking.spectra import PowerSpectrum, decibels_between
+from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
+from convcli.core.ssim import StructuralSimilarity
+from convcli.dataclass import dataclass
+from convcli.facts import InputFacts
+from convcli.facts.comparison import ChannelComparison
+from convcli.running.side_by_side import SideBySide
+from convcli.signals import blocks_of
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.checking.differences import LargestDifference, Moments
+    from convcli.core.correlation.in_blocks import GroupBlock, LagCandidate
+    from convcli.running.workers import Workers
+    from convcli.signals import Array, Medium, Signal, Source
+
+
+# Samples of a frame whose spectrum is computed: sound, rows of tables, and pixels of a row.
+SOUND_FRAME, TABLE_FRAME, PICTURE_FRAME = 4096, 256, 64
+SHORTEST_FRAME = 8
+# Of this many frames the mean is smooth even if they do not overlap, which takes half the time.
+MANY_FRAMES = 256
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class ComparedSignal:
+    """One of two signals that are compared: its name in messages, and its source."""
+
+    name: str
+    source: Source[Any]
+
+    @property
+    def signal(self) -> Signal:
+        """The signal, as far as it is known before any sample is read."""
+        return self.source.signal
+
+
+class SignalComparison:
+    """Everything that is summed while two signals are read.
+
+    channels : the indices of each compared channel in A and in B
+    """
+
+    def __init__(
+        self, a: ComparedSignal, b: ComparedSignal, channels: list[tuple[int, int]]
+    ) -> None:
+        self.sides = (a, b)
+        self.medium: Medium = a.signal.medium
+        self.count = len(channels)
+        self._places = tuple(list(places) for places in zip(*channels, strict=True))
+        self.names = [a.signal.channels[place] for place in self._places[0]]
+        self.differences = Differences(self.count)
+        self.frame = _frame_size(a.signal, b.signal)
+        length = a.signal.shape[0]
+        is_long = length is not None and length > MANY_FRAMES * self.frame
+        hop = self.frame if is_long else self.frame // 2
+        self.spectra = [PowerSpectrum(self.frame, self.count, hop) for _ in self.sides]
+        self.similarity: StructuralSimilarity | None = None
+        if a.signal.axes == 2:
+            self.similarity = StructuralSimilarity(self.count, a.signal.full_scale)
+        self._rescale = a.signal.full_scale / b.signal.full_scale
+        self._rows = 0
+        self._left_over = (0, 0)
+
+    def read(self, workers: Workers) -> list[LagCandidate]:
+        """Read both signals; returns the best lag of each channel that is not constant."""
+        signal = self.sides[0].signal
+        levels = self.medium.separate_channels
+        correlation = BlockCorrelation(
+            largest_lag(signal),
+            shared=True,
+            differences=levels,
+            dtype=np.float64 if levels else np.float32,
+        )
+        return correlation.candidates(self._blocks(workers), workers.map)
+
+    def _blocks(self, workers: Workers) -> Iterator[GroupBlock]:
+        """Add each pair of blocks to the sums and pass it on to the correlation."""
+        of_a, of_b = self._places
+        a_blocks = self._samples(self.sides[0], of_a, workers)
+        b_blocks = self._samples(self.sides[1], of_b, workers)
+        both = SideBySide(a_blocks, b_blocks)
+        for a, stored_b in both:
+            b = self._on_scale_of_a(stored_b)
+            self._add(a, b)
+            yield b"", *_in_unit_scale(a, b, self.sides[0].signal)
+        self._left_over = both.left_over()
+
+    def _on_scale_of_a(self, b: Array) -> Array:
+        """Samples of B on the scale of A, such as 8 bit values of a picture of 16 bits."""
+        if self._rescale == 1:
+            return b
+        with np.errstate(over="ignore", invalid="ignore"):
+            return b * self._rescale
+
+    @staticmethod
+    def _samples(side: ComparedSignal, places: list[int], workers: Workers) -> Iterator[Array]:
+        for block in blocks_of(side.source, workers.map):
+            yield block.x[..., places]
+
+    # Squares of huge samples overflow; the correlation says so in an error.
+    @np.errstate(over="ignore", invalid="ignore")
+    def _add(self, a: Array, b: Array) -> None:
+        """Add two blocks to all sums."""
+        self.differences.add(a, b)
+        for spectrum, x in zip(self.spectra, (a, b), strict=True):
+            if x.ndim == 2:
+                spectrum.add(x)
+            else:
+                spectrum.add_frames(_row_frames(x, self.frame))
+        if self.similarity is not None:
+            self.similarity.add(a, b)
+        self._rows += len(a)
+
+    # --- results ---
+
+    def facts_of(self, side: int) -> InputFacts:
+        """The facts of one of the two signals, with the length that was read."""
+        one = self.sides[side]
+        shape = (self._rows + self._left_over[side], *one.signal.shape[1:])
+        return InputFacts.of(one.name, one.signal, shape=shape)
+
+    def length_remarks(self) -> list[str]:
+        """A remark about the signal that is longer than the other, if one is."""
+        remarks = []
+        for side, count in zip(self.sides, self._left_over, strict=True):
+            if count:
+                samples = plural(count, self.medium.sample)
+                remarks.append(f"{side.name} is longer by {samples}: its end is not compared")
+        return remarks
+
+    def channel_rows(self, delays: Sequence[LagCandidate]) -> tuple[ChannelComparison, ...]:
+        """The comparison of each channel."""
+        lags = {each.pair[0]: each for each in delays}
+        power = [spectrum.mean() for spectrum in self.spectra]
+        similarity = None if self.similarity is None else self.similarity.mean()
+        rows = []
+        for channel, name in enumerate(self.names):
+            row = self._row(name, channel)
+            row = self._with_delay(row, lags.get(channel))
+            row = self._with_spectrum(row, power[0][channel], power[1][channel])
+            if similarity is not None and math.isfinite(similarity[channel]):
+                row = replace(row, ssim=float(similarity[channel]))
+            rows.append(row)
+        return tuple(rows)
+
+    def together(
+        self, rows: Sequence[ChannelComparison], delays: Sequence[LagCandidate]
+    ) -> ChannelComparison | None:
+        """All channels as one; None where they are several unrelated quantities."""
+        if self.medium.separate_channels:
+            return rows[0] if len(rows) == 1 else None
+        row = self._row(ALL, None)
+        clearest = max(delays, key=lambda each: abs(each.correlation), default=None)
+        row = self._with_delay(row, clearest)
+        power = [spectrum.mean().sum(axis=0) for spectrum in self.spectra]
+        row = self._with_spectrum(row, power[0], power[1])
+        known = [each.ssim for each in rows if each.ssim is not None]
+        if known:
+            row = replace(row, ssim=sum(known) / len(known))
+        return row
+
+    def _row(self, name: str, channel: int | None) -> ChannelComparison:
+        """The comparison of one channel by the sums; `channel` None takes all together."""
+        differences = self.differences
+        moments = differences.moments
+        past_end = sum(self._left_over)
+        if channel is None:
+            moments = moments.together()
+            largest = differences.largest_of_all()
+            unmatched = int(differences.unmatched.sum()) + past_end * self.count
+            matched = int(differences.matched.sum())
+        else:
+            largest = differences.largest[channel]
+            unmatched = int(differences.unmatched[channel]) + past_end
+            matched = int(differences.matched[channel])
+        place = channel or 0
+        row = ChannelComparison(
+            channel=name,
+            samples=matched,
+            unmatched=unmatched,
+            equal=largest is None and unmatched == 0,
+            correlation=moments.correlation(place),
+        )
+        if largest is not None:
+            value_a, value_b = largest.values
+            row = replace(row, at=largest.at, value_a=value_a, value_b=value_b)
+        return self._with_errors(row, moments, place, largest)
+
+    def _with_errors(
+        self,
+        row: ChannelComparison,
+        moments: Moments,
+        place: int,
+        largest: LargestDifference | None,
+    ) -> ChannelComparison:
+        """The comparison with the measures that follow from the squared errors."""
+        count = float(moments.count[place])
+        error = float(moments.error[place])
+        if not count and error == 0:
+            return row
+        mean_error = error / max(1.0, count)
+        power = float(moments.power[place])
+        row = replace(
+            row,
+            rms=math.sqrt(mean_error),
+            largest=0.0 if largest is None else largest.size,
+            snr=_decibels(power, error),
+        )
+        if self.similarity is None:
+            return row
+        scale = self.sides[0].signal.full_scale
+        return replace(row, psnr=_decibels(scale**2, mean_error))
+
+    def _with_delay(self, row: ChannelComparison, lag: LagCandidate | None) -> ChannelComparison:
+        if lag is None or not lag.stands_out:
+            return row
+        rounded = [round(each, 6) for each in lag.fractional]
+        delay = tuple(each + 0.0 for each in rounded)  # adding 0 turns -0 into 0
+        return replace(row, delay=delay, delay_correlation=lag.correlation)
+
+    def _with_spectrum(self, row: ChannelComparison, a: Any, b: Any) -> ChannelComparison:
+        decibels = decibels_between(a, b)
+        if decibels is None or not np.isfinite(decibels).all():
+            return row
+        place = int(np.abs(decibels).argmax())
+        mean_square = float(np.mean(np.square(decibels)))
+        signal = self.sides[0].signal
+        unit = 1.0 if signal.rate is None else signal.rate * signal.cycle
+        return replace(
+            row,
+            spectrum=math.sqrt(mean_square),
+            spectrum_largest=float(decibels[place]),
+            spectrum_at=place / self.frame * unit,
+        )
+
+
+def _decibels(power: float, error: float) -> float | None:
+    """10 log10(power / error), infinite for no error; None for neither."""
+    if error == 0:
+        return math.inf
+    if power == 0:
+        return -math.inf
+    ratio = power / error
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+
+
+def _frame_size(a: Signal, b: Signal) -> int:
+    """The samples of a frame: a power of two that fits twice into the shorter signal."""
+    most = TABLE_FRAME if a.medium.separate_channels else SOUND_FRAME
+    length = a.shape[0]
+    if a.axes == 2:
+        most = PICTURE_FRAME
+        length = a.shape[1]
+    elif length is not None and b.shape[0] is not None:
+        length = min(length, b.shape[0])
+    if length is None:
+        return most
+    half = length // 2
+    power = max(0, half.bit_length() - 1)
+    fitting = 1 << power
+    return max(SHORTEST_FRAME, min(most, fitting))
+
+
+def _row_frames(x: Array, size: int) -> Array:
+    """Adjacent frames along the rows of a picture, (frames, channels, size)."""
+    rows, columns, channels = x.shape
+    count = columns // size
+    frames = x[:, : count * size].reshape(rows * count, size, channels)
+    return np.swapaxes(frames, 1, 2)
+
+
+def _in_unit_scale(a: Array, b: Array, signal: Signal) -> tuple[Array, Array]:
+    """Samples whose sums of squares fit single precision."""
+    if signal.full_scale == 1 or signal.medium.separate_channels:
+        return a, b
+    return a / signal.full_scale, b / signal.full_scale

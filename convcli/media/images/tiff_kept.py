@@ -1,0 +1,130 @@
+"""What each page of a TIFF says of itself, kept from one TIFF to another.
+
+libvips writes what the first page says into all pages, gives a page without a unit of resolution
+25.4 dpi, and knows neither the tags of maps nor the private ones. Tags after TIFF 6.0, GeoTIFF 1.1
+(OGC 19-008) and GDAL.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from convcli.media.images.tiff import (
+    DESCRIBING,
+    NESTED,
+    PageChange,
+    TiffField,
+    TiffFields,
+    described_fields,
+    read_fields,
+    shorts_field,
+    tiff_pages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from convcli.media.images.picture_format import WriteRequest
+
+_ACROSS, _DOWN, _UNIT = 282, 283, 296
+_RATIONAL = 5
+_ONE = TiffField(_RATIONAL, 1, struct.pack("<II", 1, 1))
+# One pixel for one pixel, in no unit: the resolution of a picture that has none.
+_WITHOUT_RESOLUTION = {_ACROSS: _ONE, _DOWN: _ONE, _UNIT: shorts_field(1)}
+# Where the pixels are on the map.
+_MAP = {
+    33550: "ModelPixelScale",
+    33922: "ModelTiepoint",
+    34264: "ModelTransformation",
+    34735: "GeoKeyDirectory",
+    34736: "GeoDoubleParams",
+    34737: "GeoAsciiParams",
+}
+# White point and primaries.
+_COLOURS = frozenset({318, 319})
+# Notes of GDAL, which value it takes for missing, and those of Micro-Manager.
+_NOTES = frozenset({42112, 42113, 51123})
+_KEPT = frozenset({_ACROSS, _DOWN, _UNIT, *_MAP, *_COLOURS, *_NOTES})
+# Tags from here on are registered by companies or private.
+_FIRST_PRIVATE = 32768
+# Private tags that say how pixels are stored, and metadata that libvips knows.
+_KNOWN = frozenset({32995, 32996, 32997, 32998, 33723, 34377, 34675, 50674})
+_NAMES = {**_MAP, 37724: "layers of Photoshop", 50838: "ImageJ", 50839: "ImageJ", 50706: "DNG"}
+_MOST_NAMED = 8
+
+
+def read_page_fields(
+    file: BinaryIO, pages: tuple[int, ...]
+) -> tuple[tuple[TiffFields, ...], tuple[int, ...]]:
+    """The fields of each page that are kept, and the private tags of all pages that are not.
+
+    The descriptions of the first page are left out, which are kept as EXIF.
+    """
+    found: dict[int, TiffFields] = {}
+    private: set[int] = set()
+    for number, directory in enumerate(tiff_pages(file, max(pages) + 1)):
+        if number in pages:
+            fields = read_fields(file, directory.variant, directory.offset)
+            private |= {tag for tag in fields if _is_lost(tag)}
+            wanted = _KEPT if number == pages[0] else _KEPT | DESCRIBING | NESTED
+            found[number] = {tag: each for tag, each in fields.items() if tag in wanted}
+    return tuple(found.get(page, {}) for page in pages), tuple(sorted(private))
+
+
+def _is_lost(tag: int) -> bool:
+    return tag >= _FIRST_PRIVATE and tag not in _KEPT | _KNOWN | DESCRIBING | NESTED
+
+
+def page_changes(request: WriteRequest) -> list[PageChange]:
+    """What is put into the pages of a TIFF in place of what libvips has written."""
+    details = request.details
+    described = described_fields(details.exif, details.iptc)
+    changes = []
+    for number in range(request.first_page, request.first_page + len(request.layouts)):
+        fields = _fields_of_page(request, number)
+        if number == 0:
+            changes.append(PageChange({**fields, **described}))
+        else:
+            removed = DESCRIBING | NESTED if details.page_fields else frozenset()
+            changes.append(PageChange(fields, removed))
+    return changes
+
+
+def _fields_of_page(request: WriteRequest, number: int) -> TiffFields:
+    """The kept fields of a page that still hold, with a resolution if libvips makes one up."""
+    details = request.details
+    fields = dict(details.page_fields[number]) if details.page_fields else {}
+    if not request.same_geometry:
+        fields = _without(fields, _MAP)
+    if not request.same_colours:
+        fields = _without(fields, dict.fromkeys(_COLOURS))
+    if details.turns_sides and {_ACROSS, _DOWN} <= fields.keys():
+        fields[_ACROSS], fields[_DOWN] = fields[_DOWN], fields[_ACROSS]
+    if details.resolution is None and _UNIT not in fields:
+        fields = {**_WITHOUT_RESOLUTION, **fields}
+    return fields
+
+
+def _without(fields: TiffFields, tags: Mapping[int, object]) -> TiffFields:
+    return {tag: each for tag, each in fields.items() if tag not in tags}
+
+
+def lost_tags(request: WriteRequest) -> Iterator[str]:
+    """Warnings about tags of a TIFF that the output does not hold."""
+    details = request.details
+    lost = set(details.private_tags)
+    in_file = {tag for fields in details.page_fields for tag in fields}
+    is_tiff = request.format.name == details.format
+    if not is_tiff:
+        lost |= in_file & _NOTES
+    if not (is_tiff and request.same_geometry):
+        lost |= in_file & _MAP.keys()
+    if lost:
+        yield f"tags of the TIFF that are not kept: {_list_tags(sorted(lost))}"
+
+
+def _list_tags(tags: list[int]) -> str:
+    shown = [f"{tag} ({_NAMES[tag]})" if tag in _NAMES else str(tag) for tag in tags]
+    rest = ", ..." if len(shown) > _MOST_NAMED else ""
+    return ", ".join(shown[:_MOST_NAMED]) + rest

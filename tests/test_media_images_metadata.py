@@ -375,3 +375,18 @@ def test_the_palette_of_a_tiff_is_told(program: Program, tmp_path: Path) -> None
     ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
     (told,) = ended.warnings
     assert "the palette of the tiff is not kept" in told
+
+
+def test_what_is_behind_the_picture_of_a_jpeg_is_told(program: Program, tmp_path: Path) -> None:
+    """Two further pictures by the index of CIPA DC-007, content credentials, and a film."""
+    one = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8))
+    one.save(tmp_path / "a.mpo", save_all=True, append_images=[one, one])
+    (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
+    ended = program.run("image", "gain:1", "a.jpg", "-o", "b.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the jpeg also holds what cannot be kept: 2 further pictures" in told
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta GCamera:MotionPhoto="1"/>'
+    (tmp_path / "c.jpg").write_bytes(jpeg(segment(0xE1, xmp), segment(0xEB, b"JP\0\1" + bytes(8))))
+    ended = program.run("image", "gain:1", "c.jpg", "-o", "d.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "a film (motion photo), content credentials (JUMBF)" in told

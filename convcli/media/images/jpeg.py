@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.tiff import read_directory
 from convcli.media.images.vips import KEEP_ALL, KEEP_NOTHING
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +34,11 @@ _TWICE_BOTH, _ONCE_BOTH = b"\x22", 0x11
 _JFIF, _EXIF, _PROFILE, _IPTC, _COMMENT, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA
 _WITHOUT_BODY = (0x01, *range(0xD0, 0xDA))
 _LARGEST_SEGMENT, _PROFILE_PART = 65533, 65519
+# CIPA DC-007: the index of a file of several pictures, a TIFF directory with their number.
+_SEVERAL_PICTURES, _PICTURE_COUNT = b"MPF\0", 0xB001
+_CREDENTIALS = 0xEB
+# Attributes in the XMP of a picture with a film behind it.
+_FILM_MARKS = (b':MotionPhoto="1"', b':MicroVideo="1"')
 # The most bytes of EXIF, XMP or IPTC beside the name of the segment that holds them.
 LARGEST_BLOCK = 65500
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
@@ -52,7 +60,23 @@ def inspect_jpeg(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """
     head = file.read(_HEAD_BYTES)
     details = replace(details, quality=jpeg_quality(head), small_colours=_has_small_colours(head))
+    if not details.has_gain_map:  # it is a further picture, too
+        details = replace(details, other_parts=tuple(dict.fromkeys(_other_parts(head))))
     return with_comments(details, _read_comments(head))
+
+
+def _other_parts(head: bytes) -> Iterator[str]:
+    """What a JPEG holds beside its picture that is not kept."""
+    for kind, body in _read_segments(head):
+        if kind == _PROFILE and body.startswith(_SEVERAL_PICTURES):
+            directory = io.BytesIO(body.removeprefix(_SEVERAL_PICTURES))
+            count = read_directory(directory).get(_PICTURE_COUNT)
+            if count is not None and count.value > 1:
+                yield plural(count.value - 1, "further picture")
+        elif kind == _CREDENTIALS and body.startswith(b"JP"):
+            yield "content credentials (JUMBF)"
+        elif kind == _EXIF and any(mark in body for mark in _FILM_MARKS):
+            yield "a film (motion photo)"
 
 
 def jpeg_quality(head: bytes) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.iptc import photoshop_block
 from convcli.media.images.tiff import read_directory
 from convcli.media.images.vips import KEEP_ALL, KEEP_NOTHING
 from convcli.units import plural
@@ -42,7 +43,6 @@ _FILM_MARKS = (b':MotionPhoto="1"', b':MicroVideo="1"')
 # The most bytes of EXIF, XMP or IPTC beside the name of the segment that holds them.
 LARGEST_BLOCK = 65500
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
 
 # The luminance table K.1 of ITU-T T.81, two rows of eight entries a line.
 _K1 = bytes.fromhex(
@@ -144,7 +144,7 @@ def jpeg_segments(request: WriteRequest) -> bytes:
     if details.xmp:
         segments.append(_segment(_EXIF, _XMP_NAME + details.xmp))
     if details.iptc:
-        segments.append(_segment(_IPTC, _photoshop(details.iptc)))
+        segments.append(_segment(_IPTC, photoshop_block(details.iptc)))
     if details.icc and request.same_colours:
         segments += _profile_segments(details.icc)
     segments += [_segment(_COMMENT, comment) for comment in details.comments]
@@ -171,15 +171,6 @@ def _density(details: ImageDetails) -> bytes:
     dots_per_inch = [round(25.4 * side) for side in details.resolution]
     sides = [min(65535, max(1, dots)) for dots in dots_per_inch]
     return struct.pack(">BHH", 1, *sides)
-
-
-def _photoshop(iptc: bytes) -> bytes:
-    """A block of IPTC in the container in which JPEG holds it."""
-    if iptc.startswith(_PHOTOSHOP):
-        return iptc
-    padding = bytes(len(iptc) % 2)
-    size = struct.pack(">I", len(iptc))
-    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + size + iptc + padding
 
 
 def _profile_segments(profile: bytes) -> list[bytes]:

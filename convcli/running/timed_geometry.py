@@ -59,10 +59,12 @@ class TimedGeometry(Geometry):
 
         Sums are taken by the numbers of samples.
         """
-        self._first_sample = sample
-        self._first_output = self._tracker.start_at(sample)
+        first = self._tracker.start_at(sample)
         self.chain = self._tracker.chain
-        return self._first_output
+        if self._unbound.times.bins:  # they are counted from this sample on
+            self._first_sample = sample
+            self._first_output = first
+        return first
 
     def _count_unsure(self, stamps: Stamps) -> None:
         """Count the samples that may belong to a bin that has begun before the first of them."""

@@ -262,11 +262,13 @@ class Tracker:
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; return the first output.
 
-        The operation has no stride.
+        It is the first one that is aligned with this input or a later one.
         """
+        aligned = sample - self.reach.anchor
+        first = -(-aligned * self.reach.phases // self.reach.step)
         self._n = sample
-        self._outputs = sample
-        return sample
+        self._outputs = max(0, first)
+        return self._outputs
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget what only inputs before `inputs` and outputs before `outputs` need."""

@@ -7,7 +7,8 @@ pools, activations and edges break some of the properties, and the measurements 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -96,12 +97,10 @@ def _compared_move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> M
     moved = _filtered(plan, _moved(x, axis, by, plan.rules.edge))
     reach = plan.chain.reach[axis]
     outputs, rest = divmod(by * reach.phases, reach.step)
-    common: dict[str, Any] = {"axis": axis, "by": by, "result": nested(moved)}
+    facts = MoveFacts(axis=axis, by=by, result=nested(moved))
     length = moved.shape[axis]
     if rest or outputs >= length:
-        return MoveFacts(
-            **common, outputs=None, compared=0, difference=None, at=None, edge_difference=None
-        )
+        return facts
     leading_axes = (slice(None),) * axis
     before = (*leading_axes, slice(0, length - outputs))
     after = (*leading_axes, slice(outputs, None))
@@ -110,8 +109,8 @@ def _compared_move(plan: Plan, x: Array, result: Array, axis: int, by: int) -> M
     largest, place = _largest_at(difference, undisturbed)
     at = None if place is None else _place_moved(place, axis, outputs)
     edge_difference, _ = _largest_at(difference, ~undisturbed)
-    return MoveFacts(
-        **common,
+    return replace(
+        facts,
         outputs=outputs,
         compared=int(undisturbed.sum()),
         difference=largest,

@@ -375,3 +375,38 @@ def test_the_palette_of_a_tiff_is_told(program: Program, tmp_path: Path) -> None
     ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
     (told,) = ended.warnings
     assert "the palette of the tiff is not kept" in told
+
+
+def test_what_is_behind_the_picture_of_a_jpeg_is_told(program: Program, tmp_path: Path) -> None:
+    """Two further pictures by the index of CIPA DC-007, content credentials, and a film."""
+    one = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8))
+    one.save(tmp_path / "a.mpo", save_all=True, append_images=[one, one])
+    (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
+    ended = program.run("image", "gain:1", "a.jpg", "-o", "b.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the jpeg also holds what cannot be kept: 2 further pictures" in told
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta GCamera:MotionPhoto="1"/>'
+    (tmp_path / "c.jpg").write_bytes(jpeg(segment(0xE1, xmp), segment(0xEB, b"JP\0\1" + bytes(8))))
+    ended = program.run("image", "gain:1", "c.jpg", "-o", "d.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "a film (motion photo), content credentials (JUMBF)" in told
+
+
+def test_iptc_of_a_jpeg_is_bare_in_a_tiff(program: Program, tmp_path: Path) -> None:
+    """Behind another resource, a resolution, in the container of Photoshop."""
+    records = b"\x1c\x02\x05\0\x05title"
+    other = b"8BIM\x03\xed\0\0" + struct.pack(">I", 3) + b"abc\0"
+    named = b"8BIM\x04\x04\x02ab\0" + struct.pack(">I", len(records)) + records
+    (tmp_path / "a.jpg").write_bytes(jpeg(segment(0xED, b"Photoshop 3.0\0" + other + named)))
+    assert not program.run("image", "gain:1", "a.jpg", "-o", "b.tif", cwd=tmp_path).warnings
+    with (tmp_path / "b.tif").open("rb") as file:
+        assert read_directory(file)[33723].data == records
+    for suffix in ("png", "webp", "gif"):
+        ended = program.run("image", "gain:1", "a.jpg", "-o", f"b.{suffix}", cwd=tmp_path)
+        assert f"{suffix} has no place for IPTC: it is lost" in ended.err
+
+
+def test_a_gif_has_no_place_for_a_profile(program: Program, tmp_path: Path) -> None:
+    Image.fromarray(picture().numpy()).save(tmp_path / "a.png", icc_profile=PROFILE)
+    ended = program.run("image", "gain:1", "a.png", "-o", "b.gif", cwd=tmp_path)
+    assert "gif has no place for the colour profile, EXIF or XMP: they are lost" in ended.err

@@ -90,5 +90,7 @@ def _block_losses(request: WriteRequest) -> Iterator[str]:
     for kind, block in details.blocks.items():
         if form.texts.largest_block is not None and len(block) > form.texts.largest_block:
             yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
+    if details.iptc and not form.texts.iptc:
+        yield f"{form.name} has no place for IPTC: it is lost"
     if details.has_metadata_blocks and not form.texts.blocks:
         yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.iptc import iptc_records
 from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:
@@ -399,8 +400,9 @@ def described_fields(exif: bytes | None, iptc: bytes | None) -> TiffFields:
     """The fields of a directory that hold EXIF and IPTC, by tag."""
     block = (exif or b"").removeprefix(EXIF_PREFIX)
     fields = _describing(read_directory(io.BytesIO(block)))
-    if iptc:
-        fields[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
+    records = iptc_records(iptc or b"")
+    if records:
+        fields[_IPTC] = TiffField(UNDEFINED, len(records), records)
     return fields
 
 

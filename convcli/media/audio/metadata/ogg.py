@@ -81,7 +81,7 @@ class OggContainer(CommentContainer):
             numbers = count(len(pages))
             _rewrite(file, len(head), lambda page: replace(page, number=next(numbers)))
 
-    def correct(self, file: BinaryIO) -> None:
+    def correct(self, file: BinaryIO, frames: int) -> None:  # noqa: ARG002 -- as all containers
         """Replace the random serial number by one that depends on the content alone."""
         serial = 0
         file.seek(0)

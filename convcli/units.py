@@ -304,16 +304,6 @@ class Kind:
     in_samples: Callable[[str, Signal], object] | None = None
 
 
-def _read_count_or_duration(text: str, signal: Signal) -> int | Duration:
-    duration = _duration(text, signal)
-    return _read_count(text, signal) if duration is None else duration
-
-
-def _read_count_or_window(text: str, signal: Signal) -> int | Duration:
-    duration = _window_duration(text, signal)
-    return _read_count(text, signal) if duration is None else duration
-
-
 def _read_count(text: str, signal: Signal) -> int:
     samples = to_samples(text, signal)
     if signal.timed and signal.rate is not None and not _is_whole(samples):
@@ -341,16 +331,6 @@ def _read_lag(text: str, signal: Signal) -> int:
         ahead = "correlate:0,0,1 with --align center reads one ahead"
         raise UnitError(f"{text!r} would read later {sample}s; {ahead}")
     return _read_count(text, signal)
-
-
-def _read_length_or_duration(text: str, signal: Signal) -> float | Duration:
-    duration = _duration(text, signal)
-    return _read_length(text, signal) if duration is None else duration
-
-
-def _read_length_or_window(text: str, signal: Signal) -> float | Duration:
-    duration = _window_duration(text, signal)
-    return _read_length(text, signal) if duration is None else duration
 
 
 def _read_length(text: str, signal: Signal) -> float:
@@ -438,11 +418,6 @@ def to_size(text: str, signal: Signal) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _read_size_or_duration(text: str, signal: Signal) -> tuple[int, ...] | Duration:
-    duration = _duration(text, signal)
-    return to_size(text, signal) if duration is None else duration
-
-
 def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarBins:
     if not signal.timed:
         return to_size(text, signal)
@@ -458,15 +433,30 @@ def _read_size_or_bin(text: str, signal: Signal) -> tuple[int, ...] | CalendarBi
     return to_size(text, signal)
 
 
+def _kind_or_duration(
+    name: str,
+    read: Callable[[str, Signal], object],
+    read_duration: Callable[[str, Signal], Duration | None] = _duration,
+) -> Kind:
+    """The kind that `read` reads, which may also be a duration where samples have times."""
+
+    def read_either(text: str, signal: Signal) -> object:
+        duration = read_duration(text, signal)
+        return read(text, signal) if duration is None else duration
+
+    return Kind(name, read_either, in_samples=read)
+
+
 # Where samples have times, a duration is a `Duration` and a bin of the calendar a `CalendarBins`;
 # the design for them is then the one in `designs/in_time.py`. `WindowCount` and `WindowLength` are
 # for windows whose weights in time are not those of as many samples at equal steps.
-Count = Annotated[int, Kind("samples", _read_count_or_duration, in_samples=_read_count)]
-WindowCount = Annotated[int, Kind("samples", _read_count_or_window, in_samples=_read_count)]
+_COUNT = "samples"
+Count = Annotated[int, _kind_or_duration(_COUNT, _read_count)]
+WindowCount = Annotated[int, _kind_or_duration(_COUNT, _read_count, _window_duration)]
 Lag = Annotated[int, Kind("samples back", _read_lag)]
 _LENGTH = "samples, may be fractional"
-Length = Annotated[float, Kind(_LENGTH, _read_length_or_duration, in_samples=_read_length)]
-WindowLength = Annotated[float, Kind(_LENGTH, _read_length_or_window, in_samples=_read_length)]
+Length = Annotated[float, _kind_or_duration(_LENGTH, _read_length)]
+WindowLength = Annotated[float, _kind_or_duration(_LENGTH, _read_length, _window_duration)]
 FREQUENCY = Kind("frequency", _read_frequency)
 Frequency = Annotated[float, FREQUENCY]
 Gain = Annotated[float, Kind("factor or dB", _read_gain)]
@@ -474,5 +464,5 @@ Decibels = Annotated[float, Kind("dB", _read_decibels)]
 Number = Annotated[float, Kind("number", read_plain_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
-Size = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_duration, in_samples=to_size)]
+Size = Annotated[tuple[int, ...], _kind_or_duration("N or HxW", to_size)]
 PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from convcli import RequestError
 from convcli.core.binding import Rules
 from convcli.layers.bands import Band
-from convcli.layers.conv_transpose import PhaseWeights, TransposedAxis
 from convcli.layers.training.gradients import Worker
+from convcli.layers.transposed import PhaseWeights, TransposedAxis
 from convcli.layers.weights import encode_weights
 from convcli.learning.dataset import TrainingSignal, complete_windows
 from convcli.learning.optimizer import Adam

@@ -314,3 +314,24 @@ def test_the_streams_of_a_chained_ogg_are_counted(tmp_path: Path) -> None:
     assert "the 16000 frames after the first one are left out" in told
     refused(3, "audio", "gain:1", "in.ogg", "-o", "no.wav", "--strict", cwd=tmp_path)
     assert not done("audio", "gain:1", "one.ogg", "-o", "1.wav", cwd=tmp_path).warnings
+
+
+def test_a_chained_opus_keeps_the_bit_rate_of_its_first_stream(tmp_path: Path) -> None:
+    """Frames that precede the sound are no part of it, and other streams no part of the first."""
+    for name, seed in (("one.opus", 1), ("two.opus", 2)):
+        quiet = 0.2 * noise(48000, 1, seed)
+        write(tmp_path / name, quiet, 48000, format="OGG", subtype="OPUS")
+    chained = (tmp_path / "one.opus").read_bytes() + (tmp_path / "two.opus").read_bytes() * 3
+    # Streams are told from each other by their serial numbers, so the copies count as one.
+    (tmp_path / "in.opus").write_bytes(chained)
+    ended = done("audio", "gain:1", "in.opus", "-o", "out.opus", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the 48000 frames after the first one" in told
+    done("audio", "gain:1", "one.opus", "-o", "alone.opus", cwd=tmp_path)
+    assert (tmp_path / "out.opus").stat().st_size == (tmp_path / "alone.opus").stat().st_size
+
+
+def test_a_sound_that_libsndfile_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "a b.ogg").write_bytes(b"OggS" + bytes(60))
+    told = refused(3, "audio", "gain:1", "a b.ogg", "-o", "out.wav", cwd=tmp_path)
+    assert "ffmpeg -i 'a b.ogg' 'a b.flac'" in told

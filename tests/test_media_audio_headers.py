@@ -239,7 +239,7 @@ def test_voc_that_libsndfile_would_misread(tmp_path: Path, blocks: bytes, said: 
     (tmp_path / "in.voc").write_bytes(VOC_HEAD + blocks)
     told = refused(3, "audio", "gain:1", "in.voc", "-o", "out.voc", cwd=tmp_path)
     assert said in told
-    assert "hint: sox in.voc in.wav" in told
+    assert "hint: sox in.voc in.flac" in told
 
 
 def test_voc_has_room_for_16_mib(tmp_path: Path) -> None:
@@ -248,3 +248,15 @@ def test_voc_has_room_for_16_mib(tmp_path: Path) -> None:
     told = refused(4, "audio", "gain:1", "in.wav", "-o", "out.voc", cwd=tmp_path)
     assert "VOC holds less than 16 MiB" in told
     assert not (tmp_path / "out.voc").exists()
+
+
+@pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM"])
+def test_the_number_of_frames_of_adpcm_is_written(tmp_path: Path, subtype: str) -> None:
+    """libsndfile divides it by the number of channels for IMA ADPCM."""
+    write(tmp_path / "in.wav", np.tile(SAMPLES, (5, 1)), subtype=subtype)
+    done("audio", "gain:1", "in.wav", "-o", "out.wav", cwd=tmp_path)
+    data = (tmp_path / "out.wav").read_bytes()
+    place = data.index(b"fact") + 8
+    frames = sf.info(tmp_path / "in.wav").frames
+    assert struct.unpack_from("<I", data, place) == (frames,)
+    assert sf.info(tmp_path / "out.wav").frames == frames

@@ -662,3 +662,37 @@ def test_an_aiff_keeps_its_sample_size(tmp_path: Path, stored: int, valid: int) 
         assert struct.unpack_from(">H", written, place) == (valid,)
         found, _ = sf.read(tmp_path / "out.aiff", dtype="int32")
         np.testing.assert_array_equal(found.astype(np.int64) >> (32 - valid), wanted)
+
+
+def test_ambisonic_sound_stays_so(tmp_path: Path) -> None:
+    """The kind of samples of B-format is AMBISONIC_B_FORMAT_PCM, not PCM."""
+    kind = bytes.fromhex("010000002107d3118644c8c1ca000000")
+    form = struct.pack("<HHIIHH", 0xFFFE, 4, 8000, 64000, 8, 16)
+    form += struct.pack("<HHI", 22, 16, 0) + kind
+    data = np.arange(400, dtype="<i2").tobytes()
+    body = b"WAVE" + riff(b"fmt ", form) + riff(b"data", data)
+    (tmp_path / "in.wav").write_bytes(riff(b"RIFF", body))
+    done("audio", "gain:1", "in.wav", "-o", "out.wav", cwd=tmp_path)
+    assert (tmp_path / "out.wav").read_bytes() == (tmp_path / "in.wav").read_bytes()
+    done("audio", "mono", "in.wav", "-o", "mono.wav", cwd=tmp_path)
+    assert kind not in (tmp_path / "mono.wav").read_bytes()
+
+
+def test_an_mp3_keeps_an_ape_tag(tmp_path: Path) -> None:
+    """Layout of APEv2: a header, items, and a footer with the same fields."""
+
+    def edge(flags: int) -> bytes:
+        return b"APETAGEX" + struct.pack("<IIII", 2000, len(item) + 32, 1, flags) + bytes(8)
+
+    item = struct.pack("<II", 5, 0) + b"Title\0words"
+    tag = edge(0xA0000000) + item + edge(0x80000000)
+    last = b"TAG" + b"old words".ljust(125, b"\0")
+    write(tmp_path / "in.mp3", music(0.5))
+    plain = (tmp_path / "in.mp3").read_bytes()
+    (tmp_path / "in.mp3").write_bytes(plain + tag + last)
+    done("audio", "gain:1", "in.mp3", "-o", "out.mp3", cwd=tmp_path)
+    made = (tmp_path / "out.mp3").read_bytes()
+    assert made.endswith(tag + last)
+    assert made.count(b"APETAGEX") == 2
+    ended = done("audio", "gain:1", "in.mp3", "-o", "out.wav", cwd=tmp_path)
+    assert "does not keep: APEv2" in ended.warnings[0]

@@ -12,6 +12,7 @@ import pytest
 import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
@@ -347,3 +348,65 @@ def test_the_size_of_the_colours_of_a_jpeg_is_kept(
     assert program.run("image", "box:3", "a.jpg", "-o", "b.jpg", cwd=tmp_path).code == 0
     written = pyvips.Image.new_from_file(str(tmp_path / "b.jpg"))
     assert written.get("jpeg-chroma-subsample") == kept
+
+
+def test_chunks_of_a_png_that_are_copied(program: Program, tmp_path: Path) -> None:
+    """Offsets and private chunks that may be copied stay where the pixels stay."""
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    offsets = chunk(b"oFFs", struct.pack(">iiB", 5, 6, 0))
+    private = chunk(b"zzZz", b"words")
+    unsafe = chunk(b"zzZZ", b"of the pixels")
+    place = data.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(data[:place] + offsets + private + unsafe + data[place:])
+    ended = program.run("image", "gain:1", "a.png", "-o", "b.png", cwd=tmp_path)
+    assert not ended.warnings
+    made = (tmp_path / "b.png").read_bytes()
+    assert (offsets in made, private in made, unsafe in made) == (True, True, False)
+    for words in (["downsample:2", "a.png", "-o", "c.png"], ["gain:1", "a.png", "-o", "d.tif"]):
+        ended = program.run("image", *words, cwd=tmp_path)
+        (told,) = ended.warnings
+        assert "chunks of the PNG that are not kept: oFFs, zzZz" in told
+
+
+def test_the_palette_of_a_tiff_is_told(program: Program, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).convert("P")
+    picture.save(tmp_path / "a.tif")
+    ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the palette of the tiff is not kept" in told
+
+
+def test_what_is_behind_the_picture_of_a_jpeg_is_told(program: Program, tmp_path: Path) -> None:
+    """Two further pictures by the index of CIPA DC-007, content credentials, and a film."""
+    one = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8))
+    one.save(tmp_path / "a.mpo", save_all=True, append_images=[one, one])
+    (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
+    ended = program.run("image", "gain:1", "a.jpg", "-o", "b.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "the jpeg also holds what cannot be kept: 2 further pictures" in told
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta GCamera:MotionPhoto="1"/>'
+    (tmp_path / "c.jpg").write_bytes(jpeg(segment(0xE1, xmp), segment(0xEB, b"JP\0\1" + bytes(8))))
+    ended = program.run("image", "gain:1", "c.jpg", "-o", "d.jpg", cwd=tmp_path)
+    (told,) = ended.warnings
+    assert "a film (motion photo), content credentials (JUMBF)" in told
+
+
+def test_iptc_of_a_jpeg_is_bare_in_a_tiff(program: Program, tmp_path: Path) -> None:
+    """Behind another resource, a resolution, in the container of Photoshop."""
+    records = b"\x1c\x02\x05\0\x05title"
+    other = b"8BIM\x03\xed\0\0" + struct.pack(">I", 3) + b"abc\0"
+    named = b"8BIM\x04\x04\x02ab\0" + struct.pack(">I", len(records)) + records
+    (tmp_path / "a.jpg").write_bytes(jpeg(segment(0xED, b"Photoshop 3.0\0" + other + named)))
+    assert not program.run("image", "gain:1", "a.jpg", "-o", "b.tif", cwd=tmp_path).warnings
+    with (tmp_path / "b.tif").open("rb") as file:
+        assert read_directory(file)[33723].data == records
+    for suffix in ("png", "webp", "gif"):
+        ended = program.run("image", "gain:1", "a.jpg", "-o", f"b.{suffix}", cwd=tmp_path)
+        assert f"{suffix} has no place for IPTC: it is lost" in ended.err
+
+
+def test_a_gif_has_no_place_for_a_profile(program: Program, tmp_path: Path) -> None:
+    Image.fromarray(picture().numpy()).save(tmp_path / "a.png", icc_profile=PROFILE)
+    ended = program.run("image", "gain:1", "a.png", "-o", "b.gif", cwd=tmp_path)
+    assert "gif has no place for the colour profile, EXIF or XMP: they are lost" in ended.err

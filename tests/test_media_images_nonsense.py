@@ -15,13 +15,7 @@ import pyvips
 from program import Done, Program, run
 
 from convcli.media.images.png import make_chunk, read_chunks
-from convcli.media.images.tiff import (
-    LONG8,
-    TiffField,
-    TiffVariant,
-    build_directory,
-    read_directory,
-)
+from convcli.media.images.tiff import LONG8, TiffField, TiffVariant, build_directory, read_directory
 from convcli.media.images.vips import error_cause, one_line
 
 if TYPE_CHECKING:

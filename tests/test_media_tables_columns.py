@@ -12,7 +12,8 @@ import pytest
 from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
-from convcli.media.tables import column_search, text
+from convcli.media.tables import columns as table_columns
+from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.signals import blocks_of
 
@@ -77,7 +78,7 @@ def test_a_stream_that_cannot_wait_is_the_same_whatever_comes_together(size: int
 
 def test_a_pipe_is_held_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "BLOCK_BYTES", 100)
-    monkeypatch.setattr(column_search, "MAX_HELD_UNDECIDED", 500)
+    monkeypatch.setattr(table_columns, "MAX_HELD_UNDECIDED", 500)
     numbers = b"a,b\n" + b"1,\n" * ROWS + b"3,30\n"
     source = piped(numbers)
     assert source.signal.channels == ("a", "b")

@@ -378,6 +378,11 @@ def test_windows_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: 
     check(timed_files(), path, f"lag:2 | gaussian:1{unit} | diff:1", 3, align="center")
     check(timed_files(), path, f"x - ema:halflife=1{unit} | normalize", 5, missing="propagate")
     check(timed_files(), path, f"avg_pool:3{unit} | diff:1", 4)
+    check(timed_files(), path, f"stride:2 | sma:9{unit}", 4)
+    check(timed_files(), path, f"x - sma:9{unit} | max_pool:3 | quantile:30{unit},0.4", 3)
+    check(timed_files(), path, f"sma:5{unit} | avg_pool:3 | diff:1", 5)
+    check(timed_files(), path, f"lag:1 | stride:3 | gaussian:9{unit} | sma:3", 7, align="center")
+    check(timed_files(), path, f"stride:3 | avg_pool:3{unit}", 4)
     check(timed_files("group"), path, f"sma:1{unit} | quantile:9{unit},0.3", 4)
     check(timed_files("group"), path, f"x - std:12{unit}", 3)
 
@@ -561,7 +566,6 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
             {"time": "t", "irregular": True},
             "windows in time with values that are",
         ),
-        ("stride:2 | sma:9s", {"time": "t", "irregular": True}, "windows in time with a stride"),
     ],
 )
 def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str) -> None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import threadpoolctl
 
 import convcli
+from convcli.running.blas_threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,3 +108,21 @@ def test_errors_name_arguments_of_python(
         convcli.apply(filter, x, **words)
     assert said in str(error.value)
     assert "--" not in str(error.value)
+
+
+def test_matrix_libraries_have_one_thread_inside_of_a_call_and_what_they_had_after_it() -> None:
+    controller = threadpoolctl.ThreadpoolController()
+
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in controller.info() if each["user_api"] == "blas"]
+
+    with controller.limit(limits=3, user_api="blas"):
+        before = threads()
+        with one_blas_thread():
+            with one_blas_thread():
+                assert set(threads()) <= {1}
+            # Another call is still inside.
+            assert set(threads()) <= {1}
+        assert threads() == before
+        convcli.apply("box:3", np.ones(5))
+        assert threads() == before

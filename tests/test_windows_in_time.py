@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.planning.plan import make_plan, rules_for
+from convcli.running import timed_geometry
 from convcli.running.run import run
 from convcli.signals import TABLE, Block, Groups, Signal
 
@@ -549,3 +552,24 @@ def test_a_day_is_24_hours_of_a_window_and_not_of_a_bin() -> None:
     rows = Rows(times, np.ones((60, 1)), integrates=False)
     _, y = filtered("sma:1d", rows)
     assert np.all(y == 1)
+
+
+def test_chains_of_earlier_times_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed_geometry, "LARGEST_GARBAGE", 1 << 20)
+    signal = Signal(medium=TABLE, shape=(None,), channels=("v",), timed=True, dated=True)
+    plan = make_plan("sma:1h", signal, rules_for(signal))
+    geometry = timed_geometry.TimedGeometry(plan.chain, "shrink")
+    seconds = np.cumsum(np.random.default_rng(4).choice([60, 120], 20_000))
+    stamps = np.repeat(seconds[:, None] * 10**9, 2, axis=1)
+    bound = []
+    gc.disable()
+    try:
+        for first in range(0, len(stamps), 200):
+            geometry.arrive(stamps[first : first + 200])
+            assert geometry.chain.work is geometry.chain.work
+            bound.append(weakref.ref(geometry.chain))
+            geometry.forget(int(geometry.ready(first + 200)))
+        alive = sum(chain() is not None for chain in bound)
+    finally:
+        gc.enable()
+    assert (len(bound), alive < 60) == (100, True)

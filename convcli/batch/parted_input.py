@@ -92,12 +92,6 @@ def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
         )
     if plan.chain.holds:
         raise UndividedError("windows in time with values that are held over gaps")
-    reaches = [chain.reach[0] for chain in _chains(plan)]
-    if any(reach.step != 1 or reach.phases != 1 for reach in reaches):
-        raise UndividedError(
-            "windows in time with a stride count rows from the first one on; "
-            "two commands, one of them for the stride, are cut each"
-        )
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:

@@ -11,6 +11,7 @@ from convcli.checking.signal_comparison import ComparedSignal, SignalComparison
 from convcli.errors import RequestError, named_first
 from convcli.facts.comparison import ComparisonFacts
 from convcli.running.arrays import source_of
+from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
     check_axes,
     check_number,
@@ -23,6 +24,7 @@ from convcli.units import describe_frequency, plural
 
 
 @errors_in_python
+@one_blas_thread()
 def compare_arrays(
     a: Any,
     b: Any,

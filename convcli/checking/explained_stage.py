@@ -128,26 +128,38 @@ class ExplainedStage:
         if self.spread is not None:
             return self._transposed(self.spread)
         sides = zip(self.size, self.before, strict=True)
+        after = tuple(size - 1 - before for size, before in sides)
+        stride = tuple(reach.step for reach in self.op.reach)
+        facts = self._samples(self.inputs.values, self.inputs.first)
+        facts = replace(facts, stride=stride, before=self.before, after=after)
         nn_call = self.op.formula.nn_call
-        common = StageFacts(
+        if nn_call is not None:
+            facts = replace(facts, nn_call=nn_call.text("{x}"))
+        if any(reach.phases > 1 for reach in self.op.reach):
+            return facts
+        facts = replace(facts, sums=tuple(self._sums()))
+        if self.weights is None:
+            return facts
+        return replace(facts, **self._kernel(self.weights))
+
+    def _samples(self, x: Array, first: tuple[int, ...]) -> StageFacts:
+        """The inputs and the outputs, of an operation that reads one sample for each output.
+
+        x : the inputs that are shown · first : the index of the first of them on each axis
+        """
+        none = (0,) * len(first)
+        return StageFacts(
             text=self.text,
             channels_in=self.inputs.names,
             channels_out=self.outputs.names,
-            first=self.inputs.first,
+            first=first,
             length=self.inputs.length,
-            inputs=by_channel(self.inputs.values, several=self.several),
+            inputs=by_channel(x, several=self.several),
             outputs=by_channel(self.outputs.values, several=self.several),
-            stride=tuple(reach.step for reach in self.op.reach),
-            before=self.before,
-            after=tuple(size - 1 - before for size, before in sides),
-            nn_call="" if nn_call is None else nn_call.text("{x}"),
+            stride=(1,) * len(first),
+            before=none,
+            after=none,
         )
-        if any(reach.phases > 1 for reach in self.op.reach):
-            return common
-        common = replace(common, sums=tuple(self._sums()))
-        if self.weights is None:
-            return common
-        return replace(common, **self._kernel(self.weights))
 
     def _transposed(self, spread: Spread) -> StageFacts:
         """Record a transposed convolution, with the copies of its kernel."""
@@ -156,18 +168,7 @@ class ExplainedStage:
         for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
             whole.append(slice(-first, n - first))
         x = self.inputs.values[tuple(whole)]
-        facts = StageFacts(
-            text=self.text,
-            channels_in=self.inputs.names,
-            channels_out=self.outputs.names,
-            first=(0,) * len(whole),
-            length=self.inputs.length,
-            inputs=by_channel(x, several=self.several),
-            outputs=by_channel(self.outputs.values, several=self.several),
-            stride=(1,) * len(whole),
-            before=(0,) * len(whole),
-            after=(0,) * len(whole),
-        )
+        facts = self._samples(x, (0,) * len(whole))
         if self.weights is None or np.isnan(x).any():
             return facts
         size = math.prod(spread.size)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from convcli import __version__
 from convcli.cli import INTERRUPTED, print_message
 from convcli.cli.groups import with_option_groups
+from convcli.cli.learn_checks import check_training
 from convcli.cli.learn_inputs import (
     LearnInputs,
     files_of_pairs,
@@ -19,18 +20,9 @@ from convcli.cli.learn_inputs import (
     opened_pair,
 )
 from convcli.cli.learn_options import LearnOptions
-from convcli.cli.learn_results import (
-    LearnedFile,
-    report_learned,
-    with_drawings,
-    write_drawings,
-)
+from convcli.cli.learn_results import LearnedFile, report_learned, with_drawings, write_drawings
 from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged, write_partial
-from convcli.cli.learn_task import (
-    check_training,
-    task_of,
-    training_options,
-)
+from convcli.cli.learn_task import task_of, training_options
 from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import (

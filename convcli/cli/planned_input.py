@@ -109,22 +109,20 @@ class PlannedInput:
 
     def facts(self, written: WrittenOutput | None = None) -> RunFacts:
         """The facts of the run; `written` is None if no output was written."""
-        plan = self.plans[0]
-        signal = plan.signal
-        result = plan.result
-        details: Mapping[str, Any] = {}
-        losses = LossFacts()
-        warnings = [*self.opened.warnings, *_unasked_delay_warnings(plan)]
+        facts = self._planned_facts()
         if written is not None:
-            details = written.details
-            signal = _with_length(signal, written.counts[0].read)
-            result = _with_length(result, written.counts[0].written)
-            losses = written.losses
-            warnings += written.warnings
+            facts = self._with_result(facts, written)
+        if self.run.command.options.prints_design:
+            facts = self._with_design(facts, self.plans[0])
+        return facts
+
+    def _planned_facts(self) -> RunFacts:
+        """The facts that are known before the run."""
+        plan = self.plans[0]
         run = self.run
-        source = InputFacts.of(str(run.source or "-"), signal, details=self.opened.details())
-        output = OutputFacts.of(str(run.output or "-"), result, details=details)
-        facts = RunFacts(
+        source = InputFacts.of(str(run.source or "-"), plan.signal, details=self.opened.details())
+        output = OutputFacts.of(str(run.output or "-"), plan.result)
+        return RunFacts(
             version=__version__,
             command=run.command.words,
             filter=plan.filter,
@@ -133,12 +131,26 @@ class PlannedInput:
             missing=plan.rules.missing,
             inputs=(source,),
             outputs=(output,),
-            losses=losses,
-            preview=None if written is None else written.preview,
-            feature_maps=() if written is None else written.feature_maps,
-            warnings=tuple(warnings),
+            warnings=(*self.opened.warnings, *_unasked_delay_warnings(plan)),
         )
-        return self._with_design(facts, plan) if run.command.options.prints_design else facts
+
+    def _with_result(self, facts: RunFacts, written: WrittenOutput) -> RunFacts:
+        """The facts with what was read, written and lost."""
+        plan = self.plans[0]
+        run = self.run
+        signal = _with_length(plan.signal, written.counts[0].read)
+        result = _with_length(plan.result, written.counts[0].written)
+        source = InputFacts.of(str(run.source or "-"), signal, details=self.opened.details())
+        output = OutputFacts.of(str(run.output or "-"), result, details=written.details)
+        return replace(
+            facts,
+            inputs=(source,),
+            outputs=(output,),
+            losses=written.losses,
+            preview=written.preview,
+            feature_maps=written.feature_maps,
+            warnings=(*facts.warnings, *written.warnings),
+        )
 
     def _with_design(self, facts: RunFacts, plan: Plan) -> RunFacts:
         """The facts with those of each step, and of all of them as one chain."""

@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.calendar_bins import CalendarBins
+from convcli.core.in_time.means import DecayedMean, IntegralMean, WeightedMean
 from convcli.core.in_time.reach import BinReach, TimeReach
 from convcli.core.in_time.weights import (
-    DecayedMean,
     ExponentialWeights,
     GaussianWeights,
     HannWeights,
-    IntegralMean,
     LinearWeights,
     TriangularWeights,
     UniformWeights,
-    WeightedMean,
 )
 from convcli.core.in_time.windows import CalendarPool, TimeWindows
 from convcli.core.windows import ragged

@@ -9,6 +9,7 @@ from convcli.detecting.detect import Detection, nothing_found
 from convcli.detecting.templates import load_template, prepare_template
 from convcli.errors import RequestError
 from convcli.running.arrays import source_of
+from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
     check_number,
     check_threads,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @errors_in_python
+@one_blas_thread()
 def detect_arrays(
     template: Any,
     x: Any,

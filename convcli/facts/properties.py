@@ -28,11 +28,11 @@ class MoveFacts:
 
     axis: int
     by: int
-    outputs: int | None
-    compared: int
-    difference: float | None
-    at: tuple[int, ...] | None
-    edge_difference: float | None
+    outputs: int | None = None
+    compared: int = 0
+    difference: float | None = None
+    at: tuple[int, ...] | None = None
+    edge_difference: float | None = None
     result: Any
 
 

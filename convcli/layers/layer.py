@@ -45,6 +45,7 @@ MODULES = (
     "convcli.layers.per_channel",
     "convcli.layers.pad",
     "convcli.layers.shuffle",
+    "convcli.layers.upsample",
     "convcli.layers.dense",
     "convcli.layers.flatten",
 )

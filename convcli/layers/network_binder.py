@@ -20,7 +20,8 @@ from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.layer import LayerSite
-from convcli.layers.shuffle import ChannelSelection, refuse_growth
+from convcli.layers.selection import ChannelSelection
+from convcli.layers.shuffle import refuse_growth
 from convcli.layers.training.changes import changes_of, onto_level, refuse_pools
 from convcli.planning.describe import reach_facts
 from convcli.units import plural

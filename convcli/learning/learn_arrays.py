@@ -11,6 +11,7 @@ from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
 from convcli.learning.trainer import TrainingOptions
 from convcli.running.arrays import source_of
+from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
     check_number,
     check_rules,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @errors_in_python
+@one_blas_thread()
 def learn_arrays(
     x: Any,
     target: Any = None,

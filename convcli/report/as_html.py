@@ -34,22 +34,11 @@ if TYPE_CHECKING:
 def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
     first = runs[0]
-    title = _page_title(runs)
-    # Inputs of one rate have one design, which is drawn below the first of them.
-    drawn: set[tuple[StepFacts, ...]] = set()
-    articles = []
-    most = most_designs(runs)
-    for place, run in enumerate(runs):
-        designs: list[dict[str, Any]] = []
-        if run.steps not in drawn and len(drawn) < most:
-            designs = list(_designs(run))
-            drawn.add(run.steps)
-        articles.append(_article(run, f"run-{place + 1}", designs))
     several = len(runs) > 1
     listed = several and bool(first.inputs or first.usage)
     return render_page(
         "report",
-        title=title,
+        title=_page_title(runs),
         summary=visible(first.filter) if several and first.inputs else _summary(first),
         overview=overview(runs) if listed else None,
         together=_together(runs) if several and not listed else [],
@@ -57,10 +46,25 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         failed=failed_lines(first.failures),
         failures=len(first.failures),
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
-        runs=articles,
+        runs=list(_articles(runs)),
         version=visible(first.version),
         libraries=library_text(first.libraries),
     )
+
+
+def _articles(runs: Sequence[RunFacts]) -> Iterator[dict[str, Any]]:
+    """Yield what the page shows of each run.
+
+    Inputs of one rate have one design, which is drawn below the first of them.
+    """
+    drawn: set[tuple[StepFacts, ...]] = set()
+    most = most_designs(runs)
+    for place, run in enumerate(runs, 1):
+        designs: list[dict[str, Any]] = []
+        if run.steps not in drawn and len(drawn) < most:
+            designs = list(_designs(run))
+            drawn.add(run.steps)
+        yield _article(run, f"run-{place}", designs)
 
 
 def _page_title(runs: Sequence[RunFacts]) -> str:

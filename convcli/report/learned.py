@@ -10,7 +10,7 @@ from convcli.report.views import SignalView
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.facts import RunFacts
     from convcli.facts.learning import ExampleFacts, TrainingFacts
@@ -52,21 +52,23 @@ def loss_figure(training: TrainingFacts) -> Figure:
     for name, style, points in curves:
         placed = [(float(number), float(error)) for number, error in points]
         traces.append(Trace(name=name, style=style, points=placed))
-    values = [y for trace in traces for _, y in trace.points]
-    low, high = min(values), max(values)
-    logarithmic = low > 0 and high > 5 * low
-    y = Axis(low=low / 1.1, high=1.1 * high, logarithmic=True)
-    if not logarithmic:
-        air_low, air_high = value_range(values)
-        y = Axis(low=air_low, high=air_high)
     chart = Graph(
         title="Root mean squared error over the epochs",
         x=Axis(low=1.0, high=max(2.0, float(training.epochs)), label="epoch"),
-        y=y,
+        y=_error_axis([y for trace in traces for _, y in trace.points]),
         traces=traces,
     )
     caption = f"Root mean squared error; epoch {training.best} is the best, and was kept"
     return chart_figure(chart, caption)
+
+
+def _error_axis(errors: Sequence[float]) -> Axis:
+    """An axis for errors: logarithmic if the largest is more than five times the least."""
+    least, largest = min(errors), max(errors)
+    if least > 0 and largest > 5 * least:
+        return Axis(low=least / 1.1, high=1.1 * largest, logarithmic=True)
+    low, high = value_range(errors)
+    return Axis(low=low, high=high)
 
 
 # ---------------------------------------------------------------------------------------- example

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
-from convcli.report.figures import (
-    Figure,
-    bin_edges,
-    chart_figure,
-    outline_trace,
-    value_range,
-)
+from convcli.report.figures import Figure, bin_edges, chart_figure, outline_trace, value_range
 from convcli.report.sounds import MOST_SHOWN
 from convcli.report.words import visible
 
@@ -58,12 +52,9 @@ def _marked_outline(
     unit, label = 1.0, "row"
     if searched.in_seconds:
         unit, label = 1 / (searched.signal.rate or 1.0), "s"
-    regions = []
-    for hit in hits:
-        start, end = float(hit["start"]), float(hit["end"])
-        regions.append(Region(low=start, high=max(end, start), style="hit"))
     edges = bin_edges(outline, unit)
     axis = Axis(low=max(edges[0], outline.start * unit), high=edges[-1], label=label)
+    regions = [_region_of(hit) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
         low, high = value_range(values)
@@ -81,6 +72,11 @@ def _marked_outline(
         )
         figure = chart_figure(chart, text)
         yield Figure(caption=figure.caption, chart=chart, keys=[("found", "hit")])
+
+
+def _region_of(hit: Hit) -> Region:
+    start, end = float(hit["start"]), float(hit["end"])
+    return Region(low=start, high=max(end, start), style="hit")
 
 
 def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequence[Hit]) -> Figure:

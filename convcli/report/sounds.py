@@ -137,26 +137,27 @@ def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
     if not sides:
         return
     curves = [_mean_spectrum(side) for _, _, side in sides]
+    x, y = _spectrum_axes(curves)
+    traces = []
+    for (name, style, _), points in zip(sides, curves, strict=True):
+        kept = [(f, max(y.low, level)) for f, level in points if f >= x.low]
+        traces.append(Trace(name=visible(name), style=style, points=kept))
+    names = " and ".join(trace.name for trace in traces)
+    chart = Graph(title=f"Mean spectrum of {names}", x=x, y=y, traces=traces)
+    yield chart_figure(chart, "Mean level at each frequency")
+    if len(traces) == 2:
+        yield from _spectrum_change(traces, x, y.low)
+
+
+def _spectrum_axes(curves: Sequence[Sequence[Pair]]) -> tuple[Axis, Axis]:
+    """Axes for some spectra: from 20 Hz on, and 100 dB down at most."""
     highest = max(points[-1][0] for points in curves)
     lowest = max(20.0, min(points[0][0] for points in curves))
     levels = [level for points in curves for _, level in points]
     top = max(levels)
     bottom = max(min(levels), top - 100)
-    traces = []
-    for (name, style, _), points in zip(sides, curves, strict=True):
-        kept = [(f, max(bottom, level)) for f, level in points if f >= lowest]
-        traces.append(Trace(name=visible(name), style=style, points=kept))
-    names = " and ".join(trace.name for trace in traces)
     x = Axis(low=lowest, high=highest, label="Hz", logarithmic=True)
-    chart = Graph(
-        title=f"Mean spectrum of {names}",
-        x=x,
-        y=Axis(low=bottom, high=top + 5, label="dB"),
-        traces=traces,
-    )
-    yield chart_figure(chart, "Mean level at each frequency")
-    if len(traces) == 2:
-        yield from _spectrum_change(traces, x, bottom)
+    return x, Axis(low=bottom, high=top + 5, label="dB")
 
 
 def _spectrum_change(traces: Sequence[Trace], x: Axis, bottom: float) -> Iterator[Figure]:

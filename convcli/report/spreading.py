@@ -133,21 +133,23 @@ def _copy_block(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> Iter
         products = (products,)
     for number, output in enumerate(copy.adds_to):
         of_channel = f" of {visible(stage.channels_out[output])}" if stage.several else ""
-        text = f"   added from y[{first}]{of_channel} on"
-        pairs = list(
-            zip(_kernel_rows(kernels[number]), _kernel_rows(products[number]), strict=True)
-        )
-        weight_width = 2 + max(longest_text(sample_texts(row)) for row, _ in pairs)
-        product_width = 2 + max(longest_text(sample_texts(row)) for _, row in pairs)
-        for place, (weights, values) in enumerate(pairs):
+        lines = list(_product_lines(kernels[number], products[number]))
+        lines[-1].append((f"   added from y[{first}]{of_channel} on", OUTSIDE))
+        for place, line in enumerate(lines):
             title = "" if number or place else name
-            line = [(f"{title:<{len(name)}}", PLAIN), ("   *", OUTSIDE)]
-            line += NumberColumns(0, weight_width).cells(sample_texts(weights), KERNEL)
-            line.append(("   =", OUTSIDE))
-            line += NumberColumns(0, product_width).cells(sample_texts(values), PLAIN)
-            if place == len(pairs) - 1:
-                line.append((text, OUTSIDE))
-            yield line
+            yield [(f"{title:<{len(name)}}", PLAIN), *line]
+
+
+def _product_lines(kernel: Any, products: Any) -> Iterator[Line]:
+    """Yield a line for each row of a kernel: its weights, and their products."""
+    weight_rows = [sample_texts(row) for row in _kernel_rows(kernel)]
+    product_rows = [sample_texts(row) for row in _kernel_rows(products)]
+    weight_columns = NumberColumns(0, 2 + max(map(longest_text, weight_rows)))
+    product_columns = NumberColumns(0, 2 + max(map(longest_text, product_rows)))
+    for weights, values in zip(weight_rows, product_rows, strict=True):
+        cells = weight_columns.cells(weights, KERNEL)
+        results = product_columns.cells(values, PLAIN)
+        yield [("   *", OUTSIDE), *cells, ("   =", OUTSIDE), *results]
 
 
 def _kernels_of(stage: StageFacts, spread: SpreadFacts, copy: CopyFacts) -> list[Any]:

@@ -12,6 +12,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.planning.grammar import parse
 from convcli.planning.plan import learned_rules
+from convcli.running.blas_threads import one_blas_thread
 from convcli.running.index_times import times_of_index
 from convcli.running.kept_plans import KeptPlans, PlanRequest
 from convcli.running.python_arguments import (
@@ -107,6 +108,7 @@ class Collected:
 
 
 @errors_in_python
+@one_blas_thread()
 def apply(
     filter: str,
     x: T,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.whole import Reduction
+from convcli.core.reduction import Reduction
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts

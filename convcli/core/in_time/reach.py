@@ -259,14 +259,21 @@ class Tracker:
         places = np.clip(inputs - first, 0, len(known) - 1)
         return known[places]
 
+    @property
+    def remembered(self) -> int:
+        """The number of samples whose times are remembered."""
+        return len(self._last)
+
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; return the first output.
 
-        The operation has no stride.
+        It is the first one that is aligned with this input or a later one.
         """
+        aligned = sample - self.reach.anchor
+        first = -(-aligned * self.reach.phases // self.reach.step)
         self._n = sample
-        self._outputs = sample
-        return sample
+        self._outputs = max(0, first)
+        return self._outputs
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget what only inputs before `inputs` and outputs before `outputs` need."""
@@ -279,6 +286,11 @@ class TimeTracker(Tracker):
         super().__init__(reach)
         self._unbound = reach
         self._times = Times(NO_STAMPS)
+
+    @property
+    def remembered(self) -> int:
+        """The number of samples whose times are remembered."""
+        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; they are also those of the outputs."""
@@ -309,6 +321,11 @@ class BinTracker(Tracker):
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
         self._given = 0
+
+    @property
+    def remembered(self) -> int:
+        """The number of samples whose times are remembered."""
+        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from convcli.core.op import Complete
 from convcli.dataclass import dataclass
-from convcli.layers.shuffle import ChannelSelection, InterleavePhases, SplitPhases
+from convcli.layers.selection import ChannelSelection
+from convcli.layers.shuffle import InterleavePhases, SplitPhases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

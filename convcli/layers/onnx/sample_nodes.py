@@ -9,15 +9,9 @@ import numpy as np
 
 from convcli.core.op import Complete, Op
 from convcli.layers.padding import extended_input
-from convcli.layers.shuffle import (
-    MOST_TIMES_AS_MANY,
-    ChannelSelection,
-    InterleavePhases,
-    RepeatSamples,
-    SplitPhases,
-    cubic_upsampling,
-    linear_upsampling,
-)
+from convcli.layers.selection import ChannelSelection
+from convcli.layers.shuffle import MOST_TIMES_AS_MANY, InterleavePhases, SplitPhases
+from convcli.layers.upsample import RepeatSamples, cubic_upsampling, linear_upsampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from convcli.layers.onnx.nodes import operations_of
 from convcli.layers.onnx.pointwise_nodes import with_constant
 from convcli.layers.onnx.rearranging import KINDS, Phases, Rearrangement
 from convcli.layers.onnx.sample_nodes import MOST_CHANNELS
-from convcli.layers.shuffle import ChannelSelection
+from convcli.layers.selection import ChannelSelection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

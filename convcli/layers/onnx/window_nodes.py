@@ -9,9 +9,9 @@ import numpy as np
 from convcli.core.op import Complete, Op
 from convcli.errors import RequestError
 from convcli.layers.conv_op import ConvOp
-from convcli.layers.conv_transpose import TransposedAxis, transposed_ops
 from convcli.layers.padding import extended_input, padded_placement, widths_of
 from convcli.layers.pool import spread_extreme
+from convcli.layers.transposed import TransposedAxis, transposed_ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable

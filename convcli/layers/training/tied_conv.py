@@ -19,8 +19,8 @@ from convcli.layers.training.trained import BatchLayer, TrainedLayer, TrainedWei
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
     from convcli.core.op import Span
-    from convcli.layers.conv_transpose import PhaseWeights
     from convcli.layers.training.trained import BatchShape, Tensors
+    from convcli.layers.transposed import PhaseWeights
     from convcli.layers.weights import Tensor
     from convcli.signals import Array
 

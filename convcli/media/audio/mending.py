@@ -41,6 +41,7 @@ class Mending:
     patches : places in the file, and the bytes that replace those there
     length : the corrected length of the file; None if it is unchanged
     frames : the number of frames that hold sound, if libsndfile counts more
+    left_out_bytes : bytes of the file that hold other sound
     note : a message to the user
     loss : a message about samples that are left out, an error if the user is strict
     """
@@ -48,6 +49,7 @@ class Mending:
     patches: tuple[tuple[int, bytes], ...] = ()
     length: int | None = None
     frames: int | None = None
+    left_out_bytes: int = 0
     note: str | None = None
     loss: str | None = None
 
@@ -113,12 +115,11 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
 
 def _mended_later_streams(file: BinaryIO) -> Mending | None:
     """Say how much of an Ogg file comes after its first stream, which alone is read."""
-    frames = ogg.frames_of_later_streams(file)
-    if not frames:
+    later = ogg.later_streams(file)
+    if later is None:
         return None
-    return Mending(
-        loss=f"holds several streams: the {frames} frames after the first one are left out"
-    )
+    loss = f"holds several streams: the {later.frames} frames after the first one are left out"
+    return Mending(loss=loss, left_out_bytes=later.size)
 
 
 # ------------------------------------------------------------------------- VOC and CAF

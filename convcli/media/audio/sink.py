@@ -25,7 +25,7 @@ from convcli.media.audio.formats import (
 from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
-from convcli.media.audio.wav import WIDTHS, WavHeader
+from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import WavWriter, Writer
 from convcli.media.audio.wave64 import Wave64Header
 from convcli.media.files import UndividedError
@@ -229,6 +229,7 @@ class AudioSink:
 
     def _wav_header(self, metadata: Metadata) -> WavHeader:
         like, form, channels = self._like, self.coding.format, len(self._signal.channels)
+        same_channels = channels == like.channels
         frame_bytes = channels * WIDTHS[self.coding.subtype]
         if frame_bytes > _LONGEST_FRAME:
             raise RequestError(
@@ -245,7 +246,8 @@ class AudioSink:
             rate=self._rate,
             channels=channels,
             bits=self._bits,
-            mask=like.mask if channels == like.channels else 0,
+            mask=like.mask if same_channels else 0,
+            kind_end=(like.kind_end if same_channels else None) or SUBFORMAT,
             chunks=metadata.chunks,
         )
 

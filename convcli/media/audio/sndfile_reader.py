@@ -13,7 +13,7 @@ from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.details import AudioDetails
-from convcli.media.audio.formats import MPEG, SUFFIXES, bits_of, container_of, is_even
+from convcli.media.audio.formats import FIRST_BYTES, MPEG, SUFFIXES, bits_of, container_of, is_even
 from convcli.media.audio.mending import (
     MendedFile,
     Mending,
@@ -58,7 +58,7 @@ class SndFile(AudioSource):
             prefix = file.read(12)
             unread = _unread_kind(file, prefix)
             if unread is not None:
-                raise InputError(f"{name}: {unread} is not read", hint=_sox_command(name))
+                raise InputError(f"{name}: {unread} is not read", hint=_conversion_of(name, "sox"))
             self._mending = mending_for(file, prefix)
         self._sound = self._open()
         self._is_rifx = prefix.startswith(b"RIFX")
@@ -129,11 +129,20 @@ class SndFile(AudioSource):
                 return Sound(self._watched)
         except (soundfile.LibsndfileError, TypeError) as error:
             self._raise_read_error()
-            formats = dict.fromkeys(name.lower() for name in SUFFIXES.values() if name != "RAW")
             raise InputError(
                 f"{self._name}: is not a sound file that can be read: {reason_of(error)}",
-                hint=f"known: {' '.join(formats)}",
+                hint=self._hint_for_unknown(),
             ) from error
+
+    def _hint_for_unknown(self) -> str:
+        """What to do with a file that libsndfile does not open, by its first bytes."""
+        with reading(self._name):
+            self._file.seek(0)
+            head = self._file.read(12)
+        if head.startswith(FIRST_BYTES) or head[8:12] == b"WAVE":
+            return f"if it is whole, another program may know it: {_conversion_of(self._name)}"
+        formats = dict.fromkeys(name.lower() for name in SUFFIXES.values() if name != "RAW")
+        return f"known: {' '.join(formats)}"
 
     def _raise_read_error(self) -> None:
         """Raise InputError if the system could not read; libsndfile takes that for the end."""
@@ -146,6 +155,8 @@ class SndFile(AudioSource):
         chunks = self._metadata()
         tags = container_of(sound.format).tags(chunks, sound.copy_metadata())
         tag_bytes = sum(len(chunk.body) for chunk in chunks)
+        if self._mending is not None:
+            tag_bytes += self._mending.left_out_bytes
         with _position_kept(self._file):
             bit_rate = bit_rate_of(self._file, sound, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
@@ -324,13 +335,13 @@ def _unread_kind(file: BinaryIO, prefix: bytes) -> str | None:
     return unread_voc(file) if prefix.startswith(_VOC) else None
 
 
-def _sox_command(name: str) -> str:
-    """A command that makes a WAV of a file."""
+def _conversion_of(name: str, *program: str) -> str:
+    """A command that makes a FLAC of a file."""
     import shlex
     from pathlib import Path
 
-    output = Path(name).with_suffix(".wav").name
-    return shlex.join(["sox", name, output])
+    output = Path(name).with_suffix(".flac").name
+    return shlex.join([*(program or ("ffmpeg", "-i")), name, output])
 
 
 def _missing_end(file: BinaryIO, prefix: bytes) -> str | None:

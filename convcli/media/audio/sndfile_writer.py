@@ -108,6 +108,7 @@ class SndFileWriter:
             self._file = temporary_file()
         self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
+        self._frames = 0
         self._longest = longest_of(layout.coding.format)
         try:
             self._sound = self._open()
@@ -146,6 +147,7 @@ class SndFileWriter:
     def write(self, stored: Stored) -> None:
         """Encode samples and append them."""
         numbers = cast("AnyArray", stored)
+        self._frames += len(numbers)
         if self._written is not None:
             self._written.update(np.ascontiguousarray(numbers).data)
         try:
@@ -175,7 +177,7 @@ class SndFileWriter:
         container = container_of(self._coding.format)
         if self._layout.bits is not None:
             container.write_sample_bits(self._file, self._layout.bits)
-        container.correct(self._file)
+        container.correct(self._file, self._frames)
         self._file.flush()
         if not isinstance(self._target, Path):
             self._file.seek(0)

@@ -39,7 +39,7 @@ _SUBTYPES = {
     for subtype, width in WIDTHS.items()
 }
 # The last 14 bytes of KSDATAFORMAT_SUBTYPE_PCM and its sisters; the first two are the format tag.
-_SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
+SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 
 UNKNOWN = 0xFFFFFFFF
 # A size of samples beyond this is a damaged one.
@@ -60,6 +60,7 @@ class WavHeader:
     subtype : None where a codec is needed
     bits : of a whole number that are valid, the upper ones of its bytes; None if all are
     mask : speaker positions
+    kind_end : the last 14 bytes of the kind of samples, which ambisonic sound has of its own
     data_bytes : None where the writer did not know
     chunks : metadata, byte for byte
     codec : the format tag of a file that is read
@@ -72,6 +73,7 @@ class WavHeader:
     channels: int
     bits: int | None = None
     mask: int = 0
+    kind_end: bytes = SUBFORMAT
     data_bytes: int | None = None
     chunks: tuple[Chunk, ...] = ()
     codec: int = 0
@@ -222,10 +224,10 @@ def _read_format(body: bytes, name: str) -> WavHeader:
             f"{name}: the WAV header has a 'fmt ' chunk of {len(body)} bytes, expected 16 or more"
         )
     tag, channels, rate, _, align, bits_stored = struct.unpack_from("<HHIIHH", body)
-    mask, form, bits = 0, "WAV", bits_stored
+    mask, form, bits, kind_end = 0, "WAV", bits_stored, SUBFORMAT
     if tag == _TAG_EXTENSIBLE and len(body) >= 26:
         bits, mask, tag = struct.unpack_from("<HIH", body, 18)
-        form = "WAVEX"
+        form, kind_end = "WAVEX", body[26:40].ljust(len(SUBFORMAT), b"\0")
     if channels == 0 or rate == 0:
         raise InputError(
             f"{name}: the WAV header says {channels} channels at {rate} Hz, "
@@ -242,6 +244,7 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         channels=channels,
         bits=bits if has_fewer_bits else None,
         mask=mask,
+        kind_end=kind_end,
         codec=tag,
         block_bytes=align,
     )
@@ -308,7 +311,7 @@ def _format_chunk(header: WavHeader) -> bytes:
     shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
     body = _format_fields(header, shown_tag, bits)
     if is_extensible:
-        body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + _SUBFORMAT
+        body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + header.kind_end
     elif header.is_float:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")

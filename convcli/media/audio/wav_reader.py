@@ -33,6 +33,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
         frames=frames,
         bits=header.bits or bits_of(subtype),
         mask=header.mask,
+        kind_end=header.kind_end,
         tags=info_tags(header.chunks),
         chunks=header.chunks,
     )

@@ -39,6 +39,7 @@ class ImageDetails:
     chunks : ancillary chunks of a PNG, pairs of type and body
     fields : metadata that libvips read and can write
     quality : of a JPEG, 1..100
+    other_parts : what a JPEG holds beside its picture and the metadata that are kept
     small_colours : whether the colours of a JPEG have half of its sides; None of other formats
     lossless : whether a WebP is
     extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
@@ -73,6 +74,7 @@ class ImageDetails:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     fields: tuple[VipsField, ...] = ()
     quality: int | None = None
+    other_parts: tuple[str, ...] = ()
     small_colours: bool | None = None
     lossless: bool | None = None
     extra_bands: tuple[int, ...] = ()

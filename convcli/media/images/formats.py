@@ -72,7 +72,7 @@ _ALL = (
             aliases=("jpg", "uhdr"),
         ),
         samples=SampleStorage(lossy=True, interlaces=True, alpha=False, cmyk=True),
-        texts=TextStorage(largest_block=LARGEST_BLOCK, comments=True),
+        texts=TextStorage(largest_block=LARGEST_BLOCK, comments=True, iptc=True),
         reading=ReadingRules(
             # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about
             # damaged pixels.
@@ -90,6 +90,7 @@ _ALL = (
         ),
         samples=SampleStorage(kinds=_ANY_KIND, most_channels=_ANY_NUMBER, cmyk=True, few_bits=True),
         pages=PageStorage(several=True, mixed=True),
+        texts=TextStorage(iptc=True),
         reading=ReadingRules(
             inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
         ),
@@ -113,7 +114,7 @@ _ALL = (
         marks=FileMarks(suffixes=(".gif",), beginnings=(b"GIF8",)),
         samples=SampleStorage(limited_palette=True, interlaces=True),
         pages=PageStorage(several=True, animated=True),
-        texts=TextStorage(comments=True),
+        texts=TextStorage(comments=True, blocks=False),
         reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
         # Each frame gets its own colours, not those of the frame before if they are near.
         writing=WritingRules(
@@ -160,7 +161,7 @@ _ALL = (
         name="vips",
         marks=FileMarks(suffixes=(".v", ".vips"), aliases=("v",)),
         samples=SampleStorage(kinds=_ANY_KIND, most_channels=_ANY_NUMBER, cmyk=True),
-        texts=TextStorage(chunk_text=True),
+        texts=TextStorage(chunk_text=True, iptc=True),
         writing=WritingRules(options={"keep": KEEP_ALL}, by_name=True),
     ),
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.iptc import photoshop_block
+from convcli.media.images.tiff import read_directory
 from convcli.media.images.vips import KEEP_ALL, KEEP_NOTHING
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +35,14 @@ _TWICE_BOTH, _ONCE_BOTH = b"\x22", 0x11
 _JFIF, _EXIF, _PROFILE, _IPTC, _COMMENT, _SCAN = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA
 _WITHOUT_BODY = (0x01, *range(0xD0, 0xDA))
 _LARGEST_SEGMENT, _PROFILE_PART = 65533, 65519
+# CIPA DC-007: the index of a file of several pictures, a TIFF directory with their number.
+_SEVERAL_PICTURES, _PICTURE_COUNT = b"MPF\0", 0xB001
+_CREDENTIALS = 0xEB
+# Attributes in the XMP of a picture with a film behind it.
+_FILM_MARKS = (b':MotionPhoto="1"', b':MicroVideo="1"')
 # The most bytes of EXIF, XMP or IPTC beside the name of the segment that holds them.
 LARGEST_BLOCK = 65500
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
 
 # The luminance table K.1 of ITU-T T.81, two rows of eight entries a line.
 _K1 = bytes.fromhex(
@@ -52,7 +60,23 @@ def inspect_jpeg(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     """
     head = file.read(_HEAD_BYTES)
     details = replace(details, quality=jpeg_quality(head), small_colours=_has_small_colours(head))
+    if not details.has_gain_map:  # it is a further picture, too
+        details = replace(details, other_parts=tuple(dict.fromkeys(_other_parts(head))))
     return with_comments(details, _read_comments(head))
+
+
+def _other_parts(head: bytes) -> Iterator[str]:
+    """What a JPEG holds beside its picture that is not kept."""
+    for kind, body in _read_segments(head):
+        if kind == _PROFILE and body.startswith(_SEVERAL_PICTURES):
+            directory = io.BytesIO(body.removeprefix(_SEVERAL_PICTURES))
+            count = read_directory(directory).get(_PICTURE_COUNT)
+            if count is not None and count.value > 1:
+                yield plural(count.value - 1, "further picture")
+        elif kind == _CREDENTIALS and body.startswith(b"JP"):
+            yield "content credentials (JUMBF)"
+        elif kind == _EXIF and any(mark in body for mark in _FILM_MARKS):
+            yield "a film (motion photo)"
 
 
 def jpeg_quality(head: bytes) -> int | None:
@@ -120,7 +144,7 @@ def jpeg_segments(request: WriteRequest) -> bytes:
     if details.xmp:
         segments.append(_segment(_EXIF, _XMP_NAME + details.xmp))
     if details.iptc:
-        segments.append(_segment(_IPTC, _photoshop(details.iptc)))
+        segments.append(_segment(_IPTC, photoshop_block(details.iptc)))
     if details.icc and request.same_colours:
         segments += _profile_segments(details.icc)
     segments += [_segment(_COMMENT, comment) for comment in details.comments]
@@ -147,15 +171,6 @@ def _density(details: ImageDetails) -> bytes:
     dots_per_inch = [round(25.4 * side) for side in details.resolution]
     sides = [min(65535, max(1, dots)) for dots in dots_per_inch]
     return struct.pack(">BHH", 1, *sides)
-
-
-def _photoshop(iptc: bytes) -> bytes:
-    """A block of IPTC in the container in which JPEG holds it."""
-    if iptc.startswith(_PHOTOSHOP):
-        return iptc
-    padding = bytes(len(iptc) % 2)
-    size = struct.pack(">I", len(iptc))
-    return _PHOTOSHOP + b"8BIM\x04\x04\0\0" + size + iptc + padding
 
 
 def _profile_segments(profile: bytes) -> list[bytes]:

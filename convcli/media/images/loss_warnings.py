@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.media.images.layout import list_channels
-from convcli.media.images.png import colours_beyond_srgb
+from convcli.media.images.png import colours_beyond_srgb, lost_chunks
 from convcli.media.images.tiff_kept import lost_tags
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     yield from _text_losses(request)
     yield from _block_losses(request)
     yield from lost_tags(request)
+    yield from lost_chunks(request)
 
 
 def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -89,5 +90,7 @@ def _block_losses(request: WriteRequest) -> Iterator[str]:
     for kind, block in details.blocks.items():
         if form.texts.largest_block is not None and len(block) > form.texts.largest_block:
             yield f"{form.name} holds no {kind} of {len(block):,} bytes: it is lost"
+    if details.iptc and not form.texts.iptc:
+        yield f"{form.name} has no place for IPTC: it is lost"
     if details.has_metadata_blocks and not form.texts.blocks:
         yield f"{form.name} has no place for the colour profile, EXIF or XMP: they are lost"

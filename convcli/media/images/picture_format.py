@@ -172,12 +172,14 @@ class TextStorage:
     chunk_text : the text of a PNG
     comments : comments
     blocks : colour profile, EXIF and XMP
+    iptc : IPTC
     largest_block : the most bytes that it holds of EXIF, XMP or IPTC; None for any number
     """
 
     chunk_text: bool = False
     comments: bool = False
     blocks: bool = True
+    iptc: bool = False
     largest_block: int | None = None
 
 

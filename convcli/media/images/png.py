@@ -41,6 +41,9 @@ _POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _NEAR_SRGB = 500
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# Where and how large the picture is in the world, and the kind of a stereoscopic one.
+_PLACE_CHUNKS = (b"oFFs", b"sCAL", b"pCAL", b"sTER")
+_LOWER_CASE = 0x20
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _LONGEST_KEYWORD = 79
 
@@ -104,13 +107,35 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
             return
-        if kind not in wanted or length > _LARGEST_CHUNK:
+        if not (kind in wanted or _is_copied(kind)) or length > _LARGEST_CHUNK:
             file.seek(length + 4, 1)
             continue
         body = file.read(length)
         if len(body) == length:
             yield kind, body
         file.seek(4, 1)
+
+
+def _is_copied(kind: bytes) -> bool:
+    """Whether a chunk is copied that this program does not understand.
+
+    The second letter of private ones is small, and the fourth of those that may be copied
+    (PNG 3, section 5.4).
+    """
+    is_private = bool(kind[1] & _LOWER_CASE and kind[0] & _LOWER_CASE)
+    return kind in _PLACE_CHUNKS or (is_private and bool(kind[3] & _LOWER_CASE))
+
+
+def lost_chunks(request: WriteRequest) -> Iterator[str]:
+    """A warning about chunks that would be copied into a PNG of the same size."""
+    copied = [kind for kind, _ in request.details.chunks if _is_copied(kind)]
+    if copied and not _copies_chunks(request):
+        names = sorted({kind.decode("ascii", "replace") for kind in copied})
+        yield f"chunks of the PNG that are not kept: {', '.join(names)}"
+
+
+def _copies_chunks(request: WriteRequest) -> bool:
+    return request.same_geometry and request.format.name == request.details.format
 
 
 def _decode_text(kind: bytes, body: bytes) -> tuple[str, str] | None:
@@ -147,7 +172,11 @@ def describing_chunks(request: WriteRequest) -> bytes:
 
 def _kept_chunks(request: WriteRequest) -> list[Chunk]:
     details = request.details
-    kept = _COLOUR_CHUNKS + _OTHER_CHUNKS if request.same_colours else _OTHER_CHUNKS
+    kept: tuple[bytes, ...] = _OTHER_CHUNKS
+    if request.same_colours:
+        kept = _COLOUR_CHUNKS + _OTHER_CHUNKS
+    if _copies_chunks(request):
+        kept += tuple(kind for kind, _ in details.chunks if _is_copied(kind))
     bodies = [(kind, body) for kind, body in details.chunks if kind in kept]
     if details.exif:
         # The orientation in the block was applied to the pixels.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.iptc import iptc_records
 from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ NESTED = frozenset({_EXIF, _GPS, _INTEROPERABILITY})
 _DEEPEST = 2
 _COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 259, 262, 322, 323
 _INNER_PICTURES = 330
-_WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO, _PALETTE = 0, 3
 # The sides of tiles are multiples of this.
 _TILE_UNIT = 16
 # IPTC-NAA. libvips counts its bytes wrongly, in reading and in writing.
@@ -399,8 +400,9 @@ def described_fields(exif: bytes | None, iptc: bytes | None) -> TiffFields:
     """The fields of a directory that hold EXIF and IPTC, by tag."""
     block = (exif or b"").removeprefix(EXIF_PREFIX)
     fields = _describing(read_directory(io.BytesIO(block)))
-    if iptc:
-        fields[_IPTC] = TiffField(UNDEFINED, len(iptc), iptc)
+    records = iptc_records(iptc or b"")
+    if records:
+        fields[_IPTC] = TiffField(UNDEFINED, len(records), records)
     return fields
 
 
@@ -415,6 +417,8 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     photometric = directory.get(_PHOTOMETRIC)
     if photometric is not None and photometric.value == _WHITE_IS_ZERO:
         details = replace(details, white_is_zero=True)
+    if photometric is not None and photometric.value == _PALETTE:
+        details = replace(details, palette=True)
     inner_pictures = _count_inner_pictures(file, details.page_indices)
     details = replace(details, tile=_tile_of(directory), inner_pictures=inner_pictures)
     iptc = directory.get(_IPTC)

@@ -18,7 +18,17 @@ _SAMPLE_FORMAT = 339
 _TAGS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE_WIDTH, _SAMPLE_FORMAT)
 _SEPARATE_PLANES = 2
 # Compressions that the binary builds of libvips lack.
-_CODECS = {34925: "LZMA", 34887: "LERC", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000"}
+_CODECS = {
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
 _READ_BITS = (1, 2, 4, 8, 16, 32)
 _FLOATING, _CIELAB = 3, 8
 # Directories that are looked at.

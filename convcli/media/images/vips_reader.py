@@ -263,6 +263,9 @@ class VipsPicture:
             self.warnings.append("the colour profile is damaged: it is left out")
         if self.details.has_chunk(ANIMATION_CHUNK):
             self.warnings.append("an animated PNG: only its first picture is read")
+        if self.details.other_parts:
+            listed = ", ".join(self.details.other_parts)
+            self.warnings.append(f"the {self.format.name} also holds what cannot be kept: {listed}")
         inner = self.details.inner_pictures
         if inner:
             self.warnings.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convcli.media.tables.column_search import MAX_HELD_UNDECIDED
+from convcli.media.tables.columns import MAX_HELD_UNDECIDED
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.times import TimeChecker, TimeNotation, infer_clock
 

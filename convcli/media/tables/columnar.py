@@ -30,8 +30,7 @@ from convcli.media.tables.header import Header
 from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.recent_rows import RecentRows, ReleasedRows, Scratch
 from convcli.media.tables.records import Dialect
-from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_input import Pass
+from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.records import Records
     from convcli.media.tables.sink import TableSink
-    from convcli.media.tables.source import TableSource
+    from convcli.media.tables.source import Pass, TableSource
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.table_input import Pass
     from convcli.media.tables.table_options import TableOptions
 
 

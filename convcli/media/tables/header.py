@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.cell_text import split_record
 from convcli.media.tables.compression import without_compression
 from convcli.media.tables.numerals import PLAIN
-from convcli.media.tables.quotes import find_quotes, outside_quotes
+from convcli.media.tables.quotes import find_quotes, outside_quotes, split_record
 from convcli.media.tables.records import Dialect
 from convcli.media.tables.text import BOM
 
@@ -87,25 +86,20 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
         delimiter = _commonest_delimiter(
             record, quotes, decimal=rules.numbers.decimal, headed=rules.headed
         )
-    newline = b"\r" if ending == b"\r" else b"\n"
-    cells = split_record(record, delimiter, find_quotes(record, delimiter))
-    stop = line_start + line_end
-    text = start[: stop + len(ending)]
-    if not rules.headed:
-        # Blank lines and comments before the first row belong to that row.
-        stop = _skipped_text(start, rules.skipped)
-        text = start[:stop]
-    return Header(
-        text=text,
-        cells=tuple(cells),
-        stop=stop,
-        dialect=Dialect(
-            delimiter=delimiter,
-            newline=newline,
-            numbers=rules.numbers,
-            comment=rules.comment,
-        ),
+    dialect = Dialect(
+        delimiter=delimiter,
+        newline=b"\r" if ending == b"\r" else b"\n",
+        numbers=rules.numbers,
+        comment=rules.comment,
     )
+    cells = tuple(split_record(record, delimiter, find_quotes(record, delimiter)))
+    if rules.headed:
+        stop = line_start + line_end
+        text = start[: stop + len(ending)]
+        return Header(text=text, cells=cells, stop=stop, dialect=dialect)
+    # Blank lines and comments before the first row belong to that row.
+    stop = _skipped_text(start, rules.skipped)
+    return Header(text=start[:stop], cells=cells, stop=stop, dialect=dialect)
 
 
 def _line_ending(text: bytes, place: int) -> bytes:

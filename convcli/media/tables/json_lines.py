@@ -55,7 +55,6 @@ class JsonLinesSource(TextSource):
 
     def __init__(self, text: TextInput, options: TableOptions) -> None:
         refuse_options(options, f"{text.name} is a JSON Lines file", allowed=("--na", "--follow"))
-        # They are known when the file was opened for the first time.
         self._keys_of_file: tuple[str, ...] = ()
         super().__init__(text, options)
 
@@ -75,15 +74,18 @@ class JsonLinesSource(TextSource):
         start = next(records, None)
         if start is None or not dialect.has_rows(start, 2):
             raise InputError(f"{self.name}: expected JSON objects, got an empty file")
+        self._find_keys(start)
+        cells = tuple(map(name_bytes, self._column_names()))
+        header = Header(text=first[:mark], cells=cells, stop=mark, dialect=dialect)
+        return encoding, header, chain([start], records), compression
+
+    def _find_keys(self, start: Records) -> None:
+        """Take the keys of the first records, when the file is opened for the first time."""
         if not self._keys_of_file:
             most = 1 if self.options.follow else None
             self._keys_of_file = tuple(keys_of(start, name=self.name, most=most))
         if not self._keys_of_file:
             raise InputError(f"{self.name}: expected objects with keys, got empty ones")
-        names = [key_name(key) for key in self._keys_of_file]
-        cells = tuple(map(name_bytes, names))
-        header = Header(text=first[:mark], cells=cells, stop=mark, dialect=dialect)
-        return encoding, header, chain([start], records), compression
 
     def _dialect_of_lines(self) -> Dialect:
         """The dialect by which lines are found, and cells read as numbers."""

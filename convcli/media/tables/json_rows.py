@@ -133,7 +133,7 @@ def _lines(records: Records) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def keys_of(records: Records, *, name: str, most: int | None = None) -> list[str]:
+def keys_of(records: Records, *, name: str, most: int | None) -> list[str]:
     """All keys of some records in order of appearance. InputError if a line is not an object.
 
     most : of the first rows; None for all
@@ -382,10 +382,15 @@ def _edits_of_row(
         else:
             new_pairs.append(key + b": " + text)
     if new_pairs:
-        start = int(decoded.spans.starts[row])
-        is_empty = decoded.spans.records.data[start:end].strip() == b"{"
-        separator = b"" if is_empty else b", "
-        yield end, end, separator + b", ".join(new_pairs)
+        yield _edit_at_end(decoded, row, b", ".join(new_pairs))
+
+
+def _edit_at_end(decoded: DecodedRows, row: int, pairs: bytes) -> tuple[int, int, bytes]:
+    """The place before the `}` of a row, and the text of the pairs that are added there."""
+    start, end = int(decoded.spans.starts[row]), int(decoded.spans.stops[row])
+    is_empty = decoded.spans.records.data[start:end].strip() == b"{"
+    separator = b"" if is_empty else b", "
+    return end, end, separator + pairs
 
 
 def _was_missing(decoded: DecodedRows, row: int, channel: int) -> bool:

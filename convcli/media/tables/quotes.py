@@ -1,4 +1,4 @@
-"""Quotes in delimited text, found as offsets.
+"""Quotes in delimited text: found as offsets in a text, and taken from and put around single cells.
 
 A quote opens a cell only at the cell's start, and closes it unless it is doubled; any other quote
 is a character like any other (RFC 4180, and what the `csv` module of Python reads).
@@ -64,3 +64,32 @@ def outside_quotes(places: IntArray, quotes: IntArray) -> IntArray:
     quotes_before = np.searchsorted(quotes, places)
     outside: IntArray = places[quotes_before % 2 == 0]
     return outside
+
+
+def split_record(record: bytes, delimiter: bytes, quotes: IntArray) -> list[bytes]:
+    """The cells of one record without its line ending, with their quotes."""
+    octets = np.frombuffer(record, np.uint8)
+    delimiters = np.flatnonzero(octets == delimiter[0])
+    cells, start = [], 0
+    for place in outside_quotes(delimiters, quotes).tolist():
+        cells.append(record[start:place])
+        start = place + 1
+    return [*cells, record[start:]]
+
+
+def cell_text(cell: bytes) -> bytes:
+    """The text of a cell: without the quotes around it, doubled quotes single.
+
+    >>> cell_text(b'"5 ""wide"" shelf"')
+    b'5 "wide" shelf'
+    """
+    if len(cell) >= 2 and cell.startswith(b'"') and cell.endswith(b'"'):
+        return cell[1:-1].replace(b'""', b'"')
+    return cell
+
+
+def quoted(text: bytes, delimiter: bytes) -> bytes:
+    """`text` as a cell, in quotes where it needs them."""
+    if any(special in text for special in (delimiter, b'"', b"\n", b"\r")):
+        return b'"' + text.replace(b'"', b'""') + b'"'
+    return text

@@ -9,8 +9,8 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.replacing import append_file
-from convcli.media.tables.cell_text import quoted
 from convcli.media.tables.output_columns import OutputColumns
+from convcli.media.tables.quotes import quoted
 from convcli.media.tables.splicing import splice
 from convcli.signals import row_numbers
 

@@ -11,34 +11,73 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.tables.columns import ColumnNames
-from convcli.media.tables.group_names import joined_groups, named_groups
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.table_options import TableOptions, bin_length, check_options
 from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import ExitStack
+    from pathlib import Path
 
     from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
+    from convcli.media.tables.compression import Compression
+    from convcli.media.tables.header import Header
     from convcli.media.tables.output_columns import WrittenColumns
     from convcli.media.tables.recent_rows import RecentRows
     from convcli.media.tables.records import Records
     from convcli.media.tables.rows import RowSpans
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.table_input import Pass, TableInput
+    from convcli.media.tables.text import Encoding
     from convcli.media.tables.time_column import TimeColumn
     from convcli.media.tables.time_stamps import Stamper
     from convcli.media.tables.times import CheckedTimes, Clock, StampChecker
 
 DAY = 86400.0
+
+
+class TableInput(Protocol):
+    """Where a table comes from: `TextInput`, or a file of columns."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for standard input."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the table in messages."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read again from the start."""
+        ...
+
+    @property
+    def known_columns(self) -> tuple[int, ...] | None:
+        """The numbers of the columns that FILTER reads; None if names or rows decide that."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One pass over a table: its header, and the records to come. `closing` closes the file."""
+
+    encoding: Encoding
+    header: Header
+    records: Iterator[Any]
+    closing: ExitStack
+    compression: Compression | None
 
 
 class TableSource(ABC):
@@ -381,8 +420,12 @@ class TableSource(ABC):
 
     def _groups(self, spans: RowSpans) -> Groups | None:
         """The group of each row; groups are named by their cells without quotes."""
+        if not self._by:
+            return None
+        from convcli.media.tables.group_names import joined_groups, named_groups
+
         keys = [named_groups(spans.cells[column]) for column in self._by]
-        return reduce(joined_groups, keys) if keys else None
+        return reduce(joined_groups, keys)
 
     def times_of(self, records: Any) -> tuple[TimeColumn, Groups | None] | None:
         """The times of some records and the group of each row; None if there are no rows."""

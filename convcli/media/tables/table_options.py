@@ -128,10 +128,10 @@ def bin_length(every: str) -> CalendarBins:
         raise RequestError(f"--every: {error}") from None
 
 
-def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...] = ()) -> None:
+def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ...]) -> None:
     """Raise RequestError for options that only the reader of delimited text knows.
 
-    reason : why they have no meaning here
+    reason : why they have no meaning here · allowed : options that have one
     """
     given = {
         "-d": options.text.delimiter is not None,
@@ -153,7 +153,7 @@ def refuse_options(options: TableOptions, reason: str, *, allowed: tuple[str, ..
 
 
 def check_options(options: TableOptions) -> None:
-    """Raise RequestError for options that cannot be, or that contradict each other."""
+    """Raise RequestError for options with impossible values, or that contradict each other."""
     sign = options.text.delimiter
     if sign is not None and (len(sign.encode()) != 1 or sign in '"\r\n'):
         raise RequestError(

@@ -10,13 +10,11 @@ import numpy as np
 
 from convcli.errors import InputError
 from convcli.media.tables.cells import cells_by_row
-from convcli.media.tables.column_search import ColumnSearch
-from convcli.media.tables.columns import ColumnNames, first_identifier, shown_cell
+from convcli.media.tables.columns import ColumnNames, ColumnSearch, first_identifier, shown_cell
 from convcli.media.tables.numerals import BadCellError, read_numbers
 from convcli.media.tables.recent_rows import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.records import join_records
-from convcli.media.tables.source import TableSource
-from convcli.media.tables.table_input import Pass
+from convcli.media.tables.source import Pass, TableSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -152,6 +152,7 @@ class _Reading:
 
     @property
     def fitting(self) -> list[Rule]:
+        """The rules that all rows keep."""
         pairs = zip(self.rules, self.failures, strict=True)
         return [rule for rule, failure in pairs if failure is None]
 
@@ -161,8 +162,8 @@ def infer_clock(
     groups: Groups | None,
     asked: TimeNotation,
     *,
-    irregular: bool = False,
-    ended: bool = False,
+    irregular: bool,
+    ended: bool,
 ) -> Clock | None:
     """Infer from the first rows how often rows come; None if no group has two rows.
 

@@ -73,7 +73,7 @@ class AiffContainer(Container):
         if _go_to_sample_size(file):
             file.write(bits.to_bytes(2, "big"))
 
-    def correct(self, file: BinaryIO) -> None:
+    def correct(self, file: BinaryIO, frames: int) -> None:  # noqa: ARG002 -- as all containers
         """Set the time in the PEAK chunk, which floating-point samples have, to 0."""
         file.seek(12)
         while len(head := file.read(8)) == 8 and not head.startswith(b"SSND"):

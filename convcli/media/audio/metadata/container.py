@@ -103,10 +103,11 @@ class Container:
     def write_sample_bits(self, file: BinaryIO, bits: int) -> None:
         """Put the bits of a sample into the header of a finished file, if it can tell them."""
 
-    def correct(self, file: BinaryIO) -> None:
-        """Correct a finished file of libsndfile: wrong sizes, and times and random numbers.
+    def correct(self, file: BinaryIO, frames: int) -> None:
+        """Correct a finished file of libsndfile, which holds so many frames.
 
-        Those differ from run to run.
+        Wrong sizes and numbers are mended, and times and random numbers, which differ from run to
+        run, are replaced.
         """
 
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:

@@ -1,4 +1,7 @@
-"""MP3 files as places for metadata: ID3v2 first, ID3v1 last (id3.org/id3v2.4.0-structure)."""
+"""MP3 files as places for metadata: ID3v2 first, APEv2 and ID3v1 last.
+
+Layouts: id3.org/id3v2.4.0-structure, wiki.hydrogenaudio.org/index.php?title=APEv2_specification.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ _HEAD_BYTES = 10
 _HAS_FOOTER, _HAS_EXTENDED_HEADER = 0x10, 0x40
 _UNSYNCHRONISED = 0x80
 _V1_BYTES = 128
+_APE, _APE_MARK, _APE_END_BYTES = b"APEv2", b"APETAGEX", 32
+_APE_HAS_HEADER = 1 << 31
 # Frames of texts, of which version 2.4 lets one frame hold several.
 _TEXT_FRAMES = {
     b"TIT2": "title", b"TPE1": "artist", b"TALB": "album", b"TDRC": "date", b"TYER": "date",
@@ -31,15 +36,18 @@ _ENCODINGS = {1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 
 class Mp3Container(Container):
-    """MP3: an ID3v2 tag, the audio frames, an ID3v1 tag."""
+    """MP3: an ID3v2 tag, the audio frames, an APEv2 tag, an ID3v1 tag."""
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
-        """Yield the ID3v2 and the ID3v1 tag, each as one chunk."""
+        """Yield the ID3v2, the APEv2 and the ID3v1 tag, each as one chunk."""
         size = id3_length(stream)
         if size:
             stream.seek(0)
             yield Chunk(b"ID3v2", read_exactly(stream, size))
         last = _v1_tag(stream)
+        ape = _ape_tag(stream, behind=len(last))
+        if ape:
+            yield Chunk(_APE, ape)
         if last:
             yield Chunk(b"ID3v1", last)
 
@@ -54,14 +62,14 @@ class Mp3Container(Container):
         return with_all_values(found, texts)
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
-        """Replace the ID3v2 and the ID3v1 tag."""
+        """Replace the ID3v2 and the ID3v1 tag, and put the APEv2 tag between sound and ID3v1."""
         bodies = {chunk.name: chunk.body for chunk in chunks}
         replace_head(file, id3_length(file), bodies.get(b"ID3v2", b""))
         if _v1_tag(file):
             file.seek(-_V1_BYTES, os.SEEK_END)
             file.truncate()
         file.seek(0, os.SEEK_END)
-        file.write(bodies.get(b"ID3v1", b""))
+        file.write(bodies.get(_APE, b"") + bodies.get(b"ID3v1", b""))
 
 
 def renamed_id3(name: bytes, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
@@ -89,6 +97,22 @@ def _v1_tag(stream: BinaryIO) -> bytes:
     stream.seek(-_V1_BYTES, os.SEEK_END)
     body = stream.read(_V1_BYTES)
     return body if body.startswith(b"TAG") else b""
+
+
+def _ape_tag(stream: BinaryIO, *, behind: int) -> bytes:
+    """Return the APEv2 tag that ends so many bytes before the end of a file, empty without one."""
+    end = stream.seek(0, os.SEEK_END) - behind
+    if end < _APE_END_BYTES:
+        return b""
+    stream.seek(end - _APE_END_BYTES)
+    footer = stream.read(_APE_END_BYTES)
+    size = int.from_bytes(footer[12:16], "little")
+    if int.from_bytes(footer[20:24], "little") & _APE_HAS_HEADER:
+        size += _APE_END_BYTES
+    if not footer.startswith(_APE_MARK) or not _APE_END_BYTES <= size <= end:
+        return b""
+    stream.seek(end - size)
+    return read_exactly(stream, size)
 
 
 def id3_frame_names(tag: bytes) -> list[bytes]:

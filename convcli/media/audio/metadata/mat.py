@@ -15,7 +15,7 @@ _TEXT_BYTES = 116
 class MatContainer(Container):
     """MAT5: no place for metadata."""
 
-    def correct(self, file: BinaryIO) -> None:
+    def correct(self, file: BinaryIO, frames: int) -> None:  # noqa: ARG002 -- as all containers
         """Leave the time of day out of the text."""
         file.seek(0)
         text = file.read(_TEXT_BYTES).split(b"\0")[0]

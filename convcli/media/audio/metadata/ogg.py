@@ -30,6 +30,8 @@ _LONGEST_PAGE = 1 << 16
 _SEGMENT = 255
 # The closing byte of a comment packet, by the mark at its start: of Vorbis and of Opus.
 _CLOSING_BYTES = {b"\x03vorbis": b"\x01", b"OpusTags": b""}
+# The first packet of Opus, which says how many frames precede the sound.
+_OPUS_HEAD = b"OpusHead"
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -79,7 +81,7 @@ class OggContainer(CommentContainer):
             numbers = count(len(pages))
             _rewrite(file, len(head), lambda page: replace(page, number=next(numbers)))
 
-    def correct(self, file: BinaryIO) -> None:
+    def correct(self, file: BinaryIO, frames: int) -> None:  # noqa: ARG002 -- as all containers
         """Replace the random serial number by one that depends on the content alone."""
         serial = 0
         file.seek(0)
@@ -176,8 +178,16 @@ def _rewrite(file: BinaryIO, start: int, change: Callable[[Page], Page]) -> None
         file.seek(start)
 
 
-def frames_of_later_streams(stream: BinaryIO) -> int:
-    """How many frames streams have that follow the first one, which alone libsndfile reads.
+@dataclass(frozen=True)
+class LaterStreams:
+    """What follows the first stream of a file, which alone libsndfile reads."""
+
+    frames: int
+    size: int
+
+
+def later_streams(stream: BinaryIO) -> LaterStreams | None:
+    """The frames and bytes of the streams that follow the first one, None if there are none.
 
     All pages are read only if the last one belongs to another stream than the first one.
     """
@@ -185,12 +195,20 @@ def frames_of_later_streams(stream: BinaryIO) -> int:
     first = stream.read(_HEAD.size)
     last = _last_page(stream)
     if len(first) < _HEAD.size or len(last) < _HEAD.size or _serial(first) == _serial(last):
-        return 0
+        return None
     frames: dict[int, int] = {}
+    skipped: dict[int, int] = {}
+    size = 0
     stream.seek(0)
     while (page := read_page(stream)) is not None:
+        if page.serial == _serial(first):
+            continue
         frames[page.serial] = max(page.granule, frames.get(page.serial, 0))
-    return sum(count for serial, count in frames.items() if serial != _serial(first))
+        size += len(page.to_bytes())
+        if page.body.startswith(_OPUS_HEAD):
+            skipped[page.serial] = int.from_bytes(page.body[10:12], "little")
+    found = sum(frames.values()) - sum(skipped.values())
+    return LaterStreams(max(0, found), size)
 
 
 def _serial(page: bytes) -> int:

@@ -56,6 +56,17 @@ class WavContainer(Container):
             return (_info_list(tags), *id3)
         return id3
 
+    def correct(self, file: BinaryIO, frames: int) -> None:
+        """Set the number of frames in the chunk `fact`, which libsndfile divides by channels."""
+        file.seek(0)
+        if not wav.is_wav(file.read(12)):
+            return
+        while len(head := file.read(8)) == 8 and head[:4] not in (b"fact", b"data"):
+            size = int.from_bytes(head[4:], "little")
+            file.seek(size + (size & 1), os.SEEK_CUR)
+        if head.startswith(b"fact"):
+            overwrite(file, file.tell(), min(frames, wav.UNKNOWN).to_bytes(4, "little"))
+
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Append the chunks and correct the size of the file in its header."""
         size = append_chunks(file, chunks, "little") - 8

@@ -1,0 +1,117 @@
+"""Sums along one sample axis: the kernel under the signal, and the products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convcli.report.sample_texts import (
+    KERNEL,
+    OUTSIDE,
+    PLAIN,
+    NumberColumns,
+    longest_text,
+    sample_texts,
+)
+from convcli.report.sum_texts import bracketed, output_name, sum_cells
+from convcli.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convcli.facts.explanation import StageFacts, SumFacts
+    from convcli.report.sample_texts import Line
+
+
+# A signal that needs more columns than this is shown one window at a time.
+WIDEST = 100
+
+
+def line_sums(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line]:
+    """Yield the signal, and under it the kernel and the products of each output.
+
+    A signal that is too wide is repeated for every output, only as much as lies under the kernel.
+    """
+    first = stage.first[0]
+    indices = range(first, first + len(stage.inputs))
+    outside = [not 0 <= index < stage.length[0] for index in indices]
+    inputs = bracketed(stage.inputs, outside)
+    columns = _line_columns(stage, shown, inputs)
+    if columns.margin + len(inputs) * columns.width > WIDEST:
+        for one in shown:
+            yield from _line_of_window(stage, one, columns, inputs, outside)
+        return
+    yield [columns.name("t"), *columns.cells([str(index) for index in indices], OUTSIDE)]
+    yield [columns.name("x"), *columns.cells(inputs, PLAIN)]
+    yield []
+    for one in shown:
+        blank = " " * ((one.first[0] - first) * columns.width)
+        yield from _line_sum(stage, one, columns, blank, slice(None))
+
+
+def _line_of_window(
+    stage: StageFacts,
+    one: SumFacts,
+    columns: NumberColumns,
+    inputs: Sequence[str],
+    outside: Sequence[bool],
+) -> Iterator[Line]:
+    """Yield the samples under the kernel of one output, then its kernel and products.
+
+    inputs : all samples as text · outside : which of them are outside of the signal
+    """
+    skipped = one.first[0] - stage.first[0]
+    window = slice(skipped, skipped + stage.size[0])
+    kept = slice(None)
+    if columns.margin + stage.size[0] * columns.width > WIDEST:
+        kept = _kept_terms(one, outside[window])
+    texts = columns.cells(inputs[window][kept], PLAIN)
+    hidden = len(one.x) - len(one.x[kept])
+    if hidden:
+        texts.append((f"   and {plural(hidden, 'sample')} outside, all 0", OUTSIDE))
+    yield [columns.name("x"), *texts]
+    yield from _line_sum(stage, one, columns, "", kept)
+
+
+def _kept_terms(one: SumFacts, outside: Sequence[bool]) -> slice:
+    """The terms of a wide sum without those at its ends that are 0 outside of the signal."""
+    if one.products is None:
+        return slice(None)
+    needed = []
+    for place, (value, out) in enumerate(zip(one.x, outside, strict=True)):
+        if not out or value != 0:
+            needed.append(place)
+    if not needed:
+        return slice(None)
+    return slice(needed[0], needed[-1] + 1)
+
+
+def _line_sum(
+    stage: StageFacts, one: SumFacts, columns: NumberColumns, blank: str, kept: slice
+) -> Iterator[Line]:
+    """Yield the kernel and the products of an output, or its window if there is no kernel.
+
+    blank : what moves them under their samples
+    kept : the terms that are shown
+    """
+    row = one.x
+    if one.products is not None:
+        row = one.products
+        taps = columns.cells(sample_texts(stage.laid[kept]), KERNEL)
+        yield [columns.name("kernel"), (blank, PLAIN), *taps]
+    cells = columns.cells(sample_texts(row[kept]), PLAIN)
+    name = columns.name(output_name(one))
+    yield [name, (blank, PLAIN), *cells, *sum_cells(one, stage)]
+
+
+def _line_columns(
+    stage: StageFacts, shown: Sequence[SumFacts], inputs: Sequence[str]
+) -> NumberColumns:
+    """Return columns that are wide enough for every index, input, tap and product."""
+    names = [output_name(one) for one in shown]
+    products = [text for one in shown for text in sample_texts(one.products or one.x)]
+    first = stage.first[0]
+    ends = [str(first), str(first + len(inputs))]
+    return NumberColumns(
+        margin=2 + longest_text([*names, "kernel"]),
+        width=2 + longest_text([*inputs, *sample_texts(stage.laid), *products, *ends]),
+    )

@@ -1,0 +1,58 @@
+"""One thread for each call of a matrix library, while a function for Python users runs."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+class _Limit:
+    """The limit while any thread is inside; the last one to leave restores what was before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limited: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limited = _libraries().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limited.restore_original_limits()
+
+
+_LIMIT = _Limit()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let matrix libraries such as OpenBLAS use one thread for each call inside this context.
+
+    Blocks are computed in parallel, and OpenBLAS with threads of its own computes the products of
+    one thread after those of another. VGG7 on 512 x 512 pixels took 13.8 s of processor in place of
+    1.1, on two cores that other programs used too. The command line sets environment variables
+    before NumPy is imported instead. Entering and leaving takes 10 microseconds.
+    """
+    _LIMIT.enter()
+    try:
+        yield
+    finally:
+        _LIMIT.leave()

@@ -51,7 +51,7 @@ class ContinuousFunction:
         return math.isfinite(self.stop - self.start)
 
 
-def _between(
+def _zero_outside(
     start: float, stop: float, values: Callable[[FloatArray], FloatArray]
 ) -> Callable[..., FloatArray]:
     """A function that is 0 outside of [start, stop)."""
@@ -85,7 +85,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="pulse",
         formula="1 for 0 <= t < 1",
-        values=_between(0, 1, np.ones_like),
+        values=_zero_outside(0, 1, np.ones_like),
         start=0,
         stop=1,
         breaks=(0, 1),
@@ -93,7 +93,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="triangle",
         formula="1 - |t| for -1 <= t < 1",
-        values=_between(-1, 1, _triangle),
+        values=_zero_outside(-1, 1, _triangle),
         start=-1,
         stop=1,
         breaks=(-1, 0, 1),
@@ -101,7 +101,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="exp",
         formula="exp(-t) for t >= 0",
-        values=_between(0, math.inf, _decay),
+        values=_zero_outside(0, math.inf, _decay),
         start=0,
         stop=40,
         breaks=(0,),
@@ -116,7 +116,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="step",
         formula="1 for t >= 0",
-        values=_between(0, math.inf, np.ones_like),
+        values=_zero_outside(0, math.inf, np.ones_like),
         start=0,
         stop=math.inf,
         breaks=(0,),
@@ -124,7 +124,7 @@ _FUNCTIONS = (
     ContinuousFunction(
         name="ramp",
         formula="t for t >= 0",
-        values=_between(0, math.inf, np.positive),
+        values=_zero_outside(0, math.inf, np.positive),
         start=0,
         stop=math.inf,
         breaks=(0,),

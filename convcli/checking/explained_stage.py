@@ -128,12 +128,10 @@ class ExplainedStage:
         if self.spread is not None:
             return self._transposed(self.spread)
         sides = zip(self.size, self.before, strict=True)
-        facts = replace(
-            self._samples(self.inputs.values, self.inputs.first),
-            stride=tuple(reach.step for reach in self.op.reach),
-            before=self.before,
-            after=tuple(size - 1 - before for size, before in sides),
-        )
+        after = tuple(size - 1 - before for size, before in sides)
+        stride = tuple(reach.step for reach in self.op.reach)
+        facts = self._samples(self.inputs.values, self.inputs.first)
+        facts = replace(facts, stride=stride, before=self.before, after=after)
         nn_call = self.op.formula.nn_call
         if nn_call is not None:
             facts = replace(facts, nn_call=nn_call.text("{x}"))

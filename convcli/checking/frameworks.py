@@ -81,7 +81,7 @@ class _TorchWriter:
         meaning = f"w{number} = {_weights_text(stage.laid, stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
-            meaning += f"; b{number} = {_rounded(stage.bias)}"
+            meaning += f"; b{number} = {_rounded_weights(stage.bias)}"
         arguments += _stride(stage)
         if stage.several and stage.groups > 1:
             arguments += f", groups={stage.groups}"
@@ -111,7 +111,7 @@ class _EquinoxWriter:
         meaning += f"{name}.weight = {_weights_text(weights.tolist(), stage.divisor)}"
         if stage.bias:
             column = np.reshape(stage.bias, (-1,) + (1,) * axes)
-            meaning += f"; {name}.bias = {_rounded(column.tolist())}"
+            meaning += f"; {name}.bias = {_rounded_weights(column.tolist())}"
         return f"{name}({x})", meaning
 
 
@@ -163,16 +163,16 @@ def _stride(stage: StageFacts) -> str:
 
 
 def _weights_text(laid: Any, divisor: float) -> str:
-    text = str(_rounded(laid))
+    text = str(_rounded_weights(laid))
     if divisor != 1:
         text += f" / {divisor:g}"
     return text
 
 
-def _rounded(taps: Any) -> Any:
+def _rounded_weights(taps: Any) -> Any:
     """Convert nested tuples of taps to lists of numbers with at most six digits."""
     if isinstance(taps, (tuple, list)):
-        return [_rounded(tap) for tap in taps]
+        return [_rounded_weights(tap) for tap in taps]
     if taps == int(taps):
         return int(taps)
     return float(f"{taps:.6g}")

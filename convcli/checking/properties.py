@@ -80,7 +80,7 @@ def measure_shift(plan: Plan, x: Array) -> ShiftFacts:
     return ShiftFacts(
         filter=plan.filter,
         result=nested(result),
-        scale=_largest(result),
+        scale=_largest_magnitude(result),
         period=longest,
         moves=tuple(moves),
     )
@@ -168,7 +168,7 @@ def measure_locality(plan: Plan, x: Array) -> LocalityFacts:
     other[at] += change
     result = _filtered(plan, x)
     other_result = _filtered(plan, other)
-    rounding = ROUNDING * max(_largest(result), _largest(other_result))
+    rounding = ROUNDING * max(_largest_magnitude(result), _largest_magnitude(other_result))
     changed = _differences(other_result, result) > rounding
     promised: tuple[tuple[int, int], ...] = ()
     read: tuple[tuple[int, int], ...] = ()
@@ -217,7 +217,7 @@ def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     """Compare the outputs of a weighted sum with the weighted sum of the outputs."""
     impulse = np.zeros_like(x)
     middle = tuple(n // 2 for n in x.shape)
-    impulse[middle] = _largest(x) or 1.0
+    impulse[middle] = _largest_magnitude(x) or 1.0
     a, b = FACTORS
     sum_first = _filtered(plan, a * x + b * impulse)
     filter_first = a * _filtered(plan, x) + b * _filtered(plan, impulse)
@@ -230,8 +230,8 @@ def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
         at=place,
         sum_first=None if place is None else float(sum_first[place]),
         filter_first=None if place is None else float(filter_first[place]),
-        scale=max(_largest(sum_first), _largest(filter_first)),
-        of_zero=_largest(of_zero),
+        scale=max(_largest_magnitude(sum_first), _largest_magnitude(filter_first)),
+        of_zero=_largest_magnitude(of_zero),
     )
 
 
@@ -245,7 +245,7 @@ def _differences(a: Array, b: Array) -> Array:
     return difference
 
 
-def _largest(x: Array) -> float:
+def _largest_magnitude(x: Array) -> float:
     """The largest magnitude of the known samples; 0 if there are none."""
     known = np.abs(x[~np.isnan(x)])
     return float(known.max(initial=0.0))

@@ -80,11 +80,12 @@ def _copies(kernel: FloatArray, groups: int, spread: Spread, x: Array) -> Iterat
             sample = float(x[(*index, channel)])
             products = sample * weights
             places = zip(index, spread.stride, spread.first, strict=True)
+            first_output = tuple(i * stride + first for i, stride, first in places)
             yield CopyFacts(
                 channel=channel,
                 adds_to=tuple(adds_to),
                 at=index,
-                first=tuple(i * stride + first for i, stride, first in places),
+                first=first_output,
                 x=sample,
                 products=nested(products if several else products[0]),
             )

@@ -18,7 +18,7 @@ from convcli.core.convolution.convolve_2d import factor
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
-from convcli.planning.responses import POINTS, crossings, drawn_frequencies, extremes, response
+from convcli.planning.responses import POINTS, band_extremes, crossings, drawn_frequencies, response
 from convcli.planning.taps_of_steps import (
     chain_taps,
     first_convolution,
@@ -216,7 +216,7 @@ def _stop_bands(gain: FloatArray, level: float, unit: float) -> tuple[tuple[floa
 
 def _outline_pairs(values: FloatArray, first: int) -> tuple[tuple[float, float], ...]:
     """Positions from `first` on with their values; of many, the extremes of each part."""
-    kept = extremes(values)
+    kept = band_extremes(values)
     positions = (first + kept).tolist()
     return tuple(zip(positions, values[kept].tolist(), strict=True))
 

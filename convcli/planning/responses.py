@@ -53,7 +53,7 @@ def response(weights: FloatArray, points: int = 1 << 15) -> tuple[FloatArray, Fl
     return np.arange(gain.size) / size, decibels
 
 
-def extremes(gain: FloatArray) -> IntArray:
+def band_extremes(gain: FloatArray) -> IntArray:
     """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
     if gain.size <= 2 * POINTS:
         return np.arange(gain.size)
@@ -71,10 +71,10 @@ def extremes(gain: FloatArray) -> IntArray:
 def drawn_frequencies(gain: FloatArray) -> IntArray:
     """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
 
-    They are those of `extremes`, and the least and largest gain in each of RATIO_BANDS bands whose
-    ends have one ratio.
+    They are those of `band_extremes`, and the least and largest gain in each of RATIO_BANDS bands
+    whose ends have one ratio.
     """
-    kept = extremes(gain)
+    kept = band_extremes(gain)
     if kept.size == gain.size:
         return kept
     borders = np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64)

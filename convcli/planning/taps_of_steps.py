@@ -76,10 +76,10 @@ def taps_text(step: BoundStep) -> str:
         taps = [(each.taps, each.divisor) for op in stage.ops for each in op.formula.convolutions]
     if not taps or taps[0][0].size > 49:
         return ""
-    return " and ".join(_written(each, divisor) for each, divisor in taps)
+    return " and ".join(_taps_and_divisor(each, divisor) for each, divisor in taps)
 
 
-def _written(taps: FloatArray, divisor: float) -> str:
+def _taps_and_divisor(taps: FloatArray, divisor: float) -> str:
     rows = [", ".join(f"{tap:.6g}" for tap in row) for row in np.atleast_2d(taps)]
     text = "; ".join(rows)
     return text if divisor == 1 else f"{text} (/ {divisor:g})"

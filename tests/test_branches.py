@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
+import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import done, refused
@@ -772,3 +773,15 @@ def test_a_branch_of_one_channel_stands_beside_one_of_several() -> None:
     middle = x.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(apply("x - mono", x, rate=8000), x - middle, atol=1e-15)
     np.testing.assert_allclose(apply("mono - x", x, rate=8000), middle - x, atol=1e-15)
+
+
+@pytest.mark.parametrize("text", ["mono / mix:1,1,1", "(grey | abs) - mix:1,0,0", "mono * grey"])
+def test_colours_become_one_beside_the_opacity(text: str, tmp_path: Path) -> None:
+    """The opacity is kept where the branches make fewer channels than they read."""
+    pixels = np.random.default_rng(7).integers(1, 256, (5, 6, 4)).astype(np.uint8)
+    pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(tmp_path / "in.png")
+    words = ("image", "-q", text, "in.png", "-o", "out.tif")
+    done(*words, cwd=tmp_path)
+    found = pyvips.Image.new_from_file(tmp_path / "out.tif").numpy()
+    assert found.shape == (5, 6, 2)
+    assert found[..., 1].tolist() == pixels[..., 3].tolist()

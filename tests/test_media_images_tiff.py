@@ -659,6 +659,21 @@ def test_tiles_in_planes_are_no_damage(program: Program, tmp_path: Path) -> None
     assert "damaged" not in refused.err
 
 
+def test_a_resolution_beyond_that_of_libvips(program: Program, tmp_path: Path) -> None:
+    """At most a million pixels are in a millimetre; libvips would print that it expects fewer."""
+    picture = pyvips.Image.new_from_array(np.full((3, 4), 9, np.uint8)).copy(xres=5.0, yres=7.0)
+    data = bytearray(picture.write_to_buffer(".tif"))
+    # The rational numbers of the tags 282 and 283, in pixels per inch.
+    first = struct.unpack_from("<I", data, 4)[0]
+    for place in range(first + 2, first + 2 + 12 * data[first], 12):
+        if struct.unpack_from("<H", data, place)[0] in {282, 283}:
+            (at,) = struct.unpack_from("<I", data, place + 8)
+            data[at : at + 8] = struct.pack("<II", 2**32 - 1, 1)
+    (tmp_path / "in.tif").write_bytes(data)
+    ended = program.run("image", "-q", "gain:0.5", "in.tif", "-o", "o.tif", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+
+
 # What pages say of themselves
 
 MAP = {33550: (1.0, 1.0, 0.0), 33922: (0.0, 0.0, 0.0, 100.0, 200.0, 0.0), 42113: "-9999"}

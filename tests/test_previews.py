@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from browser import browser, needs_chromium, opened
 from program import SAMPLES
+from program import run as run_program
 from pyvips import Image
 
 import convcli
@@ -553,3 +554,13 @@ def test_the_overview_sorts_and_filters(chromium: Any, tmp_path: Path) -> None:
         page.fill("[data-filter]", "t2")
         assert page.inner_text(".count") == "1 of 3"
         assert shown.said == []
+
+
+def test_samples_beyond_single_precision_warn_of_nothing(tmp_path: Path) -> None:
+    samples = np.zeros((4000, 1))
+    samples[100:110] = [[1e300], [-1e300]] * 5
+    soundfile.write(tmp_path / "in.wav", samples, 8000, subtype="DOUBLE")
+    words = ("audio", "-q", "gain:0.5", "in.wav", "-o", "o.wav", "--report", "r.html")
+    ended = run_program(*words, cwd=tmp_path)
+    assert "RuntimeWarning" not in ended.err
+    assert ended.code == 0, ended

@@ -443,3 +443,15 @@ def test_categories_that_polars_writes(program: Program, tmp_path: Path) -> None
     feather.write_feather(pa.table({"k": kinds, "x": [1.0, 2.0, 5.0]}), tmp_path / "a.arrow")
     ended = program.run("csv", "sma:2", "a.arrow", "--by", "k", "--format", "csv", cwd=tmp_path)
     assert ended.text == "k,x\na,1\nb,2\na,3\n", ended
+
+
+def test_whole_numbers_beyond_a_float_are_rounded_where_the_filter_changes_nothing(
+    program: Program, tmp_path: Path
+) -> None:
+    numbers = pa.array([2**63, 2**53 + 1, 3], pa.uint64())
+    pq.write_table(pa.table({"x": numbers}), tmp_path / "a.parquet")
+    for text in ("gain:1", "sma:1"):
+        words = ("csv", "-q", text, "a.parquet", "-o", f"{text[:3]}.parquet")
+        assert program.run(*words, cwd=tmp_path).code == 0
+        column = pq.read_table(tmp_path / f"{text[:3]}.parquet").column("x")
+        assert column.to_pylist() == [2.0**63, 2.0**53, 3.0]

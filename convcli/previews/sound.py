@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.fft import line_powers
 from convcli.facts.preview import ExcerptFacts, SpectrogramFacts
-from convcli.samples import as_samples
+from convcli.samples import as_samples, in_type, is_stored
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, FloatArray
@@ -25,6 +25,8 @@ TOGETHER = 32
 # Loudness is measured in blocks of 0.4 s that overlap by three quarters (ITU-R BS.1770-5): in steps
 # of this many seconds.
 STEP = 0.1
+# Samples beyond this are drawn like it; full scale is 1.
+MOST_OUTSIDE_SCALE = 1e9
 STEPS_OF_BLOCK = 4
 # Of a longer sound, parts all over it that add up to this many seconds are measured.
 MOST_SECONDS = 60.0
@@ -99,7 +101,7 @@ class SpectrogramSums:
 
     def _powers(self, frames: Array) -> FloatArray:
         """The mean power of all channels of each frame, (frames, samples, channels)."""
-        samples = as_samples(frames).swapaxes(1, 2)
+        samples = _audible(frames).swapaxes(1, 2)
         lines = np.multiply(samples, self._window, dtype=np.float32).reshape(-1, self.frame)
         powers = line_powers(lines).reshape(len(frames), -1, self.frame // 2 + 1)
         return np.asarray(powers.mean(axis=1, dtype=np.float64))
@@ -179,7 +181,7 @@ class LoudnessSums:
 
     def _step_energies(self, x: Array, count: int) -> FloatArray:
         """The weighted energy of the first `count` steps of 0.1 s."""
-        part = as_samples(x[: count * self.size]).astype(np.float32, copy=False)
+        part = _audible(x[: count * self.size])
         steps = part.reshape(count, self.size, x.shape[1]).swapaxes(1, 2)
         lines = np.ascontiguousarray(steps).reshape(-1, self.size)
         energy = (line_powers(lines) @ self._weights).reshape(count, -1)
@@ -204,6 +206,14 @@ class LoudnessSums:
         gate = _power_of(loudness + RELATIVE_GATE)
         kept = kept[kept > gate]
         return _loudness_of(float(kept.mean()))
+
+
+def _audible(x: Array) -> Array:
+    """Samples in float32, cut off far beyond full scale: sums of their squares are finite."""
+    if is_stored(x):
+        return as_samples(x).astype(np.float32)
+    bounded = np.clip(x, -MOST_OUTSIDE_SCALE, MOST_OUTSIDE_SCALE)
+    return in_type(bounded, np.float32)
 
 
 def _loudness_of(power: float) -> float:
@@ -292,7 +302,7 @@ class ExcerptSamples:
         """The excerpt; None where the sound ends before it."""
         if not self._parts:
             return None
-        samples = np.concatenate(self._parts).astype(np.float32)
+        samples = _audible(np.concatenate(self._parts))
         return ExcerptFacts(
             samples=samples, rate=rate, start=self.start / rate, lossless=self._lossless
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import FoldedSamples, OutlineCollector
 from convcli.previews.preview import FULL, Preview, PreviewSize, first_row
@@ -84,7 +86,9 @@ def sound_difference(
         return None
     count, width = before.samples.shape
     outline = OutlineCollector(channels[:width], FULL.bins, count, level=True)
-    outline.add(after.samples - before.samples)
+    with np.errstate(invalid="ignore"):  # the difference of two infinities is unknown
+        difference = after.samples - before.samples
+    outline.add(difference)
     return outline.facts(start=before.start * before.rate)
 
 

@@ -55,6 +55,8 @@ _STORAGE = {
 # Fields of the EXIF thumbnail, of the text chunks of a PNG, and of animations, which are kept by
 # other means.
 _KEPT_ELSEWHERE = ("exif-ifd1-", "png-comment-", "delay", "loop", "gif-")
+# libvips takes no higher resolution.
+_MOST_PIXELS_PER_MM = 1e6
 
 
 def kept_fields(image: Any) -> tuple[VipsField, ...]:
@@ -79,7 +81,7 @@ def replace_metadata(image: Any, request: WriteRequest) -> Any:
             image.remove(raw_text(name))
     details, types = request.details, vips().GValue
     if details.resolution:
-        across, down = details.resolution
+        across, down = (min(each, _MOST_PIXELS_PER_MM) for each in details.resolution)
         image = image.copy(xres=across, yres=down)
     for name, kind, value in _written_fields(request):
         stored = raw_text(value) if isinstance(value, str) else value

@@ -92,7 +92,9 @@ class ColumnarSink(TableSink):
     def _new_columns(self, columns: list[Any], values: FloatArray | None) -> list[Any]:
         """A column for each channel; copies of the old ones if there are no values."""
         if values is None:
-            return [columns[column].cast(pa.float64()) for column in self._output.columns]
+            replaced = [columns[column] for column in self._output.columns]
+            # Whole numbers beyond 2**53 are rounded, as those are that a filter reads.
+            return [column.cast(pa.float64(), safe=False) for column in replaced]
         decimals = self._output.decimals
         if decimals is not None:
             values = values_as_written(values, decimals)

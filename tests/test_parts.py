@@ -799,6 +799,19 @@ def test_a_process_that_is_lost_before_it_reads_a_unit_is_replaced(
     assert "cannot pickle" in error.message
 
 
+def test_a_process_that_cannot_be_started_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    unit = Unit(number=1, name="a.csv", relative="a.csv")
+    work: Any = lost_process.Works("x")
+    runner = ProcessRunner(work, 1, Event())
+    runner.submit(unit)
+    error = runner.next_outcome().error
+    runner.close()
+    assert str(error).startswith("cannot start a process: No such file or directory")
+
+
 def test_a_part_that_loses_every_process_is_an_error(tmp_path: Path) -> None:
     work = lost_process.LosesProcess(tmp_path / "missing")
     runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]

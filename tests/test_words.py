@@ -324,6 +324,7 @@ OTHER_ORDERS = [
     ("csv p.csv q.csv gain -6", "convcli csv gain:-6dB p.csv -o q.csv"),
     ("csv p.csv -blur 0x2 q.csv", "convcli csv gaussian:2 p.csv -o q.csv"),
     ("csv -median 3 p.csv", "convcli csv median:3 p.csv"),
+    ("csv '-median 3' p.csv", "convcli csv median:3 p.csv"),
     ("csv p.csv 'sma:3 | diff'", "convcli csv 'sma:3 | diff' p.csv"),
 ]
 

@@ -52,9 +52,12 @@ def refuse_second_as_output(command: str, filter: str, inputs: list[str]) -> Non
 
 def hint_for_options(words: list[str]) -> str | None:
     """The hint where an option of ImageMagick or a value of SoX is no option here; else None."""
-    command, *rest = words or [""]
+    command, *given = words or [""]
     if command not in _FILTERING:
         return None
+    rest: list[str] = []
+    for word in given:
+        rest += word.split() if re.match(r"-[A-Za-z]", word) else [word]
     for place, word in enumerate(rest):
         if re.fullmatch(r"-[A-Za-z][A-Za-z-]{2,}", word):
             return _hint_for_option(command, rest, place)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.chain_flow import Flow
     from convcli.core.complete import Bounds
+    from convcli.core.convolution.refined_resample import RefinedResampling
     from convcli.core.executor import Executor, Pads
     from convcli.core.op import Op, Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
@@ -93,8 +94,12 @@ class ChainWork:
         if continuation is None:
             continuation = Continuation(*span[0])
         flow = flow_of(self.chain, span, ends, continuation)
-        x = self._first_input(_samples_between(x, flow.first_inputs))
+        x = _samples_between(x, flow.first_inputs)
         tasks = list(self._tasks(flow, ends, earlier))
+        if bounds is None and x.dtype == np.uint8 and self._resampling_of_bytes is not None:
+            y = self._resampling_of_bytes(x[flow.skipped_of(0) :], span)
+            return y, self._held_after_executed(x, flow, ends, tasks)
+        x = self._first_input(x)
         if bounds is None and self._executors:
             from convcli.core.executor import ExecutedRun
 
@@ -114,7 +119,7 @@ class ChainWork:
 
         def values() -> HeldAfter:
             alone = list(self._tasks(flow, ends, nothing_earlier))
-            return self.compute_each(x, alone)[1]
+            return self.compute_each(self._first_input(x), alone)[1]
 
         return HeldIfAsked(values)
 
@@ -137,6 +142,15 @@ class ChainWork:
                 bounds = op.work.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
         return x, held_of_parts(held_after)
+
+    @cached_property
+    def _resampling_of_bytes(self) -> RefinedResampling | None:
+        """What resamples bytes, if the chain does nothing else."""
+        if not self.chain.ops:
+            return None
+        from convcli.core.convolution.refined_resample import refined_resampling
+
+        return refined_resampling([op.axis_taps for op in self.chain.ops])
 
     @cached_property
     def _executors(self) -> dict[int, Executor]:

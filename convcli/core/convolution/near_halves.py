@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Places = tuple[npt.NDArray[np.intp], ...]
     Sums = Callable[[Places], Array]
 
+# Half a unit in the last place of float32.
+_UNIT = 2.0**-24
 # Results that are compared together: they stay in the cache.
 _COMPARED = 1 << 17
 
@@ -34,6 +36,17 @@ class ErrorBound:
     absolute: float
 
 
+def relative_error(roundings: int) -> float:
+    """Return the largest error of a sum in float32, in parts of the sum of the sizes of its terms.
+
+    A sum of products through which n roundings go, in whatever order it is added up, has a relative
+    error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1).
+    """
+    error = roundings * _UNIT
+    return error / (1 - error)
+
+
 def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
     """Return results in float32 so that they are rounded as in float64; y is changed.
 
@@ -41,13 +54,34 @@ def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
     sums : computes the results at some places in float64
     to_bytes : round them, none has to be cut off
     """
+    if not to_bytes:
+        places = _doubtful(y, bound)
+        numbers: Any = sums(places)
+        y[places] = _rounded_alike(numbers)
+        return y
     rounded, places = _rounded(y, bound)
-    numbers: Any = sums(places)
-    if to_bytes:
-        rounded[places] = np.rint(numbers)
-        return rounded
-    y[places] = _rounded_alike(numbers)
-    return y
+    rounded[places] = np.rint(sums(places))
+    return rounded
+
+
+def _doubtful(y: Array, bound: ErrorBound) -> Places:
+    """Find the results that the largest error may take to the other side of one half.
+
+    Those from 256 on are cut off, whatever they are.
+    """
+    results = y.reshape(-1)
+    limit = np.float32(0.5 - bound.absolute)
+    lowest_limit = limit - np.float32(256 * bound.relative)
+    found = []
+    for first in range(0, len(results), _COMPARED):
+        part = results[first : first + _COMPARED]
+        distance = np.rint(part)
+        np.subtract(part, distance, out=distance)
+        np.abs(distance, out=distance)
+        places = _places_of_few(distance > lowest_limit)
+        own_limits = limit - bound.relative * np.abs(part[places])
+        found.append(places[distance[places] > own_limits] + first)
+    return np.unravel_index(np.concatenate(found), y.shape)
 
 
 def _rounded(y: Array, bound: ErrorBound) -> tuple[AnyArray, Places]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
-from convcli.core.convolution.near_halves import ErrorBound, refine
+from convcli.core.convolution.near_halves import ErrorBound, refine, relative_error
 from convcli.core.convolution.refined_lines import refined_lines
 from convcli.core.convolution.rounding import share_a_denominator
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.convolution.near_halves import Places
     from convcli.signals import Array
 
-# Half a unit in the last place of float32 and of float64.
-_UNIT = 2.0**-24
+# Half a unit in the last place of float64.
 _DOUBLE_UNIT = 2.0**-53
 # The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
 # its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up
@@ -89,12 +88,9 @@ def error_bound(taps: Taps) -> float:
 def error_of_sums(taps: Taps) -> ErrorBound:
     """Return a bound of the error of sums of products of bytes and taps.
 
-    A sum of products through which n roundings go, in whatever order it is added up, has a relative
-    error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
-    Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1). Of k
-    terms, these are k - 1 additions, the product and the tap itself. A division by the sum of taps
-    brings two more, and the comparison in `near_halves.py` three. OpenCV's FFT adds up in float64;
-    only the tap and the sum are rounded to float32.
+    The roundings of k terms are k - 1 additions, the product and the tap itself. A division by the
+    sum of taps brings two more, and the comparison in `near_halves.py` three. OpenCV's FFT adds up
+    in float64; only the tap and the sum are rounded to float32.
     """
     by_fft = 0.0
     lines = factor(taps)
@@ -105,8 +101,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
         roundings = sum(line.size + 1 for line in lines)
     else:
         roundings = taps.size + 1
-    error = (roundings + 2 + 3) * _UNIT
-    return ErrorBound(error / (1 - error), by_fft)
+    return ErrorBound(relative_error(roundings + 2 + 3), by_fft)
 
 
 def _error_by_fft(taps: Taps) -> float:

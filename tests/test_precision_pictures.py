@@ -322,20 +322,31 @@ def interpolation(d: Fraction, method: str) -> Fraction:
     return max(2 - d, Fraction(0)) * -((d - 1) * (2 - d)) / 2
 
 
-@pytest.mark.parametrize("ratio", [(1, 2), (5, 8)])
-def test_resampled_bytes_hold_what_their_samples_hold(ratio: tuple[int, int]) -> None:
+@pytest.mark.parametrize("ratio", [(1, 2), (5, 8), (6, 5)])
+@pytest.mark.parametrize("most", [0, 1])
+def test_resampled_bytes_are_rounded_as_their_samples_are(
+    ratio: tuple[int, int], most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refined_resample, "_MOST_DOUBTFUL", most)
     chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
     assert refined_resampling([op.axis_taps for op in chain.ops]) is not None
-    span = ((0, 12), (2, 9))
+    span = ((9, 40), (2, 90))
     shape = [high - low for low, high in (chain.needs(axis, *span[axis])[0] for axis in (0, 1))]
     x: Any = np.random.default_rng(4).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    y, held = chain.work.compute(x, span, (None, None))
-    truth, held_of_samples = chain.work.compute(x.astype(np.float64), span, (None, None))
+    y, _ = chain.work.compute(x, span, (None, None))
+    truth, _ = chain.work.compute(x.astype(np.float64), span, (None, None))
+    assert y.dtype == np.float32
     np.testing.assert_array_equal(np.rint(y), np.rint(truth))
-    assert held_of_samples
-    for place, values in held_of_samples.items():
-        found: Any = held.get(place)
-        np.testing.assert_array_equal(found, values)
+
+
+def test_rows_of_bytes_resized_where_the_outside_is_missing(
+    program: Program, tmp_path: Path
+) -> None:
+    x = picture(8)
+    truth = convcli.apply("resize:420x150", x.astype(np.float64), edge="shrink", align="center")
+    assert (
+        differing(filtered(program, tmp_path, x, "resize:420x150", "--edge", "shrink"), truth) == 0
+    )
 
 
 def test_stripes_whose_means_all_come_near_halves(program: Program, tmp_path: Path) -> None:

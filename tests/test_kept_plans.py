@@ -56,7 +56,7 @@ def test_a_plan_is_kept_until_its_file_changes(tmp_path: Path) -> None:
     kernel_file(path, 3, 2, 1)
     changed = kept.plan(request(text))
     assert changed is not plan
-    assert changed.chain.ops[0].formula.convolutions[0].taps.tolist() == [1, 2, 3]
+    assert changed.plan.chain.ops[0].formula.convolutions[0].taps.tolist() == [1, 2, 3]
     path.unlink()
     with pytest.raises(Exception, match="no such file"):
         kept.plan(request(text))
@@ -84,7 +84,7 @@ def test_recipes_are_looked_for_again(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "smooth.conv").write_text(text, encoding="utf-8")
         monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path / folder))
-        assert kept.plan(request("x - @smooth")).filter == "x - @smooth"
+        assert kept.plan(request("x - @smooth")).plan.filter == "x - @smooth"
         assert kept.plan(request("@smooth")) is not kept.plan(request("@smooth"))
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def _libraries() -> Any:
+def _libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 class _Limit:
@@ -24,19 +25,32 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limited: Any = None
+        # The libraries that had another number of threads, each with that number.
+        self._limited: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._limited = _libraries().limit(limits=1, user_api="blas")
+                self._limit()
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limited.restore_original_limits()
+                self._restore()
+
+    def _limit(self) -> None:
+        self._limited = []
+        for library in _libraries():
+            threads = library.get_num_threads()
+            if threads != 1:
+                self._limited.append((library, threads))
+                library.set_num_threads(1)
+
+    def _restore(self) -> None:
+        for library, threads in self._limited:
+            library.set_num_threads(threads)
 
 
 _LIMIT = _Limit()

@@ -103,13 +103,16 @@ class ChainWork:
         return self.compute_each(x, tasks, bounds=bounds)
 
     def _flow_and_tasks(
-        self, span: Span, ends: tuple[int | None, ...], continuation: Continuation,
+        self,
+        span: Span,
+        ends: tuple[int | None, ...],
+        continuation: Continuation,
         earlier: HeldEarlier,
     ) -> tuple[Flow, list[OpTask]]:
         """Return what the operations read for some outputs, and the task of each.
 
         Those of the last outputs before which nothing is held are kept: an array of the same length
-        has the same ones. A network of two layers takes TASKS_RATIO of the time.
+        has the same ones. A small network on 256 samples then takes 0.8 of the time.
         """
         outputs = (span, ends, continuation)
         if earlier is nothing_earlier and self._kept_tasks is not None:

@@ -63,7 +63,7 @@ def one_blas_thread() -> Iterator[None]:
     Blocks are computed in parallel, and OpenBLAS with threads of its own computes the products of
     one thread after those of another. VGG7 on 512 x 512 pixels took 13.8 s of processor in place of
     1.1, on two cores that other programs used too. The command line sets environment variables
-    before NumPy is imported instead. Entering and leaving takes 10 microseconds.
+    before NumPy is imported instead. Entering and leaving takes some 10 microseconds.
     """
     _LIMIT.enter()
     try:

@@ -225,9 +225,7 @@ class Geometry:
         along = Extent(low, high, n, self.edge)
         if columns is None:
             bounds = self._bounds((n,))
-            return JobPlace(
-                span=(outputs,), along=along, across=None, ends=(end,), bounds=bounds
-            )
+            return JobPlace(span=(outputs,), along=along, across=None, ends=(end,), bounds=bounds)
         count, across = self.columns(columns)
         return JobPlace(
             span=(outputs, (0, count)),

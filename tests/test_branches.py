@@ -780,8 +780,7 @@ def test_colours_become_one_beside_the_opacity(text: str, tmp_path: Path) -> Non
     """The opacity is kept where the branches make fewer channels than they read."""
     pixels = np.random.default_rng(7).integers(1, 256, (5, 6, 4)).astype(np.uint8)
     pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(tmp_path / "in.png")
-    words = ("image", "-q", text, "in.png", "-o", "out.tif")
-    done(*words, cwd=tmp_path)
-    found = pyvips.Image.new_from_file(tmp_path / "out.tif").numpy()
+    done("image", "-q", text, "in.png", "-o", "out.png", cwd=tmp_path)
+    found = pyvips.Image.new_from_file(tmp_path / "out.png").numpy()
     assert found.shape == (5, 6, 2)
     assert found[..., 1].tolist() == pixels[..., 3].tolist()

@@ -178,16 +178,13 @@ class GroupWork(OpWork):
         return y, held_after
 
     def _with_kept_channel(self, y: Array, channel: int, x: Array, task: OpTask) -> Array:
-        """Return the outputs with one channel as it is in the aligned inputs.
-
-        It is the last one where the branches make another number of channels.
-        """
+        """Return the outputs with the opacity as it is in `channel` of the aligned inputs."""
         places = []
         for axis, reach in enumerate(self.op.reach):
             aligned = reach.aligned_input(np.arange(*task.outputs[axis]))
             places.append(np.clip(aligned - task.starts[axis], 0, x.shape[axis] - 1))
         kept = as_samples(x[..., channel][np.ix_(*places)])
-        y[..., channel if y.shape[-1] == x.shape[-1] else -1] = kept
+        y[..., self.op.opacity_after(channel)] = kept
         return y
 
     # --- values that are held over gaps ---

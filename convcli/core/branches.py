@@ -236,6 +236,12 @@ class Branches(Op):
         adds_only = all(formula.adds_only for formula in self.formulas)
         return "exact" if adds_only and classes <= {"exact"} else "rounded"
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result: that of any branch."""
+        for op in self.branches[0].chain.ops:
+            alpha = op.opacity_after(alpha)
+        return alpha
+
     @cached_property
     def channels(self) -> ChannelUse:
         """Whether all channels are treated alike, and the widest layer of the branches."""

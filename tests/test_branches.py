@@ -775,7 +775,9 @@ def test_a_branch_of_one_channel_stands_beside_one_of_several() -> None:
     np.testing.assert_allclose(apply("mono - x", x, rate=8000), middle - x, atol=1e-15)
 
 
-@pytest.mark.parametrize("text", ["x - 0.5 * mono", "x * (mono | gain:0.01)", "100 - 0.1 * mono + x"])
+@pytest.mark.parametrize(
+    "text", ["x - 0.5 * mono", "x * (mono | gain:0.01)", "100 - 0.1 * mono + x"]
+)
 def test_one_grey_branch_goes_with_colours_beside_the_opacity(text: str, tmp_path: Path) -> None:
     """The colours are those of an opaque picture, and the opacity is that of the input."""
     rng = np.random.default_rng(3)

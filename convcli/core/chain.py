@@ -121,6 +121,12 @@ class Chain:
         before = -self.needs(axis, 0, 1)[0][0]
         return max(0, self.ready(axis, n - before))
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity behind the chain, where `alpha` is it before."""
+        for op in self.ops:
+            alpha = op.opacity_after(alpha)
+        return alpha
+
     def aligned_input(self, axis: int, k: Index) -> Index:
         """Return the inputs that the outputs `k` are aligned with."""
         for op in reversed(self.ops):

@@ -157,6 +157,9 @@ def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
 def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, folder: Path) -> None:
     cluster.worker(folder)
     run = begun(folder, "--cluster", cluster.address, "--ledger", "run.jsonl")
+    # A worker writes outputs before the command hears of them.
+    ledger = folder / "run.jsonl"
+    wait_until(lambda: b"\n" in ledger.read_bytes(), "notes what is done")
     cluster.scheduler.kill()
     _, errors = run.communicate(timeout=PATIENCE)
     assert run.returncode == 4, errors

@@ -328,6 +328,15 @@ def test_overflowing_samples() -> None:
             learn(Task(taps=(3,)), [Pair(source(noise(500, 1)), source(y))])
 
 
+def test_sums_that_overflow_in_opposite_directions_warn_of_nothing() -> None:
+    x = noise(9, 1)
+    total = sums_over(x, x[2:], (3,))
+    other = sums_over(x, x[2:], (3,))
+    total.gram[0, 1], other.gram[0, 1] = np.inf, -np.inf
+    total.add(other)  # a warning is an error in tests
+    assert not total.finite
+
+
 # --------------------------------------------------------------------------------- the command line
 
 

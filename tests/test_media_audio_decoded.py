@@ -44,12 +44,14 @@ def encoded(
     *,
     video: bool = False,
     place: Path | None = None,
+    tags: dict[str, str] | None = None,
 ) -> bytes:
     """A file; one that is written at a `place` has its header first."""
     out: Any = io.BytesIO() if place is None else str(place)
     options = {} if place is None else {"movflags": "faststart"}
     layout = "mono" if x.shape[1] == 1 else "stereo"
     with av.open(out, "w", format=container, options=options) as file:
+        file.metadata.update(tags or {})
         stream: Any = file.add_stream(codec, rate=RATE)
         stream.layout = layout
         if codec == "aac":
@@ -143,3 +145,32 @@ def test_without_the_decoder_the_error_says_how_to_install_it(
     with pytest.raises(InputError) as caught:
         open_audio(tmp_path / "a.m4a")
     assert caught.value.hint == "pip install 'convcli[av]' installs what decodes it"
+
+
+def test_tags_and_length_of_an_m4a(program: Program, tmp_path: Path) -> None:
+    """What fills up the last packet of AAC is no sound: the header counts the frames without it."""
+    tags = {"title": "words", "artist": "someone", "track": "3"}
+    x = sine(3.003)
+    (tmp_path / "a.m4a").write_bytes(encoded("mp4", "aac", x, tags=tags))
+    with av.open(str(tmp_path / "a.m4a")) as file:
+        promised = file.streams.audio[0].duration
+    ended = program.run("audio", "gain:0.5", "a.m4a", "-o", "b.wav", cwd=tmp_path)
+    assert not ended.warnings, ended
+    with soundfile.SoundFile(tmp_path / "b.wav") as made:
+        assert made.frames == promised
+        assert (made.title, made.artist, made.tracknumber) == ("words", "someone", "3")
+
+
+@pytest.mark.parametrize(
+    ("codec", "subtype"), [("pcm_f32le", "FLOAT"), ("pcm_s24le", "PCM_24"), ("pcm_s16le", "PCM_16")]
+)
+def test_samples_without_a_codec_keep_their_bits(
+    program: Program, tmp_path: Path, codec: str, subtype: str
+) -> None:
+    x = sine(0.1)
+    (tmp_path / "a.mka").write_bytes(encoded("matroska", codec, x))
+    assert program.run("audio", "gain:1", "a.mka", "-o", "b.wav", cwd=tmp_path).code == 0
+    with soundfile.SoundFile(tmp_path / "b.wav") as made:
+        assert made.subtype == subtype
+        error = np.abs(made.read() - x).max()
+    assert error <= {"FLOAT": 0, "PCM_24": 2.0**-23, "PCM_16": 2.0**-15}[subtype]

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import SAMPLES, Program
 
+import convcli
 from convcli.core.windows import counted
 from convcli.core.windows import in_order as windows_in_order
 from convcli.designs.windows import _refuse_more
@@ -539,3 +540,16 @@ def test_the_largest_window() -> None:
     _refuse_more(6, (2, 3))
     with pytest.raises(RequestError, match="at most 5 samples, got 6"):
         _refuse_more(5, (2, 3))
+
+
+@pytest.mark.parametrize("size", [(150, 151), (60, 160)])
+@pytest.mark.parametrize("levels", [100, 60000])
+def test_large_windows_equal_those_that_numpy_sorts(size: tuple[int, int], levels: int) -> None:
+    x = np.random.default_rng(levels).integers(0, levels, (size[0] + 5, 170)).astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(x, size)
+    samples = windows.reshape(*windows.shape[:2], -1)
+    medians = np.median(samples, axis=2)
+    distances = np.abs(samples - medians[..., None])
+    for name, truth in (("median", medians), ("mad", np.median(distances, axis=2))):
+        y = convcli.apply(f"{name}:{size[0]}x{size[1]}", x, axes=2, edge="valid", align="center")
+        np.testing.assert_array_equal(y, truth)

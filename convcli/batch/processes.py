@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.batch.worker import receive, send
-from convcli.errors import InputError, as_convcli_error
+from convcli.errors import InputError, OutputError, as_convcli_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -151,17 +151,22 @@ class _WorkerProcess:
         return self._process is not None
 
     def start(self, prepare: Callable[[], object] | None) -> None:
-        """Start the worker process and its pipe."""
+        """Start the worker process and its pipe. OutputError if the system starts none."""
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "convcli.batch.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            # Ctrl-C is handled by the process that has started this one.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "convcli.batch.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                # Ctrl-C is handled by the process that has started this one.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise OutputError(
+                f"cannot start a process: {error.strerror}", hint="--jobs 1 needs no other process"
+            ) from error
         if prepare is not None:
             self.call(prepare, ())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from convcli.designs.elsewhere import answer_to
 from convcli.errors import RequestError
 from convcli.media.inputs import is_file
+from convcli.planning.grammar import parse
 from convcli.planning.other_notations import step_here, step_named
 
 # The commands whose first word is a FILTER.
@@ -30,7 +31,7 @@ def refuse_other_order(command: str, filter: str, inputs: list[str], output: str
     if not inputs or is_file(inputs[0]):
         return
     if _VALUE.match(inputs[0]):
-        step = step_here(f"{filter} {inputs[0]}")
+        step = step_here(f"{filter} {inputs[0]}", parse)
         if step is not None:
             files = [word for word in inputs[1:] if is_file(word)]
             raise RequestError(
@@ -52,14 +53,17 @@ def refuse_second_as_output(command: str, filter: str, inputs: list[str]) -> Non
 
 def hint_for_options(words: list[str]) -> str | None:
     """The hint where an option of ImageMagick or a value of SoX is no option here; else None."""
-    command, *rest = words or [""]
+    command, *given = words or [""]
     if command not in _FILTERING:
         return None
+    rest: list[str] = []
+    for word in given:
+        rest += word.split() if re.match(r"-[A-Za-z]", word) else [word]
     for place, word in enumerate(rest):
         if re.fullmatch(r"-[A-Za-z][A-Za-z-]{2,}", word):
             return _hint_for_option(command, rest, place)
         if place and re.match(r"-\.?\d", word):
-            step = step_here(f"{rest[place - 1]} {word}")
+            step = step_here(f"{rest[place - 1]} {word}", parse)
             if step is not None:
                 return _as_one_word(command, step, rest[: place - 1] + rest[place + 1 :])
     return None
@@ -83,7 +87,7 @@ def hint_without_command(words: list[str]) -> str | None:
         files = files_by_suffix(place_of(file), known)
         if files is None:
             continue
-        begins = is_file(words[0]) or step_named(words[0]) is not None
+        begins = is_file(words[0]) or step_named(words[0], parse) is not None
         rest = words if begins else words[1:]
         of_option = hint_for_options([files.command, *rest])
         if of_option is not None:
@@ -101,17 +105,17 @@ def _in_order(command: str, words: list[str]) -> str:
         meant = _with_filter_first(command, first, others[:end])
         return shlex.join([*shlex.split(meant), *others[end:]])
     if others and _VALUE.match(others[0]):
-        step = step_here(f"{first} {others[0]}")
+        step = step_here(f"{first} {others[0]}", parse)
         if step is not None:
             return _written(command, step, others[1:], None)
-    return _written(command, step_named(first) or first, others, None)
+    return _written(command, step_named(first, parse) or first, others, None)
 
 
 def _hint_for_option(command: str, words: list[str], place: int) -> str | None:
     """The hint for an option of ImageMagick such as -blur, which is a step here, or None."""
     name = words[place][1:]
     value = [each for each in words[place + 1 : place + 2] if _VALUE.match(each)]
-    step = step_here(f"{name} {value[0]}") if value else step_named(name)
+    step = step_here(f"{name} {value[0]}", parse) if value else step_named(name, parse)
     if step is not None:
         return _as_one_word(command, step, words[:place] + words[place + 1 + len(value) :])
     answer = answer_to(name)
@@ -130,7 +134,7 @@ def _with_filter_first(command: str, file: str, others: list[str]) -> str:
     """The command with the FILTER that is among the words after a file; else with an example."""
     for place in range(len(others)):
         rest = others[place:]
-        step = step_here(" ".join(rest)) or step_named(rest[0])
+        step = step_here(" ".join(rest), parse) or step_named(rest[0], parse)
         if step is not None:
             outputs = [word for word in others[:place] if not is_file(word)]
             output = outputs[0] if outputs else None

@@ -210,7 +210,7 @@ class FilterReader:
             hint = SPACED
         if found != "-":
             hint = hint_for_sign(self.text[self.at :]) or hint
-        hint = hint_for_notation(self.text[start:]) or hint
+        hint = hint_for_notation(self.text[start:], parse) or hint
         expected = "| or )" if self.depth else "| or the end"
         return self.fault(f"expected {expected}, got {found!r}", hint=hint)
 

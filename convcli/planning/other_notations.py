@@ -1,6 +1,7 @@
 """Steps in the notation of other programs: `sma(20)`, `highpass 100`, `lowpass=f=3000`.
 
-Errors show the same step as it is written here.
+Errors show the same step as it is written here. These functions are given `parse`, which reads a
+FILTER: it asks for their hints itself.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 from convcli.designs import answer_for, find
 from convcli.designs.elsewhere import ELSEWHERE, LONE_VALUES, answer_to
 from convcli.errors import RequestError
-from convcli.planning.grammar import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from convcli.planning.calls import Call
+
+    Parse = Callable[[str], tuple[Call, ...]]
 
 # Calls of functions, as in Python; of methods, of which the second one names the statistic; options
 # of FFmpeg; and words, as of SoX, or separated by a comma.
@@ -28,9 +30,9 @@ _NOTATIONS = (
 )
 
 
-def hint_for_notation(text: str) -> str | None:
+def hint_for_notation(text: str, parse: Parse) -> str | None:
     """The hint for a text that begins with a step in the notation of another program, or None."""
-    step = step_here(text)
+    step = step_here(text, parse)
     if step is not None:
         return f"write {step}; values follow a colon, and | separates two steps"
     name = re.match(r"[A-Za-z][\w-]*", text)
@@ -40,33 +42,35 @@ def hint_for_notation(text: str) -> str | None:
     return None if answer is None else answer.hint
 
 
-def step_here(text: str) -> str | None:
+def step_here(text: str, parse: Parse) -> str | None:
     """The step that a text begins with, as it is written here.
 
     None where the text is in no notation of another program, or its name is unknown.
 
-    >>> step_here("sma(20)"), step_here("highpass 100 | abs"), step_here("lowpass=f=3000")
-    ('sma:20', 'highpass:100', 'lowpass:3000')
+    >>> from convcli.planning.grammar import parse
+    >>> step_here("sma(20)", parse), step_here("highpass 100 | abs", parse)
+    ('sma:20', 'highpass:100')
     """
     for notation in _NOTATIONS:
         found = re.match(notation, text)
         if found is not None:
-            return _as_here(found["name"], _values(found["values"]))
+            return _as_here(found["name"], _values(found["values"]), parse)
     return None
 
 
-def step_named(name: str) -> str | None:
+def step_named(name: str, parse: Parse) -> str | None:
     """The step that a word without values stands for, or a FILTER as it is; None if unknown.
 
-    >>> step_named("negate"), step_named("lowpass:3400"), step_named("despeckle")
-    (None, 'lowpass:3400', 'median:3')
+    >>> from convcli.planning.grammar import parse
+    >>> step_named("lowpass:3400", parse), step_named("despeckle", parse)
+    ('lowpass:3400', 'median:3')
     """
-    if _can_be_read(name):
+    if _can_be_read(name, parse):
         return name
     written = re.fullmatch(r"([A-Za-z][\w-]*)(?::(.*))?", name)
     if written is None:
         return None
-    return _as_here(written[1], written[2] or "")
+    return _as_here(written[1], written[2] or "", parse)
 
 
 def _values(text: str) -> str:
@@ -79,9 +83,10 @@ def _values(text: str) -> str:
     return ",".join(values)
 
 
-def _as_here(name: str, values: str) -> str | None:
+def _as_here(name: str, values: str, parse: Parse) -> str | None:
     """The step that a name stands for, with the values if it can be read with them."""
-    return next(filter(_can_be_read, _candidates(name, values)), None)
+    candidates = _candidates(name, values)
+    return next((step for step in candidates if _can_be_read(step, parse)), None)
 
 
 def _candidates(name: str, values: str) -> Iterator[str]:
@@ -103,7 +108,7 @@ def _is_step(name: str) -> bool:
     return True
 
 
-def _can_be_read(filter: str) -> bool:
+def _can_be_read(filter: str, parse: Parse) -> bool:
     """Whether every step exists and takes as many values as it is given."""
     try:
         calls = parse(filter)

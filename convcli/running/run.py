@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.reduction import Reduction
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.core.op import Measure
+    from convcli.core.reduction import Reduction
     from convcli.core.task import HeldAfter
     from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
@@ -476,6 +476,9 @@ def _reductions_of_known_length(
     reduce: Reduce, blocks: Iterable[SignalBlock], length: int
 ) -> dict[SignalName, Reduction]:
     """Reduce signals of `length` samples block by block."""
+    # Few runs reduce the whole signal.
+    from convcli.core.reduction import Reduction
+
     reductions: dict[SignalName, Reduction] = {}
     for block in blocks:
         if 0 in block.x.shape:  # nothing is left of the signal

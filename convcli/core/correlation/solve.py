@@ -74,9 +74,10 @@ class Sums:
 
     def add(self, other: Sums) -> None:
         """Add the sums over other windows."""
-        self.gram += other.gram
-        self.cross += other.cross
-        self.energy += other.energy
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `finite`
+            self.gram += other.gram
+            self.cross += other.cross
+            self.energy += other.energy
 
     def error(self, w: FloatArray) -> float:
         """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""

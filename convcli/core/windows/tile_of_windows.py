@@ -174,13 +174,27 @@ def _bits(from_start: Any, places: IntArray, words: int, spans: Spans) -> Words:
 
     from_start : of the pixels; places : of their bits
     """
-    padded = np.full(words * _WORD, -1, np.int32)
+    kind = _smallest_type(spans)
+    # No span holds the largest number.
+    padded = np.full(words * _WORD, np.iinfo(kind).max, kind)
     padded[places] = from_start
-    starts = np.array(spans.starts, np.int32)[:, None]
+    starts = np.array(spans.starts, kind)[:, None]
     # Numbers below 0 become large ones, so that one comparison does for both sides.
-    flags = (padded - starts).view(np.uint32) < spans.size
+    flags = padded - starts < spans.size
     packed = np.packbits(flags, axis=1, bitorder="little").view("<u8")
-    return np.ascontiguousarray(packed.T.astype(np.uint64))
+    return np.ascontiguousarray(packed.T.astype(np.uint64, copy=False))
+
+
+def _smallest_type(spans: Spans) -> type[np.unsignedinteger[Any]]:
+    """The smallest type in which a difference below 0 is no place within a span.
+
+    Bytes take a fifth of the time of int32.
+    """
+    largest = spans.size + 2 * max(spans.starts)
+    for kind in (np.uint8, np.uint16):
+        if largest < np.iinfo(kind).max:
+            return kind
+    return np.uint32
 
 
 def _place_of_bit(words: Words, number: IntArray) -> IntArray:

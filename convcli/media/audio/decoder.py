@@ -12,13 +12,14 @@ import numpy as np
 
 from convcli.errors import InputError
 from convcli.media.audio.details import AudioDetails
+from convcli.media.audio.formats import bits_of, container_of
 from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
 from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.array_types import AnyArray, Float32Array
+    from convcli.array_types import AnyArray
 
 
 DECODED_SUFFIXES = frozenset(
@@ -28,9 +29,19 @@ INSTALL = "pip install 'convcli[av]' installs what decodes it"
 _ISO_MEDIA, _MATROSKA, _ASF = b"ftyp", b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75"
 # Brands of files of the same family that hold pictures.
 _PICTURES = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"})
-# Codings that keep every bit, and the coding of a WAV that holds them.
-_LOSSLESS = {"alac": "PCM_24", "flac": "PCM_24"}
+# Codings that keep every bit, by the beginning of their names, and the coding of a WAV for them.
+_LOSSLESS = {
+    "alac": "PCM_24",
+    "flac": "PCM_24",
+    "tta": "PCM_24",
+    "wavpack": "PCM_24",
+    "pcm_s24": "PCM_24",
+    "pcm_s32": "DOUBLE",
+    "pcm_f32": "FLOAT",
+    "pcm_f64": "DOUBLE",
+}
 _TAGS = ("title", "copyright", "artist", "comment", "date", "album", "genre")
+_OTHER_NAMES = {"track": "tracknumber"}
 # Frames by which the length in the header may be wrong, as codecs add samples at both ends.
 _INEXACT = 4096
 # Formats of FFmpeg without a header, whose length it estimates from the bit rate.
@@ -88,6 +99,14 @@ class _Track:
         if self.damaged and not decoded:
             raise av.InvalidDataError(0, "not one packet of sound is whole")
 
+    def padding(self, total: int) -> int:
+        """How many of all frames only fill up the last packet, where the header counts frames."""
+        stream = self.stream
+        if stream.duration is None or stream.time_base * stream.rate != 1:
+            return 0
+        excess = total - int(stream.duration)
+        return excess if 0 < excess < _INEXACT else 0
+
     @property
     def promised_frames(self) -> int | None:
         """The length that the header promises; None where it promises none.
@@ -107,6 +126,14 @@ class _Track:
         if self._end >= seconds - _INEXACT / stream.rate:
             return None
         return int(seconds * stream.rate)
+
+
+def _subtype_of(codec: str) -> str:
+    """The coding of a WAV that holds what a codec has decoded."""
+    for beginning, subtype in _LOSSLESS.items():
+        if codec.startswith(beginning):
+            return subtype
+    return "PCM_16"
 
 
 class DecodedFile(AudioSource):
@@ -130,19 +157,27 @@ class DecodedFile(AudioSource):
 
     def _read_details(self) -> AudioDetails:
         stream = self._container.streams.audio[0]
-        tags = {name: text for name, text in self._container.metadata.items() if name in _TAGS}
-        subtype = _LOSSLESS.get(stream.codec_context.name, "PCM_16")
+        tags = {}
+        for key, text in self._container.metadata.items():
+            name = _OTHER_NAMES.get(key.lower(), key.lower())
+            if name in (*_TAGS, *_OTHER_NAMES.values()):
+                tags[name] = text
+        tracks = len(self._container.streams.audio)
+        if tracks > 1:
+            self.warnings.append(f"{self._name}: only the first of {tracks} sound tracks is read")
+        subtype = _subtype_of(stream.codec_context.name)
         return AudioDetails(
             format="WAV",
             subtype=subtype,
             rate=stream.rate,
             channels=stream.layout.nb_channels,
             frames=None,
-            bits=24 if subtype == "PCM_24" else 16,
+            bits=bits_of(subtype),
             tags=tags,
+            chunks=container_of("WAV").convert(tags, ()),
         )
 
-    def pieces(self) -> Iterator[Float32Array]:
+    def pieces(self) -> Iterator[AnyArray]:
         """Blocks of decoded samples. A second call starts over."""
         with self._explained():
             container, self._container = self._container or self._open(), None
@@ -151,8 +186,8 @@ class DecodedFile(AudioSource):
             finally:
                 container.close()
 
-    def _blocks(self, container: Any) -> Iterator[Float32Array]:
-        held: list[Float32Array] = []
+    def _blocks(self, container: Any) -> Iterator[AnyArray]:
+        held: list[AnyArray] = []
         count = 0
         total = 0
         track = _Track(container)
@@ -160,12 +195,15 @@ class DecodedFile(AudioSource):
             held.append(samples)
             count += len(samples)
             total += len(samples)
-            if count >= self._block_frames:
-                yield np.concatenate(held)
-                held = []
-                count = 0
+            # What fills up the last packet may begin in the block before the last one.
+            if count >= self._block_frames + _INEXACT:
+                block = np.concatenate(held)
+                yield block[: self._block_frames]
+                held = [block[self._block_frames :]]
+                count = len(held[0])
         if held:
-            yield np.concatenate(held)
+            last = np.concatenate(held)
+            yield last[: len(last) - track.padding(total)]
         promised = track.promised_frames
         if promised is not None and total < promised - _INEXACT:
             self._report_truncated(promised, total, self.details.rate)
@@ -174,19 +212,20 @@ class DecodedFile(AudioSource):
         elif track.damaged:
             self._report(f"{plural(track.damaged, 'packet')} of sound cannot be decoded")
 
-    def _frames(self, track: _Track) -> Iterator[Float32Array]:
+    def _frames(self, track: _Track) -> Iterator[AnyArray]:
         """Decoded frames, `(n, channels)`, all of the rate and the channels of the first."""
         import av
 
         layout = track.stream.layout.name
-        plain = av.AudioResampler(format="fltp", layout=layout, rate=self.details.rate)
+        kind = "dblp" if self.details.subtype == "DOUBLE" else "fltp"
+        plain = av.AudioResampler(format=kind, layout=layout, rate=self.details.rate)
         for frame in track.frames():
             for part in plain.resample(frame):
-                yield part.to_ndarray().T.astype(np.float32, copy=False)
+                yield part.to_ndarray().T
         for part in plain.resample(None):
-            yield part.to_ndarray().T.astype(np.float32, copy=False)
+            yield part.to_ndarray().T
 
-    def _samples(self, raw: Float32Array) -> AnyArray:
+    def _samples(self, raw: AnyArray) -> AnyArray:
         return np.ascontiguousarray(raw)
 
     @contextmanager

@@ -128,7 +128,7 @@ class OpenedImage(OpenedFile):
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
-        kept = any(page.keeps_geometry_required for page in self.file.pages)
+        kept = any(page.needs_same_size for page in self.file.pages)
         if kept and not keeps_shape:
             channels = self.file.options.channels
             raise RequestError(

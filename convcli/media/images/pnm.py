@@ -303,13 +303,13 @@ def _parse_words(head: bytes, kind: bytes) -> _Header:
         if words[2].startswith(b"-"):
             order = "<"
     elif not is_bitmap:
-        maximum = float(_whole(words[2]))
+        maximum = float(_header_number(words[2]))
     # One white-space byte ends the header.
-    columns, rows = _whole(words[0]), _whole(words[1])
+    columns, rows = _header_number(words[0]), _header_number(words[1])
     return _Header(kind, rows, columns, _BANDS[kind], maximum, place + 1, order)
 
 
-def _whole(word: bytes) -> int:
+def _header_number(word: bytes) -> int:
     """A whole number of a header. ValueError for one that no picture has."""
     if not _WHOLE.fullmatch(word):
         raise ValueError(word)
@@ -332,7 +332,7 @@ def _parse_pam(head: bytes) -> _Header:
             fields[match[1]] = match[2]
         place = match.end()
     rows, columns, bands, maximum = (
-        _whole(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
+        _header_number(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
     )
     tuples = fields.get(b"TUPLTYPE", b"").decode("ascii", "replace").strip().upper()
     length = place + len(_PAM_END)

@@ -373,27 +373,31 @@ def change_pages(file: BinaryIO, changes: Sequence[PageChange]) -> None:
     if header is None:
         return
     variant, _ = header
-    word = variant.word
     pointer = 8 if variant.big else 4
     for change in changes:
-        (offset,) = word.unpack(read_at(file, pointer, word.size))
-        entries = read_tiff_entries(file, variant, offset)
-        link_place = file.tell()
-        link = file.read(word.size)
-        if not (change.fields or change.removed):
-            pointer = link_place
-            continue
-        replaced = change.removed | change.fields.keys()
-        kept = [entry for entry in entries if variant.tag_of(entry) not in replaced]
-        end = file.seek(0, io.SEEK_END)
-        place = end + -end % 8
-        new, values = _build_entries(change.fields, variant, place=place, others=len(kept))
-        together = sorted([*kept, *new], key=variant.tag_of)
-        directory = _join_directory(together, variant, link, values)
-        file.write(bytes(place - end) + directory)
-        file.seek(pointer)
-        file.write(word.pack(place))
-        pointer = place + variant.counter.size + len(together) * variant.entry_bytes
+        pointer = _change_page(file, variant, pointer, change)
+
+
+def _change_page(file: BinaryIO, variant: TiffVariant, pointer: int, change: PageChange) -> int:
+    """Change the directory whose offset is at `pointer`; return where that of the next one is."""
+    word = variant.word
+    (offset,) = word.unpack(read_at(file, pointer, word.size))
+    entries = read_tiff_entries(file, variant, offset)
+    link_place = file.tell()
+    link = file.read(word.size)
+    if not (change.fields or change.removed):
+        return link_place
+    replaced = change.removed | change.fields.keys()
+    kept = [entry for entry in entries if variant.tag_of(entry) not in replaced]
+    end = file.seek(0, io.SEEK_END)
+    place = end + -end % 8
+    new, values = _build_entries(change.fields, variant, place=place, others=len(kept))
+    together = sorted([*kept, *new], key=variant.tag_of)
+    directory = _join_directory(together, variant, link, values)
+    file.write(bytes(place - end) + directory)
+    file.seek(pointer)
+    file.write(word.pack(place))
+    return place + variant.counter.size + len(together) * variant.entry_bytes
 
 
 def described_fields(exif: bytes | None, iptc: bytes | None) -> TiffFields:

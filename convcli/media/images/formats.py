@@ -26,7 +26,13 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import change_pages, inspect_tiff, tiff_losses, tiff_options
+from convcli.media.images.tiff import (
+    change_pages,
+    inspect_tiff,
+    lone_pages,
+    tiff_losses,
+    tiff_options,
+)
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kept import page_changes, read_page_fields
 from convcli.media.images.tiff_kinds import unread_tiff
@@ -92,7 +98,11 @@ _ALL = (
         pages=PageStorage(several=True, mixed=True),
         texts=TextStorage(iptc=True),
         reading=ReadingRules(
-            inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
+            inspect=_inspect_tiff,
+            unread=unread_tiff,
+            bands=read_bands,
+            lone_pages=lone_pages,
+            plain_pixels=plain_pixels,
         ),
         writing=WritingRules(
             writer=open_tiff_writer,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
+    from convcli.media.images.patched import Patch
     from convcli.media.images.tiff_bands import PageBands
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
@@ -137,17 +138,28 @@ class VipsPicture:
             return dict(enumerate(read(content, self.pages.count)))
 
     def _with_readable_bands(self, file: VipsFile) -> VipsFile:
-        """The file, or a patched copy of it if libvips misreads the bands of a page."""
-        chosen = [self._bands[page] for page in self.pages.indices if page in self._bands]
-        patches = [patch for bands in chosen for patch in bands.patches]
+        """The file, with patches for pages that libvips misreads or reaches slowly."""
+        patches = self._lone_pages(file)
+        chosen = {page: self._bands[page] for page in self.pages.indices if page in self._bands}
+        for page, bands in chosen.items():
+            if bands.patches:
+                patches[page] = (*patches.get(page, ()), *bands.patches)
         if not patches:
             return file
-        if any(bands.inverted for bands in chosen):
+        if any(bands.inverted for bands in chosen.values()):
             raise InputError(
                 f"{self.name} has bands in separate planes whose 0 is white, which is not read",
                 hint="store it with 0 as black, or with the bands of a pixel side by side",
             )
-        return file.patched(patches)
+        return replace(file, patches=patches)
+
+    def _lone_pages(self, file: VipsFile) -> dict[int, tuple[Patch, ...]]:
+        """The patches that make a page the only one of its file, by page, if there are several."""
+        find = self.format.reading.lone_pages
+        if find is None or self.pages.count == 1:
+            return {}
+        with file.reading() as content:
+            return dict(enumerate(find(content, self.pages.count)))
 
     def _is_needlessly_transparent(self, header: Any, file: VipsFile) -> bool:
         """Whether the file has an opacity by libvips, but no transparent pixel."""
@@ -284,7 +296,9 @@ class VipsReader:
 
     def __init__(self, picture: VipsPicture) -> None:
         self._picture = picture
+        # libvips calls the source of the image as long as there is the region, which goes first.
         self._region: Any = None
+        self._image: Any = None
         # The page that `_region` shows, and its next row.
         self._page: int | None = None
         self._next = 0
@@ -381,7 +395,9 @@ class VipsReader:
             image = file.open_upright(stack.start, count=len(stack), fail_on=fail_on)
         else:
             image = file.open_upright(page, fail_on=fail_on)
+        self._region = None
         self._region = vips().Region.new(image)
+        self._image = image
         self._page = page
         self._next = 0
 

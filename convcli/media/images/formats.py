@@ -35,7 +35,7 @@ from convcli.media.images.tiff import (
 )
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kept import page_changes, read_page_fields
-from convcli.media.images.tiff_kinds import unread_tiff
+from convcli.media.images.tiff_kinds import unread_tiff, wide_pages
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -102,6 +102,7 @@ _ALL = (
             unread=unread_tiff,
             bands=read_bands,
             lone_pages=lone_pages,
+            wide_pages=wide_pages,
             plain_pixels=plain_pixels,
         ),
         writing=WritingRules(
@@ -209,12 +210,17 @@ def is_picture(head: bytes) -> bool:
 
 def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
     """The kind of picture in a file of a known format that libvips does not read, with a hint."""
+    unread = rules_for_reading(file).unread
+    return None if unread is None else unread(file)
+
+
+def rules_for_reading(file: BinaryIO) -> ReadingRules:
+    """The rules of the format whose files begin as this one does."""
     head = file.read(max(map(len, _BEGINNINGS)))
     for form in _ALL:
-        unread = form.reading.unread
-        if unread is not None and head.startswith(form.marks.beginnings):
-            return unread(file)
-    return None
+        if head.startswith(form.marks.beginnings):
+            return form.reading
+    return ReadingRules()
 
 
 def foreign_format(head: bytes) -> str | None:

@@ -194,6 +194,9 @@ class ReadingRules:
     bands : what each page says of its bands; None if libvips knows it
     lone_pages : the patches that make each page the only one of its file; None if libvips goes to
         any page at once, or decodes all as one image
+    wide_pages : the pages, of as many, whose floating samples of 64 bits are read without a decoder
+        or not at all, with the patches by which libvips reads the rest; None if it reads such
+        samples, or there are none
     is_opaque : whether the pictures of a file have no transparent pixel, although libvips gives
         them an opacity
     plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
@@ -205,6 +208,7 @@ class ReadingRules:
     unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
     lone_pages: Callable[[BinaryIO, int], list[tuple[Patch, ...]]] | None = None
+    wide_pages: Callable[[BinaryIO, int], dict[int, tuple[Patch, ...]]] | None = None
     is_opaque: Callable[[BinaryIO], bool] | None = None
     plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
 

@@ -218,6 +218,14 @@ class TiffPage:
         entry = self.offset + variant.counter.size + index * variant.entry_bytes
         return entry + variant.entry_bytes - variant.word.size
 
+    def values_place(self, file: BinaryIO, tag: int, size: int) -> int:
+        """The offset of the values of a field, which have so many bytes together."""
+        word = self.variant.word
+        place = self.value_place(tag)
+        if size > word.size:
+            (place,) = word.unpack(read_at(file, place, word.size))
+        return place
+
     def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
         """The fields with these tags that can be read."""
         fields: TiffFields = {}

@@ -89,17 +89,7 @@ def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]
     """The patch by which premultiplied colours are called plain ones."""
     plain = [_OPACITY if meaning == _PREMULTIPLIED else meaning for meaning in meanings]
     data = struct.pack(f"{directory.variant.order}{len(plain)}H", *plain)
-    return _values_place(file, directory, len(data)), data
-
-
-def _values_place(file: BinaryIO, directory: TiffPage, size: int) -> int:
-    """The offset of the meanings of the extra bands, which have so many bytes."""
-    variant = directory.variant
-    place = directory.value_place(_EXTRA_BANDS)
-    if size > variant.word.size:
-        file.seek(place)
-        (place,) = variant.word.unpack(file.read(variant.word.size))
-    return int(place)
+    return directory.values_place(file, _EXTRA_BANDS, len(data)), data
 
 
 def straight(pixels: AnyArray, alpha: int) -> AnyArray:
@@ -120,7 +110,7 @@ def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
             continue
         order = directory.variant.order
         meanings = _written_meanings(layout, field.count, request.details.extra_bands)
-        file.seek(_values_place(file, directory, len(field.data)))
+        file.seek(directory.values_place(file, _EXTRA_BANDS, len(field.data)))
         file.write(struct.pack(f"{order}{len(meanings)}H", *meanings))
 
 

@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import format_for_reading
+from convcli.media.images.formats import format_for_reading, rules_for_reading
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -50,6 +50,8 @@ _MOST_BANDS = 10_000
 
 # The fields that hold bytes.
 _BLOCKS = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
+# The type of samples of wide pages.
+_WIDE = np.dtype(np.float64)
 # What libvips calls an interpretation without a name, and does not write.
 _UNKNOWN_MEANING = "error"
 
@@ -90,10 +92,13 @@ class VipsPicture:
         vips()
         drain_log()
         given = VipsFile(data, name)
-        header = given.open(0)
+        self._wide = self._find_wide_pages(given, 1)
+        header = replace(given, patches=self._wide).open(0)
         self.format = format_for_reading(_loader_format(header))
         self.pages = self._chosen_pages(header, pages)
         self._bands = self._read_bands(given)
+        if self.pages.count > 1:
+            self._wide = self._find_wide_pages(given, self.pages.count)
         self.file = self._with_readable_bands(given)
         if self._is_needlessly_transparent(header, given):
             self.file = replace(given, is_opaque=True)
@@ -129,6 +134,12 @@ class VipsPicture:
         stacked = count > 1 and self.format.pages.animated and orientation_of(header) == 1
         return ChosenPages(count, tuple(indices), stacked)
 
+    def _find_wide_pages(self, file: VipsFile, count: int) -> dict[int, tuple[Patch, ...]]:
+        """The pages of 64-bit floating samples among the first `count`, with their patches."""
+        with file.reading() as content:
+            find = rules_for_reading(content).wide_pages
+            return {} if find is None else find(content, count)
+
     def _read_bands(self, file: VipsFile) -> dict[int, PageBands]:
         """What the file says of the bands of its pages, by page."""
         read = self.format.reading.bands
@@ -140,6 +151,8 @@ class VipsPicture:
     def _with_readable_bands(self, file: VipsFile) -> VipsFile:
         """The file, with patches for pages that libvips misreads or reaches slowly."""
         patches = self._lone_pages(file)
+        for page, wide in self._wide.items():
+            patches[page] = (*patches.get(page, ()), *wide)
         chosen = {page: self._bands[page] for page in self.pages.indices if page in self._bands}
         for page, bands in chosen.items():
             if bands.patches:
@@ -186,7 +199,10 @@ class VipsPicture:
             if page != self.pages.indices[0] and not self.pages.stacked:
                 image = upright(self.file.open(page))
             self._check_size(image, 1)
-            layouts.append(self._layout(image, self._bands.get(page)))
+            layout = self._layout(image, self._bands.get(page))
+            if page in self._wide:
+                layout = replace(layout, dtype=_WIDE)
+            layouts.append(layout)
         return layouts
 
     def _layout(self, image: Any, bands: PageBands | None) -> Layout:
@@ -231,7 +247,14 @@ class VipsPicture:
             return {}
         with self.file.reading() as file:
             by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
-            return self.format.reading.plain_pixels(file, by_index)
+            places = self.format.reading.plain_pixels(file, by_index)
+        if any(page in self._wide and page not in places for page in self.pages.indices):
+            raise InputError(
+                f"{self.name} has 64-bit floating samples that are compressed, in tiles or planes, "
+                "or stored high byte first, which are not read",
+                hint="store it uncompressed, or with 32-bit samples, first",
+            )
+        return places
 
     def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
@@ -241,7 +264,7 @@ class VipsPicture:
             loader=str(known.get("vips-loader", "")),
             pages=self.pages.count,
             page_indices=tuple(self.pages.indices),
-            bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
+            bits=self._bits(known),
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             interlaced=bool(known.get("interlaced", False)),
@@ -261,6 +284,13 @@ class VipsPicture:
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
+
+    def _bits(self, known: dict[str, Any]) -> int:
+        """Bits of a stored sample of the first page."""
+        layout_bits = 8 * self.layouts[0].dtype.itemsize
+        if self.pages.indices[0] in self._wide:
+            return layout_bits
+        return int(known.get("bits-per-sample", 0)) or layout_bits
 
     def _delays(self, known: dict[str, Any]) -> tuple[int, ...]:
         """How long each page of an animation is shown, in milliseconds."""

@@ -38,7 +38,7 @@ TOLERANCE = 1e-5
 class Block:
     """A convolution and what follows it.
 
-    stride, padding, pool : along the first axis, or along all where `square`
+    stride, padding, pool : along the first axis; along all axes where the window is square
     padding : None for as many outputs as inputs, one more zero after them than before for an even
         size
     slope : of the rectifier, None where there is none; norm : batch normalisation follows that one,

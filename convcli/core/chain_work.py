@@ -83,7 +83,7 @@ class ChainWork:
         earlier : gives the values held from before `x`
         continuation : of the outputs; by default they begin where earlier ones ended, and later
             ones begin where they end
-        bounds : the samples of the signal, where windows that reach beyond it have no output
+        bounds : where the signal lies, if a window that reaches beyond it has no output
         """
         if self._joined is not self.chain:
             return self._joined.work.compute(x, span, ends, earlier, continuation, bounds=bounds)

@@ -239,7 +239,8 @@ _HINTS = {
     "autoeq": "`response:@sample_data/headphone.csv` reads the files of AutoEq",
     "graphiceq": "response:@GraphicEQ.txt reads the file as it comes",
     "dema": "`2 * ema:span=9 - (ema:span=9 | ema:span=9)` is the double one of 9",
-    "tema": "three times `ema:span=9`, less three times of it twice, plus it three times in a row",
+    "tema": "`3 * ema:span=9 - 3 * (ema:span=9 | ema:span=9) "
+    "+ (ema:span=9 | ema:span=9 | ema:span=9)`",
     "hma": "`2 * wma:8 - wma:16 | wma:4` is the Hull moving average of 16",
     "trix": "`ema:span=15 | ema:span=15 | ema:span=15 | 100 * pct_change`",
     "linreg": "`3 * wma:14 - 2 * sma:14` is the last value of the line through 14 samples",

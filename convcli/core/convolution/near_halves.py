@@ -39,7 +39,7 @@ def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
 
     bound : of results that are not negative, or with a relative part of 0
     sums : computes the results at some places in float64
-    to_bytes : round them, none has to be cut off
+    to_bytes : return rounded bytes; every result has to round to 0 ... 255
     """
     rounded, places = _rounded(y, bound)
     numbers: Any = sums(places)

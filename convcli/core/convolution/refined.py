@@ -38,13 +38,13 @@ _NEXT_FFT = 1.25
 # pixel of its length.
 _PER_HALVING = 9
 _OF_ROOTS = 2
-# Where more samples of a window, for each output, would have to be read again, float64 throughout
+# The most samples that may be read again, as a mean over all outputs: beyond it float64 throughout
 # takes less time. OpenCV's FFT takes hardly more time in float64.
 _MOST_READ_AGAIN = 25.0
 _MOST_READ_AGAIN_BY_FFT = 1.0
 # Where a larger part of the results is doubtful, all are computed in float64.
 _MOST_DOUBTFUL = 1 / 50
-# The most taps along an axis of a separable kernel for which FFTs in float64 take more time.
+# A separable kernel with more taps along an axis is computed faster by FFTs in float64.
 _LONGEST_LINE = 900
 # Means below this number are rounded to 255 at most.
 _ROUNDED_TO_255 = 255.49

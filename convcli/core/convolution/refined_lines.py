@@ -38,8 +38,7 @@ def refined_lines(
     """Return the valid correlation of bytes with the outer product of two lines.
 
     x : (rows, columns, channels) bytes; lines : the column and the row
-    to_bytes : none of the means has to be cut off
-    Returns bytes then, else float32.
+    to_bytes : return rounded bytes, as every mean rounds to 0 ... 255; else float32
     """
     column, row = lines
     if row.size == step[1] == 1:

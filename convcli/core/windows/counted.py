@@ -101,7 +101,7 @@ def _bucket_starts(values: Array) -> IntArray:
 def counted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[CountedWindows]:
     """Yield the windows of (rows, columns), some rows of windows at a time.
 
-    They hold until the next ones are asked for.
+    Windows are valid until the next ones are asked for, which take their memory.
 
     own : the place in a window of the sample that its output is aligned with
     """

@@ -55,7 +55,7 @@ def wide_pages(file: BinaryIO, pages: int) -> dict[int, tuple[Patch, ...]]:
 
     So it reads everything but the pixels.
     """
-    found = {}
+    found: dict[int, tuple[Patch, ...]] = {}
     for page, directory in enumerate(tiff_pages(file, pages)):
         fields = directory.fields(file, (_BITS, _SAMPLE_FORMAT))
         if _is_wide(fields):

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 _COMPARED = 1 << 17
 
 
+def accumulated_error(roundings: float, unit: float) -> float:
+    """Return the largest relative error of a product through which a number of roundings go.
+
+    It is gamma(n) = n u / (1 - n u) of n roundings, u being half a unit in the last place. A sum of
+    products has at most this part of the sum of their sizes as its error, in whatever order it is
+    added up, if at most n roundings go through each product (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1).
+    """
+    error = roundings * unit
+    return error / (1 - error)
+
+
 @dataclass(frozen=True)
 class ErrorBound:
     """A bound of the error of a sum: a part of the sum of |tap| * sample, and a number beside it.

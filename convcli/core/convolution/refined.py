@@ -15,7 +15,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
-from convcli.core.convolution.near_halves import ErrorBound, refine
+from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
 from convcli.core.convolution.refined_lines import refined_lines
 from convcli.core.convolution.rounding import share_a_denominator
 
@@ -89,12 +89,9 @@ def error_bound(taps: Taps) -> float:
 def error_of_sums(taps: Taps) -> ErrorBound:
     """Return a bound of the error of sums of products of bytes and taps.
 
-    A sum of products through which n roundings go, in whatever order it is added up, has a relative
-    error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
-    Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1). Of k
-    terms, these are k - 1 additions, the product and the tap itself. A division by the sum of taps
-    brings two more, and the comparison in `near_halves.py` three. OpenCV's FFT adds up in float64;
-    only the tap and the sum are rounded to float32.
+    The roundings of a sum of k terms are k - 1 additions, the product and the tap itself. A
+    division by the sum of taps brings two more, and the comparison in `near_halves.py` three.
+    OpenCV's FFT adds up in float64; only the tap and the sum are rounded to float32.
     """
     by_fft = 0.0
     lines = factor(taps)
@@ -105,8 +102,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
         roundings = sum(line.size + 1 for line in lines)
     else:
         roundings = taps.size + 1
-    error = (roundings + 2 + 3) * _UNIT
-    return ErrorBound(error / (1 - error), by_fft)
+    return ErrorBound(accumulated_error(roundings + 2 + 3, _UNIT), by_fft)
 
 
 def _error_by_fft(taps: Taps) -> float:
@@ -117,9 +113,9 @@ def _error_by_fft(taps: Taps) -> float:
     most 5. OpenCV computes half of the roots by a recurrence (DFTInit in dxt.cpp), each step of
     which adds up to four units: the error of the last one is `_OF_ROOTS` times the length. By the
     inequality of Cauchy and Schwarz, the error of the circular correlation of x and w through three
-    such transforms is at most gamma(n) |x| |w|, n counting the roundings of all three (Percival,
-    Rapid multiplication modulo the sum and difference of highly composite numbers, Mathematics of
-    Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
+    such transforms is at most `accumulated_error(n)` |x| |w|, n counting the roundings of all three
+    (Percival, Rapid multiplication modulo the sum and difference of highly composite numbers,
+    Mathematics of Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
     """
     roundings = 0.0
     pixels = 1.0
@@ -127,9 +123,8 @@ def _error_by_fft(taps: Taps) -> float:
         side = _NEXT_FFT * max(_SHORTEST_TILE + k, _LARGEST_TILE * k)
         roundings += math.log2(side) * (_PER_HALVING + _OF_ROOTS * side)
         pixels *= side
-    error = 3 * roundings * _DOUBLE_UNIT
     norms = 255 * math.sqrt(pixels) * float(np.linalg.norm(taps))
-    return error / (1 - error) * norms
+    return accumulated_error(3 * roundings, _DOUBLE_UNIT) * norms
 
 
 def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) -> Array:

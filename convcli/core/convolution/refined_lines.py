@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.near_halves import ErrorBound, refine
+from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
 from convcli.core.convolution.polyphase import PhaseTaps, along_columns, along_rows
 from convcli.dataclass import dataclass
 
@@ -157,15 +157,12 @@ def _less(x: Array, middle: float) -> Float32Array:
 def _error_bound(line: Taps, largest: float, level: float) -> float:
     """Return the largest error of a mean up to 256 that float32 computes along a line.
 
-    A sum of products through which n roundings go, in whatever order it is added up, has an error
-    of at most gamma(n) = n u / (1 - n u) times the sum of their sizes, u being half a unit in the
-    last place (Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and
-    section 3.1). Of k terms, these are k - 1 additions, the product, the tap and the sample. Then
+    The roundings of a sum of k terms are k - 1 additions, the product, the tap and the sample. Then
     the level is rounded and added, and `near_halves.py` adds and compares: five numbers that are
     rounded, the last four of them at most 256.
 
     largest : size of the samples; level : what is added to the sum
     """
-    roundings = (line.size + 2) * _UNIT
-    of_sum = roundings / (1 - roundings) * largest * float(np.abs(line).sum())
+    relative = accumulated_error(line.size + 2, _UNIT)
+    of_sum = relative * largest * float(np.abs(line).sum())
     return of_sum + _UNIT * (abs(level) + 4 * 256)

@@ -128,7 +128,7 @@ class OpenedImage(OpenedFile):
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
-        if self.file.keeps_geometry_required and not keeps_shape:
+        if self.file.needs_same_size and not keeps_shape:
             channels = self.file.options.channels
             raise RequestError(
                 f"--channels {channels} needs a filter that keeps the size of the picture",

@@ -96,7 +96,7 @@ class ImagePage:
         )
 
     @property
-    def keeps_geometry_required(self) -> bool:
+    def needs_same_size(self) -> bool:
         """Whether original channels complete the result, so that the chain must keep the size."""
         return self.selection != "all"
 
@@ -104,7 +104,7 @@ class ImagePage:
         """Whether a result of the page has many channels, which are not those of the picture."""
         is_other = result.channels != self.signal.channels
         is_many = len(result.channels) >= FEWEST_MAPS
-        return is_many and is_other and not self.keeps_geometry_required
+        return is_many and is_other and not self.needs_same_size
 
     def _filtered_channels(self) -> tuple[tuple[str, ...], int | None]:
         """The names of the channels that are filtered, and the index of the opacity among them."""
@@ -199,7 +199,7 @@ class ImageFile:
     """A picture file.
 
     pages : in their order; warnings : what is odd about the file or the options;
-    keeps_geometry_required : whether original channels complete the result of a page.
+    needs_same_size : whether original channels complete the result of a page.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class ImageFile:
         self.pages = [
             ImagePage(picture, page, options, reader) for page in range(len(picture.layouts))
         ]
-        self.keeps_geometry_required = any(page.keeps_geometry_required for page in self.pages)
+        self.needs_same_size = any(page.needs_same_size for page in self.pages)
         self.warnings = picture.warnings
         if options.linear:
             self._check_linear()

@@ -26,10 +26,16 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import change_pages, inspect_tiff, tiff_losses, tiff_options
+from convcli.media.images.tiff import (
+    change_pages,
+    inspect_tiff,
+    lone_pages,
+    tiff_losses,
+    tiff_options,
+)
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kept import page_changes, read_page_fields
-from convcli.media.images.tiff_kinds import unread_tiff
+from convcli.media.images.tiff_kinds import unread_tiff, wide_pages
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -92,7 +98,12 @@ _ALL = (
         pages=PageStorage(several=True, mixed=True),
         texts=TextStorage(iptc=True),
         reading=ReadingRules(
-            inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
+            inspect=_inspect_tiff,
+            unread=unread_tiff,
+            bands=read_bands,
+            lone_pages=lone_pages,
+            wide_pages=wide_pages,
+            plain_pixels=plain_pixels,
         ),
         writing=WritingRules(
             writer=open_tiff_writer,
@@ -199,12 +210,17 @@ def is_picture(head: bytes) -> bool:
 
 def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
     """The kind of picture in a file of a known format that libvips does not read, with a hint."""
+    unread = rules_for_reading(file).unread
+    return None if unread is None else unread(file)
+
+
+def rules_for_reading(file: BinaryIO) -> ReadingRules:
+    """The rules of the format whose files begin as this one does."""
     head = file.read(max(map(len, _BEGINNINGS)))
     for form in _ALL:
-        unread = form.reading.unread
-        if unread is not None and head.startswith(form.marks.beginnings):
-            return unread(file)
-    return None
+        if head.startswith(form.marks.beginnings):
+            return form.reading
+    return ReadingRules()
 
 
 def foreign_format(head: bytes) -> str | None:

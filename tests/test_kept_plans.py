@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from convcli import apply
 from convcli.designs.registry import steps
@@ -208,3 +209,21 @@ def test_a_missing_sample_is_refused_where_it_is_asked_for() -> None:
     for _ in range(2):
         with pytest.raises(ConvcliError, match="missing value in data row 2"):
             apply("box:3", np.array([0, np.nan]), missing="error")
+
+
+@pytest.mark.usefixtures("_old_files")
+def test_no_call_gives_what_an_earlier_file_said(tmp_path: Path) -> None:
+    taps = tmp_path / "taps.csv"
+    recipe = tmp_path / "own.conv"
+    model = tmp_path / "m.safetensors"
+    response = tmp_path / "room.wav"
+    texts = [f"kernel:@{taps}", f"@{recipe}", f"model:{model}", f"ir:{response}"]
+    x = np.array([0, 0, 1.0, 0, 0])
+    for gain in (0.25, 0.5, 0.125):
+        taps.write_text(f"{gain}", encoding="utf-8")
+        recipe.write_text(f"kernel:{gain}", encoding="utf-8")
+        kernel_file(model, gain)
+        soundfile.write(response, [gain], 8000, subtype="FLOAT")
+        for text in texts:
+            for _ in range(2):
+                assert apply(text, x, rate=8000).tolist() == [0, 0, gain, 0, 0]

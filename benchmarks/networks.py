@@ -142,6 +142,15 @@ NETWORKS = (
         timed=30,
     ),
     Network(
+        name="network-small",
+        says="5 taps to 4 channels, rectifiers and 1 tap on 256 samples, again and again",
+        channels=1,
+        blocks=(Block(4, (5, 1), slope=0.0), Block(1, (1, 1), slope=None)),
+        shape=(256, 1),
+        goals={"onnxruntime": 1 / 3},
+        timed=300,
+    ),
+    Network(
         name="network-crepe",
         says="CREPE tiny on 10 s of sound, a frame every 10 ms: 1,001 frames of 1,024 samples",
         channels=1,

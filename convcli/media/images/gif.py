@@ -56,7 +56,7 @@ def gif_losses(request: WriteRequest) -> list[str]:
         return []
     stored = f"{_MOST_COLOURS} are stored beside a transparent one"
     return [
-        f"the palette of the gif has {count} colours, and {stored}: others become the nearest of them"
+        f"the gif has a palette of {count} colours, and {stored}: others become the nearest"
     ]
 
 

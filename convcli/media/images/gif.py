@@ -55,9 +55,7 @@ def gif_losses(request: WriteRequest) -> list[str]:
     if count <= _MOST_COLOURS:
         return []
     stored = f"{_MOST_COLOURS} are stored beside a transparent one"
-    return [
-        f"the gif has a palette of {count} colours, and {stored}: others become the nearest"
-    ]
+    return [f"the gif has a palette of {count} colours, and {stored}: others become the nearest"]
 
 
 def read_gif_comments(file: BinaryIO) -> tuple[bytes, ...]:

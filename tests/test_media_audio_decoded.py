@@ -185,13 +185,16 @@ def test_chapters_and_covers_are_told(program: Program, tmp_path: Path) -> None:
         cover = file.add_stream("png")
         cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
         cover.disposition = Disposition.attached_pic
-        times = [{"start": 500 * number, "end": 500 * number + 500} for number in range(2)]
-        unit = {"time_base": Fraction(1, 1000), "metadata": {}}
-        file.set_chapters([{"id": number, **unit, **time} for number, time in enumerate(times)])
+        chapters: Any = [
+            {"id": n, "start": n, "end": n + 1, "time_base": Fraction(1, 2), "metadata": {}}
+            for n in range(2)
+        ]
+        file.set_chapters(chapters)
         picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))
         samples = av.AudioFrame.from_ndarray(sine(1, 1).T.copy(), format="fltp", layout="mono")
         samples.rate = RATE
-        for stream, frame in ((cover, picture), (sound, samples)):
+        streams: Any = ((cover, picture), (sound, samples))
+        for stream, frame in streams:
             file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
     ended = program.run("audio", "gain:1", "a.m4a", "-o", "b.wav", cwd=tmp_path)

@@ -113,7 +113,7 @@ def test_exif_without_resolution_gets_none(
     """libvips puts 25.4 dpi into EXIF; Pillow reads what is left of the block."""
     exif = Image.Exif()
     exif[271], exif[315] = "Maker", "Author"
-    options = {} if resolution is None else {"dpi": (resolution, resolution)}
+    options: dict[str, Any] = {} if resolution is None else {"dpi": (resolution, resolution)}
     Image.new("RGB", (20, 10), "red").save(tmp_path / "a.jpg", exif=exif, **options)
     ended = program.run("image", "gain:1", "a.jpg", "-o", f"b{suffix}", cwd=tmp_path)
     assert ended.code == 0

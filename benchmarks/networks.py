@@ -38,7 +38,7 @@ TOLERANCE = 1e-5
 class Block:
     """A convolution and what follows it.
 
-    stride, padding, pool : along the first axis, or along all where `square`
+    stride, padding, pool : along the first axis; along all axes where the window is square
     padding : None for as many outputs as inputs, one more zero after them than before for an even
         size
     slope : of the rectifier, None where there is none; norm : batch normalisation follows that one,
@@ -142,6 +142,18 @@ NETWORKS = (
         timed=30,
     ),
     Network(
+        name="network-small",
+        says="5 taps to 4 channels, rectifiers and 1 tap on 256 samples, again and again",
+        channels=1,
+        blocks=(
+            Block(4, (5,), padding=None, slope=0.0),
+            Block(1, (1,), padding=None, slope=None),
+        ),
+        shape=(256,),
+        goals={"onnxruntime": 1 / 3},
+        timed=300,
+    ),
+    Network(
         name="network-crepe",
         says="CREPE tiny on 10 s of sound, a frame every 10 ms: 1,001 frames of 1,024 samples",
         channels=1,
@@ -200,7 +212,7 @@ def _measured(network: Network, runs: int) -> dict[str, Any]:
     for side in sides:
         ratio = min(series[side]) / ours
         differs = _difference(answers["convcli"], answers[side])
-        print(f"  {side:14}{min(series[side]):8.3f} s  ratio {ratio:.2f}  differs by {differs:.1e}")
+        print(f"  {side:14}{min(series[side]):9.5f} s  ratio {ratio:.2f}  differs by {differs:.1e}")
         found["agrees"] &= differs <= TOLERANCE
         if side != "convcli":
             goal = network.goals.get(side)
@@ -456,12 +468,12 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """What was measured, as text."""
     lines = [f"{found['name']}: {found['says']}, {found['where']}", f"  {found['machine']}"]
     ours = min(found["seconds"]["convcli"])
-    lines.append(f"  {'convcli':14}{ours:8.4f} s of processor")
+    lines.append(f"  {'convcli':14}{ours:9.5f} s of processor")
     for peer in found["peers"]:
         seconds = min(found["seconds"][peer["name"]])
         wanted = f", {peer['goal']:.2f} to reach" if peer["goal"] else ""
         compared = f"ratio {peer['ratio']:.2f}{wanted}; differs by {peer['difference']:.1e}"
-        lines.append(f"  {peer['name']:14}{seconds:8.4f} s of processor  {compared}")
+        lines.append(f"  {peer['name']:14}{seconds:9.5f} s of processor  {compared}")
     return lines
 
 

@@ -58,7 +58,9 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     module, attribute = _LAZY[name]
-    return getattr(import_module(module), attribute)
+    found = getattr(import_module(module), attribute)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,16 @@ class LosesProcess:
         return int(unit.number)
 
 
+@dataclass(frozen=True)
+class LosesEveryProcess:
+    """Work whose process ends at every try."""
+
+    retries: int = 0
+
+    def run(self, unit: Any) -> int:  # noqa: ARG002 -- as all work
+        os._exit(9)
+
+
 @dataclass
 class Works:
     """Work that does nothing.

@@ -775,13 +775,28 @@ def test_a_branch_of_one_channel_stands_beside_one_of_several() -> None:
     np.testing.assert_allclose(apply("mono - x", x, rate=8000), middle - x, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "text", ["x - 0.5 * mono", "x * (mono | gain:0.01)", "100 - 0.1 * mono + x"]
+)
+def test_one_grey_branch_goes_with_colours_beside_the_opacity(text: str, tmp_path: Path) -> None:
+    """The colours are those of an opaque picture, and the opacity is that of the input."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(60, 120, (7, 6, 4)).astype(np.uint8)
+    for name, image in (("rgba", pixels), ("rgb", pixels[..., :3])):
+        source = pyvips.Image.new_from_array(image, interpretation="srgb")
+        source.write_to_file(tmp_path / f"{name}.png")
+        done("image", "-q", text, f"{name}.png", "-o", f"{name}_out.png", cwd=tmp_path)
+    colours = pyvips.Image.new_from_file(tmp_path / "rgb_out.png").numpy()
+    found = pyvips.Image.new_from_file(tmp_path / "rgba_out.png").numpy()
+    np.testing.assert_array_equal(found, np.dstack([colours, pixels[..., 3]]))
+
+
 @pytest.mark.parametrize("text", ["mono / mix:1,1,1", "(grey | abs) - mix:1,0,0", "mono * grey"])
 def test_colours_become_one_beside_the_opacity(text: str, tmp_path: Path) -> None:
     """The opacity is kept where the branches make fewer channels than they read."""
     pixels = np.random.default_rng(7).integers(1, 256, (5, 6, 4)).astype(np.uint8)
     pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(tmp_path / "in.png")
-    words = ("image", "-q", text, "in.png", "-o", "out.tif")
-    done(*words, cwd=tmp_path)
-    found = pyvips.Image.new_from_file(tmp_path / "out.tif").numpy()
+    done("image", "-q", text, "in.png", "-o", "out.png", cwd=tmp_path)
+    found = pyvips.Image.new_from_file(tmp_path / "out.png").numpy()
     assert found.shape == (5, 6, 2)
     assert found[..., 1].tolist() == pixels[..., 3].tolist()

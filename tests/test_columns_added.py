@@ -83,7 +83,13 @@ def test_new_columns_are_those_of_pandas(
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, err_msg=name)
 
 
-def test_without_filter_the_columns_stay_byte_for_byte(program: Program, tmp_path: Path) -> None:
+@pytest.mark.parametrize("route", ["small", "columnar"])
+def test_without_filter_the_columns_stay_byte_for_byte(
+    route: str, program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limit = 0 if route == "columnar" else 1 << 40
+    monkeypatch.setattr(numerals, "COLUMNAR", limit)
+    monkeypatch.setattr(numerals, "COLUMNAR_LOADED", limit)
     data = b'a,"x",b\r\n1.50,"2.0",z\r\n+3,NA,\r\n\r\n 5,7e0,w\r\n'
     ended = program.run("csv", "-c", "a", "--add", "s=sum_pool:1", stdin=data, cwd=tmp_path)
     expected = b'a,"x",b,s\r\n1.50,"2.0",z,1.5\r\n+3,NA,,3\r\n\r\n 5,7e0,w,5\r\n'

@@ -134,10 +134,10 @@ def test_taps_of_a_transposed_convolution_are_spread_over_phases_and_collected()
     axes = (TransposedAxis(5, 2, 1, 1, 0), TransposedAxis(4, 3, 2, 0, 0))
     phases = PhaseWeights(axes, groups=2)
     weights = random.normal(size=(4, 3, 5, 4))
-    spread = phases.spread(weights)
+    spread = phases.scattered(weights)
     assert np.count_nonzero(spread) == weights.size
     others = random.normal(size=spread.shape)
-    collected = phases.collected(others, weights.shape)
+    collected = phases.gathered(others, weights.shape)
     assert np.vdot(spread, others) == pytest.approx(np.vdot(weights, collected), rel=1e-12)
 
 

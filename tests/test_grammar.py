@@ -53,6 +53,16 @@ def words(text: str) -> list[tuple[str, list[tuple[str | None, str, int]]]]:
     return [(call.name, [(a.key, a.text, a.row) for a in call.arguments]) for call in parse(text)]
 
 
+def test_a_long_line_is_shown_around_the_place() -> None:
+    steps = ["box:3"] * 400
+    error = told(" | ".join([*steps, "boxx:3", *steps]))
+    line, place = caret(error)
+    assert line[place:].startswith("boxx:3 | box:3")
+    assert line.startswith("...")
+    assert line.endswith("...")
+    assert len(line) < 140
+
+
 # ------------------------------------------------------------------------------------------ reading
 
 VALID = {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from convcli import apply
 from convcli.designs.registry import steps
+from convcli.errors import ConvcliError
 from convcli.file_stamps import RECENT, files_noted
 from convcli.layers.weights import encode_weights
 from convcli.running.kept_plans import MOST_FILE_BYTES, MOST_PLANS, KeptPlans, PlanRequest
@@ -20,6 +22,9 @@ from convcli.signals import ARRAY, Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.signals import Edge
+
+RNG = np.random.default_rng(0)
 SOUND = Signal(medium=ARRAY, shape=(30,), channels=("1",), rate=22050.0)
 PICTURE = Signal(medium=ARRAY, shape=(30, 30), channels=("1",))
 
@@ -56,7 +61,7 @@ def test_a_plan_is_kept_until_its_file_changes(tmp_path: Path) -> None:
     kernel_file(path, 3, 2, 1)
     changed = kept.plan(request(text))
     assert changed is not plan
-    assert changed.chain.ops[0].formula.convolutions[0].taps.tolist() == [1, 2, 3]
+    assert changed.plan.chain.ops[0].formula.convolutions[0].taps.tolist() == [1, 2, 3]
     path.unlink()
     with pytest.raises(Exception, match="no such file"):
         kept.plan(request(text))
@@ -84,7 +89,7 @@ def test_recipes_are_looked_for_again(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "smooth.conv").write_text(text, encoding="utf-8")
         monkeypatch.setenv("CONVCLI_RECIPES", str(tmp_path / folder))
-        assert kept.plan(request("x - @smooth")).filter == "x - @smooth"
+        assert kept.plan(request("x - @smooth")).plan.filter == "x - @smooth"
         assert kept.plan(request("@smooth")) is not kept.plan(request("@smooth"))
 
 
@@ -151,3 +156,74 @@ def test_repeated_calls_give_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             apply(text, 2 * x), 2 * first if "norm" not in text else first
         )
+
+
+WHOLE = [
+    "box:3",
+    "ema:span=5",
+    "kernel:1,2,1 | abs | downsample:3",
+    "kernel:1,-2,3",
+    "resample:3/2",
+    "x - gaussian:2",
+    "median:5",
+    "normalize",
+    "global_avg_pool",
+    "gain:1",
+    "model:sample_data/denoise.safetensors",
+]
+
+
+@pytest.mark.parametrize("edge", ["zero", "shrink", "missing", "valid", "wrap", "reflect"])
+@pytest.mark.parametrize("text", WHOLE)
+def test_one_job_gives_what_the_loop_gives(
+    text: str, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = RNG.random((40, 1))
+    gaps = np.where(np.arange(40)[:, None] % 9 == 0, np.nan, x)
+    arrays = [x, gaps, x[:1], x[:0], x.astype(np.float32)]
+    short = [_applied(text, array, edge) for array in arrays]
+    again = [_applied(text, array, edge) for array in arrays]
+    monkeypatch.setattr("convcli.running.arrays.SHORT", -1)
+    looped = [_applied(text, array, edge) for array in arrays]
+    for once, twice, loop in zip(short, again, looped, strict=True):
+        np.testing.assert_array_equal(once, twice)
+        np.testing.assert_array_equal(once, loop)
+
+
+def _applied(text: str, x: Any, edge: Edge) -> Any:
+    """The outputs of a filter, or the text of its error."""
+    try:
+        return apply(text, x, edge=edge)
+    except ConvcliError as error:
+        return str(error)
+
+
+def test_outputs_are_never_the_input_itself() -> None:
+    x = np.arange(5.0)
+    for _ in range(2):
+        apply("gain:1", x)[:] = 7
+    assert x.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_missing_sample_is_refused_where_it_is_asked_for() -> None:
+    for _ in range(2):
+        with pytest.raises(ConvcliError, match="missing value in data row 2"):
+            apply("box:3", np.array([0, np.nan]), missing="error")
+
+
+@pytest.mark.usefixtures("_old_files")
+def test_no_call_gives_what_an_earlier_file_said(tmp_path: Path) -> None:
+    taps = tmp_path / "taps.csv"
+    recipe = tmp_path / "own.conv"
+    model = tmp_path / "m.safetensors"
+    response = tmp_path / "room.wav"
+    texts = [f"kernel:@{taps}", f"@{recipe}", f"model:{model}", f"ir:{response}"]
+    x = np.array([0, 0, 1.0, 0, 0])
+    for gain in (0.25, 0.5, 0.125):
+        taps.write_text(f"{gain}", encoding="utf-8")
+        recipe.write_text(f"kernel:{gain}", encoding="utf-8")
+        kernel_file(model, gain)
+        soundfile.write(response, [gain], 8000, subtype="FLOAT")
+        for text in texts:
+            for _ in range(2):
+                assert apply(text, x, rate=8000).tolist() == [0, 0, gain, 0, 0]

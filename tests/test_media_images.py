@@ -204,7 +204,7 @@ def test_identity_of_every_selection(
     a = save(tmp_path / "a.png", noise(40, 30, 4, dtype), meaning)
     image, _ = run(a, tmp_path / "b.png", channels=channels, linear=linear)
     assert np.array_equal(load(a), load(tmp_path / "b.png"))
-    assert image.pages[0].keeps_geometry_required == (channels != "all")
+    assert image.pages[0].needs_same_size == (channels != "all")
 
 
 def test_a_palette_becomes_eight_bits(tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from PIL import Image, ImageSequence
 
 from convcli.errors import RequestError
 from convcli.media.images.page_choice import parse_pages
+from convcli.media.images.patched import PatchedFile
+from convcli.media.images.source import ImageOptions, open_image
+from convcli.media.images.vips_file import VipsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from program import Program
 
+RNG = np.random.default_rng(8)
 # Files are written again under the same names.
 pyvips.cache_set_max(0)
 # The value of each page, and rows and columns of all.
@@ -166,6 +170,84 @@ def test_pages_of_a_tiff_may_differ(
     with Image.open(tmp_path / "b.tif") as made:
         sizes = [frame.size for frame in ImageSequence.Iterator(made)]
     assert sizes == [(63, 41), (21, 20), (7, 300), (6, 5)]
+
+
+def test_a_page_is_opened_without_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """libvips asks for as many bytes of the last page as of the second."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.arange(60 * 12, dtype=np.uint16).reshape(60, 3, 4)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pixels:
+            writer.write(page, compression="zlib", metadata=None)
+    asked: list[int] = []
+    read = PatchedFile.read
+
+    def counted(file: PatchedFile, length: int) -> bytes:
+        asked.append(length)
+        return read(file, length)
+
+    monkeypatch.setattr(PatchedFile, "read", counted)
+    reader = open_image(tmp_path / "a.tif", options=ImageOptions()).reader()
+    needed = []
+    for number, page in enumerate(pixels):
+        asked.clear()
+        (strip,) = reader.strips(number)
+        needed.append(sum(asked))
+        assert np.array_equal(strip.pixels[:, :, 0], page)
+    assert needed[0] > 0
+    assert needed[-1] <= 2 * needed[1]
+
+
+def test_patches_take_the_place_of_bytes(tmp_path: Path) -> None:
+    content = bytes(range(20))
+    (tmp_path / "a").write_bytes(content)
+    wanted = bytes([*content[:3], 99, 98, *content[5:19], 97])
+    patches = [(3, b"\x63\x62"), (19, b"\x61\x60")]
+    for start in range(25):
+        for length in range(26):
+            patched = PatchedFile((tmp_path / "a").open("rb"), patches)
+            assert patched.seek(start, 0) == start
+            assert patched.read(length) == wanted[start : start + length]
+            assert patched.seek(0, 1) == max(start, min(start + length, 20))
+    assert patched.seek(-4, 2) == 16
+
+
+@pytest.mark.parametrize(("colours", "said"), [(255, False), (256, True)])
+def test_a_gif_without_room_for_transparency(
+    program: Program, tmp_path: Path, colours: int, *, said: bool
+) -> None:
+    """libvips stores 255 colours and a transparent one, whatever its options are."""
+    indices = np.arange(256).reshape(16, 16) % colours
+    image = Image.fromarray(indices.astype(np.uint8))
+    greens = [(0, number, 0) for number in range(colours)]
+    image.putpalette(np.array(greens, np.uint8).tobytes())
+    image.save(tmp_path / "a.gif")
+    ended = program.run("image", "gain:1", "a.gif", "-o", "b.gif", cwd=tmp_path)
+    with Image.open(tmp_path / "a.gif") as read, Image.open(tmp_path / "b.gif") as made:
+        before, after = np.asarray(read.convert("RGB")), np.asarray(made.convert("RGB"))
+    assert (before != after).any() == said
+    assert [("255 are stored beside" in text) for text in ended.warnings] == [True] * said
+
+
+def test_an_animation_is_decoded_once_for_its_originals(
+    monkeypatch: pytest.MonkeyPatch, program: Program, tmp_path: Path
+) -> None:
+    """A reader for the filter and one for the colours: not one more for each page."""
+    pages_file(tmp_path / "a.webp", delays=True, lossless=True)
+    opened: list[int] = []
+    open_upright = VipsFile.open_upright
+
+    def counted(file: VipsFile, page: int, **options: Any) -> Any:
+        opened.append(page)
+        return open_upright(file, page, **options)
+
+    monkeypatch.setattr(VipsFile, "open_upright", counted)
+    words = ["image", "offset:9", "a.webp", "-o", "b.webp", "--channels", "luma"]
+    assert program.run(*words, cwd=tmp_path).code == 0
+    assert levels_of(tmp_path / "b.webp") == [level + 9 for level in LEVELS]
+    assert opened == [0, 0]
 
 
 def test_pictures_inside_of_pages_are_counted(program: Program, tmp_path: Path) -> None:

@@ -609,7 +609,7 @@ def bare_tiff(
 @pytest.mark.parametrize(
     ("tags", "text", "hint"),
     [
-        ({"bits": 64, "kind": 3}, "64-bit floating samples", "32-bit"),
+        ({"bits": 64, "kind": 6}, "complex samples", "32-bit"),
         ({"bits": 64}, "64-bit samples", "32-bit"),
         ({"bits": 12}, "12-bit samples", "16-bit"),
         ({"bits": 24}, "24-bit samples", "32-bit"),
@@ -632,6 +632,34 @@ def test_a_tiff_that_is_read_is_not_refused_for_its_tags(tmp_path: Path) -> None
     for bits in (1, 2, 4, 8, 16, 32):
         page = open_image(bare_tiff(tmp_path / "a.tif", bits), options=ImageOptions()).pages[0]
         assert next(iter(page.pieces())).pixels.shape == (3, 4, 1)
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_floating_samples_of_64_bits(program: Program, tmp_path: Path, pages: int) -> None:
+    """They are read and written as they are; libvips writes them and does not read them."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = RNG.normal(size=(pages, 40, 30, 3)) * 1e200
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    ended = program.run("image", "gain:0.5", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert (ended.code, ended.warnings) == (0, [])
+    made = tifffile.imread(tmp_path / "b.tif")
+    assert made.dtype == np.float64
+    assert np.array_equal(made.squeeze(), (pixels / 2).squeeze())
+
+
+@pytest.mark.parametrize("options", [{"compression": "deflate"}, {"tile": True}, {"bigtiff": True}])
+def test_compressed_floating_samples_of_64_bits(
+    program: Program, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    pixels = RNG.normal(size=(300, 200))
+    pyvips.Image.new_from_array(pixels).tiffsave(str(tmp_path / "a.tif"), **options)
+    ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    if "bigtiff" in options:
+        assert ended.code == 0
+        return
+    assert ended.code == 3
+    assert "64-bit floating samples" in ended.err
+    assert "uncompressed" in ended.err
 
 
 @pytest.mark.parametrize(("stored", "said"), [("jpeg", True), ("deflate", False), ("none", False)])

@@ -33,7 +33,7 @@ from convcli.batch.parted_input import (
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun, carry_out_task
-from convcli.batch.processes import ProcessRunner
+from convcli.batch.processes import LostProcessError, ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.errors import InputError
@@ -812,13 +812,15 @@ def test_a_process_that_cannot_be_started_is_told(
     assert str(error).startswith("cannot start a process: No such file or directory")
 
 
-def test_a_part_that_loses_every_process_is_an_error(tmp_path: Path) -> None:
-    work = lost_process.LosesProcess(tmp_path / "missing")
-    runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]
+def test_a_part_that_loses_every_process_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its process was lost a unit is begun again once."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    runner = ProcessRunner(lost_process.LosesEveryProcess(), 1, Event())  # type: ignore[arg-type]
     runner.submit(Unit(number=1, name="x", relative="x"))
-    error = runner.next_outcome().error
+    outcome = runner.next_outcome()
     runner.close()
-    assert error is not None
+    assert isinstance(outcome.error, LostProcessError)
+    assert outcome.tries == 2
 
 
 def test_a_small_input_is_not_cut_unasked(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import threadpoolctl
 
 import convcli
+from convcli.running import blas_threads
 from convcli.running.blas_threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ def test_errors_name_arguments_of_python(
 
 
 def test_matrix_libraries_have_one_thread_inside_of_a_call_and_what_they_had_after_it() -> None:
+    # Other tests may have loaded a further library since the first call.
+    blas_threads._libraries.cache_clear()
     controller = threadpoolctl.ThreadpoolController()
 
     def threads() -> list[int]:

@@ -199,6 +199,25 @@ def test_comments_stay_where_they_are() -> None:
     )
 
 
+@pytest.mark.parametrize("last", ["", "#f", "#f\n", "\n"])
+def test_lines_without_rows_go_with_the_row_after_them(
+    last: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = f"a,v\n1,1\n#b\n2,2\n#c\n3,3\n\n4,4\n5,5\n6,6\n{last}".encode()
+    expected = f"a,v\n1,1\n#c\n3,3\n5,5\n{last}".encode()
+    for block in (4, 5, 6, 8, 13, 1000):
+        monkeypatch.setattr(text, "BLOCK_BYTES", block)
+        ended = program.run("csv", "stride:2", "-c", "v", "--comment", "#", stdin=data)
+        assert ended.out == expected, block
+    if last == "\n":  # a row of a table of one column
+        return
+    data = f"v\n1\n#b\n2\n#c\n3\n4\n5\n6\n{last}".encode()
+    expected = f"v\n1\n#c\n3\n5\n{last}".encode()
+    for block in (3, 4, 5, 6, 8, 13, 1000):
+        monkeypatch.setattr(text, "BLOCK_BYTES", block)
+        assert program.run("csv", "stride:2", "--comment", "#", stdin=data).out == expected, block
+
+
 @pytest.mark.usefixtures("block_bytes")
 def test_comments_in_a_table_of_one_column() -> None:
     data = b"// head\nx\n// one\n1\n\n// two\n3\n// end\n"

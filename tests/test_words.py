@@ -85,6 +85,12 @@ def test_random_words_are_no_misspellings() -> None:
         ("opening", "min:3 | max:3"),
         ("medfilt", "median"),
         ("stddev", "std"),
+        ("stdev", "std:20"),
+        ("avg", "box:5"),
+        ("delta", "diff:1"),
+        ("add", "x + 1"),
+        ("power", "x * x"),
+        ("lowess", "savgol:11,2"),
         ("rsi", "ema"),
         ("hum", "notch"),
         ("denoise", "convcli learn --blind"),
@@ -203,7 +209,7 @@ def test_a_value_in_another_notation_is_answered(filter: str, signal: Signal, to
 
 
 def test_filters_in_answers_compute_what_they_are_called() -> None:
-    # The line through the last 14 samples, by NumPy; TA-Lib's DEMA by pandas; Hull's by its formula.
+    # The line through the last 14 samples, by NumPy; DEMA and TEMA by pandas; Hull's by its formula.
     x = np.cumsum(np.random.default_rng(5).normal(size=60))
     rows: Any = {"align": "causal", "edge": "missing"}
     windows = np.lib.stride_tricks.sliding_window_view(x, 14)
@@ -216,6 +222,13 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     slope_filter = filters_in(ELSEWHERE["slope"].hint)[0]
     np.testing.assert_allclose(convcli.apply(line, x, **rows)[13:], ends, rtol=1e-10)
     np.testing.assert_allclose(convcli.apply(slope_filter, x, **rows)[13:], slopes, atol=1e-12)
+    once = pd.Series(x).ewm(span=9, adjust=False).mean()
+    twice = once.ewm(span=9, adjust=False).mean()
+    thrice = twice.ewm(span=9, adjust=False).mean()
+    averages = {"dema": 2 * once - twice, "tema": 3 * once - 3 * twice + thrice}
+    for name, average in averages.items():
+        (average_filter,) = filters_in(ELSEWHERE[name].hint)
+        np.testing.assert_allclose(convcli.apply(average_filter, x, **rows), average, rtol=1e-10)
     prices, volumes = x, np.arange(1.0, 61.0)
     pair = pd.DataFrame({"a": prices, "b": volumes})
     mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")

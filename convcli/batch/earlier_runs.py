@@ -124,9 +124,9 @@ class EarlierRuns:
     def made(self, unit: Unit) -> bool:
         """Whether an earlier run may have written the output of a unit that is not done.
 
-        True if a line says so. Also true if the output is newer than the ledger, because the last
-        lines of a run that was killed are missing, and if there is no output, because a process of
-        such a run may still write it.
+        True if a line says so. Also true if the output is newer than the ledger: a run that was
+        killed lacks its last lines. Also true if there is no output: a process of such a run may
+        still write it.
         """
         order = self._order.get(_fingerprint(*unit.noted))
         if order is not None and self._ours[order]:

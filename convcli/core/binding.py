@@ -175,10 +175,9 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
 
 def _channels_after(signal: Signal, ops: tuple[Op, ...]) -> tuple[tuple[str, ...], int | None]:
     """The names of the channels that operations make, and which of them is the opacity."""
-    count = Chain(ops, signal.axes).channels(len(signal.channels))
-    alpha = signal.alpha
-    for op in ops:
-        alpha = op.opacity_after(alpha)
+    chain = Chain(ops, signal.axes)
+    count = chain.channels(len(signal.channels))
+    alpha = chain.opacity_after(signal.alpha)
     if count == len(signal.channels):
         return signal.channels, alpha
     if alpha is None:

@@ -120,8 +120,10 @@ class GroupWork(OpWork):
             y, held_after = self._compute_folded(self.op.folded, x, task)
         else:
             y, held_after = self._compute_branches(x, task)
-        if self.op.keeps is not None:
-            y = self._with_kept_channel(summed(y), self.op.keeps, x, task)
+        if self.op.opacity is not None:
+            kept = self._kept_channel(x, task)
+            y = summed(y)
+            y[..., self.op.opacity] = kept
         return y, held_after
 
     def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
@@ -142,9 +144,20 @@ class GroupWork(OpWork):
         for number, branch in enumerate(self.op.branches):
             earlier = partial(_held_in_branch, task.earlier, number)
             y, held_after[number] = branch.compute(x, task, earlier)
-            operands.append(summed(y))
+            operands.append(summed(self._colours(y, branch)))
         results = [formula.value(operands) for formula in self.op.formulas]
-        return self._side_by_side(results, x.shape[-1]), held_of_parts(held_after)
+        together = self._side_by_side(results, x.shape[-1])
+        if self.op.opacity is not None:
+            together = np.insert(together, self.op.opacity, 0, axis=-1)
+        return together, held_of_parts(held_after)
+
+    def _colours(self, y: Array, branch: BranchChain) -> Array:
+        """Return the outputs of a branch without the opacity, which the group keeps as it is.
+
+        One grey branch goes with three colours so.
+        """
+        opacity = branch.chain.opacity_after(self.op.keeps)
+        return y if opacity is None else np.delete(y, opacity, axis=-1)
 
     def _side_by_side(self, results: list[Array], channels: int) -> Array:
         """Return the results of the formulas as channels.
@@ -177,18 +190,13 @@ class GroupWork(OpWork):
                 held_after[number, 0] = last_known(x[:passed], earlier)
         return y, held_after
 
-    def _with_kept_channel(self, y: Array, channel: int, x: Array, task: OpTask) -> Array:
-        """Return the outputs with one channel as it is in the aligned inputs.
-
-        It is the last one where the branches make another number of channels.
-        """
+    def _kept_channel(self, x: Array, task: OpTask) -> Array:
+        """Return the opacity as it is in the inputs that the outputs are aligned with."""
         places = []
         for axis, reach in enumerate(self.op.reach):
             aligned = reach.aligned_input(np.arange(*task.outputs[axis]))
             places.append(np.clip(aligned - task.starts[axis], 0, x.shape[axis] - 1))
-        kept = as_samples(x[..., channel][np.ix_(*places)])
-        y[..., channel if y.shape[-1] == x.shape[-1] else -1] = kept
-        return y
+        return as_samples(x[..., self.op.keeps][np.ix_(*places)])
 
     # --- values that are held over gaps ---
 

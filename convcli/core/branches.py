@@ -236,6 +236,16 @@ class Branches(Op):
         adds_only = all(formula.adds_only for formula in self.formulas)
         return "exact" if adds_only and classes <= {"exact"} else "rounded"
 
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity of the result: the last of any branch."""
+        found = [branch.chain.opacity_after(alpha) for branch in self.branches]
+        return max((channel for channel in found if channel is not None), default=None)
+
+    @cached_property
+    def opacity(self) -> int | None:
+        """The channel of the result that holds the opacity that is kept, or None."""
+        return None if self.keeps is None else self.opacity_after(self.keeps)
+
     @cached_property
     def channels(self) -> ChannelUse:
         """Whether all channels are treated alike, and the widest layer of the branches."""

@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from convcli.core.reach import Index
     from convcli.core.task import Inputs
 
-# Outputs that are looked at for the reach of a chain of resamplers; of a longer period these many
-# are, evenly spaced.
-MOST_PHASES = 1 << 18
+# The reach of a chain of resamplers is that of the outputs of one period. Of a longer period than
+# this only some outputs are computed, evenly spaced.
+LONGEST_PERIOD = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +120,12 @@ class Chain:
             return self.complete().count(axis, n)
         before = -self.needs(axis, 0, 1)[0][0]
         return max(0, self.ready(axis, n - before))
+
+    def opacity_after(self, alpha: int | None) -> int | None:
+        """Return which channel is the opacity behind the chain, where `alpha` is it before."""
+        for op in self.ops:
+            alpha = op.opacity_after(alpha)
+        return alpha
 
     def aligned_input(self, axis: int, k: Index) -> Index:
         """Return the inputs that the outputs `k` are aligned with."""
@@ -194,7 +200,7 @@ class Chain:
             factor = reach.phases // math.gcd(inputs, reach.phases)
             outputs *= factor
             inputs = inputs * factor // reach.phases * reach.step
-        return np.arange(0, outputs, max(1, outputs // MOST_PHASES))
+        return np.arange(0, outputs, max(1, outputs // LONGEST_PERIOD))
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
         """Return the outputs whose windows lie within the inputs.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """The samples [low, high) along each axis that do not lack a part of the signal.
+    """The samples [low, high) along each axis that are complete: their windows lie in the signal.
 
     low, high : whole numbers; of several signals that are filtered side by side (signals,) each
     """

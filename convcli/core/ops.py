@@ -158,6 +158,7 @@ class Convolve(Op):
         return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
 
     def _over_gaps(self, x: Array, window: FloatArray, held: Held) -> Array:
+        """Convolve samples of which some are missing, by the rule `on_missing`."""
         if self.on_missing == "renormalise":
             return renormalised(x, window, self.divisor, self.step, exact=self.exact)
         if self.on_missing == "hold":

@@ -75,7 +75,7 @@ def _joined_held(parts: Mapping[int, HeldAfter]) -> HeldAfter:
 
 
 class Inputs(NamedTuple):
-    """The samples [start, high) that an operation is given along axis 0.
+    """The samples [start, high) that an operation is given along an axis.
 
     Its windows read those from `low` on.
     """
@@ -109,7 +109,8 @@ class OpTask:
     continuation : of the outputs
     next_input : the first input that the next job is given
     earlier : gives what the operation holds from before its inputs
-    bounds : the inputs that lack no part of the signal, where outputs that read others are missing
+    bounds : the inputs that are complete; an output that reads any other is missing. None where
+        windows need not be complete
     """
 
     outputs: Span

@@ -24,6 +24,12 @@ class _Memory(threading.local):
     def __init__(self) -> None:
         self.bytes: ByteArray = np.empty(0, np.uint8)
 
+    def enlarge(self, size: int) -> None:
+        """Take other memory, which begins at a cache line."""
+        some = np.empty(size + _LINE, np.uint8)
+        start = -some.ctypes.data % _LINE
+        self.bytes = some[start : start + size]
+
 
 _MEMORY = _Memory()
 
@@ -37,9 +43,9 @@ def work_arrays(dtype: npt.DTypeLike, *shapes: tuple[int, ...]) -> list[Array]:
     kind: np.dtype[Any] = np.dtype(dtype)
     sizes = [math.prod(shape) * kind.itemsize for shape in shapes]
     rounded = [-(-size // _LINE) * _LINE for size in sizes]
-    if _MEMORY.bytes.size < sum(rounded) + _LINE:
-        _MEMORY.bytes = np.empty(sum(rounded) + _LINE, np.uint8)
-    start = -_MEMORY.bytes.ctypes.data % _LINE
+    if _MEMORY.bytes.size < sum(rounded):
+        _MEMORY.enlarge(sum(rounded))
+    start = 0
     arrays = []
     for shape, size, room in zip(shapes, sizes, rounded, strict=True):
         some = _MEMORY.bytes[start : start + size]

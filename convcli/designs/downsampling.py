@@ -186,9 +186,9 @@ def resize(
     """An image at another size, smaller or larger: 50%, or WIDTHxHEIGHT.
 
     640x480 gives both sides; 640x or x480 keeps the proportions.
-    fit : how both sides are met: stretch (the default) changes the proportions, inside keeps them
-        in a picture that is as large as fits, cover fills the size and cuts off what sticks out on
-        both sides
+    fit : where both sides are given: stretch (the default) changes the proportions; inside keeps
+        them and makes the largest picture that fits; cover keeps them, fills the size and cuts off
+        what sticks out on both sides
 
     When the image shrinks, the kernel is widened by the ratio, so that nothing aliases (except with
     `nearest`).

@@ -53,6 +53,8 @@ def _same(step: str) -> Answer:
     return answer_by(step, f"{name}:{{}}")
 
 
+_POWERS = "`square` and `x * x` are the square, `sqrt` is the root"
+_LOCAL_FITS = "`savgol:11,2` fits a polynomial to the samples around each, `gaussian:2` smooths"
 _NO_CONVOLUTION = "is not a convolution, and no step does it"
 _SPREAD = "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
 _MORPHOLOGY = "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes"
@@ -91,6 +93,7 @@ _NOTHING = "does nothing once a network is trained; leave it out"
 # Names are in lower case, with _ for -, unless a step has the same name.
 _STEPS = {
     "average": _same("box:5"),
+    "avg": _same("box:5"),
     "lrelu": _same("leaky_relu:0.1"),
     "blur": _same("gaussian:2"),
     "boxblur": answer_by("box:5"),
@@ -189,6 +192,8 @@ _STEPS = {
     "tophat": answer_by("x - (min:5 | max:5)", "x - (min:{0} | max:{0})"),
     "blackhat": answer_by("(max:5 | min:5) - x", "(max:{0} | min:{0}) - x"),
     "stddev": _same("std:20"),
+    "stdev": _same("std:20"),
+    "delta": _same("diff:1"),
     "variance": _same("var:20"),
     "z_score": _same("zscore:20"),
     "shift": _same("lag:1"),
@@ -239,7 +244,8 @@ _HINTS = {
     "autoeq": "`response:@sample_data/headphone.csv` reads the files of AutoEq",
     "graphiceq": "response:@GraphicEQ.txt reads the file as it comes",
     "dema": "`2 * ema:span=9 - (ema:span=9 | ema:span=9)` is the double one of 9",
-    "tema": "three times `ema:span=9`, less three times of it twice, plus it three times in a row",
+    "tema": "`3 * ema:span=9 - 3 * (ema:span=9 | ema:span=9) "
+    "+ (ema:span=9 | ema:span=9 | ema:span=9)`",
     "hma": "`2 * wma:8 - wma:16 | wma:4` is the Hull moving average of 16",
     "trix": "`ema:span=15 | ema:span=15 | ema:span=15 | 100 * pct_change`",
     "linreg": "`3 * wma:14 - 2 * sma:14` is the last value of the line through 14 samples",
@@ -362,6 +368,12 @@ _HINTS = {
     "dc": "`demean` removes the mean, `highpass:20` what lies below 20 Hz",
     "dcblock": "`demean` removes the mean, `highpass:20` what lies below 20 Hz",
     "detrend": "`demean` removes the mean, `highpass:0.05` what is slower than 20 samples",
+    "add": "an operator stands between spaces: `x + 1`, or `offset:1`",
+    "mul": "an operator stands between spaces: `x * 2`, or `gain:2`",
+    "pow": _POWERS,
+    "power": _POWERS,
+    "lowess": _LOCAL_FITS,
+    "loess": _LOCAL_FITS,
     "interpolate": "--missing fill estimates missing values; `resample:16k` changes a rate",
     "cat": "a chain is written with |: `box:3 | diff`",
 }

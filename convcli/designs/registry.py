@@ -382,11 +382,11 @@ def step(
     aliases: tuple[str, ...] = (),
     learned_rules: Callable[[str], LearnedRules] | None = None,
     stands_for: str = "",
-    **traits: bool,
+    **properties: bool,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a design function as a step.
 
-    example : a FILTER that uses it, run by the tests; traits : fields of `Step` that are True
+    example : a FILTER that uses it, run by the tests; properties : fields of `Step` that are True
     learned_rules, stands_for : as in `Step`
     """
 
@@ -399,7 +399,7 @@ def step(
             design,
             learned_rules=learned_rules,
             stands_for=stands_for,
-            **traits,
+            **properties,
         )
         for known in (entry.name, *entry.aliases):
             if known in _NAMES:

@@ -38,9 +38,9 @@ class ConvTransposeLayer(GroupedLayer):
     """A transposed convolution with OUT channels and windows of SIZE: STRIDE times as many samples.
 
     out, size : None where the weights say them; all sizes have one number for each sample axis
-    Its weights are (in, out / groups, size...). There are (n - 1) * stride - 2 * padding +
-    dilation * (size - 1) + output_padding + 1 outputs of n inputs, in a causal network n * stride,
-    none of which reads a later input.
+    Its weights are (in, out / groups, size...). Of n inputs it makes (n - 1) * stride - 2 * padding
+    + dilation * (size - 1) + output_padding + 1 outputs. In a causal network it makes n * stride,
+    and no output reads a later input.
     """
 
     out: Count | None = None

@@ -108,12 +108,12 @@ def _trained_splitting(op: SplitPhases) -> TrainedLayer:
 MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
 
 
-def refuse_growth(paces: Iterable[tuple[int, int]]) -> None:
+def refuse_growth(ratios: Iterable[tuple[int, int]]) -> None:
     """RequestError where there are too many outputs for each input.
 
-    paces : (outputs, inputs) on each axis
+    ratios : outputs and the inputs that they are made of, on each axis
     """
-    for outputs, inputs in paces:
+    for outputs, inputs in ratios:
         if outputs > MOST_TIMES_AS_MANY * inputs:
             raise RequestError(
                 f"{outputs // inputs:,} times as many samples along an axis; "

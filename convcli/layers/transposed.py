@@ -96,7 +96,7 @@ class PhaseWeights:
         """How many phases an output channel has."""
         return math.prod(axis.stride for axis in self.axes)
 
-    def spread(self, weights: Tensor) -> Tensor:
+    def scattered(self, weights: Tensor) -> Tensor:
         """The weights of the convolution, (out * phases, in / groups, window...).
 
         weights : (in, out / groups, taps...)
@@ -112,8 +112,8 @@ class PhaseWeights:
             phases[place] = transposed[tap]
         return phases.reshape(self.groups * made * self.count, taken, *window)
 
-    def collected(self, weights: Tensor, shape: Sizes) -> Tensor:
-        """The adjoint of `spread`: of weights of the convolution, those that are taps.
+    def gathered(self, weights: Tensor, shape: Sizes) -> Tensor:
+        """The adjoint of `scattered`: of weights of the convolution, those that are taps.
 
         shape : (in, out / groups, taps...), which is returned
         """
@@ -147,7 +147,7 @@ def transposed_ops(
     _refuse_many_weights(weights, axes)
     strides = tuple(axis.stride for axis in axes)
     conv = ConvOp(
-        weights=PhaseWeights(tuple(axes), groups).spread(weights),
+        weights=PhaseWeights(tuple(axes), groups).scattered(weights),
         bias=None if bias is None else np.repeat(bias, math.prod(strides)),
         step=(1,) * len(axes),
         dilation=(1,) * len(axes),

@@ -247,6 +247,7 @@ def _stored_task(stored: Mapping[str, Any]) -> Task:
     for name in ("taps", "delay", "inputs", "targets"):
         if task[name] is not None:
             task[name] = tuple(int(number) for number in task[name])
+    # `float` raises one of `DAMAGES` for anything but a number.
     for name in ("ahead", "bias", "holdout"):
         float(task[name])
     if task["ridge"] is not None:

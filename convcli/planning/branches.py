@@ -148,7 +148,7 @@ class _BoundGroup:
         return [steps[-1].after if steps else self.site.signal for steps in self.steps]
 
     def _check_channels(self) -> None:
-        counts = [len(result.channels) for result in self._results]
+        counts = [len(result.channels) - (result.alpha is not None) for result in self._results]
         for number, branch in enumerate(self.written.group.branches):
             if branch.channels not in (None, counts[number]):
                 channel = self.site.signal.medium.channel

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BRANCHES = "branches"
 INPUT = "x"
 
+# Of a line of more characters, an error shows this many on each side of the place.
+LONGEST_SHOWN, SHOWN_AROUND = 240, 60
+
 # The hint for an operator that lacks a space before it or behind it.
 SPACED = "an operator stands between spaces: x - box:3"
 # Signs that other programs write for an operator or a quote, and what is written here.
@@ -185,8 +188,19 @@ def fault(
     """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
-    caret = " " * _columns(source[start:at]) + "^"
+    before, after = _shortened(line[: at - start], line[at - start :])
+    caret = " " * _columns(before) + "^"
     if file:
         number = 1 + source.count("\n", 0, at)
         message = f"recipe {file}, line {number}: {message}"
-    return RequestError(message, hint=hint, excerpt=(line, caret))
+    return RequestError(message, hint=hint, excerpt=(before + after, caret))
+
+
+def _shortened(before: str, after: str) -> tuple[str, str]:
+    """The text before and behind a place, without the far parts of a long line."""
+    if len(before) + len(after) > LONGEST_SHOWN:
+        if len(before) > SHOWN_AROUND:
+            before = "..." + before[-SHOWN_AROUND:]
+        if len(after) > SHOWN_AROUND:
+            after = after[:SHOWN_AROUND] + "..."
+    return before, after

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convcli.core.in_time.reach import Stamps
     from convcli.planning.plan import Plan
     from convcli.running.index_times import IndexTimes
+    from convcli.running.kept_plans import KeptPlan
     from convcli.signals import AnyRows, Array, Rows, Source
 
 T = TypeVar("T")
@@ -215,20 +216,29 @@ class _Settings:
         self, filter: str, signal: Signal, x: Array, times: IndexTimes | None = None
     ) -> _Filtered:
         """Filter an array of samples in memory, of which each may have its time."""
-        plan = self._plan(filter, signal, times)
-        sink = Collected()
-        source: Source[Any] = Blocks(plan.signal, _in_blocks(x))
-        if times is not None and plan.signal.timed:
-            source = TimedBlocks(plan.signal, _in_blocks(x), times.stamps)
-        run(plan, source, sink, threads=self._threads_for(x))
+        kept = self._plan(filter, signal, times)
+        plan = kept.plan
         names = plan.result.channels
-        if sink.parts:
-            return _Filtered(np.concatenate(sink.parts), np.concatenate(sink.rows), names)
+        if x.size <= SHORT and kept.one_job is not None:
+            block = kept.one_job.run(x)
+            return _Filtered(block.x, row_numbers(block.rows), names)
+        made = self._collected(plan, x, times)
+        if made.parts:
+            return _Filtered(np.concatenate(made.parts), np.concatenate(made.rows), names)
         across = [n or 0 for n in plan.result.shape[1:]]
         nothing = np.empty((0, *across, len(names)), x.dtype)
         return _Filtered(nothing, np.empty(0, np.int64), names)
 
-    def _plan(self, filter: str, signal: Signal, times: IndexTimes | None) -> Plan:
+    def _collected(self, plan: Plan, x: Array, times: IndexTimes | None) -> Collected:
+        """The outputs of the loop."""
+        made = Collected()
+        source: Source[Any] = Blocks(plan.signal, _in_blocks(x))
+        if times is not None and plan.signal.timed:
+            source = TimedBlocks(plan.signal, _in_blocks(x), times.stamps)
+        run(plan, source, made, threads=self._threads_for(x))
+        return made
+
+    def _plan(self, filter: str, signal: Signal, times: IndexTimes | None) -> KeptPlan:
         """Plan FILTER for a signal. Irregular times are used only if FILTER needs times."""
         if times is None:
             return self._plan_for(filter, signal)
@@ -241,7 +251,7 @@ class _Settings:
                 raise times.problem from None
             return self._plan_for(filter, times.irregular_signal(signal))
 
-    def _plan_for(self, filter: str, signal: Signal) -> Plan:
+    def _plan_for(self, filter: str, signal: Signal) -> KeptPlan:
         request = PlanRequest(
             filter=filter, signal=signal, edge=self.edge, align=self.align, missing=self.missing
         )

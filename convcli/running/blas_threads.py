@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def _libraries() -> Any:
+def _libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 class _Limit:
@@ -24,19 +25,32 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limited: Any = None
+        # The libraries that had another number of threads, each with that number.
+        self._limited: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._limited = _libraries().limit(limits=1, user_api="blas")
+                self._limit()
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limited.restore_original_limits()
+                self._restore()
+
+    def _limit(self) -> None:
+        self._limited = []
+        for library in _libraries():
+            threads = library.get_num_threads()
+            if threads != 1:
+                self._limited.append((library, threads))
+                library.set_num_threads(1)
+
+    def _restore(self) -> None:
+        for library, threads in self._limited:
+            library.set_num_threads(threads)
 
 
 _LIMIT = _Limit()
@@ -49,7 +63,7 @@ def one_blas_thread() -> Iterator[None]:
     Blocks are computed in parallel, and OpenBLAS with threads of its own computes the products of
     one thread after those of another. VGG7 on 512 x 512 pixels took 13.8 s of processor in place of
     1.1, on two cores that other programs used too. The command line sets environment variables
-    before NumPy is imported instead. Entering and leaving takes 10 microseconds.
+    before NumPy is imported instead. Entering and leaving takes some 10 microseconds.
     """
     _LIMIT.enter()
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.complete import Bounds
 from convcli.core.extend import Extent
 from convcli.dataclass import dataclass
 
@@ -19,9 +20,27 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
+    from convcli.core.op import Span
     from convcli.core.reach import Index
     from convcli.core.task import HeldPlace
     from convcli.signals import Edge
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JobPlace:
+    """Where a job lies in its signal.
+
+    span : the outputs on each axis
+    along, across : the samples that they read along axis 0, and the columns of a picture
+    ends : the length of the signal on each axis, None where it has not ended yet
+    bounds : the samples of the signal, where windows that reach beyond it have no output
+    """
+
+    span: Span
+    along: Extent
+    across: Extent | None
+    ends: tuple[int | None, ...]
+    bounds: Bounds | None
 
 
 @dataclass(eq=False)
@@ -193,6 +212,34 @@ class Geometry:
         first = self.chain.reads(0, 1)[0].start
         second = self.chain.reads(1, 2)[0].start
         return first, second - step
+
+    def place(
+        self, outputs: tuple[int, int], n: int, columns: int | None, end: int | None
+    ) -> JobPlace:
+        """Return the place of the job of some outputs along axis 0, when `n` samples have come.
+
+        columns : the width of a picture; end : the length of the signal and its tail, if it is
+            known
+        """
+        low, high = self.reads(*outputs, end)
+        along = Extent(low, high, n, self.edge)
+        if columns is None:
+            bounds = self._bounds((n,))
+            return JobPlace(span=(outputs,), along=along, across=None, ends=(end,), bounds=bounds)
+        count, across = self.columns(columns)
+        return JobPlace(
+            span=(outputs, (0, count)),
+            along=along,
+            across=across,
+            ends=(end, columns),
+            bounds=self._bounds((n, columns)),
+        )
+
+    def _bounds(self, lengths: tuple[int, ...]) -> Bounds | None:
+        """Return where the signal lies, if windows that reach beyond it have no output."""
+        if not self.only_complete:
+            return None
+        return Bounds(low=(0,) * len(lengths), high=lengths)
 
     def columns(self, n: int) -> tuple[int, Extent | None]:
         """Return how many columns come out of `n` and which they read; None if none come out."""

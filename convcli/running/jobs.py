@@ -72,7 +72,7 @@ class Job:
     inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
-    bounds : the samples of the signal, where windows that reach beyond it have no output
+    bounds : where the signal lies, if a window that reaches beyond it has no output
     previous : the job before it in the same signal, asked only for the values that it held
     """
 

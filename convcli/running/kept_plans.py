@@ -7,15 +7,18 @@ filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from convcli.dataclass import dataclass
 from convcli.file_stamps import files_noted
 from convcli.planning.plan import make_plan, rules_for
+from convcli.running.one_job import one_job_of
 
 if TYPE_CHECKING:
     from convcli.file_stamps import FilesRead
     from convcli.planning.plan import Plan
+    from convcli.running.one_job import OneJob
     from convcli.signals import Align, Edge, Missing, Signal
 
 # The most plans that are kept, the bytes of all files that they were made from, and the most
@@ -36,29 +39,37 @@ class PlanRequest(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _KeptPlan:
+class KeptPlan:
+    """A plan, and the files that it was made from."""
+
     plan: Plan
     files: FilesRead
+
+    @cached_property
+    def one_job(self) -> OneJob | None:
+        """The job that filters a short array, None if it takes the loop."""
+        return one_job_of(self.plan)
 
 
 class KeptPlans:
     """Plans by what they were made of; those that were asked for last are kept."""
 
     def __init__(self) -> None:
-        self._kept: dict[PlanRequest, _KeptPlan] = {}
+        self._kept: dict[PlanRequest, KeptPlan] = {}
         self._lock = threading.Lock()
 
-    def plan(self, request: PlanRequest) -> Plan:
+    def plan(self, request: PlanRequest) -> KeptPlan:
         """Return a plan, a new one if none is kept or a file that it was made from has changed."""
         with self._lock:
             kept = self._kept.pop(request, None)
         if kept is None or not kept.files.unchanged:
             kept = _made(request)
-        if _may_be_kept(kept):
-            with self._lock:
-                self._kept[request] = kept
-                self._drop_oldest()
-        return kept.plan
+            if not _may_be_kept(kept):
+                return kept
+        with self._lock:
+            self._kept[request] = kept
+            self._drop_oldest()
+        return kept
 
     def _drop_oldest(self) -> None:
         """Drop plans that were not asked for lately until few enough are left."""
@@ -70,7 +81,7 @@ class KeptPlans:
         return sum(kept.files.size for kept in self._kept.values())
 
 
-def _made(request: PlanRequest) -> _KeptPlan:
+def _made(request: PlanRequest) -> KeptPlan:
     with files_noted() as files:
         rules = rules_for(
             request.signal,
@@ -80,10 +91,10 @@ def _made(request: PlanRequest) -> _KeptPlan:
             missing=request.missing,
         )
         plan = make_plan(request.filter, request.signal, rules)
-    return _KeptPlan(plan, files)
+    return KeptPlan(plan, files)
 
 
-def _may_be_kept(kept: _KeptPlan) -> bool:
+def _may_be_kept(kept: KeptPlan) -> bool:
     """Whether a plan takes little memory, and only its files and its request say what it is."""
     if not kept.files.shows_changes or kept.files.size > MOST_FILE_BYTES:
         return False

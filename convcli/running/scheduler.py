@@ -157,13 +157,13 @@ class Scheduler:
             return
         if alone.lacks_history:
             raise HistoryNeededError
-        if self._any_jobs and after_settling:
+        if self._jobs_of_any_length and after_settling:
             for job in alone.known_jobs(all_known=True):
                 yield JobBatch([job], seen, kept=False)
         alone.begin()
 
     @property
-    def _any_jobs(self) -> bool:
+    def _jobs_of_any_length(self) -> bool:
         """Whether results are the same however the outputs are divided into jobs."""
         return self.chains.signal.medium.exact
 
@@ -173,7 +173,7 @@ class Scheduler:
         if pasts is None:
             stream.last_job = self.beginning.values
             stream.skip(self.beginning.lengths, self.beginning.width)
-            if self._any_jobs:
+            if self._jobs_of_any_length:
                 stream.skip_known()
             return
         past = pasts.get(group or b"")
@@ -182,7 +182,7 @@ class Scheduler:
 
     def _unfinished_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs of outputs that wait at the end of a part, if jobs may have any length."""
-        if not self._any_jobs:
+        if not self._jobs_of_any_length:
             return
         streams = self._streams.values()
         yield [job for stream in streams for job in stream.known_jobs(all_known=True)]

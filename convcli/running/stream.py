@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.complete import Bounds
-from convcli.core.extend import Extent, is_missing_outside
+from convcli.core.extend import is_missing_outside
 from convcli.running.jobs import InputBlocks, Job
 from convcli.running.past import HistoryNeededError, ValuesOfPast
 from convcli.signals import joined_row_numbers, rows_at
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.core.chain_work import HeldValues
+    from convcli.core.extend import Extent
     from convcli.core.in_time.reach import Stamps
     from convcli.core.task import HeldAfter
     from convcli.running.geometry import Geometry
@@ -229,18 +229,15 @@ class Stream:
     def _job(self, stop: int, end: int | None) -> Job:
         """Return the job of the outputs up to `stop`, of which there is at least one."""
         start = self.outputs_done
-        columns = self._columns
-        count, across = (0, None) if columns is None else self.geometry.columns(columns)
-        low, high = self.geometry.reads(start, stop, end)
-        along = Extent(low, high, self._buffer.n, self.geometry.edge)
+        place = self.geometry.place((start, stop), self._buffer.n, self._columns, end)
         job = Job(
             group=self.group,
             chain=self.geometry.chain,
-            inputs=InputBlocks(self._buffer.extended(along), across),
-            span=((start, stop),) if columns is None else ((start, stop), (0, count)),
+            inputs=InputBlocks(self._buffer.extended(place.along), place.across),
+            span=place.span,
             rows=self._rows_of(start, stop),
-            ends=(end,) if columns is None else (end, columns),
-            bounds=self._bounds(columns),
+            ends=place.ends,
+            bounds=place.bounds,
             previous=self.last_job,
         )
         self.last_job = job
@@ -249,13 +246,6 @@ class Stream:
             self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))
             self.geometry.forget(stop)
         return job
-
-    def _bounds(self, columns: int | None) -> Bounds | None:
-        """Return where the signal lies, if windows that reach beyond it have no output."""
-        if not self.geometry.only_complete:
-            return None
-        lengths = (self._buffer.n,) if columns is None else (self._buffer.n, columns)
-        return Bounds(low=(0,) * len(lengths), high=lengths)
 
     def _rows_of(self, start: int, stop: int) -> AnyRows:
         """Return the input rows of the outputs [start, stop), at most the last row there is."""

@@ -77,10 +77,10 @@ class Workers:
             yield under_way.popleft().result()
 
     def share(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
-        """Return results in the order of the items, from a function that `map` calls.
+        """Return the result of a function for each item, in order.
 
-        The thread that asks computes the items, and threads that would wait otherwise help it: at
-        the end of a picture, when there are fewer jobs than threads.
+        Work that `map` runs may call this. Its thread computes the items, and threads that would
+        wait otherwise help it: at the end of a picture, when there are fewer jobs than threads.
         """
         if self.threads == 1 or len(items) < 2:
             return [function(item) for item in items]

@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     Places = tuple[npt.NDArray[np.intp], ...]
     Sums = Callable[[Places], Array]
 
-# Half a unit in the last place of float32.
-_UNIT = 2.0**-24
 # Results that are compared together: they stay in the cache.
 _COMPARED = 1 << 17
+
+
+def accumulated_error(roundings: float, unit: float) -> float:
+    """Return the largest relative error of a product through which a number of roundings go.
+
+    It is gamma(n) = n u / (1 - n u) of n roundings, u being half a unit in the last place. A sum of
+    products has at most this part of the sum of their sizes as its error, in whatever order it is
+    added up, if at most n roundings go through each product (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1).
+    """
+    error = roundings * unit
+    return error / (1 - error)
 
 
 @dataclass(frozen=True)
@@ -36,23 +46,12 @@ class ErrorBound:
     absolute: float
 
 
-def relative_error(roundings: int) -> float:
-    """Return the largest error of a sum in float32, in parts of the sum of the sizes of its terms.
-
-    A sum of products through which n roundings go, in whatever order it is added up, has a relative
-    error of at most gamma(n) = n u / (1 - n u), u being half a unit in the last place (Higham,
-    Accuracy and Stability of Numerical Algorithms, 2nd edition, lemma 3.1 and section 3.1).
-    """
-    error = roundings * _UNIT
-    return error / (1 - error)
-
-
 def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
     """Return results in float32 so that they are rounded as in float64; y is changed.
 
     bound : of results that are not negative, or with a relative part of 0
     sums : computes the results at some places in float64
-    to_bytes : round them, none has to be cut off
+    to_bytes : return rounded bytes; every result has to round to 0 ... 255
     """
     if not to_bytes:
         places = _doubtful(y, bound)

@@ -15,7 +15,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
-from convcli.core.convolution.near_halves import ErrorBound, refine, relative_error
+from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
 from convcli.core.convolution.refined_lines import refined_lines
 from convcli.core.convolution.rounding import share_a_denominator
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from convcli.core.convolution.near_halves import Places
     from convcli.signals import Array
 
-# Half a unit in the last place of float64.
+# Half a unit in the last place of float32 and of float64.
+_UNIT = 2.0**-24
 _DOUBLE_UNIT = 2.0**-53
 # The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
 # its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up
@@ -37,13 +38,13 @@ _NEXT_FFT = 1.25
 # pixel of its length.
 _PER_HALVING = 9
 _OF_ROOTS = 2
-# Where more samples of a window, for each output, would have to be read again, float64 throughout
+# The most samples that may be read again, as a mean over all outputs: beyond it float64 throughout
 # takes less time. OpenCV's FFT takes hardly more time in float64.
 _MOST_READ_AGAIN = 25.0
 _MOST_READ_AGAIN_BY_FFT = 1.0
 # Where a larger part of the results is doubtful, all are computed in float64.
 _MOST_DOUBTFUL = 1 / 50
-# The most taps along an axis of a separable kernel for which FFTs in float64 take more time.
+# A separable kernel with more taps along an axis is computed faster by FFTs in float64.
 _LONGEST_LINE = 900
 # Means below this number are rounded to 255 at most.
 _ROUNDED_TO_255 = 255.49
@@ -88,9 +89,9 @@ def error_bound(taps: Taps) -> float:
 def error_of_sums(taps: Taps) -> ErrorBound:
     """Return a bound of the error of sums of products of bytes and taps.
 
-    The roundings of k terms are k - 1 additions, the product and the tap itself. A division by the
-    sum of taps brings two more, and the comparison in `near_halves.py` three. OpenCV's FFT adds up
-    in float64; only the tap and the sum are rounded to float32.
+    The roundings of a sum of k terms are k - 1 additions, the product and the tap itself. A
+    division by the sum of taps brings two more, and the comparison in `near_halves.py` three.
+    OpenCV's FFT adds up in float64; only the tap and the sum are rounded to float32.
     """
     by_fft = 0.0
     lines = factor(taps)
@@ -101,7 +102,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
         roundings = sum(line.size + 1 for line in lines)
     else:
         roundings = taps.size + 1
-    return ErrorBound(relative_error(roundings + 2 + 3), by_fft)
+    return ErrorBound(accumulated_error(roundings + 2 + 3, _UNIT), by_fft)
 
 
 def _error_by_fft(taps: Taps) -> float:
@@ -112,9 +113,9 @@ def _error_by_fft(taps: Taps) -> float:
     most 5. OpenCV computes half of the roots by a recurrence (DFTInit in dxt.cpp), each step of
     which adds up to four units: the error of the last one is `_OF_ROOTS` times the length. By the
     inequality of Cauchy and Schwarz, the error of the circular correlation of x and w through three
-    such transforms is at most gamma(n) |x| |w|, n counting the roundings of all three (Percival,
-    Rapid multiplication modulo the sum and difference of highly composite numbers, Mathematics of
-    Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
+    such transforms is at most `accumulated_error(n)` |x| |w|, n counting the roundings of all three
+    (Percival, Rapid multiplication modulo the sum and difference of highly composite numbers,
+    Mathematics of Computation 72, 2003, theorem 5.1). Bytes have |x| <= 255 sqrt(pixels).
     """
     roundings = 0.0
     pixels = 1.0
@@ -122,9 +123,8 @@ def _error_by_fft(taps: Taps) -> float:
         side = _NEXT_FFT * max(_SHORTEST_TILE + k, _LARGEST_TILE * k)
         roundings += math.log2(side) * (_PER_HALVING + _OF_ROOTS * side)
         pixels *= side
-    error = 3 * roundings * _DOUBLE_UNIT
     norms = 255 * math.sqrt(pixels) * float(np.linalg.norm(taps))
-    return error / (1 - error) * norms
+    return accumulated_error(3 * roundings, _DOUBLE_UNIT) * norms
 
 
 def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) -> Array:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.near_halves import ErrorBound, refine, relative_error
+from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
 from convcli.core.convolution.polyphase import PhaseTaps, along_columns, along_rows
 from convcli.dataclass import dataclass
 
@@ -38,8 +38,7 @@ def refined_lines(
     """Return the valid correlation of bytes with the outer product of two lines.
 
     x : (rows, columns, channels) bytes; lines : the column and the row
-    to_bytes : none of the means has to be cut off
-    Returns bytes then, else float32.
+    to_bytes : return rounded bytes, as every mean rounds to 0 ... 255; else float32
     """
     column, row = lines
     if row.size == step[1] == 1:
@@ -158,12 +157,12 @@ def _less(x: Array, middle: float) -> Float32Array:
 def _error_bound(line: Taps, largest: float, level: float) -> float:
     """Return the largest error of a mean up to 256 that float32 computes along a line.
 
-    The roundings of k terms are k - 1 additions, the product, the tap and the sample. Then the
-    level is rounded and added, and `near_halves.py` adds and compares: five numbers that are
+    The roundings of a sum of k terms are k - 1 additions, the product, the tap and the sample. Then
+    the level is rounded and added, and `near_halves.py` adds and compares: five numbers that are
     rounded, the last four of them at most 256.
 
     largest : size of the samples; level : what is added to the sum
     """
-    size = largest * float(np.abs(line).sum())
-    of_sum = relative_error(line.size + 2) * size
+    relative = accumulated_error(line.size + 2, _UNIT)
+    of_sum = relative * largest * float(np.abs(line).sum())
     return of_sum + _UNIT * (abs(level) + 4 * 256)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.near_halves import ErrorBound, refine, relative_error
+from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase_along
 from convcli.core.convolution.rounding import BINARY, share_a_denominator
 from convcli.dataclass import dataclass
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from convcli.core.op import Span
     from convcli.signals import Array
 
+# Half a unit in the last place of float32.
+_UNIT = 2.0**-24
 # Roundings of a result after both axes: `near_halves.py` adds and compares.
 _LATER_ROUNDINGS = 3
 # Where more samples of windows would have to be read again, for each sample of the input, float64
@@ -92,7 +94,7 @@ class RefinedResampling:
         most 255 times the sum of |w| - 1.
         """
         roundings = self.down.width + 1 + self.across.width + 1 + _LATER_ROUNDINGS
-        relative = relative_error(roundings)
+        relative = accumulated_error(roundings, _UNIT)
         size = _largest_sum(self.down) * _largest_sum(self.across)
         return ErrorBound(relative, relative * 255 * (size - 1))
 

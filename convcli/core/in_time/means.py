@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PAIRS = 1 << 17
 # A window of more samples is summed by running sums: for a bell, 64 pairs take as long.
 LONG = 64
-# Running sums are accurate to the rounding of the sum of all samples in the window, whatever they
-# weigh. Where the weighted sum is a smaller share of it, pairs are weighed.
+# The error of running sums is the rounding of the plain sum of the samples in the window. Where the
+# weighted sum is a smaller share of the plain sum than this, each pair is weighed instead.
 LEAST_SHARE = 1e-3
 # Nodes of the quadrature by Gauss and Legendre on each panel of a window.
 NODES = 8
@@ -68,7 +68,8 @@ class WeightedMean:
     def _accurate(self, windows: RaggedWindows) -> BoolArray:
         """Whether the samples of each window weigh enough, (outputs, channels).
 
-        Those in the middle half of the window weigh at least what one at its ends does.
+        A lower bound of the weighted sum is enough: each sample in the middle half of the window
+        weighs at least as much as one at the ends of that half.
         """
         function = self.function
         quarter = (function.end - function.begin) / 4

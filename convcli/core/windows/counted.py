@@ -1,13 +1,13 @@
 """The k-th smallest pixel of each window of a picture, in a time that hardly depends on its size.
 
-The pixels are put in order once and divided into up to 256 buckets of neighbouring values. How many
-pixels of each bucket lie in each column of a row of windows is known from the row before by two
-rows of pixels (Huang, Yang & Tang, IEEE Transactions on Acoustics, Speech and Signal Processing 27,
-1979), and running sums over the columns give the counts of all windows of the row. They tell the
-bucket that holds the k-th smallest pixel. Within a bucket the pixels are compared in tiles of
-windows, which have most of their pixels in common (`tile_of_windows.py`). A bucket of equal values,
-as in a picture of bytes, needs no tile. Medians of 101 x 101 pixels of 16 bits take a thirtieth of
-the time of a wavelet matrix, and those of 1001 x 1001 little longer.
+The pixels are put in order once and divided into up to 256 buckets of neighbouring values. For each
+row of windows, the pixels of each bucket are counted in each column. From one row to the next, only
+two rows of pixels change these counts (Huang, Yang & Tang, IEEE Transactions on Acoustics, Speech
+and Signal Processing 27, 1979). Running sums over the columns give the counts of all windows of the
+row, which tell the bucket that holds the k-th smallest pixel of each. Within a bucket the pixels
+are compared in tiles of windows, which have most of their pixels in common (`tile_of_windows.py`).
+A bucket of equal values, as in a picture of bytes, needs no tile. Medians of 101 x 101 pixels of 16
+bits take a thirtieth of the time of a wavelet matrix, and those of 1001 x 1001 little longer.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _bucket_starts(values: Array) -> IntArray:
 def counted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[CountedWindows]:
     """Yield the windows of (rows, columns), some rows of windows at a time.
 
-    They hold until the next ones are asked for.
+    Windows are valid until the next ones are asked for, which take their memory.
 
     own : the place in a window of the sample that its output is aligned with
     """

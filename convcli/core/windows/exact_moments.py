@@ -3,13 +3,13 @@
 Samples are written in digits (`digits.py`), whose squares and sums over windows are whole numbers
 without any rounding. With n known samples in a window, their sum S and the sum Q of their squares,
 n Q - S**2 is such a whole number, too; it is rounded to a float64 once, divided once, and the root
-is taken. So an output is a function of its window alone, wherever a block begins: it is 0 exactly
-if all samples are equal, it is never negative, it keeps the digits of 1e9 + 1 and 1e9 - 1, and it
+is taken. So an output is a function of its window alone, wherever a block begins. It is 0 exactly
+if all samples are equal, and it is never negative. It keeps the digits of 1e9 + 1 and 1e9 - 1, and
 forgets a sample that has left the window.
 
 The number of additions does not depend on the window, but digits are smaller where more of them are
-added up: a sample of prices takes 70 ns in windows of 20 samples (as in pandas, whose running sums
-have none of these properties), 150 ns in those of 1,000 and 500 ns in those of 100,000.
+added up. A sample of prices takes 70 ns in windows of 20 samples, as in pandas, whose running sums
+have none of these properties. It takes 150 ns in windows of 1,000 and 500 ns in those of 100,000.
 """
 
 from __future__ import annotations

@@ -34,13 +34,11 @@ _REASONS = {
     "GRU": _STATE,
     "RNN": _STATE,
 }
+_NOT_KNOWN = "this node is not known, or it sees the whole signal at once"
 _HINT = (
     "only networks run here whose outputs each read a neighbourhood of their place; "
     "a program such as onnxruntime runs this one, on signals that fit in memory"
 )
-
-
-_NOT_KNOWN = "this node is not known, or it sees the whole signal at once"
 
 
 def not_local_error(path: str, node: Node, otherwise: str = _NOT_KNOWN) -> RequestError:

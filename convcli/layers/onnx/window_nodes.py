@@ -53,8 +53,8 @@ def _conv_transpose_node(place: NodePlace) -> Ops:
     pads = place.window((1,) * place.axes)
     axes = []
     for axis, taps in enumerate(weights.shape[2:]):
-        spread = dilations[axis] * (taps - 1) + 1
-        more = spread + added[axis] - sum(pads[axis]) - strides[axis]
+        span = dilations[axis] * (taps - 1) + 1
+        more = span + added[axis] - sum(pads[axis]) - strides[axis]
         axes.append(TransposedAxis(taps, strides[axis], dilations[axis], pads[axis][0], more))
     try:
         return transposed_ops(weights, bias, axes, groups)

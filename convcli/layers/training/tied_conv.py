@@ -114,14 +114,14 @@ class TiedConv(TrainedWeights, ConvThrough):
 
     def conv_tensors(self, tensors: Tensors) -> Tensors:
         """The weights of all phases; each phase of an output has the bias of the output."""
-        found = {"weight": self.phases.spread(tensors["weight"])}
+        found = {"weight": self.phases.scattered(tensors["weight"])}
         if self.bias:
             found["bias"] = np.repeat(tensors["bias"], self.phases.count)
         return found
 
     def add_up(self, slopes: Tensors, gradients: Tensors) -> None:
         """Collect the derivatives by the weights of all phases, and add up those by the biases."""
-        gradients["weight"][...] = self.phases.collected(slopes["weight"], self.shape)
+        gradients["weight"][...] = self.phases.gathered(slopes["weight"], self.shape)
         if self.bias:
             by_phase = slopes["bias"].reshape(self.bias, self.phases.count)
             gradients["bias"][...] = by_phase.sum(axis=1)

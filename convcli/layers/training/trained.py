@@ -129,7 +129,7 @@ class TrainedLayer(ABC):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...] | None:
-        """Inputs for outputs on each axis, as a ratio (inputs, outputs); None for one each."""
+        """Of each axis (inputs, outputs), the ratio of their numbers; None for one output each."""
         return None
 
     def output_channels(self, channels: int) -> int:

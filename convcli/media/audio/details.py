@@ -22,7 +22,7 @@ class AudioDetails:
     frames : None where a pipe has not said; of a truncated file the frames that are there
     bits : precision of one sample
     mask : speaker positions (WAV)
-    kind_end : the end of the kind of samples of an extensible WAV; None of other formats
+    kind_end : as in `WavHeader`, of an extensible WAV; None of other formats
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte
     bit_rate : of a lossy coding, if it is known

@@ -60,7 +60,8 @@ class WavHeader:
     subtype : None where a codec is needed
     bits : of a whole number that are valid, the upper ones of its bytes; None if all are
     mask : speaker positions
-    kind_end : the last 14 bytes of the kind of samples, which ambisonic sound has of its own
+    kind_end : the last 14 bytes of the GUID that names the kind of samples; those of ambisonic
+        sound are others
     data_bytes : None where the writer did not know
     chunks : metadata, byte for byte
     codec : the format tag of a file that is read

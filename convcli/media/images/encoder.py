@@ -44,7 +44,7 @@ class PageEncoder:
         self, source: ImagePage, signal: Signal, target: Format, options: ImageOptions
     ) -> None:
         self.source = source
-        self.needs_originals = source.keeps_geometry_required
+        self.needs_originals = source.needs_same_size
         self._rule = options.range
         rows, columns = _check_shape(source, signal, options)
         names, alpha = signal.channels, signal.alpha
@@ -134,7 +134,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
     rows, columns = signal.shape
     if rows is None or columns is None or rows < 1 or columns < 1:
         raise RequestError(f"the result would have {columns}x{rows} pixels: nothing to write")
-    if source.keeps_geometry_required and (rows, columns) != source.signal.shape:
+    if source.needs_same_size and (rows, columns) != source.signal.shape:
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the size of the picture, "
             f"this one makes {columns}x{rows} of {source.layout.columns}x{source.layout.rows}",
@@ -143,7 +143,7 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
     made = len(signal.channels)
     filtered = len(source.signal.channels)
     # A single channel takes the place of each that was filtered.
-    if source.keeps_geometry_required and made not in (1, filtered):
+    if source.needs_same_size and made not in (1, filtered):
         raise RequestError(
             f"--channels {options.channels} needs a filter that keeps the {filtered} channels, "
             f"this one makes {made}",

@@ -128,8 +128,7 @@ class OpenedImage(OpenedFile):
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Refuse a result that is empty, too large, or does not fit the channels that are kept."""
-        kept = any(page.keeps_geometry_required for page in self.file.pages)
-        if kept and not keeps_shape:
+        if self.file.needs_same_size and not keeps_shape:
             channels = self.file.options.channels
             raise RequestError(
                 f"--channels {channels} needs a filter that keeps the size of the picture",
@@ -165,8 +164,8 @@ class OpenedImage(OpenedFile):
                 f"and {form.name} keeps every sample",
                 hint="leave --quality out, or write another format",
             )
-        maps = any(page.makes_maps(result) for page in self.file.pages)
-        if options.range != "clip" and maps and not form.samples.is_roomy:
+        is_cut = options.range != "clip" and not form.samples.is_roomy
+        if is_cut and self.file.makes_maps(result):
             raise RequestError(
                 f"--range {options.range} does nothing to the montage of {len(result.channels)} "
                 "channels, each of which is scaled to its own range",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
 from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
-from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
+from convcli.media.images.gif import complete_gif, gif_losses, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
     LARGEST_BLOCK,
     inspect_jpeg,
@@ -15,6 +15,7 @@ from convcli.media.images.jpeg import (
     jpeg_options,
     jpeg_segments,
 )
+from convcli.media.images.made_up_resolution import complete_avif, complete_webp
 from convcli.media.images.picture_format import (
     FileMarks,
     Format,
@@ -26,10 +27,16 @@ from convcli.media.images.picture_format import (
 )
 from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png, png_cut
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
-from convcli.media.images.tiff import change_pages, inspect_tiff, tiff_losses, tiff_options
+from convcli.media.images.tiff import (
+    change_pages,
+    inspect_tiff,
+    lone_pages,
+    tiff_losses,
+    tiff_options,
+)
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kept import page_changes, read_page_fields
-from convcli.media.images.tiff_kinds import unread_tiff
+from convcli.media.images.tiff_kinds import unread_tiff, wide_pages
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -92,7 +99,12 @@ _ALL = (
         pages=PageStorage(several=True, mixed=True),
         texts=TextStorage(iptc=True),
         reading=ReadingRules(
-            inspect=_inspect_tiff, unread=unread_tiff, bands=read_bands, plain_pixels=plain_pixels
+            inspect=_inspect_tiff,
+            unread=unread_tiff,
+            bands=read_bands,
+            lone_pages=lone_pages,
+            wide_pages=wide_pages,
+            plain_pixels=plain_pixels,
         ),
         writing=WritingRules(
             writer=open_tiff_writer,
@@ -107,7 +119,7 @@ _ALL = (
         samples=SampleStorage(lossy=True),
         pages=PageStorage(several=True, animated=True),
         reading=ReadingRules(inspect=inspect_webp),
-        writing=WritingRules(options_for=webp_options),
+        writing=WritingRules(options_for=webp_options, complete=complete_webp),
     ),
     Format(
         name="gif",
@@ -118,7 +130,10 @@ _ALL = (
         reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
         # Each frame gets its own colours, not those of the frame before if they are near.
         writing=WritingRules(
-            options={"interpalette_maxerror": 0}, complete=complete_gif, forgets_failures=True
+            options={"interpalette_maxerror": 0},
+            complete=complete_gif,
+            losses=gif_losses,
+            forgets_failures=True,
         ),
     ),
     Format(
@@ -127,7 +142,12 @@ _ALL = (
         samples=SampleStorage(kinds=("u2", "u1"), lossy=True),
         pages=PageStorage(several=True),
         reading=ReadingRules(inspect=inspect_avif),
-        writing=WritingRules(options_for=avif_options, prepare=round_to_bits, losses=avif_losses),
+        writing=WritingRules(
+            options_for=avif_options,
+            prepare=round_to_bits,
+            complete=complete_avif,
+            losses=avif_losses,
+        ),
     ),
     Format(
         name="ppm",
@@ -199,12 +219,17 @@ def is_picture(head: bytes) -> bool:
 
 def unread_kind(file: BinaryIO) -> tuple[str, str] | None:
     """The kind of picture in a file of a known format that libvips does not read, with a hint."""
+    unread = rules_for_reading(file).unread
+    return None if unread is None else unread(file)
+
+
+def rules_for_reading(file: BinaryIO) -> ReadingRules:
+    """The rules of the format whose files begin as this one does."""
     head = file.read(max(map(len, _BEGINNINGS)))
     for form in _ALL:
-        unread = form.reading.unread
-        if unread is not None and head.startswith(form.marks.beginnings):
-            return unread(file)
-    return None
+        if head.startswith(form.marks.beginnings):
+            return form.reading
+    return ReadingRules()
 
 
 def foreign_format(head: bytes) -> str | None:

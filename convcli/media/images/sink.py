@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convcli.media.division import PartOfFile
-    from convcli.media.images.layout import Layout, Pixels, Strip
+    from convcli.media.images.layout import Layout, PictureReader, Pixels, Strip
     from convcli.media.images.levels import Counts
     from convcli.media.images.picture_format import PictureWriter, SharedWriter
     from convcli.media.images.source import ImageFile, ImageOptions
@@ -114,6 +114,8 @@ class ImageSink:
         self._above = dict(self._below)
         self._scaled = ScaledResults() if self.options.range == "scale" else None
         self._writer, self._few_bits = self._open_writer(target, request)
+        # One for all pages: another one would decode an animation from its first frame.
+        self._original_reader: PictureReader | None = None
         self._originals: _OriginalRows | None = None
         self._index = -1
         self._row = 0
@@ -164,7 +166,9 @@ class ImageSink:
         page = self._page
         self._originals = None
         if page.needs_originals:
-            self._originals = _OriginalRows(self.like.reader().strips(self._index))
+            reader = self._original_reader or self.like.reader()
+            self._original_reader = reader
+            self._originals = _OriginalRows(reader.strips(self._index))
         if self._scaled is None:
             self._writer.start(page.layout)
 
@@ -279,6 +283,7 @@ class ImageSink:
 
     def _release(self) -> None:
         self._originals = None
+        self._original_reader = None
         if self._scaled is not None:
             self._scaled.close()
 

@@ -96,7 +96,7 @@ class ImagePage:
         )
 
     @property
-    def keeps_geometry_required(self) -> bool:
+    def needs_same_size(self) -> bool:
         """Whether original channels complete the result, so that the chain must keep the size."""
         return self.selection != "all"
 
@@ -104,7 +104,7 @@ class ImagePage:
         """Whether a result of the page has many channels, which are not those of the picture."""
         is_other = result.channels != self.signal.channels
         is_many = len(result.channels) >= FEWEST_MAPS
-        return is_many and is_other and not self.keeps_geometry_required
+        return is_many and is_other and not self.needs_same_size
 
     def _filtered_channels(self) -> tuple[tuple[str, ...], int | None]:
         """The names of the channels that are filtered, and the index of the opacity among them."""
@@ -198,7 +198,8 @@ def _select_channels(layout: Layout, wanted: Channels) -> Channels:
 class ImageFile:
     """A picture file.
 
-    pages : in their order; warnings : what is odd about the file or the options.
+    pages : in their order; warnings : what is odd about the file or the options;
+    needs_same_size : whether original channels complete the result of a page.
     """
 
     def __init__(
@@ -212,6 +213,7 @@ class ImageFile:
         self.pages = [
             ImagePage(picture, page, options, reader) for page in range(len(picture.layouts))
         ]
+        self.needs_same_size = any(page.needs_same_size for page in self.pages)
         self.warnings = picture.warnings
         if options.linear:
             self._check_linear()
@@ -220,6 +222,11 @@ class ImageFile:
     def details(self) -> ImageDetails:
         """Format, size and metadata of the file."""
         return self._picture.details
+
+    def makes_maps(self, result: Signal) -> bool:
+        """Whether a result of a page has many channels, which are not those of the picture."""
+        is_many = len(result.channels) >= FEWEST_MAPS
+        return is_many and any(page.makes_maps(result) for page in self.pages)
 
     def reader(self) -> PictureReader:
         """A second run through the pixels, beside the one that feeds the filter."""

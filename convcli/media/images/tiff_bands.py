@@ -21,6 +21,7 @@ from convcli.media.images.tiff import TiffPage, tiff_pages
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
     from convcli.media.images.layout import Layout
+    from convcli.media.images.patched import Patch
     from convcli.media.images.picture_format import WriteRequest
 
 _PHOTOMETRIC, _BAND_COUNT, _PLANAR, _EXTRA_BANDS, _SAMPLE_FORMAT = 262, 277, 284, 338, 339
@@ -30,9 +31,6 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RED_GREEN_BLUE = 0, 1, 2
 _SEPARATE_PLANES = 2
 _DATA, _PREMULTIPLIED, _OPACITY = 0, 1, 2
 _FLOATING = 3
-
-# Bytes to be written at an offset.
-_Patch = tuple[int, bytes]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class PageBands:
     """
 
     meanings: tuple[int, ...]
-    patches: tuple[_Patch, ...] = ()
+    patches: tuple[Patch, ...] = ()
     in_planes: bool = False
     inverted: bool = False
     premultiplied: bool = False
@@ -87,21 +85,11 @@ def _page_bands(file: BinaryIO, directory: TiffPage) -> PageBands:
     )
 
 
-def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]) -> _Patch:
+def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]) -> Patch:
     """The patch by which premultiplied colours are called plain ones."""
     plain = [_OPACITY if meaning == _PREMULTIPLIED else meaning for meaning in meanings]
     data = struct.pack(f"{directory.variant.order}{len(plain)}H", *plain)
-    return _values_place(file, directory, len(data)), data
-
-
-def _values_place(file: BinaryIO, directory: TiffPage, size: int) -> int:
-    """The offset of the meanings of the extra bands, which have so many bytes."""
-    variant = directory.variant
-    place = directory.value_place(_EXTRA_BANDS)
-    if size > variant.word.size:
-        file.seek(place)
-        (place,) = variant.word.unpack(file.read(variant.word.size))
-    return int(place)
+    return directory.values_place(file, _EXTRA_BANDS, len(data)), data
 
 
 def straight(pixels: AnyArray, alpha: int) -> AnyArray:
@@ -122,7 +110,7 @@ def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
             continue
         order = directory.variant.order
         meanings = _written_meanings(layout, field.count, request.details.extra_bands)
-        file.seek(_values_place(file, directory, len(field.data)))
+        file.seek(directory.values_place(file, _EXTRA_BANDS, len(field.data)))
         file.write(struct.pack(f"{order}{len(meanings)}H", *meanings))
 
 

@@ -63,8 +63,9 @@ def read_page_fields(
     """
     found: dict[int, TiffFields] = {}
     private: set[int] = set()
+    chosen = set(pages)
     for number, directory in enumerate(tiff_pages(file, max(pages) + 1)):
-        if number in pages:
+        if number in chosen:
             fields = read_fields(file, directory.variant, directory.offset)
             private |= {tag for tag in fields if _is_lost(tag)}
             wanted = _KEPT if number == pages[0] else _KEPT | DESCRIBING | NESTED

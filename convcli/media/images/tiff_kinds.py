@@ -1,5 +1,7 @@
 """Kinds of TIFF that libvips does not read: other numbers of bits, tiles in planes, some codecs.
 
+Floating samples of 64 bits are read without it, if they are not compressed.
+
 libvips fails on them with the words that it also has for damaged files. Tags after TIFF 6.0,
 sections 8 and 23.
 """
@@ -8,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.media.images.tiff import tiff_pages
+from convcli.media.images.tiff import SHORT, shorts_field, tiff_pages
 
 if TYPE_CHECKING:
-    from convcli.media.images.tiff import TiffPage
+    from convcli.media.images.patched import Patch
+    from convcli.media.images.tiff import TiffFields, TiffPage
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _TILE_WIDTH = 258, 259, 262, 284, 322
 _SAMPLE_FORMAT = 339
@@ -31,6 +34,9 @@ _CODECS = {
 }
 _READ_BITS = (1, 2, 4, 8, 16, 32)
 _FLOATING, _CIELAB = 3, 8
+# Whole and floating complex numbers.
+_COMPLEX = (5, 6)
+_WIDE_BITS, _BITS_INSTEAD = 64, 32
 # Directories that are looked at.
 _MOST_PAGES = 1000
 
@@ -44,6 +50,32 @@ def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
     return None
 
 
+def wide_pages(file: BinaryIO, pages: int) -> dict[int, tuple[Patch, ...]]:
+    """The pages of 64-bit floating samples, with the patch by which libvips takes them for 32-bit.
+
+    So it reads everything but the pixels.
+    """
+    found: dict[int, tuple[Patch, ...]] = {}
+    for page, directory in enumerate(tiff_pages(file, pages)):
+        fields = directory.fields(file, (_BITS, _SAMPLE_FORMAT))
+        if _is_wide(fields):
+            bits = fields[_BITS]
+            count = bits.count
+            narrow = shorts_field(*[_BITS_INSTEAD] * count).stored(directory.variant.order)
+            place = directory.values_place(file, _BITS, len(narrow))
+            found[page] = ((place, narrow),)
+    return found
+
+
+def _is_wide(fields: TiffFields) -> bool:
+    """Whether the samples of a page are floating numbers of 64 bits, all of them."""
+    if not {_BITS, _SAMPLE_FORMAT} <= fields.keys():
+        return False
+    bits = fields[_BITS]
+    is_floating = fields[_SAMPLE_FORMAT].value == _FLOATING
+    return is_floating and bits.kind == SHORT and set(bits.numbers()) == {_WIDE_BITS}
+
+
 def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
     fields = directory.fields(file, _TAGS)
     values = {tag: field.value for tag, field in fields.items()}
@@ -55,8 +87,13 @@ def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
     codec = _CODECS.get(values.get(_COMPRESSION, 0))
     if codec is not None:
         return f"pixels compressed by {codec}", "store it with LZW or Deflate first"
-    if bits in _READ_BITS:
+    if bits in _READ_BITS or _is_wide(fields):
         return None
+    if values.get(_SAMPLE_FORMAT) in _COMPLEX:
+        return (
+            "complex samples",
+            "store real and imaginary parts as bands of 32-bit floating samples first",
+        )
     kind = f"{bits}-bit floating" if values.get(_SAMPLE_FORMAT) == _FLOATING else f"{bits}-bit"
     enough = 16 if bits < 16 else 32
     return f"{kind} samples", f"store it with {enough}-bit samples first"

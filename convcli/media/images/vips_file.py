@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import weakref
 from contextlib import contextmanager
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.formats import foreign_format, unread_kind
+from convcli.media.images.patched import PatchedFile
 from convcli.media.images.vips import error_cause, field_value, vips
-from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from convcli.media.images.patched import Patch
 
 # libvips looks at this many bytes to recognise a format.
 _HEAD_BYTES = 4096
@@ -31,34 +32,47 @@ class VipsFile:
 
     data : the bytes of the file, or its path
     is_opaque : whether the last band, an opacity, is left out, since no pixel is transparent
+    patches : for pages that are opened as the first page of a patched file: the patches
     """
 
     data: bytes | Path
     name: str
     is_opaque: bool = False
+    patches: Mapping[int, Sequence[Patch]] = field(default_factory=dict)
 
     def open(
         self, page: int, *, count: int = 1, access: str = "sequential", fail_on: str = "error"
     ) -> Any:
         """A page as an image of libvips, or `count` pages from it on, one below the other."""
         options: dict[str, object] = {"access": access, "fail_on": fail_on}
-        if page or count > 1:
+        patches = self.patches.get(page)
+        if patches is None and (page or count > 1):
             options["page"] = page
         if count > 1:
             options["n"] = count
         try:
-            image = self._load(options)
+            image = self._load(options, patches)
             return image.extract_band(0, n=image.bands - 1) if self.is_opaque else image
         except vips().Error as error:
             raise self.unreadable(error) from error
 
-    def _load(self, options: dict[str, object]) -> Any:
+    def _load(self, options: dict[str, object], patches: Sequence[Patch] | None) -> Any:
         image = vips().Image
+        if patches is not None:
+            return image.new_from_source(self._patched_source(patches), "", **options)
         if isinstance(self.data, bytes):
             return image.new_from_buffer(self.data, "", **options)
         # As a source, since libvips takes brackets at the end of a name for options.
         source = vips().Source.new_from_file(os.fsencode(self.data))
         return image.new_from_source(source, "", **options)
+
+    def _patched_source(self, patches: Sequence[Patch]) -> Any:
+        """The patched file as a source of libvips, which must outlive the images made of it."""
+        patched = PatchedFile(self._opened(), patches)
+        source = vips().SourceCustom()
+        source.on_read(patched.read)
+        source.on_seek(patched.seek)
+        return source
 
     def open_upright(self, page: int, *, count: int = 1, fail_on: str) -> Any:
         """Pages that can be read from top to bottom.
@@ -83,19 +97,6 @@ class VipsFile:
         if isinstance(self.data, bytes):
             return io.BytesIO(self.data)
         return self.data.open("rb")
-
-    def patched(self, patches: Iterable[tuple[int, bytes]]) -> VipsFile:
-        """A copy of the file in which bytes at some places are replaced."""
-        copy, path = scratch()
-        mended = VipsFile(path, self.name)
-        weakref.finalize(mended, copy.close)
-        with self._opened() as file:
-            shutil.copyfileobj(file, copy, 1 << 20)
-        for place, data in patches:
-            copy.seek(place)
-            copy.write(data)
-        copy.flush()
-        return mended
 
     def unreadable(self, error: Exception) -> InputError:
         """The error for a picture that libvips refused."""

@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.formats import format_for_reading
+from convcli.media.images.formats import format_for_reading, rules_for_reading
 from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
+    from convcli.media.images.patched import Patch
     from convcli.media.images.tiff_bands import PageBands
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
@@ -49,6 +50,8 @@ _MOST_BANDS = 10_000
 
 # The fields that hold bytes.
 _BLOCKS = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
+# The type of samples of wide pages.
+_WIDE = np.dtype(np.float64)
 # What libvips calls an interpretation without a name, and does not write.
 _UNKNOWN_MEANING = "error"
 
@@ -89,10 +92,13 @@ class VipsPicture:
         vips()
         drain_log()
         given = VipsFile(data, name)
-        header = given.open(0)
+        self._wide = self._find_wide_pages(given, 1)
+        header = replace(given, patches=self._wide).open(0)
         self.format = format_for_reading(_loader_format(header))
         self.pages = self._chosen_pages(header, pages)
         self._bands = self._read_bands(given)
+        if self.pages.count > 1:
+            self._wide = self._find_wide_pages(given, self.pages.count)
         self.file = self._with_readable_bands(given)
         if self._is_needlessly_transparent(header, given):
             self.file = replace(given, is_opaque=True)
@@ -128,6 +134,12 @@ class VipsPicture:
         stacked = count > 1 and self.format.pages.animated and orientation_of(header) == 1
         return ChosenPages(count, tuple(indices), stacked)
 
+    def _find_wide_pages(self, file: VipsFile, count: int) -> dict[int, tuple[Patch, ...]]:
+        """The pages of 64-bit floating samples among the first `count`, with their patches."""
+        with file.reading() as content:
+            find = rules_for_reading(content).wide_pages
+            return {} if find is None else find(content, count)
+
     def _read_bands(self, file: VipsFile) -> dict[int, PageBands]:
         """What the file says of the bands of its pages, by page."""
         read = self.format.reading.bands
@@ -137,17 +149,30 @@ class VipsPicture:
             return dict(enumerate(read(content, self.pages.count)))
 
     def _with_readable_bands(self, file: VipsFile) -> VipsFile:
-        """The file, or a patched copy of it if libvips misreads the bands of a page."""
-        chosen = [self._bands[page] for page in self.pages.indices if page in self._bands]
-        patches = [patch for bands in chosen for patch in bands.patches]
+        """The file, with patches for pages that libvips misreads or reaches slowly."""
+        patches = self._lone_pages(file)
+        for page, wide in self._wide.items():
+            patches[page] = (*patches.get(page, ()), *wide)
+        chosen = {page: self._bands[page] for page in self.pages.indices if page in self._bands}
+        for page, bands in chosen.items():
+            if bands.patches:
+                patches[page] = (*patches.get(page, ()), *bands.patches)
         if not patches:
             return file
-        if any(bands.inverted for bands in chosen):
+        if any(bands.inverted for bands in chosen.values()):
             raise InputError(
                 f"{self.name} has bands in separate planes whose 0 is white, which is not read",
                 hint="store it with 0 as black, or with the bands of a pixel side by side",
             )
-        return file.patched(patches)
+        return replace(file, patches=patches)
+
+    def _lone_pages(self, file: VipsFile) -> dict[int, tuple[Patch, ...]]:
+        """The patches that make a page the only one of its file, by page, if there are several."""
+        find = self.format.reading.lone_pages
+        if find is None or self.pages.count == 1:
+            return {}
+        with file.reading() as content:
+            return dict(enumerate(find(content, self.pages.count)))
 
     def _is_needlessly_transparent(self, header: Any, file: VipsFile) -> bool:
         """Whether the file has an opacity by libvips, but no transparent pixel."""
@@ -174,7 +199,10 @@ class VipsPicture:
             if page != self.pages.indices[0] and not self.pages.stacked:
                 image = upright(self.file.open(page))
             self._check_size(image, 1)
-            layouts.append(self._layout(image, self._bands.get(page)))
+            layout = self._layout(image, self._bands.get(page))
+            if page in self._wide:
+                layout = replace(layout, dtype=_WIDE)
+            layouts.append(layout)
         return layouts
 
     def _layout(self, image: Any, bands: PageBands | None) -> Layout:
@@ -219,7 +247,14 @@ class VipsPicture:
             return {}
         with self.file.reading() as file:
             by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
-            return self.format.reading.plain_pixels(file, by_index)
+            places = self.format.reading.plain_pixels(file, by_index)
+        if any(page in self._wide and page not in places for page in self.pages.indices):
+            raise InputError(
+                f"{self.name} has 64-bit floating samples that are compressed, in tiles or planes, "
+                "or stored high byte first, which are not read",
+                hint="store it uncompressed, or with 32-bit samples, first",
+            )
+        return places
 
     def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
@@ -229,7 +264,7 @@ class VipsPicture:
             loader=str(known.get("vips-loader", "")),
             pages=self.pages.count,
             page_indices=tuple(self.pages.indices),
-            bits=int(known.get("bits-per-sample", 0)) or 8 * self.layouts[0].dtype.itemsize,
+            bits=self._bits(known),
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             interlaced=bool(known.get("interlaced", False)),
@@ -249,6 +284,13 @@ class VipsPicture:
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
+
+    def _bits(self, known: dict[str, Any]) -> int:
+        """Bits of a stored sample of the first page."""
+        layout_bits = 8 * self.layouts[0].dtype.itemsize
+        if self.pages.indices[0] in self._wide:
+            return layout_bits
+        return int(known.get("bits-per-sample", 0)) or layout_bits
 
     def _delays(self, known: dict[str, Any]) -> tuple[int, ...]:
         """How long each page of an animation is shown, in milliseconds."""
@@ -284,7 +326,9 @@ class VipsReader:
 
     def __init__(self, picture: VipsPicture) -> None:
         self._picture = picture
+        # libvips calls the source of the image as long as there is the region, which goes first.
         self._region: Any = None
+        self._image: Any = None
         # The page that `_region` shows, and its next row.
         self._page: int | None = None
         self._next = 0
@@ -381,7 +425,9 @@ class VipsReader:
             image = file.open_upright(stack.start, count=len(stack), fail_on=fail_on)
         else:
             image = file.open_upright(page, fail_on=fail_on)
+        self._region = None
         self._region = vips().Region.new(image)
+        self._image = image
         self._page = page
         self._next = 0
 

@@ -28,7 +28,7 @@ from convcli.media.tables.columnar_values import (
 )
 from convcli.media.tables.header import Header
 from convcli.media.tables.numerals import NumberStyle
-from convcli.media.tables.recent_rows import RecentRows, ReleasedRows, Scratch
+from convcli.media.tables.recent_rows import RecentRows, RowsOnDisk, Scratch
 from convcli.media.tables.records import Dialect
 from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.table_options import refuse_options
@@ -103,7 +103,7 @@ class BatchesInScratch:
     def __init__(self) -> None:
         self._scratch = Scratch()
 
-    def keep(self, rows: BatchRows) -> ReleasedRows:
+    def keep(self, rows: BatchRows) -> RowsOnDisk:
         """Write the batch of some rows to the temporary file; return its place."""
         data = rows.batch.data
         sink = pa.BufferOutputStream()
@@ -111,11 +111,11 @@ class BatchesInScratch:
         with pa.ipc.new_stream(sink, data.schema) as stream:
             stream.write_batch(data)
         place = self._scratch.add(sink.getvalue())
-        return ReleasedRows((place, rows.batch.first, rows.cells))
+        return RowsOnDisk((place, rows.batch.first, rows.cells))
 
-    def recall(self, forgotten: ReleasedRows) -> BatchRows:
+    def recall(self, kept: RowsOnDisk) -> BatchRows:
         """Read a batch that was written."""
-        place, first, cells = forgotten.place
+        place, first, cells = kept.place
         with pa.ipc.open_stream(self._scratch.read(place)) as stream:
             data = stream.read_next_batch()
         return BatchRows(Batch(data, first), cells)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.numerals import NumberStyle
 
 
+DELIMITERS = b",;\t"
 _DELIMITER_OF_SUFFIX = {".tsv": b"\t", ".tab": b"\t"}
 
 _LINE_END = re.compile(rb"\r\n?|\n")
@@ -170,6 +171,3 @@ def _commonest_delimiter(record: bytes, quotes: IntArray, *, decimal: str, heade
     if decimal == "," and not (headed and commas):
         return b";"
     return b","
-
-
-DELIMITERS = b",;\t"

@@ -48,7 +48,7 @@ def _shortest_texts(values: FloatArray) -> Texts:
     is_whole = (values == np.rint(values)) & (magnitudes < _POSITIONAL)
     is_positional = (magnitudes >= _LEAST_POSITIONAL) & (magnitudes < _POSITIONAL)
     is_fraction = is_positional & ~is_whole
-    if is_fraction.all():
+    if len(values) > 0 and is_fraction.all():
         return _fractions(values)
     is_other = ~is_whole & ~is_fraction & ~np.isnan(values)
     arrays = [from_offsets(np.zeros(2, np.int32), pa.py_buffer(b""), pa.binary())]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class WrittenColumns:
     """The columns that the channels of a result become.
 
-    replaced : the channels of the source whose columns the first ones take
+    replaced : the channels of the source whose columns the first channels of the result take
     added : the names of new columns for the others
     """
 

@@ -61,8 +61,8 @@ class DecodedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class ReleasedRows:
-    """Rows whose text was released; `place` is where it is found again."""
+class RowsOnDisk:
+    """Rows whose text is in a file and no longer in memory; `place` : where it is read again."""
 
     place: Any
 
@@ -70,11 +70,11 @@ class ReleasedRows:
 class OldRows(Protocol):
     """Where rows that wait long are kept outside of memory. Safe to use from several threads."""
 
-    def keep(self, rows: Any) -> ReleasedRows:
-        """Prepare to give up some rows."""
+    def keep(self, rows: Any) -> RowsOnDisk:
+        """Make sure that the text of some rows can be read again; return where."""
         ...
 
-    def recall(self, forgotten: ReleasedRows) -> Any:
+    def recall(self, kept: RowsOnDisk) -> Any:
         """Return rows that were kept, with their text."""
         ...
 
@@ -97,14 +97,14 @@ class RowsInFile:
         self._text = text
         self._decode = decode
 
-    def keep(self, rows: DecodedRows) -> ReleasedRows:
+    def keep(self, rows: DecodedRows) -> RowsOnDisk:
         """Note the place of the text in the file."""
         records = rows.spans.records
-        return ReleasedRows((_without_text(records), len(records.data) - records.padded))
+        return RowsOnDisk((_without_text(records), len(records.data) - records.padded))
 
-    def recall(self, forgotten: ReleasedRows) -> DecodedRows:
+    def recall(self, kept: RowsOnDisk) -> DecodedRows:
         """Read the text in the file again."""
-        records, length = forgotten.place
+        records, length = kept.place
         with self._text.open() as stream:
             stream.seek(records.offset)
             text = stream.read(length)
@@ -159,15 +159,15 @@ class RowsInScratch:
         self._scratch = Scratch()
         self._decode = decode
 
-    def keep(self, rows: DecodedRows) -> ReleasedRows:
+    def keep(self, rows: DecodedRows) -> RowsOnDisk:
         """Write the text of some rows to the temporary file."""
         records = rows.spans.records
         stop = len(records.data) - records.padded
-        return ReleasedRows((_without_text(records), self._scratch.add(records.data[:stop])))
+        return RowsOnDisk((_without_text(records), self._scratch.add(records.data[:stop])))
 
-    def recall(self, forgotten: ReleasedRows) -> DecodedRows:
+    def recall(self, kept: RowsOnDisk) -> DecodedRows:
         """Read the text that was written."""
-        records, place = forgotten.place
+        records, place = kept.place
         return self._decode(records, self._scratch.read(place))
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class RowsInScratch:
 class RecentRows:
     """The recent rows of a table by their number. Safe to use from several threads.
 
-    old_rows : where rows go that wait long
+    old_rows : keeps the text of rows that wait long, outside of memory
     tail : blank lines after the last row
     """
 
@@ -190,12 +190,12 @@ class RecentRows:
     def clear(self) -> None:
         """Forget everything, because the table is read again from its start."""
         with self._lock:
-            # Part i begins with row `_starts[i]`; the first `_forgotten` parts are without text.
+            # Part i begins with row `_starts[i]`; the text of the first `_on_disk` is on disk.
             self._starts: list[int] = []
             self._parts: list[Any] = []
-            self._forgotten = 0
+            self._on_disk = 0
             self._held_bytes = 0
-            self._last_recalled: tuple[ReleasedRows, Any] | None = None
+            self._last_recalled: tuple[RowsOnDisk, Any] | None = None
             self._rows = 0
             self.tail = b""
             self._old_rows.close()
@@ -207,7 +207,7 @@ class RecentRows:
             self._parts.append(rows)
             self._held_bytes += rows.size
             self._rows += rows.count
-            self._forget_old_rows()
+            self._drop_old_text()
 
     def find(self, rows: Rows) -> Iterator[tuple[Any, Rows, slice]]:
         """Yield the parts that hold `rows` (increasing).
@@ -246,20 +246,20 @@ class RecentRows:
         """Forget every part that ends before `row`."""
         with self._lock:
             done = max(0, bisect_right(self._starts, row) - 1)
-            for part in self._parts[self._forgotten : done]:
+            for part in self._parts[self._on_disk : done]:
                 self._held_bytes -= part.size
-            self._forgotten = max(0, self._forgotten - done)
+            self._on_disk = max(0, self._on_disk - done)
             del self._starts[:done], self._parts[:done]
 
-    def _forget_old_rows(self) -> None:
-        while self._held_bytes > MAX_HELD and self._forgotten < len(self._parts) - 1:
-            part = self._parts[self._forgotten]
-            self._parts[self._forgotten] = self._old_rows.keep(part)
+    def _drop_old_text(self) -> None:
+        while self._held_bytes > MAX_HELD and self._on_disk < len(self._parts) - 1:
+            part = self._parts[self._on_disk]
+            self._parts[self._on_disk] = self._old_rows.keep(part)
             self._held_bytes -= part.size
-            self._forgotten += 1
+            self._on_disk += 1
 
     def _with_text(self, part: Any) -> Any:
-        if not isinstance(part, ReleasedRows):
+        if not isinstance(part, RowsOnDisk):
             return part
         last = self._last_recalled
         if last is None or last[0] is not part:

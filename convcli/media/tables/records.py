@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,9 +61,27 @@ class Dialect:
 
         In a table of one column a blank line is a row.
         """
-        parsed = records.parsed
+        if width == 1 and not records.is_commented:
+            return True
+        return self._has_row_in(records.parsed, width)
+
+    def end_of_last_row(self, records: Records, width: int) -> int:
+        """The offset after the last row of records that have one.
+
+        The lines after it are blank or comments, and belong to the next row.
+        """
+        stop = records.size
+        if width == 1 and not records.is_commented:
+            return stop
+        while True:
+            start = records.parsed.rfind(self.newline, 0, stop - 1) + 1
+            if start == 0 or self._has_row_in(records.parsed[start:stop], width):
+                return stop
+            stop = start
+
+    def _has_row_in(self, parsed: bytes, width: int) -> bool:
         if width == 1:
-            return not records.is_commented or not _COMMENTS_ONLY.fullmatch(parsed)
+            return not _COMMENTS_ONLY.fullmatch(parsed)
         blanks = b" \t\r\n\0".replace(self.delimiter, b"")
         return bool(parsed[:1024].strip(blanks)) or bool(parsed.strip(blanks))
 
@@ -148,7 +167,7 @@ def whole_records(
     """Regroup text into whole records, wherever the reads were cut.
 
     line, offset : line number and offset of the first byte
-    The last records may be only blank lines and comments; all others have a row.
+    The last records may be only blank lines and comments; all others end with a row.
     """
     unread: list[bytes] = []
     for fresh in reads:
@@ -160,7 +179,9 @@ def whole_records(
         _refuse_endless(len(rest), line, name)
         unread = [records.data, rest]
         if records.data and dialect.has_rows(records, width):
-            unread = [rest]
+            stop = dialect.end_of_last_row(records, width)
+            unread = [records.data[stop:], rest]
+            records = _until(records, stop)
             yield records
             offset += len(records.data)
             line += _count_lines(records.data, dialect.newline)
@@ -191,6 +212,15 @@ def _split_off_records(
         quotes=quotes[: np.searchsorted(quotes, cut)],
     )
     return records, held[cut:]
+
+
+def _until(records: Records, stop: int) -> Records:
+    """The records before the offset `stop`; only blank lines and comments come after it."""
+    if stop == records.size:
+        return records
+    data = records.data[:stop]
+    parsed = records.parsed[:stop] if records.is_commented else data
+    return replace(records, data=data, parsed=parsed)
 
 
 def _last_records(rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str) -> Records:

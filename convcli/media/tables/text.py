@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Small enough that the blocks that many threads hold take few megabytes, large enough to be worth
 # the cost of each block.
 BLOCK_BYTES = 1 << 20
+BOM = b"\xef\xbb\xbf"
 _ZIP = b"PK\3\4"  # zip, and xlsx
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -242,6 +243,3 @@ def _read_some(stream: BinaryIO) -> bytes:
     if isinstance(stream, BufferedIOBase):
         return stream.read1(1 << 16)
     return stream.read(1 << 16) or b""
-
-
-BOM = b"\xef\xbb\xbf"

@@ -149,7 +149,7 @@ class TextSource(TableSource):
         return self._recent
 
     def _redecode(self, records: Records, text: bytes) -> DecodedRows:
-        """Decode records again, whose text was released."""
+        """Decode records again whose text was dropped; `text` : as it was read again."""
         data = text + self.dialect.newline * records.padded
         again = self.dialect.records(
             data, line=records.line, offset=records.offset, padded=records.padded

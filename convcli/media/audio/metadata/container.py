@@ -104,7 +104,7 @@ class Container:
         """Put the bits of a sample into the header of a finished file, if it can tell them."""
 
     def correct(self, file: BinaryIO, frames: int) -> None:
-        """Correct a finished file of libsndfile, which holds so many frames.
+        """Correct a file that libsndfile has finished, and that holds `frames` frames.
 
         Wrong sizes and numbers are mended, and times and random numbers, which differ from run to
         run, are replaced.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from av.stream import Disposition
 
 from convcli.errors import InputError
 from convcli.media.audio.source import open_audio
@@ -174,3 +176,28 @@ def test_samples_without_a_codec_keep_their_bits(
         assert made.subtype == subtype
         error = np.abs(made.read() - x).max()
     assert error <= {"FLOAT": 0, "PCM_24": 2.0**-23, "PCM_16": 2.0**-15}[subtype]
+
+
+def test_chapters_and_covers_are_told(program: Program, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as file:
+        sound = file.add_stream("aac", rate=RATE)
+        sound.layout = "mono"
+        cover = file.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        chapters: Any = [
+            {"id": n, "start": n, "end": n + 1, "time_base": Fraction(1, 2), "metadata": {}}
+            for n in range(2)
+        ]
+        file.set_chapters(chapters)
+        picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))
+        samples = av.AudioFrame.from_ndarray(sine(1, 1).T.copy(), format="fltp", layout="mono")
+        samples.rate = RATE
+        streams: Any = ((cover, picture), (sound, samples))
+        for stream, frame in streams:
+            file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+    ended = program.run("audio", "gain:1", "a.m4a", "-o", "b.wav", cwd=tmp_path)
+    assert ended.code == 0
+    (told,) = ended.warnings
+    assert "2 chapters and 1 cover picture" in told

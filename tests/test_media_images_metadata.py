@@ -105,6 +105,27 @@ def test_a_jpeg_without_resolution_gets_none(
     assert exif in data
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+@pytest.mark.parametrize("resolution", [None, 300])
+def test_exif_without_resolution_gets_none(
+    program: Program, tmp_path: Path, suffix: str, resolution: int | None
+) -> None:
+    """libvips puts 25.4 dpi into EXIF; Pillow reads what is left of the block."""
+    exif = Image.Exif()
+    exif[271], exif[315] = "Maker", "Author"
+    options: dict[str, Any] = {} if resolution is None else {"dpi": (resolution, resolution)}
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "a.jpg", exif=exif, **options)
+    ended = program.run("image", "gain:1", "a.jpg", "-o", f"b{suffix}", cwd=tmp_path)
+    assert ended.code == 0
+    with Image.open(tmp_path / f"b{suffix}") as picture:
+        made = picture.getexif()
+        assert made.get_ifd(34665)[40962] == 20
+    assert (made[271], made[315], made.get(282)) == ("Maker", "Author", resolution)
+    assert (282 in made, 283 in made, 296 in made) == (resolution is not None,) * 3
+    pixels = pyvips.Image.new_from_file(str(tmp_path / f"b{suffix}")).numpy()
+    assert pixels.shape == (10, 20, 3)
+
+
 def test_resolution_exif_xmp_iptc_and_profile_of_a_jpeg(program: Program, tmp_path: Path) -> None:
     image = picture().copy(xres=300 / 25.4, yres=150 / 25.4)
     blocks = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from program import Program
 
+RNG = np.random.default_rng(8)
 # Files are written again under the same names.
 pyvips.cache_set_max(0)
 # The value of each page, and rows and columns of all.
@@ -202,15 +203,32 @@ def test_a_page_is_opened_without_the_others(
 def test_patches_take_the_place_of_bytes(tmp_path: Path) -> None:
     content = bytes(range(20))
     (tmp_path / "a").write_bytes(content)
-    wanted = bytes([*content[:3], 99, 98, *content[5:], 0, 0, 97, 96])
-    patches = [(3, b"\x63\x62"), (22, b"\x61\x60")]
+    wanted = bytes([*content[:3], 99, 98, *content[5:19], 97])
+    patches = [(3, b"\x63\x62"), (19, b"\x61\x60")]
     for start in range(25):
         for length in range(26):
             patched = PatchedFile((tmp_path / "a").open("rb"), patches)
             assert patched.seek(start, 0) == start
             assert patched.read(length) == wanted[start : start + length]
-            assert patched.seek(0, 1) == max(start, min(start + length, 24))
-    assert patched.seek(-4, 2) == 20
+            assert patched.seek(0, 1) == max(start, min(start + length, 20))
+    assert patched.seek(-4, 2) == 16
+
+
+@pytest.mark.parametrize(("colours", "said"), [(255, False), (256, True)])
+def test_a_gif_without_room_for_transparency(
+    program: Program, tmp_path: Path, colours: int, *, said: bool
+) -> None:
+    """libvips stores 255 colours and a transparent one, whatever its options are."""
+    indices = np.arange(256).reshape(16, 16) % colours
+    image = Image.fromarray(indices.astype(np.uint8))
+    greens = [(0, number, 0) for number in range(colours)]
+    image.putpalette(np.array(greens, np.uint8).tobytes())
+    image.save(tmp_path / "a.gif")
+    ended = program.run("image", "gain:1", "a.gif", "-o", "b.gif", cwd=tmp_path)
+    with Image.open(tmp_path / "a.gif") as read, Image.open(tmp_path / "b.gif") as made:
+        before, after = np.asarray(read.convert("RGB")), np.asarray(made.convert("RGB"))
+    assert (before != after).any() == said
+    assert [("255 are stored beside" in text) for text in ended.warnings] == [True] * said
 
 
 def test_an_animation_is_decoded_once_for_its_originals(

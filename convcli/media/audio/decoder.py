@@ -136,6 +136,19 @@ def _subtype_of(codec: str) -> str:
     return "PCM_16"
 
 
+def _list_left_out(container: Any) -> str:
+    """The chapters and cover pictures of a file, as text; empty if there are none."""
+    from av.stream import Disposition
+
+    covers = [
+        stream
+        for stream in container.streams.video
+        if stream.disposition & Disposition.attached_pic
+    ]
+    counts = ((len(container.chapters()), "chapter"), (len(covers), "cover picture"))
+    return " and ".join(plural(count, noun) for count, noun in counts if count)
+
+
 class DecodedFile(AudioSource):
     """The first sound track of a file that FFmpeg reads."""
 
@@ -165,6 +178,9 @@ class DecodedFile(AudioSource):
         tracks = len(self._container.streams.audio)
         if tracks > 1:
             self.warnings.append(f"{self._name}: only the first of {tracks} sound tracks is read")
+        left_out = _list_left_out(self._container)
+        if left_out:
+            self.warnings.append(f"{self._name}: what cannot be kept: {left_out}")
         subtype = _subtype_of(stream.codec_context.name)
         return AudioDetails(
             format="WAV",

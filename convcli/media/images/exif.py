@@ -31,7 +31,7 @@ def refresh_exif(exif: bytes) -> bytes:
             _blank_thumbnail(data, order, thumbnail)
             struct.pack_into(order + "I", data, link, 0)
 
-    return _changed(exif, refresh)
+    return change_exif(exif, refresh)
 
 
 def resize_exif(exif: bytes, columns: int, rows: int) -> bytes:
@@ -47,10 +47,10 @@ def resize_exif(exif: bytes, columns: int, rows: int) -> bytes:
             if tag in places:
                 _store_size(data, order, places[tag], size)
 
-    return _changed(exif, resize)
+    return change_exif(exif, resize)
 
 
-def _changed(exif: bytes, change: Callable[[bytearray, str, int], None]) -> bytes:
+def change_exif(exif: bytes, change: Callable[[bytearray, str, int], None]) -> bytes:
     """A block that `change` has changed, or the block itself if it is damaged.
 
     change : gets the block without its prefix, the byte order as `struct` writes it, and the place

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
 from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
-from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
+from convcli.media.images.gif import complete_gif, gif_losses, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
     LARGEST_BLOCK,
     inspect_jpeg,
@@ -15,6 +15,7 @@ from convcli.media.images.jpeg import (
     jpeg_options,
     jpeg_segments,
 )
+from convcli.media.images.made_up_resolution import complete_avif, complete_webp
 from convcli.media.images.picture_format import (
     FileMarks,
     Format,
@@ -118,7 +119,7 @@ _ALL = (
         samples=SampleStorage(lossy=True),
         pages=PageStorage(several=True, animated=True),
         reading=ReadingRules(inspect=inspect_webp),
-        writing=WritingRules(options_for=webp_options),
+        writing=WritingRules(options_for=webp_options, complete=complete_webp),
     ),
     Format(
         name="gif",
@@ -129,7 +130,10 @@ _ALL = (
         reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
         # Each frame gets its own colours, not those of the frame before if they are near.
         writing=WritingRules(
-            options={"interpalette_maxerror": 0}, complete=complete_gif, forgets_failures=True
+            options={"interpalette_maxerror": 0},
+            complete=complete_gif,
+            losses=gif_losses,
+            forgets_failures=True,
         ),
     ),
     Format(
@@ -138,7 +142,12 @@ _ALL = (
         samples=SampleStorage(kinds=("u2", "u1"), lossy=True),
         pages=PageStorage(several=True),
         reading=ReadingRules(inspect=inspect_avif),
-        writing=WritingRules(options_for=avif_options, prepare=round_to_bits, losses=avif_losses),
+        writing=WritingRules(
+            options_for=avif_options,
+            prepare=round_to_bits,
+            complete=complete_avif,
+            losses=avif_losses,
+        ),
     ),
     Format(
         name="ppm",

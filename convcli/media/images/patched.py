@@ -16,7 +16,7 @@ Patch = tuple[int, bytes]
 class PatchedFile:
     """A file for the callbacks of libvips, in which patches take the place of the file's bytes.
 
-    A patch may lie behind the end of the file; bytes between the two are 0. The file is closed when
+    Of a patch that goes beyond the end of the file, the rest is left out. The file is closed when
     this object is gone.
     """
 
@@ -24,8 +24,7 @@ class PatchedFile:
         self._file = file
         self._patches = patches
         self._position = 0
-        ends = [place + len(data) for place, data in patches]
-        self._length = max(file.seek(0, os.SEEK_END), *ends)
+        self._length = file.seek(0, os.SEEK_END)
         weakref.finalize(self, file.close)
 
     def seek(self, offset: int, whence: int) -> int:
@@ -46,15 +45,15 @@ class PatchedFile:
         except OSError:
             return b""
         for place, patch in self._patches:
-            if place < start + length and start < place + len(patch):
-                data = _overlay(data, place - start, patch)[:length]
+            if place < start + len(data) and start < place + len(patch):
+                data = _overlay(data, place - start, patch)
         self._position += len(data)
         return data
 
 
 def _overlay(data: bytes, place: int, patch: bytes) -> bytes:
-    """The bytes with `patch` at `place`, which may lie before their start or behind their end."""
+    """The bytes with `patch` at `place`, as far as it covers them; it may begin before them."""
     if place < 0:
         patch, place = patch[-place:], 0
-    before = data[:place].ljust(place, b"\0")
-    return before + patch + data[place + len(patch) :]
+    patched = data[:place] + patch + data[place + len(patch) :]
+    return patched[: len(data)]

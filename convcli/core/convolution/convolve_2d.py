@@ -78,8 +78,9 @@ def factor(w: Taps) -> tuple[Taps, Taps] | None:
         return None
     column = w[:, j].copy()
     row = w[i] / pivot
-    rounding = 1e-15 * float(size.max())
-    if not np.allclose(np.outer(column, row), w, rtol=1e-13, atol=rounding):
+    rounding = 1e-15 * float(size.max()) + 1e-13 * size
+    # This takes half of the time of `np.allclose`, which counts where small pictures are many.
+    if (np.abs(np.outer(column, row) - w) > rounding).any():
         return None
     return column, row
 

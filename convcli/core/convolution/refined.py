@@ -62,7 +62,7 @@ def refines_cheaply(taps: Taps, divisor: float) -> bool:
     if max(taps.shape) > longest:
         return False
     if lines is None or _are_short(lines):
-        most = _MOST_READ_AGAIN_BY_FFT if lines is None and _is_by_fft(taps) else _MOST_READ_AGAIN
+        most = _MOST_READ_AGAIN_BY_FFT if _is_by_fft(taps, lines) else _MOST_READ_AGAIN
         part = 2 * error_bound(weights)
         if part * taps.size >= most:
             return False
@@ -74,9 +74,12 @@ def _are_short(lines: tuple[Taps, Taps]) -> bool:
     return max(line.size for line in lines) <= SHORT_LINE
 
 
-def _is_by_fft(taps: Taps) -> bool:
-    """Return whether OpenCV computes the sums by FFT."""
-    return taps.size >= _LEAST_BY_FFT and factor(taps) is None
+def _is_by_fft(taps: Taps, lines: tuple[Taps, Taps] | None) -> bool:
+    """Return whether OpenCV computes the sums by FFT.
+
+    lines : the factors of the taps
+    """
+    return lines is None and taps.size >= _LEAST_BY_FFT
 
 
 def error_bound(taps: Taps) -> float:
@@ -95,7 +98,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
     """
     by_fft = 0.0
     lines = factor(taps)
-    if _is_by_fft(taps):
+    if _is_by_fft(taps, lines):
         roundings = 2
         by_fft = _error_by_fft(taps)
     elif lines is not None:

@@ -145,8 +145,11 @@ NETWORKS = (
         name="network-small",
         says="5 taps to 4 channels, rectifiers and 1 tap on 256 samples, again and again",
         channels=1,
-        blocks=(Block(4, (5, 1), slope=0.0), Block(1, (1, 1), slope=None)),
-        shape=(256, 1),
+        blocks=(
+            Block(4, (5,), padding=None, slope=0.0),
+            Block(1, (1,), padding=None, slope=None),
+        ),
+        shape=(256,),
         goals={"onnxruntime": 1 / 3},
         timed=300,
     ),
@@ -209,7 +212,7 @@ def _measured(network: Network, runs: int) -> dict[str, Any]:
     for side in sides:
         ratio = min(series[side]) / ours
         differs = _difference(answers["convcli"], answers[side])
-        print(f"  {side:14}{min(series[side]):8.3f} s  ratio {ratio:.2f}  differs by {differs:.1e}")
+        print(f"  {side:14}{min(series[side]):9.5f} s  ratio {ratio:.2f}  differs by {differs:.1e}")
         found["agrees"] &= differs <= TOLERANCE
         if side != "convcli":
             goal = network.goals.get(side)
@@ -465,12 +468,12 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """What was measured, as text."""
     lines = [f"{found['name']}: {found['says']}, {found['where']}", f"  {found['machine']}"]
     ours = min(found["seconds"]["convcli"])
-    lines.append(f"  {'convcli':14}{ours:8.4f} s of processor")
+    lines.append(f"  {'convcli':14}{ours:9.5f} s of processor")
     for peer in found["peers"]:
         seconds = min(found["seconds"][peer["name"]])
         wanted = f", {peer['goal']:.2f} to reach" if peer["goal"] else ""
         compared = f"ratio {peer['ratio']:.2f}{wanted}; differs by {peer['difference']:.1e}"
-        lines.append(f"  {peer['name']:14}{seconds:8.4f} s of processor  {compared}")
+        lines.append(f"  {peer['name']:14}{seconds:9.5f} s of processor  {compared}")
     return lines
 
 

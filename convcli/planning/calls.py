@@ -188,7 +188,7 @@ def fault(
     """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
-    before, after = _shortened(line[: at - start], line[at - start :])
+    before, after = _around_place(line[: at - start], line[at - start :])
     caret = " " * _columns(before) + "^"
     if file:
         number = 1 + source.count("\n", 0, at)
@@ -196,7 +196,7 @@ def fault(
     return RequestError(message, hint=hint, excerpt=(before + after, caret))
 
 
-def _shortened(before: str, after: str) -> tuple[str, str]:
+def _around_place(before: str, after: str) -> tuple[str, str]:
     """The text before and behind a place, without the far parts of a long line."""
     if len(before) + len(after) > LONGEST_SHOWN:
         if len(before) > SHOWN_AROUND:

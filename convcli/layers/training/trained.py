@@ -129,7 +129,7 @@ class TrainedLayer(ABC):
 
     @property
     def pace(self) -> tuple[tuple[int, int], ...] | None:
-        """Of each axis (inputs, outputs), the ratio of their numbers; None for one output each."""
+        """The ratio (inputs, outputs) along each axis; None for one output for each input."""
         return None
 
     def output_channels(self, channels: int) -> int:

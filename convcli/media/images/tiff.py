@@ -11,7 +11,7 @@ import io
 import struct
 from dataclasses import field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.media.images.exif import EXIF_PREFIX
@@ -133,7 +133,7 @@ TiffFields = dict[int, TiffField]
 class TiffVariant:
     """Byte order (`<` or `>`) of a TIFF, and whether it is a BigTIFF."""
 
-    order: Literal["<", ">"]
+    order: str
     big: bool
 
     @property
@@ -176,8 +176,7 @@ def read_tiff_header(file: BinaryIO) -> tuple[TiffVariant, int] | None:
     """The variant of a TIFF and the offset of its first directory, or None for another file."""
     file.seek(0)
     head = file.read(16)
-    orders: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
-    order = orders.get(head[:2])
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
         return None
     (version,) = struct.unpack_from(order + "H", head, 2)

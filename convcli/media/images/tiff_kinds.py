@@ -8,7 +8,9 @@ sections 8 and 23.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.images.tiff import SHORT, shorts_field, tiff_pages
@@ -49,10 +51,10 @@ _MOST_PAGES = 1000
 
 @dataclass(frozen=True)
 class WideRows:
-    """The patches by which libvips takes samples for bytes, and their byte order, `<` or `>`."""
+    """The patches by which libvips takes samples for bytes, and the type of the samples."""
 
     patches: tuple[Patch, ...]
-    order: Literal["<", ">"]
+    dtype: np.dtype[Any]
 
 
 def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
@@ -97,7 +99,7 @@ def wide_rows(file: BinaryIO, pages: int) -> dict[int, WideRows]:
         for tag in {_WIDTH, _TILE_WIDTH} & values.keys():
             changed[tag] = values[tag] * _WIDE_BYTES
         patches = [directory.entry_patch(tag, value) for tag, value in changed.items()]
-        found[page] = WideRows(tuple(patches), directory.variant.order)
+        found[page] = WideRows(tuple(patches), np.dtype(f"{directory.variant.order}f8"))
     return found
 
 

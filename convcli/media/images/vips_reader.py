@@ -393,7 +393,7 @@ class VipsReader:
         samples = np.frombuffer(data, layout.dtype)
         wide = self._picture.wide_rows.get(self._picture.pages.indices[page])
         if wide is not None:
-            samples = samples.view(layout.dtype.newbyteorder(wide.order)).astype(layout.dtype)
+            samples = samples.view(wide.dtype).astype(layout.dtype)
         pixels = samples.reshape(-1, layout.columns, len(layout.channels))
         if layout.alpha is not None and self._picture.is_premultiplied(page):
             pixels = straight(pixels, layout.alpha)

@@ -7,6 +7,7 @@ neighbour will do.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,11 @@ import pytest
 import pyvips
 
 import convcli
-from convcli.core.convolution import refined, refined_lines
+from convcli.core.chain import Chain
+from convcli.core.convolution import refined, refined_lines, refined_resample
 from convcli.core.convolution.convolve import correlate_valid
+from convcli.core.convolution.refined_resample import refined_resampling
+from convcli.core.convolution.resample import Resample
 from convcli.media.images.levels import Levels, quantise
 
 if TYPE_CHECKING:
@@ -48,6 +52,9 @@ SMALLER = (
     "resize:12.5%",
     "resize:37%",
     "resize:150%",
+    "resize:90x61,method=cubic",
+    "resize:70x200,method=linear",
+    "upsample:2",
     "avg_pool:2",
     "avg_pool:7",
     "downsample:3",
@@ -237,6 +244,109 @@ def test_the_error_along_lines_is_below_its_bound(
     windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(0, 1))[::2]
     np.testing.assert_allclose(y, windows @ row @ column, atol=1e-3)
     assert max(errors) < 1
+
+
+def resamplers(ratio: tuple[int, int], method: Any) -> tuple[Resample, Resample]:
+    """The resamplers of both axes of a picture."""
+    rows, columns = (Resample.by(*ratio, method, axis=axis, axes=2) for axis in (0, 1))
+    return rows, columns
+
+
+@pytest.mark.parametrize("ratio", [(1, 2), (3, 2), (5, 12), (1, 8)])
+@pytest.mark.parametrize("method", ["linear", "cubic", "lanczos3"])
+def test_the_error_of_resampling_is_below_its_bound(
+    ratio: tuple[int, int], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = []
+    rows, columns = resamplers(ratio, method)
+    both = refined_resample.RefinedResampling(rows.axis_taps.taps, columns.axis_taps.taps)
+    span = ((7, 19), (4, 30))
+    sides = [
+        reach.needs(*of_axis)
+        for reach, of_axis in zip((rows.reach[0], columns.reach[1]), span, strict=True)
+    ]
+
+    def compare(y: Any, bound: Any, sums: Any, **_: bool) -> Any:
+        truth = sums(np.nonzero(np.isfinite(y))).reshape(y.shape)
+        one_by_one = both._sums_at(np.nonzero(np.isfinite(y)), x, span).reshape(y.shape)
+        np.testing.assert_allclose(truth, one_by_one, rtol=0, atol=1e-11)
+        errors.append(np.abs(y - truth) / (bound.relative * np.abs(y) + bound.absolute))
+        return y
+
+    monkeypatch.setattr(refined_resample, "refine", compare)
+    monkeypatch.setattr(refined_resample.RefinedResampling, "is_exact", False)
+    shape = [high - low for low, high in sides]
+    x: Any = np.random.default_rng(3).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    both(x, span)
+    assert np.nanmax(errors) < 1
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic"])
+@pytest.mark.parametrize("size", ["9x8", "21x16", "7x20"])
+def test_resized_bytes_are_rounded_as_fractions_are(
+    size: str, method: str, program: Program, tmp_path: Path
+) -> None:
+    x = picture(8)[:12, :14]
+    width, height = map(int, size.split("x"))
+    truth: Any = x.astype(object)
+    truth = resized_in_fractions(truth, height, method)
+    truth = resized_in_fractions(truth.swapaxes(0, 1), width, method).swapaxes(0, 1)
+    y = filtered(program, tmp_path, x, f"resize:{size},method={method}")
+    for found, exact in zip(y.ravel().tolist(), truth.ravel().tolist(), strict=True):
+        inside = min(max(exact, Fraction(0)), Fraction(255))
+        assert abs(found - inside) <= Fraction(1, 2)
+
+
+def resized_in_fractions(x: Any, outputs: int, method: str) -> Any:
+    """Rows of whole numbers resampled without rounding, beyond the ends by the outermost row."""
+    ratio = Fraction(len(x), outputs)
+    scale = max(ratio, Fraction(1))
+    half = scale * (1 if method == "linear" else 2)
+    y = []
+    for k in range(outputs):
+        place = (k + Fraction(1, 2)) * ratio - Fraction(1, 2)
+        inputs = range(math.ceil(place - half), math.floor(place + half) + 1)
+        weights = [interpolation(abs(i - place) / scale, method) for i in inputs]
+        rows = [x[min(max(i, 0), len(x) - 1)] for i in inputs]
+        products = [w * row for w, row in zip(weights, rows, strict=True)]
+        y.append(sum(products) / sum(weights))
+    return np.array(y)
+
+
+def interpolation(d: Fraction, method: str) -> Fraction:
+    """The weight at a distance, of a triangle or of the cubic of Catmull and Rom."""
+    if method == "linear":
+        return max(1 - d, Fraction(0))
+    if d <= 1:
+        return (3 * d**3 - 5 * d**2 + 2) / 2
+    return max(2 - d, Fraction(0)) * -((d - 1) * (2 - d)) / 2
+
+
+@pytest.mark.parametrize("ratio", [(1, 2), (5, 8), (6, 5)])
+@pytest.mark.parametrize("most", [0, 1])
+def test_resampled_bytes_are_rounded_as_their_samples_are(
+    ratio: tuple[int, int], most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refined_resample, "_MOST_DOUBTFUL", most)
+    chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
+    assert refined_resampling([op.axis_taps for op in chain.ops]) is not None
+    span = ((9, 40), (2, 90))
+    shape = [high - low for low, high in (chain.needs(axis, *span[axis])[0] for axis in (0, 1))]
+    x: Any = np.random.default_rng(4).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    y, _ = chain.work.compute(x, span, (None, None))
+    truth, _ = chain.work.compute(x.astype(np.float64), span, (None, None))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(np.rint(y), np.rint(truth))
+
+
+def test_rows_of_bytes_resized_where_the_outside_is_missing(
+    program: Program, tmp_path: Path
+) -> None:
+    x = picture(8)
+    truth = convcli.apply("resize:420x150", x.astype(np.float64), edge="shrink", align="center")
+    assert (
+        differing(filtered(program, tmp_path, x, "resize:420x150", "--edge", "shrink"), truth) == 0
+    )
 
 
 def test_stripes_whose_means_all_come_near_halves(program: Program, tmp_path: Path) -> None:

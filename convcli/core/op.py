@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import FloatArray
     from convcli.core.binding import Site, Stage
+    from convcli.core.convolution.polyphase import AxisTaps
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.executor import Executor
     from convcli.core.in_time.reach import Tracker
@@ -162,8 +163,8 @@ class Op(ABC):
         to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
         work                OpWork, for a group of branches
-        products, in_place, joined, scale_and_shift, scaled, undivided,
-        executor
+        products, in_place, axis_taps, joined, scale_and_shift, scaled,
+        undivided, executor
                             for what is computed faster together
     """
 
@@ -267,6 +268,11 @@ class Op(ABC):
         It computes the function of one array in another one, which may be the same. None for other
         operations.
         """
+        return None
+
+    @property
+    def axis_taps(self) -> AxisTaps | None:
+        """The taps and their axis, where the operation resamples along one axis alone."""
         return None
 
     def joined(self, following: Op) -> Op | None:

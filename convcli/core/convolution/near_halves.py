@@ -53,13 +53,34 @@ def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
     sums : computes the results at some places in float64
     to_bytes : return rounded bytes; every result has to round to 0 ... 255
     """
+    if not to_bytes:
+        places = _doubtful(y, bound)
+        numbers: Any = sums(places)
+        y[places] = _rounded_alike(numbers)
+        return y
     rounded, places = _rounded(y, bound)
-    numbers: Any = sums(places)
-    if to_bytes:
-        rounded[places] = np.rint(numbers)
-        return rounded
-    y[places] = _rounded_alike(numbers)
-    return y
+    rounded[places] = np.rint(sums(places))
+    return rounded
+
+
+def _doubtful(y: Array, bound: ErrorBound) -> Places:
+    """Find the results that the largest error may take to the other side of one half.
+
+    Those from 256 on are cut off, whatever they are.
+    """
+    results = y.reshape(-1)
+    limit = np.float32(0.5 - bound.absolute)
+    lowest_limit = limit - np.float32(256 * bound.relative)
+    found = []
+    for first in range(0, len(results), _COMPARED):
+        part = results[first : first + _COMPARED]
+        distance = np.rint(part)
+        np.subtract(part, distance, out=distance)
+        np.abs(distance, out=distance)
+        places = _places_of_few(distance > lowest_limit)
+        own_limits = limit - bound.relative * np.abs(part[places])
+        found.append(places[distance[places] > own_limits] + first)
+    return np.unravel_index(np.concatenate(found), y.shape)
 
 
 def _rounded(y: Array, bound: ErrorBound) -> tuple[AnyArray, Places]:

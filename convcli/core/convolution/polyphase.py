@@ -112,6 +112,14 @@ class PhaseTaps:
         return matrix
 
 
+@dataclass(frozen=True, eq=False)
+class AxisTaps:
+    """Taps along one axis of a signal."""
+
+    axis: int
+    taps: PhaseTaps
+
+
 def polyphase(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     """The outputs [start, stop) along axis 0.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.convolve import correlate_valid
-from convcli.core.convolution.polyphase import PhaseTaps, polyphase_along
+from convcli.core.convolution.polyphase import AxisTaps, PhaseTaps, polyphase_along
 from convcli.core.missing import any_missing, hold, seen_so_far
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
 from convcli.core.op_formula import OpFormula
@@ -255,6 +255,11 @@ class Resample(Op):
         first = self.own[:, :1]
         stop = self.own[:, 1:]
         return ((places >= first) & (places < stop)).astype(np.float64)
+
+    @property
+    def axis_taps(self) -> AxisTaps:
+        """The taps and their axis; the operation is nothing else where no sample is missing."""
+        return AxisTaps(self.axis, self._taps)
 
     @cached_property
     def _taps(self) -> PhaseTaps:

@@ -63,23 +63,20 @@ def test_other_channels_replace_the_keys_that_were_read(
 ) -> None:
     """In the place of the first one of each object; where it has none, behind its others."""
     monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
-    for filter, expected in (
-        (
-            "mix:1,1",
-            b'{"a": "x,y", "y0": 3, "k\\"q": [1], "z": null}\n'
-            b'{"y0": 7.5}\n'
-            b'{ "y0": 5.5 , "b": true }\n'
-            b'{"b": 7, "y0": null}\n',
-        ),
-        (
-            "mix:1,1;1,-1;0,2",
-            b'{"a": "x,y", "y0": 3, "y1": -1, "y2": 4, "k\\"q": [1], "z": null}\n'
-            b'{"y0": 7.5, "y1": -0.5, "y2": 8}\n'
-            b'{ "y0": 5.5, "y1": -4.5, "y2": 10 , "b": true }\n'
-            b'{"b": 7, "y0": null, "y1": null, "y2": null}\n',
-        ),
-    ):
-        words = ("csv", "-q", filter, "-c", "v,w", "--format", "jsonl", "-")
+    one = (
+        b'{"a": "x,y", "y0": 3, "k\\"q": [1], "z": null}\n'
+        b'{"y0": 7.5}\n'
+        b'{ "y0": 5.5 , "b": true }\n'
+        b'{"b": 7, "y0": null}\n'
+    )
+    three = (
+        b'{"a": "x,y", "y0": 3, "y1": -1, "y2": 4, "k\\"q": [1], "z": null}\n'
+        b'{"y0": 7.5, "y1": -0.5, "y2": 8}\n'
+        b'{ "y0": 5.5, "y1": -4.5, "y2": 10 , "b": true }\n'
+        b'{"b": 7, "y0": null, "y1": null, "y2": null}\n'
+    )
+    for step, expected in (("mix:1,1", one), ("mix:1,1;1,-1;0,2", three)):
+        words = ("csv", "-q", step, "-c", "v,w", "--format", "jsonl", "-")
         done = run(*words, stdin=MIXED)
         assert (done.code, done.out) == (0, expected)
         for line in done.out.splitlines():

@@ -647,11 +647,44 @@ def test_floating_samples_of_64_bits(program: Program, tmp_path: Path, pages: in
     assert np.array_equal(made.squeeze(), (pixels / 2).squeeze())
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zlib"},
+        {"compression": "zlib", "bigtiff": True, "rowsperstrip": 7},
+        {"tile": (16, 32)},
+        {"tile": (32, 16), "compression": "zlib", "byteorder": ">"},
+        {"byteorder": ">"},
+    ],
+)
+def test_wide_samples_that_are_decoded_as_bytes(
+    program: Program, tmp_path: Path, options: dict[str, Any], pages: int
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels = RNG.normal(size=(pages, 75, 50))
+    of_file = {name: options[name] for name in ("bigtiff", "byteorder") if name in options}
+    of_page = {name: value for name, value in options.items() if name not in of_file}
+    with tifffile.TiffWriter(tmp_path / "a.tif", **of_file) as writer:
+        for page in pixels:
+            writer.write(page, metadata=None, **of_page)
+    found = open_image(tmp_path / "a.tif", options=ImageOptions())
+    for page, wanted in zip(found.pages, pixels, strict=True):
+        strips = [strip.pixels for strip in page.pieces()]
+        assert np.array_equal(np.concatenate(strips)[:, :, 0], wanted)
+    assert program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path).code == 0
+    with tifffile.TiffFile(tmp_path / "b.tif") as made:
+        written = [page.asarray() for page in made.pages]
+    assert np.array_equal(written, pixels)
+    # The output is read again.
+    assert program.run("image", "gain:1", "b.tif", "-o", "c.tif", cwd=tmp_path).code == 0
+
+
 @pytest.mark.parametrize("options", [{"compression": "deflate"}, {"tile": True}, {"bigtiff": True}])
 def test_compressed_floating_samples_of_64_bits(
     program: Program, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    pixels = RNG.normal(size=(300, 200))
+    pixels = RNG.normal(size=(300, 200, 3))
     pyvips.Image.new_from_array(pixels).tiffsave(str(tmp_path / "a.tif"), **options)
     ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
     if "bigtiff" in options:

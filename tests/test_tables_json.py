@@ -49,6 +49,40 @@ def outcome(data: bytes, **options: object) -> bytes:
     return out.getvalue()
 
 
+MIXED = (
+    b'{"a": "x,y", "v": 1, "k\\"q": [1], "w": "2", "z": null}\n'
+    b'{"v":3.5,"w":4}\n'
+    b'{ "w" : 5 , "b": true, "v" : 0.5 }\n'
+    b'{"b": 7}\n'
+)
+
+
+@pytest.mark.parametrize("block_bytes", [5, 1 << 20])
+def test_other_channels_replace_the_keys_that_were_read(
+    block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the place of the first one of each object; where it has none, behind its others."""
+    monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
+    one = (
+        b'{"a": "x,y", "y0": 3, "k\\"q": [1], "z": null}\n'
+        b'{"y0": 7.5}\n'
+        b'{ "y0": 5.5 , "b": true }\n'
+        b'{"b": 7, "y0": null}\n'
+    )
+    three = (
+        b'{"a": "x,y", "y0": 3, "y1": -1, "y2": 4, "k\\"q": [1], "z": null}\n'
+        b'{"y0": 7.5, "y1": -0.5, "y2": 8}\n'
+        b'{ "y0": 5.5, "y1": -4.5, "y2": 10 , "b": true }\n'
+        b'{"b": 7, "y0": null, "y1": null, "y2": null}\n'
+    )
+    for step, expected in (("mix:1,1", one), ("mix:1,1;1,-1;0,2", three)):
+        words = ("csv", "-q", step, "-c", "v,w", "--format", "jsonl", "-")
+        done = run(*words, stdin=MIXED)
+        assert (done.code, done.out) == (0, expected)
+        for line in done.out.splitlines():
+            assert not {"v", "w"} & json.loads(line).keys()
+
+
 @pytest.mark.parametrize("block_bytes", [5, 1 << 20])
 def test_every_other_byte_stays(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)

@@ -36,7 +36,7 @@ from convcli.media.images.tiff import (
 )
 from convcli.media.images.tiff_bands import mark_bands, read_bands
 from convcli.media.images.tiff_kept import page_changes, read_page_fields
-from convcli.media.images.tiff_kinds import unread_tiff, wide_pages
+from convcli.media.images.tiff_kinds import unread_tiff, wide_pages, wide_rows
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
@@ -104,6 +104,7 @@ _ALL = (
             bands=read_bands,
             lone_pages=lone_pages,
             wide_pages=wide_pages,
+            wide_rows=wide_rows,
             plain_pixels=plain_pixels,
         ),
         writing=WritingRules(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.patched import Patch
     from convcli.media.images.tiff_bands import PageBands
+    from convcli.media.images.tiff_kinds import WideRows
 
 
 class PictureWriter(Protocol):
@@ -195,8 +196,9 @@ class ReadingRules:
     lone_pages : the patches that make each page the only one of its file; None if libvips goes to
         any page at once, or decodes all as one image
     wide_pages : the pages, of as many, whose floating samples of 64 bits are read without a decoder
-        or not at all, with the patches by which libvips reads the rest; None if it reads such
+        or as bytes, with the patches by which libvips reads the rest; None if it reads such
         samples, or there are none
+    wide_rows : those of them, of as many, that libvips can decode as rows of bytes
     is_opaque : whether the pictures of a file have no transparent pixel, although libvips gives
         them an opacity
     plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
@@ -209,6 +211,7 @@ class ReadingRules:
     bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
     lone_pages: Callable[[BinaryIO, int], list[tuple[Patch, ...]]] | None = None
     wide_pages: Callable[[BinaryIO, int], dict[int, tuple[Patch, ...]]] | None = None
+    wide_rows: Callable[[BinaryIO, int], dict[int, WideRows]] | None = None
     is_opaque: Callable[[BinaryIO], bool] | None = None
     plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
 

@@ -1,6 +1,6 @@
 """Kinds of TIFF that libvips does not read: other numbers of bits, tiles in planes, some codecs.
 
-Floating samples of 64 bits are read without it, if they are not compressed.
+Floating samples of 64 bits are read without it where they are not compressed, else as bytes.
 
 libvips fails on them with the words that it also has for damaged files. Tags after TIFF 6.0,
 sections 8 and 23.
@@ -8,8 +8,11 @@ sections 8 and 23.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
+from convcli.dataclass import dataclass
 from convcli.media.images.tiff import SHORT, shorts_field, tiff_pages
 
 if TYPE_CHECKING:
@@ -37,8 +40,21 @@ _FLOATING, _CIELAB = 3, 8
 # Whole and floating complex numbers.
 _COMPLEX = (5, 6)
 _WIDE_BITS, _BITS_INSTEAD = 64, 32
+_WIDE_BYTES = 8
+_WIDTH, _ORIENTATION, _BAND_COUNT, _PREDICTOR = 256, 274, 277, 317
+# Tags that are 1 in a page of one band, upright, with 0 as black, and without a predictor.
+_EXPECTED_1 = (_PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _PREDICTOR)
+_WIDE_TAGS = (*_EXPECTED_1, _WIDTH, _TILE_WIDTH, _BITS, _SAMPLE_FORMAT)
 # Directories that are looked at.
 _MOST_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class WideRows:
+    """The patches by which libvips takes samples for bytes, and the type of the samples."""
+
+    patches: tuple[Patch, ...]
+    dtype: np.dtype[Any]
 
 
 def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
@@ -64,6 +80,26 @@ def wide_pages(file: BinaryIO, pages: int) -> dict[int, tuple[Patch, ...]]:
             narrow = shorts_field(*[_BITS_INSTEAD] * count).stored(directory.variant.order)
             place = directory.values_place(file, _BITS, len(narrow))
             found[page] = ((place, narrow),)
+    return found
+
+
+def wide_rows(file: BinaryIO, pages: int) -> dict[int, WideRows]:
+    """Those of the pages of 64-bit floating samples that libvips can decode as rows of bytes.
+
+    They have one band and no predictor, which works on whole samples.
+    """
+    found = {}
+    for page, directory in enumerate(tiff_pages(file, pages)):
+        fields = directory.fields(file, _WIDE_TAGS)
+        values = {tag: field.value for tag, field in fields.items()}
+        is_plain = all(values.get(tag, 1) == 1 for tag in _EXPECTED_1)
+        if not (_is_wide(fields) and is_plain and _WIDTH in values):
+            continue
+        changed = {_BITS: 8, _SAMPLE_FORMAT: 1}
+        for tag in {_WIDTH, _TILE_WIDTH} & values.keys():
+            changed[tag] = values[tag] * _WIDE_BYTES
+        patches = [directory.entry_patch(tag, value) for tag, value in changed.items()]
+        found[page] = WideRows(tuple(patches), np.dtype(f"{directory.variant.order}f8"))
     return found
 
 

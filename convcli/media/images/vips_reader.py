@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.patched import Patch
     from convcli.media.images.tiff_bands import PageBands
+    from convcli.media.images.tiff_kinds import WideRows
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
@@ -108,6 +109,7 @@ class VipsPicture:
         self._check_stack(first)
         upright_first = upright(first)
         self.layouts = self._read_layouts(upright_first)
+        self.wide_rows: dict[int, WideRows] = {}
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
         self.details = self._read_details(first, upright_first)
@@ -248,13 +250,28 @@ class VipsPicture:
         with self.file.reading() as file:
             by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
             places = self.format.reading.plain_pixels(file, by_index)
-        if any(page in self._wide and page not in places for page in self.pages.indices):
+        self._find_wide_rows({page for page in self._wide if page not in places})
+        return places
+
+    def _find_wide_rows(self, pages: set[int]) -> None:
+        """Note how these pages of 64-bit floating samples are decoded, if they are chosen."""
+        wanted = pages & set(self.pages.indices)
+        find = self.format.reading.wide_rows
+        if not wanted or find is None:
+            return
+        with self.file.reading() as file:
+            rows = find(file, max(wanted) + 1)
+        if not wanted <= rows.keys():
             raise InputError(
-                f"{self.name} has 64-bit floating samples that are compressed, in tiles or planes, "
-                "or stored high byte first, which are not read",
+                f"{self.name} has 64-bit floating samples that are compressed with a predictor, or "
+                "several in a pixel that are compressed or in tiles, which are not read",
                 hint="store it uncompressed, or with 32-bit samples, first",
             )
-        return places
+        self.wide_rows = {page: rows[page] for page in wanted}
+        patches = dict(self.file.patches)
+        for page, each in self.wide_rows.items():
+            patches[page] = (*patches.get(page, ()), *each.patches)
+        self.file = replace(self.file, patches=patches)
 
     def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
@@ -374,6 +391,9 @@ class VipsReader:
         """The bytes of whole rows as a strip."""
         layout = self._picture.layouts[page]
         samples = np.frombuffer(data, layout.dtype)
+        wide = self._picture.wide_rows.get(self._picture.pages.indices[page])
+        if wide is not None:
+            samples = samples.view(wide.dtype).astype(layout.dtype)
         pixels = samples.reshape(-1, layout.columns, len(layout.channels))
         if layout.alpha is not None and self._picture.is_premultiplied(page):
             pixels = straight(pixels, layout.alpha)
@@ -383,6 +403,9 @@ class VipsReader:
         picture = self._picture
         layout, index = picture.layouts[page], picture.pages.indices[page]
         opened: int | None = index
+        columns = layout.columns
+        if index in picture.wide_rows:
+            columns *= layout.pixel_bytes
         top = 0
         if picture.pages.stacked:
             opened = None
@@ -390,7 +413,7 @@ class VipsReader:
         drain_log()
         for start in range(0, layout.rows, layout.strip_rows):
             rows = min(layout.strip_rows, layout.rows - start)
-            data = self._fetch(opened, top + start, layout.columns, rows)
+            data = self._fetch(opened, top + start, columns, rows)
             yield self._strip_of(page, data, start)
 
     def _fetch(self, page: int | None, top: int, columns: int, rows: int) -> Any:

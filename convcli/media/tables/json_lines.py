@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError
 from convcli.media.tables.header import Header
 from convcli.media.tables.json_rows import (
     find_json_rows,
@@ -137,17 +137,14 @@ class JsonLinesSink(TableSink):
     def _header_text(self, suffix: str) -> bytes:
         """The byte order mark, if there was one; the keys of new numbers are made ready."""
         output, source = self._output, self._source
-        if output.made is not None and not output.append:
-            raise RequestError(
-                f"{source.name}: objects keep their keys, and this filter makes other columns",
-                hint="--append keeps the old ones and adds them",
-            )
-        names = [] if output.append else [source.header[column] for column in output.columns]
-        if output.append or output.added:
+        names = [source.header[column] for column in output.columns]
+        if output.append or output.made is not None:
+            names = []
+        replaced = len(names)
+        if output.append or output.made is not None or output.added:
             names += self._new_names(suffix)
         self._new_header = names
         self._output_keys = tuple(map(key_of_name, names))
-        replaced = 0 if output.append else len(output.columns)
         prefixes = tuple(b", " + key + b": " for key in self._output_keys[replaced:])
         self._output = replace(output, prefixes=prefixes, missing=b"null")
         return source.header_line.text

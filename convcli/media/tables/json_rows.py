@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.records import Records
     from convcli.signals import Rows
 
+BACKSLASH = ord("\\")
 # Keys that cannot be taken for something else in a text without backslashes.
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w .-]*", re.ASCII)
 # Characters of the shortest object with a pair, up to its `}`.
@@ -323,6 +324,8 @@ def is_plain(decoded: DecodedRows, rows: Rows, y: FloatArray, output: OutputColu
         return False
     if output.append or not output.columns:
         return True
+    if output.made is not None:
+        return False
     starts = decoded.starts[rows][:, output.channels_in_row_order]
     octets = np.frombuffer(spans.records.data, np.uint8)
     in_order = (np.diff(starts, axis=1) > 0).all()
@@ -366,7 +369,7 @@ def _edits_of_row(
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield the spans of a row that are replaced, with their new text; new pairs come last."""
     end = int(decoded.spans.stops[row])
-    replaced = 0 if output.append else len(output.columns)
+    replaced = 0 if output.append or output.made is not None else len(output.columns)
     new_pairs: list[bytes] = []
     for channel, key in enumerate(keys):
         is_replaced = channel < replaced
@@ -381,8 +384,46 @@ def _edits_of_row(
             yield _edit_of_value(decoded, row, channel, text)
         else:
             new_pairs.append(key + b": " + text)
-    if new_pairs:
+    if output.made is not None and not output.append:
+        yield from _edits_of_pairs(decoded, row, b", ".join(new_pairs))
+    elif new_pairs:
         yield _edit_at_end(decoded, row, b", ".join(new_pairs))
+
+
+def _edits_of_pairs(
+    decoded: DecodedRows, row: int, pairs: bytes
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the spans of the pairs that were read: new ones replace the first, the others go."""
+    data = decoded.spans.records.data
+    end = int(decoded.spans.stops[row])
+    values = zip(decoded.starts[row].tolist(), decoded.stops[row].tolist(), strict=True)
+    found = sorted(_span_of_pair(data, *span) for span in values if span[0] < end)
+    if not found:
+        yield _edit_at_end(decoded, row, pairs)
+    for number, (start, stop) in enumerate(found):
+        if number == 0:
+            yield start, stop, pairs
+        else:
+            yield data.rindex(b",", 0, start), stop, b""
+
+
+def _span_of_pair(data: bytes, start: int, stop: int) -> tuple[int, int]:
+    """Where the pair of a value begins and ends, with its key and the quotes around a number."""
+    if data[start - 1] == QUOTE:
+        start, stop = start - 1, stop + 1
+    key_end = data.rindex(b'"', 0, start)
+    key_start = data.rindex(b'"', 0, key_end)
+    while _is_escaped(data, key_start):
+        key_start = data.rindex(b'"', 0, key_start)
+    return key_start, stop
+
+
+def _is_escaped(data: bytes, place: int) -> bool:
+    """Whether a quote is behind an odd number of backslashes."""
+    count = 0
+    while data[place - 1 - count] == BACKSLASH:
+        count += 1
+    return count % 2 == 1
 
 
 def _edit_at_end(decoded: DecodedRows, row: int, pairs: bytes) -> tuple[int, int, bytes]:

@@ -34,9 +34,7 @@ _UNIT = 2.0**-24
 _LATER_ROUNDINGS = 3
 # Where more samples of windows would have to be read again, for each sample of the input, float64
 # throughout takes less time.
-_MOST_READ_AGAIN = 0.5
-# Where a larger part of the results is doubtful, all are computed in float64.
-_MOST_DOUBTFUL = 1 / 50
+_MOST_READ_AGAIN = 2.0
 # Phases that are looked at for results of exactly one half. A single phase of many makes few.
 _PHASES = 4
 # Samples of windows that are computed together: they stay in the cache.
@@ -108,7 +106,8 @@ class RefinedResampling:
             return y
 
         def sums(places: Places) -> Array:
-            if len(places[0]) <= _MOST_DOUBTFUL * y.size:
+            read_again = len(places[0]) * self.down.width * self.across.width
+            if read_again <= _MOST_READ_AGAIN * x.size:
                 return self._sums_at(places, x, span)
             return self._resampled(x.astype(np.float64), span)[places]
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,13 +123,51 @@ def begun(folder: Path, *words: str) -> subprocess.Popen[str]:
     return process
 
 
+def write_last(folder: Path) -> None:
+    """Write the input that a run waits for, once it is open for reading."""
+    path = folder / "last.csv"
+    found = []
+
+    def is_read() -> bool:
+        with suppress(OSError):
+            found.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(found)
+
+    wait_until(is_read, "reads the last input")
+    with open(found[0], "w") as pipe:
+        pipe.write(LAST)
+
+
+def test_outcomes_that_are_lost_with_their_worker_are_made_again(
+    cluster: Cluster, folder: Path
+) -> None:
+    """The worker ends when it has done its units, before the command has read an outcome."""
+    from distributed import Client
+
+    victim = cluster.worker(folder)
+    run = begun(folder, "--cluster", cluster.address)
+    os.kill(run.pid, signal.SIGSTOP)
+    wait_until(lambda: len(os.listdir(folder / "out")) == UNITS - 1, "does its units")
+    victim.kill()
+    with Client(cluster.address, set_as_default=False) as client:
+        wait_until(lambda: not client.scheduler_info()["workers"], "is missed")
+        os.kill(run.pid, signal.SIGCONT)
+    cluster.worker(folder)
+    write_last(folder)
+    _, errors = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 3, errors
+    assert "was lost" not in errors
+    assert files(folder / "out") == files(folder / "expected")
+
+
 def test_a_worker_is_killed_and_nothing_is_lost(cluster: Cluster, folder: Path) -> None:
     # One of the workers begins elsewhere: relative names begin where the command does.
     victim = cluster.worker(cluster.folder)
     cluster.worker(folder)
     run = begun(folder, "--cluster", cluster.address, "--ledger", "run.jsonl")
     victim.kill()
-    (folder / "last.csv").write_text(LAST)
+    victim.wait()  # it may have the last input open
+    write_last(folder)
     _, errors = run.communicate(timeout=PATIENCE)
     assert run.returncode == 3, errors
     told = [line for line in errors.splitlines() if line.startswith("error: ")]

@@ -43,6 +43,10 @@ _ANSWERS = 10.0
 _HAS_WORKERS = 30.0
 _ENDS = 10.0
 
+# States of a task whose worker was lost with the outcome, before this machine had read it: another
+# worker does the unit again.
+_DONE_AGAIN = ("lost", "pending")
+
 # Units under way for each thread of a worker, so that no thread waits for this machine; and the
 # least number of units under way, because workers may join later.
 _UNITS_PER_THREAD = 4
@@ -159,6 +163,9 @@ class ClusterRunner:
         if self._refused:
             return self._refused.popleft()
         future = next(self._ended)
+        while future.status in _DONE_AGAIN:
+            self._ended.add(future)
+            future = next(self._ended)
         unit = self._units.pop(future.key)
         with self._loss_as_error():
             if future.status == "finished":
@@ -219,6 +226,8 @@ def _local_cluster(distributed: Any, processes: int) -> Any:
         n_workers=0,
         threads_per_worker=1,
         dashboard_address=None,
+        # Without this its server takes a fixed port, and warns where another cluster has it.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.CRITICAL,
     )
     cluster.sync(_block_signals_of_terminal)

@@ -134,7 +134,7 @@ def write_last(folder: Path) -> None:
         return bool(found)
 
     wait_until(is_read, "reads the last input")
-    with open(found[0], "w") as pipe:
+    with os.fdopen(found[0], "w") as pipe:
         pipe.write(LAST)
 
 

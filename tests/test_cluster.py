@@ -142,14 +142,15 @@ def test_outcomes_that_are_lost_with_their_worker_are_made_again(
     cluster: Cluster, folder: Path
 ) -> None:
     """The worker ends when it has done its units, before the command has read an outcome."""
-    from distributed import Client
+    import distributed
 
+    connection: Any = distributed.Client  # it has no types
     victim = cluster.worker(folder)
     run = begun(folder, "--cluster", cluster.address)
     os.kill(run.pid, signal.SIGSTOP)
     wait_until(lambda: len(os.listdir(folder / "out")) == UNITS - 1, "does its units")
     victim.kill()
-    with Client(cluster.address, set_as_default=False) as client:
+    with connection(cluster.address, set_as_default=False) as client:
         wait_until(lambda: not client.scheduler_info()["workers"], "is missed")
         os.kill(run.pid, signal.SIGCONT)
     cluster.worker(folder)

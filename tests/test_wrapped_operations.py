@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 # What `Op` says follows from other members, which wrappers forward or define.
 DERIVED = {"bind", "complete"}
 # What stands for the function of the operation, from which that of the wrapper differs.
-OF_THE_FUNCTION = {"in_place", "joined", "executor", "scale_and_shift", "scaled", "undivided"}
+OF_THE_FUNCTION = {
+    *("in_place", "joined", "executor"),
+    *("scale_and_shift", "scaled", "undivided", "axis_taps"),
+}
 # The same wrapper around a changed operation, or a part of what is known of it.
 CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula", "work"}
 # Members that are asked with an argument.

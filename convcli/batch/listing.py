@@ -77,7 +77,7 @@ class ListedInputs(Sequence[Listed]):
         self.extend(inputs)
 
     def extend(self, inputs: Iterable[Listed]) -> None:
-        """Append inputs."""
+        """Append inputs behind those that are listed."""
         for listed in inputs:
             self._names += os.fsencode(listed.name)
             self._ends.append(len(self._names))

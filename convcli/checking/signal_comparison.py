@@ -115,7 +115,7 @@ class SignalComparison:
     # Squares of huge samples overflow; the correlation says so in an error.
     @np.errstate(over="ignore", invalid="ignore")
     def _add(self, a: Array, b: Array) -> None:
-        """Add two blocks to all sums."""
+        """Add the samples of two blocks, one of each signal, to all sums."""
         self.differences.add(a, b)
         for spectrum, x in zip(self.spectra, (a, b), strict=True):
             if x.ndim == 2:

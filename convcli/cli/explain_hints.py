@@ -38,7 +38,7 @@ def complete_command(request: ExplainRequest) -> str:
 
 
 def _is_filter(text: str) -> bool:
-    """Whether a text names steps."""
+    """Whether a text can be read as a FILTER."""
     from convcli.designs import find
     from convcli.planning.grammar import parse
 

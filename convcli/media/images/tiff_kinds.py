@@ -84,7 +84,7 @@ def wide_pages(file: BinaryIO, pages: int) -> dict[int, tuple[Patch, ...]]:
 
 
 def wide_rows(file: BinaryIO, pages: int) -> dict[int, WideRows]:
-    """Those of the pages of 64-bit floating samples that libvips can decode as rows of bytes.
+    """The pages of 64-bit floating samples that libvips can decode as rows of bytes, by number.
 
     They have one band and no predictor, which works on whole samples.
     """

@@ -327,13 +327,13 @@ def test_resampled_bytes_are_rounded_as_their_samples_are(
     ratio: tuple[int, int], most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
-    assert chain.work._resampling_of_bytes is not None
+    assert chain._resampling_of_bytes is not None
     monkeypatch.setattr(refined_resample, "_MOST_READ_AGAIN", most)
     span = ((9, 40), (2, 90))
     shape = [high - low for low, high in (chain.needs(axis, *span[axis])[0] for axis in (0, 1))]
     x: Any = np.random.default_rng(4).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    y, _ = chain.work.compute(x, span, (None, None))
-    truth, _ = chain.work.compute(x.astype(np.float64), span, (None, None))
+    y, _ = chain.compute(x, span, (None, None))
+    truth, _ = chain.compute(x.astype(np.float64), span, (None, None))
     assert y.dtype == np.float32
     np.testing.assert_array_equal(np.rint(y), np.rint(truth))
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
-from convcli.core.crop import Crop, ResizedAndCropped
 from convcli.core.kernel import Kernel
 from convcli.core.op import Op
-from convcli.core.ops import Convolve
+from convcli.core.ops import Convolve, Crop
 from convcli.core.whole import Reduce
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from convcli.array_types import Taps
+    from convcli.core.binding import Site, Stage
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
@@ -173,6 +173,20 @@ def _in_hertz(text: str) -> float:
     if quantity.unit not in factors:
         raise UnitError(f"expected a rate in Hz such as 16000 or 16k, got {text!r}")
     return quantity.value * factors[quantity.unit]
+
+
+@dataclass(frozen=True, eq=False)
+class ResizedAndCropped:
+    """Resamplers to a size that covers the one asked for, then a crop to the middle."""
+
+    ops: tuple[Op, ...]
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage. RequestError under `valid`, which leaves out pixels by itself."""
+        if site.rules.edge == "valid":
+            message = "fit=cover cuts off the sides, and so does --edge valid"
+            raise RequestError(message, hint="any other --edge")
+        return (site.stage(*self.ops),)
 
 
 @step("resampling", example="resize:50%", pictures=True)

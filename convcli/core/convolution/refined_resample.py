@@ -132,14 +132,14 @@ class RefinedResampling:
         top, down_phase = _windows_of(self.down, row, span[0])
         left, across_phase = _windows_of(self.across, column, span[1])
 
-        def summed(samples: FloatArray, part: slice) -> FloatArray:
+        def products(samples: FloatArray, part: slice) -> FloatArray:
             row_taps = self.across.table[across_phase[part], :, None]
             column_taps = self.down.table[down_phase[part], None, :]
             along_rows = np.matmul(samples, row_taps)
             sums: FloatArray = np.matmul(column_taps, along_rows)[:, 0, 0]
             return sums
 
-        return sums_of_windows(windows, (top, left, channel), summed)
+        return sums_of_windows(windows, (top, left, channel), products)
 
 
 def _windows_of(

@@ -48,7 +48,7 @@ SHORTEST_TRANSFORM = {1: 1 << 16, 2: 512}
 # or if it is as high as this.
 SIGNIFICANT, HIGH = 5.0, 0.5
 # A signal whose variance is less than this part of its power is constant but for rounding.
-ROUNDING = 1e-24
+LEAST_VARIANCE = 1e-24
 # Spectra of signals with a larger sum of squares could overflow.
 LARGEST_POWER = {np.float32: 1e30, np.float64: 1e290}
 # A second lag with this part of the best correlation makes the delay ambiguous.
@@ -223,8 +223,8 @@ class BlockCorrelation:
         power_x = float(squares_x[self.limit])
         power_y = float(squares_y[self.limit])
         i, o = pair
-        least_x = ROUNDING * self.power[0][i]
-        least_y = ROUNDING * self.power[1][o]
+        least_x = LEAST_VARIANCE * self.power[0][i]
+        least_y = LEAST_VARIANCE * self.power[1][o]
         both_vary = power_x > least_x and power_y > least_y
         if not both_vary:
             return None

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray, Sizes
-    from convcli.core.convolution.rounding import Rounding
     from convcli.core.exact.digits import Digits
     from convcli.signals import Array
 
@@ -65,10 +64,8 @@ class Moment(WindowFunction):
     root: bool
     ddof: int = 0
 
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class: statistics of bytes are float64 by themselves."""
-        return "refined"
+    # Statistics of bytes are float64 by themselves.
+    rounding = "refined"
 
     @property
     def homogeneous(self) -> bool:

@@ -114,10 +114,7 @@ class Quantile(OrderStatistic):
 
     q: float
 
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class of an interpolation."""
-        return "rounded"
+    rounding = "rounded"
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the quantile of each window."""

@@ -38,7 +38,12 @@ FEW_FOLDS = 8
 
 
 class WindowFunction(ABC):
-    """A number for each window; samples that are missing (NaN) are left out."""
+    """A number for each window; samples that are missing (NaN) are left out.
+
+    about_own_sample : whether the number is about the sample of the output, not the whole window
+    """
+
+    about_own_sample = False
 
     @property
     @abstractmethod
@@ -49,11 +54,6 @@ class WindowFunction(ABC):
     def homogeneous(self) -> bool:
         """Whether samples that are c times as large give a number that is c times as large."""
         return True
-
-    @property
-    def about_own_sample(self) -> bool:
-        """Whether the number is about the sample of the output, not the whole window."""
-        return False
 
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:

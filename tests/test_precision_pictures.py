@@ -16,7 +16,7 @@ import pyvips
 
 import convcli
 from convcli.core.chain import Chain
-from convcli.core.convolution import refined, refined_lines, refined_resample
+from convcli.core.convolution import refined, refined_resample
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.resample import Resample
 from convcli.media.images.levels import Levels, quantise
@@ -234,12 +234,12 @@ def test_the_error_along_lines_is_below_its_bound(
         errors.append(np.abs(y - truth).max() / bound.absolute)
         return y
 
-    monkeypatch.setattr(refined_lines, "refine", compare)
+    monkeypatch.setattr(refined, "refine", compare)
     rng = np.random.default_rng(sides[0])
     lines = tuple(rng.random(side) - (0.5 if signed else 0.0) for side in sides)
     column, row = (w / np.abs(w).sum() for w in lines)
     x: Any = rng.integers(0, 256, (150, 200, 3)).astype(np.uint8)
-    y = refined_lines.refined_lines(x, (column, row), (2, 1), to_bytes=False)
+    y = refined.refined_lines(x, (column, row), (2, 1), to_bytes=False)
     windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(0, 1))[::2]
     np.testing.assert_allclose(y, windows @ row @ column, atol=1e-3)
     assert max(errors) < 1

@@ -20,7 +20,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
-from convcli.designs.number_files import content_of, number_in_cell
+from convcli.designs.tapfiles import content_of, number_in_cell
 from convcli.errors import InputError, named_first
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ class _BoundGroup:
             for bound in steps:
                 yield from bound.stage.warnings
                 if bound.step.hides_length:
-                    from convcli.planning.latency import delay_warnings
+                    from convcli.planning.describe import delay_warnings
 
                     yield from delay_warnings(bound, self.site.rules)
 

@@ -115,11 +115,12 @@ class Branches(Op):
         if self.window is not None:
             return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
-        unions = map(_union, by_axis)
-        return tuple(
-            JoinedReach(**vars(union), axis=axis, branches=self.branches)
-            for axis, union in enumerate(unions)
-        )
+        joined = []
+        for axis, reaches in enumerate(by_axis):
+            growth = min(reach.growth for reach in reaches)
+            union = replace(widest(reaches), growth=growth)
+            joined.append(JoinedReach(**vars(union), axis=axis, branches=self.branches))
+        return tuple(joined)
 
     @property
     def times(self) -> OpTimes:
@@ -458,11 +459,3 @@ class Branches(Op):
     def holds_input_alone(self) -> bool:
         """Whether all values that are held are inputs of the group."""
         return all(branch.chain.holds_input_alone for branch in self.branches)
-
-
-def _union(reaches: tuple[Reach, ...]) -> Reach:
-    """The reach of several branches that are aligned."""
-    return replace(
-        widest(reaches),
-        growth=min(reach.growth for reach in reaches),
-    )

@@ -111,7 +111,8 @@ class ExecutedRun:
         pairs = zip(inputs, first.starts, strict=True)
         places = [slice(low - given, high - given) for (low, high), given in pairs]
         samples = x[tuple(places)]
-        if _lie_in_padding(pads):
+        if any(min(pair) < 0 for sides in pads for pair in sides):
+            # The windows of some operation lie outside of its input.
             return self._each(x, start, stop)
         if all_finite(samples):
             y = executor.outputs(samples, pads)
@@ -124,12 +125,6 @@ class ExecutedRun:
         touched = reads_any(executor.chain, unusual.any(axis=-1), span, starts)
         usual = _all_known(y, each) & ~touched
         return np.where(usual[..., None], y, each)
-
-
-def _lie_in_padding(pads: Sequence[Pads]) -> bool:
-    """Whether the windows of some operation lie outside of its input."""
-    fewest = [min(pair) for sides in pads for pair in sides]
-    return min(fewest) < 0
 
 
 def _all_known(y: Array, each: Array) -> Any:

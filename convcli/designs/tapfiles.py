@@ -95,19 +95,17 @@ def _read_text(path: Place, content: bytes) -> Taps:
         numbers = line.split("#", maxsplit=1)[0].strip()
         if not numbers:
             continue
-        items = enumerate(_BETWEEN.split(numbers), start=1)
-        row = [_read_number(item, path, number, column) for column, item in items]
+        row = []
+        for column, item in enumerate(_BETWEEN.split(numbers), start=1):
+            where = f"{path}, line {number}, column {column}"
+            hint = "taps are numbers such as 0.25 or -1e-3"
+            row.append(number_in_cell(item, where, hint=hint))
         rows.append(row)
         if len(row) != len(rows[0]):
             counts = f"{len(row)} taps, {len(rows[0])} in the lines before"
             hint = "every row of a kernel has the same number of taps"
             raise InputError(f"{path}, line {number}: {counts}", hint=hint)
     return np.array(rows, dtype=np.float64)
-
-
-def _read_number(item: str, path: Place, line: int, column: int) -> float:
-    where = f"{path}, line {line}, column {column}"
-    return number_in_cell(item, where, hint="taps are numbers such as 0.25 or -1e-3")
 
 
 def content_of(path: Place, *, expected: str, most: int, hint: str) -> bytes:

@@ -18,6 +18,7 @@ from convcli.core.convolution.convolve_2d import factor
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
+from convcli.planning.plan import chain_of
 from convcli.planning.responses import POINTS, band_extremes, crossings, drawn_frequencies, response
 from convcli.planning.taps_of_steps import (
     chain_taps,
@@ -59,13 +60,18 @@ def step_facts(step: BoundStep) -> StepFacts:
     """The facts of one step at its place."""
     stage = step.stage
     chain = Chain(stage.ops, stage.before.axes)
+    note = stage.note
+    if not note and stage.sees_whole:
+        note = "sees the whole signal first"
+    elif not note and not stage.ops:
+        note = "changes nothing"
     facts = StepFacts(
         text=step.call.text,
         name=step.step.name,
         delay=step_delay(step),
         look_ahead=None if stage.sees_whole else chain.look_ahead(),
         reach=reach_facts(chain),
-        note=stage.note or _default_note(step),
+        note=note,
         frequency_unit=_frequency_unit(stage.before),
         cycle=_cycles_of(stage.before),
         layers=stage.layers,
@@ -108,8 +114,7 @@ def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
     """The facts of a step, or of a chain as one step, with all that is drawn of it."""
     if len(steps) == 1:
         return with_response(step_facts(steps[0]), steps[0])
-    ops = tuple(op for step in steps for op in step.ops)
-    reach = reach_facts(Chain(ops, steps[0].before.axes))
+    reach = reach_facts(chain_of(steps, steps[0].before))
     return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 
 
@@ -122,8 +127,7 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     except RequestError:
         return facts
     signal = steps[0].before
-    ops = tuple(op for step in steps for op in step.ops)
-    along = Chain(ops, signal.axes).reach[0]
+    along = chain_of(steps, signal).reach[0]
     unit, cycle = _frequency_unit(signal), _cycles_of(signal)
     facts = replace(facts, frequency_unit=unit, cycle=cycle)
     return _with_curves(facts, weights, _Place(signal, along), [-3.0])
@@ -320,13 +324,6 @@ def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     return tuple(found)
 
 
-def _default_note(step: BoundStep) -> str:
-    """The note of a step whose design says nothing."""
-    if step.sees_whole:
-        return "sees the whole signal first"
-    return "" if step.ops else "changes nothing"
-
-
 def _frequency_unit(signal: Signal) -> str:
     _, unit = describe_frequency(0.5, signal).split(" ", 1)
     return unit
@@ -360,7 +357,9 @@ def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
     medium = step.before.medium
     if rules.align != "causal" or not medium.carries_cells:
         return
-    if not step.step.hides_length or _asked_for(step):
+    # The user may have chosen the length of the filter, or the least delay.
+    asked_for = step.values.get("taps") is not None or step.values.get("phase") == "minimum"
+    if not step.step.hides_length or asked_for:
         return
     delay = step_facts(step).delay
     every = step.ops[0].reach[0].step if step.ops else 1
@@ -368,11 +367,6 @@ def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
         return
     said = f"an output shows the input {delay:,.0f} {medium.sample}s before it"
     yield f"{step.call.text} delays by {delay:,.0f} {medium.sample}s: {said}; {_ways_out(step)}"
-
-
-def _asked_for(step: BoundStep) -> bool:
-    """Whether the user has chosen the length of the filter, or the least delay."""
-    return step.values.get("taps") is not None or step.values.get("phase") == "minimum"
 
 
 def _ways_out(step: BoundStep) -> str:

@@ -169,16 +169,11 @@ def _array_of_any(x: Any) -> AnyArray:
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise RequestError(f"expected numbers, got a {type(x).__name__}: {error}") from error
     if array.dtype == object and array.ndim == 0:
-        raise RequestError(f"expected numbers, got a {type(x).__name__}", hint=_hint_for_plan(x))
+        # What only says how its numbers are made, such as a LazyFrame.
+        makers = [name for name in _MAKES_NUMBERS if hasattr(x, name)]
+        hint = f"its numbers are made by .{makers[0]}()" if makers else None
+        raise RequestError(f"expected numbers, got a {type(x).__name__}", hint=hint)
     return array
-
-
-def _hint_for_plan(x: Any) -> str | None:
-    """The hint for what only says how its numbers are made, such as a LazyFrame; else None."""
-    for name in _MAKES_NUMBERS:
-        if hasattr(x, name):
-            return f"its numbers are made by .{name}()"
-    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,7 +146,10 @@ def _filter_lines(x: Array, column: Taps, row: Taps) -> Array:
 
 def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
     """The valid correlation along one axis, float32 for bytes."""
-    if w.size <= _longest_by_opencv(x, axis):
+    longest_by_opencv = SHORT_LINE
+    if axis == 1:
+        longest_by_opencv = SHORT_ROW_OF_BYTES if x.dtype == np.uint8 else SHORT_ROW_OF_FLOATS
+    if w.size <= longest_by_opencv:
         one = np.ones(1)
         column, row = (w, one) if axis == 0 else (one, w)
         return _by_sep_filter(x, column, row, whole=False)
@@ -160,13 +163,6 @@ def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
     else:
         y = overlap_save(channels, w)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
-
-
-def _longest_by_opencv(x: Array, axis: int) -> int:
-    """The most taps along this axis at which OpenCV is the fastest."""
-    if axis == 0:
-        return SHORT_LINE
-    return SHORT_ROW_OF_BYTES if x.dtype == np.uint8 else SHORT_ROW_OF_FLOATS
 
 
 def _filter_plane(x: Array, w: Taps) -> Array:

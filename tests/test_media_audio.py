@@ -838,10 +838,13 @@ def test_ogg_keeps_long_comments(tmp_path: Path, length: int) -> None:
             assert split_comments(source.details.chunks[0].body)[1] == [b"LYRICS=" + b"la" * length]
             assert len(read_all(source)) == 30000
         with out.open("rb") as file:
-            numbers = []
-            while (page := ogg.read_page(file)) is not None:
-                numbers.append(page.number)
-        assert numbers == list(range(len(numbers)))
+            pages = list(iter(lambda: ogg.read_page(file), None))
+        assert [page.number for page in pages] == list(range(len(pages)))
+        # RFC 3533, section 6: a page continues a packet if the page before ends within it, and has
+        # the position -1 if no packet ends on it.
+        continues = [False, *(page.lacing[-1] == 255 for page in pages[:-1])]
+        assert [bool(page.flags & 1) for page in pages] == continues
+        assert [page.granule == -1 for page in pages] == [min(p.lacing) == 255 for p in pages]
 
 
 def test_ogg_checksum_is_the_one_libogg_writes(tmp_path: Path) -> None:

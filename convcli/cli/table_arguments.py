@@ -94,8 +94,8 @@ class TableArguments:
         str | None,
         typer.Option(
             metavar="ZONE",
-            help="Time zone of the calendar bins, such as Europe/Berlin, for times that are numbers "
-            "or name their offset.",
+            help="Time zone of the calendar bins, such as Europe/Berlin, for times that are "
+            "numbers or name their offset.",
             show_default="as the times are written; numbers are in UTC",
         ),
     ] = None

@@ -10,7 +10,7 @@ import pytest
 
 # The classes of wrappers are found when their modules are imported.
 from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
-from convcli.core.complete import Bounds
+from convcli.core.extend import Bounds
 from convcli.core.op import Complete, Op, WrappedOp
 from convcli.core.ops import Convolve
 from convcli.core.whole import Normalize, Unmeasured

@@ -270,7 +270,7 @@ class FilterTask:
             ),
         )
         with completed(made) as sink:
-            done = run_part(
+            counts, held = run_part(
                 given.plan,
                 part,
                 sink,
@@ -279,10 +279,10 @@ class FilterTask:
                 known=KnownBefore(measures=self.part.measures, held=self.held),
             )
         return WrittenPart(
-            counts=done.counts,
+            counts=counts,
             noted=part.noted,
             written=sink.written_part,
-            held=done.held,
+            held=held,
             facts=dict(sink.facts()),
             warnings=tuple(sink.warnings),
         )

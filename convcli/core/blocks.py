@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convcli.core.chain import Chain
-    from convcli.core.complete import Bounds
+    from convcli.core.extend import Bounds
     from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.branch_chain import BranchChain, check_alignment, shift_of_branch
-from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.convolve import all_finite
 from convcli.core.convolution.rounding import outside_of
+from convcli.core.extend import common_bounds
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.chain import Chain
-    from convcli.core.complete import Bounds
     from convcli.core.convolution.rounding import Rounding
+    from convcli.core.extend import Bounds
     from convcli.core.formula import Formula
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights

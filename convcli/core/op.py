@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from convcli.core.complete import Bounds
 from convcli.core.convolution.convolve_2d import products_of
+from convcli.core.extend import Bounds
 from convcli.core.missing import last_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.op_times import OpTimes

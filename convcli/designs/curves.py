@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.array_types import FloatArray
-    from convcli.designs.biquads import Section
+    from convcli.designs.equalisers import Section
     from convcli.places import Place
 
 

@@ -2,7 +2,7 @@
 
 `convcli explain`, `-v` and reports call `step_facts` and `chain_facts`; the functions whose names
 end in `with_response` and `drawn_facts` add the curves that reports draw. The numbers come from
-`taps_of_steps.py` and `responses.py`.
+`taps_of_steps.py`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.planning.plan import chain_of
-from convcli.planning.responses import POINTS, band_extremes, crossings, drawn_frequencies, response
 from convcli.planning.taps_of_steps import (
+    POINTS,
+    band_extremes,
     chain_taps,
+    crossings,
+    drawn_frequencies,
     first_convolution,
     first_taps,
+    response,
     step_delay,
     total_delay,
     weights_of,

@@ -214,7 +214,7 @@ def resize(
     sides = _new_size(size, rows, columns)
     if fit in (None, "stretch"):
         return _resamplers(sides, (rows, columns), method)
-    if not all(_written_both(size)):
+    if size.endswith("%") or not all(_written_sides(size)):
         raise RequestError(f"fit={fit} needs both sides, got {size!r}", hint="640x480")
     height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
@@ -249,11 +249,6 @@ def _resamplers(
         if new != old:
             ops.append(Resample.by(new // common, old // common, method, axis=axis, axes=2))
     return tuple(ops)
-
-
-def _written_both(text: str) -> tuple[str, str]:
-    """The two sides of `640x480`, empty where one is not written."""
-    return ("", "") if text.endswith("%") else _written_sides(text)
 
 
 def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:

@@ -79,17 +79,12 @@ class KeptPlans:
                 return kept
         with self._lock:
             self._kept[request] = kept
-            self._drop_oldest()
+            file_bytes = sum(each.files.size for each in self._kept.values())
+            while len(self._kept) > MOST_PLANS or file_bytes > MOST_FILE_BYTES:
+                # The first one was asked for longest ago.
+                oldest = self._kept.pop(next(iter(self._kept)))
+                file_bytes -= oldest.files.size
         return kept
-
-    def _drop_oldest(self) -> None:
-        """Drop plans that were not asked for lately until few enough are left."""
-        while len(self._kept) > MOST_PLANS or self._file_bytes() > MOST_FILE_BYTES:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-
-    def _file_bytes(self) -> int:
-        return sum(kept.files.size for kept in self._kept.values())
 
 
 def _made(request: PlanRequest) -> KeptPlan:

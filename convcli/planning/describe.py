@@ -15,7 +15,6 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.convolution.convolve_2d import factor
-from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.planning.plan import chain_of
@@ -111,7 +110,7 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, _Place(step.before, position), levels)
+    return _with_curves(facts, weights, step.before, position, levels)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
@@ -134,35 +133,26 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     along = chain_of(steps, signal).reach[0]
     unit, cycle = _frequency_unit(signal), _cycles_of(signal)
     facts = replace(facts, frequency_unit=unit, cycle=cycle)
-    return _with_curves(facts, weights, _Place(signal, along), [-3.0])
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The signal that taps filter, and their position along its first axis.
-
-    reach : None if the taps begin at sample 0
-    """
-
-    signal: Signal
-    reach: Reach | None
-
-    @property
-    def first(self) -> int:
-        """The position of the first output that an impulse at 0 reaches."""
-        return 0 if self.reach is None else self.reach.anchor - self.reach.after
+    return _with_curves(facts, weights, signal, along, [-3.0])
 
 
 def _with_curves(
-    facts: StepFacts, weights: FloatArray, place: _Place, levels: Sequence[float]
+    facts: StepFacts,
+    weights: FloatArray,
+    signal: Signal,
+    reach: Reach | None,
+    levels: Sequence[float],
 ) -> StepFacts:
-    """The facts with the responses of one set of taps to impulse, step and frequencies."""
-    signal = place.signal
+    """The facts with the responses of one set of taps to impulse, step and frequencies.
+
+    reach : the position of the taps along axis 0; None if they begin at sample 0
+    """
     if weights.ndim == 2 and signal.axes == 2:
         return _with_plane(facts, weights)
     if weights.ndim != 1:
         return facts
-    first = place.first
+    # The position of the first output that an impulse at 0 reaches.
+    first = 0 if reach is None else reach.anchor - reach.after
     facts = replace(
         facts,
         impulse=_outline_pairs(weights, first),

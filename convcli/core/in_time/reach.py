@@ -307,26 +307,25 @@ class BinTracker(Tracker):
 
     def __init__(self, reach: BinReach) -> None:
         super().__init__(reach)
-        self._bound = replace(reach, starts=np.zeros(0, np.int64))
+        self.reach: BinReach = replace(reach, starts=np.zeros(0, np.int64))
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
         self._given = 0
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""
-        bound = self._bound
+        bound = self.reach
         starts = bound.starts
         if len(stamps) and starts is not None:
             fresh = bound.n + self._starts_of_bins(stamps)
             starts = np.append(starts, fresh)
         self._times = self._times.followed_by(stamps)
-        self._bound = replace(bound, starts=starts, n=bound.n + len(stamps))
-        self.reach = self._bound
+        self.reach = replace(bound, starts=starts, n=bound.n + len(stamps))
         return self._stamps_of_complete(ended=ended)
 
     def _starts_of_bins(self, stamps: Stamps) -> IntArray:
         """Return the places of stamps at which a new bin begins."""
-        numbers = self._bound.bins.numbers(stamps)
+        numbers = self.reach.bins.numbers(stamps)
         before = numbers[0] - 1 if self._bin is None else self._bin
         # When the wall clock is put back, the current bin continues.
         numbers = np.maximum.accumulate(np.append(before, numbers))
@@ -334,7 +333,7 @@ class BinTracker(Tracker):
         return np.flatnonzero(numbers[1:] > numbers[:-1])
 
     def _stamps_of_complete(self, *, ended: bool) -> Stamps:
-        bound = self._bound
+        bound = self.reach
         stop = bound.count(bound.n) if ended else int(bound.ready(bound.n))
         if stop <= self._given or bound.n == 0:
             return NO_STAMPS
@@ -348,17 +347,15 @@ class BinTracker(Tracker):
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; bins are counted from 0 on."""
         self._times = Times(NO_STAMPS, sample)
-        self._bound = replace(self._bound, n=sample)
-        self.reach = self._bound
+        self.reach = replace(self.reach, n=sample)
         return 0
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget the bins before output `outputs`, which no later output reads."""
-        starts = self._bound.starts
+        starts = self.reach.starts
         if starts is None:
             return
         last_bin = max(0, len(starts) - 1)
-        dropped = int(np.clip(outputs - self._bound.first, 0, last_bin))
-        first = self._bound.first + dropped
-        self._bound = replace(self._bound, starts=starts[dropped:], first=first)
-        self.reach = self._bound
+        dropped = int(np.clip(outputs - self.reach.first, 0, last_bin))
+        first = self.reach.first + dropped
+        self.reach = replace(self.reach, starts=starts[dropped:], first=first)

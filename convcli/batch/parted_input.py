@@ -90,8 +90,6 @@ def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
             "windows in time over calendar bins count the bins from the first one; "
             "two commands, the bins first, are cut each"
         )
-    if plan.chain.holds:
-        raise UndividedError("windows in time with values that are held over gaps")
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:

@@ -106,6 +106,8 @@ class Scheduler:
             if block.groups is None:
                 stream = self._stream(ALL)
                 stream.take(block.stored, rows, block.stamps)
+                if not kept and not self._settles(stream):
+                    stream.skip_known()
                 for job in stream.known_jobs():
                     yield JobBatch([job], seen, kept)
             else:
@@ -161,6 +163,12 @@ class Scheduler:
             for job in alone.known_jobs(all_known=True):
                 yield JobBatch([job], seen, kept=False)
         alone.begin()
+
+    def _settles(self, stream: Stream) -> bool:
+        """Whether outputs before the part are computed for the values that they hold."""
+        if self.beginning.held is not None or not stream.geometry.chain.holds:
+            return False
+        return not stream.lacks_history
 
     @property
     def _jobs_of_any_length(self) -> bool:

@@ -122,12 +122,10 @@ class Stream:
         rows = np.full(len(past.samples), NEVER)
         if self.geometry.timed:
             self._start_at(past.count - len(past.samples), 1)
-            self.recall(past.samples, rows, past.stamps)
-            self.begin()
-            return
-        self.skip([past.count], 1)
-        self.skip_known()
-        self.recall(past.samples, rows)
+        else:
+            self.skip([past.count], 1)
+            self.skip_known()
+        self.recall(past.samples, rows, past.stamps)
         self.last_job = ValuesOfPast(past, self.geometry.held_starts(self.outputs_done))
         self.begin()
 

@@ -119,7 +119,7 @@ def filtered(
                         tail=0,
                         label="f",
                         unchanged=plan.identity,
-                        needs=needs_of(plan),
+                        needs=needs_of(plan, groups=opened.grouped),
                     )
                     counts = counts_of_parts(parted, opened, plan, sink, count)
         except UndividedError as error:

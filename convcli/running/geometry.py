@@ -75,6 +75,10 @@ class Geometry:
         """Return the first sample with which a run can begin that gives outputs from `done` on."""
         return self.oldest_needed(done, n)
 
+    def decisive(self, n: int) -> int:
+        """Return how many of the first `n` samples decide outputs before them, in time."""
+        return n
+
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""
 

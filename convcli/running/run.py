@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, JobBatch, SignalBlock, SignalName
+    from convcli.running.past import Followings
     from convcli.running.scheduler import Arrivals
     from convcli.signals import AnyRows, PartSource, Rows, Signal, Sink, Source
 
@@ -87,7 +88,7 @@ def run_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    known: KnownBefore,
+    known: KnownElsewhere,
 ) -> PartCounts:
     """Filter one part of a signal into `sink`; close neither.
 
@@ -107,7 +108,7 @@ def measure_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    known: KnownBefore,
+    known: KnownElsewhere,
 ) -> SignalMeasures:
     """Take the first measure of a signal that is not known, of one of its parts.
 
@@ -150,15 +151,17 @@ def joined_measures(measure: Measure, parts: Iterable[SignalMeasures]) -> Signal
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KnownBefore:
-    """What is known of a signal before one of its parts is filtered.
+class KnownElsewhere:
+    """What is known of the rest of a signal when one of its parts is filtered.
 
     measures : what was measured of the whole signal, in the order of the measures of the plan
     held : the values held from before the part; None if they are not known
+    following : the first samples of interleaved signals after the part, where outputs wait for them
     """
 
     measures: Sequence[SignalMeasures] = ()
     held: HeldAfter | None = None
+    following: Followings | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -260,7 +263,7 @@ class _Loop:
     sink: Sink[Any] | None
     workers: Workers
     follow: bool = False
-    known: KnownBefore = field(default_factory=KnownBefore)
+    known: KnownElsewhere = field(default_factory=KnownElsewhere)
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
     _scheduled: Scheduler | None = None
@@ -273,6 +276,7 @@ class _Loop:
             pasts=self.source.pasts,
             held=self.known.held,
             ends=self.source.ends,
+            following=self.known.following,
         )
 
     def written(self, tail: int) -> RunCounts:

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcli.running.chains import ALL, geometry_of
 from convcli.running.geometry import Geometry
-from convcli.running.jobs import JobBatch, SignalBlock
+from convcli.running.jobs import ROW_AFTER, JobBatch, SignalBlock
 from convcli.running.past import AT_START, HistoryNeededError
 from convcli.running.stream import NEVER, Stream
 from convcli.signals import end_of_rows, row_numbers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.running.chains import ChainOfEachSignal
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
-    from convcli.running.past import Beginning
+    from convcli.running.past import Beginning, Followings
     from convcli.signals import AnyRows, Block, Edge, Groups
 
     # Blocks in their order, each with the input rows of its samples.
@@ -195,6 +195,18 @@ class Scheduler:
         streams = self._streams.values()
         yield [job for stream in streams for job in stream.known_jobs(all_known=True)]
 
+    def _jobs_of_waiting_rows(self, following: Followings) -> Iterator[list[Job]]:
+        """Yield the jobs of all outputs that are aligned with a row of the part."""
+        jobs: list[Job] = []
+        if self._interleaved is not None:
+            jobs = self._interleaved.finish_part(following)
+        for group, stream in self._streams.items():
+            jobs += stream.finish_part(following.get(group))
+            self._next_rows[group] = stream.next_row
+        if self._next_row() < ROW_AFTER:
+            raise ValueError("the samples after the part do not decide all of its outputs")
+        yield jobs
+
     # --- signals ---
 
     @property
@@ -236,7 +248,11 @@ class Scheduler:
     def _last_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs of the ends of all signals, as many together as there are groups."""
         if not self.beginning.ends:
-            yield from self._unfinished_jobs()
+            following = self.beginning.following
+            if following is None:
+                yield from self._unfinished_jobs()
+            else:
+                yield from self._jobs_of_waiting_rows(following)
             return
         if self._interleaved is not None:
             yield self._interleaved.finish()

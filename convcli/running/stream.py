@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.extend import is_missing_outside
-from convcli.running.jobs import InputBlocks, Job
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
 from convcli.running.past import HistoryNeededError, ValuesOfPast
 from convcli.signals import joined_row_numbers, rows_at
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
-    from convcli.signals import AnyRows, Array, SignalPast
+    from convcli.signals import AnyRows, Array, SignalPast, SignalStart
 
 # The next row of a signal that gives no more outputs.
 NEVER = (1 << 63) - 1
@@ -59,6 +59,7 @@ class Stream:
         self._outputs_before = 0
         # The first sample that comes, where windows follow times.
         self._first_taken = 0
+        self._affected_here: int | None = None
 
     # --- parts of a signal ---
 
@@ -119,7 +120,7 @@ class Stream:
 
     def go_on(self, past: SignalPast) -> None:
         """Go on after earlier samples, all of whose known outputs are computed elsewhere."""
-        rows = np.full(len(past.samples), NEVER)
+        rows = np.full(len(past.samples), ROW_BEFORE)
         if self.geometry.timed:
             self._start_at(past.count - len(past.samples), 1)
         else:
@@ -180,6 +181,20 @@ class Stream:
         self.geometry.arrive(None, ended=True)
         return self._jobs(self.geometry.count(n), n + self.geometry.tail)
 
+    def finish_part(self, following: SignalStart | None) -> list[Job]:
+        """Return the outputs that were waiting at the end of a part.
+
+        following : the first samples after the part; None if the signal has ended
+        """
+        if following is None:
+            return self.finish()
+        jobs = self.known_jobs(all_known=True)
+        # Outputs that are known only by samples after the part are counted in the next part.
+        self._affected_here = self.edge_affected
+        rows = np.full(len(following.samples), ROW_AFTER)
+        self.take(following.samples, rows, following.stamps)
+        return jobs + (self.known_jobs(all_known=True) if following.decides else self.finish())
+
     @property
     def next_row(self) -> int:
         """The input row of the next output; NEVER if the signal would give none if it ended.
@@ -195,6 +210,8 @@ class Stream:
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of the signal."""
+        if self._affected_here is not None:
+            return self._affected_here
         if not self._buffer.kept_any:
             return 0
         count = self.geometry.edge_affected

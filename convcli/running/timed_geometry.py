@@ -7,6 +7,7 @@ later output needs are forgotten.
 from __future__ import annotations
 
 import gc
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,15 @@ class TimedGeometry(Geometry):
         more are needed than the windows hold.
         """
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
+
+    def decisive(self, n: int) -> int:
+        """Return how many of the first samples decide the outputs aligned with earlier ones.
+
+        It is more than `n` if as many are not enough. Bins of bins are complete one bin later.
+        """
+        wanted = self.ready(self._unsure) + max(1, len(self._unbound.times.bins))
+        known = bisect_left(range(n), wanted, key=self.ready)
+        return max(known + 1, self._rows_looked)
 
     @property
     def timed(self) -> bool:

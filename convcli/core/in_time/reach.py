@@ -206,8 +206,8 @@ class BinReach(Reach):
 
     def ready(self, n: Any) -> Any:
         """Count the bins that are complete: a sample of a later bin has come."""
-        if self.starts is None:
-            return super().ready(n)
+        if self.starts is None:  # each sample is a bin, and no bin reads beyond the signal
+            return n
         complete = self.first + np.searchsorted(self.starts[1:], n, "right")
         return complete if np.ndim(n) else int(complete)
 

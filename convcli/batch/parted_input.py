@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import field, replace
 from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.batch.parts import (
+    BinsTask,
     EndsTask,
     FilterTask,
     MeasureTask,
@@ -72,18 +74,8 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
-    if plan.chain.times.in_time:
-        _refuse_parts_in_time(plan)
     if groups:
         _refuse_parts_of_groups(plan)
-
-
-def _refuse_parts_in_time(plan: Plan) -> None:
-    if plan.chain.times.windows_over_bins:
-        raise UndividedError(
-            "windows in time over calendar bins count the bins from the first one; "
-            "two commands, the bins first, are cut each"
-        )
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:
@@ -91,6 +83,11 @@ def _refuse_parts_of_groups(plan: Plan) -> None:
         raise UndividedError(
             "--by with values held between steps needs the rows one after the other; "
             "a command for each step is cut"
+        )
+    if plan.chain.times.counted:
+        raise UndividedError(
+            "--by with windows in time or strides over calendar bins, which count the bins of each "
+            "group from its first one; two commands, the bins first, are cut each"
         )
 
 
@@ -100,9 +97,15 @@ def _waits(plan: Plan) -> bool:
         return True
     for chain in _chains(plan):
         geometry = Geometry(chain, plan.extension)
-        if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
+        if any(_waits_after(n, geometry) for n in _tried_lengths(chain)):
             return True
     return False
+
+
+def _waits_after(n: int, geometry: Geometry) -> bool:
+    """Whether an output that is aligned with one of `n` samples is not known by them."""
+    known = geometry.ready(n)
+    return known != geometry.count(n) or geometry.aligned_sample(known) < n
 
 
 def _tried_lengths(chain: Chain) -> range:
@@ -266,7 +269,7 @@ class PartedInput:
                 last=is_last,
             )
             parts.append(part)
-        return self._with_measures(parts)
+        return self._with_measures(self._with_bins(parts))
 
     def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
         """The number of the first output of each part, where parts are written to their places."""
@@ -302,6 +305,22 @@ class PartedInput:
             for group in past.keys() - coming.keys():
                 del past[group]
         return list(pasts[:-1]), list(followings[1:])
+
+    def _with_bins(self, parts: list[PartOfRun]) -> list[PartOfRun]:
+        """The parts with the number of calendar bins before each, where that matters.
+
+        Bins of bins are counted when the numbers of the bins before them are known.
+        """
+        for level in range(self.plan.chain.times.counted):
+            tasks = [BinsTask(part) for part in parts[:-1]]
+            begun = (0,) * (level + 1)
+            numbered = [replace(parts[0], bins=begun)]
+            found = self.runner.results(tasks)
+            for part, own in zip(parts[1:], found, strict=True):
+                begun = tuple(map(add, begun, own))
+                numbered.append(replace(part, bins=begun))
+            parts = numbered
+        return parts
 
     def _with_measures(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with all that is measured of the signal, one measure after the other."""

@@ -3,6 +3,7 @@
     PartedRun     the input and its filter: the same for all parts
     SurveyTask    finds out what has to be known before the input is cut
     EndsTask      the last rows of each group in a part, and the first
+    BinsTask      how many calendar bins begin in a part
     MeasureTask   what a step measures in a part
     FilterTask    filters a part and writes it
 
@@ -22,7 +23,7 @@ from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
 from convcli.places import local_path
 from convcli.running.past import EndsOfSignals, HistoryNeededError, KeptSamples, ends_of_part
-from convcli.running.run import KnownElsewhere, measure_part, run_part
+from convcli.running.run import KnownElsewhere, bins_of_part, measure_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -164,6 +165,7 @@ class PartOfRun:
     stretch : its place in the input
     pasts : of each group before it; None for a single signal
     following : the first rows of each group after it, where outputs wait for them
+    bins : how many of each calendar bins have begun before it, where that matters
     measures : what was measured of the whole signal, in the order of the measures of the plan
     first : the number of the first output
     last : no part follows
@@ -173,13 +175,35 @@ class PartOfRun:
     stretch: Any
     pasts: Mapping[bytes, SignalPast] | None = None
     following: Followings | None = None
+    bins: tuple[int, ...] = ()
     measures: tuple[SignalMeasures, ...] = ()
     first: int = 0
     last: bool = False
 
     def known(self, held: HeldAfter | None = None) -> KnownElsewhere:
         """What is known of the rest of the signal, and of the values held from before."""
-        return KnownElsewhere(measures=self.measures, held=held, following=self.following)
+        return KnownElsewhere(
+            measures=self.measures, held=held, following=self.following, bins=self.bins
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BinsTask:
+    """Counts the calendar bins that begin in a part."""
+
+    part: PartOfRun
+
+    def carry_out(self, given: OpenInput) -> tuple[int, ...]:
+        """How many of each calendar bins begin, one after the other."""
+
+        def counted(stretch: Any) -> tuple[int, ...]:
+            part = given.division.part(stretch, None)
+            return bins_of_part(given.plan, part, known=self.part.known())
+
+        def settled(stretch: Any) -> tuple[int, ...]:
+            return _with_enough_history(counted, stretch)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False)

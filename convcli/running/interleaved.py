@@ -128,13 +128,19 @@ class InterleavedSignals:
         """
         nothing = SignalStart(samples=np.empty((0, self.channels)), decides=False)
         ended = {name: nothing for name in self._numbers if name not in following}
-        jobs = self._advance_by(ended, self._counts)
+        jobs = self._finish_after(ended)
         self._affected_here = self.edge_affected
         going_on = {name: following[name] for name in self._numbers if name in following}
         ending = {name: start for name, start in going_on.items() if not start.decides}
         lasting = {name: start for name, start in going_on.items() if start.decides}
-        jobs += self._advance_by(ending, self._counts)
+        jobs += self._finish_after(ending)
         return jobs + self._advance_by(lasting, self.geometry.ready)
+
+    def _finish_after(self, starts: Mapping[bytes, SignalStart]) -> list[Job]:
+        """Take in the last samples of some signals, and return all of their outputs."""
+        jobs = self._advance_by(starts, self._counts)
+        self._next_rows[self._numbers_of(list(starts))] = NEVER
+        return jobs
 
     def _advance_by(
         self, starts: Mapping[bytes, SignalStart], known: Callable[[IntArray], IntArray]

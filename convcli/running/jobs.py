@@ -217,8 +217,12 @@ class JobBatch:
             kept = [block for block in blocks if self.kept and len(block.x)]
             return BatchOutputs(kept, self.complete)
         finally:
-            for job in self.jobs:  # after an error nobody must wait for those that were not reached
-                job.release()
+            self.give_up()  # after an error nobody must wait for jobs that were not reached
+
+    def give_up(self) -> None:
+        """Let go of all who wait for the jobs."""
+        for job in self.jobs:
+            job.release()
 
 
 @dataclass(frozen=True, eq=False)

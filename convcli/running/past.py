@@ -51,6 +51,7 @@ class Beginning:
     ends : whether the signal ends with the part
     following : the first samples of the interleaved signals after the part, where outputs wait for
         them
+    bins : the number of the first of each calendar bins that comes, where it matters
     """
 
     lengths: Sequence[int] = ()
@@ -59,6 +60,7 @@ class Beginning:
     held: HeldAfter | None = None
     ends: bool = True
     following: Followings | None = None
+    bins: Sequence[int] = ()
 
     @property
     def values(self) -> UnknownValues | KnownValues | None:

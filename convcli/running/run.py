@@ -120,6 +120,16 @@ def measure_part(
         return loop.measured(tail)
 
 
+def bins_of_part(plan: Plan, part: PartSource[Any], *, known: KnownElsewhere) -> tuple[int, ...]:
+    """Count the calendar bins of each kind that begin in a part of a signal.
+
+    Bins of bins are counted if `known` has the numbers of the bins before. Errors are those of
+    `run_part`.
+    """
+    with Workers(1) as workers:
+        return _Loop(plan, part, None, workers, known=known).bins_begun()
+
+
 def outputs_at(
     plan: Plan, lengths: Sequence[int], blocks: Sequence[int], *, tail: int = 0
 ) -> list[int]:
@@ -157,11 +167,13 @@ class KnownElsewhere:
     measures : what was measured of the whole signal, in the order of the measures of the plan
     held : the values held from before the part; None if they are not known
     following : the first samples of interleaved signals after the part, where outputs wait for them
+    bins : how many of each calendar bins have begun before the part, where that matters
     """
 
     measures: Sequence[SignalMeasures] = ()
     held: HeldAfter | None = None
     following: Followings | None = None
+    bins: Sequence[int] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -277,7 +289,32 @@ class _Loop:
             held=self.known.held,
             ends=self.source.ends,
             following=self.known.following,
+            bins=self._first_bins(),
         )
+
+    def _first_bins(self) -> tuple[int, ...]:
+        """The number of the first of each calendar bins that comes, by the times before it."""
+        if not self.known.bins:
+            return ()
+        from convcli.core.in_time.reach import NO_STAMPS
+        from convcli.core.in_time.tracking import first_bins
+
+        stamps = [NO_STAMPS]
+        for raw in self.source.pieces_with_history(0):
+            block = self.source.decode(raw)
+            if block.role == "filtered" or block.stamps is None:
+                break
+            stamps.append(block.stamps)
+        start = sum(self.source.before)
+        return first_bins(self.plan.chain, start, np.concatenate(stamps), self.known.bins)
+
+    def bins_begun(self) -> tuple[int, ...]:
+        """Count the calendar bins that begin in the samples."""
+        chains = ChainOfEachSignal(self.plan.signal, self.plan.chain.ops)
+        scheduler = self._scheduler(chains, 0)
+        for batch in scheduler.batches(self.reader.arrivals(scheduler)):
+            batch.give_up()
+        return scheduler.bins_begun
 
     def written(self, tail: int) -> RunCounts:
         """Write all outputs, and return what was read and written."""

@@ -142,6 +142,12 @@ class Scheduler:
         return counts
 
     @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun in the part of a single signal."""
+        stream = self._streams.get(ALL)
+        return () if stream is None else stream.bins_begun
+
+    @property
     def held_after(self) -> HeldAfter | None:
         """The values that the next job of a single signal holds; None for interleaved signals."""
         stream = self._streams.get(ALL)
@@ -180,7 +186,8 @@ class Scheduler:
         pasts = self.beginning.pasts
         if pasts is None:
             stream.last_job = self.beginning.values
-            stream.skip(self.beginning.lengths, self.beginning.width)
+            beginning = self.beginning
+            stream.skip(beginning.lengths, beginning.width, beginning.bins)
             if self._jobs_of_any_length:
                 stream.skip_known()
             return

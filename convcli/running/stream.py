@@ -12,7 +12,7 @@ from convcli.running.past import HistoryNeededError, ValuesOfPast
 from convcli.signals import joined_row_numbers, rows_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from convcli.array_types import IntArray
     from convcli.core.chain_work import HeldValues
@@ -53,23 +53,26 @@ class Stream:
         self.patience = patience
         self.outputs_done = 0
         self.last_job: HeldValues | None = None
+        self._ended = False
         self._buffer = _SampleBuffer()
         # Samples and outputs before those that are filtered here.
         self._samples_before = 0
         self._outputs_before = 0
+        self._bins_before = geometry.bins_begun
         # The first sample that comes, where windows follow times.
         self._first_taken = 0
         self._affected_here: int | None = None
 
     # --- parts of a signal ---
 
-    def skip(self, lengths: Iterable[int], width: int) -> None:
+    def skip(self, lengths: Iterable[int], width: int, bins: Sequence[int] = ()) -> None:
         """Take note of blocks whose outputs are computed elsewhere; their samples do not come.
 
         lengths : of the blocks; width : how many numbers each of their samples has
+        bins : the number of the first of each calendar bins that comes
         """
         if self.geometry.timed:
-            self._start_at(sum(lengths), width)
+            self._start_at(sum(lengths), width, bins)
             return
         for length in lengths:
             self._buffer.skip(length, width)
@@ -77,9 +80,9 @@ class Stream:
             if ready > self.outputs_done and self._pays(ready):
                 self.outputs_done = ready
 
-    def _start_at(self, sample: int, width: int) -> None:
+    def _start_at(self, sample: int, width: int, bins: Sequence[int] = ()) -> None:
         """Begin with the sample of a number, as if it were the first one."""
-        self.outputs_done = self.geometry.start_at(sample)
+        self.outputs_done = self.geometry.start_at(sample, bins)
         self._buffer.skip(sample, width)
         self._first_taken = sample
 
@@ -134,6 +137,13 @@ class Stream:
         """Count the samples and outputs from now on as filtered here."""
         self._samples_before = self._buffer.n
         self._outputs_before = self.outputs_done
+        self._bins_before = self.geometry.bins_begun
+
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun here."""
+        counts = zip(self.geometry.bins_begun, self._bins_before, strict=True)
+        return tuple(begun - before for begun, before in counts)
 
     @property
     def held_after(self) -> HeldAfter | None:
@@ -176,6 +186,7 @@ class Stream:
     def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
         n = self._buffer.n
+        self._ended = True
         if n == 0:
             return []
         self.geometry.arrive(None, ended=True)
@@ -201,6 +212,8 @@ class Stream:
 
         A last window that the signal does not fill is aligned with the last row there is.
         """
+        if self._ended:
+            return NEVER
         n = self._buffer.n
         sample = self.geometry.aligned_sample(self.outputs_done)
         if sample >= n and self.geometry.count(n) <= self.outputs_done:

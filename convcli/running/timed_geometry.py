@@ -16,6 +16,8 @@ from convcli.core.in_time.tracking import ChainTracker
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Index
@@ -71,12 +73,17 @@ class TimedGeometry(Geometry):
             self._garbage = 0
             gc.collect()
 
-    def start_at(self, sample: int) -> int:
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, one after the other."""
+        return self._tracker.bins_begun
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the sample of a number; return the number of the first output.
 
-        Sums are taken by the numbers of samples.
+        Sums are taken by the numbers of samples and bins.
         """
-        first = self._tracker.start_at(sample)
+        first = self._tracker.start_at(sample, bins)
         self.chain = self._tracker.chain
         if self._unbound.times.bins:  # they are counted from this sample on
             self._first_sample = sample

@@ -79,7 +79,7 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:
-    if not all(chain.work.holds_input_alone for chain in _chains(plan)):
+    if not all(chain.holds_input_alone for chain in _chains(plan)):
         raise UndividedError(
             "--by with values held between steps needs the rows one after the other; "
             "a command for each step is cut"

@@ -80,7 +80,7 @@ class ExecutedRun:
         while number < len(self.tasks):
             if number > 0:
                 x = summed(x)
-            executor = self.chain.work.executor_at(number, x)
+            executor = self.chain.executor_at(number, x)
             if executor is None or self._any_empty(number, executor.count):
                 x = self._each(x, number, number + 1)
                 number += 1
@@ -94,7 +94,7 @@ class ExecutedRun:
         return any(0 in task.ends for task in self.tasks[start : start + count])
 
     def _each(self, x: Array, start: int, stop: int) -> Array:
-        y, _ = self.chain.work.compute_each(x, self.tasks[start:stop], first=start)
+        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
         return y
 
     def _executed(self, x: Array, start: int, executor: Executor) -> Array:
@@ -107,7 +107,7 @@ class ExecutedRun:
         stop = start + executor.count
         first = self.tasks[start]
         span = self.tasks[stop - 1].outputs
-        inputs, pads = executor.chain.work.inputs_and_pads(span, first.ends)
+        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
         pairs = zip(inputs, first.starts, strict=True)
         places = [slice(low - given, high - given) for (low, high), given in pairs]
         samples = x[tuple(places)]

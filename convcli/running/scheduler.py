@@ -185,7 +185,7 @@ class Scheduler:
         """Let a stream go on where the blocks before the first one have ended."""
         pasts = self.beginning.pasts
         if pasts is None:
-            stream.last_job = self.beginning.values
+            stream.earlier = self.beginning.earlier
             beginning = self.beginning
             stream.skip(beginning.lengths, beginning.width, beginning.bins)
             if self._jobs_of_any_length:

@@ -262,11 +262,6 @@ class Tracker:
         return known[places]
 
     @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._last)
-
-    @property
     def bins_begun(self) -> tuple[int, ...]:
         """How many of each calendar bins have begun, one after the other."""
         return ()
@@ -295,11 +290,6 @@ class TimeTracker(Tracker):
         super().__init__(reach)
         self._unbound = reach
         self._times = Times(NO_STAMPS)
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; they are also those of the outputs."""
@@ -330,11 +320,6 @@ class BinTracker(Tracker):
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
         self._given = 0
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""

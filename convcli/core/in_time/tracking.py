@@ -36,11 +36,6 @@ class ChainTracker:
         return stamps
 
     @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered, added up over the operations."""
-        return sum(tracker.remembered for tracker in self._trackers)
-
-    @property
     def bins_begun(self) -> tuple[int, ...]:
         """How many of each calendar bins have begun, one after the other."""
         return tuple(begun for tracker in self._trackers for begun in tracker.bins_begun)
@@ -82,8 +77,11 @@ def first_bins(chain: Chain, sample: int, stamps: Stamps, begun: Sequence[int]) 
         tracker = ChainTracker(chain)
         tracker.start_at(sample, firsts)
         tracker.arrive(stamps, ended=False)
-        counted = zip(firsts, begun, tracker.bins_begun, strict=False)
-        firsts = tuple(max(0, first + wanted - here) for first, wanted, here in counted)
+        numbers = []
+        for first, wanted, here in zip(firsts, begun, tracker.bins_begun, strict=False):
+            number = first + wanted - here
+            numbers.append(max(0, number))
+        firsts = tuple(numbers)
     return firsts
 
 
@@ -126,11 +124,6 @@ class BranchesTracker(Tracker):
             branch.arrive(stamps, ended=ended)
         self._bind()
         return found
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered, added up over the branches."""
-        return sum(branch.remembered for branch in self._branches)
 
     @property
     def bins_begun(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from convcli.core.task import Inputs
@@ -139,7 +140,7 @@ class Flow:
         inputs = self.given[0][number]
         return inputs.low - inputs.start
 
-    @property
+    @cached_property
     def first_inputs(self) -> Span:
         """Which of the inputs of the chain the first operation is given, on each axis."""
         pairs = zip(self.inputs_of(0), self.first, strict=True)

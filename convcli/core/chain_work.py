@@ -14,6 +14,7 @@ from convcli.core.convolution.rounding import float_type_for_bytes, refines_alon
 from convcli.core.exact.overflow import without_overflow
 from convcli.core.missing import any_missing
 from convcli.core.task import Continuation, HeldIfAsked, OpTask, held_of_parts, nothing_earlier
+from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.chain_flow import Flow
     from convcli.core.complete import Bounds
     from convcli.core.convolution.refined_resample import RefinedResampling
-    from convcli.core.executor import Executor, Pads
+    from convcli.core.executor import ExecutedRun, Executor, Pads
     from convcli.core.op import Op, Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array
@@ -37,12 +38,43 @@ class HeldValues(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """What some outputs of a chain read, and the task of each operation for them.
+
+    wanted : the span of the outputs, the length of the signal and the continuation
+    """
+
+    wanted: tuple[Span, tuple[int | None, ...], Continuation]
+    chain: Chain
+    flow: Flow
+    tasks: list[OpTask]
+
+    @cached_property
+    def executed(self) -> ExecutedRun:
+        """The computation with executors."""
+        from convcli.core.executor import ExecutedRun
+
+        return ExecutedRun(self.chain, self.tasks)
+
+    def outputs(self, x: Array, bounds: Bounds | None) -> Array:
+        """Return the outputs alone of samples that are floating-point numbers.
+
+        x : the inputs `flow.inputs_of(0)`
+        """
+        work = self.chain.work
+        if bounds is None and work.executors:
+            return self.executed.outputs(x)
+        y, _ = work.compute_each(x, self.tasks, bounds=bounds)
+        return y
+
+
 class ChainWork:
     """What a chain computes from its inputs, and the values that its operations hold."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
-        self._kept_tasks: tuple[Any, Flow, list[OpTask]] | None = None
+        self._kept: Computation | None = None
 
     @cached_property
     def _type_for_bytes(self) -> type[np.floating[Any]]:
@@ -87,62 +119,62 @@ class ChainWork:
             ones begin where they end
         bounds : where the signal lies, if a window that reaches beyond it has no output
         """
-        if self._joined is not self.chain:
-            return self._joined.work.compute(x, span, ends, earlier, continuation, bounds=bounds)
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
             return self._no_outputs(x, span), {}
-        if continuation is None:
-            continuation = Continuation(*span[0])
-        flow, tasks = self._flow_and_tasks(span, ends, continuation, earlier)
+        made = self.computation(span, ends, continuation or Continuation(*span[0]), earlier)
+        return made.chain.work.carry_out(made, x, bounds)
+
+    def carry_out(
+        self, made: Computation, x: Array, bounds: Bounds | None
+    ) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a computation of this chain, as `compute` does."""
+        flow = made.flow
         x = _samples_between(x, flow.first_inputs)
         if bounds is None and x.dtype == np.uint8 and self._resampling_of_bytes is not None:
             # No byte is missing. A later job has gaps beyond the last row at most, and asks for no
             # value from before its own rows.
-            return self._resampling_of_bytes(x[flow.skipped_of(0) :], span), {}
+            return self._resampling_of_bytes(x[flow.skipped_of(0) :], made.wanted[0]), {}
         x = self._first_input(x)
-        if bounds is None and self._executors:
-            from convcli.core.executor import ExecutedRun
+        if bounds is None and self.executors:
+            held = self._held_after_executed(x, made)
+            return made.outputs(x, bounds), held
+        return self.compute_each(x, made.tasks, bounds=bounds)
 
-            run = ExecutedRun(self.chain, tasks)
-            return run.outputs(x), self._held_after_executed(x, flow, ends, tasks)
-        return self.compute_each(x, tasks, bounds=bounds)
-
-    def _flow_and_tasks(
+    def computation(
         self,
         span: Span,
         ends: tuple[int | None, ...],
         continuation: Continuation,
-        earlier: HeldEarlier,
-    ) -> tuple[Flow, list[OpTask]]:
-        """Return what the operations read for some outputs, and the task of each.
+        earlier: HeldEarlier = nothing_earlier,
+    ) -> Computation:
+        """Return what is needed to compute some outputs, whatever the samples are.
 
-        Those of the last outputs before which nothing is held are kept: an array of the same length
-        has the same ones. A small network on 256 samples then takes 0.8 of the time.
+        That of the last outputs before which nothing is held is kept: an array of the same length
+        needs the same. A small network on 256 samples then takes 0.8 of the time.
         """
-        outputs = (span, ends, continuation)
-        if earlier is nothing_earlier and self._kept_tasks is not None:
-            kept_outputs, flow, tasks = self._kept_tasks
-            if kept_outputs == outputs:
-                return flow, tasks
+        if self._joined is not self.chain:
+            return self._joined.work.computation(span, ends, continuation, earlier)
+        wanted = (span, ends, continuation)
+        kept = self._kept
+        if earlier is nothing_earlier and kept is not None and kept.wanted == wanted:
+            return kept
         flow = flow_of(self.chain, span, ends, continuation)
-        tasks = list(self._tasks(flow, ends, earlier))
+        made = Computation(wanted, self.chain, flow, list(self._tasks(flow, ends, earlier)))
         if earlier is nothing_earlier:
-            self._kept_tasks = (outputs, flow, tasks)
-        return flow, tasks
+            self._kept = made
+        return made
 
-    def _held_after_executed(
-        self, x: Array, flow: Flow, ends: tuple[int | None, ...], tasks: list[OpTask]
-    ) -> HeldAfter:
+    def _held_after_executed(self, x: Array, made: Computation) -> HeldAfter:
         """Return the last values that the operations have met, computed when they are asked for.
 
         Without a gap in `x` no earlier value is needed, and no earlier job is kept for it.
         """
         if any_missing(x):
-            return self.compute_each(x, tasks)[1]
+            return self.compute_each(x, made.tasks)[1]
 
         def values() -> HeldAfter:
-            alone = list(self._tasks(flow, ends, nothing_earlier))
+            alone = list(self._tasks(made.flow, made.wanted[1], nothing_earlier))
             return self.compute_each(x, alone)[1]
 
         return HeldIfAsked(values)
@@ -177,7 +209,7 @@ class ChainWork:
         return refined_resampling([op.axis_taps for op in self.chain.ops])
 
     @cached_property
-    def _executors(self) -> dict[int, Executor]:
+    def executors(self) -> dict[int, Executor]:
         """The executors of several operations at once, by the number of the first operation."""
         found = {}
         number = 0
@@ -192,7 +224,7 @@ class ChainWork:
 
     def executor_at(self, number: int, x: Array) -> Executor | None:
         """What computes operations from this one on at once, if it takes samples such as `x`."""
-        return self._executors.get(number) if x.dtype == np.float32 else None
+        return self.executors.get(number) if x.dtype == np.float32 else None
 
     @cached_property
     def _joined(self) -> Chain:
@@ -284,18 +316,16 @@ def _samples_between(x: Array, spans: Span) -> Array:
 
     Outputs for which samples are lacking lie in the padding of a later operation.
     """
-    lengths = x.shape[: len(spans)]
-    if all(span == (0, n) for span, n in zip(spans, lengths, strict=True)):
-        return x
-    places = [slice(max(low, 0), max(high, 0)) for low, high in spans]
-    found = x[tuple(places)]
+    places = tuple([slice(max(low, 0), max(high, 0)) for low, high in spans])
+    found = x[places]
+    lengths = tuple([high - low for low, high in spans])
+    if found.shape[:-1] == lengths:
+        return found
     lacking = []
     for (low, high), n in zip(spans, x.shape, strict=False):
         before = min(high, 0) - min(low, 0)
         after = max(high, n) - max(low, n)
         lacking.append((before, after))
-    if not any(map(any, lacking)):
-        return found
     return np.pad(found, [*lacking, (0, 0)])
 
 

@@ -21,6 +21,7 @@ from convcli.layers.weights import encode_weights
 from convcli.media.audio.medium import AUDIO
 from convcli.planning.describe import drawn_facts
 from convcli.planning.plan import make_plan
+from convcli.report.charts import Graph
 from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
 from convcli.signals import TABLE, Signal
@@ -153,6 +154,46 @@ def tabbed_through(page: Any) -> int:
             assert outline == "solid"
             count += 1
     return count
+
+
+# Commands whose pages have charts, and at least how many.
+CHARTS = {
+    "audio lowpass:1k @hello.wav -o o.wav": 12,
+    "audio resample:8k @hello.wav -o o.wav": 10,
+    "csv downsample:4 @tide.csv -o o.csv": 2,
+    "csv sma:20 -c price --by symbol @stocks.csv -o o.csv": 9,
+    "image gaussian:2 @hole.png -o o.png": 2,
+    "compare @hello.wav @hello_noisy.wav": 8,
+    "detect @hello.wav @talk.wav": 1,
+    "learn @tide.csv --target height --ahead 1 --epochs 2 --layers conv:1,3 -o m.safetensors": 4,
+    "filters lowpass:100 ema:span=12 savgol:7,2 --rate 8k": 17,
+    "explain": 8,
+}
+
+
+@pytest.mark.parametrize("command", CHARTS)
+def test_what_a_chart_shows_lies_between_its_axes(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Graph] = []
+
+    def draw(graph: Graph) -> str:
+        drawn.append(graph)
+        return ""
+
+    monkeypatch.setattr(Graph, "svg", draw)
+    monkeypatch.chdir(tmp_path)
+    option = "--course" if command == "explain" else "--report"
+    words = command.replace("@", f"{SAMPLES}/").split()
+    assert main([*words, option, "page.html"]) == 0
+    assert len(drawn) >= CHARTS[command]
+    for graph in drawn:
+        points = [each for trace in graph.traces for each in (*trace.points, *trace.upper)]
+        for axis, values in zip((graph.x, graph.y), np.reshape(points, (-1, 2)).T, strict=True):
+            beyond = 0.001 * (axis.high - axis.low)  # the last bin of an outline is not whole
+            assert beyond > 0, graph.title
+            known = values[~np.isnan(values)]
+            assert ((known >= axis.low - beyond) & (known <= axis.high + beyond)).all(), graph.title
 
 
 def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

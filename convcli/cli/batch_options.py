@@ -24,7 +24,6 @@ FilesFrom = Annotated[
     typer.Option(
         metavar="LIST",
         help="Read names of more inputs from LIST, one on each line; - is standard input.",
-        show_default=False,
     ),
 ]
 NullNames = Annotated[
@@ -36,7 +35,6 @@ ShardText = Annotated[
         "--shard",
         metavar="I/N",
         help="Take only part I of N of the inputs, so that N machines share the work.",
-        show_default=False,
     ),
 ]
 Retries = Annotated[
@@ -53,7 +51,6 @@ Cluster = Annotated[
         metavar="ADDRESS",
         help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
         "starts --jobs workers here. Needs convcli[cluster].",
-        show_default=False,
     ),
 ]
 Resume = Annotated[

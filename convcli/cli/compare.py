@@ -10,9 +10,8 @@ from convcli.cli.compare_options import CompareRun, CompareTable, LimitOptions, 
 from convcli.cli.compare_pairs import Pairs, pairs_of
 from convcli.cli.comparing import Comparing
 from convcli.cli.filter_command import exit_code_of
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import examples
-from convcli.cli.results import write_result
+from convcli.cli.groups import command
+from convcli.cli.results import report_runs, write_result
 from convcli.errors import RequestError
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
@@ -21,7 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@with_option_groups
+@command(
+    "compare",
+    "convcli compare talk.wav out.wav",
+    "convcli compare cat.png out.png --fail-below ssim=0.98",
+    "convcli compare expected/ out/ --fail-above rms=1e-3 --csv > differences.csv",
+    "convcli csv sma:3 vix.csv | convcli compare vix.csv - -c close --json",
+    "convcli compare clean.wav out.wav --report difference.html",
+)
 def compare(
     a: Annotated[
         Place,
@@ -86,30 +92,12 @@ def _write_comparisons(runs: Sequence[RunFacts], pairs: Pairs, format: ResultFor
 
 def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
     """Write the report and the drawing that were asked for."""
-    from convcli.media.replacing import atomic
-
-    if run.report is not None:
-        from convcli.report.files import write_report
-
-        write_report(runs, run.report, atomic=atomic)
+    report_runs(runs, run.report)
     if run.plot is not None:
+        from convcli.media.replacing import atomic
         from convcli.report.plots import run_rows_of_figures, write_plot
         from convcli.report.words import run_title
 
         rows = run_rows_of_figures(runs[0])
         title = run_title(runs[0])
         write_plot(rows, run.plot, title=title, atomic=atomic, empty="no samples to compare")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name="compare",
-        epilog=examples(
-            "convcli compare talk.wav out.wav",
-            "convcli compare cat.png out.png --fail-below ssim=0.98",
-            "convcli compare expected/ out/ --fail-above rms=1e-3 --csv > differences.csv",
-            "convcli csv sma:3 vix.csv | convcli compare vix.csv - -c close --json",
-            "convcli compare clean.wav out.wav --report difference.html",
-        ),
-    )(compare)

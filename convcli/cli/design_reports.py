@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from convcli import __version__
 from convcli.cli.design_options import DesignOptions
-from convcli.cli.results import given_words
+from convcli.cli.results import given_words, report_runs
 from convcli.cli.taps_export import ExportOptions
 from convcli.errors import ConvcliError
 from convcli.facts import RunFacts, UsageFacts
@@ -21,16 +21,7 @@ def draw_steps(steps: list[str], design: DesignOptions, export: ExportOptions) -
     if export.plot is not None:
         _write_plot(steps, design, export.plot)
     if export.report is not None:
-        _write_design_report(steps, design, export.report)
-
-
-def _write_design_report(steps: list[str], design: DesignOptions, path: Place) -> None:
-    """Write a page, or facts, about each step or chain."""
-    from convcli.media.replacing import atomic
-    from convcli.report.files import write_report
-
-    runs = [_designed_facts(step.strip(), design) for step in steps]
-    write_report(runs, path, atomic=atomic)
+        report_runs([_designed_facts(step.strip(), design) for step in steps], export.report)
 
 
 def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
@@ -53,8 +44,6 @@ def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
 def write_all_steps(design: DesignOptions, path: Place) -> None:
     """Write a page, or facts, about an example of every step."""
     from convcli.designs import steps
-    from convcli.media.replacing import atomic
-    from convcli.report.files import write_report
 
     runs = []
     for step in steps().values():
@@ -71,7 +60,7 @@ def write_all_steps(design: DesignOptions, path: Place) -> None:
         except ConvcliError:  # the example needs a rate, or reads a file
             facts = RunFacts(version=__version__, filter=step.example, command=given_words())
         runs.append(replace(facts, usage=usage))
-    write_report(runs, path, atomic=atomic)
+    report_runs(runs, path)
 
 
 def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:

@@ -62,8 +62,7 @@ class ExplainPage:
         Literal["shift", "locality", "linearity"] | None,
         typer.Option(
             help="Measure a property on this signal instead: does the result move with the signal, "
-            "does it depend on neighbours alone, is that of a sum the sum of the results?",
-            show_default=False,
+            "does it depend on neighbours alone, is that of a sum the sum of the results?"
         ),
     ] = None
 

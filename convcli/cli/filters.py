@@ -12,8 +12,7 @@ import typer
 from convcli.cli import options
 from convcli.cli.design_options import DesignOptions
 from convcli.cli.design_reports import draw_steps, write_all_steps
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import examples
+from convcli.cli.groups import command
 from convcli.cli.step_list import markdown_list, step_list
 from convcli.cli.taps_export import ExportOptions, export_design
 from convcli.errors import RequestError
@@ -23,7 +22,16 @@ if TYPE_CHECKING:
     from convcli.report.step_page import StepPage
 
 
-@with_option_groups
+@command(
+    "filters",
+    "convcli filters",
+    "convcli filters lowpass:3.4k,width=400 --rate 16k",
+    "convcli filters 'x - gaussian:3'",
+    "convcli filters macd",
+    "convcli filters --report steps.html",
+    "convcli filters gaussian:3 --export taps.csv",
+    "convcli filters model:denoise.safetensors",
+)
 def filters(
     steps: Annotated[
         list[str] | None,
@@ -31,7 +39,6 @@ def filters(
             metavar="[STEP]...",
             help="Steps such as lowpass:1k, a name alone, or a FILTER such as 'x - box:5'.",
             autocompletion=options.complete_filter,
-            show_default=False,
         ),
     ] = None,
     *,
@@ -142,19 +149,3 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
             texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
             found.append((f"{level:g} dB", ", ".join(texts)))
     return found
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name="filters",
-        epilog=examples(
-            "convcli filters",
-            "convcli filters lowpass:3.4k,width=400 --rate 16k",
-            "convcli filters 'x - gaussian:3'",
-            "convcli filters macd",
-            "convcli filters --report steps.html",
-            "convcli filters gaussian:3 --export taps.csv",
-            "convcli filters model:denoise.safetensors",
-        ),
-    )(filters)

@@ -36,7 +36,6 @@ filter_argument = typer.Argument(
     "spaces, such as 'x - gaussian:3' (x is the input), or @recipe.conv; `convcli filters` lists "
     "all.",
     autocompletion=complete_filter,
-    show_default=False,
 )
 Filter = Annotated[str, filter_argument]
 Inputs = Annotated[
@@ -45,7 +44,6 @@ Inputs = Annotated[
         metavar="[INPUT]...",
         help="Files, folders, quoted patterns ('in/**/*.*') and URLs (s3://bucket/key); none or "
         "- is standard input.",
-        show_default=False,
     ),
 ]
 Output = Annotated[
@@ -57,7 +55,6 @@ Output = Annotated[
         help="A file, or for several inputs a folder (out/) or a template "
         "('out/{stem}_lp{suffix}'; also {parent} {relative} {subfolder} {index}); none or - is "
         "standard output.",
-        show_default=False,
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
@@ -98,7 +95,6 @@ Report = Annotated[
         parser=place_of,
         metavar="FILE",
         help="Write the facts of the run to FILE.json, .html or .md.",
-        show_default=False,
     ),
 ]
 Plot = Annotated[
@@ -107,7 +103,6 @@ Plot = Annotated[
         parser=place_of,
         metavar="FILE",
         help="Draw the result into FILE.png, .svg or .pdf; needs convcli[plot].",
-        show_default=False,
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
@@ -158,8 +153,7 @@ FailOn = Annotated[
     list[Condition] | None,
     typer.Option(
         help="Exit with 1 if samples were clipped, values were or became missing, or the filter "
-        "looks ahead (then nothing is run). May be given several times.",
-        show_default=False,
+        "looks ahead (then nothing is run). May be given several times."
     ),
 ]
 
@@ -224,8 +218,3 @@ class RunOptions:
 def suffix_of(format: str | None) -> str | None:
     """The suffix of files of a format, for outputs that are named after their inputs."""
     return None if format is None else f".{format.lower()}"
-
-
-def examples(*lines: str) -> str:
-    """The examples at the end of a command's help, one a line."""
-    return "\n\n".join(["Examples:", *(f"\b\n  {line}" for line in lines)])

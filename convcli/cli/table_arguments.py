@@ -33,7 +33,6 @@ By = Annotated[
     typer.Option(
         metavar="A,B",
         help="Group the rows of a table by these columns: each group is a signal of its own.",
-        show_default=False,
     ),
 ]
 Time = Annotated[
@@ -42,7 +41,6 @@ Time = Annotated[
         metavar="COLUMN",
         help="Column of a table with sorted times. Lengths may then be durations (20d) and pools "
         "bins of the calendar (1mo); regular times set the unit of frequencies.",
-        show_default=False,
     ),
 ]
 TimeUnit = Annotated[
@@ -75,7 +73,6 @@ Every = Annotated[
         metavar="LENGTH",
         help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
         "mean of its rows or a missing value, and the time at which it begins.",
-        show_default=False,
     ),
 ]
 Delimiter = Annotated[

@@ -98,7 +98,7 @@ class ExecutedRun:
         while number < len(self.tasks):
             if number > 0:
                 x = summed(x)
-            executor = self.chain.work.executor_at(number, x)
+            executor = self.chain.executor_at(number, x)
             if executor is None:
                 x = self._each(x, number, number + 1)
                 number += 1
@@ -108,7 +108,7 @@ class ExecutedRun:
         return x
 
     def _each(self, x: Array, start: int, stop: int) -> Array:
-        y, _ = self.chain.work.compute_each(x, self.tasks[start:stop], first=start)
+        y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
         return y
 
     def _executed(self, x: Array, start: int, executor: Executor) -> Array:
@@ -144,7 +144,7 @@ def _part_of(executor: Executor, tasks: Sequence[OpTask]) -> ExecutedPart | None
     None if an operation has an input of no samples, or windows that lie outside of its input.
     """
     span = tasks[-1].outputs
-    inputs, pads = executor.chain.work.inputs_and_pads(span, tasks[0].ends)
+    inputs, pads = executor.chain.inputs_and_pads(span, tasks[0].ends)
     fewest = [min(pair) for sides in pads for pair in sides]
     if min(fewest) < 0 or any(0 in task.ends for task in tasks):
         return None

@@ -18,8 +18,7 @@ from convcli.dataclass import dataclass
 from convcli.running.geometry import Geometry, JobPlace
 
 if TYPE_CHECKING:
-    from convcli.core.chain import Chain
-    from convcli.core.chain_work import Computation
+    from convcli.core.chain import Chain, Computation
     from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.planning.plan import Plan
@@ -75,10 +74,10 @@ def one_job_of(plan: Plan) -> OneJob | None:
         return None
     # No later outputs continue these, so that no values are held for them.
     alone = Continuation(done=0, next_start=0)
-    computation = plan.chain.work.computation(place.span, place.ends, alone)
+    computation = plan.chain.computation(place.span, place.ends, alone)
     extents = [place.along] if place.across is None else [place.along, place.across]
     read = []
-    for extent, (low, high) in zip(extents, computation.flow.first_inputs, strict=True):
+    for extent, (low, high) in zip(extents, computation.inputs, strict=True):
         if low < 0 or high > extent.stop - extent.start:
             return None
         read.append(replace(extent, start=extent.start + low, stop=extent.start + high))
@@ -95,5 +94,5 @@ def _is_one_block(chain: Chain, place: JobPlace) -> bool:
     sides = [stop for _, stop in place.span]
     if not all(sides):
         return False
-    rows = chain.blocks.rows
-    return rows is None or (sides[0] <= rows and sides[1] <= chain.blocks.columns(place.ends[1]))
+    rows = chain.block_rows
+    return rows is None or (sides[0] <= rows and sides[1] <= chain.block_columns(place.ends[1]))

@@ -97,7 +97,7 @@ def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
 def _refuse_parts_of_groups(plan: Plan) -> None:
     for chain in _chains(plan):
         geometry = Geometry(chain, plan.extension)
-        if not chain.work.holds_input_alone:
+        if not chain.holds_input_alone:
             raise UndividedError(
                 "--by with values held between steps needs the rows one after the other; "
                 "a command for each step is cut"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """An input with its target; without a target, some channels of the input are the target."""
+    """An input with its target; without a target, some channels of the input are the target.
+
+    lengths : samples of each group, once they have been counted
+    """
 
     source: Source[Any]
     target: Source[Any] | None = None
     name: str = ""
+    lengths: dict[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,9 +201,10 @@ class PairReader:
         """Samples of each group; a table or a pipe is read once to count them."""
         if self.length is not None:
             return {b"": self.length}
-        counts: dict[bytes, int] = defaultdict(int)
-        for group, x, _ in self.blocks(workers):
-            counts[group] += len(x)
+        counts = self.pair.lengths
+        if not counts:
+            for group, x, _ in self.blocks(workers):
+                counts[group] = counts.get(group, 0) + len(x)
         return counts
 
     def blocks(self, workers: Workers) -> Iterator[AlignedBlock]:

@@ -134,7 +134,7 @@ class Geometry:
         if self.needs_end:
             return 0 * n
         known = self.chain.ready(0, n - self.origin) * (n >= self._mirrored)
-        rows = self.chain.blocks.rows
+        rows = self.chain.block_rows
         # A block is computed when all of it can be, so that its outputs are always the same.
         return known if rows is None else known - known % rows
 
@@ -186,7 +186,7 @@ class Geometry:
         done : how many outputs are computed. Values that are not samples of the signal are left
             out.
         """
-        starts = self.chain.work.held_starts(done, done)
+        starts = self.chain.held_starts(done, done)
         return {place: first + self.origin for place, first in starts.items()}
 
     def oldest_needed(self, done: int, n: int) -> int:

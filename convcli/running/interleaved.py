@@ -18,6 +18,7 @@ import numpy as np
 
 from convcli.core.complete import Bounds
 from convcli.core.extend import extended_at
+from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.running.jobs import InputBlocks, Job, SignalBlock
 from convcli.running.past import known_before
@@ -238,7 +239,7 @@ class InterleavedSignals:
             rows=rows.reshape(-1),
             ends=(None,),
             bounds=self._bounds(shift, n),
-            previous=held,
+            earlier=nothing_earlier if held is None else held.held,
             signals=len(which),
             held_of_job=held,
         )

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import Share
     from convcli.core.chain import Chain
-    from convcli.core.chain_work import HeldValues
     from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.core.op import Span
-    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import AnyRows, Array
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
@@ -73,7 +72,7 @@ class Job:
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
     bounds : where the signal lies, if a window that reaches beyond it has no output
-    previous : the job before it in the same signal, asked only for the values that it held
+    earlier : gives the values held from before: those of the job before in the same signal
     """
 
     group: SignalName
@@ -83,7 +82,7 @@ class Job:
     rows: AnyRows
     ends: tuple[int | None, ...]
     bounds: Bounds | None = None
-    previous: HeldValues | None = None
+    earlier: HeldEarlier = nothing_earlier
     _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
 
@@ -110,13 +109,12 @@ class Job:
         return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
 
     def _compute(self, share: Share) -> Array:
-        earlier = nothing_earlier if self.previous is None else self.previous.held
         task = OutputTask(
             chain=self.chain,
             x=self.inputs.joined(),
             span=self.span,
             ends=self.ends,
-            earlier=earlier,
+            earlier=self.earlier,
             bounds=self.bounds,
         )
         y, self._held = task.in_blocks(share)
@@ -168,7 +166,7 @@ class Job:
     def release(self) -> None:
         """Let go of the job before and of all who wait, whether this job succeeded or not."""
         self._finished.set()
-        self.previous = None
+        self.earlier = nothing_earlier
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.missing import last_known
+from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.running.chains import geometry_of
 from convcli.signals import SignalPast
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array, PartSource
 
     Pasts = Mapping[bytes, SignalPast]
@@ -51,49 +52,28 @@ class Beginning:
     ends: bool = True
 
     @property
-    def values(self) -> UnknownValues | KnownValues | None:
-        """The values held from before a single signal; None at its true start."""
+    def earlier(self) -> HeldEarlier:
+        """Gives the values held from before a single signal; nothing is held at its true start."""
         if self.held is not None:
-            return KnownValues(self.held)
-        return UnknownValues() if sum(self.lengths) else None
+            return self.held.get
+        return _unknown if sum(self.lengths) else nothing_earlier
 
 
 # The beginning of a whole signal.
 AT_START = Beginning()
 
 
-class UnknownValues:
-    """The values held from before a part, where its run does not know them."""
-
-    def held(self, place: HeldPlace) -> Array | None:
-        """Raise HistoryNeededError, so that the run is repeated from an earlier place."""
-        raise HistoryNeededError(place)
+def _unknown(place: HeldPlace) -> Array | None:
+    """Raise HistoryNeededError, so that the run is repeated from an earlier place."""
+    raise HistoryNeededError(place)
 
 
-@dataclass(frozen=True, eq=False)
-class KnownValues:
-    """The values held from before a part, as the part before it has returned them."""
-
-    after: HeldAfter
-
-    def held(self, place: HeldPlace) -> Array | None:
-        """Return the last known value of each channel before the operation at `place`, or None."""
-        return self.after.get(place)
-
-
-@dataclass(frozen=True, eq=False)
-class ValuesOfPast:
-    """The last known samples of a signal, by the place that holds them.
+def held_in_past(past: SignalPast, starts: dict[HeldPlace, int], place: HeldPlace) -> Array:
+    """The last known value of each channel that is held at a place.
 
     starts : for each place, the sample before which the last known value is looked for
     """
-
-    past: SignalPast
-    starts: dict[HeldPlace, int]
-
-    def held(self, place: HeldPlace) -> Array | None:
-        """Return the last known value of each channel."""
-        return known_before(self.past, self.starts[place])
+    return known_before(past, starts[place])
 
 
 def known_before(past: SignalPast, first: int) -> Array:

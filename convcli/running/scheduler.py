@@ -171,7 +171,7 @@ class Scheduler:
         """Let a stream go on where the blocks before the first one have ended."""
         pasts = self.beginning.pasts
         if pasts is None:
-            stream.last_job = self.beginning.values
+            stream.earlier = self.beginning.earlier
             stream.skip(self.beginning.lengths, self.beginning.width)
             if self._jobs_of_any_length:
                 stream.skip_known()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.core.extend import is_missing_outside
+from convcli.core.task import nothing_earlier
 from convcli.running.jobs import InputBlocks, Job
-from convcli.running.past import HistoryNeededError, ValuesOfPast
+from convcli.running.past import HistoryNeededError, held_in_past
 from convcli.signals import joined_row_numbers, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.array_types import IntArray
-    from convcli.core.chain_work import HeldValues
     from convcli.core.extend import Extent
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.task import HeldAfter
+    from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array, SignalPast
@@ -52,7 +53,7 @@ class Stream:
         self.geometry = geometry
         self.patience = patience
         self.outputs_done = 0
-        self.last_job: HeldValues | None = None
+        self.earlier: HeldEarlier = nothing_earlier
         self._buffer = _SampleBuffer()
         # Samples and outputs before those that are filtered here.
         self._samples_before = 0
@@ -128,7 +129,8 @@ class Stream:
         self.skip([past.count], 1)
         self.skip_known()
         self.recall(past.samples, rows)
-        self.last_job = ValuesOfPast(past, self.geometry.held_starts(self.outputs_done))
+        starts = self.geometry.held_starts(self.outputs_done)
+        self.earlier = partial(held_in_past, past, starts)
         self.begin()
 
     def begin(self) -> None:
@@ -139,11 +141,11 @@ class Stream:
     @property
     def held_after(self) -> HeldAfter | None:
         """The values that the next job holds, once the last one has run; None if unknown."""
-        places = self.geometry.chain.work.held_places
-        if self.last_job is None:
+        if self.earlier is nothing_earlier:
             return {}
+        places = self.geometry.chain.held_places
         try:
-            return {place: self.last_job.held(place) for place in places}
+            return {place: self.earlier(place) for place in places}
         except HistoryNeededError:
             return None
 
@@ -163,7 +165,7 @@ class Stream:
         """Return the samples as they are kept until a job reads them."""
         if is_missing_outside(self.geometry.edge):
             # No stored whole number can say that a sample is missing.
-            return self.geometry.chain.work.samples(x)
+            return self.geometry.chain.samples(x)
         return x
 
     def known_jobs(self, *, all_known: bool = False) -> list[Job]:
@@ -238,9 +240,9 @@ class Stream:
             rows=self._rows_of(start, stop),
             ends=place.ends,
             bounds=place.bounds,
-            previous=self.last_job,
+            earlier=self.earlier,
         )
-        self.last_job = job
+        self.earlier = job.held
         self.outputs_done = stop
         if not self.geometry.needs_end:
             self._buffer.drop_before(self.geometry.oldest_needed(stop, self._buffer.n))

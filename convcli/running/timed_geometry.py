@@ -6,7 +6,6 @@ later output needs are forgotten.
 
 from __future__ import annotations
 
-import gc
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,12 +27,6 @@ CLOCK_SET_BACK = 48 * 3600 * 10**9
 # Times of this many blocks are forgotten together, which saves a third of the time of short blocks.
 REMEMBERED = 8
 
-# Each block binds a chain to the times so far, with this many bytes for each sample that is
-# remembered. A chain and its work refer to each other, so that only the garbage collector frees
-# those of earlier blocks. It runs rarely here, and is called when they take so many bytes.
-BYTES_OF_TIME = 24
-LARGEST_GARBAGE = 128 << 20
-
 
 class TimedGeometry(Geometry):
     """The geometry of a chain with windows in time on one signal.
@@ -46,7 +39,6 @@ class TimedGeometry(Geometry):
         self._unbound = chain
         self._tracker = ChainTracker(chain)
         self._blocks = 0
-        self._garbage = 0
         reach = chain.reach[0]
         self._first_sample = 0
         self._first_output = 0
@@ -61,14 +53,6 @@ class TimedGeometry(Geometry):
         self._tracker.arrive(known, ended=ended)
         self.chain = self._tracker.chain
         self._count_unsure(known)
-        self._collect_garbage()
-
-    def _collect_garbage(self) -> None:
-        """Free the chains that were bound to earlier times, once they take much memory."""
-        self._garbage += BYTES_OF_TIME * self._tracker.remembered
-        if self._garbage > LARGEST_GARBAGE:
-            self._garbage = 0
-            gc.collect()
 
     def start_at(self, sample: int) -> int:
         """Begin with the sample of a number; return the number of the first output.

@@ -259,11 +259,6 @@ class Tracker:
         places = np.clip(inputs - first, 0, len(known) - 1)
         return known[places]
 
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._last)
-
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; return the first output.
 
@@ -286,11 +281,6 @@ class TimeTracker(Tracker):
         super().__init__(reach)
         self._unbound = reach
         self._times = Times(NO_STAMPS)
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; they are also those of the outputs."""
@@ -321,11 +311,6 @@ class BinTracker(Tracker):
         self._times = Times(NO_STAMPS)
         self._bin: int | None = None
         self._given = 0
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered."""
-        return len(self._times.stamps)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of complete bins."""

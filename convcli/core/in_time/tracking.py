@@ -33,11 +33,6 @@ class ChainTracker:
         self._bind()
         return stamps
 
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered, added up over the operations."""
-        return sum(tracker.remembered for tracker in self._trackers)
-
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; return the first output."""
         for tracker in self._trackers:
@@ -97,11 +92,6 @@ class BranchesTracker(Tracker):
             branch.arrive(stamps, ended=ended)
         self._bind()
         return found
-
-    @property
-    def remembered(self) -> int:
-        """The number of samples whose times are remembered, added up over the branches."""
-        return sum(branch.remembered for branch in self._branches)
 
     def start_at(self, sample: int) -> int:
         """Begin with the input of a number, before any has come; return the first output."""

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from convcli.media.division import PartOfFile
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.inserting import HeadCut
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.patched import Patch
     from convcli.media.images.tiff_bands import PageBands
     from convcli.media.images.tiff_kinds import WideRows
+    from convcli.media.images.vips_writer import HeadCut
 
 
 class PictureWriter(Protocol):

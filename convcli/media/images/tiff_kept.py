@@ -17,7 +17,6 @@ from convcli.media.images.tiff import (
     TiffField,
     TiffFields,
     described_fields,
-    read_fields,
     shorts_field,
     tiff_pages,
 )
@@ -66,7 +65,7 @@ def read_page_fields(
     chosen = set(pages)
     for number, directory in enumerate(tiff_pages(file, max(pages) + 1)):
         if number in chosen:
-            fields = read_fields(file, directory.variant, directory.offset)
+            fields = directory.all_fields(file)
             private |= {tag for tag in fields if _is_lost(tag)}
             wanted = _KEPT if number == pages[0] else _KEPT | DESCRIBING | NESTED
             found[number] = {tag: each for tag, each in fields.items() if tag in wanted}

@@ -9,10 +9,10 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import format_for_reading, rules_for_reading
-from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.layout import (
     Layout,
     Strip,

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.division import PartNeeds, PartOfFile, PartSink
-    from convcli.media.tables.files import RowsFile
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.records import Dialect, Records
+    from convcli.media.tables.sink import TableSink
     from convcli.media.tables.text_survey import LinesFound, RecordStart
     from convcli.media.tables.times import CheckedTimes, StampChecker
     from convcli.signals import Block, BlockRole, Signal, SignalPast
@@ -399,7 +399,7 @@ class TableDivision:
     """
 
     source: DelimitedSource
-    make_sink: Callable[..., RowsFile]
+    make_sink: Callable[..., TableSink]
 
     apart: ClassVar[bool] = True
     block_lengths: ClassVar[tuple[int, ...]] = ()

@@ -111,8 +111,8 @@ def _rounded_five(sums: Digits, bits: int, exponent: int) -> FloatArray:
     lowest = max(sums) - 4
     zero = np.int64(0)
     five = [sums.get(place, zero) for place in range(lowest, lowest + 5)]
-    words = np.broadcast_arrays(*_joined_digits(five, bits))
-    y = _rounded_words(*words, 2 * bits)
+    high, upper, lower = np.broadcast_arrays(*_joined_digits(five, bits))
+    y = _rounded_words(high, upper, lower, 2 * bits)
     return np.asarray(_times_power(y, lowest * bits + exponent))
 
 

@@ -10,10 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convcli.batch.earlier_runs import UnitsLeft, earlier_runs
 from convcli.batch.file_state import FileState
-from convcli.batch.ledger import open_ledger
-from convcli.batch.ledger_file import ledger_file
-from convcli.batch.left import UnitsLeft, earlier_runs
+from convcli.batch.ledger import ledger_file, open_ledger
 from convcli.batch.listing import list_inputs
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units

@@ -14,8 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.media.images.exif import EXIF_PREFIX
-from convcli.media.images.iptc import iptc_records
+from convcli.media.images.exif import EXIF_PREFIX, iptc_records
 from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:

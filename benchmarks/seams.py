@@ -47,8 +47,8 @@ def _chain(text: str, shape: tuple[int, ...]) -> Chain:
 
 def borders(text: str, shape: tuple[int, ...]) -> list[list[int]]:
     """The first row and column of every block but those at the edge of the picture."""
-    grid = _chain(text, shape).blocks
-    sides = (grid.rows or shape[0], grid.columns(shape[1]))
+    chain = _chain(text, shape)
+    sides = (chain.block_rows or shape[0], chain.block_columns(shape[1]))
     return [list(range(side, n, side)) for side, n in zip(sides, shape, strict=False)]
 
 

@@ -488,6 +488,15 @@ def test_follow_by_groups_shows_each_row_at_once(tmp_path: Path) -> None:
     assert answers == [b"T,x\n", b"A,1\n", b"B,5\n", b"A,2\n", b"B,6\n", b""]
 
 
+def test_follow_shows_a_bin_as_soon_as_the_next_one_begins(tmp_path: Path) -> None:
+    first = b"T,t,x\nA,2024-01-01 00:00,1\nA,2024-01-01 06:00,5\n"
+    rows = [first, b"A,2024-01-02 01:10,3\n", b"A,2024-01-05 02:00,4\n", b"A,2024-01-07 00:00,8\n"]
+    answers = [b"A,2024-01-01 06:00,3\n", *rows[1:]]
+    for words in ("avg_pool:1d --time t", "avg_pool:1d --time t --by T"):
+        shown = conversation([*words.split(), "-q", "--follow"], rows, tmp_path)
+        assert shown == [b"T,t,x\n", *answers]
+
+
 @peer("tail")
 def test_tail_f(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"

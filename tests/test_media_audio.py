@@ -411,7 +411,7 @@ def test_wav_headers_round_trip(
         chunks=tuple(Chunk(*c) for c in chunks),
     )
     size = frames * header.frame_bytes
-    stream = io.BytesIO(wav.write_header(header, data_bytes=size) + bytes(size + (size & 1)))
+    stream = io.BytesIO(header.to_bytes(size) + bytes(size + (size & 1)))
     again = wav.read_header(stream, name="x")
     assert (again.subtype, again.rate, again.channels, again.chunks) == (
         subtype,
@@ -437,12 +437,12 @@ def test_no_header_is_worse_than_an_input_error(data: bytes) -> None:
 def test_beyond_four_gigabytes_the_header_is_rf64() -> None:
     header = wav.WavHeader(format="WAV", subtype="PCM_16", rate=48000, channels=2)
     size = 5 << 30
-    head = wav.write_header(header, data_bytes=size)
+    head = header.to_bytes(size)
     assert head[:4] == b"RF64"
     again = wav.read_header(io.BytesIO(head), name="x")
     assert again.data_bytes == size
     # The room left for it is exactly what it takes.
-    assert len(wav.write_header(header, data_bytes=None, room=True)) == len(head)
+    assert len(header.to_bytes(None, room=True)) == len(head)
 
 
 def test_a_size_beyond_reason_is_no_size(tmp_path: Path) -> None:
@@ -838,10 +838,13 @@ def test_ogg_keeps_long_comments(tmp_path: Path, length: int) -> None:
             assert split_comments(source.details.chunks[0].body)[1] == [b"LYRICS=" + b"la" * length]
             assert len(read_all(source)) == 30000
         with out.open("rb") as file:
-            numbers = []
-            while (page := ogg.read_page(file)) is not None:
-                numbers.append(page.number)
-        assert numbers == list(range(len(numbers)))
+            pages = list(iter(lambda: ogg.read_page(file), None))
+        assert [page.number for page in pages] == list(range(len(pages)))
+        # RFC 3533, section 6: a page continues a packet if the page before ends within it, and has
+        # the position -1 if no packet ends on it.
+        continues = [False, *(page.lacing[-1] == 255 for page in pages[:-1])]
+        assert [bool(page.flags & 1) for page in pages] == continues
+        assert [page.granule == -1 for page in pages] == [min(p.lacing) == 255 for p in pages]
 
 
 def test_ogg_checksum_is_the_one_libogg_writes(tmp_path: Path) -> None:

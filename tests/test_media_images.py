@@ -25,12 +25,12 @@ from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import find_format, format_by_suffix
-from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.jpeg import jpeg_quality
 from convcli.media.images.levels import Levels, quantise
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
+from convcli.media.images.vips_writer import HeadInserter
 from convcli.media.images.webp import frame_quality, inspect_webp
 from convcli.media.replacing import atomic
 from convcli.signals import Signal
@@ -436,7 +436,8 @@ def test_tiff_keeps_exif(tmp_path: Path, order: str, pages: int, *, big: bool) -
     )
     block = exif_block(order)
     with a.open("r+b") as file:
-        image_tiff.graft_metadata(file, exif=block, iptc=None)
+        grafted = image_tiff.described_fields(block, None)
+        image_tiff.change_pages(file, [image_tiff.PageChange(grafted)])
     assert np.array_equal(load(a, n=-1), pixels)
     run(a, tmp_path / "b.tif")
     assert np.array_equal(load(tmp_path / "b.tif", n=-1), pixels)

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import read_gif_comments
-from convcli.media.images.icc import is_sound_profile
 from convcli.media.images.jpeg import inspect_jpeg
-from convcli.media.images.tiff import graft_metadata, read_directory
+from convcli.media.images.tiff import PageChange, change_pages, described_fields, read_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,7 +231,7 @@ def test_iptc_of_a_tiff(name: str, program: Program, tmp_path: Path) -> None:
     source = tmp_path / "in.tif"
     picture().write_to_file(str(source))
     with source.open("r+b") as file:
-        graft_metadata(file, exif=None, iptc=iptc)
+        change_pages(file, [PageChange(described_fields(None, iptc))])
     output, _ = filtered(program, source, name)
     if name == "out.jpg":
         assert iptc in output.read_bytes()

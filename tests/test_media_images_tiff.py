@@ -141,7 +141,7 @@ def test_every_field_of_a_tiff_is_kept(  # noqa: PLR0917
             + struct.pack("<HHHIII", 1, 315, 2, 5, 26, 0)
             + b"Jane\0"
         )
-        tiff.graft_metadata(file, exif=block, iptc=None)
+        tiff.change_pages(file, [tiff.PageChange(tiff.described_fields(block, None))])
     copy(a, b)
     ours, theirs = directories(b), directories(a)
     assert len(ours) == len(theirs) == pages

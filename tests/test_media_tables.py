@@ -186,10 +186,19 @@ class TestRewriting:
         )
 
     @pytest.mark.parametrize(
-        "encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "shift-jis"]
+        ("encoding", "name"),
+        [
+            ("utf-16", "Größe"),
+            ("utf-16-le", "Größe"),
+            ("utf-32", "Größe"),
+            ("latin-1", "Größe"),
+            ("cp1252", "Größe"),
+            ("cp037", "Größe"),
+            ("shift-jis", "\u30bd"),  # its second byte is a backslash
+            ("iso-2022-jp", "\u30ac\u30a2"),  # its bytes are %,%"
+        ],
     )
-    def test_encodings(self, encoding: str) -> None:
-        name = "\u30bd" if encoding == "shift-jis" else "Größe"
+    def test_encodings(self, encoding: str, name: str) -> None:
         data = f"{name},y\r\n1,{name}\r\n".encode(encoding)
         assert filtered(data, encoding=encoding) == f"{name},y\r\n2,{name}\r\n".encode(encoding)
 
@@ -200,6 +209,7 @@ class TestRewriting:
         assert filtered(
             b"Gr\xf6\xdfe,y\n1,\xff\n", columns=(b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape"),)
         ) == (b"Gr\xf6\xdfe,y\n2,\xff\n")
+        assert filtered(b"x,y\n1,\x81\n", encoding="cp1252") == b"x,y\n2,\x81\n"
 
 
 NUMBERS = st.one_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -18,12 +19,17 @@ import convcli
 from convcli.cli import main
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
+from convcli.learning import example
+from convcli.learning.pairs import Pair, PairReader
+from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.planning.describe import drawn_facts
 from convcli.planning.plan import make_plan
+from convcli.report.charts import Graph
 from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
-from convcli.signals import TABLE, Signal
+from convcli.running.workers import Workers
+from convcli.signals import ARRAY, TABLE, Block, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +161,46 @@ def tabbed_through(page: Any) -> int:
     return count
 
 
+# Commands whose pages have charts, and at least how many.
+CHARTS = {
+    "audio lowpass:1k @hello.wav -o o.wav": 12,
+    "audio resample:8k @hello.wav -o o.wav": 10,
+    "csv downsample:4 @tide.csv -o o.csv": 2,
+    "csv sma:20 -c price --by symbol @stocks.csv -o o.csv": 9,
+    "image gaussian:2 @hole.png -o o.png": 2,
+    "compare @hello.wav @hello_noisy.wav": 8,
+    "detect @hello.wav @talk.wav": 1,
+    "learn @tide.csv --target height --ahead 1 --epochs 2 --layers conv:1,3 -o m.safetensors": 4,
+    "filters lowpass:100 ema:span=12 savgol:7,2 --rate 8k": 17,
+    "explain": 8,
+}
+
+
+@pytest.mark.parametrize("command", CHARTS)
+def test_what_a_chart_shows_lies_between_its_axes(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Graph] = []
+
+    def draw(graph: Graph) -> str:
+        drawn.append(graph)
+        return ""
+
+    monkeypatch.setattr(Graph, "svg", draw)
+    monkeypatch.chdir(tmp_path)
+    option = "--course" if command == "explain" else "--report"
+    words = command.replace("@", f"{SAMPLES}/").split()
+    assert main([*words, option, "page.html"]) == 0
+    assert len(drawn) >= CHARTS[command]
+    for graph in drawn:
+        points = [each for trace in graph.traces for each in (*trace.points, *trace.upper)]
+        for axis, values in zip((graph.x, graph.y), np.reshape(points, (-1, 2)).T, strict=True):
+            beyond = 0.001 * (axis.high - axis.low)  # the last bin of an outline is not whole
+            assert beyond > 0, graph.title
+            known = values[~np.isnan(values)]
+            assert ((known >= axis.low - beyond) & (known <= axis.high + beyond)).all(), graph.title
+
+
 def test_filters_on_common_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     model = SAMPLES / "denoise.safetensors"
@@ -249,7 +295,7 @@ def test_columns_lie_over_their_times(tmp_path: Path) -> None:
     assert "data-timed" in text
     path = re.findall(r'class="line before" d="M0 [\d.]+l([^"]*)"', text)[0]
     steps = [float(step) for step in re.split("[ l]", path)[::2]]
-    assert steps == pytest.approx([100, 100, 800])
+    assert steps == pytest.approx([1000, 1000, 8000])
 
 
 def test_ticks_of_times() -> None:
@@ -334,9 +380,6 @@ def test_a_page_of_a_network_up_to_a_layer(tmp_path: Path) -> None:
 def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     """The prediction of each row beside the value of the next row, which is its target."""
     from convcli.cli.opening import files_for
-    from convcli.learning.example import example_of
-    from convcli.learning.pairs import Pair
-    from convcli.learning.task import Task
 
     model, page = tmp_path / "m.safetensors", tmp_path / "m.json"
     table = SAMPLES / "vix.csv"
@@ -346,15 +389,47 @@ def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     files = files_for([table], table_options(columns=("open", "close")), max_pixels=1, strict=False)
     with files.open(table, stdin=None) as source:
         task = Task(taps=(4,), align="causal", ahead=1, inputs=(0, 1), targets=(1,))
-        example = example_of(task, Pair(source.sources[0]), model)
-    assert example is not None
+        found = example.example_of(task, Pair(source.sources[0]), model)
+    assert found is not None
     rows = np.genfromtxt(table, delimiter=",", skip_header=1, usecols=(1, 4))
     made = convcli.apply(f"model:{model}", rows, align="causal")
-    first, count = example.first[0], len(example.target)
-    np.testing.assert_allclose(example.prediction[:, 0], made[first : first + count, 0], rtol=1e-6)
-    np.testing.assert_array_equal(
-        example.target[: count - 1, 0], rows[first + 1 : first + count, 1]
-    )
+    first, count = found.first[0], len(found.target)
+    np.testing.assert_allclose(found.prediction[:, 0], made[first : first + count, 0], rtol=1e-6)
+    np.testing.assert_array_equal(found.target[: count - 1, 0], rows[first + 1 : first + count, 1])
+
+
+class Ramp:
+    """A long signal that counts its samples, made block by block; `decoded` counts the blocks."""
+
+    signal = Signal(medium=ARRAY, shape=(2_000_000,), channels=("x",))
+    decoded = 0
+
+    def pieces(self) -> Iterator[int]:
+        return iter(range(0, 2_000_000, 10_000))
+
+    def decode(self, raw: int) -> Block:
+        self.decoded += 1
+        return Block(np.arange(raw, raw + 10_000.0)[:, None])
+
+
+def test_an_example_of_a_long_signal_is_read_in_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All blocks together are 32 MB."""
+    monkeypatch.setattr(example, "LOOKED", 25_000)
+    x, y = Ramp(), Ramp()
+    reader = PairReader(Task(taps=(4,)), Pair(x, y))
+    tracemalloc.start()
+    with Workers(1) as workers:
+        part = example._read_part(reader, b"", 1_234_567, workers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert part is not None
+    np.testing.assert_array_equal(part.x[:, 0], np.arange(1_234_567, 1_259_567))
+    np.testing.assert_array_equal(part.x, part.y)
+    assert peak < 3_000_000
+    # It stops after what it looks for.
+    assert max(x.decoded, y.decoded) <= 127
 
 
 @needs_chromium

@@ -229,8 +229,8 @@ def test_the_error_along_lines_is_below_its_bound(
 ) -> None:
     errors = []
 
-    def compare(y: Any, bound: Any, sums: Any, **_: bool) -> Any:
-        truth = sums(np.nonzero(np.isfinite(y))).reshape(y.shape)
+    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
+        truth = everywhere()
         errors.append(np.abs(y - truth).max() / bound.absolute)
         return y
 
@@ -265,8 +265,8 @@ def test_the_error_of_resampling_is_below_its_bound(
         for reach, of_axis in zip((rows.reach[0], columns.reach[1]), span, strict=True)
     ]
 
-    def compare(y: Any, bound: Any, sums: Any, **_: bool) -> Any:
-        truth = sums(np.nonzero(np.isfinite(y))).reshape(y.shape)
+    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
+        truth = everywhere()
         one_by_one = both._sums_at(np.nonzero(np.isfinite(y)), x, span).reshape(y.shape)
         np.testing.assert_allclose(truth, one_by_one, rtol=0, atol=1e-11)
         errors.append(np.abs(y - truth) / (bound.relative * np.abs(y) + bound.absolute))
@@ -327,13 +327,13 @@ def test_resampled_bytes_are_rounded_as_their_samples_are(
     ratio: tuple[int, int], most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
-    assert chain.work._resampling_of_bytes is not None
+    assert chain._resampling_of_bytes is not None
     monkeypatch.setattr(refined_resample, "_MOST_READ_AGAIN", most)
     span = ((9, 40), (2, 90))
     shape = [high - low for low, high in (chain.needs(axis, *span[axis])[0] for axis in (0, 1))]
     x: Any = np.random.default_rng(4).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    y, _ = chain.work.compute(x, span, (None, None))
-    truth, _ = chain.work.compute(x.astype(np.float64), span, (None, None))
+    y, _ = chain.compute(x, span, (None, None))
+    truth, _ = chain.compute(x.astype(np.float64), span, (None, None))
     assert y.dtype == np.float32
     np.testing.assert_array_equal(np.rint(y), np.rint(truth))
 

@@ -171,6 +171,8 @@ def test_objects_become_columns(program: Program, tmp_path: Path) -> None:
         (b'{"x": 1}\n{"x": 2\n', [], "line 2: expected a JSON object"),
         (b'{"x": 1}\n[1]\n', [], "line 2: expected a JSON object"),
         (b'{"x": 1} {"x": 2}\n', [], "line 1: expected a JSON object"),
+        (b'{"x": 1}]\n', [], "line 1: expected a JSON object"),
+        (b'{"x": 1}\n{}]\n', [], "line 2: expected a JSON object"),
         (b'{"x": 1}\n{"x": true}\n', [], "line 2, column x: expected a number, got 'true'"),
         (b'{"x": "word"}\n', ["-c", "x"], "expected a number"),
         (b'{"x": 1}\n', ["-c", "y"], "unknown column 'y'"),

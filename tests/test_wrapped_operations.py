@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 # What `Op` says follows from other members, which wrappers forward or define.
-DERIVED = {"bind", "complete"}
+DERIVED = {
+    *("bind", "complete"),
+    *("compute", "reads", "complete_outputs", "branch_tasks"),
+    *("held_places", "held_starts", "holds_input_alone"),
+}
 # What stands for the function of the operation, from which that of the wrapper differs.
 OF_THE_FUNCTION = {
     *("in_place", "joined", "executor"),
     *("scale_and_shift", "scaled", "undivided", "axis_taps"),
 }
 # The same wrapper around a changed operation, or a part of what is known of it.
-CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula", "work"}
+CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula"}
 # Members that are asked with an argument.
 METHODS = {"output_channels", "opacity_after"}
 MEMBERS = {name for name in vars(Op) if not name.startswith("_")} | {"__call__"}
@@ -91,7 +95,7 @@ def test_a_wrapped_recursion_has_no_incomplete_window() -> None:
     inside = Convolve(
         taps=np.ones(3), before=(2,), after=(0,), step=(1,), anchor=(0,), recursive=True
     )
-    found = Bare(inside).work.complete_outputs(Bounds((0,), (9,)), (9,))
+    found = Bare(inside).complete_outputs(Bounds((0,), (9,)), (9,))
     assert (found.low, found.high) == ((0,), (9,))
 
 

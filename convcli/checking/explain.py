@@ -192,7 +192,7 @@ def _complete_results(
     outputs = _computed(op, place.step, inputs, span, valid=plan.extension == "valid")
     if plan.extension != "missing":
         return outputs, bounds
-    bounds = op.work.complete_outputs(bounds, inputs.length)
+    bounds = op.complete_outputs(bounds, inputs.length)
     values = without_incomplete(outputs.values, span, bounds)
     return replace(outputs, values=values), bounds
 
@@ -207,7 +207,7 @@ def _branches(
     group = place.step.call.group
     if group is None or len(place.step.ops) > 1:
         return
-    tasks = place.op.work.branch_tasks(spans[1], inputs.length)
+    tasks = place.op.branch_tasks(spans[1], inputs.length)
     for branch, task in zip(group.branches, tasks, strict=True):
         own = _read_by_branch(inputs, spans[0], task.spans[0])
         steps = bind_chain(branch.calls, place.step.before, plan.rules, in_branch=True)
@@ -269,7 +269,7 @@ def _computed(
     """The outputs `span` of an operation; under `valid`, indices count from the first of them."""
     task = OpTask.alone(op.reach, span, inputs.length)
     with np.errstate(all="ignore"):  # NaN and infinity are results here
-        values, _ = op.work.compute(inputs.values, task)
+        values, _ = op.compute(inputs.values, task)
     names = inputs.names
     if len(names) != values.shape[-1]:
         names = step.after.channels

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from convcli import __version__
+from convcli.cli.groups import ADD_COMMAND
 
 # Each command, the module in cli/ that adds it, and its line in the help of the program.
 COMMANDS = {
@@ -86,7 +87,8 @@ def with_commands(words: list[str]) -> typer.Typer:
 def _add(app: typer.Typer, command: str) -> None:
     """Import a command and add it."""
     module, _ = COMMANDS[command]
-    import_module(f"convcli.cli.{module}").register(app)
+    import_module(f"convcli.cli.{module}")
+    ADD_COMMAND[command](app)
 
 
 def _listed() -> None:

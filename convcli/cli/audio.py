@@ -8,8 +8,8 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import Request, RunOptions, examples, suffix_of
+from convcli.cli.groups import command
+from convcli.cli.options import Request, RunOptions, suffix_of
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.audio.files import AudioFiles
@@ -23,14 +23,10 @@ class SoundOptions:
         bool, typer.Option("--tail", help="Let the output go on until the filter has rung out.")
     ] = False
     format: Annotated[
-        str | None,
-        typer.Option(
-            help="Format of the output: wav, flac, ogg, mp3, aiff, ...", show_default=False
-        ),
+        str | None, typer.Option(help="Format of the output: wav, flac, ogg, mp3, aiff, ...")
     ] = None
     subtype: Annotated[
-        str | None,
-        typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...", show_default=False),
+        str | None, typer.Option(help="Coding of the samples: pcm_16, pcm_24, float, ...")
     ] = None
     dither: Annotated[
         bool,
@@ -46,16 +42,12 @@ class SoundOptions:
         typer.Option(
             metavar="BITS",
             help="Bit rate of MP3, Vorbis and Opus: 192k. Else that of a lossy input is kept.",
-            show_default=False,
         ),
     ] = None
     quality: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=10,
-            help="Quality of MP3 and Vorbis at a varying bit rate; 10 is best.",
-            show_default=False,
+            min=0, max=10, help="Quality of MP3 and Vorbis at a varying bit rate; 10 is best."
         ),
     ] = None
     strict: Annotated[
@@ -73,7 +65,14 @@ class SoundRun(RunOptions):
     align: Annotated[options.Alignment, options.align_option("center")] = None
 
 
-@with_option_groups
+@command(
+    "audio",
+    "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
+    "convcli audio 'notch:50,harmonics=8 | mono' talk.wav -o clean.wav",
+    "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
+    "convcli audio lowpass:3.4k 'in/**/*.wav' -o out/ --ledger run.jsonl --resume",
+    "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - | sox -t wav - out.ogg",
+)
 def audio(request: Request, sound: SoundOptions, run: SoundRun) -> int:
     """Filter sound files: WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads.
 
@@ -102,18 +101,3 @@ def audio(request: Request, sound: SoundOptions, run: SoundRun) -> int:
         suffix=suffix_of(sound.format),
         tail=sound.tail,
     ).run()
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name=AudioFiles.command,
-        epilog=examples(
-            "convcli audio 'lowpass:3.4k | downsample:2' talk.wav -o narrow.wav",
-            "convcli audio 'notch:50,harmonics=8 | mono' talk.wav -o clean.wav",
-            "convcli audio ir:hall.wav,wet=0.3 --tail voice.flac -o reverb.flac",
-            "convcli audio lowpass:3.4k 'in/**/*.wav' -o out/ --ledger run.jsonl --resume",
-            "ffmpeg -v error -i film.mp4 -f wav - | convcli audio highpass:80 -o - "
-            "| sox -t wav - out.ogg",
-        ),
-    )(audio)

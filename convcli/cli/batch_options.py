@@ -24,7 +24,6 @@ FilesFrom = Annotated[
     typer.Option(
         metavar="LIST",
         help="Read names of more inputs from LIST, one on each line; - is standard input.",
-        show_default=False,
     ),
 ]
 NullNames = Annotated[
@@ -36,7 +35,6 @@ ShardText = Annotated[
         "--shard",
         metavar="I/N",
         help="Take only part I of N of the inputs, so that N machines share the work.",
-        show_default=False,
     ),
 ]
 Retries = Annotated[
@@ -53,37 +51,6 @@ Cluster = Annotated[
         metavar="ADDRESS",
         help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
         "starts --jobs workers here. Needs convcli[cluster].",
-        show_default=False,
-    ),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Skip inputs that an earlier run of this command finished, unless the input or the "
-        "options have changed.",
-    ),
-]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
-]
-LedgerFile = Annotated[
-    str | None,
-    typer.Option(
-        "--ledger",
-        metavar="FILE",
-        help="Write a line of JSON for each input as it ends; --resume reads it.",
-        show_default="a record in ~/.local/state",
-    ),
-]
-FailedFile = Annotated[
-    Place | None,
-    typer.Option(
-        "--failed",
-        parser=place_of,
-        metavar="FILE",
-        help="Write the names of inputs that failed, for --files-from.",
-        show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one already",
     ),
 ]
 
@@ -115,9 +82,34 @@ class WorkOptions(InputListOptions):
     """Options of commands that work on many inputs, one by one."""
 
     shard: ShardText = None
-    resume: Resume = False
-    ledger: LedgerFile = None
-    failed: FailedFile = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Skip inputs that an earlier run of this command finished, unless the input or "
+            "the options have changed.",
+        ),
+    ] = False
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger",
+            metavar="FILE",
+            help="Write a line of JSON for each input as it ends; --resume reads it.",
+            show_default="a record in ~/.local/state",
+        ),
+    ] = None
+    failed: Annotated[
+        Place | None,
+        typer.Option(
+            "--failed",
+            parser=place_of,
+            metavar="FILE",
+            help="Write the names of inputs that failed, for --files-from.",
+            show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one "
+            "already",
+        ),
+    ] = None
     retries: Retries = 0
     cluster: Cluster = None
 
@@ -131,4 +123,6 @@ class WorkOptions(InputListOptions):
 class BatchOptions(WorkOptions):
     """Options of commands that write an output for each input."""
 
-    skip_existing: SkipExisting = False
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
+    ] = False

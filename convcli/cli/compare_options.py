@@ -31,7 +31,6 @@ class LimitOptions:
             metavar="MEASURE=N",
             help="Exit with 1 if a difference is larger: rms, largest, delay, spectrum, unmatched. "
             "May be given several times.",
-            show_default=False,
         ),
     ] = None
     fail_below: Annotated[
@@ -39,7 +38,6 @@ class LimitOptions:
         typer.Option(
             metavar="MEASURE=N",
             help="Exit with 1 if a likeness is smaller: snr, correlation, psnr, ssim.",
-            show_default=False,
         ),
     ] = None
 
@@ -89,8 +87,7 @@ class CompareRun:
 
     def check_places(self, paths: Sequence[Place | None], *, several: bool) -> None:
         """Refuse a report or a drawing that cannot be written."""
-        if self.report is not None:
-            refuse_report(self.report, paths, force=self.force)
+        refuse_report(self.report, paths, force=self.force)
         if self.plot is None:
             return
         if several:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 class DesignOptions:
     """The signal that a step is designed for."""
 
-    rate: Annotated[
-        str | None, typer.Option(help="Samples per second: 44100, 16k.", show_default=False)
-    ] = None
+    rate: Annotated[str | None, typer.Option(help="Samples per second: 44100, 16k.")] = None
     align: Annotated[
         options.Alignment, options.align_option("center; for a model as it was learned")
     ] = None

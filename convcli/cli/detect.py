@@ -12,15 +12,15 @@ from convcli import __version__
 from convcli.batch.units import Unit
 from convcli.cli import print_message, say
 from convcli.cli.detect_options import DetectRun, HitOptions, SearchOptions, TemplateTable
-from convcli.cli.groups import with_option_groups
+from convcli.cli.groups import command
 from convcli.cli.opening import files_for, input_name, name_input, open_template
-from convcli.cli.options import examples
 from convcli.cli.results import (
     given_words,
     own_place,
     refuse_plot,
     refuse_report,
     refuse_shared_places,
+    report_runs,
     write_result,
 )
 from convcli.cli.search_work import Search, SearchResults, SearchWork
@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from convcli.media.files import Files
 
 
-@with_option_groups
+@command(
+    "detect",
+    "convcli detect hello.wav talk.wav",
+    "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
+    "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
+    "convcli detect hello.wav archive --recursive --shard 1/4 --ledger run.1.jsonl",
+    "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
+)
 def detect(
     template: Annotated[
         Place,
@@ -54,7 +61,6 @@ def detect(
             metavar="[INPUT]...",
             help="Where to look: files, folders and quoted patterns ('in/**/*.wav'); none or - is "
             "standard input.",
-            show_default=False,
         ),
     ] = None,
     *,
@@ -98,8 +104,7 @@ def _write_found(
     columns : of the hits as CSV · place : of the hits; None for standard output
     """
     # Files come first: the reader of standard output may close it early.
-    if asked.run.report is not None:
-        _write_search_report(facts, asked.run.report)
+    report_runs([facts], asked.run.report)
     if asked.hits.mark is not None:
         _write_marks(facts, asked.hits.mark)
     write_result(_hits_text(facts, columns, as_json=asked.hits.as_json), place)
@@ -217,8 +222,7 @@ def _files_of(asked: Asked, places: Sequence[Place | None]) -> Files:
 def _checked_place(asked: Asked, read: Sequence[Place | None]) -> Place | None:
     """Where the hits go, None for standard output; refuse places before the work begins."""
     run, hits = asked.run, asked.hits
-    if run.report is not None:
-        refuse_report(run.report, read, force=run.force)
+    refuse_report(run.report, read, force=run.force)
     place = None
     if hits.output is not None:
         place = own_place(hits.output, read, force=run.force, example="places.csv")
@@ -308,13 +312,6 @@ def _hits_text(facts: RunFacts, columns: Sequence[str], *, as_json: bool) -> str
     return hits_csv(facts.detection, columns)
 
 
-def _write_search_report(facts: RunFacts, report: Place) -> None:
-    from convcli.media.replacing import atomic
-    from convcli.report.files import write_report
-
-    write_report(facts, report, atomic=atomic)
-
-
 def _write_marks(facts: RunFacts, place: Place) -> None:
     from convcli.media.replacing import atomic
     from convcli.report.plots import marked_rows_of_figures, write_plot
@@ -333,17 +330,3 @@ def _refuse_second_stdin(paths: Sequence[Place | None]) -> None:
             "standard input can be read only once",
             hint="name a file: convcli detect TEMPLATE INPUT",
         )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name="detect",
-        epilog=examples(
-            "convcli detect hello.wav talk.wav",
-            "convcli detect button.png screen1.png screen2.png --threshold 0.9 --top 5",
-            "convcli detect hello.wav 'archive/**/*.flac' -o places.csv --report places.html",
-            "convcli detect hello.wav archive --recursive --shard 1/4 --ledger run.1.jsonl",
-            "sed '1p;9,15!d' vix.csv | convcli detect - vix.csv -c close --overlap 50%",
-        ),
-    )(detect)

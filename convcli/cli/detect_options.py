@@ -101,7 +101,6 @@ class HitOptions:
             metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
-            show_default=False,
         ),
     ] = None
 

@@ -11,8 +11,7 @@ import typer
 from convcli.cli import options, say
 from convcli.cli.explain_request import ExplainPage, ExplainRequest, ExplainRules
 from convcli.cli.explain_signal import Excerpt, ExplainTable
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import examples
+from convcli.cli.groups import command
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -39,7 +38,6 @@ class PageOutput:
             metavar="FILE",
             help="Write FILE.html, a page on which the kernel moves and numbers can be edited; or "
             ".json, .md.",
-            show_default=False,
         ),
     ] = None
     course: Annotated[
@@ -47,7 +45,6 @@ class PageOutput:
         typer.Option(
             metavar="FILE.html",
             help="Write a lecture on convolution as one such page; SIGNAL and KERNEL are left out.",
-            show_default=False,
         ),
     ] = None
     plot: options.Plot = None
@@ -56,14 +53,23 @@ class PageOutput:
 
     def check_places(self) -> None:
         """Refuse a report or a drawing that cannot be written."""
-        if self.plot is not None:
-            refuse_plot(self.plot, [], force=self.force)
-        if self.report is not None:
-            refuse_report(self.report, [], force=self.force)
+        refuse_plot(self.plot, [], force=self.force)
+        refuse_report(self.report, [], force=self.force)
         refuse_shared_places({"--plot": self.plot, "--report": self.report})
 
 
-@with_option_groups
+@command(
+    "explain",
+    "convcli explain 1,2,3,4 1,2,1",
+    "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
+    "head -9 prices.csv | convcli explain - 'sma:3 | diff' -c Close",
+    "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
+    "convcli explain 0,0,0,1,0,0,0,0 'box:3 | max_pool:2' --property shift",
+    "convcli explain 1,2,3,4,5 'correlate:1,2 | leaky_relu:0.1' --symbolic",
+    "convcli explain hello.wav lowpass:3k,taps=9 --at 0.5s --size 8",
+    "convcli explain pulse exp --continuous",
+    ignore_unknown_options=True,
+)
 def explain(
     signal: Annotated[
         str | None,
@@ -71,15 +77,12 @@ def explain(
             metavar="SIGNAL",
             help="Numbers such as 1,2,3,4; rows split by ; and channels by /; @FILE, or - for "
             "standard input; a sound or a picture, of which an excerpt is shown. With -c a table.",
-            show_default=False,
         ),
     ] = None,
     kernel: Annotated[
         str | None,
         typer.Argument(
-            metavar="KERNEL",
-            help="Taps such as 1,2,1, or a FILTER such as 'box:3 | stride:2'.",
-            show_default=False,
+            metavar="KERNEL", help="Taps such as 1,2,1, or a FILTER such as 'box:3 | stride:2'."
         ),
     ] = None,
     *,
@@ -101,7 +104,7 @@ def explain(
         _write_course(signal, output.course, force=output.force)
         return 0
     if signal is None or kernel is None:
-        from convcli.cli.explain_hints import complete_command
+        from convcli.cli.explain_request import complete_command
 
         command = complete_command(ExplainRequest(signal=signal or "", kernel="", table=table))
         raise RequestError("expected SIGNAL and KERNEL", hint=f"for example: {command}")
@@ -187,21 +190,3 @@ def _print_page(lines: Iterable[Line]) -> None:
         return
     for line in lines:
         print("".join(text for text, _ in line).rstrip())
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command. A SIGNAL or KERNEL that begins with a minus is not an option."""
-    app.command(
-        name="explain",
-        context_settings={"ignore_unknown_options": True},
-        epilog=examples(
-            "convcli explain 1,2,3,4 1,2,1",
-            "convcli explain 1,2,3,4,5,6 'box:3 | stride:2' --align causal --edge edge",
-            "head -9 prices.csv | convcli explain - 'sma:3 | diff' -c Close",
-            "convcli explain '1,2,3;4,5,6;7,8,9' '0,-1,0;-1,5,-1;0,-1,0' --matrix",
-            "convcli explain 0,0,0,1,0,0,0,0 'box:3 | max_pool:2' --property shift",
-            "convcli explain 1,2,3,4,5 'correlate:1,2 | leaky_relu:0.1' --symbolic",
-            "convcli explain hello.wav lowpass:3k,taps=9 --at 0.5s --size 8",
-            "convcli explain pulse exp --continuous",
-        ),
-    )(explain)

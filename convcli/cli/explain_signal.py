@@ -42,7 +42,6 @@ class ExplainTable:
             "--column",
             metavar="A,B",
             help="This column of a table is the signal; several are its channels.",
-            show_default=False,
         ),
     ] = None
     delimiter: Delimiter = None

@@ -12,7 +12,13 @@ from convcli.cli import Stopped, closed_pipe, print_message, say
 from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
-from convcli.cli.results import given_words, refuse_plot, refuse_report, refuse_shared_places
+from convcli.cli.results import (
+    given_words,
+    refuse_plot,
+    refuse_report,
+    refuse_shared_places,
+    report_runs,
+)
 from convcli.dataclass import dataclass
 from convcli.errors import ConditionError, RequestError
 from convcli.units import plural
@@ -188,8 +194,7 @@ class FilterCommand:
         force = options.force or options.dry_run
         if not several:
             inputs = tuple(inputs)
-        if options.report is not None:
-            refuse_report(options.report, inputs, force=force)
+        refuse_report(options.report, inputs, force=force)
         if options.plot is not None:
             if several:
                 raise RequestError(
@@ -199,9 +204,10 @@ class FilterCommand:
 
     def write_reports(self, runs: list[RunFacts]) -> None:
         """Write the report and the drawing that were asked for."""
-        if runs and self.options.report is not None:
-            self._write_report(runs, self.options.report)
-        if runs and self.options.plot is not None:
+        if not runs:
+            return
+        report_runs(runs, self.options.report)
+        if self.options.plot is not None:
             self._write_plot(runs[0], self.options.plot)
 
     def read_filter(self) -> tuple[Call, ...]:
@@ -257,12 +263,6 @@ class FilterCommand:
         rows = run_rows_of_figures(run)
         empty = f"no {self.files.medium.sample}s"
         write_plot(rows, plot, title=title, atomic=atomic, empty=empty)
-
-    def _write_report(self, runs: list[RunFacts], report: Place) -> None:
-        from convcli.media.replacing import atomic
-        from convcli.report.files import write_report
-
-        write_report(runs, report, atomic=atomic)
 
     def input_run(
         self,

@@ -1,4 +1,4 @@
-"""Groups of options: a dataclass whose fields are options, as one parameter of a command."""
+"""Commands, and groups of options: a dataclass whose fields are options, as one parameter."""
 
 from __future__ import annotations
 
@@ -9,16 +9,44 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import typer
 
-def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
-    """Return `command` as Typer sees it: fields of dataclasses among its parameters are options.
+# By the name of a command whose module was imported: adds it to a program.
+ADD_COMMAND: dict[str, Callable[[typer.Typer], object]] = {}
+
+
+def command(
+    name: str, *examples: str, **settings: bool
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a function a command of the program; its parameters may be groups of options.
+
+    examples : command lines at the end of its help
+    settings : of its context in Click
+    """
+
+    def registered(function: Callable[..., int]) -> Callable[..., int]:
+        epilog = "\n\n".join(["Examples:", *(f"\b\n  {line}" for line in examples)])
+
+        def add(app: typer.Typer) -> None:
+            app.command(name=name, epilog=epilog, context_settings=settings)(
+                with_option_groups(function)
+            )
+
+        ADD_COMMAND[name] = add
+        return function
+
+    return registered
+
+
+def with_option_groups(function: Callable[..., int]) -> Callable[..., int]:
+    """Return a function as Typer sees it: fields of dataclasses among its parameters are options.
 
     A field is annotated as an option is, `Annotated[type, typer.Option(...)]`; or it is a group
     itself. When the command runs, each group is made from the values of its options.
     """
     shown: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
-    for one in inspect.signature(command, eval_str=True).parameters.values():
+    for one in inspect.signature(function, eval_str=True).parameters.values():
         if is_dataclass(one.annotation):
             groups[one.name] = one.annotation
             shown += _options(one.annotation)
@@ -28,10 +56,10 @@ def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
     def run(**values: Any) -> int:
         for name, group in groups.items():
             values[name] = _filled_group(group, values)
-        return command(**values)
+        return function(**values)
 
-    run.__name__ = command.__name__
-    run.__doc__ = command.__doc__
+    run.__name__ = function.__name__
+    run.__doc__ = function.__doc__
     run.__annotations__ = {one.name: one.annotation for one in shown}
     vars(run)["__signature__"] = inspect.Signature(shown)
     return run

@@ -8,8 +8,8 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.filter_command import FilterCommand
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import Request, RunOptions, examples, suffix_of
+from convcli.cli.groups import command
+from convcli.cli.options import Request, RunOptions, suffix_of
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.images.files import ImageFiles
@@ -34,10 +34,7 @@ class PictureOptions:
         bool, typer.Option("--linear", help="Filter linear light instead of sRGB values.")
     ] = False
     format: Annotated[
-        str | None,
-        typer.Option(
-            help="Format of the output: png, jpeg, tiff, webp, ppm, ...", show_default=False
-        ),
+        str | None, typer.Option(help="Format of the output: png, jpeg, tiff, webp, ppm, ...")
     ] = None
     quality: Annotated[
         int | None,
@@ -46,7 +43,6 @@ class PictureOptions:
             max=100,
             help="Quality of JPEG, WebP and AVIF; without it JPEG and WebP keep theirs, and a "
             "lossless WebP stays lossless.",
-            show_default=False,
         ),
     ] = None
     pages: Annotated[
@@ -72,7 +68,14 @@ class PictureRun(RunOptions):
     align: Annotated[options.Alignment, options.align_option("center")] = None
 
 
-@with_option_groups
+@command(
+    "image",
+    "convcli image gaussian:3 photo.jpg -o soft.jpg",
+    "convcli image sobel scan.tif --range scale -o edges.png",
+    "convcli image 'grey | gaussian:1' scan.jpg -o scan.png",
+    "convcli image median:3 fax.tif --pages 2-3 -o clean.tif",
+    "convcli image 'resize:50% | sharpen:0.5' shots --recursive -o small/ --resume",
+)
 def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
     """Filter pictures: PNG, JPEG, TIFF, WebP, PPM, GIF and all else that libvips reads.
 
@@ -108,17 +111,3 @@ def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
         missing=picture.missing,
         suffix=suffix_of(picture.format),
     ).run()
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name=ImageFiles.command,
-        epilog=examples(
-            "convcli image gaussian:3 photo.jpg -o soft.jpg",
-            "convcli image sobel scan.tif --range scale -o edges.png",
-            "convcli image 'grey | gaussian:1' scan.jpg -o scan.png",
-            "convcli image median:3 fax.tif --pages 2-3 -o clean.tif",
-            "convcli image 'resize:50% | sharpen:0.5' shots --recursive -o small/ --resume",
-        ),
-    )(image)

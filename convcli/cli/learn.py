@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, print_message
-from convcli.cli.groups import with_option_groups
+from convcli.cli.groups import command
 from convcli.cli.learn_checks import check_training
 from convcli.cli.learn_inputs import (
     LearnInputs,
@@ -23,7 +23,6 @@ from convcli.cli.learn_options import LearnOptions
 from convcli.cli.learn_results import LearnedFile, report_learned, with_drawings, write_drawings
 from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged, write_partial
 from convcli.cli.learn_task import task_of, training_options
-from convcli.cli.options import examples
 from convcli.cli.progress import Progress
 from convcli.cli.results import (
     given_words,
@@ -39,15 +38,27 @@ from convcli.stopping import first_interrupt_sets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import typer
-
     from convcli.learning.learned_model import LearnedModel
+    from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
     from convcli.places import Place
 
 
-@with_option_groups
+@command(
+    "learn",
+    "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
+    "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
+    "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 -o next.safetensors",
+    "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' "
+    "-o net.safetensors",
+    "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
+    "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
+    "convcli learn noisy/ clean/ --shard 1/4 --partial sums.1.npz",
+    "convcli learn --merge sums.*.npz -o denoise.safetensors",
+    "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
+    "--report learned.html",
+)
 def learn_command(options: LearnOptions) -> int:
     """Learn a filter from examples: the taps with the least squared error, as a file for `model:`.
 
@@ -70,6 +81,7 @@ def learn_command(options: LearnOptions) -> int:
         if options.partial is not None:
             write_partial(options, task, inputs, place)
             return 0
+        inputs = replace(inputs, pairs=_pairs_at_rates(task, inputs, options))
         found = _learned(options, task, inputs, held)
         if found is None:
             print_message(
@@ -94,10 +106,8 @@ def _output_path(options: LearnOptions) -> Place:
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
     read = [None if str(path) == "-" else path for path in options.paths]
-    if options.report is not None:
-        refuse_report(options.report, read, force=options.force)
-    if options.plot is not None:
-        refuse_plot(options.plot, read, force=options.force)
+    refuse_report(options.report, read, force=options.force)
+    refuse_plot(options.plot, read, force=options.force)
     refuse_shared_places({"--report": options.report, "--plot": options.plot}, [output])
     own_place(output, read, force=options.force, example="model.safetensors")
     return output
@@ -118,6 +128,12 @@ def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
 
 
 # ---------------------------------------------------------------------------------------- learning
+
+
+def _pairs_at_rates(task: Task, inputs: LearnInputs, options: LearnOptions) -> list[Pair]:
+    from convcli.learning.learn import pairs_at_rates
+
+    return pairs_at_rates(task, inputs.pairs, options.layers)
 
 
 def _learned(
@@ -214,24 +230,3 @@ def _write_model(model: LearnedModel, place: Place) -> None:
     encoded = model.encoded()
     with atomic(place) as path:
         path.write_bytes(encoded)
-
-
-def register(app: typer.Typer) -> None:
-    """Add `convcli learn` to the program."""
-    app.command(
-        name="learn",
-        epilog=examples(
-            "convcli learn noisy.wav clean.wav --taps 129 -o denoise.safetensors",
-            "convcli audio model:denoise.safetensors other.wav -o cleaned.wav",
-            "convcli learn prices.csv -c Open,Close --target Close --ahead 1 --taps 20 "
-            "-o next.safetensors",
-            "convcli learn noisy.wav clean.wav --layers 'conv:8,9 | leaky_relu:0.1 | conv:1,9' "
-            "-o net.safetensors",
-            "convcli learn --blind scan.png --taps 9x9 -o scan.safetensors",
-            "convcli learn --blind noisy.wav --noise auto -o blind.safetensors",
-            "convcli learn noisy/ clean/ --shard 1/4 --partial sums.1.npz",
-            "convcli learn --merge sums.*.npz -o denoise.safetensors",
-            "convcli learn microphone.wav loudspeaker.wav --delay auto -o inverse.safetensors "
-            "--report learned.html",
-        ),
-    )(learn_command)

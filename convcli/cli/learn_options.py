@@ -25,7 +25,6 @@ class LearnOptions:
             metavar="[INPUT]",
             help="A sound, a table or a picture; a folder or a quoted pattern of them; none or - "
             "is standard input.",
-            show_default=False,
         ),
     ] = None
     clean: Annotated[
@@ -34,7 +33,6 @@ class LearnOptions:
             parser=place_of,
             metavar="[TARGET]",
             help="What the filter is to make of INPUT; for a folder, a folder with the same names.",
-            show_default=False,
         ),
     ] = None
     more: Annotated[
@@ -43,7 +41,6 @@ class LearnOptions:
             parser=place_of,
             metavar="[INPUT TARGET]...",
             help="Further pairs; one filter is learned from all of them.",
-            show_default=False,
         ),
     ] = None
     output: Annotated[
@@ -54,7 +51,6 @@ class LearnOptions:
             parser=place_of,
             metavar="MODEL",
             help="The model file: NAME.safetensors.",
-            show_default=False,
         ),
     ] = None
     taps: Annotated[
@@ -73,10 +69,7 @@ class LearnOptions:
         ),
     ] = False
     target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Tables: the column that is predicted.", show_default=False
-        ),
+        str | None, typer.Option(metavar="COLUMN", help="Tables: the column that is predicted.")
     ] = None
     ahead: Annotated[
         int | None,
@@ -156,7 +149,6 @@ class LearnOptions:
             parser=place_of,
             metavar="SUMS",
             help="Write the sums over the inputs to SUMS.npz, for --merge, and no model.",
-            show_default=False,
         ),
     ] = None
     merge: Annotated[

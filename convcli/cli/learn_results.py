@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli import print_message, say
+from convcli.cli.results import report_runs
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -102,13 +103,9 @@ def _feature_maps(
 
 def write_drawings(run: RunFacts, options: LearnOptions) -> None:
     """Write the report and the drawing that were asked for."""
-    from convcli.media.replacing import atomic
-
-    if options.report is not None:
-        from convcli.report.files import write_report
-
-        write_report(run, options.report, atomic=atomic)
+    report_runs([run], options.report)
     if options.plot is not None:
+        from convcli.media.replacing import atomic
         from convcli.report.plots import learned_rows_of_figures, write_plot
         from convcli.report.words import run_title
 

@@ -10,15 +10,15 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, print_message, say
-from convcli.cli.groups import with_option_groups
+from convcli.cli.groups import command
 from convcli.cli.opening import read_input
-from convcli.cli.options import examples
 from convcli.cli.results import (
     given_words,
     own_place,
     refuse_place,
     refuse_report,
     refuse_shared_places,
+    report_runs,
 )
 from convcli.dataclass import dataclass
 from convcli.errors import ConditionError
@@ -55,7 +55,6 @@ class MergeOptions:
             parser=place_of,
             metavar="FILE",
             help="Write the names of inputs that failed, for --files-from.",
-            show_default=False,
         ),
     ] = None
     force: options.Force = False
@@ -74,7 +73,12 @@ class MergeOptions:
         return {"--failed": self.failed, "--report": self.report}
 
 
-@with_option_groups
+@command(
+    "merge",
+    "convcli merge run.1.jsonl run.2.jsonl -o all.jsonl",
+    "convcli merge run.*.jsonl --report run.html --failed failed.txt > all.jsonl",
+    "convcli merge run.*.jsonl | wc -l",
+)
 def merge(
     ledgers: Annotated[
         list[Place],
@@ -100,8 +104,7 @@ def _refuse_places(ledgers: list[Place], run: MergeOptions) -> None:
     """Refuse outputs that are an input, another output, or a file that exists."""
     if run.written is not None:
         own_place(run.written, ledgers, force=run.force, example="all.jsonl")
-    if run.report is not None:
-        refuse_report(run.report, ledgers, force=run.force)
+    refuse_report(run.report, ledgers, force=run.force)
     if run.failed is not None:
         refuse_place(run.failed, "list", ledgers, force=True)
     refuse_shared_places(run.other_places, [run.written])
@@ -129,8 +132,7 @@ def _merge(ledgers: list[Path], run: MergeOptions) -> int:
     facts = merged.facts()
     if run.failed is not None:
         write_failed_lines(merged.lines(), run.failed)
-    if run.report is not None:
-        _write_report(merged, facts, run.report)
+    report_runs([_facts_of_merge(merged, facts)], run.report)
     if not run.quiet:
         for warning in merged.warnings:
             print_message(warning, kind="warning")
@@ -186,11 +188,8 @@ def _write_lines(merged: MergedLedgers, output: Place | None) -> None:
         rewrite(output, merged.lines())
 
 
-def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> None:
-    from convcli.media.replacing import atomic
-    from convcli.report.files import write_report
-
-    run = RunFacts(
+def _facts_of_merge(merged: MergedLedgers, facts: BatchFacts) -> RunFacts:
+    return RunFacts(
         version=__version__,
         filter=merged.first.filter,
         command=given_words(),
@@ -198,7 +197,6 @@ def _write_report(merged: MergedLedgers, facts: BatchFacts, report: Place) -> No
         warnings=tuple(merged.warnings),
         seconds=merged.seconds,
     )
-    write_report(run, report, atomic=atomic)
 
 
 def _reported_code(facts: BatchFacts) -> int:
@@ -216,15 +214,3 @@ def _reported_code(facts: BatchFacts) -> int:
         print_message(text)
     print_message(messages[-1], hint=again_hint(facts))
     return ConditionError.exit_code
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name="merge",
-        epilog=examples(
-            "convcli merge run.1.jsonl run.2.jsonl -o all.jsonl",
-            "convcli merge run.*.jsonl --report run.html --failed failed.txt > all.jsonl",
-            "convcli merge run.*.jsonl | wc -l",
-        ),
-    )(merge)

@@ -11,6 +11,7 @@ from convcli.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from convcli.facts import RunFacts
     from convcli.media.refusals import RealPaths
     from convcli.places import Place
 
@@ -22,22 +23,26 @@ def given_words() -> tuple[str, ...]:
     return ("convcli", *(shown(word) for word in sys.argv[1:]))
 
 
-def refuse_report(report: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
-    """Refuse a report before any work begins.
+def refuse_report(report: Place | None, inputs: Iterable[Place | None], *, force: bool) -> None:
+    """Refuse a report before any work begins; None: there is none.
 
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
     `force` is not set; OutputError if its folder does not exist.
     """
     from convcli.report.files import check_report
 
+    if report is None:
+        return
     check_report(report)
     refuse_place(report, "report", inputs, force=force)
 
 
-def refuse_plot(plot: Place, inputs: Iterable[Place | None], *, force: bool) -> None:
+def refuse_plot(plot: Place | None, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
     from convcli.report.plots import check_plot
 
+    if plot is None:
+        return
     check_plot(plot)
     refuse_place(plot, "drawing", inputs, force=force)
 
@@ -126,6 +131,16 @@ def own_place(output: Place, inputs: Sequence[Place | None], *, force: bool, exa
         hint = f"-o {example} writes a file of its own"
         raise error.reworded(error.message, hint) from error.__cause__
     return place or output
+
+
+def report_runs(runs: Sequence[RunFacts], place: Place | None) -> None:
+    """Write the facts of runs as a report, if one was asked for."""
+    if place is None:
+        return
+    from convcli.media.replacing import atomic
+    from convcli.report.files import write_report
+
+    write_report(runs, place, atomic=atomic)
 
 
 def write_result(text: str, place: Place | None = None) -> None:

@@ -50,14 +50,12 @@ class SearchBatch(BatchRun):
         return units
 
     def _check_reports(self, listing: Listing) -> None:
-        output = self._named_places["-o"]
-        report, mark = self._named_places["--report"], self._named_places["--mark"]
+        places, force = self._named_places, self.request.force
+        output = places["-o"]
         if output is not None:
-            refuse_place(output, "output", listing.sources(), force=self.request.force)
-        if report is not None:
-            refuse_report(report, listing.sources(), force=self.request.force)
-        if mark is not None:
-            refuse_plot(mark, listing.sources(), force=self.request.force)
+            refuse_place(output, "output", listing.sources(), force=force)
+        refuse_report(places["--report"], listing.sources(), force=force)
+        refuse_plot(places["--mark"], listing.sources(), force=force)
 
     def _places(self) -> dict[str, Place | None]:
         return {"--report": self._named_places["--report"], "--mark": self._named_places["--mark"]}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from convcli.cli import options
-from convcli.cli.groups import with_option_groups
-from convcli.cli.options import RunOptions, examples, suffix_of
+from convcli.cli.groups import command
+from convcli.cli.options import RunOptions, suffix_of
 from convcli.cli.table_arguments import TableArguments
 from convcli.cli.table_command import (
     NamedFilterOptions,
@@ -88,7 +88,17 @@ class TableRun(RunOptions):
     align: Annotated[options.Alignment, options.align_option("causal")] = None
 
 
-@with_option_groups
+@command(
+    "csv",
+    "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
+    "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
+    "convcli csv prices.csv -c Close --by Ticker --add macd=macd:12,26 "
+    "--add rsi=rsi:14 --add 'z=(x - sma:20) / std:20'",
+    "convcli csv last_pool:1w daily.csv --time Date -c Close --set Open=first_pool:1w "
+    "--set High=max_pool:1w --set Low=min_pool:1w --set Volume=sum_pool:1w",
+    "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
+    "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
+)
 def filter_table(
     request: TableRequest,
     table: TableArguments,
@@ -132,20 +142,3 @@ def _causal_check(*, follow: bool) -> type[TableCommand]:
             "--causal-check needs the whole table, and --follow does not wait for it"
         )
     return CausalCheck
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        name=TableFiles.command,
-        epilog=examples(
-            "convcli csv sma:20 prices.csv -c Close --by Ticker --append -o smooth.csv",
-            "convcli csv 'ema:halflife=5 | diff:1' < rows.csv | head",
-            "convcli csv prices.csv -c Close --by Ticker --add macd=macd:12,26 "
-            "--add rsi=rsi:14 --add 'z=(x - sma:20) / std:20'",
-            "convcli csv last_pool:1w daily.csv --time Date -c Close --set Open=first_pool:1w "
-            "--set High=max_pool:1w --set Low=min_pool:1w --set Volume=sum_pool:1w",
-            "convcli csv model:next.safetensors prices.csv -c Open,Close --causal-check",
-            "tail -f log.csv | convcli csv gaussian:2 --align causal --follow",
-        ),
-    )(filter_table)

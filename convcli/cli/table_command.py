@@ -46,7 +46,6 @@ class NamedFilterOptions:
             "{column} in NAME stands for the name of each; a filter with several outputs makes "
             "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
             "out.",
-            show_default=False,
         ),
     ] = None
     set: Annotated[
@@ -56,7 +55,6 @@ class NamedFilterOptions:
             metavar="COLUMN=FILTER",
             help="Filter this column by a filter of its own; COLUMN may be a pattern such as "
             "'Close*'. May be given several times; FILTER may then be left out.",
-            show_default=False,
         ),
     ] = None
 

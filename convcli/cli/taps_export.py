@@ -35,7 +35,6 @@ class ExportOptions:
             metavar="FILE",
             help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or "
             ".json; or a model or filter to FILE.onnx.",
-            show_default=False,
         ),
     ] = None
     report: options.Report = None
@@ -59,10 +58,8 @@ class ExportOptions:
             raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
         if self.export is not None:
             self._check_export(self.export)
-        if self.plot is not None:
-            refuse_plot(self.plot, [], force=self.force)
-        if self.report is not None:
-            refuse_report(self.report, [], force=self.force)
+        refuse_plot(self.plot, [], force=self.force)
+        refuse_report(self.report, [], force=self.force)
         refuse_shared_places(places)
 
     def _check_export(self, path: Path) -> None:

@@ -9,7 +9,6 @@ output is bit for bit the same, however the picture arrives, and whichever threa
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -54,42 +53,23 @@ def cuts(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-class BlockGrid:
-    """The grid of blocks of a chain with layers of a network on a picture."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-
-    @cached_property
-    def rows(self) -> int | None:
-        """How many rows of outputs a block has; None if all is computed at once."""
-        chain = self.chain
-        layers = any(op.channels.widest for op in chain.ops)
-        if chain.axes != 2 or not layers or chain.needs_end:
-            return None
-        along = chain.reach[0]
-        rows = ROWS
-        while rows < MOST_ROWS and rows < (along.before + along.after) * BLOCK_ROWS_PER_REACH:
-            rows *= 2
-        return max(1, rows * along.phases // max(along.step, along.phases))
-
-    def columns(self, n: int | None) -> int:
-        """How many columns a block has, in a picture of `n` columns.
-
-        Only columns inside of the picture are counted, as layers read that pad by themselves.
-        """
-        if n not in self._columns:
-            self._columns[n] = _most_columns(self.chain, self.rows or 1, n)
-        return self._columns[n]
-
-    @cached_property
-    def _columns(self) -> dict[int | None, int]:
-        """Columns of the blocks by the width of the picture."""
-        return {}
+def rows_of_blocks(chain: Chain) -> int | None:
+    """Return how many rows of outputs a block has; None if all is computed at once."""
+    layers = any(op.channels.widest for op in chain.ops)
+    if chain.axes != 2 or not layers or chain.needs_end:
+        return None
+    along = chain.reach[0]
+    rows = ROWS
+    while rows < MOST_ROWS and rows < (along.before + along.after) * BLOCK_ROWS_PER_REACH:
+        rows *= 2
+    return max(1, rows * along.phases // max(along.step, along.phases))
 
 
-def _most_columns(chain: Chain, rows: int, n: int | None) -> int:
-    """The most columns at which a block of `rows` rows has no more numbers than are allowed."""
+def columns_of_blocks(chain: Chain, rows: int, n: int | None) -> int:
+    """Return how many columns a block of `rows` rows has, in a picture of `n` columns.
+
+    Only columns inside of the picture are counted, as layers read that pad by themselves.
+    """
     columns = MOST_COLUMNS
     while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
         columns //= 2
@@ -132,7 +112,7 @@ def one_after_another(function: Callable[[A], B], items: Sequence[A]) -> list[B]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OutputTask:
-    """The outputs `span` of a chain, and the arguments of `ChainWork.compute` for them."""
+    """The outputs `span` of a chain, and the arguments of `Chain.compute` for them."""
 
     chain: Chain
     x: Array
@@ -147,9 +127,9 @@ class OutputTask:
         A row of blocks that reads missing samples is computed at once, because a gap is filled from
         anywhere in its line.
         """
-        if self.chain.blocks.rows is None:
+        if self.chain.block_rows is None:
             return self.at_once()
-        rows = self._rows_of_blocks(self.chain.blocks.rows)
+        rows = self._rows_of_blocks(self.chain.block_rows)
         blocks = [row.blocks() for row in rows]
         computed = iter(share(OutputTask.outputs, [block for row in blocks for block in row]))
         parts = []
@@ -168,9 +148,7 @@ class OutputTask:
 
     def at_once(self) -> tuple[Array, HeldAfter]:
         """Return the outputs, and the last values that the operations have met."""
-        return self.chain.work.compute(
-            self.x, self.span, self.ends, self.earlier, bounds=self.bounds
-        )
+        return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
     def outputs(self) -> Array:
         """Return the outputs; any thread may ask for them."""
@@ -199,7 +177,7 @@ class OutputTask:
             return []
         left, _ = self.chain.needs(1, *across, self.ends[1])[0]
         blocks = []
-        for start, stop in cuts(*across, self.chain.blocks.columns(self.ends[1])):
+        for start, stop in cuts(*across, self.chain.block_columns(self.ends[1])):
             low, high = self.chain.needs(1, start, stop, self.ends[1])[0]
             x = self.x[:, low - left : high - left]
             block = replace(self, x=x, span=(down, (start, stop)), earlier=nothing_earlier)

@@ -10,44 +10,36 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from convcli.core.branch_work import BranchChain, GroupWork
+import numpy as np
+
+from convcli.core.branch_chain import BranchChain, check_alignment, shift_of_branch
+from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, weighted_sum
+from convcli.core.convolution.convolve import all_finite
 from convcli.core.convolution.rounding import outside_of
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
+from convcli.core.missing import last_known
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.op_times import OpTimes
 from convcli.core.reach import Reach, widest
-from convcli.core.task import OpTask
+from convcli.core.task import BranchTask, Inputs, OpTask, held_of_parts, held_within
 from convcli.dataclass import dataclass
-from convcli.units import describe_seconds, plural
+from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Self
 
-    from convcli.calendar_bins import CalendarBins
     from convcli.core.chain import Chain
+    from convcli.core.complete import Bounds
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.formula import Formula
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights
     from convcli.core.ops import Convolve
+    from convcli.core.task import HeldAfter, HeldPlace
     from convcli.signals import Array, Missing
-
-
-class UnequalBranchesError(ValueError):
-    """Branches that cannot be aligned: they differ in rate, in length, or in the aligned samples.
-
-    number : of the branch that differs from the first one
-    does : what that branch does; first_does : what the first one does instead
-    """
-
-    def __init__(self, number: int, does: str, first_does: str) -> None:
-        super().__init__(f"branch {number + 1} {does}, and branch 1 {first_does}")
-        self.number = number
-        self.does = does
-        self.first_does = first_does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +103,7 @@ class Branches(Op):
             the signal
         UnequalBranchesError where they differ in rate, in length, or in the aligned samples.
         """
-        for number, chain in enumerate(chains):
-            if chain.times.bins != chains[0].times.bins:
-                first_does = _bins_text(chains[0].times.bins)
-                raise UnequalBranchesError(number, _bins_text(chain.times.bins), first_does)
-            for one, other in zip(chains[0].reach, chain.reach, strict=True):
-                _check_equal_rates(one, other, number)
-                if not completed:
-                    _check_place(one, other, number)
+        check_alignment(chains, completed=completed)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
         return cls(branches=branches, formulas=formulas, axes=axes)
 
@@ -144,7 +129,7 @@ class Branches(Op):
         return OpTimes(
             in_time=any(use.in_time for use in uses),
             bins=uses[0].bins,
-            windows_over_bins=any(use.windows_over_bins for use in uses),
+            counted=max(use.counted for use in uses),
             tracker=partial(BranchesTracker, chains),
             bound=self._bound,
         )
@@ -165,7 +150,7 @@ class Branches(Op):
             axis_shifts = []
             for number, chain in enumerate(chains):
                 distance = latest - anchors[number]
-                axis_shifts.append(_shift(chain.reach[axis], distance, number))
+                axis_shifts.append(shift_of_branch(chain.reach[axis], distance, number))
             shifts.append(axis_shifts)
         of_branches = zip(*shifts, strict=True)
         branches = tuple(map(BranchChain, chains, of_branches))
@@ -336,18 +321,143 @@ class Branches(Op):
         later = (op for branch in self.branches for op in branch.chain.ops[1:])
         return any(op.holds for op in later)
 
-    # --- samples ---
+    # --- as a part of a chain ---
 
-    @cached_property
-    def work(self) -> GroupWork:
-        """The work of the group, which the chains of its branches do."""
-        return GroupWork(self, self.reach)
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0: all that some branch is given.
+
+        Each branch takes its own part of them, so the group skips none.
+        """
+        each = [branch.reads(start, stop, done, n) for branch in self.branches]
+        first = min(inputs.start for inputs in each)
+        high = max(inputs.high for inputs in each)
+        return Inputs(first, first, high)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs for which every branch has a complete window."""
+        each = []
+        for branch in self.branches:
+            own = branch.chain.complete_outputs(inputs, ends)
+            each.append(own.shifted(branch.shift))
+        return common_bounds(each)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""
         task = OpTask.alone(self.reach, span, (None,) * self.axes)
-        y, _ = self.work.compute(x, task)
+        y, _ = self.compute(x, task)
         return y
+
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the operations of the branches hold then."""
+        if self.folded is not None and all_finite(x):
+            y, held_after = self._compute_folded(self.folded, x, task)
+        else:
+            y, held_after = self._compute_branches(x, task)
+        if self.opacity is not None:
+            kept = self._kept_channel(x, task)
+            y = summed(y)
+            y[..., self.opacity] = kept
+        return y, held_after
+
+    def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
+        """Return what each branch computes for the outputs `span` of the group."""
+        found = []
+        for branch in self.branches:
+            needed = []
+            for axis, (start, stop) in enumerate(branch.span(span)):
+                needed.append(branch.chain.needs(axis, start, stop, ends[axis]))
+            spans = tuple(zip(*needed, strict=True))
+            found.append(BranchTask(branch.chain.ops, spans))
+        return tuple(found)
+
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute every branch by itself and combine them."""
+        operands = []
+        held_after = {}
+        for number, branch in enumerate(self.branches):
+            earlier = partial(held_within, task.earlier, number)
+            y, held_after[number] = branch.compute(x, task, earlier)
+            operands.append(summed(self._colours(y, branch)))
+        results = [formula.value(operands) for formula in self.formulas]
+        together = self._side_by_side(results, x.shape[-1])
+        if self.opacity is not None:
+            together = np.insert(together, self.opacity, 0, axis=-1)
+        return together, held_of_parts(held_after)
+
+    def _colours(self, y: Array, branch: BranchChain) -> Array:
+        """Return the outputs of a branch without the opacity, which the group keeps as it is.
+
+        One grey branch goes with three colours so.
+        """
+        opacity = branch.chain.opacity_after(self.keeps)
+        return y if opacity is None else np.delete(y, opacity, axis=-1)
+
+    def _side_by_side(self, results: list[Array], channels: int) -> Array:
+        """Return the results of the formulas as channels.
+
+        Where every channel is treated alike, its results are neighbours: many interleaved signals
+        are channels of one array, too, and stay apart so.
+        """
+        if len(results) == 1:
+            return results[0]
+        if not self.channels.uniform:
+            return np.concatenate(results, axis=-1)
+        of_channels = [y.reshape(*y.shape[:-1], channels, -1) for y in results]
+        joined = np.concatenate(of_channels, axis=-1)
+        return joined.reshape(*joined.shape[:-2], -1)
+
+    def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute a group as one convolution, where no input is missing."""
+        places = []
+        for reach, outputs, first in zip(self.reach, task.outputs, task.starts, strict=True):
+            low, high = reach.needs(*outputs)
+            places.append(slice(low - first, high - first))
+        y = folded(x[tuple(places)], task.outputs)
+        held_after: HeldAfter = {}
+        for number, branch in enumerate(self.branches):
+            if branch.chain.holds:
+                next_start = task.continuation.next_start
+                following = branch.reads(next_start, next_start + 1, task.outputs[0][1], None)
+                passed = max(following.start - task.starts[0], 0)
+                earlier = partial(task.earlier, (number, 0))
+                held_after[number, 0] = last_known(x[:passed], earlier)
+        return y, held_after
+
+    def _kept_channel(self, x: Array, task: OpTask) -> Array:
+        """Return the opacity as it is in the inputs that the outputs are aligned with."""
+        places = []
+        for axis, reach in enumerate(self.reach):
+            aligned = reach.aligned_input(np.arange(*task.outputs[axis]))
+            places.append(np.clip(aligned - task.starts[axis], 0, x.shape[axis] - 1))
+        return as_samples(x[..., self.keeps][np.ix_(*places)])
+
+    # --- values that are held over gaps ---
+
+    @property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of the values that operations of the branches hold."""
+        places = []
+        for number, branch in enumerate(self.branches):
+            places += [(number, *place) for place in branch.chain.held_places]
+        return tuple(places)
+
+    def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
+        """Return before which input each held value is the last known one that is needed.
+
+        A branch is given its own inputs alone.
+        """
+        found = {}
+        for number, branch in enumerate(self.branches):
+            shift = branch.shift[0]
+            own_done = done + shift if done > 0 else 0
+            starts = branch.chain.held_starts(start + shift, own_done)
+            found.update({(number, *place): first for place, first in starts.items()})
+        return found
+
+    @property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are inputs of the group."""
+        return all(branch.chain.holds_input_alone for branch in self.branches)
 
 
 def _union(reaches: tuple[Reach, ...]) -> Reach:
@@ -356,64 +466,3 @@ def _union(reaches: tuple[Reach, ...]) -> Reach:
         widest(reaches),
         growth=min(reach.growth for reach in reaches),
     )
-
-
-def _bins_text(bins: Sequence[CalendarBins]) -> str:
-    """What a chain with these calendar bins, one after the other, gives."""
-    lengths = []
-    for each in bins:
-        months = {1: "month", 3: "quarter", 12: "year"}.get(each.months, f"{each.months} months")
-        lengths.append(months if each.months else describe_seconds(each.seconds))
-    return f"gives a row for each {', then each '.join(lengths) or 'row'}"
-
-
-def _check_equal_rates(one: Reach, other: Reach, number: int) -> None:
-    """Raise UnequalBranchesError where two branches have different rates."""
-    if (one.step, one.phases) != (other.step, other.phases):
-        raise UnequalBranchesError(number, _rate_text(other), _rate_text(one))
-
-
-def _check_place(one: Reach, other: Reach, number: int) -> None:
-    """Raise UnequalBranchesError where outputs of two branches are aligned with other samples."""
-    if one.limit != other.limit:
-        raise UnequalBranchesError(number, _cut(other), _cut(one))
-    if one.growth != other.growth:
-        raise UnequalBranchesError(number, _length(other), _length(one))
-    if one.anchor != other.anchor:
-        raise UnequalBranchesError(number, _stands_for(other), _stands_for(one))
-
-
-def _rate_text(reach: Reach) -> str:
-    outputs = plural(reach.phases, "output")
-    samples = "each sample" if reach.step == 1 else f"every {reach.step:,} samples"
-    return f"gives {outputs} for {samples}"
-
-
-def _length(reach: Reach) -> str:
-    if not reach.growth:
-        return "keeps the length"
-    change = "lengthens" if reach.growth > 0 else "shortens"
-    return f"{change} the signal by {plural(abs(reach.growth), 'sample')}"
-
-
-def _cut(reach: Reach) -> str:
-    if reach.limit is None:
-        return "keeps all samples"
-    return f"keeps {plural(reach.limit, 'sample')}"
-
-
-def _stands_for(reach: Reach) -> str:
-    first = [str(reach.aligned_input(k)) for k in range(3)]
-    return f"stands for the samples {', '.join(first)} ..."
-
-
-def _shift(reach: Reach, distance: int, number: int) -> int:
-    """By how many outputs a branch begins earlier than the one that begins latest.
-
-    distance : between the samples that their first outputs are aligned with
-    """
-    outputs, rest = divmod(distance * reach.phases, reach.step)
-    if rest or outputs % reach.phases:
-        does = f"begins {plural(distance, 'sample')} before another branch"
-        raise UnequalBranchesError(number, does, "has outputs between those of that one")
-    return outputs

@@ -8,10 +8,12 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from convcli.core.complete import Bounds
 from convcli.core.convolution.convolve_2d import products_of
+from convcli.core.missing import last_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.op_times import OpTimes
-from convcli.core.op_work import OpWork
+from convcli.core.task import Inputs
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from convcli.core.in_time.reach import Tracker
     from convcli.core.op_formula import WindowWeights
     from convcli.core.reach import Reach
-    from convcli.core.task import OpTask
+    from convcli.core.task import BranchTask, HeldAfter, HeldPlace, OpTask
     from convcli.signals import Array, Missing
 
 # The outputs [start, stop) on each sample axis.
@@ -162,7 +164,8 @@ class Op(ABC):
         times               OpTimes, for windows that are bounded by times
         to_measure          ToMeasure, for what depends on the whole signal
         bind                for an operation that adds a remark or a message where it is used
-        work                OpWork, for a group of branches
+        compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
+        holds_input_alone   for a group of branches, whose chains do its work
         products, in_place, axis_taps, joined, scale_and_shift, scaled,
         undivided, executor
                             for what is computed faster together
@@ -249,12 +252,89 @@ class Op(ABC):
         """Return the operation at its place in a FILTER, as one stage."""
         return (site.stage(self),)
 
-    # --- how it is computed ---
+    # --- as a part of a chain ---
 
-    @cached_property
-    def work(self) -> OpWork:
-        """What the operation reads, computes and holds as a part of a chain."""
-        return OpWork(self, self.reach)
+    @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The windows that have to lie within the signal under the edge rule `missing`."""
+        return self.reach
+
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+        """Compute the outputs of a task, and what the next job has to know.
+
+        x : all inputs of the task, NaN where a sample is missing; not changed
+        """
+        if self.padding is not None:
+            x = self.padding.extend(x, task)
+        windows = x[task.skipped :]
+        if not self.holds:
+            return self(windows, task.outputs), {}
+        held = partial(last_known, x[: task.skipped], task.held_before)
+        y = self(windows, task.outputs, held)
+        return y, {(): last_known(x[: task.passed], task.held_before)}
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs along axis 0 for the outputs [start, stop).
+
+        done : the end of the outputs that were computed before, at most 0 if there are none
+        n : the length of the input, given if the operation needs the end of the signal
+        """
+        along = self.reach[0]
+        low, high = along.needs(start, stop)
+        first = low
+        if self.holds and done > 0:
+            _, read = along.needs(done - 1, done)
+            first = min(low, read)
+        return Inputs(first, low, high)
+
+    def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
+        """Return the outputs whose windows lie within the inputs, for the edge rule `missing`.
+
+        inputs : those that lack no part of the signal
+        ends : the length of the input on each axis, None if it has not ended yet
+        """
+        low = []
+        high = []
+        for reach, first, stop in zip(self.windows, inputs.low, inputs.high, strict=True):
+            low.append(reach.first_within(first))
+            high.append(reach.ready(stop))
+        if self.padding is not None:
+            # Beyond the ends of its input the operation reads its padding, which is never missing.
+            for axis, length in enumerate(ends):
+                if inputs.low[axis] <= 0:
+                    low[axis] = 0
+                if length is not None and inputs.high[axis] >= length:
+                    high[axis] = self.windows[axis].count(length)
+        return Bounds(tuple(low), tuple(high))
+
+    def branch_tasks(self, span: Span, ends: tuple[int | None, ...]) -> tuple[BranchTask, ...]:
+        """Return what each branch of a group computes for the outputs `span` of the group.
+
+        ends : the length of the signal along each axis, None if it has not ended yet
+        """
+        return ()
+
+    # --- values that are held over gaps ---
+
+    @property
+    def held_places(self) -> tuple[HeldPlace, ...]:
+        """The places of the values that the operation holds."""
+        return ((),) if self.holds else ()
+
+    def held_starts(self, start: int, stop: int, done: int) -> dict[HeldPlace, int]:
+        """Return, for each held value, the input before which it is the last known one.
+
+        start, stop : the outputs to come; done : the end of those that were computed before
+        """
+        first = self.reads(start, stop, done, None).start
+        return dict.fromkeys(self.held_places, first)
+
+    @property
+    def holds_input_alone(self) -> bool:
+        """Whether all values that are held are inputs of the operation itself."""
+        return True
+
+    # --- how it is computed ---
 
     @property
     def products(self) -> int:
@@ -396,10 +476,10 @@ class WrappedOp(Op):
         """Return the wrapper around the operation that knows the times so far."""
         return replace(self, op=self.op.times.bound(reach))
 
-    @cached_property
-    def work(self) -> OpWork:
-        """The work of the wrapper, on the windows of the operation."""
-        return OpWork(self, self.op.work.windows)
+    @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The windows of the wrapped operation."""
+        return self.op.windows
 
     @property
     def products(self) -> int:
@@ -419,10 +499,10 @@ class Complete(WrappedOp):
         """The reach of the operation, moved to where its first window begins."""
         return tuple(_complete_reach(reach) for reach in self.op.reach)
 
-    @cached_property
-    def work(self) -> OpWork:
-        """The work of the operation, by the reach that was moved."""
-        return OpWork(self, self.reach)
+    @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The windows, by the reach that was moved."""
+        return self.reach
 
     @property
     def times(self) -> OpTimes:

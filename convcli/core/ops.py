@@ -14,7 +14,6 @@ from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights
-from convcli.core.op_work import OpWork
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.windows.constants import keep_constants
 from convcli.dataclass import dataclass
@@ -81,13 +80,12 @@ class Convolve(Op):
         geometry = zip(self.before, self.after, self.step, self.anchor, strict=True)
         return tuple(Reach(before=b, after=a, step=s, anchor=c) for b, a, s, c in geometry)
 
-    @cached_property
-    def work(self) -> OpWork:
-        """The work of the convolution; no window of a recursive filter is ever incomplete."""
+    @property
+    def windows(self) -> tuple[Reach, ...]:
+        """The windows; of a recursive filter the newest samples, so that none is incomplete."""
         if not self.recursive:
-            return OpWork(self, self.reach)
-        newest = tuple(replace(reach, before=-reach.after) for reach in self.reach)
-        return OpWork(self, newest)
+            return self.reach
+        return tuple(replace(reach, before=-reach.after) for reach in self.reach)
 
     @property
     def holds(self) -> bool:

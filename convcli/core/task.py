@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convcli.core.complete import Bounds
-    from convcli.core.op import Span
+    from convcli.core.op import Op, Span
     from convcli.core.reach import Reach
     from convcli.signals import Array
 
@@ -36,6 +36,14 @@ HeldEarlier = Callable[[HeldPlace], "Array | None"]
 def nothing_earlier(_: HeldPlace) -> None:
     """Say that no value is known from before the start of a signal."""
     return
+
+
+def held_within(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:
+    """Return the value held at a place in a part: an operation of a chain, or a branch of a group.
+
+    earlier : gives the values of the whole; number : of the part
+    """
+    return earlier((number, *place))
 
 
 class HeldIfAsked(dict[HeldPlace, "Array | None"]):
@@ -151,3 +159,15 @@ class OpTask:
     def passed(self) -> int:
         """How many of the inputs lie before those of the next job."""
         return max(self.next_input - self.begins[0], 0)
+
+
+class BranchTask(NamedTuple):
+    """What a branch of a group computes.
+
+    ops : the operations of the branch
+    spans : for each operation, the inputs [low, high) that it reads along each axis; at the end the
+        outputs of the branch, by its own index
+    """
+
+    ops: tuple[Op, ...]
+    spans: tuple[Span, ...]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,8 @@ from convcli.errors import RequestError
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.core.in_time.weights import SeparableWeights, WeightFunction
     from convcli.core.windows.ragged import Statistic
     from convcli.signals import Align, Signal
@@ -57,27 +60,6 @@ def box_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
         begin, end = _window_bounds(width, align)
         return _integral_mean(UniformWeights(begin, end), align)
     return TimeWindows(window=_open_window(width, align), statistic=ragged.mean)
-
-
-@in_time("wma")
-def wma_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Weights that fall evenly from the newest row to 0 at the end of the window."""
-    begin, end = _window_bounds(n.nanoseconds, align)
-    return _weighted_mean(LinearWeights(begin=begin, end=end), n.nanoseconds, signal, align)
-
-
-@in_time("triangle")
-def triangle_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Weights that rise evenly to the middle of the window and fall again."""
-    begin, end = _window_bounds(n.nanoseconds, align)
-    return _weighted_mean(TriangularWeights(begin, end), n.nanoseconds, signal, align)
-
-
-@in_time("hann")
-def hann_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """A raised cosine over the window."""
-    begin, end = _window_bounds(n.nanoseconds, align)
-    return _weighted_mean(HannWeights(begin, end), n.nanoseconds, signal, align)
 
 
 @in_time("gaussian")
@@ -140,11 +122,13 @@ def _open_window(width: int, align: Align) -> TimeReach:
 
 
 def _weighted_mean(
-    weights: SeparableWeights, width: int, signal: Signal, align: Align
+    n: Duration, weights: Callable[[float, float], SeparableWeights], signal: Signal, align: Align
 ) -> TimeWindows:
+    """The mean with weights that lie between the ends of a window."""
+    function = weights(*_window_bounds(n.nanoseconds, align))
     if signal.integrates:
-        return _integral_mean(weights, align)
-    return TimeWindows(window=_open_window(width, align), statistic=WeightedMean(weights))
+        return _integral_mean(function, align)
+    return TimeWindows(window=_open_window(n.nanoseconds, align), statistic=WeightedMean(function))
 
 
 def _integral_mean(weights: WeightFunction, align: Align) -> TimeWindows:
@@ -155,6 +139,11 @@ def _integral_mean(weights: WeightFunction, align: Align) -> TimeWindows:
         ahead = math.ceil(-weights.begin)
         window = TimeReach(back=back, ahead=ahead, after=1, beyond=1)
     return TimeWindows(window=window, statistic=IntegralMean(weights))
+
+
+in_time("wma")(partial(_weighted_mean, weights=LinearWeights))
+in_time("triangle")(partial(_weighted_mean, weights=TriangularWeights))
+in_time("hann")(partial(_weighted_mean, weights=HannWeights))
 
 
 # -------------------------------------------------------------------------- windows of a statistic
@@ -173,24 +162,6 @@ def var_in_time(n: Duration, *, ddof: int = 1, signal: Signal, align: Align) -> 
     return replace(_of_rows(n, statistic, signal, align), homogeneous=False)
 
 
-@in_time("rms")
-def rms_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Root mean square of the rows of the last N."""
-    return _of_rows(n, MomentInTime(centred=False, root=True), signal, align)
-
-
-@in_time("sum")
-def sum_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Sum of the rows of the last N that are there."""
-    return _of_rows(n, ragged.sum_of_known, signal, align)
-
-
-@in_time("median")
-def median_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Median of the rows of the last N."""
-    return _of_rows(n, OrderInTime(Median()), signal, align)
-
-
 @in_time("quantile")
 def quantile_in_time(n: Duration, q: float, *, signal: Signal, align: Align) -> TimeWindows:
     """Quantile Q of the rows of the last N."""
@@ -204,29 +175,11 @@ def rank_in_time(n: Duration, *, pct: bool = False, signal: Signal, align: Align
     return _of_rows(n, OrderInTime(Rank(own=(), share=pct)), signal, align)
 
 
-@in_time("mad")
-def mad_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Median absolute deviation of the rows of the last N from their median."""
-    return _of_rows(n, OrderInTime(MedianDeviation()), signal, align)
-
-
 @in_time("hampel")
 def hampel_in_time(n: Duration, k: float = 3.0, *, signal: Signal, align: Align) -> TimeWindows:
     """The median of the rows of the last N where a row lies far from it."""
     check_outlier_limit(k)
     return _of_rows(n, OrderInTime(Hampel(own=(), limit=k)), signal, align)
-
-
-@in_time("max")
-def max_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Largest of the rows of the last N."""
-    return _of_rows(n, ExtremeInTime(np.fmax), signal, align)
-
-
-@in_time("min")
-def min_in_time(n: Duration, *, signal: Signal, align: Align) -> TimeWindows:
-    """Smallest of the rows of the last N."""
-    return _of_rows(n, ExtremeInTime(np.fmin), signal, align)
 
 
 def _of_rows(n: Duration, statistic: Statistic, signal: Signal, align: Align) -> TimeWindows:
@@ -238,6 +191,18 @@ def _of_rows(n: Duration, statistic: Statistic, signal: Signal, align: Align) ->
     return TimeWindows(window=_open_window(n.nanoseconds, align), statistic=statistic)
 
 
+_STATISTICS_OF_ROWS: dict[str, Statistic] = {
+    "rms": MomentInTime(centred=False, root=True),
+    "sum": ragged.sum_of_known,
+    "median": OrderInTime(Median()),
+    "mad": OrderInTime(MedianDeviation()),
+    "max": ExtremeInTime(np.fmax),
+    "min": ExtremeInTime(np.fmin),
+}
+for _name, _statistic in _STATISTICS_OF_ROWS.items():
+    in_time(_name)(partial(_of_rows, statistic=_statistic))
+
+
 def _checked(ddof: int) -> int:
     if ddof < 0:
         raise RequestError(f"expected ddof of at least 0, got {ddof}")
@@ -247,55 +212,27 @@ def _checked(ddof: int) -> int:
 # ------------------------------------------------------------------------------- calendar bins
 
 
-@in_time("avg_pool")
-def mean_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Mean of the known values of each bin."""
-    return _pool(n, ragged.mean, signal, align)
-
-
-@in_time("sum_pool")
-def sum_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Sum of the rows that are there."""
-    return _pool(n, ragged.sum_of_known, signal, align)
-
-
-@in_time("max_pool")
-def largest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Largest of the known values of each bin."""
-    return _pool(n, ExtremeInTime(np.fmax), signal, align)
-
-
-@in_time("min_pool")
-def smallest_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Smallest of the known values of each bin."""
-    return _pool(n, ExtremeInTime(np.fmin), signal, align)
-
-
-@in_time("median_pool")
-def median_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Median of the known values of each bin."""
-    return _pool(n, OrderInTime(Median()), signal, align)
-
-
-@in_time("first_pool")
-def first_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """First of the values that are there."""
-    return _pool(n, ragged.first_known, signal, align)
-
-
-@in_time("last_pool")
-def last_of_bins(n: CalendarBins, *, signal: Signal, align: Align) -> CalendarPool:
-    """Last of the values that are there."""
-    return _pool(n, ragged.last_known_of_each, signal, align)
-
-
-def _pool(bins: CalendarBins, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
+def _pool(n: CalendarBins, statistic: Statistic, signal: Signal, align: Align) -> CalendarPool:
+    """A statistic of the known values of each bin."""
     if signal.integrates:
         raise RequestError(
             "--integrate is for means over windows in time, not for bins",
             hint="sma:1w is the mean over the week before each row",
         )
-    window = BinReach(bins=bins)
+    window = BinReach(bins=n)
     if align == "center":
-        window = BinReach(bins=bins, centred=True, after=1)
+        window = BinReach(bins=n, centred=True, after=1)
     return CalendarPool(window=window, statistic=statistic)
+
+
+_STATISTICS_OF_BINS: dict[str, Statistic] = {
+    "avg_pool": ragged.mean,
+    "sum_pool": ragged.sum_of_known,
+    "max_pool": ExtremeInTime(np.fmax),
+    "min_pool": ExtremeInTime(np.fmin),
+    "median_pool": OrderInTime(Median()),
+    "first_pool": ragged.first_known,
+    "last_pool": ragged.last_known_of_each,
+}
+for _name, _statistic in _STATISTICS_OF_BINS.items():
+    in_time(_name)(partial(_pool, statistic=_statistic))

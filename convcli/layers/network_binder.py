@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convcli.core.binding import Stage, signal_after
-from convcli.core.branches import Branches, UnequalBranchesError
+from convcli.core.branch_chain import UnequalBranchesError
+from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Operand
 from convcli.core.ops import Pointwise

@@ -41,8 +41,8 @@ class FileSink(Sink[Any], Protocol):
     warnings: list[str]
 
     def next_page(self) -> None:
-        """Begin the next page; every page has been written to its end."""
-        ...
+        """Begin the next page; every page has been written to its end. By default there is one."""
+        return  # the body that mypy asks for in a method that is not abstract
 
     def close(self) -> None:
         """Complete the file after the last sample."""

@@ -115,7 +115,7 @@ def output_names(
     if is_template or folder:
         fixed = os.path.dirname(output.partition("{")[0])
         refuse_blocked_folder(output, fixed)
-        return OutputNames(output, count, suffix=suffix, is_template=is_template)
+        return OutputNames(output, count, is_template, suffix)
     if count > 1:
         raise RequestError(
             f"{count} inputs cannot share the one output {output}",
@@ -163,13 +163,14 @@ class OutputNames:
         part of the pattern that it was found by, `{subfolder}`, the folder of that, and `{index}`,
         its number from 1, with zeros in front so that names sort
     count : number of inputs
+    is_template : `output` is a template, no folder
     suffix : replaces the suffix of the input; None keeps it
     """
 
     output: str
     count: int
+    is_template: bool
     suffix: str | None = None
-    is_template: bool = True
 
     def of(self, number: int, path: str, relative: str, *, nested: bool = False) -> str:
         """The output of an input.

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from convcli.core.alpha import Premultiply, Unpremultiply
-from convcli.core.branches import Branches, UnequalBranchesError
+from convcli.core.branch_chain import UnequalBranchesError
+from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Constant, Operand
 from convcli.core.ops import Pointwise

@@ -13,20 +13,26 @@ from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import Share
     from convcli.core.chain import Chain
-    from convcli.core.chain_work import HeldValues
     from convcli.core.complete import Bounds
     from convcli.core.extend import Extent
     from convcli.core.op import Span
-    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import AnyRows, Array
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
     SignalName = bytes | None
+
+
+# The input row of samples before a part, and of those after it. Outputs that are aligned with them
+# belong to other parts.
+ROW_BEFORE = -1
+ROW_AFTER = (1 << 63) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ class Job:
     rows : the input rows that the outputs are aligned with
     ends : the length of the signal along each axis, None where it has not ended yet
     bounds : where the signal lies, if a window that reaches beyond it has no output
-    previous : the job before it in the same signal, asked only for the values that it held
+    earlier : gives the values held from before: those of the job before in the same signal
     """
 
     group: SignalName
@@ -83,7 +89,7 @@ class Job:
     rows: AnyRows
     ends: tuple[int | None, ...]
     bounds: Bounds | None = None
-    previous: HeldValues | None = None
+    earlier: HeldEarlier = nothing_earlier
     _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
 
@@ -102,21 +108,33 @@ class Job:
 
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
+        return self._block(y, self._became_missing(y), self.span[0][0])
+
+    def _block(self, y: Array, became_missing: BoolArray | None, first: int) -> SignalBlock:
+        """Return the outputs without those that are aligned with a row of another part.
+
+        became_missing : marks the outputs to be counted · first : the number of the first output
+        """
+        rows = self.rows
+        here = _rows_here(rows)
+        if here is not None:
+            y = y[here]
+            rows = row_numbers(rows)[here]
+            if became_missing is not None:
+                became_missing = became_missing[here]
         counts = None
-        became_missing = self._became_missing(y)
         if became_missing is not None:
             sample_axes = tuple(range(y.ndim - 1))
             counts = became_missing.sum(axis=sample_axes)
-        return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
+        return SignalBlock(self.group, y, rows, first, counts)
 
     def _compute(self, share: Share) -> Array:
-        earlier = nothing_earlier if self.previous is None else self.previous.held
         task = OutputTask(
             chain=self.chain,
             x=self.inputs.joined(),
             span=self.span,
             ends=self.ends,
-            earlier=earlier,
+            earlier=self.earlier,
             bounds=self.bounds,
         )
         y, self._held = task.in_blocks(share)
@@ -168,7 +186,15 @@ class Job:
     def release(self) -> None:
         """Let go of the job before and of all who wait, whether this job succeeded or not."""
         self._finished.set()
-        self.previous = None
+        self.earlier = nothing_earlier
+
+
+def _rows_here(rows: AnyRows) -> BoolArray | None:
+    """Mark the rows of the part; None if all are."""
+    if isinstance(rows, range) or (rows.min() > ROW_BEFORE and rows.max() < ROW_AFTER):
+        return None
+    here: BoolArray = (rows > ROW_BEFORE) & (rows < ROW_AFTER)
+    return here
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +213,15 @@ class JobBatch:
         """Compute the outputs of every job; `share` is as of `Job.run`."""
         try:
             blocks = [job.run(share) for job in self.jobs]
-            return BatchOutputs(blocks if self.kept else [], self.complete)
+            kept = [block for block in blocks if self.kept and len(block.x)]
+            return BatchOutputs(kept, self.complete)
         finally:
-            for job in self.jobs:  # after an error nobody must wait for those that were not reached
-                job.release()
+            self.give_up()  # after an error nobody must wait for jobs that were not reached
+
+    def give_up(self) -> None:
+        """Let go of all who wait for the jobs."""
+        for job in self.jobs:
+            job.release()
 
 
 @dataclass(frozen=True, eq=False)

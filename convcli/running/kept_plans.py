@@ -69,14 +69,16 @@ class KeptPlans:
         """Return a plan, a new one if none is kept or a file that it was made from has changed."""
         with self._lock:
             kept = self._kept.pop(request, None)
-        if kept is None or not kept.files.unchanged:
-            kept = _made(request)
-            if not _may_be_kept(kept):
-                return kept
-        with self._lock:
-            self._kept[request] = kept
-            self._drop_oldest()
-        return kept
+            if kept is not None:
+                self._kept[request] = kept
+        if kept is not None and kept.files.unchanged:
+            return kept
+        made = _made(request)
+        if _may_be_kept(made):
+            with self._lock:
+                self._kept[request] = made
+                self._drop_oldest()
+        return made
 
     def _drop_oldest(self) -> None:
         """Drop plans that were not asked for lately until few enough are left."""

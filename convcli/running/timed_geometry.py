@@ -6,7 +6,7 @@ later output needs are forgotten.
 
 from __future__ import annotations
 
-import gc
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from convcli.core.in_time.tracking import ChainTracker
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Index
@@ -28,12 +30,6 @@ CLOCK_SET_BACK = 48 * 3600 * 10**9
 # Times of this many blocks are forgotten together, which saves a third of the time of short blocks.
 REMEMBERED = 8
 
-# Each block binds a chain to the times so far, with this many bytes for each sample that is
-# remembered. A chain and its work refer to each other, so that only the garbage collector frees
-# those of earlier blocks. It runs rarely here, and is called when they take so many bytes.
-BYTES_OF_TIME = 24
-LARGEST_GARBAGE = 128 << 20
-
 
 class TimedGeometry(Geometry):
     """The geometry of a chain with windows in time on one signal.
@@ -46,7 +42,6 @@ class TimedGeometry(Geometry):
         self._unbound = chain
         self._tracker = ChainTracker(chain)
         self._blocks = 0
-        self._garbage = 0
         reach = chain.reach[0]
         self._first_sample = 0
         self._first_output = 0
@@ -61,21 +56,18 @@ class TimedGeometry(Geometry):
         self._tracker.arrive(known, ended=ended)
         self.chain = self._tracker.chain
         self._count_unsure(known)
-        self._collect_garbage()
 
-    def _collect_garbage(self) -> None:
-        """Free the chains that were bound to earlier times, once they take much memory."""
-        self._garbage += BYTES_OF_TIME * self._tracker.remembered
-        if self._garbage > LARGEST_GARBAGE:
-            self._garbage = 0
-            gc.collect()
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, one after the other."""
+        return self._tracker.bins_begun
 
-    def start_at(self, sample: int) -> int:
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the sample of a number; return the number of the first output.
 
-        Sums are taken by the numbers of samples.
+        Sums are taken by the numbers of samples and bins.
         """
-        first = self._tracker.start_at(sample)
+        first = self._tracker.start_at(sample, bins)
         self.chain = self._tracker.chain
         if self._unbound.times.bins:  # they are counted from this sample on
             self._first_sample = sample
@@ -98,6 +90,15 @@ class TimedGeometry(Geometry):
         more are needed than the windows hold.
         """
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
+
+    def decisive(self, n: int) -> int:
+        """Return how many of the first samples decide the outputs aligned with earlier ones.
+
+        It is more than `n` if as many are not enough. Bins of bins are complete one bin later.
+        """
+        wanted = self.ready(self._unsure) + max(1, len(self._unbound.times.bins))
+        known = bisect_left(range(n), wanted, key=self.ready)
+        return max(known + 1, self._rows_looked)
 
     @property
     def timed(self) -> bool:

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
     Places = tuple[npt.NDArray[np.intp], ...]
-    Sums = Callable[[Places], Array]
 
-# Results that are compared together: they stay in the cache.
+# Half a unit in the last place of float32.
+UNIT = 2.0**-24
+# Results that are compared together, and samples of windows that are summed up together: they stay
+# in the cache.
 _COMPARED = 1 << 17
+_GATHERED = 1 << 15
 
 
 def accumulated_error(roundings: float, unit: float) -> float:
@@ -46,21 +49,48 @@ class ErrorBound:
     absolute: float
 
 
-def refine(y: Array, bound: ErrorBound, sums: Sums, *, to_bytes: bool) -> Array:
+def refine(
+    y: Array,
+    bound: ErrorBound,
+    *,
+    at: Callable[[Places], Array],
+    everywhere: Callable[[], Array],
+    most: float,
+    to_bytes: bool,
+) -> Array:
     """Return results in float32 so that they are rounded as in float64; y is changed.
 
     bound : of results that are not negative, or with a relative part of 0
-    sums : computes the results at some places in float64
+    at : computes the results at some places in float64, from their windows
+    everywhere : computes all results in float64; used for more than `most` places
     to_bytes : return rounded bytes; every result has to round to 0 ... 255
     """
-    if not to_bytes:
+    results: Any = y
+    if to_bytes:
+        results, places = _rounded(y, bound)
+    else:
         places = _doubtful(y, bound)
-        numbers: Any = sums(places)
-        y[places] = _rounded_alike(numbers)
-        return y
-    rounded, places = _rounded(y, bound)
-    rounded[places] = np.rint(sums(places))
-    return rounded
+    sums: Any = at(places) if len(places[0]) <= most else everywhere()[places]
+    results[places] = np.rint(sums) if to_bytes else _rounded_alike(sums)
+    return np.asarray(results)
+
+
+def sums_of_windows(
+    windows: Array, places: Places, summed: Callable[[FloatArray, slice], FloatArray]
+) -> FloatArray:
+    """Sum up some windows in float64, a part of them at a time.
+
+    windows : a view whose last axes are those of a window; places : on its other axes
+    summed : sums up the samples of a part of the windows, (windows, *sides)
+    """
+    sums = np.empty(len(places[0]))
+    sides = windows.shape[len(places) :]
+    together = max(1, _GATHERED // math.prod(sides))
+    for first in range(0, len(sums), together):
+        part = slice(first, first + together)
+        read = windows[tuple(place[part] for place in places)]
+        sums[part] = summed(read.astype(np.float64, copy=False), part)
+    return sums
 
 
 def _doubtful(y: Array, bound: ErrorBound) -> Places:

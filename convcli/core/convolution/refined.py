@@ -12,11 +12,18 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
-from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
-from convcli.core.convolution.refined_lines import refined_lines
+from convcli.core.convolution.near_halves import (
+    UNIT,
+    ErrorBound,
+    accumulated_error,
+    refine,
+    sums_of_windows,
+)
+from convcli.core.convolution.refined_lines import MOST_DOUBTFUL, refined_lines
 from convcli.core.convolution.rounding import share_a_denominator
 
 if TYPE_CHECKING:
@@ -24,8 +31,7 @@ if TYPE_CHECKING:
     from convcli.core.convolution.near_halves import Places
     from convcli.signals import Array
 
-# Half a unit in the last place of float32 and of float64.
-_UNIT = 2.0**-24
+# Half a unit in the last place of float64.
 _DOUBLE_UNIT = 2.0**-53
 # The smallest kernel that is not separable of which OpenCV computes the sums by FFT. The length of
 # its transforms is at most `_SHORTEST_TILE` pixels and the kernel, or `_LARGEST_TILE` kernels, up
@@ -42,14 +48,10 @@ _OF_ROOTS = 2
 # takes less time. OpenCV's FFT takes hardly more time in float64.
 _MOST_READ_AGAIN = 25.0
 _MOST_READ_AGAIN_BY_FFT = 1.0
-# Where a larger part of the results is doubtful, all are computed in float64.
-_MOST_DOUBTFUL = 1 / 50
 # A separable kernel with more taps along an axis is computed faster by FFTs in float64.
 _LONGEST_LINE = 900
 # Means below this number are rounded to 255 at most.
 _ROUNDED_TO_255 = 255.49
-# Bytes of windows that are computed together: they stay in the cache.
-_GATHERED = 1 << 15
 
 
 def refines_cheaply(taps: Taps, divisor: float) -> bool:
@@ -105,7 +107,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
         roundings = sum(line.size + 1 for line in lines)
     else:
         roundings = taps.size + 1
-    return ErrorBound(accumulated_error(roundings + 2 + 3, _UNIT), by_fft)
+    return ErrorBound(accumulated_error(roundings + 2 + 3, UNIT), by_fft)
 
 
 def _error_by_fft(taps: Taps) -> float:
@@ -143,30 +145,20 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     if lines is not None and not _are_short(lines):
         return refined_lines(x, lines, step, to_bytes=to_bytes)
 
-    def sums(places: Places) -> Array:
-        if len(places[0]) <= _MOST_DOUBTFUL * y.size:
-            return _sums_at(places, x, weights, step)
+    def at(places: Places) -> FloatArray:
+        row, column, channel = places
+        windows = sliding_window_view(x, weights.shape, axis=(0, 1))
+        starts = (row * step[0], column * step[1], channel)
+        flat = weights.reshape(-1)
+        return sums_of_windows(windows, starts, lambda read, _: read.reshape(len(read), -1) @ flat)
+
+    def everywhere() -> Array:
         numbers = x.astype(np.float64)
-        means = mean_valid(numbers, weights, 1.0, step, exact=False, finite=True)
-        return means[places]
+        return mean_valid(numbers, weights, 1.0, step, exact=False, finite=True)
 
     y = mean_valid(x, window, divisor, step, exact=False, finite=True)
+    most = MOST_DOUBTFUL * y.size
     bound = error_of_sums(weights)
     if not is_mean:
         bound = ErrorBound(0.0, error_bound(weights))
-    return refine(y, bound, sums, to_bytes=to_bytes)
-
-
-def _sums_at(places: Places, x: Array, window: Taps, step: tuple[int, ...]) -> FloatArray:
-    """Return the results at these places in float64."""
-    row, column, channel = places
-    windows = np.lib.stride_tricks.sliding_window_view(x, window.shape, axis=(0, 1))
-    weights = window.reshape(-1)
-    sums = np.empty(len(row))
-    together = max(1, _GATHERED // window.size)
-    for first in range(0, len(row), together):
-        part = slice(first, first + together)
-        read = windows[row[part] * step[0], column[part] * step[1], channel[part]]
-        samples = read.reshape(len(read), -1).astype(np.float64)
-        sums[part] = samples @ weights
-    return sums
+    return refine(y, bound, at=at, everywhere=everywhere, most=most, to_bytes=to_bytes)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
+from convcli.core.convolution.near_halves import (
+    UNIT,
+    ErrorBound,
+    accumulated_error,
+    refine,
+    sums_of_windows,
+)
 from convcli.core.convolution.polyphase import PhaseTaps, along_columns, along_rows
 from convcli.dataclass import dataclass
 
@@ -21,15 +27,11 @@ if TYPE_CHECKING:
     from convcli.core.convolution.near_halves import Places
     from convcli.signals import Array
 
-# Half a unit in the last place of float32.
-_UNIT = 2.0**-24
 # Samples of the rows that are computed together, and of a row of them that are converted together.
 _TILE = 1 << 19
 _STRIP = 1 << 8
-# Where a larger part of the means is doubtful, all of the tile are computed in float64.
-_MOST_DOUBTFUL = 1 / 50
-# Doubtful means are computed together as long as they have this many taps.
-_GATHERED = 1 << 15
+# Where a larger part of the means is doubtful, all (of a tile) are computed in float64.
+MOST_DOUBTFUL = 1 / 50
 
 
 def refined_lines(
@@ -110,14 +112,8 @@ class _Line:
         strides = [1] * x.ndim
         strides[self.axis] = self.taps.step
         (weights,) = self.taps.table
-        sums = np.empty(len(places[0]))
-        together = max(1, _GATHERED // self.taps.width)
-        for first in range(0, len(sums), together):
-            part = slice(first, first + together)
-            starts = [place[part] * s for place, s in zip(places, strides, strict=True)]
-            samples = windows[tuple(starts)].astype(np.float64, copy=False)
-            sums[part] = samples @ weights
-        return sums
+        starts = tuple(place * s for place, s in zip(places, strides, strict=True))
+        return sums_of_windows(windows, starts, lambda read, _: read @ weights)
 
 
 def _refined(x: Array, line: _Line, *, to_bytes: bool) -> Array:
@@ -133,13 +129,15 @@ def _refined(x: Array, line: _Line, *, to_bytes: bool) -> Array:
     level = middle * float(weights.sum())
     y += np.float32(level)
 
-    def sums(places: Places) -> Array:
-        if len(places[0]) <= _MOST_DOUBTFUL * y.size:
-            return line.sums_at(places, x)
-        return line.filtered(x.astype(np.float64, copy=False))[places]
-
     bound = _error_bound(weights, (most - least) / 2, level)
-    return refine(y, ErrorBound(0.0, bound), sums, to_bytes=to_bytes)
+    return refine(
+        y,
+        ErrorBound(0.0, bound),
+        at=lambda places: line.sums_at(places, x),
+        everywhere=lambda: line.filtered(x.astype(np.float64, copy=False)),
+        most=MOST_DOUBTFUL * y.size,
+        to_bytes=to_bytes,
+    )
 
 
 def _less(x: Array, middle: float) -> Float32Array:
@@ -163,6 +161,6 @@ def _error_bound(line: Taps, largest: float, level: float) -> float:
 
     largest : size of the samples; level : what is added to the sum
     """
-    relative = accumulated_error(line.size + 2, _UNIT)
+    relative = accumulated_error(line.size + 2, UNIT)
     of_sum = relative * largest * float(np.abs(line).sum())
-    return of_sum + _UNIT * (abs(level) + 4 * 256)
+    return of_sum + UNIT * (abs(level) + 4 * 256)

@@ -7,14 +7,20 @@ the bytes of its window.
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.near_halves import ErrorBound, accumulated_error, refine
+from convcli.core.convolution.near_halves import (
+    UNIT,
+    ErrorBound,
+    accumulated_error,
+    refine,
+    sums_of_windows,
+)
 from convcli.core.convolution.polyphase import PhaseTaps, polyphase_along
 from convcli.core.convolution.rounding import BINARY, share_a_denominator
 from convcli.dataclass import dataclass
@@ -28,8 +34,6 @@ if TYPE_CHECKING:
     from convcli.core.op import Span
     from convcli.signals import Array
 
-# Half a unit in the last place of float32.
-_UNIT = 2.0**-24
 # Roundings of a result after both axes: `near_halves.py` adds and compares.
 _LATER_ROUNDINGS = 3
 # Where more samples of windows would have to be read again, for each sample of the input, float64
@@ -37,8 +41,6 @@ _LATER_ROUNDINGS = 3
 _MOST_READ_AGAIN = 2.0
 # Phases that are looked at for results of exactly one half. A single phase of many makes few.
 _PHASES = 4
-# Samples of windows that are computed together: they stay in the cache.
-_GATHERED = 1 << 15
 
 _UNCHANGED = PhaseTaps.one_phase(np.ones(1), 1)
 
@@ -92,7 +94,7 @@ class RefinedResampling:
         most 255 times the sum of |w| - 1.
         """
         roundings = self.down.width + 1 + self.across.width + 1 + _LATER_ROUNDINGS
-        relative = accumulated_error(roundings, _UNIT)
+        relative = accumulated_error(roundings, UNIT)
         size = _largest_sum(self.down) * _largest_sum(self.across)
         return ErrorBound(relative, relative * 255 * (size - 1))
 
@@ -105,13 +107,15 @@ class RefinedResampling:
         if self.is_exact:
             return y
 
-        def sums(places: Places) -> Array:
-            read_again = len(places[0]) * self.down.width * self.across.width
-            if read_again <= _MOST_READ_AGAIN * x.size:
-                return self._sums_at(places, x, span)
-            return self._resampled(x.astype(np.float64), span)[places]
-
-        return refine(y, self._error, sums, to_bytes=False)
+        window = self.down.width * self.across.width
+        return refine(
+            y,
+            self._error,
+            at=lambda places: self._sums_at(places, x, span),
+            everywhere=lambda: self._resampled(x.astype(np.float64), span),
+            most=_MOST_READ_AGAIN * x.size / window,
+            to_bytes=False,
+        )
 
     def _resampled(self, x: Array, span: Span) -> Array:
         """Return the outputs in float32, of float64 in float64."""
@@ -124,19 +128,18 @@ class RefinedResampling:
         """Return the results at some places in float64."""
         row, column, channel = places
         sides = (self.down.width, self.across.width)
-        windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(0, 1))
+        windows = sliding_window_view(x, sides, axis=(0, 1))
         top, down_phase = _windows_of(self.down, row, span[0])
         left, across_phase = _windows_of(self.across, column, span[1])
-        sums = np.empty(len(row))
-        together = max(1, _GATHERED // math.prod(sides))
-        for first in range(0, len(row), together):
-            part = slice(first, first + together)
-            samples = windows[top[part], left[part], channel[part]].astype(np.float64)
+
+        def summed(samples: FloatArray, part: slice) -> FloatArray:
             row_taps = self.across.table[across_phase[part], :, None]
-            along_rows = np.matmul(samples, row_taps)
             column_taps = self.down.table[down_phase[part], None, :]
-            sums[part] = np.matmul(column_taps, along_rows)[:, 0, 0]
-        return sums
+            along_rows = np.matmul(samples, row_taps)
+            sums: FloatArray = np.matmul(column_taps, along_rows)[:, 0, 0]
+            return sums
+
+        return sums_of_windows(windows, (top, left, channel), summed)
 
 
 def _windows_of(

@@ -32,7 +32,7 @@ def without_overflow(op: Op, x: Array, task: OpTask, y: Array) -> Array:
         if np.isfinite(y.sum()) or not _has_huge(x):
             return y
         smaller = replace(task, earlier=partial(_scaled_down, task.earlier))
-        again, _ = op.work.compute(x * _SCALE, smaller)
+        again, _ = op.compute(x * _SCALE, smaller)
         return np.where(np.isfinite(y), y, again / _SCALE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
 
@@ -40,11 +40,3 @@ class AudioDetails:
     tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[Chunk, ...] = ()
     bit_rate: BitRate | None = None
-
-
-def temporary_file(*, buffered: bool = True) -> BinaryIO:
-    """Open a file without a name, which disappears when it is closed."""
-    import tempfile
-
-    file = tempfile.TemporaryFile(buffering=-1 if buffered else 0)  # noqa: SIM115 the caller closes it
-    return cast("BinaryIO", file)

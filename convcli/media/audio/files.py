@@ -146,12 +146,11 @@ class OpenedAudio(OpenedFile):
         from convcli.media.audio.sink import AudioSink
 
         (signal,) = pages
-        name = "standard output" if self.output is None else str(self.output)
         return AudioSink(
             place,
             signal=signal,
             like=self.source.details,
             options=self.options,
-            name=name,
+            name=self.output,
             part=part,
         )

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
 from convcli.media.audio.metadata.aiff import AiffContainer
-from convcli.media.audio.metadata.au import AuContainer
+from convcli.media.audio.metadata.au import AuContainer, MatContainer, VocContainer
 from convcli.media.audio.metadata.caf import CafContainer
 from convcli.media.audio.metadata.container import NAMES, Container
 from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.id3 import Mp3Container
-from convcli.media.audio.metadata.mat import MatContainer
 from convcli.media.audio.metadata.ogg import OggContainer
 from convcli.media.audio.metadata.riff import INFO_NAMES, WavContainer
-from convcli.media.audio.metadata.voc import VocContainer
 
 if TYPE_CHECKING:
     from convcli.places import Place
@@ -144,6 +142,15 @@ def sound_format(path: Place | str) -> str:
 def bits_of(subtype: str) -> int:
     """Bits of one sample that a coding keeps: 16 for lossy codecs, the mantissa for floats."""
     return _BITS.get(subtype, 16)
+
+
+def exchange_type(subtype: str) -> str:
+    """The number type in which libsndfile passes samples of a coding on without loss."""
+    if subtype in FLOATS:
+        return "float64"
+    if subtype in LOSSY:
+        return "float32"
+    return "int16" if bits_of(subtype) <= 16 else "int32"
 
 
 def is_format_of(asked: str, output: Place) -> bool:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.audio.companding import COMPANDED, nearest_step
 from convcli.media.audio.formats import FLOATS, LOSSY, bits_of
 from convcli.samples import extremes
 
 if TYPE_CHECKING:
-    from convcli.array_types import AnyArray, IntArray
+    from convcli.array_types import AnyArray, FloatArray, IntArray
     from convcli.signals import Array
 
 
+# Codings of telephones, mu-law and A-law (ITU-T G.711), whose steps grow with the sample.
+_COMPANDED = frozenset({"ULAW", "ALAW"})
+
 # The largest float32 and float64; beyond them a file would hold inf.
 LARGEST = {"FLOAT": float(np.finfo(np.float32).max), "DOUBLE": float(np.finfo(np.float64).max)}
+
+
+@cache
+def _magnitudes(subtype: str) -> FloatArray:
+    """(128,) the magnitudes of a companded coding in units of 16 bits, from the smallest on.
+
+    A code has 3 bits for a power of two and 4 bits for a step within it.
+    """
+    power, step = np.divmod(np.arange(128), 16)
+    if subtype == "ULAW":
+        found = ((2 * step + 33) << power) - 33
+        return np.asarray(4 * found, np.float64)
+    hidden_bit = np.where(power > 0, 32, 0)
+    found = (2 * step + 1 + hidden_bit) << np.maximum(power - 1, 0)
+    return np.asarray(8 * found, np.float64)
+
+
+def _nearest_step(z: Array, subtype: str) -> Array:
+    """The numbers of a companded coding nearest to z; libsndfile takes others, too."""
+    steps = _magnitudes(subtype)
+    middles = (steps[1:] + steps[:-1]) / 2
+    found: Array = np.copysign(steps[np.searchsorted(middles, np.abs(z))], z)
+    return found
 
 
 @dataclass(frozen=True)
@@ -89,8 +115,8 @@ class Grid:
             z = np.multiply(y, self.full, dtype=np.float64)
         if noise is not None:
             z += noise
-        if self.subtype in COMPANDED:
-            return nearest_step(z, self.subtype).astype(np.int16)
+        if self.subtype in _COMPANDED:
+            return _nearest_step(z, self.subtype).astype(np.int16)
         np.rint(z, out=z)
         if not fits:
             np.clip(z, self.low, self.high, out=z)

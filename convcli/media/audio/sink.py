@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
-from convcli.media.audio.details import temporary_file
 from convcli.media.audio.formats import (
     FLOATS,
     LOSSY,
@@ -26,18 +24,18 @@ from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
-from convcli.media.audio.wav_writer import WavWriter, Writer
-from convcli.media.audio.wave64 import Wave64Header
-from convcli.media.files import UndividedError
+from convcli.media.audio.wav_writer import Wave64Header, WavWriter, Writer
+from convcli.media.files import FileSink, UndividedError
+from convcli.media.replacing import only_writing
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from convcli.array_types import AnyArray
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.metadata.carry import Metadata
     from convcli.media.audio.wav_writer import Stored
     from convcli.media.division import PartOfFile
+    from convcli.places import Place
     from convcli.signals import AnyRows, Array, Signal
 
 _SPOOL_BYTES = 1 << 22
@@ -85,34 +83,18 @@ class EncodedAudio:
     numbers: AnyArray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class PartedSound:
-    """A sound whose blocks other sinks write to their places in the file."""
-
-    sink: AudioSink
-    writer: WavWriter
-
-    def reserve(self) -> None:
-        """Give the file its full size, before parts of it are written."""
-        with self.sink.writing():
-            self.writer.reserve()
-
-    def add_part(self, written: tuple[int, Extremes], place: Path) -> None:  # noqa: ARG002 -- it is in the file
-        """Take note of the next part, whose samples are in the file."""
-        frames, _ = written
-        self.writer.skip(frames)
-        self.sink.note_part(written)
-
-
-class AudioSink:
+class AudioSink(FileSink):
     """A Sink of `(n, channels)` samples in -1..1. Read `warnings` and `facts()` after `close()`.
 
     target : a path (whatever its suffix: the format decides) or a stream, which is left open
     signal : rate, channels and, if known, the number of frames that are written
     like : the input, whose format and tags are kept where `options` ask for no other
-    name : the output's name in errors
+    name : the output in errors; None for `target`, or standard output
     part : the part of the file that is written; None for the whole
     """
+
+    # The writer of the file, when other sinks write parts of it.
+    _shared: WavWriter
 
     def __init__(
         self,
@@ -121,12 +103,14 @@ class AudioSink:
         signal: Signal,
         like: AudioDetails,
         options: AudioOptions | None = None,
-        name: str | None = None,
+        name: Place | None = None,
         part: PartOfFile | None = None,
     ) -> None:
         options = options or AudioOptions()
         self.warnings: list[str] = []
-        self._name = name or (str(target) if isinstance(target, Path) else "standard output")
+        self._name = name
+        if name is None and isinstance(target, Path):
+            self._name = target
         self._signal = signal
         self._like = like
         self._refuses_clipping = options.on_clip == "error"
@@ -148,7 +132,7 @@ class AudioSink:
         self._writer = self._open(target)
         self._spool: BinaryIO | None = None
         if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
-            self._spool = temporary_file()
+            self._spool, _ = scratch()
 
     def _dither_from(self, first: int, options: AudioOptions) -> Dither | None:
         """The dither of the samples from number `first` on; None if they are not dithered."""
@@ -183,7 +167,7 @@ class AudioSink:
             self.warnings.append(f"{coding.format} output does not keep: {lost}")
         channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
-        with self.writing():
+        with only_writing(self._name):
             if self._writes_bytes(target):
                 header = self._wav_header(metadata)
                 frames = self._signal.shape[0]
@@ -251,16 +235,6 @@ class AudioSink:
             chunks=metadata.chunks,
         )
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Turn errors of the system into OutputError; on a closed pipe the caller ends quietly."""
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot write {self._name}: {error.strerror or error}") from error
-
     def encode(self, y: Array, rows: AnyRows) -> EncodedAudio:
         """Round and store a block. Pure. InputError if a sample is not a finite number."""
         extremes = Extremes.none(y.shape[1])
@@ -308,7 +282,7 @@ class AudioSink:
         self._frames += encoded.frames
         if encoded.clips_at is not None:
             self._refuse_clipping(encoded)
-        with self.writing():
+        with only_writing(self._name):
             if self._spool is not None:
                 self._spool.write(cast("AnyArray", encoded.samples).data)
             elif self._dither is not None:
@@ -322,8 +296,9 @@ class AudioSink:
         # The peak rounded up to tenths of a dB, and a tenth more.
         tenths = np.ceil(peak * 10 + 1)
         gain = -tenths / 10
+        name = self._name or "standard output"
         raise OutputError(
-            f"{self._name}: the result clips at {encoded.clips_at} (peak {peak:+.2f} dBFS)",
+            f"{name}: the result clips at {encoded.clips_at} (peak {peak:+.2f} dBFS)",
             hint=f"add gain:{gain:g}dB, or use --on-clip normalize",
         )
 
@@ -336,8 +311,8 @@ class AudioSink:
 
     # --- parts ---
 
-    def parted(self) -> PartedSound:
-        """The sound for blocks that other sinks write. UndividedError if there are none."""
+    def parted(self) -> Self:
+        """The sink for blocks that other sinks write. UndividedError if there are none."""
         if self._spool is not None:
             raise UndividedError("--on-clip normalize needs the peak of the whole result")
         writer = self._writer.shared
@@ -346,26 +321,30 @@ class AudioSink:
                 f"{self.coding.format} is written from its beginning to its end; "
                 "-o NAME.wav is written in parts, beyond 4 GB as RF64, and so is -o NAME.w64"
             )
-        return PartedSound(self, writer)
+        self._shared = writer
+        return self
+
+    def reserve(self) -> None:
+        """Give the file its full size, before parts of it are written."""
+        with only_writing(self._name):
+            self._shared.reserve()
 
     @property
     def written_part(self) -> tuple[int, Extremes]:
         """How many frames were written, and their extremes."""
         return self._frames, self._extremes
 
-    def note_part(self, written: tuple[int, Extremes]) -> None:
-        """Count the samples that the sink of the next part has written."""
+    def add_part(self, written: tuple[int, Extremes], place: Path) -> None:  # noqa: ARG002 -- it is in the file
+        """Count the samples that the sink of the next part has written into the file."""
         frames, extremes = written
+        self._shared.skip(frames)
         self._frames += frames
         self._extremes = self._extremes.joined(extremes)
-
-    def next_page(self) -> None:
-        """Do nothing: a sound file has one page."""
 
     def close(self) -> None:
         """Write samples that wait to be scaled, complete the file, and check that it arrived."""
         try:
-            with self.writing():
+            with only_writing(self._name):
                 if self._spool is not None:
                     self._write_normalized(self._spool)
                 warnings = self._writer.finish()

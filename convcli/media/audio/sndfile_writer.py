@@ -16,10 +16,9 @@ import soundfile
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
-from convcli.media.audio.details import temporary_file
-from convcli.media.audio.formats import bits_of, container_of, longest_of
+from convcli.media.audio.formats import bits_of, container_of, exchange_type, longest_of
 from convcli.media.audio.metadata.flac import empty_flac
-from convcli.media.audio.sndfile import exchange_type
+from convcli.media.scratch import scratch
 from convcli.sndfile import Sound, WatchedFile, reason_of
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class SndFileWriter:
         if isinstance(target, Path):
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
-            self._file = temporary_file()
+            self._file, _ = scratch()
         self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
         self._frames = 0

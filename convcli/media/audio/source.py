@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.decoder import DecodedFile, is_decoded
-from convcli.media.audio.details import AudioDetails, temporary_file
+from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.reader import AudioSource, reading
 from convcli.media.audio.wav_reader import WavFile, WavStream
+from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ def _open_pipe(stream: BinaryIO, name: str, *, strict: bool, owned: bool) -> Aud
             header = wav.read_header(recorder, name=name)
             if header.subtype is not None:
                 return WavStream(stream, header, name, strict=strict, owned=owned)
-        spool = temporary_file(buffered=False)
+        spool, _ = scratch(buffering=0)
         try:
             spool.write(recorder.seen)
             shutil.copyfileobj(stream, spool, 1 << 20)

@@ -106,7 +106,29 @@ class WavHeader:
         data_bytes : None writes the sizes that say "until the end"
         room : leave space to become RF64 later
         """
-        return write_header(self, data_bytes=data_bytes, room=room)
+        body = _format_chunk(self)
+        if self.is_float:
+            body += _fact_chunk(self, data_bytes)
+        body += b"".join(chunk.to_bytes("little") for chunk in self.chunks)
+        # Samples of an odd number of bytes are followed by a padding byte.
+        padded = None if data_bytes is None else data_bytes + (data_bytes & 1)
+        is_rf64 = self.format == "RF64"
+        if padded is not None:
+            file_bytes = padded + len(body) + 64
+            is_rf64 = is_rf64 or file_bytes > UNKNOWN
+        if is_rf64:
+            body = _ds64_chunk(self, data_bytes, len(body)) + body
+        elif room:
+            junk = Chunk(b"JUNK", bytes(_DS64_BYTES))
+            body = junk.to_bytes("little") + body
+        riff_size = data_size = UNKNOWN
+        if data_bytes is not None and padded is not None and not is_rf64:
+            data_chunk = 8 + padded
+            riff_size = 4 + len(body) + data_chunk
+            data_size = data_bytes
+        mark = b"RF64" if is_rf64 else b"RIFF"
+        start = mark + struct.pack("<I", riff_size) + b"WAVE"
+        return start + body + b"data" + struct.pack("<I", data_size)
 
     def padding(self, data_bytes: int) -> bytes:
         """What follows the samples: a byte if they have an odd number of bytes."""
@@ -249,37 +271,6 @@ def _read_format(body: bytes, name: str) -> WavHeader:
         codec=tag,
         block_bytes=align,
     )
-
-
-def write_header(header: WavHeader, *, data_bytes: int | None, room: bool = False) -> bytes:
-    """The bytes before the first sample. `header.chunks` are written as they are.
-
-    data_bytes : None writes the sizes that say "until the end"
-    room : leave space to become RF64 later
-    """
-    body = _format_chunk(header)
-    if header.is_float:
-        body += _fact_chunk(header, data_bytes)
-    body += b"".join(chunk.to_bytes("little") for chunk in header.chunks)
-    # Samples of an odd number of bytes are followed by a padding byte.
-    padded = None if data_bytes is None else data_bytes + (data_bytes & 1)
-    is_rf64 = header.format == "RF64"
-    if padded is not None:
-        file_bytes = padded + len(body) + 64
-        is_rf64 = is_rf64 or file_bytes > UNKNOWN
-    if is_rf64:
-        body = _ds64_chunk(header, data_bytes, len(body)) + body
-    elif room:
-        junk = Chunk(b"JUNK", bytes(_DS64_BYTES))
-        body = junk.to_bytes("little") + body
-    riff_size = data_size = UNKNOWN
-    if data_bytes is not None and padded is not None and not is_rf64:
-        data_chunk = 8 + padded
-        riff_size = 4 + len(body) + data_chunk
-        data_size = data_bytes
-    mark = b"RF64" if is_rf64 else b"RIFF"
-    start = mark + struct.pack("<I", riff_size) + b"WAVE"
-    return start + body + b"data" + struct.pack("<I", data_size)
 
 
 def _fact_chunk(header: WavHeader, data_bytes: int | None) -> bytes:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import OutputError
 from convcli.media.images.layout import are_alike
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +87,8 @@ class FewBitsWriter:
     def append(self, packed: _CheckedStrip) -> None:
         """Hold a strip, or write it after all that was held."""
         if self._writer is None and packed.fits:
-            self._hold(packed.pixels)
+            keep(self._held, packed.pixels)
+            self._held_rows[-1] += len(packed.pixels)
             return
         if self._writer is None:
             self.bits = None
@@ -107,18 +107,6 @@ class FewBitsWriter:
         if self._writer is not None:
             self._writer.discard()
         self._held.close()
-
-    def _hold(self, pixels: Pixels) -> None:
-        try:
-            self._held.write(np.ascontiguousarray(pixels).data)
-        except OSError as error:
-            import tempfile
-
-            raise OutputError(
-                f"cannot keep intermediate pixels in {tempfile.gettempdir()}: {error.strerror}",
-                hint="let TMPDIR name a larger place",
-            ) from error
-        self._held_rows[-1] += len(pixels)
 
     def _open(self) -> PictureWriter:
         """The writer of the file, to which everything that is held was passed."""

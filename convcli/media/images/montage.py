@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import OutputError, RequestError
-from convcli.media.files import UndividedError
+from convcli.errors import RequestError
+from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.layout import list_channels
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +73,7 @@ def grid_of(signal: Signal) -> MontageGrid:
     return MontageGrid(len(signal.channels), rows or 0, columns or 0)
 
 
-class MontageSink:
+class MontageSink(FileSink):
     """Takes the maps of each page, keeps them until their ranges are known, and writes montages.
 
     signals : shape and channels of the maps, one for each page
@@ -102,7 +102,6 @@ class MontageSink:
         self._file, _ = scratch()
         self._full = signals[0].full_scale
         self._page = 0
-        self._rows = 0
         self._forget_ranges()
         first = self._grids[0]
         names = list_channels(signals[0].channels)
@@ -123,23 +122,11 @@ class MontageSink:
         del rows
         return np.ascontiguousarray(y, dtype=np.float32)
 
-    def stored(self, encoded: Float32Array) -> None:
-        """Nothing: a montage is read from its file."""
-
     def write(self, encoded: Float32Array) -> None:
         """Keep the next rows of all maps, and widen their ranges."""
         self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))
         self._most = np.maximum(self._most, encoded.max(axis=(0, 1)))
-        self._rows += len(encoded)
-        try:
-            self._file.write(encoded.reshape(-1).view(np.uint8).data)
-        except OSError as error:
-            import tempfile
-
-            raise OutputError(
-                f"cannot keep intermediate pixels in {tempfile.gettempdir()}: {error.strerror}",
-                hint="let TMPDIR name a larger place",
-            ) from error
+        keep(self._file, encoded)
 
     def parted(self) -> NoReturn:
         """Raise UndividedError: a montage needs the ranges of all maps."""
@@ -180,7 +167,6 @@ class MontageSink:
         del maps
         self._file.seek(0)
         self._file.truncate()
-        self._rows = 0
 
     def _strips(self, maps: Float32Array, grid: MontageGrid) -> Iterator[Array]:
         """Yield the montage from the top, some rows at a time, (rows, columns, 1)."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.errors import OutputError
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,16 +33,7 @@ class ScaledResults:
         if finite.size:
             self._least = min(self._least, float(finite.min()))
             self._most = max(self._most, float(finite.max()))
-        samples = np.ascontiguousarray(values, np.float64)
-        try:
-            self._file.write(samples.reshape(-1).view(np.uint8).data)
-        except OSError as error:
-            import tempfile
-
-            raise OutputError(
-                f"cannot keep intermediate pixels in {tempfile.gettempdir()}: {error.strerror}",
-                hint="let TMPDIR name a larger place",
-            ) from error
+        keep(self._file, np.asarray(values, np.float64))
 
     def rewind(self) -> None:
         """Start to read at the first page."""

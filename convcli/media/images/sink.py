@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.files import UndividedError
+from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
@@ -44,29 +44,7 @@ class EncodedStrip:
     drawn: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class PartedPicture:
-    """A picture whose strips other sinks write to their places in the file."""
-
-    sink: ImageSink
-    writer: SharedWriter
-
-    def reserve(self) -> None:
-        """Give the file its full size, before parts of it are written."""
-        self.writer.reserve(self.sink.layout)
-
-    def add_part(
-        self,
-        written: tuple[int, dict[str, int], dict[str, int]],
-        place: Path,  # noqa: ARG002 -- it is in the file
-    ) -> None:
-        """Take note of the next part, whose pixels are in the file."""
-        rows, _, _ = written
-        self.writer.skip(rows)
-        self.sink.note_part(written)
-
-
-class ImageSink:
+class ImageSink(FileSink):
     """Takes the results of one picture file, page after page, as a Sink.
 
     Pages come in the order of `like.pages`: encode and write all rows of the first, `next_page()`,
@@ -84,6 +62,9 @@ class ImageSink:
     Raises RequestError for results that the format cannot hold (several pages, inks, more channels,
     signed samples). `warnings` says what it holds less well (16 bits as 8, opacity over white).
     """
+
+    # The writer of the file, when other sinks write parts of it.
+    _shared: SharedWriter
 
     def __init__(
         self,
@@ -234,8 +215,8 @@ class ImageSink:
 
     # --- parts ---
 
-    def parted(self) -> PartedPicture:
-        """The picture for strips that other sinks write. UndividedError if there are none."""
+    def parted(self) -> Self:
+        """The sink for strips that other sinks write. UndividedError if there are none."""
         if len(self._pages) > 1:
             raise UndividedError("a picture of several pages is written page by page")
         if self._scaled is not None:
@@ -246,21 +227,26 @@ class ImageSink:
         writer = self._writer.shared
         if writer is None:
             raise UndividedError(f"{self.format.name} is encoded from its first row to its last")
-        return PartedPicture(self, writer)
+        self._shared = writer
+        return self
+
+    def reserve(self) -> None:
+        """Give the file its full size, before parts of it are written."""
+        self._shared.reserve(self._page.layout)
 
     @property
     def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
         """How many rows were written, and how many samples were cut off below and above."""
         return self._row, self._below, self._above
 
-    @property
-    def layout(self) -> Layout:
-        """The pixels of the page that is being written."""
-        return self._page.layout
-
-    def note_part(self, written: tuple[int, dict[str, int], dict[str, int]]) -> None:
-        """Count the rows and the clipped samples that the sink of the next part has written."""
+    def add_part(
+        self,
+        written: tuple[int, dict[str, int], dict[str, int]],
+        place: Path,  # noqa: ARG002 -- it is in the file
+    ) -> None:
+        """Count the rows and clipped samples that the sink of the next part put into the file."""
         rows, below, above = written
+        self._shared.skip(rows)
         self._row += rows
         for name in self._below:
             self._below[name] += below[name]

@@ -14,12 +14,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.media.images.exif import EXIF_PREFIX
-from convcli.media.images.iptc import iptc_records
+from convcli.media.images.exif import EXIF_PREFIX, iptc_records
 from convcli.media.images.layout import are_alike
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.patched import Patch
@@ -211,21 +210,23 @@ class TiffPage:
         variant = self.variant
         return self.offset + variant.counter.size + len(self.entries) * variant.entry_bytes
 
+    def _entry_place(self, tag: int) -> int:
+        """The offset of the entry of a field."""
+        variant = self.variant
+        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
+        return self.offset + variant.counter.size + index * variant.entry_bytes
+
     def value_place(self, tag: int) -> int:
         """The offset of the value of a field that is stored in its entry."""
         variant = self.variant
-        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
-        entry = self.offset + variant.counter.size + index * variant.entry_bytes
-        return entry + variant.entry_bytes - variant.word.size
+        return self._entry_place(tag) + variant.entry_bytes - variant.word.size
 
     def entry_patch(self, tag: int, value: int) -> Patch:
         """The patch by which the field of a tag has one whole number as its value."""
         variant = self.variant
-        index = [variant.tag_of(entry) for entry in self.entries].index(tag)
         head = struct.pack(variant.order + "HH", tag, LONG) + variant.word.pack(1)
         number = struct.pack(variant.order + "I", value).ljust(variant.word.size, b"\0")
-        place = self.offset + variant.counter.size + index * variant.entry_bytes
-        return place, head + number
+        return self._entry_place(tag), head + number
 
     def values_place(self, file: BinaryIO, tag: int, size: int) -> int:
         """The offset of the values of a field, which have so many bytes together."""
@@ -235,7 +236,7 @@ class TiffPage:
             (place,) = word.unpack(read_at(file, place, word.size))
         return place
 
-    def fields(self, file: BinaryIO, wanted: tuple[int, ...]) -> TiffFields:
+    def fields(self, file: BinaryIO, wanted: Container[int]) -> TiffFields:
         """The fields with these tags that can be read."""
         fields: TiffFields = {}
         for entry in self.entries:
@@ -243,6 +244,18 @@ class TiffPage:
             found = read_tiff_field(file, self.variant, entry) if tag in wanted else None
             if found is not None:
                 fields[tag] = found
+        return fields
+
+    def all_fields(self, file: BinaryIO, *, depth: int = 0) -> TiffFields:
+        """The fields by tag, with nested ones, without those damaged or too large."""
+        tags = {self.variant.tag_of(entry) for entry in self.entries}
+        fields = self.fields(file, tags)
+        for tag in NESTED & fields.keys():
+            if depth < _DEEPEST:
+                place = fields[tag].value
+                inner = TiffPage(self.variant, place, read_tiff_entries(file, self.variant, place))
+                nested = inner.all_fields(file, depth=depth + 1)
+                fields[tag] = replace(fields[tag], nested=nested)
         return fields
 
 
@@ -263,42 +276,11 @@ def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
         (offset,) = variant.word.unpack(link)
 
 
-def lone_pages(file: BinaryIO, pages: int) -> list[tuple[Patch, ...]]:
-    """The patches that make each page the only one of its file, up to one that cannot be read.
-
-    libvips reads all directories when it opens a page: 3,000 pages of 32x32 took 350 s, and take
-    8 s if each is alone.
-    """
-    return [_make_lone(directory) for directory in tiff_pages(file, pages)]
-
-
-def _make_lone(directory: TiffPage) -> tuple[Patch, ...]:
-    variant = directory.variant
-    first = variant.word.pack(directory.offset)
-    no_next = variant.word.pack(0)
-    return (variant.start_place, first), (directory.link_place, no_next)
-
-
 def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
     """The fields of the directory of a page by tag, without those damaged or too large."""
     for directory in islice(tiff_pages(file, page + 1), page, None):
-        return read_fields(file, directory.variant, directory.offset)
+        return directory.all_fields(file)
     return {}
-
-
-def read_fields(file: BinaryIO, variant: TiffVariant, offset: int, *, depth: int = 0) -> TiffFields:
-    """The fields of the directory at `offset`, without those damaged or too large."""
-    fields: TiffFields = {}
-    for entry in read_tiff_entries(file, variant, offset):
-        found = read_tiff_field(file, variant, entry)
-        if found is None:
-            continue
-        tag = variant.tag_of(entry)
-        if tag in NESTED and depth < _DEEPEST:
-            nested = read_fields(file, variant, found.value, depth=depth + 1)
-            found = replace(found, nested=nested)
-        fields[tag] = found
-    return fields
 
 
 def read_tiff_entries(file: BinaryIO, variant: TiffVariant, offset: int) -> list[bytes]:
@@ -401,11 +383,6 @@ class PageChange:
 
     fields: TiffFields
     removed: frozenset[int] = frozenset()
-
-
-def graft_metadata(file: BinaryIO, *, exif: bytes | None, iptc: bytes | None) -> None:
-    """Put the fields of EXIF, and IPTC, into the first directory of a TIFF."""
-    change_pages(file, [PageChange(described_fields(exif, iptc))])
 
 
 def change_pages(file: BinaryIO, changes: Sequence[PageChange]) -> None:

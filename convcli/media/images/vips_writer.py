@@ -14,19 +14,67 @@ import numpy as np
 
 from convcli.errors import OutputError
 from convcli.media.images.feed import PixelFeed, tiff_header
-from convcli.media.images.inserting import HeadInserter
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.replacing import WRITE_FAILURES
 from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
-    from convcli.media.images.inserting import HeadCut
+    from collections.abc import Callable
+
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.picture_format import WriteRequest
 
+    # Finds in the first bytes of a picture where its start ends and where the rest begins; None if
+    # that is not known yet.
+    HeadCut = Callable[[bytes], "tuple[int, int] | None"]
+
 # Bytes of a finished picture that are passed on at once.
 _COPIED_BYTES = 1 << 20
+
+
+class HeadInserter:
+    """Passes an encoded picture on to a file, with other bytes between its start and its pixels.
+
+    cut : finds where the start ends and where the rest begins, in the first bytes
+    """
+
+    def __init__(self, file: BinaryIO, inserted: bytes, cut: HeadCut) -> None:
+        self._file = file
+        self._inserted = inserted
+        self._cut = cut
+        self._head: bytes | None = b""
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Take the next bytes of the picture; -1 after an error, which `failure` keeps.
+
+        libvips calls this from C, where no exception can pass.
+        """
+        if self.failure is not None:
+            return -1
+        try:
+            self._pass_on(data)
+        except OSError as error:
+            self.failure = error
+            return -1
+        return len(data)
+
+    def check(self) -> None:
+        """Raise the error of a write, which some savers of libvips forget."""
+        if self.failure is not None:
+            raise self.failure from None
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._head is None:
+            self._file.write(data)
+            return
+        self._head += bytes(data)
+        found = self._cut(self._head)
+        if found is not None:
+            start, rest = found
+            self._file.write(self._head[:start] + self._inserted + self._head[rest:])
+            self._head = None
 
 
 class VipsWriter:

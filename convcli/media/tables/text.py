@@ -89,7 +89,9 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
             f"{asked!r} is not an encoding of text", hint="for example utf-8, latin-1, cp1252"
         ) from None
     ascii_bytes = bytes(range(128))
-    extends_ascii = len(all_bytes) == 256 and all_bytes[:128].encode() == ascii_bytes
+    # ISO 2022 has no bytes from 128 on: after an escape sequence, a comma is half of a letter.
+    has_one_byte_letters = len(all_bytes) == 256 and all_bytes[128:] != "\ufffd" * 128
+    extends_ascii = has_one_byte_letters and all_bytes[:128].encode() == ascii_bytes
     return Encoding(codec, None) if extends_ascii else Encoding("utf-8", codec)
 
 

@@ -83,7 +83,7 @@ class _Init:
         self._fields = fields
 
     def __get__(self, instance: object, owner: type) -> Any:
-        cls = self._fields.cls
+        cls: Any = self._fields.cls
         with _MAKING:
             if vars(cls)["__init__"] is self:
                 self._fields.make()
@@ -152,9 +152,12 @@ def _shown_fields(self: Any) -> str:
 def _is_equal(self: Any, other: Any) -> Any:
     if type(self) is not type(other):
         return NotImplemented
-    compared_values = _compared_getter(type(self))
+    cls: Any = type(self)
+    compared_values = _compared_getter(cls)
     return compared_values(self) == compared_values(other)
 
 
 def _hash_of_values(self: Any) -> int:
-    return hash(_compared_getter(type(self))(self))
+    cls: Any = type(self)
+    compared_values = _compared_getter(cls)
+    return hash(compared_values(self))

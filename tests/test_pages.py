@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -18,13 +19,17 @@ import convcli
 from convcli.cli import main
 from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
+from convcli.learning import example
+from convcli.learning.pairs import Pair, PairReader
+from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.planning.describe import drawn_facts
 from convcli.planning.plan import make_plan
 from convcli.report.charts import Graph
 from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
-from convcli.signals import TABLE, Signal
+from convcli.running.workers import Workers
+from convcli.signals import ARRAY, TABLE, Block, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -290,7 +295,7 @@ def test_columns_lie_over_their_times(tmp_path: Path) -> None:
     assert "data-timed" in text
     path = re.findall(r'class="line before" d="M0 [\d.]+l([^"]*)"', text)[0]
     steps = [float(step) for step in re.split("[ l]", path)[::2]]
-    assert steps == pytest.approx([100, 100, 800])
+    assert steps == pytest.approx([1000, 1000, 8000])
 
 
 def test_ticks_of_times() -> None:
@@ -375,9 +380,6 @@ def test_a_page_of_a_network_up_to_a_layer(tmp_path: Path) -> None:
 def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     """The prediction of each row beside the value of the next row, which is its target."""
     from convcli.cli.opening import files_for
-    from convcli.learning.example import example_of
-    from convcli.learning.pairs import Pair
-    from convcli.learning.task import Task
 
     model, page = tmp_path / "m.safetensors", tmp_path / "m.json"
     table = SAMPLES / "vix.csv"
@@ -387,15 +389,47 @@ def test_the_example_of_a_model_is_what_it_predicts(tmp_path: Path) -> None:
     files = files_for([table], table_options(columns=("open", "close")), max_pixels=1, strict=False)
     with files.open(table, stdin=None) as source:
         task = Task(taps=(4,), align="causal", ahead=1, inputs=(0, 1), targets=(1,))
-        example = example_of(task, Pair(source.sources[0]), model)
-    assert example is not None
+        found = example.example_of(task, Pair(source.sources[0]), model)
+    assert found is not None
     rows = np.genfromtxt(table, delimiter=",", skip_header=1, usecols=(1, 4))
     made = convcli.apply(f"model:{model}", rows, align="causal")
-    first, count = example.first[0], len(example.target)
-    np.testing.assert_allclose(example.prediction[:, 0], made[first : first + count, 0], rtol=1e-6)
-    np.testing.assert_array_equal(
-        example.target[: count - 1, 0], rows[first + 1 : first + count, 1]
-    )
+    first, count = found.first[0], len(found.target)
+    np.testing.assert_allclose(found.prediction[:, 0], made[first : first + count, 0], rtol=1e-6)
+    np.testing.assert_array_equal(found.target[: count - 1, 0], rows[first + 1 : first + count, 1])
+
+
+class Ramp:
+    """A long signal that counts its samples, made block by block; `decoded` counts the blocks."""
+
+    signal = Signal(medium=ARRAY, shape=(2_000_000,), channels=("x",))
+    decoded = 0
+
+    def pieces(self) -> Iterator[int]:
+        return iter(range(0, 2_000_000, 10_000))
+
+    def decode(self, raw: int) -> Block:
+        self.decoded += 1
+        return Block(np.arange(raw, raw + 10_000.0)[:, None])
+
+
+def test_an_example_of_a_long_signal_is_read_in_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All blocks together are 32 MB."""
+    monkeypatch.setattr(example, "LOOKED", 25_000)
+    x, y = Ramp(), Ramp()
+    reader = PairReader(Task(taps=(4,)), Pair(x, y))
+    tracemalloc.start()
+    with Workers(1) as workers:
+        part = example._read_part(reader, b"", 1_234_567, workers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert part is not None
+    np.testing.assert_array_equal(part.x[:, 0], np.arange(1_234_567, 1_259_567))
+    np.testing.assert_array_equal(part.x, part.y)
+    assert peak < 3_000_000
+    # It stops after what it looks for.
+    assert max(x.decoded, y.decoded) <= 127
 
 
 @needs_chromium

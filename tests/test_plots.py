@@ -184,7 +184,7 @@ def test_marks(tmp_path: Path) -> None:
     assert width / height == pytest.approx(60 / 50, rel=0.05)
     (box,) = re.findall(r'<rect class="box" x="(.*?)" y="(.*?)" width="(.*?)"', page.read_text())
     assert [float(number) for number in box] == pytest.approx(
-        [150 / 451 * 1000, 60 / 300 * 1000, 60 / 451 * 1000], abs=0.01
+        [150 / 451 * 10_000, 60 / 300 * 10_000, 60 / 451 * 10_000], abs=0.1
     )
 
 
@@ -203,7 +203,7 @@ def test_marks_of_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert charts == ["A", "B"]
     (region,) = re.findall(r'<rect class="hit" x="(.*?)" y="0" width="(.*?)"', text)
     # B lies in rows 2 to 12.
-    assert [float(number) for number in region] == pytest.approx([400, 400], abs=0.01)
+    assert [float(number) for number in region] == pytest.approx([4000, 4000], abs=0.1)
 
 
 @needs_matplotlib
@@ -214,7 +214,7 @@ def test_marks_of_a_sound_and_of_a_table(tmp_path: Path) -> None:
     found = re.findall(r'<rect class="hit" x="(.*?)" y="0" width="(.*?)"', page.read_text())
     assert len(found) == 3
     seconds = 311953 / 22050
-    first = [float(number) * seconds / 1000 for number in found[0]]
+    first = [float(number) * seconds / 10_000 for number in found[0]]
     assert first == pytest.approx([1.531973, 0.911066], abs=1e-3)
 
 

@@ -109,6 +109,21 @@ def test_the_level_of_a_sound_that_is_loud_at_regular_times() -> None:
     assert sums.facts().rms == pytest.approx(0.0762939, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.int32])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_level_of_stored_samples_at_full_scale(kind: Any, channels: int) -> None:
+    """All but one of 65,536 samples of each channel are -1, the other one is 0.5."""
+    x: Any = np.full((65_536, channels), np.iinfo(kind).min, kind)
+    x[1234] = np.iinfo(kind).max // 2 + 1
+    sums = OutlineCollector(("left", "right")[:channels], 1, len(x), level=True)
+    for first in range(0, len(x), 20_000):
+        sums.add(x[first : first + 20_000])
+    facts = sums.facts()
+    assert facts.rms == pytest.approx(math.sqrt((65_535 + 0.25) / 65_536), rel=1e-12)
+    assert facts.low[0].tolist() == [-1.0] * channels
+    assert facts.high[0].tolist() == [0.5] * channels
+
+
 def test_an_outline_with_a_bin_of_gaps_alone() -> None:
     sums = OutlineCollector(("a",), 4, 16)
     sums.add(np.array([1.0, 2, *[math.nan] * 2, 3, 4, 5, 6])[:, None])
@@ -276,7 +291,7 @@ def test_a_table_with_dates_that_gets_shorter(tmp_path: Path) -> None:
     lines = dict(re.findall(r'class="line (before|after)" d="M([\d.]+) ', text))
     # The first month ends after 30 of the 90 days.
     assert float(lines["before"]) == 0.0
-    assert float(lines["after"]) == pytest.approx(1000 * 30 / 90, abs=0.1)
+    assert float(lines["after"]) == pytest.approx(10_000 * 30 / 90, abs=1)
 
 
 def test_a_row_between_two_gaps_is_a_dot(tmp_path: Path) -> None:
@@ -528,7 +543,7 @@ def test_pages_in_a_browser(chromium: Any, tmp_path: Path, words: list[str], nam
             before = page.inner_html(".ticks.x")
             button.click()
             assert page.inner_html(".ticks.x") != before
-            assert page.get_attribute("[data-linked] .plot", "viewBox").split()[2] == "500"
+            assert page.get_attribute("[data-linked] .plot", "viewBox").split()[2] == "5000"
         assert shown.said == []
         assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
 

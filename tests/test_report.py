@@ -433,7 +433,7 @@ def test_a_line_lies_where_its_values_are() -> None:
         y=Axis(low=-1.0, high=1.0),
         traces=[Trace(name="", style="after", points=values)],
     )
-    assert inner_points(chart) == [(0, 500), (250, 0), (1000, 1000)]
+    assert inner_points(chart) == [(0, 5000), (2500, 0), (10_000, 10_000)]
 
 
 def test_an_axis_of_ratios() -> None:

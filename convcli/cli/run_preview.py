@@ -31,9 +31,7 @@ class RunPreview:
     """
 
     def __init__(self, signals: Sequence[tuple[Signal, Signal]], size: PreviewSize) -> None:
-        from convcli.media.tables.group_names import group_name
-
-        self._preview = preview_of(*signals[0], size, group_name)
+        self._preview = preview_of(*signals[0], size, _group_name)
         drawn = [] if size.small else signals[1 : MOST_PAGES + 1]
         self._pages = [preview_of(*page, THUMBNAIL) for page in drawn]
         self._small = size.small
@@ -94,6 +92,13 @@ class RunPreview:
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
             return facts
         return preview.facts()
+
+
+def _group_name(name: bytes) -> str:
+    """What a group of a table is called."""
+    from convcli.media.tables.group_names import group_name
+
+    return group_name(name)
 
 
 def _read_again(files: Files, place: Place | None, take: Callable[[Source[Any]], None]) -> None:

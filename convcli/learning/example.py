@@ -120,20 +120,24 @@ def _read_part(
 ) -> _ExamplePart | None:
     """The samples of a group from `first` on, as many as are looked through."""
     planar = reader.pair.source.signal.axes == 2
-    most = 2 * MOST_MARGIN if planar else LOOKED
+    last = first + (2 * MOST_MARGIN if planar else LOOKED)
     xs, ys = [], []
     start = 0
     for name, x, y in reader.blocks(workers):
         if name != group:
             continue
-        low, high = max(0, first - start), max(0, first + most - start)
-        xs.append(x[low:high])
-        ys.append(y[low:high])
+        low, high = max(0, first - start), min(len(x), last - start)
         start += len(x)
+        # An empty part of a block would keep all of it in memory.
+        if low < high:
+            xs.append(x[low:high])
+            ys.append(y[low:high])
+        if start >= last:
+            break
     if not xs:
         return None
     x, y = np.concatenate(xs), np.concatenate(ys)
-    return _ExamplePart(x, y, first) if len(x) else None
+    return _ExamplePart(x, y, first)
 
 
 def _middle_columns(part: _ExamplePart, margin: tuple[int, int]) -> _ExamplePart:

@@ -65,7 +65,14 @@ def band_extremes(gain: FloatArray) -> IntArray:
     highest = starts + bands.argmax(axis=1)
     # Fewer frequencies than a band has are left over at the end: all of them are kept.
     rest = np.arange(whole, gain.size)
-    return np.unique(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
+    return _distinct(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
+
+
+def _distinct(indices: IntArray) -> IntArray:
+    """Each of some indices once, in order. `np.unique` imports `numpy.ma`, in 6 ms."""
+    given = np.zeros(int(indices.max()) + 1, bool)
+    given[indices] = True
+    return np.flatnonzero(given)
 
 
 def drawn_frequencies(gain: FloatArray) -> IntArray:
@@ -79,11 +86,11 @@ def drawn_frequencies(gain: FloatArray) -> IntArray:
         return kept
     borders = np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64)
     places = [kept]
-    for low, high in pairwise(np.unique(borders).tolist()):
+    for low, high in pairwise(_distinct(borders).tolist()):
         band = gain[low:high]
         extremes_of_band = np.array([band.argmin(), band.argmax()])
         places.append(low + extremes_of_band)
-    return np.unique(np.concatenate(places))
+    return _distinct(np.concatenate(places))
 
 
 def crossings(weights: FloatArray, level: float) -> list[float]:

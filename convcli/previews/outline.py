@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 # grains in a bin; a grain has a power of two of samples, within the limits below.
 GRAINS_OF_BIN = 4
 SHORTEST_GRAIN, LONGEST_GRAIN = 1024, 16384
-# Samples of each channel that are compared side by side.
+# Samples of each of several channels that are compared side by side.
 BESIDE = 256
-# Numbers that are squared at a time, so that they stay in the cache: half the time.
-SQUARED_AT_ONCE = 65536
+# Folded blocks that are added at once, which takes a tenth of the time of adding each of them.
+ADDED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +69,16 @@ def _extremes_of_part(x: Array) -> tuple[Array, Array]:
 
 def _extremes_of_grains(x: Array, grain: int) -> tuple[Array, Array]:
     """The least and the largest sample of each grain, (grains, channels) each."""
-    wide = x.reshape(-1, grain // BESIDE, BESIDE * x.shape[1])
+    channels = x.shape[1]
+    if channels == 1:
+        # NumPy folds contiguous numbers many times as fast as one channel of several.
+        lines = x.reshape(-1, grain)
+        return lines.min(axis=1)[:, None], lines.max(axis=1)[:, None]
+    wide = x.reshape(-1, grain // BESIDE, BESIDE * channels)
     found = []
     for fold in (np.minimum, np.maximum):
-        lines = fold.reduce(wide, axis=1).reshape(len(wide), BESIDE, x.shape[1])
-        # NumPy folds contiguous numbers many times as fast as one channel of several.
-        each = np.ascontiguousarray(lines.swapaxes(1, 2))
+        folded = fold.reduce(wide, axis=1).reshape(len(wide), BESIDE, channels)
+        each = np.ascontiguousarray(folded.swapaxes(1, 2))
         found.append(fold.reduce(each, axis=2))
     low, high = found
     return low, high
@@ -82,15 +86,16 @@ def _extremes_of_grains(x: Array, grain: int) -> tuple[Array, Array]:
 
 def _sum_of_squares(x: Array) -> float:
     """The sum of the squares of all numbers of a contiguous array."""
+    if not x.size:
+        return 0.0
+    # OpenCV takes a third of the time of NumPy for 16 bits, which need no conversion first.
+    import cv2
+
     numbers = x.reshape(-1)
-    total = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, numbers.size, SQUARED_AT_ONCE):
-            part = numbers[start : start + SQUARED_AT_ONCE]
-            if is_stored(part):
-                part = part.astype(np.float32)
-            total += float(part @ part)
-    return total
+    if numbers.dtype == np.int32:
+        # Sums of squares of 32 bits would not fit into its whole numbers.
+        numbers = numbers.astype(np.float32)
+    return float(cv2.norm(numbers, cv2.NORM_L2SQR))
 
 
 def starts_of_runs(numbers: IntArray) -> tuple[Any, Any]:
@@ -131,6 +136,8 @@ class OutlineCollector:
         self._gaps = np.zeros(shape, np.int64)
         self._squares = 0.0
         self._known = 0
+        self._waiting: list[FoldedSamples] = []
+        self._grains: list[IntArray] = []
 
     @property
     def grain(self) -> int:
@@ -173,6 +180,7 @@ class OutlineCollector:
     def _make_room(self, length: int) -> None:
         """Merge bins until they hold so many samples."""
         while length > self.capacity * self.per_bin:
+            self._add_waiting()
             self._merge_bins()
 
     def _takes(self, folded: FoldedSamples) -> bool:
@@ -182,15 +190,26 @@ class OutlineCollector:
     def _add_folded(self, folded: FoldedSamples, count: int) -> None:
         """Add the next `count` samples, whose grains are parts of bins."""
         first = self.count // self.grain
-        grains = np.arange(first, first + len(folded.low))
-        bins, starts = starts_of_runs(grains // (self.per_bin // self.grain))
-        low = np.minimum.reduceat(folded.low, starts)
-        high = np.maximum.reduceat(folded.high, starts)
-        self._low[bins] = np.fmin(self._low[bins], low)
-        self._high[bins] = np.fmax(self._high[bins], high)
+        self._grains.append(np.arange(first, first + len(folded.low)))
+        self._waiting.append(folded)
         self._squares += folded.squares
         self._known += count * len(self.channels)
         self.count += count
+        if len(self._waiting) == ADDED_AT_ONCE:
+            self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        """Find the extremes of the bins of the folded blocks that wait."""
+        if not self._waiting:
+            return
+        grains = np.concatenate(self._grains)
+        lows = np.concatenate([folded.low for folded in self._waiting])
+        highs = np.concatenate([folded.high for folded in self._waiting])
+        bins, starts = starts_of_runs(grains // (self.per_bin // self.grain))
+        self._low[bins] = np.fmin(self._low[bins], np.minimum.reduceat(lows, starts))
+        self._high[bins] = np.fmax(self._high[bins], np.maximum.reduceat(highs, starts))
+        self._waiting.clear()
+        self._grains.clear()
 
     def _bins_of(self, positions: range | IntArray) -> tuple[Any, Any]:
         """The bins of the positions, and the first sample of each of them."""
@@ -232,6 +251,7 @@ class OutlineCollector:
 
     def facts(self, *, group: str = "", start: float = 0.0, spacing: float = 1.0) -> OutlineFacts:
         """The outline of all samples so far."""
+        self._add_waiting()
         used = -(-self.count // self.per_bin)
         low, high = self._low[:used], self._high[:used]
         peaks = np.fmax(np.abs(low), np.abs(high))

@@ -212,7 +212,7 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
     some = difference[::2, ::2].ravel()
     some = some[~np.isnan(some)]
     if some.size:
-        brightest = float(np.quantile(some, DRAWN_SHARE)) or largest
+        brightest = _quantile(some, DRAWN_SHARE) or largest
     return LikenessFacts(
         difference=_as_bytes(difference, brightest or 1.0),
         brightest=brightest,
@@ -221,6 +221,16 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
         ssim=_mean_similarity(a, b, full),
         sampled=before.factor,
     )
+
+
+def _quantile(x: Array, share: float) -> float:
+    """A quantile between two samples. `np.quantile` imports `numpy.ma`, in 6 ms."""
+    place = share * (x.size - 1)
+    low = math.floor(place)
+    high = min(low + 1, x.size - 1)
+    ordered = np.partition(x, (low, high))
+    below, above = float(ordered[low]), float(ordered[high])
+    return below + (place - low) * (above - below)
 
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:

@@ -6,11 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.fft import line_powers
 from convcli.facts.preview import ExcerptFacts, SpectrogramFacts
-from convcli.samples import as_samples, in_type, is_stored
+from convcli.samples import as_samples, in_type, is_stored, value_of_one
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, FloatArray
@@ -175,8 +174,9 @@ class LoudnessSums:
             return
         self._energies = np.concatenate([self._energies, self._step_energies(x, count)])
         if len(self._energies) >= STEPS_OF_BLOCK:
-            windows = sliding_window_view(self._energies, STEPS_OF_BLOCK)
-            self._blocks.append(windows.mean(axis=1))
+            blocks = len(self._energies) - STEPS_OF_BLOCK + 1
+            steps = [self._energies[step : step + blocks] for step in range(STEPS_OF_BLOCK)]
+            self._blocks.append(np.mean(steps, axis=0))
             self._energies = self._energies[1 - STEPS_OF_BLOCK :]
 
     def _step_energies(self, x: Array, count: int) -> FloatArray:
@@ -211,7 +211,7 @@ class LoudnessSums:
 def _audible(x: Array) -> Array:
     """Samples in float32, cut off far beyond full scale: sums of their squares are finite."""
     if is_stored(x):
-        return as_samples(x).astype(np.float32)
+        return np.multiply(x, value_of_one(x), dtype=np.float32)
     bounded = np.clip(x, -MOST_OUTSIDE_SCALE, MOST_OUTSIDE_SCALE)
     return in_type(bounded, np.float32)
 

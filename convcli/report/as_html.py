@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.report.batch import failed_lines
 from convcli.report.figures import delay_is_constant, design_figures
-from convcli.report.overview import overview
 from convcli.report.page import render_page
 from convcli.report.sections import MOST_DESIGNS, most_designs, page_sections
 from convcli.report.tables import fact_tables
@@ -35,12 +34,16 @@ def render_html(runs: Sequence[RunFacts]) -> str:
     """Render the runs one below the other, on one page that loads nothing from elsewhere."""
     first = runs[0]
     several = len(runs) > 1
-    listed = several and bool(first.inputs or first.usage)
+    listed = None
+    if several and (first.inputs or first.usage):
+        from convcli.report.overview import overview
+
+        listed = overview(runs)
     return render_page(
         "report",
         title=_page_title(runs),
         summary=visible(first.filter) if several and first.inputs else _summary(first),
-        overview=overview(runs) if listed else None,
+        overview=listed,
         together=_together(runs) if several and not listed else [],
         opened=not first.inputs and not listed,
         failed=failed_lines(first.failures),

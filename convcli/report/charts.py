@@ -1,23 +1,22 @@
 """Charts as SVG: axes with ticks and units, lines, bands, stems, pictures, regions.
 
-What is drawn lies in an inner `svg` with 1000 x 1000 units, which is stretched to the size of the
-chart; the script of a page zooms by changing its view box. Ticks lie at parts of the width, so that
-letters keep their size on every screen. Colours are classes, which the style of the page gives a
-light and a dark value.
+What is drawn lies in an inner `svg` with 10,000 x 10,000 units, which is stretched to the size of
+the chart; the script of a page zooms by changing its view box. Ticks lie at parts of the width, so
+that letters keep their size on every screen. Colours are classes, which the style of the page gives
+a light and a dark value.
 """
 
 from __future__ import annotations
 
 import math
 from html import escape
-from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.report.time_axis import time_texts, time_ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     Pair = tuple[float, float]
 
@@ -28,8 +27,11 @@ NARROW = 440
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 # About how many ticks the left axis has.
 Y_TICKS = 4
-# Units of the inner drawing along each axis.
-UNITS = 1000
+# Units of the inner drawing along each axis: places are whole numbers, which are short.
+UNITS = 10_000
+INNER_BOX = f'viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none"'
+# Places are at most this far from an edge of the drawing.
+FAR = 100 * UNITS
 # A date, or a text of more letters, that is further to the right ends at its tick.
 LAST_PART = 0.95
 MOST_LETTERS = 4
@@ -55,11 +57,13 @@ class Axis:
     logarithmic: bool = False
     timed: bool = False
 
-    def place(self, value: float) -> float:
-        """Where a value lies, 0 at the low end and 1 at the high end."""
+    def place(self, value: Any) -> Any:
+        """Where a value, or each of an array, lies: 0 at the low end and 1 at the high end."""
+        import numpy as np
+
         low, high = self.low, self.high
         if self.logarithmic:
-            low, high, value = math.log(low), math.log(high), math.log(max(value, self.low))
+            low, high, value = math.log(low), math.log(high), np.log(np.maximum(value, low))
         return (value - low) / ((high - low) or 1.0)
 
     def ticks(self, count: int) -> list[float]:
@@ -162,14 +166,19 @@ class Trace:
     @property
     def lone_points(self) -> list[Pair]:
         """The points between two gaps, through which there is no line."""
-        return [piece[0] for piece in unbroken(self.points) if len(piece) == 1]
+        return [(piece[0, 0], piece[0, 1]) for piece in unbroken(self.points) if len(piece) == 1]
 
 
-def unbroken(points: Iterable[Pair]) -> Iterator[list[Pair]]:
-    """Yield runs of points without a NaN."""
-    for missing, run in groupby(points, lambda point: math.isnan(point[1])):
-        if not missing:
-            yield list(run)
+def unbroken(points: Sequence[Pair]) -> list[Any]:
+    """Runs of points without a NaN, each an array (points, 2)."""
+    import numpy as np
+
+    pairs = np.asarray(points, float).reshape(-1, 2)
+    known = np.flatnonzero(~np.isnan(pairs[:, 1]))
+    if not known.size:
+        return []
+    breaks = np.flatnonzero(np.diff(known) > 1) + 1
+    return np.split(pairs[known], breaks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,8 +291,7 @@ class Graph:
         return "".join([*self._ticks(), *self._labels(), *self._plot(), *self._mark_lines()])
 
     def _plot(self) -> Iterator[str]:
-        box = f'viewBox="0 0 {UNITS} {UNITS}" preserveAspectRatio="none"'
-        yield f'<svg class="plot" width="100%" height="100%" {box} aria-hidden="true">'
+        yield f'<svg class="plot" width="100%" height="100%" {INNER_BOX} aria-hidden="true">'
         if self.image:
             size = f'width="{UNITS}" height="{UNITS}"'
             yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
@@ -347,23 +355,29 @@ class Graph:
 
     # --- what lies within ---
 
-    def _point(self, point: Pair) -> Pair:
-        return UNITS * self.x.place(point[0]), UNITS * (1 - self.y.place(point[1]))
+    def _places(self, points: Any) -> Any:
+        """Points in units of the inner drawing, (points, 2) whole numbers."""
+        import numpy as np
+
+        x, y = np.asarray(points, float).reshape(-1, 2).T
+        places = UNITS * np.stack([self.x.place(x), 1 - self.y.place(y)], axis=1)
+        # A value far outside of the axes may be infinite.
+        return np.rint(np.clip(places, -FAR, FAR)).astype(np.int64)
 
     def _region(self, region: Region) -> str:
         left = UNITS * self.x.place(region.low)
         width = UNITS * self.x.place(region.high) - left
         return (
-            f'<rect class="{region.style}" x="{left:.2f}" y="0" width="{max(width, 0.5):.2f}" '
+            f'<rect class="{region.style}" x="{left:.1f}" y="0" width="{max(width, 5):.1f}" '
             f'height="{UNITS}"/>'
         )
 
     def _box_frame(self, box: Box) -> str:
-        left, top = self._point((box.x[0], box.y[0]))
-        right, bottom = self._point((box.x[1], box.y[1]))
-        size = f'width="{right - left:.2f}" height="{bottom - top:.2f}"'
+        left, right = (UNITS * self.x.place(x) for x in box.x)
+        top, bottom = (UNITS * (1 - self.y.place(y)) for y in box.y)
+        size = f'width="{right - left:.1f}" height="{bottom - top:.1f}"'
         text = escape(box.text)
-        place = f'x="{left:.2f}" y="{top:.2f}"'
+        place = f'x="{left:.1f}" y="{top:.1f}"'
         return f'<rect class="box" {place} {size}><title>{text}</title></rect>'
 
     def drawn(self, trace: Trace) -> Iterator[str]:
@@ -373,52 +387,50 @@ class Graph:
         elif trace.stems_drawn:
             yield from self._stems(trace)
         elif trace.dotted:
-            yield _dots_path(self._places(trace), trace.style)
+            yield _dots_path(self._known_places(trace), trace.style)
         else:
             path = "".join(map(_line_path, self._pieces(trace.points)))
             kind = "line thick" if trace.thick else "line"
             yield f'<path class="{kind} {trace.style}" d="{path}"/>'
             if trace.lone_points:
-                yield _dots_path(map(self._point, trace.lone_points), trace.style)
+                yield _dots_path(self._places(trace.lone_points), trace.style)
 
-    def _pieces(self, points: Iterable[Pair]) -> Iterator[list[Pair]]:
+    def _pieces(self, points: Sequence[Pair]) -> list[Any]:
         """Runs of points without a NaN, in units of the drawing."""
-        for piece in unbroken(points):
-            yield [self._point(point) for point in piece]
+        return [self._places(piece) for piece in unbroken(points)]
 
     def _stems(self, trace: Trace) -> Iterator[str]:
-        zero = UNITS * (1 - self.y.place(0.0))
-        places = self._places(trace)
-        stems = "".join(f"M{x:.1f} {zero:.1f}V{y:.1f}" for x, y in places)
+        zero = round(UNITS * (1 - self.y.place(0.0)))
+        places = self._known_places(trace)
+        stems = "".join(f"M{x} {zero}V{y}" for x, y in places.tolist())
         yield f'<path class="line {trace.style}" d="{stems}"/>'
         yield _dots_path(places, trace.style)
 
-    def _places(self, trace: Trace) -> list[Pair]:
+    def _known_places(self, trace: Trace) -> Any:
         """The points that are known, in units of the drawing."""
-        return [self._point(point) for point in trace.points if not math.isnan(point[1])]
+        return self._places([point for point in trace.points if not math.isnan(point[1])])
 
     def _band(self, trace: Trace) -> Iterator[str]:
-        lower = list(self._pieces(trace.points))
-        upper = list(self._pieces(trace.upper))
+        import numpy as np
+
         outlines = []
-        for low, high in zip(lower, upper, strict=True):
-            outlines.append(_line_path([*high, *reversed(low)]) + "Z")
+        for low, high in zip(self._pieces(trace.points), self._pieces(trace.upper), strict=True):
+            outlines.append(_line_path(np.concatenate([high, low[::-1]])) + "Z")
         yield f'<path class="band {trace.style}" d="{"".join(outlines)}"/>'
 
 
-def _dots_path(places: Iterable[Pair], style: str) -> str:
+def _dots_path(places: Any, style: str) -> str:
     """A line without length and with round ends is a dot that keeps its shape when scaled."""
-    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
+    dots = "".join(f"M{x} {y}h0" for x, y in places.tolist())
     return f'<path class="dots {style}" d="{dots}"/>'
 
 
-def _line_path(points: Sequence[Pair]) -> str:
-    """The path through points; steps are relative, which takes half the characters."""
-    rounded = [(round(x, 1), round(y, 1)) for x, y in points]
-    x, y = rounded[0]
-    steps = [f"M{x:g} {y:g}"]
-    if len(rounded) == 1:
-        return steps[0]
-    steps.append("l")
-    pairs = [f"{b[0] - a[0]:.4g} {b[1] - a[1]:.4g}" for a, b in pairwise(rounded)]
-    return "".join(steps) + " ".join(pairs)
+def _line_path(places: Any) -> str:
+    """The path through places (points, 2); steps are relative, which takes half the characters."""
+    import numpy as np
+
+    x, y = places[0]
+    steps = np.diff(places, axis=0).ravel().tolist()
+    if not steps:
+        return f"M{x} {y}"
+    return f"M{x} {y}l{' '.join(map(str, steps))}"

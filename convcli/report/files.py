@@ -11,39 +11,42 @@ from convcli.errors import OutputError, RequestError
 from convcli.facts import RunFacts
 from convcli.facts.libraries import library_versions
 from convcli.places import Place
-from convcli.report.as_html import render_html
-from convcli.report.as_json import render_json
-from convcli.report.as_markdown import render_markdown
 
 Facts = RunFacts | Sequence[RunFacts]
 Atomic = Callable[[Place], AbstractContextManager[Path]]
 
-_RENDERERS: dict[str, Callable[[Sequence[RunFacts]], str]] = {
-    ".json": render_json,
-    ".html": render_html,
-    ".htm": render_html,
-    ".md": render_markdown,
-}
+PAGES, DRAWING = (".html", ".htm"), (".html", ".htm", ".md")
 
 
 def render_report(facts: Facts, suffix: str) -> str:
     """Render the facts of one run, or of several, as a `.json`, `.html` or `.md` file."""
     runs = (facts,) if isinstance(facts, RunFacts) else tuple(facts)
-    render = _RENDERERS[check_report(Path(f"report{suffix}"))]
+    suffix = check_report(Path(f"report{suffix}"))
     # The command names every input. Written with each of them, it would make a report quadratic.
     first, *others = runs
-    return render([first, *(replace(run, command=()) for run in others)])
+    runs = (first, *(replace(run, command=()) for run in others))
+    if suffix in PAGES:
+        from convcli.report.as_html import render_html
+
+        return render_html(runs)
+    if suffix in DRAWING:
+        from convcli.report.as_markdown import render_markdown
+
+        return render_markdown(runs)
+    from convcli.report.as_json import render_json
+
+    return render_json(runs)
 
 
 def draws(path: Place | None) -> bool:
     """Whether a report is asked for, in a format that draws the signals."""
-    return path is not None and path.suffix.lower() in (".html", ".htm", ".md")
+    return path is not None and path.suffix.lower() in DRAWING
 
 
 def check_report(path: Place) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()
-    if suffix not in _RENDERERS:
+    if suffix not in (*DRAWING, ".json"):
         raise RequestError(
             f"expected a report named .json, .html or .md, got {path}",
             hint=f"--report {path.stem or 'facts'}.json",

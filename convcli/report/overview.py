@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.facts.comparison import MEASURES
-from convcli.report.charts import Axis, Graph, Trace
+from convcli.report.charts import INNER_BOX, Axis, Graph, Trace
 from convcli.report.comparison import measure_text
 from convcli.report.figures import outline_trace, value_range
 from convcli.report.page import unescaped
@@ -197,8 +197,7 @@ def small_response(step: StepFacts) -> Any:
 def _small_chart(chart: Graph, trace: Trace) -> Any:
     """A trace without axes, escaped."""
     inner = "".join(chart.drawn(trace))
-    box = 'viewBox="0 0 1000 1000" preserveAspectRatio="none"'
-    return unescaped(f'<svg class="thumbnail" {box} aria-hidden="true">{inner}</svg>')
+    return unescaped(f'<svg class="thumbnail" {INNER_BOX} aria-hidden="true">{inner}</svg>')
 
 
 def _small_picture(picture: PictureFacts) -> Any:

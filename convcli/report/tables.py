@@ -12,16 +12,6 @@ from convcli.report.batch import (
     shard_columns,
     shard_rows,
 )
-from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
-from convcli.report.learning import (
-    MOVED_COLUMNS,
-    RIDGE_COLUMNS,
-    error_columns,
-    error_rows,
-    fact_rows,
-    moved_rows,
-    ridge_rows,
-)
 from convcli.report.words import STEP_COLUMNS, hit_cell, run_rows, step_row
 
 # This many compared channels are columns of a table; of more, each is a row.
@@ -49,6 +39,8 @@ def report_tables(run: RunFacts) -> Iterator[ReportTable]:
     """Yield the tables of one run; none of them is empty."""
     yield ReportTable(run_rows(run))
     if run.learned is not None:
+        from convcli.report.learning import fact_rows
+
         yield ReportTable(fact_rows(run.learned))
     yield from result_tables(run)
     if run.learned is not None:
@@ -70,6 +62,8 @@ def fact_tables(run: RunFacts) -> Iterator[ReportTable]:
 def result_tables(run: RunFacts) -> Iterator[ReportTable]:
     """Yield the tables that a run was made for: errors, measures or places."""
     if run.learned is not None:
+        from convcli.report.learning import error_columns, error_rows
+
         yield ReportTable(error_rows(run.learned), error_columns(run.learned))
     if run.comparison is not None:
         yield _comparison_table(run.comparison)
@@ -79,6 +73,8 @@ def result_tables(run: RunFacts) -> Iterator[ReportTable]:
 
 def _comparison_table(facts: ComparisonFacts) -> ReportTable:
     """The measures of each channel; a few channels are the columns, so that they fit a page."""
+    from convcli.report.comparison import TEXT_COLUMNS, comparison_rows
+
     rows = comparison_rows(facts)
     known = [place for place in range(len(TEXT_COLUMNS)) if any(row[place] for row in rows)]
     if len(rows) > MOST_BESIDE:
@@ -98,6 +94,8 @@ def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
 
 
 def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:
+    from convcli.report.learning import MOVED_COLUMNS, RIDGE_COLUMNS, moved_rows, ridge_rows
+
     moved = moved_rows(facts)
     if moved:
         yield ReportTable(moved, MOVED_COLUMNS)

@@ -63,8 +63,8 @@ def _open_as_it_is(
 
             return JsonLinesSource(_text_input(path, options, stdin), options)
         return open_table(path, options=options, stdin=stdin)
+    from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.columnar import ColumnarSource
-    from convcli.media.tables.columnar_file import ColumnarFile
 
     name = "standard input" if path is None else str(path)
     if path is None:
@@ -119,7 +119,7 @@ def _format_of_columns(path: Path | None, stdin: BinaryIO | None) -> TableFormat
     if path is not None and is_special(path):
         # What is read from a pipe is gone: the format follows from its name alone.
         named = format_of_suffix(path)
-        return named if named is not None and named.reader is not None else None
+        return None if named is None or named.is_text else named
     return format_of_start(_start_of(path, stdin))
 
 

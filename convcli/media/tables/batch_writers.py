@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,24 @@ if TYPE_CHECKING:
 GROUP_ROWS, GROUP_BYTES = 1 << 20, 64 << 20
 
 
-class ParquetWriter:
+class BatchWriter(ABC):
+    """Writes record batches of one schema to a stream, which stays open."""
+
+    @abstractmethod
+    def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None: ...
+
+    @abstractmethod
+    def write(self, batch: Any) -> None:
+        """Append the rows of a record batch of the schema."""
+
+    def close(self) -> None:  # noqa: B027 -- text that was written needs no end
+        """Complete the file."""
+
+    def discard(self) -> None:  # noqa: B027 -- likewise
+        """Release everything after an error; the file stays incomplete."""
+
+
+class ParquetWriter(BatchWriter):
     """Writes a Parquet file; rows are gathered to row groups."""
 
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
@@ -65,7 +83,7 @@ class ParquetWriter:
         self._writer.close()
 
 
-class FeatherWriter:
+class FeatherWriter(BatchWriter):
     """Writes an Arrow IPC file (Feather version 2), compressed by LZ4 or Zstandard."""
 
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
@@ -90,15 +108,14 @@ class FeatherWriter:
         self._writer.close()
 
 
-class DelimitedWriter:
-    """Writes rows of text: numbers as convcli writes them, the rest as pyarrow casts it to text.
+class DelimitedWriter(BatchWriter):
+    """Writes rows of text: numbers as convcli writes them, the rest as pyarrow casts it to text."""
 
-    delimiter : what stands between two cells
-    """
+    _delimiter: ClassVar = b","
 
-    def __init__(self, stream: BinaryIO, schema: Any, delimiter: bytes) -> None:
+    def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:  # noqa: ARG002 -- as all writers
         self._stream = stream
-        self._delimiter = delimiter
+        delimiter = self._delimiter
         self._texts = [_texts_of(field, delimiter) for field in schema]
         names = [quoted(name.encode(), delimiter) for name in schema.names]
         self._stream.write(delimiter.join(names) + b"\n")
@@ -110,11 +127,11 @@ class DelimitedWriter:
         lines = [self._delimiter.join(row) + b"\n" for row in zip(*columns, strict=True)]
         self._stream.write(b"".join(lines))
 
-    def close(self) -> None:
-        """Do nothing: all rows are written."""
 
-    def discard(self) -> None:
-        """Do nothing: text that was written needs no end."""
+class TabbedWriter(DelimitedWriter):
+    """Writes rows of text with tabs between the cells."""
+
+    _delimiter = b"\t"
 
 
 def _refuse_same_names(schema: Any, title: str) -> None:
@@ -188,10 +205,10 @@ def _duration_text(count: int, of_second: int) -> str:
     return f"{text}.{units:0{places}d}".rstrip("0")
 
 
-class JsonLinesWriter:
+class JsonLinesWriter(BatchWriter):
     """Writes an object a row. Dates and times are text; NaN is null, and infinity is 1e999."""
 
-    def __init__(self, stream: BinaryIO, schema: Any) -> None:
+    def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:  # noqa: ARG002 -- as all writers
         self._stream = stream
         self._schema = schema
         _refuse_same_names(schema, "JSON Lines")
@@ -207,12 +224,6 @@ class JsonLinesWriter:
             values = dict(zip(names, row, strict=True))
             lines.append(json_of_value(values) + "\n")
         self._stream.write("".join(lines).encode())
-
-    def close(self) -> None:
-        """Do nothing: all rows are written."""
-
-    def discard(self) -> None:
-        """Do nothing: text that was written needs no end."""
 
 
 def _json_values(column: Any) -> list[Any]:

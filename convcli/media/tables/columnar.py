@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +35,12 @@ from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from convcli.array_types import BoolArray
     from convcli.calendar_bins import CalendarBins
+    from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.cells import Cells
-    from convcli.media.tables.columnar_file import ColumnarFile
     from convcli.media.tables.columns import ColumnNames
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
@@ -271,11 +271,11 @@ class ColumnarSource(TableSource):
 
     # --- for the sink ---
 
-    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """The function that makes a sink which writes these columns in a format."""
+    def sink_of(self, format: TableFormat) -> type[TableSink]:
+        """The sink that writes these columns in a format."""
         from convcli.media.tables.columnar_sink import ColumnarSink
 
-        return partial(ColumnarSink, format=format)
+        return ColumnarSink
 
     def keep_text(self) -> RecentRows:
         """Keep the batches from now on, in the object that is returned."""

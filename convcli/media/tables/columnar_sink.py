@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -14,49 +14,32 @@ from convcli.media.tables.columnar_values import (
     with_float_columns,
 )
 from convcli.media.tables.numerals import values_as_written
-from convcli.media.tables.sink import TableSink
+from convcli.media.tables.sink import BatchSink
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray
     from convcli.media.tables.columnar import BatchRows, ColumnarSource
-    from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
 
 
-class ColumnarSink(TableSink):
+class ColumnarSink(BatchSink):
     """Writes rows of a columnar source with new numbers, in their order.
 
     Filtered columns become columns of float64, in which null is a missing number. All others keep
     their types.
     """
 
-    def __init__(
-        self,
-        target: BinaryIO,
-        *,
-        source: ColumnarSource,
-        format: TableFormat,
-        suffix: str = "",
-        channels: tuple[str, ...] | None = None,
-    ) -> None:
-        self._format = format
-        self._columnar = source
-        self._decodes = format.one_dictionary and not source.format.one_dictionary
-        self._writer: BatchWriter | None = None
-        super().__init__(target, source=source, suffix=suffix, channels=channels)
+    _source: ColumnarSource
 
     def start(self) -> None:
         """Begin the file if it was not begun; `write` and `close` do so themselves."""
-        self._begun()
-
-    def _begun(self) -> BatchWriter:
-        if self._writer is None:
-            self._writer = self._format.writer(self._target, self._schema, self._columnar.codec)
-        return self._writer
+        self._begun(self._schema, self._source.codec)
 
     def _make_header(self, suffix: str) -> None:
         """The schema, with the fields of new columns."""
-        schema = self._columnar.schema
+        source = self._source
+        self._decodes = self._format.one_dictionary and not source.format.one_dictionary
+        schema = source.schema
         output = self._output
         self._new_fields: list[Any] = []
         if output.append or output.made is not None or output.added:
@@ -101,15 +84,8 @@ class ColumnarSink(TableSink):
         return [numbers_column(values[:, channel]) for channel in range(values.shape[1])]
 
     def _put_part(self, part: Any) -> None:
-        self._begun().write(part)
+        self._begun(self._schema, self._source.codec).write(part)
 
-    def close(self) -> None:
+    def _complete(self) -> None:
         """Complete the file; its schema is written even if there are no rows."""
-        self._begun().close()
-        self._recent.clear()
-
-    def discard(self) -> None:
-        """Release everything after an error."""
-        super().discard()
-        if self._writer is not None:
-            self._writer.discard()
+        self._begun(self._schema, self._source.codec).close()

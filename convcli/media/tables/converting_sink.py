@@ -7,7 +7,7 @@ dates, times, or text. Numbers with leading zeros or a plus are text, and no dig
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import csv
@@ -15,34 +15,16 @@ from pyarrow import csv
 from convcli.errors import InputError
 from convcli.media.tables.kept_types import MANY_DIGITS, first_rounded, type_of_cells
 from convcli.media.tables.numerals import MISSING
-from convcli.media.tables.sink import TableSink
+from convcli.media.tables.sink import BatchSink
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray
     from convcli.media.tables.recent_rows import DecodedRows
-    from convcli.media.tables.source import TableSource
-    from convcli.media.tables.table_formats import BatchWriter, TableFormat
     from convcli.signals import Rows
 
 
-class ConvertingSink(TableSink):
+class ConvertingSink(BatchSink):
     """Writes rows of a text table as columns of another format."""
-
-    def __init__(
-        self,
-        target: BinaryIO,
-        *,
-        source: TableSource,
-        format: TableFormat,
-        suffix: str = "",
-        channels: tuple[str, ...] | None = None,
-    ) -> None:
-        self._format = format
-        self._writer: BatchWriter | None = None
-        super().__init__(target, source=source, suffix=suffix, channels=channels)
-
-    def start(self) -> None:
-        """Do nothing: the first rows decide the types of the columns."""
 
     def _make_header(self, suffix: str) -> None:
         output = self._output
@@ -78,24 +60,12 @@ class ConvertingSink(TableSink):
             columns = pa.RecordBatch.from_arrays(batch.columns, names=self._new_header)
             self._begun(columns.schema).write(columns)
 
-    def _begun(self, schema: Any) -> BatchWriter:
-        if self._writer is None:
-            self._writer = self._format.writer(self._target, schema, None)
-        return self._writer
-
-    def close(self) -> None:
+    def _complete(self) -> None:
         """Complete the file; without rows, columns that are not filtered are text."""
         fields = []
         for name, is_filtered in zip(self._new_header, self._is_filtered, strict=True):
             fields.append(pa.field(name, pa.float64() if is_filtered else pa.string()))
         self._begun(pa.schema(fields)).close()
-        self._recent.clear()
-
-    def discard(self) -> None:
-        """Release everything after an error."""
-        super().discard()
-        if self._writer is not None:
-            self._writer.discard()
 
     def _types_of(self, part: Any) -> dict[str, Any]:
         """The type of each column, by its number as text."""

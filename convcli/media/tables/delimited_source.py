@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from convcli.errors import InputError
@@ -17,7 +16,7 @@ from convcli.media.tables.text import BOM, Encoding, find_encoding, preceded
 from convcli.media.tables.text_source import TextSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
     from convcli.calendar_bins import CalendarBins
@@ -153,15 +152,15 @@ class DelimitedSource(TextSource):
         known = replace(options, text=replace(options.text, delimiter=delimiter))
         return DelimitedSource(text, known)
 
-    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """The function that makes a sink which writes this table in its own or another format."""
+    def sink_of(self, format: TableFormat) -> type[TableSink]:
+        """The sink that writes this table in its own or another format."""
         if format is self.format:
             from convcli.media.tables.sink import TableSink
 
             return TableSink
         from convcli.media.tables.converting_sink import ConvertingSink
 
-        return partial(ConvertingSink, format=format)
+        return ConvertingSink
 
 
 def _refuse_endless_header(start: bytes, name: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
@@ -12,6 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first
 from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.outputs import refuse_terminal
+from convcli.media.refusals import same_place
 from convcli.media.tables.compression import (
     compression_of_start,
     compression_of_suffix,
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from convcli.media.division import Division
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.delimited_source import DelimitedSource
-    from convcli.media.tables.sink import EncodedRows
+    from convcli.media.tables.sink import TableSink
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
-    from convcli.signals import AnyRows, Array, LearnedRules, Medium, Signal, Source
+    from convcli.signals import LearnedRules, Medium, Signal, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +109,9 @@ class TableFiles(Files):
             elif written is DELIMITED and output is not None and promises_tabs(output):
                 written = TABBED
             compression = compression_of_suffix(output)
-            if compression is None and _is_same_file(path, output):
-                compression = source.compression
+            if compression is None and path is not None and output is not None:
+                # An output in place of the input is compressed as it is.
+                compression = source.compression if same_place(path, output) else None
             _refuse_compressed_columns(output, compression, written)
             yield OpenedTable(source, written, compression)
 
@@ -194,12 +195,11 @@ class OpenedTable(OpenedFile):
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
-    ) -> RowsFile:
+    ) -> TableSink:
         """The sink for the rows with new numbers."""
-        if not isinstance(place, Path) and self.format.reader is not None:
+        if not isinstance(place, Path) and not self.format.is_text:
             refuse_terminal(place, f"a {self.format.title} file")
-        (signal,) = pages
-        return RowsFile(place, self, signal, label=label, unchanged=unchanged)
+        return self._sink(place, self.source, pages, label=label, unchanged=unchanged)
 
     def check_times(self, *, in_time: bool, bins: Sequence[CalendarBins]) -> None:
         """Raise RequestError for --integrate and --time-zone where they have no effect.
@@ -247,118 +247,42 @@ class OpenedTable(OpenedFile):
             raise UndividedError("a compressed table is written from its beginning to its end")
         # Only delimited text is read in parts.
         source = cast("DelimitedSource", self.source)
-        return TableDivision(source=source, make_sink=self._part_sink)
+        return TableDivision(source=source, make_sink=self._sink)
 
-    def _part_sink(
+    def _sink(
         self,
-        place: Path,
-        part: TableSource,
+        place: Path | BinaryIO,
+        source: TableSource,
         pages: Sequence[Signal],
         *,
         label: str,
         unchanged: bool,
-    ) -> RowsFile:
-        """The sink for the rows of a part."""
+    ) -> TableSink:
+        """The sink for the rows of the whole table, or for those of a part."""
         (signal,) = pages
-        opened = replace(self, source=part)
-        return RowsFile(place, opened, signal, label=label, unchanged=unchanged)
-
-
-class RowsFile:
-    """A TableSink that opens its file, and copies the cells if the filter changes nothing."""
-
-    def __init__(
-        self,
-        place: Path | BinaryIO,
-        opened: OpenedTable,
-        signal: Signal,
-        *,
-        label: str,
-        unchanged: bool,
-    ) -> None:
-        self.warnings: list[str] = []
-        # With --decimals numbers are written as asked for, even if they are the same.
-        self._unchanged = unchanged and opened.source.options.output.decimals is None
         with ExitStack() as files:
             stream = files.enter_context(place.open("wb")) if isinstance(place, Path) else place
-            if opened.compression is not None:
-                stream = files.enter_context(opened.compression.writing(stream))
-            source = opened.source
-            self._sink = source.sink_of(opened.format)(
-                stream, source=source, suffix=label, channels=signal.channels
+            if self.compression is not None:
+                stream = files.enter_context(self.compression.writing(stream))
+            sink = source.sink_of(self.format)(
+                stream,
+                source=source,
+                format=self.format,
+                suffix=label,
+                channels=signal.channels,
+                unchanged=unchanged,
             )
             if source.options.follow:
-                self._sink.start()
-            self._file = files.pop_all()
-
-    def encode(self, y: Array, rows: AnyRows) -> EncodedRows:
-        """The text of the rows that `y` belongs to."""
-        return self._sink.encode(None if self._unchanged else y, rows)
-
-    def stored(self, encoded: EncodedRows) -> None:
-        """Nothing: the values that were written as text are as good."""
-
-    def write(self, encoded: EncodedRows) -> None:
-        """Append the text of encoded rows."""
-        self._sink.write(encoded)
-
-    # --- parts ---
-
-    def leave_header_out(self) -> None:
-        """Write rows without the header."""
-        self._sink.leave_header_out()
-
-    def parted(self) -> RowsFile:
-        """Return this file: `OpenedTable.division` has said all there is against parts."""
-        return self
-
-    def reserve(self) -> None:
-        """Write the header; the rows of parts follow it."""
-        self._sink.start()
-
-    @property
-    def written_part(self) -> tuple[int, Any]:
-        """Number of rows that were written, and of missing numbers in each column."""
-        return self._sink.written_part
-
-    def add_part(self, written: tuple[int, Any], place: Path) -> None:
-        """Append the rows of the next part."""
-        self._sink.add_part(written, place)
-
-    def next_page(self) -> None:
-        """Do nothing: a table has one page."""
-
-    def close(self) -> None:
-        """Write the header if nothing was written, and close the file."""
-        self._sink.close()
-        self._file.close()
-
-    def discard(self) -> None:
-        """Close the file, which stays incomplete."""
-        self._sink.discard()
-        with suppress(OSError):
-            self._file.close()
-
-    def facts(self) -> Mapping[str, object]:
-        """Rows, and missing cells in them."""
-        return self._sink.facts()
-
-
-def _is_same_file(path: Path | None, other: Place | None) -> bool:
-    """Whether both paths lead to one file."""
-    if path is None or other is None:
-        return False
-    try:
-        return os.path.samestat(path.stat(), other.stat())
-    except OSError:
-        return False
+                sink.start()
+            sink.held = files.pop_all()
+        return sink
 
 
 def _refuse_compressed_columns(
     output: Place | None, compression: Compression | None, format: TableFormat
 ) -> None:
     """Raise RequestError for a file of columns that would be compressed twice."""
-    if compression is not None and output is not None and format.reader is not None:
+    if compression is not None and output is not None and not format.is_text:
         raise RequestError(
             f"expected an output without {compression.suffix}, got {output}: "
             f"{format.title} files are compressed inside",

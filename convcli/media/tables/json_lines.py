@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +21,7 @@ from convcli.media.tables.json_rows import (
 )
 from convcli.media.tables.numerals import NumberStyle
 from convcli.media.tables.records import Dialect, whole_records
-from convcli.media.tables.sink import TableSink
+from convcli.media.tables.sink import BatchSink, TableSink
 from convcli.media.tables.splicing import splice
 from convcli.media.tables.table_formats import JSON_LINES
 from convcli.media.tables.table_options import refuse_options
@@ -30,7 +29,7 @@ from convcli.media.tables.text import BOM, Encoding, preceded
 from convcli.media.tables.text_source import TextSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.records import Records
     from convcli.media.tables.rows import RowSpans
     from convcli.media.tables.source import TableSource
-    from convcli.media.tables.table_formats import BatchWriter, TableFormat
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.text import TextInput
     from convcli.signals import Rows
@@ -124,11 +123,11 @@ class JsonLinesSource(TextSource):
 
     # --- for the sink ---
 
-    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """The function that makes a sink which writes these objects in a format."""
+    def sink_of(self, format: TableFormat) -> type[TableSink]:
+        """The sink that writes these objects in a format."""
         if format is self.format:
             return JsonLinesSink
-        return partial(JsonConvertingSink, format=format)
+        return JsonConvertingSink
 
 
 class JsonLinesSink(TableSink):
@@ -161,17 +160,10 @@ class JsonLinesSink(TableSink):
         return splice_json(decoded, rows, values, self._output, self._output_keys)
 
 
-class JsonConvertingSink(JsonLinesSink):
+class JsonConvertingSink(JsonLinesSink, BatchSink):
     """Writes objects as columns of another format; the first rows decide their types."""
 
-    def __init__(self, target: BinaryIO, *, format: TableFormat, **how: Any) -> None:
-        self._format = format
-        self._schema: Any = None
-        self._writer: BatchWriter | None = None
-        super().__init__(target, **how)
-
-    def start(self) -> None:
-        """Do nothing: the first rows decide the types of the columns."""
+    _schema: Any = None
 
     def _put_part(self, part: Any) -> None:
         import pyarrow as pa
@@ -179,13 +171,12 @@ class JsonConvertingSink(JsonLinesSink):
         values = _values_with_many_digits(part)
         if self._schema is None:
             self._schema = self._schema_of(part, values)
-            self._writer = self._format.writer(self._target, self._schema, None)
+        writer = self._begun(self._schema)
         self._refuse_rounded(values)
         table = self._read(part, self._schema).select(self._schema.names)
         for batch in table.to_batches():
             columns = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
-            if self._writer is not None:
-                self._writer.write(columns)
+            writer.write(columns)
 
     def _schema_of(self, part: Any, values: list[dict[str, Any]]) -> Any:
         """The types of the first rows: filtered values are float64, texts are not times.
@@ -251,20 +242,13 @@ class JsonConvertingSink(JsonLinesSink):
             ) from None
         return rows
 
-    def close(self) -> None:
+    def _complete(self) -> None:
         """Complete the file. InputError if no row showed the types of its columns."""
         if self._writer is None:
             raise InputError(
                 f"{self._source.name}: no rows are left to decide the types of columns"
             )
         self._writer.close()
-        self._recent.clear()
-
-    def discard(self) -> None:
-        """Release everything after an error."""
-        super().discard()
-        if self._writer is not None:
-            self._writer.discard()
 
 
 def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.division import PartNeeds, PartOfFile, PartSink
-    from convcli.media.tables.files import RowsFile
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.records import Dialect, Records
+    from convcli.media.tables.sink import TableSink
     from convcli.media.tables.text_survey import LinesFound, RecordStart
     from convcli.media.tables.times import CheckedTimes, StampChecker
     from convcli.signals import Block, BlockRole, Signal, SignalPast
@@ -328,9 +328,9 @@ class TablePart(DelimitedSource):
         wanted = self._wanted
         if history > 0 or self._checker is not None:
             # The time of the first row is compared with that of the row before it.
-            yield from self._in_role("earlier", self._history_start, self._begin)
-        role: BlockRole = "earlier" if wanted.needs.in_time else "settling"
-        yield from self._in_role(role, self._begin, wanted.start)
+            role: BlockRole = "settling" if wanted.needs.in_time else "earlier"
+            yield from self._in_role(role, self._history_start, self._begin)
+        yield from self._in_role("settling", self._begin, wanted.start)
         yield from self._in_role("filtered", wanted.start, wanted.stop)
 
     def _in_role(
@@ -399,7 +399,7 @@ class TableDivision:
     """
 
     source: DelimitedSource
-    make_sink: Callable[..., RowsFile]
+    make_sink: Callable[..., TableSink]
 
     apart: ClassVar[bool] = True
     block_lengths: ClassVar[tuple[int, ...]] = ()

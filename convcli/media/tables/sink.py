@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.files import FileSink
 from convcli.media.replacing import append_file
 from convcli.media.tables.output_columns import OutputColumns
 from convcli.media.tables.quotes import quoted
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.array_types import FloatArray, IntArray
+    from convcli.media.tables.batch_writers import BatchWriter
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.source import TableSource
+    from convcli.media.tables.table_formats import TableFormat
     from convcli.signals import AnyRows, Array, Rows
 
 
@@ -39,12 +43,15 @@ class EncodedRows:
     missing: IntArray
 
 
-class TableSink:
+class TableSink(FileSink):
     """Writes rows of a source with new numbers, in their order.
 
     target : binary; stays open · suffix : with `append`, new columns are called `Close_<suffix>`
+    format : of the output; None for that of the source
     channels : the columns that the numbers belong to, if not all that were read; other names are
         new columns, in the place of all that were read
+    unchanged : the filter changes nothing, so that cells are copied
+    held : what is closed with the sink; nothing at first
     Make the sink before the pass that is to be written: then the source keeps the text of rows.
     RequestError if a new name exists already.
     """
@@ -54,11 +61,18 @@ class TableSink:
         target: BinaryIO,
         *,
         source: TableSource,
+        format: TableFormat | None = None,
         suffix: str = "",
         channels: tuple[str, ...] | None = None,
+        unchanged: bool = False,
     ) -> None:
+        self.warnings: list[str] = []
         self._target = target
         self._source = source
+        self._format = format or source.format
+        # With --decimals numbers are written as asked for, even if they are the same.
+        self._unchanged = unchanged and source.options.output.decimals is None
+        self.held = ExitStack()
         self._names = source.signal.channels if channels is None else channels
         written = source.written
         if written is None:
@@ -95,6 +109,8 @@ class TableSink:
 
         If y is None the cells stay byte for byte as they are, and an appended column repeats them.
         """
+        if self._unchanged:
+            y = None
         numbers = row_numbers(rows)
         parts: list[Any] = []
         missing = np.zeros(len(self._names), np.int64)
@@ -133,6 +149,14 @@ class TableSink:
 
     # --- parts ---
 
+    def parted(self) -> Self:
+        """The sink itself: `OpenedTable.division` has said all there is against parts."""
+        return self
+
+    def reserve(self) -> None:
+        """Write the header; the rows of parts follow it."""
+        self.start()
+
     def leave_header_out(self) -> None:
         """Write rows alone, since they follow those of another part."""
         self._started = True
@@ -150,15 +174,22 @@ class TableSink:
         self._missing += missing
 
     def close(self) -> None:
+        """Complete the table, and close what the sink holds."""
+        self._complete()
+        self._recent.clear()
+        self.held.close()
+
+    def _complete(self) -> None:
         """Write blank lines at the end of the table, and the header if there was no row."""
         self.start()
         if self._recent.tail:
             self._write_text(self._recent.tail)
-        self._recent.clear()
 
     def discard(self) -> None:
-        """Forget all rows after an error."""
+        """Forget all rows after an error, and close the file, which stays incomplete."""
         self._recent.clear()
+        with suppress(OSError):
+            self.held.close()
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing numbers that were written."""
@@ -238,6 +269,27 @@ class TableSink:
         if cell == text and old.startswith(b'"'):
             return b'"' + text + b'"'
         return cell
+
+
+class BatchSink(TableSink):
+    """Writes rows as record batches of a format of columns."""
+
+    _writer: BatchWriter | None = None
+
+    def start(self) -> None:
+        """Do nothing: the first rows decide the types of the columns."""
+
+    def _begun(self, schema: Any, codec: str | None = None) -> BatchWriter:
+        """The writer of the file, which is begun with a schema if it was not."""
+        if self._writer is None:
+            self._writer = self._format.begin(self._target, schema, codec)
+        return self._writer
+
+    def discard(self) -> None:
+        """Release everything after an error."""
+        if self._writer is not None:
+            self._writer.discard()
+        super().discard()
 
 
 def _channels_written(

@@ -264,8 +264,8 @@ class TableSource(ABC):
         """Return the table that has a row for each bin of the calendar, in the same format."""
 
     @abstractmethod
-    def sink_of(self, format: TableFormat) -> Callable[..., TableSink]:
-        """The function that makes a sink which writes this table in its own or another format."""
+    def sink_of(self, format: TableFormat) -> type[TableSink]:
+        """The sink that writes this table in its own or another format."""
 
     @abstractmethod
     def keep_text(self) -> RecentRows:

@@ -8,9 +8,10 @@ from convcli.dataclass import dataclass
 from convcli.media.tables.compression import without_compression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.tables.batch_writers import BatchWriter
     from convcli.places import Place
 
 
@@ -32,31 +33,14 @@ class ColumnReader(Protocol):
         ...
 
 
-class BatchWriter(Protocol):
-    """Writes record batches of one schema."""
-
-    def write(self, batch: Any) -> None:
-        """Append the rows of a record batch of the schema."""
-        ...
-
-    def close(self) -> None:
-        """Complete the file; the stream that it is written to stays open."""
-        ...
-
-    def discard(self) -> None:
-        """Release everything after an error; the file stays incomplete."""
-        ...
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableFormat:
     """A format of tables.
 
     name : on the command line · title : in messages
     suffixes : of its files · magic : the first bytes of its files; empty: it is text
-    reader : opens a file of columns; None: the format is text
-    writer : writes batches of a schema to a stream; where the format compresses inside, by the
-        codec of the input if it has that one
+    reader : the class in `batch_readers` that reads a file of columns; empty: the format is text
+    writer : the class in `batch_writers` that writes batches
     one_dictionary : in a column of places in a dictionary, all batches have the same one
     """
 
@@ -64,88 +48,62 @@ class TableFormat:
     title: str
     suffixes: tuple[str, ...]
     magic: bytes = b""
-    reader: Callable[[Path], ColumnReader] | None = None
-    writer: Callable[[BinaryIO, Any, str | None], BatchWriter]
+    reader: str = ""
+    writer: str
     one_dictionary: bool = False
 
+    @property
+    def is_text(self) -> bool:
+        """Whether rows are lines of text, and not columns in batches."""
+        return not self.reader
+
     def open_columns(self, path: Path) -> ColumnReader:
-        """Open a file of columns. TypeError if the format is text."""
-        if self.reader is None:
-            raise TypeError(f"{self.title} is text")
-        return self.reader(path)
+        """Open a file of columns."""
+        from convcli.media.tables import batch_readers
 
+        reader: ColumnReader = vars(batch_readers)[self.reader](path)
+        return reader
 
-def _read_parquet(path: Path) -> ColumnReader:
-    from convcli.media.tables.batch_readers import ParquetReader
+    def begin(self, stream: BinaryIO, schema: Any, codec: str | None) -> BatchWriter:
+        """What writes batches of a schema to a stream.
 
-    return ParquetReader(path)
+        codec : of the input; a format that compresses inside keeps it if it has that one
+        """
+        from convcli.media.tables import batch_writers
 
-
-def _read_feather(path: Path) -> ColumnReader:
-    from convcli.media.tables.batch_readers import FeatherReader
-
-    return FeatherReader(path)
-
-
-def _write_parquet(stream: BinaryIO, schema: Any, codec: str | None) -> BatchWriter:
-    from convcli.media.tables.batch_writers import ParquetWriter
-
-    return ParquetWriter(stream, schema, codec)
-
-
-def _write_feather(stream: BinaryIO, schema: Any, codec: str | None) -> BatchWriter:
-    from convcli.media.tables.batch_writers import FeatherWriter
-
-    return FeatherWriter(stream, schema, codec)
-
-
-def _write_delimited(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
-    from convcli.media.tables.batch_writers import DelimitedWriter
-
-    return DelimitedWriter(stream, schema, b",")
-
-
-def _write_tabbed(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
-    from convcli.media.tables.batch_writers import DelimitedWriter
-
-    return DelimitedWriter(stream, schema, b"\t")
-
-
-def _write_json_lines(stream: BinaryIO, schema: Any, _: str | None) -> BatchWriter:
-    from convcli.media.tables.batch_writers import JsonLinesWriter
-
-    return JsonLinesWriter(stream, schema)
+        writer: BatchWriter = vars(batch_writers)[self.writer](stream, schema, codec)
+        return writer
 
 
 DELIMITED = TableFormat(
     name="csv",
     title="CSV",
     suffixes=(".csv", ".tsv", ".tab", ".txt", ".dat"),
-    writer=_write_delimited,
+    writer="DelimitedWriter",
 )
 # Text that is made of columns, which have no delimiter of their own.
-TABBED = TableFormat(name="csv", title="TSV", suffixes=(".tsv", ".tab"), writer=_write_tabbed)
+TABBED = TableFormat(name="csv", title="TSV", suffixes=(".tsv", ".tab"), writer="TabbedWriter")
 JSON_LINES = TableFormat(
     name="jsonl",
     title="JSON Lines",
     suffixes=(".jsonl", ".ndjson"),
-    writer=_write_json_lines,
+    writer="JsonLinesWriter",
 )
 PARQUET = TableFormat(
     name="parquet",
     title="Parquet",
     suffixes=(".parquet", ".pq"),
     magic=b"PAR1",
-    reader=_read_parquet,
-    writer=_write_parquet,
+    reader="ParquetReader",
+    writer="ParquetWriter",
 )
 FEATHER = TableFormat(
     name="feather",
     title="Feather",
     suffixes=(".feather", ".arrow", ".ipc"),
     magic=b"ARROW1",
-    reader=_read_feather,
-    writer=_write_feather,
+    reader="FeatherReader",
+    writer="FeatherWriter",
     one_dictionary=True,
 )
 FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER)

@@ -4,7 +4,9 @@ const SVG = "http://www.w3.org/2000/svg";
 
 for (const hidden of all(".controls[hidden], [data-copy][hidden]")) hidden.hidden = false;
 
-// Charts that zoom: the inner drawing is 1000 units wide, and its view box is what is shown.
+// Charts that zoom: the inner drawing is 10,000 units wide, and its view box is what is shown.
+const UNITS = 10000;
+
 function roundTicks(low, high, count) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -63,7 +65,7 @@ function showPart(chart, from, to) {
   const plot = chart.querySelector(".plot"), ticks = chart.querySelector(".ticks.x");
   const low = Number(chart.dataset.low), extent = Number(chart.dataset.high) - low;
   const base = Number(chart.getAttribute("height")), timed = "timed" in chart.dataset;
-  plot.setAttribute("viewBox", `${from * 1000} 0 ${(to - from) * 1000} 1000`);
+  plot.setAttribute("viewBox", `${from * UNITS} 0 ${(to - from) * UNITS} ${UNITS}`);
   const shownLow = low + from * extent, shownHigh = low + to * extent;
   const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6);
   const texts = timed ? timeTexts(values) : values.map(value => String(Number(value.toPrecision(7))));

@@ -413,6 +413,8 @@ def torch(network: Network) -> Callable[[], Any]:
 
     t.set_num_threads(1)
     conv, norm, pool = t.nn.Conv2d, t.nn.BatchNorm2d, t.nn.MaxPool2d
+    if len(network.blocks[0].size) == 1:
+        conv, norm, pool = t.nn.Conv1d, t.nn.BatchNorm1d, t.nn.MaxPool1d
     layers: list[Any] = []
     for block, given in zip(network.blocks, weights_of(network), strict=True):
         out, taken, *size = given["weight"].shape
@@ -435,7 +437,7 @@ def torch(network: Network) -> Callable[[], Any]:
             layers.append(pool(tuple(block.sides(block.pool, 1))))
     net = t.nn.Sequential(*layers).eval()
     x = t.from_numpy(channels_first(network, input_of(network)))
-    if not network.frames:
+    if len(network.shape) == 2 and not network.frames:
         net = net.to(memory_format=t.channels_last)
 
     def answer() -> Any:

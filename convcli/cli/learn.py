@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.learning.learned_model import LearnedModel
+    from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
     from convcli.places import Place
@@ -80,6 +81,7 @@ def learn_command(options: LearnOptions) -> int:
         if options.partial is not None:
             write_partial(options, task, inputs, place)
             return 0
+        inputs = replace(inputs, pairs=_pairs_at_rates(task, inputs, options))
         found = _learned(options, task, inputs, held)
         if found is None:
             print_message(
@@ -126,6 +128,12 @@ def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
 
 
 # ---------------------------------------------------------------------------------------- learning
+
+
+def _pairs_at_rates(task: Task, inputs: LearnInputs, options: LearnOptions) -> list[Pair]:
+    from convcli.learning.learn import pairs_at_rates
+
+    return pairs_at_rates(task, inputs.pairs, options.layers)
 
 
 def _learned(

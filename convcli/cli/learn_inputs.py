@@ -60,7 +60,7 @@ class LearnInputs:
     def length_warnings(self) -> Iterator[str]:
         """One warning for each pair whose input and target differ in length."""
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
-            if target is None or pair.target is None:
+            if target is None or pair.target is None or pair.rate is not None:
                 continue
             lengths = (pair.source.signal.shape, pair.target.signal.shape)
             if lengths[0] != lengths[1] and None not in (*lengths[0], *lengths[1]):
@@ -126,8 +126,8 @@ def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair
     targets : the folder; none where inputs have no targets
     """
     listing = list_inputs(words, None)
-    if listing.unreadable:
-        raise listing.unreadable[0]
+    for error in listing.unreadable.values():
+        raise error
     listed = listing.inputs
     places = [each.source or Path(STDIN) for each in listed]
     if not targets:

@@ -1,12 +1,8 @@
-"""Plans of the last few filters of short arrays, kept for the next call with the same filter.
+"""The last few plans, kept for the next signal of the same kind.
 
-Reading a network from its file, binding it and preparing its weights take ten times as long as
-filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
-
-A short array is filtered as one job in the calling thread, without the loop of `run`. What the loop
-does for many blocks (it cuts jobs, hands them to threads and counts losses) takes longer than the
-job of a short array: box:3 on 100 samples takes 0.12 ms here and 0.5 there. Where the job lies is
-the same for all arrays of one shape.
+Arrays of one shape that are filtered by the same FILTER share a plan, and so do such inputs of a
+command. Reading a network from its file, binding it and preparing its weights take ten times as
+long as filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
 """
 
 from __future__ import annotations
@@ -15,22 +11,16 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from convcli.dataclass import dataclass
 from convcli.file_stamps import files_noted
 from convcli.planning.plan import make_plan, rules_for
-from convcli.running.chains import ALL
-from convcli.running.geometry import Geometry, JobPlace
-from convcli.running.jobs import InputBlocks, Job
 
 if TYPE_CHECKING:
-    from convcli.core.chain import Chain
     from convcli.file_stamps import FilesRead
+    from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
-    from convcli.running.jobs import SignalBlock
-    from convcli.signals import Align, Array, Edge, Missing, Rows, Signal
-
+    from convcli.running.one_job import OneJob
+    from convcli.signals import Align, Edge, Missing, Signal
 
 # The most plans that are kept, the bytes of all files that they were made from, and the most
 # samples that an output of one may read. They bound the memory for taps and weights.
@@ -42,7 +32,7 @@ MOST_REACH = 1 << 17
 class PlanRequest(NamedTuple):
     """What a plan is made of, besides files."""
 
-    filter: str
+    filter: str | tuple[Call, ...]
     signal: Signal
     edge: Edge | None
     align: Align | None
@@ -59,6 +49,8 @@ class KeptPlan:
     @cached_property
     def one_job(self) -> OneJob | None:
         """The job that filters a short array, None if it takes the loop."""
+        from convcli.running.one_job import one_job_of
+
         return one_job_of(self.plan)
 
 
@@ -69,22 +61,33 @@ class KeptPlans:
         self._kept: dict[PlanRequest, KeptPlan] = {}
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[KeptPlans], tuple[()]]:
+        """Another process makes its own plans."""
+        return KeptPlans, ()
+
     def plan(self, request: PlanRequest) -> KeptPlan:
         """Return a plan, a new one if none is kept or a file that it was made from has changed."""
         with self._lock:
             kept = self._kept.pop(request, None)
-        if kept is None or not kept.files.unchanged:
-            kept = _made(request)
-            if not _may_be_kept(kept):
-                return kept
-        with self._lock:
-            self._kept[request] = kept
-            file_bytes = sum(each.files.size for each in self._kept.values())
-            while len(self._kept) > MOST_PLANS or file_bytes > MOST_FILE_BYTES:
-                # The first one was asked for longest ago.
-                oldest = self._kept.pop(next(iter(self._kept)))
-                file_bytes -= oldest.files.size
-        return kept
+            if kept is not None:
+                self._kept[request] = kept
+        if kept is not None and kept.files.unchanged:
+            return kept
+        made = _made(request)
+        if _may_be_kept(made):
+            with self._lock:
+                self._kept[request] = made
+                self._drop_oldest()
+        return made
+
+    def _drop_oldest(self) -> None:
+        """Drop plans that were not asked for lately until few enough are left."""
+        while len(self._kept) > MOST_PLANS or self._file_bytes() > MOST_FILE_BYTES:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+
+    def _file_bytes(self) -> int:
+        return sum(kept.files.size for kept in self._kept.values())
 
 
 def _made(request: PlanRequest) -> KeptPlan:
@@ -108,53 +111,3 @@ def _may_be_kept(kept: KeptPlan) -> bool:
     if kept.plan.signal.timed or chain.times.in_time or chain.times.bins:
         return False
     return all(reach.before + reach.after <= MOST_REACH for reach in chain.reach)
-
-
-# The most outputs of one job: some resamplers make thousands of each sample.
-MOST_OUTPUTS = 1 << 18
-
-
-@dataclass(frozen=True, eq=False)
-class OneJob:
-    """The job for each array of the shape that a plan was made for.
-
-    place : where the job lies in the array
-    rows : the samples along axis 0 that the outputs are aligned with
-    """
-
-    chain: Chain
-    place: JobPlace
-    rows: Rows
-
-    def run(self, x: Array) -> SignalBlock:
-        """Filter an array, (n, channels) or (rows, columns, channels); the result is no view."""
-        job = Job(
-            group=ALL,
-            chain=self.chain,
-            inputs=InputBlocks([self.place.along.of(x, 0)], self.place.across),
-            span=self.place.span,
-            rows=self.rows,
-            ends=self.place.ends,
-            bounds=self.place.bounds,
-        )
-        return job.run()
-
-
-def one_job_of(plan: Plan) -> OneJob | None:
-    """The job for whole arrays, None if a plan needs the loop or has no outputs or many.
-
-    The loop takes further passes, follows times and refuses missing samples.
-    """
-    timed = plan.signal.timed or plan.chain.times.in_time
-    if timed or not plan.single_pass or plan.rules.missing == "error":
-        return None
-    n, *columns = plan.signal.shape
-    if not n or not all(columns):
-        return None
-    geometry = Geometry(plan.chain, plan.extension)
-    count = geometry.count(n)
-    if not 0 < count <= MOST_OUTPUTS:
-        return None
-    place = geometry.place((0, count), n, columns[0] if columns else None, n)
-    samples = geometry.aligned_sample(np.arange(count))
-    return OneJob(plan.chain, place, np.clip(samples, 0, n - 1))

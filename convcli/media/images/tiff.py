@@ -276,22 +276,6 @@ def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
         (offset,) = variant.word.unpack(link)
 
 
-def lone_pages(file: BinaryIO, pages: int) -> list[tuple[Patch, ...]]:
-    """The patches that make each page the only one of its file, up to one that cannot be read.
-
-    libvips reads all directories when it opens a page: 3,000 pages of 32x32 took 350 s, and take
-    8 s if each is alone.
-    """
-    return [_make_lone(directory) for directory in tiff_pages(file, pages)]
-
-
-def _make_lone(directory: TiffPage) -> tuple[Patch, ...]:
-    variant = directory.variant
-    first = variant.word.pack(directory.offset)
-    no_next = variant.word.pack(0)
-    return (variant.start_place, first), (directory.link_place, no_next)
-
-
 def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
     """The fields of the directory of a page by tag, without those damaged or too large."""
     for directory in islice(tiff_pages(file, page + 1), page, None):

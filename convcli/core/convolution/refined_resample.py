@@ -102,6 +102,7 @@ class RefinedResampling:
         """Return the outputs `span` in float32, to be rounded to whole numbers.
 
         x : bytes from the inputs that the outputs are aligned with on, and before that
+        Returns rounded bytes if none of the outputs has to be cut off.
         """
         y = self._resampled(x, span)
         if self.is_exact:
@@ -114,8 +115,13 @@ class RefinedResampling:
             at=lambda places: self._sums_at(places, x, span),
             everywhere=lambda: self._resampled(x.astype(np.float64), span),
             most=_MOST_READ_AGAIN * x.size / window,
-            to_bytes=False,
+            to_bytes=self._are_bytes(y),
         )
+
+    def _are_bytes(self, y: Array) -> bool:
+        """Whether the outputs are rounded to 0 ... 255, whatever their error."""
+        room = 0.5 - 256 * self._error.relative - self._error.absolute
+        return bool(y.min() > -room and y.max() < 255 + room)
 
     def _resampled(self, x: Array, span: Span) -> Array:
         """Return the outputs in float32, of float64 in float64."""

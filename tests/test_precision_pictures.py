@@ -330,6 +330,7 @@ def test_resampled_bytes_are_rounded_as_their_samples_are(
     chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
     assert chain._resampling_of_bytes is not None
     monkeypatch.setattr(refined_resample, "_MOST_READ_AGAIN", most)
+    monkeypatch.setattr(refined_resample, "_MANY", 1)
     span = ((9, 40), (2, 90))
     shape = [np.diff(chain.needs(axis, *span[axis])[0])[0] for axis in (0, 1)]
     signs = np.random.default_rng(4).choice([-1, 1], (*shape, 3))

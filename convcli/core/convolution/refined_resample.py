@@ -42,6 +42,9 @@ _MOST_READ_AGAIN = 2.0
 # Phases that are looked at for results of exactly one half. A single phase of many makes few.
 _PHASES = 4
 
+# From this many outputs of a block on, rounding them by OpenCV pays for its import.
+_MANY = 1 << 16
+
 _UNCHANGED = PhaseTaps.one_phase(np.ones(1), 1)
 
 
@@ -119,7 +122,9 @@ class RefinedResampling:
         )
 
     def _are_bytes(self, y: Array) -> bool:
-        """Whether the outputs are rounded to 0 ... 255, whatever their error."""
+        """Whether the outputs are many, and are rounded to 0 ... 255, whatever their error."""
+        if y.size < _MANY:
+            return False
         room = 0.5 - 256 * self._error.relative - self._error.absolute
         return bool(y.min() > -room and y.max() < 255 + room)
 

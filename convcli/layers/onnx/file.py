@@ -101,6 +101,9 @@ def read_graph(path: Place) -> OnnxGraph:
     try:
         model = onnx.load_model_from_string(content)
         read_external_numbers(path, model.graph, most=LARGEST_FILE)
+        for output in model.graph.output:
+            # Many programs leave out the shape of an output, and the checker asks for one.
+            output.type.tensor_type.shape.SetInParent()
         onnx.checker.check_model(model)
         return replace(_graph_of(path, model.graph), align=_alignment(model))
     except (DecodeError, onnx.checker.ValidationError) as error:

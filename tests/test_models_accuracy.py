@@ -42,8 +42,8 @@ def weights_of(channels: tuple[int, ...]) -> list[Any]:
 
 
 def model_file(path: Path, channels: tuple[int, ...], slope: float) -> Path:
-    tensors = {}
-    layers = []
+    tensors: dict[str, Any] = {}
+    layers: list[str] = []
     for number, (w, b) in enumerate(weights_of(channels)):
         tensors |= {f"{2 * number}.weight": w, f"{2 * number}.bias": b}
         layers += ["conv:padding=1", f"leaky_relu:{slope}"]
@@ -54,8 +54,8 @@ def model_file(path: Path, channels: tuple[int, ...], slope: float) -> Path:
 def library_outputs(x: Any, channels: tuple[int, ...], slope: float) -> Any:
     """What onnxruntime makes of the network as a graph of its own."""
     helper = onnx.helper
-    nodes = []
-    constants = []
+    nodes: list[Any] = []
+    constants: list[Any] = []
     name = "x"
     for number, tensors in enumerate(weights_of(channels)):
         names = [f"w{number}", f"b{number}"]

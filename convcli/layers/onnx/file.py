@@ -13,6 +13,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx.channels_last import ChannelsFirst, has_channels_last
 from convcli.layers.onnx.external import read_external_numbers
 from convcli.layers.onnx.folding import Constant, folded_constant
 from convcli.named_files import opened_named
@@ -139,6 +140,9 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
             hint="a network of frames runs on frames side by side, samples down, frames across",
         )
     nodes = _nodes_of(path, graph, constants)
+    if has_channels_last(nodes, signal.name):
+        nodes = ChannelsFirst(str(path), len(sides), constants).nodes(nodes, signal.name)
+        sides.insert(1, sides.pop())
     return OnnxGraph(
         path=str(path),
         nodes=tuple(nodes),

@@ -27,6 +27,16 @@ def normal(*shape: int) -> Any:
     return RNG.normal(size=shape).astype(np.float32)
 
 
+def single(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
+def of_reference(path: Path, x: Any) -> Any:
+    """What the evaluator of the package onnx makes of one signal, its axes as in the file."""
+    outputs: Any = ReferenceEvaluator(str(path)).run(None, {"x": x[None]})
+    return outputs[0][0]
+
+
 def conv(channels: int = 4, given: int = 3, **attributes: Any) -> Nodes:
     """A convolution between a Transpose and another one, as exporters write it."""
     weights = normal(channels, given, 3, 3)
@@ -43,13 +53,13 @@ GRAPHS: dict[str, Nodes] = {
     "conv": conv(),
     "bias": [*conv(), ("Add", [None, normal(4)], {}), ("Relu", [None], {}), *conv(3, 4)],
     "units": [
-        ("Sub", ["x", np.float32([0.4, 0.5, 0.6])], {}),
-        ("Mul", [None, np.float32(2)], {}),
+        ("Sub", ["x", single(0.4, 0.5, 0.6)], {}),
+        ("Mul", [None, np.asarray(2, np.float32)], {}),
         *conv(3),
         ("Add", [None, "x"], {}),
     ],
     "prelu": [*conv(), ("PRelu", [None, normal(1, 1, 4)], {})],
-    "clip": [*conv(), ("Clip", [None, np.float32(0), np.float32(6)], {})],
+    "clip": [*conv(), ("Clip", [None, np.asarray(0, np.float32), np.asarray(6, np.float32)], {})],
     "depth to space": [
         *conv()[:2],
         ("DepthToSpace", [None], {"blocksize": 2, "mode": "DCR"}),
@@ -74,7 +84,7 @@ GRAPHS: dict[str, Nodes] = {
         *conv(),
         (
             "Resize",
-            [None, "", np.float32([1, 2, 3, 1])],
+            [None, "", single(1, 2, 3, 1)],
             {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
         ),
     ],
@@ -112,11 +122,11 @@ def saved(path: Path, nodes: Nodes, shape: Any = (1, "h", "w", 3)) -> Path:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_channels_may_be_the_last_axis(name: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "net.onnx", GRAPHS[name])
-    x = RNG.random((7, 9, 3)).astype(np.float32)
-    (expected,) = ReferenceEvaluator(str(path)).run(None, {"x": x[None]})
+    x: Any = RNG.random((7, 9, 3)).astype(np.float32)
+    expected = of_reference(path, x)
     if name == "leaves channels first":
-        expected = np.moveaxis(expected, 1, -1)
-    np.testing.assert_allclose(apply(f"model:{path}", x), expected[0], rtol=2e-6, atol=1e-5)
+        expected = np.moveaxis(expected, 0, -1)
+    np.testing.assert_allclose(apply(f"model:{path}", x), expected, rtol=2e-6, atol=1e-5)
 
 
 def test_a_line_with_its_channels_last(tmp_path: Path) -> None:
@@ -127,9 +137,9 @@ def test_a_line_with_its_channels_last(tmp_path: Path) -> None:
         ("Add", [None, normal(3)], {}),
     ]
     path = saved(tmp_path / "net.onnx", nodes, ("n", "t", 2))
-    x = RNG.random((20, 2)).astype(np.float32)
-    (expected,) = ReferenceEvaluator(str(path)).run(None, {"x": x[None]})
-    np.testing.assert_allclose(apply(f"model:{path}", x), expected[0], rtol=2e-6, atol=1e-5)
+    x: Any = RNG.random((20, 2)).astype(np.float32)
+    expected = of_reference(path, x)
+    np.testing.assert_allclose(apply(f"model:{path}", x), expected, rtol=2e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -115,16 +115,20 @@ def _output_path(options: LearnOptions) -> Place:
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
     named = named_pairs(options)
+    share = None
     if options.shard is not None:
         from convcli.batch.units import Shard
+        from convcli.learning.partial_sums import ShareOfInputs
 
         shard = Shard.parse(options.shard)
+        share = ShareOfInputs(shard.index, shard.count, len(named))
         named = [named[position] for position in shard.positions(len(named))]
         if not named:
             raise RequestError(f"--shard {options.shard}: no input is left for this part")
     pairs = [opened_pair(pair, held) for pair in named]
     files = files_of_pairs(options, pairs)
-    return open_inputs(pairs, files, held, quiet=options.quiet)
+    opened = open_inputs(pairs, files, held, quiet=options.quiet)
+    return replace(opened, share=share)
 
 
 # ---------------------------------------------------------------------------------------- learning

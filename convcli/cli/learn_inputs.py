@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from convcli.cli.learn_options import LearnOptions
     from convcli.learning.pairs import Pair
+    from convcli.learning.partial_sums import ShareOfInputs
     from convcli.media.files import Files
     from convcli.signals import Source
 
@@ -31,10 +32,14 @@ InputPair = tuple[Input, Input | None]
 
 @dataclass(frozen=True)
 class LearnInputs:
-    """Inputs and targets, and the files that they were opened from."""
+    """Inputs and targets, and the files that they were opened from.
+
+    share : which inputs of a longer list they are
+    """
 
     files: Sequence[InputPair]
     pairs: Sequence[Pair]
+    share: ShareOfInputs | None = None
 
     @property
     def size(self) -> int | None:

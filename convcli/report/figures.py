@@ -72,7 +72,7 @@ def bin_edges(outline: OutlineFacts, unit: float = 1.0) -> list[float]:
     return [firsts[0], *between, lasts[-1]]
 
 
-def _bin_places(outline: OutlineFacts, unit: float) -> list[float]:
+def bin_places(outline: OutlineFacts, unit: float) -> list[float]:
     """The middle of each bin on the axis, which is the sample where a bin is one."""
     if outline.axis is not None:
         middles: list[float] = outline.axis.mean(axis=1).tolist()
@@ -99,7 +99,7 @@ def outline_trace(
     """
     low = outline.low[:, channel].tolist()
     high = outline.high[:, channel].tolist()
-    places = _bin_places(outline, unit)
+    places = bin_places(outline, unit)
     lower = list(zip(places, low, strict=True))
     if outline.per_bin == 1:
         return Trace(name=name, style=style, points=lower)

@@ -456,6 +456,22 @@ def test_the_players_of_a_high_rate_are_exact(tmp_path: Path, rate: int, kind: s
         assert np.abs(heard - x[start : start + 250_000].astype(int)).max() <= 1
 
 
+def test_a_page_of_a_sound_that_is_too_short_for_a_loudness(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.full(100, 0.5), 8000)
+    words = ("audio", "gain:-3dB", tmp_path / "x.wav", "-o", tmp_path / "o.wav")
+    text = report(tmp_path, *words)
+    assert "too short" in text
+    assert "silent" not in text
+
+
+def test_a_page_says_how_many_columns_are_drawn(tmp_path: Path) -> None:
+    names = ",".join(f"c{number}" for number in range(30))
+    rows = "\n".join(",".join(["1", "2"] * 15) for _ in range(3))
+    (tmp_path / "t.csv").write_text(f"{names}\n{rows}\n")
+    text = report(tmp_path, "csv", "sma:2", tmp_path / "t.csv", "-o", tmp_path / "o.csv")
+    assert "The first 8 of 30 columns are drawn." in text
+
+
 def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -> None:
     words = ["image", "sobel", SAMPLES / "cat.png", "--range", "scale", "-o", tmp_path / "o.png"]
     assert "SSIM" in report(tmp_path, *words)

@@ -413,6 +413,8 @@ def torch(network: Network) -> Callable[[], Any]:
 
     t.set_num_threads(1)
     conv, norm, pool = t.nn.Conv2d, t.nn.BatchNorm2d, t.nn.MaxPool2d
+    if len(network.blocks[0].size) == 1:
+        conv, norm, pool = t.nn.Conv1d, t.nn.BatchNorm1d, t.nn.MaxPool1d
     layers: list[Any] = []
     for block, given in zip(network.blocks, weights_of(network), strict=True):
         out, taken, *size = given["weight"].shape
@@ -435,7 +437,7 @@ def torch(network: Network) -> Callable[[], Any]:
             layers.append(pool(tuple(block.sides(block.pool, 1))))
     net = t.nn.Sequential(*layers).eval()
     x = t.from_numpy(channels_first(network, input_of(network)))
-    if not network.frames:
+    if len(network.shape) == 2 and not network.frames:
         net = net.to(memory_format=t.channels_last)
 
     def answer() -> Any:
@@ -468,12 +470,12 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """What was measured, as text."""
     lines = [f"{found['name']}: {found['says']}, {found['where']}", f"  {found['machine']}"]
     ours = min(found["seconds"]["convcli"])
-    lines.append(f"  {'convcli':14}{ours:9.5f} s of processor")
+    lines.append(f"  {'convcli':14}{ours:10.6f} s of processor")
     for peer in found["peers"]:
         seconds = min(found["seconds"][peer["name"]])
         wanted = f", {peer['goal']:.2f} to reach" if peer["goal"] else ""
         compared = f"ratio {peer['ratio']:.2f}{wanted}; differs by {peer['difference']:.1e}"
-        lines.append(f"  {peer['name']:14}{seconds:9.5f} s of processor  {compared}")
+        lines.append(f"  {peer['name']:14}{seconds:10.6f} s of processor  {compared}")
     return lines
 
 

@@ -374,6 +374,21 @@ class SignalPast:
     time: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SignalStart:
+    """The first samples of a signal from some place on.
+
+    samples : (m, channels)
+    stamps : (m, 2) their times, as in `core/in_time/reach.py`; None if they have none
+    decides : whether no output that is aligned with a sample before the place waits for any more;
+        if it is not so, they are all samples that the signal has
+    """
+
+    samples: Array
+    stamps: IntArray | None = None
+    decides: bool
+
+
 class PartSource(Protocol[Raw]):
     """The samples of one part of a signal, which can also give those before it.
 

@@ -378,20 +378,25 @@ def test_narrow_bins_do_not_depend_on_blocks() -> None:
 def test_digits_are_rounded_once(data: st.DataObject) -> None:
     bits = data.draw(st.integers(14, 26))
     lowest = data.draw(st.integers(-4, 4))
-    sums = {}
-    for place in data.draw(st.sets(st.integers(0, 4), min_size=1)):
-        size = data.draw(st.integers(0, 60))
-        # Multiples of a power of two meet the halves between two float64.
-        zeros = data.draw(st.integers(0, size))
-        value = data.draw(st.integers(-(1 << size), 1 << size)) >> zeros << zeros
-        sums[lowest + place] = np.array([value])
-    exact = Fraction(0)
-    for place, digit in sums.items():
-        exact += int(digit[0]) * Fraction(2) ** (bits * place)
-    if exact < 0:
+    places = data.draw(st.sets(st.integers(0, 4), min_size=1))
+    # Numbers of very different sizes are rounded together.
+    numbers = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        number = {}
+        for place in places:
+            size = data.draw(st.integers(0, 60))
+            # Multiples of a power of two meet the halves between two float64.
+            zeros = data.draw(st.integers(0, size))
+            value = data.draw(st.integers(-(1 << size), 1 << size)) >> zeros << zeros
+            number[lowest + place] = value
+        exact = sum(digit * Fraction(2) ** (bits * place) for place, digit in number.items())
+        if exact >= 0:
+            numbers.append((number, exact.numerator / exact.denominator))
+    if not numbers:
         return
-    truth = exact.numerator / exact.denominator
-    assert digits.rounded(sums, bits, 0)[0] == truth
+    sums = {p: np.array([number[p] for number, _ in numbers]) for p in number}
+    truth = [value for _, value in numbers]
+    np.testing.assert_array_equal(digits.rounded(sums, bits, 0), truth)
 
 
 @pytest.mark.parametrize("gap", [False, True])

@@ -36,7 +36,7 @@ from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import LostProcessError, ProcessRunner
 from convcli.batch.units import Unit
 from convcli.cli.parted_run import PartsInOutput, TemporaryParts
-from convcli.errors import InputError
+from convcli.errors import OutputError
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.files import UndividedError, completed
@@ -51,7 +51,13 @@ from convcli.media.tables.text_survey import (
 )
 from convcli.planning.grammar import parse
 from convcli.planning.plan import make_plan, rules_for
-from convcli.running.past import KeptSamples, joined_pasts, no_past, past_after
+from convcli.running.past import (
+    KeptSamples,
+    joined_followings,
+    joined_pasts,
+    no_past,
+    past_after,
+)
 from convcli.running.run import run as run_whole
 
 if TYPE_CHECKING:
@@ -119,7 +125,7 @@ def filtered(
                         tail=0,
                         label="f",
                         unchanged=plan.identity,
-                        needs=needs_of(plan),
+                        needs=needs_of(plan, groups=opened.grouped),
                     )
                     counts = counts_of_parts(parted, opened, plan, sink, count)
         except UndividedError as error:
@@ -385,53 +391,89 @@ def test_windows_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: 
     check(timed_files(), path, f"stride:3 | avg_pool:3{unit}", 4)
     check(timed_files("group"), path, f"sma:1{unit} | quantile:9{unit},0.3", 4)
     check(timed_files("group"), path, f"x - std:12{unit}", 3)
+    check(timed_files("group"), path, f"ema:span=3,adjust=false | sma:9{unit}", 4)
 
 
-def test_bins_go_on_where_the_wall_clock_is_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
-    path = tmp_path / "table.csv"
-    # It is 2 January two hours before midnight in UTC, and 1 January again from 22:40 on.
-    instants = np.arange("2024-01-01T21:00", "2024-01-02T01:30", 2, dtype="datetime64[m]")
-    zones = np.where(instants < np.datetime64("2024-01-01T22:40"), 2, 0)
-    times = [f"{t + zone * 60}+0{zone}:00" for t, zone in zip(instants, zones, strict=True)]
-    path.write_text(timed_table(times))
-    for count in (4, 7):
-        check(timed_files(), path, "avg_pool:1d", count)
+def days_of_years(rows: int) -> str:
+    """A table of four groups in any order, at irregular days of several years, with gaps."""
+    draw = np.random.default_rng(21)
+    steps = draw.choice([1, 2, 3, 40, 200], rows, p=[0.6, 0.2, 0.16, 0.03, 0.01])
+    days = np.datetime64("2001-01-01") + np.cumsum(steps)
+    lines = ["Date,A,group"]
+    for row, day in enumerate(days):
+        # The values that are held reach over a gap of several parts.
+        is_gap = rows // 4 < row < rows // 2 or draw.random() < 0.1
+        a = "" if is_gap else f"{draw.normal():.3f}"
+        group = draw.choice([*"uvwx"], p=[0.5, 0.3, 0.19, 0.01])
+        lines.append(f"{day},{a},{group}")
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize(
-    ("by", "kind", "error"),
+    "text",
     [
-        ((), "irregular", "the times are unsorted"),
-        (("group",), "irregular", "the times are unsorted"),
-        ((), "days", "expected the time 2020-0"),
+        "sma:9d | ema:span=3,adjust=false",
+        "ema:span=3,adjust=false | normalize | std:30d",
+        "avg_pool:1w | ema:span=3",
+        "avg_pool:1w | stride:2",
+        "avg_pool:1w | sma:60d | normalize",
+        "avg_pool:1d | stride:2 | sum_pool:1mo | gaussian:200d",
+        "sum_pool:1w | x - sma:70d | ema:span=3,adjust=false",
+        "sum_pool:1w - max_pool:1w | avg_pool:1q",
     ],
 )
-def test_times_that_break_their_rule_between_parts(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    by: tuple[str, ...],
-    kind: str,
-    error: str,
+def test_windows_in_time_over_bins_and_held_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
+    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
     path = tmp_path / "table.csv"
-    irregular = kind == "irregular"
-    options = table_options(columns=("A",), time="Date", by=by, irregular=irregular)
-    for module in ("parts", "text"):
-        monkeypatch.setattr(f"convcli.media.tables.{module}.BLOCK_BYTES", 200)
-    times: list[Any] = [*(IRREGULAR if irregular else DAYS)[:80]]
-    for row in range(37, 43):  # the second of two parts begins in the middle of the table
-        moved = [time - 4000 if irregular else time + 1 for time in times[row:]]
-        path.write_text(timed_table([*times[:row], *moved]))
-        said = []
-        for count in (None, 2):
-            with pytest.raises(InputError) as raised:
-                filtered(TableFiles(options=options), path, "sma:5", count, {})
-            said.append(str(raised.value))
-        assert error in said[0]
-        assert said[0] == said[1]
+    path.write_text(days_of_years(400))
+    check(timed_files(), path, text, 5)
+    check(timed_files(), path, text, 3, align="center", missing="propagate")
+
+
+@pytest.mark.parametrize("order", ["times", "groups"])
+@pytest.mark.parametrize(
+    "text", ["last_pool:1w", "sum_pool:1mo | diff:1", "sma:3", "max_pool:4", "sma:20d | normalize"]
+)
+def test_groups_whose_outputs_wait_for_later_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, text: str
+) -> None:
+    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
+    header, *rows = days_of_years(150).splitlines()
+    if order == "groups":
+        rows.sort(key=lambda row: row[-1])
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    for count in (2, 5):
+        check(timed_files("group"), path, text, count)
+        check(timed_files("group"), path, text, count, align="center")
+
+
+@pytest.mark.parametrize("edge", ["reflect", "valid", "missing", "zero"])
+def test_groups_by_edge_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edge: str) -> None:
+    monkeypatch.setattr("convcli.media.tables.parts.SURVEYED_BYTES", 100)
+    path = tmp_path / "table.csv"
+    path.write_text(days_of_years(150))
+    untimed = TableFiles(options=table_options(columns=("A",), by=("group",)))
+    for text in ("sma:3", "max_pool:4"):
+        check(untimed, path, text, 4, edge=edge)
+        check(untimed, path, text, 4, edge=edge, align="center")
+
+
+def test_first_samples_combine_associatively() -> None:
+    x = np.random.default_rng(7).normal(size=(40, 2))
+    six = KeptSamples(6, waits=True)
+    pieces: list[Any] = [{b"k": six.start(part, None)} for part in np.split(x, [3, 4, 20, 33])]
+    pieces.insert(2, {})
+    left: Any = reduce(lambda a, b: joined_followings(a, b, six), pieces)
+    right: Any = reduce(lambda a, b: joined_followings(b, a, six), reversed(pieces))
+    for joined in (left[b"k"], right[b"k"]):
+        assert joined.decides
+        np.testing.assert_array_equal(joined.samples, x[:6])
+    short = joined_followings(pieces[0], pieces[1], six)[b"k"]
+    assert not short.decides
+    np.testing.assert_array_equal(short.samples, x[:4])
 
 
 # ------------------------------------------------------------------------------------------- sound
@@ -548,23 +590,12 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
     ("text", "options", "reason"),
     [
         ("global_avg_pool", {}, "a pool of the whole signal"),
-        ("max_pool:4", {"by": ("group",)}, "--by with outputs that wait"),
         ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
         ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
         (
             "avg_pool:9s | sma:20s",
-            {"time": "t", "irregular": True},
-            "windows in time over calendar",
-        ),
-        (
-            "avg_pool:9s",
             {"time": "t", "irregular": True, "by": ("group",)},
-            "--by with outputs that",
-        ),
-        (
-            "ema:span=3,adjust=false | sma:9s",
-            {"time": "t", "irregular": True},
-            "windows in time with values that are",
+            "--by with windows in time or strides over calendar bins",
         ),
     ],
 )
@@ -744,6 +775,17 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
     assert told.startswith("error: t.csv, part 4 of 4")
     assert place in told
     assert told.count("t.csv") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_an_error_of_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TemporaryParts, "begin", lambda *_: Path("/dev/full"))
+    path = tmp_path / "t.csv"
+    path.write_text("A\n" + "1\n2\n" * 99)
+    with pytest.raises(OutputError, match=r"cannot write .*out\.csv: No space left on device"):
+        filtered(TableFiles(options=table_options()), path, "sma:3", 3, {})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

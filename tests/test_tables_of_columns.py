@@ -17,7 +17,7 @@ from pyarrow import feather
 from table_settings import table_options
 
 from convcli.media.files import completed
-from convcli.media.tables import columnar_file, recent_rows
+from convcli.media.tables import batch_readers, recent_rows
 from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
 from convcli.media.tables.columnar_sink import ColumnarSink
@@ -67,8 +67,19 @@ def read(path: Path | io.BytesIO, suffix: str) -> pa.Table:
 @pytest.fixture(params=[64, 1 << 20])
 def batch_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells of a batch: few, so that outputs span batches, or all."""
-    monkeypatch.setattr(columnar_file, "BATCH_CELLS", request.param)
-    monkeypatch.setattr(columnar_file, "FEWEST_ROWS", 7)
+    monkeypatch.setattr(batch_readers, "BATCH_CELLS", request.param)
+    monkeypatch.setattr(batch_readers, "FEWEST_ROWS", 7)
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
+def test_parquet_stays_compressed_as_it_was(codec: str, program: Program, tmp_path: Path) -> None:
+    pq.write_table(mixed(), tmp_path / "a.parquet", compression=codec)
+    words = ("csv", "sma:3", "a.parquet", "-c", "x", "-o", "b.parquet")
+    assert program.run(*words, cwd=tmp_path).code == 0
+    before, after = (pq.read_metadata(tmp_path / f"{name}.parquet") for name in "ab")
+    for column in range(before.num_columns):
+        expected = before.row_group(0).column(column).compression
+        assert after.row_group(0).column(column).compression == expected
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".feather"])

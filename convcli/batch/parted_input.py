@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import field, replace
 from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.batch.parts import (
+    BinsTask,
+    EndsTask,
     FilterTask,
     MeasureTask,
     PartOfRun,
-    PastsTask,
     Result_co,
     SurveyTask,
     carry_out_task,
@@ -23,11 +25,11 @@ from convcli.media.division import PartNeeds
 from convcli.media.files import UndividedError
 from convcli.planning.plan import runs_model
 from convcli.running.geometry import Geometry
-from convcli.running.past import joined_pasts
+from convcli.running.past import joined_followings, joined_pasts
 from convcli.running.run import joined_measures, outputs_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from convcli.batch.parts import PartedRun, PartTask
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter
     from convcli.media.division import Division, PartedOutput
     from convcli.planning.plan import Plan
+    from convcli.running.past import Followings, Pasts
     from convcli.running.run import RunCounts
     from convcli.signals import SignalPast
 
@@ -56,12 +59,7 @@ MOST_PARTS = 10_000
 LEAST_BYTES = 1 << 16
 FEW_PARTS = 16
 
-_LATER_ROWS = (
-    "--by with outputs that wait for later rows of a group; "
-    "windows that end at their row, as by --align causal, are cut"
-)
-
-# Number of signal lengths at which `_refuse_parts_of_groups` tries a chain.
+# Number of signal lengths at which `_waits` tries a chain.
 TRIED_LENGTHS = 64
 
 
@@ -76,34 +74,38 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
-    if plan.chain.times.in_time:
-        _refuse_parts_in_time(plan, groups=groups)
     if groups:
         _refuse_parts_of_groups(plan)
 
 
-def _refuse_parts_in_time(plan: Plan, *, groups: bool) -> None:
-    if plan.chain.times.bins and groups:
-        raise UndividedError(_LATER_ROWS)
-    if plan.chain.times.windows_over_bins:
-        raise UndividedError(
-            "windows in time over calendar bins count the bins from the first one; "
-            "two commands, the bins first, are cut each"
-        )
-    if plan.chain.holds:
-        raise UndividedError("windows in time with values that are held over gaps")
-
-
 def _refuse_parts_of_groups(plan: Plan) -> None:
+    if not all(chain.holds_input_alone for chain in _chains(plan)):
+        raise UndividedError(
+            "--by with values held between steps needs the rows one after the other; "
+            "a command for each step is cut"
+        )
+    if plan.chain.times.counted:
+        raise UndividedError(
+            "--by with windows in time or strides over calendar bins, which count the bins of each "
+            "group from its first one; two commands, the bins first, are cut each"
+        )
+
+
+def _waits(plan: Plan) -> bool:
+    """Whether some outputs are known only when later samples have come, or none follow."""
+    if plan.chain.times.bins:
+        return True
     for chain in _chains(plan):
         geometry = Geometry(chain, plan.extension)
-        if not chain.holds_input_alone:
-            raise UndividedError(
-                "--by with values held between steps needs the rows one after the other; "
-                "a command for each step is cut"
-            )
-        if any(geometry.ready(n) != geometry.count(n) for n in _tried_lengths(chain)):
-            raise UndividedError(_LATER_ROWS)
+        if any(_waits_after(n, geometry) for n in _tried_lengths(chain)):
+            return True
+    return False
+
+
+def _waits_after(n: int, geometry: Geometry) -> bool:
+    """Whether an output that is aligned with one of `n` samples is not known by them."""
+    known = geometry.ready(n)
+    return known != geometry.count(n) or geometry.aligned_sample(known) < n
 
 
 def _tried_lengths(chain: Chain) -> range:
@@ -125,8 +127,11 @@ def _chains(plan: Plan) -> list[Chain]:
     return [*chains, Chain(tuple(ops), plan.signal.axes)]
 
 
-def needs_of(plan: Plan) -> PartNeeds:
-    """What the filter of a plan needs to know of the samples before a part."""
+def needs_of(plan: Plan, *, groups: bool) -> PartNeeds:
+    """What the filter of a plan needs to know of the samples around a part.
+
+    groups : the rows belong to several signals
+    """
     most = 0
     numbered = False
     for chain in _chains(plan):
@@ -135,7 +140,12 @@ def needs_of(plan: Plan) -> PartNeeds:
         most = max(most, 2 * (looked + reach.step) + 2)
         numbered = numbered or reach.step != 1 or reach.phases != 1
     in_time = plan.chain.times.in_time
-    return PartNeeds(samples=most, numbered=numbered or in_time, in_time=in_time)
+    return PartNeeds(
+        samples=most,
+        numbered=numbered or in_time,
+        in_time=in_time,
+        waits=groups and _waits(plan),
+    )
 
 
 def parts_for(size: int, workers: int, *, groups: bool = False) -> int:
@@ -246,7 +256,7 @@ class PartedInput:
         found = list(self.runner.results([SurveyTask(each) for each in surveys]))
         stretches = self.division.cut(self.count, self.run.needs, found)
         firsts = self._first_outputs(stretches)
-        pasts = self._pasts(stretches)
+        pasts, followings = self._around(stretches)
         parts = []
         for number, stretch in enumerate(stretches):
             is_last = number == len(stretches) - 1
@@ -254,11 +264,12 @@ class PartedInput:
                 number=number,
                 stretch=stretch,
                 pasts=pasts[number],
+                following=followings[number],
                 first=firsts[number],
                 last=is_last,
             )
             parts.append(part)
-        return self._with_measures(parts)
+        return self._with_measures(self._with_bins(parts))
 
     def _first_outputs(self, stretches: Sequence[Any]) -> list[int]:
         """The number of the first output of each part, where parts are written to their places."""
@@ -268,16 +279,48 @@ class PartedInput:
         blocks = [stretch.first for stretch in stretches]
         return outputs_at(self.plan, lengths, blocks, tail=self.run.tail)
 
-    def _pasts(self, stretches: Sequence[Any]) -> list[Mapping[bytes, SignalPast] | None]:
-        """The past of each group before each part."""
+    def _around(
+        self, stretches: Sequence[Any]
+    ) -> tuple[list[Pasts | None], list[Followings | None]]:
+        """The past of each group before each part, and its first rows after each part."""
+        nothing: list[Any] = [None] * len(stretches)
         if not self.groups:
-            return [None] * len(stretches)
+            return nothing, nothing
         kept = kept_samples(self.plan, self.run.needs)
-        tasks = [PastsTask(stretch) for stretch in stretches[:-1]]
-        pasts: list[Mapping[bytes, SignalPast] | None] = [{}]
+        last_read = len(stretches) if kept.waits else len(stretches) - 1
+        tasks = [EndsTask(stretch) for stretch in stretches[:last_read]]
+        pasts: list[dict[bytes, SignalPast]] = [{}]
+        starts: list[Followings] = []
         for own in self.runner.results(tasks):
-            pasts.append(joined_pasts(pasts[-1] or {}, own, kept))
-        return pasts
+            pasts.append(joined_pasts(pasts[-1], own.pasts, kept))
+            starts.append(own.starts)
+        if not kept.waits:
+            return list(pasts), nothing
+        followings: list[Followings] = [{}]
+        for own_starts in reversed(starts):
+            followings.append(joined_followings(own_starts, followings[-1], kept))
+        followings.reverse()
+        for past, coming in zip(pasts, followings, strict=True):
+            # A group that does not come again was finished in the part with its last row.
+            for group in past.keys() - coming.keys():
+                del past[group]
+        return list(pasts[:-1]), list(followings[1:])
+
+    def _with_bins(self, parts: list[PartOfRun]) -> list[PartOfRun]:
+        """The parts with the number of calendar bins before each, where that matters.
+
+        Bins of bins are counted when the numbers of the bins before them are known.
+        """
+        for level in range(self.plan.chain.times.counted):
+            tasks = [BinsTask(part) for part in parts[:-1]]
+            begun = (0,) * (level + 1)
+            numbered = [replace(parts[0], bins=begun)]
+            found = self.runner.results(tasks)
+            for part, own in zip(parts[1:], found, strict=True):
+                begun = tuple(map(add, begun, own))
+                numbered.append(replace(part, bins=begun))
+            parts = numbered
+        return parts
 
     def _with_measures(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with all that is measured of the signal, one measure after the other."""

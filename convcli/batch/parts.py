@@ -2,7 +2,8 @@
 
     PartedRun     the input and its filter: the same for all parts
     SurveyTask    finds out what has to be known before the input is cut
-    PastsTask     the last rows of each group in a part
+    EndsTask      the last rows of each group in a part, and the first
+    BinsTask      how many calendar bins begin in a part
     MeasureTask   what a step measures in a part
     FilterTask    filters a part and writes it
 
@@ -20,9 +21,10 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
+from convcli.media.replacing import refuse_full_disk
 from convcli.places import local_path
-from convcli.running.past import HistoryNeededError, KeptSamples, pasts_of_part
-from convcli.running.run import KnownBefore, measure_part, run_part
+from convcli.running.past import EndsOfSignals, HistoryNeededError, KeptSamples, ends_of_part
+from convcli.running.run import KnownElsewhere, bins_of_part, measure_part, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
+    from convcli.running.past import Followings
     from convcli.running.run import RunCounts, SignalMeasures
     from convcli.signals import Signal, SignalPast
 
@@ -135,22 +138,22 @@ class SurveyTask:
 
 
 def kept_samples(plan: Plan, needs: PartNeeds) -> KeptSamples:
-    """Which of the last rows of each group are kept for the part that follows."""
-    return KeptSamples(needs.samples, plan.chain if needs.in_time else None)
+    """Which rows of each group are kept for the parts around."""
+    return KeptSamples(needs.samples, plan.chain if needs.in_time else None, needs.waits)
 
 
 @dataclass(frozen=True, eq=False)
-class PastsTask:
-    """Collects the last rows of each group of interleaved signals in one part."""
+class EndsTask:
+    """Collects the last rows of each group of interleaved signals in one part, and the first."""
 
     stretch: Any
 
-    def carry_out(self, given: OpenInput) -> Mapping[bytes, SignalPast]:
+    def carry_out(self, given: OpenInput) -> EndsOfSignals:
         """The past of each group at the end of this part, from the rows of the part alone."""
 
-        def found(stretch: Any) -> Mapping[bytes, SignalPast]:
+        def found(stretch: Any) -> EndsOfSignals:
             kept = kept_samples(given.plan, given.run.needs)
-            return pasts_of_part(given.division.part(stretch, {}), kept)
+            return ends_of_part(given.division.part(stretch, {}), kept)
 
         return _with_places_of_errors(found, self.stretch, given.division)
 
@@ -162,6 +165,8 @@ class PartOfRun:
     number : of the part, from 0
     stretch : its place in the input
     pasts : of each group before it; None for a single signal
+    following : the first rows of each group after it, where outputs wait for them
+    bins : how many of each calendar bins have begun before it, where that matters
     measures : what was measured of the whole signal, in the order of the measures of the plan
     first : the number of the first output
     last : no part follows
@@ -170,9 +175,36 @@ class PartOfRun:
     number: int
     stretch: Any
     pasts: Mapping[bytes, SignalPast] | None = None
+    following: Followings | None = None
+    bins: tuple[int, ...] = ()
     measures: tuple[SignalMeasures, ...] = ()
     first: int = 0
     last: bool = False
+
+    def known(self, held: HeldAfter | None = None) -> KnownElsewhere:
+        """What is known of the rest of the signal, and of the values held from before."""
+        return KnownElsewhere(
+            measures=self.measures, held=held, following=self.following, bins=self.bins
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BinsTask:
+    """Counts the calendar bins that begin in a part."""
+
+    part: PartOfRun
+
+    def carry_out(self, given: OpenInput) -> tuple[int, ...]:
+        """How many of each calendar bins begin, one after the other."""
+
+        def counted(stretch: Any) -> tuple[int, ...]:
+            part = given.division.part(stretch, None)
+            return bins_of_part(given.plan, part, known=self.part.known())
+
+        def settled(stretch: Any) -> tuple[int, ...]:
+            return _with_enough_history(counted, stretch)
+
+        return _with_places_of_errors(settled, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +222,7 @@ class MeasureTask:
                 given.division.part(stretch, self.part.pasts),
                 threads=given.run.threads,
                 tail=given.run.tail,
-                known=KnownBefore(measures=self.part.measures),
+                known=self.part.known(),
             )
 
         def settled(stretch: Any) -> SignalMeasures:
@@ -233,9 +265,10 @@ class FilterTask:
     held: HeldAfter | None = None
 
     def carry_out(self, given: OpenInput) -> WrittenPart | None:
-        """Filter the part; None if it was given up."""
+        """Filter the part; None if it was given up. OutputError for a full disk."""
         try:
-            return self.written(given)
+            with refuse_full_disk(given.run.output or self.place):
+                return self.written(given)
         except HistoryNeededError:
             return None
 
@@ -276,7 +309,7 @@ class FilterTask:
                 sink,
                 threads=run.threads,
                 tail=run.tail,
-                known=KnownBefore(measures=self.part.measures, held=self.held),
+                known=self.part.known(self.held),
             )
         return WrittenPart(
             counts=done.counts,

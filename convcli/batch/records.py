@@ -1,4 +1,4 @@
-"""The ledger of a command that names none: `--resume` finds it in a folder of the user."""
+"""What identifies a command: its results, and the ledger of one that names none, for `--resume`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convcli.errors import ConvcliError
+from convcli.named_files import named_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convcli.planning.calls import Call
 
 # Most ledgers that are kept; older ones are removed.
 _MOST_KEPT = 100
@@ -45,3 +54,29 @@ def _remove_old(folder: Path) -> None:
     for path in kept[: max(0, len(kept) - _MOST_KEPT)]:
         with suppress(OSError):
             path.unlink()
+
+
+def request_identity(calls: Iterable[Call], *options: object) -> str:
+    """The identity of a filter and of the options that its results depend on.
+
+    The contents of files that the filter names, such as taps and models, are part of it.
+
+    options : each is identified by its `repr`
+    """
+    digest = blake2b(repr(options).encode("utf-8", "surrogatepass"), digest_size=8)
+    for call in calls:
+        for step in call.with_nested():
+            digest.update(step.text.encode("utf-8", "surrogatepass") + b"\0")
+            for argument in step.arguments:
+                _add_file(digest, argument.text.removeprefix("@"))
+    return digest.hexdigest()
+
+
+def _add_file(digest: blake2b, name: str) -> None:
+    """Add the content of a file or an object; a text that names none adds nothing."""
+    try:
+        with named_place(name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError, ConvcliError):
+        return

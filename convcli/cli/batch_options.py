@@ -53,36 +53,6 @@ Cluster = Annotated[
         "starts --jobs workers here. Needs convcli[cluster].",
     ),
 ]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Skip inputs that an earlier run of this command finished, unless the input or the "
-        "options have changed.",
-    ),
-]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
-]
-LedgerFile = Annotated[
-    str | None,
-    typer.Option(
-        "--ledger",
-        metavar="FILE",
-        help="Write a line of JSON for each input as it ends; --resume reads it.",
-        show_default="a record in ~/.local/state",
-    ),
-]
-FailedFile = Annotated[
-    Place | None,
-    typer.Option(
-        "--failed",
-        parser=place_of,
-        metavar="FILE",
-        help="Write the names of inputs that failed, for --files-from.",
-        show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one already",
-    ),
-]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,9 +82,34 @@ class WorkOptions(InputListOptions):
     """Options of commands that work on many inputs, one by one."""
 
     shard: ShardText = None
-    resume: Resume = False
-    ledger: LedgerFile = None
-    failed: FailedFile = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Skip inputs that an earlier run of this command finished, unless the input or "
+            "the options have changed.",
+        ),
+    ] = False
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger",
+            metavar="FILE",
+            help="Write a line of JSON for each input as it ends; --resume reads it.",
+            show_default="a record in ~/.local/state",
+        ),
+    ] = None
+    failed: Annotated[
+        Place | None,
+        typer.Option(
+            "--failed",
+            parser=place_of,
+            metavar="FILE",
+            help="Write the names of inputs that failed, for --files-from.",
+            show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one "
+            "already",
+        ),
+    ] = None
     retries: Retries = 0
     cluster: Cluster = None
 
@@ -128,4 +123,6 @@ class WorkOptions(InputListOptions):
 class BatchOptions(WorkOptions):
     """Options of commands that write an output for each input."""
 
-    skip_existing: SkipExisting = False
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")
+    ] = False

@@ -2,22 +2,168 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convcli import __version__
+from convcli.cli import print_error, print_message
 from convcli.cli.compare_options import CompareRun, CompareTable, LimitOptions, ResultFormat
 from convcli.cli.compare_pairs import Pairs, pairs_of
-from convcli.cli.comparing import Comparing
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import command
-from convcli.cli.results import report_runs, write_result
-from convcli.errors import RequestError
+from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
+from convcli.cli.results import given_words, report_runs, write_result
+from convcli.dataclass import dataclass
+from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from convcli.checking.limits import Limit
+    from convcli.checking.signal_comparison import ComparedSignal
+    from convcli.facts.comparison import ChannelComparison, ComparisonFacts
+    from convcli.facts.preview import PreviewFacts
+    from convcli.media.files import Files
+    from convcli.media.tables.table_options import TableOptions
+    from convcli.previews.preview import Preview, PreviewSize
+
+
+@dataclass(kw_only=True)
+class Comparing:
+    """Opens pairs of files and compares them.
+
+    limits : limits on the measures
+    worst : the worst exit code of the pairs that could not be compared
+    """
+
+    table: TableOptions
+    run: CompareRun
+    limits: Sequence[Limit] = ()
+    worst: int = 0
+
+    def compare_all(self, pairs: Pairs) -> list[RunFacts]:
+        """Compare each pair. If one of several fails, its error is shown and the others go on."""
+        runs = []
+        several = len(pairs.files) > 1
+        for number, (path_a, path_b) in enumerate(pairs.files, 1):
+            size = self.run.preview_size(number if several else None)
+            try:
+                facts = self._compare_pair(path_a, path_b, size)
+            except ConvcliError as error:
+                if not several:
+                    raise
+                print_error(name_input(error, input_name(path_b)))
+                self.worst = max(self.worst, error.exit_code)
+                continue
+            runs.append(facts)
+            self._print(facts.warnings)
+        self._print(pairs.alone_texts)
+        return runs
+
+    def _print(self, warnings: Sequence[str]) -> None:
+        if not self.run.quiet:
+            for text in warnings:
+                print_message(text, kind="warning")
+
+    def _compare_pair(
+        self, path_a: Place | None, path_b: Place | None, size: PreviewSize | None
+    ) -> RunFacts:
+        """Compare two files.
+
+        size : of what is drawn; None if nothing is
+        """
+        started = time.perf_counter()
+        warnings: list[str] = []
+        with ExitStack() as held:
+            a = self._opened(path_a, path_b, held, warnings)
+            b = self._opened(path_b, path_a, held, warnings)
+            facts, drawn = self._compared(a, b, size)
+        return RunFacts(
+            version=__version__,
+            filter="",
+            command=given_words(),
+            inputs=(facts.a, facts.b),
+            comparison=facts,
+            preview=drawn,
+            warnings=(*warnings, *facts.remarks),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _compared(
+        self, a: ComparedSignal, b: ComparedSignal, size: PreviewSize | None
+    ) -> tuple[ComparisonFacts, PreviewFacts | None]:
+        """How two signals differ, and what is drawn of them."""
+        from convcli.checking.compare import compare_signals
+        from convcli.checking.limits import refuse_limits
+
+        times = None
+        if self.table.times.column is not None:
+            times = RowText(a.source, self.table.times.column)
+        refuse_limits(self.limits, a.signal)
+        previews = []
+        if size is not None:
+            previews = [_preview_of(a, size), _preview_of(b, size)]
+            a, b = _observed(a, previews[0]), _observed(b, previews[1])
+        facts = compare_signals(a, b, threads=self.run.threads)
+        if times is not None:
+            facts = replace(facts, channels=tuple(map(times.added_to, facts.channels)))
+        drawn = None
+        if previews:
+            drawn = previews[0].compared_with(previews[1])
+        return facts, drawn
+
+    def _opened(
+        self, path: Place | None, other: Place | None, held: ExitStack, warnings: list[str]
+    ) -> ComparedSignal:
+        """Open one of a pair; standard input is of the same kind as the other."""
+        from convcli.checking.signal_comparison import ComparedSignal
+
+        files: Files = files_for(
+            [path or other],
+            self.table,
+            max_pixels=self.run.max_pixels,
+            strict=self.run.strict,
+        )
+        # The text of the time column is read again.
+        twice = self.table.times.column is not None
+        given = read_input(path, held, twice=twice, example=f"convcli compare {other} -")
+        opened = held.enter_context(given.opened(files))
+        source, own = first_page(opened, given.name, "compared")
+        warnings += [given.message(text) for text in own]
+        return ComparedSignal(given.name, source)
+
+
+def _preview_of(side: ComparedSignal, size: PreviewSize) -> Preview:
+    from convcli.previews.observe import preview_of
+
+    return preview_of(side.signal, side.signal, size)
+
+
+def _observed(side: ComparedSignal, preview: Preview) -> ComparedSignal:
+    """One of a pair, which is drawn while it is read."""
+    from convcli.previews.observe import ObservedSource
+
+    return replace(side, source=ObservedSource(side.source, preview))
+
+
+class RowText:
+    """A column of a table as text, which is kept while the table is read."""
+
+    def __init__(self, source: Any, column: str) -> None:
+        self._recent = source.keep_text()
+        self._column = source.header.index(column)
+
+    def added_to(self, row: ChannelComparison) -> ChannelComparison:
+        """The comparison of a channel with the time of its largest difference."""
+        if row.at is None:
+            return row
+        return replace(row, time=self._recent.text_at(self._column, row.at[0]))
 
 
 @command(

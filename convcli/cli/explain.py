@@ -104,7 +104,7 @@ def explain(
         _write_course(signal, output.course, force=output.force)
         return 0
     if signal is None or kernel is None:
-        from convcli.cli.explain_hints import complete_command
+        from convcli.cli.explain_request import complete_command
 
         command = complete_command(ExplainRequest(signal=signal or "", kernel="", table=table))
         raise RequestError("expected SIGNAL and KERNEL", hint=f"for example: {command}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from dataclasses import field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,7 +13,7 @@ import typer
 from convcli.cli import options
 from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
+from convcli.errors import ConvcliError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from convcli.facts.continuous import ContinuousFacts
     from convcli.facts.explanation import ExplanationFacts
     from convcli.facts.properties import PropertyFacts
+    from convcli.media.tables.table_options import TableOptions
     from convcli.report.sample_texts import Line
 
 # A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
@@ -105,8 +108,6 @@ class ExplainRequest:
 
     def with_column(self) -> str:
         """The command line of this request with the last numeric column of the table."""
-        from convcli.cli.explain_hints import last_column
-
         name = self.signal.strip().removeprefix("@")
         column = last_column(name, self.table.table_options())
         table = replace(self.table, columns=[column])
@@ -189,3 +190,55 @@ def _filter_text(kernel: str, *, correlate: bool) -> str:
             "--correlate is for taps by themselves", hint="correlate:1,2,1 is a step like others"
         )
     return kernel
+
+
+def complete_command(request: ExplainRequest) -> str:
+    """The command for a SIGNAL without a KERNEL, or for a FILTER in its place.
+
+    request : its signal is empty if nothing was given
+    """
+    from convcli.checking.continuous import FUNCTIONS
+    from convcli.cli.explain_signal import opened_without_column
+    from convcli.media.inputs import is_file
+
+    signal = request.signal
+    if not signal:
+        return replace(request, signal="1,2,3,4", kernel="1,2,1").command
+    if signal in FUNCTIONS:
+        page = replace(request.page, continuous=True)
+        return replace(request, kernel="exp", page=page).command
+    if is_file(signal.removeprefix("@")):
+        filtered = replace(request, kernel="box:3")
+        return filtered.command if opened_without_column(signal) else filtered.with_column()
+    if _is_filter(signal):
+        return replace(request, signal="1,2,3,4", kernel=signal).command
+    return replace(request, kernel="1,2,1").command
+
+
+def _is_filter(text: str) -> bool:
+    """Whether a text can be read as a FILTER."""
+    from convcli.designs import find
+    from convcli.planning.grammar import parse
+
+    try:
+        for call in parse(text):
+            find(call.name)
+    except ConvcliError:
+        return False
+    return True
+
+
+def last_column(name: str, options: TableOptions) -> str:
+    """The last column of a table that holds numbers; a word in its place if there is none."""
+    from convcli.cli.opening import read_input
+    from convcli.media.tables.files import TableFiles
+
+    if name == "-":
+        return "COLUMN"
+    try:
+        with ExitStack() as held:
+            given = read_input(Path(name).expanduser(), held)
+            opened = held.enter_context(given.opened(TableFiles(options=options)))
+            return opened.sources[0].signal.channels[-1]
+    except (ConvcliError, IndexError):
+        return "COLUMN"

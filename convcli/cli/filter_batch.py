@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from convcli.batch.ledger_line import RunIdentity
-from convcli.batch.records import own_ledger
-from convcli.batch.request_identity import request_identity
+from convcli.batch.records import own_ledger, request_identity
 from convcli.batch.units import InputUnits
 from convcli.cli import print_message
 from convcli.cli.batch_run import BatchRequest, BatchRun

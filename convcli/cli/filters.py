@@ -9,17 +9,124 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convcli import __version__
 from convcli.cli import options
 from convcli.cli.design_options import DesignOptions
-from convcli.cli.design_reports import draw_steps, write_all_steps
 from convcli.cli.groups import command
-from convcli.cli.step_list import markdown_list, step_list
+from convcli.cli.results import given_words, report_runs
 from convcli.cli.taps_export import ExportOptions, export_design
-from convcli.errors import RequestError
+from convcli.errors import ConvcliError, RequestError
+from convcli.facts import RunFacts, UsageFacts
 
 if TYPE_CHECKING:
+    from convcli.designs.registry import Step
+    from convcli.places import Place
     from convcli.planning.plan import BoundStep
     from convcli.report.step_page import StepPage
+
+
+def draw_steps(steps: list[str], design: DesignOptions, export: ExportOptions) -> None:
+    """Write the drawing and the report that were asked for."""
+    if export.plot is not None:
+        _write_plot(steps, design, export.plot)
+    if export.report is not None:
+        report_runs([_designed_facts(step.strip(), design) for step in steps], export.report)
+
+
+def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
+    """The facts of a FILTER that is designed for a report."""
+    from convcli.planning.describe import drawn_facts
+
+    bound = design.bind(text)
+    chain = None
+    if len(bound) > 1:
+        chain = drawn_facts(text, bound)
+    return RunFacts(
+        version=__version__,
+        filter=text,
+        command=given_words(),
+        steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+        chain=chain,
+    )
+
+
+def write_all_steps(design: DesignOptions, path: Place) -> None:
+    """Write a page, or facts, about an example of every step."""
+    from convcli.designs import steps
+
+    runs = []
+    for step in steps().values():
+        usage = UsageFacts(
+            name=step.name,
+            family=step.family,
+            usage=step.usage,
+            help=step.help,
+            aliases=step.aliases,
+            stands_for=step.stands_for,
+        )
+        try:
+            facts = _designed_facts(step.example, design)
+        except ConvcliError:  # the example needs a rate, or reads a file
+            facts = RunFacts(version=__version__, filter=step.example, command=given_words())
+        runs.append(replace(facts, usage=usage))
+    report_runs(runs, path)
+
+
+def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
+    """Draw the responses of steps or chains."""
+    from convcli.media.replacing import atomic
+    from convcli.planning.describe import drawn_facts
+    from convcli.report.plots import filter_rows_of_figures, write_plot
+    from convcli.report.words import visible
+
+    drawn = [drawn_facts(step.strip(), design.bind(step.strip())) for step in steps]
+    title = visible(", ".join(steps))
+    write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
+
+
+def step_list() -> list[str]:
+    """List every step under its family, with its usage and its help."""
+    from convcli.designs import steps
+
+    lines: list[str] = []
+    for family, members in groupby(steps().values(), key=lambda step: step.family):
+        lines += ["", f"{family}:"]
+        for step in members:
+            lines += [f"  {step.usage}{_aliases_text(step)}", f"      {step.help}"]
+            if step.stands_for:
+                lines.append(f"      = {step.stands_for}")
+    return [*lines[1:], *_kept_recipes()]
+
+
+def _kept_recipes() -> list[str]:
+    """List the recipes that the user keeps in a folder."""
+    from convcli.planning.recipe_folder import known_recipes, recipe_folder
+
+    names = known_recipes()
+    if not names:
+        return []
+    return ["", f"recipes in {recipe_folder()}:", *(f"  @{name}" for name in names)]
+
+
+def markdown_list() -> list[str]:
+    """List every step as a row of a Markdown table."""
+    from convcli.designs import steps
+
+    lines = ["| step | what it does |", "| --- | --- |"]
+    for family, members in groupby(steps().values(), key=lambda step: step.family):
+        lines.append(f"| **{family}** | |")
+        for step in members:
+            usage = f"`{step.usage}`{_aliases_text(step)}"
+            text = step.help
+            if step.stands_for:
+                text += f" `{step.stands_for}`"
+            cells = [cell.replace("|", "\\|") for cell in (usage, text)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _aliases_text(step: Step) -> str:
+    return f" (also {', '.join(step.aliases)})" if step.aliases else ""
 
 
 @command(

@@ -58,10 +58,6 @@ Output = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-InPlace = Annotated[
-    bool,
-    typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
-]
 EdgeRule = (
     Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
 )
@@ -105,20 +101,8 @@ Plot = Annotated[
         help="Draw the result into FILE.png, .svg or .pdf; needs convcli[plot].",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 # More processes or threads than this are a mistake, and would exhaust most machines.
 MOST_JOBS = 1024
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "-j",
-        "--jobs",
-        min=1,
-        max=MOST_JOBS,
-        help="Inputs filtered at once, or parts of one large input.",
-        show_default="as many as cores",
-    ),
-]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
@@ -128,16 +112,6 @@ MOST_PIXELS = 10**9
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse pictures with more pixels.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="A truncated sound is an error, not a warning.")
-]
-Parts = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Cut one large WAV, uncompressed picture or plain table into N parts, which --jobs "
-        "processes filter at once, with the same bytes; 1: do not cut.",
-        show_default="with --jobs, by size",
-    ),
 ]
 
 
@@ -149,20 +123,7 @@ class Condition(StrEnum):
     LOOKAHEAD = "lookahead"
 
 
-FailOn = Annotated[
-    list[Condition] | None,
-    typer.Option(
-        help="Exit with 1 if samples were clipped, values were or became missing, or the filter "
-        "looks ahead (then nothing is run). May be given several times."
-    ),
-]
-
-
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
-Verbose = Annotated[
-    bool,
-    typer.Option("-v", "--verbose", help="Print more: a table of the steps as they were designed."),
-]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a defect of convcli.")]
 
 
@@ -186,17 +147,52 @@ class RunOptions:
     edge: EdgeRule = None
     align: Alignment = None
     force: Force = False
-    in_place: InPlace = False
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Replace the inputs themselves, each when it is complete."),
+    ] = False
     report: Report = None
     plot: Plot = None
-    dry_run: DryRun = False
-    jobs: Jobs = None
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")
+    ] = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=1,
+            max=MOST_JOBS,
+            help="Inputs filtered at once, or parts of one large input.",
+            show_default="as many as cores",
+        ),
+    ] = None
     threads: Threads = None
-    parts: Parts = None
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cut one large WAV, uncompressed picture or plain table into N parts, which "
+            "--jobs processes filter at once, with the same bytes; 1: do not cut.",
+            show_default="with --jobs, by size",
+        ),
+    ] = None
     batch: BatchOptions = BatchOptions()
-    fail_on: FailOn = None
+    fail_on: Annotated[
+        list[Condition] | None,
+        typer.Option(
+            help="Exit with 1 if samples were clipped, values were or became missing, or the "
+            "filter looks ahead (then nothing is run). May be given several times."
+        ),
+    ] = None
     quiet: Quiet = False
-    verbose: Verbose = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Print more: a table of the steps as they were designed."
+        ),
+    ] = False
     debug: Debug = False
 
     def fails_on(self, condition: Condition) -> bool:

@@ -166,7 +166,7 @@ def _parted_run(planned: PlannedInput, threads: int) -> PartedRun:
         tail=planned.tail(plan),
         label=planned.label,
         unchanged=planned.unchanged,
-        needs=needs_of(plan),
+        needs=needs_of(plan, groups=planned.opened.grouped),
         threads=threads,
     )
 

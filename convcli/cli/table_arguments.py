@@ -43,30 +43,6 @@ Time = Annotated[
         "bins of the calendar (1mo); regular times set the unit of frequencies.",
     ),
 ]
-TimeUnit = Annotated[
-    Literal["s", "ms", "us", "ns"] | None,
-    typer.Option(
-        help="Unit of times that are numbers.",
-        show_default="by their size: 1577836800 s, 1577836800000 ms are 2020-01-01",
-    ),
-]
-DateFormat = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FORMAT",
-        help="How dates are written, such as %d.%m.%Y or '%m/%d/%Y %H:%M'.",
-        show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
-    ),
-]
-TimeZone = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ZONE",
-        help="Time zone of the calendar bins, such as Europe/Berlin, for times that are numbers or "
-        "name their offset.",
-        show_default="as the times are written; numbers are in UTC",
-    ),
-]
 Every = Annotated[
     str | None,
     typer.Option(
@@ -85,42 +61,6 @@ Delimiter = Annotated[
     ),
 ]
 Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
-Thousands = Annotated[
-    str,
-    typer.Option(
-        metavar="CHAR",
-        help="Separator of thousands in a table, such as , in 1,234,567.",
-        show_default="nothing",
-    ),
-]
-MissingWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--na",
-        metavar="WORD",
-        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written; a number such as -999 however it is written. May be given several times.",
-        show_default="none, na, nan, null, n/a, and empty cells",
-    ),
-]
-Comment = Annotated[
-    str,
-    typer.Option(
-        metavar="TEXT",
-        help="Lines of a table that begin with TEXT are comments, which stay as they are.",
-        show_default="nothing",
-    ),
-]
-SkipRows = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1_000_000,
-        metavar="N",
-        help="Number of lines before the header of a table (with --no-header: before its first "
-        "row), which stay as they are.",
-    ),
-]
 NoHeader = Annotated[
     bool,
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
@@ -135,16 +75,69 @@ class TableArguments:
     columns: Columns = None
     by: By = None
     time: Time = None
-    time_unit: TimeUnit = None
-    date_format: DateFormat = None
-    time_zone: TimeZone = None
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None,
+        typer.Option(
+            help="Unit of times that are numbers.",
+            show_default="by their size: 1577836800 s, 1577836800000 ms are 2020-01-01",
+        ),
+    ] = None
+    date_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="How dates are written, such as %d.%m.%Y or '%m/%d/%Y %H:%M'.",
+            show_default="as the first one looks; 1/2/2024 has the month first, 1.2.2024 the day",
+        ),
+    ] = None
+    time_zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Time zone of the calendar bins, such as Europe/Berlin, for times that are "
+            "numbers or name their offset.",
+            show_default="as the times are written; numbers are in UTC",
+        ),
+    ] = None
     every: Every = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
-    thousands: Thousands = ""
-    na: MissingWords = None
-    comment: Comment = ""
-    skip_rows: SkipRows = 0
+    thousands: Annotated[
+        str,
+        typer.Option(
+            metavar="CHAR",
+            help="Separator of thousands in a table, such as , in 1,234,567.",
+            show_default="nothing",
+        ),
+    ] = ""
+    na: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--na",
+            metavar="WORD",
+            help="Another word for a missing value in a table, such as '.' or '***', exactly as "
+            "written; a number such as -999 however it is written. May be given several times.",
+            show_default="none, na, nan, null, n/a, and empty cells",
+        ),
+    ] = None
+    comment: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Lines of a table that begin with TEXT are comments, which stay as they are.",
+            show_default="nothing",
+        ),
+    ] = ""
+    skip_rows: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            metavar="N",
+            help="Number of lines before the header of a table (with --no-header: before its first "
+            "row), which stay as they are.",
+        ),
+    ] = 0
     no_header: NoHeader = False
     encoding: Encoding = "utf-8"
 

@@ -129,7 +129,7 @@ class Branches(Op):
         return OpTimes(
             in_time=any(use.in_time for use in uses),
             bins=uses[0].bins,
-            windows_over_bins=any(use.windows_over_bins for use in uses),
+            counted=max(use.counted for use in uses),
             tracker=partial(BranchesTracker, chains),
             bound=self._bound,
         )

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from convcli.core.chain_geometry import Walk
     from convcli.core.complete import Bounds
     from convcli.core.convolution.refined_resample import RefinedResampling
-    from convcli.core.executor import Executor, Pads
+    from convcli.core.executor import ExecutedRun, Executor, Pads
     from convcli.core.op import Op, Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array
@@ -124,18 +124,16 @@ class Chain(ChainGeometry):
             return self._no_outputs(x, span), {}
         if continuation is None:
             continuation = Continuation(*span[0])
-        inputs, tasks = self._inputs_and_tasks(span, ends, continuation, earlier)
-        x = _samples_between(x, inputs)
+        made = self.computation(span, ends, continuation, earlier)
+        x = _samples_between(x, made.inputs)
         if bounds is None and x.dtype == np.uint8 and self._resampling_of_bytes is not None:
             # No byte is missing. A later job has gaps beyond the last row at most, and asks for no
             # value from before its own rows.
-            return self._resampling_of_bytes(x[tasks[0].skipped :], span), {}
+            return self._resampling_of_bytes(x[made.tasks[0].skipped :], span), {}
         x = self._first_input(x)
-        if bounds is None and self._executors:
-            from convcli.core.executor import ExecutedRun
-
-            return ExecutedRun(self, tasks).outputs(x), self._held_after_executed(x, tasks)
-        return self.compute_each(x, tasks, bounds=bounds)
+        if bounds is None and self.executors:
+            return made.executed.outputs(x), self._held_after_executed(x, made.tasks)
+        return self.compute_each(x, made.tasks, bounds=bounds)
 
     def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldAfter:
         """Return the last values that the operations have met, computed when they are asked for.
@@ -181,7 +179,7 @@ class Chain(ChainGeometry):
         return refined_resampling([op.axis_taps for op in self.ops])
 
     @cached_property
-    def _executors(self) -> dict[int, Executor]:
+    def executors(self) -> dict[int, Executor]:
         """The executors of several operations at once, by the number of the first operation."""
         found = {}
         number = 0
@@ -196,7 +194,7 @@ class Chain(ChainGeometry):
 
     def executor_at(self, number: int, x: Array) -> Executor | None:
         """What computes operations from this one on at once, if it takes samples such as `x`."""
-        return self._executors.get(number) if x.dtype == np.float32 else None
+        return self.executors.get(number) if x.dtype == np.float32 else None
 
     @cached_property
     def _joined(self) -> Self | None:
@@ -221,20 +219,22 @@ class Chain(ChainGeometry):
 
     # --- tasks ---
 
-    def _inputs_and_tasks(
+    def computation(
         self,
         span: Span,
         ends: tuple[int | None, ...],
         continuation: Continuation,
-        earlier: HeldEarlier,
-    ) -> tuple[Span, list[OpTask]]:
-        """Return which of the given inputs are read for some outputs, and each operation's task.
+        earlier: HeldEarlier = nothing_earlier,
+    ) -> Computation:
+        """Return what is needed to compute some outputs, whatever the samples are.
 
-        Those of the last outputs before which nothing is held are kept: an array of the same length
-        has the same ones. A small network on 256 samples then takes 0.8 of the time.
+        That of the last outputs before which nothing is held is kept: an array of the same length
+        needs the same. A small network on 256 samples then takes 0.8 of the time.
         """
+        if self._joined is not None:
+            return self._joined.computation(span, ends, continuation, earlier)
         outputs = (span, ends, continuation)
-        kept = self._kept_tasks.get(outputs)
+        kept = self._kept.get(outputs)
         if kept is not None and earlier is nothing_earlier:
             return kept
         walks = self._walks(span, ends, continuation.done)
@@ -246,14 +246,15 @@ class Chain(ChainGeometry):
             read, first = walk.inside[0], whole.given[0].start
             inputs.append((read.start - first, read.high - first))
         tasks = list(self._tasks(walks, ends, continuation, earlier))
+        made = Computation(self, tuple(inputs), tasks)
         if earlier is nothing_earlier:
-            self._kept_tasks.clear()
-            self._kept_tasks[outputs] = tuple(inputs), tasks
-        return tuple(inputs), tasks
+            self._kept.clear()
+            self._kept[outputs] = made
+        return made
 
     @cached_property
-    def _kept_tasks(self) -> dict[Any, tuple[Span, list[OpTask]]]:
-        """What `_inputs_and_tasks` has returned for the last outputs."""
+    def _kept(self) -> dict[Any, Computation]:
+        """The computation of the last outputs."""
         return {}
 
     def _walks(
@@ -359,23 +360,49 @@ class Chain(ChainGeometry):
         return all(op.holds_input_alone for op in self.ops[:1])
 
 
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """What some outputs of a chain read, and the task of each operation for them.
+
+    inputs : which of the samples that the chain is given are read, on each axis
+    """
+
+    chain: Chain
+    inputs: Span
+    tasks: list[OpTask]
+
+    @cached_property
+    def executed(self) -> ExecutedRun:
+        """The computation with executors."""
+        from convcli.core.executor import ExecutedRun
+
+        return ExecutedRun(self.chain, self.tasks)
+
+    def outputs(self, x: Array, bounds: Bounds | None) -> Array:
+        """Return the outputs alone, computed from floating-point samples.
+
+        x : only the samples that are read; bounds : as of `Chain.compute`
+        """
+        if bounds is None and self.chain.executors:
+            return self.executed.outputs(x)
+        y, _ = self.chain.compute_each(x, self.tasks, bounds=bounds)
+        return y
+
+
 def _samples_between(x: Array, spans: Span) -> Array:
     """The samples [low, high) of each axis, zeros where `x` has none.
 
     Outputs for which samples are lacking lie in the padding of a later operation.
     """
-    lengths = x.shape[: len(spans)]
-    if all(span == (0, n) for span, n in zip(spans, lengths, strict=True)):
-        return x
-    places = [slice(max(low, 0), max(high, 0)) for low, high in spans]
-    found = x[tuple(places)]
+    places = tuple([slice(max(low, 0), max(high, 0)) for low, high in spans])
+    found = x[places]
+    if found.shape[:-1] == tuple([high - low for low, high in spans]):
+        return found
     lacking = []
     for (low, high), n in zip(spans, x.shape, strict=False):
         before = min(high, 0) - min(low, 0)
         after = max(high, n) - max(low, n)
         lacking.append((before, after))
-    if not any(map(any, lacking)):
-        return found
     return np.pad(found, [*lacking, (0, 0)])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import all_finite
+from convcli.dataclass import dataclass
 from convcli.samples import summed
 
 if TYPE_CHECKING:
@@ -64,6 +65,21 @@ def reads_any(chain: Chain, marked: BoolArray, span: Span, starts: Sequence[int]
     return counts > 0
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExecutedPart:
+    """What an executor computes in a run.
+
+    inputs, span : what it reads for which outputs, on each axis
+    places : of the inputs among those that its first operation is given
+    pads : zeros that each operation puts beside its inputs
+    """
+
+    inputs: Span
+    span: Span
+    places: tuple[slice, ...]
+    pads: Sequence[Pads]
+
+
 class ExecutedRun:
     """A computation of a chain in which executors compute some of the operations.
 
@@ -73,6 +89,8 @@ class ExecutedRun:
     def __init__(self, chain: Chain, tasks: list[OpTask]) -> None:
         self.chain = chain
         self.tasks = tasks
+        # By the number of the first operation of an executor; None where it is not used.
+        self._parts: dict[int, ExecutedPart | None] = {}
 
     def outputs(self, x: Array) -> Array:
         """Compute the outputs of the chain."""
@@ -81,17 +99,13 @@ class ExecutedRun:
             if number > 0:
                 x = summed(x)
             executor = self.chain.executor_at(number, x)
-            if executor is None or self._any_empty(number, executor.count):
+            if executor is None:
                 x = self._each(x, number, number + 1)
                 number += 1
             else:
                 x = self._executed(x, number, executor)
                 number += executor.count
         return x
-
-    def _any_empty(self, start: int, count: int) -> bool:
-        """Whether an operation has an input of no samples, so that it reads padding alone."""
-        return any(0 in task.ends for task in self.tasks[start : start + count])
 
     def _each(self, x: Array, start: int, stop: int) -> Array:
         y, _ = self.chain.compute_each(x, self.tasks[start:stop], first=start)
@@ -105,31 +119,38 @@ class ExecutedRun:
         in blocks of any size.
         """
         stop = start + executor.count
-        first = self.tasks[start]
-        span = self.tasks[stop - 1].outputs
-        inputs, pads = executor.chain.inputs_and_pads(span, first.ends)
-        pairs = zip(inputs, first.starts, strict=True)
-        places = [slice(low - given, high - given) for (low, high), given in pairs]
-        samples = x[tuple(places)]
-        if _lie_in_padding(pads):
+        if start not in self._parts:
+            self._parts[start] = _part_of(executor, self.tasks[start:stop])
+        part = self._parts[start]
+        if part is None:
             return self._each(x, start, stop)
+        samples = x[part.places]
         if all_finite(samples):
-            y = executor.outputs(samples, pads)
+            y = executor.outputs(samples, part.pads)
             if all_finite(y):
                 return y
         unusual: Any = ~np.isfinite(samples)
-        y = executor.outputs(np.where(unusual, np.float32(0), samples), pads)
+        y = executor.outputs(np.where(unusual, np.float32(0), samples), part.pads)
         each = self._each(x, start, stop)
-        starts = [low for low, _ in inputs]
-        touched = reads_any(executor.chain, unusual.any(axis=-1), span, starts)
+        starts = [low for low, _ in part.inputs]
+        touched = reads_any(executor.chain, unusual.any(axis=-1), part.span, starts)
         usual = _all_known(y, each) & ~touched
         return np.where(usual[..., None], y, each)
 
 
-def _lie_in_padding(pads: Sequence[Pads]) -> bool:
-    """Whether the windows of some operation lie outside of its input."""
+def _part_of(executor: Executor, tasks: Sequence[OpTask]) -> ExecutedPart | None:
+    """What an executor computes for the tasks of its operations.
+
+    None if an operation has an input of no samples, or windows that lie outside of its input.
+    """
+    span = tasks[-1].outputs
+    inputs, pads = executor.chain.inputs_and_pads(span, tasks[0].ends)
     fewest = [min(pair) for sides in pads for pair in sides]
-    return min(fewest) < 0
+    if min(fewest) < 0 or any(0 in task.ends for task in tasks):
+        return None
+    pairs = zip(inputs, tasks[0].starts, strict=True)
+    places = tuple(slice(low - given, high - given) for (low, high), given in pairs)
+    return ExecutedPart(inputs=inputs, span=span, places=places, pads=tuple(pads))
 
 
 def _all_known(y: Array, each: Array) -> Any:

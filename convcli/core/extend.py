@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 OUTSIDE = -1
 
-# Rules under which a sample outside is missing, and all rules by which it is not one of the samples
-# inside.
+# Rules under which a sample outside is missing, and those by which it is one of the samples inside.
 _MISSING_OUTSIDE = ("shrink", "missing")
-_NOT_INSIDE = (*_MISSING_OUTSIDE, "zero")
+REPEATING = ("edge", "reflect", "symmetric", "wrap")
 
 
 def inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
@@ -85,10 +84,17 @@ class Extent:
         """The samples that lie on the axis itself."""
         return slice(max(self.start, 0), max(min(self.stop, self.n), 0))
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether all of them lie on the axis itself."""
+        return self.start >= 0 and self.stop <= self.n
+
     def of(self, x: AnyArray, axis: int) -> AnyArray:
-        """The samples of an axis, extended at its ends."""
-        before, past = self.outside(x, axis)
+        """The samples of an axis, extended at its ends; a view if none of them lies outside."""
         within = x[(*(slice(None),) * axis, self.within)]
+        if self.is_inside:
+            return within
+        before, past = self.outside(x, axis)
         return np.concatenate([before, within, past], axis=axis)
 
     def outside(self, x: AnyArray, axis: int, *, first: int = 0) -> tuple[AnyArray, AnyArray]:
@@ -101,7 +107,7 @@ class Extent:
         return before, past
 
     def _outside(self, x: AnyArray, axis: int, start: int, stop: int, first: int) -> AnyArray:
-        if self.edge in _NOT_INSIDE:
+        if self.edge not in REPEATING:
             shape = list(x.shape)
             shape[axis] = max(stop - start, 0)
             return np.full(shape, filler(self.edge), x.dtype)
@@ -113,7 +119,7 @@ class Extent:
 def joined_rows(parts: list[AnyArray], columns: Extent) -> AnyArray:
     """Join strips of a picture, one below the other, and extend their columns."""
     within = columns.within
-    if len(parts) == 1 and columns.start >= 0 and columns.stop <= columns.n:
+    if len(parts) == 1 and columns.is_inside:
         return parts[0][:, within]
     rows = sum(map(len, parts))
     y = np.empty((rows, columns.stop - columns.start, parts[0].shape[2]), parts[0].dtype)

@@ -20,12 +20,13 @@ class TimeUse:
 
     in_time : whether windows are bounded by the times of the samples
     bins : the calendar bins that there is an output for, one after the other
-    windows_over_bins : whether windows in time read what calendar bins give
+    counted : how many of `bins` have to be counted from the start of the signal, because the number
+        of a bin matters after them: to sums of windows in time, and to strides
     """
 
     in_time: bool = False
     bins: tuple[CalendarBins, ...] = ()
-    windows_over_bins: bool = False
+    counted: int = 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,11 +43,16 @@ class OpTimes(TimeUse):
 
 def time_use_of_series(ops: Iterable[Op]) -> TimeUse:
     """Return what operations one after the other make of the times."""
-    each = [op.times for op in ops]
-    in_time = [times for times in each if times.in_time]
-    over_bins = any(times.bins for times in in_time[:-1])
-    return TimeUse(
-        in_time=bool(in_time),
-        bins=tuple(bins for times in each for bins in times.bins),
-        windows_over_bins=over_bins or any(times.windows_over_bins for times in in_time),
-    )
+    bins: tuple[CalendarBins, ...] = ()
+    counted = 0
+    in_time = False
+    for op in ops:
+        times = op.times
+        along = op.reach[0]
+        if times.in_time or along.step != 1 or along.phases != 1:
+            counted = len(bins)
+        if times.counted:
+            counted = len(bins) + times.counted
+        bins += times.bins
+        in_time = in_time or times.in_time
+    return TimeUse(in_time=in_time, bins=bins, counted=counted)

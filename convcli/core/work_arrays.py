@@ -46,9 +46,8 @@ def work_arrays(dtype: npt.DTypeLike, *shapes: tuple[int, ...]) -> list[Array]:
     if _MEMORY.bytes.size < sum(rounded):
         _MEMORY.enlarge(sum(rounded))
     start = 0
-    arrays = []
-    for shape, size, room in zip(shapes, sizes, rounded, strict=True):
-        some = _MEMORY.bytes[start : start + size]
-        arrays.append(some.view(kind).reshape(shape))
+    arrays: list[Array] = []
+    for shape, room in zip(shapes, rounded, strict=True):
+        arrays.append(np.ndarray(shape, kind, _MEMORY.bytes, start))
         start += room
     return arrays

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
-from convcli.core.extend import OUTSIDE, filler, inside
+from convcli.core.extend import REPEATING, filler, inside
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, Span, nothing_held
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -275,12 +275,6 @@ class _Stretch(NamedTuple):
         first = min(max(-self.start, 0), count)
         return slice(first, max(first, min(self.end - self.start, count)))
 
-    @property
-    def outside(self) -> IntArray:
-        """The places in the stretch of the samples outside of the signal."""
-        places = np.arange(self.stop - self.start)
-        return np.delete(places, self.inside)
-
 
 def _extended(x: Array, task: OpTask, rule: Edge) -> Array:
     """The inputs of a task of a layer, extended by its own padding."""
@@ -299,8 +293,8 @@ def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
         are extended.
     """
     wanted = tuple(slice(part.stop - part.start) for part in stretches)
-    inside = tuple(part.inside for part in stretches)
-    if inside == tuple(slice(0, each.stop) for each in wanted):
+    own = tuple(part.inside for part in stretches)
+    if own == tuple(slice(0, each.stop) for each in wanted):
         return x[wanted]
     known = [slice(part.lead, part.lead + n) for part, n in zip(stretches, x.shape, strict=False)]
     # Circular padding reads samples after the last wanted one.
@@ -308,18 +302,18 @@ def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
     y = np.empty((*sides, x.shape[-1]), x.dtype)
     y[tuple(known)] = x
     for axis, part in enumerate(stretches):
-        _fill_outside(y, axis, part, rule, known[axis])
+        lines = y.swapaxes(0, axis)
+        for outside in (slice(0, own[axis].start), slice(own[axis].stop, wanted[axis].stop)):
+            if rule in REPEATING and part.end > 0:
+                lines[outside] = lines[_repeated(outside, part, rule, known[axis])]
+            else:
+                lines[outside] = filler(rule)
     return y[wanted]
 
 
-def _fill_outside(y: Array, axis: int, part: _Stretch, rule: Edge, known: slice) -> None:
-    """Fill the samples outside of the signal along an axis; `known` : what is given."""
-    outside = part.outside
-    index = np.full(len(outside), OUTSIDE)
-    if part.end > 0:
-        index = inside(outside + part.start, part.end, rule)
+def _repeated(outside: slice, part: _Stretch, rule: Edge, known: slice) -> IntArray:
+    """The places in a stretch of the samples that the rule repeats; `known` : what is given."""
+    places = np.arange(outside.start, outside.stop) + part.start
+    index = inside(places, part.end, rule)
     # The values of samples farther out do not matter: they only complete the shape.
-    places = np.clip(index - part.start, known.start, known.stop - 1)
-    lines = np.moveaxis(y, axis, 0)
-    lines[outside] = lines[places]
-    lines[outside[index == OUTSIDE]] = filler(rule)
+    return np.clip(index - part.start, known.start, known.stop - 1)

@@ -31,11 +31,13 @@ class PartNeeds:
     numbered : whether the filter needs the number of all earlier samples, as a stride does
     in_time : whether windows are bounded by times. Then some samples before the part are taken as
         if they were the first ones of the signal
+    waits : whether outputs of interleaved signals wait for later samples than their own
     """
 
     samples: int
     numbered: bool
     in_time: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

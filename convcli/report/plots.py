@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import OutputError, RequestError
-from convcli.report.before_after import signal_views
 from convcli.report.charts import Y_TICKS
+from convcli.report.columns import signal_views
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_figures
 from convcli.report.pictures import histogram_figures

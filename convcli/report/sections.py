@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.report.before_after import signal_views
+from convcli.report.columns import signal_views
 from convcli.report.figures import design_figures
 from convcli.report.tables import result_tables
 from convcli.report.views import SignalView

@@ -220,8 +220,7 @@ class _Settings:
         plan = kept.plan
         names = plan.result.channels
         if x.size <= SHORT and kept.one_job is not None:
-            block = kept.one_job.run(x)
-            return _Filtered(block.x, row_numbers(block.rows), names)
+            return _Filtered(kept.one_job.outputs(x), kept.one_job.rows, names)
         made = self._collected(plan, x, times)
         if made.parts:
             return _Filtered(np.concatenate(made.parts), np.concatenate(made.rows), names)

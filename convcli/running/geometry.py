@@ -17,6 +17,8 @@ from convcli.core.extend import Extent
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import IntArray
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
@@ -67,13 +69,25 @@ class Geometry:
         """Whether windows follow the times of the samples."""
         return False
 
-    def start_at(self, sample: int) -> int:
-        """Begin with the sample of a number, if windows follow times; return the first output."""
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, if there are some."""
+        return ()
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:  # noqa: ARG002 -- no bins
+        """Begin with the sample of a number, if windows follow times; return the first output.
+
+        bins : the number of the first bin of each of the calendar bins
+        """
         return sample
 
     def first_needed(self, done: int, n: int) -> int:
         """Return the first sample with which a run can begin that gives outputs from `done` on."""
         return self.oldest_needed(done, n)
+
+    def decisive(self, n: int) -> int:
+        """Return how many of the first `n` samples decide outputs before them, in time."""
+        return n
 
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""

@@ -20,9 +20,10 @@ from convcli.core.complete import Bounds
 from convcli.core.extend import extended_at
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
-from convcli.running.jobs import InputBlocks, Job, SignalBlock
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
 from convcli.running.past import known_before
 from convcli.running.stream import NEVER
+from convcli.signals import SignalStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from convcli.core.blocks import Share
     from convcli.core.task import HeldAfter, HeldPlace
     from convcli.running.geometry import Geometry
+    from convcli.running.jobs import SignalBlock
+    from convcli.running.past import Followings
     from convcli.signals import Array, Groups, Rows, SignalPast
 
 
@@ -56,11 +59,12 @@ class InterleavedSignals:
         self._rows = _RaggedBuffer(np.empty((0, 0), np.int64))
         self._held = _HeldTable() if geometry.chain.holds else None
         self._affected_before = 0
+        self._affected_here: int | None = None
 
     def resume(self, pasts: Mapping[bytes, SignalPast]) -> None:
         """Go on with signals whose earlier outputs are computed elsewhere.
 
-        The chain holds values of its own input alone, and no outputs wait for the ends of signals.
+        The chain holds values of its own input alone.
         """
         if not pasts:
             return
@@ -82,8 +86,7 @@ class InterleavedSignals:
         self._samples.first[signals] = first
         self._rows.first[signals] = first
         starts = np.cumsum(kept) - kept - first
-        # No later output is aligned with a row from before.
-        rows = np.full(len(x), NEVER)
+        rows = np.full(len(x), ROW_BEFORE)
         return _Part(
             signals=signals,
             n=n,
@@ -119,6 +122,39 @@ class InterleavedSignals:
         fresh = _NewSamples(signals, np.zeros_like(signals), x, np.empty(0, np.int64))
         return self._advance(fresh, self._counts)
 
+    def finish_part(self, following: Followings) -> list[Job]:
+        """Return the outputs that were waiting at the end of a part.
+
+        following : the first samples of the signals after the part; others have ended
+        """
+        nothing = SignalStart(samples=np.empty((0, self.channels)), decides=False)
+        ended = {name: nothing for name in self._numbers if name not in following}
+        jobs = self._finish_after(ended)
+        self._affected_here = self.edge_affected
+        going_on = {name: following[name] for name in self._numbers if name in following}
+        ending = {name: start for name, start in going_on.items() if not start.decides}
+        lasting = {name: start for name, start in going_on.items() if start.decides}
+        jobs += self._finish_after(ending)
+        return jobs + self._advance_by(lasting, self.geometry.ready)
+
+    def _finish_after(self, starts: Mapping[bytes, SignalStart]) -> list[Job]:
+        """Take in the last samples of some signals, and return all of their outputs."""
+        jobs = self._advance_by(starts, self._counts)
+        self._next_rows[self._numbers_of(list(starts))] = NEVER
+        return jobs
+
+    def _advance_by(
+        self, starts: Mapping[bytes, SignalStart], known: Callable[[IntArray], IntArray]
+    ) -> list[Job]:
+        """Take in the first samples after a part; `known` is as of `_advance`."""
+        if not starts:
+            return []
+        samples = [start.samples for start in starts.values()]
+        counts = np.array([len(some) for some in samples], np.int64)
+        rows = np.full(counts.sum(), ROW_AFTER)
+        numbers = self._numbers_of(list(starts))
+        return self._advance(_NewSamples(numbers, counts, np.concatenate(samples), rows), known)
+
     @property
     def next_row(self) -> int:
         """The first input row of an output that is still to come."""
@@ -126,7 +162,12 @@ class InterleavedSignals:
 
     @property
     def edge_affected(self) -> int:
-        """How many of the outputs so far read what lies outside of their signal."""
+        """How many of the outputs so far read what lies outside of their signal.
+
+        Outputs that are known only by samples after a part are counted in the next part.
+        """
+        if self._affected_here is not None:
+            return self._affected_here
         return self._count_affected() - self._affected_before
 
     def _count_affected(self) -> int:
@@ -298,8 +339,9 @@ class _InterleavedJob(Job):
         if self.held_of_job is not None:
             self.held_of_job.store(self._held)
         found = self._became_missing(y)
-        counts = None if found is None else self._one_after_the_other(found).sum(axis=0)
-        return SignalBlock(self.group, self._one_after_the_other(y), self.rows, 0, counts)
+        if found is not None:
+            found = self._one_after_the_other(found)
+        return self._block(self._one_after_the_other(y), found, 0)
 
     def _one_after_the_other(self, x: AnyArray) -> AnyArray:
         """(samples, signals * channels) as (signals * samples, channels)."""

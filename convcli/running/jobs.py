@@ -13,6 +13,7 @@ from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
+from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
     SignalName = bytes | None
+
+
+# The input row of samples before a part, and of those after it. Outputs that are aligned with them
+# belong to other parts.
+ROW_BEFORE = -1
+ROW_AFTER = (1 << 63) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +108,25 @@ class Job:
 
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
+        return self._block(y, self._became_missing(y), self.span[0][0])
+
+    def _block(self, y: Array, became_missing: BoolArray | None, first: int) -> SignalBlock:
+        """Return the outputs without those that are aligned with a row of another part.
+
+        became_missing : marks the outputs to be counted · first : the number of the first output
+        """
+        rows = self.rows
+        here = _rows_here(rows)
+        if here is not None:
+            y = y[here]
+            rows = row_numbers(rows)[here]
+            if became_missing is not None:
+                became_missing = became_missing[here]
         counts = None
-        became_missing = self._became_missing(y)
         if became_missing is not None:
             sample_axes = tuple(range(y.ndim - 1))
             counts = became_missing.sum(axis=sample_axes)
-        return SignalBlock(self.group, y, self.rows, self.span[0][0], counts)
+        return SignalBlock(self.group, y, rows, first, counts)
 
     def _compute(self, share: Share) -> Array:
         task = OutputTask(
@@ -169,6 +189,14 @@ class Job:
         self.earlier = nothing_earlier
 
 
+def _rows_here(rows: AnyRows) -> BoolArray | None:
+    """Mark the rows of the part; None if all are."""
+    if isinstance(rows, range) or (rows.min() > ROW_BEFORE and rows.max() < ROW_AFTER):
+        return None
+    here: BoolArray = (rows > ROW_BEFORE) & (rows < ROW_AFTER)
+    return here
+
+
 @dataclass(frozen=True, eq=False)
 class JobBatch:
     """Jobs that became ready together.
@@ -185,10 +213,15 @@ class JobBatch:
         """Compute the outputs of every job; `share` is as of `Job.run`."""
         try:
             blocks = [job.run(share) for job in self.jobs]
-            return BatchOutputs(blocks if self.kept else [], self.complete)
+            kept = [block for block in blocks if self.kept and len(block.x)]
+            return BatchOutputs(kept, self.complete)
         finally:
-            for job in self.jobs:  # after an error nobody must wait for those that were not reached
-                job.release()
+            self.give_up()  # after an error nobody must wait for jobs that were not reached
+
+    def give_up(self) -> None:
+        """Let go of all who wait for the jobs."""
+        for job in self.jobs:
+            job.release()
 
 
 @dataclass(frozen=True, eq=False)

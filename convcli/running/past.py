@@ -1,4 +1,4 @@
-"""The past of a part of a signal: which samples and held values come before the part."""
+"""What lies around a part of a signal: samples and held values before it, samples after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convcli.core.missing import last_known
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.running.chains import geometry_of
-from convcli.signals import SignalPast
+from convcli.signals import SignalPast, SignalStart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.running.jobs import SignalName
     from convcli.signals import Array, PartSource
 
     Pasts = Mapping[bytes, SignalPast]
+    # The first samples of interleaved signals after some place; a signal without any is left out.
+    Followings = Mapping[SignalName, SignalStart]
 
 # Samples of a signal that are held before old ones are given up.
 MOST_GROWN = 1 << 12
+
+# So many of the first samples of a signal are gathered before they are looked at, and then twice as
+# many.
+FIRST_LOOK = 16
 
 
 class HistoryNeededError(Exception):
@@ -43,6 +50,9 @@ class Beginning:
     pasts : the past of each of the interleaved signals; None for a single signal
     held : the values held from before, if they are known
     ends : whether the signal ends with the part
+    following : the first samples of the interleaved signals after the part, where outputs wait for
+        them
+    bins : the number of the first of each calendar bins that comes, where it matters
     """
 
     lengths: Sequence[int] = ()
@@ -50,6 +60,8 @@ class Beginning:
     pasts: Pasts | None = None
     held: HeldAfter | None = None
     ends: bool = True
+    following: Followings | None = None
+    bins: Sequence[int] = ()
 
     @property
     def earlier(self) -> HeldEarlier:
@@ -88,14 +100,17 @@ def known_before(past: SignalPast, first: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class KeptSamples:
-    """Which of the last samples of each signal are kept.
+    """Which of the last samples of each signal are kept for the next part.
 
     count : how many samples
     chain : windows in time, which need the samples of some time instead
+    waits : whether outputs wait for later samples, so that first samples are kept for the part
+        before
     """
 
     count: int
     chain: Chain | None = None
+    waits: bool = False
 
     def dropped(self, samples: Array, stamps: Stamps | None) -> int:
         """Return how many of the first samples are given up."""
@@ -106,10 +121,37 @@ class KeptSamples:
         geometry.arrive(stamps)
         return max(0, geometry.first_needed(geometry.ready(n), n))
 
+    def start(self, samples: Array, stamps: Stamps | None) -> SignalStart:
+        """Return the first samples of a signal, as many as decide the outputs before them."""
+        n = len(samples)
+        wanted = self.count
+        if self.chain is not None:
+            geometry = geometry_of(self.chain, "shrink")
+            geometry.arrive(stamps)
+            wanted = geometry.decisive(n)
+        return SignalStart(
+            samples=samples[:wanted],
+            stamps=None if stamps is None else stamps[:wanted],
+            decides=wanted <= n,
+        )
 
-def pasts_of_part(part: PartSource[Any], kept: KeptSamples) -> dict[bytes, SignalPast]:
-    """The past of each signal after a part, of the samples of the part alone."""
+
+@dataclass(frozen=True, eq=False)
+class EndsOfSignals:
+    """The ends of interleaved signals in a part.
+
+    pasts : of each signal at the end of the part, of the samples of the part alone
+    starts : the first samples of each signal in the part; empty where none are wanted
+    """
+
+    pasts: Pasts
+    starts: Followings
+
+
+def ends_of_part(part: PartSource[Any], kept: KeptSamples) -> EndsOfSignals:
+    """Return the last and first samples of each signal in a part."""
     pasts: dict[bytes, _GrowingPast] = {}
+    starts: dict[SignalName, _GrowingStart] = {}
     times: dict[bytes | None, tuple[float, ...]] = {}
     for raw in part.pieces_with_history(0):
         block = part.decode(raw)
@@ -118,10 +160,61 @@ def pasts_of_part(part: PartSource[Any], kept: KeptSamples) -> dict[bytes, Signa
             past = pasts.get(group)
             if past is None:
                 past = pasts[group] = _GrowingPast(kept, x.shape[1])
-            past.add(x, None if block.stamps is None else block.stamps[places])
-    return {
+                if kept.waits:
+                    starts[group] = _GrowingStart(kept, x.shape[1])
+            stamps = None if block.stamps is None else block.stamps[places]
+            past.add(x, stamps)
+            if kept.waits:
+                starts[group].add(x, stamps)
+    found = {
         group: replace(past.trimmed(), time=times.get(group, ())) for group, past in pasts.items()
     }
+    return EndsOfSignals(found, {group: start.found() for group, start in starts.items()})
+
+
+class _GrowingStart:
+    """The first samples of a signal as they come, until they are enough."""
+
+    def __init__(self, kept: KeptSamples, channels: int) -> None:
+        self._kept = kept
+        self._start = SignalStart(samples=np.empty((0, channels)), decides=False)
+        self._fresh: list[SignalStart] = []
+        self._waiting = 0
+
+    def add(self, x: Array, stamps: Stamps | None) -> None:
+        """Add the samples that follow, (n, channels), and their times."""
+        if self._start.decides:
+            return
+        self._fresh.append(SignalStart(samples=x, stamps=stamps, decides=False))
+        self._waiting += len(x)
+        if self._waiting >= max(FIRST_LOOK, len(self._start.samples)):
+            self.found()
+
+    def found(self) -> SignalStart:
+        """The first samples of what has come, no more than decide."""
+        if self._fresh:
+            self._start = _joined_start(self._start, self._fresh, self._kept)
+        self._fresh = []
+        self._waiting = 0
+        return self._start
+
+
+def joined_followings(first: Followings, second: Followings, kept: KeptSamples) -> Followings:
+    """The first samples of signals in two consecutive parts. The operation is associative."""
+    joined = {**second, **first}
+    for group in first.keys() & second.keys():
+        if not first[group].decides:
+            joined[group] = _joined_start(first[group], [second[group]], kept)
+    return joined
+
+
+def _joined_start(
+    first: SignalStart, others: Sequence[SignalStart], kept: KeptSamples
+) -> SignalStart:
+    parts = [first, *others]
+    samples = np.concatenate([part.samples for part in parts])
+    stamps = [part.stamps for part in parts if part.stamps is not None]
+    return kept.start(samples, np.concatenate(stamps) if stamps else None)
 
 
 class _GrowingPast:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from convcli.core.whole import Reduce
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, JobBatch, SignalBlock, SignalName
+    from convcli.running.past import Followings
     from convcli.running.scheduler import Arrivals
     from convcli.signals import AnyRows, PartSource, Rows, Signal, Sink, Source
 
@@ -87,7 +88,7 @@ def run_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    known: KnownBefore,
+    known: KnownElsewhere,
 ) -> PartCounts:
     """Filter one part of a signal into `sink`; close neither.
 
@@ -107,7 +108,7 @@ def measure_part(
     *,
     threads: int | None = None,
     tail: int = 0,
-    known: KnownBefore,
+    known: KnownElsewhere,
 ) -> SignalMeasures:
     """Take the first measure of a signal that is not known, of one of its parts.
 
@@ -117,6 +118,16 @@ def measure_part(
     with Workers(threads) as workers:
         loop = _Loop(plan, part, None, workers, known=known)
         return loop.measured(tail)
+
+
+def bins_of_part(plan: Plan, part: PartSource[Any], *, known: KnownElsewhere) -> tuple[int, ...]:
+    """Count the calendar bins of each kind that begin in a part of a signal.
+
+    Bins of bins are counted if `known` has the numbers of the bins before. Errors are those of
+    `run_part`.
+    """
+    with Workers(1) as workers:
+        return _Loop(plan, part, None, workers, known=known).bins_begun()
 
 
 def outputs_at(
@@ -150,15 +161,19 @@ def joined_measures(measure: Measure, parts: Iterable[SignalMeasures]) -> Signal
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KnownBefore:
-    """What is known of a signal before one of its parts is filtered.
+class KnownElsewhere:
+    """What is known of the rest of a signal when one of its parts is filtered.
 
     measures : what was measured of the whole signal, in the order of the measures of the plan
     held : the values held from before the part; None if they are not known
+    following : the first samples of interleaved signals after the part, where outputs wait for them
+    bins : how many of each calendar bins have begun before the part, where that matters
     """
 
     measures: Sequence[SignalMeasures] = ()
     held: HeldAfter | None = None
+    following: Followings | None = None
+    bins: Sequence[int] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -260,7 +275,7 @@ class _Loop:
     sink: Sink[Any] | None
     workers: Workers
     follow: bool = False
-    known: KnownBefore = field(default_factory=KnownBefore)
+    known: KnownElsewhere = field(default_factory=KnownElsewhere)
     _became_missing: Counter[str] = field(default_factory=Counter)
     _edge_affected: int = 0
     _scheduled: Scheduler | None = None
@@ -273,7 +288,33 @@ class _Loop:
             pasts=self.source.pasts,
             held=self.known.held,
             ends=self.source.ends,
+            following=self.known.following,
+            bins=self._first_bins(),
         )
+
+    def _first_bins(self) -> tuple[int, ...]:
+        """The number of the first of each calendar bins that comes, by the times before it."""
+        if not self.known.bins:
+            return ()
+        from convcli.core.in_time.reach import NO_STAMPS
+        from convcli.core.in_time.tracking import first_bins
+
+        stamps = [NO_STAMPS]
+        for raw in self.source.pieces_with_history(0):
+            block = self.source.decode(raw)
+            if block.role == "filtered" or block.stamps is None:
+                break
+            stamps.append(block.stamps)
+        start = sum(self.source.before)
+        return first_bins(self.plan.chain, start, np.concatenate(stamps), self.known.bins)
+
+    def bins_begun(self) -> tuple[int, ...]:
+        """Count the calendar bins that begin in the samples."""
+        chains = ChainOfEachSignal(self.plan.signal, self.plan.chain.ops)
+        scheduler = self._scheduler(chains, 0)
+        for batch in scheduler.batches(self.reader.arrivals(scheduler)):
+            batch.give_up()
+        return scheduler.bins_begun
 
     def written(self, tail: int) -> RunCounts:
         """Write all outputs, and return what was read and written."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcli.running.chains import ALL, geometry_of
 from convcli.running.geometry import Geometry
-from convcli.running.jobs import JobBatch, SignalBlock
+from convcli.running.jobs import ROW_AFTER, JobBatch, SignalBlock
 from convcli.running.past import AT_START, HistoryNeededError
 from convcli.running.stream import NEVER, Stream
 from convcli.signals import end_of_rows, row_numbers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.running.chains import ChainOfEachSignal
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
-    from convcli.running.past import Beginning
+    from convcli.running.past import Beginning, Followings
     from convcli.signals import AnyRows, Block, Edge, Groups
 
     # Blocks in their order, each with the input rows of its samples.
@@ -106,6 +106,8 @@ class Scheduler:
             if block.groups is None:
                 stream = self._stream(ALL)
                 stream.take(block.stored, rows, block.stamps)
+                if not kept and not self._settles(stream):
+                    stream.skip_known()
                 for job in stream.known_jobs():
                     yield JobBatch([job], seen, kept)
             else:
@@ -140,6 +142,12 @@ class Scheduler:
         return counts
 
     @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun in the part of a single signal."""
+        stream = self._streams.get(ALL)
+        return () if stream is None else stream.bins_begun
+
+    @property
     def held_after(self) -> HeldAfter | None:
         """The values that the next job of a single signal holds; None for interleaved signals."""
         stream = self._streams.get(ALL)
@@ -162,6 +170,12 @@ class Scheduler:
                 yield JobBatch([job], seen, kept=False)
         alone.begin()
 
+    def _settles(self, stream: Stream) -> bool:
+        """Whether outputs before the part are computed for the values that they hold."""
+        if self.beginning.held is not None or not stream.geometry.chain.holds:
+            return False
+        return not stream.lacks_history
+
     @property
     def _jobs_of_any_length(self) -> bool:
         """Whether results are the same however the outputs are divided into jobs."""
@@ -172,7 +186,8 @@ class Scheduler:
         pasts = self.beginning.pasts
         if pasts is None:
             stream.earlier = self.beginning.earlier
-            stream.skip(self.beginning.lengths, self.beginning.width)
+            beginning = self.beginning
+            stream.skip(beginning.lengths, beginning.width, beginning.bins)
             if self._jobs_of_any_length:
                 stream.skip_known()
             return
@@ -186,6 +201,18 @@ class Scheduler:
             return
         streams = self._streams.values()
         yield [job for stream in streams for job in stream.known_jobs(all_known=True)]
+
+    def _jobs_of_waiting_rows(self, following: Followings) -> Iterator[list[Job]]:
+        """Yield the jobs of all outputs that are aligned with a row of the part."""
+        jobs: list[Job] = []
+        if self._interleaved is not None:
+            jobs = self._interleaved.finish_part(following)
+        for group, stream in self._streams.items():
+            jobs += stream.finish_part(following.get(group))
+            self._next_rows[group] = stream.next_row
+        if self._next_row() < ROW_AFTER:
+            raise ValueError("the samples after the part do not decide all of its outputs")
+        yield jobs
 
     # --- signals ---
 
@@ -228,7 +255,11 @@ class Scheduler:
     def _last_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs of the ends of all signals, as many together as there are groups."""
         if not self.beginning.ends:
-            yield from self._unfinished_jobs()
+            following = self.beginning.following
+            if following is None:
+                yield from self._unfinished_jobs()
+            else:
+                yield from self._jobs_of_waiting_rows(following)
             return
         if self._interleaved is not None:
             yield self._interleaved.finish()

@@ -9,12 +9,12 @@ import numpy as np
 
 from convcli.core.extend import is_missing_outside
 from convcli.core.task import nothing_earlier
-from convcli.running.jobs import InputBlocks, Job
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
 from convcli.running.past import HistoryNeededError, held_in_past
 from convcli.signals import joined_row_numbers, rows_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from convcli.array_types import IntArray
     from convcli.core.extend import Extent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
-    from convcli.signals import AnyRows, Array, SignalPast
+    from convcli.signals import AnyRows, Array, SignalPast, SignalStart
 
 # The next row of a signal that gives no more outputs.
 NEVER = (1 << 63) - 1
@@ -54,22 +54,26 @@ class Stream:
         self.patience = patience
         self.outputs_done = 0
         self.earlier: HeldEarlier = nothing_earlier
+        self._ended = False
         self._buffer = _SampleBuffer()
         # Samples and outputs before those that are filtered here.
         self._samples_before = 0
         self._outputs_before = 0
+        self._bins_before = geometry.bins_begun
         # The first sample that comes, where windows follow times.
         self._first_taken = 0
+        self._affected_here: int | None = None
 
     # --- parts of a signal ---
 
-    def skip(self, lengths: Iterable[int], width: int) -> None:
+    def skip(self, lengths: Iterable[int], width: int, bins: Sequence[int] = ()) -> None:
         """Take note of blocks whose outputs are computed elsewhere; their samples do not come.
 
         lengths : of the blocks; width : how many numbers each of their samples has
+        bins : the number of the first of each calendar bins that comes
         """
         if self.geometry.timed:
-            self._start_at(sum(lengths), width)
+            self._start_at(sum(lengths), width, bins)
             return
         for length in lengths:
             self._buffer.skip(length, width)
@@ -77,9 +81,9 @@ class Stream:
             if ready > self.outputs_done and self._pays(ready):
                 self.outputs_done = ready
 
-    def _start_at(self, sample: int, width: int) -> None:
+    def _start_at(self, sample: int, width: int, bins: Sequence[int] = ()) -> None:
         """Begin with the sample of a number, as if it were the first one."""
-        self.outputs_done = self.geometry.start_at(sample)
+        self.outputs_done = self.geometry.start_at(sample, bins)
         self._buffer.skip(sample, width)
         self._first_taken = sample
 
@@ -120,15 +124,13 @@ class Stream:
 
     def go_on(self, past: SignalPast) -> None:
         """Go on after earlier samples, all of whose known outputs are computed elsewhere."""
-        rows = np.full(len(past.samples), NEVER)
+        rows = np.full(len(past.samples), ROW_BEFORE)
         if self.geometry.timed:
             self._start_at(past.count - len(past.samples), 1)
-            self.recall(past.samples, rows, past.stamps)
-            self.begin()
-            return
-        self.skip([past.count], 1)
-        self.skip_known()
-        self.recall(past.samples, rows)
+        else:
+            self.skip([past.count], 1)
+            self.skip_known()
+        self.recall(past.samples, rows, past.stamps)
         starts = self.geometry.held_starts(self.outputs_done)
         self.earlier = partial(held_in_past, past, starts)
         self.begin()
@@ -137,6 +139,13 @@ class Stream:
         """Count the samples and outputs from now on as filtered here."""
         self._samples_before = self._buffer.n
         self._outputs_before = self.outputs_done
+        self._bins_before = self.geometry.bins_begun
+
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun here."""
+        counts = zip(self.geometry.bins_begun, self._bins_before, strict=True)
+        return tuple(begun - before for begun, before in counts)
 
     @property
     def held_after(self) -> HeldAfter | None:
@@ -179,10 +188,27 @@ class Stream:
     def finish(self) -> list[Job]:
         """Return the outputs that were waiting for the end of the signal."""
         n = self._buffer.n
+        self._ended = True
         if n == 0:
             return []
         self.geometry.arrive(None, ended=True)
         return self._jobs(self.geometry.count(n), n + self.geometry.tail)
+
+    def finish_part(self, following: SignalStart | None) -> list[Job]:
+        """Return the outputs that were waiting at the end of a part.
+
+        following : the first samples after the part; None if the signal has ended
+        """
+        if following is None:
+            return self.finish()
+        jobs = self.known_jobs(all_known=True)
+        # Outputs that are known only by samples after the part are counted in the next part.
+        self._affected_here = self.edge_affected
+        rows = np.full(len(following.samples), ROW_AFTER)
+        self.take(following.samples, rows, following.stamps)
+        if following.decides:
+            return jobs + self.known_jobs(all_known=True)
+        return jobs + self.finish()
 
     @property
     def next_row(self) -> int:
@@ -190,6 +216,8 @@ class Stream:
 
         A last window that the signal does not fill is aligned with the last row there is.
         """
+        if self._ended:
+            return NEVER
         n = self._buffer.n
         sample = self.geometry.aligned_sample(self.outputs_done)
         if sample >= n and self.geometry.count(n) <= self.outputs_done:
@@ -199,6 +227,8 @@ class Stream:
     @property
     def edge_affected(self) -> int:
         """How many of the outputs so far read what lies outside of the signal."""
+        if self._affected_here is not None:
+            return self._affected_here
         if not self._buffer.kept_any:
             return 0
         count = self.geometry.edge_affected

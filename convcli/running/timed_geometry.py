@@ -6,6 +6,7 @@ later output needs are forgotten.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from convcli.core.in_time.tracking import ChainTracker
 from convcli.running.geometry import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
     from convcli.core.reach import Index
@@ -54,12 +57,17 @@ class TimedGeometry(Geometry):
         self.chain = self._tracker.chain
         self._count_unsure(known)
 
-    def start_at(self, sample: int) -> int:
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, one after the other."""
+        return self._tracker.bins_begun
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the sample of a number; return the number of the first output.
 
-        Sums are taken by the numbers of samples.
+        Sums are taken by the numbers of samples and bins.
         """
-        first = self._tracker.start_at(sample)
+        first = self._tracker.start_at(sample, bins)
         self.chain = self._tracker.chain
         if self._unbound.times.bins:  # they are counted from this sample on
             self._first_sample = sample
@@ -82,6 +90,15 @@ class TimedGeometry(Geometry):
         more are needed than the windows hold.
         """
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
+
+    def decisive(self, n: int) -> int:
+        """Return how many of the first samples decide the outputs aligned with earlier ones.
+
+        It is more than `n` if as many are not enough. Bins of bins are complete one bin later.
+        """
+        wanted = self.ready(self._unsure) + max(1, len(self._unbound.times.bins))
+        known = bisect_left(range(n), wanted, key=self.ready)
+        return max(known + 1, self._rows_looked)
 
     @property
     def timed(self) -> bool:

@@ -25,6 +25,8 @@ from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
 
@@ -102,7 +104,7 @@ class TimeReach(Reach):
         return low, high
 
     def _lowest(self, times: Times, start: int) -> int:
-        if start <= 0 or times.n == 0:
+        if start <= 0 or not len(times.stamps):
             return start
         last_known = min(start, times.n) - 1
         place = max(last_known - times.first, 0)
@@ -147,7 +149,7 @@ class TimeReach(Reach):
         k = np.arange(start, stop)
         low, high = k, k + 1
         times = self.times
-        if times is None or times.n == 0:
+        if times is None or not len(times.stamps):
             return low, high
         time = times.at(k)[:, 0]
         inside = (k >= times.first) & (k < times.n)
@@ -206,8 +208,8 @@ class BinReach(Reach):
 
     def ready(self, n: Any) -> Any:
         """Count the bins that are complete: a sample of a later bin has come."""
-        if self.starts is None:
-            return super().ready(n)
+        if self.starts is None:  # each sample is a bin, and no bin reads beyond the signal
+            return n
         complete = self.first + np.searchsorted(self.starts[1:], n, "right")
         return complete if np.ndim(n) else int(complete)
 
@@ -259,10 +261,17 @@ class Tracker:
         places = np.clip(inputs - first, 0, len(known) - 1)
         return known[places]
 
-    def start_at(self, sample: int) -> int:
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, one after the other."""
+        return ()
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the input of a number, before any has come; return the first output.
 
         It is the first one that is aligned with this input or a later one.
+
+        bins : the number of the first bin of each of the calendar bins; 0 where there is none
         """
         aligned = sample - self.reach.anchor
         first = -(-aligned * self.reach.phases // self.reach.step)
@@ -287,7 +296,7 @@ class TimeTracker(Tracker):
         self._bind(self._times.followed_by(stamps))
         return stamps
 
-    def start_at(self, sample: int) -> int:
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the input of a number, before any has come; return the first output."""
         self._bind(Times(NO_STAMPS, sample))
         return sample
@@ -345,12 +354,20 @@ class BinTracker(Tracker):
         self._times = self._times.since(open_bin)
         return found
 
-    def start_at(self, sample: int) -> int:
-        """Begin with the input of a number, before any has come; bins are counted from 0 on."""
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many bins have begun."""
+        starts = self._bound.starts
+        return (self._bound.first + (0 if starts is None else len(starts)),)
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
+        """Begin with the input of a number, before any has come; return the first bin."""
+        first = next(iter(bins), 0)
         self._times = Times(NO_STAMPS, sample)
-        self._bound = replace(self._bound, n=sample)
+        self._bound = replace(self._bound, n=sample, first=first)
         self.reach = self._bound
-        return 0
+        self._given = first
+        return first
 
     def forget(self, inputs: int, outputs: int) -> None:
         """Forget the bins before output `outputs`, which no later output reads."""

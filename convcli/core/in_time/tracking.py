@@ -11,6 +11,8 @@ from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
 
@@ -33,10 +35,19 @@ class ChainTracker:
         self._bind()
         return stamps
 
-    def start_at(self, sample: int) -> int:
-        """Begin with the input of a number, before any has come; return the first output."""
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun, one after the other."""
+        return tuple(begun for tracker in self._trackers for begun in tracker.bins_begun)
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
+        """Begin with the input of a number, before any has come; return the first output.
+
+        bins : the number of the first bin of each of the calendar bins; 0 where there is none
+        """
         for tracker in self._trackers:
-            sample = tracker.start_at(sample)
+            sample = tracker.start_at(sample, bins)
+            bins = bins[len(tracker.bins_begun) :]
         self._bind()
         return sample
 
@@ -51,6 +62,27 @@ class ChainTracker:
         pairs = zip(self._unbound.ops, self._trackers, strict=True)
         ops = tuple(op.times.bound(tracker.reach) for op, tracker in pairs)
         self.chain = replace(self._unbound, ops=ops)
+
+
+def first_bins(chain: Chain, sample: int, stamps: Stamps, begun: Sequence[int]) -> tuple[int, ...]:
+    """Return the number of the first of each calendar bins in a run that begins with a sample.
+
+    stamps : of the samples from there to some place
+    begun : how many bins have begun in the whole signal before that place. As many of the bins that
+        follow each other are numbered.
+    """
+    firsts = (0,) * len(begun)
+    # The times of bins of bins follow from the numbers of the bins before them.
+    for _ in begun:
+        tracker = ChainTracker(chain)
+        tracker.start_at(sample, firsts)
+        tracker.arrive(stamps, ended=False)
+        numbers = []
+        for first, wanted, here in zip(firsts, begun, tracker.bins_begun, strict=False):
+            number = first + wanted - here
+            numbers.append(max(0, number))
+        firsts = tuple(numbers)
+    return firsts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,9 +125,14 @@ class BranchesTracker(Tracker):
         self._bind()
         return found
 
-    def start_at(self, sample: int) -> int:
+    @property
+    def bins_begun(self) -> tuple[int, ...]:
+        """How many of each calendar bins have begun; all branches have the same bins."""
+        return self._branches[0].bins_begun
+
+    def start_at(self, sample: int, bins: Sequence[int] = ()) -> int:
         """Begin with the input of a number, before any has come; return the first output."""
-        firsts = [branch.start_at(sample) for branch in self._branches]
+        firsts = [branch.start_at(sample, bins) for branch in self._branches]
         self._bind()
         return firsts[0]
 

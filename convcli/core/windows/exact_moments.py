@@ -8,8 +8,8 @@ if all samples are equal, and it is never negative. It keeps the digits of 1e9 +
 forgets a sample that has left the window.
 
 The number of additions does not depend on the window, but digits are smaller where more of them are
-added up. A sample of prices takes 70 ns in windows of 20 samples, as in pandas, whose running sums
-have none of these properties. It takes 150 ns in windows of 1,000 and 500 ns in those of 100,000.
+added up. A sample takes 30 ns in windows of 20 samples (18 ns in pandas, whose running sums have
+none of these properties), 60 ns in windows of 1,000 and 75 ns in those of 100,000.
 """
 
 from __future__ import annotations

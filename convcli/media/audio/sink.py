@@ -24,8 +24,7 @@ from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
-from convcli.media.audio.wav_writer import WavWriter, Writer
-from convcli.media.audio.wave64 import Wave64Header
+from convcli.media.audio.wav_writer import Wave64Header, WavWriter, Writer
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
 from convcli.media.scratch import scratch

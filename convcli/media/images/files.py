@@ -54,8 +54,8 @@ class ImageFiles(Files):
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether `head` is the beginning of a picture file."""
+        from convcli.media.images.converted import is_heic
         from convcli.media.images.formats import is_picture
-        from convcli.media.images.heic import is_heic
 
         return is_picture(head) or is_heic(head)
 

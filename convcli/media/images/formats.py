@@ -30,14 +30,12 @@ from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
 from convcli.media.images.tiff import (
     change_pages,
     inspect_tiff,
-    lone_pages,
     tiff_losses,
     tiff_options,
 )
-from convcli.media.images.tiff_bands import mark_bands, read_bands
-from convcli.media.images.tiff_kept import page_changes, read_page_fields
-from convcli.media.images.tiff_kinds import unread_tiff, wide_pages, wide_rows
+from convcli.media.images.tiff_kept import mark_bands, page_changes, read_page_fields
 from convcli.media.images.tiff_pixels import open_tiff_writer, plain_pixels
+from convcli.media.images.tiff_reading import read_tiff_pages, unread_tiff
 from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
 
@@ -101,10 +99,7 @@ _ALL = (
         reading=ReadingRules(
             inspect=_inspect_tiff,
             unread=unread_tiff,
-            bands=read_bands,
-            lone_pages=lone_pages,
-            wide_pages=wide_pages,
-            wide_rows=wide_rows,
+            pages=read_tiff_pages,
             plain_pixels=plain_pixels,
         ),
         writing=WritingRules(

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
-from convcli.media.images.exif import EXIF_PREFIX
-from convcli.media.images.iptc import photoshop_block
+from convcli.media.images.exif import EXIF_PREFIX, photoshop_block
 from convcli.media.images.tiff import read_directory
 from convcli.media.images.vips import KEEP_ALL, KEEP_NOTHING
 from convcli.units import plural

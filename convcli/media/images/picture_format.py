@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from convcli.media.division import PartOfFile
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.layout import Layout, Pixels
-    from convcli.media.images.patched import Patch
-    from convcli.media.images.tiff_bands import PageBands
-    from convcli.media.images.tiff_kinds import WideRows
+    from convcli.media.images.tiff_reading import PageReading
     from convcli.media.images.vips_writer import HeadCut
 
 
@@ -192,13 +190,7 @@ class ReadingRules:
     fail_on : the least severe message of the decoder that means damaged pixels
     inspect : adds what libvips does not report to the details
     unread : names a kind of picture in the file that libvips does not read, with a hint
-    bands : what each page says of its bands; None if libvips knows it
-    lone_pages : the patches that make each page the only one of its file; None if libvips goes to
-        any page at once, or decodes all as one image
-    wide_pages : the pages, of as many, whose floating samples of 64 bits are read without a decoder
-        or as bytes, with the patches by which libvips reads the rest; None if it reads such
-        samples, or there are none
-    wide_rows : those of them, of as many, that libvips can decode as rows of bytes
+    pages : how each page, of as many, is read; None if libvips needs no help with them
     is_opaque : whether the pictures of a file have no transparent pixel, although libvips gives
         them an opacity
     plain_pixels : where the pixels of pages begin that need no decoder, given the layouts of pages
@@ -208,10 +200,7 @@ class ReadingRules:
     fail_on: str = "error"
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
     unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
-    bands: Callable[[BinaryIO, int], list[PageBands]] | None = None
-    lone_pages: Callable[[BinaryIO, int], list[tuple[Patch, ...]]] | None = None
-    wide_pages: Callable[[BinaryIO, int], dict[int, tuple[Patch, ...]]] | None = None
-    wide_rows: Callable[[BinaryIO, int], dict[int, WideRows]] | None = None
+    pages: Callable[[BinaryIO, int], list[PageReading]] | None = None
     is_opaque: Callable[[BinaryIO], bool] | None = None
     plain_pixels: Callable[[BinaryIO, Mapping[int, Layout]], dict[int, int]] | None = None
 

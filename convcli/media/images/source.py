@@ -17,9 +17,8 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.block_parts import equal_lengths
-from convcli.media.images.bmp import BMP_MARK, bmp_as_png
 from convcli.media.images.color import is_srgb_profile, light_table, luma
-from convcli.media.images.heic import heic_as_png, is_heic
+from convcli.media.images.converted import BMP_MARK, bmp_as_png, heic_as_png, is_heic
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE

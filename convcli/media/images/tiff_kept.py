@@ -1,7 +1,8 @@
 """What each page of a TIFF says of itself, kept from one TIFF to another.
 
 libvips writes what the first page says into all pages, gives a page without a unit of resolution
-25.4 dpi, and knows neither the tags of maps nor the private ones. Tags after TIFF 6.0, GeoTIFF 1.1
+25.4 dpi, writes all bands after the colours as opacities, and knows neither the tags of maps nor
+the private ones. Tags after TIFF 6.0, GeoTIFF 1.1
 (OGC 19-008) and GDAL.
 """
 
@@ -20,13 +21,16 @@ from convcli.media.images.tiff import (
     shorts_field,
     tiff_pages,
 )
+from convcli.media.images.tiff_reading import OPACITY, PREMULTIPLIED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from convcli.media.images.layout import Layout
     from convcli.media.images.picture_format import WriteRequest
 
 _ACROSS, _DOWN, _UNIT = 282, 283, 296
+_EXTRA_BANDS, _DATA = 338, 0
 _RATIONAL = 5
 _ONE = TiffField(_RATIONAL, 1, struct.pack("<II", 1, 1))
 # One pixel for one pixel, in no unit: the resolution of a picture that has none.
@@ -128,3 +132,25 @@ def _list_tags(tags: list[int]) -> str:
     shown = [f"{tag} ({_NAMES[tag]})" if tag in _NAMES else str(tag) for tag in tags]
     rest = ", ..." if len(shown) > _MOST_NAMED else ""
     return ", ".join(shown[:_MOST_NAMED]) + rest
+
+
+def mark_bands(file: BinaryIO, request: WriteRequest) -> None:
+    """Write the meanings of the extra bands into every page of a TIFF that libvips has written."""
+    layout = request.layouts[0]
+    for directory in list(tiff_pages(file, len(request.layouts))):
+        field = directory.fields(file, (_EXTRA_BANDS,)).get(_EXTRA_BANDS)
+        if field is None:
+            continue
+        order = directory.variant.order
+        meanings = _written_meanings(layout, field.count, request.details.extra_bands)
+        file.seek(directory.values_place(file, _EXTRA_BANDS, len(field.data)))
+        file.write(struct.pack(f"{order}{len(meanings)}H", *meanings))
+
+
+def _written_meanings(layout: Layout, count: int, read: tuple[int, ...]) -> list[int]:
+    """The meanings of the extra bands: the input's if there are as many, else by the layout."""
+    if len(read) == count:
+        # libvips has divided the colours by the opacity.
+        return [OPACITY if meaning == PREMULTIPLIED else meaning for meaning in read]
+    first = len(layout.channels) - count
+    return [OPACITY if first + index == layout.alpha else _DATA for index in range(count)]

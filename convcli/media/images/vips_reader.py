@@ -21,7 +21,7 @@ from convcli.media.images.layout import (
     too_many_pixels,
 )
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.tiff_bands import straight
+from convcli.media.images.tiff_reading import straight
 from convcli.media.images.vips import (
     DTYPES,
     drain_log,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.patched import Patch
-    from convcli.media.images.tiff_bands import PageBands
-    from convcli.media.images.tiff_kinds import WideRows
+    from convcli.media.images.picture_format import ReadingRules
+    from convcli.media.images.tiff_reading import PageReading, WideRows
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
@@ -93,14 +93,16 @@ class VipsPicture:
         vips()
         drain_log()
         given = VipsFile(data, name)
-        self._wide = self._find_wide_pages(given, 1)
-        header = replace(given, patches=self._wide).open(0)
+        with given.reading() as content:
+            by_first_bytes = rules_for_reading(content)
+        self._readings = _page_readings(given, by_first_bytes, 1)
+        wide = {page: each.wide for page, each in self._readings.items() if each.wide}
+        header = replace(given, patches=wide).open(0)
         self.format = format_for_reading(_loader_format(header))
         self.pages = self._chosen_pages(header, pages)
-        self._bands = self._read_bands(given)
-        if self.pages.count > 1:
-            self._wide = self._find_wide_pages(given, self.pages.count)
-        self.file = self._with_readable_bands(given)
+        if self.pages.count > 1 or self.format.reading is not by_first_bytes:
+            self._readings = _page_readings(given, self.format.reading, self.pages.count)
+        self.file = self._patched(given)
         if self._is_needlessly_transparent(header, given):
             self.file = replace(given, is_opaque=True)
         first = header
@@ -109,9 +111,9 @@ class VipsPicture:
         self._check_stack(first)
         upright_first = upright(first)
         self.layouts = self._read_layouts(upright_first)
-        self.wide_rows: dict[int, WideRows] = {}
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
+        self.wide_rows = self._find_wide_rows()
         self.details = self._read_details(first, upright_first)
         self._warn_of_faults()
 
@@ -121,8 +123,8 @@ class VipsPicture:
 
     def is_premultiplied(self, page: int) -> bool:
         """Whether the colours of a page still have to be divided by its opacity."""
-        bands = self._bands.get(self.pages.indices[page])
-        return bands is not None and bands.premultiplied
+        reading = self._readings.get(self.pages.indices[page])
+        return reading is not None and reading.premultiplied
 
     # --- the steps of opening, in their order ---
 
@@ -136,45 +138,24 @@ class VipsPicture:
         stacked = count > 1 and self.format.pages.animated and orientation_of(header) == 1
         return ChosenPages(count, tuple(indices), stacked)
 
-    def _find_wide_pages(self, file: VipsFile, count: int) -> dict[int, tuple[Patch, ...]]:
-        """The pages of 64-bit floating samples among the first `count`, with their patches."""
-        with file.reading() as content:
-            find = rules_for_reading(content).wide_pages
-            return {} if find is None else find(content, count)
-
-    def _read_bands(self, file: VipsFile) -> dict[int, PageBands]:
-        """What the file says of the bands of its pages, by page."""
-        read = self.format.reading.bands
-        if read is None:
-            return {}
-        with file.reading() as content:
-            return dict(enumerate(read(content, self.pages.count)))
-
-    def _with_readable_bands(self, file: VipsFile) -> VipsFile:
+    def _patched(self, file: VipsFile) -> VipsFile:
         """The file, with patches for pages that libvips misreads or reaches slowly."""
-        patches = self._lone_pages(file)
-        for page, wide in self._wide.items():
-            patches[page] = (*patches.get(page, ()), *wide)
-        chosen = {page: self._bands[page] for page in self.pages.indices if page in self._bands}
-        for page, bands in chosen.items():
-            if bands.patches:
-                patches[page] = (*patches.get(page, ()), *bands.patches)
-        if not patches:
-            return file
-        if any(bands.inverted for bands in chosen.values()):
-            raise InputError(
-                f"{self.name} has bands in separate planes whose 0 is white, which is not read",
-                hint="store it with 0 as black, or with the bands of a pixel side by side",
-            )
-        return replace(file, patches=patches)
-
-    def _lone_pages(self, file: VipsFile) -> dict[int, tuple[Patch, ...]]:
-        """The patches that make a page the only one of its file, by page, if there are several."""
-        find = self.format.reading.lone_pages
-        if find is None or self.pages.count == 1:
-            return {}
-        with file.reading() as content:
-            return dict(enumerate(find(content, self.pages.count)))
+        patches: dict[int, tuple[Patch, ...]] = {}
+        for page, reading in self._readings.items():
+            own = reading.wide
+            if self.pages.count > 1:
+                own = reading.lone + own
+            if page in self.pages.indices:
+                own += reading.patches
+                if reading.inverted:
+                    raise InputError(
+                        f"{self.name} has bands in separate planes whose 0 is white, which is not "
+                        "read",
+                        hint="store it with 0 as black, or with the bands of a pixel side by side",
+                    )
+            if own:
+                patches[page] = own
+        return replace(file, patches=patches) if patches else file
 
     def _is_needlessly_transparent(self, header: Any, file: VipsFile) -> bool:
         """Whether the file has an opacity by libvips, but no transparent pixel."""
@@ -201,13 +182,13 @@ class VipsPicture:
             if page != self.pages.indices[0] and not self.pages.stacked:
                 image = upright(self.file.open(page))
             self._check_size(image, 1)
-            layout = self._layout(image, self._bands.get(page))
-            if page in self._wide:
+            layout = self._layout(image, self._readings.get(page))
+            if self._is_wide(page):
                 layout = replace(layout, dtype=_WIDE)
             layouts.append(layout)
         return layouts
 
-    def _layout(self, image: Any, bands: PageBands | None) -> Layout:
+    def _layout(self, image: Any, reading: PageReading | None) -> Layout:
         if image.format not in DTYPES:
             raise InputError(
                 f"{self.name} has {image.format} samples; a filter needs whole or floating numbers"
@@ -220,9 +201,9 @@ class VipsPicture:
         dtype, meaning, extra = DTYPES[image.format], image.interpretation, None
         if meaning == _UNKNOWN_MEANING:
             meaning = "multiband"
-        if bands is not None:
-            extra = bands.extra
-            if bands.in_planes:
+        if reading is not None:
+            extra = reading.extra
+            if reading.in_planes:
                 meaning = plain_interpretation(dtype, is_grey=True)
         channels, alpha = name_channels(meaning, image.bands, extra)
         return Layout(
@@ -249,33 +230,36 @@ class VipsPicture:
             return {}
         with self.file.reading() as file:
             by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
-            places = self.format.reading.plain_pixels(file, by_index)
-        self._find_wide_rows({page for page in self._wide if page not in places})
-        return places
+            return self.format.reading.plain_pixels(file, by_index)
 
-    def _find_wide_rows(self, pages: set[int]) -> None:
-        """Note how these pages of 64-bit floating samples are decoded, if they are chosen."""
-        wanted = pages & set(self.pages.indices)
-        find = self.format.reading.wide_rows
-        if not wanted or find is None:
-            return
-        with self.file.reading() as file:
-            rows = find(file, max(wanted) + 1)
-        if not wanted <= rows.keys():
-            raise InputError(
-                f"{self.name} has 64-bit floating samples that are compressed with a predictor, or "
-                "several in a pixel that are compressed or in tiles, which are not read",
-                hint="store it uncompressed, or with 32-bit samples, first",
-            )
-        self.wide_rows = {page: rows[page] for page in wanted}
+    def _find_wide_rows(self) -> dict[int, WideRows]:
+        """How the pages of 64-bit floating samples that need a decoder are decoded."""
+        found = {}
         patches = dict(self.file.patches)
-        for page, each in self.wide_rows.items():
-            patches[page] = (*patches.get(page, ()), *each.patches)
-        self.file = replace(self.file, patches=patches)
+        for page in self.pages.indices:
+            if not self._is_wide(page) or page in self.plain_pixels:
+                continue
+            rows = self._readings[page].wide_rows
+            if rows is None:
+                raise InputError(
+                    f"{self.name} has 64-bit floating samples that are compressed with a "
+                    "predictor, or several in a pixel that are compressed or in tiles, which are "
+                    "not read",
+                    hint="store it uncompressed, or with 32-bit samples, first",
+                )
+            found[page] = rows
+            patches[page] = (*patches.get(page, ()), *rows.patches)
+        if found:
+            self.file = replace(self.file, patches=patches)
+        return found
+
+    def _is_wide(self, page: int) -> bool:
+        """Whether a page has floating samples of 64 bits."""
+        return page in self._readings and bool(self._readings[page].wide)
 
     def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
         known = {name: field_value(first, name) for name in first.get_fields()}
-        bands = self._bands.get(self.pages.indices[0])
+        reading = self._readings.get(self.pages.indices[0])
         details = ImageDetails(
             format=self.format.name,
             loader=str(known.get("vips-loader", "")),
@@ -287,7 +271,7 @@ class VipsPicture:
             interlaced=bool(known.get("interlaced", False)),
             resolution=(first.xres, first.yres),
             fields=kept_fields(upright_first),
-            extra_bands=() if bands is None else bands.meanings,
+            extra_bands=() if reading is None else reading.meanings,
             orientation=orientation_of(first),
             loop=known.get("loop"),
         )
@@ -305,7 +289,7 @@ class VipsPicture:
     def _bits(self, known: dict[str, Any]) -> int:
         """Bits of a stored sample of the first page."""
         layout_bits = 8 * self.layouts[0].dtype.itemsize
-        if self.pages.indices[0] in self._wide:
+        if self._is_wide(self.pages.indices[0]):
             return layout_bits
         return int(known.get("bits-per-sample", 0)) or layout_bits
 
@@ -332,6 +316,14 @@ class VipsPicture:
                 "or the raw pixels of a camera) cannot be kept"
             )
         self.warnings += drain_log()
+
+
+def _page_readings(file: VipsFile, rules: ReadingRules, count: int) -> dict[int, PageReading]:
+    """How the first pages of a file are read, where libvips needs help with them."""
+    if rules.pages is None:
+        return {}
+    with file.reading() as content:
+        return dict(enumerate(rules.pages(content, count)))
 
 
 class VipsReader:

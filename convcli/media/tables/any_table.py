@@ -63,8 +63,8 @@ def _open_as_it_is(
 
             return JsonLinesSource(_text_input(path, options, stdin), options)
         return open_table(path, options=options, stdin=stdin)
+    from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.columnar import ColumnarSource
-    from convcli.media.tables.columnar_file import ColumnarFile
 
     name = "standard input" if path is None else str(path)
     if path is None:

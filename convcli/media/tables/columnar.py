@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from convcli.array_types import BoolArray
     from convcli.calendar_bins import CalendarBins
+    from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.cells import Cells
-    from convcli.media.tables.columnar_file import ColumnarFile
     from convcli.media.tables.columns import ColumnNames
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.tables.columnar_file import ColumnarFile
+from convcli.media.tables.batch_readers import ColumnarFile
 from convcli.media.tables.columnar_values import (
     column_cells,
     numbers_column,

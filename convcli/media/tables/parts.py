@@ -328,9 +328,9 @@ class TablePart(DelimitedSource):
         wanted = self._wanted
         if history > 0 or self._checker is not None:
             # The time of the first row is compared with that of the row before it.
-            yield from self._in_role("earlier", self._history_start, self._begin)
-        role: BlockRole = "earlier" if wanted.needs.in_time else "settling"
-        yield from self._in_role(role, self._begin, wanted.start)
+            role: BlockRole = "settling" if wanted.needs.in_time else "earlier"
+            yield from self._in_role(role, self._history_start, self._begin)
+        yield from self._in_role("settling", self._begin, wanted.start)
         yield from self._in_role("filtered", wanted.start, wanted.stop)
 
     def _in_role(

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 MAX_RECORD = 64 << 20
 
-# Bytes that are searched together, so that temporary arrays stay in the cache.
-NEAR = 1 << 17
-
 # Lines of zero bytes, which are comments.
 _COMMENTS_ONLY = re.compile(rb"(?:\0+[\r\n])*")
 
@@ -269,11 +266,7 @@ def _refuse_endless(length: int, line: int, name: str) -> None:
 def _count_lines(data: bytes, newline: bytes) -> int:
     """Number of line ends, counted seven times as fast as by `bytes.count`."""
     octets = np.frombuffer(data, np.uint8)
-    total = 0
-    for start in range(0, len(octets), NEAR):
-        part = octets[start : start + NEAR]
-        total += int(np.count_nonzero(part == newline[0]))
-    return total
+    return int(np.count_nonzero(octets == newline[0]))
 
 
 def at_most_one(records: Iterator[Records]) -> list[Records]:

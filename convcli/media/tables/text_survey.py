@@ -16,7 +16,6 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.quotes import outside_quotes
-from convcli.media.tables.records import NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -100,12 +99,7 @@ def _count_rows(parsed: bytes, quotes: IntArray, dialect: Dialect, *, width: int
     parsed : the text with zero bytes in the place of comments
     """
     octets = np.frombuffer(parsed, np.uint8)
-    parts = [np.empty(0, np.int64)]
-    for start in range(0, len(octets), NEAR):
-        near = octets[start : start + NEAR]
-        found = np.flatnonzero(near == dialect.newline[0])
-        parts.append(found + start)
-    line_ends = outside_quotes(np.concatenate(parts), quotes)
+    line_ends = outside_quotes(np.flatnonzero(octets == dialect.newline[0]), quotes)
     starts = np.concatenate(([0], line_ends[:-1] + 1))[: len(line_ends)]
     return len(line_ends) - _count_blank(parsed, octets, starts, line_ends, width)
 

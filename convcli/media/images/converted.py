@@ -1,12 +1,14 @@
-"""HEIC pictures, decoded by the optional package `pillow-heif` and passed on as a PNG.
+"""BMP and HEIC pictures, which libvips does not read: decoded here, and handed on as a PNG.
 
-Many builds of libvips lack the codec. Bits, colour profile, EXIF and XMP are kept; the picture is
-in memory and upright. Only the main picture of a file is read.
+OpenCV decodes a BMP. The optional package `pillow-heif` decodes HEIC, whose codec many builds of
+libvips lack: bits, colour profile, EXIF and XMP are kept, and only the main picture of a file is
+read, upright. The whole picture is in memory for that.
 """
 
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,3 +96,53 @@ def _vips_image(pixels: Array) -> Any:
     interpretations = ("b-w", "grey16") if bands == 1 else ("srgb", "rgb16")
     is_16_bit = pixels.dtype.itemsize > 1
     return image.copy(interpretation=interpretations[is_16_bit])
+
+
+BMP_MARK = b"BM"
+# Bytes before the header of OS/2, which counts in 16 bits.
+_OS2_HEADER = 12
+
+
+def bmp_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> bytes:
+    """The pixels of a BMP as a PNG. InputError if it is damaged or has too many pixels."""
+    import cv2
+
+    content = data if isinstance(data, bytes) else data.read_bytes()
+    columns, rows = _size(content, name)
+    if columns * rows > max_pixels:
+        raise too_many_pixels(name, columns, rows, max_pixels)
+    # OpenCV would print to standard error what is wrong with a picture.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise _damaged(name)
+    has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4
+    if has_alpha and not pixels[:, :, 3].any():
+        # The fourth byte of a pixel is mostly padding.
+        pixels = np.ascontiguousarray(pixels[:, :, :3])
+    # It is read again at once.
+    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    return png.tobytes()
+
+
+def _size(content: bytes, name: str) -> tuple[int, int]:
+    """Columns and rows according to the header."""
+    try:
+        (header_bytes,) = struct.unpack_from("<I", content, 14)
+        if header_bytes == _OS2_HEADER:
+            columns, rows = struct.unpack_from("<HH", content, 18)
+        else:
+            columns, rows = struct.unpack_from("<ii", content, 18)
+    except struct.error as error:
+        raise _damaged(name) from error
+    if columns <= 0 or rows == 0:
+        raise _damaged(name)
+    # Of a negative height, the first row is the top one.
+    return columns, abs(rows)
+
+
+def _damaged(name: str) -> InputError:
+    return InputError(f"cannot read the picture {name}", hint="the file is damaged or cut off")

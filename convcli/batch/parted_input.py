@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartedOutput
+    from convcli.media.division import Division
+    from convcli.media.files import FileSink
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings, Pasts
     from convcli.running.run import RunCounts
@@ -331,7 +332,7 @@ class PartedInput:
         return parts
 
     def filter_into(
-        self, output: PartedOutput, parts: Sequence[PartOfRun], places: PartPlaces
+        self, output: FileSink, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         output.reserve()

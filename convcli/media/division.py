@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.dataclass import dataclass
-from convcli.media.files import FileSink
 from convcli.signals import PartSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from convcli.media.files import FileSink
     from convcli.signals import Signal, SignalPast
 
 
@@ -57,14 +57,6 @@ class PartOfFile:
     apart: bool
 
 
-class Survey(Protocol):
-    """What has to be found out in a piece of a file before parts are cut. It can be pickled."""
-
-    def of(self, division: Any) -> Any:
-        """Survey the piece, in any process that has opened the same file."""
-        ...
-
-
 class Stretch(Protocol):
     """The place of one part in a file."""
 
@@ -98,37 +90,17 @@ class FilePart(PartSource[Any], Protocol):
 
     @property
     def noted(self) -> object:
-        """Counts and findings of the source about the part, for `Division.note`."""
-        ...
+        """Counts and findings of the source about the part, for `Division.note`; None: none."""
+        return None
 
     def located(self) -> Any:
         """The stretch with the line and row numbers that errors name; None if it has them."""
-        ...
-
-
-class PartSink(FileSink, Protocol):
-    """A sink for a part of a result."""
+        return None
 
     @property
-    def written_part(self) -> object:
-        """What was written of a part; it can be pickled."""
-        ...
-
-
-class PartedOutput(Protocol):
-    """A result whose parts other sinks write."""
-
-    def reserve(self) -> None:
-        """Prepare the file for the parts."""
-        ...
-
-    def add_part(self, written: Any, place: Path) -> None:
-        """Add the next part, in the order of the parts, to the whole file.
-
-        written : `written_part` of the sink of the part
-        place : the file that this sink wrote
-        """
-        ...
+    def pasts(self) -> Mapping[bytes, SignalPast] | None:
+        """The past of each group before the part; None where there are no groups."""
+        return None
 
 
 class Division(Protocol):
@@ -152,8 +124,11 @@ class Division(Protocol):
         """How many samples each block has; empty for files without blocks of known length."""
         ...
 
-    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Survey]:
-        """The surveys to make before `count` parts are cut; they do not depend on each other."""
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Any]:
+        """What has to be found out before `count` parts are cut, each in any process.
+
+        The method `of` of each makes a survey of the division. All of them can be pickled.
+        """
         ...
 
     def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Stretch]:
@@ -179,7 +154,7 @@ class Division(Protocol):
         unchanged: bool,
         part: Any,
         of_file: PartOfFile,
-    ) -> PartSink:
+    ) -> FileSink:
         """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
         ...
 

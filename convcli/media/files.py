@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.calendar_bins import CalendarBins
-    from convcli.media.division import Division, PartedOutput
+    from convcli.media.division import Division
     from convcli.places import Place
     from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
@@ -63,9 +63,28 @@ class FileSink(Sink[Any], Protocol):
         """
         return None
 
-    def parted(self) -> PartedOutput:
-        """The result for parts that other sinks write. UndividedError says why there are none."""
+    # --- a result whose parts other sinks write ---
+
+    def parted(self) -> FileSink:
+        """The sink itself, if other sinks may write parts. UndividedError says why they may not."""
         ...
+
+    def reserve(self) -> None:
+        """Prepare the file for the parts."""
+        return  # the body that mypy asks for in a method that is not abstract
+
+    @property
+    def written_part(self) -> object:
+        """What the sink of a part has written; it can be pickled."""
+        return None
+
+    def add_part(self, written: Any, place: Path) -> None:
+        """Add the next part, in the order of the parts, to the whole file.
+
+        written : `written_part` of the sink of the part
+        place : the file that this sink wrote
+        """
+        return  # the body that mypy asks for in a method that is not abstract
 
 
 class _Completable(Protocol):
@@ -162,7 +181,7 @@ class Files(Protocol):
     medium: ClassVar[Medium]
     command: ClassVar[str]
     # Whether a template is read once more to know which columns to search: see `for_template`.
-    inspects_template: ClassVar[bool]
+    inspects_template: ClassVar[bool] = False
 
     def for_model(self, learned: LearnedRules) -> Self:
         """How files are read for a model that was learned so; by default as any others."""
@@ -210,5 +229,5 @@ class Files(Protocol):
         return self
 
     def for_template(self, path: Path) -> tuple[Files, Files]:
-        """How to read the template at `path`, and how to read the files searched for it."""
-        ...
+        """How to read the template at `path`, and the files searched for it; by default alike."""
+        return self, self

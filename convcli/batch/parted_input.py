@@ -360,15 +360,12 @@ class PartPlaces(Protocol):
 
     def begin(self, number: int) -> Path:
         """Prepare the place of a part, by a path that all processes know."""
-        ...
 
     def of(self, number: int) -> Path:
         """The path of a part that was begun."""
-        ...
 
     def end(self, number: int) -> None:
         """Release the place of a part that was added to the whole."""
-        ...
 
 
 def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:

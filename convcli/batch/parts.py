@@ -114,7 +114,6 @@ class PartTask(Protocol[Result_co]):
 
     def carry_out(self, given: OpenInput) -> Result_co:
         """Carry the task out on the open input, and return its result."""
-        ...
 
 
 def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:

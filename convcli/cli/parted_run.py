@@ -21,7 +21,7 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.cli import print_message
-from convcli.cli.retries import RetryNotes
+from convcli.cli.progress import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others

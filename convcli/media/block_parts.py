@@ -25,20 +25,16 @@ class BlockSource(Protocol):
     @property
     def signal(self) -> Signal:
         """The whole signal, which is cut into parts."""
-        ...
 
     @property
     def block_lengths(self) -> Sequence[int]:
         """How many samples each block has."""
-        ...
 
     def blocks(self, wanted: range) -> Iterator[Any]:
         """Yield undecoded consecutive blocks by their numbers."""
-        ...
 
     def decode(self, raw: Any) -> Block:
         """Return the samples of one block."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,26 +63,21 @@ class Stretch(Protocol):
     @property
     def first(self) -> int:
         """The number of the first block of the part; 0 for files without blocks of known length."""
-        ...
 
     @property
     def length(self) -> int:
         """The length of the part, in blocks or in bytes."""
-        ...
 
     @property
     def settling(self) -> int:
         """How many blocks or known rows before the part the filter begins."""
-        ...
 
     @property
     def settles_far(self) -> bool:
         """Whether the settling is longer than the part."""
-        ...
 
     def with_longer_settling(self) -> Stretch:
         """Return this part with a settling four times as long, as far as the file allows."""
-        ...
 
 
 class FilePart(PartSource[Any], Protocol):
@@ -109,7 +104,6 @@ class Division(Protocol):
     @property
     def size(self) -> int:
         """How many bytes all samples take."""
-        ...
 
     @property
     def apart(self) -> bool:
@@ -117,33 +111,28 @@ class Division(Protocol):
 
         Otherwise each part is written to its position in the one output.
         """
-        ...
 
     @property
     def block_lengths(self) -> Sequence[int]:
         """How many samples each block has; empty for files without blocks of known length."""
-        ...
 
     def surveys(self, count: int, needs: PartNeeds) -> Sequence[Any]:
         """What has to be found out before `count` parts are cut, each in any process.
 
         The method `of` of each makes a survey of the division. All of them can be pickled.
         """
-        ...
 
     def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Stretch]:
         """The stretches of at most `count` parts, in their order.
 
         surveyed : the results of all surveys in their order
         """
-        ...
 
     def part(self, stretch: Any, pasts: Mapping[bytes, SignalPast] | None) -> FilePart:
         """A part as a source.
 
         pasts : last samples of each group before the part; None where there are no groups
         """
-        ...
 
     def sink(
         self,
@@ -156,8 +145,6 @@ class Division(Protocol):
         of_file: PartOfFile,
     ) -> FileSink:
         """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
-        ...
 
     def note(self, noted: Any) -> None:
         """Add the counts and findings of a part (`FilePart.noted`) to those of the open file."""
-        ...

@@ -46,15 +46,12 @@ class FileSink(Sink[Any], Protocol):
 
     def close(self) -> None:
         """Complete the file after the last sample."""
-        ...
 
     def discard(self) -> None:
         """Release everything after an error; the file stays incomplete."""
-        ...
 
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
-        ...
 
     def stored(self, encoded: Any) -> Array | None:
         """The samples of an encoded block as whole numbers, for what is drawn of a result.
@@ -67,7 +64,6 @@ class FileSink(Sink[Any], Protocol):
 
     def parted(self) -> FileSink:
         """The sink itself, if other sinks may write parts. UndividedError says why they may not."""
-        ...
 
     def reserve(self) -> None:
         """Prepare the file for the parts."""
@@ -113,12 +109,10 @@ class OpenedFile(Protocol):
     @property
     def sources(self) -> Sequence[Source[Any]]:
         """The pages, in the order of the file."""
-        ...
 
     @property
     def warnings(self) -> Sequence[str]:
         """Everything that is odd about the file, as far as it was read."""
-        ...
 
     @property
     def doubts(self) -> Sequence[str]:
@@ -127,7 +121,6 @@ class OpenedFile(Protocol):
 
     def details(self) -> Mapping[str, object]:
         """What is known of the file besides its signal, for reports."""
-        ...
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Raise RequestError if a result such as this cannot be written; by default every one can.
@@ -156,7 +149,6 @@ class OpenedFile(Protocol):
 
     def division(self) -> Division:
         """How the file is cut into parts. UndividedError says why it is not."""
-        ...
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -168,7 +160,6 @@ class OpenedFile(Protocol):
         label : the filter in a few characters (`sma20`), for the names of new columns
         unchanged : the filter changes nothing, so that stored values can be copied
         """
-        ...
 
 
 class Files(Protocol):
@@ -190,12 +181,10 @@ class Files(Protocol):
     @staticmethod
     def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to this medium."""
-        ...
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether the first 512 bytes of a file look like this medium."""
-        ...
 
     def open(
         self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
@@ -205,7 +194,6 @@ class Files(Protocol):
         output : the file that the result goes to, None for standard output; its suffix may choose
             the format
         """
-        ...
 
     def reopen(
         self,

@@ -65,24 +65,19 @@ class Writer(Protocol):
 
     def store(self, numbers: AnyArray) -> Stored:
         """Turn numbers of the coding into what `write` takes."""
-        ...
 
     def write(self, stored: Stored) -> None:
         """Append stored samples to the target."""
-        ...
 
     def finish(self) -> list[str]:
         """Complete the output and return warnings. A target that was a path is closed."""
-        ...
 
     def discard(self) -> None:
         """Close the target without writing another byte."""
-        ...
 
     @property
     def shared(self) -> WavWriter | None:
         """The writer itself, if other writers may write parts of the file; else None."""
-        ...
 
 
 class WavWriter:

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
-    from convcli.media.images.patched import Patch
     from convcli.media.images.picture_format import ReadingRules
     from convcli.media.images.tiff_reading import PageReading, WideRows
+    from convcli.media.images.vips_file import Patch
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.text import Encoding
-    from convcli.media.tables.time_column import TimeColumn
-    from convcli.media.tables.time_stamps import Stamper
+    from convcli.media.tables.time_stamps import Stamper, TimeColumn
     from convcli.media.tables.times import CheckedTimes, Clock, StampChecker
 
 DAY = 86400.0
@@ -51,22 +50,18 @@ class TableInput(Protocol):
     @property
     def path(self) -> Path | None:
         """The file; None for standard input."""
-        ...
 
     @property
     def name(self) -> str:
         """The name of the table in messages."""
-        ...
 
     @property
     def repeatable(self) -> bool:
         """Whether it can be read again from the start."""
-        ...
 
     @property
     def known_columns(self) -> tuple[int, ...] | None:
         """The numbers of the columns that FILTER reads; None if names or rows decide that."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -441,7 +436,7 @@ class TableSource(ABC):
             yield from filter(self.has_rows, current.records)
 
     def _time_column(self, spans: Any) -> TimeColumn:
-        from convcli.media.tables.time_column import TimeColumn
+        from convcli.media.tables.time_stamps import TimeColumn
 
         column = self._time or 0
         return TimeColumn(

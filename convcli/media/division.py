@@ -57,29 +57,6 @@ class PartOfFile:
     apart: bool
 
 
-class Stretch(Protocol):
-    """The place of one part in a file."""
-
-    @property
-    def first(self) -> int:
-        """The number of the first block of the part; 0 for files without blocks of known length."""
-
-    @property
-    def length(self) -> int:
-        """The length of the part, in blocks or in bytes."""
-
-    @property
-    def settling(self) -> int:
-        """How many blocks or known rows before the part the filter begins."""
-
-    @property
-    def settles_far(self) -> bool:
-        """Whether the settling is longer than the part."""
-
-    def with_longer_settling(self) -> Stretch:
-        """Return this part with a settling four times as long, as far as the file allows."""
-
-
 class FilePart(PartSource[Any], Protocol):
     """A part of a file as a source."""
 
@@ -122,8 +99,8 @@ class Division(Protocol):
         The method `of` of each makes a survey of the division. All of them can be pickled.
         """
 
-    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Stretch]:
-        """The stretches of at most `count` parts, in their order.
+    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Any]:
+        """The stretches of at most `count` parts, in their order: `BlockRange` or `RowRange`.
 
         surveyed : the results of all surveys in their order
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -219,6 +220,41 @@ def test_resume_goes_on_with_an_empty_ledger_or_a_first_line_cut_off(
     words = ("csv", "sma:2", "in/a.csv", "-o", "out.csv", "--ledger", "run.jsonl", "--resume")
     done(*words, cwd=folder)
     assert [line["unit"] for line in lines(folder)] == [1]
+
+
+def test_lines_of_a_folder_that_cannot_be_read_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "in/bad.csv").write_text(TABLE)
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/", "--ledger", "run.jsonl", "--resume")
+    done(*words, cwd=folder)
+    before = states(folder)
+    (folder / "in/e.csv").write_text(TABLE)
+    scandir = os.scandir
+
+    def failing(path: Any) -> Any:
+        if str(path) == "in/sub/":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scandir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.scandir", failing)
+        assert run(*words, cwd=folder).code == 3
+    noted = {line["input"]["path"] for line in lines(folder)}
+    assert noted == {
+        "in/a.csv",
+        "in/b.csv",
+        "in/bad.csv",
+        "in/e.csv",
+        "in/sub/c.csv",
+        "in/sub/d.csv",
+    }
+    merged = refused(2, "merge", "run.jsonl", "-o", "all.jsonl", cwd=folder)
+    assert "a folder could not be read" in merged
+    assert "6 inputs done by an earlier run" in done(*words, cwd=folder).err
+    assert written_again(folder, before) == {"e.csv"}
+    assert sorted(line["unit"] for line in lines(folder)) == [1, 2, 3, 4, 5, 6]
+    done("merge", "run.jsonl", "-o", "all.jsonl", cwd=folder)
 
 
 def test_resume_without_a_ledger(folder: Path) -> None:

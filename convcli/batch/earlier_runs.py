@@ -6,6 +6,7 @@ from array import array
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from convcli import __version__
@@ -90,6 +91,11 @@ class EarlierRuns:
         """Where the last line of a unit is; None if there is none."""
         order = self._order.get(_fingerprint(*unit.noted))
         return None if order is None else self._places[order]
+
+    def is_last(self, place: int, line: Line) -> bool:
+        """Whether the line at a position is the last one of its unit."""
+        order = self._order.get(_fingerprint(line.input, line.output))
+        return order is not None and self._places[order] == place
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a unit was carried out by the same request, and its files are what they were."""
@@ -223,7 +229,12 @@ def _state_of(unit: Unit, earlier: EarlierRuns | None, *, skip_existing: bool) -
 
 
 def earlier_runs(
-    path: Path, units: Units, run: RunIdentity, *, named: bool = True
+    path: Path,
+    units: Units,
+    run: RunIdentity,
+    *,
+    named: bool = True,
+    unreadable: tuple[str, ...] = (),
 ) -> EarlierRuns | None:
     """What a ledger records of earlier runs; None if there is no ledger.
 
@@ -231,6 +242,8 @@ def earlier_runs(
     number in this list, so that a ledger does not grow with the number of runs.
 
     named : the user has named the ledger, so that it may be one of another command
+    unreadable : folders whose files could not be listed this time. The lines of inputs in them stay
+        as they are, for a run that can read them again
 
     Raises RequestError for a ledger of other units, which stays as it is.
     """
@@ -249,7 +262,8 @@ def earlier_runs(
                 )
             earlier.begin_list()
         if kept < earlier.count or earlier.listings - {run.listing}:
-            rewrite(path, _kept_lines(earlier, units, replace(run, began=earlier.began)))
+            own = _kept_lines(earlier, units, replace(run, began=earlier.began))
+            rewrite(path, chain(own, _lines_below(unreadable, path, earlier)))
     return earlier
 
 
@@ -259,3 +273,12 @@ def _kept_lines(earlier: EarlierRuns, units: Units, run: RunIdentity) -> Iterato
             place = earlier.place_of(unit)
             if place is not None:
                 yield renumbered(line_at(place), unit, run)
+
+
+def _lines_below(folders: tuple[str, ...], path: Path, earlier: EarlierRuns) -> Iterator[Line]:
+    """The last line of each input in some folders."""
+    if not folders:
+        return
+    for place, line in lines_with_places(path):
+        if line.input.startswith(folders) and earlier.is_last(place, line):
+            yield line

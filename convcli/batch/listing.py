@@ -11,7 +11,7 @@ import re
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from fnmatch import translate
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from convcli.media.remote import RemotePlace
 from convcli.places import is_remote, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from convcli.media.files import Files
     from convcli.places import Place
@@ -129,12 +129,12 @@ class Listing:
     """All inputs in their order, each once.
 
     duplicates : names that stood for an input that was listed before
-    unreadable : an error for each folder below another one whose files could not be listed
+    unreadable : for each folder below another one whose files could not be listed, its error
     """
 
     inputs: Sequence[Listed]
     duplicates: Sequence[str] = ()
-    unreadable: Sequence[InputError] = ()
+    unreadable: Mapping[str, InputError] = field(default_factory=dict)
 
     def sources(self) -> Iterator[Place | None]:
         """The files; None is standard input."""
@@ -171,8 +171,8 @@ def list_inputs(words: InputWords, files: Files | None) -> Listing:
         found.extend(map(_named, sorted(_read_names(words))))
     if len(words.words) == 1 and words.files_from is None:
         # A folder or a pattern names no file twice.
-        return Listing(found, unreadable=tuple(unreadable.values()))
-    return replace(_without_duplicates(found), unreadable=tuple(unreadable.values()))
+        return Listing(found, unreadable=unreadable)
+    return replace(_without_duplicates(found), unreadable=unreadable)
 
 
 def _stands_for_several(word: str) -> bool:

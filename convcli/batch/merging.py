@@ -87,6 +87,12 @@ class MergedLedgers:
             self._first = line
         first = self._first
         if (line.units, line.listing) != (first.units, first.listing):
+            if path == self._paths[0]:
+                raise RequestError(
+                    f"{path} is of two lists of inputs, of {first.units:,} and {line.units:,}: "
+                    "a folder could not be read",
+                    hint="run its command again with --resume when the folder can be read",
+                )
             raise RequestError(
                 f"{path} is of other inputs or outputs ({line.units:,}) than {self._paths[0]} "
                 f"({first.units:,})",

@@ -97,8 +97,8 @@ class BatchRun(ABC):
         self.failed = FailedInputs(request, self.shard)
         self._ledger_file: Path | None = None
         self.worst = 0
-        # Number of folders that were left out because they cannot be read.
-        self._unreadable = 0
+        # Folders that were left out because they cannot be read.
+        self._unreadable: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ what each command defines
 
@@ -180,9 +180,10 @@ class BatchRun(ABC):
             self._report_left(left, units)
             self._carry_out(left, ledger)
         if ledger is not None and self.batch.resume:
-            earlier_runs(ledger.path, units, run)  # one line for each unit
+            # One line for each unit.
+            earlier_runs(ledger.path, units, run, unreadable=self._unreadable)
         if self._unreadable:
-            self._say(f"{plural(self._unreadable, 'folder')} could not be read, see above")
+            self._say(f"{plural(len(self._unreadable), 'folder')} could not be read, see above")
         self.failed.name_first(units, len(left))
         if not self.request.dry_run:
             self.failed.write_list(units)
@@ -244,8 +245,8 @@ class BatchRun(ABC):
 
     def _note_unreadable(self, listing: Listing) -> None:
         """Print the errors of folders that were left out because they cannot be read."""
-        self._unreadable = len(listing.unreadable)
-        for error in listing.unreadable:
+        self._unreadable = tuple(listing.unreadable)
+        for error in listing.unreadable.values():
             self._print_error(error)
             self.worst = max(self.worst, error.exit_code)
 
@@ -260,7 +261,8 @@ class BatchRun(ABC):
         place = self._ledger_place()
         if place is None or not self.batch.resume:
             return None
-        return earlier_runs(place, units, run, named=self.batch.ledger is not None)
+        named = self.batch.ledger is not None
+        return earlier_runs(place, units, run, named=named, unreadable=self._unreadable)
 
     def _open_ledger(
         self, left: UnitsLeft, earlier: EarlierRuns | None, run: RunIdentity, held: ExitStack

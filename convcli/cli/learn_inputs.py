@@ -126,8 +126,8 @@ def _listed_pairs(words: InputWords, targets: Sequence[Place]) -> list[PlacePair
     targets : the folder; none where inputs have no targets
     """
     listing = list_inputs(words, None)
-    if listing.unreadable:
-        raise listing.unreadable[0]
+    for error in listing.unreadable.values():
+        raise error
     listed = listing.inputs
     places = [each.source or Path(STDIN) for each in listed]
     if not targets:

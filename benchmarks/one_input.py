@@ -20,28 +20,25 @@ PATIENCE = 3600.0
 
 @dataclass(frozen=True)
 class LargeInput:
-    """A command over one large input. gigabytes : of the input."""
+    """A command over one large input."""
 
     name: str
-    gigabytes: float
     source: str
     command: tuple[str, ...]
 
 
 def large_inputs(*, quick: bool) -> list[LargeInput]:
     """A table and a sound."""
-    # Bytes of a row and of a second: 57.9 and 176,400. A sound of more than 4 GB is RF64.
-    rows, seconds = (18_000_000, 6_000) if quick else (172_000_000, 56_700)
+    # About 10 GB each; a second has 176,400 bytes. A sound of more than 4 GB is RF64.
+    rows, seconds = (18_000_000, 6_000) if quick else (190_000_000, 56_700)
     return [
         LargeInput(
             "parts-table",
-            rows * 57.9e-9,
             f"prices-{rows}.csv",
             ("convcli", "csv", "-q", "-c", "close", "sma:20"),
         ),
         LargeInput(
             "parts-sound",
-            seconds * 176.4e-6,
             f"sound-{seconds}s.wav",
             ("convcli", "audio", "-q", "lowpass:3400,width=400,attenuation=100"),
         ),
@@ -62,6 +59,7 @@ def run(
         if not fnmatch.fnmatch(each.name, only):
             continue
         prepare((each.source,))
+        size = (data / each.source).stat().st_size
         suffix = Path(each.source).suffix
         one, two = (f"out/{each.name}-{workers}{suffix}" for workers in (1, 2))
         words = (*each.command, each.source, "--threads", "1", "-o", OUT)
@@ -74,7 +72,7 @@ def run(
             {
                 "name": each.name,
                 "command": " ".join(each.command),
-                "gigabytes": each.gigabytes,
+                "gigabytes": size / 1e9,
                 "workers": {"1": vars(alone), "2": vars(both)},
                 "agrees": same,
             }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUCKET = "sounds"
+
+# Seconds after which TCP sends again what was lost.
+RESENT = 0.2
 
 
 @contextmanager
@@ -51,12 +56,19 @@ class Line:
     cuts : how many connections are cut, from the next one on
     held, until : a request with the words of `held` waits until one with those of `until` was
         answered
+    delay : seconds that each piece takes, in both directions
+    lost : the share of the pieces that are sent again, after `RESENT` seconds, as TCP does it
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, delay: float = 0.0, lost: float = 0.0) -> None:
+        scheme = address.partition(":")[0]
         self._server = ("127.0.0.1", int(address.rpartition(":")[2]))
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.address = f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.delay = delay
+        self.lost = lost
+        self.resent = 0
+        self._chance = random.Random(1)
         self.received = 0
         self.cut: int | None = None
         self.cuts = 0
@@ -81,6 +93,7 @@ class Line:
                     asked[0] = data.partition(b" HTTP/")[0]
                     if self.held and self.held in asked[0]:
                         assert self.came.wait(PATIENCE)
+                self._pass_time()
                 server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)
@@ -97,11 +110,21 @@ class Line:
                     break
                 self.received += len(data)
                 passed += len(data)
+                self._pass_time()
                 client.sendall(data)
         for end in (client, server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def _pass_time(self) -> None:
+        """Wait as long as a piece is under way."""
+        late = self.delay
+        if self._chance.random() < self.lost:
+            self.resent += 1
+            late += RESENT
+        if late:
+            time.sleep(late)
 
     def close(self) -> None:
         self._listening.close()

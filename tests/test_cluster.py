@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from life import PATIENCE, is_running, wait_until
+from object_store import Line
 from program import CONVCLI, done, refused, run
 
 from convcli import __version__
@@ -52,10 +53,18 @@ class Cluster:
         """Where the scheduler listens."""
         return str(json.loads(self._contact.read_text())["address"])
 
-    def worker(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Start a worker of one thread in `folder`."""
-        words = ("dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+    def worker(self, folder: Path, address: str | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker of one thread in `folder`, which finds the scheduler at an address."""
+        found = address or self.address
+        words = ("dask_worker", found, "--nthreads", "1", "--no-nanny", "--no-dashboard")
         return self._start(*words, folder=folder)
+
+    def end_workers(self) -> None:
+        """Kill all workers."""
+        for process in self.processes:
+            if process is not self.scheduler:
+                process.kill()
+                process.wait()
 
     def need_worker(self, folder: Path) -> None:
         """Start a worker, unless another test has left one."""
@@ -192,6 +201,21 @@ def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
     done(*learn, "a.safetensors", "--cluster", cluster.address, cwd=folder)
     done(*learn, "b.safetensors", cwd=folder)
     assert (folder / "a.safetensors").read_bytes() == (folder / "b.safetensors").read_bytes()
+
+
+def test_a_line_with_delay_and_loss(cluster: Cluster, folder: Path) -> None:
+    """The command and the only worker hear of the scheduler late, and some of it later."""
+    cluster.end_workers()
+    slow = Line(cluster.address, delay=0.05, lost=0.05)
+    cluster.worker(folder, slow.address)
+    words = ("csv", "gaussian:40", "in/t0[0-6].csv", "-q", "-o", "out/")
+    done(*words, "--cluster", slow.address, cwd=folder)
+    assert slow.resent > 0
+    cluster.end_workers()
+    slow.close()
+    expected = files(folder / "expected")
+    assert len(files(folder / "out")) == 7
+    assert files(folder / "out").items() <= expected.items()
 
 
 def test_the_scheduler_is_killed_and_resume_does_the_rest(cluster: Cluster, folder: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from convcli import RequestError
 from convcli.core.binding import Rules
 from convcli.layers.bands import Band
+from convcli.layers.phases import split_phases
 from convcli.layers.training.gradients import Worker
 from convcli.layers.transposed import PhaseWeights, TransposedAxis
 from convcli.layers.weights import encode_weights
@@ -22,6 +23,7 @@ from convcli.learning.dataset import TrainingSignal, complete_windows
 from convcli.learning.optimizer import Adam
 from convcli.learning.pairs import Channels
 from convcli.learning.sampler import WindowSampler
+from convcli.learning.target_rate import TargetRate
 from convcli.learning.trainable_network import TrainableNetwork, read_network
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 few = st.integers(1, 3)
 LOSSES = np.load(Path(__file__).parent / "reference" / "torch_losses.npz")
 LOSSES_TEXTS = json.loads(str(LOSSES["texts"]))
+# Networks that make two samples of each one, on each axis.
+ENLARGING = LOSSES_TEXTS[5:]
 
 
 @st.composite
@@ -337,7 +341,14 @@ def test_training_is_that_of_torch(number: int) -> None:
     axes = x.ndim - 2
     signal = Signal(medium=AUDIO if axes == 1 else IMAGE, shape=(99,) * axes, channels=("1", "2"))
     rules = Rules(edge="valid", align="center")
-    net = read_network(LOSSES_TEXTS[number], signal, Channels(2, y.shape[-1], 0), rules).net
+    rate = None
+    phases = 1
+    if LOSSES_TEXTS[number] in ENLARGING:
+        rate = TargetRate(more=(2,) * axes, fewer=(1,) * axes)
+        phases = rate.phases
+        y = split_phases(y, rate.more)
+    channels = Channels(2, y.shape[-1], 0, phases)
+    net = read_network(LOSSES_TEXTS[number], signal, channels, rules, rate).net
     numbers = net.started(np.random.default_rng(0))
     names = [name for name in stored if name.startswith("first/")]
     views = [view for tensors in net.tensors(numbers) for view in tensors.values()]

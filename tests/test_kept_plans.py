@@ -1,8 +1,9 @@
-"""Plans that `apply` keeps for the next call: when one is used again, and when it is not."""
+"""Plans that are kept for the next array or the next input: when one is used again, and when it is not."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
+from program import checked, run
 
 from convcli import apply
 from convcli.designs.registry import steps
 from convcli.errors import ConvcliError
 from convcli.file_stamps import RECENT, files_noted
 from convcli.layers.weights import encode_weights
+from convcli.planning.plan import make_plan
 from convcli.running.kept_plans import MOST_FILE_BYTES, MOST_PLANS, KeptPlans, PlanRequest
 from convcli.signals import ARRAY, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.planning.plan import Plan
     from convcli.signals import Edge
 
 RNG = np.random.default_rng(0)
@@ -227,3 +231,30 @@ def test_no_call_gives_what_an_earlier_file_said(tmp_path: Path) -> None:
         for text in texts:
             for _ in range(2):
                 assert apply(text, x, rate=8000).tolist() == [0, 0, gain, 0, 0]
+
+
+def test_inputs_of_a_command_share_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+
+    def recorded(*arguments: Any) -> Plan:
+        planned.append(arguments)
+        return make_plan(*arguments)
+
+    monkeypatch.setattr("convcli.running.kept_plans.make_plan", recorded)
+    lengths = {"a.wav": 900, "b.wav": 900, "c.wav": 700, "d.wav": 900}
+    for name, length in lengths.items():
+        soundfile.write(tmp_path / name, RNG.uniform(-0.5, 0.5, length), 8000)
+    checked(run("audio", "lowpass:1k", *lengths, "-o", "all/", "-j", "1", cwd=tmp_path))
+    assert len(planned) == 2
+    for name in lengths:
+        checked(run("audio", "lowpass:1k", name, "-o", "one/", cwd=tmp_path))
+        one, _ = soundfile.read(tmp_path / "one" / name, dtype="int16")
+        shared, _ = soundfile.read(tmp_path / "all" / name, dtype="int16")
+        np.testing.assert_array_equal(shared, one)
+
+
+def test_another_process_makes_its_own_plans() -> None:
+    kept = KeptPlans()
+    plan = kept.plan(request("box:3"))
+    elsewhere = pickle.loads(pickle.dumps(kept))
+    assert elsewhere.plan(request("box:3")) is not plan

@@ -920,12 +920,12 @@ def test_a_pair_has_the_length_of_its_shorter_signal() -> None:
     [
         ((160,), "upsample:2"),
         ((159,), "cut them"),
-        ((240,), "stride=3"),
+        ((240,), "upsample:3"),
         ((230,), "cut them"),
         ((79,), "cut them"),
         ((40,), "avg_pool:2"),
         ((160, 160), "upsample:2"),
-        ((20, 20), "resize:400%,method=nearest"),
+        ((20, 20), "stride=4"),
     ],
 )
 def test_a_target_that_is_so_many_times_as_large_has_a_hint(

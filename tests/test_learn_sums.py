@@ -56,6 +56,21 @@ def test_any_number_of_machines_finds_the_same_bits(words: list[str], sounds: Pa
     assert (sounds / "one.safetensors").read_bytes() == (sounds / "merged.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("sounds")
+def test_missing_sums_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    # The share 7/7 has none of the five inputs.
+    for index in range(1, 6):
+        part = ["--shard", f"{index}/7", "--partial", f"{index}.npz", "-q"]
+        assert main(["learn", "noisy", "clean", "--taps", "5", *part]) == 0
+    names = [f"{index}.npz" for index in range(1, 6)]
+    merge = ["learn", "--merge", "-o", "m.safetensors", "--force"]
+    assert main([*merge, *names]) == 0
+    assert "missing" not in capsys.readouterr().err
+    assert main([*merge, "1.npz", "3.npz", "5.npz"]) == 0
+    told = capsys.readouterr().err
+    assert "warning: the sums of --shard 2/7, --shard 4/7 are missing" in told
+
+
 def test_inputs_are_named_in_bulk(sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("noisy", "clean"):
         (sounds / folder / "deep").mkdir()

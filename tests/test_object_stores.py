@@ -499,6 +499,26 @@ def test_a_connection_that_is_lost_for_good(folder: Folder, line: Line, tmp_path
     assert told.startswith(f"error: {folder.url}/x.wav: the connection was lost")
 
 
+def test_a_line_with_delay_and_loss(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = "".join(f"{n % 97}\n" for n in range(30_000))
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"x\n{rows}")
+        folder.put(f"in/{name}", tmp_path / name)
+    slow = Line(folder.address, delay=0.05, lost=0.05)
+    slow.cut, slow.cuts = 40_000, 1
+    use_server(monkeypatch, slow.address)
+    done("csv", "sma:5", f"{folder.url}/in/", "-q", "-o", f"{folder.url}/out/", cwd=tmp_path)
+    assert slow.resent > 0
+    assert slow.cuts == 0
+    slow.close()
+    use_server(monkeypatch, folder.address)
+    for name in ("a.csv", "b.csv"):
+        near = done("csv", "sma:5", name, "-q", cwd=tmp_path)
+        assert folder.get(f"out/{name}") == near.out
+
+
 def test_errors_that_may_pass_are_tried_again(folder: Folder, line: Line, tmp_path: Path) -> None:
     source = folder.put("hello.wav", HELLO)
     # The store asks three times, then the program begins again.

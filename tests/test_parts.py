@@ -37,6 +37,7 @@ from convcli.batch.parted_input import (
 from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import LostProcessError, ProcessRunner
 from convcli.batch.units import Unit
+from convcli.errors import OutputError
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.files import UndividedError, completed
@@ -775,6 +776,17 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
     assert told.startswith("error: t.csv, part 4 of 4")
     assert place in told
     assert told.count("t.csv") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_an_error_of_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TemporaryParts, "begin", lambda *_: Path("/dev/full"))
+    path = tmp_path / "t.csv"
+    path.write_text("A\n" + "1\n2\n" * 99)
+    with pytest.raises(OutputError, match=r"cannot write .*out\.csv: No space left on device"):
+        filtered(TableFiles(options=table_options()), path, "sma:3", 3, {})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -22,6 +22,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
+from convcli.media.replacing import refuse_full_disk
 from convcli.places import local_path
 from convcli.running.past import EndsOfSignals, HistoryNeededError, KeptSamples, ends_of_part
 from convcli.running.run import KnownElsewhere, bins_of_part, measure_part, run_part
@@ -258,9 +259,10 @@ class FilterTask:
     held: HeldAfter | None = None
 
     def carry_out(self, given: OpenInput) -> WrittenPart | None:
-        """Filter the part; None if it was given up."""
+        """Filter the part; None if it was given up. OutputError for a full disk."""
         try:
-            return self.written(given)
+            with refuse_full_disk(given.run.output or self.place):
+                return self.written(given)
         except HistoryNeededError:
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import field
+from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.previews.preview import PreviewSize
+    from convcli.running.kept_plans import KeptPlans
     from convcli.signals import Missing
 
 # The name of standard input among the inputs.
@@ -70,6 +72,13 @@ class FilterCommand:
     calls: tuple[Call, ...] = ()
     designs: dict[object, tuple[tuple[StepFacts, ...], StepFacts]] = field(default_factory=dict)
     words: tuple[str, ...] = field(default_factory=given_words)
+
+    @cached_property
+    def plans(self) -> KeptPlans:
+        """The plans of the last few inputs, for the next one that is like one of them."""
+        from convcli.running.kept_plans import KeptPlans
+
+        return KeptPlans()
 
     @property
     def writes(self) -> bool:

@@ -120,7 +120,7 @@ class InputRun:
 
         RequestError or ConditionError if a plan cannot be carried out.
         """
-        from convcli.planning.plan import make_plan, rules_for
+        from convcli.running.kept_plans import PlanRequest
 
         command = self.command
         options = command.options
@@ -129,14 +129,14 @@ class InputRun:
         calls = command.planned_calls(opened)
         plans = []
         for source in opened.sources:
-            rules = rules_for(
-                source.signal,
-                calls,
+            request = PlanRequest(
+                filter=calls,
+                signal=source.signal,
                 edge=options.edge,
                 align=options.align,
                 missing=command.missing,
             )
-            plan = make_plan(calls, source.signal, rules)
+            plan = command.plans.plan(request).plan
             if options.fails_on(Condition.LOOKAHEAD):
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.learning.learned_model import LearnedModel
+    from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.learning.trainer import Callbacks, Epoch
     from convcli.places import Place
@@ -80,6 +81,7 @@ def learn_command(options: LearnOptions) -> int:
         if options.partial is not None:
             write_partial(options, task, inputs, place)
             return 0
+        inputs = replace(inputs, pairs=_pairs_at_rates(task, inputs, options))
         found = _learned(options, task, inputs, held)
         if found is None:
             print_message(
@@ -113,19 +115,29 @@ def _output_path(options: LearnOptions) -> Place:
 
 def _opened_inputs(options: LearnOptions, held: ExitStack) -> LearnInputs:
     named = named_pairs(options)
+    share = None
     if options.shard is not None:
         from convcli.batch.units import Shard
+        from convcli.learning.partial_sums import ShareOfInputs
 
         shard = Shard.parse(options.shard)
+        share = ShareOfInputs(shard.index, shard.count, len(named))
         named = [named[position] for position in shard.positions(len(named))]
         if not named:
             raise RequestError(f"--shard {options.shard}: no input is left for this part")
     pairs = [opened_pair(pair, held) for pair in named]
     files = files_of_pairs(options, pairs)
-    return open_inputs(pairs, files, held, quiet=options.quiet)
+    opened = open_inputs(pairs, files, held, quiet=options.quiet)
+    return replace(opened, share=share)
 
 
 # ---------------------------------------------------------------------------------------- learning
+
+
+def _pairs_at_rates(task: Task, inputs: LearnInputs, options: LearnOptions) -> list[Pair]:
+    from convcli.learning.learn import pairs_at_rates
+
+    return pairs_at_rates(task, inputs.pairs, options.layers)
 
 
 def _learned(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from convcli.cli.learn_options import LearnOptions
     from convcli.learning.pairs import Pair
+    from convcli.learning.partial_sums import ShareOfInputs
     from convcli.media.files import Files
     from convcli.signals import Source
 
@@ -31,10 +32,14 @@ InputPair = tuple[Input, Input | None]
 
 @dataclass(frozen=True)
 class LearnInputs:
-    """Inputs and targets, and the files that they were opened from."""
+    """Inputs and targets, and the files that they were opened from.
+
+    share : which inputs of a longer list they are
+    """
 
     files: Sequence[InputPair]
     pairs: Sequence[Pair]
+    share: ShareOfInputs | None = None
 
     @property
     def size(self) -> int | None:
@@ -60,7 +65,7 @@ class LearnInputs:
     def length_warnings(self) -> Iterator[str]:
         """One warning for each pair whose input and target differ in length."""
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
-            if target is None or pair.target is None:
+            if target is None or pair.target is None or pair.rate is not None:
                 continue
             lengths = (pair.source.signal.shape, pair.target.signal.shape)
             if lengths[0] != lengths[1] and None not in (*lengths[0], *lengths[1]):

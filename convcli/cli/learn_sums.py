@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from convcli.batch.listing import STDIN
 from convcli.batch.units import Unit
-from convcli.cli import say
+from convcli.cli import print_message, say
 from convcli.cli.learn_inputs import files_of_pairs, named_pairs, open_inputs, opened_pair
 from convcli.cli.opening import name_input
 from convcli.cli.progress import Progress
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from convcli.places import Place
 
 SUFFIX = ".npz"
+
+# Most shares that a warning names.
+MOST_NAMED = 5
 
 
 def check_sums(options: LearnOptions) -> None:
@@ -104,7 +107,7 @@ def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place:
     progress = Progress(inputs.size, shown=not options.quiet)
     try:
         with atomic(place) as path, path.open("wb") as file:
-            windows = write_sums(task, inputs.pairs, file, progress.advance)
+            windows = write_sums(task, inputs.pairs, file, progress.advance, share=inputs.share)
     finally:
         progress.close()
     if not options.quiet:
@@ -114,9 +117,14 @@ def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place:
 
 def merged(options: LearnOptions) -> tuple[Task, LearnedModel]:
     """The model of all files of sums, and the task that they were made for."""
-    from convcli.learning.partial_sums import merged_model
+    from convcli.learning.partial_sums import merged_model, missing_shares
 
     files = [read_sums_of(place) for place in options.paths]
+    missing = missing_shares(files)
+    if missing and not options.quiet:
+        shares = ", ".join(f"--shard {share}" for share in missing[:MOST_NAMED])
+        more = ", ..." if len(missing) > MOST_NAMED else ""
+        print_message(f"the sums of {shares}{more} are missing", kind="warning")
     return files[0].task, merged_model(files, options.ridge)
 
 

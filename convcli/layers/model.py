@@ -238,9 +238,8 @@ class Model:
         self._check_rate(signal)
 
     def _check_axes(self, signal: Signal) -> None:
-        if self.medium is None:
-            return
-        axes, things = ORIGINS.get(self.medium, ORIGINS["audio"])
+        # Of arrays, which may have any number of axes, nothing is known.
+        axes, things = ORIGINS.get(self.medium or "", (signal.axes, ""))
         if axes != signal.axes:
             message = f"{self.path} was learned from {things}, and this is {signal.medium.thing}"
             raise RequestError(message)

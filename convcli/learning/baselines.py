@@ -84,10 +84,10 @@ def persistence(ahead: int) -> str:
 
 def identity_weights(task: Task, channels: Channels) -> FloatArray | None:
     """Weights (p + 1, out) that return the sample itself; None if no input is the target."""
-    sources = list(range(channels.outputs))
+    sources = [output // channels.phases for output in range(channels.outputs)]
     if task.targets and set(task.targets) <= set(task.inputs):
         sources = [task.inputs.index(target) for target in task.targets]
-    elif channels.inputs != channels.outputs or (task.targets and task.ahead):
+    elif channels.inputs * channels.phases != channels.outputs or (task.targets and task.ahead):
         return None
     weights = np.zeros((channels.inputs, *task.taps, channels.outputs))
     for o, source in enumerate(sources):

@@ -19,6 +19,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import OutputError
 from convcli.learning.delay import delay_facts, measure_delay
 from convcli.learning.pairs import Channels, PairReader
+from convcli.learning.windows import channel_by_channel
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
@@ -164,14 +165,11 @@ def load_signals(
     Each group of a table is a signal, and so is each channel if all channels share one filter.
     dtype : type of the samples; None keeps the type that the files have
     """
-    channels = [slice(None)]
-    if dataset.channels.shared:
-        channels = [slice(c, c + 1) for c in range(dataset.channels.shared)]
     signals = []
     for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
         shift = (lag[0] + task.ahead, *lag[1:])
         for x, y in _read_groups(PairReader(task, pair), workers, dtype):
-            parts = [(x[..., some], y[..., some]) for some in channels]
+            parts = channel_by_channel(x, y) if dataset.channels.shared else [(x, y)]
             signals += [_training_signal(task, *part, field, shift) for part in parts]
     return signals
 

@@ -52,6 +52,18 @@ def learn(
     return train_network(task, pairs, layers, training or TrainingOptions(), callbacks)
 
 
+def pairs_at_rates(task: Task, pairs: Sequence[Pair], layers: str | None) -> list[Pair]:
+    """The pairs, of which those know it whose target has as many samples as the layers make.
+
+    RequestError if the layers cannot be trained.
+    """
+    if layers is None or layers.strip() == DENSE or task.delay != ():
+        return list(pairs)
+    from convcli.learning.trainable_network import with_target_rates
+
+    return with_target_rates(layers, task, pairs)
+
+
 def learn_filter(task: Task, pairs: Sequence[Pair], callbacks: Callbacks) -> LearnedModel:
     """One linear layer of least squared error."""
     check_weights(task, Channels.of(task, pairs[0]))

@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
-from convcli.learning.learn import learn
+from convcli.learning.learn import learn, pairs_at_rates
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
 from convcli.learning.trainer import TrainingOptions
@@ -46,8 +46,8 @@ def learn_arrays(
 ) -> LearnedModel:
     """Learn the filter that turns `x` into `target` with the least squared error.
 
-    x, target : arrays as `convcli.apply` takes them, of one length; without a target each sample is
-        estimated from its neighbours (`--blind`)
+    x, target : arrays as `convcli.apply` takes them, of one length, or a target as long as the
+        layers make it; without a target each sample is estimated from its neighbours (`--blind`)
     taps : length of the filter; (height, width) or one number for both with axes=2
     layers : None learns one linear filter; a text such as "conv:8,9 | tanh | conv:1,1" trains a
         network
@@ -87,7 +87,8 @@ def learn_arrays(
         ridge=ridge,
         holdout=holdout,
     )
-    return learn(task, [pair], layers=layers, training=TrainingOptions(seed=seed))
+    pairs = pairs_at_rates(task, [pair], layers)
+    return learn(task, pairs, layers=layers, training=TrainingOptions(seed=seed))
 
 
 def _check_numbers(*, ahead: int, seed: int, ridge: float | None, holdout: float) -> None:

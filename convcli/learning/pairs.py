@@ -14,6 +14,7 @@ from convcli.signals import blocks_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.learning.target_rate import TargetRate
     from convcli.learning.task import Task
     from convcli.running.workers import Workers
     from convcli.signals import Array, Signal, Source
@@ -27,12 +28,14 @@ class Pair:
     """An input with its target; without a target, some channels of the input are the target.
 
     lengths : samples of each group, once they have been counted
+    rate : of a target that has more or fewer samples than the input
     """
 
     source: Source[Any]
     target: Source[Any] | None = None
     name: str = ""
     lengths: dict[bytes, int] = field(default_factory=dict)
+    rate: TargetRate | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ class Channels:
     """Number of channels that one filter reads and makes.
 
     shared : number of channels that are filtered one by one with the same taps; 0 if none are
+    phases : outputs that are samples of one channel, where a target has more samples than the input
     """
 
     inputs: int
     outputs: int
     shared: int
+    phases: int = 1
 
     @classmethod
     def of(cls, task: Task, pair: Pair) -> Channels:
@@ -55,14 +60,15 @@ class Channels:
         wanted = given
         if pair.target is not None:
             wanted = len(color_channels(pair.target.signal))
+        phases = 1 if pair.rate is None else pair.rate.phases
         if task.mix:
-            return cls(given, wanted, 0)
+            return cls(given, wanted * phases, 0, phases)
         if given != wanted:
             raise RequestError(
                 f"the input has {_channel_words(given)} and the target {wanted}",
                 hint="--mix learns every output from every input channel",
             )
-        return cls(1, 1, given)
+        return cls(1, phases, given, phases)
 
     def weights(self, taps: tuple[int, ...]) -> int:
         """Number of weights from windows of `taps` samples to one output."""
@@ -83,11 +89,12 @@ def check_pairs(pairs: Sequence[Pair], delay: tuple[int, ...] | None = ()) -> No
     delay : samples by which targets are later, per sample axis; () if input and target must have
         the same length, None if the delay is to be measured
     """
-    first = pairs[0].source.signal
+    first = pairs[0]
     for pair in pairs:
         try:
-            _check_kind(pair.source.signal, first)
-            if pair.target is not None:
+            _check_kind(pair.source.signal, first.source.signal)
+            _check_rate(pair, first)
+            if pair.target is not None and pair.rate is None:
                 _check_target(pair.source.signal, pair.target.signal, delay)
         except RequestError as error:
             if len(pairs) == 1:
@@ -100,6 +107,22 @@ def _check_kind(signal: Signal, first: Signal) -> None:
         raise RequestError(
             f"it has {_kind_words(signal)}, and the first input {_kind_words(first)}",
             hint="one filter is learned from all of them: bring them to one kind first",
+        )
+
+
+def _check_rate(pair: Pair, first: Pair) -> None:
+    """Raise RequestError unless the target has as many samples as the layers make."""
+    if pair.rate != first.rate:
+        raise RequestError("its target has another size beside its input than the first target")
+    if pair.rate is None or pair.target is None:
+        return
+    signal, target = pair.source.signal, pair.target.signal
+    if not pair.rate.fits(signal.shape, target.shape):
+        sizes = f"the input has {_size_words(signal)} and the target {_size_words(target)}"
+        made = "x".join(map(str, pair.rate.more))
+        raise RequestError(
+            f"{sizes}, and the layers make {made} samples of each one",
+            hint="the target has to have as many samples as the layers make of the input",
         )
 
 
@@ -128,21 +151,21 @@ def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None)
 
 
 def _hint_for_sizes(signal: Signal, target: Signal) -> str:
-    """How an input and a target of different sizes are brought to one."""
+    """How an input and a target of different sizes are learned from."""
     larger = _whole_factor(signal, target)
     if larger is not None:
         return (
-            f"bring the input to the size of the target first (upsample:{larger}); "
-            f"layers that begin with stride={larger} compute at the size that it had"
+            f"--layers that make {larger} samples of each one (upsample:{larger}, conv_transpose, "
+            f"pixel_shuffle) learn from such a target; "
+            f"a filter learns from an input of its size (upsample:{larger})"
         )
     smaller = _whole_factor(target, signal)
-    if smaller is not None and signal.axes == 2:
-        return (
-            f"bring the target to the size of the input first (resize:{smaller}00%,method=nearest);"
-            f" layers with a stride of {smaller} are compared with every pixel that it had"
-        )
     if smaller is not None:
-        return f"bring the input to the size of the target first (avg_pool:{smaller})"
+        return (
+            f"--layers that make one sample of {smaller} (stride={smaller}, avg_pool:{smaller}) "
+            f"learn from such a target; "
+            f"a filter learns from an input of its size (avg_pool:{smaller})"
+        )
     return "cut them to one length; --delay takes the part that both have"
 
 
@@ -192,7 +215,7 @@ class PairReader:
 
     def _known_length(self) -> int | None:
         lengths = [self.pair.source.signal.shape[0]]
-        if self.pair.target is not None:
+        if self.pair.target is not None and self.pair.rate is None:
             lengths.append(self.pair.target.signal.shape[0])
         known = [n for n in lengths if n is not None]
         return min(known) if len(known) == len(lengths) else None
@@ -214,6 +237,8 @@ class PairReader:
             return
         xs = _scaled_blocks(self.pair.source, workers)
         ys = _scaled_blocks(self.pair.target, workers)
+        if self.pair.rate is not None:
+            ys = self.pair.rate.at_inputs(ys)
         both = SideBySide(xs, ys)
         for x, y in both:
             yield b"", x, y

@@ -38,7 +38,7 @@ from convcli.learning.windows import ProvisionalMeans, SquaredChanges
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from convcli.learning.dataset import Dataset
     from convcli.learning.learned_model import LearnedModel
@@ -68,13 +68,39 @@ DAMAGES = (
 )
 
 
+@dataclass(frozen=True)
+class ShareOfInputs:
+    """Which share of a list of inputs one of several machines has added up.
+
+    index, count : of the share, from 1, and of all shares
+    inputs : how many there are in the whole list
+    """
+
+    index: int
+    count: int
+    inputs: int
+
+    @property
+    def others(self) -> Iterator[str]:
+        """All shares that have inputs, in the words of `--shard`."""
+        for index in range(1, min(self.count, self.inputs) + 1):
+            yield f"{index}/{self.count}"
+
+
 # ---------------------------------------------------------------------------------------- writing
 
 
 def write_sums(
-    task: Task, pairs: Sequence[Pair], file: IO[bytes], on_samples: Callable[[int], None]
+    task: Task,
+    pairs: Sequence[Pair],
+    file: IO[bytes],
+    on_samples: Callable[[int], None],
+    *,
+    share: ShareOfInputs | None = None,
 ) -> int:
     """Write the sums over each pair to a file; return how many windows were added up.
+
+    share : which pairs of a longer list these are
 
     Raises RequestError and InputError as learning a filter does.
     """
@@ -90,21 +116,25 @@ def write_sums(
             for name, array in _arrays(sums).items():
                 _write_array(archive, f"{number}/{name}", array)
             windows += sums.train.count + sums.held.count
-        _write_description(archive, task, dataset, units)
+        about = _description(task, dataset)
+        about["units"] = units
+        about["share"] = None if share is None else asdict(share)
+        _write_description(archive, about)
     return windows
 
 
-def _write_description(
-    archive: zipfile.ZipFile, task: Task, dataset: Dataset, units: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write the filter that is learned and the numbers of each unit, as JSON in `about.npy`."""
-    about = {
+def _description(task: Task, dataset: Dataset) -> dict[str, Any]:
+    """The filter that is learned, for `about.npy`."""
+    return {
         "format": FORMAT,
         "task": asdict(task),
         "signal": _signal_text(dataset.signal),
         "channels": asdict(dataset.channels),
-        "units": units,
     }
+
+
+def _write_description(archive: zipfile.ZipFile, about: Mapping[str, Any]) -> None:
+    """Write the filter that is learned and the numbers of each unit, as JSON in `about.npy`."""
     text = json.dumps(about, allow_nan=False).encode()
     _write_array(archive, "about", np.frombuffer(text, np.uint8))
 
@@ -154,6 +184,7 @@ class SumsFile:
 
     task, signal, channels : of the filter that is learned
     units : name, delay and numbers of each unit; its arrays are read by `sums`
+    share : which inputs of a longer list they are; None for a whole list
     """
 
     path: Place
@@ -161,6 +192,7 @@ class SumsFile:
     signal: Signal
     channels: Channels
     units: Sequence[Mapping[str, Any]]
+    share: ShareOfInputs | None = None
 
     def sums(self, number: int) -> DatasetSums:
         """The sums over a unit. InputError if the file does not hold them."""
@@ -238,7 +270,24 @@ def _sums_file(path: Place, about: Mapping[str, Any], mediums: Mapping[str, Medi
         raise ValueError
     for unit in about["units"]:
         _check_unit(unit)
-    return SumsFile(path=path, task=checked, signal=signal, channels=channels, units=about["units"])
+    return SumsFile(
+        path=path,
+        task=checked,
+        signal=signal,
+        channels=channels,
+        units=about["units"],
+        share=_stored_share(about.get("share")),
+    )
+
+
+def _stored_share(stored: Mapping[str, Any] | None) -> ShareOfInputs | None:
+    """The share that a file of sums describes. One of `DAMAGES` if it describes none."""
+    if stored is None:
+        return None
+    share = ShareOfInputs(**{name: int(number) for name, number in stored.items()})
+    if not 1 <= share.index <= min(share.count, share.inputs):
+        raise ValueError
+    return share
 
 
 def _stored_task(stored: Mapping[str, Any]) -> Task:
@@ -340,6 +389,14 @@ def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel
     delays = _merged_delays(places)
     origin = DataOrigin(first.signal, first.channels, delays)
     return linear_model(task, solved_layer(task, origin, total), first.signal)
+
+
+def missing_shares(files: Sequence[SumsFile]) -> list[str]:
+    """The shares of the list of inputs whose sums are in none of the files, as `2/3`."""
+    shares = [file.share for file in files if file.share is not None]
+    found = {f"{share.index}/{share.count}" for share in shares}
+    expected = dict.fromkeys(other for share in shares for other in share.others)
+    return [other for other in expected if other not in found]
 
 
 def _unit_places(files: Sequence[SumsFile]) -> list[UnitPlace]:

@@ -41,6 +41,15 @@ class ChannelScale:
         """Mean and unit of each channel."""
         return [[float(m), float(u)] for m, u in zip(self.mean, self.unit, strict=True)]
 
+    def of_phases(self, count: int) -> ChannelScale:
+        """The scale with one pair for each `count` channels, which are samples of one channel."""
+        if count == 1:
+            return self
+        mean = self.mean.reshape(-1, count).mean(axis=1)
+        squares = np.square(self.unit) + np.square(self.mean)
+        power = squares.reshape(-1, count).mean(axis=1) - np.square(mean)
+        return ChannelScale(np.repeat(mean, count), np.repeat(np.sqrt(power), count))
+
     def unused(self) -> ChannelScale:
         """A scale that changes nothing."""
         return ChannelScale(np.zeros_like(self.mean), np.ones_like(self.unit))
@@ -48,22 +57,26 @@ class ChannelScale:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Scales of inputs and targets."""
+    """Scales of inputs and targets; `phases` channels of the targets are samples of one channel."""
 
     inputs: ChannelScale
     targets: ChannelScale
+    phases: int = 1
 
     def metadata(self) -> dict[str, list[list[float]]]:
         """Mean and unit of each input column and of each output column, for a model file."""
-        return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()}
+        return {"inputs": self.inputs.pairs(), "outputs": self.targets.pairs()[:: self.phases]}
 
 
-def scale_signals(net: LayerStack, signals: Sequence[TrainingSignal], *, separate: bool) -> Scaling:
+def scale_signals(
+    net: LayerStack, signals: Sequence[TrainingSignal], *, separate: bool, phases: int = 1
+) -> Scaling:
     """Bring inputs and targets, in place, into units that suit gradient descent.
 
     separate : standardise every channel, as the model file will say. Otherwise all channels are
         divided by one factor, which the weights at that end of the network can take up, so that
         the network reads and makes samples in their own units.
+    phases : so many channels of the targets are samples of one channel, which have one scale
     Raises InputError if nothing can be trained on, or the inputs are constant or too large.
     """
     inputs, constant = _scale_of([(each.x, each.train) for each in signals], separate=separate)
@@ -72,6 +85,7 @@ def scale_signals(net: LayerStack, signals: Sequence[TrainingSignal], *, separat
             "the input is constant where it is learned from: there is nothing to learn"
         )
     targets, _ = _scale_of([(each.y, each.train) for each in signals], separate=separate)
+    targets = targets.of_phases(phases)
     if not separate and net.takes_input_unit is None:
         inputs = inputs.unused()
     if net.takes_output_unit is None:
@@ -79,7 +93,7 @@ def scale_signals(net: LayerStack, signals: Sequence[TrainingSignal], *, separat
     for each in signals:
         inputs.apply(each.x)
         targets.apply(each.y)
-    return Scaling(inputs, targets)
+    return Scaling(inputs, targets, phases)
 
 
 def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale, BoolArray]:

@@ -15,7 +15,6 @@ from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, Traini
 from convcli.learning.dataset import load_signals, open_dataset, target_powers
 from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, with_powers
-from convcli.learning.pairs import Channels
 from convcli.learning.scaling import scale_signals
 from convcli.learning.trainable_network import network_for
 from convcli.learning.trainer import Trainer
@@ -55,7 +54,7 @@ def train_network(
     stops the training in its first epoch.
     """
     signal = pairs[0].source.signal
-    network = network_for(layers, task, signal, Channels.of(task, pairs[0]))
+    network = network_for(layers, task, pairs[0])
     dataset = open_dataset(task, pairs)
     linear = fit_for_comparison(task, dataset, network.field)
     signals = _signals_in_memory(task, dataset, network, options)
@@ -63,7 +62,8 @@ def train_network(
     if task.residual:
         _subtract_inputs(task, signals)
     separate = signal.medium.separate_channels
-    scaling = scale_signals(network.net, signals, separate=separate)
+    phases = dataset.channels.phases
+    scaling = scale_signals(network.net, signals, separate=separate, phases=phases)
     trainer = Trainer(network.net, options, signals, network.field)
     signals.clear()
     history = trainer.train(callbacks)

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from convcli.core.binding import Rules
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.layers.network_binder import CHECKED_LENGTH
 from convcli.layers.training.changes import refuse_pools
 from convcli.layers.training.layer_stack import untrained_network
 from convcli.layers.training.trained import span_lengths
+from convcli.layers.training.trained_shuffle import TrainedSplitting
 from convcli.learning.dataset import ReceptiveField
+from convcli.learning.pairs import Channels
+from convcli.learning.target_rate import target_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.core.chain import Chain
     from convcli.layers.layer import Layer
-    from convcli.layers.training.layer_stack import LayerStack
+    from convcli.layers.training.layer_stack import LayerStack, UntrainedNetwork
     from convcli.layers.training.trained import TrainedLayer
-    from convcli.learning.pairs import Channels
+    from convcli.learning.pairs import Pair
+    from convcli.learning.target_rate import TargetRate
     from convcli.learning.task import Task
     from convcli.signals import Signal
 
@@ -34,6 +40,7 @@ class TrainableNetwork:
     numbers : indices of the layers that have weights
     field : the samples that one output reads
     residual : whether the input is added to the output
+    rate : of targets that have more or fewer samples than their inputs
     """
 
     net: LayerStack
@@ -41,6 +48,7 @@ class TrainableNetwork:
     numbers: list[int]
     field: ReceptiveField
     residual: bool = False
+    rate: TargetRate | None = None
 
     @property
     def text(self) -> str:
@@ -63,9 +71,11 @@ class TrainableNetwork:
     def check_residual(self, task: Task, channels: Channels) -> None:
         """Raise RequestError if the inputs cannot be added to the outputs, one to one."""
         hint = "without --residual"
-        if any(step != 1 for step in self.field.step):
+        if self.rate is not None or any(step != 1 for step in self.field.step):
+            more = self.rate is not None and self.rate.phases > 1
             raise RequestError(
-                "--residual adds the input to the output, and the layers make fewer samples",
+                "--residual adds the input to the output, and the layers make "
+                f"{'more' if more else 'fewer'} samples",
                 hint=hint,
             )
         if task.targets and not set(task.targets) <= set(task.inputs):
@@ -113,13 +123,14 @@ def _reads_one_sample(layer: TrainedLayer, axes: int) -> bool:
     return math.prod(span_lengths(needed)) == 1
 
 
-def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> TrainableNetwork:
-    """The network that `text` says, fit for the task.
+def network_for(text: str, task: Task, pair: Pair) -> TrainableNetwork:
+    """The network that `text` says, fit for the task and a pair of signals.
 
-    Raises RequestError if the layers cannot be trained or do not fit the signal or the task.
+    Raises RequestError if the layers cannot be trained or do not fit the signals or the task.
     """
-    rules = Rules(edge=signal.medium.edge, align=task.align)
-    network = read_network(text, signal, channels, rules)
+    signal = pair.source.signal
+    channels = Channels.of(task, pair)
+    network = read_network(text, signal, channels, _training_rules(task, signal), pair.rate)
     if task.ahead:
         network.check_ahead()
     if task.differences:
@@ -132,36 +143,87 @@ def network_for(text: str, task: Task, signal: Signal, channels: Channels) -> Tr
     return network
 
 
-def read_network(text: str, signal: Signal, channels: Channels, rules: Rules) -> TrainableNetwork:
-    """The network that `text` says, for signals of one kind."""
-    names = tuple(str(number) for number in range(1, channels.inputs + 1))
+def with_target_rates(text: str, task: Task, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs, with the rate of each target that has as many samples as the layers make.
+
+    Where layers make fewer samples, a target may also have as many as its input. An output is then
+    compared with the sample that it is aligned with.
+    """
+    if all(pair.target is None for pair in pairs):
+        return list(pairs)
+    signal = pairs[0].source.signal
+    inputs = Channels.of(task, pairs[0]).inputs
+    network = _untrained(text, signal, inputs, _training_rules(task, signal))
+    made = [Fraction(outputs, inputs) for inputs, outputs in network.net.cell]
+    if set(made) == {1}:
+        return list(pairs)
+    found = []
+    for pair in pairs:
+        rate = None if pair.target is None else target_rate(made, pair.source, pair.target)
+        found.append(replace(pair, rate=rate))
+    if any(pair.rate is not None for pair in found):
+        _check_whole_rate(network.chain, made)
+    return found
+
+
+def _check_whole_rate(chain: Chain, made: Sequence[Fraction]) -> None:
+    """RequestError if layers that pad make fewer or more samples than a target has."""
+    for axis, rate in enumerate(made):
+        wanted = int(CHECKED_LENGTH * rate)
+        count = chain.count(axis, CHECKED_LENGTH)
+        if count != wanted:
+            raise RequestError(
+                f"the layers make {count:,} of {CHECKED_LENGTH:,} samples, and a target has "
+                f"{wanted:,}",
+                hint="a padding= that keeps the length, such as padding=same",
+            )
+
+
+def _training_rules(task: Task, signal: Signal) -> Rules:
+    return Rules(edge=signal.medium.edge, align=task.align)
+
+
+def _untrained(text: str, signal: Signal, channels: int, rules: Rules) -> UntrainedNetwork:
+    """The layers that `text` says, for signals of one kind with so many channels."""
+    names = tuple(str(number) for number in range(1, channels + 1))
     inputs = replace(
         signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0
     )
-    network = untrained_network(text, inputs, rules)
+    return untrained_network(text, inputs, rules)
+
+
+def read_network(
+    text: str, signal: Signal, channels: Channels, rules: Rules, rate: TargetRate | None = None
+) -> TrainableNetwork:
+    """The network that `text` says, for signals of one kind and targets of a rate."""
+    network = _untrained(text, signal, channels.inputs, rules)
     net = network.net
     made = net.outputs
-    if made != channels.outputs:
+    wanted = channels.outputs // channels.phases
+    if made != wanted:
         last_weighted = network.layers[network.weighted[-1]]
         name = last_weighted.call.name
         raise last_weighted.call.error(
-            f"the last {name} makes {made} channel{'s' * (made != 1)}, "
-            f"and the target has {channels.outputs}",
-            hint=f"{name}:{channels.outputs},SIZE",
+            f"the last {name} makes {made} channel{'s' * (made != 1)}, and the target has {wanted}",
+            hint=f"{name}:{wanted},SIZE",
         )
-    field = _receptive_field(net, network.chain)
-    return TrainableNetwork(net, network.layers, network.weighted, field)
+    starts = [network.chain.aligned_input(axis, 0) for axis in range(net.axes)]
+    if rate is not None:
+        # Output 0 is compared with sample 0 of the target, whatever it is aligned with.
+        starts = [0] * net.axes
+        net = replace(net, layers=(*net.layers, TrainedSplitting(rate.more)))
+    field = _receptive_field(net, starts)
+    return TrainableNetwork(net, network.layers, network.weighted, field, rate=rate)
 
 
-def _receptive_field(net: LayerStack, chain: Chain) -> ReceptiveField:
-    """What the outputs read. RequestError if there are more of them than samples."""
-    zero = np.zeros(1, np.int64)
-    fields = []
-    for axis in range(chain.axes):
-        start = int(chain.aligned_input(axis, zero)[0])
-        fields.append(_field_along(net, axis, start))
-    before, after, step, starts, lead, cell = zip(*fields, strict=True)
-    return ReceptiveField(before=before, after=after, step=step, start=starts, lead=lead, cell=cell)
+def _receptive_field(net: LayerStack, starts: Sequence[int]) -> ReceptiveField:
+    """What the outputs read. RequestError if there are more of them than samples.
+
+    starts : the sample that output 0 is compared with, on each axis
+    """
+    fields = [_field_along(net, axis, start) for axis, start in enumerate(starts)]
+    before, after, step, start, lead, cell = zip(*fields, strict=True)
+    return ReceptiveField(before=before, after=after, step=step, start=start, lead=lead, cell=cell)
 
 
 def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int, int, int, int]:
@@ -172,7 +234,7 @@ def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int,
             f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
             "and a target has one for every sample",
             hint="begin with layers that make fewer samples (conv:8,4,stride=2, pixel_unshuffle), "
-            "and bring a smaller input to the size of the target before (upsample:2)",
+            "or a target that has as many samples as the layers make",
         )
     step = inputs // outputs
     # Each output of a cell reads other samples beside its own.

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 BATCH = (1 << 16) - 512
 
 
+def channel_by_channel(x: Array, y: Array) -> list[tuple[Array, Array]]:
+    """Each channel of the inputs, with the channels of the targets that are its phases."""
+    channels = x.shape[-1]
+    return list(zip(np.split(x, channels, axis=-1), np.split(y, channels, axis=-1), strict=True))
+
+
 @dataclass(frozen=True)
 class WindowBatch:
     """Consecutive windows and their targets.
@@ -46,10 +52,7 @@ class WindowBatch:
         """Sums of products over the windows."""
         if not self.shared:
             return sums_over(self.x, self.y, self.shape)
-        parts = []
-        for c in range(self.x.shape[-1]):
-            one = slice(c, c + 1)
-            parts.append(sums_over(self.x[..., one], self.y[..., one], self.shape))
+        parts = [sums_over(x, y, self.shape) for x, y in channel_by_channel(self.x, self.y)]
         for part in parts[1:]:
             parts[0].add(part)
         return parts[0]

@@ -134,6 +134,8 @@ def relative_path(path: str) -> str:
     if is_remote(path):
         path = RemotePlace(path).plain_key
     inside = path.lstrip("/" + os.sep)
+    if ".." not in inside:
+        return inside
     parts = Path(inside).parts
     return parts[-1] if ".." in parts else inside
 

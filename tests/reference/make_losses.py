@@ -53,6 +53,18 @@ NETWORKS: dict[str, list[nn.Module]] = {
         nn.Conv2d(4, 4, 1),
         nn.PixelShuffle(2),
     ],
+    # Twice as many outputs as inputs.
+    "conv:4,3 | prelu:4 | conv_transpose:1,4,stride=2,padding=2": [
+        nn.Conv1d(2, 4, 3),
+        nn.PReLU(4),
+        nn.ConvTranspose1d(4, 1, 4, stride=2, padding=2),
+    ],
+    "conv:4,3x3 | silu | conv:4,2x2 | pixel_shuffle:2": [
+        nn.Conv2d(2, 4, 3),
+        nn.SiLU(),
+        nn.Conv2d(4, 4, 2),
+        nn.PixelShuffle(2),
+    ],
 }
 SIDES = {1: (24,), 2: (10, 12)}
 

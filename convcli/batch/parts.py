@@ -295,7 +295,7 @@ class FilterTask:
             ),
         )
         with completed(made) as sink:
-            done = run_part(
+            counts, held = run_part(
                 given.plan,
                 part,
                 sink,
@@ -304,10 +304,10 @@ class FilterTask:
                 known=self.part.known(self.held),
             )
         return WrittenPart(
-            counts=done.counts,
+            counts=counts,
             noted=part.noted,
             written=sink.written_part,
-            held=done.held,
+            held=held,
             facts=dict(sink.facts()),
             warnings=tuple(sink.warnings),
         )

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -233,9 +233,9 @@ def observed(filter: str, signal: Signal, blocks: list[Any], edge: Any = "zero")
 class Grouped(Blocks):
     """Blocks of (samples, group of each row)."""
 
-    def decode(self, raw: Any) -> Block:
-        x, codes = raw
-        return Block(x, Groups([b"one", b"two"], codes))
+    def pieces(self) -> Iterator[Block]:
+        for x, codes in cast("Any", self.blocks):
+            yield Block(x, Groups([b"one", b"two"], codes))
 
 
 @pytest.mark.parametrize("size", [5, 31, 400])

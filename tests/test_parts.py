@@ -592,11 +592,6 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
         ("global_avg_pool", {}, "a pool of the whole signal"),
         ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
         ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
-        (
-            "avg_pool:9s | sma:20s",
-            {"time": "t", "irregular": True, "by": ("group",)},
-            "--by with windows in time or strides over calendar bins",
-        ),
     ],
 )
 def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str) -> None:

@@ -24,6 +24,7 @@ from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.media.files import UndividedError
 from convcli.planning.plan import runs_model
+from convcli.running.chains import ALL
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_followings, joined_pasts
 from convcli.running.run import joined_measures, outputs_at
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from convcli.media.division import Division, PartedOutput
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings, Pasts
-    from convcli.running.run import RunCounts
+    from convcli.running.run import BinsBegun, RunCounts
     from convcli.signals import SignalPast
 
 # Bytes of a part by default: about a second of work.
@@ -83,11 +84,6 @@ def _refuse_parts_of_groups(plan: Plan) -> None:
         raise UndividedError(
             "--by with values held between steps needs the rows one after the other; "
             "a command for each step is cut"
-        )
-    if plan.chain.times.counted:
-        raise UndividedError(
-            "--by with windows in time or strides over calendar bins, which count the bins of each "
-            "group from its first one; two commands, the bins first, are cut each"
         )
 
 
@@ -313,11 +309,11 @@ class PartedInput:
         """
         for level in range(self.plan.chain.times.counted):
             tasks = [BinsTask(part) for part in parts[:-1]]
-            begun = (0,) * (level + 1)
+            begun: BinsBegun = dict.fromkeys([] if self.groups else [ALL], (0,) * (level + 1))
             numbered = [replace(parts[0], bins=begun)]
             found = self.runner.results(tasks)
             for part, own in zip(parts[1:], found, strict=True):
-                begun = tuple(map(add, begun, own))
+                begun = _added_bins(begun, own, level + 1)
                 numbered.append(replace(part, bins=begun))
             parts = numbered
         return parts
@@ -352,6 +348,15 @@ class PartedInput:
             self.division.note(done.noted)
             self.counts.append(done.counts)
             yield done.counts
+
+
+def _added_bins(begun: BinsBegun, own: BinsBegun, levels: int) -> BinsBegun:
+    """The bins that have begun after a part; `levels` : of the bins that follow each other."""
+    added = dict(begun)
+    for group, counts in own.items():
+        before = begun.get(group, (0,) * levels)
+        added[group] = tuple(map(add, before, counts))
+    return added
 
 
 class PartPlaces(Protocol):

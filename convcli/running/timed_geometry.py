@@ -94,9 +94,11 @@ class TimedGeometry(Geometry):
     def decisive(self, n: int) -> int:
         """Return how many of the first samples decide the outputs aligned with earlier ones.
 
-        It is more than `n` if as many are not enough. Bins of bins are complete one bin later.
+        It is more than `n` if as many are not enough. Bins of bins, and outputs of a stride over
+        bins, are complete one bin later each.
         """
-        wanted = self.ready(self._unsure) + max(1, len(self._unbound.times.bins))
+        times = self._unbound.times
+        wanted = self.ready(self._unsure) + max(1, len(times.bins)) + times.counted
         known = bisect_left(range(n), wanted, key=self.ready)
         return max(known + 1, self._rows_looked)
 

@@ -87,8 +87,11 @@ class TimedGeometry(Geometry):
 
         It is at most the first sample that has come if earlier ones may be needed. An output that
         is aligned with a sample before the first one has the time of another sample, so that a few
-        more are needed than the windows hold.
+        more are needed than the windows hold. A stride over bins skips many samples, so that the
+        first of its outputs may not be the first one that a window holds.
         """
+        if self._unbound.times.counted and self._tracker.reads_first(done):
+            return 0
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
 
     def decisive(self, n: int) -> int:

@@ -5,6 +5,7 @@ The name says what is in a file.
 sound-300s.wav       stereo, 44.1 kHz, 16 bits; noise of 24 s over and over
 hall.wav             an impulse response of 2 s, stereo, float
 prices-2000000.csv   date, ticker, open, high, low, close, volume; 50 tickers by turns
+numbers-17-digits-2000000.csv   one column of numbers with 17 digits, also with other numbers of digits
 photo-24mpx.tif      RGB, 8 bits; also .jpg and .png
 tiny.png             64 x 64
 small/               200 sounds of 1 s and 200 pictures of 256 x 256
@@ -133,6 +134,13 @@ def make_prices(path: Path, rows: str) -> None:
             file.write(body)
 
 
+def make_column(path: Path, digits: str, rows: str) -> None:
+    """One column of random numbers around 100."""
+    numbers = np.random.default_rng(5).normal(100, 15, int(rows))
+    body = "".join(f"{number:.{digits}g}\n" for number in numbers.tolist())
+    path.write_text(f"close\n{body}")
+
+
 # ----------------------------------------------------------------------------------------- pictures
 
 
@@ -248,6 +256,7 @@ MAKERS: dict[str, Callable[..., None]] = {
     r"sound-(\d+)s\.wav": make_sound,
     r"hall\.wav": make_hall,
     r"prices-(\d+)\.csv": make_prices,
+    r"numbers-(\d+)-digits-(\d+)\.csv": make_column,
     r"photo-(\d+)mpx\.(tif|jpg|png)": make_photo,
     r"tiny\.png": make_tiny,
     r"small": make_small,

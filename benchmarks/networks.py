@@ -470,12 +470,12 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """What was measured, as text."""
     lines = [f"{found['name']}: {found['says']}, {found['where']}", f"  {found['machine']}"]
     ours = min(found["seconds"]["convcli"])
-    lines.append(f"  {'convcli':14}{ours:9.5f} s of processor")
+    lines.append(f"  {'convcli':14}{ours:10.6f} s of processor")
     for peer in found["peers"]:
         seconds = min(found["seconds"][peer["name"]])
         wanted = f", {peer['goal']:.2f} to reach" if peer["goal"] else ""
         compared = f"ratio {peer['ratio']:.2f}{wanted}; differs by {peer['difference']:.1e}"
-        lines.append(f"  {peer['name']:14}{seconds:9.5f} s of processor  {compared}")
+        lines.append(f"  {peer['name']:14}{seconds:10.6f} s of processor  {compared}")
     return lines
 
 

@@ -18,10 +18,17 @@ def tables(sizes: Sizes) -> list[Job]:
     """Large tables, and the same of 1,000 rows through a pipe."""
     large = f"prices-{sizes.rows}.csv"
     small = "prices-1000.csv"
+    # Tables of one column, where parsing and printing numbers is most of the work.
+    long_numbers = f"numbers-17-digits-{sizes.rows}.csv"
+    short_numbers = f"numbers-6-digits-{sizes.rows}.csv"
     jobs = [
         mean(large),
         deviation(large),
         table_median(large),
+        deviation(long_numbers, "-17-digits"),
+        table_median(long_numbers, "-17-digits"),
+        deviation(short_numbers, "-6-digits"),
+        table_median(short_numbers, "-6-digits"),
         table_lowpass(large),
         ema(large),
         macd(large),
@@ -71,10 +78,10 @@ def mean(table: str) -> Job:
     )
 
 
-def deviation(table: str) -> Job:
+def deviation(table: str, kind: str = "") -> Job:
     """20 rows."""
     return _table(
-        "csv-std",
+        f"csv-std{kind}",
         f"20-row standard deviation of one column of {table} as a new one",
         table,
         ["std:20"],
@@ -83,10 +90,10 @@ def deviation(table: str) -> Job:
     )
 
 
-def table_median(table: str) -> Job:
+def table_median(table: str, kind: str = "") -> Job:
     """20 rows."""
     return _table(
-        "csv-median",
+        f"csv-median{kind}",
         f"20-row median of one column of {table} as a new one",
         table,
         ["median:20"],

@@ -928,7 +928,7 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Convolve, "__call__", failing)
     source: Any = Blocks(signal, cast("Any", blocks))  # that come with their groups
-    monkeypatch.setattr(source, "decode", lambda block: block)
+    monkeypatch.setattr(source, "pieces", lambda: iter(blocks))
     with pytest.raises(MemoryError):
         run(make_plan("lowpass:0.1", signal, rules_for(signal)), source, Collected(), threads=2)
 

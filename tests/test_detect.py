@@ -370,7 +370,7 @@ def test_an_input_that_fails_leaves_no_hits() -> None:
 
     class Broken(Blocks):
         def decode(self, raw: Any) -> Block:
-            if len(raw) == 1:
+            if len(raw.x) == 1:
                 raise InputError("broken")
             return super().decode(raw)
 

@@ -268,7 +268,7 @@ def test_bad_responses_are_named(tmp_path: Path) -> None:
 
 def test_the_steps_say_how_they_are_written() -> None:
     assert find("kernel").usage == "kernel:TAPS[,normalize=true|false]"
-    assert find("ir").injected == ("signal",)
+    assert find("ir").usage == "ir:PATH[,wet=WET][,normalize=true|false][,channel=CHANNEL]"
 
 
 @pytest.mark.parametrize("count", range(1, 8))

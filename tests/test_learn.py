@@ -176,6 +176,15 @@ def test_large_levels_with_small_changes() -> None:
     assert learned.facts.errors[0].held < 1e-6
 
 
+@pytest.mark.parametrize("scale", [1e12, 1e-12])
+def test_channels_of_any_scale_are_learned_from(scale: float) -> None:
+    """The volume of trades beside returns; a third channel is constant, but not its rounded mean."""
+    x = noise(3000, 3) * [1, scale, 0] + [0, 0, 0.1]
+    learned = learn(Task(taps=(1,), bias=True, mix=True), [Pair(source(x), source(2 * x[:, 1:2]))])
+    shares = learned.tensors["0.weight"][0, :, 0] * [1, scale, 0.1] / scale
+    np.testing.assert_allclose(shares, [0, 2, 0], atol=1e-9)
+
+
 # --------------------------------------------------------------------------------- what is held out
 
 

@@ -107,6 +107,23 @@ def test_an_identifier_stays_as_it_is(cell: str, program: Program, tmp_path: Pat
     assert not asked.warnings
 
 
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [("1,5", ()), ("-0,25", ()), ('"1,234"', ()), ("1.5", ("--decimal", ","))],
+)
+def test_a_column_with_the_other_decimal_mark_is_not_left_silently(
+    cell: str, words: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    rows = f"x;n\n{cell};1\n{cell};3\n"
+    ended = program.run("csv", "sma:2", *words, stdin=rows.encode(), cwd=tmp_path)
+    assert ended.text == f"x;n\n{cell};1\n{cell};2\n"
+    bare = cell.strip('"')
+    assert f"column x is left as it is, for {bare} is no number" in ended.warnings[0]
+    assert "--decimal" in ended.warnings[0]
+    asked = program.run("csv", "sma:2", "-c", "n", *words, stdin=rows.encode(), cwd=tmp_path)
+    assert not asked.warnings
+
+
 @pytest.mark.parametrize("cell", ["0", "0.5", "00.5", "+05", "-01", "0e3", "1", "10"])
 def test_a_number_is_no_identifier(cell: str) -> None:
     source = piped(f"x\n{cell}\n".encode())

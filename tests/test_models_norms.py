@@ -112,7 +112,7 @@ def test_numbers_that_do_not_fit(
 @pytest.mark.parametrize("step", ["elu", "elu:0.3", "softplus"])
 def test_derivatives_follow_from_values(step: str) -> None:
     """The derivative that training uses, against a difference quotient."""
-    from convcli.core.ops import Pointwise
+    from convcli.core.one_sample import Pointwise
     from convcli.planning.plan import make_plan, rules_for
     from convcli.signals import ARRAY, Signal
 

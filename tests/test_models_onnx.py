@@ -402,6 +402,17 @@ def test_files_that_are_none(content: bytes | None, told: str, tmp_path: Path) -
         apply(f"model:{path}", np.ones(5))
 
 
+def test_an_output_need_not_say_its_shape(tmp_path: Path) -> None:
+    net = Network(2, 1)
+    model = net.model(residual(net))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    x = RNG.uniform(-1, 1, (9, 2))
+    said = net.save(tmp_path / "said.onnx", model.graph.output[0].name)
+    np.testing.assert_array_equal(apply(f"model:{path}", x), apply(f"model:{said}", x))
+
+
 def test_channels_and_axes_are_checked(tmp_path: Path) -> None:
     net = Network(2, 1)
     path = net.save(tmp_path / "net.onnx", residual(net))

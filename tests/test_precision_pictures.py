@@ -16,7 +16,7 @@ import pyvips
 
 import convcli
 from convcli.core.chain import Chain
-from convcli.core.convolution import refined, refined_lines, refined_resample
+from convcli.core.convolution import refined, refined_resample
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.resample import Resample
 from convcli.media.images.levels import Levels, quantise
@@ -234,12 +234,12 @@ def test_the_error_along_lines_is_below_its_bound(
         errors.append(np.abs(y - truth).max() / bound.absolute)
         return y
 
-    monkeypatch.setattr(refined_lines, "refine", compare)
+    monkeypatch.setattr(refined, "refine", compare)
     rng = np.random.default_rng(sides[0])
     lines = tuple(rng.random(side) - (0.5 if signed else 0.0) for side in sides)
     column, row = (w / np.abs(w).sum() for w in lines)
     x: Any = rng.integers(0, 256, (150, 200, 3)).astype(np.uint8)
-    y = refined_lines.refined_lines(x, (column, row), (2, 1), to_bytes=False)
+    y = refined.refined_lines(x, (column, row), (2, 1), to_bytes=False)
     windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(0, 1))[::2]
     np.testing.assert_allclose(y, windows @ row @ column, atol=1e-3)
     assert max(errors) < 1
@@ -323,18 +323,24 @@ def interpolation(d: Fraction, method: str) -> Fraction:
 
 @pytest.mark.parametrize("ratio", [(1, 2), (5, 8), (6, 5)])
 @pytest.mark.parametrize("most", [0, 100])
+@pytest.mark.parametrize("contrast", [30, 125])
 def test_resampled_bytes_are_rounded_as_their_samples_are(
-    ratio: tuple[int, int], most: float, monkeypatch: pytest.MonkeyPatch
+    ratio: tuple[int, int], most: float, contrast: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = Chain(resamplers(ratio, "lanczos3"), axes=2)
     assert chain._resampling_of_bytes is not None
     monkeypatch.setattr(refined_resample, "_MOST_READ_AGAIN", most)
+    monkeypatch.setattr(refined_resample, "_MANY", 1)
     span = ((9, 40), (2, 90))
-    shape = [high - low for low, high in (chain.needs(axis, *span[axis])[0] for axis in (0, 1))]
-    x: Any = np.random.default_rng(4).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    shape = [np.diff(chain.needs(axis, *span[axis])[0])[0] for axis in (0, 1)]
+    signs = np.random.default_rng(4).choice([-1, 1], (*shape, 3))
+    x: Any = (125 + contrast * signs).astype(np.uint8)
     y, _ = chain.compute(x, span, (None, None))
     truth, _ = chain.compute(x.astype(np.float64), span, (None, None))
-    assert y.dtype == np.float32
+    # Results are bytes where Lanczos overshoots neither black nor white.
+    overshoots = contrast == 125
+    assert (truth.min() < 0) == (truth.max() > 255) == overshoots
+    assert y.dtype == (np.float32 if overshoots else np.uint8)
     np.testing.assert_array_equal(np.rint(y), np.rint(truth))
 
 

@@ -71,6 +71,17 @@ def batch_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(batch_readers, "FEWEST_ROWS", 7)
 
 
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
+def test_parquet_stays_compressed_as_it_was(codec: str, program: Program, tmp_path: Path) -> None:
+    pq.write_table(mixed(), tmp_path / "a.parquet", compression=codec)
+    words = ("csv", "sma:3", "a.parquet", "-c", "x", "-o", "b.parquet")
+    assert program.run(*words, cwd=tmp_path).code == 0
+    before, after = (pq.read_metadata(tmp_path / f"{name}.parquet") for name in "ab")
+    for column in range(before.num_columns):
+        expected = before.row_group(0).column(column).compression
+        assert after.row_group(0).column(column).compression == expected
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".feather"])
 class TestColumns:
     def test_other_columns_are_kept(self, suffix: str, program: Program, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from convcli.cli import main
 from convcli.errors import OutputError
 from convcli.layers.model_reader import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
-from convcli.learning import dataset
+from convcli.learning import dataset, trainer
 from convcli.learning.learn import DENSE, learn
 from convcli.learning.pairs import Pair
 from convcli.learning.task import Task
@@ -286,11 +286,19 @@ def test_a_table_carries_its_scaling_and_nothing_looks_ahead(tmp_path: Path) -> 
     assert np.mean(errors) < 2
 
 
-def test_missing_rows_are_passed_over_and_groups_do_not_mix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [trainer.STEPS, 2])
+def test_missing_rows_are_passed_over_and_groups_do_not_mix(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In windows of one output, and in windows of several, of which some have no target."""
+    monkeypatch.setattr(trainer, "STEPS", steps)
     x = noise(400)
-    cells = [("" if i % 17 == 0 else value) for i, value in enumerate(x)]
+    row = np.arange(400)
+    known_x, known_y = row % 17 > 0, row % 23 != 5
+    inputs = [value if known else "" for value, known in zip(x, known_x, strict=True)]
+    targets = [abs(value) if known else "" for value, known in zip(x, known_y, strict=True)]
     names = ["u" if i % 2 else "v" for i in range(400)]
-    data = table(tmp_path / "d.csv", {"g": names, "x": cells, "y": np.abs(x)})
+    data = table(tmp_path / "d.csv", {"g": names, "x": inputs, "y": targets})
     words = (
         "learn",
         data,
@@ -308,7 +316,10 @@ def test_missing_rows_are_passed_over_and_groups_do_not_mix(tmp_path: Path) -> N
     told = done(
         *words, "--epochs", "40", "-o", tmp_path / "m.safetensors", "--learning-rate", "0.02"
     ).err
-    assert "301 samples learned from, 75 held out" in told
+    # The last fifth of each group is held out.
+    complete = known_x & known_y
+    learned, held_out = np.count_nonzero(complete[:320]), np.count_nonzero(complete[320:])
+    assert f"{learned} samples learned from, {held_out} held out" in told
     network, linear = (float(line.split()[-1]) for line in told.splitlines()[2:4])
     assert network < 0.3 * linear
     assert all(

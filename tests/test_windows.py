@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from program import SAMPLES, Program
 
 import convcli
-from convcli.core.windows import counted
-from convcli.core.windows import in_order as windows_in_order
+from convcli.core.windows import counted, order_statistics
 from convcli.designs.windows import _refuse_more
 from convcli.errors import RequestError
 from convcli.media.images.medium import IMAGE
@@ -173,13 +172,13 @@ def test_long_windows_are_those_that_are_sorted(name: str, monkeypatch: pytest.M
         "MOST_PIXELS_SORTED_FOR_SEARCHES",
     )
     for limit in limits:
-        monkeypatch.setattr(windows_in_order, limit, 1 << 20)
+        monkeypatch.setattr(order_statistics, limit, 1 << 20)
     series = [apply(text, x, missing="fill", edge="shrink") for x in values]
     planes = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
     strides = apply(text + ",stride=7", values[0])
     for limit in limits:
-        monkeypatch.setattr(windows_in_order, limit, 1)
-    monkeypatch.setattr(windows_in_order, "LOOKED_UP", 16)
+        monkeypatch.setattr(order_statistics, limit, 1)
+    monkeypatch.setattr(order_statistics, "LOOKED_UP", 16)
     for x, truth in zip(values, series, strict=True):
         np.testing.assert_array_equal(apply(text, x, missing="fill", edge="shrink"), truth)
     found = apply(f"{name}:9x8{MORE.get(name, '')}", plane, axes=2, missing="fill")
@@ -198,10 +197,10 @@ def test_large_windows_of_a_picture_are_counted(
     x[:, 20:] = 7.0
     x[rng.random(x.shape) < gaps] = np.nan
     texts = ("median:21x20", "quantile:24,0.3", "rank:21", "mad:9x8", "median:21,stride=3")
-    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 10_000)
+    monkeypatch.setattr(order_statistics, "MOST_PIXELS_SORTED", 10_000)
     sorted_one_by_one = [apply(text, x, axes=2, edge="edge") for text in texts]
-    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED", 1)
-    monkeypatch.setattr(windows_in_order, "MOST_PIXELS_SORTED_FOR_SEARCHES", 1)
+    monkeypatch.setattr(order_statistics, "MOST_PIXELS_SORTED", 1)
+    monkeypatch.setattr(order_statistics, "MOST_PIXELS_SORTED_FOR_SEARCHES", 1)
     for text, truth in zip(texts, sorted_one_by_one, strict=True):
         np.testing.assert_array_equal(apply(text, x, axes=2, edge="edge"), truth, text)
     # Counts of more pixels than float32 holds whole numbers.
@@ -415,7 +414,7 @@ def test_blocks_are_the_whole(data: st.DataObject) -> None:
     limits = ("MOST_SORTED", "MOST_SORTED_FOR_SEARCHES")
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
         for limit in limits:
-            patch.setattr(windows_in_order, limit, data.draw(st.sampled_from([1, 512])))
+            patch.setattr(order_statistics, limit, data.draw(st.sampled_from([1, 512])))
         whole = in_blocks(text, x, [], edge)
         np.testing.assert_array_equal(in_blocks(text, x, cuts, edge), whole)
 

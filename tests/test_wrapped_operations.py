@@ -10,7 +10,7 @@ import pytest
 
 # The classes of wrappers are found when their modules are imported.
 from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
-from convcli.core.complete import Bounds
+from convcli.core.extend import Bounds
 from convcli.core.op import Complete, Op, WrappedOp
 from convcli.core.ops import Convolve
 from convcli.core.whole import Normalize, Unmeasured
@@ -28,7 +28,7 @@ DERIVED = {
 # What stands for the function of the operation, from which that of the wrapper differs.
 OF_THE_FUNCTION = {
     *("in_place", "joined", "executor"),
-    *("scale_and_shift", "scaled", "undivided", "axis_taps"),
+    *("scale_and_shift", "undivided", "axis_taps"),
 }
 # The same wrapper around a changed operation, or a part of what is known of it.
 CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula"}

@@ -21,8 +21,7 @@ from convcli.checking.explained_stage import (
     refuse_wide_windows,
 )
 from convcli.checking.frameworks import equinox_text, torch_text
-from convcli.core.complete import Bounds, without_incomplete
-from convcli.core.extend import Extent
+from convcli.core.extend import Bounds, Extent, without_incomplete
 from convcli.core.task import OpTask
 from convcli.dataclass import dataclass
 from convcli.facts.explanation import BranchFacts, ExplanationFacts, StageFacts

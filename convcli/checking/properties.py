@@ -17,7 +17,13 @@ from convcli.checking.explain import small_plan
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.nested import nested
-from convcli.facts.properties import ROUNDING, LinearityFacts, LocalityFacts, MoveFacts, ShiftFacts
+from convcli.facts.properties import (
+    LARGEST_ROUNDING,
+    LinearityFacts,
+    LocalityFacts,
+    MoveFacts,
+    ShiftFacts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +174,7 @@ def measure_locality(plan: Plan, x: Array) -> LocalityFacts:
     other[at] += change
     result = _filtered(plan, x)
     other_result = _filtered(plan, other)
-    rounding = ROUNDING * max(_largest_magnitude(result), _largest_magnitude(other_result))
+    rounding = LARGEST_ROUNDING * max(_largest_magnitude(result), _largest_magnitude(other_result))
     changed = _differences(other_result, result) > rounding
     promised: tuple[tuple[int, int], ...] = ()
     read: tuple[tuple[int, int], ...] = ()

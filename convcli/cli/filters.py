@@ -238,8 +238,7 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
-    from convcli.planning.responses import crossings
-    from convcli.planning.taps_of_steps import weights_of
+    from convcli.planning.taps_of_steps import crossings, weights_of
     from convcli.units import describe_frequency
 
     weights = weights_of(step)

@@ -207,6 +207,6 @@ def label_of(calls: tuple[Call, ...]) -> str:
 def _unasked_delay_warnings(plan: Plan) -> list[str]:
     if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
         return []
-    from convcli.planning.latency import unasked_delays
+    from convcli.planning.describe import unasked_delays
 
     return list(unasked_delays(plan))

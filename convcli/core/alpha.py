@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.convolution.rounding import outside_of
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, WrappedOp, nothing_held
-from convcli.core.reach import Reach, aligned_samples
+from convcli.core.one_sample import OneSample
+from convcli.core.op import ChannelUse, Held, NumberUse, Span, WrappedOp, nothing_held
+from convcli.core.reach import aligned_samples
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
 
@@ -95,7 +96,7 @@ def _unpremultiplied(y: Array, alpha: int, opaque: float, divisor: float) -> Arr
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Premultiply(Op):
+class Premultiply(OneSample):
     """Colours times their opacity, divided by `divisor`, before a group of branches.
 
     alpha : index of the opacity channel, which stays as it is
@@ -103,11 +104,6 @@ class Premultiply(Op):
 
     alpha: int
     divisor: float
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one pixel, its own."""
-        return (Reach(), Reach())
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Multiply the colours by the opacity."""
@@ -118,7 +114,7 @@ class Premultiply(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Unpremultiply(Op):
+class Unpremultiply(OneSample):
     """Filtered colours divided by the filtered opacity, behind a group of branches.
 
     alpha : index of the opacity channel; opaque : its largest value
@@ -128,11 +124,6 @@ class Unpremultiply(Op):
     alpha: int
     opaque: float
     gain: float
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one pixel, its own."""
-        return (Reach(), Reach())
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Divide the colours by the opacity."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convcli.core.chain import Chain
-    from convcli.core.complete import Bounds
+    from convcli.core.extend import Bounds
     from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier
     from convcli.signals import Array
@@ -127,9 +127,10 @@ class OutputTask:
         A row of blocks that reads missing samples is computed at once, because a gap is filled from
         anywhere in its line.
         """
-        if self.chain.block_rows is None:
+        height = self.chain.block_rows
+        if height is None:
             return self.at_once()
-        rows = self._rows_of_blocks(self.chain.block_rows)
+        rows = [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
         blocks = [row.blocks() for row in rows]
         computed = iter(share(OutputTask.outputs, [block for row in blocks for block in row]))
         parts = []
@@ -156,10 +157,6 @@ class OutputTask:
         with np.errstate(all="ignore"):
             y, _ = self.at_once()
         return y
-
-    def _rows_of_blocks(self, height: int) -> list[OutputTask]:
-        """Cut the outputs where a row of blocks begins."""
-        return [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
 
     def _rows(self, start: int, stop: int) -> OutputTask:
         """The task of the rows [start, stop) of the outputs alone."""

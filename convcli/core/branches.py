@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.branch_chain import BranchChain, check_alignment, shift_of_branch
-from convcli.core.complete import common_bounds
 from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.convolve import all_finite
 from convcli.core.convolution.rounding import outside_of
+from convcli.core.extend import common_bounds
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.chain import Chain
-    from convcli.core.complete import Bounds
     from convcli.core.convolution.rounding import Rounding
+    from convcli.core.extend import Bounds
     from convcli.core.formula import Formula
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights
@@ -115,11 +115,12 @@ class Branches(Op):
         if self.window is not None:
             return (self.window,)
         by_axis = zip(*(branch.reach for branch in self.branches), strict=True)
-        unions = map(_union, by_axis)
-        return tuple(
-            JoinedReach(**vars(union), axis=axis, branches=self.branches)
-            for axis, union in enumerate(unions)
-        )
+        joined = []
+        for axis, reaches in enumerate(by_axis):
+            growth = min(reach.growth for reach in reaches)
+            union = replace(widest(reaches), growth=growth)
+            joined.append(JoinedReach(**vars(union), axis=axis, branches=self.branches))
+        return tuple(joined)
 
     @property
     def times(self) -> OpTimes:
@@ -458,11 +459,3 @@ class Branches(Op):
     def holds_input_alone(self) -> bool:
         """Whether all values that are held are inputs of the group."""
         return all(branch.chain.holds_input_alone for branch in self.branches)
-
-
-def _union(reaches: tuple[Reach, ...]) -> Reach:
-    """The reach of several branches that are aligned."""
-    return replace(
-        widest(reaches),
-        growth=min(reach.growth for reach in reaches),
-    )

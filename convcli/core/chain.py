@@ -38,9 +38,8 @@ import numpy as np
 
 from convcli.core.blocks import columns_of_blocks, rows_of_blocks
 from convcli.core.chain_geometry import ChainGeometry, lengths_after
-from convcli.core.complete import without_incomplete
 from convcli.core.convolution.rounding import float_type_for_bytes, refines_alone
-from convcli.core.exact.overflow import without_overflow
+from convcli.core.extend import without_incomplete
 from convcli.core.missing import any_missing
 from convcli.core.task import (
     Continuation,
@@ -58,9 +57,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.core.chain_geometry import Walk
-    from convcli.core.complete import Bounds
     from convcli.core.convolution.refined_resample import RefinedResampling
     from convcli.core.executor import ExecutedRun, Executor, Pads
+    from convcli.core.extend import Bounds
     from convcli.core.op import Op, Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array
@@ -163,7 +162,7 @@ class Chain(ChainGeometry):
                 x = summed(x)
             bounded = task if bounds is None else replace(task, bounds=bounds)
             y, held_after[number] = op.compute(x, bounded)
-            x = without_overflow(op, x, bounded, y)
+            x = _without_overflow(op, x, bounded, y)
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
@@ -410,3 +409,41 @@ def _span_of(walks: list[Walk], number: int) -> Span:
     """The inputs [start, high) of an operation on each axis, without its padding."""
     inputs = [walk.inside[number] for walk in walks]
     return tuple((each.start, each.high) for each in inputs)
+
+
+# ----------------------------------------------------------------------------------------- overflow
+
+
+# The mean of 1e308 and 1e308 is 1e308. Where a homogeneous operation (c x gives c y) returns
+# infinity or NaN, it is computed again on scaled down samples, and the result is scaled up.
+
+# Sums of samples below this do not overflow.
+_HUGE = 2.0**900
+# What huge samples are multiplied by: their squares do not overflow either, and whatever is lost of
+# small ones beside them is far below the rounding of their sum.
+_SCALE = 2.0**-600
+
+
+def _without_overflow(op: Op, x: Array, task: OpTask, y: Array) -> Array:
+    """Return the outputs `y` of a task, with numbers where sums of finite samples overflowed."""
+    if not op.numbers.homogeneous or x.dtype != np.float64 or y.dtype != np.float64:
+        return y
+    with np.errstate(all="ignore"):
+        if np.isfinite(y.sum()) or not _has_huge(x):
+            return y
+        smaller = replace(task, earlier=partial(_scaled_down, task.earlier))
+        again, _ = op.compute(x * _SCALE, smaller)
+        return np.where(np.isfinite(y), y, again / _SCALE)
+
+
+def _has_huge(x: Array) -> bool:
+    """Return whether a finite sample is so large that a sum with it may overflow."""
+    size = np.abs(x)
+    is_huge = (size > _HUGE) & (size < np.inf)
+    return bool(is_huge.any())
+
+
+def _scaled_down(earlier: HeldEarlier, place: HeldPlace) -> Array | None:
+    """Return the value held at a place, scaled as the samples are."""
+    held = earlier(place)
+    return None if held is None else held * _SCALE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convcli.array_types import IntArray
-    from convcli.core.complete import Bounds
+    from convcli.core.extend import Bounds
     from convcli.core.op import Op
     from convcli.core.op_times import TimeUse
     from convcli.core.reach import Index

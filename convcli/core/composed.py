@@ -40,7 +40,8 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
     for part in parts:
         if part is None:
             return None
-        sides = _spaced_sides(part.taps.shape, spacing)
+        lengths = zip(part.taps.shape, spacing, strict=True)
+        sides = [(count - 1) * every + 1 for count, every in lengths]
         if taps.size * math.prod(sides) > most:
             return None
         spaced = np.zeros(sides)
@@ -49,20 +50,6 @@ def composed(chain: Chain, *, most: int = MOST_PRODUCTS) -> Convolve | None:
         taps = full_convolution(taps, spaced)
         divisor *= part.divisor
         spacing = [every * step for every, step in zip(spacing, part.step, strict=True)]
-    return _with_reach_of(chain, taps, divisor)
-
-
-def _spaced_sides(shape: tuple[int, ...], spacing: list[int]) -> list[int]:
-    """The extent on each axis of taps that are `spacing` samples apart."""
-    sides = []
-    for count, every in zip(shape, spacing, strict=True):
-        last = (count - 1) * every
-        sides.append(last + 1)
-    return sides
-
-
-def _with_reach_of(chain: Chain, taps: FloatArray, divisor: float) -> Convolve:
-    """The convolution with these taps that reads what a chain reads."""
     return Convolve(
         taps=taps,
         divisor=divisor,

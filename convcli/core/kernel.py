@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from convcli.core.mixing import Mix
+from convcli.core.one_sample import Mix
 from convcli.core.ops import Convolve, EachChannel, Magnitude, default_on_missing
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError

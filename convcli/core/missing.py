@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     # Sums of the weights times the samples, as high + low, and sums of the weights of the known
     # samples.
-    _Sums = tuple[Any, Any, Any]
+    _Sums = list[Any]
     _FindSums = Callable[
         [BoolArray, Any, Any, FloatArray, tuple[int, ...]], Iterator[tuple[Any, _Sums]]
     ]
@@ -159,24 +159,19 @@ def _exact_window_sums(
     part = slice(first * step[0], end)
     high, low = double_sums(known[part].astype(np.float64), w, step)
     share, _ = double_sums(weights[part].astype(np.float64), w, step, finite=True)
-    yield slice(first, last + 1), (high, low, share)
+    yield slice(first, last + 1), [high, low, share]
 
 
 def _direct_window_sums(
     wanted: BoolArray, known: Array, weights: Array, w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
-    """Yield the sums of the `wanted` windows, and their places."""
-    for rows, sums in _window_sums(wanted, (*halves(known), weights), w, step):
-        high, low, share = sums
-        yield rows, (high, low, share)
-
-
-def _window_sums(
-    wanted: BoolArray, arrays: tuple[Array, ...], w: FloatArray, step: tuple[int, ...]
-) -> Iterator[tuple[Any, list[Array]]]:
-    """Yield sums of w times each array for the `wanted` outputs, and their places."""
+    """Yield the sums of the `wanted` windows, and their places; of pictures whole rows of them."""
+    arrays = (*halves(known), weights)
     if w.ndim > 1:
-        yield from _window_sums_of_rows(wanted, arrays, w, step)
+        for first, last in runs(wanted):
+            end = (last - 1) * step[0] + w.shape[0]
+            part = slice(first * step[0], end)
+            yield slice(first, last), [direct(array[part], w, step) for array in arrays]
         return
     stretches = runs(w != 0) or [(0, 1)]
     # A long binomial has zeros at both ends.
@@ -193,16 +188,6 @@ def _window_sums(
             windows = at_every_sample[some_rows * step[0] + begin, some_channels]
             sums.append(np.einsum("nj,j->n", windows, some_taps.astype(windows.dtype)))
         yield (some_rows, some_channels), sums
-
-
-def _window_sums_of_rows(
-    wanted: BoolArray, arrays: tuple[Array, ...], w: FloatArray, step: tuple[int, ...]
-) -> Iterator[tuple[slice, list[Array]]]:
-    """Yield the sums of pictures for whole rows of outputs, of which some are `wanted`."""
-    for first, last in runs(wanted):
-        end = (last - 1) * step[0] + w.shape[0]
-        part = slice(first * step[0], end)
-        yield slice(first, last), [direct(array[part], w, step) for array in arrays]
 
 
 def hold(x: Array, earlier: Callable[[], Array | None]) -> Array:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from convcli.core.complete import Bounds
 from convcli.core.convolution.convolve_2d import products_of
+from convcli.core.extend import Bounds
 from convcli.core.missing import last_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.op_times import OpTimes
@@ -166,8 +166,8 @@ class Op(ABC):
         bind                for an operation that adds a remark or a message where it is used
         compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
         holds_input_alone   for a group of branches, whose chains do its work
-        products, in_place, axis_taps, joined, scale_and_shift, scaled,
-        undivided, executor
+        products, in_place, axis_taps, joined, scale_and_shift, undivided,
+        executor
                             for what is computed faster together
     """
 
@@ -364,13 +364,6 @@ class Op(ABC):
         """The scale and the shift of each channel, where the operation is scale * x + shift.
 
         None for other operations.
-        """
-        return None
-
-    def scaled(self, scale: FloatArray, shift: FloatArray) -> Op | None:
-        """Return the operation whose outputs are y * scale + shift; None if that needs a pass.
-
-        scale, shift : (output channels,)
         """
         return None
 

@@ -1,4 +1,4 @@
-"""The operations that most filters are: convolutions, and functions of one sample."""
+"""The operations that most filters are: convolutions, relative changes, and a crop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import all_finite, mean_valid
 from convcli.core.convolution.refined import refined_mean, refines_cheaply
-from convcli.core.convolution.rounding import Rounding, of_taps, outside_of
+from convcli.core.convolution.rounding import of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights
@@ -20,13 +20,11 @@ from convcli.dataclass import dataclass
 from convcli.samples import summed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
     from convcli.array_types import FloatArray
-    from convcli.core.activations import Activation
     from convcli.core.kernel import Kernel
-    from convcli.core.op_formula import NNCall, OnMissing
+    from convcli.core.op_formula import OnMissing
     from convcli.signals import Align, Array, Missing
 
 
@@ -195,81 +193,6 @@ def default_on_missing(taps: FloatArray) -> OnMissing:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pointwise(Op):
-    """A function that is applied to every sample by itself.
-
-    keeps : the channel that is left alone (the opacity of a picture), or None
-    alike : whether the function is the same for all channels
-    factor : of a function that multiplies by a number
-    """
-
-    function: Callable[[Array], Array]
-    axes: int
-    keeps: int | None = None
-    alike: bool = True
-    rounding: Rounding = "rounded"
-    factor: float | None = None
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample, its own."""
-        return (Reach(),) * self.axes
-
-    @property
-    def numbers(self) -> NumberUse:
-        """The rounding class of the function."""
-        return NumberUse(rounding=self.rounding)
-
-    @property
-    def channels(self) -> ChannelUse:
-        """Uniform if no channel is left alone or has a function of its own."""
-        return ChannelUse(uniform=self.alike and self.keeps is None)
-
-    @property
-    def formula(self) -> OpFormula:
-        """The convolution that a multiplication is."""
-        return OpFormula(as_convolution=self._as_convolution(), delay=0.0)
-
-    def _as_convolution(self) -> Convolve | None:
-        """The convolution with one tap, the factor."""
-        if self.factor is None or self.keeps is not None:
-            return None
-        nothing = (0,) * self.axes
-        return Convolve(
-            taps=np.full((1,) * self.axes, self.factor),
-            before=nothing,
-            after=nothing,
-            step=(1,) * self.axes,
-            anchor=nothing,
-        )
-
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
-        """Apply the function to all channels but the one that is kept."""
-        y = self.function(x)
-        if self.keeps is not None:
-            y[..., self.keeps] = x[..., self.keeps]
-        return y
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ActivationOp(Pointwise):
-    """An activation of every sample, which a layer before it can apply to its own outputs."""
-
-    function: Activation
-    nn_call: NNCall | None = None
-
-    @property
-    def formula(self) -> OpFormula:
-        """The activation by its name in PyTorch."""
-        return OpFormula(delay=0.0, nn_call=self.nn_call)
-
-    @property
-    def in_place(self) -> Activation | None:
-        """The activation, if no channel is left alone."""
-        return self.function if self.keeps is None else None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Magnitude(Op):
     """The root of the sum of squares of several convolutions: the strength of a gradient.
 
@@ -399,3 +322,58 @@ def _held_in_channel(held: Held, c: int) -> Held:
         return None if known is None else _channel(known, c)
 
     return values
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RelativeChange(Op):
+    """y[t] = (x[t] - x[t - lags]) / x[t - lags]; missing where the earlier sample is 0.
+
+    lags : samples along each axis, 0 for all axes but one
+    keeps : the channel that is left alone (the opacity of a picture), or None
+    """
+
+    lags: tuple[int, ...]
+    keeps: int | None = None
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """An output reads its own sample and earlier ones."""
+        return tuple(Reach(before=lag) for lag in self.lags)
+
+    @property
+    def channels(self) -> ChannelUse:
+        """Uniform if no channel is left alone."""
+        return ChannelUse(uniform=self.keeps is None)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Divide the difference by the earlier sample."""
+        behind_lags = tuple(slice(lag, None) for lag in self.lags)
+        now = x[behind_lags]
+        before_ends = tuple(slice(length) for length in now.shape[: len(self.lags)])
+        earlier = x[before_ends]
+        y: Array = np.divide(
+            now - earlier, earlier, out=np.full_like(now, np.nan), where=earlier != 0
+        )
+        if self.keeps is not None:
+            y[..., self.keeps] = now[..., self.keeps]
+        return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Crop(Op):
+    """Keeps `size` samples from number `first` on along each axis: y[k] = x[k + first]."""
+
+    first: tuple[int, ...]
+    size: tuple[int, ...]
+
+    numbers = NumberUse(rounding="exact")
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Output k reads only the sample k + first."""
+        sides = zip(self.first, self.size, strict=True)
+        return tuple(Reach(before=-f, after=f, anchor=f, limit=n) for f, n in sides)
+
+    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+        """Return the samples, which are exactly those that the outputs read."""
+        return x

@@ -15,7 +15,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convcli.core.complete import Bounds
+    from convcli.core.extend import Bounds
     from convcli.core.op import Op, Span
     from convcli.core.reach import Reach
     from convcli.signals import Array

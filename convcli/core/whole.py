@@ -15,6 +15,7 @@ import numpy as np
 
 from convcli.core.binding import Stage
 from convcli.core.exact.totals import ExactTotals
+from convcli.core.one_sample import OneSample, Pointwise
 from convcli.core.op import (
     ChannelUse,
     Held,
@@ -25,8 +26,6 @@ from convcli.core.op import (
     nothing_held,
     op_itself,
 )
-from convcli.core.ops import Pointwise
-from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -38,18 +37,12 @@ Statistic = Literal["mean", "max"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Unmeasured(Op):
+class Unmeasured(OneSample):
     """An operation on single samples that is not known before the whole signal was measured."""
 
     measure: Measure
-    axes: int
 
     channels = ChannelUse(uniform=True)
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample, its own, once the signal was measured."""
-        return (Reach(),) * self.axes
 
     @property
     def to_measure(self) -> ToMeasure:

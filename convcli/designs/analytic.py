@@ -75,7 +75,9 @@ def _phase_shift(low: float | None, attenuation: float, signal: Signal) -> tuple
         message = f"the attenuation must be in {span}, got {attenuation:g}"
         raise RequestError(message, hint="attenuation=80")
     if low is None:
-        low = _default_lowest(signal)
+        low = LOWEST_CYCLES
+        if signal.rate is not None:
+            low = min(low, LOWEST_HERTZ / signal.rate)
     if low >= 0.25:
         came = describe_frequency(low, signal)
         limit = describe_frequency(0.25, signal)
@@ -85,12 +87,6 @@ def _phase_shift(low: float | None, attenuation: float, signal: Signal) -> tuple
     first = describe_frequency(low, signal)
     last = describe_frequency(0.5 - low, signal)
     return taps, f"gain 1 +- {error:.1g} from {first} to {last}"
-
-
-def _default_lowest(signal: Signal) -> float:
-    if signal.rate is None:
-        return LOWEST_CYCLES
-    return min(LOWEST_CYCLES, LOWEST_HERTZ / signal.rate)
 
 
 @lru_cache(maxsize=16)

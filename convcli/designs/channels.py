@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from convcli.array_types import FloatArray
-from convcli.core.mixing import Mix
+from convcli.core.one_sample import Mix
 from convcli.dataclass import dataclass
 from convcli.designs.registry import step
 from convcli.errors import RequestError, named_first

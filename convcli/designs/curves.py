@@ -20,14 +20,14 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.designs.equalisers import bell, high_shelf, low_shelf
-from convcli.designs.number_files import content_of, number_in_cell
+from convcli.designs.tapfiles import content_of, number_in_cell
 from convcli.errors import InputError, named_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.array_types import FloatArray
-    from convcli.designs.biquads import Section
+    from convcli.designs.equalisers import Section
     from convcli.places import Place
 
 
@@ -130,20 +130,13 @@ def _from_columns(path: Place, lines: list[str], column: str) -> Curve:
     return _curve(path, rows, place, name)
 
 
-def _separator_of(rows: list[str]) -> re.Pattern[str]:
-    """The first separator that some row contains, else the last: a comma or spaces."""
-    for separator in _SEPARATORS:
-        if any(map(separator.search, rows)):
-            return separator
-    return _SEPARATORS[-1]
-
-
 def _numbered_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line that is not a comment."""
     stripped = [line.strip() for line in lines]
     data_lines = [text if text[:1] not in ("*", "#") else "" for text in stripped]
     rows = [text for text in data_lines if text]
-    separator = _separator_of(rows)
+    found = [each for each in _SEPARATORS if any(map(each.search, rows))]
+    separator = found[0] if found else _SEPARATORS[-1]
     decimal_commas = separator is not _SEPARATORS[-1]
     numbers = [row for row in rows if row[0].isdigit()]
     if not decimal_commas and numbers and all(map(_DECIMAL_COMMAS.fullmatch, numbers)):

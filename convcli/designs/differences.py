@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convcli.core.kernel import MOST_TAPS, Kernel
-from convcli.core.ops import Convolve
-from convcli.core.relative import RelativeChange
+from convcli.core.ops import Convolve, RelativeChange
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
 from convcli.designs.taps import exact, refuse_huge

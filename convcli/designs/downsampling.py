@@ -9,10 +9,9 @@ import numpy as np
 
 from convcli.core.convolution import kaiser
 from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
-from convcli.core.crop import Crop, ResizedAndCropped
 from convcli.core.kernel import Kernel
 from convcli.core.op import Op
-from convcli.core.ops import Convolve
+from convcli.core.ops import Convolve, Crop
 from convcli.core.whole import Reduce
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from convcli.array_types import Taps
+    from convcli.core.binding import Site, Stage
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
@@ -175,6 +175,20 @@ def _in_hertz(text: str) -> float:
     return quantity.value * factors[quantity.unit]
 
 
+@dataclass(frozen=True, eq=False)
+class ResizedAndCropped:
+    """Resamplers to a size that covers the one asked for, then a crop to the middle."""
+
+    ops: tuple[Op, ...]
+
+    def bind(self, site: Site) -> tuple[Stage, ...]:
+        """Return one stage. RequestError under `valid`, which leaves out pixels by itself."""
+        if site.rules.edge == "valid":
+            message = "fit=cover cuts off the sides, and so does --edge valid"
+            raise RequestError(message, hint="any other --edge")
+        return (site.stage(*self.ops),)
+
+
 @step("resampling", example="resize:50%", pictures=True)
 def resize(
     size: str,
@@ -200,7 +214,7 @@ def resize(
     sides = _new_size(size, rows, columns)
     if fit in (None, "stretch"):
         return _resamplers(sides, (rows, columns), method)
-    if not all(_written_both(size)):
+    if size.endswith("%") or not all(_written_sides(size)):
         raise RequestError(f"fit={fit} needs both sides, got {size!r}", hint="640x480")
     height, width = _proportional(sides, (rows, columns), inside=fit == "inside")
     ops = _resamplers((height, width), (rows, columns), method)
@@ -235,11 +249,6 @@ def _resamplers(
         if new != old:
             ops.append(Resample.by(new // common, old // common, method, axis=axis, axes=2))
     return tuple(ops)
-
-
-def _written_both(text: str) -> tuple[str, str]:
-    """The two sides of `640x480`, empty where one is not written."""
-    return ("", "") if text.endswith("%") else _written_sides(text)
 
 
 def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:

@@ -38,12 +38,7 @@ USUAL = Specification()
 
 
 @step("frequency", example="lowpass:0.1")
-def lowpass(
-    cutoff: Frequency,
-    spec: Specification = USUAL,
-    *,
-    signal: Signal,
-) -> Kernel:
+def lowpass(cutoff: Frequency, spec: Specification = USUAL, *, signal: Signal) -> Kernel:
     """Keep the frequencies below CUTOFF.
 
     cutoff : Hz (cycles/sample without a rate), where the gain is 1/2
@@ -60,12 +55,7 @@ def lowpass(
 
 
 @step("frequency", example="highpass:0.1")
-def highpass(
-    cutoff: Frequency,
-    spec: Specification = USUAL,
-    *,
-    signal: Signal,
-) -> Kernel:
+def highpass(cutoff: Frequency, spec: Specification = USUAL, *, signal: Signal) -> Kernel:
     """Keep the frequencies above CUTOFF.
 
     Options as in lowpass. The taps sum to 0 exactly (a constant is removed) and the gain at Nyquist
@@ -77,11 +67,7 @@ def highpass(
 
 @step("frequency", example="bandpass:0.1,0.2")
 def bandpass(
-    low: Frequency,
-    high: Frequency,
-    spec: Specification = USUAL,
-    *,
-    signal: Signal,
+    low: Frequency, high: Frequency, spec: Specification = USUAL, *, signal: Signal
 ) -> Kernel:
     """Keep the frequencies between LOW and HIGH.
 
@@ -94,11 +80,7 @@ def bandpass(
 
 @step("frequency", example="bandstop:0.1,0.2")
 def bandstop(
-    low: Frequency,
-    high: Frequency,
-    spec: Specification = USUAL,
-    *,
-    signal: Signal,
+    low: Frequency, high: Frequency, spec: Specification = USUAL, *, signal: Signal
 ) -> Kernel:
     """Remove the frequencies between LOW and HIGH.
 
@@ -114,7 +96,9 @@ def _filter(
     spec: Specification,
     signal: Signal,
 ) -> Kernel:
-    _check_edges(edges, signal)
+    if len(edges) == 2 and edges[0] >= edges[1]:
+        low, high = (describe_frequency(edge, signal) for edge in edges)
+        raise RequestError(f"the first frequency must be below the second, got {low} and {high}")
     _check_attenuation(spec)
     if spec.taps is not None:
         _check_count(spec.taps, gains, spec.method)
@@ -158,12 +142,6 @@ def _over_plane(bands: Bands, spec: Specification) -> Kernel:
         padded = np.pad(line, (side - line.size) // 2)
         taps += (gain - next_gain) * np.outer(padded, padded)
     return Kernel(taps=exact(taps, float(bands.gains[0])))
-
-
-def _check_edges(edges: tuple[float, ...], signal: Signal) -> None:
-    if len(edges) == 2 and edges[0] >= edges[1]:
-        low, high = (describe_frequency(edge, signal) for edge in edges)
-        raise RequestError(f"the first frequency must be below the second, got {low} and {high}")
 
 
 def _check_attenuation(spec: Specification) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from convcli.errors import InputError, RequestError
 from convcli.named_files import named_place
 from convcli.signals import Signal
 from convcli.units import Gain, Integer, Kind, UnitError, parse_quantity
-
-if TYPE_CHECKING:
-    from convcli.designs.responses import Response
 
 
 def _read_taps(text: str, signal: Signal) -> Taps:
@@ -152,18 +149,12 @@ def ir(
     # The unfiltered signal of a channel goes to that channel alone.
     dry = slice(None, None, given + 1) if is_crossed else slice(None)
     taps[response.start, dry] += 1 - wet
-    kernels = _kernels_of_channels(taps, response)
+    kernels = tuple(
+        Kernel(taps=each, centre=(response.start,), note=response.note) for each in taps.T
+    )
     if is_crossed:
         return KernelMatrix(kernels, given)
     return kernels[0] if channels == 1 else PerChannel(kernels)
-
-
-def _kernels_of_channels(taps: Taps, response: Response) -> tuple[Kernel, ...]:
-    """One kernel for each column of (k, channels) taps."""
-    centre = (response.start,)
-    return tuple(
-        Kernel(taps=channel_taps, centre=centre, note=response.note) for channel_taps in taps.T
-    )
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:

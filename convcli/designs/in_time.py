@@ -30,9 +30,15 @@ from convcli.core.in_time.weights import (
 )
 from convcli.core.in_time.windows import CalendarPool, TimeWindows
 from convcli.core.windows import ragged
-from convcli.core.windows.order_statistics import Hampel, Median, MedianDeviation, Quantile, Rank
+from convcli.core.windows.order_statistics import (
+    Hampel,
+    Median,
+    MedianDeviation,
+    OrderInTime,
+    Quantile,
+    Rank,
+)
 from convcli.core.windows.ragged import ExtremeInTime, MomentInTime
-from convcli.core.windows.ragged_order import OrderInTime
 from convcli.designs.registry import in_time
 from convcli.designs.smoothing import TRUNCATE
 from convcli.designs.windows import check_outlier_limit, check_quantile

@@ -18,8 +18,8 @@ from convcli.core.activations import (
     TimesNormal,
 )
 from convcli.core.convolution.rounding import Rounding, of_factor
+from convcli.core.one_sample import ActivationOp, Pointwise
 from convcli.core.op_formula import NNCall
-from convcli.core.ops import ActivationOp, Pointwise
 from convcli.core.whole import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError

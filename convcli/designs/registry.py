@@ -220,11 +220,6 @@ class Step:
         written = {name: kind for name, kind in self._annotations.items() if name not in INJECTED}
         return {name: kind for name, kind in written.items() if is_dataclass(kind)}
 
-    @cached_property
-    def injected(self) -> tuple[str, ...]:
-        """The parameters that give the design the place where it is used."""
-        return _injected(self.design)
-
     @property
     def takes_axis(self) -> bool:
         """Whether `axis=` may be written on a picture, although the design has no such argument."""
@@ -255,8 +250,9 @@ class Step:
                 design = self._design_in_time(values)
             else:
                 values = self._in_samples(values, site.signal)
-        injected = _injected(design)
-        made = design(**self._grouped(values), **{name: given[name] for name in injected})
+        taken = inspect.signature(design).parameters
+        injected = {name: given[name] for name in INJECTED if name in taken}
+        made = design(**self._grouped(values), **injected)
         if made is None:
             return Series()
         if isinstance(made, tuple):
@@ -315,12 +311,6 @@ class Step:
                     f"{name}= counts rows, and cannot be given with a duration or a bin"
                 )
         return design
-
-
-def _injected(design: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameters that give a design the place where it is used."""
-    names = inspect.signature(design).parameters
-    return tuple(name for name in names if name in INJECTED)
 
 
 def _options_of(group: Any) -> Iterator[StepParameter]:

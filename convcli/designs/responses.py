@@ -89,7 +89,9 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
             watched = WatchedFile(raw)
             try:
                 with Sound(watched) as file:
-                    _check_channel(path, channel, file.channels)
+                    if channel is not None and not 1 <= channel <= file.channels:
+                        message = f"{path} has channels 1 ... {file.channels}, not {channel}"
+                        raise RequestError(message, hint="channel=1 takes the first")
                     refuse_huge(file.frames, str(path), "a shorter impulse response")
                     samples = file.read(file.frames, dtype="float64", always_2d=True)
                     rate = file.samplerate
@@ -99,12 +101,6 @@ def _decoded_response(path: Place, channel: int | None) -> tuple[Taps, int]:
     except soundfile.SoundFileError as error:
         raise InputError(f"{problem}: {reason_of(error)}") from error
     return samples, rate
-
-
-def _check_channel(path: Place, channel: int | None, channels: int) -> None:
-    if channel is not None and not 1 <= channel <= channels:
-        message = f"{path} has channels 1 ... {channels}, not {channel}"
-        raise RequestError(message, hint="channel=1 takes the first")
 
 
 def _convert(taps: Taps, own_rate: float, rate: float) -> tuple[Taps, int]:

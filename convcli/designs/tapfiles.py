@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.designs.number_files import content_of, number_in_cell
 from convcli.errors import InputError
+from convcli.named_files import opened_named
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, Taps
     from convcli.places import Place
+
 
 LARGEST_FILE = 2**28
 SUFFIXES = (".csv", ".txt", ".npy")
@@ -94,8 +95,11 @@ def _read_text(path: Place, content: bytes) -> Taps:
         numbers = line.split("#", maxsplit=1)[0].strip()
         if not numbers:
             continue
-        items = enumerate(_BETWEEN.split(numbers), start=1)
-        row = [_read_number(item, path, number, column) for column, item in items]
+        row = []
+        for column, item in enumerate(_BETWEEN.split(numbers), start=1):
+            where = f"{path}, line {number}, column {column}"
+            hint = "taps are numbers such as 0.25 or -1e-3"
+            row.append(number_in_cell(item, where, hint=hint))
         rows.append(row)
         if len(row) != len(rows[0]):
             counts = f"{len(row)} taps, {len(rows[0])} in the lines before"
@@ -104,6 +108,18 @@ def _read_text(path: Place, content: bytes) -> Taps:
     return np.array(rows, dtype=np.float64)
 
 
-def _read_number(item: str, path: Place, line: int, column: int) -> float:
-    where = f"{path}, line {line}, column {column}"
-    return number_in_cell(item, where, hint="taps are numbers such as 0.25 or -1e-3")
+def content_of(path: Place, *, expected: str, most: int, hint: str) -> bytes:
+    """All bytes of a file. InputError where it cannot be read, as of `opened_named`."""
+    with opened_named(path, expected=expected, most=most, hint=hint) as (file, _):
+        return file.read()
+
+
+def number_in_cell(cell: str, where: str, hint: str) -> float:
+    """The number in a cell, which may be infinite or NaN. InputError if there is none.
+
+    where : the file, the line and so on, for the message
+    """
+    try:
+        return float(cell)
+    except ValueError:
+        raise InputError(f"{where}: expected a number, got {cell!r}", hint=hint) from None

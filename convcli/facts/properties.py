@@ -10,7 +10,7 @@ from typing import Any
 from convcli.dataclass import dataclass
 
 # Differences below this share of the largest output are rounding.
-ROUNDING = 1e-9
+LARGEST_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class ShiftFacts:
             difference = move.edge_difference
         if difference is None:
             return False
-        return difference <= ROUNDING * self.scale
+        return difference <= LARGEST_ROUNDING * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class LinearityFacts:
     @property
     def holds(self) -> bool:
         """Whether the two sides differ by no more than rounding."""
-        return self.difference <= ROUNDING * self.scale
+        return self.difference <= LARGEST_ROUNDING * self.scale
 
 
 PropertyFacts = ShiftFacts | LocalityFacts | LinearityFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli.core.activations import Activation
-from convcli.core.ops import ActivationOp
+from convcli.core.one_sample import ActivationOp
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.core.one_sample import OneSample
 from convcli.core.op import Held, Op, Span, nothing_held
-from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.onnx.session_nodes import SessionNode, session_node
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Affine(Op):
+class Affine(OneSample):
     """y = scale * x + shift, with a scale and a shift for each channel.
 
     scale, shift : (channels,)
@@ -27,12 +27,6 @@ class Affine(Op):
 
     scale: FloatArray
     shift: FloatArray
-    axes: int
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample, its own."""
-        return (Reach(),) * self.axes
 
     @property
     def scale_and_shift(self) -> tuple[FloatArray, FloatArray]:
@@ -63,8 +57,9 @@ def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
     """
     found: list[Op] = []
     for op in ops:
-        affine = op.scale_and_shift
-        both = found[-1].scaled(*affine) if found and affine is not None else None
+        both = None
+        if found and op.scale_and_shift is not None:
+            both = found[-1].joined(op)
         if both is None:
             found.append(op)
         else:

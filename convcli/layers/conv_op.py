@@ -78,15 +78,17 @@ class ConvOp(SelfPadding):
         return replace(self, missing=missing)
 
     def joined(self, following: Op) -> Op | None:
-        """Return the layer with the activation that follows it."""
-        if following.in_place is None or self.activation is not None or self.beside:
+        """Return the layer with the activation, or the scale and shift, that follows it."""
+        if self.activation is not None or self.beside:
+            return None
+        if following.scale_and_shift is not None:
+            return self._scaled(*following.scale_and_shift)
+        if following.in_place is None:
             return None
         return replace(self, activation=following.in_place)
 
-    def scaled(self, scale: FloatArray, shift: FloatArray) -> Self | None:
+    def _scaled(self, scale: FloatArray, shift: FloatArray) -> Self:
         """Return the convolution with weights and biases that scale and shift the outputs."""
-        if self.beside:
-            return None
         of_weights = scale.reshape(-1, *(1,) * (self.weights.ndim - 1))
         bias = shift
         if self.bias is not None:

@@ -16,7 +16,7 @@ from convcli.core.branch_chain import UnequalBranchesError
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Operand
-from convcli.core.ops import Pointwise
+from convcli.core.one_sample import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.ops import Pointwise
+from convcli.core.one_sample import Pointwise
 from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convcli.core.one_sample import OneSample
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach
@@ -16,21 +17,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ChannelSelection(Op):
+class ChannelSelection(OneSample):
     """Some of the channels, in another order.
 
     selected : which ones
     """
 
     selected: tuple[int, ...]
-    axes: int
 
     numbers = NumberUse(rounding="exact")
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample, its own."""
-        return (Reach(),) * self.axes
 
     def output_channels(self, count: int) -> int:
         """Count the channels that are selected."""

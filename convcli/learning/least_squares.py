@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # The equations of a layer with more weights to one output would take over 300 MB.
 MOST_WEIGHTS = 6000
 # An input whose variance is less than this part of its power is constant but for rounding.
-ROUNDING = 1e-13
+LEAST_VARIANCE_OF_INPUT = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +243,7 @@ def _is_constant(train: Sums) -> bool:
     power = np.diagonal(train.gram)[:-1]
     power_of_means = np.square(train.gram[-1, :-1]) / max(1, train.count)
     deviation = power - power_of_means
-    is_constant = deviation <= ROUNDING * power
+    is_constant = deviation <= LEAST_VARIANCE_OF_INPUT * power
     return bool(is_constant.all())
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Masked = tuple[Array, BoolArray]
 
 # A channel whose variance is less than this part of its power is constant but for rounding.
-ROUNDING = 1e-18
+LEAST_VARIANCE_OF_CHANNEL = 1e-18
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale
             "the samples are so large that their squares overflow",
             hint="scale them first: gain:0.001",
         )
-    constant = np.asarray(power <= ROUNDING * squares)
+    constant = np.asarray(power <= LEAST_VARIANCE_OF_CHANNEL * squares)
     unit = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, power)))
     return ChannelScale(mean, unit), constant
 

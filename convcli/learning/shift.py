@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     AnswerFunction = Callable[[Array, BoolArray], Array]
 
 # Answers that differ by less than this part of their errors are equal but for rounding.
-ROUNDING = 1e-9
+EQUAL_WITHIN = 1e-9
 # All samples but the first, or all columns of a picture but the first.
 LATER: Any = (..., slice(1, None), slice(None))
 
@@ -50,7 +50,7 @@ def shift_facts(
     train_before = before[0] or 0.0
     train_after = after[0] or 0.0
     differs = change.root or 0.0
-    if differs <= ROUNDING * max(train_before, train_after):
+    if differs <= EQUAL_WITHIN * max(train_before, train_after):
         differs = 0.0
     return MovedFacts(
         name=name,

@@ -86,13 +86,13 @@ def target_rate(
     changes_by_whole_factors = all(1 in sides for sides in zip(rate.more, rate.fewer, strict=True))
     if not changes_by_whole_factors:
         return None
-    lengths, wanted = _lengths(source), _lengths(target)
+    lengths, wanted = _counted_lengths(source), _counted_lengths(target)
     if lengths == wanted or (rate.phases == 1 and not rate.fits(lengths, wanted)):
         return None
     return rate
 
 
-def _lengths(source: Source[Any]) -> Sizes:
+def _counted_lengths(source: Source[Any]) -> Sizes:
     """The samples of a signal on each axis; a table or a pipe is read to count them."""
     known = tuple(n for n in source.signal.shape if n is not None)
     if len(known) == source.signal.axes:

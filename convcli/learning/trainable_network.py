@@ -130,7 +130,7 @@ def network_for(text: str, task: Task, pair: Pair) -> TrainableNetwork:
     """
     signal = pair.source.signal
     channels = Channels.of(task, pair)
-    network = read_network(text, signal, channels, _rules(task, signal), pair.rate)
+    network = read_network(text, signal, channels, _training_rules(task, signal), pair.rate)
     if task.ahead:
         network.check_ahead()
     if task.differences:
@@ -153,7 +153,7 @@ def with_target_rates(text: str, task: Task, pairs: Sequence[Pair]) -> list[Pair
         return list(pairs)
     signal = pairs[0].source.signal
     inputs = Channels.of(task, pairs[0]).inputs
-    network = _untrained(text, signal, inputs, _rules(task, signal))
+    network = _untrained(text, signal, inputs, _training_rules(task, signal))
     made = [Fraction(outputs, inputs) for inputs, outputs in network.net.cell]
     if set(made) == {1}:
         return list(pairs)
@@ -179,7 +179,7 @@ def _check_whole_rate(chain: Chain, made: Sequence[Fraction]) -> None:
             )
 
 
-def _rules(task: Task, signal: Signal) -> Rules:
+def _training_rules(task: Task, signal: Signal) -> Rules:
     return Rules(edge=signal.medium.edge, align=task.align)
 
 

@@ -13,7 +13,7 @@ from convcli.core.branch_chain import UnequalBranchesError
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Constant, Operand
-from convcli.core.ops import Pointwise
+from convcli.core.one_sample import Pointwise
 from convcli.dataclass import dataclass
 from convcli.designs.registry import step
 from convcli.errors import RequestError
@@ -201,7 +201,7 @@ class _BoundGroup:
             for bound in steps:
                 yield from bound.stage.warnings
                 if bound.step.hides_length:
-                    from convcli.planning.latency import delay_warnings
+                    from convcli.planning.describe import delay_warnings
 
                     yield from delay_warnings(bound, self.site.rules)
 
@@ -265,11 +265,11 @@ def _weighted_once(
     As with a single kernel, the opacity is filtered too, or kept where the taps sum to 0.
     """
     if convolution.on_missing == "empty":
-        weigh = Premultiply(alpha=alpha, divisor=opaque)
+        weigh = Premultiply(axes=2, alpha=alpha, divisor=opaque)
         return (weigh, replace(op, keeps=alpha))
-    weigh = Premultiply(alpha=alpha, divisor=1.0)
+    weigh = Premultiply(axes=2, alpha=alpha, divisor=1.0)
     gain = float(convolution.taps.sum()) / convolution.divisor
-    divide = Unpremultiply(alpha=alpha, opaque=opaque, gain=gain)
+    divide = Unpremultiply(axes=2, alpha=alpha, opaque=opaque, gain=gain)
     return (weigh, op, divide)
 
 

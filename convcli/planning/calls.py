@@ -188,19 +188,14 @@ def fault(
     """
     start = source.rfind("\n", 0, at) + 1
     line, _, _ = source[start:].partition("\n")
-    before, after = _around_place(line[: at - start], line[at - start :])
+    before, after = line[: at - start], line[at - start :]
+    if len(line) > LONGEST_SHOWN:
+        if len(before) > SHOWN_AROUND:
+            before = "..." + before[-SHOWN_AROUND:]
+        if len(after) > SHOWN_AROUND:
+            after = after[:SHOWN_AROUND] + "..."
     caret = " " * _columns(before) + "^"
     if file:
         number = 1 + source.count("\n", 0, at)
         message = f"recipe {file}, line {number}: {message}"
     return RequestError(message, hint=hint, excerpt=(before + after, caret))
-
-
-def _around_place(before: str, after: str) -> tuple[str, str]:
-    """The text before and behind a place, without the far parts of a long line."""
-    if len(before) + len(after) > LONGEST_SHOWN:
-        if len(before) > SHOWN_AROUND:
-            before = "..." + before[-SHOWN_AROUND:]
-        if len(after) > SHOWN_AROUND:
-            after = after[:SHOWN_AROUND] + "..."
-    return before, after

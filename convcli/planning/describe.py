@@ -2,7 +2,7 @@
 
 `convcli explain`, `-v` and reports call `step_facts` and `chain_facts`; the functions whose names
 end in `with_response` and `drawn_facts` add the curves that reports draw. The numbers come from
-`taps_of_steps.py` and `responses.py`.
+`taps_of_steps.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.convolution.convolve_2d import factor
-from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
-from convcli.planning.responses import POINTS, band_extremes, crossings, drawn_frequencies, response
+from convcli.planning.plan import chain_of
 from convcli.planning.taps_of_steps import (
+    POINTS,
+    band_extremes,
     chain_taps,
+    crossings,
+    drawn_frequencies,
     first_convolution,
     first_taps,
+    response,
     step_delay,
     total_delay,
     weights_of,
@@ -30,9 +34,10 @@ from convcli.planning.taps_of_steps import (
 from convcli.units import describe_frequency
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convcli.array_types import FloatArray, IntArray
+    from convcli.core.binding import Rules
     from convcli.core.reach import Reach
     from convcli.planning.plan import BoundStep, Plan
     from convcli.signals import Signal
@@ -58,13 +63,18 @@ def step_facts(step: BoundStep) -> StepFacts:
     """The facts of one step at its place."""
     stage = step.stage
     chain = Chain(stage.ops, stage.before.axes)
+    note = stage.note
+    if not note and stage.sees_whole:
+        note = "sees the whole signal first"
+    elif not note and not stage.ops:
+        note = "changes nothing"
     facts = StepFacts(
         text=step.call.text,
         name=step.step.name,
         delay=step_delay(step),
         look_ahead=None if stage.sees_whole else chain.look_ahead(),
         reach=reach_facts(chain),
-        note=stage.note or _default_note(step),
+        note=note,
         frequency_unit=_frequency_unit(stage.before),
         cycle=_cycles_of(stage.before),
         layers=stage.layers,
@@ -100,15 +110,14 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, _Place(step.before, position), levels)
+    return _with_curves(facts, weights, step.before, position, levels)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
     """The facts of a step, or of a chain as one step, with all that is drawn of it."""
     if len(steps) == 1:
         return with_response(step_facts(steps[0]), steps[0])
-    ops = tuple(op for step in steps for op in step.ops)
-    reach = reach_facts(Chain(ops, steps[0].before.axes))
+    reach = reach_facts(chain_of(steps, steps[0].before))
     return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 
 
@@ -121,39 +130,29 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     except RequestError:
         return facts
     signal = steps[0].before
-    ops = tuple(op for step in steps for op in step.ops)
-    along = Chain(ops, signal.axes).reach[0]
+    along = chain_of(steps, signal).reach[0]
     unit, cycle = _frequency_unit(signal), _cycles_of(signal)
     facts = replace(facts, frequency_unit=unit, cycle=cycle)
-    return _with_curves(facts, weights, _Place(signal, along), [-3.0])
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The signal that taps filter, and their position along its first axis.
-
-    reach : None if the taps begin at sample 0
-    """
-
-    signal: Signal
-    reach: Reach | None
-
-    @property
-    def first(self) -> int:
-        """The position of the first output that an impulse at 0 reaches."""
-        return 0 if self.reach is None else self.reach.anchor - self.reach.after
+    return _with_curves(facts, weights, signal, along, [-3.0])
 
 
 def _with_curves(
-    facts: StepFacts, weights: FloatArray, place: _Place, levels: Sequence[float]
+    facts: StepFacts,
+    weights: FloatArray,
+    signal: Signal,
+    reach: Reach | None,
+    levels: Sequence[float],
 ) -> StepFacts:
-    """The facts with the responses of one set of taps to impulse, step and frequencies."""
-    signal = place.signal
+    """The facts with the responses of one set of taps to impulse, step and frequencies.
+
+    reach : the position of the taps along axis 0; None if they begin at sample 0
+    """
     if weights.ndim == 2 and signal.axes == 2:
         return _with_plane(facts, weights)
     if weights.ndim != 1:
         return facts
-    first = place.first
+    # The position of the first output that an impulse at 0 reaches.
+    first = 0 if reach is None else reach.anchor - reach.after
     facts = replace(
         facts,
         impulse=_outline_pairs(weights, first),
@@ -319,27 +318,58 @@ def reach_facts(chain: Chain) -> tuple[ReachFacts, ...]:
     return tuple(found)
 
 
-def _default_note(step: BoundStep) -> str:
-    """The note of a step whose design says nothing."""
-    if step.sees_whole:
-        return "sees the whole signal first"
-    return "" if step.ops else "changes nothing"
-
-
 def _frequency_unit(signal: Signal) -> str:
     _, unit = describe_frequency(0.5, signal).split(" ", 1)
     return unit
 
 
-# --------------------------------------------------------------------------------------------- taps
-
-
-# -------------------------------------------------------------------------------------------- delay
-
-
-# ----------------------------------------------------------------------------------------- response
-
-
 def _cycles_of(signal: Signal) -> float:
     """One cycle per sample in the unit of the signal's frequencies (Hz, cycles/day ...)."""
     return 1.0 if signal.rate is None else signal.rate * signal.cycle
+
+
+# ------------------------------------------------------------------------------------------- delays
+
+
+# The user is warned of a delay of more outputs than these.
+FEW = 3
+
+
+def unasked_delays(plan: Plan) -> Iterator[str]:
+    """Warn of each step that delays the rows of a table by more than a few outputs.
+
+    Users who write a window in rows know its delay. The length of an anti-alias filter or of a
+    low-pass follows from frequencies instead, so that its delay may surprise.
+    """
+    for step in plan.steps:
+        yield from step.stage.warnings
+        yield from delay_warnings(step, plan.rules)
+
+
+def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
+    """Warn of one step if it delays the rows of a table and the user did not choose its length."""
+    medium = step.before.medium
+    if rules.align != "causal" or not medium.carries_cells:
+        return
+    # The user may have chosen the length of the filter, or the least delay.
+    asked_for = step.values.get("taps") is not None or step.values.get("phase") == "minimum"
+    if not step.step.hides_length or asked_for:
+        return
+    delay = step_facts(step).delay
+    every = step.ops[0].reach[0].step if step.ops else 1
+    if delay is None or delay <= FEW * every:
+        return
+    said = f"an output shows the input {delay:,.0f} {medium.sample}s before it"
+    yield f"{step.call.text} delays by {delay:,.0f} {medium.sample}s: {said}; {_ways_out(step)}"
+
+
+def _ways_out(step: BoundStep) -> str:
+    centred = "--align center has no delay"
+    if step.ops and step.ops[0].reach[0].phases > 1:
+        return centred
+    if step.step.anti_alias:
+        written = step.call.arguments[0].text
+        return f"avg_pool:{written} is the mean of every {written}, {centred}"
+    if "phase" in step.values:
+        return f"phase=minimum delays less, {centred}"
+    return centred

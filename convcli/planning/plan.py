@@ -7,6 +7,7 @@ samples.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import field, replace
 from functools import cached_property
@@ -20,22 +21,25 @@ from convcli.dataclass import dataclass
 from convcli.designs import answer_for, find
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, example_for, usage_hint
-from convcli.planning.bounds import refuse_endless_reach
 from convcli.planning.calls import INPUT, SPACED, Call, unspaced_operator
 from convcli.planning.grammar import parse
 from convcli.signals import LearnedRules
 from convcli.units import UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from convcli.core.binding import Stage
     from convcli.core.op import Measure, Op
-    from convcli.core.reach import Reach
     from convcli.designs.registry import Step
     from convcli.signals import Align, Edge, Missing, Signal
 
     Lengths = tuple[int | None, ...]
+
+# The most numbers outside of a signal, half a gigabyte of float64. A large signal may be extended
+# by TIMES_INSIDE times as many numbers as it has itself.
+MOST_OUTSIDE = 1 << 26
+TIMES_INSIDE = 4
 
 
 def rules_for(
@@ -84,14 +88,10 @@ def reads_twice(calls: tuple[Call, ...], *, in_branches: bool = False) -> bool:
     """
     if any(step.reads_twice for step in _known_steps(calls)):
         return True
-    inside = calls if in_branches else tuple(_inside_branches(calls))
+    inside = calls
+    if not in_branches:
+        inside = tuple(each for call in calls for each in call.with_nested() if each is not call)
     return any(step.twice_in_branches for step in _known_steps(inside))
-
-
-def _inside_branches(calls: tuple[Call, ...]) -> Iterator[Call]:
-    """Yield the steps in the branches of groups."""
-    for call in calls:
-        yield from (nested for nested in call.with_nested() if nested is not call)
 
 
 def runs_model(calls: tuple[Call, ...]) -> bool:
@@ -196,7 +196,7 @@ class Plan:
     @cached_property
     def chain(self) -> Chain:
         """The operations of all steps; passes over the whole signal are left out."""
-        return _chain_of(self.steps, self.signal)
+        return chain_of(self.steps, self.signal)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -250,14 +250,9 @@ class Plan:
         """Whether input and output have the same shape."""
         if self.rules.edge == "valid" or any(_reduces(step) for step in self.steps):
             return False
-        reaches = (reach for op in self.chain.ops for reach in op.reach)
-        return all(_keeps_length(reach) for reach in reaches)
-
-
-def _keeps_length(reach: Reach) -> bool:
-    """Whether there is an output for each input."""
-    has_rate = reach.step == reach.phases == 1
-    return has_rate and reach.growth == 0 and reach.limit is None
+        reaches = [reach for op in self.chain.ops for reach in op.reach]
+        same_rate = all(reach.step == reach.phases == 1 for reach in reaches)
+        return same_rate and all(reach.growth == 0 and reach.limit is None for reach in reaches)
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
@@ -271,13 +266,65 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
         raise RequestError(f"{message} can be missing", hint=hint)
     calls = _calls(filter)
     steps = bind_chain(calls, signal, rules)
-    pads = _chain_of(steps, signal).padding is not None
+    pads = chain_of(steps, signal).padding is not None
     if rules.edge == "valid" and pads:
-        steps = [_completed_step(step) for step in steps]
+        steps = [
+            replace(step, stage=replace(step.stage, ops=tuple(op.complete() for op in step.ops)))
+            for step in steps
+        ]
     if rules.edge != "valid" or pads:
-        refuse_endless_reach(steps)
+        _refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)
     return Plan(filter=text, rules=rules, signal=signal, steps=tuple(steps))
+
+
+def _refuse_endless_reach(steps: Sequence[BoundStep]) -> None:
+    """Raise RequestError for a chain that reads very far beyond the ends of its signal.
+
+    A pass over the whole signal ends one chain and begins another.
+    """
+    chain: list[BoundStep] = []
+    for step in steps:
+        chain.append(step)
+        if step.stage.reduces is not None:
+            _refuse_endless_chain(chain)
+            chain = []
+    _refuse_endless_chain(chain)
+
+
+def _refuse_endless_chain(steps: Sequence[BoundStep]) -> None:
+    if not steps:
+        return
+    signal = steps[0].before
+    outside = _numbers_outside(chain_of(steps, signal), signal)
+    lengths = [n or 0 for n in signal.shape]
+    inside = len(signal.channels) * math.prod(lengths)
+    if outside <= max(MOST_OUTSIDE, TIMES_INSIDE * inside):
+        return
+    text = " | ".join(dict.fromkeys(step.call.text for step in steps))
+    asked = f"{text} reads {outside:,} numbers outside of the signal"
+    raise RequestError(
+        f"{asked}; at most {MOST_OUTSIDE:,} are held",
+        hint="shorter windows, smaller steps, or --edge valid",
+    )
+
+
+def _numbers_outside(chain: Chain, signal: Signal) -> int:
+    """How many numbers outside of the signal the outputs read: rows, and columns beside them."""
+    lengths = [n or 0 for n in signal.shape]
+    around = []
+    for axis, n in enumerate(lengths):
+        outputs = max(1, chain.count(axis, n))
+        low, high = chain.needs(axis, 0, outputs, n or None)[0]
+        before = max(0, -low)
+        after = max(0, high - n)
+        around.append(before + after)
+    if len(lengths) == 1:
+        return around[0] * len(signal.channels)
+    rows, columns = around
+    above_and_below = rows * (lengths[1] + columns)
+    beside = lengths[0] * columns
+    return (above_and_below + beside) * len(signal.channels)
 
 
 def bind_chain(
@@ -331,7 +378,7 @@ def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
     """The lengths of a signal after steps that make complete windows only and reduce nothing."""
     if not steps:
         return lengths
-    chain = _chain_of(steps, steps[0].before)
+    chain = chain_of(steps, steps[0].before)
     counts: list[int | None] = []
     for axis, n in enumerate(lengths):
         count = None if n is None else chain.valid_count(axis, n)
@@ -339,13 +386,8 @@ def _valid_lengths(steps: list[BoundStep], lengths: Lengths) -> Lengths:
     return tuple(counts)
 
 
-def _completed_step(step: BoundStep) -> BoundStep:
-    """The step on complete windows, in a chain in which layers pad their own input."""
-    ops = tuple(op.complete() for op in step.ops)
-    return replace(step, stage=replace(step.stage, ops=ops))
-
-
-def _chain_of(steps: list[BoundStep] | tuple[BoundStep, ...], signal: Signal) -> Chain:
+def chain_of(steps: Sequence[BoundStep], signal: Signal) -> Chain:
+    """The operations of some steps, one after the other."""
     return Chain(tuple(op for step in steps for op in step.ops), signal.axes)
 
 

@@ -47,7 +47,11 @@ class Recipe:
         known[_FULL_SCALE] = signal.full_scale
 
         def value(placeholder: re.Match[str]) -> str:
-            return _as_value(known[placeholder[0]])
+            found = known[placeholder[0]]
+            if isinstance(found, Duration):
+                return found.text
+            # Without an exponent, which would lose digits.
+            return repr(found).removesuffix(".0")
 
         return _PLACEHOLDER.sub(value, self.chain)
 
@@ -78,13 +82,6 @@ class Recipe:
         if len(before.channels) == 1:
             return self.outputs
         return tuple(f"{channel}_{name}" for channel in before.channels for name in self.outputs)
-
-
-def _as_value(value: float | Duration) -> str:
-    """A number as FILTER reads it, without an exponent that would lose digits; or a duration."""
-    if isinstance(value, Duration):
-        return value.text
-    return repr(value).removesuffix(".0")
 
 
 def recipe(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.running.index_times import IndexTimes
     from convcli.running.kept_plans import KeptPlan
-    from convcli.signals import AnyRows, Array, Rows, Source
+    from convcli.signals import AnyRows, Array, Rows
 
 T = TypeVar("T")
 
@@ -52,37 +52,21 @@ _MAKES_NUMBERS = ("collect", "compute")
 
 @dataclass
 class Blocks:
-    """Samples in memory as a Source, in blocks."""
-
-    signal: Signal
-    blocks: Sequence[Array]
-
-    def pieces(self) -> Iterator[Array]:
-        """Yield the blocks, which need no decoding."""
-        return iter(self.blocks)
-
-    def decode(self, raw: Array) -> Block:
-        """Return a block of the same samples."""
-        return Block(raw)
-
-
-@dataclass
-class TimedBlocks:
-    """Samples in memory with their times, as a Source.
+    """Samples in memory as a Source, in blocks.
 
     stamps : the time of each sample, as in core/in_time/reach.py
     """
 
     signal: Signal
     blocks: Sequence[Array]
-    stamps: Stamps
+    stamps: Stamps | None = None
 
     def pieces(self) -> Iterator[Block]:
         """Yield the blocks, which need no decoding."""
         first = 0
         for x in self.blocks:
             stop = first + len(x)
-            yield Block(x, stamps=self.stamps[first:stop])
+            yield Block(x, stamps=None if self.stamps is None else self.stamps[first:stop])
             first = stop
 
     def decode(self, raw: Block) -> Block:
@@ -185,16 +169,11 @@ def _array_of_any(x: Any) -> AnyArray:
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise RequestError(f"expected numbers, got a {type(x).__name__}: {error}") from error
     if array.dtype == object and array.ndim == 0:
-        raise RequestError(f"expected numbers, got a {type(x).__name__}", hint=_hint_for_plan(x))
+        # What only says how its numbers are made, such as a LazyFrame.
+        makers = [name for name in _MAKES_NUMBERS if hasattr(x, name)]
+        hint = f"its numbers are made by .{makers[0]}()" if makers else None
+        raise RequestError(f"expected numbers, got a {type(x).__name__}", hint=hint)
     return array
-
-
-def _hint_for_plan(x: Any) -> str | None:
-    """The hint for what only says how its numbers are made, such as a LazyFrame; else None."""
-    for name in _MAKES_NUMBERS:
-        if hasattr(x, name):
-            return f"its numbers are made by .{name}()"
-    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,10 +210,11 @@ class _Settings:
     def _collected(self, plan: Plan, x: Array, times: IndexTimes | None) -> Collected:
         """The outputs of the loop."""
         made = Collected()
-        source: Source[Any] = Blocks(plan.signal, _in_blocks(x))
-        if times is not None and plan.signal.timed:
-            source = TimedBlocks(plan.signal, _in_blocks(x), times.stamps)
-        run(plan, source, made, threads=self._threads_for(x))
+        stamps = times.stamps if times is not None and plan.signal.timed else None
+        threads = self.threads
+        if threads is None and x.size <= SHORT:
+            threads = 1
+        run(plan, Blocks(plan.signal, _in_blocks(x), stamps), made, threads=threads)
         return made
 
     def _plan(self, filter: str, signal: Signal, times: IndexTimes | None) -> KeptPlan:
@@ -255,12 +235,6 @@ class _Settings:
             filter=filter, signal=signal, edge=self.edge, align=self.align, missing=self.missing
         )
         return _PLANS.plan(request)
-
-    def _threads_for(self, x: Array) -> int | None:
-        """How many threads filter an array; starting more takes longer than a short one does."""
-        if self.threads is None and x.size <= SHORT:
-            return 1
-        return self.threads
 
 
 @dataclass(frozen=True)

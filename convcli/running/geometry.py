@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.complete import Bounds
-from convcli.core.extend import Extent
+from convcli.core.extend import Bounds, Extent
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:

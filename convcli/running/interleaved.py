@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.complete import Bounds
-from convcli.core.extend import extended_at
+from convcli.core.extend import Bounds, extended_at
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
 from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job

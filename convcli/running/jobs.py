@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import Share
     from convcli.core.chain import Chain
-    from convcli.core.complete import Bounds
-    from convcli.core.extend import Extent
+    from convcli.core.extend import Bounds, Extent
     from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import AnyRows, Array

@@ -19,8 +19,7 @@ from convcli.running.geometry import Geometry, JobPlace
 
 if TYPE_CHECKING:
     from convcli.core.chain import Chain, Computation
-    from convcli.core.complete import Bounds
-    from convcli.core.extend import Extent
+    from convcli.core.extend import Bounds, Extent
     from convcli.planning.plan import Plan
     from convcli.signals import Array, Rows
 

@@ -91,17 +91,18 @@ def run_part(
     threads: int | None = None,
     tail: int = 0,
     known: KnownElsewhere,
-) -> PartCounts:
+) -> tuple[RunCounts, HeldAfter | None]:
     """Filter one part of a signal into `sink`; close neither.
 
     tail : outputs go on for this many samples past the end of the signal
+    Returns also the values held after the part; None for interleaved signals.
 
     Raises HistoryNeededError if values are needed that are held from before the part, and unknown.
     """
     with Workers(threads) as workers:
         loop = _Loop(plan, part, sink, workers, known=known)
         counts = loop.written(tail)
-    return PartCounts(counts=counts, held=loop.held_after)
+    return counts, loop.held_after
 
 
 def measure_part(
@@ -177,17 +178,6 @@ class KnownElsewhere:
     held: HeldAfter | None = None
     following: Followings | None = None
     bins: BinsBegun = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PartCounts:
-    """What a run over a part has read and written.
-
-    held : the values held after it; None for interleaved signals
-    """
-
-    counts: RunCounts
-    held: HeldAfter | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,13 @@ class TimedGeometry(Geometry):
     Outside of the signal all samples are missing, and there are no times.
     """
 
+    timed = True
+    # The distance between outputs depends on the times.
+    stride = None
+    # Filters in time do not interpolate.
+    phases = 1
+    origin = 0
+
     def __init__(self, chain: Chain, edge: Edge, tail: int = 0) -> None:
         super().__init__(chain, edge, tail)
         self._unbound = chain
@@ -105,11 +112,6 @@ class TimedGeometry(Geometry):
         known = bisect_left(range(n), wanted, key=self.ready)
         return max(known + 1, self._rows_looked)
 
-    @property
-    def timed(self) -> bool:
-        """True: windows follow the times of the samples."""
-        return True
-
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs, once in a while."""
         self._blocks += 1
@@ -117,21 +119,6 @@ class TimedGeometry(Geometry):
             return
         self._tracker.forget(done)
         self.chain = self._tracker.chain
-
-    @cached_property
-    def stride(self) -> int | None:
-        """None, because the distance between outputs depends on the times."""
-        return None
-
-    @cached_property
-    def phases(self) -> int:
-        """The number 1, because filters in time do not interpolate."""
-        return 1
-
-    @cached_property
-    def origin(self) -> int:
-        """Index in the signal of the sample that is input 0."""
-        return 0
 
     @cached_property
     def needs_end(self) -> bool:

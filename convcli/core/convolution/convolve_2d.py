@@ -6,6 +6,7 @@ are two passes; long ones are matrix products (polyphase.py) or FFTs (fft.py).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,10 @@ WIDTH = 512
 
 # The means of blocks up to this side are added up row by row.
 LARGEST_BLOCK = 16
+
+# The factors of kernels of up to this many taps are kept: each block asks for those of its kernel
+# three times, which took 22 of the 660 ms of a Gaussian on 24 megapixels.
+LARGEST_KEPT = 1 << 14
 
 # The largest sum of bytes times whole numbers that int16 holds.
 LARGEST_SUM = 32767
@@ -68,6 +73,23 @@ def factor(w: Taps) -> tuple[Taps, Taps] | None:
     >>> [v.tolist() for v in factor(np.outer([1.0, 2, 1], [1, 0, -1]))]
     [[1.0, 2.0, 1.0], [1.0, 0.0, -1.0]]
     """
+    if w.size > LARGEST_KEPT:
+        return _factored(w)
+    return _kept_factors(w.tobytes(), w.shape, w.dtype)
+
+
+@lru_cache(maxsize=32)
+def _kept_factors(
+    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[Taps, Taps] | None:
+    """The factors of the taps with this content; nobody may change them."""
+    factors = _factored(np.frombuffer(content, dtype).reshape(shape))
+    for line in factors or ():
+        line.flags.writeable = False
+    return factors
+
+
+def _factored(w: Taps) -> tuple[Taps, Taps] | None:
     size = np.abs(w)
     i, j = np.unravel_index(int(np.argmax(size)), w.shape)
     ones = np.argwhere(size == 1)
@@ -146,7 +168,10 @@ def _filter_lines(x: Array, column: Taps, row: Taps) -> Array:
 
 def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
     """The valid correlation along one axis, float32 for bytes."""
-    if w.size <= _longest_by_opencv(x, axis):
+    longest_by_opencv = SHORT_LINE
+    if axis == 1:
+        longest_by_opencv = SHORT_ROW_OF_BYTES if x.dtype == np.uint8 else SHORT_ROW_OF_FLOATS
+    if w.size <= longest_by_opencv:
         one = np.ones(1)
         column, row = (w, one) if axis == 0 else (one, w)
         return _by_sep_filter(x, column, row, whole=False)
@@ -160,13 +185,6 @@ def _filter_line(x: Array, w: Taps, *, axis: int) -> Array:
     else:
         y = overlap_save(channels, w)
     return np.moveaxis(y.reshape(len(y), *lines.shape[1:]), 0, axis)
-
-
-def _longest_by_opencv(x: Array, axis: int) -> int:
-    """The most taps along this axis at which OpenCV is the fastest."""
-    if axis == 0:
-        return SHORT_LINE
-    return SHORT_ROW_OF_BYTES if x.dtype == np.uint8 else SHORT_ROW_OF_FLOATS
 
 
 def _filter_plane(x: Array, w: Taps) -> Array:

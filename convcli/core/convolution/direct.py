@@ -32,8 +32,7 @@ def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
 
     Taps of 0 are skipped. x : (n, channels) or (rows, columns, channels) floating
     """
-    sides = zip(x.shape, w.shape, step, strict=False)
-    outputs = tuple((n - k) // every + 1 for n, k, every in sides)
+    outputs = complete_windows(x.shape, w.shape, step)
     y = np.zeros((*outputs, x.shape[-1]), x.dtype)
     places = zip(*np.nonzero(w), strict=True)
     taps = [(place, w[place]) for place in places]
@@ -48,6 +47,17 @@ def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
             terms.append((inputs, weight))
         _add_products(terms, part, scratch[: len(part)])
     return y
+
+
+def complete_windows(
+    shape: tuple[int, ...], size: tuple[int, ...], step: tuple[int, ...]
+) -> tuple[int, ...]:
+    """How many windows of `size`, `step` apart, lie in samples of `shape`, on each axis."""
+    counts = []
+    for n, k, every in zip(shape, size, step, strict=False):
+        last_start = n - k
+        counts.append(last_start // every + 1)
+    return tuple(counts)
 
 
 def _add_products(terms: list[tuple[Array, Any]], y: Array, scratch: Array) -> None:

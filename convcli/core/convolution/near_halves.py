@@ -76,12 +76,12 @@ def refine(
 
 
 def sums_of_windows(
-    windows: Array, places: Places, summed: Callable[[FloatArray, slice], FloatArray]
+    windows: Array, places: Places, sum_up: Callable[[FloatArray, slice], FloatArray]
 ) -> FloatArray:
     """Sum up some windows in float64, a part of them at a time.
 
     windows : a view whose last axes are those of a window; places : on its other axes
-    summed : sums up the samples of a part of the windows, (windows, *sides)
+    sum_up : adds up the samples of a part of the windows, (windows, *sides)
     """
     sums = np.empty(len(places[0]))
     sides = windows.shape[len(places) :]
@@ -89,7 +89,7 @@ def sums_of_windows(
     for first in range(0, len(sums), together):
         part = slice(first, first + together)
         read = windows[tuple(place[part] for place in places)]
-        sums[part] = summed(read.astype(np.float64, copy=False), part)
+        sums[part] = sum_up(read.astype(np.float64, copy=False), part)
     return sums
 
 

@@ -220,31 +220,29 @@ def _groups_as_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
         padded, (len(padded), rows, window), (across, hop * along, along)
     )
     y = np.empty((len(padded), rows, outputs), padded.dtype)
-    _multiply_bands(windows, taps, y, value_of_one(x))
+    _multiply_bands(windows, taps, y, BAND, unit=value_of_one(x))
     skipped = start - first_group * taps.phases
     by_channel = y.reshape(len(y), -1)[:, skipped : skipped + stop - start]
     return np.ascontiguousarray(by_channel.T)
 
 
-def _multiply_bands(windows: Array, taps: PhaseTaps, y: Array, unit: float) -> None:
-    """Write the outputs of every row, (channels, rows, outputs), band by band."""
+def _multiply_bands(
+    windows: Array, taps: PhaseTaps, y: Array, size: int, *, unit: float = 1.0
+) -> None:
+    """Write the outputs of every row, (..., rows, outputs), in bands of `size` outputs."""
     outputs = y.shape[-1]
-    for first in range(0, outputs, BAND):
-        matrix = taps.band(first, min(BAND, outputs - first), y.dtype, unit=unit)
+    for first in range(0, outputs, size):
+        matrix = taps.band(first, min(size, outputs - first), y.dtype, unit=unit)
         lowest = taps.first_input(first)
         read = windows[..., lowest : lowest + len(matrix)]
-        np.matmul(read, matrix, out=y[..., first : first + BAND])
+        np.matmul(read, matrix, out=y[..., first : first + size])
 
 
 def along_rows(x: Array, taps: PhaseTaps) -> Array:
     """Return the valid correlation along the rows of (planes, rows, columns), floating."""
     outputs = (x.shape[2] - taps.width) // taps.step + 1
     y = np.empty((*x.shape[:2], outputs), x.dtype)
-    for first in range(0, outputs, _WIDE_BAND):
-        matrix = taps.band(first, min(_WIDE_BAND, outputs - first), x.dtype)
-        lowest = taps.first_input(first)
-        read = x[..., lowest : lowest + len(matrix)]
-        np.matmul(read, matrix, out=y[..., first : first + _WIDE_BAND])
+    _multiply_bands(x, taps, y, _WIDE_BAND)
     return y
 
 

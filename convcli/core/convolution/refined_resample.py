@@ -42,6 +42,9 @@ _MOST_READ_AGAIN = 2.0
 # Phases that are looked at for results of exactly one half. A single phase of many makes few.
 _PHASES = 4
 
+# From this many outputs of a block on, rounding them by OpenCV pays for its import.
+_MANY = 1 << 16
+
 _UNCHANGED = PhaseTaps.one_phase(np.ones(1), 1)
 
 
@@ -102,6 +105,7 @@ class RefinedResampling:
         """Return the outputs `span` in float32, to be rounded to whole numbers.
 
         x : bytes from the inputs that the outputs are aligned with on, and before that
+        Returns rounded bytes if none of the outputs has to be cut off.
         """
         y = self._resampled(x, span)
         if self.is_exact:
@@ -114,8 +118,15 @@ class RefinedResampling:
             at=lambda places: self._sums_at(places, x, span),
             everywhere=lambda: self._resampled(x.astype(np.float64), span),
             most=_MOST_READ_AGAIN * x.size / window,
-            to_bytes=False,
+            to_bytes=self._are_bytes(y),
         )
+
+    def _are_bytes(self, y: Array) -> bool:
+        """Whether the outputs are many, and are rounded to 0 ... 255, whatever their error."""
+        if y.size < _MANY:
+            return False
+        room = 0.5 - 256 * self._error.relative - self._error.absolute
+        return bool(y.min() > -room and y.max() < 255 + room)
 
     def _resampled(self, x: Array, span: Span) -> Array:
         """Return the outputs in float32, of float64 in float64."""
@@ -132,14 +143,14 @@ class RefinedResampling:
         top, down_phase = _windows_of(self.down, row, span[0])
         left, across_phase = _windows_of(self.across, column, span[1])
 
-        def summed(samples: FloatArray, part: slice) -> FloatArray:
+        def products(samples: FloatArray, part: slice) -> FloatArray:
             row_taps = self.across.table[across_phase[part], :, None]
             column_taps = self.down.table[down_phase[part], None, :]
             along_rows = np.matmul(samples, row_taps)
             sums: FloatArray = np.matmul(column_taps, along_rows)[:, 0, 0]
             return sums
 
-        return sums_of_windows(windows, (top, left, channel), summed)
+        return sums_of_windows(windows, (top, left, channel), products)
 
 
 def _windows_of(

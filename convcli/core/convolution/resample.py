@@ -348,7 +348,8 @@ def _catmull_rom(d: FloatArray) -> FloatArray:
     """Cubic convolution with a = -1/2 (Keys, 1981, IEEE Trans. ASSP 29)."""
     d = np.abs(d)
     near = 1.5 * d**3 - 2.5 * d**2 + 1
-    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    cubic = -0.5 * d**3 + 2.5 * d**2
+    far = cubic - 4 * d + 2
     outer = np.where(d < 2, far, 0.0)
     return np.where(d <= 1, near, outer)
 

@@ -237,9 +237,9 @@ def solve(
     """
     equations = _centred_equations(train, free, bias=bias)
     power = np.diagonal(equations.gram)
-    power_of_inputs = np.diagonal(train.gram)[:-1]
-    largest = float(power_of_inputs[free].max())
-    varies = power > RANK * max(1e-300, largest)
+    # Taking the mean off leaves rounding errors, a part of the power that an input had with it.
+    with_mean = np.diagonal(train.gram)[:-1][free]
+    varies = power > RANK * np.maximum(1e-300, with_mean)
     if not varies.any():
         return None
     spectral = _decomposed(equations, varies)

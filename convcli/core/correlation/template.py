@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from convcli.core.convolution.convolve import correlate_valid, runs
 from convcli.core.convolution.fft import TileCorrelator, frame_size, tile_side
 from convcli.core.windows.deviations import (
-    ROUNDING,
+    FLAT_SHARE,
     partial_deviations,
     plane_deviations,
     windows_holding,
@@ -274,7 +274,7 @@ def _deviations(x: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     deviations = x - mean
     deviations = deviations - _weighted_means(deviations, w)
     variation = (w * np.square(deviations)).sum(axis=axes)
-    rounding = w.sum(axis=axes) * np.square(ROUNDING * mean)
+    rounding = w.sum(axis=axes) * np.square(FLAT_SHARE * mean)
     variation[variation <= rounding] = 0
     return deviations, variation
 

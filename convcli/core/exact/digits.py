@@ -79,8 +79,11 @@ def _times_power(x: Any, exponent: int) -> Any:
 
 
 def add_digit(sums: Digits, place: int, values: Any) -> None:
-    """Add values to the digit at a place."""
-    sums[place] = sums[place] + values if place in sums else values
+    """Add values to the digit at a place, which may change in place."""
+    if place in sums:
+        sums[place] += values
+    else:
+        sums[place] = values
 
 
 def joined(sums: Digits, bits: int) -> tuple[FloatArray, FloatArray]:

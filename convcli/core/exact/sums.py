@@ -250,11 +250,7 @@ def _products_by_fft(samples: Digits, part: _TapDigits, size: int, outputs: int)
     for i, sample in samples.items():
         spectrum = np.fft.rfft(_overlapping_frames(sample, size, kept, outputs))
         for j, tap in taps.items():
-            product = spectrum * tap
-            if i + j in spectra:
-                spectra[i + j] += product
-            else:
-                spectra[i + j] = product
+            add_digit(spectra, i + j, spectrum * tap)
     products: Digits = {}
     for place, spectrum in spectra.items():
         frames = np.fft.irfft(spectrum, size)[:, :kept]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.in_time.separable import weighted_sums
+from convcli.core.in_time.weights import weighted_sums
 from convcli.core.windows.ragged import keep_equal
 from convcli.dataclass import dataclass
 

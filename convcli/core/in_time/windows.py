@@ -25,21 +25,59 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TimeWindows(Op):
+class _StatisticInTime(Op):
+    """A statistic of the samples of windows whose places follow from times.
+
+    window : knows the times once it is bound to them
+    """
+
+    window: TimeReach | BinReach
+    statistic: Statistic
+    missing: Missing = "keep"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The window."""
+        return (self.window,)
+
+    def _bound(self, reach: Any) -> Self:
+        """Return the operation with a window that knows the times."""
+        return replace(self, window=reach)
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the operation under the rules of a run; it is always exact."""
+        return replace(self, missing=missing)
+
+    def _windows(self, x: Array, span: Span) -> RaggedWindows:
+        """The windows of the outputs `span`, which are aligned with the last of their samples."""
+        start, stop = span[0]
+        first = self.window.needs(start, stop)[0]
+        low, high = self.window.windows(start, stop)
+        return RaggedWindows(
+            x=np.asarray(x, np.float64),
+            low=low - first,
+            high=high - first,
+            first=first,
+            own=high - first - 1,
+            times=np.zeros(len(x), np.int64),
+        )
+
+    def _without_gaps(self, y: Array, windows: RaggedWindows) -> Array:
+        """The outputs; under "propagate" those of windows with a gap are missing."""
+        if self.missing == "propagate":
+            y[windows.gaps > 0] = np.nan
+        return y
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeWindows(_StatisticInTime):
     """A statistic of the samples in a window around each sample, bounded in time.
 
     homogeneous : whether the statistic grows as the samples do
     """
 
     window: TimeReach
-    statistic: Statistic
-    missing: Missing = "keep"
     homogeneous: bool = True
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """The window, which knows the times once it is bound to them."""
-        return (self.window,)
 
     @property
     def numbers(self) -> NumberUse:
@@ -52,14 +90,6 @@ class TimeWindows(Op):
         tracker = partial(TimeTracker, self.window)
         return OpTimes(in_time=True, tracker=tracker, bound=self._bound)
 
-    def _bound(self, reach: Any) -> Self:
-        """Return the operation with a window that knows the times."""
-        return replace(self, window=reach)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the operation under the rules of a run; it is always exact."""
-        return replace(self, missing=missing)
-
     def bind(self, site: Site) -> tuple[Stage, ...]:
         """Return one stage, with a message that says what a day is where rows are trading days."""
         stage = replace(site.stage(self), remark="rows count by their distance in time")
@@ -70,40 +100,23 @@ class TimeWindows(Op):
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of each window."""
-        start, stop = span[0]
-        first = self.window.needs(start, stop)[0]
-        low, high = self.window.windows(start, stop)
-        samples = np.arange(first, first + len(x))
-        windows = RaggedWindows(
-            x=np.asarray(x, np.float64),
-            low=low - first,
-            high=high - first,
-            first=first,
-            own=np.arange(start, stop) - first,
-            times=self.window.times_of(samples),
-        )
-        y = self.statistic(windows)
-        if self.missing == "propagate":
-            y[windows.gaps > 0] = np.nan
-        elif self.missing != "fill":
-            y[windows.missing[start - first : stop - first]] = np.nan
+        windows = self._windows(x, span)
+        own = np.arange(*span[0]) - windows.first
+        times = self.window.times_of(np.arange(windows.first, windows.first + len(x)))
+        windows = replace(windows, own=own, times=times)
+        y = self._without_gaps(self.statistic(windows), windows)
+        if self.missing not in ("propagate", "fill"):
+            y[windows.missing[own]] = np.nan
         return y
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CalendarPool(Op):
+class CalendarPool(_StatisticInTime):
     """A statistic of the samples in each calendar bin."""
 
     window: BinReach
-    statistic: Statistic
-    missing: Missing = "keep"
 
     numbers = NumberUse(homogeneous=True)
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """The bins, which are known once the times are."""
-        return (self.window,)
 
     @property
     def times(self) -> OpTimes:
@@ -112,28 +125,7 @@ class CalendarPool(Op):
         bins = (self.window.bins,)
         return OpTimes(in_time=True, bins=bins, tracker=tracker, bound=self._bound)
 
-    def _bound(self, reach: Any) -> Self:
-        """Return the operation with the bins that have come."""
-        return replace(self, window=reach)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the operation under the rules of a run; it is always exact."""
-        return replace(self, missing=missing)
-
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of each bin."""
-        start, stop = span[0]
-        first = self.window.needs(start, stop)[0]
-        low, high = self.window.windows(start, stop)
-        windows = RaggedWindows(
-            x=np.asarray(x, np.float64),
-            low=low - first,
-            high=high - first,
-            first=first,
-            own=high - first - 1,
-            times=np.zeros(len(x), np.int64),
-        )
-        y = self.statistic(windows)
-        if self.missing == "propagate":
-            y[windows.gaps > 0] = np.nan
-        return y
+        windows = self._windows(x, span)
+        return self._without_gaps(self.statistic(windows), windows)

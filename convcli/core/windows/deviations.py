@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 # A window that varies by less than this part of its mean is flat: the variation is rounding.
-ROUNDING = 8 * np.finfo(np.float64).eps
+FLAT_SHARE = 8 * np.finfo(np.float64).eps
 
 
 def window_moments(x: Array, k: int) -> tuple[Array, Array]:
@@ -58,7 +58,7 @@ def _channel_moments(x: Array, k: int) -> tuple[Array, Array]:
     mean = total / k
     deviation -= total * mean
     mean += reference
-    rounding = k * np.square(ROUNDING * mean)
+    rounding = k * np.square(FLAT_SHARE * mean)
     deviation[deviation <= rounding] = 0
     return mean.reshape(-1)[:outputs], deviation.reshape(-1)[:outputs]
 
@@ -109,7 +109,7 @@ def partial_deviations(x: Array, counted: BoolArray) -> Array:
         mean += difference * (size / (count + size))
         count += size
     level = np.abs(mean) + abs(middle)
-    rounding = count * np.square(ROUNDING * level)
+    rounding = count * np.square(FLAT_SHARE * level)
     deviation[deviation <= rounding] = 0
     return deviation
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.exact.digits import WORD_BITS, carried, digits_of, rounded, two_sum
-from convcli.core.windows.sliding import WindowFunction
+from convcli.core.exact.digits import WORD_BITS, add_digit, carried, digits_of, rounded, two_sum
+from convcli.core.windows.sliding import WindowFunction, part_along
 from convcli.dataclass import dataclass
 from convcli.samples import value_of_one
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray, Sizes
-    from convcli.core.convolution.rounding import Rounding
     from convcli.core.exact.digits import Digits
     from convcli.signals import Array
 
@@ -65,10 +64,8 @@ class Moment(WindowFunction):
     root: bool
     ddof: int = 0
 
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class: statistics of bytes are float64 by themselves."""
-        return "refined"
+    # Statistics of bytes are float64 by themselves.
+    rounding = "refined"
 
     @property
     def homogeneous(self) -> bool:
@@ -171,10 +168,10 @@ class WindowSums:
             shape = list(sums.shape)
             shape[axis] += 1
             running = np.zeros(shape, np.int64)
-            np.cumsum(sums, axis=axis, out=_entries_from(running, axis, 1), dtype=np.int64)
-            ends = _entries_from(running, axis, k, s)
-            starts = _entries_from(running, axis, 0, s)
-            starts = starts[_first_entries(axis, ends.shape[axis])]
+            after_first = part_along(running, axis, slice(1, None))
+            np.cumsum(sums, axis=axis, out=after_first, dtype=np.int64)
+            ends = part_along(running, axis, slice(k, None, s))
+            starts = part_along(running, axis, slice(0, shape[axis] - k, s))
             sums = ends - starts
         return np.asarray(sums)
 
@@ -317,28 +314,9 @@ def _products(digits: Digits) -> Digits:
     products: Digits = {}
     places = sorted(digits)
     for number, i in enumerate(places):
-        _add_in_place(products, 2 * i, np.square(digits[i]))
+        add_digit(products, 2 * i, np.square(digits[i]))
         for j in places[number + 1 :]:
             product = digits[i] * digits[j]
             product += product
-            _add_in_place(products, i + j, product)
+            add_digit(products, i + j, product)
     return products
-
-
-def _add_in_place(sums: Digits, place: int, values: Any) -> None:
-    """Add values to the digit at a place, in place."""
-    if place in sums:
-        sums[place] += values
-    else:
-        sums[place] = values
-
-
-def _entries_from(x: AnyArray, axis: int, first: int, step: int = 1) -> AnyArray:
-    """Every `step`-th entry along an axis from `first` on."""
-    all_before = (slice(None),) * axis
-    return x[(*all_before, slice(first, None, step))]
-
-
-def _first_entries(axis: int, count: int) -> tuple[slice, ...]:
-    """The first `count` entries along an axis."""
-    return (slice(None),) * axis + (slice(count),)

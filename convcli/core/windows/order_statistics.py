@@ -1,26 +1,34 @@
 """Order statistics of every window: medians, quantiles, ranks, deviations from the median.
 
 Each is a formula of the k-th smallest known samples of a window (`OrderedWindows`). A short window
-is sorted; a long one is looked up in a tree, in a time that grows with the logarithm of its length.
-Both choose samples without rounding, so the answer does not depend on which of the two ran, nor on
-where a block begins.
+is sorted; a long one of a series is looked up in a tree (`kth_smallest.py`), in a time that grows
+with the logarithm of its length; a large one of a picture is counted (`counted.py`). All choose
+samples without rounding, so the answer does not depend on which of them ran, nor on where a block
+begins.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.windows.in_order import ordered_windows
+from convcli.core.convolution.direct import complete_windows
+from convcli.core.windows.counted import counted_windows
+from convcli.core.windows.kth_smallest import LookedUpWindows, SortedWindows
 from convcli.core.windows.sliding import WindowFunction
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.array_types import Sizes
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.windows.kth_smallest import OrderedWindows
+    from convcli.core.windows.ragged import RaggedWindows
     from convcli.signals import Array
 
 
@@ -52,11 +60,7 @@ class OrderStatistic(WindowFunction):
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute some windows at a time."""
-        outputs = []
-        for n, k, stride in zip(x.shape[1:], size, step, strict=True):
-            last = (n - k) // stride
-            outputs.append(last + 1)
-        y = np.empty((len(x), *outputs))
+        y = np.empty((len(x), *complete_windows(x.shape[1:], size, step)))
         flat = y.reshape(-1)
         own = self.own or (0,) * len(size)
         first = 0
@@ -114,10 +118,7 @@ class Quantile(OrderStatistic):
 
     q: float
 
-    @property
-    def rounding(self) -> Rounding:
-        """The rounding class of an interpolation."""
-        return "rounded"
+    rounding = "rounded"
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the quantile of each window."""
@@ -266,3 +267,92 @@ def _end_distances(
         above = windows.smallest(first + k) - median
     # Equal infinities are at no distance.
     return np.where(np.isnan(below), 0.0, below), np.where(np.isnan(above), 0.0, above)
+
+
+@dataclass(frozen=True)
+class OrderInTime:
+    """A statistic of the known samples of each window in order of their size."""
+
+    statistic: OrderStatistic
+
+    def __call__(self, windows: RaggedWindows) -> Array:
+        """Look up the samples of every channel in a tree of its own."""
+        y = np.empty((len(windows.low), windows.x.shape[1]))
+        for channel in range(y.shape[1]):
+            x = windows.x[:, channel]
+            ordered = LookedUpWindows(x, windows.low, windows.high, windows.own)
+            numbers = self.statistic.of_ordered(ordered)
+            y[:, channel] = np.where(ordered.known > 0, numbers, np.nan)
+        return y
+
+
+# --------------------------------------------------------------------------------- windows in order
+
+
+# Windows of more samples take less time in a tree, or counted, than sorted one by one. The limits
+# are for a series and for a picture, and for statistics that look up many samples of each window.
+MOST_SORTED = 128
+MOST_SORTED_FOR_SEARCHES = 512
+MOST_PIXELS_SORTED = 400
+MOST_PIXELS_SORTED_FOR_SEARCHES = 2500
+
+# Samples of all windows that are sorted together, and windows that are looked up together.
+SORTED = 1 << 18
+LOOKED_UP = 1 << 13
+
+
+def ordered_windows(
+    x: Array, size: Sizes, step: Sizes, *, own: Sizes, searches: bool
+) -> Iterator[OrderedWindows]:
+    """Yield the windows of (channels, *samples), one channel after the other, some at a time.
+
+    own : the place in a window of the sample that its output is aligned with
+    searches : many samples of each window are asked for, instead of one or two
+    """
+    most = _most_sorted(len(size), searches=searches)
+    # Windows that are farther apart are sorted less often.
+    if math.prod(size) <= most * math.prod(step):
+        yield from _sorted_windows(x, size, step, own)
+        return
+    for channel in x:
+        if len(size) == 1:
+            yield from _long_windows(channel, size[0], step[0], own[0])
+        else:
+            yield from counted_windows(channel, size, step, own)
+
+
+def _most_sorted(axes: int, *, searches: bool) -> int:
+    """The most samples of a window that is sorted."""
+    if axes == 1:
+        return MOST_SORTED_FOR_SEARCHES if searches else MOST_SORTED
+    return MOST_PIXELS_SORTED_FOR_SEARCHES if searches else MOST_PIXELS_SORTED
+
+
+def _sorted_windows(x: Array, size: Sizes, step: Sizes, own: Sizes) -> Iterator[OrderedWindows]:
+    """Yield short windows, of many short channels together."""
+    sample_axes = tuple(range(1, x.ndim))
+    at_every_sample: Any = sliding_window_view(x, size, axis=sample_axes)
+    every = tuple(slice(None, None, s) for s in step)
+    windows = at_every_sample[(slice(None), *every)]
+    channels, rows, *columns = windows.shape[: x.ndim]
+    count = math.prod(size)
+    place = int(np.ravel_multi_index(own, size))
+    in_row = count * math.prod(columns)
+    rows_at_once = max(1, SORTED // in_row)
+    channels_at_once = max(1, SORTED // (in_row * rows))
+    for channel in range(0, channels, channels_at_once):
+        for row in range(0, rows, rows_at_once):
+            some = windows[channel : channel + channels_at_once, row : row + rows_at_once]
+            yield SortedWindows(some.reshape(-1, count), place)
+
+
+def _long_windows(x: Array, k: int, step: int, own: int) -> Iterator[OrderedWindows]:
+    outputs = (len(x) - k) // step + 1
+    inputs_at_once = max(LOOKED_UP, k // 2)
+    at_once = inputs_at_once // step + 1
+    for first in range(0, outputs, at_once):
+        last = min(first + at_once, outputs)
+        begin = first * step
+        end = (last - 1) * step + k
+        starts = np.arange(last - first) * step
+        yield LookedUpWindows(x[begin:end], starts, starts + k, starts + own)

@@ -95,7 +95,7 @@ class RaggedWindows:
     def sums(self, values: Array) -> Array:
         """Sum the values in each window."""
         found = np.zeros((len(self.low), *values.shape[1:]))
-        for nodes in self.nodes(values, _added):
+        for nodes in self.nodes(values, lambda a, b, *_: a + b):
             found[nodes.outputs] += nodes.values
         return found
 
@@ -162,10 +162,6 @@ def _padded_to_even(level: Any, first: int) -> Any:
     padded = np.zeros(shape, level.dtype)
     padded[before : before + len(level)] = level
     return padded
-
-
-def _added(a: Any, b: Any, _ends_a: IntArray, _ends_b: IntArray) -> Any:
-    return a + b
 
 
 class Statistic(Protocol):

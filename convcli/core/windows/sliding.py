@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-    from convcli.array_types import Sizes
+    from convcli.array_types import AnyArray, BoolArray, Sizes
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.op import Opacity
     from convcli.signals import Array, Missing
@@ -38,7 +38,12 @@ FEW_FOLDS = 8
 
 
 class WindowFunction(ABC):
-    """A number for each window; samples that are missing (NaN) are left out."""
+    """A number for each window; samples that are missing (NaN) are left out.
+
+    about_own_sample : whether the number is about the sample of the output, not the whole window
+    """
+
+    about_own_sample = False
 
     @property
     @abstractmethod
@@ -49,11 +54,6 @@ class WindowFunction(ABC):
     def homogeneous(self) -> bool:
         """Whether samples that are c times as large give a number that is c times as large."""
         return True
-
-    @property
-    def about_own_sample(self) -> bool:
-        """Whether the number is about the sample of the output, not the whole window."""
-        return False
 
     @abstractmethod
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
@@ -159,16 +159,17 @@ class SlidingStatistic(Op):
         if not any_missing(x):
             return y
         if self.missing == "propagate":
-            y[self._windows_with_gaps(x)] = np.nan
+            y[_holding(np.isnan(x), self.size, self.step)] = np.nan
         elif self.missing != "fill" and not self.summarises:
             own = aligned_samples(x, self.reach, y.shape[:-1])
             y[np.isnan(own)] = np.nan
         return y
 
-    def _windows_with_gaps(self, x: Array) -> Any:
-        """Whether each window holds a missing sample, in each channel."""
-        every = tuple(slice(None, None, step) for step in self.step)
-        return windows_holding(np.isnan(x), self.size)[every]
+
+def _holding(flags: BoolArray, size: Sizes, step: Sizes) -> BoolArray:
+    """Whether each window of (*samples, channels) holds a true flag."""
+    every = tuple(slice(None, None, stride) for stride in step)
+    return windows_holding(flags, size)[every]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -200,7 +201,7 @@ class Extreme(WindowFunction):
         """Fold each of a few long windows by itself."""
         found = []
         for first in range(0, x.shape[axis] - k + 1, step):
-            window = _part_along(x, axis, slice(first, first + k))
+            window = part_along(x, axis, slice(first, first + k))
             found.append(self.of_two.reduce(window, axis=axis))
         return np.stack(found, axis=axis)
 
@@ -223,7 +224,7 @@ class Extreme(WindowFunction):
         move = bottleneck.move_max if self.of_two is np.fmax else bottleneck.move_min
         y = move(x, k, min_count=1, axis=axis)
         outputs = slice(k - 1, None, step)
-        return np.asarray(_part_along(y, axis, outputs))
+        return np.asarray(part_along(y, axis, outputs))
 
 
 @dataclass(frozen=True)
@@ -238,8 +239,7 @@ class Total(WindowFunction):
         is_known = ~np.isnan(samples)
         values = np.where(is_known, samples, 0.0)
         y = mean_valid(values, np.ones(size), 1.0, step, exact=True)
-        every = tuple(slice(None, None, stride) for stride in step)
-        y[~windows_holding(is_known, size)[every]] = np.nan
+        y[~_holding(is_known, size, step)] = np.nan
         return np.ascontiguousarray(np.moveaxis(y, -1, 0))
 
 
@@ -288,10 +288,10 @@ def windowed(x: Array, size: int, step: int, outputs: int, axis: int) -> Iterato
     span = (outputs - 1) * step + 1
     for j in range(size):
         samples = slice(j, j + span, step)
-        yield _part_along(x, axis, samples)
+        yield part_along(x, axis, samples)
 
 
-def _part_along(x: Array, axis: int, some: slice) -> Array:
+def part_along(x: AnyArray, axis: int, some: slice) -> AnyArray:
     """Some samples along an axis, and all along the others."""
     all_before = (slice(None),) * axis
     return x[(*all_before, some)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.op import Held, Op, Span, nothing_held
-from convcli.core.reach import Reach
+from convcli.core.one_sample import OneSample
+from convcli.core.op import Held, Span, nothing_held
 from convcli.dataclass import dataclass
 from convcli.layers.onnx.global_nodes import not_local_error
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class AcrossChannels(Op):
+class AcrossChannels(OneSample):
     """A function of all channels of each sample.
 
     function : of (samples..., channels), returns (samples..., made)
@@ -27,13 +27,7 @@ class AcrossChannels(Op):
     """
 
     function: Callable[[Array], Array]
-    axes: int
     made: int | None = None
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """An output reads one sample, its own."""
-        return (Reach(),) * self.axes
 
     def output_channels(self, count: int) -> int:
         """Count the channels that come out."""

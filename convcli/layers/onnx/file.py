@@ -13,6 +13,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
+from convcli.layers.onnx.channels_last import ChannelsFirst, has_channels_last
 from convcli.layers.onnx.external import read_external_numbers
 from convcli.layers.onnx.folding import Constant, folded_constant
 from convcli.named_files import opened_named
@@ -101,6 +102,9 @@ def read_graph(path: Place) -> OnnxGraph:
     try:
         model = onnx.load_model_from_string(content)
         read_external_numbers(path, model.graph, most=LARGEST_FILE)
+        for output in model.graph.output:
+            # Many programs leave out the shape of an output, and the checker asks for one.
+            output.type.tensor_type.shape.SetInParent()
         onnx.checker.check_model(model)
         return replace(_graph_of(path, model.graph), align=_alignment(model))
     except (DecodeError, onnx.checker.ValidationError) as error:
@@ -136,6 +140,9 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
             hint="a network of frames runs on frames side by side, samples down, frames across",
         )
     nodes = _nodes_of(path, graph, constants)
+    if has_channels_last(nodes, signal.name):
+        nodes = ChannelsFirst(str(path), len(sides), constants).nodes(nodes, signal.name)
+        sides.insert(1, sides.pop())
     return OnnxGraph(
         path=str(path),
         nodes=tuple(nodes),

@@ -15,8 +15,9 @@ import numpy as np
 
 from convcli.core.branches import Branches
 from convcli.core.chain import Chain
+from convcli.core.one_sample import Pointwise
 from convcli.core.op import Op
-from convcli.core.ops import Convolve, Pointwise
+from convcli.core.ops import Convolve
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts

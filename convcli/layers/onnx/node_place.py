@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.one_sample import ActivationOp, Pointwise
 from convcli.core.op import Op
-from convcli.core.ops import ActivationOp, Pointwise
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 

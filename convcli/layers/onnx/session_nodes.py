@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.activations import Rectifier
+from convcli.core.one_sample import ActivationOp
 from convcli.core.op import Complete, Op
-from convcli.core.ops import ActivationOp
 from convcli.core.windows.sliding import SlidingStatistic
 from convcli.dataclass import dataclass
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
-from convcli.media.audio.metadata.container import is_chunk_name
+from convcli.media.audio.metadata.container import chunk_heads, is_chunk_name
 from convcli.media.audio.voc import sound_block
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def samples_end(file: BinaryIO, frame_bytes: int) -> int:
     return 0
 
 
-def _end_in_wav(file: BinaryIO, frame_bytes: int) -> int:
-    del frame_bytes
+def _end_in_wav(file: BinaryIO, _: int) -> int:
     try:
         header = wav.read_header(file, name="")
     except InputError:  # libsndfile reads more kinds of header
@@ -69,32 +68,29 @@ def _end_in_wav(file: BinaryIO, frame_bytes: int) -> int:
 
 def _end_in_aiff(file: BinaryIO, frame_bytes: int) -> int:
     """The end by the size of the samples, or by the number of frames if that is more."""
-    file.seek(12)
     frames = start = size = 0
-    while is_chunk_name((head := file.read(8))[:4]):
-        length = int.from_bytes(head[4:], "big")
+    for name, length in chunk_heads(file, "big"):
+        if not is_chunk_name(name):
+            break
         place = file.tell()
-        if head.startswith(b"COMM"):
+        if name == b"COMM":
             frames = int.from_bytes(file.read(6)[2:], "big")
-        if head.startswith(b"SSND"):
+        if name == b"SSND":
             offset = int.from_bytes(file.read(4), "big")
             start = place - 8 + _BEFORE_AIFF_SAMPLES + offset
             size = length - 8 - offset
-        file.seek(place + length + (length & 1))
     longest = max(size, frames * frame_bytes)
     return start + longest if start and longest < _UNFINISHED_AIFF else 0
 
 
-def _end_in_au(file: BinaryIO, frame_bytes: int) -> int:
-    del frame_bytes
+def _end_in_au(file: BinaryIO, _: int) -> int:
     head = file.read(12)
     order: Literal["little", "big"] = "little" if head.startswith(b"dns.") else "big"
     size = int.from_bytes(head[8:], order)
     return 0 if size == _UNKNOWN else int.from_bytes(head[4:8], order) + size
 
 
-def _end_in_caf(file: BinaryIO, frame_bytes: int) -> int:
-    del frame_bytes
+def _end_in_caf(file: BinaryIO, _: int) -> int:
     found = caf_samples(file)
     return 0 if found is None else sum(found)
 
@@ -112,8 +108,7 @@ def caf_samples(file: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
-def _end_in_w64(file: BinaryIO, frame_bytes: int) -> int:
-    del frame_bytes
+def _end_in_w64(file: BinaryIO, _: int) -> int:
     file.seek(_FIRST_W64_CHUNK)
     while len(head := file.read(_W64_HEAD_BYTES)) == _W64_HEAD_BYTES:
         size = int.from_bytes(head[_W64_ID_BYTES:], "little")
@@ -145,9 +140,8 @@ def _end_in_nist(file: BinaryIO, frame_bytes: int) -> int:
     return 0
 
 
-def _end_in_mat5(file: BinaryIO, frame_bytes: int) -> int:
+def _end_in_mat5(file: BinaryIO, _: int) -> int:
     """The end of the last numbers of a MAT5, whose arrays hold elements as the file does."""
-    del frame_bytes
     file.seek(_MAT_ORDER)
     order: Literal["little", "big"] = "little" if file.read(2) == b"IM" else "big"
     end = _MAT_HEAD_BYTES
@@ -162,8 +156,7 @@ def _end_in_mat5(file: BinaryIO, frame_bytes: int) -> int:
     return end
 
 
-def _end_in_voc(file: BinaryIO, frame_bytes: int) -> int:
-    del frame_bytes
+def _end_in_voc(file: BinaryIO, _: int) -> int:
     block = sound_block(file)
     return 0 if block is None else block.stop
 

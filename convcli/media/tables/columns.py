@@ -145,7 +145,7 @@ class NumericColumns:
     numbers : columns of numbers
     identifiers : columns of whole numbers with leading zeros, each with its first one: as numbers
         they would lose the zeros
-    other_decimal : whether a column would hold numbers with the other decimal mark
+    other_decimal : columns of numbers with the other decimal mark, each with its first one
     """
 
     def __init__(self, columns: Iterable[int], style: NumberStyle) -> None:
@@ -153,7 +153,7 @@ class NumericColumns:
         self.undecided = set(columns)
         self.numbers: set[int] = set()
         self.identifiers: dict[int, str] = {}
-        self.other_decimal = False
+        self.other_decimal: dict[int, str] = {}
 
     def look_at(self, spans: RowSpans, *, rows: int | None = None) -> None:
         """Look at the next rows of the table, or at the first `rows` of them."""
@@ -183,7 +183,7 @@ class NumericColumns:
         elif reads_as_number(cell, self.style):
             self.numbers.add(column)
         elif reads_as_number(cell, self.style.other_decimal):
-            self.other_decimal = True
+            self.other_decimal[column] = cell.decode()
 
 
 def _first_given(cells: Cells, style: NumberStyle) -> bytes | None:
@@ -301,6 +301,12 @@ class ColumnSearch:
             source.warnings.append(
                 f"{source.name}: column {source.header[column]} is left as it is, for {cell} with "
                 "its leading zeros is an identifier; -c names the columns to filter"
+            )
+        mark = source.dialect.numbers.decimal
+        for column, cell in self._found.other_decimal.items():
+            source.warnings.append(
+                f"{source.name}: column {source.header[column]} is left as it is, for {cell} is no "
+                f"number with {mark!r} as its decimal mark; --decimal sets another one"
             )
         unsure = sorted(numeric - self._found.numbers)
         if unsure:

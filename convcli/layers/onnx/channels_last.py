@@ -1,0 +1,213 @@
+"""Graphs that keep the channels last, as TensorFlow and Keras do, rewritten to keep them first.
+
+Exporters put a Transpose before and behind each convolution. A value with the channels last is the
+same value as with the channels first, but for the numbers of its axes. So those Transposes become
+Identity, and axes and constants of the nodes between them are renumbered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL
+from convcli.layers.onnx.global_nodes import not_local_error
+from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from convcli.errors import RequestError
+    from convcli.layers.onnx.file import Node
+    from convcli.layers.onnx.folding import Constant
+
+# Nodes that compute each number by itself. Their other inputs are broadcast against it.
+POINTWISE = {*POINTWISE_NODES, *FUNCTIONS_OF_SEVERAL, "Add", "Sub", "Mul", "Div"}
+POINTWISE |= {"Identity", "Cast", "Dropout"}
+# It takes axis 1 for the channels, whatever is there.
+POINTWISE -= {"BatchNormalization"}
+# Nodes with an attribute `axis`, and what it is where it is left out.
+WITH_AXIS = {"Concat": 1, "Split": 0, "Softmax": -1, "LogSoftmax": -1, "ArgMax": 0, "Gather": 0}
+# Nodes with numbers for each axis, and the input that has them.
+FOR_EACH_AXIS = {"Pad": 1, "Resize": 2}
+REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"})
+
+
+def has_channels_last(nodes: Sequence[Node], given: str) -> bool:
+    """Whether a graph puts the channels of its input first before anything else reads them."""
+    reached = {given}
+    for node in nodes:
+        if reached.isdisjoint(node.inputs):
+            continue
+        if node.kind == "Transpose":
+            order = tuple(node.attributes.get("perm", ()))
+            return order in {(0, 2, 1), (0, 3, 1, 2)}
+        if node.kind not in POINTWISE | {"Pad", "MatMul", "Shape"}:
+            return False
+        reached |= set(node.outputs)
+    return False
+
+
+class ChannelsFirst:
+    """Rewrites the nodes of a graph so that all values have the channels first.
+
+    rank : the number of axes of the input
+    constants : those of the graph, to which others are added
+    """
+
+    def __init__(self, path: str, rank: int, constants: dict[str, Constant]) -> None:
+        self.path = path
+        self.rank = rank
+        self.constants = constants
+        # Names of values that have the channels last, and of those that have them first.
+        self._last: set[str] = set()
+        self._first: set[str] = set()
+        self._rewriters: dict[str, Callable[[Node], Node]] = {
+            "MatMul": self._product,
+            "Slice": self._sliced,
+            **dict.fromkeys(FOR_EACH_AXIS, self._for_each_axis),
+            **dict.fromkeys(REDUCTIONS, self._reduced),
+        }
+
+    def nodes(self, nodes: Sequence[Node], given: str) -> list[Node]:
+        """Return the nodes in their order, of a graph whose input `given` has the channels last."""
+        self._last.add(given)
+        made: list[Node] = []
+        for node in nodes:
+            made += self._rewritten(node)
+        return made
+
+    def _rewritten(self, node: Node) -> list[Node]:
+        if node.kind == "Transpose":
+            return [self._transposed(node)]
+        reads_last = not self._last.isdisjoint(node.inputs)
+        reads_first = not self._first.isdisjoint(node.inputs)
+        if reads_last and node.kind == "Shape":
+            return self._shape(node)
+        if reads_last and reads_first:
+            raise self._error(node, "some of its inputs have the channels first, and some last")
+        if reads_last:
+            self._last |= set(node.outputs)
+            return [self._with_first(node)]
+        if reads_first and node.kind not in _OTHER_RANK:
+            self._first |= set(node.outputs)
+        return [node]
+
+    def _with_first(self, node: Node) -> Node:
+        """A node whose inputs have the channels last, for inputs that have them first."""
+        if node.kind in POINTWISE:
+            return replace(node, inputs=tuple(map(self._broadcast, node.inputs)))
+        if node.kind in WITH_AXIS:
+            axis = node.attributes.get("axis", WITH_AXIS[node.kind])
+            return _with_attributes(node, axis=self._axis(axis))
+        rewrite = self._rewriters.get(node.kind)
+        if rewrite is None:
+            raise self._error(node, "is not known with the channels last")
+        return rewrite(node)
+
+    def _transposed(self, node: Node) -> Node:
+        """A Transpose, which changes nothing if it puts the channels first or last."""
+        order = tuple(node.attributes.get("perm", ()))
+        samples = tuple(range(1, self.rank - 1))
+        (name,), made = node.inputs, node.outputs
+        if name in self._last and order == (0, self.rank - 1, *samples):
+            self._first |= set(made)
+        elif name in self._first and order == (0, *(axis + 1 for axis in samples), 1):
+            self._last |= set(made)
+        else:
+            if name in self._last:
+                raise self._error(node, "puts samples in another order")
+            return node
+        return replace(node, kind="Identity", attributes={})
+
+    # --- axes ---
+
+    def _axis(self, axis: int) -> int:
+        """The number of an axis with the channels first."""
+        axis %= self.rank
+        if axis == 0:
+            return 0
+        return 1 if axis == self.rank - 1 else axis + 1
+
+    def _broadcast(self, name: str) -> str:
+        """The name of a constant with its axes in the order of the others; of a value, its own."""
+        given = self.constants.get(name)
+        if given is None or given.size == 1:
+            return name
+        more = (1,) * (self.rank - given.ndim)
+        return self._kept(name, np.moveaxis(given.reshape(*more, *given.shape), -1, 1))
+
+    def _kept(self, name: str, numbers: Any) -> str:
+        """Keep a constant beside the one that it was made of; return its name."""
+        made = f"{name}, channels first"
+        self.constants[made] = numbers
+        return made
+
+    def _shape(self, node: Node) -> list[Node]:
+        """The shape in the order of the file, since nodes take the sizes of samples from it."""
+        plain = f"{node.outputs[0]}, channels first"
+        order = f"{node.outputs[0]}, order"
+        first, last = node.attributes.get("start", 0), node.attributes.get("end")
+        axes = [self._axis(axis) for axis in range(self.rank)][first:last]
+        self.constants[order] = np.array(axes, np.int64)
+        shape = replace(node, outputs=(plain,), attributes={})
+        return [shape, replace(node, kind="Gather", inputs=(plain, order), attributes={})]
+
+    def _for_each_axis(self, node: Node) -> Node:
+        """A node with numbers for each axis, such as the widths of a padding."""
+        if node.attributes.get("axes") or (node.kind == "Pad" and len(node.inputs) > 3):
+            raise self._error(node, "axes are not known with the channels last")
+        order = [self._axis(axis) for axis in range(self.rank)]
+        inputs = list(node.inputs)
+        for place in range(FOR_EACH_AXIS[node.kind], len(inputs)):
+            numbers = self.constants.get(inputs[place])
+            if numbers is None or numbers.size % self.rank or not numbers.size:
+                continue
+            by_axis = np.empty_like(numbers).reshape(-1, self.rank)
+            by_axis[:, order] = numbers.reshape(-1, self.rank)
+            inputs[place] = self._kept(inputs[place], by_axis.reshape(-1))
+        return replace(node, inputs=tuple(inputs))
+
+    def _reduced(self, node: Node) -> Node:
+        """A sum or a mean along axes, which an attribute or an input names."""
+        if len(node.inputs) > 1:
+            axes = self.constants[node.inputs[1]]
+            moved = np.array([self._axis(int(axis)) for axis in axes.reshape(-1)])
+            return replace(node, inputs=(node.inputs[0], self._kept(node.inputs[1], moved)))
+        axes = node.attributes.get("axes", range(self.rank))
+        return _with_attributes(node, axes=[self._axis(axis) for axis in axes])
+
+    def _sliced(self, node: Node) -> Node:
+        """A Slice, whose axes are its fourth input; without it the first ones."""
+        inputs = list(node.inputs)
+        starts = self.constants.get(inputs[1])
+        if len(inputs) < 3 or starts is None:
+            raise self._error(node, "is not known with the channels last")
+        axes = np.arange(starts.size)
+        if len(inputs) > 3 and inputs[3]:
+            axes = self.constants[inputs[3]].reshape(-1)
+        moved = np.array([self._axis(int(axis)) for axis in axes])
+        inputs[3:4] = [self._kept(f"{node.outputs[0]}, axes", moved)]
+        return replace(node, inputs=tuple(inputs))
+
+    def _product(self, node: Node) -> Node:
+        """The product of all channels with a matrix, which is a convolution of one tap."""
+        matrix = self.constants.get(node.inputs[1])
+        if matrix is None or matrix.ndim != 2:
+            raise self._error(node, "is not known with the channels last")
+        taps = (1,) * (self.rank - 2)
+        weights = self._kept(node.inputs[1], matrix.T.reshape(*matrix.T.shape, *taps))
+        inputs = (node.inputs[0], weights)
+        return replace(node, kind="Conv", inputs=inputs, attributes={"kernel_shape": list(taps)})
+
+    def _error(self, node: Node, why: str) -> RequestError:
+        return not_local_error(self.path, node, why)
+
+
+_OTHER_RANK = frozenset({"Shape", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gemm", "MatMul"})
+
+
+def _with_attributes(node: Node, **attributes: Any) -> Node:
+    return replace(node, attributes={**node.attributes, **attributes})

@@ -31,8 +31,7 @@ from convcli.batch.run_units import (
 )
 from convcli.batch.units import InputUnits, Shard, Unit
 from convcli.cli.failed_inputs import FailedInputs
-from convcli.cli.progress import Progress
-from convcli.cli.retries import RetryNotes
+from convcli.cli.progress import Progress, RetryNotes
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import RunFacts
 from convcli.media.audio.files import AudioFiles
@@ -369,7 +368,7 @@ def test_each_retry_is_told(
     """One line a second at most; the others are counted."""
     clock = iter([10.0, 10.5, 11.5, 11.6])
     monkeypatch.setattr("convcli.batch.run_units._FIRST_PAUSE", 0)
-    monkeypatch.setattr("convcli.cli.retries.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("convcli.cli.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     notes = RetryNotes(quiet=False)
     work: Any = lost_process.FailsTwice()

@@ -947,10 +947,10 @@ def test_drawings_and_smooth_pictures_become_small_png_files(tmp_path: Path) -> 
 
 def test_details_say_what_the_file_is(tmp_path: Path) -> None:
     a = text_png(tmp_path / "a.png", (b"tEXt", b"Author\0me"))
-    facts = open_image(a, options=ImageOptions()).details.facts()
-    assert facts["format"] == "png"
-    assert facts["bits"] == 8
-    assert facts["text"] == {"Author": "me"}
+    details = open_image(a, options=ImageOptions()).details
+    assert details.format == "png"
+    assert details.bits == 8
+    assert details.text == (("Author", "me"),)
 
 
 def test_an_animated_png_says_that_one_picture_is_read(tmp_path: Path) -> None:

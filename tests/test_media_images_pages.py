@@ -12,9 +12,8 @@ from PIL import Image, ImageSequence
 
 from convcli.errors import RequestError
 from convcli.media.images.page_choice import parse_pages
-from convcli.media.images.patched import PatchedFile
 from convcli.media.images.source import ImageOptions, open_image
-from convcli.media.images.vips_file import VipsFile
+from convcli.media.images.vips_file import PatchedFile, VipsFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,6 +27,8 @@ from table_settings import table_options
 
 from convcli.batch.parted_input import (
     PartedInput,
+    PartPlaces,
+    TemporaryParts,
     joined_counts,
     needs_of,
     refuse_parts,
@@ -35,7 +37,6 @@ from convcli.batch.parted_input import (
 from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import LostProcessError, ProcessRunner
 from convcli.batch.units import Unit
-from convcli.cli.parted_run import PartsInOutput, TemporaryParts
 from convcli.errors import OutputError
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
@@ -150,7 +151,7 @@ def counts_of_parts(parted: PartedRun, opened: Any, plan: Plan, sink: Any, count
     )
     parts = cut.parts()
     output: Any = parted.output
-    places = TemporaryParts(output.parent) if division.apart else PartsInOutput(output)
+    places = TemporaryParts(output.parent) if division.apart else PartPlaces(output)
     with closing(places):
         return joined_counts(cut.filter_into(whole, parts, places))
 

@@ -440,6 +440,38 @@ def test_the_page_of_a_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(heard, excerpt, atol=1 / 32768)
 
 
+@pytest.mark.parametrize(("rate", "kind"), [(96_000, "flac"), (1_000_000, "wav")])
+def test_the_players_of_a_high_rate_are_exact(tmp_path: Path, rate: int, kind: str) -> None:
+    """Two channels of which a page keeps 250,000 samples: 2.6 s and 0.25 s."""
+    x = np.random.default_rng(0).integers(-9000, 9000, (4 * rate, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", x, rate)
+    report(tmp_path, "audio", "gain:0dB", tmp_path / "x.wav", "-o", tmp_path / "o.wav")
+    page = (tmp_path / "page.html").read_text()
+    found = re.findall(rf'<audio [^>]*src="data:audio/{kind};base64,(.*?)"', page)
+    assert len(found) == 2
+    for each in found:
+        heard, its_rate = soundfile.read(io.BytesIO(base64.b64decode(each)), dtype="int16")
+        assert its_rate == rate
+        start = (len(x) - 250_000) // 2
+        assert np.abs(heard - x[start : start + 250_000].astype(int)).max() <= 1
+
+
+def test_a_page_of_a_sound_that_is_too_short_for_a_loudness(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.full(100, 0.5), 8000)
+    words = ("audio", "gain:-3dB", tmp_path / "x.wav", "-o", tmp_path / "o.wav")
+    text = report(tmp_path, *words)
+    assert "too short" in text
+    assert "silent" not in text
+
+
+def test_a_page_says_how_many_columns_are_drawn(tmp_path: Path) -> None:
+    names = ",".join(f"c{number}" for number in range(30))
+    rows = "\n".join(",".join(["1", "2"] * 15) for _ in range(3))
+    (tmp_path / "t.csv").write_text(f"{names}\n{rows}\n")
+    text = report(tmp_path, "csv", "sma:2", tmp_path / "t.csv", "-o", tmp_path / "o.csv")
+    assert "The first 8 of 30 columns are drawn." in text
+
+
 def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -> None:
     words = ["image", "sobel", SAMPLES / "cat.png", "--range", "scale", "-o", tmp_path / "o.png"]
     assert "SSIM" in report(tmp_path, *words)

@@ -41,7 +41,7 @@ from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart
 from convcli.report.files import check_report, render_report, write_report
 from convcli.report.terminal import details, summary
-from convcli.report.words import command_text, duration_text, visible
+from convcli.report.words import command_text, duration_text, loss_texts, visible
 from convcli.signals import TABLE
 
 STEPS = (
@@ -436,6 +436,25 @@ def test_a_line_lies_where_its_values_are() -> None:
     assert inner_points(chart) == [(0, 5000), (2500, 0), (10_000, 10_000)]
 
 
+def test_the_texts_of_an_axis_differ() -> None:
+    """Of numbers that have most of their digits in common, the label has what they share."""
+    axis = Axis(low=999_999_996.5, high=1_000_000_003.5, label="Pa")
+    assert axis.texts([999_999_998, 1e9]) == ["999999998", "1000000000"]
+    assert axis.short_texts([999_999_998, 1e9]) == (["0", "2"], "Pa + 999999998")
+    assert axis.short_texts([0.25, 0.5]) == (["0.25", "0.5"], "Pa")
+    chart = Graph(title="", x=Axis(low=0, high=1), y=Axis(low=1e9, high=1e9 + 4)).svg()
+    assert re.findall(r'text-anchor="end">(.*?)<', chart) == ["0", "1", "2", "3", "4"]
+    assert ">+ 1000000000<" in str(chart)
+
+
+def test_the_losses_of_many_channels_are_short() -> None:
+    counts = {f"c{number}": 1 for number in range(30)}
+    (text,) = loss_texts(LossFacts(missing=counts))
+    assert text == (
+        "missing 30 samples (c0 1, c1 1, c2 1, c3 1, c4 1, c5 1, c6 1, c7 1, and 22 more)"
+    )
+
+
 def test_an_axis_of_ratios() -> None:
     axis = Axis(low=10.0, high=1000.0, logarithmic=True)
     assert axis.place(100.0) == pytest.approx(0.5)
@@ -464,8 +483,7 @@ def test_numbers_on_an_axis() -> None:
 def test_drawing_of_a_response(gains: tuple[float, ...]) -> None:
     response = tuple((float(f), gain) for f, gain in enumerate(gains))
     step = replace(STEPS[0], response=response, crossings=(), frequency_unit="a<b")
-    for logarithmic in (False, True):
-        drawn(decibel_chart([step], logarithmic=logarithmic))
+    drawn(decibel_chart([step]))
 
 
 # Files

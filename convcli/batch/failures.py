@@ -10,7 +10,7 @@ from convcli.media.refusals import place_exists
 from convcli.media.replacing import atomic, is_special
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from convcli.batch.ledger_line import Line
     from convcli.batch.units import Unit
@@ -60,29 +60,21 @@ def no_list_of_failures(place: Place, *, hint: str) -> RequestError:
     )
 
 
-def write_failed(units: Iterable[Unit], path: Place) -> bool:
-    """Write the names of units that failed; see `write_names`."""
-    return write_names(list(listed_units(units)), path)
+def write_failed(inputs: Iterable[str], path: Place) -> bool:
+    """Write the names of inputs that failed for `--files-from`; without any, remove the file.
 
-
-def write_failed_lines(lines: Iterable[Line], path: Place) -> bool:
-    """Write the names of units that failed according to a ledger; see `write_names`."""
-    failed = [line for line in lines if line.error is not None]
-    return write_names(list(listed_lines(failed)), path)
-
-
-def write_names(listed: Sequence[str], path: Place) -> bool:
-    """Write names for `--files-from`; without any, the file is removed.
+    inputs : `listed_name` of each
 
     Returns whether the names end with NUL bytes, because one of them holds a line end.
     """
+    # The parts of one input have its name.
+    listed = dict.fromkeys(inputs)
     try:
         if not listed:
             if not is_special(path):
                 path.unlink(missing_ok=True)
             return False
-        # The parts of one input have its name.
-        names = [os.fsencode(name) for name in dict.fromkeys(listed)]
+        names = [os.fsencode(name) for name in listed]
         null = any(b"\n" in name for name in names)
         end = b"\0" if null else b"\n"
         with atomic(path) as temporary:

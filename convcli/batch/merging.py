@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from convcli.batch.ledger import lines_with_places
 from convcli.batch.ledger_line import Line
@@ -13,7 +13,7 @@ from convcli.errors import RequestError
 from convcli.facts.batch import BatchFacts, ShardFacts, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 # Most failures, and most ranges of missing units, that the facts list. A ledger has them all.
@@ -124,7 +124,13 @@ class MergedLedgers:
             totals.update(_line_counts(line))
             shards.add(line)
             if line.error is not None and len(failures) < _MOST_FACTS:
-                failures.append(_failure_of_line(line, line.error))
+                failure = UnitFailure(
+                    unit=line.number,
+                    path=line.input,
+                    message=line.error["message"],
+                    exit_code=line.exit_code,
+                )
+                failures.append(failure)
         numbers = sorted(self._chosen)
         units = self.first.units
         return BatchFacts(
@@ -136,12 +142,6 @@ class MergedLedgers:
             shards=shards.facts(),
             **{name: totals[name] for name in _TOTALS},
         )
-
-
-def _failure_of_line(line: Line, error: Mapping[str, Any]) -> UnitFailure:
-    return UnitFailure(
-        unit=line.number, path=line.input, message=error["message"], exit_code=line.exit_code
-    )
 
 
 def _line_counts(line: Line) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import field, replace
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.batch.parts import (
     BinsTask,
@@ -23,6 +23,8 @@ from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
 from convcli.media.division import PartNeeds
 from convcli.media.files import UndividedError
+from convcli.media.replacing import path_for_others
+from convcli.media.scratch import scratch
 from convcli.planning.plan import runs_model
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_followings, joined_pasts
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.chain import Chain
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartedOutput
+    from convcli.media.division import Division
+    from convcli.media.files import FileSink
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings, Pasts
     from convcli.running.run import RunCounts
@@ -331,7 +334,7 @@ class PartedInput:
         return parts
 
     def filter_into(
-        self, output: PartedOutput, parts: Sequence[PartOfRun], places: PartPlaces
+        self, output: FileSink, parts: Sequence[PartOfRun], places: PartPlaces
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         output.reserve()
@@ -354,20 +357,59 @@ class PartedInput:
             yield done.counts
 
 
-class PartPlaces(Protocol):
-    """Where parts are written before they are added to the whole."""
+class PartPlaces:
+    """Where parts are written before they are added to the whole: at their places in the output.
+
+    place : the output, by a path that all processes know
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
 
     def begin(self, number: int) -> Path:
-        """Prepare the place of a part, by a path that all processes know."""
-        ...
+        """Prepare the place of a part."""
+        return self.of(number)
 
-    def of(self, number: int) -> Path:
+    def of(self, number: int) -> Path:  # noqa: ARG002 -- each part has its own place elsewhere
         """The path of a part that was begun."""
-        ...
+        return self._place
 
     def end(self, number: int) -> None:
         """Release the place of a part that was added to the whole."""
-        ...
+
+    def close(self) -> None:
+        """Release the places of all parts that were not ended."""
+
+
+class TemporaryParts(PartPlaces):
+    """The places of parts that are temporary files, without names where the system allows it.
+
+    folder : the folder on whose disk the files are; None for the folder of temporary files
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._files: dict[int, tuple[BinaryIO, Path]] = {}
+
+    def begin(self, number: int) -> Path:
+        """Make the temporary file of a part, and return its path."""
+        file, place = scratch(self._folder)
+        self._files[number] = (file, path_for_others(place))
+        return self.of(number)
+
+    def of(self, number: int) -> Path:
+        """The path of a part that was begun."""
+        return self._files[number][1]
+
+    def end(self, number: int) -> None:
+        """Remove the temporary file of a part."""
+        file, _ = self._files.pop(number)
+        file.close()
+
+    def close(self) -> None:
+        """Remove the temporary files of all parts that were not ended."""
+        for number in list(self._files):
+            self.end(number)
 
 
 def joined_counts(counts: Iterable[RunCounts]) -> RunCounts:

@@ -15,6 +15,7 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from convcli.dataclass import dataclass
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from convcli.core.binding import Rules
     from convcli.core.task import HeldAfter
-    from convcli.media.division import Division, PartNeeds, Survey
+    from convcli.media.division import Division, PartNeeds
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
@@ -114,7 +115,6 @@ class PartTask(Protocol[Result_co]):
 
     def carry_out(self, given: OpenInput) -> Result_co:
         """Carry the task out on the open input, and return its result."""
-        ...
 
 
 def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
@@ -130,7 +130,7 @@ def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
 class SurveyTask:
     """Finds out what has to be known before the input is cut."""
 
-    survey: Survey
+    survey: Any
 
     def carry_out(self, given: OpenInput) -> Any:
         """Survey a piece of the input."""
@@ -201,10 +201,7 @@ class BinsTask:
             part = given.division.part(stretch, None)
             return bins_of_part(given.plan, part, known=self.part.known())
 
-        def settled(stretch: Any) -> tuple[int, ...]:
-            return _with_enough_history(counted, stretch)
-
-        return _with_places_of_errors(settled, self.part.stretch, given.division)
+        return _with_enough_history(counted, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,17 +222,14 @@ class MeasureTask:
                 known=self.part.known(),
             )
 
-        def settled(stretch: Any) -> SignalMeasures:
-            return _with_enough_history(measured, stretch)
-
-        return _with_places_of_errors(settled, self.part.stretch, given.division)
+        return _with_enough_history(measured, self.part.stretch, given.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WrittenPart:
     """A part that was filtered and written.
 
-    noted, written : opaque values for `Division.note` and `PartedOutput.add_part`
+    noted, written : opaque values for `Division.note` and `FileSink.add_part`
     held : the values held after it
     facts, warnings : of the sink
     """
@@ -277,14 +271,12 @@ class FilterTask:
 
         Raises HistoryNeededError if the part is given up.
         """
-
-        def filtered(wanted: Any) -> WrittenPart:
-            return self._filter(given, wanted)
-
-        def settled(stretch: Any) -> WrittenPart:
-            return _with_enough_history(filtered, stretch, may_give_up=self.may_give_up)
-
-        return _with_places_of_errors(settled, self.part.stretch, given.division)
+        return _with_enough_history(
+            partial(self._filter, given),
+            self.part.stretch,
+            given.division,
+            may_give_up=self.may_give_up,
+        )
 
     def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
         run = given.run
@@ -336,16 +328,25 @@ def _with_places_of_errors(
 
 
 def _with_enough_history(
-    function: Callable[[Any], Value], stretch: Any, *, may_give_up: bool = False
+    function: Callable[[Any], Value],
+    stretch: Any,
+    division: Division,
+    *,
+    may_give_up: bool = False,
 ) -> Value:
     """Call a function with a stretch, whose settling grows until it holds all needed values.
 
+    Its InputError gives the place in the whole input.
     may_give_up : raise HistoryNeededError where the settling would be longer than the part
     """
-    while True:
-        try:
-            return function(stretch)
-        except HistoryNeededError:
-            stretch = stretch.with_longer_settling()
-            if may_give_up and stretch.settles_far:
-                raise
+
+    def settled(stretch: Any) -> Value:
+        while True:
+            try:
+                return function(stretch)
+            except HistoryNeededError:
+                stretch = stretch.with_longer_settling()
+                if may_give_up and stretch.settles_far:
+                    raise
+
+    return _with_places_of_errors(settled, stretch, division)

@@ -41,15 +41,12 @@ class Work(Protocol):
     @property
     def runs_network(self) -> bool:
         """Whether results depend on the library that runs networks."""
-        ...
 
     def refuse(self, unit: Unit) -> None:
         """Raise the error of a unit that must not be begun, such as one whose output exists."""
-        ...
 
     def run(self, unit: Unit) -> RunFacts:
         """Carry the unit out, and return the facts of the run. Raise the error if it fails."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,19 +143,15 @@ class Runner(Protocol):
 
     def submit(self, unit: Unit) -> None:
         """Begin a unit, or queue it until a worker is free."""
-        ...
 
     def next_outcome(self) -> Outcome:
         """Wait for the next unit that ends, in whatever order they end."""
-        ...
 
     def cancel(self) -> None:
         """Begin no further unit, and let those under way end early."""
-        ...
 
     def close(self) -> None:
         """Wait until nothing is under way."""
-        ...
 
 
 def outcomes(runner: Runner, units: Iterable[Unit]) -> Iterator[Outcome]:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli.groups import ADD_COMMAND
 
 # Each command, the module in cli/ that adds it, and its line in the help of the program.
 COMMANDS = {
@@ -86,6 +85,8 @@ def with_commands(words: list[str]) -> typer.Typer:
 
 def _add(app: typer.Typer, command: str) -> None:
     """Import a command and add it."""
+    from convcli.cli.groups import ADD_COMMAND
+
     module, _ = COMMANDS[command]
     import_module(f"convcli.cli.{module}")
     ADD_COMMAND[command](app)

@@ -19,9 +19,8 @@ from convcli.batch.units import Shard, Units
 from convcli.cli import closed_pipe, print_error, print_message, say
 from convcli.cli.failed_inputs import FailedInputs
 from convcli.cli.opening import name_input
-from convcli.cli.progress import Progress
+from convcli.cli.progress import Progress, RetryNotes
 from convcli.cli.results import refuse_place, refuse_shared_places
-from convcli.cli.retries import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError, RequestError
 from convcli.media.refusals import same_place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from convcli.cli.compare_options import CompareRun, CompareTable, LimitOptions, 
 from convcli.cli.compare_pairs import Pairs, pairs_of
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import command
-from convcli.cli.opening import files_for, first_page, input_name, name_input, read_input
+from convcli.cli.opening import RowText, files_for, first_page, input_name, name_input, read_input
 from convcli.cli.results import given_words, report_runs, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
@@ -104,7 +104,7 @@ class Comparing:
 
         times = None
         if self.table.times.column is not None:
-            times = RowText(a.source, self.table.times.column)
+            times = _TimeOfRow(a.source, self.table.times.column)
         refuse_limits(self.limits, a.signal)
         previews = []
         if size is not None:
@@ -152,12 +152,8 @@ def _observed(side: ComparedSignal, preview: Preview) -> ComparedSignal:
     return replace(side, source=ObservedSource(side.source, preview))
 
 
-class RowText:
-    """A column of a table as text, which is kept while the table is read."""
-
-    def __init__(self, source: Any, column: str) -> None:
-        self._recent = source.keep_text()
-        self._column = source.header.index(column)
+class _TimeOfRow(RowText):
+    """The time column of a table, as text."""
 
     def added_to(self, row: ChannelComparison) -> ChannelComparison:
         """The comparison of a channel with the time of its largest difference."""

@@ -55,19 +55,8 @@ class SearchOptions:
     @property
     def overlap_part(self) -> float:
         """The overlap as a fraction between 0 and 1."""
-        from convcli.units import UnitError, parse_quantity
-
-        try:
-            quantity = parse_quantity(self.overlap)
-        except UnitError as error:
-            raise RequestError(f"--overlap: {error}") from None
-        part = quantity.value / 100 if quantity.unit == "%" else quantity.value
-        if quantity.unit not in ("", "%") or not 0 <= part <= 1:
-            raise RequestError(
-                f"--overlap expects 0% to 100%, got {self.overlap!r}",
-                hint="0%: no two hits share a sample",
-            )
-        return part
+        hint = "0%: no two hits share a sample"
+        return options.fraction_of(self.overlap, "--overlap", most="100%", hint=hint)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ class FailedInputs:
 
     def write_list(self, units: Units) -> None:
         """Write the list of the inputs that failed; remove an old one if none did."""
-        null = False if self.place is None else write_failed(self.units, self.place)
+        null = False if self.place is None else write_failed(listed_units(self.units), self.place)
         if not self.units or self._request.quiet:
             return
         if not units.listed_again:

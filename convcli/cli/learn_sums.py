@@ -206,7 +206,7 @@ def _collect_sums(
     """
     from convcli.batch.cluster import ClusterRunner
     from convcli.batch.run_units import outcomes
-    from convcli.cli.retries import RetryNotes
+    from convcli.cli.progress import RetryNotes
     from convcli.running.workers import cores
 
     processes = min(cores(), len(units))

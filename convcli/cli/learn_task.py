@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from convcli.cli.options import fraction_of
 from convcli.errors import InputError, RequestError, nearest
 from convcli.units import UnitError, parse_quantity, to_samples, to_size
 
@@ -60,7 +61,7 @@ def task_of(options: LearnOptions, signal: Signal) -> Task:
         noise=_noise(options.noise, signal),
         mix=options.mix,
         ridge=options.ridge,
-        holdout=_holdout(options.holdout),
+        holdout=fraction_of(options.holdout, "--holdout", most="99%", hint="--holdout 20%"),
     )
     if options.blind:
         return task
@@ -96,20 +97,6 @@ def _align(options: LearnOptions, medium: Medium, ahead: int) -> Align:
     if ahead:
         return "causal"
     return "center" if options.blind else medium.align
-
-
-def _holdout(text: str) -> float:
-    """A fraction, such as 0.2 or 20%."""
-    try:
-        quantity = parse_quantity(text)
-    except UnitError as error:
-        raise RequestError(f"--holdout: {error}") from None
-    part = quantity.value
-    if quantity.unit == "%":
-        part = quantity.value / 100
-    if quantity.unit not in ("", "%") or not 0 <= part < 1:
-        raise RequestError(f"--holdout expects 0% to 99%, got {text!r}", hint="--holdout 20%")
-    return part
 
 
 def _delay(text: str | None, signal: Signal) -> tuple[int, ...] | None:

@@ -120,7 +120,7 @@ def _ledger_file(ledger: Place, held: ExitStack) -> Path:
 
 def _merge(ledgers: list[Path], run: MergeOptions) -> int:
     """Write what was asked for, join parts, and return the exit code."""
-    from convcli.batch.failures import write_failed_lines
+    from convcli.batch.failures import listed_lines, write_failed
     from convcli.batch.merging import MergedLedgers
     from convcli.report.batch import batch_summary
 
@@ -131,7 +131,8 @@ def _merge(ledgers: list[Path], run: MergeOptions) -> int:
     _write_lines(merged, run.written)
     facts = merged.facts()
     if run.failed is not None:
-        write_failed_lines(merged.lines(), run.failed)
+        failed = (line for line in merged.lines() if line.error is not None)
+        write_failed(listed_lines(failed), run.failed)
     report_runs([_facts_of_merge(merged, facts)], run.report)
     if not run.quiet:
         for warning in merged.warnings:

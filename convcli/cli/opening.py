@@ -232,3 +232,11 @@ def open_template(
         opened = held.enter_context(given.opened(own))
         source, warnings = first_page(opened, given.name, "the template")
         yield source, [given.message(text) for text in warnings], files
+
+
+class RowText:
+    """A column of a table as text, which is kept while the table is read."""
+
+    def __init__(self, source: Any, column: str) -> None:
+        self._recent = source.keep_text()
+        self._column = source.header.index(column)

@@ -11,6 +11,7 @@ import typer
 
 from convcli.cli.batch_options import BatchOptions
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.places import Place, place_of
 
 
@@ -214,3 +215,18 @@ class RunOptions:
 def suffix_of(format: str | None) -> str | None:
     """The suffix of files of a format, for outputs that are named after their inputs."""
     return None if format is None else f".{format.lower()}"
+
+
+def fraction_of(text: str, option: str, *, most: str, hint: str) -> float:
+    """A fraction of 1, such as 0.2 or 20%, up to `most` percent. RequestError for other texts."""
+    from convcli.units import UnitError, parse_quantity
+
+    try:
+        quantity = parse_quantity(text)
+    except UnitError as error:
+        raise RequestError(f"{option}: {error}") from None
+    part = quantity.value / 100 if quantity.unit == "%" else quantity.value
+    fits = 0 <= part < 1 or (part == 1 and most == "100%")
+    if quantity.unit not in ("", "%") or not fits:
+        raise RequestError(f"{option} expects 0% to {most}, got {text!r}", hint=hint)
+    return part

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from convcli.batch.parted_input import (
     LEAST_BYTES,
     MOST_PARTS,
     WORTH_CUTTING,
     PartedInput,
+    PartPlaces,
     PartWork,
     TaskRunner,
+    TemporaryParts,
     joined_counts,
     needs_of,
     parts_for,
@@ -21,11 +23,10 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.cli import print_message
-from convcli.cli.retries import RetryNotes
+from convcli.cli.progress import RetryNotes
 from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
-from convcli.media.scratch import scratch
 from convcli.places import local_path
 
 if TYPE_CHECKING:
@@ -220,68 +221,11 @@ def cut_for_others(
         return parted.run, parts
 
 
-def _part_places(
-    division: Division, output: Place | None, place: Any
-) -> PartsInOutput | TemporaryParts:
+def _part_places(division: Division, output: Place | None, place: Any) -> PartPlaces:
     if division.apart:
         path = local_path(output)
         return TemporaryParts(None if path is None else path.absolute().parent)
-    return PartsInOutput(path_for_others(place))
-
-
-@dataclass(frozen=True, eq=False)
-class PartsInOutput:
-    """The places of parts that are written to their positions in the output.
-
-    place : the output
-    """
-
-    place: Path
-
-    def begin(self, number: int) -> Path:
-        """Return the output, in which the part has its position."""
-        return self.place
-
-    def of(self, number: int) -> Path:
-        """Return the output itself, which holds the part at its position."""
-        return self.place
-
-    def end(self, number: int) -> None:
-        """Do nothing: the part is in the output already."""
-
-    def close(self) -> None:
-        """Do nothing: there are no temporary files."""
-
-
-class TemporaryParts:
-    """The places of parts that are temporary files, without names where the system allows it.
-
-    folder : the folder on whose disk the files are; None for the folder of temporary files
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._files: dict[int, tuple[BinaryIO, Path]] = {}
-
-    def begin(self, number: int) -> Path:
-        """Make the temporary file of a part, and return its path."""
-        file, place = scratch(self._folder)
-        self._files[number] = (file, path_for_others(place))
-        return self.of(number)
-
-    def of(self, number: int) -> Path:
-        """The path of a part that was begun."""
-        return self._files[number][1]
-
-    def end(self, number: int) -> None:
-        """Remove the temporary file of a part."""
-        file, _ = self._files.pop(number)
-        file.close()
-
-    def close(self) -> None:
-        """Remove the temporary files of all parts that were not ended."""
-        for number in list(self._files):
-            self.end(number)
+    return PartPlaces(path_for_others(place))
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for work that takes long."""
+"""What is said on standard error while a run goes on: a progress bar, and units tried again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, TextIO
 
+from convcli.cli import print_message
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from convcli.batch.run_units import Retry
 
 # Seconds before a bar is shown; shorter work does not pay for importing it.
 _PATIENCE = 1.0
@@ -168,3 +171,44 @@ class _TextAboveBar:
 
     def flush(self) -> None:
         """Do nothing: whole lines are printed at once."""
+
+
+# Seconds between two lines. Where a network is down, every unit is tried again.
+_LEAST_BETWEEN = 1.0
+
+
+class RetryNotes:
+    """Prints a line for each retry, at most one a second, and counts the others.
+
+    quiet : nothing is printed
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lock = Lock()
+        self._printed_at: float | None = None
+        self._left_out = 0
+
+    def __call__(self, retry: Retry) -> None:
+        """Report a retry, in any thread."""
+        if self._quiet:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if self._printed_at is not None and now - self._printed_at < _LEAST_BETWEEN:
+                self._left_out += 1
+                return
+            self._printed_at = now
+            left_out, self._left_out = self._left_out, 0
+        when = "at once" if retry.pause == 0 else f"in {retry.pause:g} s"
+        text = f"{retry.label} is tried again {when}, {retry.number} of {retry.most}: {retry.error}"
+        if left_out:
+            text += f" (further tries since the last line: {left_out:,})"
+        print_message(text, kind="note")
+
+    def close(self) -> None:
+        """Tell how many retries had no line."""
+        with self._lock:
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            print_message(f"further tries: {left_out:,}", kind="note")

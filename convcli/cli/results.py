@@ -29,20 +29,20 @@ def refuse_report(report: Place | None, inputs: Iterable[Place | None], *, force
     Raises RequestError if its format is unknown, if it is one of the inputs, or if it exists and
     `force` is not set; OutputError if its folder does not exist.
     """
-    from convcli.report.files import check_report
-
     if report is None:
         return
+    from convcli.report.files import check_report
+
     check_report(report)
     refuse_place(report, "report", inputs, force=force)
 
 
 def refuse_plot(plot: Place | None, inputs: Iterable[Place | None], *, force: bool) -> None:
     """Refuse a drawing before any work begins, as a report; also where matplotlib is missing."""
-    from convcli.report.plots import check_plot
-
     if plot is None:
         return
+    from convcli.report.plots import check_plot
+
     check_plot(plot)
     refuse_place(plot, "drawing", inputs, force=force)
 

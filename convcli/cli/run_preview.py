@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,12 @@ class RunPreview:
         previews = [self._preview, *self._pages]
         if page >= len(previews):
             return source, sink
-        observed = ObservedSink(sink, previews[page], sink.stored)
-        return ObservedSource(source, previews[page]), observed
+        preview = previews[page]
+        observed = ObservedSink(sink, preview, sink.stored)
+        # A thumbnail shows the result alone.
+        if self._small and not preview.needs_input:
+            return source, observed
+        return ObservedSource(source, preview), observed
 
     def facts(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         """What is drawn.
@@ -76,7 +81,6 @@ class RunPreview:
 
     def _first_page(self, files: Files, source: Place | None, output: Place | None) -> PreviewFacts:
         preview = self._preview
-        facts = preview.facts()
         viewed = files.for_viewing()
         better: list[tuple[Files, Place | None, Callable[[Source[Any]], None]]] = []
         if viewed is not None:
@@ -84,13 +88,13 @@ class RunPreview:
         if preview.better_in_file:
             readable = (viewed or files).for_results()
             better.append((readable, output, preview.read_result))
-        if not better:
-            return facts
+        # What is read takes the place of what was noted, which the copy keeps.
+        noted = copy(preview)
         try:
             for reader, place, take in better:
                 _read_again(reader, place, take)
         except (ConvcliError, OSError):  # a device, or a file that was removed meanwhile
-            return facts
+            return noted.facts()
         return preview.facts()
 
 

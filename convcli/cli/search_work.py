@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped, print_message
-from convcli.cli.opening import read_input
+from convcli.cli.opening import RowText, read_input
 from convcli.cli.progress import Progress
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
@@ -167,12 +167,8 @@ class _SearchedInput:
             )
 
 
-class _RowTimes:
+class _RowTimes(RowText):
     """The time column of a table, as text."""
-
-    def __init__(self, source: Any, column: str) -> None:
-        self._recent = source.keep_text()
-        self._column = source.header.index(column)
 
     def of(self, found: Candidates) -> list[tuple[str, str]]:
         """Return the times of the first and the last row of each candidate.

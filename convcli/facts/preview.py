@@ -61,15 +61,11 @@ class SpectrogramFacts:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExcerptFacts:
-    """Samples of a sound to listen to, (n, channels) from -1 to 1, from `start` seconds on.
-
-    lossless : a page keeps every sample, if they are not too many
-    """
+    """Samples of a sound to listen to, (n, channels) from -1 to 1, from `start` seconds on."""
 
     samples: Numbers
     rate: float
     start: float
-    lossless: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,12 +8,14 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from convcli.dataclass import dataclass
+from convcli.media.division import FilePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from convcli.media.division import PartNeeds, PartOfFile, PartSink
+    from convcli.media.division import PartNeeds, PartOfFile
+    from convcli.media.files import FileSink
     from convcli.signals import Block, BlockRole, Signal
 
 
@@ -23,20 +25,16 @@ class BlockSource(Protocol):
     @property
     def signal(self) -> Signal:
         """The whole signal, which is cut into parts."""
-        ...
 
     @property
     def block_lengths(self) -> Sequence[int]:
         """How many samples each block has."""
-        ...
 
     def blocks(self, wanted: range) -> Iterator[Any]:
         """Yield undecoded consecutive blocks by their numbers."""
-        ...
 
     def decode(self, raw: Any) -> Block:
         """Return the samples of one block."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +64,19 @@ class BlockRange:
         return replace(self, settling=min(self.first, max(1, 4 * self.settling)))
 
 
-class BlockPart:
+class BlockPart(FilePart):
     """Some blocks of a source, as a part of its signal."""
 
-    pasts: ClassVar[None] = None
-
     def __init__(self, source: BlockSource, wanted: BlockRange) -> None:
-        self.signal = source.signal
         self._source = source
         self._wanted = wanted
         self._lengths = source.block_lengths
         self._start = wanted.first - wanted.settling
+
+    @property
+    def signal(self) -> Signal:
+        """The whole signal."""
+        return self._source.signal
 
     @property
     def before(self) -> Sequence[int]:
@@ -108,15 +108,6 @@ class BlockPart:
     def first_row(self) -> int:
         """How many samples come before the part, for messages."""
         return sum(self._lengths[: self._wanted.first])
-
-    @property
-    def noted(self) -> None:
-        """None: blocks have no counts of their own."""
-        return
-
-    def located(self) -> None:
-        """None: the place of a part is known."""
-        return
 
     def decode(self, raw: tuple[BlockRole, Any]) -> Block:
         """Return the samples of one block."""
@@ -157,7 +148,7 @@ class BlockDivision:
 
     source: BlockSource
     size: int
-    make_sink: Callable[[Path, Sequence[Signal], PartOfFile], PartSink]
+    make_sink: Callable[[Path, Sequence[Signal], PartOfFile], FileSink]
 
     apart: ClassVar[bool] = False
 
@@ -192,7 +183,7 @@ class BlockDivision:
         unchanged: bool,  # noqa: ARG002
         part: object,  # noqa: ARG002
         of_file: PartOfFile,
-    ) -> PartSink:
+    ) -> FileSink:
         """The sink that writes a part."""
         return self.make_sink(place, pages, of_file)
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.dataclass import dataclass
-from convcli.media.files import FileSink
 from convcli.signals import PartSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from convcli.media.files import FileSink
     from convcli.signals import Signal, SignalPast
 
 
@@ -57,78 +57,22 @@ class PartOfFile:
     apart: bool
 
 
-class Survey(Protocol):
-    """What has to be found out in a piece of a file before parts are cut. It can be pickled."""
-
-    def of(self, division: Any) -> Any:
-        """Survey the piece, in any process that has opened the same file."""
-        ...
-
-
-class Stretch(Protocol):
-    """The place of one part in a file."""
-
-    @property
-    def first(self) -> int:
-        """The number of the first block of the part; 0 for files without blocks of known length."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """The length of the part, in blocks or in bytes."""
-        ...
-
-    @property
-    def settling(self) -> int:
-        """How many blocks or known rows before the part the filter begins."""
-        ...
-
-    @property
-    def settles_far(self) -> bool:
-        """Whether the settling is longer than the part."""
-        ...
-
-    def with_longer_settling(self) -> Stretch:
-        """Return this part with a settling four times as long, as far as the file allows."""
-        ...
-
-
 class FilePart(PartSource[Any], Protocol):
     """A part of a file as a source."""
 
     @property
     def noted(self) -> object:
-        """Counts and findings of the source about the part, for `Division.note`."""
-        ...
+        """Counts and findings of the source about the part, for `Division.note`; None: none."""
+        return None
 
     def located(self) -> Any:
         """The stretch with the line and row numbers that errors name; None if it has them."""
-        ...
-
-
-class PartSink(FileSink, Protocol):
-    """A sink for a part of a result."""
+        return None
 
     @property
-    def written_part(self) -> object:
-        """What was written of a part; it can be pickled."""
-        ...
-
-
-class PartedOutput(Protocol):
-    """A result whose parts other sinks write."""
-
-    def reserve(self) -> None:
-        """Prepare the file for the parts."""
-        ...
-
-    def add_part(self, written: Any, place: Path) -> None:
-        """Add the next part, in the order of the parts, to the whole file.
-
-        written : `written_part` of the sink of the part
-        place : the file that this sink wrote
-        """
-        ...
+    def pasts(self) -> Mapping[bytes, SignalPast] | None:
+        """The past of each group before the part; None where there are no groups."""
+        return None
 
 
 class Division(Protocol):
@@ -137,7 +81,6 @@ class Division(Protocol):
     @property
     def size(self) -> int:
         """How many bytes all samples take."""
-        ...
 
     @property
     def apart(self) -> bool:
@@ -145,30 +88,28 @@ class Division(Protocol):
 
         Otherwise each part is written to its position in the one output.
         """
-        ...
 
     @property
     def block_lengths(self) -> Sequence[int]:
         """How many samples each block has; empty for files without blocks of known length."""
-        ...
 
-    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Survey]:
-        """The surveys to make before `count` parts are cut; they do not depend on each other."""
-        ...
+    def surveys(self, count: int, needs: PartNeeds) -> Sequence[Any]:
+        """What has to be found out before `count` parts are cut, each in any process.
 
-    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Stretch]:
-        """The stretches of at most `count` parts, in their order.
+        The method `of` of each makes a survey of the division. All of them can be pickled.
+        """
+
+    def cut(self, count: int, needs: PartNeeds, surveyed: Sequence[Any]) -> Sequence[Any]:
+        """The stretches of at most `count` parts, in their order: `BlockRange` or `RowRange`.
 
         surveyed : the results of all surveys in their order
         """
-        ...
 
     def part(self, stretch: Any, pasts: Mapping[bytes, SignalPast] | None) -> FilePart:
         """A part as a source.
 
         pasts : last samples of each group before the part; None where there are no groups
         """
-        ...
 
     def sink(
         self,
@@ -179,10 +120,8 @@ class Division(Protocol):
         unchanged: bool,
         part: Any,
         of_file: PartOfFile,
-    ) -> PartSink:
+    ) -> FileSink:
         """The sink of a part; the arguments are those of `OpenedFile.sink` for the whole file."""
-        ...
 
     def note(self, noted: Any) -> None:
         """Add the counts and findings of a part (`FilePart.noted`) to those of the open file."""
-        ...

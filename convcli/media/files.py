@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.calendar_bins import CalendarBins
-    from convcli.media.division import Division, PartedOutput
+    from convcli.media.division import Division
     from convcli.places import Place
     from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
@@ -46,15 +46,12 @@ class FileSink(Sink[Any], Protocol):
 
     def close(self) -> None:
         """Complete the file after the last sample."""
-        ...
 
     def discard(self) -> None:
         """Release everything after an error; the file stays incomplete."""
-        ...
 
     def facts(self) -> Mapping[str, object]:
         """What was written, for reports."""
-        ...
 
     def stored(self, encoded: Any) -> Array | None:
         """The samples of an encoded block as whole numbers, for what is drawn of a result.
@@ -63,9 +60,27 @@ class FileSink(Sink[Any], Protocol):
         """
         return None
 
-    def parted(self) -> PartedOutput:
-        """The result for parts that other sinks write. UndividedError says why there are none."""
-        ...
+    # --- a result whose parts other sinks write ---
+
+    def parted(self) -> FileSink:
+        """The sink itself, if other sinks may write parts. UndividedError says why they may not."""
+
+    def reserve(self) -> None:
+        """Prepare the file for the parts."""
+        return  # the body that mypy asks for in a method that is not abstract
+
+    @property
+    def written_part(self) -> object:
+        """What the sink of a part has written; it can be pickled."""
+        return None
+
+    def add_part(self, written: Any, place: Path) -> None:
+        """Add the next part, in the order of the parts, to the whole file.
+
+        written : `written_part` of the sink of the part
+        place : the file that this sink wrote
+        """
+        return  # the body that mypy asks for in a method that is not abstract
 
 
 class _Completable(Protocol):
@@ -94,12 +109,10 @@ class OpenedFile(Protocol):
     @property
     def sources(self) -> Sequence[Source[Any]]:
         """The pages, in the order of the file."""
-        ...
 
     @property
     def warnings(self) -> Sequence[str]:
         """Everything that is odd about the file, as far as it was read."""
-        ...
 
     @property
     def doubts(self) -> Sequence[str]:
@@ -108,7 +121,6 @@ class OpenedFile(Protocol):
 
     def details(self) -> Mapping[str, object]:
         """What is known of the file besides its signal, for reports."""
-        ...
 
     def check(self, result: Signal, *, keeps_shape: bool) -> None:
         """Raise RequestError if a result such as this cannot be written; by default every one can.
@@ -137,7 +149,6 @@ class OpenedFile(Protocol):
 
     def division(self) -> Division:
         """How the file is cut into parts. UndividedError says why it is not."""
-        ...
 
     def sink(
         self, place: Path | BinaryIO, pages: Sequence[Signal], *, label: str, unchanged: bool
@@ -149,7 +160,6 @@ class OpenedFile(Protocol):
         label : the filter in a few characters (`sma20`), for the names of new columns
         unchanged : the filter changes nothing, so that stored values can be copied
         """
-        ...
 
 
 class Files(Protocol):
@@ -162,7 +172,7 @@ class Files(Protocol):
     medium: ClassVar[Medium]
     command: ClassVar[str]
     # Whether a template is read once more to know which columns to search: see `for_template`.
-    inspects_template: ClassVar[bool]
+    inspects_template: ClassVar[bool] = False
 
     def for_model(self, learned: LearnedRules) -> Self:
         """How files are read for a model that was learned so; by default as any others."""
@@ -171,12 +181,10 @@ class Files(Protocol):
     @staticmethod
     def has_suffix(path: Place) -> bool:
         """Whether the suffix of `path` belongs to this medium."""
-        ...
 
     @staticmethod
     def begins_with(head: bytes) -> bool:
         """Whether the first 512 bytes of a file look like this medium."""
-        ...
 
     def open(
         self, path: Path | None, *, stdin: BinaryIO | None, output: Place | None = None
@@ -186,7 +194,6 @@ class Files(Protocol):
         output : the file that the result goes to, None for standard output; its suffix may choose
             the format
         """
-        ...
 
     def reopen(
         self,
@@ -210,5 +217,5 @@ class Files(Protocol):
         return self
 
     def for_template(self, path: Path) -> tuple[Files, Files]:
-        """How to read the template at `path`, and how to read the files searched for it."""
-        ...
+        """How to read the template at `path`, and the files searched for it; by default alike."""
+        return self, self

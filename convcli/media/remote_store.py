@@ -68,14 +68,14 @@ def open_bucket(place: RemotePlace) -> Any:
 
 @lru_cache(64)
 def _bucket(scheme: str, bucket: str) -> Any:
-    stores = _obstore_module("obstore.store")
+    stores = obstore_module("obstore.store")
     kinds = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}
     prefix = _PROVIDERS[scheme].variables
     allowed = os.environ.get(f"{prefix}_ALLOW_HTTP", "").lower() in _TRUE
     options = _client_options(allow_http=allowed)
     try:
         return kinds[scheme](bucket, **options)
-    except _obstore_module("obstore.exceptions").BaseError as error:
+    except obstore_module("obstore.exceptions").BaseError as error:
         raise _cause_of(error).error(f"{scheme}://{bucket}", scheme, RequestError) from None
 
 
@@ -85,12 +85,12 @@ def _server(url: str, shown: str) -> Any:
 
     shown : the address without secrets, for messages
     """
-    stores = _obstore_module("obstore.store")
+    stores = obstore_module("obstore.store")
     try:
         return stores.HTTPStore(
             url, **_client_options(allow_http=url.lower().startswith("http://"))
         )
-    except (_obstore_module("obstore.exceptions").BaseError, ValueError):
+    except (obstore_module("obstore.exceptions").BaseError, ValueError):
         raise RequestError(f"{shown} is not an address of a web server") from None
 
 
@@ -104,12 +104,8 @@ def _client_options(*, allow_http: bool) -> dict[str, Any]:
     }
 
 
-def obstore_module() -> Any:
-    """The library. RequestError says how to install it."""
-    return _obstore_module("obstore")
-
-
-def _obstore_module(name: str) -> Any:
+def obstore_module(name: str = "obstore") -> Any:
+    """The library, or a module of it. RequestError says how to install it."""
     import importlib
 
     try:
@@ -259,7 +255,7 @@ def in_words(place: RemotePlace, kind: Callable[..., ConvcliError]) -> Iterator[
 
     The text of the library is never shown: it holds its source code and the secrets of URLs.
     """
-    failures = _obstore_module("obstore.exceptions").BaseError
+    failures = obstore_module("obstore.exceptions").BaseError
     try:
         yield
     except (failures, FileNotFoundError, ValueError) as error:

@@ -47,7 +47,8 @@ def written_whole(place: RemotePlace, *, replace: bool) -> Iterator[Path]:
         if size <= _SENT_AT_ONCE or not place.is_in_bucket:
             _send_at_once(place, file.read(), replace=replace)
         else:
-            part = _part_size(size)
+            # An object has no more parts than stores allow.
+            part = max(_PART, -(-size // _MOST_PARTS))
             _send_parts(place, iter(lambda: file.read(part), b""), part, replace=replace)
 
 
@@ -122,8 +123,3 @@ def _send_parts(place: RemotePlace, content: Iterator[bytes], part: int, *, repl
             chunk_size=part,
             max_concurrency=_PARTS_AT_ONCE,
         )
-
-
-def _part_size(size: int) -> int:
-    """How many bytes are sent at once, so that an object has no more parts than stores allow."""
-    return max(_PART, -(-size // _MOST_PARTS))

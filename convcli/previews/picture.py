@@ -48,11 +48,13 @@ class PictureSums:
     """Collects what is shown of a picture whose rows come in order.
 
     side : the longer side of the reduced picture, at most
+    whole : collect a detail and a histogram, too
     """
 
-    def __init__(self, signal: Signal, side: int) -> None:
+    def __init__(self, signal: Signal, side: int, *, whole: bool = True) -> None:
         rows, columns = (n or 1 for n in signal.shape)
         self.signal = signal
+        self._whole = whole
         self.shape = (rows, columns)
         self.factor = max(1, -(-max(rows, columns) // side))
         colours = signal.channels[:3] == _RGB
@@ -63,6 +65,7 @@ class PictureSums:
         self.corner = (max(0, (rows - DETAIL) // 2), max(0, (columns - DETAIL) // 2))
         self.samples: list[Array] = []
         self._sums: list[Array] = []
+        self._means: Float32Array | None = None
         self._detail: list[Array] = []
         self._row = 0
 
@@ -75,7 +78,9 @@ class PictureSums:
         parts.append((shown[last:], len(x) - last))
         sums = [self._sums_of_bands(part, count) for part, count in parts if len(part)]
         bands = np.concatenate(sums) if sums else np.empty((0, 0, 0), np.float32)
-        every = x[-row % self.factor :: self.factor, :: self.factor]
+        every = x[:0]
+        if self._whole:
+            every = x[-row % self.factor :: self.factor, :: self.factor]
         return ReducedRows(x, row, bands, as_samples(every.copy()))
 
     def add(self, rows: ReducedRows) -> None:
@@ -86,6 +91,7 @@ class PictureSums:
             rows = self.reduced(rows.x, self._row)
         self.samples.append(rows.samples)
         self._add_detail(rows.x)
+        self._means = None
         sums = rows.sums
         if self._row % self.factor:
             self._sums[-1][-1] += sums[0]
@@ -96,8 +102,9 @@ class PictureSums:
 
     def _add_detail(self, x: Array) -> None:
         top, left = self.corner
+        size = DETAIL if self._whole else 0
         start = max(0, top - self._row)
-        stop = min(len(x), top + DETAIL - self._row)
+        stop = min(len(x), top + size - self._row)
         if start < stop:
             part = x[start:stop, left : left + DETAIL]
             self._detail.append(as_samples(part.copy()))
@@ -130,10 +137,13 @@ class PictureSums:
 
     def means(self) -> Float32Array:
         """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
+        if self._means is not None:
+            return self._means
         sums = np.concatenate(self._sums).astype(np.float32)
         sums[:-1] *= np.float32(1 / self.factor)
         rows_of_last = self._row - self.factor * (len(sums) - 1)
         sums[-1] *= np.float32(1 / rows_of_last)
+        self._means = sums
         return sums
 
     def sampled_colours(self, full: float) -> Float32Array:
@@ -157,7 +167,7 @@ class PictureSums:
             return None
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
-        detail = np.concatenate(self._detail)
+        detail = np.concatenate(self._detail or [samples])
         histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
         return PictureFacts(
             shape=self.shape,

@@ -24,12 +24,12 @@ class PicturePreview(Preview):
         self._signals = (signal, result)
         self._size = size
         self.restart()
-        self._after = PictureSums(result, size.side)
+        self._after = PictureSums(result, size.side, whole=not size.small)
         self._as_stored = True
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
-        self.before = PictureSums(self._signals[0], self._size.side)
+        self.before = PictureSums(self._signals[0], self._size.side, whole=not self._size.small)
 
     def prepared_input(self, block: Block, position: int) -> ReducedRows:
         """The rows of a block, reduced."""
@@ -60,7 +60,7 @@ class PicturePreview(Preview):
 
     def read_result(self, source: Source[Any]) -> None:
         """Take the result from the file that was written, in place of the rows that were noted."""
-        self._after = PictureSums(source.signal, self._size.side)
+        self._after = PictureSums(source.signal, self._size.side, whole=not self._size.small)
         row = 0
         for block in blocks_of(source):
             self._after.add(self._after.reduced(block.stored, row))

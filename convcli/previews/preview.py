@@ -27,7 +27,7 @@ class PreviewSize:
     bins : of an outline, at least; columns : frames of a spectrogram, at least
     side : the longer side of a reduced picture
     sounds : collect spectrogram, loudness and an excerpt of a sound
-    lossless : a page keeps every sample of the excerpt
+    excerpt : bytes of 16-bit samples that the excerpt takes, at most
     over_rows : tables lie over the rows of the file, not over their times
     """
 
@@ -36,7 +36,7 @@ class PreviewSize:
     side: int = 800
     groups: int = MOST_GROUPS
     sounds: bool = True
-    lossless: bool = True
+    excerpt: int = 1_000_000
     over_rows: bool = False
 
     @property
@@ -47,7 +47,7 @@ class PreviewSize:
 
 FULL = PreviewSize()
 # What is drawn of the first inputs of a batch.
-FULL_OF_MANY = PreviewSize(lossless=False)
+FULL_OF_MANY = PreviewSize(excerpt=350_000)
 # What is drawn of an input that is only looked at.
 OUTLINE = PreviewSize(sounds=False, over_rows=True)
 # This many inputs of a batch are drawn in full, which keeps a page below 20 MB.
@@ -109,6 +109,11 @@ class Preview(ABC):
         for block in blocks_of(source):
             self.add_input(self.prepared_input(block, position))
             position += len(block.stored)
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether the result cannot be drawn without the input."""
+        return False
 
     @property
     def better_in_file(self) -> bool:

@@ -277,15 +277,11 @@ def _power(response: AnyArray) -> FloatArray:
 
 
 class ExcerptSamples:
-    """The samples between two positions of a sound, at most its first two channels.
+    """The samples between two positions of a sound, at most its first two channels."""
 
-    lossless : a page keeps every sample
-    """
-
-    def __init__(self, start: int, stop: int, *, lossless: bool = False) -> None:
+    def __init__(self, start: int, stop: int) -> None:
         self.start = start
         self.stop = stop
-        self._lossless = lossless
         self._parts: list[Array] = []
         self._seen = 0
 
@@ -303,6 +299,4 @@ class ExcerptSamples:
         if not self._parts:
             return None
         samples = _audible(np.concatenate(self._parts))
-        return ExcerptFacts(
-            samples=samples, rate=rate, start=self.start / rate, lossless=self._lossless
-        )
+        return ExcerptFacts(samples=samples, rate=rate, start=self.start / rate)

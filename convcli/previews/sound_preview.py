@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     FoldedBlock = tuple[Array, FoldedSamples | None]
 
 
-# Seconds of sound that can be listened to.
-EXCERPT = 5.0
+# Seconds of sound that can be listened to, and channels.
+EXCERPT, HEARD = 5.0, 2
 
 
 class SoundPreview(Preview):
@@ -29,12 +29,13 @@ class SoundPreview(Preview):
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
         self._signals = (signal, result)
         self._size = size
+        self._seconds = min(_seconds_heard(each, size) for each in self._signals)
         self.restart()
-        self._after = _SoundSums(result, size, signal.rate)
+        self._after = _SoundSums(result, size, self._seconds, signal.rate)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
-        self._before = _SoundSums(self._signals[0], self._size)
+        self._before = _SoundSums(self._signals[0], self._size, self._seconds)
 
     def prepared_input(self, block: Block, position: int) -> FoldedBlock:
         """A block with its extremes."""
@@ -92,16 +93,26 @@ def sound_difference(
     return outline.facts(start=before.start * before.rate)
 
 
+def _seconds_heard(signal: Signal, size: PreviewSize) -> float:
+    """Seconds of the excerpt, which a page keeps without loss."""
+    channels = min(HEARD, max(1, len(signal.channels)))
+    bytes_per_second = 2 * channels * (signal.rate or 1.0)
+    return min(EXCERPT, size.excerpt / bytes_per_second)
+
+
 class _SoundSums:
     """The collectors of one sound.
 
+    heard : seconds of the excerpt
     reference : the rate of the sound that it is drawn beside
     """
 
-    def __init__(self, signal: Signal, size: PreviewSize, reference: float | None = None) -> None:
+    def __init__(
+        self, signal: Signal, size: PreviewSize, heard: float, reference: float | None = None
+    ) -> None:
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
-        self.outline = OutlineCollector(signal.channels, size.bins, length, level=True)
+        self.outline = OutlineCollector(signal.channels, size.bins, length, level=size.sounds)
         # In a sound of unknown length, bins become long only in time.
         self.grain = 0 if length is None else self.outline.grain
         self.collectors: list[Any] = []
@@ -115,10 +126,10 @@ class _SoundSums:
         start = 0.0
         if length is not None:
             seconds = length / self.rate
-            start = max(0.0, (seconds - EXCERPT) / 2)
+            start = max(0.0, (seconds - heard) / 2)
         first = round(start * self.rate)
-        last = first + round(EXCERPT * self.rate)
-        self.excerpt = ExcerptSamples(first, last, lossless=size.lossless)
+        last = first + round(heard * self.rate)
+        self.excerpt = ExcerptSamples(first, last)
         self.collectors += [self.spectrogram, self.loudness, self.excerpt]
 
     def folded(self, x: Array, position: int) -> FoldedBlock:

@@ -38,6 +38,11 @@ class TablePreview(Preview):
         channels = self._signals[0].channels
         self._before = ColumnOutlines(channels, self._size.bins, placed=self._placed)
 
+    @property
+    def needs_input(self) -> bool:
+        """Rows of the result have the groups and the places of rows of the input."""
+        return True
+
     def add_input(self, prepared: Block) -> None:
         """Note the next block of the input."""
         rows = self._groups.number(prepared)

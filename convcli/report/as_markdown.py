@@ -61,10 +61,10 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
     return "\n".join(pages)
 
 
-def markdown_page(title: str, text: str, figures: Sequence[Figure]) -> str:
-    """A page of text with drawings below it."""
+def markdown_page(text: str, figures: Sequence[Figure]) -> str:
+    """An explanation: a page of text with drawings below it."""
     drawings: list[str] = []
-    lines = [f"# {_escape_markup(title)}", "", text, *_figure_lines(figures, drawings)]
+    lines = ["# Explained", "", text, *_figure_lines(figures, drawings)]
     return "\n".join([*lines, "", *drawings]).rstrip() + "\n"
 
 

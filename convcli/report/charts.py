@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -37,6 +38,9 @@ LAST_PART = 0.95
 MOST_LETTERS = 4
 # Texts of more letters on the left axis need the wide margin.
 MOST_LETTERS_BARE = 5
+# A text on an axis shows at least and at most so many digits. Of texts with more letters on the
+# left axis, the label has what they have in common.
+LEAST_DIGITS, MOST_DIGITS, MOST_LETTERS_LEFT = 6, 15, 8
 # On an axis with a number of this size, those from the other on are written with a prefix.
 LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000
 # With more than this many, stems would touch, and a line is drawn instead.
@@ -75,13 +79,31 @@ class Axis:
         return round_ticks(self.low, self.high, count)
 
     def texts(self, ticks: Sequence[float]) -> list[str]:
-        """The text of each tick."""
+        """The text of each tick, with as many digits as tell them apart."""
         if self.timed:
             return time_texts(ticks)
-        # All numbers of an axis have the same form: 500, 1k, 10k, not 1000 beside 10k.
         largest = max(map(abs, ticks), default=0.0)
+        closest = min((b - a for a, b in pairwise(ticks)), default=0.0)
+        if closest > 0 and largest / closest >= 10 ** (LEAST_DIGITS - 1):
+            digits = min(MOST_DIGITS, math.ceil(math.log10(largest / closest)) + 1)
+            return [f"{value:.{digits}g}" for value in ticks]
+        # All numbers of an axis have the same form: 500, 1k, 10k, not 1000 beside 10k.
         least = SHORT_NUMBERS if largest >= LARGE_NUMBERS else LARGE_NUMBERS
         return [tick_text(value, least) for value in ticks]
+
+    def short_texts(self, ticks: Sequence[float]) -> tuple[list[str], str]:
+        """The text of each tick beside the axis, and the label.
+
+        Long texts are of the differences from the first tick, which the label then has.
+        """
+        texts = self.texts(ticks)
+        longest = max(map(len, texts), default=0)
+        if self.timed or self.logarithmic or longest <= MOST_LETTERS_LEFT:
+            return texts, self.label
+        shorter = self.texts([value - ticks[0] for value in ticks])
+        if max(map(len, shorter)) >= longest:
+            return texts, self.label
+        return shorter, f"{self.label} + {texts[0]}".lstrip()
 
 
 def round_ticks(low: float, high: float, count: int) -> list[float]:
@@ -136,7 +158,7 @@ def tick_text(value: float, least: float = LARGE_NUMBERS) -> str:
         for power, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if size >= power:
                 return f"{value / power:g}{prefix}"
-    return f"{value:.6g}"
+    return f"{value:.{LEAST_DIGITS}g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,8 +266,9 @@ class Graph:
             zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
             if self.x.timed:
                 zoom += " data-timed"
-        longest = max(map(len, self.y.texts(self.y.ticks(Y_TICKS))), default=0)
-        bare = not self.y.label and longest <= MOST_LETTERS_BARE
+        texts, axis_label = self.y.short_texts(self.y.ticks(Y_TICKS))
+        longest = max(map(len, texts), default=0)
+        bare = not axis_label and longest <= MOST_LETTERS_BARE
         kind = "chart bare" if bare else "chart"
         head = f'<svg class="{kind}" height="{self._inner_height}" {label}{zoom}>'
         return unescaped(f"{head}{self._content()}</svg>")
@@ -323,7 +346,8 @@ class Graph:
             yield f'<text x="{x}" y="{base + 17}" text-anchor="{anchor}">{escape(text)}</text>'
         yield '</g><g class="ticks">'
         ticks = self.y.ticks(Y_TICKS)
-        for value, text in zip(ticks, self.y.texts(ticks), strict=True):
+        texts, _ = self.y.short_texts(ticks)
+        for value, text in zip(ticks, texts, strict=True):
             y = base * (1 - self.y.place(value))
             yield f'<line x1="-4" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
@@ -334,11 +358,12 @@ class Graph:
             y = self._inner_height + BOTTOM - 3
             place = f'x="50%" y="{y}" text-anchor="middle"'
             yield f'<text class="label" {place}>{escape(self.x.label)}</text>'
-        if self.y.label:
+        _, label = self.y.short_texts(self.y.ticks(Y_TICKS))
+        if label:
             middle = self._inner_height / 2
             place = f'x="{-middle:g}" y="{16 - LEFT}" text-anchor="middle"'
             yield f'<text class="label" {place} transform="rotate(-90)">'
-            yield f"{escape(self.y.label)}</text>"
+            yield f"{escape(label)}</text>"
 
     def _mark_lines(self) -> Iterator[str]:
         base = self._inner_height

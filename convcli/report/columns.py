@@ -192,6 +192,9 @@ def _table_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
         if place == 0 and preview.before.more_groups:
             more = plural(preview.before.more_groups, "more group")
             notes.append(f"The first {len(groups)} groups are drawn; there are {more}.")
+        columns = {*outline.channels, *(name for one in after for name in one.channels)}
+        if place == 0 and len(columns) > MOST_COLUMNS:
+            notes.append(f"The first {MOST_COLUMNS} of {len(columns)} columns are drawn.")
         if all_at_edge(run, outline):
             notes.append("Nearly every result reads what lies outside of the signal.")
         yield SignalView(heading=heading, notes=notes, figures=figures)

@@ -11,15 +11,11 @@ if TYPE_CHECKING:
     from convcli.facts.preview import ExcerptFacts, Numbers
 
 
-# A sound whose samples take more bytes is compressed with loss, which keeps a page below 3 MB.
-MOST_LOSSLESS = 1_000_000
-# Rates that MP3 has; every browser plays it. Other rates are Ogg Vorbis.
-MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# The highest rate that FLAC has.
+MOST_FLAC = 655_350
 # The least gain of a spectrogram in dB below full scale, and the range of a difference.
 LEAST_LEVEL, MOST_DIFFERENCE = -110.0, 30.0
-# Larger pictures are JPEG, which takes a thirtieth of the time of WebP. Smaller ones, of which
-# there may be hundreds, are WebP, which takes half of the bytes.
-SMALL_PICTURE = 200 * 200
+# JPEG takes a thirtieth of the time of WebP, which has opacity.
 JPEG_QUALITY, WEBP_QUALITY = 88, 82
 # Rows of the picture of a spectrogram.
 SPECTROGRAM_ROWS = 256
@@ -54,39 +50,23 @@ def _picture_format(stored: ByteArray, *, exact: bool) -> tuple[str, list[int]]:
 
     if exact:
         return "png", []
-    rows, columns, channels = stored.shape
-    if channels == 4 or rows * columns <= SMALL_PICTURE:
+    if stored.shape[2] == 4:
         return "webp", [int(cv2.IMWRITE_WEBP_QUALITY), WEBP_QUALITY]
     return "jpeg", [int(cv2.IMWRITE_JPEG_QUALITY), JPEG_QUALITY]
 
 
 def sound_uri(excerpt: ExcerptFacts) -> str:
-    """An excerpt as FLAC of 16 bits, or with loss as MP3 or Ogg Vorbis.
-
-    FLAC takes a fifteenth of the time of MP3, and sounds as the file does.
-    """
+    """An excerpt as FLAC of 16 bits, which takes a fifteenth of the time of MP3."""
     import numpy as np
     import soundfile
 
     rate = max(1, round(excerpt.rate))
     samples = np.clip(np.nan_to_num(excerpt.samples), -1, 1)
-    form, subtype, kind = _sound_format(excerpt, rate)
-    if subtype == "PCM_16":
-        samples = np.rint(samples * 32767).astype(np.int16)
+    numbers = np.rint(samples * 32767).astype(np.int16)
+    form = "FLAC" if rate <= MOST_FLAC else "WAV"
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format=form, subtype=subtype)
-    return data_uri(kind, buffer.getvalue())
-
-
-def _sound_format(excerpt: ExcerptFacts, rate: int) -> tuple[str, str, str]:
-    """The format of a sound, its subtype and its MIME type."""
-    import soundfile
-
-    if excerpt.lossless and 2 * excerpt.samples.size <= MOST_LOSSLESS:
-        return "FLAC", "PCM_16", "audio/flac"
-    if rate in MP3_RATES and "MP3" in soundfile.available_formats():
-        return "MP3", "MPEG_LAYER_III", "audio/mpeg"
-    return "OGG", "VORBIS", "audio/ogg"
+    soundfile.write(buffer, numbers, rate, format=form, subtype="PCM_16")
+    return data_uri(f"audio/{form.lower()}", buffer.getvalue())
 
 
 def levels_of(power: Numbers) -> Any:

@@ -21,8 +21,7 @@ from convcli.report.sample_texts import (
     sample_texts,
 )
 from convcli.report.spreading import spread_lines
-from convcli.report.sum_texts import has_missing, stays_missing
-from convcli.report.sums import line_sums, window_blocks
+from convcli.report.sums import has_missing, line_sums, stays_missing, window_blocks
 from convcli.report.words import visible
 from convcli.units import plural
 

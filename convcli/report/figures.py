@@ -72,7 +72,7 @@ def bin_edges(outline: OutlineFacts, unit: float = 1.0) -> list[float]:
     return [firsts[0], *between, lasts[-1]]
 
 
-def _bin_places(outline: OutlineFacts, unit: float) -> list[float]:
+def bin_places(outline: OutlineFacts, unit: float) -> list[float]:
     """The middle of each bin on the axis, which is the sample where a bin is one."""
     if outline.axis is not None:
         middles: list[float] = outline.axis.mean(axis=1).tolist()
@@ -99,7 +99,7 @@ def outline_trace(
     """
     low = outline.low[:, channel].tolist()
     high = outline.high[:, channel].tolist()
-    places = _bin_places(outline, unit)
+    places = bin_places(outline, unit)
     lower = list(zip(places, low, strict=True))
     if outline.per_bin == 1:
         return Trace(name=name, style=style, points=lower)
@@ -232,10 +232,10 @@ def position_chart(
     )
 
 
-def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Graph:
+def decibel_chart(steps: Sequence[StepFacts]) -> Graph:
     """The gain of some steps in dB, with the frequencies at which one crosses -3 dB."""
     highest = max(frequency for step in steps for frequency, _ in step.response)
-    lowest = _lowest_drawn(steps[0], highest) if logarithmic else 0.0
+    lowest = _lowest_drawn(steps[0], highest)
     marks: list[Mark] = []
     regions: list[Region] = []
     if len(steps) == 1:
@@ -246,7 +246,7 @@ def decibel_chart(steps: Sequence[StepFacts], *, logarithmic: bool = True) -> Gr
     unit = visible(steps[0].frequency_unit)
     return Graph(
         title=f"Gain of {names} in dB",
-        x=Axis(low=lowest, high=highest, label=unit, logarithmic=logarithmic),
+        x=Axis(low=lowest, high=highest, label=unit, logarithmic=True),
         y=_decibel_axis(steps),
         traces=traces,
         regions=regions,

@@ -82,7 +82,7 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: s
     )
     if suffix == ".md":
         printed = f"    $ {command}\n\n{indent(chapter.printed, '    ')}"
-        return markdown_page("Explained", printed, explained_figures(facts))
+        return markdown_page(printed, explained_figures(facts))
     introduction = []
     if chapter.explanation is not None:
         introduction.append(PLAYED)

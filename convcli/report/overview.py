@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.facts.comparison import MEASURES
 from convcli.report.charts import INNER_BOX, Axis, Graph, Trace
 from convcli.report.comparison import measure_text
-from convcli.report.figures import outline_trace, value_range
+from convcli.report.figures import bin_places, value_range
 from convcli.report.page import unescaped
 from convcli.report.words import loss_texts, run_title, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from convcli.facts import RunFacts, StepFacts
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
@@ -161,12 +159,6 @@ def _measure_cell(facts: ComparisonFacts, measure: str) -> _Cell:
 SMALL_BINS = 120
 
 
-def _merged(points: Sequence[Pair], count: int, merge: Callable[..., Pair]) -> list[Pair]:
-    """The least or the largest of every `count` points."""
-    starts = range(0, len(points), count)
-    return [merge(points[start : start + count], key=itemgetter(1)) for start in starts]
-
-
 def thumbnail(preview: PreviewFacts) -> Any:
     """A small drawing or picture of the result, escaped."""
     picture = preview.after.picture
@@ -211,11 +203,14 @@ def _small_picture(picture: PictureFacts) -> Any:
 
 def _small_outline(outline: OutlineFacts) -> Any:
     """The first channel of an outline, without axes."""
-    every = -(-len(outline.low) // SMALL_BINS)
-    trace = outline_trace(outline, 0, "", "after")
-    points = _merged(trace.points, every, min)
-    upper = _merged(trace.upper or trace.points, every, max)
-    low, high = value_range([y for _, y in (*points, *upper)])
-    x = Axis(low=points[0][0], high=points[-1][0])
-    chart = Graph(title="", x=x, y=Axis(low=low, high=high))
-    return _small_chart(chart, replace(trace, points=points, upper=upper))
+    import numpy as np
+
+    starts = np.arange(0, len(outline.low), -(-len(outline.low) // SMALL_BINS))
+    lows = np.fmin.reduceat(outline.low[:, 0], starts).tolist()
+    highs = np.fmax.reduceat(outline.high[:, 0], starts).tolist()
+    places = np.array(bin_places(outline, 1.0))[starts].tolist()
+    points = list(zip(places, lows, strict=True))
+    upper = list(zip(places, highs, strict=True))
+    low, high = value_range(lows + highs)
+    chart = Graph(title="", x=Axis(low=places[0], high=places[-1]), y=Axis(low=low, high=high))
+    return _small_chart(chart, Trace(name="", style="after", points=points, upper=upper))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
@@ -41,7 +41,7 @@ def unescaped(text: str) -> Any:
 @cache
 def page_asset(name: str) -> str:
     """The text of a file in `pages`."""
-    return files("convcli.report").joinpath("pages", name).read_text(encoding="utf-8")
+    return Path(__file__).with_name("pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(script: str, style: str) -> str:

@@ -9,7 +9,7 @@ from convcli.report.charts import NARROW, Axis, Graph, Trace
 from convcli.report.figures import Figure, chart_figure
 from convcli.report.tables import ReportTable
 from convcli.report.views import SignalView, Slider
-from convcli.report.words import number, visible
+from convcli.report.words import number, ordinal, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _size_text(picture: PictureFacts) -> str:
 def _likeness_table(likeness: LikenessFacts) -> ReportTable:
     psnr = "infinite" if math.isinf(likeness.psnr) else f"{likeness.psnr:.2f} dB"
     if likeness.sampled > 1:
-        psnr += f", of every {likeness.sampled}th pixel along both axes"
+        psnr += f", of every {ordinal(likeness.sampled)} pixel along both axes"
     rows = [("PSNR", psnr)]
     if likeness.ssim is not None:
         ssim = f"{likeness.ssim:.4f}"

@@ -225,8 +225,6 @@ def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
 def _draw_chart(axes: Any, chart: Graph) -> None:
     _set_axis(axes.xaxis, axes.set_xlim, axes.set_xscale, chart.x, chart.x_ticks)
     _set_axis(axes.yaxis, axes.set_ylim, axes.set_yscale, chart.y, Y_TICKS)
-    axes.set_xlabel(chart.x.label)
-    axes.set_ylabel(chart.y.label)
     for region in chart.regions:
         axes.axvspan(region.low, region.high, color=_COLOURS[region.style], linewidth=0)
     if chart.image:
@@ -268,7 +266,9 @@ def _set_axis(axis: Any, set_limits: Any, set_scale: Any, wanted: Axis, count: i
     set_limits(wanted.low, wanted.high)
     # Ticks and texts are those of pages: dates, 10k, and 1, 2, 5 on logarithmic axes.
     ticks = wanted.ticks(count)
-    axis.set_ticks(ticks, labels=wanted.texts(ticks))
+    texts, label = wanted.short_texts(ticks)
+    axis.set_ticks(ticks, labels=texts)
+    axis.set_label_text(label)
     axis.set_minor_locator(NullLocator())
 
 

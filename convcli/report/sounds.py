@@ -34,6 +34,8 @@ DIFFERENCE_ROWS = 257
 # Height of a waveform and of the difference between two spectra.
 LOW_HEIGHT = 150
 PLAYED_AND_COMPARED = "The players play, and the difference is that of,"
+# Seconds of a block of which the loudness is measured (ITU-R BS.1770-5).
+LOUDNESS_BLOCK = 0.4
 _STYLES = ("before", "after")
 _MINUS = "{} minus {}"
 
@@ -80,11 +82,18 @@ def _both_sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
 def _level_table(preview: PreviewFacts) -> ReportTable:
     rows = []
     for name, _, side in _both_sides(preview):
-        loudness = "silent" if side.loudness is None else f"{side.loudness:.1f} LUFS"
-        rows.append((visible(name), *_peak_and_rms(side.outlines[0]), loudness))
+        rows.append((visible(name), *_peak_and_rms(side.outlines[0]), _loudness_text(side)))
     if preview.difference is not None:
         rows.append(("difference", *_peak_and_rms(preview.difference), ""))
     return ReportTable(rows, ("", "peak", "RMS", "loudness"))
+
+
+def _loudness_text(side: SignalPreview) -> str:
+    """The loudness, which a sound shorter than a block of the measurement does not have."""
+    if side.loudness is not None:
+        return f"{side.loudness:.1f} LUFS"
+    measured = side.loudness_seconds or 0.0
+    return "too short" if measured < LOUDNESS_BLOCK else "silent"
 
 
 def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEP_COLUMNS = ("step", "taps", "sum", "delay", "look-ahead", "reach", "note")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Channels whose losses are counted by name.
+MOST_COUNTS = 8
 
 
 def visible(text: str) -> str:
@@ -243,7 +245,22 @@ def _count_text(words: str, counts: Mapping[str, int]) -> str:
     if len(counts) == 1:
         return text
     parts = [f"{visible(name)} {count:,}" for name, count in counts.items() if count]
+    more = len(parts) - MOST_COUNTS
+    if more > 1:
+        parts[MOST_COUNTS:] = [f"and {more} more"]
     return f"{text} ({', '.join(parts)})"
+
+
+def ordinal(number: int) -> str:
+    """A number in a row.
+
+    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    teens = number // 10 % 10 == 1
+    ending = "th" if teens else endings.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 # -------------------------------------------------------------------------------------- a detection

@@ -31,7 +31,6 @@ class AudioFiles(Files):
 
     medium: ClassVar[Medium] = AUDIO
     command: ClassVar[str] = "audio"
-    inspects_template: ClassVar[bool] = False
 
     options: AudioOptions | None = None
     strict: bool = False
@@ -82,10 +81,6 @@ class AudioFiles(Files):
         if options.format is not None or output is None or is_special(output):
             return options
         return replace(options, format=sound_format(output))
-
-    def for_template(self, path: Path) -> tuple[AudioFiles, AudioFiles]:
-        """Templates and the files searched for them are read alike."""
-        return self, self
 
 
 @dataclass(frozen=True, eq=False)

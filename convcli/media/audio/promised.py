@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
-from convcli.media.audio.metadata.container import is_chunk_name
+from convcli.media.audio.metadata.container import chunk_heads, is_chunk_name
 from convcli.media.audio.voc import sound_block
 
 if TYPE_CHECKING:
@@ -68,18 +68,17 @@ def _end_in_wav(file: BinaryIO, _: int) -> int:
 
 def _end_in_aiff(file: BinaryIO, frame_bytes: int) -> int:
     """The end by the size of the samples, or by the number of frames if that is more."""
-    file.seek(12)
     frames = start = size = 0
-    while is_chunk_name((head := file.read(8))[:4]):
-        length = int.from_bytes(head[4:], "big")
+    for name, length in chunk_heads(file, "big"):
+        if not is_chunk_name(name):
+            break
         place = file.tell()
-        if head.startswith(b"COMM"):
+        if name == b"COMM":
             frames = int.from_bytes(file.read(6)[2:], "big")
-        if head.startswith(b"SSND"):
+        if name == b"SSND":
             offset = int.from_bytes(file.read(4), "big")
             start = place - 8 + _BEFORE_AIFF_SAMPLES + offset
             size = length - 8 - offset
-        file.seek(place + length + (length & 1))
     longest = max(size, frames * frame_bytes)
     return start + longest if start and longest < _UNFINISHED_AIFF else 0
 

@@ -24,7 +24,7 @@ from convcli.media.audio.metadata.carry import carry_metadata
 from convcli.media.audio.metadata.positions import Shift
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
-from convcli.media.audio.wav_writer import Wave64Header, WavWriter, Writer
+from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
 from convcli.media.scratch import scratch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convcli.array_types import AnyArray
     from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.metadata.carry import Metadata
+    from convcli.media.audio.sndfile_writer import SndFileWriter
     from convcli.media.audio.wav_writer import Stored
     from convcli.media.division import PartOfFile
     from convcli.places import Place
@@ -157,7 +158,7 @@ class AudioSink(FileSink):
             )
         return rate
 
-    def _open(self, target: Path | BinaryIO) -> Writer:
+    def _open(self, target: Path | BinaryIO) -> WavWriter | SndFileWriter:
         coding, like = self.coding, self._like
         if coding.note:
             self.warnings.append(coding.note)

@@ -27,7 +27,6 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes, fewer only at the end."""
-        ...
 
 
 # Bytes of one sample, for the codings that need no codec.

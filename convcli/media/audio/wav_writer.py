@@ -7,7 +7,7 @@ import struct
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.dataclass import dataclass
 from convcli.errors import OutputError
@@ -58,31 +58,6 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 # Above this many bytes of samples, and where the number is not known, the header leaves room to
 # become RF64.
 _SURELY_SHORT = 1 << 31
-
-
-class Writer(Protocol):
-    """Writes stored samples. `store` is pure; the others are called by one thread, in order."""
-
-    def store(self, numbers: AnyArray) -> Stored:
-        """Turn numbers of the coding into what `write` takes."""
-        ...
-
-    def write(self, stored: Stored) -> None:
-        """Append stored samples to the target."""
-        ...
-
-    def finish(self) -> list[str]:
-        """Complete the output and return warnings. A target that was a path is closed."""
-        ...
-
-    def discard(self) -> None:
-        """Close the target without writing another byte."""
-        ...
-
-    @property
-    def shared(self) -> WavWriter | None:
-        """The writer itself, if other writers may write parts of the file; else None."""
-        ...
 
 
 class WavWriter:

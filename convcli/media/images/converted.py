@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.layout import too_many_pixels
@@ -34,23 +33,19 @@ def is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
 
 
-@dataclass(frozen=True)
-class DecodedHeic:
-    """The main picture of a file as a PNG, and a warning about what else is in it."""
+def heic_as_png(
+    data: bytes | Path, name: str, *, max_pixels: int
+) -> tuple[bytes | Path, list[str]]:
+    """The main picture as a PNG, and a warning about what else is in the file.
 
-    png: bytes
-    warning: str | None
-
-
-def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> DecodedHeic | None:
-    """The main picture; None where the package is not installed.
+    The file as it is where the package is not installed.
 
     InputError if it is damaged or has too many pixels.
     """
     try:
         import pillow_heif
     except ImportError:
-        return None
+        return data, []
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         container = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
@@ -72,18 +67,18 @@ def heic_as_png(data: bytes | Path, name: str, *, max_pixels: int) -> DecodedHei
         exif=refresh_exif(info.get("exif") or b""),
         xmp=info.get("xmp") or b"",
     )
-    return DecodedHeic(png, _warn_of_others(container, picture))
+    return png, _warn_of_others(container, picture)
 
 
-def _warn_of_others(container: Any, picture: Any) -> str | None:
-    """A warning about further pictures and about maps of the main one, or None."""
+def _warn_of_others(container: Any, picture: Any) -> list[str]:
+    """A warning about further pictures and about maps of the main one, if there are any."""
     auxiliary = sum(len(ids) for ids in picture.info.get("aux", {}).values())
     maps = len(picture.info.get("depth_images", ())) + auxiliary
     others = [(len(container) - 1, "other picture"), (maps, "map of depth or light")]
     listed = [plural(count, noun) for count, noun in others if count]
     if not listed:
-        return None
-    return f"only the main picture of the HEIC is read: {' and '.join(listed)} cannot be kept"
+        return []
+    return [f"only the main picture of the HEIC is read: {' and '.join(listed)} cannot be kept"]
 
 
 def _vips_image(pixels: Array) -> Any:

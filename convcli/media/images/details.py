@@ -122,30 +122,6 @@ class ImageDetails:
         """The value of a field of libvips, or None."""
         return next((value for known, _, value in self.fields if known == name), None)
 
-    def facts(self) -> dict[str, object]:
-        """Facts for a report: numbers and names, and the sizes of the metadata blocks."""
-        found: dict[str, object] = {
-            "format": self.format,
-            "bits": self.bits,
-            "interpretation": self.interpretation,
-            "pages": self.pages,
-        }
-        optional = {
-            "palette": self.palette,
-            "resolution_per_mm": list(self.resolution or ()),
-            "orientation_applied": self.orientation if self.orientation > 1 else None,
-            "icc_bytes": len(self.icc or b""),
-            "exif_bytes": len(self.exif or b""),
-            "xmp_bytes": len(self.xmp or b""),
-            "iptc_bytes": len(self.iptc or b""),
-            "text": dict(self.text),
-            "delays_ms": list(self.delays),
-            "jpeg_quality": self.quality,
-            "lossless": self.lossless,
-        }
-        found.update({name: value for name, value in optional.items() if value})
-        return found
-
 
 def with_comments(details: ImageDetails, comments: tuple[bytes, ...]) -> ImageDetails:
     """The details with comments, which are also texts with the keyword of comments in a PNG."""

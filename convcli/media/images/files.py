@@ -36,7 +36,6 @@ class ImageFiles(Files):
 
     medium: ClassVar[Medium] = IMAGE
     command: ClassVar[str] = "image"
-    inspects_template: ClassVar[bool] = False
 
     options: ImageOptions | None = None
     format: str | None = None
@@ -91,10 +90,6 @@ class ImageFiles(Files):
         if self.pages is None:
             return self
         return replace(self, pages=None)
-
-    def for_template(self, path: Path) -> tuple[ImageFiles, ImageFiles]:
-        """Return these options: templates are read as the files searched for them are."""
-        return self, self
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ def inspect_jpeg(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     details = replace(details, quality=jpeg_quality(head), small_colours=_has_small_colours(head))
     if not details.has_gain_map:  # it is a further picture, too
         details = replace(details, other_parts=tuple(dict.fromkeys(_other_parts(head))))
-    return with_comments(details, _read_comments(head))
+    segments = _read_segments(head)
+    comments = tuple(body for kind, body in segments if kind == _COMMENT and body)
+    return with_comments(details, comments)
 
 
 def _other_parts(head: bytes) -> Iterator[str]:
@@ -183,11 +185,6 @@ def _profile_segments(profile: bytes) -> list[bytes]:
         part = profile[start : start + _PROFILE_PART]
         segments.append(_segment(_PROFILE, header + part))
     return segments
-
-
-def _read_comments(head: bytes) -> tuple[bytes, ...]:
-    """The comments before the pixels."""
-    return tuple(body for kind, body in _read_segments(head) if kind == _COMMENT and body)
 
 
 def _read_segments(head: bytes) -> Iterator[tuple[int, bytes]]:

@@ -116,15 +116,12 @@ class PictureReader(Protocol):
 
     def strips(self, page: int) -> Iterator[Strip]:
         """Yield the strips of a page from the first row to the last."""
-        ...
 
     def seekable(self, page: int) -> bool:
         """Whether the strips of a page can be read from any strip on."""
-        ...
 
     def strips_from(self, page: int, row: int) -> Iterator[Strip]:
         """Yield the strips of a seekable page, beginning with the strip that begins at `row`."""
-        ...
 
 
 class Picture(Protocol):
@@ -136,7 +133,6 @@ class Picture(Protocol):
 
     def reader(self) -> PictureReader:
         """A new run through the picture, independent of others."""
-        ...
 
 
 def are_alike(layouts: Sequence[Layout]) -> bool:

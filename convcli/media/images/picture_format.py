@@ -28,28 +28,22 @@ class PictureWriter(Protocol):
 
     def pack(self, pixels: Pixels) -> Any:
         """A strip as `append` takes it."""
-        ...
 
     def start(self, layout: Layout) -> None:
         """Begin a page of this layout."""
-        ...
 
     def append(self, packed: Any) -> None:
         """Add a strip that `pack` returned."""
-        ...
 
     def finish(self) -> None:
         """End the file, and wait until it is written."""
-        ...
 
     def discard(self) -> None:
         """Give up, and close what is open."""
-        ...
 
     @property
     def shared(self) -> SharedWriter | None:
         """The writer itself, if other writers may write parts of the only page; else None."""
-        ...
 
 
 class SharedWriter(Protocol):
@@ -57,11 +51,9 @@ class SharedWriter(Protocol):
 
     def reserve(self, layout: Layout) -> None:
         """Make room for the pixels that other writers write."""
-        ...
 
     def skip(self, rows: int) -> None:
         """Skip rows that another writer has written."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,11 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.encoder import PageEncoder
-from convcli.media.images.few_bits import FewBitsWriter, few_bits_of
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
+from convcli.media.images.held import FewBitsWriter, ScaledResults, few_bits_of
 from convcli.media.images.layout import list_channels
 from convcli.media.images.loss_warnings import picture_losses
 from convcli.media.images.picture_format import Format, WriteRequest
-from convcli.media.images.scaling import ScaledResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

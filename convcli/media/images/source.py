@@ -287,13 +287,12 @@ def open_image(
             raise InputError(f"{name} is empty: expected a picture")
         if head.startswith(BMP_MARK):
             data = bmp_as_png(data, name, max_pixels=max_pixels)
-        heic = heic_as_png(data, name, max_pixels=max_pixels) if is_heic(head) else None
-        if heic is not None:
-            data = heic.png
+        warnings: list[str] = []
+        if is_heic(head):
+            data, warnings = heic_as_png(data, name, max_pixels=max_pixels)
         opener = PnmPicture if MAGIC.match(head) else VipsPicture
         picture = opener(data, name, pages=pages, max_pixels=max_pixels)
-        if heic is not None and heic.warning is not None:
-            picture.warnings.append(heic.warning)
+        picture.warnings += warnings
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     return ImageFile(name, picture, options, held=held)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.patched import Patch
     from convcli.media.images.picture_format import WriteRequest
+    from convcli.media.images.vips_file import Patch
 
 # Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
 # 6.0, Exif 2.32).

@@ -22,8 +22,8 @@ from convcli.media.images.tiff import SHORT, shorts_field, tiff_pages
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
-    from convcli.media.images.patched import Patch
     from convcli.media.images.tiff import TiffFields, TiffPage
+    from convcli.media.images.vips_file import Patch
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 258, 259, 262, 274
 _BAND_COUNT, _PLANAR, _PREDICTOR, _TILE_WIDTH = 277, 284, 317, 322

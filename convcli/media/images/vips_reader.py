@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
-    from convcli.media.images.patched import Patch
     from convcli.media.images.picture_format import ReadingRules
     from convcli.media.images.tiff_reading import PageReading, WideRows
+    from convcli.media.images.vips_file import Patch
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
@@ -108,7 +108,8 @@ class VipsPicture:
         first = header
         if self.file is not given or self.pages.indices[0] > 0:
             first = self.file.open(self.pages.indices[0])
-        self._check_stack(first)
+        # An animation is decoded as one image.
+        self._check_size(first, len(self.pages.stack) if self.pages.stacked else 1)
         upright_first = upright(first)
         self.layouts = self._read_layouts(upright_first)
         self._check_total()
@@ -164,10 +165,6 @@ class VipsPicture:
             return False
         with file.reading() as content:
             return is_opaque(content)
-
-    def _check_stack(self, first: Any) -> None:
-        """Refuse a page, or an animation that is decoded as one image, of too many pixels."""
-        self._check_size(first, len(self.pages.stack) if self.pages.stacked else 1)
 
     def _check_size(self, image: Any, pages: int) -> None:
         rows = image.height * pages

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
     from convcli.media.tables.table_options import TableOptions
-    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_stamps import TimeColumn
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,11 +62,9 @@ class RowForm(Protocol):
 
     def keeper(self, records: Any) -> KeepRows:
         """Return the function that keeps rows of a part of the table."""
-        ...
 
     def joined(self, rows: list[RegularRow]) -> Any:
         """Return consecutive rows as a part of a table: text, or a record batch."""
-        ...
 
 
 def regular_table(source: TableSource, options: TableOptions) -> TableSource:

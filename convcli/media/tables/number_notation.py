@@ -15,8 +15,8 @@ from convcli.time_rules import number_rule
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray, IntArray
-    from convcli.media.tables.time_column import TimeColumn
     from convcli.media.tables.time_notation import Moments
+    from convcli.media.tables.time_stamps import TimeColumn
     from convcli.time_rules import Rule, Runs
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from convcli.media.division import PartNeeds, PartOfFile, PartSink
+    from convcli.media.division import PartNeeds, PartOfFile
+    from convcli.media.files import FileSink
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.records import Dialect, Records
     from convcli.media.tables.sink import TableSink
@@ -437,7 +438,7 @@ class TableDivision:
         unchanged: bool,
         part: Any,
         of_file: PartOfFile,
-    ) -> PartSink:
+    ) -> FileSink:
         """The sink that writes the rows of a part, with the header where they open the file."""
         sink = self.make_sink(place, part, pages, label=label, unchanged=unchanged)
         if not (of_file.apart and of_file.opens):

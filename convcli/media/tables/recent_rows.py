@@ -72,15 +72,12 @@ class OldRows(Protocol):
 
     def keep(self, rows: Any) -> RowsOnDisk:
         """Make sure that the text of some rows can be read again; return where."""
-        ...
 
     def recall(self, kept: RowsOnDisk) -> Any:
         """Return rows that were kept, with their text."""
-        ...
 
     def close(self) -> None:
         """Release all rows that were kept."""
-        ...
 
 
 def _without_text(records: Records) -> Records:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,10 @@ from convcli.signals import TABLE, Block, Groups, Signal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
-    from pathlib import Path
 
     from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
+    from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.header import Header
     from convcli.media.tables.output_columns import WrittenColumns
@@ -37,36 +37,11 @@ if TYPE_CHECKING:
     from convcli.media.tables.rows import RowSpans
     from convcli.media.tables.sink import TableSink
     from convcli.media.tables.table_formats import TableFormat
-    from convcli.media.tables.text import Encoding
-    from convcli.media.tables.time_column import TimeColumn
-    from convcli.media.tables.time_stamps import Stamper
+    from convcli.media.tables.text import Encoding, TextInput
+    from convcli.media.tables.time_stamps import Stamper, TimeColumn
     from convcli.media.tables.times import CheckedTimes, Clock, StampChecker
 
 DAY = 86400.0
-
-
-class TableInput(Protocol):
-    """Where a table comes from: `TextInput`, or a file of columns."""
-
-    @property
-    def path(self) -> Path | None:
-        """The file; None for standard input."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the table in messages."""
-        ...
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be read again from the start."""
-        ...
-
-    @property
-    def known_columns(self) -> tuple[int, ...] | None:
-        """The numbers of the columns that FILTER reads; None if names or rows decide that."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +71,7 @@ class TableSource(ABC):
     # Which columns the outputs become, where their names do not say it.
     written: WrittenColumns | None = None
 
-    def __init__(self, table: TableInput, options: TableOptions) -> None:
+    def __init__(self, table: TextInput | ColumnarFile, options: TableOptions) -> None:
         check_options(options)
         self.name = table.name
         self.path = table.path
@@ -441,7 +416,7 @@ class TableSource(ABC):
             yield from filter(self.has_rows, current.records)
 
     def _time_column(self, spans: Any) -> TimeColumn:
-        from convcli.media.tables.time_column import TimeColumn
+        from convcli.media.tables.time_stamps import TimeColumn
 
         column = self._time or 0
         return TimeColumn(

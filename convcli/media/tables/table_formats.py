@@ -26,11 +26,9 @@ class ColumnReader(Protocol):
 
     def batches(self, rows: int) -> Iterator[Any]:
         """Yield record batches of at most `rows` rows."""
-        ...
 
     def close(self) -> None:
         """Close the file; no batch is read after this."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,7 @@ from convcli.time_rules import UNSORTED, UNSORTED_REMARK
 
 if TYPE_CHECKING:
     from convcli.array_types import IntArray
-    from convcli.media.tables.time_column import TimeColumn
+    from convcli.media.tables.time_stamps import TimeColumn
     from convcli.media.tables.times import Clock
     from convcli.signals import Groups, LatestTimes
 

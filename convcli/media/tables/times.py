@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.errors import InputError
-    from convcli.media.tables.time_column import TimeColumn
     from convcli.media.tables.time_notation import Moments, Notation
+    from convcli.media.tables.time_stamps import TimeColumn
     from convcli.signals import Groups, LatestTimes
     from convcli.time_rules import DateTimes, Runs
 
@@ -64,11 +64,9 @@ class StampChecker(Protocol):
 
     def read(self, times: TimeColumn, groups: Groups | None) -> CheckedTimes:
         """Read the times of some rows. Pure: it may run in any thread and in any order."""
-        ...
 
     def start_after(self, latest: LatestTimes) -> None:
         """Expect rows that follow those whose latest times are given."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,14 @@ function timeTexts(ticks) {
   return dates.map(date => String(date.getUTCFullYear()));
 }
 
+// As many digits as tell the numbers apart.
+function numberTexts(values) {
+  for (let digits = 7; ; digits++) {
+    const texts = values.map(value => String(Number(value.toPrecision(digits))));
+    if (new Set(texts).size === texts.length || digits === 15) return texts;
+  }
+}
+
 function svgElement(name, attributes, text = "") {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -68,7 +76,7 @@ function showPart(chart, from, to) {
   plot.setAttribute("viewBox", `${from * UNITS} 0 ${(to - from) * UNITS} ${UNITS}`);
   const shownLow = low + from * extent, shownHigh = low + to * extent;
   const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6);
-  const texts = timed ? timeTexts(values) : values.map(value => String(Number(value.toPrecision(7))));
+  const texts = timed ? timeTexts(values) : numberTexts(values);
   ticks.replaceChildren();
   values.forEach((value, number) => {
     const share = (value - shownLow) / (shownHigh - shownLow), x = `${100 * share}%`;

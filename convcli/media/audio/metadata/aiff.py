@@ -9,6 +9,7 @@ from convcli.media.audio.metadata.container import (
     Chunk,
     Container,
     append_chunks,
+    chunk_heads,
     decoded_text,
     is_chunk_name,
     overwrite,
@@ -34,17 +35,11 @@ class AiffContainer(Container):
 
     def chunks(self, stream: BinaryIO) -> Iterator[Chunk]:
         """Yield the chunks that libsndfile would not write by itself."""
-        stream.seek(12)
-        while len(head := stream.read(8)) == 8:
-            name, size = head[:4], int.from_bytes(head[4:], "big")
-            padding = size & 1
-            if name in _SAMPLE_CHUNKS:
-                stream.seek(size + padding, os.SEEK_CUR)
-            elif is_chunk_name(name):
-                yield Chunk(name, read_exactly(stream, size))
-                stream.seek(padding, os.SEEK_CUR)
-            else:
+        for name, size in chunk_heads(stream, "big"):
+            if not is_chunk_name(name):
                 return
+            if name not in _SAMPLE_CHUNKS:
+                yield Chunk(name, read_exactly(stream, size))
 
     def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
         """The common tags, also those that libsndfile could not read and further values."""
@@ -75,13 +70,11 @@ class AiffContainer(Container):
 
     def correct(self, file: BinaryIO, frames: int) -> None:  # noqa: ARG002 -- as all containers
         """Set the time in the PEAK chunk, which floating-point samples have, to 0."""
-        file.seek(12)
-        while len(head := file.read(8)) == 8 and not head.startswith(b"SSND"):
-            if head.startswith(b"PEAK"):
+        for name, _ in chunk_heads(file, "big"):
+            if name == b"PEAK":
                 overwrite(file, file.tell() + 4, bytes(4))
+            if name in (b"PEAK", b"SSND"):
                 return
-            size = int.from_bytes(head[4:], "big")
-            file.seek(size + (size & 1), os.SEEK_CUR)
 
     def convert(self, tags: Mapping[str, str], chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Keep the first ID3 tag of an MP3 or WAV file."""
@@ -96,11 +89,8 @@ class AiffContainer(Container):
 
 def _go_to_sample_size(stream: BinaryIO) -> bool:
     """Move to the sample size in the COMM chunk; False if there is no such chunk."""
-    stream.seek(12)
-    while len(head := stream.read(8)) == 8:
-        if head.startswith(b"COMM"):
+    for name, _ in chunk_heads(stream, "big"):
+        if name == b"COMM":
             stream.seek(_BEFORE_SAMPLE_SIZE, os.SEEK_CUR)
             return True
-        size = int.from_bytes(head[4:], "big")
-        stream.seek(size + (size & 1), os.SEEK_CUR)
     return False

@@ -145,6 +145,19 @@ def is_chunk_name(name: bytes) -> bool:
     return all(32 <= letter < 127 for letter in name)
 
 
+def chunk_heads(stream: BinaryIO, order: Literal["little", "big"]) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and size of each chunk of a RIFF or AIFF file, with the stream at its body."""
+    place = 12
+    while True:
+        stream.seek(place)
+        head = stream.read(8)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[4:], order)
+        yield head[:4], size
+        place += 8 + size + (size & 1)
+
+
 def read_exactly(stream: BinaryIO, size: int) -> bytes:
     """Read `size` bytes of metadata. ValueError if the file ends before."""
     if size > LONGEST_CHUNK:

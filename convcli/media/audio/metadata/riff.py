@@ -10,6 +10,7 @@ from convcli.media.audio.metadata.container import (
     Chunk,
     Container,
     append_chunks,
+    chunk_heads,
     decoded_text,
     is_chunk_name,
     overwrite,
@@ -61,11 +62,11 @@ class WavContainer(Container):
         file.seek(0)
         if not wav.is_wav(file.read(12)):
             return
-        while len(head := file.read(8)) == 8 and head[:4] not in (b"fact", b"data"):
-            size = int.from_bytes(head[4:], "little")
-            file.seek(size + (size & 1), os.SEEK_CUR)
-        if head.startswith(b"fact"):
-            overwrite(file, file.tell(), min(frames, wav.UNKNOWN).to_bytes(4, "little"))
+        for name, _ in chunk_heads(file, "little"):
+            if name == b"fact":
+                overwrite(file, file.tell(), min(frames, wav.UNKNOWN).to_bytes(4, "little"))
+            if name in (b"fact", b"data"):
+                return
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Append the chunks and correct the size of the file in its header."""
@@ -79,15 +80,13 @@ class WavContainer(Container):
 
 def other_rifx_chunks(stream: BinaryIO) -> list[str]:
     """The names of chunks of a big-endian WAV that hold more than samples and common tags."""
-    stream.seek(12)
     names = []
-    while len(head := stream.read(8)) == 8 and is_chunk_name(head[:4]):
-        name, size = head[:4], int.from_bytes(head[4:], "big")
+    for name, _ in chunk_heads(stream, "big"):
+        if not is_chunk_name(name):
+            break
         is_info = name == b"LIST" and stream.read(4) == b"INFO"
-        start = stream.seek(-4, os.SEEK_CUR) if name == b"LIST" else stream.tell()
         if name not in wav.NOT_METADATA and not is_info:
             names.append(name.decode("ascii").strip())
-        stream.seek(start + size + (size & 1))
     return names
 
 

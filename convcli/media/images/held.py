@@ -1,8 +1,9 @@
-"""Grey pictures of 1, 2 or 4 bits a sample, which keep these bits if their results need no more.
+"""Results that are held in a temporary file until all of them are known.
 
-A file says how many bits a sample has before its first pixel, and whether the results are black
-and white alone is known after the last one. So they are held in a temporary file, up to the first
-sample that needs 8 bits: after a median there is none, after a mean it is in one of the first rows.
+`--range scale` needs their range. Grey pictures of 1, 2 or 4 bits a sample keep these bits if their
+results need no more: a file says how many bits a sample has before its first pixel, and whether the
+results are black and white alone is known after the last one. They are held up to the first sample
+that needs 8 bits: after a median there is none, after a mean it is in one of the first rows.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from convcli.media.images.layout import are_alike
 from convcli.media.scratch import keep, scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from convcli.media.images.encoder import PageEncoder
     from convcli.media.images.layout import Layout, Pixels
     from convcli.media.images.picture_format import PictureWriter, WriteRequest
+    from convcli.signals import Array
 
 FEW_BITS = (1, 2, 4)
 # Bytes of held samples that are passed on at once.
@@ -129,3 +132,53 @@ class FewBitsWriter:
             data = self._held.read(count * layout.columns)
             pixels = np.frombuffer(data, np.uint8).reshape(count, layout.columns, 1)
             writer.append(writer.pack(pixels))
+
+
+class ScaledResults:
+    """Results that are read back with the range of all of them mapped to 0..full."""
+
+    def __init__(self) -> None:
+        self._file, _ = scratch()
+        self._least = np.inf
+        self._most = -np.inf
+
+    def add(self, values: Array, page: PageEncoder) -> None:
+        """Keep results of a page, and widen the range to its filtered channels.
+
+        Infinite values do not count.
+        """
+        filtered = values[..., page.filtered]
+        finite = filtered[np.isfinite(filtered)]
+        if finite.size:
+            self._least = min(self._least, float(finite.min()))
+            self._most = max(self._most, float(finite.max()))
+        keep(self._file, np.asarray(values, np.float64))
+
+    def rewind(self) -> None:
+        """Start to read at the first page."""
+        self._file.seek(0)
+
+    def strips(self, page: PageEncoder) -> Iterator[Array]:
+        """The scaled results of the next page, in strips of rows."""
+        layout = page.layout
+        row_bytes = layout.columns * page.channels * np.dtype(np.float64).itemsize
+        for start in range(0, layout.rows, layout.strip_rows):
+            rows = min(layout.strip_rows, layout.rows - start)
+            data = bytearray(self._file.read(rows * row_bytes))
+            values = np.frombuffer(data, np.float64).reshape(rows, layout.columns, page.channels)
+            self._scale(values, page)
+            yield values
+
+    def _scale(self, values: Array, page: PageEncoder) -> None:
+        """Scale the filtered channels in place. A constant stays as it is."""
+        extent = self._most - self._least
+        if extent <= 0:
+            return
+        for channel in page.filtered:
+            values[..., channel] -= self._least
+            values[..., channel] *= page.source.levels.full
+            values[..., channel] /= extent
+
+    def close(self) -> None:
+        """Close the temporary file, which deletes it."""
+        self._file.close()

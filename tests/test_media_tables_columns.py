@@ -109,9 +109,18 @@ def test_an_identifier_stays_as_it_is(cell: str, program: Program, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [("1,5", ()), ("-0,25", ()), ('"1,234"', ()), ("1.5", ("--decimal", ","))],
+    [
+        ("1,5", ()),
+        ("-0,25", ()),
+        ('"1,234"', ()),
+        ("1,234,567.5", ()),
+        ("1'234", ()),
+        ("1.234,50", ()),
+        ("1.5", ("--decimal", ",")),
+        ("1.234,50", ("--decimal", ",")),
+    ],
 )
-def test_a_column_with_the_other_decimal_mark_is_not_left_silently(
+def test_a_column_of_numbers_in_another_style_is_not_left_silently(
     cell: str, words: tuple[str, ...], program: Program, tmp_path: Path
 ) -> None:
     rows = f"x;n\n{cell};1\n{cell};3\n"
@@ -119,9 +128,16 @@ def test_a_column_with_the_other_decimal_mark_is_not_left_silently(
     assert ended.text == f"x;n\n{cell};1\n{cell};2\n"
     bare = cell.strip('"')
     assert f"column x is left as it is, for {bare} is no number" in ended.warnings[0]
-    assert "--decimal" in ended.warnings[0]
+    assert any(option in ended.warnings[0] for option in ("--decimal", "--thousands"))
     asked = program.run("csv", "sma:2", "-c", "n", *words, stdin=rows.encode(), cwd=tmp_path)
     assert not asked.warnings
+
+
+@pytest.mark.parametrize("cell", ["192.168.100.200", "555 123 456", "1.234.567", "2024-01-01"])
+def test_a_text_of_digits_is_left_silently(cell: str, program: Program, tmp_path: Path) -> None:
+    rows = f"x;n\n{cell};1\n{cell};3\n"
+    ended = program.run("csv", "sma:2", stdin=rows.encode(), cwd=tmp_path)
+    assert not ended.warnings
 
 
 @pytest.mark.parametrize("cell", ["0", "0.5", "00.5", "+05", "-01", "0e3", "1", "10"])
@@ -144,6 +160,8 @@ def test_an_identifier_among_numbers_is_not_changed_silently(
     [
         ((), b"a;b\n1,5;x\n", "--decimal , reads decimal commas"),
         (("--decimal", ","), b"a;b\n1.5;x\n", "leave out --decimal ,"),
+        ((), b'a,b\n"1,234.5",x\n', "--thousands CHAR"),
+        ((), b"a;b\n1.234,5;x\n", "--decimal , --thousands . reads such numbers"),
         ((), b"a;b\nx;y\n", "hint: -c names the columns to filter\n"),
         (("--decimal", ","), b"a;b\nx;y\n", "hint: -c names the columns to filter\n"),
         (("--no-header", "--decimal", ","), b"1,5|2,5\n", "hint: -d '|'"),

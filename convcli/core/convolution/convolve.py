@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from convcli.core.convolution.convolve_2d import plane_valid
-from convcli.core.convolution.direct import UNROLLED, complete_windows, direct, dot_products
+from convcli.core.convolution.direct import UNROLLED, direct, dot_products, window_counts
 from convcli.core.convolution.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.convolution.polyphase import BAND, PhaseTaps, polyphase
 from convcli.core.exact.sums import exact_sums
@@ -224,7 +224,7 @@ def _with_infinities(y: Array, x: Array, w: Taps, step: tuple[int, ...]) -> Arra
 def _meets(samples: BoolArray, taps: BoolArray, step: tuple[int, ...]) -> BoolArray:
     """Whether one of these samples meets one of these taps, for each output."""
     if not samples.any() or not taps.any():
-        outputs = complete_windows(samples.shape, taps.shape, step)
+        outputs = window_counts(samples.shape, taps.shape, step)
         return np.zeros((*outputs, samples.shape[-1]), np.bool_)
     counts = correlate_valid(
         samples.astype(np.float64), taps.astype(np.float64), step, exact=False, finite=True

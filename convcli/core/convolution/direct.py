@@ -32,7 +32,7 @@ def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
 
     Taps of 0 are skipped. x : (n, channels) or (rows, columns, channels) floating
     """
-    outputs = complete_windows(x.shape, w.shape, step)
+    outputs = window_counts(x.shape, w.shape, step)
     y = np.zeros((*outputs, x.shape[-1]), x.dtype)
     places = zip(*np.nonzero(w), strict=True)
     taps = [(place, w[place]) for place in places]
@@ -49,7 +49,7 @@ def direct(x: Array, w: FloatArray, step: tuple[int, ...]) -> Array:
     return y
 
 
-def complete_windows(
+def window_counts(
     shape: tuple[int, ...], size: tuple[int, ...], step: tuple[int, ...]
 ) -> tuple[int, ...]:
     """How many windows of `size`, `step` apart, lie in samples of `shape`, on each axis."""

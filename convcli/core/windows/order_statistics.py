@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.direct import complete_windows
+from convcli.core.convolution.direct import window_counts
 from convcli.core.windows.counted import counted_windows
 from convcli.core.windows.kth_smallest import LookedUpWindows, SortedWindows
 from convcli.core.windows.sliding import WindowFunction
@@ -60,7 +60,7 @@ class OrderStatistic(WindowFunction):
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Compute some windows at a time."""
-        y = np.empty((len(x), *complete_windows(x.shape[1:], size, step)))
+        y = np.empty((len(x), *window_counts(x.shape[1:], size, step)))
         flat = y.reshape(-1)
         own = self.own or (0,) * len(size)
         first = 0

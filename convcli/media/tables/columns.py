@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.errors import InputError, RequestError, nearest
 from convcli.media.tables.cells import cells_by_row
-from convcli.media.tables.numerals import reads_as_number
+from convcli.media.tables.numerals import advice_on_notation, reads_as_number
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PROBE = 200
 # A whole number with leading zeros: an article, a postal code, an account.
 _IDENTIFIER = re.compile(rb"0\d+")
+# Addresses such as 192.168.100.200, and telephone numbers.
+_NAMES_SOMETHING = re.compile(rb"\d+(?:\.\d+){2,}|[\d ]+")
 _ZERO, _NINE = b"09"
 # What makes a name of columns a pattern.
 _GLOB = re.compile(r"[*?\[]")
@@ -111,10 +113,8 @@ class ColumnNames:
             column, cell = next(iter(found.identifiers.items()))
             name = self.names[column]
             hint = f"-c {name} filters numbers with leading zeros such as {cell}"
-        elif found.other_decimal:
-            hint = "for decimal points leave out --decimal ,"
-            if found.style.decimal == ".":
-                hint = "--decimal , reads decimal commas"
+        elif found.other_style:
+            _, hint = next(iter(found.other_style.values()))
         return InputError(
             f"{self._table}: expected a column of numbers, found none among {self._listed()}",
             hint=hint,
@@ -145,7 +145,7 @@ class NumericColumns:
     numbers : columns of numbers
     identifiers : columns of whole numbers with leading zeros, each with its first one: as numbers
         they would lose the zeros
-    other_decimal : columns of numbers with the other decimal mark, each with its first one
+    other_style : columns of numbers in another style, each with its first one and with advice
     """
 
     def __init__(self, columns: Iterable[int], style: NumberStyle) -> None:
@@ -153,7 +153,7 @@ class NumericColumns:
         self.undecided = set(columns)
         self.numbers: set[int] = set()
         self.identifiers: dict[int, str] = {}
-        self.other_decimal: dict[int, str] = {}
+        self.other_style: dict[int, tuple[str, str]] = {}
 
     def look_at(self, spans: RowSpans, *, rows: int | None = None) -> None:
         """Look at the next rows of the table, or at the first `rows` of them."""
@@ -182,8 +182,10 @@ class NumericColumns:
             self.identifiers[column] = cell.decode()
         elif reads_as_number(cell, self.style):
             self.numbers.add(column)
-        elif reads_as_number(cell, self.style.other_decimal):
-            self.other_decimal[column] = cell.decode()
+        elif not _NAMES_SOMETHING.fullmatch(cell):
+            advice = advice_on_notation(cell, self.style)
+            if advice is not None:
+                self.other_style[column] = (cell.decode(), advice)
 
 
 def _first_given(cells: Cells, style: NumberStyle) -> bytes | None:
@@ -302,11 +304,10 @@ class ColumnSearch:
                 f"{source.name}: column {source.header[column]} is left as it is, for {cell} with "
                 "its leading zeros is an identifier; -c names the columns to filter"
             )
-        mark = source.dialect.numbers.decimal
-        for column, cell in self._found.other_decimal.items():
+        for column, (cell, advice) in self._found.other_style.items():
             source.warnings.append(
-                f"{source.name}: column {source.header[column]} is left as it is, for {cell} is no "
-                f"number with {mark!r} as its decimal mark; --decimal sets another one"
+                f"{source.name}: column {source.header[column]} is left as it is, "
+                f"for {cell} is no number as numbers are read: {advice}"
             )
         unsure = sorted(numeric - self._found.numbers)
         if unsure:

@@ -33,6 +33,7 @@ MISSING = frozenset(
 ) | {b""}
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
+_POINTS_AND_COMMA = re.compile(rb"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
 # Digits in groups of three, or of two before the last group, as they are written in India.
 _GROUPED = rb"([+-]?\d{1,3}(?:%b\d{2,3})*%b\d{3})(?!\d)(?!%b)"
 SWAP_POINT_AND_COMMA = bytes.maketrans(b",.", b".,")
@@ -208,20 +209,26 @@ def _read_at(row: int, text: bytes, style: NumberStyle) -> float:
     try:
         return read_number(text, style)
     except ValueError:
-        raise BadCellError(row, _advice(text, style.decimal)) from None
+        raise BadCellError(row, advice_on_notation(text, style) or _ADVICE) from None
 
 
-def _advice(text: bytes, decimal: str) -> str:
-    if decimal == "." and re.fullmatch(rb"[+-]?\d*,\d+", text):
-        return "for decimal commas: --decimal ,"
-    if decimal == "," and re.fullmatch(rb"[+-]?\d*\.\d+", text):
+_ADVICE = (
+    "name a missing value with --na WORD, or mend the cell "
+    "(an empty cell or NaN is a missing value)"
+)
+
+
+def advice_on_notation(text: bytes, style: NumberStyle) -> str | None:
+    """The options that read a number of another style; None if the text is no such number."""
+    if reads_as_number(text, style.other_decimal):
+        if style.decimal == ".":
+            return "--decimal , reads decimal commas"
         return "for decimal points leave out --decimal ,"
+    if style.decimal == "." and _POINTS_AND_COMMA.fullmatch(text):
+        return "--decimal , --thousands . reads such numbers"
     if _THOUSANDS.fullmatch(text):
         return "--thousands CHAR names what stands between groups of digits"
-    return (
-        "name a missing value with --na WORD, or mend the cell "
-        "(an empty cell or NaN is a missing value)"
-    )
+    return None
 
 
 def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:

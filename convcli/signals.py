@@ -373,6 +373,11 @@ class SignalPast:
     stamps: IntArray | None = None
     time: tuple[float, ...] = ()
 
+    @property
+    def first(self) -> int:
+        """The number of the first of `samples` in the signal."""
+        return self.count - len(self.samples)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SignalStart:

@@ -419,6 +419,8 @@ def days_of_years(rows: int) -> str:
         "avg_pool:1w | stride:2",
         "avg_pool:1w | sma:60d | normalize",
         "avg_pool:1d | stride:2 | sum_pool:1mo | gaussian:200d",
+        "avg_pool:1w | stride:3 | sum_pool:1q | stride:2",
+        "avg_pool:1w | stride:4 | sma:90d",
         "sum_pool:1w | x - sma:70d | ema:span=3,adjust=false",
         "sum_pool:1w - max_pool:1w | avg_pool:1q",
     ],
@@ -435,7 +437,16 @@ def test_windows_in_time_over_bins_and_held_values(
 
 @pytest.mark.parametrize("order", ["times", "groups"])
 @pytest.mark.parametrize(
-    "text", ["last_pool:1w", "sum_pool:1mo | diff:1", "sma:3", "max_pool:4", "sma:20d | normalize"]
+    "text",
+    [
+        "last_pool:1w",
+        "sum_pool:1mo | diff:1",
+        "sma:3",
+        "max_pool:4",
+        "sma:20d | normalize",
+        "avg_pool:1w | sma:60d",
+        "sum_pool:1w | avg_pool:1q",
+    ],
 )
 def test_groups_whose_outputs_wait_for_later_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, text: str
@@ -592,12 +603,12 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
     [
         ("global_avg_pool", {}, "a pool of the whole signal"),
         ("diff:1 | ema:span=3,adjust=false", {"by": ("group",)}, "--by with values held between"),
-        ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
         (
-            "avg_pool:9s | sma:20s",
+            "avg_pool:9s | stride:2",
             {"time": "t", "irregular": True, "by": ("group",)},
-            "--by with windows in time or strides over calendar bins",
+            "--by with strides over calendar bins",
         ),
+        ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
     ],
 )
 def test_reasons(tmp_path: Path, text: str, options: dict[str, Any], reason: str) -> None:

@@ -26,6 +26,7 @@ from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
 from convcli.media.scratch import scratch
 from convcli.planning.plan import runs_model
+from convcli.running.chains import ALL
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_followings, joined_pasts
 from convcli.running.run import joined_measures, outputs_at
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from convcli.media.files import FileSink
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings, Pasts
-    from convcli.running.run import RunCounts
+    from convcli.running.run import BinsBegun, RunCounts
     from convcli.signals import SignalPast
 
 # Bytes of a part by default: about a second of work.
@@ -77,8 +78,21 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
+    if plan.chain.times.counted:
+        _refuse_strides_over_bins(plan, groups=groups)
     if groups:
         _refuse_parts_of_groups(plan)
+
+
+def _refuse_strides_over_bins(plan: Plan, *, groups: bool) -> None:
+    strides = [op for op in plan.chain.ops if op.reach[0].step != 1]
+    if groups and strides:
+        raise UndividedError(
+            "--by with strides over calendar bins, which are counted in each group; "
+            "two commands, the bins first, are cut each"
+        )
+    if any(op.times.counted for op in strides):
+        raise UndividedError("branches with strides over calendar bins")
 
 
 def _refuse_parts_of_groups(plan: Plan) -> None:
@@ -86,11 +100,6 @@ def _refuse_parts_of_groups(plan: Plan) -> None:
         raise UndividedError(
             "--by with values held between steps needs the rows one after the other; "
             "a command for each step is cut"
-        )
-    if plan.chain.times.counted:
-        raise UndividedError(
-            "--by with windows in time or strides over calendar bins, which count the bins of each "
-            "group from its first one; two commands, the bins first, are cut each"
         )
 
 
@@ -316,11 +325,11 @@ class PartedInput:
         """
         for level in range(self.plan.chain.times.counted):
             tasks = [BinsTask(part) for part in parts[:-1]]
-            begun = (0,) * (level + 1)
+            begun: BinsBegun = dict.fromkeys([] if self.groups else [ALL], (0,) * (level + 1))
             numbered = [replace(parts[0], bins=begun)]
             found = self.runner.results(tasks)
             for part, own in zip(parts[1:], found, strict=True):
-                begun = tuple(map(add, begun, own))
+                begun = _added_bins(begun, own, level + 1)
                 numbered.append(replace(part, bins=begun))
             parts = numbered
         return parts
@@ -355,6 +364,15 @@ class PartedInput:
             self.division.note(done.noted)
             self.counts.append(done.counts)
             yield done.counts
+
+
+def _added_bins(begun: BinsBegun, own: BinsBegun, levels: int) -> BinsBegun:
+    """The bins that have begun after a part; `levels` : of the bins that follow each other."""
+    added = dict(begun)
+    for group, counts in own.items():
+        before = begun.get(group, (0,) * levels)
+        added[group] = tuple(map(add, before, counts))
+    return added
 
 
 class PartPlaces:

@@ -15,6 +15,7 @@ jobs as the whole is, so that the result is the same, byte for byte.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings
-    from convcli.running.run import RunCounts, SignalMeasures
+    from convcli.running.run import BinsBegun, RunCounts, SignalMeasures
     from convcli.signals import Signal, SignalPast
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -176,7 +177,7 @@ class PartOfRun:
     stretch: Any
     pasts: Mapping[bytes, SignalPast] | None = None
     following: Followings | None = None
-    bins: tuple[int, ...] = ()
+    bins: BinsBegun = field(default_factory=dict)
     measures: tuple[SignalMeasures, ...] = ()
     first: int = 0
     last: bool = False
@@ -194,12 +195,14 @@ class BinsTask:
 
     part: PartOfRun
 
-    def carry_out(self, given: OpenInput) -> tuple[int, ...]:
-        """How many of each calendar bins begin, one after the other."""
+    def carry_out(self, given: OpenInput) -> BinsBegun:
+        """How many of each calendar bins begin, one after the other, for each signal."""
+        # Bins that begin after the part are not counted.
+        known = KnownElsewhere(bins=self.part.bins)
 
-        def counted(stretch: Any) -> tuple[int, ...]:
-            part = given.division.part(stretch, None)
-            return bins_of_part(given.plan, part, known=self.part.known())
+        def counted(stretch: Any) -> BinsBegun:
+            part = given.division.part(stretch, self.part.pasts)
+            return bins_of_part(given.plan, part, known=known)
 
         return _with_enough_history(counted, self.part.stretch, given.division)
 

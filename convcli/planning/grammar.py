@@ -79,11 +79,17 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
         message = f"recipe {path} is longer than {LONGEST_RECIPE:,} characters"
         raise InputError(f"{message}; expected a step a line")
     # Spaces in the place of comments keep every step at its place in the text.
-    code = re.sub(_QUOTE_OR_COMMENT, lambda found: found[1] or " " * len(found[0]), text)
+    code = re.sub(_QUOTE_OR_COMMENT, _quote_or_spaces, text)
     if not code.strip():
         raise RequestError(f"recipe {path} holds no step")
     recipes = (within or _RecipesRead()).beginning(path)
     return tuple(FilterReader(code, recipes=recipes, file=str(path)).chain())
+
+
+def _quote_or_spaces(found: re.Match[str]) -> str:
+    """Return a quoted text unchanged, and as many spaces as a comment is long."""
+    quoted: str | None = found[1]
+    return quoted or " " * len(found[0])
 
 
 def _unreadable(path: Path, reason: str | None) -> InputError:

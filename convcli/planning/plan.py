@@ -252,7 +252,8 @@ class Plan:
             return False
         reaches = [reach for op in self.chain.ops for reach in op.reach]
         same_rate = all(reach.step == reach.phases == 1 for reach in reaches)
-        return same_rate and all(reach.growth == 0 and reach.limit is None for reach in reaches)
+        same_length = all(reach.growth == 0 and reach.limit is None for reach in reaches)
+        return same_rate and same_length
 
 
 def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> Plan:
@@ -268,10 +269,10 @@ def make_plan(filter: str | tuple[Call, ...], signal: Signal, rules: Rules) -> P
     steps = bind_chain(calls, signal, rules)
     pads = chain_of(steps, signal).padding is not None
     if rules.edge == "valid" and pads:
-        steps = [
-            replace(step, stage=replace(step.stage, ops=tuple(op.complete() for op in step.ops)))
-            for step in steps
-        ]
+        # All operations run on complete windows.
+        for number, step in enumerate(steps):
+            ops = tuple(op.complete() for op in step.ops)
+            steps[number] = replace(step, stage=replace(step.stage, ops=ops))
     if rules.edge != "valid" or pads:
         _refuse_endless_reach(steps)
     text = " | ".join(call.text for call in calls)

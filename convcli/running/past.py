@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Beginning:
     ends : whether the signal ends with the part
     following : the first samples of the interleaved signals after the part, where outputs wait for
         them
-    bins : the number of the first of each calendar bins that comes, where it matters
+    bins : for each signal the number of the first of each calendar bins that comes, where it
+        matters
     """
 
     lengths: Sequence[int] = ()
@@ -61,7 +62,7 @@ class Beginning:
     held: HeldAfter | None = None
     ends: bool = True
     following: Followings | None = None
-    bins: Sequence[int] = ()
+    bins: Mapping[SignalName, Sequence[int]] = field(default_factory=dict)
 
     @property
     def earlier(self) -> HeldEarlier:

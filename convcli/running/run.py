@@ -33,7 +33,7 @@ from convcli.running.workers import Workers
 from convcli.signals import Block, Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from convcli.array_types import IntArray
     from convcli.core.op import Measure
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     MissingCounts = IntArray
     # What was measured of each signal.
     SignalMeasures = dict[SignalName, Any]
+    # How many of each calendar bins have begun, one after the other, for each signal.
+    BinsBegun = Mapping[SignalName, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,7 +123,7 @@ def measure_part(
         return loop.measured(tail)
 
 
-def bins_of_part(plan: Plan, part: PartSource[Any], *, known: KnownElsewhere) -> tuple[int, ...]:
+def bins_of_part(plan: Plan, part: PartSource[Any], *, known: KnownElsewhere) -> BinsBegun:
     """Count the calendar bins of each kind that begin in a part of a signal.
 
     Bins of bins are counted if `known` has the numbers of the bins before. Errors are those of
@@ -168,13 +170,14 @@ class KnownElsewhere:
     measures : what was measured of the whole signal, in the order of the measures of the plan
     held : the values held from before the part; None if they are not known
     following : the first samples of interleaved signals after the part, where outputs wait for them
-    bins : how many of each calendar bins have begun before the part, where that matters
+    bins : how many of each calendar bins have begun before the part for each signal, where that
+        matters
     """
 
     measures: Sequence[SignalMeasures] = ()
     held: HeldAfter | None = None
     following: Followings | None = None
-    bins: Sequence[int] = ()
+    bins: BinsBegun = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,23 +285,38 @@ class _Loop:
             bins=self._first_bins(),
         )
 
-    def _first_bins(self) -> tuple[int, ...]:
-        """The number of the first of each calendar bins that comes, by the times before it."""
-        if not self.known.bins:
-            return ()
-        from convcli.core.in_time.reach import NO_STAMPS
+    def _first_bins(self) -> dict[SignalName, tuple[int, ...]]:
+        """For each signal the number of the first of each calendar bins that comes.
+
+        It follows from the times of the samples before the part.
+        """
+        begun = self.known.bins
+        if not begun:
+            return {}
         from convcli.core.in_time.tracking import first_bins
 
-        stamps = [NO_STAMPS]
+        chain = self.plan.chain
+        pasts = self.source.pasts
+        if pasts is None:
+            start = sum(self.source.before)
+            return {ALL: first_bins(chain, start, self._stamps_before(), begun[ALL])}
+        return {
+            group: first_bins(chain, past.first, past.stamps, begun[group])
+            for group, past in pasts.items()
+            if past.stamps is not None
+        }
+
+    def _stamps_before(self) -> IntArray:
+        """The stamps of the samples before the part of a single signal."""
+        stamps = [np.zeros((0, 2), np.int64)]
         for raw in self.source.pieces_with_history(0):
             block = self.source.decode(raw)
             if block.role == "filtered" or block.stamps is None:
                 break
             stamps.append(block.stamps)
-        start = sum(self.source.before)
-        return first_bins(self.plan.chain, start, np.concatenate(stamps), self.known.bins)
+        return np.concatenate(stamps)
 
-    def bins_begun(self) -> tuple[int, ...]:
+    def bins_begun(self) -> BinsBegun:
         """Count the calendar bins that begin in the samples."""
         chains = ChainOfEachSignal(self.plan.signal, self.plan.chain.ops)
         scheduler = self._scheduler(chains, 0)

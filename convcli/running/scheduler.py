@@ -142,10 +142,9 @@ class Scheduler:
         return counts
 
     @property
-    def bins_begun(self) -> tuple[int, ...]:
-        """How many of each calendar bins have begun in the part of a single signal."""
-        stream = self._streams.get(ALL)
-        return () if stream is None else stream.bins_begun
+    def bins_begun(self) -> dict[SignalName, tuple[int, ...]]:
+        """How many of each calendar bins have begun in the part, for each signal."""
+        return {group: stream.bins_begun for group, stream in self._streams.items()}
 
     @property
     def held_after(self) -> HeldAfter | None:
@@ -184,16 +183,16 @@ class Scheduler:
     def _resume(self, stream: Stream, group: SignalName) -> None:
         """Let a stream go on where the blocks before the first one have ended."""
         pasts = self.beginning.pasts
+        bins = self.beginning.bins.get(group, ())
         if pasts is None:
             stream.earlier = self.beginning.earlier
-            beginning = self.beginning
-            stream.skip(beginning.lengths, beginning.width, beginning.bins)
+            stream.skip(self.beginning.lengths, self.beginning.width, bins)
             if self._jobs_of_any_length:
                 stream.skip_known()
             return
         past = pasts.get(group or b"")
         if past is not None:
-            stream.go_on(past)
+            stream.go_on(past, bins)
 
     def _unfinished_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs of outputs that wait at the end of a part, if jobs may have any length."""

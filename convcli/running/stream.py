@@ -122,11 +122,14 @@ class Stream:
             or self.geometry.first_needed(self.outputs_done, n) <= self._first_taken
         )
 
-    def go_on(self, past: SignalPast) -> None:
-        """Go on after earlier samples, all of whose known outputs are computed elsewhere."""
+    def go_on(self, past: SignalPast, bins: Sequence[int] = ()) -> None:
+        """Go on after earlier samples, all of whose known outputs are computed elsewhere.
+
+        bins : the number of the first of each calendar bins in the samples of the past
+        """
         rows = np.full(len(past.samples), ROW_BEFORE)
         if self.geometry.timed:
-            self._start_at(past.count - len(past.samples), 1)
+            self._start_at(past.first, 1, bins)
         else:
             self.skip([past.count], 1)
             self.skip_known()

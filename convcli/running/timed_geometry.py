@@ -94,16 +94,21 @@ class TimedGeometry(Geometry):
 
         It is at most the first sample that has come if earlier ones may be needed. An output that
         is aligned with a sample before the first one has the time of another sample, so that a few
-        more are needed than the windows hold.
+        more are needed than the windows hold. A stride over bins skips many samples, so that the
+        first of its outputs may not be the first one that a window holds.
         """
+        if self._unbound.times.counted and self._tracker.reads_first(done):
+            return 0
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
 
     def decisive(self, n: int) -> int:
         """Return how many of the first samples decide the outputs aligned with earlier ones.
 
-        It is more than `n` if as many are not enough. Bins of bins are complete one bin later.
+        It is more than `n` if as many are not enough. Bins of bins, and outputs of a stride over
+        bins, are complete one bin later each.
         """
-        wanted = self.ready(self._unsure) + max(1, len(self._unbound.times.bins))
+        times = self._unbound.times
+        wanted = self.ready(self._unsure) + max(1, len(times.bins)) + times.counted
         known = bisect_left(range(n), wanted, key=self.ready)
         return max(known + 1, self._rows_looked)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from convcli.core.convolution.convolve_2d import plane_valid
-from convcli.core.convolution.direct import UNROLLED, window_counts, direct, dot_products
+from convcli.core.convolution.direct import UNROLLED, direct, dot_products, window_counts
 from convcli.core.convolution.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.convolution.polyphase import BAND, PhaseTaps, polyphase
 from convcli.core.exact.sums import exact_sums

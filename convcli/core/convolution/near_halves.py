@@ -109,7 +109,8 @@ def _doubtful(y: Array, bound: ErrorBound) -> Places:
         np.abs(distance, out=distance)
         places = _places_of_few(distance > lowest_limit)
         own_limits = limit - bound.relative * np.abs(part[places])
-        found.append(places[distance[places] > own_limits] + first)
+        is_doubtful = distance[places] > own_limits
+        found.append(places[is_doubtful] + first)
     return np.unravel_index(np.concatenate(found), y.shape)
 
 

@@ -145,7 +145,8 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     """
     weights = window / divisor
     is_mean = bool((weights >= 0).all())
-    to_bytes = is_mean and 255 * float(weights.sum()) < _ROUNDED_TO_255
+    largest = 255 * float(weights.sum())
+    to_bytes = is_mean and largest < _ROUNDED_TO_255
     lines = factor(weights)
     if lines is not None and not _are_short(lines):
         return refined_lines(x, lines, step, to_bytes=to_bytes)
@@ -154,8 +155,11 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
         row, column, channel = places
         windows = sliding_window_view(x, weights.shape, axis=(0, 1))
         starts = (row * step[0], column * step[1], channel)
-        flat = weights.reshape(-1)
-        return sums_of_windows(windows, starts, lambda read, _: read.reshape(len(read), -1) @ flat)
+        return sums_of_windows(windows, starts, products)
+
+    def products(read: FloatArray, _: slice) -> FloatArray:
+        samples = read.reshape(len(read), -1)
+        return samples @ weights.reshape(-1)
 
     def everywhere() -> Array:
         numbers = x.astype(np.float64)

@@ -27,6 +27,7 @@ class ChainTracker:
         self.chain = chain
         self._unbound = chain
         self._trackers = [op.times.tracker() for op in chain.ops]
+        self._firsts = [0] * len(chain.ops)
 
     def arrive(self, stamps: Stamps, *, ended: bool) -> Stamps:
         """Take note of the stamps of the next inputs; return those of the next outputs."""
@@ -45,11 +46,22 @@ class ChainTracker:
 
         bins : the number of the first bin of each of the calendar bins; 0 where there is none
         """
+        self._firsts = []
         for tracker in self._trackers:
             sample = tracker.start_at(sample, bins)
             bins = bins[len(tracker.bins_begun) :]
+            self._firsts.append(sample)
         self._bind()
         return sample
+
+    def reads_first(self, done: int) -> bool:
+        """Whether output `done` reads the first output of an operation that there is here.
+
+        In the whole signal it may read earlier ones.
+        """
+        given = self.chain.reads(done, done + 1)
+        pairs = zip(given[1:], self._firsts, strict=True)
+        return any(read.start <= first for read, first in pairs)
 
     def forget(self, done: int) -> None:
         """Forget the times that no output from number `done` on needs."""

@@ -28,6 +28,9 @@ def keep_constants(y: Array, x: Array, w: Taps, divisor: float, step: int) -> No
     gain = _constant_gain(w.tobytes(), divisor)
     if gain is None:
         return
+    # Of many channels, such as the groups of a table, hardly ever one is constant.
+    if x.shape[1] > 1 and w.size > 1 and _none_are_equal(x, w.size):
+        return
     for channel in range(x.shape[1]):
         samples = np.ascontiguousarray(x[:, channel])
         windows, values = _equal_windows(samples, w.size)
@@ -54,6 +57,13 @@ def _constant_gain(taps: bytes, divisor: float) -> float | None:
         return None
     gain = math.fsum(w.tolist()) / divisor
     return gain if gain in (0, 1) else None
+
+
+def _none_are_equal(x: Array, k: int) -> bool:
+    """Whether no sample is missing, and no window of `k` samples of a channel is constant."""
+    if np.isnan(x.min()):
+        return False
+    return not _all_of_next(x[1:] == x[:-1], k - 1).any()
 
 
 def _equal_windows(x: Array, k: int) -> tuple[IntArray, Any]:

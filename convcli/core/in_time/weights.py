@@ -223,7 +223,7 @@ class SeparableWeights(WeightFunction):
 class WeightPiece:
     """The distances [begin, end) on which one formula describes the weights.
 
-    begin, end : None where the piece ends as the window does
+    begin, end : None where the piece begins or ends as the window does
     """
 
     separation: Separation

@@ -134,7 +134,10 @@ def test_matrix_libraries_have_one_thread_inside_of_a_call_and_what_they_had_aft
 @pytest.mark.parametrize(("shape", "axes"), [((5, 0), 1), ((4, 3, 0), 2)])
 def test_what_has_no_channel_is_refused(shape: tuple[int, ...], axes: int) -> None:
     nothing = np.zeros(shape)
-    with pytest.raises(convcli.RequestError, match="no channel in common"):
+    refused = pytest.raises(convcli.RequestError, match="has no channels")
+    with refused:
+        convcli.apply("box:3", nothing, axes=axes)
+    with refused:
         convcli.compare(nothing, nothing, axes=axes)
-    with pytest.raises(convcli.InputError, match="expected a template, got a file without samples"):
+    with refused:
         convcli.detect(nothing, nothing, axes=axes)

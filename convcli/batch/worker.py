@@ -44,7 +44,7 @@ def receive(stream: IO[bytes]) -> Any:
     return pickle.loads(data)  # noqa: S301 -- the other end is a process of this program
 
 
-def main() -> None:
+def answer_calls() -> None:
     """Answer calls until the pipe is closed."""
     calls = sys.stdin.buffer
     # What a library prints must not come between the answers.
@@ -75,4 +75,4 @@ def _write_note(answers: IO[bytes], value: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer_calls()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from convcli.errors import InputError
-from convcli.media.remote import ObjectStream
+from convcli.media.object_stream import ObjectStream
 from convcli.media.remote_store import (
     in_words,
     obstore_module,

@@ -270,6 +270,8 @@ def _read_array(array: AnyArray, axes: int | None, rate: float | None) -> tuple[
     if array.ndim == sample_axes:
         x = x[..., None]
     *shape, channels = x.shape
+    if not channels:
+        raise RequestError(f"an array of shape {array.shape} has no channels")
     names = tuple(str(number) for number in range(1, channels + 1))
     return x, Signal(medium=ARRAY, shape=tuple(shape), channels=names, rate=rate)
 

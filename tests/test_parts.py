@@ -606,7 +606,7 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str, t
         (
             "avg_pool:9s | stride:2",
             {"time": "t", "irregular": True, "by": ("group",)},
-            "--by with strides over calendar bins",
+            "--by with strides beside windows in time",
         ),
         ("sma:3", {"encoding": "utf-16"}, "text in utf-16"),
     ],

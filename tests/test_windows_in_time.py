@@ -403,6 +403,15 @@ def test_blocks_are_the_whole_bit_for_bit(
     assert np.array_equal(whole[1], parts[1], equal_nan=True)
 
 
+@pytest.mark.parametrize("filter", ["wma:30d", "triangle:30d", "hann:30d", "gaussian:8d"])
+def test_running_sums_of_one_output_are_those_of_many(filter: str) -> None:
+    rows = irregular(300)
+    _, whole = filtered(filter, rows)
+    rows.cuts = tuple(range(1, 300))
+    _, alone = filtered(filter, rows)
+    assert np.array_equal(whole, alone, equal_nan=True)
+
+
 @pytest.mark.parametrize("filter", CHAINS)
 def test_a_row_is_what_it_is_if_the_table_ends_there(filter: str) -> None:
     rows = irregular(80)

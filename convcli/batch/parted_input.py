@@ -78,18 +78,18 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
     if plan.chain.needs_end:
         raise UndividedError("a layer with circular padding reads the other end of the signal")
-    if plan.chain.times.counted:
-        _refuse_strides_over_bins(plan, groups=groups)
+    if plan.chain.times.in_time:
+        _refuse_strides_in_time(plan, groups=groups)
     if groups:
         _refuse_parts_of_groups(plan)
 
 
-def _refuse_strides_over_bins(plan: Plan, *, groups: bool) -> None:
+def _refuse_strides_in_time(plan: Plan, *, groups: bool) -> None:
     strides = [op for op in plan.chain.ops if op.reach[0].step != 1]
-    if groups and strides:
+    if groups and strides and (plan.chain.times.counted or _waits(plan)):
         raise UndividedError(
-            "--by with strides over calendar bins, which are counted in each group; "
-            "two commands, the bins first, are cut each"
+            "--by with strides beside windows in time or calendar bins that wait for later rows; "
+            "a command for each step is cut"
         )
     if any(op.times.counted for op in strides):
         raise UndividedError("branches with strides over calendar bins")

@@ -136,7 +136,7 @@ class _Bar:
         os.write(self._terminal.fileno(), _ERASE.encode())
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the bar, and write what was printed above it without the end of a line."""
         above = sys.stderr
         sys.stderr = self._terminal
         self._held.close()

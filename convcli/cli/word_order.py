@@ -143,7 +143,7 @@ def _with_filter_first(command: str, file: str, others: list[str]) -> str:
 
 
 def _written(command: str, filter: str, files: list[str], output: str | None) -> str:
-    """A command as it is typed."""
+    """A command line of convcli, quoted for the shell."""
     words = ["convcli", command, filter, *files]
     if output is not None:
         words += ["-o", output]

@@ -84,8 +84,8 @@ class Chain(ChainGeometry):
 
     def _first_input(self, x: Array) -> Array:
         """Return stored numbers as they are if the first operation takes them, else the samples."""
-        exact = x.dtype != np.uint8 or self._takes_bytes
-        if exact and self.ops and self.ops[0].numbers.takes_stored:
+        may_stay_stored = x.dtype != np.uint8 or self._takes_bytes
+        if may_stay_stored and self.ops and self.ops[0].numbers.takes_stored:
             return x
         return self.samples(x)
 
@@ -123,16 +123,17 @@ class Chain(ChainGeometry):
             return self._no_outputs(x, span), {}
         if continuation is None:
             continuation = Continuation(*span[0])
-        made = self.computation(span, ends, continuation, earlier)
-        x = _samples_between(x, made.inputs)
+        computation = self.computation(span, ends, continuation, earlier)
+        tasks = computation.tasks
+        x = _samples_between(x, computation.inputs)
         if bounds is None and x.dtype == np.uint8 and self._resampling_of_bytes is not None:
             # No byte is missing. A later job has gaps beyond the last row at most, and asks for no
             # value from before its own rows.
-            return self._resampling_of_bytes(x[made.tasks[0].skipped :], span), {}
+            return self._resampling_of_bytes(x[tasks[0].skipped :], span), {}
         x = self._first_input(x)
         if bounds is None and self.executors:
-            return made.executed.outputs(x), self._held_after_executed(x, made.tasks)
-        return self.compute_each(x, made.tasks, bounds=bounds)
+            return computation.executed.outputs(x), self._held_after_executed(x, tasks)
+        return self.compute_each(x, tasks, bounds=bounds)
 
     def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldAfter:
         """Return the last values that the operations have met, computed when they are asked for.
@@ -227,8 +228,8 @@ class Chain(ChainGeometry):
     ) -> Computation:
         """Return what is needed to compute some outputs, whatever the samples are.
 
-        That of the last outputs before which nothing is held is kept: an array of the same length
-        needs the same. A small network on 256 samples then takes 0.8 of the time.
+        The last computation that needs no earlier values is kept: an array of the same length needs
+        the same. A small network on 256 samples then takes 0.8 of the time.
         """
         if self._joined is not None:
             return self._joined.computation(span, ends, continuation, earlier)
@@ -237,23 +238,32 @@ class Chain(ChainGeometry):
         if kept is not None and earlier is nothing_earlier:
             return kept
         walks = self._walks(span, ends, continuation.done)
-        given = walks
-        if self.padding is not None and self.padding.reads_inside:
-            given = self._walks(span, ends, continuation.done, inside=False)
-        inputs = []
-        for walk, whole in zip(walks, given, strict=True):
-            read, first = walk.inside[0], whole.given[0].start
-            inputs.append((read.start - first, read.high - first))
+        inputs = self._inputs_of(walks, span, ends, continuation.done)
         tasks = list(self._tasks(walks, ends, continuation, earlier))
-        made = Computation(self, tuple(inputs), tasks)
+        computation = Computation(self, inputs, tasks)
         if earlier is nothing_earlier:
             self._kept.clear()
-            self._kept[outputs] = made
-        return made
+            self._kept[outputs] = computation
+        return computation
+
+    def _inputs_of(
+        self, walks: list[Walk], span: Span, ends: tuple[int | None, ...], done: int
+    ) -> Span:
+        """Return which of the samples that the chain is given are read, on each axis."""
+        # A layer that extends its own input is given what lies outside of the signal, too.
+        whole_walks = walks
+        if self.padding is not None and self.padding.reads_inside:
+            whole_walks = self._walks(span, ends, done, inside=False)
+        inputs = []
+        for walk, whole in zip(walks, whole_walks, strict=True):
+            read = walk.inside[0]
+            first = whole.given[0].start
+            inputs.append((read.start - first, read.high - first))
+        return tuple(inputs)
 
     @cached_property
     def _kept(self) -> dict[Any, Computation]:
-        """The computation of the last outputs."""
+        """The last computation that needs no earlier values, by outputs, ends and continuation."""
         return {}
 
     def _walks(

@@ -22,7 +22,7 @@ from convcli.core.windows.constants import keep_constants
 from convcli.samples import is_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.array_types import BoolArray, FloatArray
     from convcli.signals import Array
@@ -168,25 +168,39 @@ def _direct_window_sums(
     """Yield the sums of the `wanted` windows, and their places; of pictures whole rows of them."""
     arrays = (*halves(known), weights)
     if w.ndim > 1:
-        for first, last in runs(wanted):
-            end = (last - 1) * step[0] + w.shape[0]
-            part = slice(first * step[0], end)
-            yield slice(first, last), [direct(array[part], w, step) for array in arrays]
-        return
-    stretches = runs(w != 0) or [(0, 1)]
+        return _sums_of_rows(wanted, arrays, w, step)
+    return _sums_of_windows(wanted, arrays, w, step[0])
+
+
+def _sums_of_rows(
+    wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: tuple[int, ...]
+) -> Iterator[tuple[Any, _Sums]]:
+    """Yield the sums of rows of a picture in which some window is `wanted`, and their places."""
+    for first, last in runs(wanted):
+        end = (last - 1) * step[0] + w.shape[0]
+        part = slice(first * step[0], end)
+        yield slice(first, last), [direct(array[part], w, step) for array in arrays]
+
+
+def _sums_of_windows(
+    wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: int
+) -> Iterator[tuple[Any, _Sums]]:
+    """Yield the sums of the `wanted` windows along one axis, and their places."""
     # A long binomial has zeros at both ends.
+    stretches = runs(w != 0) or [(0, 1)]
     begin, end = stretches[0][0], stretches[-1][1]
-    some_taps = w[begin:end]
+    taps = w[begin:end]
     rows, channels = np.nonzero(wanted)
-    batch = max(1, PRODUCTS // some_taps.size)
+    batch = max(1, PRODUCTS // taps.size)
     for first in range(0, len(rows), batch):
         some_rows = rows[first : first + batch]
         some_channels = channels[first : first + batch]
+        starts = some_rows * step + begin
         sums = []
         for array in arrays:
-            at_every_sample = sliding_window_view(array, some_taps.size, axis=0)
-            windows = at_every_sample[some_rows * step[0] + begin, some_channels]
-            sums.append(np.einsum("nj,j->n", windows, some_taps.astype(windows.dtype)))
+            at_every_sample = sliding_window_view(array, taps.size, axis=0)
+            windows = at_every_sample[starts, some_channels]
+            sums.append(np.einsum("nj,j->n", windows, taps.astype(windows.dtype)))
         yield (some_rows, some_channels), sums
 
 

@@ -75,7 +75,7 @@ class BlockPart(FilePart):
 
     @property
     def signal(self) -> Signal:
-        """The whole signal."""
+        """The signal that the part is cut from."""
         return self._source.signal
 
     @property

@@ -84,7 +84,7 @@ class PictureSums:
         return ReducedRows(x, row, bands, as_samples(every.copy()))
 
     def add(self, rows: ReducedRows) -> None:
-        """Add the next rows."""
+        """Add rows, which come in order, to the sums of squares and to the excerpt."""
         if not len(rows.x):
             return
         if rows.row != self._row:
@@ -132,7 +132,7 @@ class PictureSums:
 
     @property
     def empty(self) -> bool:
-        """Whether no row has come."""
+        """Whether no rows have been added."""
         return not self._sums
 
     def means(self) -> Float32Array:

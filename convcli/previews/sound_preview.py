@@ -38,7 +38,7 @@ class SoundPreview(Preview):
         self._before = _SoundSums(self._signals[0], self._size, self._seconds)
 
     def prepared_input(self, block: Block, position: int) -> FoldedBlock:
-        """A block with its extremes."""
+        """A block of the input with its extremes."""
         return self._before.folded(block.stored, position)
 
     def prepared_output(self, y: Array, rows: AnyRows) -> FoldedBlock:

@@ -111,7 +111,7 @@ def batch_rows(facts: BatchFacts) -> Iterator[tuple[str, str]]:
 
 
 def shard_rows(facts: BatchFacts) -> list[Sequence[str]]:
-    """A row for each shard."""
+    """A row for each shard: its units, how they ended, and the time that they took."""
     rows: list[Sequence[str]] = []
     for each in facts.shards:
         counts = (each.units, each.done, each.failed, each.missing)

@@ -208,7 +208,7 @@ class _Settings:
         return _Filtered(nothing, np.empty(0, np.int64), names)
 
     def _collected(self, plan: Plan, x: Array, times: IndexTimes | None) -> Collected:
-        """The outputs of the loop."""
+        """Filter in blocks by the loop of `run`, and collect the outputs."""
         made = Collected()
         stamps = times.stamps if times is not None and plan.signal.timed else None
         threads = self.threads

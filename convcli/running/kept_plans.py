@@ -1,8 +1,8 @@
 """The last few plans, kept for the next signal of the same kind.
 
-Arrays of one shape that are filtered by the same FILTER share a plan, and so do such inputs of a
-command. Reading a network from its file, binding it and preparing its weights take ten times as
-long as filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
+Arrays of one shape that are filtered by the same FILTER share a plan, and so do inputs of one shape
+in a command. Reading a network from its file, binding it and preparing its weights take ten times
+as long as filtering a short array with it (VGG7 on 16 x 16 pixels: 27 of 30 ms).
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class KeptPlans:
 
 
 def _made(request: PlanRequest) -> KeptPlan:
+    """Make a plan, and note the files that are read for it."""
     with files_noted() as files:
         rules = rules_for(
             request.signal,

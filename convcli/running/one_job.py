@@ -54,12 +54,8 @@ class OneJob:
 
 
 def one_job_of(plan: Plan) -> OneJob | None:
-    """The job for whole arrays, None if a plan needs the loop or has no outputs or many.
-
-    The loop takes further passes, follows times and refuses missing samples.
-    """
-    timed = plan.signal.timed or plan.chain.times.in_time
-    if timed or not plan.single_pass or plan.rules.missing == "error":
+    """The job for whole arrays, None if a plan needs the loop or has no outputs or many."""
+    if _needs_loop(plan):
         return None
     n, *columns = plan.signal.shape
     if not n or not all(columns):
@@ -74,15 +70,31 @@ def one_job_of(plan: Plan) -> OneJob | None:
     # No later outputs continue these, so that no values are held for them.
     alone = Continuation(done=0, next_start=0)
     computation = plan.chain.computation(place.span, place.ends, alone)
-    extents = [place.along] if place.across is None else [place.along, place.across]
+    read = _samples_read(place, computation)
+    if read is None:
+        return None
+    samples = geometry.aligned_sample(np.arange(count))
+    rows = np.clip(samples, 0, n - 1)
+    return OneJob(computation, read, place.bounds, rows)
+
+
+def _needs_loop(plan: Plan) -> bool:
+    """Whether a plan takes further passes, follows times or refuses missing samples."""
+    in_time = plan.signal.timed or plan.chain.times.in_time
+    return in_time or not plan.single_pass or plan.rules.missing == "error"
+
+
+def _samples_read(place: JobPlace, computation: Computation) -> list[Extent] | None:
+    """The samples that a computation reads along each axis; None if the job does not have all."""
+    extents = [place.along]
+    if place.across is not None:
+        extents.append(place.across)
     read = []
     for extent, (low, high) in zip(extents, computation.inputs, strict=True):
         if low < 0 or high > extent.stop - extent.start:
             return None
         read.append(replace(extent, start=extent.start + low, stop=extent.start + high))
-    samples = geometry.aligned_sample(np.arange(count))
-    rows = np.clip(samples, 0, n - 1)
-    return OneJob(computation, read, place.bounds, rows)
+    return read
 
 
 def _is_one_block(chain: Chain, place: JobPlace) -> bool:

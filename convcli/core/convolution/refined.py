@@ -55,6 +55,8 @@ _MOST_READ_AGAIN = 25.0
 _MOST_READ_AGAIN_BY_FFT = 1.0
 # A separable kernel with more taps along an axis is computed faster by FFTs in float64.
 _LONGEST_LINE = 900
+# Where a larger part of the means is doubtful, all (of a tile) are computed in float64.
+_MOST_DOUBTFUL = 1 / 50
 # Means below this number are rounded to 255 at most.
 _ROUNDED_TO_255 = 255.49
 
@@ -150,27 +152,44 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     lines = factor(weights)
     if lines is not None and not _are_short(lines):
         return refined_lines(x, lines, step, to_bytes=to_bytes)
-
-    def at(places: Places) -> FloatArray:
-        row, column, channel = places
-        windows = sliding_window_view(x, weights.shape, axis=(0, 1))
-        starts = (row * step[0], column * step[1], channel)
-        return sums_of_windows(windows, starts, products)
-
-    def products(read: FloatArray, _: slice) -> FloatArray:
-        samples = read.reshape(len(read), -1)
-        return samples @ weights.reshape(-1)
-
-    def everywhere() -> Array:
-        numbers = x.astype(np.float64)
-        return mean_valid(numbers, weights, 1.0, step, exact=False, finite=True)
-
     y = mean_valid(x, window, divisor, step, exact=False, finite=True)
     most = _MOST_DOUBTFUL * y.size
     bound = error_of_sums(weights)
     if not is_mean:
         bound = ErrorBound(0.0, error_bound(weights))
-    return refine(y, bound, at=at, everywhere=everywhere, most=most, to_bytes=to_bytes)
+    in_double = _KernelInDouble(weights, step)
+    return refine(
+        y,
+        bound,
+        at=lambda places: in_double.sums_at(places, x),
+        everywhere=lambda: in_double.filtered(x.astype(np.float64)),
+        most=most,
+        to_bytes=to_bytes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _KernelInDouble:
+    """The weights of a window, (height, width), and its step along each axis, in float64."""
+
+    weights: Taps
+    step: tuple[int, ...]
+
+    def filtered(self, x: Array) -> Array:
+        """Return the valid correlation of float64 samples, (rows, columns, channels)."""
+        return mean_valid(x, self.weights, 1.0, self.step, exact=False, finite=True)
+
+    def sums_at(self, places: Places, x: Array) -> FloatArray:
+        """Return the results at some places in float64."""
+        row, column, channel = places
+        windows = sliding_window_view(x, self.weights.shape, axis=(0, 1))
+        starts = (row * self.step[0], column * self.step[1], channel)
+        return sums_of_windows(windows, starts, self._products)
+
+    def _products(self, read: FloatArray, _: slice) -> FloatArray:
+        """Sum up windows, (windows, height, width)."""
+        samples = read.reshape(len(read), -1)
+        return samples @ self.weights.reshape(-1)
 
 
 # --------------------------------------------------------------------------- long separable kernels
@@ -179,8 +198,6 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
 # Samples of the rows that are computed together, and of a row of them that are converted together.
 _TILE = 1 << 19
 _STRIP = 1 << 8
-# Where a larger part of the means is doubtful, all (of a tile) are computed in float64.
-_MOST_DOUBTFUL = 1 / 50
 
 
 def refined_lines(

@@ -356,7 +356,7 @@ class BinTracker(Tracker):
 
     @property
     def bins_begun(self) -> tuple[int, ...]:
-        """How many bins have begun."""
+        """The number of bins that have begun so far, as one entry."""
         starts = self._bound.starts
         return (self._bound.first + (0 if starts is None else len(starts)),)
 

@@ -156,8 +156,9 @@ class _Group:
         sums = np.empty((len(self.outputs), columns.shape[1]))
         for column in range(columns.shape[1]):
             running = _running_sums(of_samples * columns[begin:end, column], self.centre - begin)
-            terms = running[:, low - begin] + running[:, high - begin]
-            sums[:, column] = (of_outputs * terms).sum(axis=0)
+            terms = of_outputs * (running[:, low - begin] + running[:, high - begin])
+            # `sum` adds the terms of one output in another order than those of several.
+            sums[:, column] = np.add.accumulate(terms, axis=0)[-1]
         return sums
 
 
@@ -223,7 +224,7 @@ class SeparableWeights(WeightFunction):
 class WeightPiece:
     """The distances [begin, end) on which one formula describes the weights.
 
-    begin, end : None where the piece ends as the window does
+    begin, end : None where the piece begins or ends as the window does
     """
 
     separation: Separation

@@ -37,7 +37,7 @@ class _StatisticInTime(Op):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The window."""
+        """The window, which lies along axis 0."""
         return (self.window,)
 
     def _bound(self, reach: Any) -> Self:

@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from convcli.layers.onnx.folding import Constant
 
 # Nodes that compute each number by itself. Their other inputs are broadcast against it.
-POINTWISE = {*POINTWISE_NODES, *FUNCTIONS_OF_SEVERAL, "Add", "Sub", "Mul", "Div"}
-POINTWISE |= {"Identity", "Cast", "Dropout"}
-# It takes axis 1 for the channels, whatever is there.
+# BatchNormalization is none of them: it takes axis 1 for the channels, whatever is there.
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
+_UNCHANGED = {"Identity", "Cast", "Dropout"}
+POINTWISE = {*POINTWISE_NODES, *FUNCTIONS_OF_SEVERAL, *_ARITHMETIC, *_UNCHANGED}
 POINTWISE -= {"BatchNormalization"}
 # Nodes with an attribute `axis`, and what it is where it is left out.
 WITH_AXIS = {"Concat": 1, "Split": 0, "Softmax": -1, "LogSoftmax": -1, "ArgMax": 0, "Gather": 0}
 # Nodes with numbers for each axis, and the input that has them.
 FOR_EACH_AXIS = {"Pad": 1, "Resize": 2}
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"})
+# Nodes whose outputs have other axes than their inputs, or none that are known.
+_OTHER_AXES = frozenset({"Shape", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gemm", "MatMul"})
 
 
 def has_channels_last(nodes: Sequence[Node], given: str) -> bool:
@@ -91,7 +94,7 @@ class ChannelsFirst:
         if reads_last:
             self._last |= set(node.outputs)
             return [self._with_first(node)]
-        if reads_first and node.kind not in _OTHER_RANK:
+        if reads_first and node.kind not in _OTHER_AXES:
             self._first |= set(node.outputs)
         return [node]
 
@@ -129,15 +132,18 @@ class ChannelsFirst:
         axis %= self.rank
         if axis == 0:
             return 0
-        return 1 if axis == self.rank - 1 else axis + 1
+        if axis == self.rank - 1:
+            return 1
+        return axis + 1
 
     def _broadcast(self, name: str) -> str:
         """The name of a constant with its axes in the order of the others; of a value, its own."""
-        given = self.constants.get(name)
-        if given is None or given.size == 1:
+        constant = self.constants.get(name)
+        if constant is None or constant.size == 1:
             return name
-        more = (1,) * (self.rank - given.ndim)
-        return self._kept(name, np.moveaxis(given.reshape(*more, *given.shape), -1, 1))
+        leading = (1,) * (self.rank - constant.ndim)
+        with_all_axes = constant.reshape(*leading, *constant.shape)
+        return self._kept(name, np.moveaxis(with_all_axes, -1, 1))
 
     def _kept(self, name: str, numbers: Any) -> str:
         """Keep a constant beside the one that it was made of; return its name."""
@@ -146,7 +152,10 @@ class ChannelsFirst:
         return made
 
     def _shape(self, node: Node) -> list[Node]:
-        """The shape in the order of the file, since nodes take the sizes of samples from it."""
+        """A Shape, and a Gather that puts the sizes into the order of the file.
+
+        The nodes that follow take the sizes of samples from there.
+        """
         plain = f"{node.outputs[0]}, channels first"
         order = f"{node.outputs[0]}, order"
         first, last = node.attributes.get("start", 0), node.attributes.get("end")
@@ -204,9 +213,6 @@ class ChannelsFirst:
 
     def _error(self, node: Node, why: str) -> RequestError:
         return not_local_error(self.path, node, why)
-
-
-_OTHER_RANK = frozenset({"Shape", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gemm", "MatMul"})
 
 
 def _with_attributes(node: Node, **attributes: Any) -> Node:

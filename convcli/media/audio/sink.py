@@ -123,25 +123,30 @@ class AudioSink(FileSink):
         )
         self._bits = _valid_bits(like, self.coding)
         self._grid = Grid.of(self.coding.subtype, bits=self._bits)
-        first = 0 if part is None else part.first
-        self._dither = self._dither_from(first, options)
+        self._dither = self._dither_of(part, options)
         self._rate = self._whole_rate()
         self._extremes = Extremes.none(len(signal.channels))
         self._frames = 0
         self._gain = 1.0
         self._part = part
         self._writer = self._open(target)
-        self._spool: BinaryIO | None = None
-        if options.on_clip == "normalize" and self.coding.subtype not in FLOATS:
-            self._spool, _ = scratch()
+        self._spool = self._spool_of(options)
 
-    def _dither_from(self, first: int, options: AudioOptions) -> Dither | None:
-        """The dither of the samples from number `first` on; None if they are not dithered."""
+    def _dither_of(self, part: PartOfFile | None, options: AudioOptions) -> Dither | None:
+        """The dither of the samples of a part, or of all; None if they are not dithered."""
         if not _dithers(self._like, self.coding, asked=options.dither):
             return None
         dither = Dither(options.seed)
-        dither.skip(first, len(self._signal.channels))
+        if part is not None:
+            dither.skip(part.first, len(self._signal.channels))
         return dither
+
+    def _spool_of(self, options: AudioOptions) -> BinaryIO | None:
+        """The file that samples wait in until the peak of all is known; None if they do not."""
+        if options.on_clip != "normalize" or self.coding.subtype in FLOATS:
+            return None
+        spool, _ = scratch()
+        return spool
 
     def _whole_rate(self) -> int:
         wanted = self._signal.rate or float(self._like.rate)

@@ -59,9 +59,7 @@ class PageEncoder:
         self.flattened = alpha is not None and not target.samples.alpha
         if self.flattened:
             names, alpha = tuple(names[index] for index in self._colours), None
-        dtype = _choose_dtype(source.layout.dtype, target)
-        if dtype.kind != "f" and _holds_features(source, signal, target):
-            dtype = _FEATURES
+        dtype = _stored_dtype(source, signal, target)
         white = source.layout.white if target.samples.any_white else target.samples.white
         self.levels = Levels(dtype, white)
         self.layout = Layout(
@@ -150,6 +148,14 @@ def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tu
             hint="leave --channels out to write the channels that the filter makes",
         )
     return rows, columns
+
+
+def _stored_dtype(source: ImagePage, signal: Signal, target: Format) -> np.dtype[Any]:
+    """The type of the samples in the file, for values of a picture or of feature maps."""
+    dtype = _choose_dtype(source.layout.dtype, target)
+    if dtype.kind != "f" and _holds_features(source, signal, target):
+        return _FEATURES
+    return dtype
 
 
 def _holds_features(source: ImagePage, signal: Signal, target: Format) -> bool:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class EncodedStrip:
     """A strip as the writer takes it, and how many samples of each channel were cut off.
 
-    drawn : its bytes, for what is drawn of the picture; None of other depths
+    drawn : its bytes, for drawings of the picture; None of other depths, and where the file has
+        other channels
     """
 
     packed: Any
@@ -181,9 +182,12 @@ class ImageSink(FileSink):
 
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
-        same = values.shape == samples.shape and samples.dtype == np.uint8
-        drawn = samples if same and page.source.layout.dtype == np.uint8 else None
-        return EncodedStrip(self._writer.pack(samples), len(samples), below, above, drawn)
+        drawn = None
+        bytes_of_bytes = samples.dtype == page.source.layout.dtype == np.uint8
+        if bytes_of_bytes and values.shape == samples.shape:
+            drawn = samples
+        packed = self._writer.pack(samples)
+        return EncodedStrip(packed, len(samples), below, above, drawn)
 
     def _append(self, strip: EncodedStrip) -> None:
         self._writer.append(strip.packed)
@@ -211,6 +215,27 @@ class ImageSink(FileSink):
                 f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
                 "it is stored with 8"
             )
+
+    def _write_scaled(self, scaled: ScaledResults) -> None:
+        """The second pass of `--range scale`."""
+        scaled.rewind()
+        for index, page in enumerate(self._pages):
+            self._index = index
+            self._row = 0
+            self._writer.start(page.layout)
+            for values in scaled.strips(page):
+                self._append(self._encode(page, values, self._row))
+
+    def discard(self) -> None:
+        """Give up: write nothing more and delete temporary files."""
+        self._writer.discard()
+        self._release()
+
+    def _release(self) -> None:
+        self._originals = None
+        self._original_reader = None
+        if self._scaled is not None:
+            self._scaled.close()
 
     # --- parts ---
 
@@ -251,26 +276,7 @@ class ImageSink(FileSink):
             self._below[name] += below[name]
             self._above[name] += above[name]
 
-    def _write_scaled(self, scaled: ScaledResults) -> None:
-        """The second pass of `--range scale`."""
-        scaled.rewind()
-        for index, page in enumerate(self._pages):
-            self._index = index
-            self._row = 0
-            self._writer.start(page.layout)
-            for values in scaled.strips(page):
-                self._append(self._encode(page, values, self._row))
-
-    def discard(self) -> None:
-        """Give up: write nothing more and delete temporary files."""
-        self._writer.discard()
-        self._release()
-
-    def _release(self) -> None:
-        self._originals = None
-        self._original_reader = None
-        if self._scaled is not None:
-            self._scaled.close()
+    # --- facts and checks ---
 
     def facts(self) -> dict[str, object]:
         """What was written, for a report."""

@@ -105,7 +105,6 @@ def read_tiff_pages(file: BinaryIO, pages: int) -> list[PageReading]:
 
 
 def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
-    variant = directory.variant
     fields = directory.fields(file, _TAGS)
     meanings = fields[_EXTRA_BANDS].numbers() if _EXTRA_BANDS in fields else ()
     values = {tag: field.value for tag, field in fields.items()}
@@ -115,12 +114,9 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
     premultiplied = values.get(_SAMPLE_FORMAT) == _FLOATING and PREMULTIPLIED in meanings
     patches = []
     if is_misread:
-        colours = struct.pack(variant.order + "H", _RED_GREEN_BLUE)
-        patches.append((directory.value_place(_PHOTOMETRIC), colours))
+        patches.append(_as_colours(directory))
     if premultiplied:
         patches.append(_as_opacities(file, directory, meanings))
-    first = variant.word.pack(directory.offset)
-    no_next = variant.word.pack(0)
     is_wide = _is_wide(fields)
     return PageReading(
         meanings=meanings,
@@ -128,10 +124,24 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
         in_planes=is_misread,
         inverted=is_misread and values[_PHOTOMETRIC] == _WHITE_IS_ZERO,
         premultiplied=premultiplied,
-        lone=((variant.start_place, first), (directory.link_place, no_next)),
+        lone=_as_lone_page(directory),
         wide=(_narrowing(file, directory, fields[_BITS].count),) if is_wide else (),
         wide_rows=_wide_rows(directory, values) if is_wide else None,
     )
+
+
+def _as_colours(directory: TiffPage) -> Patch:
+    """The patch by which grey bands are called red, green and blue."""
+    colours = struct.pack(directory.variant.order + "H", _RED_GREEN_BLUE)
+    return directory.value_place(_PHOTOMETRIC), colours
+
+
+def _as_lone_page(directory: TiffPage) -> tuple[Patch, ...]:
+    """The patches that make a page the first of its file, and the last."""
+    variant = directory.variant
+    first = variant.word.pack(directory.offset)
+    no_next = variant.word.pack(0)
+    return (variant.start_place, first), (directory.link_place, no_next)
 
 
 def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]) -> Patch:

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 _HARMLESS = ("extraneous bytes", "Unknown Adobe color transform", "Invalid SOS parameters")
 # A header that promises more bands is not a picture.
 _MOST_BANDS = 10_000
-
-
 # The fields that hold bytes.
 _BLOCKS = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
 # The type of samples of wide pages.
@@ -93,18 +91,8 @@ class VipsPicture:
         vips()
         drain_log()
         given = VipsFile(data, name)
-        with given.reading() as content:
-            by_first_bytes = rules_for_reading(content)
-        self._readings = _page_readings(given, by_first_bytes, 1)
-        wide = {page: each.wide for page, each in self._readings.items() if each.wide}
-        header = replace(given, patches=wide).open(0)
-        self.format = format_for_reading(_loader_format(header))
-        self.pages = self._chosen_pages(header, pages)
-        if self.pages.count > 1 or self.format.reading is not by_first_bytes:
-            self._readings = _page_readings(given, self.format.reading, self.pages.count)
-        self.file = self._patched(given)
-        if self._is_needlessly_transparent(header, given):
-            self.file = replace(given, is_opaque=True)
+        header = self._open_header(given, pages)
+        self.file = self._readable_file(given, header)
         first = header
         if self.file is not given or self.pages.indices[0] > 0:
             first = self.file.open(self.pages.indices[0])
@@ -128,6 +116,25 @@ class VipsPicture:
         return reading is not None and reading.premultiplied
 
     # --- the steps of opening, in their order ---
+
+    def _open_header(self, given: VipsFile, pages: PageChoice | None) -> Any:
+        """The first page of the file; sets the format, the pages, and how they are read."""
+        with given.reading() as content:
+            by_first_bytes = rules_for_reading(content)
+        self._readings = _page_readings(given, by_first_bytes, 1)
+        wide = {page: each.wide for page, each in self._readings.items() if each.wide}
+        header = replace(given, patches=wide).open(0)
+        self.format = format_for_reading(_loader_format(header))
+        self.pages = self._chosen_pages(header, pages)
+        if self.pages.count > 1 or self.format.reading is not by_first_bytes:
+            self._readings = _page_readings(given, self.format.reading, self.pages.count)
+        return header
+
+    def _readable_file(self, given: VipsFile, header: Any) -> VipsFile:
+        """The file as libvips has to read it; the one given if it reads that rightly."""
+        if self._is_needlessly_transparent(header, given):
+            return replace(given, is_opaque=True)
+        return self._patched(given)
 
     def _chosen_pages(self, header: Any, pages: PageChoice | None) -> ChosenPages:
         """The pages that are read; `header` is the first page of the file."""
@@ -262,7 +269,7 @@ class VipsPicture:
             loader=str(known.get("vips-loader", "")),
             pages=self.pages.count,
             page_indices=tuple(self.pages.indices),
-            bits=self._bits(known),
+            bits=self._stored_bits(known),
             interpretation=self.layouts[0].interpretation,
             palette=bool(known.get("palette", False)),
             interlaced=bool(known.get("interlaced", False)),
@@ -272,18 +279,22 @@ class VipsPicture:
             orientation=orientation_of(first),
             loop=known.get("loop"),
         )
-        details = _with_metadata(details, known)
+        details = self._inspected(_with_metadata(details, known))
         if self.pages.count > 1:
             details = replace(details, delays=self._delays(known))
-        if self.format.reading.inspect is not None:
-            with self.file.reading() as file:
-                details = self.format.reading.inspect(file, details)
         # libvips gives every picture a resolution.
         if "resolution-unit" in known or details.has_chunk(RESOLUTION_CHUNK):
             return details
         return replace(details, resolution=None)
 
-    def _bits(self, known: dict[str, Any]) -> int:
+    def _inspected(self, details: ImageDetails) -> ImageDetails:
+        """The details with those that the format's own reader finds in the file."""
+        if self.format.reading.inspect is None:
+            return details
+        with self.file.reading() as file:
+            return self.format.reading.inspect(file, details)
+
+    def _stored_bits(self, known: dict[str, Any]) -> int:
         """Bits of a stored sample of the first page."""
         layout_bits = 8 * self.layouts[0].dtype.itemsize
         if self._is_wide(self.pages.indices[0]):

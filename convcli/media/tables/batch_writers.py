@@ -35,7 +35,7 @@ class BatchWriter(ABC):
         """Append the rows of a record batch of the schema."""
 
     def close(self) -> None:  # noqa: B027 -- text that was written needs no end
-        """Complete the file."""
+        """Write what is still held, and the end of the file."""
 
     def discard(self) -> None:  # noqa: B027 -- likewise
         """Release everything after an error; the file stays incomplete."""

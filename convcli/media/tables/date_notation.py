@@ -1,4 +1,4 @@
-"""Times written as dates."""
+"""How times are written as dates: the order of day, month and year, and the time of day."""
 
 from __future__ import annotations
 

@@ -83,9 +83,9 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
     record = body[:line_end]
     ending = _line_ending(body, line_end)
     if delimiter is None:
-        quotes = quotes[: np.searchsorted(quotes, line_end)]
+        quotes_of_line = quotes[: np.searchsorted(quotes, line_end)]
         delimiter = _commonest_delimiter(
-            record, quotes, decimal=rules.numbers.decimal, headed=rules.headed
+            record, quotes_of_line, decimal=rules.numbers.decimal, headed=rules.headed
         )
     dialect = Dialect(
         delimiter=delimiter,

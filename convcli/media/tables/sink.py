@@ -32,8 +32,7 @@ class EncodedRows:
     """Rows that are ready to be written.
 
     parts : texts, or record batches
-
-    rows : how many rows it is · stop : number of the row after the last one
+    rows : their number · stop : number of the row after the last one
     missing : missing numbers of each channel
     """
 
@@ -52,6 +51,7 @@ class TableSink(FileSink):
         new columns, in the place of all that were read
     unchanged : the filter changes nothing, so that cells are copied
     held : what is closed with the sink; nothing at first
+
     Make the sink before the pass that is to be written: then the source keeps the text of rows.
     RequestError if a new name exists already.
     """

@@ -207,7 +207,7 @@ class TableSource(ABC):
 
     @abstractmethod
     def _column_names(self) -> tuple[str, ...]:
-        """The names of all columns."""
+        """The names of all columns, in the order of the file."""
 
     @abstractmethod
     def _find_columns(
@@ -228,7 +228,7 @@ class TableSource(ABC):
 
     @abstractmethod
     def joined(self, parts: list[Any]) -> Any:
-        """Join consecutive records."""
+        """Join records of consecutive pieces of the table."""
 
     @abstractmethod
     def _decode(self, records: Any) -> tuple[Any, FloatArray]:

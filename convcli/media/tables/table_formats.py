@@ -56,7 +56,7 @@ class TableFormat:
         return not self.reader
 
     def open_columns(self, path: Path) -> ColumnReader:
-        """Open a file of columns."""
+        """Open a file for reading by columns."""
         from convcli.media.tables import batch_readers
 
         reader: ColumnReader = vars(batch_readers)[self.reader](path)

@@ -346,6 +346,21 @@ def test_texts_below_an_axis_do_not_touch_on_a_narrow_screen(tmp_path: Path, chr
     assert all(float(text).is_integer() for text, _, _ in charts[0])
 
 
+def test_sizes_of_layers_are_told_of_a_signal_alone(tmp_path: Path) -> None:
+    """A model that was learned takes pictures of any size."""
+    pair = [SAMPLES / "cat_noisy.png", SAMPLES / "cat.png"]
+    model, page, facts = (tmp_path / name for name in ("m.safetensors", "p.html", "facts.json"))
+    assert run("learn", *pair, "--taps", "3x3", "-o", model, "--report", page) == 0
+    learned = page.read_text()
+    assert "receptive field" in learned
+    assert '<th scope="col">size</th>' not in learned
+    assert main(["filters", f"model:{model}", "--report", str(facts)]) == 0
+    (layer,) = json.loads(facts.read_text())["steps"][0]["layers"]
+    assert layer["size"] == []
+    assert main(["filters", f"model:{model}", "--report", str(page), "--force"]) == 0
+    assert '<th scope="col">size</th>' not in page.read_text()
+
+
 def test_a_result_on_another_scale_has_a_chart_of_its_own(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     words = ("csv", "macd:12,26", SAMPLES / "vix.csv", "-c", "close", "-o", tmp_path / "o.csv")

@@ -65,12 +65,12 @@ def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
     """The model as a step: its taps, delay, reach and response, or its layers."""
     from convcli.core.binding import Rules
     from convcli.layers.model_reader import read_model
-    from convcli.planning.describe import step_facts, with_response
+    from convcli.planning.describe import drawn_facts
     from convcli.planning.plan import make_plan
 
     rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
     plan = make_plan(learned.step, read_model(learned.place).signal(), rules)
-    return tuple(with_response(step_facts(step), step) for step in plan.steps)
+    return tuple(drawn_facts(step.call.text, (step,)) for step in plan.steps)
 
 
 def _example_of(learned: LearnedFile) -> ExampleFacts | None:

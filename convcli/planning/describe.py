@@ -114,9 +114,14 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
-    """The facts of a step, or of a chain as one step, with all that is drawn of it."""
+    """The facts of a step, or of a chain as one step, with all that is drawn of it.
+
+    No signal is given, so the sizes that come out of layers are not known.
+    """
     if len(steps) == 1:
-        return with_response(step_facts(steps[0]), steps[0])
+        facts = step_facts(steps[0])
+        layers = tuple(replace(layer, size=()) for layer in facts.layers)
+        return with_response(replace(facts, layers=layers), steps[0])
     reach = reach_facts(chain_of(steps, steps[0].before))
     return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 

@@ -127,6 +127,23 @@ def test_long_numbers_fit_their_cells(chromium: Any, program: Program, tmp_path:
 
 
 @needs_chromium
+@needs_chromium
+def test_long_numbers_of_planes_fit_their_cells(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    words = ("1,2,3;4,5,6;7,8,9", "gaussian:1")
+    script = """() => [...document.querySelectorAll('.plane.kernel .cell')].map(cell => {
+        const style = getComputedStyle(cell), pen = document.createElement('canvas').getContext('2d');
+        pen.font = style.font;
+        pen.letterSpacing = style.letterSpacing;
+        const text = cell.querySelector('input')?.value ?? cell.textContent;
+        return [text, pen.measureText(text).width, cell.clientWidth]; })"""
+    with opened(chromium, report(program, tmp_path, *words)) as shown:
+        cells = shown.page.evaluate(script)
+        assert any(len(text) == 7 for text, _, _ in cells)
+        assert [text for text, width, room in cells if width > room] == []
+
+
 def test_kernels_that_hold_values_are_edited_only_where_nothing_is_missing(
     chromium: Any, program: Program, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -13,6 +14,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from browser import browser, needs_chromium, opened
+from soundfile import write as write_sound
 from table_settings import table_options
 
 import convcli
@@ -25,7 +27,7 @@ from convcli.learning.task import Task
 from convcli.media.audio.medium import AUDIO
 from convcli.planning.describe import drawn_facts
 from convcli.planning.plan import make_plan
-from convcli.report.charts import Graph
+from convcli.report.charts import Axis, Graph
 from convcli.report.figures import overlay_figures
 from convcli.report.time_axis import time_texts, time_ticks
 from convcli.running.workers import Workers
@@ -307,6 +309,41 @@ def test_ticks_of_times() -> None:
         *("1970-01-05", "1970-01-12", "1970-01-19"),
         *("1970-01-26", "1970-02-02", "1970-02-09"),
     ]
+
+
+def test_ticks_of_counts_are_whole() -> None:
+    assert Axis(low=1, high=3).ticks(4) == [1, 1.5, 2, 2.5, 3]
+    assert Axis(low=1, high=3, whole=True).ticks(4) == [1, 2, 3]
+    assert Axis(low=2.5, high=-0.5, whole=True).ticks(6) == [0, 1, 2]
+    assert Axis(low=0, high=1000, whole=True).ticks(4) == [0, 200, 400, 600, 800, 1000]
+
+
+@needs_chromium
+def test_texts_below_an_axis_do_not_touch_on_a_narrow_screen(tmp_path: Path, chromium: Any) -> None:
+    page = tmp_path / "page.html"
+    table = tmp_path / "table.csv"
+    table.write_text("a\n" + "1\n2\n5\n" * 4)
+    sound = tmp_path / "sound.wav"
+    write_sound(sound, np.random.default_rng(5).standard_normal(8000) / 9, 16000)
+    script = """() => [...document.querySelectorAll('.ticks.x')].map(
+        ticks => [...ticks.querySelectorAll('text')]
+            .map(text => [text.textContent, text.getBoundingClientRect()])
+            .filter(([_, box]) => box.width).map(([text, box]) => [text, box.left, box.right]))"""
+    for command, name in (("audio", sound), ("csv", table)):
+        words = [command, "box:3", str(name), "-o", str(tmp_path / f"out{name.suffix}")]
+        assert main([*words, "-q", "--force", "--report", str(page)]) == 0
+        with opened(chromium, page, width=390) as shown:
+            for _ in range(2):
+                charts = shown.page.evaluate(script)
+                assert charts
+                for texts in charts:
+                    for (_, _, right), (_, left, _) in pairwise(texts):
+                        assert left - right > 2, texts
+                for button in shown.page.query_selector_all("[data-zoom=in]"):
+                    for _ in range(3):
+                        button.click()
+    # Twelve rows, zoomed to a small part, have no ticks between them.
+    assert all(float(text).is_integer() for text, _, _ in charts[0])
 
 
 def test_a_result_on_another_scale_has_a_chart_of_its_own(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ MOST_LETTERS_BARE = 5
 LEAST_DIGITS, MOST_DIGITS, MOST_LETTERS_LEFT = 6, 15, 8
 # On an axis with a number of this size, those from the other on are written with a prefix.
 LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000
+# Width of a chart on a narrow screen, and of a digit, in pixels; `report.js` has the same numbers.
+NARROWEST, LETTER_WIDTH = 280, 7
 # With more than this many, stems would touch, and a line is drawn instead.
 MOST_STEMS = 120
 
@@ -53,6 +55,7 @@ class Axis:
 
     logarithmic : equal distances are equal ratios
     timed : the values are times, in seconds from 1970-01-01 UTC on
+    whole : the values count something, such as rows, and have no ticks between whole numbers
     """
 
     low: float
@@ -60,6 +63,7 @@ class Axis:
     label: str = ""
     logarithmic: bool = False
     timed: bool = False
+    whole: bool = False
 
     def place(self, value: Any) -> Any:
         """Where a value, or each of an array, lies: 0 at the low end and 1 at the high end."""
@@ -76,7 +80,7 @@ class Axis:
             return _decades(self.low, self.high, count)
         if self.timed:
             return time_ticks(self.low, self.high, count)
-        return round_ticks(self.low, self.high, count)
+        return round_ticks(self.low, self.high, count, least=1.0 if self.whole else 0.0)
 
     def texts(self, ticks: Sequence[float]) -> list[str]:
         """The text of each tick, with as many digits as tell them apart."""
@@ -106,18 +110,20 @@ class Axis:
         return shorter, f"{self.label} + {texts[0]}".lstrip()
 
 
-def round_ticks(low: float, high: float, count: int) -> list[float]:
+def round_ticks(low: float, high: float, count: int, least: float = 0.0) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten within a range.
+
+    least : the smallest step
 
     >>> round_ticks(0.0, 9.0, 4)
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
     if high < low:
-        return round_ticks(high, low, count)
+        return round_ticks(high, low, count, least)
     extent = high - low
     if not extent > 0 or not math.isfinite(extent):
         return [low]
-    rough = extent / count
+    rough = max(extent / count, least)
     if not rough > 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(rough))
@@ -141,6 +147,15 @@ def _decades(low: float, high: float, count: int) -> list[float]:
         if len(within) <= 2 * count:
             break
     return within
+
+
+def _touch(shares: Sequence[float], texts: Sequence[str]) -> bool:
+    """Whether texts at these shares of the width touch each other on a narrow screen."""
+    for (left, right), (text, following) in zip(pairwise(shares), pairwise(texts), strict=True):
+        letters = (len(text) + len(following)) / 2
+        if NARROWEST * (right - left) < LETTER_WIDTH * (letters + 1):
+            return True
+    return False
 
 
 def _percent(share: float) -> str:
@@ -265,7 +280,9 @@ class Graph:
         if self.zooms:
             zoom = f' data-low="{self.x.low!r}" data-high="{self.x.high!r}" tabindex="0"'
             if self.x.timed:
-                zoom += " data-timed"
+                zoom += ' data-timed=""'
+            if self.x.whole:
+                zoom += ' data-whole=""'
         texts, axis_label = self.y.short_texts(self.y.ticks(Y_TICKS))
         longest = max(map(len, texts), default=0)
         bare = not axis_label and longest <= MOST_LETTERS_BARE
@@ -330,9 +347,9 @@ class Graph:
         base = self._inner_height
         ticks = self.x.ticks(self.x_ticks)
         texts = self.x.texts(ticks)
-        # On a narrow screen, every second one of long texts is left out.
-        long = self.x.timed or max(map(len, texts), default=0) > MOST_LETTERS + 1
-        kind = "ticks x long" if long else "ticks x"
+        # On a narrow screen, every second one of crowded texts is left out.
+        crowded = self.x.timed or _touch(list(map(self.x.place, ticks)), texts)
+        kind = "ticks x crowded" if crowded else "ticks x"
         yield f'<g class="{kind}">'
         for value, text in zip(ticks, texts, strict=True):
             share = self.x.place(value)

@@ -100,7 +100,7 @@ def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:
             ends += [edges[0], edges[-1]]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     if any(outline.axis is None for outline in outlines):
-        return Axis(low=1.0, high=max(2.0, math.floor(high)), label="row")
+        return Axis(low=1.0, high=max(2.0, math.floor(high)), label="row", whole=True)
     if high <= low:
         high = low + 1.0
     dated = preview.before.dated

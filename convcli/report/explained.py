@@ -42,18 +42,21 @@ def _integral_figures(facts: ContinuousFacts) -> list[Figure]:
         points = list(zip(facts.times, values, strict=True))
         traces.append(Trace(name=name, style=style, points=points))
     text = "The sum approaches the integral"
-    return [_chart(text, traces, label="t")]
+    return [_chart(text, traces, label="t", whole=False)]
 
 
-def _chart(caption: str, traces: Sequence[Trace], *, label: str = "index") -> Figure:
+def _chart(
+    caption: str, traces: Sequence[Trace], *, label: str = "index", whole: bool = True
+) -> Figure:
     """Some curves on one pair of axes."""
     xs = [x for trace in traces for x, _ in trace.points]
     low, high = value_range([0.0, *(y for trace in traces for _, y in trace.points)])
     stems = any(trace.stems_drawn for trace in traces)
     margin = 0.5 if stems else 0.0
+    left, right = min(xs, default=0.0) - margin, max(xs, default=1.0) + margin
     chart = Graph(
         title=caption,
-        x=Axis(low=min(xs, default=0.0) - margin, high=max(xs, default=1.0) + margin, label=label),
+        x=Axis(low=left, high=right, label=label, whole=whole),
         y=Axis(low=low, high=high),
         traces=traces,
     )

@@ -221,7 +221,7 @@ def position_chart(
     low, high = value_range(values)
     return Graph(
         title=title,
-        x=Axis(low=min(places) - 0.5, high=max(places) + 0.5, label="samples"),
+        x=Axis(low=min(places) - 0.5, high=max(places) + 0.5, label="samples", whole=True),
         y=Axis(low=low, high=high),
         traces=[
             Trace(name=name, style=style, points=points, stems=stems)

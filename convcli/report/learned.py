@@ -54,7 +54,7 @@ def loss_figure(training: TrainingFacts) -> Figure:
         traces.append(Trace(name=name, style=style, points=placed))
     chart = Graph(
         title="Root mean squared error over the epochs",
-        x=Axis(low=1.0, high=max(2.0, float(training.epochs)), label="epoch"),
+        x=Axis(low=1.0, high=max(2.0, float(training.epochs)), label="epoch", whole=True),
         y=_error_axis([y for trace in traces for _, y in trace.points]),
         traces=traces,
     )
@@ -89,9 +89,10 @@ def _line_figure(example: ExampleFacts) -> Figure:
     values = [y for trace in traces for _, y in trace.points]
     low, high = value_range(values)
     last = first + len(example.target) - 1
+    low_x, high_x = first * unit, max(last, first + 1) * unit
     chart = Graph(
         title=f"Prediction and target of {visible(example.channel)}",
-        x=Axis(low=first * unit, high=max(last, first + 1) * unit, label=label),
+        x=Axis(low=low_x, high=high_x, label=label, whole=not example.rate),
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,

@@ -53,7 +53,8 @@ def _marked_outline(
     if searched.in_seconds:
         unit, label = 1 / (searched.signal.rate or 1.0), "s"
     edges = bin_edges(outline, unit)
-    axis = Axis(low=max(edges[0], outline.start * unit), high=edges[-1], label=label)
+    first = max(edges[0], outline.start * unit)
+    axis = Axis(low=first, high=edges[-1], label=label, whole=not searched.in_seconds)
     regions = [_region_of(hit) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
@@ -95,8 +96,8 @@ def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequen
     height = min(TALLEST, picture_height + TOP + BOTTOM)
     chart = Graph(
         title=f"{_searched_name(searched)}, with the places that were found",
-        x=Axis(low=0.0, high=float(columns), label="x in pixels"),
-        y=Axis(low=float(rows), high=0.0, label="y in pixels"),
+        x=Axis(low=0.0, high=float(columns), label="x in pixels", whole=True),
+        y=Axis(low=float(rows), high=0.0, label="y in pixels", whole=True),
         image=picture_uri(picture.reduced),
         boxes=boxes,
         height=height,

@@ -134,8 +134,8 @@ def field_figure(layers: Sequence[LayerFacts]) -> Figure:
     ends = [x for trace in traces for x, _ in trace.points]
     chart = Graph(
         title="Receptive field of each layer",
-        x=Axis(low=min(ends), high=max(ends), label="inputs around the output"),
-        y=Axis(low=len(layers) - 0.5, high=-0.5, label="layer"),
+        x=Axis(low=min(ends), high=max(ends), label="inputs around the output", whole=True),
+        y=Axis(low=len(layers) - 0.5, high=-0.5, label="layer", whole=True),
         traces=traces,
         height=60 + 22 * min(len(layers), 16),
     )
@@ -251,7 +251,7 @@ def _map_lines(each: FeatureMapFacts, caption: str) -> Figure:
         traces.append(Trace(name="", style=style, points=list(enumerate(line))))
     chart = Graph(
         title=f"Feature maps: {caption}",
-        x=Axis(low=0.0, high=max(1.0, last), label="samples"),
+        x=Axis(low=0.0, high=max(1.0, last), label="samples", whole=True),
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,
@@ -271,8 +271,8 @@ def _map_rows(each: FeatureMapFacts, caption: str) -> Figure:
     rows = np.repeat(each.maps[:, ::every], ROW_HEIGHT, axis=0)
     chart = Graph(
         title=f"Feature maps: {caption}",
-        x=Axis(low=0.0, high=float(each.maps.shape[1]), label="samples"),
-        y=Axis(low=len(each.maps) - 0.5, high=-0.5, label="channel"),
+        x=Axis(low=0.0, high=float(each.maps.shape[1]), label="samples", whole=True),
+        y=Axis(low=len(each.maps) - 0.5, high=-0.5, label="channel", whole=True),
         image=signed_uri(rows),
         width=NARROW,
         height=60 + 2 * ROW_HEIGHT * min(len(each.maps), 8),

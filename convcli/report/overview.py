@@ -67,7 +67,8 @@ def overview(runs: Sequence[RunFacts]) -> dict[str, Any]:
         else:
             cells = [_measure_cell(run.comparison, measure) for measure in measures]
         rows.append(_overview_row(run, f"run-{place + 1}", cells))
-    return {"things": "inputs", "head": ("", "input", *names, "seconds"), "rows": rows}
+    head = ("", "input", *names, "seconds")
+    return {"things": "inputs", "head": head, "rows": rows, "measured": bool(measures)}
 
 
 def _overview_of_steps(runs: Sequence[RunFacts]) -> dict[str, Any]:

@@ -140,15 +140,21 @@ def _detail_figures(
             )
         )
     if preview.likeness is not None:
-        brightest = number(preview.likeness.brightest)
         found.append(
             Figure(
-                caption=f"difference of the whole picture, {brightest} and more is bright",
+                caption=f"difference of the whole picture, {brightness(preview.likeness)}",
                 image=picture_uri(preview.likeness.difference),
                 alt="The absolute difference of the two pictures",
             )
         )
     return found
+
+
+def brightness(likeness: LikenessFacts) -> str:
+    """What is bright in the picture of a difference."""
+    if not likeness.largest:
+        return "0 everywhere"
+    return f"{number(likeness.brightest)} and more is bright"
 
 
 def histogram_figures(

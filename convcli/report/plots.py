@@ -17,7 +17,7 @@ from convcli.report.charts import Y_TICKS
 from convcli.report.columns import signal_views
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_figures
-from convcli.report.pictures import histogram_figures
+from convcli.report.pictures import brightness, histogram_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,7 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
         for name, picture in zip(preview.names, (before, after), strict=True)
     ]
     if preview.likeness is not None:
-        caption = f"difference, {preview.likeness.brightest:.4g} and more is bright"
+        caption = f"difference, {brightness(preview.likeness)}"
         difference = picture_uri(preview.likeness.difference, exact=True)
         pictures.append(Figure(caption=caption, image=difference))
     return [pictures, list(histogram_figures(before, after, preview.names))]

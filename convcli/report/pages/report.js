@@ -7,8 +7,8 @@ for (const hidden of all(".controls[hidden], [data-copy][hidden]")) hidden.hidde
 // Charts that zoom: the inner drawing is 10,000 units wide, and its view box is what is shown.
 const UNITS = 10000;
 
-function roundTicks(low, high, count) {
-  const rough = (high - low) / count;
+function roundTicks(low, high, count, least) {
+  const rough = Math.max((high - low) / count, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(f => f * power).find(s => s >= rough * 0.7);
   const ticks = [];
@@ -68,6 +68,12 @@ function svgElement(name, attributes, text = "") {
   return made;
 }
 
+// Whether texts at these shares of the width touch each other on a narrow screen.
+function touch(shares, texts) {
+  const letters = k => (texts[k - 1].length + texts[k].length) / 2;
+  return shares.some((share, k) => k > 0 && 280 * (share - shares[k - 1]) < 7 * (letters(k) + 1));
+}
+
 // Shows the part from `from` to `to` of a chart, 0 to 1, with new ticks below it.
 function showPart(chart, from, to) {
   const plot = chart.querySelector(".plot"), ticks = chart.querySelector(".ticks.x");
@@ -75,11 +81,14 @@ function showPart(chart, from, to) {
   const base = Number(chart.getAttribute("height")), timed = "timed" in chart.dataset;
   plot.setAttribute("viewBox", `${from * UNITS} 0 ${(to - from) * UNITS} ${UNITS}`);
   const shownLow = low + from * extent, shownHigh = low + to * extent;
-  const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6);
+  const least = "whole" in chart.dataset ? 1 : 0;
+  const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6, least);
+  const shares = values.map(value => (value - shownLow) / (shownHigh - shownLow));
   const texts = timed ? timeTexts(values) : numberTexts(values);
+  ticks.classList.toggle("crowded", timed || touch(shares, texts));
   ticks.replaceChildren();
-  values.forEach((value, number) => {
-    const share = (value - shownLow) / (shownHigh - shownLow), x = `${100 * share}%`;
+  shares.forEach((share, number) => {
+    const x = `${100 * share}%`;
     const wide = timed || texts[number].length > 4;
     const anchor = wide && share > 0.95 ? "end" : "middle";
     ticks.append(svgElement("line", { x1: x, x2: x, y1: 0, y2: base + 4 }));

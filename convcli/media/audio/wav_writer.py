@@ -39,9 +39,9 @@ class Wave64Header(WavHeader):
         if self.is_float:
             body += _chunk(b"fact", struct.pack("<Q", known // self.frame_bytes))
         data_head = _chunk_head(b"data", known)
-        kind = b"wave" + _WAVE_GUID
-        file_bytes = _CHUNK_HEAD_BYTES + len(kind) + len(body) + len(data_head) + known
-        return _RIFF + struct.pack("<Q", file_bytes) + kind + body + data_head
+        content = b"wave" + _WAVE_GUID + body + data_head
+        file_bytes = _CHUNK_HEAD_BYTES + len(content) + known
+        return _RIFF + struct.pack("<Q", file_bytes) + content
 
     def padding(self, data_bytes: int) -> bytes:  # noqa: ARG002 -- as of other headers
         """Nothing: the samples are the last chunk."""

@@ -55,7 +55,7 @@ def learned(x: Any, y: Any, layers: str, axes: int) -> tuple[Any, Any]:
     pair = Pair(source_of(x, axes=axes), source_of(y, axes=axes))
     task = Task(taps=(3,) * axes, holdout=0.0)
     pairs = pairs_at_rates(task, [pair], layers)
-    assert pairs[0].rate is not None
+    assert pairs[0].target_rate is not None
     model = learn(task, pairs, layers=layers, training=TrainingOptions(epochs=2, threads=1))
     return model, network_for(layers, task, pairs[0]).field
 
@@ -126,7 +126,7 @@ def test_blocks_of_any_size_are_the_whole(more: Any, fewer: Any) -> None:
 def test_a_target_that_is_too_long_by_a_part_is_seen() -> None:
     """The lengths of tables are known only when they have been read."""
     rate = TargetRate(more=(2,), fewer=(1,))
-    pair = Pair(source_of(noise(10, 1, 1)), source_of(noise(21, 1, 1)), rate=rate)
+    pair = Pair(source_of(noise(10, 1, 1)), source_of(noise(21, 1, 1)), target_rate=rate)
     with Workers(1) as workers, pytest.raises(InputError, match="differ in length"):
         list(PairReader(Task(taps=(3,)), pair).blocks(workers))
 
@@ -134,7 +134,7 @@ def test_a_target_that_is_too_long_by_a_part_is_seen() -> None:
 def test_channels_count_the_phases() -> None:
     rate = TargetRate(more=(2, 2), fewer=(1, 1))
     x, y = noise(4, 2, 3), noise(8, 2, 3)
-    pair = Pair(source_of(x), source_of(y), rate=rate)
+    pair = Pair(source_of(x), source_of(y), target_rate=rate)
     assert Channels.of(Task(taps=(3, 3)), pair) == Channels(1, 4, 3, 4)
     assert Channels.of(Task(taps=(3, 3), mix=True), pair) == Channels(3, 12, 0, 4)
 
@@ -162,7 +162,7 @@ def test_a_target_of_another_size_is_refused(layers: str, samples: int, said: st
 
 def test_targets_of_different_rates_are_refused() -> None:
     pairs = [
-        Pair(source_of(noise(8, 1, 1)), source_of(noise(n, 1, 1)), rate=rate)
+        Pair(source_of(noise(8, 1, 1)), source_of(noise(n, 1, 1)), target_rate=rate)
         for n, rate in ((16, TargetRate((2,), (1,))), (8, None))
     ]
     with pytest.raises(RequestError, match="another size beside its input"):

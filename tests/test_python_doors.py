@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +129,27 @@ def test_matrix_libraries_have_one_thread_inside_of_a_call_and_what_they_had_aft
             assert set(threads()) <= {1}
         assert threads() == before
         convcli.apply("box:3", np.ones(5))
+        assert threads() == before
+
+
+def test_matrix_libraries_have_one_thread_inside_of_a_call_from_another_thread() -> None:
+    blas_threads._libraries.cache_clear()
+    controller = threadpoolctl.ThreadpoolController()
+
+    @one_blas_thread()
+    def inside() -> list[int]:
+        return threads()
+
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in controller.info() if each["user_api"] == "blas"]
+
+    with controller.limit(limits=3, user_api="blas"):
+        before = threads()
+        assert set(inside()) <= {1}
+        with ThreadPoolExecutor(1) as other:
+            assert set(other.submit(inside).result()) <= {1}
+        assert threads() == before
+        assert set(inside()) <= {1}
         assert threads() == before
 
 

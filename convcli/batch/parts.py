@@ -114,14 +114,14 @@ class OpenInput:
 class PartTask(Protocol[Result_co]):
     """A task about one part. It can be pickled."""
 
-    def carry_out(self, given: OpenInput) -> Result_co:
+    def carry_out(self, open_input: OpenInput) -> Result_co:
         """Carry the task out on the open input, and return its result."""
 
 
 def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
     """Open the input and do one task, in any process."""
-    with run.opened() as given:
-        return task.carry_out(given)
+    with run.opened() as open_input:
+        return task.carry_out(open_input)
 
 
 # ------------------------------------------------------------------------------------------- tasks
@@ -133,9 +133,9 @@ class SurveyTask:
 
     survey: Any
 
-    def carry_out(self, given: OpenInput) -> Any:
+    def carry_out(self, open_input: OpenInput) -> Any:
         """Survey a piece of the input."""
-        return self.survey.of(given.division)
+        return self.survey.of(open_input.division)
 
 
 def kept_samples(plan: Plan, needs: PartNeeds) -> KeptSamples:
@@ -149,14 +149,14 @@ class EndsTask:
 
     stretch: Any
 
-    def carry_out(self, given: OpenInput) -> EndsOfSignals:
+    def carry_out(self, open_input: OpenInput) -> EndsOfSignals:
         """The past of each group at the end of this part, from the rows of the part alone."""
 
         def found(stretch: Any) -> EndsOfSignals:
-            kept = kept_samples(given.plan, given.run.needs)
-            return ends_of_part(given.division.part(stretch, {}), kept)
+            kept = kept_samples(open_input.plan, open_input.run.needs)
+            return ends_of_part(open_input.division.part(stretch, {}), kept)
 
-        return _with_places_of_errors(found, self.stretch, given.division)
+        return _with_places_of_errors(found, self.stretch, open_input.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -195,16 +195,16 @@ class BinsTask:
 
     part: PartOfRun
 
-    def carry_out(self, given: OpenInput) -> BinsBegun:
+    def carry_out(self, open_input: OpenInput) -> BinsBegun:
         """How many of each calendar bins begin, one after the other, for each signal."""
         # Bins that begin after the part are not counted.
         known = KnownElsewhere(bins=self.part.bins)
 
         def counted(stretch: Any) -> BinsBegun:
-            part = given.division.part(stretch, self.part.pasts)
-            return bins_of_part(given.plan, part, known=known)
+            part = open_input.division.part(stretch, self.part.pasts)
+            return bins_of_part(open_input.plan, part, known=known)
 
-        return _with_enough_history(counted, self.part.stretch, given.division)
+        return _with_enough_history(counted, self.part.stretch, open_input.division)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,19 +213,19 @@ class MeasureTask:
 
     part: PartOfRun
 
-    def carry_out(self, given: OpenInput) -> SignalMeasures:
+    def carry_out(self, open_input: OpenInput) -> SignalMeasures:
         """What the part has; the measures of all parts combine by `joined_measures`."""
 
         def measured(stretch: Any) -> SignalMeasures:
             return measure_part(
-                given.plan,
-                given.division.part(stretch, self.part.pasts),
-                threads=given.run.threads,
-                tail=given.run.tail,
+                open_input.plan,
+                open_input.division.part(stretch, self.part.pasts),
+                threads=open_input.run.threads,
+                tail=open_input.run.tail,
                 known=self.part.known(),
             )
 
-        return _with_enough_history(measured, self.part.stretch, given.division)
+        return _with_enough_history(measured, self.part.stretch, open_input.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -261,30 +261,30 @@ class FilterTask:
     may_give_up: bool = False
     held: HeldAfter | None = None
 
-    def carry_out(self, given: OpenInput) -> WrittenPart | None:
+    def carry_out(self, open_input: OpenInput) -> WrittenPart | None:
         """Filter the part; None if it was given up. OutputError for a full disk."""
         try:
-            with refuse_full_disk(given.run.output or self.place):
-                return self.written(given)
+            with refuse_full_disk(open_input.run.output or self.place):
+                return self.filtered(open_input)
         except HistoryNeededError:
             return None
 
-    def written(self, given: OpenInput) -> WrittenPart:
+    def filtered(self, open_input: OpenInput) -> WrittenPart:
         """Filter the part. InputError gives the place in the whole input.
 
         Raises HistoryNeededError if the part is given up.
         """
         return _with_enough_history(
-            partial(self._filter, given),
+            partial(self._filter, open_input),
             self.part.stretch,
-            given.division,
+            open_input.division,
             may_give_up=self.may_give_up,
         )
 
-    def _filter(self, given: OpenInput, stretch: Any) -> WrittenPart:
-        run = given.run
-        part = given.division.part(stretch, self.part.pasts)
-        made = given.division.sink(
+    def _filter(self, open_input: OpenInput, stretch: Any) -> WrittenPart:
+        run = open_input.run
+        part = open_input.division.part(stretch, self.part.pasts)
+        made = open_input.division.sink(
             self.place,
             [run.result],
             label=run.label,
@@ -299,7 +299,7 @@ class FilterTask:
         )
         with completed(made) as sink:
             counts, held = run_part(
-                given.plan,
+                open_input.plan,
                 part,
                 sink,
                 threads=run.threads,

@@ -102,13 +102,13 @@ class InputRun:
         from convcli.media.outputs import open_output
 
         started = time.perf_counter()
-        with run.opened() as given:
+        with run.opened() as open_input:
             with open_output(self.output, medium=self.command.files.medium) as place:
                 task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.written(given)
-            given.division.note(done.noted)
+                done = task.filtered(open_input)
+            open_input.division.note(done.noted)
             planned = PlannedInput(
-                run=self, opened=given.opened, calls=run.calls, plans=[given.plan]
+                run=self, opened=open_input.opened, calls=run.calls, plans=[open_input.plan]
             )
             facts = planned.facts(
                 WrittenOutput(details=done.facts, warnings=done.warnings, counts=[done.counts])

@@ -65,7 +65,7 @@ class LearnInputs:
     def length_warnings(self) -> Iterator[str]:
         """One warning for each pair whose input and target differ in length."""
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
-            if target is None or pair.target is None or pair.rate is not None:
+            if target is None or pair.target is None or pair.target_rate is not None:
                 continue
             lengths = (pair.source.signal.shape, pair.target.signal.shape)
             if lengths[0] != lengths[1] and None not in (*lengths[0], *lengths[1]):

@@ -261,7 +261,7 @@ _HINTS = {
 }
 
 
-def _entries() -> Iterator[tuple[str, Answer]]:
+def _names_with_answers() -> Iterator[tuple[str, Answer]]:
     """Yield each name of another program with its answer."""
     for step, names in _SAME.items():
         name, _, _ = step.partition(":")
@@ -275,7 +275,7 @@ def _entries() -> Iterator[tuple[str, Answer]]:
         yield from ((each, Answer(hint.replace("NAME", each))) for each in names.split())
 
 
-ELSEWHERE = dict(_entries())
+ELSEWHERE = dict(_names_with_answers())
 
 # What other programs call the only value of a filter.
 LONE_VALUES = ("window", "length", "size", "timeperiod", "period", "periods", "f", "frequency")

@@ -28,14 +28,14 @@ class Pair:
     """An input with its target; without a target, some channels of the input are the target.
 
     lengths : samples of each group, once they have been counted
-    rate : of a target that has more or fewer samples than the input
+    target_rate : of a target that has more or fewer samples than the input; None of others
     """
 
     source: Source[Any]
     target: Source[Any] | None = None
     name: str = ""
     lengths: dict[bytes, int] = field(default_factory=dict)
-    rate: TargetRate | None = None
+    target_rate: TargetRate | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Channels:
         wanted = given
         if pair.target is not None:
             wanted = len(color_channels(pair.target.signal))
-        phases = 1 if pair.rate is None else pair.rate.phases
+        phases = 1 if pair.target_rate is None else pair.target_rate.phases
         if task.mix:
             return cls(given, wanted * phases, 0, phases)
         if given != wanted:
@@ -93,8 +93,8 @@ def check_pairs(pairs: Sequence[Pair], delay: tuple[int, ...] | None = ()) -> No
     for pair in pairs:
         try:
             _check_kind(pair.source.signal, first.source.signal)
-            _check_rate(pair, first)
-            if pair.target is not None and pair.rate is None:
+            _check_target_rate(pair, first)
+            if pair.target is not None and pair.target_rate is None:
                 _check_target(pair.source.signal, pair.target.signal, delay)
         except RequestError as error:
             if len(pairs) == 1:
@@ -110,16 +110,16 @@ def _check_kind(signal: Signal, first: Signal) -> None:
         )
 
 
-def _check_rate(pair: Pair, first: Pair) -> None:
+def _check_target_rate(pair: Pair, first: Pair) -> None:
     """Raise RequestError unless the target has as many samples as the layers make."""
-    if pair.rate != first.rate:
+    if pair.target_rate != first.target_rate:
         raise RequestError("its target has another size beside its input than the first target")
-    if pair.rate is None or pair.target is None:
+    if pair.target_rate is None or pair.target is None:
         return
     signal, target = pair.source.signal, pair.target.signal
-    if not pair.rate.fits(signal.shape, target.shape):
+    if not pair.target_rate.fits(signal.shape, target.shape):
         sizes = f"the input has {_size_words(signal)} and the target {_size_words(target)}"
-        made = "x".join(map(str, pair.rate.more))
+        made = "x".join(map(str, pair.target_rate.more))
         raise RequestError(
             f"{sizes}, and the layers make {made} samples of each one",
             hint="the target has to have as many samples as the layers make of the input",
@@ -215,7 +215,7 @@ class PairReader:
 
     def _known_length(self) -> int | None:
         lengths = [self.pair.source.signal.shape[0]]
-        if self.pair.target is not None and self.pair.rate is None:
+        if self.pair.target is not None and self.pair.target_rate is None:
             lengths.append(self.pair.target.signal.shape[0])
         known = [n for n in lengths if n is not None]
         return min(known) if len(known) == len(lengths) else None
@@ -237,8 +237,8 @@ class PairReader:
             return
         xs = _scaled_blocks(self.pair.source, workers)
         ys = _scaled_blocks(self.pair.target, workers)
-        if self.pair.rate is not None:
-            ys = self.pair.rate.at_inputs(ys)
+        if self.pair.target_rate is not None:
+            ys = self.pair.target_rate.at_inputs(ys)
         both = SideBySide(xs, ys)
         for x, y in both:
             yield b"", x, y

@@ -40,7 +40,7 @@ class TrainableNetwork:
     numbers : indices of the layers that have weights
     field : the samples that one output reads
     residual : whether the input is added to the output
-    rate : of targets that have more or fewer samples than their inputs
+    target_rate : of targets that have more or fewer samples than their inputs
     """
 
     net: LayerStack
@@ -48,7 +48,7 @@ class TrainableNetwork:
     numbers: list[int]
     field: ReceptiveField
     residual: bool = False
-    rate: TargetRate | None = None
+    target_rate: TargetRate | None = None
 
     @property
     def text(self) -> str:
@@ -71,11 +71,12 @@ class TrainableNetwork:
     def check_residual(self, task: Task, channels: Channels) -> None:
         """Raise RequestError if the inputs cannot be added to the outputs, one to one."""
         hint = "without --residual"
-        if self.rate is not None or any(step != 1 for step in self.field.step):
-            more = self.rate is not None and self.rate.phases > 1
+        if self.target_rate is not None or any(step != 1 for step in self.field.step):
+            change = "fewer"
+            if self.target_rate is not None and self.target_rate.phases > 1:
+                change = "more"
             raise RequestError(
-                "--residual adds the input to the output, and the layers make "
-                f"{'more' if more else 'fewer'} samples",
+                f"--residual adds the input to the output, and the layers make {change} samples",
                 hint=hint,
             )
         if task.targets and not set(task.targets) <= set(task.inputs):
@@ -130,7 +131,7 @@ def network_for(text: str, task: Task, pair: Pair) -> TrainableNetwork:
     """
     signal = pair.source.signal
     channels = Channels.of(task, pair)
-    network = read_network(text, signal, channels, _training_rules(task, signal), pair.rate)
+    network = read_network(text, signal, channels, _training_rules(task, signal), pair.target_rate)
     if task.ahead:
         network.check_ahead()
     if task.differences:
@@ -160,8 +161,8 @@ def with_target_rates(text: str, task: Task, pairs: Sequence[Pair]) -> list[Pair
     found = []
     for pair in pairs:
         rate = None if pair.target is None else target_rate(made, pair.source, pair.target)
-        found.append(replace(pair, rate=rate))
-    if any(pair.rate is not None for pair in found):
+        found.append(replace(pair, target_rate=rate))
+    if any(pair.target_rate is not None for pair in found):
         _check_whole_rate(network.chain, made)
     return found
 
@@ -213,7 +214,7 @@ def read_network(
         starts = [0] * net.axes
         net = replace(net, layers=(*net.layers, TrainedSplitting(rate.more)))
     field = _receptive_field(net, starts)
-    return TrainableNetwork(net, network.layers, network.weighted, field, rate=rate)
+    return TrainableNetwork(net, network.layers, network.weighted, field, target_rate=rate)
 
 
 def _receptive_field(net: LayerStack, starts: Sequence[int]) -> ReceptiveField:

@@ -130,6 +130,14 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
     yield from ((name, visible(text)) for name, text in rules.items() if text)
     if run.chain is not None:
         yield "whole chain", _chain_text(run.chain)
+    yield from _finding_rows(run)
+    if run.seconds is not None:
+        yield "time", duration_text(run.seconds, 3)
+    yield from _origin_rows(run)
+
+
+def _finding_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
+    """Yield what the run has lost and changed, and its warnings."""
     yield from (("lost", text) for text in loss_texts(run.losses))
     if run.losses.edge_affected:
         yield "at the edges", plural(run.losses.edge_affected, "sample")
@@ -137,9 +145,6 @@ def run_rows(run: RunFacts) -> Iterator[tuple[str, str]]:
         yield "causality", causality_text(run.causality)
         yield from (("changed", change_text(each)) for each in run.causality.changed)
     yield from (("warning", visible(text)) for text in run.warnings)
-    if run.seconds is not None:
-        yield "time", duration_text(run.seconds, 3)
-    yield from _origin_rows(run)
 
 
 def _usage_rows(usage: UsageFacts) -> Iterator[tuple[str, str]]:

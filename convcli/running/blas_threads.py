@@ -16,6 +16,18 @@ def _libraries() -> list[Any]:
     return found
 
 
+def _set_threads(library: Any, threads: int) -> None:
+    """Give a library a number of threads, from whichever thread this is called.
+
+    OpenBLAS 0.3.31 ignores other threads once the main thread has done this. What it calls a local
+    number is the number of all threads.
+    """
+    library.set_num_threads(threads)
+    own = library.dynlib
+    if library.get_num_threads() != threads and hasattr(own, "openblas_set_num_threads_local"):
+        own.openblas_set_num_threads_local(threads)
+
+
 class _Limit(ContextDecorator):
     """The limit while any thread is inside; the last one to leave restores what was before."""
 
@@ -43,11 +55,11 @@ class _Limit(ContextDecorator):
             threads = library.get_num_threads()
             if threads != 1:
                 self._limited.append((library, threads))
-                library.set_num_threads(1)
+                _set_threads(library, 1)
 
     def _restore(self) -> None:
         for library, threads in self._limited:
-            library.set_num_threads(threads)
+            _set_threads(library, threads)
 
 
 _LIMIT = _Limit()

@@ -41,7 +41,6 @@ _LATER_ROUNDINGS = 3
 _MOST_READ_AGAIN = 2.0
 # Phases that are looked at for results of exactly one half. A single phase of many makes few.
 _PHASES = 4
-
 # From this many outputs of a block on, rounding them by OpenCV pays for its import.
 _MANY = 1 << 16
 

@@ -137,6 +137,10 @@ class _GroupState:
 class BlockCorrelation:
     """Correlates two signals block by block, each with the samples before it that lags reach.
 
+    limit : the largest lag along each sample axis
+    shared : channels are compared one to one, not each input with each target
+    differences : changes from sample to sample are correlated, not the samples
+    dtype : of the samples that are transformed, float32 or float64
     power : sums of squares of each input channel and of each target channel
     """
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 # What follows the four letters of the other names.
 _WAVE_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-_CHUNK_HEAD_BYTES = 24
+# A GUID and the size of the chunk, this head included.
+_CHUNK_HEAD_BYTES = 16 + 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,9 @@ class Wave64Header(WavHeader):
         if self.is_float:
             body += _chunk(b"fact", struct.pack("<Q", known // self.frame_bytes))
         data_head = _chunk_head(b"data", known)
-        file_bytes = _CHUNK_HEAD_BYTES + 16 + len(body) + len(data_head) + known
-        start = _RIFF + struct.pack("<Q", file_bytes) + b"wave" + _WAVE_GUID
-        return start + body + data_head
+        content = b"wave" + _WAVE_GUID + body + data_head
+        file_bytes = _CHUNK_HEAD_BYTES + len(content) + known
+        return _RIFF + struct.pack("<Q", file_bytes) + content
 
     def padding(self, data_bytes: int) -> bytes:  # noqa: ARG002 -- as of other headers
         """Nothing: the samples are the last chunk."""
@@ -120,17 +121,19 @@ class WavWriter:
             return warnings
         if self._patchable or self._promised is not None:
             self._file.write(self._header.padding(self._written))
-        if self._written != self._promised and self._patchable:
-            self._patch()
-        elif self._promised is not None and self._written != self._promised:
-            frame_bytes = self._header.frame_bytes
-            promised = self._promised // frame_bytes
-            written = self._written // frame_bytes
-            warnings.append(
-                f"the WAV header on the pipe promised {promised} frames, {written} were written"
-            )
+        if self._written != self._promised:
+            if self._patchable:
+                self._patch()
+            elif self._promised is not None:
+                warnings.append(self._broken_promise(self._promised))
         self._close()
         return warnings
+
+    def _broken_promise(self, promised_bytes: int) -> str:
+        """The warning about a wrong header in a pipe, where it cannot be written again."""
+        promised = promised_bytes // self._header.frame_bytes
+        written = self._written // self._header.frame_bytes
+        return f"the WAV header on the pipe promised {promised} frames, {written} were written"
 
     def _end_part(self, part: PartOfFile) -> None:
         if part.apart and part.ends:

@@ -2,8 +2,7 @@
 
 libvips writes what the first page says into all pages, gives a page without a unit of resolution
 25.4 dpi, writes all bands after the colours as opacities, and knows neither the tags of maps nor
-the private ones. Tags after TIFF 6.0, GeoTIFF 1.1
-(OGC 19-008) and GDAL.
+the private ones. Tags after TIFF 6.0, GeoTIFF 1.1 (OGC 19-008) and GDAL.
 """
 
 from __future__ import annotations

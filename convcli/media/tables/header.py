@@ -87,12 +87,7 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
         delimiter = _commonest_delimiter(
             record, quotes_of_line, decimal=rules.numbers.decimal, headed=rules.headed
         )
-    dialect = Dialect(
-        delimiter=delimiter,
-        newline=b"\r" if ending == b"\r" else b"\n",
-        numbers=rules.numbers,
-        comment=rules.comment,
-    )
+    dialect = _dialect(delimiter, ending, rules)
     cells = tuple(split_record(record, delimiter, find_quotes(record, delimiter)))
     if rules.headed:
         stop = line_start + line_end
@@ -101,6 +96,13 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
     # Blank lines and comments before the first row belong to that row.
     stop = _skipped_text(start, rules.skipped)
     return Header(text=start[:stop], cells=cells, stop=stop, dialect=dialect)
+
+
+def _dialect(delimiter: bytes, ending: bytes, rules: HeaderRules) -> Dialect:
+    newline = b"\r" if ending == b"\r" else b"\n"
+    return Dialect(
+        delimiter=delimiter, newline=newline, numbers=rules.numbers, comment=rules.comment
+    )
 
 
 def _line_ending(text: bytes, place: int) -> bytes:

@@ -20,7 +20,8 @@ def _set_threads(library: Any, threads: int) -> None:
     """Give a library a number of threads, from whichever thread this is called.
 
     OpenBLAS 0.3.31 ignores other threads once the main thread has done this. What it calls a local
-    number is the number of all threads.
+    number is the number of all threads. OpenCV comes with an older one that has no such function,
+    and of which nothing here makes use.
     """
     library.set_num_threads(threads)
     own = library.dynlib

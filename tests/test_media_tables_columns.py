@@ -122,7 +122,7 @@ def test_an_identifier_stays_as_it_is(cell: str, program: Program, tmp_path: Pat
         ("1_234", ()),
         ("1\u00a0234", ()),
         ("1\u202f234,5", ("--decimal", ",")),
-        ("1’234", ()),
+        ("1\u2019234", ()),
     ],
 )
 def test_a_column_of_numbers_in_another_style_is_not_left_silently(
@@ -148,7 +148,7 @@ def test_a_column_of_numbers_in_another_style_is_not_left_silently(
         ("3 ‰", "3"),
         ("(12.5)", "-12.5"),
         ("(£1)", "-1"),
-        ("−7", "-7"),
+        ("\u22127", "-7"),
         ("$12,5", "12,5; --decimal , reads decimal commas"),
         ('"¥1,234,567"', "1,234,567; --thousands CHAR names what stands between groups of digits"),
     ],
@@ -172,7 +172,7 @@ def test_signs_around_a_number_are_told(
     "cell",
     [
         *("192.168.100.200", "555 123 456", "1.234.567", "2024-01-01"),
-        *("$", "%", "()", "−", "$NA", "(555) 123", "50% off", "(a)"),
+        *("$", "%", "()", "\u2212", "$NA", "(555) 123", "50% off", "(a)"),
     ],
 )
 def test_a_text_of_digits_is_left_silently(cell: str, program: Program, tmp_path: Path) -> None:

@@ -231,6 +231,11 @@ def advice_on_notation(text: bytes, style: NumberStyle) -> str | None:
         return "--decimal , --thousands . reads such numbers"
     if _THOUSANDS.fullmatch(text):
         return "--thousands CHAR names what stands between groups of digits"
+    return _advice_on_signs(text, style)
+
+
+def _advice_on_signs(text: bytes, style: NumberStyle) -> str | None:
+    """How to write a number that has signs of currencies or percentages, or is in parentheses."""
     plain = _without_signs(text)
     if plain == text or _DIGIT.search(plain) is None:
         return None

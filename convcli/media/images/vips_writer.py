@@ -191,6 +191,7 @@ class HeldImage:
         columns, bands = layout.columns, len(layout.channels)
         form = vips_format(layout.dtype)
         self.image = vips().Image.new_from_memory(self._pixels, columns, rows, bands, form)
+        self._encode: Callable[[], None] | None = None
 
     def begin(self, encode: Callable[[], None]) -> None:
         """Set what `finish` calls."""
@@ -203,11 +204,14 @@ class HeldImage:
         self._filled += len(data)
 
     def finish(self) -> None:
-        """Encode the image."""
-        self._encode()
+        """Encode the image, and let go of it."""
+        encode, self._encode = self._encode, None
+        if encode is not None:
+            encode()
 
     def discard(self) -> None:
-        """Give up."""
+        """Let go of the image."""
+        self._encode = None
 
 
 def tiff_header(rows: int, columns: int, pixel_bytes: int) -> bytes:

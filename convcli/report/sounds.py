@@ -281,7 +281,7 @@ class _DecibelSpectrogram:
 
     @property
     def loudest(self) -> float:
-        """The highest level."""
+        """The highest level of all frames."""
         return float(self.values.max())
 
     def graph(self, title: str, image: str, rate: float) -> Graph:

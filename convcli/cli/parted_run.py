@@ -14,7 +14,6 @@ from convcli.batch.parted_input import (
     PartPlaces,
     PartWork,
     TaskRunner,
-    TemporaryParts,
     joined_counts,
     needs_of,
     parts_for,
@@ -224,7 +223,7 @@ def cut_for_others(
 def _part_places(division: Division, output: Place | None, place: Any) -> PartPlaces:
     if division.apart:
         path = local_path(output)
-        return TemporaryParts(None if path is None else path.absolute().parent)
+        return PartPlaces(None, None if path is None else path.absolute().parent)
     return PartPlaces(path_for_others(place))
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.tables.date_notation import DateNotation
-from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
+from convcli.media.tables.date_notation import FIRST_YEAR, LAST_YEAR, DateNotation, read_alike
 from convcli.media.tables.number_notation import number_notations
 from convcli.media.tables.numerals import NumberStyle, reads_as_number
 from convcli.time_rules import HINT

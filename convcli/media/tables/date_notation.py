@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.media.tables.cells import Cells
-    from convcli.media.tables.time_notation import Moments, Notation
-    from convcli.media.tables.time_stamps import TimeColumn
+    from convcli.media.tables.time_stamps import Moments, Notation, TimeColumn
     from convcli.time_rules import DateTimes, Rule, Runs
 
 

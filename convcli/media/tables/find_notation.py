@@ -16,8 +16,7 @@ from convcli.media.tables.numerals import NumberStyle, reads_as_number
 from convcli.time_rules import HINT
 
 if TYPE_CHECKING:
-    from convcli.media.tables.time_notation import Moments, Notation
-    from convcli.media.tables.time_stamps import TimeColumn
+    from convcli.media.tables.time_stamps import Moments, Notation, TimeColumn
     from convcli.time_rules import DateTimes
 
 ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")

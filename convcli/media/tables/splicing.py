@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.media.tables.cells import Cells
+from convcli.media.tables.cells import QUOTE, Cells
 from convcli.media.tables.numerals import columnar, write_numbers
-from convcli.media.tables.quotes import QUOTE
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
-    from convcli.media.tables.output_columns import OutputColumns
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.rows import RowSpans
+    from convcli.media.tables.sink import OutputColumns
     from convcli.signals import Rows
 
 

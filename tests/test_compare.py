@@ -19,8 +19,7 @@ import convcli
 from convcli import RequestError
 from convcli.checking.compare import compare_signals
 from convcli.checking.limits import parse_limits
-from convcli.checking.signal_comparison import ComparedSignal
-from convcli.checking.spectra import PowerSpectrum
+from convcli.checking.signal_comparison import ComparedSignal, PowerSpectrum
 from convcli.cli import main
 from convcli.core.ssim import StructuralSimilarity
 from convcli.media.images.medium import IMAGE

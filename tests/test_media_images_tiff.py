@@ -18,9 +18,9 @@ from PIL import Image
 import convcli
 from convcli.errors import InputError, OutputError
 from convcli.media.files import completed
-from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
+from convcli.media.images import vips_writer as image_feed
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.formats import FORMATS
 from convcli.media.images.layout import Layout

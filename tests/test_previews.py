@@ -29,8 +29,7 @@ from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
 from convcli.previews.outline import SHORTEST_GRAIN, OutlineCollector
 from convcli.previews.picture import PictureSums, likeness
 from convcli.previews.preview import FULL
-from convcli.previews.sound import ExcerptSamples, LoudnessSums, SpectrogramSums
-from convcli.previews.sound_preview import EXCERPT
+from convcli.previews.sound import EXCERPT, ExcerptSamples, LoudnessSums, SpectrogramSums
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.signals import ARRAY, TABLE, Block, Groups, Signal

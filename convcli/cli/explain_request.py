@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from convcli.checking.continuous import ContinuousFunction
-    from convcli.facts.continuous import ContinuousFacts
-    from convcli.facts.explanation import ExplanationFacts
+    from convcli.facts.explanation import ContinuousFacts, ExplanationFacts
     from convcli.facts.properties import PropertyFacts
     from convcli.media.tables.table_options import TableOptions
     from convcli.report.sample_texts import Line

@@ -17,8 +17,7 @@ from scipy import signal as scipy_signal
 
 import convcli
 from convcli import RequestError
-from convcli.checking.compare import compare_signals
-from convcli.checking.limits import parse_limits
+from convcli.checking.compare import compare_signals, parse_limits
 from convcli.checking.signal_comparison import ComparedSignal, PowerSpectrum
 from convcli.cli import main
 from convcli.core.ssim import StructuralSimilarity

@@ -20,10 +20,11 @@ from convcli.core.one_sample import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import LayerSite
+from convcli.layers.padding import Placement
 from convcli.layers.selection import ChannelSelection
 from convcli.layers.shuffle import refuse_growth
-from convcli.layers.training.changes import changes_of, onto_level, refuse_pools
 from convcli.planning.describe import reach_facts
 from convcli.units import plural
 
@@ -356,3 +357,41 @@ def _out_of_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
     """Return samples in the units of the signal, as they were before `_in_units`."""
     samples = x * unit + mean
     return samples.astype(x.dtype)
+
+
+# --- a network of changes ---
+# It sees by how much every column changed since the row before, and predicts a change, which is
+# added to a level. The level goes past the layers of the network as its last channel.
+
+
+def changes_of(count: int, level: int) -> ConvOp:
+    """The changes of `count` columns since the row before, then the column `level` itself."""
+    weights = np.zeros((count + 1, count, 2))
+    columns = np.arange(count)
+    weights[columns, columns] = -1, 1
+    weights[count, level, 1] = 1
+    return _causal(weights)
+
+
+def onto_level() -> ConvOp:
+    """The change added to the level that comes beside it."""
+    return _causal(np.ones((1, 2, 1)))
+
+
+def refuse_pools(layers: Iterable[Layer]) -> None:
+    """RequestError where a layer would not leave the level as it is."""
+    for layer in layers:
+        if not layer.keeps_level:
+            name = layer.call.name
+            message = (
+                f"{name} has no place where changes are predicted: "
+                "it would take in the level they are added to"
+            )
+            hint = "conv and activations; conv:8,7,stride=2 makes fewer rows"
+            raise layer.call.error(message, hint=hint)
+
+
+def _causal(weights: FloatArray) -> ConvOp:
+    """A layer on rows up to the present one."""
+    placement = Placement(before=(weights.shape[-1] - 1,), anchor=(0,), growth=(0,))
+    return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement)

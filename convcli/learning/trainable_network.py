@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from convcli.core.binding import Rules
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.network_binder import CHECKED_LENGTH
-from convcli.layers.training.changes import refuse_pools
+from convcli.layers.network_binder import CHECKED_LENGTH, refuse_pools
 from convcli.layers.training.layer_stack import untrained_network
 from convcli.layers.training.trained import span_lengths
 from convcli.layers.training.trained_shuffle import TrainedSplitting
@@ -63,10 +62,6 @@ class TrainableNetwork:
                 f"the network would read {after} samples after the one that it predicts from",
                 hint="--align causal",
             )
-
-    def check_changes(self) -> None:
-        """Raise RequestError if a layer cannot be used in a network that reads changes."""
-        refuse_pools(self.layers)
 
     def check_residual(self, task: Task, channels: Channels) -> None:
         """Raise RequestError if the inputs cannot be added to the outputs, one to one."""
@@ -135,7 +130,7 @@ def network_for(text: str, task: Task, pair: Pair) -> TrainableNetwork:
     if task.ahead:
         network.check_ahead()
     if task.differences:
-        network.check_changes()
+        refuse_pools(network.layers)
     if task.residual:
         network.check_residual(task, channels)
     network = replace(network, residual=task.residual)

@@ -10,6 +10,7 @@ import numpy as np
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts
+from convcli.previews.outline import sum_of_squares
 from convcli.samples import as_samples
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ class PictureSums:
         import cv2
 
         # The sums of bytes are whole numbers at first.
-        samples = as_samples(x) if count > MOST_BYTES or x.dtype != np.uint8 else x
-        kind = np.uint16 if samples.dtype == np.uint8 else np.float32
-        lines = samples.reshape(-1, count, x.shape[1] * x.shape[2])
+        few_bytes = x.dtype == np.uint8 and count <= MOST_BYTES
+        kind = np.uint16 if few_bytes else np.float32
+        lines = x.reshape(-1, count, x.shape[1] * x.shape[2])
         sums = np.add.reduce(lines, axis=1, dtype=kind)
         numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
         squares = -(-x.shape[1] // self.factor)
@@ -245,11 +246,13 @@ def _quantile(x: Array, share: float) -> float:
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
-    squares = np.square(_known_difference(a, b), dtype=np.float64)
-    known = np.count_nonzero(~np.isnan(squares))
-    if not known:
+    difference = _known_difference(a, b)
+    missing = np.isnan(difference)
+    if missing.any():
+        difference = difference[~missing]
+    if not difference.size:
         return math.nan
-    error = float(np.nansum(squares)) / known
+    error = sum_of_squares(difference) / difference.size
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.picture import PictureSums, likeness
 from convcli.previews.preview import Preview, PreviewSize, first_row
@@ -25,7 +23,6 @@ class PicturePreview(Preview):
         self._size = size
         self.restart()
         self._after = PictureSums(result, size.side, whole=not size.small)
-        self._as_stored = True
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
@@ -45,13 +42,12 @@ class PicturePreview(Preview):
 
     def add_output(self, prepared: ReducedRows) -> None:
         """Note the next rows of the result, which come in order."""
-        self._as_stored = self._as_stored and prepared.x.dtype == np.uint8
         self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
         """Whether what was noted is not rounded, clipped and perhaps scaled as in the file."""
-        return not self._as_stored
+        return not self.as_stored
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of the rows that were noted."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.checking.differences import Differences
+from convcli.core.alpha import seen_samples
 from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
@@ -110,8 +111,9 @@ class SignalComparison:
 
     @staticmethod
     def _samples(side: ComparedSignal, places: list[int], workers: Workers) -> Iterator[Array]:
+        signal = side.signal
         for block in blocks_of(side.source, workers.map):
-            yield block.x[..., places]
+            yield seen_samples(block.x, signal.alpha, signal.full_scale)[..., places]
 
     # Squares of huge samples overflow; the correlation says so in an error.
     @np.errstate(over="ignore", invalid="ignore")

@@ -284,9 +284,10 @@ def compare(
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by
-    itself. Two missing values are equal. The SNR of equal signals is infinite (null in JSON). With
-    a limit, samples that only one of the two has make the run fail too, unless --fail-above
-    unmatched=N allows them. Exit code 1 if a limit is broken.
+    itself. Colours are compared as they are seen over black, times their opacity. Two missing
+    values are equal. The SNR of equal signals is infinite (null in JSON). With a limit, samples
+    that only one of the two has make the run fail too, unless --fail-above unmatched=N allows them.
+    Exit code 1 if a limit is broken.
     """
     from convcli.checking.compare import broken_limits, parse_limits
 

@@ -21,7 +21,7 @@ from convcli.media.files import completed
 from convcli.media.tables import batch_readers, recent_rows
 from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
-from convcli.media.tables.columnar_sink import ColumnarSink
+from convcli.media.tables.columnar import ColumnarSink
 from convcli.media.tables.table_formats import PARQUET
 from convcli.signals import blocks_of
 

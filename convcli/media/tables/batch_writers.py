@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from convcli.errors import RequestError
+from convcli.media.tables.cells import quoted
 from convcli.media.tables.columnar_values import column_numbers, plain_column, plain_field
 from convcli.media.tables.compression import KeptOpen
 from convcli.media.tables.json_values import json_of_value
 from convcli.media.tables.numerals import write_number
-from convcli.media.tables.quotes import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

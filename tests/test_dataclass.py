@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from dataclasses import dataclass as standard
 from dataclasses import field, fields, replace
@@ -45,7 +46,29 @@ def classes(decorate: Any) -> list[Any]:
     class Empty:
         pass
 
-    return [Value, Thing, Changing, Named, Derived, Empty]
+    @decorate
+    class Mixed:
+        a: int
+        key: str = field(default="k", kw_only=True)
+        b: int = 2
+
+    @decorate(kw_only=True)
+    class Made(Thing):
+        b: int = 3
+
+    @decorate
+    class Completed:
+        a: int
+        twice: int = field(init=False)
+
+        def __post_init__(self) -> None:
+            self.twice = 2 * self.a
+
+    @decorate
+    class CompletedToo(Completed):
+        b: int = 1
+
+    return [Value, Thing, Changing, Named, Derived, Empty, Mixed, Made, Completed, CompletedToo]
 
 
 def told(value: Any) -> str:
@@ -54,7 +77,8 @@ def told(value: Any) -> str:
 
 def facts(decorate: Any) -> list[Any]:
     """What can be seen of the instances of `classes`."""
-    value, thing, changing, named, derived, empty = classes(decorate)
+    every = classes(decorate)
+    value, thing, changing, named, derived, empty, mixed, made, completed, completed_too = every
     one = value(a=1, b=(2,))
     return [
         told(one),
@@ -78,6 +102,14 @@ def facts(decorate: Any) -> list[Any]:
         derived(1) == named(1),
         empty() == empty(),
         hash(empty()) == hash(empty()),
+        told(mixed(1, 3, key="x")),
+        told(mixed(1)),
+        told(made([1], b=5)),
+        told(made()),
+        told(completed(4)),
+        told(completed_too(4, 5)),
+        [str(inspect.signature(each)) for each in every],
+        [each.__init__.__qualname__ for each in every],
     ]
 
 

@@ -20,11 +20,11 @@ from convcli.layers.training.gradients import Worker
 from convcli.layers.transposed import PhaseWeights, TransposedAxis
 from convcli.layers.weights import encode_weights
 from convcli.learning.dataset import TrainingSignal, complete_windows
-from convcli.learning.optimizer import Adam
 from convcli.learning.pairs import Channels
 from convcli.learning.sampler import WindowSampler
 from convcli.learning.target_rate import TargetRate
 from convcli.learning.trainable_network import TrainableNetwork, read_network
+from convcli.learning.trainer import Adam
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.planning.plan import make_plan

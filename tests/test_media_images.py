@@ -17,10 +17,10 @@ from program import SAMPLES
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
-from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
+from convcli.media.images import vips_writer as image_feed
 from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif

@@ -18,9 +18,9 @@ from PIL import Image
 import convcli
 from convcli.errors import InputError, OutputError
 from convcli.media.files import completed
-from convcli.media.images import feed as image_feed
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
+from convcli.media.images import vips_writer as image_feed
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.formats import FORMATS
 from convcli.media.images.layout import Layout
@@ -424,6 +424,7 @@ def test_feed_that_nobody_reads_takes_everything() -> None:
 @pytest.fixture
 def narrow_feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(image_feed, "_MOST_WAITING", 1000)
+    monkeypatch.setattr(image_feed, "_IN_MEMORY", 1000)
     monkeypatch.setattr(image_layout, "STRIP_BYTES", 5000)
     monkeypatch.setattr(image_layout, "STRIP_ROWS", 1)
     yield

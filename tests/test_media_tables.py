@@ -17,8 +17,8 @@ from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
+from convcli.media.tables import arrow_splicing, numerals, recent_rows, records, text
 from convcli.media.tables import cells as table_cells
-from convcli.media.tables import number_texts, numerals, quotes, recent_rows, records, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
 from convcli.signals import blocks_of
@@ -226,7 +226,7 @@ class TestNumbers:
     def test_both_routes_write_the_same_shortest_text(self, values: list[float]) -> None:
         array = np.array(values, np.float64)
         small = numerals.write_numbers(array, decimals=None, decimal=".")
-        texts, places = number_texts.write_columnar(array, decimals=None, decimal=".")
+        texts, places = arrow_splicing.write_columnar(array, decimals=None, decimal=".")
         listed = texts.to_pylist()
         assert [listed[i] for i in places.tolist()] == small
         assert [float(text) for text in small] == values
@@ -241,7 +241,7 @@ class TestNumbers:
     def test_both_routes_write_the_same_decimals(self, values: list[float], decimals: int) -> None:
         array = np.array(values, np.float64)
         small = numerals.write_numbers(array, decimals=decimals, decimal=",")
-        texts, places = number_texts.write_columnar(array, decimals=decimals, decimal=",")
+        texts, places = arrow_splicing.write_columnar(array, decimals=decimals, decimal=",")
         listed = texts.to_pylist()
         assert [listed[i] for i in places.tolist()] == small
         assert small == [numerals.write_number(v, decimals=decimals, decimal=",") for v in values]
@@ -258,7 +258,7 @@ class TestNumbers:
                 [np.inf, 0.0, -0.0],
             ]
         )
-        texts, places = number_texts.write_columnar(array, decimals=None, decimal=".")
+        texts, places = arrow_splicing.write_columnar(array, decimals=None, decimal=".")
         listed = texts.to_pylist()
         small = numerals.write_numbers(array, decimals=None, decimal=".")
         assert [listed[i] for i in places.tolist()] == small
@@ -404,7 +404,7 @@ class TestCuts:
                 start = False
             elif not inside:
                 start = sign in ",\n"
-        marks = quotes.find_quotes(data, b",\n")
+        marks = table_cells.find_quotes(data, b",\n")
         parity = [
             int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]

@@ -15,6 +15,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables import columns as table_columns
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
+from convcli.report.words import visible
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ def test_an_identifier_stays_as_it_is(cell: str, program: Program, tmp_path: Pat
         ("1.234,50", ()),
         ("1.5", ("--decimal", ",")),
         ("1.234,50", ("--decimal", ",")),
+        ("1_234", ()),
+        ("1\u00a0234", ()),
+        ("1\u202f234,5", ("--decimal", ",")),
+        ("1\u2019234", ()),
     ],
 )
 def test_a_column_of_numbers_in_another_style_is_not_left_silently(
@@ -126,14 +131,50 @@ def test_a_column_of_numbers_in_another_style_is_not_left_silently(
     rows = f"x;n\n{cell};1\n{cell};3\n"
     ended = program.run("csv", "sma:2", *words, stdin=rows.encode(), cwd=tmp_path)
     assert ended.text == f"x;n\n{cell};1\n{cell};2\n"
-    bare = cell.strip('"')
+    bare = visible(cell.strip('"'))
     assert f"column x is left as it is, for {bare} is no number" in ended.warnings[0]
     assert any(option in ended.warnings[0] for option in ("--decimal", "--thousands"))
     asked = program.run("csv", "sma:2", "-c", "n", *words, stdin=rows.encode(), cwd=tmp_path)
     assert not asked.warnings
 
 
-@pytest.mark.parametrize("cell", ["192.168.100.200", "555 123 456", "1.234.567", "2024-01-01"])
+@pytest.mark.parametrize(
+    ("cell", "plain"),
+    [
+        ("$12.5", "12.5"),
+        ("-$ 12.5", "-12.5"),
+        ("12.50\u00a0€", "12.50"),
+        ("12.5%", "12.5"),
+        ("3 ‰", "3"),
+        ("(12.5)", "-12.5"),
+        ("(£1)", "-1"),
+        ("\u22127", "-7"),
+        ("$12,5", "12,5; --decimal , reads decimal commas"),
+        ('"¥1,234,567"', "1,234,567; --thousands CHAR names what stands between groups of digits"),
+    ],
+)
+def test_signs_around_a_number_are_told(
+    cell: str, plain: str, program: Program, tmp_path: Path
+) -> None:
+    rows = f"x;n\n{cell};1\n{cell};3\n".encode()
+    ended = program.run("csv", "sma:2", "-d", ";", stdin=rows, cwd=tmp_path)
+    assert ended.text == f"x;n\n{cell};1\n{cell};2\n"
+    bare = visible(cell.strip('"'))
+    (warning,) = ended.warnings
+    told = f"column x is left as it is, for {bare} is no number as numbers are read"
+    assert warning.endswith(f"{told}: write it as {plain}")
+    asked = program.run("csv", "sma:2", "-d", ";", "-c", "x", stdin=rows, cwd=tmp_path)
+    assert asked.code == 3
+    assert f"hint: write it as {plain}; -c names" in asked.err
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("192.168.100.200", "555 123 456", "1.234.567", "2024-01-01"),
+        *("$", "%", "()", "\u2212", "$NA", "(555) 123", "50% off", "(a)"),
+    ],
+)
 def test_a_text_of_digits_is_left_silently(cell: str, program: Program, tmp_path: Path) -> None:
     rows = f"x;n\n{cell};1\n{cell};3\n"
     ended = program.run("csv", "sma:2", stdin=rows.encode(), cwd=tmp_path)

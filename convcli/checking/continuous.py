@@ -14,7 +14,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
-from convcli.facts.continuous import ContinuousFacts
+from convcli.facts.explanation import ContinuousFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,7 +19,7 @@ from convcli.units import UnitError, to_samples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.checking.excerpt import SmallSignal
+    from convcli.checking.explain import SmallSignal
     from convcli.media.files import Files
     from convcli.media.tables.table_options import TableOptions
     from convcli.places import Place
@@ -151,7 +151,7 @@ def one_row_of_numbers(text: str) -> list[float]:
 
 def _of_numbers(channels: list[Any], excerpt: Excerpt) -> SmallSignal:
     """The signal of numbers, one list for each channel."""
-    from convcli.checking.excerpt import array_signal
+    from convcli.checking.explain import array_signal
 
     if excerpt.chosen:
         raise RequestError("--at and --size choose a part of a file, and these are numbers")
@@ -270,7 +270,7 @@ def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSigna
 
 def _excerpt_of(source: Source[Any], excerpt: Excerpt) -> SmallSignal:
     """Read the part of a source that was asked for."""
-    from convcli.checking.excerpt import read_excerpt
+    from convcli.checking.explain import read_excerpt
 
     starts, sizes = _part(source.signal, excerpt)
     part = read_excerpt(source, starts, sizes)

@@ -47,10 +47,8 @@ FamilyName = Literal[
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Family:
-    """A group of steps that one module registers, and what all of them have in common.
+    """What the steps of a group have in common.
 
-    module : imported when one of its steps is asked for
-    further : modules that register more of its steps, imported after that one
     both_axes : one-dimensional taps run along both axes of a picture, unless `axis=` picks one
     cycles : the values of their examples are frequencies in cycles per sample
     regular : the steps need samples at equal steps of time
@@ -58,45 +56,61 @@ class Family:
     pictures : the steps need a picture
     """
 
-    module: str
-    further: tuple[str, ...] = ()
     both_axes: bool = False
     cycles: bool = False
     regular: bool = False
     layers: bool = False
     pictures: bool = False
 
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """All modules that register steps of the family, in the order of import."""
-        return (self.module, *self.further)
 
-
-# In the order in which steps are listed and looked for.
 FAMILIES: dict[FamilyName, Family] = {
-    "given taps": Family(module="convcli.designs.given"),
-    "smoothing": Family(module="convcli.designs.smoothing", both_axes=True),
-    "frequency": Family(
-        module="convcli.designs.frequency",
-        further=(
-            "convcli.designs.equalisers",
-            "convcli.designs.measured",
-            "convcli.designs.analytic",
-        ),
-        both_axes=True,
-        cycles=True,
-        regular=True,
-    ),
-    "differences": Family(module="convcli.designs.differences"),
-    "windows": Family(module="convcli.designs.windows"),
-    "image": Family(module="convcli.designs.pictures", pictures=True),
-    "channels": Family(module="convcli.designs.channels"),
-    "resampling": Family(module="convcli.designs.downsampling", layers=True),
-    "pointwise": Family(module="convcli.designs.pointwise", layers=True),
-    "branches": Family(module="convcli.planning.branches"),
-    "recipes": Family(module="convcli.planning.recipes"),
-    "learned": Family(module="convcli.layers.model_reader", regular=True),
+    "given taps": Family(),
+    "smoothing": Family(both_axes=True),
+    "frequency": Family(both_axes=True, cycles=True, regular=True),
+    "differences": Family(),
+    "windows": Family(),
+    "image": Family(pictures=True),
+    "channels": Family(),
+    "resampling": Family(layers=True),
+    "pointwise": Family(layers=True),
+    "branches": Family(),
+    "recipes": Family(),
+    "learned": Family(regular=True),
 }
+
+# The names of steps, aliases included, by the module that registers them, in the order in which
+# steps are listed. Only the module of a step that is used is imported.
+MODULES = {
+    "convcli.designs.given": "kernel correlate ir",
+    "convcli.designs.smoothing": "box sma wma ema gaussian triangle binomial hann savgol",
+    "convcli.designs.frequency": "lowpass highpass bandpass bandstop",
+    "convcli.designs.equalisers": "peak lowshelf highshelf notch",
+    "convcli.designs.measured": "response",
+    "convcli.designs.analytic": "hilbert envelope",
+    "convcli.designs.differences": (
+        "diff lag pct_change gradient laplacian laplacian_of_gaussian dog"
+    ),
+    "convcli.designs.windows": (
+        "median quantile rank mad hampel std var rms sum min erode max dilate"
+    ),
+    "convcli.designs.pictures": "sobel prewitt scharr sharpen emboss motion disk gabor",
+    "convcli.designs.channels": "mix mono grey gray grayscale greyscale luma pick",
+    "convcli.designs.downsampling": (
+        "downsample upsample stride resample resize avg_pool sum_pool max_pool min_pool "
+        "median_pool first_pool last_pool adaptive_avg_pool adaptive_max_pool global_avg_pool "
+        "global_max_pool"
+    ),
+    "convcli.designs.pointwise": (
+        "relu leaky_relu tanh sigmoid elu softplus silu swish gelu hardswish abs sign square sqrt "
+        "log exp gain offset clip normalize"
+    ),
+    "convcli.planning.branches": "branches",
+    "convcli.planning.recipes": (
+        "macd rsi zscore demean standardize bollinger unsharp local_contrast"
+    ),
+    "convcli.layers.model_reader": "model",
+}
+_MODULE_OF = {name: module for module, names in MODULES.items() for name in names.split()}
 
 # In a docstring: a section of examples, and sentences about exceptions, which end a paragraph.
 _FOR_PYTHON = (
@@ -343,8 +357,8 @@ def _usage_word(parameter: StepParameter) -> str:
     return f"{parameter.name}={value}" if parameter.keyword_only else value
 
 
+# By each of their names.
 _STEPS: dict[str, Step] = {}
-_NAMES: dict[str, Step] = {}
 _IN_TIME: dict[str, Callable[..., Any]] = {}
 
 
@@ -392,10 +406,11 @@ def step(
             **properties,
         )
         for known in (entry.name, *entry.aliases):
-            if known in _NAMES:
+            if known in _STEPS:
                 raise ValueError(f"two steps are called {known}")
-            _NAMES[known] = entry
-        _STEPS[entry.name] = entry
+            if known not in _MODULE_OF:
+                raise ValueError(f"MODULES in convcli/designs/registry.py lacks the step {known}")
+            _STEPS[known] = entry
         return design
 
     return enter
@@ -403,28 +418,16 @@ def step(
 
 def steps() -> Mapping[str, Step]:
     """Every step by its name, in the order of the families."""
-    for module in _all_modules():
-        import_module(module)
-    order = list(FAMILIES)
-    by_family = sorted(_STEPS.values(), key=lambda known: order.index(known.family))
-    return MappingProxyType({known.name: known for known in by_family})
+    every = (find(name) for name in _MODULE_OF)
+    return MappingProxyType({step.name: step for step in every})
 
 
 def find(name: str) -> Step:
     """The step called `name`; the hint of a RequestError says what exists instead."""
-    for module in _all_modules():
-        if name in _NAMES:
-            break
-        import_module(module)
-    if name in _NAMES:
-        return _NAMES[name]
-    raise RequestError(f"unknown step {name!r}", hint=answer_for(name).hint)
-
-
-def _all_modules() -> Iterator[str]:
-    """The modules that register steps, in the order in which steps are looked for."""
-    for family in FAMILIES.values():
-        yield from family.modules
+    if name not in _MODULE_OF:
+        raise RequestError(f"unknown step {name!r}", hint=answer_for(name).hint)
+    import_module(_MODULE_OF[name])
+    return _STEPS[name]
 
 
 def answer_for(name: str) -> Answer:
@@ -435,7 +438,7 @@ def answer_for(name: str) -> Answer:
     if answer is not None:
         return answer
     for form in (name, without_affixes(name)):
-        near = form if form in _NAMES else nearest(form, list(_NAMES))
+        near = form if form in _MODULE_OF else nearest(form, list(_MODULE_OF))
         if near is not None:
             return answer_by(near, f"{near}:{{}}")
     return Answer("`convcli filters` lists every step")

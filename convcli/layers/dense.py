@@ -1,4 +1,4 @@
-"""Dense layers: every output from every sample, as torch.nn.Linear after a Flatten."""
+"""Flatten and dense layers: every output from every sample, as torch.nn.Linear after a Flatten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.layers.conv_op import ConvOp
-from convcli.layers.layer import WeightedLayer, layer
+from convcli.layers.layer import Layer, WeightedLayer, layer
 from convcli.layers.padding import Placement
 from convcli.units import Count
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli.errors import RequestError
     from convcli.layers.layer import LayerSite, Shape
     from convcli.layers.onnx.writer import ExportPlace
+
 
 UNTRAINABLE = (
     "windows are cut anywhere, and it has a weight for each position; a conv of that width has none"
@@ -91,3 +92,30 @@ class DenseLayer(WeightedLayer):
             )
         message = f"{site.tensors.found}, and {site.channels} channels of {came} come to it"
         return self.call.error(message, hint=hint)
+
+
+# --- flatten ---
+
+
+@layer("flatten")
+@dataclass(frozen=True, kw_only=True)
+class FlattenLayer(Layer):
+    """All samples of all channels side by side.
+
+    It only counts as a layer: a dense layer reads them all anyway.
+    """
+
+    example: ClassVar[str] = "flatten"
+    untrainable_hint: ClassVar[str | None] = UNTRAINABLE
+
+    def check_next(self, following: list[Layer]) -> None:
+        """RequestError where no dense layer follows."""
+        if not following or not following[0].takes_everything:
+            raise self.call.error("flatten comes before dense and nowhere else")
+
+    def export(self, place: ExportPlace) -> None:
+        """Add nothing: the dense layer that follows flattens its input."""
+
+    def bind(self, site: LayerSite) -> tuple[Stage, ...]:
+        """Return one stage without operations."""
+        return (site.stage(),)

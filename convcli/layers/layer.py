@@ -47,7 +47,6 @@ MODULES = (
     "convcli.layers.shuffle",
     "convcli.layers.upsample",
     "convcli.layers.dense",
-    "convcli.layers.flatten",
 )
 
 # Planning takes time that grows with the square of the layers: a second for this many.

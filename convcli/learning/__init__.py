@@ -1,12 +1,12 @@
 """Learning filters and networks from examples.
 
 `learn.learn` takes a task (task.py) and pairs of signals (pairs.py), which become a dataset with
-its delays (dataset.py, delay.py). From there, three ways lead to a model file (learned_model.py):
+its delays (dataset.py). From there, three ways lead to a model file (learned_model.py):
 
 * one linear layer, solved from windows of the signals (windows.py, least_squares.py, noise.py);
 * a network (trainable_network.py), trained on mini-batches (train_network.py, scaling.py,
-  sampler.py, trainer.py, optimizer.py);
-* a dense layer for comparison (perceptron.py, shift.py).
+  sampler.py, trainer.py);
+* a dense layer for comparison (perceptron.py).
 
-The errors are compared with those of naive answers (baselines.py); cautions.py has the warnings.
+The errors are compared with those of naive answers (baselines.py).
 """

@@ -26,14 +26,14 @@ def preview_of(
     group_name : what a group of a table is called
     """
     if signal.axes == 2:
-        from convcli.previews.picture_preview import PicturePreview
+        from convcli.previews.picture import PicturePreview
 
         return PicturePreview(signal, result, size)
     if signal.medium.in_seconds:
-        from convcli.previews.sound_preview import SoundPreview
+        from convcli.previews.sound import SoundPreview
 
         return SoundPreview(signal, result, size)
-    from convcli.previews.table_preview import TablePreview
+    from convcli.previews.table import TablePreview
 
     return TablePreview(signal, result, size, group_name)
 

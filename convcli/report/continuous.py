@@ -9,7 +9,7 @@ from convcli.report.sample_texts import KERNEL, PLAIN, RESULT, TITLE, sample_tex
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.facts.continuous import ContinuousFacts
+    from convcli.facts.explanation import ContinuousFacts
     from convcli.report.sample_texts import Line
 
 _WIDTH = 11

@@ -6,8 +6,7 @@ import math
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
-from convcli.facts.continuous import ContinuousFacts
-from convcli.facts.explanation import ExplanationFacts
+from convcli.facts.explanation import ContinuousFacts, ExplanationFacts
 from convcli.facts.properties import ShiftFacts
 from convcli.report.charts import MOST_STEMS, Axis, Graph, Trace
 from convcli.report.figures import STYLES, Figure, chart_figure, value_range

@@ -3,7 +3,7 @@
 c[l] = sum over t of x[t] y[t + l], for |l| <= limit along each sample axis, by FFT. The signals
 arrive in blocks along axis 0; a block needs only the last `limit` samples of those before it.
 
-`learning/delay.py` measures the delay of a target with it, `checking/compare.py` that between two
+`learning/dataset.py` measures the delay of a target with it, `checking/compare.py` that between two
 signals.
 """
 

@@ -1,4 +1,10 @@
-"""Pictures written by libvips, which encodes in a thread of its own while the filter works."""
+"""Pictures written by libvips, which encodes in a thread of its own while the filter works.
+
+libvips pulls the pixels that it encodes, and the filter pushes its results. A custom source of
+libvips joins the two in constant memory. It needs a file format around the pixels; of those that
+libvips reads from such a source, TIFF alone is uncompressed. A small picture is encoded when all of
+it is in memory.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +13,15 @@ import os
 import sys
 import threading
 import traceback
+from collections import deque
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
 
 from convcli.errors import OutputError
-from convcli.media.images.feed import PixelFeed, tiff_header
+from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.replacing import WRITE_FAILURES
@@ -28,6 +36,218 @@ if TYPE_CHECKING:
     # Finds in the first bytes of a picture where its start ends and where the rest begins; None if
     # that is not known yet.
     HeadCut = Callable[[bytes], "tuple[int, int] | None"]
+
+
+# The writing thread waits while this many bytes of strips are unread.
+_MOST_WAITING = 8_000_000
+# A picture of at most this many bytes is encoded from memory, in the thread that writes. Small
+# pictures take 0.7 times the processor time of a feed that way.
+_IN_MEMORY = 1 << 20
+# libvips fetches strips of about this size, which stay in the cache of a processor: 0.6 times the
+# time of strips of 2 MB.
+_STRIP_BYTES = 1 << 17
+_HEADER_BYTES = 16
+
+
+class PixelFeed:
+    """Bytes that one thread writes and another reads, front to back.
+
+    The header can be read repeatedly.
+    """
+
+    def __init__(self, header: bytes, following: int) -> None:
+        self._header = header
+        self._length = len(header) + following
+        self._changed = threading.Condition()
+        self._waiting: deque[memoryview] = deque()
+        self._bytes_waiting = 0
+        # Where the next read is, and where the first byte of `_waiting` is.
+        self._position = 0
+        self._consumed = len(header)
+        self._ended = False
+        self._closed = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Add bytes; wait while too many are unread. After `close` they are dropped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._bytes_waiting < _MOST_WAITING or self._closed)
+            if not self._closed:
+                self._waiting.append(memoryview(data))
+                self._bytes_waiting += len(data)
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Tell the reader that nothing more will be written."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Tell the writer that nothing more will be read."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Go to a place counted from the start, from here or from the end (`whence` 0, 1, 2)."""
+        bases = (0, self._position, self._length)
+        self._position = bases[whence] + offset
+        return self._position
+
+    def read(self, length: int) -> bytes | memoryview:
+        """Return the next `length` bytes; fewer at the end, and no pixel for a second time."""
+        known = self._header[self._position : self._position + length]
+        self._position += len(known)
+        skipped = self._position - self._consumed
+        if len(known) == length or skipped < 0:
+            return known
+        self._take(skipped)
+        parts = self._take(length - len(known))
+        self._position = max(self._position, self._consumed)
+        if len(parts) == 1 and not known:
+            return parts[0]  # without a copy
+        return b"".join([known, *parts])
+
+    def _take(self, wanted: int) -> list[memoryview]:
+        """Consume the next bytes: as many as `wanted`, or all up to the end."""
+        parts = []
+        while wanted > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    break
+                first = self._waiting.popleft()
+                if len(first) > wanted:
+                    self._waiting.appendleft(first[wanted:])
+                part = first[:wanted]
+                self._bytes_waiting -= len(part)
+                self._changed.notify_all()
+            parts.append(part)
+            self._consumed += len(part)
+            wanted -= len(part)
+        return parts
+
+
+class FedImage:
+    """An image of libvips that is encoded, in a thread of its own, while its pixels come.
+
+    order : byte order of the pixels
+    """
+
+    order: ClassVar[Literal["<"]] = "<"
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        header = tiff_header(rows, layout.columns, layout.pixel_bytes)
+        self._feed = PixelFeed(header, rows * layout.columns * layout.pixel_bytes)
+        source = vips().SourceCustom()
+        source.on_read(self._feed.read)
+        source.on_seek(self._feed.seek)
+        # The image calls its source, which must live as long.
+        self._source = source
+        image = vips().Image.tiffload_source(source, access="sequential", fail_on="error")
+        form = vips_format(layout.dtype)
+        self.image = image.copy(format=form, bands=len(layout.channels), xres=1, yres=1)
+
+    def begin(self, encode: Callable[[], None]) -> None:
+        """Start the thread that encodes."""
+        self.image = None
+        self._thread = threading.Thread(
+            target=self._run, args=(encode,), name="picture writer", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, encode: Callable[[], None]) -> None:
+        try:
+            encode()
+        finally:
+            self._feed.close()
+
+    def write(self, data: memoryview) -> None:
+        """Add pixels."""
+        self._feed.write(data)
+
+    def finish(self) -> None:
+        """Wait for the end of the encoder."""
+        self._feed.end()
+        self._thread.join()
+
+    def discard(self) -> None:
+        """Let the encoder run into the end of the pixels, and wait for it."""
+        self.finish()
+
+
+class HeldImage:
+    """An image of libvips that is encoded when all of its pixels are in memory.
+
+    order : byte order of the pixels
+    """
+
+    order: ClassVar[Literal["="]] = "="
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        self._pixels = bytearray(rows * layout.columns * layout.pixel_bytes)
+        self._filled = 0
+        columns, bands = layout.columns, len(layout.channels)
+        form = vips_format(layout.dtype)
+        self.image = vips().Image.new_from_memory(self._pixels, columns, rows, bands, form)
+        self._encode: Callable[[], None] | None = None
+
+    def begin(self, encode: Callable[[], None]) -> None:
+        """Set what `finish` calls."""
+        self.image = None
+        self._encode = encode
+
+    def write(self, data: memoryview) -> None:
+        """Add pixels."""
+        self._pixels[self._filled : self._filled + len(data)] = data
+        self._filled += len(data)
+
+    def finish(self) -> None:
+        """Encode the image, and let go of it."""
+        encode, self._encode = self._encode, None
+        if encode is not None:
+            encode()
+
+    def discard(self) -> None:
+        """Let go of the image."""
+        self._encode = None
+
+
+def tiff_header(rows: int, columns: int, pixel_bytes: int) -> bytes:
+    """The start of a BigTIFF that its pixels follow, each as `pixel_bytes` channels of 8 bits.
+
+    The channels are bytes and not samples, since libvips does not read every type from a TIFF.
+    """
+    start = len(_header_for(rows, columns, pixel_bytes, start=0))
+    return _header_for(rows, columns, pixel_bytes, start=start)
+
+
+def _header_for(rows: int, columns: int, pixel_bytes: int, *, start: int) -> bytes:
+    """The header of a TIFF whose pixels begin at offset `start`."""
+    row_bytes = columns * pixel_bytes
+    strip_rows = max(1, _STRIP_BYTES // row_bytes)
+    tops = range(0, rows, strip_rows)
+    offsets = [start + top * row_bytes for top in tops]
+    sizes = [min(strip_rows, rows - top) * row_bytes for top in tops]
+    fields = {
+        256: long8s_field(columns),
+        257: long8s_field(rows),
+        258: shorts_field(*[8] * pixel_bytes),
+        259: shorts_field(1),  # no compression
+        262: shorts_field(1),  # 0 is black
+        273: long8s_field(*offsets),
+        277: shorts_field(pixel_bytes),
+        278: long8s_field(strip_rows),
+        279: long8s_field(*sizes),
+        284: shorts_field(1),  # channels side by side
+    }
+    if pixel_bytes > 1:
+        fields[338] = shorts_field(*[0] * (pixel_bytes - 1))  # bands without a meaning
+    variant = TiffVariant("<", big=True)
+    directory = build_directory(fields, variant, place=_HEADER_BYTES, link=0)
+    return variant.header(_HEADER_BYTES) + directory
+
 
 # Bytes of a finished picture that are passed on at once.
 _COPIED_BYTES = 1 << 20
@@ -92,45 +312,23 @@ class VipsWriter:
             self._scratch, self._path = scratch()
         first = request.layouts[0]
         rows = sum(layout.rows for layout in request.layouts)
-        header = tiff_header(rows, first.columns, first.pixel_bytes)
-        self._feed = PixelFeed(header, rows * first.columns * first.pixel_bytes)
+        is_small = rows * first.columns * first.pixel_bytes <= _IN_MEMORY
+        self._pixels = HeldImage(first, rows) if is_small else FedImage(first, rows)
         self._failure: Exception | None = None
-        # The image is opened before the thread starts: libvips keeps the errors of all threads in
+        # The image is opened before a thread starts: libvips keeps the errors of all threads in
         # one buffer, and opening would clear those of the thread that reads the input.
-        self._source = self._make_source()
-        image = self._open_feed()
+        image = self._pixels.image.copy(interpretation=first.interpretation)
         # libvips itself writes what belongs to a gain map.
         self._inserts = request.format.writing.insert is not None and not request.keeps_gain_map
         if request.format.writing.prepare is not None:
             image = request.format.writing.prepare(image, request)
         if not self._inserts:
             image = replace_metadata(image, request)
-        self._thread = threading.Thread(
-            target=self._run, args=(image,), name="picture writer", daemon=True
-        )
-        self._thread.start()
-
-    def _make_source(self) -> Any:
-        source = vips().SourceCustom()
-        source.on_read(self._feed.read)
-        source.on_seek(self._feed.seek)
-        return source
-
-    def _open_feed(self) -> Any:
-        """The fed pixels as an image of libvips."""
-        image = vips().Image.tiffload_source(self._source, access="sequential", fail_on="error")
-        layout = self._request.layouts[0]
-        return image.copy(
-            format=vips_format(layout.dtype),
-            bands=len(layout.channels),
-            interpretation=layout.interpretation,
-            xres=1,
-            yres=1,
-        )
+        self._pixels.begin(partial(self._run, image))
 
     def pack(self, pixels: Pixels) -> memoryview:
-        """The bytes of a strip as the feed takes them."""
-        stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
+        """The bytes of a strip as libvips takes them."""
+        stored = pixels.astype(pixels.dtype.newbyteorder(self._pixels.order), copy=False)
         return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
 
     def start(self, layout: Layout) -> None:
@@ -141,13 +339,13 @@ class VipsWriter:
 
     def append(self, packed: memoryview) -> None:
         """Hand a strip to libvips. Raises what stopped libvips."""
-        self._feed.write(packed)
+        self._pixels.write(packed)
         if self._failure is not None:
             raise self._failure
 
     def finish(self) -> None:
         """Wait for libvips, and copy what it wrote to the stream if there is one."""
-        self._join()
+        self._pixels.finish()
         try:
             if self._failure is not None:
                 raise self._failure
@@ -158,14 +356,10 @@ class VipsWriter:
             self.discard()
 
     def discard(self) -> None:
-        """Let libvips run into the end of the pixels, wait for it, and close the temporary file."""
-        self._join()
+        """Wait until libvips writes no more, and close the temporary file."""
+        self._pixels.discard()
         if self._scratch is not None:
             self._scratch.close()
-
-    def _join(self) -> None:
-        self._feed.end()
-        self._thread.join()
 
     def _run(self, image: Any) -> None:
         try:
@@ -177,8 +371,6 @@ class VipsWriter:
                 if each is not None:
                     traceback.clear_frames(each.__traceback__)
             self._failure = error
-        finally:
-            self._feed.close()
 
     def _save(self, image: Any) -> None:
         rules = self._request.format.writing

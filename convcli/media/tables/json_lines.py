@@ -140,7 +140,7 @@ class JsonLinesSink(TableSink):
         if output.append or output.made is not None:
             names = []
         replaced = len(names)
-        if output.append or output.made is not None or output.added:
+        if output.has_new:
             names += self._new_names(suffix)
         self._new_header = names
         self._output_keys = tuple(map(key_of_name, names))
@@ -185,7 +185,7 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
         """
         import pyarrow as pa
 
-        from convcli.media.tables.kept_types import type_of_whole_numbers
+        from convcli.media.tables.converting_sink import type_of_whole_numbers
 
         fields = []
         for field in self._read(part, None).schema:
@@ -202,7 +202,7 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
 
     def _refuse_rounded(self, values: list[dict[str, Any]]) -> None:
         """Raise InputError for a whole number that the type of its column would round."""
-        from convcli.media.tables.kept_types import rounded_values
+        from convcli.media.tables.converting_sink import rounded_values
 
         for value in values:
             for field in self._schema:
@@ -253,7 +253,7 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
 
 def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:
     """The objects of some lines that have a number, or a text, with many digits."""
-    from convcli.media.tables.kept_types import MANY_DIGITS
+    from convcli.media.tables.converting_sink import MANY_DIGITS
 
     if not MANY_DIGITS.search(part):
         return []
@@ -263,7 +263,7 @@ def _values_with_many_digits(part: Any) -> list[dict[str, Any]]:
 
 def _are_rounded(values: list[dict[str, Any]], field: Any) -> bool:
     """Whether the type of a field would round one of its values."""
-    from convcli.media.tables.kept_types import rounded_values
+    from convcli.media.tables.converting_sink import rounded_values
 
     found: list[str] = []
     for value in values:

@@ -32,7 +32,10 @@ MISSING = frozenset(
     )
 ) | {b""}
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE)
-_THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d+)?")
+# The last four are U+00A0 (no break), U+202F (narrow), U+2009 (thin) and U+2019 (apostrophe).
+_SEPARATOR = rb"(?:[.,' _]|\xc2\xa0|\xe2\x80\xaf|\xe2\x80\x89|\xe2\x80\x99)"
+_THOUSANDS = re.compile(rb"[+-]?\d{1,3}(?:%b\d{3})+(?:[.,]\d+)?" % _SEPARATOR)
+_DIGIT = re.compile(rb"\d")
 _POINTS_AND_COMMA = re.compile(rb"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
 # Digits in groups of three, or of two before the last group, as they are written in India.
 _GROUPED = rb"([+-]?\d{1,3}(?:%b\d{2,3})*%b\d{3})(?!\d)(?!%b)"
@@ -228,7 +231,33 @@ def advice_on_notation(text: bytes, style: NumberStyle) -> str | None:
         return "--decimal , --thousands . reads such numbers"
     if _THOUSANDS.fullmatch(text):
         return "--thousands CHAR names what stands between groups of digits"
-    return None
+    return _advice_on_signs(text, style)
+
+
+def _advice_on_signs(text: bytes, style: NumberStyle) -> str | None:
+    """How to write a number that has signs of currencies or percentages, or is in parentheses."""
+    plain = _without_signs(text)
+    if plain == text or _DIGIT.search(plain) is None:
+        return None
+    advice = f"write it as {plain.decode()}"
+    if reads_as_number(plain, style):
+        return advice
+    further = advice_on_notation(plain, style)
+    return f"{advice}; {further}" if further else None
+
+
+def _without_signs(text: bytes) -> bytes:
+    """A cell without signs of currencies and percentages, negative if it is in parentheses."""
+    from unicodedata import category
+
+    number = text.decode("utf-8", "replace").replace("\N{MINUS SIGN}", "-")
+    if number.startswith("(") and number.endswith(")"):
+        number = f"-{number[1:-1]}"
+    kept = [sign for sign in number if sign not in "%‰" and category(sign) != "Sc"]
+    number = "".join(kept).strip()
+    if number.startswith("-"):
+        number = f"-{number[1:].lstrip()}"
+    return number.encode()
 
 
 def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:

@@ -219,7 +219,7 @@ def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
     if not (train.finite and sums.held.finite):
         raise InputError(
             "the samples are so large that their squares overflow",
-            hint="scale them first: gain:0.001",
+            hint="scale them first: normalize brings the largest to 1",
         )
     if train.count < unknowns:
         weights = plural(unknowns, "weight")

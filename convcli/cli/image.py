@@ -13,6 +13,7 @@ from convcli.cli.options import Request, RunOptions, suffix_of
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.images.files import ImageFiles
+from convcli.signals import Align, Edge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class PictureOptions:
 class PictureRun(RunOptions):
     """How a filter is applied to pictures."""
 
-    edge: Annotated[options.EdgeRule, options.edge_option("edge")] = None
-    align: Annotated[options.Alignment, options.align_option("center")] = None
+    edge: Annotated[Edge | None, options.edge_option("edge")] = None
+    align: Annotated[Align | None, options.align_option("center")] = None
 
 
 @command(

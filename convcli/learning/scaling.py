@@ -124,7 +124,7 @@ def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale
     if not np.isfinite(power).all():
         raise InputError(
             "the samples are so large that their squares overflow",
-            hint="scale them first: gain:0.001",
+            hint="scale them first: normalize brings the largest to 1",
         )
     constant = np.asarray(power <= LEAST_VARIANCE_OF_CHANNEL * squares)
     unit = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, power)))

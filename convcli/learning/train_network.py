@@ -159,26 +159,17 @@ class _TrainedNetwork:
         """
         network = self.network
         data = linear.facts
-        return LearningFacts(
-            task=data.task,
+        return replace(
+            data,
             layers=network.text,
             residual=network.residual,
             taps=(),
             bias=False,
             parameters=network.net.parameters - network.net.blind_count,
-            samples=data.samples,
-            held_out=data.held_out,
-            passed_over=data.passed_over,
-            delays=data.delays,
             ridge=0.0,
-            judged=data.judged,
             tried=(),
             deficient=False,
             errors=(error, *data.errors),
-            against=data.against,
-            noise=data.noise,
-            noise_given=data.noise_given,
-            full_scale=data.full_scale,
             training=self._training_facts(),
         )
 

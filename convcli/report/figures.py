@@ -50,7 +50,7 @@ class Figure:
     keys: Sequence[tuple[str, str]] = field(default=())
 
     @property
-    def enlarged_width(self) -> int | None:
+    def width(self) -> int | None:
         """The width of an enlarged picture on a page in CSS pixels; None of other figures."""
         if not self.pixels:
             return None

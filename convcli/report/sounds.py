@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -81,7 +82,9 @@ def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
 def _loudest_power(side: Side) -> float:
     """The largest power in the spectrogram of a side."""
     spectrogram = side[2].spectrogram
-    return 0.0 if spectrogram is None else float(spectrogram.power.max())
+    if spectrogram is None:
+        return 0.0
+    return float(spectrogram.power.max())
 
 
 def _silence_text(side: Side) -> str:
@@ -154,8 +157,10 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
         drawn.append(("difference", "second", preview.difference))
     outlines = [outline for _, _, outline in drawn]
     extent = outline_extent(outlines, unit)
-    # A single sample lies in the middle.
-    axis = Axis(low=0.0 if extent > unit else -extent, high=extent, label="s")
+    axis = Axis(low=0.0, high=extent, label="s")
+    if extent <= unit:
+        # A single sample lies in the middle.
+        axis = replace(axis, low=-extent)
     peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
     for name, style, outline in drawn:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
@@ -276,7 +281,7 @@ class _DecibelSpectrogram:
 
     @property
     def loudest(self) -> float:
-        """The highest level."""
+        """The highest level of all frames."""
         return float(self.values.max())
 
     def graph(self, title: str, image: str, rate: float) -> Graph:

@@ -224,8 +224,7 @@ class ImageFile:
 
     def makes_maps(self, result: Signal) -> bool:
         """Whether a result of a page has many channels, which are not those of the picture."""
-        is_many = len(result.channels) >= FEWEST_MAPS
-        return is_many and any(page.makes_maps(result) for page in self.pages)
+        return any(page.makes_maps(result) for page in self.pages)
 
     def reader(self) -> PictureReader:
         """A second run through the pixels, beside the one that feeds the filter."""

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
 from convcli.report.columns import table_axis
-from convcli.report.figures import Figure, chart_figure, outline_trace, row_on_axis, value_range
+from convcli.report.figures import (
+    Figure,
+    channel_values,
+    chart_figure,
+    outline_trace,
+    row_on_axis,
+    value_range,
+)
 from convcli.report.sounds import MOST_SHOWN, sound_axis
 from convcli.report.words import visible
 
@@ -60,8 +67,7 @@ def _marked_outline(
         axis = table_axis(searched.signal, [outline])
     regions = [_region_of(hit, outline) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
-        values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
-        low, high = value_range(values)
+        low, high = value_range(channel_values(outline, channel))
         text = f"{_searched_name(searched)}: {visible(name)}"
         if outline.group:
             text += f" of {visible(outline.group)}"

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from convcli.facts.learning import ExampleFacts, TrainingFacts
 
 
+# Width of a chart that has a narrower one beside it.
+LEADING = 540
+
+
 def learned_views(run: RunFacts) -> Iterator[SignalView]:
     """Yield the training of a model, and an example of what it predicts."""
     facts = run.learned
@@ -94,6 +98,7 @@ def _line_figure(example: ExampleFacts) -> Figure:
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,
+        width=LEADING,
         height=260,
     )
     return chart_figure(chart, visible(example.channel))

@@ -229,8 +229,9 @@ def test_the_error_along_lines_is_below_its_bound(
 ) -> None:
     errors = []
 
-    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
-        truth = everywhere()
+    def compare(strips: Any, _: Any, bound: Any, in_double: Any, **__: Any) -> Any:
+        (y,) = strips
+        truth = in_double.everywhere()
         errors.append(np.abs(y - truth).max() / bound.absolute)
         return y
 
@@ -265,8 +266,9 @@ def test_the_error_of_resampling_is_below_its_bound(
         for reach, of_axis in zip((rows.reach[0], columns.reach[1]), span, strict=True)
     ]
 
-    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
-        truth = everywhere()
+    def compare(strips: Any, _: Any, bound: Any, in_double: Any, **__: Any) -> Any:
+        (y,) = strips
+        truth = in_double.everywhere()
         one_by_one = both._sums_at(np.nonzero(np.isfinite(y)), x, span).reshape(y.shape)
         np.testing.assert_allclose(truth, one_by_one, rtol=0, atol=1e-11)
         errors.append(np.abs(y - truth) / (bound.relative * np.abs(y) + bound.absolute))

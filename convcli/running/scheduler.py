@@ -301,7 +301,9 @@ class Scheduler:
             return 0.0
         if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH
-        return OUTPUTS_PER_REACH if self.chains.signal.axes == 1 else 1.0
+        if self.chains.signal.axes == 1 or chain.is_rounded_rightly:
+            return OUTPUTS_PER_REACH
+        return 1.0
 
 
 def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:

@@ -16,9 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-import numpy as np
-
 from convcli.errors import OutputError
+from convcli.media.images.layout import stored_bytes
 from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
@@ -260,8 +259,7 @@ class VipsWriter:
 
     def pack(self, pixels: Pixels) -> memoryview:
         """The bytes of a strip as the feed takes them."""
-        stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
+        return stored_bytes(pixels, "<")
 
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""

@@ -96,12 +96,6 @@ class Chain(ChainGeometry):
             return True
         return refines_alone(op.numbers.rounding for op in self.ops)
 
-    @cached_property
-    def is_rounded_rightly(self) -> bool:
-        """Whether results of bytes are rounded as their exact sums, however jobs are cut."""
-        is_refined = refines_alone(op.numbers.rounding for op in self.ops)
-        return is_refined or self._resampling_of_bytes is not None
-
     def compute(
         self,
         x: Array,

@@ -87,15 +87,15 @@ def refine(
     if to_bytes:
         results, places = _rounded(strips, shape, bound)
     else:
-        results = _side_by_side(strips)
+        results = _joined_strips(strips)
         places = _doubtful(results, bound)
     sums: Any = in_double.results(places)
     results[places] = np.rint(sums) if to_bytes else _rounded_alike(sums)
     return np.asarray(results)
 
 
-def _side_by_side(strips: Iterable[Array]) -> Array:
-    """Join strips along axis 1."""
+def _joined_strips(strips: Iterable[Array]) -> Array:
+    """Put strips side by side, without a copy if there is only one."""
     parts = list(strips)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 

@@ -83,6 +83,15 @@ def refines_cheaply(taps: Taps, divisor: float) -> bool:
     return not share_a_denominator(weights)
 
 
+def computes_rows_twice(taps: Taps) -> bool:
+    """Return whether the rows that two blocks of outputs read cost as much as outputs.
+
+    OpenCV computes an output for every row that it reads.
+    """
+    lines = factor(taps)
+    return lines is not None and _are_short(lines)
+
+
 def _are_short(lines: tuple[Taps, Taps]) -> bool:
     """Return whether OpenCV filters by both lines at once."""
     return max(line.size for line in lines) <= SHORT_LINE

@@ -397,16 +397,10 @@ class SignalStart:
 class PartSource(Protocol[Raw]):
     """The samples of one part of a signal, which can also give those before it.
 
-    signal : the whole signal
     before : the lengths of the blocks before the first one whose outputs are computed here
     pasts : of interleaved signals, by group; None for a single signal
     ends : whether the signal ends with this part
     """
-
-    @property
-    def signal(self) -> Signal:
-        """The whole signal that this is a part of."""
-        ...
 
     @property
     def before(self) -> Sequence[int]:

@@ -94,8 +94,7 @@ def test_a_path_computes_the_sum(path: type[ConvPath], case: tuple[ConvSums, Any
 def test_tiles_of_any_picture(
     size: tuple[int, int], tiles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convcli.layers.winograd.TRANSFORMED", 0)
-    monkeypatch.setattr("convcli.layers.winograd.FEWEST", tiles)
+    monkeypatch.setattr(Winograd, "_tiles_at_once", (tiles, tiles))
     sums = sums_of((3, 2, 3, 3), bias=RNG.uniform(size=3), activation=Rectifier(0.1))
     x = RNG.uniform(-1, 1, (size[0] + 2, size[1] + 2, 3))[..., :2]
     y = Winograd(sums, np.float64)(x)

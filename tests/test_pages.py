@@ -509,3 +509,158 @@ def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromiu
         assert "page 2, before" in words
         assert shown.page.locator(".slider").count() == 0
         assert not shown.too_wide
+
+
+def drawn_graphs(monkeypatch: pytest.MonkeyPatch, *words: object) -> list[Graph]:
+    """The charts of the page that a command writes."""
+    drawn: list[Graph] = []
+    draw = Graph.svg
+
+    def noted(graph: Graph) -> Any:
+        drawn.append(graph)
+        return draw(graph)
+
+    monkeypatch.setattr(Graph, "svg", noted)
+    assert run(*words) == 0
+    return drawn
+
+
+def test_histograms_of_two_depths_lie_on_one_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Floats from 0 to 1 are written as 16 bits: the middle value is 0.5 on both sides."""
+    from pyvips import Image
+
+    half = np.full((20, 20), 0.5, np.float32)
+    Image.new_from_array(half).tiffsave(str(tmp_path / "a.tif"))
+    words = ("image", "gain:1", tmp_path / "a.tif", "-o", tmp_path / "o.png")
+    page = tmp_path / "page.html"
+    (chart,) = drawn_graphs(monkeypatch, *words, "--report", page)
+    for trace in chart.traces:
+        (place,) = [place for place, share in trace.points if share > 0]
+        assert place == pytest.approx(0.5, abs=1 / 64), trace.name
+    assert chart.x.label == "value, on the scale of before"
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_a_single_row_lies_in_the_middle(
+    times: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "t.csv").write_text("day,v\n2024-01-02,3.5\n")
+    words = ["csv", "gain:2", tmp_path / "t.csv", "-c", "v", "-o", tmp_path / "o.csv"]
+    if times:
+        words += ["--time", "day"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    # 2024-01-02 is 1704153600 s after 1970-01-01 (date -ud 2024-01-02 +%s).
+    place = 1704153600 if times else 1
+    for chart in charts[:2]:
+        assert chart.x.place(place) == 0.5
+        assert [point[0] for trace in chart.traces for point in trace.points] == [place]
+
+
+def test_a_single_sample_lies_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(tmp_path / "x.wav", np.array([0.5]), 8000)
+    words = ("audio", "gain:1", tmp_path / "x.wav", "-o", tmp_path / "o.wav")
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    assert [chart.x.place(chart.traces[0].points[0][0]) for chart in charts[:2]] == [0.5, 0.5]
+
+
+@needs_chromium
+def test_a_detail_of_one_pixel_across_is_no_chessboard(tmp_path: Path, chromium: Any) -> None:
+    """A column of 60 pixels: its picture keeps its ratio, so that nothing lies beside it."""
+    from pyvips import Image
+
+    column = np.linspace(0, 255, 60).astype(np.uint8)[:, None]
+    Image.new_from_array(column).cast("uchar").pngsave(str(tmp_path / "a.png"))
+    page = tmp_path / "page.html"
+    words = ("image", "gain:1", tmp_path / "a.png", "-o", tmp_path / "o.png", "--report", page)
+    assert run(*words) == 0
+    for width in (1200, 390):
+        with opened(chromium, page, width=width) as shown:
+            boxes = shown.page.eval_on_selector_all(
+                ".pixels", "all => all.map(x => [x.clientWidth, x.clientHeight])"
+            )
+            assert len(boxes) == 2
+            for wide, high in boxes:
+                assert wide > 3
+                assert high == 60 * wide
+
+
+@needs_chromium
+def test_charts_that_zoom_together_have_one_left_margin(tmp_path: Path, chromium: Any) -> None:
+    """Values around 10 and around 10,000,000 have ticks of other widths."""
+    rows = [f"{value},{1e7 + 500 * value}" for value in range(10, 40)]
+    (tmp_path / "t.csv").write_text("small,large\n" + "\n".join(rows) + "\n")
+    page = tmp_path / "page.html"
+    assert run("csv", "sma:2", tmp_path / "t.csv", "-o", tmp_path / "o.csv", "--report", page) == 0
+    with opened(chromium, page) as shown:
+        lefts = shown.page.eval_on_selector_all(
+            "[data-linked] svg.chart", "all => all.map(x => x.getBoundingClientRect().left)"
+        )
+        assert len(lefts) == 2
+        assert lefts[0] == lefts[1]
+
+
+def test_silence_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    page = tmp_path / "page.html"
+    words = ("-o", tmp_path / "o.wav", "--force", "--report", page)
+    for x, steps, silent in (
+        (np.zeros(8000), "gain:1", ["before", "after"]),
+        (noise, "gain:0", ["after"]),
+        (noise, "gain:1", []),
+    ):
+        write_sound(tmp_path / "x.wav", x, 8000)
+        charts = drawn_graphs(monkeypatch, "audio", steps, tmp_path / "x.wav", *words)
+        monkeypatch.undo()
+        titles = [chart.title for chart in charts]
+        pictures = [title for title in titles if "Spectrogram" in title]
+        assert len(pictures) == 2 - len(silent)
+        assert ("Difference of the spectrograms" in titles) == (not silent)
+        text = page.read_text()
+        for name in ("before", "after"):
+            assert (f"{name}: silence, which has no spectrum." in text) == (name in silent)
+
+
+def test_a_sound_below_the_range_of_a_spectrogram_is_not_drawn_black(tmp_path: Path) -> None:
+    """A sine of -130 dB, below the -110 dB at which spectrograms end."""
+    tone = 10 ** (-130 / 20) * np.sin(np.arange(8000))
+    write_sound(tmp_path / "x.wav", tone, 8000, subtype="FLOAT")
+    page = tmp_path / "page.html"
+    words = ("audio", "gain:1", tmp_path / "x.wav", "-o", tmp_path / "o.wav", "--report", page)
+    assert run(*words) == 0
+    text = page.read_text()
+    assert text.count(": below -110 dB at every frequency.") == 2
+    assert "Mean spectrum of before and after" in text
+    assert 'aria-label="Spectrogram' not in text
+
+
+@needs_chromium
+def test_the_overview_of_mixed_media_fits(tmp_path: Path, chromium: Any) -> None:
+    """A sound, a table with a column of a long name and a picture have all measures together."""
+    from pyvips import Image
+
+    rng = np.random.default_rng(0)
+    for folder in (tmp_path / "expected values", tmp_path / "what came out"):
+        folder.mkdir()
+        x = rng.normal(0, 0.1, 4000 + len(str(folder)))
+        write_sound(folder / "a recording of a meeting.wav", x, 8000)
+        pixels = rng.integers(0, 255, (40, 50, 3)).astype(np.uint8)
+        Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(str(folder / "p.png"))
+        values = rng.normal(0, 1e5, 50)
+        rows = "\n".join(f"{v},{v / 3e9}" for v in values)
+        (folder / "t.csv").write_text(f"a column of a long name,volume\n{rows}\n")
+    page = tmp_path / "page.html"
+    assert run("compare", *sorted(tmp_path.iterdir()), "--report", page) == 0
+    for width, fits in ((1200, True), (390, False)):
+        with opened(chromium, page, width=width) as shown:
+            assert not shown.too_wide
+            inner, outer = shown.page.eval_on_selector(
+                ".scroll", "box => [box.scrollWidth, box.clientWidth]"
+            )
+            assert (inner <= outer) == fits
+            assert "unmatched" in shown.page.inner_text("#overview-table thead")

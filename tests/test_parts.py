@@ -28,7 +28,6 @@ from table_settings import table_options
 from convcli.batch.parted_input import (
     PartedInput,
     PartPlaces,
-    TemporaryParts,
     joined_counts,
     needs_of,
     refuse_parts,
@@ -151,7 +150,7 @@ def counts_of_parts(parted: PartedRun, opened: Any, plan: Plan, sink: Any, count
     )
     parts = cut.parts()
     output: Any = parted.output
-    places = TemporaryParts(output.parent) if division.apart else PartPlaces(output)
+    places = PartPlaces(None, output.parent) if division.apart else PartPlaces(output)
     with closing(places):
         return joined_counts(cut.filter_into(whole, parts, places))
 
@@ -793,7 +792,7 @@ def test_an_error_names_its_place_and_leaves_nothing(tmp_path: Path, cell: str, 
 def test_a_full_disk_is_an_error_of_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TemporaryParts, "begin", lambda *_: Path("/dev/full"))
+    monkeypatch.setattr(PartPlaces, "begin", lambda *_: Path("/dev/full"))
     path = tmp_path / "t.csv"
     path.write_text("A\n" + "1\n2\n" * 99)
     with pytest.raises(OutputError, match=r"cannot write .*out\.csv: No space left on device"):

@@ -188,6 +188,34 @@ def test_marks(tmp_path: Path) -> None:
     )
 
 
+@needs_matplotlib
+def test_marks_lie_on_the_pixels_of_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drawing has the pixels of a PNG themselves, and so has a page if they are enlarged."""
+    small = Image.new_from_file(str(SAMPLES / "cat.png")).crop(130, 80, 40, 30)
+    small.pngsave(str(tmp_path / "small.png"))
+    small.crop(5, 4, 12, 9).pngsave(str(tmp_path / "part.png"))
+    mark, page = tmp_path / "mark.png", tmp_path / "page.html"
+    drawn = []
+    draw = plots._draw_chart
+    monkeypatch.setattr(plots, "_draw_chart", lambda axes, chart: drawn.append((axes, chart)))
+    words = ["--mark", str(mark), "--report", str(page), "-q"]
+    for name in ("small.png", str(SAMPLES / "cat.png")):
+        assert (
+            main(["detect", str(tmp_path / "part.png"), str(tmp_path / name), *words, "--force"])
+            == 0
+        )
+        (axes, chart), drawn = drawn[-1], []
+        source = Image.new_from_file(str(tmp_path / name)).numpy()
+        np.testing.assert_array_equal(plots._pixels(chart.image), source)
+        if name == "small.png":
+            draw(axes, chart)
+            assert axes.images[0].get_interpolation() == "nearest"
+            assert chart.image in page.read_text()
+            assert 'image-rendering="pixelated"' in page.read_text()
+
+
 def test_marks_of_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of two groups that take turns: the hit in rows 6 to 10 is the third to fifth of B."""
     page = tmp_path / "page.html"

@@ -19,6 +19,8 @@ from program import run as run_program
 from pyvips import Image
 
 import convcli
+from convcli.checking.compare import compare_signals
+from convcli.checking.signal_comparison import ComparedSignal
 from convcli.cli import main
 from convcli.core.binding import Rules
 from convcli.media.audio.medium import AUDIO
@@ -352,6 +354,67 @@ def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
     assert facts is not None
     assert (facts.psnr, facts.largest) == pytest.approx((20.0, 0.1), rel=1e-5)
     assert facts.ssim is None
+
+
+def sums_of(x: Any, side: int = 800) -> PictureSums:
+    """What is drawn of a picture (rows, columns, 4) whose last channel is the opacity."""
+    signal = Signal(
+        medium=IMAGE, shape=x.shape[:2], channels=("R", "G", "B", "A"), full_scale=255, alpha=3
+    )
+    sums = PictureSums(signal, side)
+    for row in range(0, len(x), 7):
+        sums.add(sums.reduced(x[row : row + 7], row))
+    return sums
+
+
+def transparent_picture() -> Any:
+    """A picture of which a third is transparent, a third partly, and a third opaque."""
+    rng = np.random.default_rng(6)
+    x: Any = rng.integers(0, 256, (40, 60, 4)).astype(np.uint8)
+    x[..., 3] = rng.choice([0, 100, 255], (40, 60))
+    return x
+
+
+@pytest.mark.parametrize("side", [800, 15])
+def test_hidden_colours_are_not_drawn(side: int) -> None:
+    """The reduced picture, its likeness and histograms are those of what is seen."""
+    a = transparent_picture()
+    b = a.copy()
+    b[a[..., 3] == 0, :3] = 255
+    before, after = sums_of(a, side), sums_of(b, side)
+    alike = likeness(before, after)
+    assert alike is not None
+    assert (alike.largest, alike.psnr) == (0, np.inf)
+    assert alike.ssim == (pytest.approx(1) if side == 800 else None)
+    facts = before.facts(), after.facts()
+    assert facts[0] is not None
+    assert facts[1] is not None
+    np.testing.assert_array_equal(facts[0].histogram, facts[1].histogram)
+    every = before.factor
+    opacity = a[::every, ::every, 3].astype(float)
+    expected = np.histogram(a[::every, ::every, 0], 64, (0, 255), weights=opacity)[0]
+    assert facts[0].histogram[0].tolist() == expected.tolist()
+    if side == 15:
+        np.testing.assert_array_equal(facts[0].reduced, facts[1].reduced)
+        squares = a.reshape(10, 4, 15, 4, 4).astype(np.float64)
+        weighted = (squares[..., :3] * squares[..., 3:]).sum(axis=(1, 3))
+        colours = weighted / np.maximum(1, squares[..., 3:].sum(axis=(1, 3)))
+        assert np.abs(facts[0].reduced[..., :3] - colours).max() <= 0.501
+
+
+def test_the_likeness_of_transparent_pictures_is_that_of_compare() -> None:
+    a = transparent_picture()
+    b = a.copy()
+    b[::3, ::2, 1] //= 2
+    b[1::3, ::2, 3] //= 2
+    facts = likeness(sums_of(a), sums_of(b))
+    signal = sums_of(a).signal
+    sides = [ComparedSignal(name, Blocks(signal, [x])) for name, x in (("a", a), ("b", b))]
+    expected = compare_signals(*sides).together
+    assert facts is not None
+    assert expected is not None
+    assert (facts.psnr, facts.largest) == pytest.approx((expected.psnr, expected.largest))
+    assert facts.ssim == pytest.approx(expected.ssim, rel=1e-5)
 
 
 # Designs

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.batch.parts import (
-    BinsTask,
-    EndsTask,
-    FilterTask,
-    MeasureTask,
     PartOfRun,
-    Result_co,
-    SurveyTask,
+    Result,
     carry_out_task,
+    count_bins,
+    filter_for_whole,
+    find_ends,
     kept_samples,
+    survey_input,
+    take_measure,
 )
 from convcli.batch.units import Unit
 from convcli.dataclass import dataclass
@@ -29,21 +29,20 @@ from convcli.planning.plan import runs_model
 from convcli.running.chains import ALL
 from convcli.running.geometry import Geometry
 from convcli.running.past import joined_followings, joined_pasts
-from convcli.running.run import joined_measures, outputs_at
+from convcli.running.run import KnownElsewhere, joined_measures, outputs_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from convcli.batch.parts import PartedRun, PartTask
+    from convcli.batch.parts import OpenInput, PartedRun
     from convcli.batch.run_units import Outcome, Runner
     from convcli.core.chain import Chain
-    from convcli.core.task import HeldAfter
     from convcli.media.division import Division
     from convcli.media.files import FileSink
     from convcli.planning.plan import Plan
     from convcli.running.past import Followings, Pasts
-    from convcli.running.run import BinsBegun, RunCounts
+    from convcli.running.run import BinsBegun, RunCounts, SignalMeasures
     from convcli.signals import SignalPast
 
 # Bytes of a part by default: about a second of work.
@@ -183,7 +182,7 @@ def worthwhile_parts(count: int, size: int) -> int:
 class TaskUnit(Unit):
     """A task of a parted run as a unit of work."""
 
-    task: PartTask[Any]
+    task: Callable[[OpenInput], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +214,7 @@ class TaskRunner:
     _begun: int = 0
     _waiting: dict[int, Outcome] = field(default_factory=dict)
 
-    def results(self, tasks: Iterable[PartTask[Result_co]]) -> Iterator[Result_co]:
+    def results(self, tasks: Iterable[Callable[[OpenInput], Result]]) -> Iterator[Result]:
         """Carry tasks out at once, and yield their results in their order.
 
         The first error in that order is raised.
@@ -230,7 +229,7 @@ class TaskRunner:
         while under_way:
             yield self._result(under_way.popleft())
 
-    def _unit(self, task: PartTask[Any]) -> TaskUnit:
+    def _unit(self, task: Callable[[OpenInput], Any]) -> TaskUnit:
         unit = TaskUnit(number=self._begun, name=self.name, relative=self.name, task=task)
         self._begun += 1
         return unit
@@ -265,7 +264,7 @@ class PartedInput:
     def parts(self) -> list[PartOfRun]:
         """Cut the input, and find out what has to be known of the samples before each part."""
         surveys = self.division.surveys(self.count, self.run.needs)
-        found = list(self.runner.results([SurveyTask(each) for each in surveys]))
+        found = list(self.runner.results([partial(survey_input, each) for each in surveys]))
         stretches = self.division.cut(self.count, self.run.needs, found)
         firsts = self._first_outputs(stretches)
         pasts, followings = self._around(stretches)
@@ -276,7 +275,7 @@ class PartedInput:
                 number=number,
                 stretch=stretch,
                 pasts=pasts[number],
-                following=followings[number],
+                known=KnownElsewhere(following=followings[number]),
                 first=firsts[number],
                 last=is_last,
             )
@@ -300,7 +299,7 @@ class PartedInput:
             return nothing, nothing
         kept = kept_samples(self.plan, self.run.needs)
         last_read = len(stretches) if kept.waits else len(stretches) - 1
-        tasks = [EndsTask(stretch) for stretch in stretches[:last_read]]
+        tasks = [partial(find_ends, stretch) for stretch in stretches[:last_read]]
         pasts: list[dict[bytes, SignalPast]] = [{}]
         starts: list[Followings] = []
         for own in self.runner.results(tasks):
@@ -324,22 +323,24 @@ class PartedInput:
         Bins of bins are counted when the numbers of the bins before them are known.
         """
         for level in range(self.plan.chain.times.counted):
-            tasks = [BinsTask(part) for part in parts[:-1]]
+            tasks = [partial(count_bins, part) for part in parts[:-1]]
             begun: BinsBegun = dict.fromkeys([] if self.groups else [ALL], (0,) * (level + 1))
-            numbered = [replace(parts[0], bins=begun)]
+            numbered = [_with_known(parts[0], bins=begun)]
             found = self.runner.results(tasks)
             for part, own in zip(parts[1:], found, strict=True):
                 begun = _added_bins(begun, own, level + 1)
-                numbered.append(replace(part, bins=begun))
+                numbered.append(_with_known(part, bins=begun))
             parts = numbered
         return parts
 
     def _with_measures(self, parts: list[PartOfRun]) -> list[PartOfRun]:
         """The parts with all that is measured of the signal, one measure after the other."""
+        measures: tuple[SignalMeasures, ...] = ()
         for measure in self.plan.measures:
-            tasks = [MeasureTask(part) for part in parts]
+            tasks = [partial(take_measure, part) for part in parts]
             found = joined_measures(measure, self.runner.results(tasks))
-            parts = [replace(part, measures=(*part.measures, found)) for part in parts]
+            measures = (*measures, found)
+            parts = [_with_known(part, measures=measures) for part in parts]
         return parts
 
     def filter_into(
@@ -347,14 +348,18 @@ class PartedInput:
     ) -> Iterator[RunCounts]:
         """Filter all parts, add them to the whole in their order, and yield the counts of each."""
         output.reserve()
-        tasks = (FilterTask(part, places.begin(part.number), may_give_up=True) for part in parts)
-        held: HeldAfter | None = None
+        tasks = (
+            partial(filter_for_whole, part, places.begin(part.number), may_give_up=True)
+            for part in parts
+        )
+        held = None
         for number, found in enumerate(self.runner.results(tasks)):
             done = found
             if done is None:
                 # The part needs a value that was last known long before it. All earlier parts are
                 # done now, and the last of them has returned this value.
-                task = FilterTask(parts[number], places.of(number), held=held)
+                part = _with_known(parts[number], held=held)
+                task = partial(filter_for_whole, part, places.of(number))
                 done = next(self.runner.results([task]))
             if done is None:
                 raise ValueError(f"part {number} was given up twice")
@@ -364,6 +369,11 @@ class PartedInput:
             self.division.note(done.noted)
             self.counts.append(done.counts)
             yield done.counts
+
+
+def _with_known(part: PartOfRun, **known: Any) -> PartOfRun:
+    """The part with more that is known of the rest of the signal."""
+    return replace(part, known=replace(part.known, **known))
 
 
 def _added_bins(begun: BinsBegun, own: BinsBegun, levels: int) -> BinsBegun:
@@ -376,53 +386,34 @@ def _added_bins(begun: BinsBegun, own: BinsBegun, levels: int) -> BinsBegun:
 
 
 class PartPlaces:
-    """Where parts are written before they are added to the whole: at their places in the output.
+    """Where parts are written before they are added to the whole.
 
-    place : the output, by a path that all processes know
+    whole : the output, by a path that all processes know, if parts are written at their places in
+        it; None: each has a temporary file, without a name where the system allows it
+    folder : the folder on whose disk temporary files are; None for the folder of such files
     """
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
-    def begin(self, number: int) -> Path:
-        """Prepare the place of a part."""
-        return self.of(number)
-
-    def of(self, number: int) -> Path:  # noqa: ARG002 -- each part has its own place elsewhere
-        """The path of a part that was begun."""
-        return self._place
-
-    def end(self, number: int) -> None:
-        """Release the place of a part that was added to the whole."""
-
-    def close(self) -> None:
-        """Release the places of all parts that were not ended."""
-
-
-class TemporaryParts(PartPlaces):
-    """The places of parts that are temporary files, without names where the system allows it.
-
-    folder : the folder on whose disk the files are; None for the folder of temporary files
-    """
-
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, whole: Path | None, folder: Path | None = None) -> None:
+        self._whole = whole
         self._folder = folder
         self._files: dict[int, tuple[BinaryIO, Path]] = {}
 
     def begin(self, number: int) -> Path:
-        """Make the temporary file of a part, and return its path."""
-        file, place = scratch(self._folder)
-        self._files[number] = (file, path_for_others(place))
+        """Prepare the place of a part, and return its path."""
+        if self._whole is None:
+            file, place = scratch(self._folder)
+            self._files[number] = (file, path_for_others(place))
         return self.of(number)
 
     def of(self, number: int) -> Path:
         """The path of a part that was begun."""
-        return self._files[number][1]
+        return self._whole or self._files[number][1]
 
     def end(self, number: int) -> None:
-        """Remove the temporary file of a part."""
-        file, _ = self._files.pop(number)
-        file.close()
+        """Remove the temporary file of a part, if it has one."""
+        if number in self._files:
+            file, _ = self._files.pop(number)
+            file.close()
 
     def close(self) -> None:
         """Remove the temporary files of all parts that were not ended."""

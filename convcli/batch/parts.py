@@ -1,23 +1,22 @@
 """What is done with the parts of one large input, as values that any process can carry out.
 
-    PartedRun     the input and its filter: the same for all parts
-    SurveyTask    finds out what has to be known before the input is cut
-    EndsTask      the last rows of each group in a part, and the first
-    BinsTask      how many calendar bins begin in a part
-    MeasureTask   what a step measures in a part
-    FilterTask    filters a part and writes it
+    PartedRun           the input and its filter: the same for all parts
+    survey_input        finds out what has to be known before the input is cut
+    find_ends           the last rows of each group in a part, and the first
+    count_bins          how many calendar bins begin in a part
+    take_measure        what a step measures in a part
+    filter_for_whole    filters a part and writes it
 
-All of them can be pickled, and a task does the same in any process that sees the files. What a part
-needs of the samples before it follows from the reach of the chain. A part is filtered in the same
-jobs as the whole is, so that the result is the same, byte for byte.
+A task is a function of the open input; `functools.partial` gives it the part. All of this can be
+pickled, and a task does the same in any process that sees the files. What a part needs of the
+samples before it follows from the reach of the chain. A part is filtered in the same jobs as the
+whole is, so that the result is the same, byte for byte.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
@@ -39,12 +38,10 @@ if TYPE_CHECKING:
     from convcli.places import Place
     from convcli.planning.calls import Call
     from convcli.planning.plan import Plan
-    from convcli.running.past import Followings
     from convcli.running.run import BinsBegun, RunCounts, SignalMeasures
     from convcli.signals import Signal, SignalPast
 
-Result_co = TypeVar("Result_co", covariant=True)
-Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,31 +108,18 @@ class OpenInput:
     plan: Plan
 
 
-class PartTask(Protocol[Result_co]):
-    """A task about one part. It can be pickled."""
-
-    def carry_out(self, open_input: OpenInput) -> Result_co:
-        """Carry the task out on the open input, and return its result."""
-
-
-def carry_out_task(run: PartedRun, task: PartTask[Result_co]) -> Result_co:
+def carry_out_task(run: PartedRun, task: Callable[[OpenInput], Result]) -> Result:
     """Open the input and do one task, in any process."""
     with run.opened() as open_input:
-        return task.carry_out(open_input)
+        return task(open_input)
 
 
 # ------------------------------------------------------------------------------------------- tasks
 
 
-@dataclass(frozen=True)
-class SurveyTask:
-    """Finds out what has to be known before the input is cut."""
-
-    survey: Any
-
-    def carry_out(self, open_input: OpenInput) -> Any:
-        """Survey a piece of the input."""
-        return self.survey.of(open_input.division)
+def survey_input(survey: Any, open_input: OpenInput) -> Any:
+    """Find out what has to be known of a piece of the input before it is cut."""
+    return survey.of(open_input.division)
 
 
 def kept_samples(plan: Plan, needs: PartNeeds) -> KeptSamples:
@@ -143,89 +127,64 @@ def kept_samples(plan: Plan, needs: PartNeeds) -> KeptSamples:
     return KeptSamples(needs.samples, plan.chain if needs.in_time else None, needs.waits)
 
 
-@dataclass(frozen=True, eq=False)
-class EndsTask:
-    """Collects the last rows of each group of interleaved signals in one part, and the first."""
+def find_ends(stretch: Any, open_input: OpenInput) -> EndsOfSignals:
+    """The last rows of each group in a part, and the first, from the rows of the part alone."""
 
-    stretch: Any
+    def found(stretch: Any) -> EndsOfSignals:
+        kept = kept_samples(open_input.plan, open_input.run.needs)
+        return ends_of_part(open_input.division.part(stretch, {}), kept)
 
-    def carry_out(self, open_input: OpenInput) -> EndsOfSignals:
-        """The past of each group at the end of this part, from the rows of the part alone."""
-
-        def found(stretch: Any) -> EndsOfSignals:
-            kept = kept_samples(open_input.plan, open_input.run.needs)
-            return ends_of_part(open_input.division.part(stretch, {}), kept)
-
-        return _with_places_of_errors(found, self.stretch, open_input.division)
+    return _with_places_of_errors(found, stretch, open_input.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PartOfRun:
-    """One part of the input, and what is known of the samples before it.
+    """One part of the input, and what is known of the samples around it.
 
     number : of the part, from 0
     stretch : its place in the input
     pasts : of each group before it; None for a single signal
-    following : the first rows of each group after it, where outputs wait for them
-    bins : how many of each calendar bins have begun before it, where that matters
-    measures : what was measured of the whole signal, in the order of the measures of the plan
+    known : what is known of the rest of the signal
     first : the number of the first output
     last : no part follows
     """
 
     number: int
     stretch: Any
-    pasts: Mapping[bytes, SignalPast] | None = None
-    following: Followings | None = None
-    bins: BinsBegun = field(default_factory=dict)
-    measures: tuple[SignalMeasures, ...] = ()
-    first: int = 0
-    last: bool = False
+    pasts: Mapping[bytes, SignalPast] | None
+    known: KnownElsewhere
+    first: int
+    last: bool
 
-    def known(self, held: HeldAfter | None = None) -> KnownElsewhere:
-        """What is known of the rest of the signal, and of the values held from before."""
-        return KnownElsewhere(
-            measures=self.measures, held=held, following=self.following, bins=self.bins
+
+def count_bins(part: PartOfRun, open_input: OpenInput) -> BinsBegun:
+    """How many of each calendar bins begin in a part, one after the other, for each signal."""
+    # Bins that begin after the part are not counted.
+    known = KnownElsewhere(bins=part.known.bins)
+
+    def counted(stretch: Any) -> BinsBegun:
+        source = open_input.division.part(stretch, part.pasts)
+        return bins_of_part(open_input.plan, source, known=known)
+
+    return _with_enough_history(counted, part.stretch, open_input.division)
+
+
+def take_measure(part: PartOfRun, open_input: OpenInput) -> SignalMeasures:
+    """Take the first measure that is not known, of a part.
+
+    The measures of all parts combine by `joined_measures`.
+    """
+
+    def measured(stretch: Any) -> SignalMeasures:
+        return measure_part(
+            open_input.plan,
+            open_input.division.part(stretch, part.pasts),
+            threads=open_input.run.threads,
+            tail=open_input.run.tail,
+            known=part.known,
         )
 
-
-@dataclass(frozen=True, eq=False)
-class BinsTask:
-    """Counts the calendar bins that begin in a part."""
-
-    part: PartOfRun
-
-    def carry_out(self, open_input: OpenInput) -> BinsBegun:
-        """How many of each calendar bins begin, one after the other, for each signal."""
-        # Bins that begin after the part are not counted.
-        known = KnownElsewhere(bins=self.part.bins)
-
-        def counted(stretch: Any) -> BinsBegun:
-            part = open_input.division.part(stretch, self.part.pasts)
-            return bins_of_part(open_input.plan, part, known=known)
-
-        return _with_enough_history(counted, self.part.stretch, open_input.division)
-
-
-@dataclass(frozen=True, eq=False)
-class MeasureTask:
-    """Takes the first measure that is not known, of a part."""
-
-    part: PartOfRun
-
-    def carry_out(self, open_input: OpenInput) -> SignalMeasures:
-        """What the part has; the measures of all parts combine by `joined_measures`."""
-
-        def measured(stretch: Any) -> SignalMeasures:
-            return measure_part(
-                open_input.plan,
-                open_input.division.part(stretch, self.part.pasts),
-                threads=open_input.run.threads,
-                tail=open_input.run.tail,
-                known=self.part.known(),
-            )
-
-        return _with_enough_history(measured, self.part.stretch, open_input.division)
+    return _with_enough_history(measured, part.stretch, open_input.division)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -245,80 +204,71 @@ class WrittenPart:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class FilterTask:
-    """Filters a part and writes it.
+def filter_part(
+    part: PartOfRun,
+    place: Path,
+    open_input: OpenInput,
+    *,
+    apart: bool = False,
+    may_give_up: bool = False,
+) -> WrittenPart:
+    """Filter a part and write it. InputError gives the place in the whole input.
 
     place : the file that it is written to: a file for this part, or the output of the whole
     apart : that file holds all bytes that the part has in the whole, header included
-    may_give_up : give the part up where the settling would be longer than the part
-    held : the values held from before, if they are known
+    may_give_up : raise HistoryNeededError where the settling would be longer than the part
     """
+    run = open_input.run
+    of_file = PartOfFile(first=part.first, opens=part.number == 0, ends=part.last, apart=apart)
 
-    part: PartOfRun
-    place: Path
-    apart: bool = False
-    may_give_up: bool = False
-    held: HeldAfter | None = None
-
-    def carry_out(self, open_input: OpenInput) -> WrittenPart | None:
-        """Filter the part; None if it was given up. OutputError for a full disk."""
-        try:
-            with refuse_full_disk(open_input.run.output or self.place):
-                return self.filtered(open_input)
-        except HistoryNeededError:
-            return None
-
-    def filtered(self, open_input: OpenInput) -> WrittenPart:
-        """Filter the part. InputError gives the place in the whole input.
-
-        Raises HistoryNeededError if the part is given up.
-        """
-        return _with_enough_history(
-            partial(self._filter, open_input),
-            self.part.stretch,
-            open_input.division,
-            may_give_up=self.may_give_up,
-        )
-
-    def _filter(self, open_input: OpenInput, stretch: Any) -> WrittenPart:
-        run = open_input.run
-        part = open_input.division.part(stretch, self.part.pasts)
+    def written(stretch: Any) -> WrittenPart:
+        source = open_input.division.part(stretch, part.pasts)
         made = open_input.division.sink(
-            self.place,
+            place,
             [run.result],
             label=run.label,
             unchanged=run.unchanged,
-            part=part,
-            of_file=PartOfFile(
-                first=self.part.first,
-                opens=self.part.number == 0,
-                ends=self.part.last,
-                apart=self.apart,
-            ),
+            part=source,
+            of_file=of_file,
         )
         with completed(made) as sink:
             counts, held = run_part(
                 open_input.plan,
-                part,
+                source,
                 sink,
                 threads=run.threads,
                 tail=run.tail,
-                known=self.part.known(self.held),
+                known=part.known,
             )
         return WrittenPart(
             counts=counts,
-            noted=part.noted,
+            noted=source.noted,
             written=sink.written_part,
             held=held,
             facts=dict(sink.facts()),
             warnings=tuple(sink.warnings),
         )
 
+    return _with_enough_history(written, part.stretch, open_input.division, may_give_up=may_give_up)
+
+
+def filter_for_whole(
+    part: PartOfRun, place: Path, open_input: OpenInput, *, may_give_up: bool = False
+) -> WrittenPart | None:
+    """Filter a part for the whole output. OutputError for a full disk.
+
+    may_give_up : return None where the settling would be longer than the part
+    """
+    try:
+        with refuse_full_disk(open_input.run.output or place):
+            return filter_part(part, place, open_input, may_give_up=may_give_up)
+    except HistoryNeededError:
+        return None
+
 
 def _with_places_of_errors(
-    function: Callable[[Any], Value], stretch: Any, division: Division
-) -> Value:
+    function: Callable[[Any], Result], stretch: Any, division: Division
+) -> Result:
     """Call a function with a stretch; its InputError gives the place in the whole input."""
     try:
         return function(stretch)
@@ -331,19 +281,19 @@ def _with_places_of_errors(
 
 
 def _with_enough_history(
-    function: Callable[[Any], Value],
+    function: Callable[[Any], Result],
     stretch: Any,
     division: Division,
     *,
     may_give_up: bool = False,
-) -> Value:
+) -> Result:
     """Call a function with a stretch, whose settling grows until it holds all needed values.
 
     Its InputError gives the place in the whole input.
     may_give_up : raise HistoryNeededError where the settling would be longer than the part
     """
 
-    def settled(stretch: Any) -> Value:
+    def settled(stretch: Any) -> Result:
         while True:
             try:
                 return function(stretch)

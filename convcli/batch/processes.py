@@ -40,7 +40,6 @@ class ProcessRunner:
 
     stopping : set when the run is cancelled
     on_retry : is called with each unit that is tried again
-    prepare : called once in each process
     """
 
     def __init__(
@@ -49,13 +48,11 @@ class ProcessRunner:
         count: int,
         stopping: Event,
         on_retry: OnRetry | None = None,
-        prepare: Callable[[], object] | None = None,
     ) -> None:
         self.window = _AHEAD * count
         self._work = work
         self._stopping = stopping
         self._on_retry = on_retry
-        self._prepare = prepare
         self._units: SimpleQueue[Unit | None] = SimpleQueue()
         self._ended: SimpleQueue[Outcome] = SimpleQueue()
         self._processes = [_WorkerProcess() for _ in range(count)]
@@ -107,7 +104,7 @@ class ProcessRunner:
             tries += 1
             try:
                 if not process.started:
-                    process.start(self._prepare)
+                    process.start()
                 outcome: Outcome = process.call(_carry_out, (self._work, unit), self._note)
             except LostProcessError as error:
                 process.close()
@@ -150,7 +147,7 @@ class _WorkerProcess:
         """Whether the process was started."""
         return self._process is not None
 
-    def start(self, prepare: Callable[[], object] | None) -> None:
+    def start(self) -> None:
         """Start the worker process and its pipe. OutputError if the system starts none."""
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -167,8 +164,6 @@ class _WorkerProcess:
             raise OutputError(
                 f"cannot start a process: {error.strerror}", hint="--jobs 1 needs no other process"
             ) from error
-        if prepare is not None:
-            self.call(prepare, ())
 
     def call(
         self,

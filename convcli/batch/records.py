@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convcli.digests import blake2b
 from convcli.errors import ConvcliError
 from convcli.named_files import named_place
 

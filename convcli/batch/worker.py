@@ -13,6 +13,8 @@ import sys
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from convcli.running.workers import keep_freed_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,4 +77,5 @@ def _write_note(answers: IO[bytes], value: object) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     answer_calls()

@@ -346,9 +346,8 @@ class BatchRun(ABC):
 
     def _process_runner(self, work: Work, jobs: int) -> Runner:
         from convcli.batch.processes import ProcessRunner
-        from convcli.running.workers import keep_freed_memory
 
-        return ProcessRunner(work, jobs, self.stopping, self._retry_notes, keep_freed_memory)
+        return ProcessRunner(work, jobs, self.stopping, self._retry_notes)
 
     def _cluster_runner(self, address: str, processes: int) -> Runner:
         from convcli.batch.cluster import ClusterRunner

@@ -97,15 +97,14 @@ class InputRun:
 
     def run_part(self, run: PartedRun, part: PartOfRun) -> RunFacts:
         """Filter one part of the input into a file of its own and return the facts of the run."""
-        from convcli.batch.parts import FilterTask
+        from convcli.batch.parts import filter_part
         from convcli.cli.planned_input import WrittenOutput
         from convcli.media.outputs import open_output
 
         started = time.perf_counter()
         with run.opened() as open_input:
             with open_output(self.output, medium=self.command.files.medium) as place:
-                task = FilterTask(part=part, place=cast("Path", place), apart=True)
-                done = task.filtered(open_input)
+                done = filter_part(part, cast("Path", place), open_input, apart=True)
             open_input.division.note(done.noted)
             planned = PlannedInput(
                 run=self, opened=open_input.opened, calls=run.calls, plans=[open_input.plan]
@@ -193,7 +192,7 @@ def _refuse_new_rows(plan: Plan) -> None:
 
 
 def _refuse_look_ahead(plan: Plan) -> None:
-    from convcli.checking.look_ahead import find_look_ahead
+    from convcli.checking.causality import find_look_ahead
 
     ahead = find_look_ahead(plan)
     if ahead is not None:

@@ -14,65 +14,32 @@ from convcli.batch.parted_input import (
     PartPlaces,
     PartWork,
     TaskRunner,
-    TemporaryParts,
-    joined_counts,
     needs_of,
     parts_for,
     refuse_parts,
     worthwhile_parts,
 )
 from convcli.batch.parts import PartedRun
+from convcli.batch.processes import ProcessRunner
+from convcli.batch.run_units import OwnThread
 from convcli.cli import print_message
 from convcli.cli.progress import RetryNotes
-from convcli.dataclass import dataclass
 from convcli.media.files import UndividedError
 from convcli.media.replacing import path_for_others
 from convcli.places import local_path
+from convcli.running.workers import cores, keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from threading import Event
+    from collections.abc import Iterator
 
     from convcli.batch.parts import PartOfRun
-    from convcli.batch.run_units import OnRetry, Runner, Work
+    from convcli.batch.run_units import Runner, Work
+    from convcli.cli.filter_command import FilterCommand
     from convcli.cli.planned_input import PlannedInput
     from convcli.media.division import Division
     from convcli.media.files import FileSink
     from convcli.places import Place
     from convcli.running.run import RunCounts
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PartOptions:
-    """Into how many parts an input is cut, and how the processes that filter them run.
-
-    count : number of parts; None to choose it by the size of the input
-    jobs : number of processes
-    threads : number of threads in each process
-    retries : how often a part is tried again after an error that may pass
-    stopping : set when the run is cancelled
-    on_retry : is called with each part that is tried again
-    prepare : function that is called once in each process
-    """
-
-    count: int | None
-    jobs: int
-    threads: int
-    retries: int
-    stopping: Event
-    on_retry: OnRetry
-    prepare: Callable[[], object]
-
-    def runner(self, work: Work) -> Runner:
-        """The processes, or this process where one is enough."""
-        if self.jobs == 1:
-            from convcli.batch.run_units import OwnThread
-
-            self.prepare()
-            return OwnThread(work, self.stopping, self.on_retry)
-        from convcli.batch.processes import ProcessRunner
-
-        return ProcessRunner(work, self.jobs, self.stopping, self.on_retry, self.prepare)
 
 
 def worth_cutting(source: Place | None) -> bool:
@@ -114,31 +81,21 @@ def _division(planned: PlannedInput, place: Any, sink: FileSink) -> Division:
     return division
 
 
-def _part_options(planned: PlannedInput, division: Division, asked: int | None) -> PartOptions:
+def _count_and_jobs(
+    planned: PlannedInput, division: Division, asked: int | None
+) -> tuple[int, int]:
     """Into how many parts an input is cut, and how many processes filter them.
 
     asked : number of parts, None to choose it; a note says if more are asked for than make sense
     """
-    from convcli.running.workers import cores, keep_freed_memory
-
     options = planned.run.command.options
-    count = asked
     jobs = options.jobs or cores()
-    if asked is not None:
-        count = worthwhile_parts(asked, division.size)
-        jobs = min(jobs, count)
-        if count < asked and not options.quiet:
-            _note_fewer_parts(count, asked, planned.run.source)
-    threads_of_each = options.threads or max(1, cores() // jobs)
-    return PartOptions(
-        count=count,
-        jobs=jobs,
-        threads=threads_of_each,
-        retries=options.batch.retries,
-        stopping=planned.run.command.stopping,
-        on_retry=RetryNotes(quiet=options.quiet),
-        prepare=keep_freed_memory,
-    )
+    if asked is None:
+        return parts_for(division.size, jobs, groups=planned.opened.grouped), jobs
+    count = worthwhile_parts(asked, division.size)
+    if count < asked and not options.quiet:
+        _note_fewer_parts(count, asked, planned.run.source)
+    return count, min(jobs, count)
 
 
 def _note_fewer_parts(count: int, asked: int, name: object) -> None:
@@ -177,20 +134,18 @@ def _parted_input(
     planned: PlannedInput, division: Division, asked: int | None
 ) -> Iterator[tuple[PartedInput, list[PartOfRun]]]:
     """Start the processes, and yield the input with its parts; end the processes at the exit."""
-    options = _part_options(planned, division, asked)
-    run = _parted_run(planned, options.threads)
-    runner = options.runner(cast("Work", PartWork(run, options.retries)))
-    grouped = planned.opened.grouped
-    count = options.count
+    count, jobs = _count_and_jobs(planned, division, asked)
+    options = planned.run.command.options
+    run = _parted_run(planned, options.threads or max(1, cores() // jobs))
+    work = cast("Work", PartWork(run, options.batch.retries))
+    runner = _runner(work, jobs, planned.run.command)
     try:
-        if count is None:
-            count = parts_for(division.size, options.jobs, groups=grouped)
         parted = PartedInput(
             run=run,
             division=division,
             plan=planned.plans[0],
             runner=TaskRunner(runner, str(planned.run.source)),
-            groups=grouped,
+            groups=planned.opened.grouped,
             count=count,
         )
         yield parted, parted.parts()
@@ -199,6 +154,15 @@ def _parted_input(
         raise
     finally:
         runner.close()
+
+
+def _runner(work: Work, jobs: int, command: FilterCommand) -> Runner:
+    """The processes that filter parts, or this process where one is enough."""
+    on_retry = RetryNotes(quiet=command.options.quiet)
+    if jobs == 1:
+        keep_freed_memory()
+        return OwnThread(work, command.stopping, on_retry)
+    return ProcessRunner(work, jobs, command.stopping, on_retry)
 
 
 def filtered_in_parts(
@@ -224,14 +188,5 @@ def cut_for_others(
 def _part_places(division: Division, output: Place | None, place: Any) -> PartPlaces:
     if division.apart:
         path = local_path(output)
-        return TemporaryParts(None if path is None else path.absolute().parent)
+        return PartPlaces(None, None if path is None else path.absolute().parent)
     return PartPlaces(path_for_others(place))
-
-
-__all__ = [
-    "cut_for_others",
-    "division_or_note",
-    "filtered_in_parts",
-    "joined_counts",
-    "worth_cutting",
-]

@@ -85,8 +85,12 @@ class PlannedInput:
         return None if self.run.alone else 1
 
     def tail(self, plan: Plan) -> int:
-        """How many inputs of silence follow the signal, so that the filter can ring out."""
-        return plan.chain.reach[0].before if self.run.command.tail else 0
+        """How many inputs of silence follow the signal, so that the filter can ring out.
+
+        Under `--edge valid` nothing follows: an output reads only samples that exist.
+        """
+        rings_out = self.run.command.tail and plan.rules.edge != "valid"
+        return plan.chain.reach[0].before if rings_out else 0
 
     def result(self, plan: Plan) -> Signal:
         """The result of a plan with its tail, and with what is cut off before it."""
@@ -97,9 +101,10 @@ class PlannedInput:
             first = Geometry(plan.chain, plan.rules.edge).aligned_sample(0)
             result = replace(result, skipped=first)
         length = plan.signal.shape[0]
-        if not self.run.command.tail or length is None or result.shape[0] is None:
+        tail = self.tail(plan)
+        if not tail or length is None or result.shape[0] is None:
             return result
-        count = plan.chain.count(0, length + self.tail(plan))
+        count = plan.chain.count(0, length + tail)
         return replace(result, shape=(count, *result.shape[1:]))
 
     def sink(self, place: Path | BinaryIO) -> FileSink:

@@ -185,7 +185,7 @@ class TableCommand(FilterCommand):
         if self.named is None:
             return calls
         from convcli.cli.planned_input import label_of
-        from convcli.media.tables.output_columns import WrittenColumns
+        from convcli.media.tables.sink import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 
         outputs = outputs_of(

@@ -85,12 +85,8 @@ def _counts_of_parts(planned: PlannedInput, place: Any, watched: _WatchedSink) -
     several_jobs = asked.alone and (options.jobs or 1) > 1
     if options.parts == 1 or not (options.parts or several_jobs):
         return []
-    from convcli.cli.parted_run import (
-        division_or_note,
-        filtered_in_parts,
-        joined_counts,
-        worth_cutting,
-    )
+    from convcli.batch.parted_input import joined_counts
+    from convcli.cli.parted_run import division_or_note, filtered_in_parts, worth_cutting
 
     if not options.parts and not worth_cutting(asked.source):
         return []

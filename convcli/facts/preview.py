@@ -76,7 +76,8 @@ class PictureFacts:
     reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
     detail : a part in the full size, as `reduced`; corner : row and column of its first pixel
     channels : names of the channels of `histogram`
-    histogram : (channels, bins), how many of the samples lie in each part of the range
+    histogram : (channels, bins), how many of the samples lie in each part of the range; each counts
+        by its opacity
     full_scale : the end of the range of the histogram
     samples : the detail with all channels of the file, as the filter reads or writes them
     """
@@ -86,16 +87,20 @@ class PictureFacts:
     detail: ByteArray
     corner: tuple[int, int]
     channels: tuple[str, ...]
-    histogram: IntArray
+    histogram: Numbers
     full_scale: float
     samples: Numbers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LikenessFacts:
-    """How a filtered picture differs from the original.
+    """How a filtered picture differs from the original, as they are seen.
 
-    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes
+    Colours are compared as they are over black, times their opacity, and the opacity is one more
+    channel; where one of the two has none, the colours alone are compared.
+
+    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes; of the opacity where that
+        differs more than the colour
     brightest : the difference from which on all are drawn in full brightness
     largest : the largest difference, of the pictures as they are reduced
     psnr : in dB, infinite for equal pictures; of every n-th pixel, where `sampled` is n

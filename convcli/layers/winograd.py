@@ -11,7 +11,8 @@ products of matrices. Winograd (1980); Lavin and Gray (2016), https://arxiv.org/
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,10 +34,11 @@ INPUTS = OUTPUTS + TAPS - 1
 # third of those with 0, 1, -1, 2, -2 (measured; Barabasz et al. 2020,
 # https://arxiv.org/abs/1803.10986).
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
-# Values of the tiles that are transformed at a time, so that they fit into the second cache; and
-# the least number of tiles, because smaller products are slower for each tile.
-TRANSFORMED = 1 << 20
-FEWEST = 320
+# Values of a row of places, before and after the products, that stay in the second cache.
+CACHED = 1 << 17
+# Multiplications up to which OpenBLAS does not copy the matrices first; the transforms then take
+# less than half of the time.
+UNCOPIED = 1_000_000
 
 
 def transforms() -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -65,11 +67,11 @@ class Winograd(ConvPath):
         out_rows, taps, in_rows = transforms()
         self.to_tile = in_rows.astype(dtype)
         self.from_tile = out_rows.astype(dtype)
-        places = INPUTS * INPUTS
         # As one product, a tenth of the time of an einsum.
         by_tap = sums.weights.astype(np.float64).transpose(2, 3, 1, 0)
         transformed = np.kron(taps, taps) @ by_tap.reshape(TAPS * TAPS, -1)
-        self.weights = in_type(transformed.reshape(places, sums.inputs, sums.outputs), dtype)
+        shape = (INPUTS, INPUTS, sums.inputs, sums.outputs)
+        self.weights = in_type(transformed.reshape(shape), dtype)
 
     @classmethod
     def cost(cls, sums: ConvSums) -> float:
@@ -82,20 +84,32 @@ class Winograd(ConvPath):
         return products + 2.3 * (sums.inputs + sums.outputs)
 
     def fill(self, y: Array, x: Array, first: int) -> None:
-        """Compute lines of tiles in parts that fit into the second cache."""
+        """Compute tiles in parts that fit into the second cache."""
         rows, columns = y.shape[:2]
         if min(rows, columns) < OUTPUTS:
             self._fill_small(y, x)
             return
         if not x[0].flags.c_contiguous:
             x = np.ascontiguousarray(x)
-        channels = self.sums.inputs + self.sums.outputs
-        most = max(FEWEST, TRANSFORMED // (INPUTS * INPUTS * channels))
-        across = _output_ranges(columns, most)
-        lines = -(-most * OUTPUTS // (across[0].stop - across[0].start))
-        for down in _output_ranges(rows, lines, whole=True):
-            for along in across:
-                self._fill_tiles(y[down, along], x[_with_halo(down), _with_halo(along)])
+        most, widest = self._tiles_at_once
+        across = _output_ranges(columns, widest)
+        lines = max(1, most * OUTPUTS // (across[0].stop - across[0].start))
+        for down in _output_ranges(rows, lines):
+            for part in across:
+                self._fill_tiles(y[down, part], x[_with_halo(down), _with_halo(part)])
+
+    @cached_property
+    def _tiles_at_once(self) -> tuple[int, int]:
+        """The most tiles of a part, and the most side by side.
+
+        There are no fewer tiles than channels: reading the weights would take too much of the time.
+        """
+        inputs, outputs = self.sums.inputs, self.sums.outputs
+        cached = CACHED // (INPUTS * (inputs + outputs))
+        uncopied = UNCOPIED // (inputs * outputs)
+        most = max(inputs, outputs, min(cached, uncopied))
+        columns = UNCOPIED // (INPUTS * INPUTS * max(inputs, outputs))
+        return most, max(1, min(most, columns // OUTPUTS - 1))
 
     def _fill_small(self, y: Array, x: Array) -> None:
         """Compute fewer outputs than a tile has along an axis: append zeros to the inputs."""
@@ -107,93 +121,57 @@ class Winograd(ConvPath):
         y[...] = whole[: y.shape[0], : y.shape[1]]
 
     def _fill_tiles(self, y: Array, x: Array) -> None:
-        """Compute lines of tiles by 36 products, one for each place in a tile.
+        """Compute tiles by 36 products, one for each place in a tile.
 
         The transforms are many small products on views. This is 1.3 times as fast as copying the
-        tiles for one large product each. They take one line of tiles at a time, which stays in the
-        second cache.
+        tiles for one large product each. Between the transforms of columns all is done for one row
+        of places after the other, so that it stays in the second cache.
 
-        y : (rows, columns, out), rows a multiple of 4; x : (rows + 2, columns + 2, in)
+        y : (rows, columns, out), both sides multiples of 4; x : (rows + 2, columns + 2, in)
         """
-        lines = len(y) // OUTPUTS
-        runs = _runs_of_tiles(y.shape[1])
-        across = runs[-1].tiles.stop
+        lines, across = (side // OUTPUTS for side in y.shape[:2])
         inputs, outputs = x.shape[2], y.shape[2]
-        places = INPUTS * INPUTS
-        given, products, columns, made = work_arrays(
+        tiles = lines * across
+        at_once = INPUTS if INPUTS * tiles * (inputs + outputs) <= CACHED else 1
+        columns, given, products, made = work_arrays(
             self.dtype,
-            (INPUTS, INPUTS, lines, across, inputs),
-            (INPUTS, INPUTS, lines, across, outputs),
-            (INPUTS, x.shape[1], inputs),
-            (INPUTS, across, OUTPUTS, outputs),
+            (lines, INPUTS, x.shape[1], inputs),
+            (at_once, INPUTS, lines, across, inputs),
+            (at_once, INPUTS, tiles, outputs),
+            (INPUTS, lines, across, OUTPUTS, outputs),
         )
-        for line in range(lines):
-            rows = slice(line * OUTPUTS, line * OUTPUTS + INPUTS)
-            self._transform(x[rows], columns, given[:, :, line], runs)
-        by_place = given.reshape(places, -1, inputs)
-        np.matmul(by_place, self.weights, out=products.reshape(places, -1, outputs))
-        if self.bias is not None:
-            # The value at the point 1 is a term of every output.
-            products[1, 1] += self.bias
-        for line in range(lines):
-            rows = slice(line * OUTPUTS, (line + 1) * OUTPUTS)
-            self._transform_back(products[:, :, line], made, y[rows], runs)
-
-    def _transform(self, x: Array, columns: Array, given: Array, runs: list[_Run]) -> None:
-        """Transform a line of tiles: down its columns, then along its rows.
-
-        x : (6, columns, in); given : (6, 6, tiles, in)
-        """
-        np.matmul(self.to_tile, _flat_rows(x), out=_flat_rows(columns))
-        for run in runs:
-            into = given[:, :, run.tiles].swapaxes(1, 2)
-            np.matmul(self.to_tile, _overlapping(columns, run), out=into)
-
-    def _transform_back(self, products: Array, made: Array, y: Array, runs: list[_Run]) -> None:
-        """Make a line of outputs: along its rows, then down its columns.
-
-        products : (6, 6, tiles, out); y : (4, columns, out)
-        """
-        np.matmul(self.from_tile, products.swapaxes(1, 2), out=made)
-        for run in runs:
-            rows = made[:, run.tiles].reshape(INPUTS, -1)
-            np.matmul(self.from_tile, rows, out=_flat_rows(y[:, run.outputs]))
+        np.matmul(self.to_tile, _flat(_overlapping(x, 0)), out=_flat(columns))
+        windows = _overlapping(columns, 2)
+        for first in range(0, INPUTS, at_once):
+            places = slice(first, first + at_once)
+            transformed = given.transpose(0, 2, 3, 1, 4)
+            np.matmul(self.to_tile, windows[:, places].swapaxes(0, 1), out=transformed)
+            flat = given.reshape(at_once, INPUTS, tiles, inputs)
+            np.matmul(flat, self.weights[places], out=products)
+            if self.bias is not None and places.start <= 1 < places.stop:
+                # The value at the point 1 is a term of every output.
+                products[1 - first, 1] += self.bias
+            rows = made[places].reshape(at_once, tiles, OUTPUTS, outputs)
+            np.matmul(self.from_tile, products.swapaxes(1, 2), out=rows)
+        by_line = made.reshape(INPUTS, lines, -1).swapaxes(0, 1)
+        np.matmul(self.from_tile, by_line, out=_flat(y.reshape(lines, OUTPUTS, *y.shape[1:])))
         if self.sums.activation is not None:
             for row in y:
                 self.sums.activation(row, row)
 
 
-class _Run(NamedTuple):
-    """Tiles side by side: their numbers, and the outputs that they make."""
+def _output_ranges(outputs: int, most: int) -> list[slice]:
+    """Cut at least 4 outputs into about equal parts of whole tiles, at most `most` of them.
 
-    tiles: slice
-    outputs: slice
-
-
-def _runs_of_tiles(columns: int) -> list[_Run]:
-    """The tiles of at least 4 columns; a last one overlaps the one before, so that it is whole."""
-    count, rest = divmod(columns, OUTPUTS)
-    runs = [_Run(slice(0, count), slice(0, count * OUTPUTS))]
-    if rest:
-        runs.append(_Run(slice(count, count + 1), slice(columns - OUTPUTS, columns)))
-    return runs
-
-
-def _output_ranges(outputs: int, most: int, *, whole: bool = False) -> list[slice]:
-    """Cut at least 4 outputs into about equal parts of at most `most` tiles.
-
-    whole : parts have whole tiles, and the last one overlaps the one before
+    The last part overlaps the one before if the outputs are no whole tiles.
     """
     tiles = -(-outputs // OUTPUTS)
     count_of_parts = -(-tiles // most)
-    side = -(-tiles // count_of_parts) * OUTPUTS
-    if whole:
-        side = min(side, outputs // OUTPUTS * OUTPUTS)
+    side = min(-(-tiles // count_of_parts), outputs // OUTPUTS) * OUTPUTS
     parts = []
     for start in range(0, outputs, side):
-        count = max(OUTPUTS, min(side, outputs - start))
-        if whole:
-            count = -(-count // OUTPUTS) * OUTPUTS
+        rest = -(-(outputs - start) // OUTPUTS) * OUTPUTS
+        count = min(side, rest)
         first = min(start, outputs - count)
         parts.append(slice(first, first + count))
     return parts
@@ -204,17 +182,17 @@ def _with_halo(outputs: slice) -> slice:
     return slice(outputs.start, outputs.stop + TAPS - 1)
 
 
-def _flat_rows(x: Array) -> Array:
-    """A view of (rows, columns, channels) with one axis for all numbers of a row."""
-    return x.reshape(len(x), -1, copy=False)
+def _flat(x: Array) -> Array:
+    """A view of (lines, rows, columns, channels) with one axis for all numbers of a row."""
+    return x.reshape(*x.shape[:2], -1, copy=False)
 
 
-def _overlapping(x: Array, run: _Run) -> Array:
-    """A view of the inputs of tiles, (rows, tiles, 6, in), of (rows, columns, in)."""
-    row, column, number = x.strides
-    tiles = run.tiles.stop - run.tiles.start
+def _overlapping(x: Array, axis: int) -> Array:
+    """A view of the inputs of all tiles, with an axis of tiles before this one."""
+    stride = x.strides[axis]
+    tiles = (x.shape[axis] - TAPS + 1) // OUTPUTS
     return np.lib.stride_tricks.as_strided(
-        x[:, run.outputs.start :],
-        (len(x), tiles, INPUTS, x.shape[2]),
-        (row, OUTPUTS * column, column, number),
+        x,
+        (*x.shape[:axis], tiles, INPUTS, *x.shape[axis + 1 :]),
+        (*x.strides[:axis], OUTPUTS * stride, stride, *x.strides[axis + 1 :]),
     )

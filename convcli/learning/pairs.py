@@ -10,6 +10,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.running.side_by_side import SideBySide
 from convcli.signals import blocks_of
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +66,7 @@ class Channels:
             return cls(given, wanted * phases, 0, phases)
         if given != wanted:
             raise RequestError(
-                f"the input has {_channel_words(given)} and the target {wanted}",
+                f"the input has {plural(given, 'channel')} and the target {wanted}",
                 hint="--mix learns every output from every input channel",
             )
         return cls(1, phases, given, phases)
@@ -181,13 +182,9 @@ def _whole_factor(signal: Signal, target: Signal) -> int | None:
     return factors.pop()
 
 
-def _channel_words(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"
-
-
 def _kind_words(signal: Signal) -> str:
     """Channels and rate in words, such as `2 channels at 44100 Hz`."""
-    channels = _channel_words(len(signal.channels))
+    channels = plural(len(signal.channels), "channel")
     if signal.medium.in_seconds:
         return f"{channels} at {signal.rate:g} Hz"
     return channels

@@ -110,6 +110,17 @@ class Axis:
         return shorter, f"{self.label} + {texts[0]}".lstrip()
 
 
+def axis_between(low: float, high: float, beside: float, **meaning: Any) -> Axis:
+    """An axis from the first to the last of some places, in the middle of which lies a single one.
+
+    beside : how much of the axis is shown before and after a single place
+    meaning : the label of the axis, and what else an `Axis` is made of
+    """
+    if high <= low:
+        low, high = low - beside, high + beside
+    return Axis(low=low, high=high, **meaning)
+
+
 def round_ticks(low: float, high: float, count: int, least: float = 0.0) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten within a range.
 
@@ -250,6 +261,7 @@ class Graph:
 
     title : what the chart shows, for people who do not see it
     image : a data URI of a picture that fills the chart
+    pixels : the picture is enlarged so that its pixels are seen
     zooms : whether the page can zoom along x
     """
 
@@ -261,6 +273,7 @@ class Graph:
     marks: Sequence[Mark] = ()
     boxes: Sequence[Box] = ()
     image: str = ""
+    pixels: bool = False
     zooms: bool = False
     width: int = WIDTH
     height: int = HEIGHT
@@ -333,8 +346,10 @@ class Graph:
     def _plot(self) -> Iterator[str]:
         yield f'<svg class="plot" width="100%" height="100%" {INNER_BOX} aria-hidden="true">'
         if self.image:
-            size = f'width="{UNITS}" height="{UNITS}"'
-            yield f'<image href="{self.image}" {size} preserveAspectRatio="none"/>'
+            size = f'width="{UNITS}" height="{UNITS}" preserveAspectRatio="none"'
+            if self.pixels:
+                size += ' image-rendering="pixelated"'
+            yield f'<image href="{self.image}" {size}/>'
         yield from map(self._region, self.regions)
         yield from map(self._box_frame, self.boxes)
         for trace in self.traces:

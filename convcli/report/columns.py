@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.report.charts import HEIGHT, Axis, Graph, Region
+from convcli.report.charts import HEIGHT, Axis, Graph, Region, axis_between
 from convcli.report.figures import (
     Figure,
     axis_place,
@@ -15,6 +15,7 @@ from convcli.report.figures import (
     outline_trace,
     value_range,
 )
+from convcli.report.time_axis import DAY
 from convcli.report.views import SignalView
 from convcli.report.words import visible
 from convcli.units import plural
@@ -100,11 +101,10 @@ def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:
             ends += [edges[0], edges[-1]]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     if any(outline.axis is None for outline in outlines):
-        return Axis(low=1.0, high=max(2.0, math.floor(high)), label="row", whole=True)
-    if high <= low:
-        high = low + 1.0
-    dated = preview.before.dated
-    return Axis(low=low, high=high, label="" if dated else "time in s", timed=dated)
+        return axis_between(1.0, math.floor(high), 0.5, label="row", whole=True)
+    if preview.before.dated:
+        return axis_between(low, high, DAY, timed=True)
+    return axis_between(low, high, 1.0, label="time in s")
 
 
 def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ def _picture_format(stored: ByteArray, *, exact: bool) -> tuple[str, list[int]]:
     if stored.shape[2] == 4:
         return "webp", [int(cv2.IMWRITE_WEBP_QUALITY), WEBP_QUALITY]
     return "jpeg", [int(cv2.IMWRITE_JPEG_QUALITY), JPEG_QUALITY]
+
+
+def enlarged_width(uri: str, most: tuple[int, int]) -> int:
+    """The width at which the PNG of a data URI is as large as fits into a width and a height."""
+    head = base64.b64decode(uri.partition(",")[2][:32])
+    columns, rows = struct.unpack(">II", head[16:24])
+    most_wide, most_high = most
+    scale = min(most_wide / columns, most_high / rows)
+    return max(1, int(scale * columns))
 
 
 def sound_uri(excerpt: ExcerptFacts) -> str:

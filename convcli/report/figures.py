@@ -27,6 +27,8 @@ MOST_LABELS = 2
 CONSTANT_DELAY = 1e-3
 # The largest number on an axis.
 LARGEST_DRAWN = 1e300
+# Width and height of an enlarged picture on a page, at most, in CSS pixels.
+MOST_ENLARGED = (352, 384)
 # The classes of several curves on one pair of axes.
 STYLES = ("after", "second", "third", "before")
 
@@ -46,6 +48,15 @@ class Figure:
     alt: str = ""
     pixels: bool = False
     keys: Sequence[tuple[str, str]] = field(default=())
+
+    @property
+    def width(self) -> int | None:
+        """The width of an enlarged picture on a page in CSS pixels; None of other figures."""
+        if not self.pixels:
+            return None
+        from convcli.report.embedded import enlarged_width
+
+        return enlarged_width(self.image, MOST_ENLARGED)
 
 
 def chart_figure(chart: Graph, caption: str) -> Figure:

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 
 # Pixels of the height of a chart with a picture, at most.
 TALLEST = 900
+# A picture that is drawn this many times as large is drawn with sharp pixels.
+LEAST_ENLARGED = 3
 
 
-def marked_figures(run: RunFacts) -> Iterator[Figure]:
-    """Yield each signal that was searched with its hits."""
+def marked_figures(run: RunFacts, *, exact: bool = False) -> Iterator[Figure]:
+    """Yield each signal that was searched with its hits; `exact` pixels are kept without loss."""
     hits = run.detection.hits if run.detection is not None else ()
     for searched in run.searched:
         own = [hit for hit in hits if _lies_in(hit, searched)]
         picture = searched.signal.picture
         if picture is not None:
-            yield _marked_picture(searched, picture, own)
+            yield _marked_picture(searched, picture, own, exact=exact)
         several = len(searched.signal.outlines) > 1
         for outline in searched.signal.outlines:
             found = own
@@ -80,7 +82,9 @@ def _region_of(hit: Hit) -> Region:
     return Region(low=start, high=max(end, start), style="hit")
 
 
-def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequence[Hit]) -> Figure:
+def _marked_picture(
+    searched: SearchedFacts, picture: PictureFacts, hits: Sequence[Hit], *, exact: bool
+) -> Figure:
     """A picture with a frame around each hit."""
     from convcli.report.embedded import picture_uri
 
@@ -94,12 +98,15 @@ def _marked_picture(searched: SearchedFacts, picture: PictureFacts, hits: Sequen
     inner_width = WIDTH - LEFT - RIGHT
     picture_height = round(inner_width * rows / columns)
     height = min(TALLEST, picture_height + TOP + BOTTOM)
+    # The pixels of a small picture are seen, and JPEG would blur their colours.
+    is_enlarged = max(rows, columns) * LEAST_ENLARGED <= WIDTH
     chart = Graph(
         title=f"{_searched_name(searched)}, with the places that were found",
         x=Axis(low=0.0, high=float(columns), label="x in pixels", whole=True),
         y=Axis(low=float(rows), high=0.0, label="y in pixels", whole=True),
-        image=picture_uri(picture.reduced),
+        image=picture_uri(picture.reduced, exact=exact or is_enlarged),
         boxes=boxes,
+        pixels=is_enlarged,
         height=height,
     )
     return chart_figure(chart, _searched_name(searched))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.facts.comparison import MEASURES
-from convcli.report.charts import INNER_BOX, Axis, Graph, Trace
+from convcli.report.charts import INNER_BOX, Axis, Graph, Trace, axis_between
 from convcli.report.comparison import measure_text
 from convcli.report.figures import bin_places, value_range
 from convcli.report.page import unescaped
@@ -33,10 +33,14 @@ MEASURE_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Cell:
-    """A cell as text, and by what the column is sorted."""
+    """A cell as text, and by what the column is sorted.
+
+    note : a few words below the text
+    """
 
     text: str
     value: float | str
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,17 +151,18 @@ def _measure_cell(facts: ComparisonFacts, measure: str) -> _Cell:
             worst, value = row, own
     if worst is None:
         return _Cell(text="", value="")
-    text = measure_text(value)
-    if len(facts.overall) > 1:
-        text += f" ({visible(worst.channel)})"
+    note = visible(worst.channel) if len(facts.overall) > 1 else ""
     # JavaScript reads `Infinity`, and takes `inf` for a word.
-    return _Cell(text=text, value=value if math.isfinite(value) else "Infinity")
+    known = value if math.isfinite(value) else "Infinity"
+    return _Cell(text=measure_text(value), value=known, note=note)
 
 
 # --------------------------------------------------------------------------------------- thumbnails
 
 # Bins of a small outline, at most.
 SMALL_BINS = 120
+# Width and height of small two-dimensional taps, at most, in CSS pixels.
+SMALL_PLANE = (120, 64)
 
 
 def thumbnail(preview: PreviewFacts) -> Any:
@@ -174,10 +179,11 @@ def thumbnail(preview: PreviewFacts) -> Any:
 def small_response(step: StepFacts) -> Any:
     """A small drawing of the gain over the frequency, or of two-dimensional taps; escaped."""
     if step.plane:
-        from convcli.report.embedded import signed_uri
+        from convcli.report.embedded import enlarged_width, signed_uri
 
         uri = signed_uri(step.plane)
-        return unescaped(f'<img class="thumbnail pixels" src="{uri}" alt="">')
+        width = enlarged_width(uri, SMALL_PLANE)
+        return unescaped(f'<img class="thumbnail pixels" width="{width}" src="{uri}" alt="">')
     if len(step.response) < 2:
         return ""
     points = [(frequency, 10 ** (gain / 20)) for frequency, gain in step.response]
@@ -213,5 +219,6 @@ def _small_outline(outline: OutlineFacts) -> Any:
     points = list(zip(places, lows, strict=True))
     upper = list(zip(places, highs, strict=True))
     low, high = value_range(lows + highs)
-    chart = Graph(title="", x=Axis(low=places[0], high=places[-1]), y=Axis(low=low, high=high))
+    x = axis_between(places[0], places[-1], 1.0)
+    chart = Graph(title="", x=x, y=Axis(low=low, high=high))
     return _small_chart(chart, Trace(name="", style="after", points=points, upper=upper))

@@ -160,7 +160,13 @@ def brightness(likeness: LikenessFacts) -> str:
 def histogram_figures(
     before: PictureFacts, after: PictureFacts, names: tuple[str, str] = _STYLES
 ) -> Iterator[Figure]:
-    """Yield how often each level occurs in each channel, on both sides."""
+    """Yield how often each level occurs in each channel, on both sides, on the scale of the first.
+
+    A picture of floating samples up to 1 that is written as bytes up to 255 keeps its place.
+    """
+    label = "value"
+    if after.full_scale != before.full_scale:
+        label = f"value, on the scale of {visible(names[0])}"
     for channel, name in enumerate(before.channels):
         traces = []
         for style, side, picture in zip(_STYLES, names, (before, after), strict=True):
@@ -168,14 +174,14 @@ def histogram_figures(
                 continue
             counts = picture.histogram[channel]
             total = float(counts.sum()) or 1.0
-            width = picture.full_scale / len(counts)
+            width = before.full_scale / len(counts)
             shares = (100 / total * counts).tolist()
             points = [((place + 0.5) * width, share) for place, share in enumerate(shares)]
             traces.append(Trace(name=visible(side), style=style, points=points))
         largest = max(share for trace in traces for _, share in trace.points)
         chart = Graph(
             title=f"Histogram of {visible(name)}: {visible(names[0])} and {visible(names[1])}",
-            x=Axis(low=0.0, high=before.full_scale, label="value"),
+            x=Axis(low=0.0, high=before.full_scale, label=label),
             y=Axis(low=0.0, high=1.05 * largest or 1.0, label="% of the pixels"),
             traces=traces,
             width=NARROW,

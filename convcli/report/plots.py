@@ -102,7 +102,7 @@ def _named_figures(view: SignalView) -> Iterator[Figure]:
 
 def marked_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a search: each input with its hits."""
-    return [[figure] for figure in marked_figures(run)]
+    return [[figure] for figure in marked_figures(run, exact=True)]
 
 
 def learned_rows_of_figures(run: RunFacts) -> FigureRows:
@@ -215,11 +215,14 @@ def _height(figure: Figure) -> float:
 def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
     axes.set_title(textwrap.fill(figure.caption, title_length), fontsize=9, loc="left")
     if figure.chart is None:
-        interpolation = "nearest" if figure.pixels else "antialiased"
-        axes.imshow(_pixels(figure.image), interpolation=interpolation)
+        axes.imshow(_pixels(figure.image), interpolation=_enlargement(figure))
         axes.set_axis_off()
         return
     _draw_chart(axes, figure.chart)
+
+
+def _enlargement(drawn: Figure | Graph) -> str:
+    return "nearest" if drawn.pixels else "antialiased"
 
 
 def _draw_chart(axes: Any, chart: Graph) -> None:
@@ -229,7 +232,12 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
         axes.axvspan(region.low, region.high, color=_COLOURS[region.style], linewidth=0)
     if chart.image:
         extent = (chart.x.low, chart.x.high, chart.y.low, chart.y.high)
-        axes.imshow(_pixels(chart.image), extent=extent, aspect="equal" if chart.boxes else "auto")
+        axes.imshow(
+            _pixels(chart.image),
+            extent=extent,
+            aspect="equal" if chart.boxes else "auto",
+            interpolation=_enlargement(chart),
+        )
     else:
         axes.grid(visible=True, color="#e4e7ec", linewidth=0.6)
         axes.set_axisbelow(True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
 from convcli.report.charts import Axis, Graph, Trace
+from convcli.report.embedded import LEAST_LEVEL
 from convcli.report.figures import (
     Figure,
     chart_figure,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from convcli.facts.preview import OutlineFacts, PreviewFacts, SignalPreview
 
     Pair = tuple[float, float]
+
+    # The name, the CSS class and the drawings of the sound before or after.
+    Side = tuple[str, str, SignalPreview]
 
 # Most channels that are drawn.
 MOST_SHOWN = 8
@@ -53,12 +58,41 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     notes += _sampling_notes(preview, rate)
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
     yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
-    spectra = list(_spectrum_figures(preview))
-    if spectra:
-        yield SignalView(heading="Spectrum", figures=spectra)
-    spectrograms = list(_spectrogram_figures(preview))
-    if spectrograms:
-        yield SignalView(heading="Spectrogram", figures=spectrograms)
+    yield from _spectral_views(_both_sides(preview))
+
+
+def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
+    """Yield spectra and spectrograms of the sounds that are long enough; silence has none."""
+    long = [side for side in sides if side[2].spectrogram is not None]
+    if not long:
+        return
+    heard = [side for side in long if _loudest_power(side) > 0]
+    silent = [_silence_text(side) for side in long if side not in heard]
+    yield SignalView(heading="Spectrum", notes=silent, figures=list(_spectrum_figures(heard)))
+    if len(long) < len(sides) or not heard:
+        return
+    spectrograms = _decibel_spectrograms(heard)
+    drawn = [each for each in spectrograms if each.loudest > LEAST_LEVEL]
+    quiet = [visible(each.name) for each in spectrograms if each not in drawn]
+    notes = [f"{name}: below {LEAST_LEVEL:.0f} dB at every frequency." for name in quiet]
+    figures = list(_spectrogram_figures(drawn))
+    yield SignalView(heading="Spectrogram", notes=notes, figures=figures)
+
+
+def _loudest_power(side: Side) -> float:
+    """The largest power in the spectrogram of a side."""
+    spectrogram = side[2].spectrogram
+    if spectrogram is None:
+        return 0.0
+    return float(spectrogram.power.max())
+
+
+def _silence_text(side: Side) -> str:
+    """That a side is silent, or that the frames are of which its spectrum would be made."""
+    name, _, signal = side
+    if max(signal.outlines[0].peak, default=0.0) > 0:
+        return f"{visible(name)}: silent in all frames that were measured."
+    return f"{visible(name)}: silence, which has no spectrum."
 
 
 def _sampling_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
@@ -74,8 +108,8 @@ def _sampling_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
         )
 
 
-def _both_sides(preview: PreviewFacts) -> list[tuple[str, str, SignalPreview]]:
-    """The name, the CSS class and the drawings of the sound before and after."""
+def _both_sides(preview: PreviewFacts) -> list[Side]:
+    """The sounds before and after."""
     return list(zip(preview.names, _STYLES, (preview.before, preview.after), strict=True))
 
 
@@ -122,7 +156,11 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     if preview.difference is not None:
         drawn.append(("difference", "second", preview.difference))
     outlines = [outline for _, _, outline in drawn]
-    axis = Axis(low=0.0, high=outline_extent(outlines, unit), label="s")
+    extent = outline_extent(outlines, unit)
+    axis = Axis(low=0.0, high=extent, label="s")
+    if extent <= unit:
+        # A single sample lies in the middle.
+        axis = replace(axis, low=-extent)
     peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
     for name, style, outline in drawn:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
@@ -140,9 +178,8 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
             yield chart_figure(chart, caption)
 
 
-def _spectrum_figures(preview: PreviewFacts) -> Iterator[Figure]:
+def _spectrum_figures(sides: Sequence[Side]) -> Iterator[Figure]:
     """Yield the mean spectra on one pair of axes, and how they differ."""
-    sides = [each for each in _both_sides(preview) if each[2].spectrogram is not None]
     if not sides:
         return
     curves = [_mean_spectrum(side) for _, _, side in sides]
@@ -203,25 +240,34 @@ def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
     return [(place * step, level) for place, level in enumerate(levels)][1:]
 
 
-def _spectrogram_figures(preview: PreviewFacts) -> Iterator[Figure]:
-    from convcli.report.embedded import levels_of, spectrogram_uri
+def _decibel_spectrograms(sides: Sequence[Side]) -> list[_DecibelSpectrogram]:
+    """The spectrograms of the sides that have one."""
+    from convcli.report.embedded import levels_of
 
-    drawn = []
-    for name, _, side in _both_sides(preview):
+    found = []
+    for name, _, side in sides:
         if side.spectrogram is None:
-            return
+            continue
         levels = levels_of(side.spectrogram.power)
         seconds = len(levels) * side.spectrogram.seconds
-        drawn.append(
+        found.append(
             _DecibelSpectrogram(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0)
         )
-    loudest = float(max(each.values.max() for each in drawn))
+    return found
+
+
+def _spectrogram_figures(drawn: Sequence[_DecibelSpectrogram]) -> Iterator[Figure]:
+    """Yield the spectrograms with one scale of levels, and the difference of two."""
+    from convcli.report.embedded import spectrogram_uri
+
+    loudest = max((each.loudest for each in drawn), default=0.0)
     for each in drawn:
         uri = spectrogram_uri(each.values, loudest)
         name = visible(each.name)
         chart = each.graph(f"Spectrogram {name}", uri, each.rate)
         yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
-    yield _difference_figure(*drawn)
+    if len(drawn) == 2:
+        yield _difference_figure(*drawn)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -232,6 +278,11 @@ class _DecibelSpectrogram:
     values: Any
     seconds: float
     rate: float
+
+    @property
+    def loudest(self) -> float:
+        """The highest level of all frames."""
+        return float(self.values.max())
 
     def graph(self, title: str, image: str, rate: float) -> Graph:
         """A picture over the time of this spectrogram, up to half of `rate`."""

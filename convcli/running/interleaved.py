@@ -8,7 +8,6 @@ instead of ten thousand.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import field
 from functools import partial
 from itertools import count, pairwise
 from threading import Event
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.extend import Bounds, extended_at
+from convcli.core.extend import Bounds, Extent, extended_at
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
-from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
+from convcli.running.geometry import JobPlace
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, Job
 from convcli.running.past import known_before
 from convcli.running.stream import NEVER
 from convcli.signals import SignalStart
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import AnyArray, BoolArray, IntArray
     from convcli.core.blocks import Share
-    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalBlock
     from convcli.running.past import Followings
@@ -56,7 +56,7 @@ class InterleavedSignals:
         self._next_rows = np.zeros(0, np.int64)
         self._samples = _RaggedBuffer(np.empty((0, 0, channels)))
         self._rows = _RaggedBuffer(np.empty((0, 0), np.int64))
-        self._held = _HeldTable() if geometry.chain.holds else None
+        self._held = _HeldBatch({}, None) if geometry.chain.holds else None
         self._affected_before = 0
         self._affected_here: int | None = None
 
@@ -94,14 +94,13 @@ class InterleavedSignals:
             rows=_ValuesOfSignals(rows, starts),
         )
 
-    def _hold(self, table: _HeldTable, part: _Part, pasts: Mapping[bytes, SignalPast]) -> None:
+    def _hold(self, batch: _HeldBatch, part: _Part, pasts: Mapping[bytes, SignalPast]) -> None:
         """Remember the last known values before the inputs of the next job of each signal."""
         held: defaultdict[HeldPlace, list[Array]] = defaultdict(list)
         for past, done in zip(pasts.values(), part.done.tolist(), strict=True):
             for place, first in self.geometry.held_starts(done).items():
                 held[place].append(known_before(past, first))
-        for place, values in held.items():
-            table.store(place, part.signals, np.stack(values))
+        batch.store(part.signals, {place: np.stack(values) for place, values in held.items()})
 
     def push(self, groups: Groups, x: Array, rows: Rows) -> list[Job]:
         """Take in a block and the input rows of its samples; return the jobs that are ready."""
@@ -201,7 +200,7 @@ class InterleavedSignals:
         known : counts the outputs of signals of n samples
         """
         if self._held is not None:
-            self._held.start_batch()
+            self._held = self._held.following()
         jobs: list[Job] = []
         gathered = np.cumsum(fresh.counts + self.geometry.margin) * self.channels
         part_numbers = gathered // GATHERED
@@ -268,20 +267,27 @@ class InterleavedSignals:
         outputs = done + np.arange(stop - start)
         aligned = self.geometry.aligned_sample(outputs)
         rows = part.rows.at(which, np.clip(aligned, 0, n - 1))
-        held = None
+        signals = part.signals[which]
+        earlier: HeldEarlier = nothing_earlier
         if self._held is not None:
-            held = _HeldOfJob(self._held, part.signals[which])
+            self._held.jobs += 1
+            earlier = partial(self._held.of, signals)
+        place = JobPlace(
+            span=((start, stop),),
+            along=Extent(low, high, int(n[0, 0]), self.geometry.edge),
+            across=None,
+            ends=(None,),
+            bounds=self._bounds(shift, n),
+        )
         return _InterleavedJob(
             group=None,
             chain=self.geometry.chain,
-            inputs=InputBlocks([_as_channels(x)]),
-            span=((start, stop),),
+            place=place,
+            parts=[_as_channels(x)],
             rows=rows.reshape(-1),
-            ends=(None,),
-            bounds=self._bounds(shift, n),
-            earlier=nothing_earlier if held is None else held.held,
-            signals=len(which),
-            held_of_job=held,
+            earlier=earlier,
+            signals=signals,
+            batch=self._held,
         )
 
     def _bounds(self, shift: IntArray, n: IntArray) -> Bounds | None:
@@ -330,13 +336,13 @@ class _InterleavedJob(Job):
     `rows` are those of one signal after the other.
     """
 
-    signals: int
-    held_of_job: _HeldOfJob | None
+    signals: IntArray
+    batch: _HeldBatch | None
 
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
-        if self.held_of_job is not None:
-            self.held_of_job.store(self._held)
+        if self.batch is not None:
+            self.batch.store(self.signals, self._held)
         found = self._became_missing(y)
         if found is not None:
             found = self._one_after_the_other(found)
@@ -344,14 +350,15 @@ class _InterleavedJob(Job):
 
     def _one_after_the_other(self, x: AnyArray) -> AnyArray:
         """(samples, signals * channels) as (signals * samples, channels)."""
-        apart = np.moveaxis(x.reshape(len(x), self.signals, -1), 1, 0)
-        return apart.reshape(len(x) * self.signals, -1)
+        signals = len(self.signals)
+        apart = np.moveaxis(x.reshape(len(x), signals, -1), 1, 0)
+        return apart.reshape(len(x) * signals, -1)
 
     def release(self) -> None:
         """Let the jobs of later batches go on."""
-        if self.held_of_job is not None:
-            self.held_of_job.batch.leave()
-            self.held_of_job = None
+        if self.batch is not None:
+            self.batch.leave()
+            self.batch = None
         super().release()
 
 
@@ -464,24 +471,39 @@ class _RaggedBuffer:
 # --- held values ---
 
 
-class _HeldTable:
-    """The last values that the holding operations of a chain have met in each signal.
+class _HeldBatch:
+    """The last values that the holding operations of a chain have met, before a batch of jobs.
 
-    Jobs run in any thread. Those of one batch read what the batches before have stored, and wait
-    for them.
+    A batch has the jobs that came of one block, all run by one thread. They read what the batches
+    before have stored, and wait for them.
     """
 
-    def __init__(self) -> None:
-        self.batch = _BatchInProgress(None)
-        self._values: dict[HeldPlace, Array] = {}
+    def __init__(self, values: dict[HeldPlace, Array], before: Event | None) -> None:
+        self.jobs = 0
+        # By the place of the operation: (signals, channels), NaN for nothing.
+        self._values = values
+        self._before = before
+        self._left = 0
+        self._finished = Event()
 
-    def start_batch(self) -> None:
-        """Begin another batch, unless the last one has no jobs."""
-        if self.batch.jobs:
-            self.batch = _BatchInProgress(self.batch)
+    def following(self) -> _HeldBatch:
+        """Return the next batch; it is the same one as long as it has no jobs."""
+        return _HeldBatch(self._values, self._finished) if self.jobs else self
 
-    def of(self, place: HeldPlace, signals: IntArray) -> Array | None:
+    def leave(self) -> None:
+        """Note that a job is finished or was given up."""
+        self._left += 1
+        if self._left == self.jobs:
+            self._finished.set()
+
+    def _wait_for_earlier(self) -> None:
+        if self._before is not None:
+            self._before.wait()
+        self._before = None
+
+    def of(self, signals: IntArray, place: HeldPlace) -> Array | None:
         """Return what the operation at `place` holds in each of the signals; NaN for nothing."""
+        self._wait_for_earlier()
         values = self._values.get(place)
         if values is None:
             return None
@@ -490,9 +512,14 @@ class _HeldTable:
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
-    def store(self, place: HeldPlace, signals: IntArray, held: Array) -> None:
-        """Remember what the operation at `place` holds now."""
-        held = held.reshape(len(signals), -1)
+    def store(self, signals: IntArray, held: HeldAfter) -> None:
+        """Remember what the operations hold in some signals after a job of the batch."""
+        self._wait_for_earlier()
+        for place, values in held.items():
+            if values is not None:
+                self._store_at(place, signals, values.reshape(len(signals), -1))
+
+    def _store_at(self, place: HeldPlace, signals: IntArray, held: Array) -> None:
         channels = held.shape[1]
         values = self._values.get(place, np.empty((0, channels)))
         last_signal = int(signals.max())
@@ -503,52 +530,3 @@ class _HeldTable:
             values = np.append(values, room, axis=0)
             self._values[place] = values
         values[signals] = held
-
-
-@dataclass(eq=False)
-class _BatchInProgress:
-    """The jobs that came of one block, all run by one thread.
-
-    finished : set once every job is finished or was given up
-    """
-
-    before: _BatchInProgress | None
-    jobs: int = 0
-    _left: int = 0
-    finished: Event = field(default_factory=Event)
-
-    def wait_for_earlier(self) -> None:
-        """Wait until the batches before this one are finished."""
-        if self.before is not None:
-            self.before.finished.wait()
-        self.before = None
-
-    def leave(self) -> None:
-        """Note that a job is finished or was given up."""
-        self._left += 1
-        if self._left == self.jobs:
-            self.finished.set()
-
-
-@dataclass(eq=False)
-class _HeldOfJob:
-    """The values held in the signals of one job."""
-
-    table: _HeldTable
-    signals: IntArray
-
-    def __post_init__(self) -> None:
-        self.batch = self.table.batch
-        self.batch.jobs += 1
-
-    def held(self, place: HeldPlace) -> Array | None:
-        """Return what the operation at `place` holds from before this batch."""
-        self.batch.wait_for_earlier()
-        return self.table.of(place, self.signals)
-
-    def store(self, held: HeldAfter) -> None:
-        """Remember what the operations hold after this job."""
-        self.batch.wait_for_earlier()
-        for place, values in held.items():
-            if values is not None:
-                self.table.store(place, self.signals, values)

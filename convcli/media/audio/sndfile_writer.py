@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import soundfile
 
 from convcli.dataclass import dataclass
+from convcli.digests import blake2b
 from convcli.errors import OutputError, RequestError
 from convcli.media.audio.formats import bits_of, container_of, exchange_type, longest_of
 from convcli.media.audio.metadata.flac import empty_flac
@@ -105,7 +105,7 @@ class SndFileWriter:
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file, _ = scratch()
-        self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
+        self._written = blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
         self._frames = 0
         self._longest = longest_of(layout.coding.format)
@@ -189,7 +189,7 @@ class SndFileWriter:
         """Compare the samples in the file with those that were written, if the encoder may fail."""
         if self._written is None:
             return
-        found = hashlib.blake2b()
+        found = blake2b()
         self._file.seek(0)
         with Sound(self._file) as sound:
             while len(block := sound.read(_PIECE_FRAMES, self._type.name, always_2d=True)):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Pixels = AnyArray
 
-ByteOrder = Literal["<", ">"]
+ByteOrder = Literal["<", ">", "="]
 
 # A strip fills the caches of the processor and not the memory: large enough for NumPy, small enough
 # for many at once.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # First bytes by which a format is recognised.
 _START = 64
-_TAB_NAMES = ("\\t", "tab")
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 
@@ -82,8 +81,6 @@ def open_table(
 
     path : a file, or None for `stdin` (default: the standard input)
     """
-    if options.text.delimiter in _TAB_NAMES:
-        options = replace(options, text=replace(options.text, delimiter="\t"))
     return DelimitedSource(_text_input(path, options, stdin), options)
 
 

@@ -19,15 +19,15 @@ from convcli.media.tables.numerals import (
     from_offsets,
     translated,
 )
-from convcli.media.tables.slots import alternating, is_contiguous, keeps_old_cells, text_edges
+from convcli.media.tables.splicing import alternating, is_contiguous, keeps_old_cells, text_edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
     from convcli.media.tables.numerals import Integers
-    from convcli.media.tables.output_columns import OutputColumns
     from convcli.media.tables.recent_rows import DecodedRows
+    from convcli.media.tables.sink import OutputColumns
     from convcli.signals import Rows
 
     Texts = tuple[Any, Integers]

@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.header import Header
-    from convcli.media.tables.output_columns import WrittenColumns
     from convcli.media.tables.recent_rows import RecentRows
     from convcli.media.tables.records import Records
     from convcli.media.tables.rows import RowSpans
-    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.sink import TableSink, WrittenColumns
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.text import Encoding, TextInput
     from convcli.media.tables.time_stamps import Stamper, TimeColumn
@@ -431,8 +430,7 @@ class TableSource(ABC):
     def _new_checker(self) -> StampChecker | None:
         if self._clock is None:
             return None
-        from convcli.media.tables.time_order import OrderChecker
-        from convcli.media.tables.times import TimeChecker
+        from convcli.media.tables.times import OrderChecker, TimeChecker
 
         if self._clock.rules:
             return TimeChecker(self._clock)

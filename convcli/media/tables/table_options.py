@@ -114,9 +114,9 @@ class TableOptions:
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
-        times = replace(self.times, column=time)
+        times = self.times
         if time is None:
-            times = replace(times, unit=None, date_format=None, zone=None)
+            times = TimeOptions(irregular=times.irregular)
         return replace(self, columns=replace(self.columns, by=()), times=times)
 
 
@@ -159,12 +159,8 @@ def check_options(options: TableOptions) -> None:
         raise RequestError(
             f"expected a delimiter of one character, got {sign!r}", hint="for example , ; or \\t"
         )
-    if options.text.decimal not in (".", ","):
-        raise RequestError(f"expected a decimal point or comma, got {options.text.decimal!r}")
     _check_number_options(options)
     _check_time_options(options)
-    if options.output.decimals is not None and not 0 <= options.output.decimals <= 300:
-        raise RequestError(f"expected 0 to 300 decimals, got {options.output.decimals}")
 
 
 def _check_number_options(options: TableOptions) -> None:
@@ -185,8 +181,6 @@ def _check_number_options(options: TableOptions) -> None:
         raise RequestError(
             f"--comment expects what such lines begin with, as # or //, got {comment!r}"
         )
-    if options.text.skip_rows < 0:
-        raise RequestError(f"--skip-rows expects a number of lines, got {options.text.skip_rows}")
 
 
 def _check_time_options(options: TableOptions) -> None:

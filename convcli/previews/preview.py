@@ -66,7 +66,12 @@ def size_of_input(number: int | None) -> PreviewSize:
 
 
 class Preview(ABC):
-    """Collects what is drawn of the input and of the output of one run."""
+    """Collects what is drawn of the input and of the output of one run.
+
+    as_stored : whether all results were noted as the samples that are in the file
+    """
+
+    as_stored = True
 
     @abstractmethod
     def restart(self) -> None:

@@ -11,6 +11,7 @@ from convcli.report.figures import (
     Figure,
     axis_place,
     bin_edges,
+    channel_values,
     gap_regions,
     outline_trace,
     value_range,
@@ -23,6 +24,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.facts import RunFacts
     from convcli.facts.preview import OutlineFacts, PreviewFacts
     from convcli.report.charts import Trace
@@ -60,11 +62,9 @@ class _Side:
         return list(gap_regions(self.outline, self.channel, 1.0))
 
     @property
-    def values(self) -> list[float]:
+    def values(self) -> FloatArray:
         """The least and the largest value in each bin."""
-        low: list[float] = self.outline.low[:, self.channel].tolist()
-        high: list[float] = self.outline.high[:, self.channel].tolist()
-        return low + high
+        return channel_values(self.outline, self.channel)
 
 
 def column_figures(
@@ -122,7 +122,9 @@ def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
 def _column_figure(
     sides: Sequence[_Side], axis: Axis, edges: Sequence[Region], caption: str
 ) -> Figure:
-    low, high = value_range([value for side in sides for value in side.values])
+    import numpy as np
+
+    low, high = value_range(np.concatenate([side.values for side in sides]))
     gaps = [region for side in sides for region in side.gaps]
     chart = Graph(
         title=f"{caption}: {' and '.join(side.name for side in sides)}",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
-from convcli.report.figures import Figure, bin_edges, chart_figure, outline_trace, value_range
+from convcli.report.figures import (
+    Figure,
+    bin_edges,
+    channel_values,
+    chart_figure,
+    outline_trace,
+    value_range,
+)
 from convcli.report.sounds import MOST_SHOWN
 from convcli.report.words import visible
 
@@ -59,8 +66,7 @@ def _marked_outline(
     axis = Axis(low=first, high=edges[-1], label=label, whole=not searched.in_seconds)
     regions = [_region_of(hit) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
-        values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
-        low, high = value_range(values)
+        low, high = value_range(channel_values(outline, channel))
         text = f"{_searched_name(searched)}: {visible(name)}"
         if outline.group:
             text += f" of {visible(outline.group)}"

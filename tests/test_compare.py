@@ -95,6 +95,27 @@ def test_equal_signals_and_missing_against_missing() -> None:
         assert row.snr == math.inf
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e9])
+@pytest.mark.parametrize("count", [2, 3, 7, 200, 30_001])
+def test_equal_signals_correlate_to_the_last_bit(count: int, level: float) -> None:
+    x = level + noise(count, seed=count)
+    for scale in (1, -2, 2**-300):
+        (row,) = convcli.compare(x, scale * x).channels
+        assert row.correlation == math.copysign(1, scale)
+
+
+def test_spectra_are_of_the_samples_that_both_have() -> None:
+    """A tone of which one signal lacks the second, louder half: what both have is equal."""
+    x = np.sin(np.arange(8192.0)) * np.where(np.arange(8192) < 4096, 1, 100)
+    y = np.where(np.arange(8192) < 4096, x, np.nan)
+    for a, b in ((x, y), (y, x)):
+        (row,) = convcli.compare(a, b).channels
+        assert row.spectrum == 0
+    everywhere = np.where(np.arange(8192) % 8, x, np.nan)
+    (row,) = convcli.compare(x, everywhere).channels
+    assert row.spectrum is None  # no frame is known
+
+
 def test_what_only_one_of_the_two_has() -> None:
     facts = convcli.compare(np.array([1.0, math.nan, 3.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert not facts.equal

@@ -138,6 +138,23 @@ def parts(net: Network) -> str:
     return net.node("Mul", net.node("Tanh", middle), net.node("Elu", right))
 
 
+def turned_round(net: Network) -> str:
+    """The channels in reverse, as `x.flip(1)` is exported."""
+    ends = [net.constant([n], whole=True) for n in (-1, -(2**62), 1, -1)]
+    return net.node("Slice", net.conv("x", 2, 3), *ends)
+
+
+def neighbours(net: Network) -> str:
+    """Differences of neighbours, `y[1:] - y[:-1]`: of outputs aligned with different samples."""
+    y = net.conv("x", 2, 2)
+    first, second = (net.constant([n], whole=True) for n in (0, 1))
+    last, end, axis = (net.constant([n], whole=True) for n in (-1, 2**62, 2))
+    later = net.node("Slice", y, second, end, axis)
+    earlier = net.node("Slice", y, first, last, axis)
+    difference = net.node("Sub", later, earlier)
+    return net.node("Add", difference, net.node("Abs", net.node("Slice", "x", second, end, axis)))
+
+
 def padded(net: Network) -> str:
     sides = [0, 0, *[2] * net.axes] * 2
     y = net.node("Pad", "x", net.constant(sides, whole=True), mode="reflect")
@@ -198,6 +215,7 @@ def comparisons(net: Network) -> str:
 NETWORKS = [
     of_constants, unet, functions, across_channels, comparisons,
     residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
+    turned_round, neighbours,
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -394,6 +395,62 @@ def test_binary_values_and_durations_as_text(program: Program, tmp_path: Path) -
         assert "its type is binary" in ended.errors[0]
         assert "-o FILE.parquet" in ended.err
         assert "jsonl" not in ended.err
+
+
+STORED_IN_FEATHER = {
+    "interval": pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()),
+    "union": pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])]),
+    "view": pa.array([b"a", b"b"], pa.binary_view()),
+    "tensor": pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float32(), [2]),
+        pa.array([[1.0, 2.0]] * 2, pa.list_(pa.float32(), 2)),
+    ),
+    "far": pa.array([0, 10**15], pa.timestamp("s")),
+    "nested far": pa.array([[10**15]] * 2, pa.list_(pa.timestamp("s"))),
+    "zone": pa.array([0, 1], pa.timestamp("us", "Mars/Base")),
+    "scale": pa.array([100, 200], pa.decimal128(5, 0)).cast(pa.decimal128(5, -2)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "refusing"),
+    [
+        ("interval", (".parquet", ".csv", ".jsonl")),
+        ("union", (".parquet", ".csv")),
+        ("view", (".csv", ".jsonl")),
+        ("tensor", (".csv",)),
+        ("far", (".csv", ".jsonl")),
+        ("nested far", (".csv", ".jsonl")),
+        ("zone", (".csv", ".jsonl")),
+        ("scale", (".parquet",)),
+    ],
+)
+def test_types_that_another_format_has_no_form_for(
+    name: str, refusing: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    table = pa.table({name: STORED_IN_FEATHER[name], "x": [1.0, 3.0]})
+    feather.write_feather(table, tmp_path / "a.feather")
+    for suffix in (".feather", ".parquet", ".csv", ".jsonl"):
+        ended = program.run(
+            "csv", "sma:2", "a.feather", "-c", "x", "-o", f"b{suffix}", cwd=tmp_path
+        )
+        is_refused = suffix in refusing
+        assert ended.code == (2 if is_refused else 0), ended
+        assert (tmp_path / f"b{suffix}").exists() is not is_refused
+        if is_refused:
+            assert f"the column {name} cannot be written" in ended.errors[0]
+            assert "hint: -o FILE." in ended.err
+        ended = program.run("csv", "sma:2d", "a.feather", "--time", name, "-c", "x", cwd=tmp_path)
+        assert len(ended.errors) == (ended.code != 0)
+
+
+def test_an_identifier_of_16_bytes_is_written_as_uuid(program: Program, tmp_path: Path) -> None:
+    keys = [uuid.UUID(int=2**127 + 5), None]
+    stored = pa.array([key and key.bytes for key in keys], pa.binary(16))
+    table = pa.table({"key": pa.ExtensionArray.from_storage(pa.uuid(), stored), "x": [1.0, 3.0]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    ended = program.run("csv", "x", "a.parquet", "--format", "csv", cwd=tmp_path)
+    assert ended.text == "key,x\n80000000-0000-0000-0000-000000000005,1\n,3\n"
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])

@@ -120,7 +120,7 @@ class SignalComparison:
     def _add(self, a: Array, b: Array) -> None:
         """Add the samples of two blocks, one of each signal, to all sums."""
         self.differences.add(a, b)
-        for spectrum, x in zip(self.spectra, (a, b), strict=True):
+        for spectrum, x in zip(self.spectra, _known_in_both(a, b), strict=True):
             if x.ndim == 2:
                 spectrum.add(x)
             else:
@@ -260,6 +260,14 @@ def _decibels(power: float, error: float) -> float | None:
         return -math.inf
     ratio = power / error
     return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+
+
+def _known_in_both(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two blocks, each missing a sample where the other one is not finite."""
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.all():
+        return a, b
+    return np.where(known, a, np.nan), np.where(known, b, np.nan)
 
 
 def _frame_size(a: Signal, b: Signal) -> int:

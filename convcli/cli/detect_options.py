@@ -49,7 +49,7 @@ class SearchOptions:
         """Refuse a threshold that no score can reach, or that every score reaches."""
         if not 0 < self.threshold <= 1:
             raise RequestError(
-                f"--threshold expects a number above 0 and at most 1, got {self.threshold:g}"
+                f"--threshold expects a number above 0 and at most 1, got {self.threshold}"
             )
 
     @property

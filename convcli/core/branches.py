@@ -28,7 +28,7 @@ from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from convcli.core.chain import Chain
@@ -79,6 +79,8 @@ class Branches(Op):
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
+    by_number : outputs of the same number are combined, as the nodes of a graph do, even if they
+        are aligned with other samples: `x[1:] - x[:-1]`
     """
 
     branches: tuple[BranchChain, ...]
@@ -87,6 +89,7 @@ class Branches(Op):
     keeps: int | None = None
     exact: bool = True
     window: UnionReach | None = None
+    by_number: bool = False
 
     @classmethod
     def of(
@@ -144,16 +147,10 @@ class Branches(Op):
     def complete(self) -> Branches:
         """Return the group on complete windows: it begins where every branch has an output."""
         chains = [branch.chain.complete() for branch in self.branches]
-        shifts = []
-        for axis in range(self.axes):
-            anchors = [chain.aligned_input(axis, 0) for chain in chains]
-            latest = max(anchors)
-            axis_shifts = []
-            for number, chain in enumerate(chains):
-                distance = latest - anchors[number]
-                axis_shifts.append(shift_of_branch(chain.reach[axis], distance, number))
-            shifts.append(axis_shifts)
-        of_branches = zip(*shifts, strict=True)
+        by_axis = [[0] * len(chains)] * self.axes
+        if not self.by_number:
+            by_axis = [_shifts_to_latest(chains, axis) for axis in range(self.axes)]
+        of_branches = zip(*by_axis, strict=True)
         branches = tuple(map(BranchChain, chains, of_branches))
         return replace(self, branches=branches)
 
@@ -459,3 +456,14 @@ class Branches(Op):
     def holds_input_alone(self) -> bool:
         """Whether all values that are held are inputs of the group."""
         return all(branch.chain.holds_input_alone for branch in self.branches)
+
+
+def _shifts_to_latest(chains: Sequence[Chain], axis: int) -> list[int]:
+    """How many outputs of each chain are aligned with samples before the first one of another."""
+    anchors = [chain.aligned_input(axis, 0) for chain in chains]
+    latest = max(anchors)
+    shifts = []
+    for number, chain in enumerate(chains):
+        distance = latest - anchors[number]
+        shifts.append(shift_of_branch(chain.reach[axis], distance, number))
+    return shifts

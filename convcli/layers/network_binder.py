@@ -118,8 +118,8 @@ class NetworkBinder:
         if one_by_one and alpha in {None, given - 1}:
             return None if alpha is None else "opacity", colours
         count = taken[0]
-        nouns = f"{self.signal.medium.channel}{'s' * (count != 1)}"
-        message = f"{self.model.path} takes {count} {nouns}, and this signal has {given}"
+        nouns = plural(count, self.signal.medium.channel)
+        message = f"{self.model.path} takes {nouns}, and this signal has {given}"
         raise RequestError(message, hint=self._hint(count))
 
     def _hint(self, taken: int) -> str | None:
@@ -190,7 +190,7 @@ class NetworkBinder:
         count = len(self.model.columns)
         given = len(self.signal.channels)
         if self.signal.axes != 1 or given != count:
-            table = f"a table with {count} column{'s' * (count != 1)}"
+            table = f"a table with {plural(count, 'column')}"
             message = f"{self.model.path} predicts changes of {table}, and this has {given}"
             raise RequestError(message, hint=self._hint(count))
         level = self.model.columns.index(self.model.targets[0])

@@ -17,6 +17,7 @@ from convcli.layers.training.trained_shuffle import TrainedSplitting
 from convcli.learning.dataset import ReceptiveField
 from convcli.learning.pairs import Channels
 from convcli.learning.target_rate import target_rate
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,7 +201,7 @@ def read_network(
         last_weighted = network.layers[network.weighted[-1]]
         name = last_weighted.call.name
         raise last_weighted.call.error(
-            f"the last {name} makes {made} channel{'s' * (made != 1)}, and the target has {wanted}",
+            f"the last {name} makes {plural(made, 'channel')}, and the target has {wanted}",
             hint=f"{name}:{wanted},SIZE",
         )
     starts = [network.chain.aligned_input(axis, 0) for axis in range(net.axes)]
@@ -227,7 +228,7 @@ def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int,
     inputs, outputs = net.cell[axis]
     if inputs % outputs:
         raise RequestError(
-            f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
+            f"the layers make {outputs} outputs of {plural(inputs, 'input')}, "
             "and a target has one for every sample",
             hint="begin with layers that make fewer samples (conv:8,4,stride=2, pixel_unshuffle), "
             "or a target that has as many samples as the layers make",

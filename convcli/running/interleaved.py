@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.extend import Bounds, extended_at
+from convcli.core.extend import Bounds, Extent, extended_at
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
-from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
+from convcli.running.geometry import JobPlace
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, Job
 from convcli.running.past import known_before
 from convcli.running.stream import NEVER
 from convcli.signals import SignalStart
@@ -271,14 +272,19 @@ class InterleavedSignals:
         if self._held is not None:
             self._held.jobs += 1
             earlier = partial(self._held.of, signals)
+        place = JobPlace(
+            span=((start, stop),),
+            along=Extent(low, high, int(n[0, 0]), self.geometry.edge),
+            across=None,
+            ends=(None,),
+            bounds=self._bounds(shift, n),
+        )
         return _InterleavedJob(
             group=None,
             chain=self.geometry.chain,
-            inputs=InputBlocks([_as_channels(x)]),
-            span=((start, stop),),
+            place=place,
+            parts=[_as_channels(x)],
             rows=rows.reshape(-1),
-            ends=(None,),
-            bounds=self._bounds(shift, n),
             earlier=earlier,
             signals=signals,
             batch=self._held,

@@ -103,7 +103,7 @@ def _factored(w: Taps) -> tuple[Taps, Taps] | None:
     pivot = w[i, j]
     if pivot == 0:
         return None
-    row = w[i] / _divisor(w[i], pivot)
+    row = w[i] / _divisor_of_row(w[i], pivot)
     column = w[:, j] / row[j]
     rounding = 1e-15 * float(size.max()) + 1e-13 * size
     # This takes half of the time of `np.allclose`, which counts where small pictures are many.
@@ -112,7 +112,7 @@ def _factored(w: Taps) -> tuple[Taps, Taps] | None:
     return column, row
 
 
-def _divisor(row: Taps, pivot: float) -> float:
+def _divisor_of_row(row: Taps, pivot: float) -> float:
     """What a row of taps is divided by: the pivot, or the common divisor of whole numbers.
 
     The rows of a separable kernel are whole multiples of a whole row without a common divisor.
@@ -221,7 +221,6 @@ def _by_sep_filter(x: Array, column: Taps, row: Taps, *, whole: bool) -> Array:
     import cv2
 
     depth = _depth(x, whole=whole)
-    x = np.ascontiguousarray(x)
     y = cv2.sepFilter2D(x, depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 

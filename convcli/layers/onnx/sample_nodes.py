@@ -100,7 +100,7 @@ def _slice_node(place: NodePlace) -> Ops:
     ops: list[Op] = []
     if any(map(any, cuts)):
         ops.append(extended_input(tuple(cuts), "zero"))
-    if len(kept) != place.channels:
+    if kept != list(range(place.channels)):
         ops.append(ChannelSelection(selected=tuple(kept), axes=place.axes))
     return tuple(ops)
 

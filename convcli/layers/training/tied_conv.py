@@ -38,7 +38,7 @@ class ConvThrough(TrainedLayer):
     def conv_tensors(self, tensors: Tensors) -> Tensors:
         """Return weights and bias of the convolution, from the parameters of the layer."""
 
-    def add_up(self, slopes: Tensors, gradients: Tensors) -> None:
+    def add_up(self, of_conv: Tensors, gradients: Tensors) -> None:
         """Turn derivatives by the weights and bias of `conv` into those by the parameters."""
 
     def needs(self, outputs: Span) -> Span:
@@ -68,7 +68,7 @@ class BatchThrough(BatchLayer):
     def __init__(self, layer: ConvThrough, conv: BatchLayer) -> None:
         self.layer = layer
         self.conv = conv
-        self.slopes = {each.name: np.zeros(each.shape) for each in layer.conv.learned}
+        self.of_conv = {each.name: np.zeros(each.shape) for each in layer.conv.learned}
 
     def load(self, tensors: Tensors) -> None:
         """Give the convolution its weights."""
@@ -85,8 +85,8 @@ class BatchThrough(BatchLayer):
     def learn(self, dy: Array, gradients: Tensors) -> None:
         """Write the derivatives by the parameters of the layer."""
         if gradients:
-            self.conv.learn(dy, self.slopes)
-            self.layer.add_up(self.slopes, gradients)
+            self.conv.learn(dy, self.of_conv)
+            self.layer.add_up(self.of_conv, gradients)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,11 @@ class TiedConv(TrainedWeights, ConvThrough):
             found["bias"] = np.repeat(tensors["bias"], self.phases.count)
         return found
 
-    def add_up(self, slopes: Tensors, gradients: Tensors) -> None:
+    def add_up(self, of_conv: Tensors, gradients: Tensors) -> None:
         """Collect the derivatives by the weights of all phases, and add up those by the biases."""
-        gradients["weight"][...] = self.phases.gathered(slopes["weight"], self.shape)
+        gradients["weight"][...] = self.phases.gathered(of_conv["weight"], self.shape)
         if self.bias:
-            by_phase = slopes["bias"].reshape(self.bias, self.phases.count)
+            by_phase = of_conv["bias"].reshape(self.bias, self.phases.count)
             gradients["bias"][...] = by_phase.sum(axis=1)
 
 

@@ -165,13 +165,13 @@ class BatchConv(BatchLayer):
         for _ in range(self.groups):
             rows = np.ones((count, taps), batch.dtype)
             self.products.append(_BandProduct.of(band, rows))
-        self.slopes = np.empty_like(self.products[0].matrix)
-        self.slope_bands = band.bands(self.slopes)
+        self.gradient = np.empty_like(self.products[0].matrix)
+        self.gradient_bands = band.bands(self.gradient)
         self.y = batch.outputs(layer.outputs)
         if self.groups == 1:
             self.product = self.y.reshape(count, -1)
         else:
-            self.product = np.empty((count, self.slopes.shape[1]), batch.dtype)
+            self.product = np.empty((count, self.gradient.shape[1]), batch.dtype)
         self.x: Array | None = None
         self.copies: list[tuple[Array, Array]] = []
         self.back: _MirroredConv | _ScatteredRows | None = None
@@ -234,11 +234,11 @@ class BatchConv(BatchLayer):
         weights = gradients["weight"]
         bias = gradients.get("bias")
         for group, product in enumerate(self.products):
-            np.matmul(product.rows.T, self.rows_of(dy, group), out=self.slopes)
+            np.matmul(product.rows.T, self.rows_of(dy, group), out=self.gradient)
             part = weights[channels_of_group(group, self.band.outputs)]
-            np.multiply(self.band.summed(self.slope_bands), self.layer.scale, out=part)
+            np.multiply(self.band.summed(self.gradient_bands), self.layer.scale, out=part)
             if bias is not None:
-                last_row = self.slopes[-1].reshape(self.band.count, -1)
+                last_row = self.gradient[-1].reshape(self.band.count, -1)
                 self.outputs_of(bias, group)[...] = last_row.sum(axis=0)
 
 
@@ -262,8 +262,8 @@ class _MirroredConv:
         self.places = []
         for group in range(conv.groups):
             self.products.append(_BandProduct.of(band, rows))
-            slopes = conv.outputs_of(self.padded, group)
-            self.copies.append(band.copies(slopes, batch.given, rows))
+            derivatives = conv.outputs_of(self.padded, group)
+            self.copies.append(band.copies(derivatives, batch.given, rows))
             self.places.append(conv.inputs_of(self.dx, group))
 
     def load(self, group: int, weights: Vector) -> None:

@@ -232,19 +232,22 @@ class ColumnarSource(TableSource):
     def _cells(self, batch: Batch, column: int) -> Cells:
         """A column of groups or times as text; a null is an empty cell."""
         values = plain_column(batch.data.column(column))
-        if pa.types.is_timestamp(values.type) and values.type.tz is not None:
-            local = local_times(values)
-            if self.in_local_time is None:
-                self.in_local_time = are_dates(local)
-            in_utc = values.cast(local.type)
-            values = local if self.in_local_time else in_utc
         try:
+            if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+                values = self._without_zone(values)
             return column_cells(values)
         except pa.ArrowException as error:
             raise RequestError(
                 f"{self.name}: the column {self.schema.field(column).name} cannot name groups or "
                 f"times: its type is {values.type}"
             ) from error
+
+    def _without_zone(self, times: Any) -> Any:
+        """Times with a zone as local times of that zone, if the first are dates; else in UTC."""
+        local = local_times(times)
+        if self.in_local_time is None:
+            self.in_local_time = are_dates(local)
+        return local if self.in_local_time else times.cast(local.type)
 
     def joined(self, parts: list[Batch]) -> Batch:
         """Join consecutive batches to one."""

@@ -546,6 +546,60 @@ def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -
     assert f"{facts.psnr:.2f} dB" in text
 
 
+def psnr_of_page(text: str) -> float:
+    (found,) = re.findall(r"PSNR</th><td>(-?[0-9.]+) dB", text)
+    return float(found)
+
+
+def psnr(a: Array, b: Array, full: float) -> float:
+    return float(10 * np.log10(full**2 / np.square(a.astype(float) - b).mean()))
+
+
+def over_black(x: Array) -> Array:
+    """Colours times their opacity, and the opacity."""
+    seen = x * (x[..., 3:] / 255)
+    return np.concatenate([seen[..., :3], x[..., 3:]], axis=2)
+
+
+def pixels(*shape: int, high: int, kind: Any) -> Any:
+    return np.random.default_rng(0).integers(0, high + 1, shape).astype(kind)
+
+
+def test_the_page_of_a_filtered_opacity_shows_the_whole_picture(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.png", tmp_path / "o.png"
+    Image.new_from_array(pixels(40, 50, 4, high=255, kind=np.uint8)).write_to_file(str(source))
+    text = report(tmp_path, "image", "median:3", source, "--channels", "alpha", "-o", out)
+    a, b = (Image.new_from_file(str(path)).numpy() for path in (source, out))
+    assert psnr_of_page(text) == pytest.approx(psnr(over_black(a), over_black(b), 255), abs=0.01)
+
+
+def test_the_page_of_a_picture_that_gets_another_full_scale(tmp_path: Path) -> None:
+    grey = pixels(60, 80, high=100, kind=np.uint8)
+    source, out = tmp_path / "a.pgm", tmp_path / "o.png"
+    source.write_bytes(b"P5 80 60 100\n" + grey.tobytes())
+    text = report(tmp_path, "image", "median:3", source, "-o", out)
+    result = Image.new_from_file(str(out)).numpy()
+    assert psnr_of_page(text) == pytest.approx(psnr(grey * 2.55, result, 255), abs=0.01)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("png", "u2"), ("tif", "u2"), ("tif", "f4")])
+def test_the_page_of_a_deep_picture_in_a_pipe_shows_what_was_written(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    """The result cannot be read again: what was noted is rounded and clipped as it is there."""
+    full = 1 if kind == "f4" else 65535
+    source, page = tmp_path / f"a.{suffix}", tmp_path / "p.html"
+    noise = pixels(60, 80, high=65535, kind=np.uint16)
+    grey = (noise / np.float32(65535)).astype("f4") if kind == "f4" else noise
+    Image.new_from_array(grey, interpretation="grey16").write_to_file(str(source))
+    done = run_program("image", "gain:3", source, "-o", "-", "--report", page)
+    result = Image.new_from_buffer(done.out, "").numpy()
+    expected = psnr(grey, result, full)
+    assert psnr_of_page(page.read_text()) == pytest.approx(expected, abs=0.01)
+    assert result.dtype == kind
+    assert kind == "f4" or result.max() == full
+
+
 def test_names_from_files_are_escaped(tmp_path: Path) -> None:
     table = tmp_path / f"{HOSTILE.replace('/', '_')}.csv"
     table.write_text(f"g,{HOSTILE}\n{HOSTILE},1\n{HOSTILE},\nb,3\n{HOSTILE},4\n")

@@ -12,6 +12,7 @@ from convcli.core.alpha import seen_samples, straight_samples
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts, PreviewFacts, SignalPreview
+from convcli.previews.outline import sum_of_squares
 from convcli.previews.preview import Preview, PreviewSize, first_row
 from convcli.samples import as_samples
 from convcli.signals import blocks_of
@@ -131,9 +132,9 @@ class PictureSums:
         import cv2
 
         # The sums of bytes are whole numbers at first.
-        samples = as_samples(x) if count > MOST_BYTES or x.dtype != np.uint8 else x
-        kind = np.uint16 if samples.dtype == np.uint8 else np.float32
-        lines = samples.reshape(-1, count, x.shape[1] * x.shape[2])
+        few_bytes = x.dtype == np.uint8 and count <= MOST_BYTES
+        kind = np.uint16 if few_bytes else np.float32
+        lines = x.reshape(-1, count, x.shape[1] * x.shape[2])
         sums = np.add.reduce(lines, axis=1, dtype=kind)
         numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
         squares = -(-x.shape[1] // self.factor)
@@ -283,11 +284,13 @@ def _quantile(x: Array, share: float) -> float:
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
-    squares = np.square(_known_difference(a, b), dtype=np.float64)
-    known = np.count_nonzero(~np.isnan(squares))
-    if not known:
+    difference = _known_difference(a, b)
+    missing = np.isnan(difference)
+    if missing.any():
+        difference = difference[~missing]
+    if not difference.size:
         return math.nan
-    error = float(np.nansum(squares)) / known
+    error = sum_of_squares(difference) / difference.size
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)
@@ -329,7 +332,6 @@ class PicturePreview(Preview):
         self._size = size
         self.restart()
         self._after = PictureSums(result, size.side, whole=not size.small)
-        self._as_stored = True
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
@@ -349,13 +351,12 @@ class PicturePreview(Preview):
 
     def add_output(self, prepared: ReducedRows) -> None:
         """Note the next rows of the result, which come in order."""
-        self._as_stored = self._as_stored and prepared.x.dtype == np.uint8
         self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
         """Whether what was noted is not rounded, clipped and perhaps scaled as in the file."""
-        return not self._as_stored
+        return not self.as_stored
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of the rows that were noted."""

@@ -284,7 +284,7 @@ def _draw_trace(axes: Any, trace: Trace) -> None:
     colour = _COLOURS[trace.style]
     x = [x for x, _ in trace.points]
     y = [y for _, y in trace.points]
-    if trace.upper:
+    if len(trace.upper):
         upper = [y for _, y in trace.upper]
         axes.fill_between(x, y, upper, color=colour, linewidth=0.5, label=trace.name)
     elif trace.stems_drawn:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.images.files import PageChoice
     from convcli.media.images.layout import PictureReader
-    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.picture_format import ReadingRules
     from convcli.media.images.tiff_reading import PageReading, WideRows
     from convcli.media.images.vips_file import Patch

@@ -241,6 +241,13 @@ def test_channels(program: Program, tmp_path: Path) -> None:
     )
     assert told.code == 2
     assert "size" in told.errors[0]
+    save(tmp_path / "rgb.png", x[..., :3])
+    assert (
+        program.run(
+            "image", "box:3", "rgb.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path
+        ).code
+        == 2
+    )
 
 
 def test_a_network_of_colours_that_enlarges_a_picture_with_an_opacity(tmp_path: Path) -> None:
@@ -256,13 +263,6 @@ def test_a_network_of_colours_that_enlarges_a_picture_with_an_opacity(tmp_path: 
     done("image", "gain:1", "a.png", "-o", "a.ppm", cwd=tmp_path)
     done("image", "model:net.safetensors", "a.ppm", "-o", "b.png", cwd=tmp_path)
     assert load(tmp_path / "b.png").shape == (12, 16, 3)
-    save(tmp_path / "rgb.png", x[..., :3])
-    assert (
-        program.run(
-            "image", "box:3", "rgb.png", "-o", "x.png", "--channels", "alpha", cwd=tmp_path
-        ).code
-        == 2
-    )
 
 
 def test_smoothing_runs_along_both_axes_and_axis_picks_one(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class InputListOptions:
         """The words that stand for the inputs; `-` if there are none."""
         from convcli.batch.listing import STDIN, InputWords
 
+        if self.null and self.files_from is None:
+            raise RequestError("-0 is for the names in the LIST of --files-from, and there is none")
         if not inputs:
             inputs = [] if self.files_from is not None else [STDIN]
         return InputWords(

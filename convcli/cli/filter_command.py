@@ -267,6 +267,11 @@ class FilterCommand:
                 "--in-place and -o contradict each other",
                 hint="--in-place replaces the inputs themselves",
             )
+        if options.in_place and options.batch.skip_existing:
+            raise RequestError(
+                "--in-place and --skip-existing contradict each other: every output exists",
+                hint="--resume skips inputs that an earlier run finished",
+            )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:
         from convcli.media.replacing import atomic

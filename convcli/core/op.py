@@ -213,7 +213,7 @@ class Op(ABC):
         compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
         holds_input_alone   for a group of branches, whose chains do its work
         products, in_place, axis_taps, joined, scale_and_shift, undivided,
-        executor
+        executor, prefers_long_jobs
                             for what is computed faster together
     """
 
@@ -239,6 +239,11 @@ class Op(ABC):
     def numbers(self) -> NumberUse:
         """How the operation treats numbers."""
         return _ANY_NUMBERS
+
+    @property
+    def prefers_long_jobs(self) -> bool:
+        """Whether jobs on a picture should be long, so that they share fewer rows."""
+        return False
 
     @property
     def channels(self) -> ChannelUse:

@@ -167,9 +167,9 @@ class TableSource(ABC):
         clock = self._clock
         signal = replace(signal, timed=True, integrates=self.options.times.integrate)
         if clock is None:
-            self.warnings.append(
-                f"{self.name}: too few rows to know how often they come; one a day is assumed"
-            )
+            warning = f"{self.name}: too few rows to know how often they come; one a day is assumed"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None and clock.doubt not in self.doubts:
             self.doubts.append(clock.doubt)

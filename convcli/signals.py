@@ -296,6 +296,11 @@ class Block:
             yield name, self.x[places], places
 
 
+def seconds_of(stamps: IntArray) -> Array:
+    """The local times of stamps (n, 2), in seconds since 1970, as a drawing shows them."""
+    return stamps[:, 1] * 1e-9
+
+
 def row_numbers(rows: AnyRows) -> Rows:
     """Return row numbers as an array."""
     import numpy as np

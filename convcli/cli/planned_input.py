@@ -30,7 +30,7 @@ class WrittenOutput:
     """An output that was written.
 
     details, warnings : of its sink
-    counts : what was counted for each page
+    counts : what was counted for each page; empty where nothing was written
     preview, feature_maps : what is drawn
     """
 
@@ -46,6 +46,9 @@ class WrittenOutput:
         pages = [counts.losses for counts in self.counts]
         losses = sum(pages, LossFacts())
         return replace(losses, clipped=self.details.get("clipped", {}))
+
+
+NOTHING_WRITTEN = WrittenOutput(details={}, warnings=(), counts=())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,22 +116,18 @@ class PlannedInput:
         results = [self.result(plan) for plan in self.plans]
         return self.opened.sink(place, results, label=self.label, unchanged=self.unchanged)
 
-    def facts(self, written: WrittenOutput | None = None) -> RunFacts:
-        """The facts of the run; `written` is None if no output was written."""
-        facts = self._planned_facts()
-        if written is not None:
-            facts = self._with_result(facts, written)
-        if self.run.command.options.prints_design:
-            facts = self._with_design(facts, self.plans[0])
-        return facts
-
-    def _planned_facts(self) -> RunFacts:
-        """The facts that are known before the run."""
+    def facts(self, written: WrittenOutput = NOTHING_WRITTEN) -> RunFacts:
+        """The facts of the run."""
         plan = self.plans[0]
         run = self.run
-        source = InputFacts.of(str(run.source or "-"), plan.signal, details=self.opened.details())
-        output = OutputFacts.of(str(run.output or "-"), plan.result)
-        return RunFacts(
+        signal, result = plan.signal, plan.result
+        if written.counts:
+            signal = _with_length(signal, written.counts[0].read)
+            result = _with_length(result, written.counts[0].written)
+        source = InputFacts.of(str(run.source or "-"), signal, details=self.opened.details())
+        output = OutputFacts.of(str(run.output or "-"), result, details=written.details)
+        unasked = _unasked_delay_warnings(plan)
+        facts = RunFacts(
             version=__version__,
             command=run.command.words,
             filter=plan.filter,
@@ -137,26 +136,14 @@ class PlannedInput:
             missing=plan.rules.missing,
             inputs=(source,),
             outputs=(output,),
-            warnings=(*self.opened.warnings, *_unasked_delay_warnings(plan)),
-        )
-
-    def _with_result(self, facts: RunFacts, written: WrittenOutput) -> RunFacts:
-        """The facts with what was read, written and lost."""
-        plan = self.plans[0]
-        run = self.run
-        signal = _with_length(plan.signal, written.counts[0].read)
-        result = _with_length(plan.result, written.counts[0].written)
-        source = InputFacts.of(str(run.source or "-"), signal, details=self.opened.details())
-        output = OutputFacts.of(str(run.output or "-"), result, details=written.details)
-        return replace(
-            facts,
-            inputs=(source,),
-            outputs=(output,),
             losses=written.losses,
             preview=written.preview,
             feature_maps=written.feature_maps,
-            warnings=(*facts.warnings, *written.warnings),
+            warnings=(*self.opened.warnings, *unasked, *written.warnings),
         )
+        if run.command.options.prints_design:
+            return self._with_design(facts, plan)
+        return facts
 
     def _with_design(self, facts: RunFacts, plan: Plan) -> RunFacts:
         """The facts with those of each step, and of all of them as one chain."""

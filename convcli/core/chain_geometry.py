@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcli.core.op import OwnPadding
-from convcli.core.op_times import time_use_of_series
+from convcli.core.op import OwnPadding, time_use_of_series
 from convcli.core.reach import Reach
 from convcli.core.task import Inputs
 from convcli.dataclass import dataclass
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.core.extend import Bounds
-    from convcli.core.op import Op
-    from convcli.core.op_times import TimeUse
+    from convcli.core.op import Op, TimeUse
     from convcli.core.reach import Index
 
 # The reach of a chain of resamplers is that of the outputs of one period. Of a longer period than
@@ -99,7 +97,7 @@ class ChainGeometry:
             ones
         inside : samples outside of the input of a layer that extends it by itself are not computed
         """
-        ended = None if done is None else self.ends_of_inputs(done)
+        ended = None if done is None else self._ends_to_hold(done)
         lengths = self._input_lengths(axis, n)
         start, stop = span
         after = Inputs(start, start, stop)
@@ -130,6 +128,10 @@ class ChainGeometry:
         if done <= 0:
             return [0] * (len(self.ops) + 1)
         return [high for _, high in self.needs(0, done - 1, done)]
+
+    def _ends_to_hold(self, done: int) -> list[int]:
+        """Return `ends_of_inputs` for operations that hold values; others need none of them."""
+        return self.ends_of_inputs(done if self.holds else 0)
 
     def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
         """The length of the input of each operation, None where it is not known or not needed."""

@@ -29,6 +29,8 @@ class OutlineFacts:
     gaps : (bins, channels), how many samples are missing
     axis : (bins, 2), the first and the last place in each bin on the axis: times in seconds since
         1970 in local time, or rows of a file; None where places are samples
+    rows : (bins, 2), the first and the last row of the file in each bin, where it is noted and the
+        axis is one of times
     peak : the largest |sample| of each channel
     rms : the root mean square of all samples; None of tables
     """
@@ -43,6 +45,7 @@ class OutlineFacts:
     high: Numbers
     gaps: IntArray
     axis: Numbers | None = None
+    rows: Numbers | None = None
     peak: tuple[float, ...]
     rms: float | None = None
 
@@ -123,12 +126,13 @@ class SignalPreview:
     loudness : of sound in LUFS (ITU-R BS.1770), None for silence
     loudness_seconds : how much of the sound was measured
     more_groups : groups of a table that are not drawn
-    dated : the times of outlines are dates, not numbers
+    timed : outlines of a table lie over times; dated : these are dates, not numbers
     """
 
     rate: float | None = None
     outlines: tuple[OutlineFacts, ...] = ()
     more_groups: int = 0
+    timed: bool = False
     dated: bool = False
     spectrogram: SpectrogramFacts | None = None
     loudness: float | None = None

@@ -18,6 +18,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import IntArray
     from convcli.learning.target_rate import TargetRate
     from convcli.learning.task import Task
     from convcli.running.workers import Workers
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     # The group of a table, the input samples, and their targets.
     AlignedBlock = tuple[bytes, Array, Array]
+
+    # The same with the times of the samples, as in `core/in_time/reach.py`; None if they have none.
+    TimedBlock = tuple[bytes, Array, Array, IntArray | None]
 
 
 @dataclass(frozen=True)
@@ -257,6 +261,11 @@ class PairReader:
 
     def blocks(self, workers: Workers) -> Iterator[AlignedBlock]:
         """Blocks of inputs and targets with the same number of samples, each of one group."""
+        for group, x, y, _ in self.timed_blocks(workers):
+            yield group, x, y
+
+    def timed_blocks(self, workers: Workers) -> Iterator[TimedBlock]:
+        """Those blocks with the times of their samples."""
         if self.pair.target is None:
             yield from self._within_source(workers)
             return
@@ -266,7 +275,7 @@ class PairReader:
             ys = self.pair.target_rate.at_inputs(ys)
         both = SideBySide(xs, ys)
         for x, y in both:
-            yield b"", x, y
+            yield b"", x, y, None
         # With a delay, the end of the longer signal is not used.
         if self.task.delay == () and not both.ended_together:
             raise InputError(
@@ -274,16 +283,19 @@ class PairReader:
                 hint="--delay takes the part that both have",
             )
 
-    def _within_source(self, workers: Workers) -> Iterator[AlignedBlock]:
+    def _within_source(self, workers: Workers) -> Iterator[TimedBlock]:
         source = self.pair.source
         inputs, targets = list(self.task.inputs), list(self.task.targets)
         for block in blocks_of(source, workers.map):
-            for group, x, _ in block.by_group():
+            for group, x, places in block.by_group():
+                stamps = block.stamps
+                if stamps is not None and block.groups is not None:
+                    stamps = stamps[places]
                 if self.task.blind:
                     scaled = _in_model_units(x, source.signal)
-                    yield group, scaled, scaled
+                    yield group, scaled, scaled, stamps
                 else:
-                    yield group, x[..., inputs], x[..., targets]
+                    yield group, x[..., inputs], x[..., targets], stamps
 
 
 class _LaterPieces:

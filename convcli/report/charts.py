@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
-from convcli.report.time_axis import time_texts, time_ticks
+from convcli.report.time_axis import DAY, time_texts, time_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,6 +124,13 @@ def axis_between(low: float, high: float, beside: float, **meaning: Any) -> Axis
     if high <= low:
         low, high = low - beside, high + beside
     return Axis(low=low, high=high, **meaning)
+
+
+def time_axis(low: float, high: float, *, dated: bool) -> Axis:
+    """An axis of times in seconds, which are dates or numbers."""
+    if dated:
+        return axis_between(low, high, DAY, timed=True)
+    return axis_between(low, high, 1.0, label="time in s")
 
 
 def round_ticks(low: float, high: float, count: int, least: float = 0.0) -> list[float]:

@@ -107,6 +107,15 @@ def axis_place(outline: OutlineFacts, position: float) -> float:
     return edges[number] + within * (edges[number + 1] - edges[number])
 
 
+def row_on_axis(outline: OutlineFacts, row: float) -> float:
+    """Where a row of the file lies on the axis of an outline; between noted rows, in proportion."""
+    if outline.axis is None or outline.rows is None:
+        return row
+    import numpy as np
+
+    return float(np.interp(row, outline.rows.ravel(), outline.axis.ravel()))
+
+
 def outline_trace(
     outline: OutlineFacts, channel: int, name: str, style: str, unit: float = 1.0
 ) -> Trace:

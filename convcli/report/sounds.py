@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -156,11 +155,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     if preview.difference is not None:
         drawn.append(("difference", "second", preview.difference))
     outlines = [outline for _, _, outline in drawn]
-    extent = outline_extent(outlines, unit)
-    axis = Axis(low=0.0, high=extent, label="s")
-    if extent <= unit:
-        # A single sample lies in the middle.
-        axis = replace(axis, low=-extent)
+    axis = sound_axis(outlines, unit)
     peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
     for name, style, outline in drawn:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
@@ -176,6 +171,16 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
                 height=LOW_HEIGHT,
             )
             yield chart_figure(chart, caption)
+
+
+def sound_axis(outlines: Sequence[OutlineFacts], unit: float) -> Axis:
+    """The seconds of some sounds, of which a sample takes `unit`."""
+    extent = outline_extent(outlines, unit)
+    first = 0.0
+    if extent <= unit:
+        # A single sample lies in the middle.
+        first = -extent
+    return Axis(low=first, high=extent, label="s")
 
 
 def _spectrum_figures(sides: Sequence[Side]) -> Iterator[Figure]:

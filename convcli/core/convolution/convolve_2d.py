@@ -221,7 +221,6 @@ def _by_sep_filter(x: Array, column: Taps, row: Taps, *, whole: bool) -> Array:
     import cv2
 
     depth = _depth(x, whole=whole)
-    x = np.ascontiguousarray(x)
     y = cv2.sepFilter2D(x, depth, row, column, borderType=cv2.BORDER_CONSTANT)
     return _crop(np.asarray(y), x, (column.size, row.size))
 

@@ -16,11 +16,10 @@ import traceback
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.errors import OutputError
+from convcli.media.images.layout import stored_bytes
 from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
@@ -30,7 +29,7 @@ from convcli.media.scratch import scratch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.layout import ByteOrder, Layout, Pixels
     from convcli.media.images.picture_format import WriteRequest
 
     # Finds in the first bytes of a picture where its start ends and where the rest begins; None if
@@ -135,7 +134,7 @@ class FedImage:
     order : byte order of the pixels
     """
 
-    order: ClassVar[Literal["<"]] = "<"
+    order: ClassVar[ByteOrder] = "<"
 
     def __init__(self, layout: Layout, rows: int) -> None:
         header = tiff_header(rows, layout.columns, layout.pixel_bytes)
@@ -183,7 +182,7 @@ class HeldImage:
     order : byte order of the pixels
     """
 
-    order: ClassVar[Literal["="]] = "="
+    order: ClassVar[ByteOrder] = "="
 
     def __init__(self, layout: Layout, rows: int) -> None:
         self._pixels = bytearray(rows * layout.columns * layout.pixel_bytes)
@@ -328,8 +327,7 @@ class VipsWriter:
 
     def pack(self, pixels: Pixels) -> memoryview:
         """The bytes of a strip as libvips takes them."""
-        stored = pixels.astype(pixels.dtype.newbyteorder(self._pixels.order), copy=False)
-        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
+        return stored_bytes(pixels, self._pixels.order)
 
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""

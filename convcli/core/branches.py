@@ -19,9 +19,17 @@ from convcli.core.convolution.rounding import outside_of
 from convcli.core.extend import common_bounds
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
+from convcli.core.op import (
+    ChannelUse,
+    Held,
+    NumberUse,
+    Op,
+    OpTimes,
+    OwnPadding,
+    ToMeasure,
+    nothing_held,
+)
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
-from convcli.core.op_times import OpTimes
 from convcli.core.reach import Reach, widest
 from convcli.core.task import BranchTask, Inputs, OpTask, held_of_parts, held_within
 from convcli.dataclass import dataclass

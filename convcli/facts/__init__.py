@@ -177,7 +177,8 @@ class StepFacts:
     look_ahead : how many later samples an output reads; None if it reads the whole signal
     reach : one for each sample axis
     note : what the design remarks (`ir: 48000 -> 22050 Hz`)
-    weights : in a report all taps, if they lie along one axis
+    weights : in a report all taps, if they lie along one axis; in a JSON report none of more than
+        fit, which the note says
     response : in a report pairs of frequency, in `frequency_unit` (`Hz`, `cycles/row`), and gain in
         dB; of a long filter the least and the largest gain in each of many narrow bands
     cycle : one cycle per sample in `frequency_unit`: the rate of a sound

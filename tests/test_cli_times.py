@@ -536,6 +536,31 @@ class TestEvery:
             "2024-03-31T22:00:00Z,2",
         ], ended
 
+    @pytest.mark.parametrize(
+        ("words", "rows", "made"),
+        [
+            (
+                ("--every", "1d"),
+                '"Sat, 30 Dec 2023 20:07:00",1\n"Mon, 01 Jan 2024 09:00:00",2\n',
+                (
+                    '"Sat, 30 Dec 2023 00:00:00",1\n"Sun, 31 Dec 2023 00:00:00",\n'
+                    '"Mon, 01 Jan 2024 00:00:00",2\n'
+                ),
+            ),
+            (
+                ("--every", "500ms", "--decimal", ",", "-d", ","),
+                '"1,5",1\n"2,5",2\n',
+                '"1,5",1\n2,\n"2,5",2\n',
+            ),
+        ],
+    )
+    def test_times_that_hold_the_delimiter_or_a_decimal_comma(
+        self, words: tuple[str, ...], rows: str, made: str, program: Program
+    ) -> None:
+        asked = ("csv", "--time", "t", "-c", "x", "-q", *words)
+        ended = program.run(*asked, stdin=f"t,x\n{rows}".encode())
+        assert ended.text == f"t,x\n{made}", ended
+
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
         rows = b"t,x\n0,1\n5000000000,2\n"
         ended = program.run(

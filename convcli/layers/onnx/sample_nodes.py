@@ -146,8 +146,10 @@ def _resize_node(place: NodePlace) -> Ops:
     where = place.attribute("coordinate_transformation_mode", "half_pixel")
     rounds = place.attribute("nearest_mode", "round_prefer_floor")
     halves = where in {"half_pixel", "pytorch_half_pixel"} and place.node.kind == "Resize"
-    floors = rounds == "floor" or place.node.kind == "Upsample"
-    if mode == "nearest" and (halves or floors):
+    # At whole factors no position of half pixels lies midway between two samples.
+    nearest = halves and rounds in {"round_prefer_floor", "round_prefer_ceil"}
+    floors = where in {"asymmetric", "tf_half_pixel_for_nn"} and rounds == "floor"
+    if mode == "nearest" and (nearest or floors or place.node.kind == "Upsample"):
         return (RepeatSamples(factors=factors),)
     if mode == "linear" and halves:
         return linear_upsampling(factors, place.channels, "edge")
@@ -156,6 +158,8 @@ def _resize_node(place: NodePlace) -> Ops:
         return cubic_upsampling(factors, place.channels, slope)
     if where == "align_corners":
         raise place.error("positions by align_corners depend on the length of the whole signal")
+    if mode == "nearest":
+        mode = f"nearest by {rounds}"
     raise place.error(f"{mode} at {where} positions is not known")
 
 

@@ -54,7 +54,7 @@ else:
 
 def _only_assigns(cls: type) -> bool:
     """Whether the `__init__` of a class does no more than assign each parameter to its field."""
-    for base in cls.__mro__:
+    for base in cls.__mro__[:-1]:
         members = vars(base)
         inherited = members.get("__dataclass_fields__", {})
         values = (*members.values(), *inherited.values())

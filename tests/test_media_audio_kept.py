@@ -14,10 +14,10 @@ from program import done, refused, run
 from convcli.errors import RequestError
 from convcli.media.audio import bitrate
 from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.carry import Shift, moved
 from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.flac import FlacContainer
-from convcli.media.audio.metadata.positions import Shift, moved
 from convcli.media.audio.metadata.riff import WavContainer
 from convcli.media.audio.source import open_audio
 

@@ -102,14 +102,13 @@ def learn_command(options: LearnOptions) -> int:
 def _output_path(options: LearnOptions) -> Place:
     """The path of the model or the sums, if it and the report can be written without doing harm."""
     output = options.output
+    read = [None if str(path) == "-" else path for path in options.paths]
     if options.partial is not None:
-        read = [None if str(path) == "-" else path for path in options.paths]
         own_place(options.partial, read, force=options.force, example="sums.npz")
         return options.partial
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
-    read = [None if str(path) == "-" else path for path in options.paths]
     refuse_report(options.report, read, force=options.force)
     refuse_plot(options.plot, read, force=options.force)
     refuse_shared_places({"--report": options.report, "--plot": options.plot}, [output])
@@ -148,7 +147,6 @@ def _learned(
     options: LearnOptions, task: Task, inputs: LearnInputs, held: ExitStack
 ) -> LearnedModel | None:
     """The model; None if Ctrl-C comes before there is one."""
-    from convcli.learning.learn import DENSE
     from convcli.learning.learn import learn as learn_model
     from convcli.learning.trainer import Callbacks, TrainingStoppedError
 
@@ -156,7 +154,7 @@ def _learned(
     held.callback(progress.close)
     training = training_options(options)
     callbacks = Callbacks(on_samples=progress.advance)
-    if options.layers is not None and options.layers.strip() != DENSE:
+    if options.trains:
         progress.expect(training.epochs)
         callbacks = held.enter_context(_stopped_by_interrupt(progress))
     try:

@@ -218,6 +218,11 @@ class LearnOptions:
         return paths + (self.more or [])
 
     @property
+    def trains(self) -> bool:
+        """Whether --layers asks for a network that is trained, and not solved for."""
+        return self.layers is not None and self.layers.strip() != "dense"
+
+    @property
     def paired(self) -> bool:
         """Whether inputs have target files."""
         return (self.clean if self.files_from is None else self.source) is not None

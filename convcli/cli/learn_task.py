@@ -245,8 +245,7 @@ def check_training(options: LearnOptions) -> None:
     """Raise RequestError for options that need --layers, or do not go together with it."""
     given = [name for name, value in options.training.items() if value is not None]
     option = f"--{given[0].replace('_', '-')}" if given else ""
-    network = options.layers is not None and options.layers.strip() != "dense"
-    if options.residual and not network:
+    if options.residual and not options.trains:
         raise RequestError(
             "--residual is for --layers: one linear layer can pass its input on by itself",
             hint='--layers "conv:8,9 | relu | conv:1,9" --residual',
@@ -256,7 +255,7 @@ def check_training(options: LearnOptions) -> None:
             raise RequestError(
                 f"{option} is for training", hint='--layers "conv:8,7 | relu | conv:1,5"'
             )
-    elif options.layers.strip() == "dense":
+    elif not options.trains:
         if options.blind:
             raise RequestError(
                 "--blind is for filters: a dense layer has no neighbours",

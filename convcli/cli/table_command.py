@@ -167,14 +167,8 @@ class TableCommand(FilterCommand):
 
     def _fits(self, calls: tuple[Call, ...], signal: Signal) -> bool:
         """Whether a signal can be filtered by these steps."""
-        from convcli.planning.plan import make_plan, rules_for
-
-        options = self.options
-        rules = rules_for(
-            signal, calls, edge=options.edge, align=options.align, missing=self.missing
-        )
         try:
-            make_plan(calls, signal, rules)
+            self.plan_of(calls, signal)
         except RequestError:
             return False
         return True

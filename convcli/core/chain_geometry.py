@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcli.core.op import OwnPadding
-from convcli.core.op_times import time_use_of_series
+from convcli.core.op import OwnPadding, time_use_of_series
 from convcli.core.reach import Reach
 from convcli.core.task import Inputs
 from convcli.dataclass import dataclass
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.core.extend import Bounds
-    from convcli.core.op import Op
-    from convcli.core.op_times import TimeUse
+    from convcli.core.op import Op, TimeUse
     from convcli.core.reach import Index
 
 # The reach of a chain of resamplers is that of the outputs of one period. Of a longer period than

@@ -211,7 +211,8 @@ class OpenedImage(OpenedFile):
             channels = self.file.options.channels
             raise RequestError(
                 f"--channels {channels} needs a filter that keeps the size of the picture",
-                hint="use --channels all",
+                hint="leave --channels out, or take the opacity away before, as PPM does: "
+                "convcli image gain:1 IN.png -o IN.ppm",
             )
         rows, columns = (side or 0 for side in result.shape)
         most = self.files.max_pixels

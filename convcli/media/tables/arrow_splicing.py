@@ -19,7 +19,7 @@ from convcli.media.tables.numerals import (
     from_offsets,
     translated,
 )
-from convcli.media.tables.splicing import alternating, is_contiguous, keeps_old_cells, text_edges
+from convcli.media.tables.slots import alternating, is_contiguous, keeps_old_cells, text_edges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -144,15 +144,39 @@ class Winograd(ConvPath):
         windows = _overlapping(columns, 2)
         for first in range(0, INPUTS, at_once):
             places = slice(first, first + at_once)
-            transformed = given.transpose(0, 2, 3, 1, 4)
-            np.matmul(self.to_tile, windows[:, places].swapaxes(0, 1), out=transformed)
-            flat = given.reshape(at_once, INPUTS, tiles, inputs)
-            np.matmul(flat, self.weights[places], out=products)
-            if self.bias is not None and places.start <= 1 < places.stop:
-                # The value at the point 1 is a term of every output.
-                products[1 - first, 1] += self.bias
+            self._transform_columns(windows[:, places], given)
+            self._multiply(given, places, products)
             rows = made[places].reshape(at_once, tiles, OUTPUTS, outputs)
             np.matmul(self.from_tile, products.swapaxes(1, 2), out=rows)
+        self._write_lines(made, y)
+
+    def _transform_columns(self, windows: Array, given: Array) -> None:
+        """Transform inputs along axis 1 for some rows of places, after axis 0.
+
+        windows : (lines, rows of places, tiles across, 6, in); given : (rows of places, 6, lines,
+        tiles across, in)
+        """
+        by_tile = given.transpose(0, 2, 3, 1, 4)
+        np.matmul(self.to_tile, windows.swapaxes(0, 1), out=by_tile)
+
+    def _multiply(self, given: Array, places: slice, products: Array) -> None:
+        """Multiply transformed inputs by transformed taps, and add the bias.
+
+        products : (rows of places, 6, tiles, out)
+        """
+        rows, columns, tiles = products.shape[:3]
+        flat = given.reshape(rows, columns, tiles, -1)
+        np.matmul(flat, self.weights[places], out=products)
+        if self.bias is not None and places.start <= 1 < places.stop:
+            # The value at the point 1 is a term of every output.
+            products[1 - places.start, 1] += self.bias
+
+    def _write_lines(self, made: Array, y: Array) -> None:
+        """Transform products along axis 0, after axis 1, into outputs, and apply the activation.
+
+        made : (6, lines, tiles across, 4, out); y : (4 x lines, columns, out)
+        """
+        lines = made.shape[1]
         by_line = made.reshape(INPUTS, lines, -1).swapaxes(0, 1)
         np.matmul(self.from_tile, by_line, out=_flat(y.reshape(lines, OUTPUTS, *y.shape[1:])))
         if self.sums.activation is not None:

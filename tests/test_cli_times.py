@@ -747,3 +747,35 @@ def test_fractions_of_a_second_that_come_and_go(offset: str, program: Program) -
     assert [line.split(",")[1] for line in ended.text.split()[1:]] == ["1", "1.5", "3"], ended
     bad = table.replace(b"05T10:00:01.5", b"05 at 10")
     assert program.run("csv", "sma:2s", "--time", "t", stdin=bad).code == 3
+
+
+# ------------------------------------------------------------------------------- rows at the edges
+
+
+@pytest.mark.parametrize(
+    ("words", "reach"),
+    [
+        (["gaussian:2 | max_pool:1mo", "--align", "center"], (8, 8)),
+        (["gaussian:2 | max_pool:1mo", "--align", "center", "--parts", "4"], (8, 8)),
+        (["gaussian:2 | max_pool:1mo"], (16, 0)),
+        (["sma:40 | avg_pool:1mo", "--parts", "11"], (39, 0)),
+        (["lag:3 | sum_pool:1w"], (3, 0)),
+        (["(x - sma:5) | max_pool:1mo", "--align", "center"], (2, 2)),
+        (["max_pool:1mo"], (0, 0)),
+    ],
+)
+def test_bins_that_read_outside_of_the_signal_are_counted(
+    words: list[str], reach: tuple[int, int], tmp_path: Path, program: Program
+) -> None:
+    """A bin does if its first row less the reach, or its last row and the reach, lies outside."""
+    rng = np.random.default_rng(5)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.cumsum(rng.integers(1, 4, 400)), "D")
+    write_frame(pd.DataFrame({"Date": days, "Close": rng.normal(size=400)}), tmp_path / "t.csv")
+    period = "W" if "1w" in words[0] else "M"
+    rows = pd.Series(np.arange(400)).groupby(days.to_period(period))
+    outside = (rows.min() - reach[0] < 0) | (rows.max() + reach[1] >= 400)
+    command = ("csv", *words, "t.csv", "-c", "Close", "--time", "Date", "-o", "o.csv", "--force")
+    told = program.run(*command, "--report", "r.json", cwd=tmp_path)
+    assert told.code == 0, told
+    losses = json.loads((tmp_path / "r.json").read_text())["losses"]
+    assert losses["edge_affected"] == outside.sum()

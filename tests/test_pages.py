@@ -484,6 +484,24 @@ def test_an_example_of_a_long_signal_is_read_in_little_memory(
     assert max(x.decoded, y.decoded) <= 127
 
 
+def test_what_comes_before_an_example_is_not_decoded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(example, "LOOKED", 25_000)
+    source = Ramp()
+    source.signal = Signal(medium=ARRAY, shape=(None,), channels=("x",))
+    reader = PairReader(Task(taps=(4,), inputs=(0,), targets=(0,)), Pair(source))
+    with Workers(1) as workers:
+        assert reader.lengths(workers) == {b"": 2_000_000}
+        assert source.decoded == 200
+        part = example._read_part(reader, b"", 1_234_567, workers)
+    assert part is not None
+    np.testing.assert_array_equal(part.x[:, 0], np.arange(1_234_567, 1_259_567))
+    assert part.first == 1_234_567
+    # Three blocks hold the part; workers may begin the next ones.
+    assert source.decoded <= 200 + 3 + 2
+
+
 @needs_chromium
 def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromium: Any) -> None:
     from pyvips import Image

@@ -40,6 +40,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.replacing import atomic
 from convcli.report import charts, learning
+from convcli.report.as_json import json_text
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart
 from convcli.report.files import check_report, render_report, write_report
@@ -548,6 +549,21 @@ def test_bins_lie_where_their_times_are() -> None:
     assert bin_edges(outlined(2)) == [-0.5, 1.5, 3.5]
     times = np.array([[10.0, 20.0], [30.0, 50.0]])
     assert bin_edges(outlined(2, times)) == [10, 25, 50]
+
+
+def test_json_is_written_as_the_standard_library_writes_it() -> None:
+    """With an indentation of 2, for values of every kind and depth."""
+    facts = {
+        "empty": [{}, [], ""],
+        "flat": {"a": 1, "b": 1e-7, "c": None, "d": True, "é": 'x"\n\x1b\x7f\u2028'},
+        "numbers": [0.1, -0.0, 1e16, 2**70],
+        "nested": [[1, [2, {"x": [3]}]], {"y": {}, "z": [[]]}],
+        "one": 5,
+    }
+    values: list[Any] = [facts, [], {}, [facts, 1], 0.5, "text", [[]]]
+    for value in values:
+        expected = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        assert json_text(value) == expected
 
 
 # Size

@@ -201,7 +201,9 @@ class UnitsLeft:
         for order, state in enumerate(self._states):
             if state in (_TO_DO, _TO_REPLACE):
                 unit = self._units[self._positions[order]]
-                yield replace(unit, replaces=state == _TO_REPLACE)
+                if state == _TO_REPLACE:
+                    unit = replace(unit, replaces=True)
+                yield unit
 
     def skipped(self) -> Iterator[Unit]:
         """The units whose output existed before, and is not known to be of an earlier run."""

@@ -50,8 +50,12 @@ def _state_folder() -> Path:
 
 
 def _remove_old(folder: Path) -> None:
-    kept = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
-    for path in kept[: max(0, len(kept) - _MOST_KEPT)]:
+    kept = list(folder.glob("*.jsonl"))
+    too_many = len(kept) - _MOST_KEPT
+    if too_many <= 0:
+        return
+    kept.sort(key=lambda path: path.stat().st_mtime_ns)
+    for path in kept[:too_many]:
         with suppress(OSError):
             path.unlink()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,6 +56,17 @@ Cluster = Annotated[
 ]
 
 
+def failed_option(default: str | bool = True) -> Any:  # noqa: FBT001 -- as Typer has it
+    """`--failed`, with its default in words."""
+    return typer.Option(
+        "--failed",
+        parser=place_of,
+        metavar="FILE",
+        help="Write the names of inputs that failed, for --files-from.",
+        show_default=default,
+    )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InputListOptions:
     """Where further inputs come from."""
@@ -104,14 +115,7 @@ class WorkOptions(InputListOptions):
     ] = None
     failed: Annotated[
         Place | None,
-        typer.Option(
-            "--failed",
-            parser=place_of,
-            metavar="FILE",
-            help="Write the names of inputs that failed, for --files-from.",
-            show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one "
-            "already",
-        ),
+        failed_option("failed.txt beside the ledger, or LEDGER.failed.txt if there is one already"),
     ] = None
     retries: Retries = 0
     cluster: Cluster = None

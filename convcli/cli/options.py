@@ -102,6 +102,15 @@ Plot = Annotated[
 ]
 # More processes or threads than this are a mistake, and would exhaust most machines.
 MOST_JOBS = 1024
+
+
+def jobs_option(help: str) -> Any:
+    """`--jobs`, with what is done at once."""
+    return typer.Option(
+        "-j", "--jobs", min=1, max=MOST_JOBS, help=help, show_default="as many as cores"
+    )
+
+
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
@@ -156,15 +165,7 @@ class RunOptions:
         bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")
     ] = False
     jobs: Annotated[
-        int | None,
-        typer.Option(
-            "-j",
-            "--jobs",
-            min=1,
-            max=MOST_JOBS,
-            help="Inputs filtered at once, or parts of one large input.",
-            show_default="as many as cores",
-        ),
+        int | None, jobs_option("Inputs filtered at once, or parts of one large input.")
     ] = None
     threads: Threads = None
     parts: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -146,10 +147,7 @@ class PlannedInput:
 
     def _with_design(self, facts: RunFacts, plan: Plan) -> RunFacts:
         """The facts with those of each step, and of all of them as one chain."""
-        from convcli.planning.describe import chain_facts, step_facts
-
-        steps = tuple(step_facts(step) for step in plan.steps)
-        chain = chain_facts(plan)
+        steps, chain = _facts_of_plan(plan)
         # A plan for a longer signal of the same kind has the same steps. Their responses take as
         # long as all else that is done with a small file: 3.6 of 7.2 ms for `lowpass:1k`.
         kind = (steps, chain, replace(plan.signal, shape=()), plan.rules)
@@ -162,6 +160,14 @@ class PlannedInput:
             designed = designs.setdefault(kind, designed)
         steps, chain = designed
         return replace(facts, steps=steps, chain=chain)
+
+
+@lru_cache(maxsize=4)
+def _facts_of_plan(plan: Plan) -> tuple[tuple[StepFacts, ...], StepFacts]:
+    """The facts of the steps and of the chain of a plan, which many inputs may share."""
+    from convcli.planning.describe import chain_facts, step_facts
+
+    return tuple(step_facts(step) for step in plan.steps), chain_facts(plan)
 
 
 def _with_responses(

@@ -87,8 +87,9 @@ class Branches(Op):
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
-    by_number : outputs of the same number are combined, as the nodes of a graph do, even if they
-        are aligned with other samples: `x[1:] - x[:-1]`
+    by_number : as a node of a graph does, outputs of the same number are combined, even if they
+        are aligned with other samples (`x[1:] - x[:-1]`), and all channels of a result follow
+        those of the one before
     """
 
     branches: tuple[BranchChain, ...]
@@ -246,6 +247,8 @@ class Branches(Op):
     def _uniform(self) -> bool:
         """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
         if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
+            return False
+        if self.by_number and len(self.formulas) > 1:
             return False
         made = [branch.chain.channels(1) for branch in self.branches]
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]

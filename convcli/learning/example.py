@@ -126,8 +126,8 @@ def _read_part(
     planar = reader.pair.source.signal.axes == 2
     last = first + (2 * MOST_MARGIN if planar else LOOKED)
     xs, ys, times = [], [], []
-    start = 0
-    for name, x, y, stamps in reader.timed_blocks(workers):
+    later, start = reader.later(first)
+    for name, x, y, stamps in later.timed_blocks(workers):
         if name != group:
             continue
         low, high = max(0, first - start), min(len(x), last - start)

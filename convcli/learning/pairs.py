@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
@@ -33,6 +36,7 @@ class Pair:
     """An input with its target; without a target, some channels of the input are the target.
 
     lengths : samples of each group, once they have been counted
+    pieces : samples of each piece of an input without a target, once they have been counted
     target_rate : of a target that has more or fewer samples than the input; None of others
     """
 
@@ -40,6 +44,7 @@ class Pair:
     target: Source[Any] | None = None
     name: str = ""
     lengths: dict[bytes, int] = field(default_factory=dict)
+    pieces: list[int] = field(default_factory=list)
     target_rate: TargetRate | None = None
 
 
@@ -227,9 +232,32 @@ class PairReader:
             return {b"": self.length}
         counts = self.pair.lengths
         if not counts:
-            for group, x, _ in self.blocks(workers):
-                counts[group] = counts.get(group, 0) + len(x)
+            for group, count in self._counted(workers):
+                counts[group] = counts.get(group, 0) + count
         return counts
+
+    def _counted(self, workers: Workers) -> Iterator[tuple[bytes, int]]:
+        """Yield groups and how many samples of them come next; note the lengths of pieces."""
+        if self.pair.target is not None:
+            for group, x, _ in self.blocks(workers):
+                yield group, len(x)
+            return
+        for block in blocks_of(self.pair.source, workers.map):
+            self.pair.pieces.append(len(block.stored))
+            for group, x, _ in block.by_group():
+                yield group, len(x)
+
+    def later(self, first: int) -> tuple[PairReader, int]:
+        """A reader that skips pieces which end before a sample, and how many samples it skips.
+
+        Pieces are skipped undecoded where their lengths are known, in a signal of one group.
+        """
+        ends = np.cumsum(self.pair.pieces, dtype=np.int64)
+        skipped = int(np.searchsorted(ends, first, side="right"))
+        if not skipped or len(self.pair.lengths) > 1:
+            return self, 0
+        source = _LaterPieces(self.pair.source, skipped)
+        return PairReader(self.task, replace(self.pair, source=source)), int(ends[skipped - 1])
 
     def blocks(self, workers: Workers) -> Iterator[AlignedBlock]:
         """Blocks of inputs and targets with the same number of samples, each of one group."""
@@ -268,6 +296,20 @@ class PairReader:
                     yield group, scaled, scaled, stamps
                 else:
                     yield group, x[..., inputs], x[..., targets], stamps
+
+
+class _LaterPieces:
+    """A source without its first pieces."""
+
+    def __init__(self, source: Source[Any], skipped: int) -> None:
+        self.signal = source.signal
+        self.decode = source.decode
+        self._source = source
+        self._skipped = skipped
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield the later pieces, undecoded."""
+        return islice(self._source.pieces(), self._skipped, None)
 
 
 def _scaled_blocks(source: Source[Any], workers: Workers) -> Iterator[Array]:

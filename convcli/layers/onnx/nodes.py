@@ -17,7 +17,12 @@ from convcli.layers.conv_op import ConvOp
 from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
 from convcli.layers.onnx.sample_nodes import SAMPLE_NODES
-from convcli.layers.padding import extended_input, padded_placement, widths_of
+from convcli.layers.padding import (
+    begun_windows,
+    extended_input,
+    padded_placement,
+    widths_of,
+)
 from convcli.layers.pool import spread_extreme
 from convcli.layers.transposed import TransposedAxis, transposed_ops
 
@@ -105,8 +110,7 @@ def _padded_pool(place: NodePlace, op: Op | None, widths: tuple[int, ...], rule:
     if any(map(any, pads)):
         ops.append(extended_input(pads, rule))
     if place.attribute("ceil_mode", 0):
-        sides = tuple((0, stride - 1) for stride in place.sizes("strides"))
-        ops.append(extended_input(sides, "shrink"))
+        ops.append(begun_windows(widths, pads, place.sizes("strides")))
     if op is not None:
         ops.append(Complete(op))
     return tuple(ops)

@@ -15,6 +15,7 @@ from convcli.errors import RequestError
 from convcli.media.files import FileSink
 from convcli.media.replacing import append_file
 from convcli.media.tables.cells import quoted
+from convcli.media.tables.source import RowCounts
 from convcli.media.tables.splicing import splice
 from convcli.signals import row_numbers
 
@@ -164,8 +165,7 @@ class TableSink(FileSink):
         )
         self._make_header(suffix)
         self._started = False
-        self._rows = 0
-        self._missing = np.zeros(len(self._names), np.int64)
+        self._counts = RowCounts(len(self._names))
         self._recent = source.keep_text()
 
     def start(self) -> None:
@@ -217,8 +217,7 @@ class TableSink(FileSink):
             self._put_part(part)
         if self._source.options.follow:
             self._target.flush()
-        self._rows += encoded.rows
-        self._missing += encoded.missing
+        self._counts.add(encoded.rows, encoded.missing)
         self._recent.release(encoded.stop)
 
     # --- parts ---
@@ -236,16 +235,14 @@ class TableSink(FileSink):
         self._started = True
 
     @property
-    def written_part(self) -> tuple[int, IntArray]:
+    def written_part(self) -> RowCounts:
         """How many rows were written, and how many numbers of each column were missing."""
-        return self._rows, self._missing
+        return self._counts
 
-    def add_part(self, written: tuple[int, IntArray], place: Path) -> None:
+    def add_part(self, written: RowCounts, place: Path) -> None:
         """Append the rows of a part, which are in the file `place`."""
-        rows, missing = written
         append_file(place, self._target)
-        self._rows += rows
-        self._missing += missing
+        self._counts.add(written.rows, written.missing)
 
     def close(self) -> None:
         """Complete the table, and close what the sink holds."""
@@ -267,8 +264,10 @@ class TableSink(FileSink):
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing numbers that were written."""
-        missing = dict(zip(self._names, self._missing.tolist(), strict=True))
-        return {"rows": self._rows, "missing": missing}
+        return {
+            "rows": self._counts.rows,
+            "missing": self._counts.missing_by_name(self._names),
+        }
 
     def _put_part(self, part: Any) -> None:
         """Write rows as `_splice` has made them."""

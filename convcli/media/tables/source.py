@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
 
-    from convcli.array_types import FloatArray
+    from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.compression import Compression
@@ -52,6 +52,23 @@ class Pass:
     records: Iterator[Any]
     closing: ExitStack
     compression: Compression | None
+
+
+class RowCounts:
+    """How many rows have passed, and how many numbers of each column are missing in them."""
+
+    def __init__(self, columns: int) -> None:
+        self.rows = 0
+        self.missing = np.zeros(columns, np.int64)
+
+    def add(self, rows: int, missing: IntArray | int) -> None:
+        """Count further rows."""
+        self.rows += rows
+        self.missing += missing
+
+    def missing_by_name(self, names: tuple[str, ...]) -> dict[str, int]:
+        """How many numbers are missing, by the names of the columns."""
+        return dict(zip(names, self.missing.tolist(), strict=True))
 
 
 class TableSource(ABC):
@@ -293,15 +310,13 @@ class TableSource(ABC):
         """Count the rows that arrive, check their times, and keep them for the sink."""
         if times is not None:
             times.check()
-        self._rows += decoded.count
-        if decoded.missing is not None:
-            self._missing += decoded.missing.sum(axis=0)
+        missing = 0 if decoded.missing is None else decoded.missing.sum(axis=0)
+        self._counts.add(decoded.count, missing)
         if self._recent is not None:
             self._recent.add(decoded)
 
     def _start_over(self) -> None:
-        self._rows = 0
-        self._missing = np.zeros(len(self.columns), np.int64)
+        self._counts = RowCounts(len(self.columns))
         self._checker = self._new_checker()
         if self._recent is not None:
             self._recent.clear()
@@ -360,11 +375,9 @@ class TableSource(ABC):
             return "the rows of --every are made from the first row on"
         return f"{self.format.title} is read from its beginning to its end"
 
-    def note_part(self, noted: tuple[int, Any]) -> None:
+    def note_part(self, noted: RowCounts) -> None:
         """Count the rows and the missing cells of a part that was read by itself."""
-        rows, missing = noted
-        self._rows += rows
-        self._missing += missing
+        self._counts.add(noted.rows, noted.missing)
 
     # --- for the report ---
 
@@ -382,12 +395,11 @@ class TableSource(ABC):
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing cells that were read."""
-        missing = dict(zip(self.signal.channels, self._missing.tolist(), strict=True))
         return {
             "name": self.name,
-            "rows": self._rows,
+            "rows": self._counts.rows,
             "columns": list(self.header),
-            "missing": missing,
+            "missing": self._counts.missing_by_name(self.signal.channels),
         }
 
     # --- groups and times ---

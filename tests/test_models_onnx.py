@@ -431,11 +431,17 @@ def _nearest_by_floor(net: Network) -> str:
     return net.node("Resize", "x", "", scales, nearest_mode="floor", **modes)
 
 
+def _padded_axes_in_reverse(net: Network) -> str:
+    sides, axes = ([1, 0, 0, 1, 0, 0], [2, 1, 0])
+    return net.node("Pad", "x", net.constant(sides, whole=True), "", net.constant(axes, whole=True))
+
+
 @pytest.mark.parametrize(
     ("build", "version", "told"),
     [
         (_nearest_by_floor, 17, "nearest by floor at half_pixel positions is not known"),
         (lambda net: net.node("Softmax", "x", axis=1), 11, "all channels and samples at once"),
+        (_padded_axes_in_reverse, 18, "names the axes that it pads"),
         (
             lambda net: net.node("Concat", "x", net.weights(1, 2, 18), axis=1),
             17,

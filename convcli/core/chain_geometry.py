@@ -103,7 +103,7 @@ class ChainGeometry:
             ones
         inside : samples outside of the input of a layer that extends it by itself are not computed
         """
-        ended = None if done is None else self._ends_to_hold(done)
+        ended = None if done is None else self.ends_of_inputs(done)
         lengths = self._input_lengths(axis, n)
         start, stop = span
         after = Inputs(start, start, stop)
@@ -134,10 +134,6 @@ class ChainGeometry:
         if done <= 0:
             return [0] * (len(self.ops) + 1)
         return [high for _, high in self.needs(0, done - 1, done)]
-
-    def _ends_to_hold(self, done: int) -> list[int]:
-        """Return `ends_of_inputs` for operations that hold values; others need none of them."""
-        return self.ends_of_inputs(done if self.holds else 0)
 
     def _input_lengths(self, axis: int, n: int | None) -> list[int | None]:
         """The length of the input of each operation, None where it is not known or not needed."""

@@ -39,6 +39,9 @@ _MANY_CHANNELS = 16
 # Outputs of a row at least, so that the products are large enough for BLAS.
 _LEAST_OUTPUTS = 64
 
+# Bytes of the samples that are multiplied together: the cache holds them.
+_CACHED_BYTES = 1 << 19
+
 # Outputs of one band: with more of them a band shares more samples, but multiplies more zeros.
 BAND = 16
 # The same for pixels of many rows or columns at once.
@@ -230,7 +233,7 @@ def _channels_as_columns(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     # With this many outputs the window of a band is about twice as long as that of one output.
     size = max(8, min(128, taps.width * taps.phases // taps.step))
     window_length = taps.width + size * taps.step // taps.phases
-    channels = max(64, (1 << 16) // window_length)
+    channels = max(64, _CACHED_BYTES // y.itemsize // window_length)
     for channel in range(0, x.shape[1], channels):
         some = slice(channel, channel + channels)
         part = as_samples(x[:, some])

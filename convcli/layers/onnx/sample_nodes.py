@@ -39,6 +39,8 @@ def _pad_node(place: NodePlace) -> Ops:
     mode = place.attribute("mode", "constant")
     value = place.scalar(2)
     dimensions = place.axes + 2
+    if place.constant(3) is not None:
+        raise place.error("names the axes that it pads; pads of all axes are known")
     if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
         raise place.error("only samples are padded, not batches or channels")
     if mode not in _PAD_MODES or value not in {None, 0}:

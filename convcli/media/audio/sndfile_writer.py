@@ -42,8 +42,8 @@ _PROBE_FRAMES = 512
 # 20 bits and more), so that the file is read again.
 _VERIFIED = frozenset({"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"})
 _OTHER_FORMAT = "choose another --format, or add a resample: step"
-# Formats whose headers hold every sampling rate that they take.
-_EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU"})
+# Formats whose headers hold every sampling rate that they take, and RAW, which has no header.
+_EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU", "RAW"})
 # A rate that is farther away changes the pitch by a quarter tone or more.
 _NEAR_RATE = 0.03
 _REFUSALS = (soundfile.LibsndfileError, ValueError, TypeError, OverflowError)

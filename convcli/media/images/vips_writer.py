@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 # The writing thread waits while this many bytes of strips are unread.
-_MOST_WAITING = 8_000_000
+_MOST_WAITING = 4_000_000
 # A picture of at most this many bytes is encoded from memory, in the thread that writes. Small
 # pictures take 0.7 times the processor time of a feed that way.
 _IN_MEMORY = 1 << 20

@@ -752,6 +752,25 @@ def test_fractions_of_a_second_that_come_and_go(offset: str, program: Program) -
 # ------------------------------------------------------------------------------- rows at the edges
 
 
+@pytest.mark.parametrize("parts", [(), ("--parts", "3")])
+def test_windows_that_read_a_row_beyond_the_table_are_counted(
+    parts: tuple[str, ...], tmp_path: Path, program: Program
+) -> None:
+    """A mean over time reads the rows beside its window: there is none beside the first ones."""
+    rng = np.random.default_rng(6)
+    t = np.cumsum(rng.integers(1, 5, 300))
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(t, "D")
+    write_frame(pd.DataFrame({"Date": days, "Close": rng.normal(size=300)}), tmp_path / "t.csv")
+    before = np.searchsorted(t, t - 10) - 1
+    after = np.searchsorted(t, t + 10, "right")
+    command = ("csv", "sma:20d", "t.csv", "-c", "Close", "--time", "Date", "-o", "o.csv")
+    words = ("--integrate", "--align", "center", "--report", "r.json")
+    told = program.run(*command, *words, *parts, cwd=tmp_path)
+    assert told.code == 0, told
+    losses = json.loads((tmp_path / "r.json").read_text())["losses"]
+    assert losses["edge_affected"] == ((before < 0) | (after >= 300)).sum()
+
+
 @pytest.mark.parametrize(
     ("words", "reach"),
     [

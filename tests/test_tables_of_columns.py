@@ -444,6 +444,29 @@ def test_types_that_another_format_has_no_form_for(
         assert len(ended.errors) == (ended.code != 0)
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("begin", [0, 1700, 45000])  # neither a year nor a day of a spreadsheet
+def test_durations_are_times(unit: str, begin: int, program: Program, tmp_path: Path) -> None:
+    """The same as pandas: rolling("2s"), and resample("2s") from the first."""
+    seconds = np.array([0, 1, 2, 5, 6])
+    x = pd.Series([1.0, 10, 100, 1000, 10000], pd.to_timedelta(seconds, unit="s"))
+    stored = pa.array(begin + seconds, pa.duration("s")).cast(pa.duration(unit))
+    pq.write_table(pa.table({"t": stored, "x": x.to_numpy()}), tmp_path / "a.parquet")
+    words = ("a.parquet", "--time", "t", "-c", "x", "-q", "-o", "b.parquet", "--force")
+    assert program.run("csv", "sma:2s", *words, cwd=tmp_path).code == 0
+    found = pq.read_table(tmp_path / "b.parquet")
+    np.testing.assert_allclose(found.column("x").to_numpy(), x.rolling("2s").mean())
+    assert found.column("t").combine_chunks() == stored
+    ended = program.run("csv", "x", *words, "--every", "500ms", cwd=tmp_path)
+    if unit == "s":
+        assert "--every cannot write the beginning of a bin" in ended.errors[0]
+        ended = program.run("csv", "x", *words, "--every", "1s", cwd=tmp_path)
+    assert ended.code == 0, ended
+    found = pq.read_table(tmp_path / "b.parquet").to_pandas().dropna()
+    assert found.t.dt.total_seconds().tolist() == (begin + seconds).tolist()
+    assert found.x.tolist() == x.tolist()
+
+
 def test_an_identifier_of_16_bytes_is_written_as_uuid(program: Program, tmp_path: Path) -> None:
     keys = [uuid.UUID(int=2**127 + 5), None]
     stored = pa.array([key and key.bytes for key in keys], pa.binary(16))

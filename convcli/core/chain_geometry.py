@@ -81,6 +81,12 @@ class ChainGeometry:
         earlier_end = start if done is None else done
         return self.walk(0, (start, stop), n, done=earlier_end).given
 
+    def first_read(self, k: int) -> int:
+        """Return the first input along axis 0 that output `k` reads."""
+        for op in reversed(self.ops):
+            k = op.reach[0].first_read(k)
+        return k
+
     def walk(
         self,
         axis: int,

@@ -152,17 +152,13 @@ class TimedGeometry(Geometry):
         """
         fresh = range(self._noted, done)
         if self._inner_from == self._noted:
-            self._inner_from += bisect_left(fresh, 0, key=self._first_read)
+            self._inner_from += bisect_left(fresh, 0, key=self.chain.first_read)
         if self._inner_to == self._noted:
             known = len(fresh)
             if self._ended:
                 known = bisect_right(fresh, self._samples, key=self._read_before)
             self._inner_to += known
         self._noted = max(self._noted, done)
-
-    def _first_read(self, k: int) -> int:
-        """The first sample that output `k` reads."""
-        return int(self.chain.needs(0, k, k + 1)[0][0])
 
     def _read_before(self, k: int) -> int:
         """The number after the last sample that output `k` reads."""

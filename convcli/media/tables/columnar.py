@@ -223,9 +223,11 @@ class ColumnarSource(TableSource):
         return BatchRows(records, {column: self._cells(records, column) for column in columns})
 
     def _time_column(self, spans: Any) -> TimeColumn:
-        """The times of some rows; those with a time zone are written in UTC."""
+        """The times of some rows; those with a time zone are in UTC, and durations in seconds."""
         times = super()._time_column(spans)
         kind = plain_field(self.schema.field(times.column)).type
+        if pa.types.is_duration(kind):
+            return replace(times, unit="s")
         has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
         return replace(times, zone=kind.tz) if has_zone and not self.in_local_time else times
 

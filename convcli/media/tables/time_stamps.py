@@ -80,6 +80,7 @@ class TimeColumn:
     table, name : names of the table and of the column, for messages · column : its number
     decimal : the decimal point or comma
     zone : the time zone of a column whose cells are written in UTC, without a word of that
+    unit : the unit of the numbers of a column whose type says it
     """
 
     table: str
@@ -89,6 +90,7 @@ class TimeColumn:
     rows: RowSpans
     cells: Cells
     zone: str | None = None
+    unit: str | None = None
 
     def error(
         self,

@@ -93,8 +93,9 @@ class PlannedInput:
 
         Under `--edge valid` nothing follows: an output reads only samples that exist.
         """
-        rings_out = self.run.command.tail and plan.rules.edge != "valid"
-        return plan.chain.reach[0].before if rings_out else 0
+        if not self.run.command.tail or plan.rules.edge == "valid":
+            return 0
+        return plan.chain.reach[0].before
 
     def result(self, plan: Plan) -> Signal:
         """The result of a plan with its tail, and with what is cut off before it."""
@@ -117,7 +118,7 @@ class PlannedInput:
         return self.opened.sink(place, results, label=self.label, unchanged=self.unchanged)
 
     def facts(self, written: WrittenOutput = NOTHING_WRITTEN) -> RunFacts:
-        """The facts of the run."""
+        """What a report says of the run, before it or after the output was written."""
         plan = self.plans[0]
         run = self.run
         signal, result = plan.signal, plan.result

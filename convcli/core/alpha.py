@@ -79,7 +79,8 @@ def seen_samples(x: Array, alpha: int | None, opaque: float) -> Array:
     """Colours as they are seen over black: times their opacity, a share of `opaque`.
 
     The opacity stays, and so do opaque colours. The colours of a transparent pixel are 0, whatever
-    is stored there. With the opacity they are all that is seen of a picture over any background.
+    is stored there. These colours and the opacity determine how the picture looks over any
+    background.
     """
     if alpha is None or (x[..., alpha] == opaque).all():
         return x

@@ -87,9 +87,9 @@ class Branches(Op):
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
-    by_number : as a node of a graph does, outputs of the same number are combined, even if they
-        are aligned with other samples (`x[1:] - x[:-1]`), and all channels of a result follow
-        those of the one before
+    by_number : combine the n-th outputs of all branches, as the nodes of a graph do, even if they
+        are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
+        all channels of one result, then all of the next
     """
 
     branches: tuple[BranchChain, ...]
@@ -470,7 +470,7 @@ class Branches(Op):
 
 
 def _shifts_to_latest(chains: Sequence[Chain], axis: int) -> list[int]:
-    """How many outputs of each chain are aligned with samples before the first one of another."""
+    """How many outputs of each chain to leave out, so that all begin aligned with one sample."""
     anchors = [chain.aligned_input(axis, 0) for chain in chains]
     latest = max(anchors)
     shifts = []

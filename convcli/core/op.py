@@ -242,7 +242,7 @@ class Op(ABC):
 
     @property
     def prefers_long_jobs(self) -> bool:
-        """Whether jobs on a picture should be long, so that they share fewer rows."""
+        """Whether jobs on a picture should have many rows, so that fewer are read by two jobs."""
         return False
 
     @property

@@ -100,7 +100,7 @@ class Convolve(Op):
 
     @property
     def prefers_long_jobs(self) -> bool:
-        """Whether rows that two jobs read are computed by both, in little memory."""
+        """Whether two jobs both compute the rows that both read."""
         return self.numbers.rounding == "refined" and computes_rows_twice(self.taps)
 
     @property

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     # The group of a table, the input samples, and their targets.
     AlignedBlock = tuple[bytes, Array, Array]
 
-    # The same with the times of the samples, as in `core/in_time/reach.py`; None if they have none.
+    # An aligned block with the times of its samples, as in `core/in_time/reach.py`; None if they
+    # have none.
     TimedBlock = tuple[bytes, Array, Array, IntArray | None]
 
 
@@ -265,7 +266,7 @@ class PairReader:
             yield group, x, y
 
     def timed_blocks(self, workers: Workers) -> Iterator[TimedBlock]:
-        """Those blocks with the times of their samples."""
+        """Blocks as `blocks` yields them, each with the times of its samples."""
         if self.pair.target is None:
             yield from self._within_source(workers)
             return

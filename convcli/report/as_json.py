@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Grows by one when a key changes its meaning or goes away.
 SCHEMA = 1
-# Numbers of the curves and taps of all steps of a run, at most, as long as curves take fewer. They
-# take 24 bytes each.
+# The most numbers of all steps of a run: their curves, which are always written, and as many taps
+# as there is room for. A number takes 24 bytes.
 MOST_NUMBERS = 120_000
 # A step without its taps, its responses and its kernel.
 _NO_CURVES: dict[str, Any] = {
@@ -31,7 +31,7 @@ _NO_CURVES: dict[str, Any] = {
     "plane": (),
     "plane_response": (),
 }
-# The innermost lists in which there is no text.
+# A list of numbers alone, as it is written one number a line.
 _NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\]")
 
 # The keys of a run over one of several inputs.
@@ -66,7 +66,8 @@ def render_json(runs: Sequence[RunFacts]) -> str:
     whole = to_plain(_combined(bounded))
     whole["schema"] = SCHEMA
     same = [run.steps == runs[0].steps for run in runs]
-    whole["runs"] = list(map(_own_facts, bounded, same))
+    pairs = zip(bounded, same, strict=True)
+    whole["runs"] = [_own_facts(run, as_first=is_same) for run, is_same in pairs]
     return _NUMBERS.sub(_on_one_line, _indented(whole) + "\n")
 
 
@@ -126,7 +127,7 @@ def _combined(runs: Sequence[RunFacts]) -> RunFacts:
     )
 
 
-def _own_facts(run: RunFacts, as_first: bool) -> dict[str, Any]:  # noqa: FBT001 -- mapped
+def _own_facts(run: RunFacts, *, as_first: bool) -> dict[str, Any]:
     """The facts that belong to one run alone.
 
     as_first : its steps are those of the first run

@@ -116,7 +116,7 @@ class Axis:
 
 
 def axis_between(low: float, high: float, beside: float, **meaning: Any) -> Axis:
-    """An axis from the first to the last of some places, in the middle of which lies a single one.
+    """An axis from the lowest to the highest of some places; a single one lies in its middle.
 
     beside : how much of the axis is shown before and after a single place
     meaning : the label of the axis, and what else an `Axis` is made of

@@ -87,7 +87,7 @@ def _loudest_power(side: Side) -> float:
 
 
 def _silence_text(side: Side) -> str:
-    """That a side is silent, or that the frames are of which its spectrum would be made."""
+    """Say that a sound is silent, or at least all frames of which a spectrum would be made."""
     name, _, signal = side
     if max(signal.outlines[0].peak, default=0.0) > 0:
         return f"{visible(name)}: silent in all frames that were measured."

@@ -281,7 +281,7 @@ class InterleavedSignals:
         )
 
     def _held_before(self, signals: IntArray) -> HeldEarlier:
-        """Return what gives the values held before a further job of the batch, of some signals."""
+        """Count a job of the batch; return the function of the values held before its signals."""
         if self._held is None:
             return nothing_earlier
         self._held.jobs += 1
@@ -471,8 +471,8 @@ class _RaggedBuffer:
 class _HeldBatch:
     """The last values that the holding operations of a chain have met, before a batch of jobs.
 
-    A batch has the jobs that came of one block, all run by one thread. They read what the batches
-    before have stored, and wait for them.
+    A batch is the jobs that one block has made ready, all run by one thread. They wait for the
+    batches before, and read what these have stored.
     """
 
     def __init__(self, values: dict[HeldPlace, Array], before: Event | None) -> None:
@@ -485,7 +485,9 @@ class _HeldBatch:
 
     def following(self) -> _HeldBatch:
         """Return the next batch; it is the same one as long as it has no jobs."""
-        return _HeldBatch(self._values, self._finished) if self.jobs else self
+        if not self.jobs:
+            return self
+        return _HeldBatch(self._values, self._finished)
 
     def leave(self) -> None:
         """Note that a job is finished or was given up."""

@@ -54,7 +54,8 @@ class SignalBlock:
 class Job:
     """A stretch of outputs with all the inputs it needs; `run` may be called in any thread.
 
-    parts : blocks of what `chain.reads` says of the outputs, extended at the ends of the signal
+    place : which outputs these are, and which inputs they read
+    parts : the inputs along axis 0, extended at the ends of the signal, in one or more blocks
     rows : the input rows that the outputs are aligned with
     earlier : gives the values held from before: those of the job before in the same signal
     """

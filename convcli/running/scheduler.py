@@ -302,8 +302,7 @@ class Scheduler:
             return 0.0
         if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH
-        alone = chain.ops[0] if len(chain.ops) == 1 else None
-        prefers_long_jobs = alone is not None and alone.prefers_long_jobs
+        prefers_long_jobs = len(chain.ops) == 1 and chain.ops[0].prefers_long_jobs
         if self.chains.signal.axes == 1 or prefers_long_jobs:
             return OUTPUTS_PER_REACH
         return 1.0

@@ -52,7 +52,8 @@ class TimedGeometry(Geometry):
         reach = chain.reach[0]
         self._samples = 0
         self._ended = False
-        # Outputs that read samples of the signal alone: from one number to another, of those noted.
+        # Of the outputs up to `_noted`, those from `_inner_from` to `_inner_to` read no sample
+        # outside of the signal.
         self._inner_from = self._inner_to = self._noted = 0
         self._sure_from: int | None = None
         self._unsure = 0

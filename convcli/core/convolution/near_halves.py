@@ -97,7 +97,9 @@ def refine(
 def _joined_strips(strips: Iterable[Array]) -> Array:
     """Put strips side by side, without a copy if there is only one."""
     parts = list(strips)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, axis=1)
 
 
 def sums_of_windows(

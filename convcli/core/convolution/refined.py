@@ -84,9 +84,10 @@ def refines_cheaply(taps: Taps, divisor: float) -> bool:
 
 
 def computes_rows_twice(taps: Taps) -> bool:
-    """Return whether the rows that two blocks of outputs read cost as much as outputs.
+    """Return whether a block of outputs costs the time of as many rows as it reads.
 
-    OpenCV computes an output for every row that it reads.
+    OpenCV computes both lines of a window at once, an output for every row that it reads. So what
+    two blocks read is computed twice.
     """
     lines = factor(taps)
     return lines is not None and _are_short(lines)

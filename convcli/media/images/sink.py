@@ -189,8 +189,8 @@ class ImageSink(FileSink):
         return EncodedStrip(packed, len(samples), below, above, drawn)
 
     def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
-        """Whether samples of a file can be drawn in the place of the results that they were."""
-        # Drawings take whole numbers with a sign for sound.
+        """Whether a drawing can be made of the rounded samples, instead of the results."""
+        # A preview takes signed whole numbers for samples of sound, of full scale 1.
         if samples.dtype.kind == "i" or samples.dtype != page.source.layout.dtype:
             return False
         return page.levels.full == page.source.levels.full and values.shape == samples.shape

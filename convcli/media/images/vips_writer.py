@@ -163,7 +163,7 @@ class FedImage:
             self._feed.close()
 
     def write(self, data: memoryview) -> None:
-        """Add pixels."""
+        """Pass pixels on to the thread that encodes."""
         self._feed.write(data)
 
     def finish(self) -> None:
@@ -193,23 +193,23 @@ class HeldImage:
         self._encode: Callable[[], None] | None = None
 
     def begin(self, encode: Callable[[], None]) -> None:
-        """Set what `finish` calls."""
+        """Note the function that encodes the image, which `finish` calls."""
         self.image = None
         self._encode = encode
 
     def write(self, data: memoryview) -> None:
-        """Add pixels."""
+        """Copy pixels behind those that came before."""
         self._pixels[self._filled : self._filled + len(data)] = data
         self._filled += len(data)
 
     def finish(self) -> None:
-        """Encode the image, and let go of it."""
+        """Encode the image, the first time that this is called."""
         encode, self._encode = self._encode, None
         if encode is not None:
             encode()
 
     def discard(self) -> None:
-        """Let go of the image."""
+        """Give the image up without encoding it."""
         self._encode = None
 
 

@@ -128,8 +128,8 @@ class DelimitedWriter(BatchWriter):
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
-        places = zip(self._texts, batch.schema.names, batch.columns, strict=True)
-        columns = [_converted(name, column, texts) for texts, name, column in places]
+        names = batch.schema.names
+        columns = list(map(_converted, names, batch.columns, self._texts))
         lines = [self._delimiter.join(row) + b"\n" for row in zip(*columns, strict=True)]
         self._stream.write(b"".join(lines))
 
@@ -171,10 +171,22 @@ def _texts_of(field: Any, delimiter: bytes) -> Callable[[Any], list[bytes]]:
     kind = plain_field(field).type
     if pa.types.is_floating(kind):
         return _texts_of_floats
-    if pa.types.is_nested(getattr(kind, "storage_type", kind)):
+    if _is_nested(kind):
         raise _no_text(field.name, kind, "-o FILE.jsonl or FILE.parquet keeps it")
     _refuse_without_text(field.name, kind)
     return partial(_texts_of_others, delimiter=delimiter)
+
+
+def _is_nested(kind: Any) -> bool:
+    """Whether values of a type are lists or structures; of an extension type, those stored."""
+    stored = kind
+    if _is_extension(kind):
+        stored = kind.storage_type
+    return bool(pa.types.is_nested(stored))
+
+
+def _is_extension(kind: Any) -> bool:
+    return isinstance(kind, pa.BaseExtensionType)
 
 
 def _refuse_without_text(name: str, kind: Any) -> None:
@@ -187,7 +199,7 @@ def _refuse_without_text(name: str, kind: Any) -> None:
     )
     if any(is_of_kind(kind) for is_of_kind in of_bytes):
         raise _no_text(name, kind, "-o FILE.parquet or FILE.feather keeps it")
-    if not pa.types.is_nested(getattr(kind, "storage_type", kind)):
+    if not _is_nested(kind):
         try:
             _as_texts(pa.nulls(1, kind))
         except pa.ArrowException as error:
@@ -227,7 +239,7 @@ def _as_texts(column: Any) -> list[str | None]:
 
     ArrowException for a type that has no text, ValueError for a time thousands of years from now.
     """
-    if isinstance(column.type, getattr(pa, "UuidType", ())):
+    if _is_extension(column.type) and column.type.extension_name == "arrow.uuid":
         return [None if value is None else str(value) for value in column.to_pylist()]
     if not pa.types.is_duration(column.type):
         texts: list[str | None] = column.cast(pa.string()).to_pylist()
@@ -274,8 +286,7 @@ class JsonLinesWriter(BatchWriter):
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
         names = self._schema.names
-        pairs = zip(names, batch.columns, strict=True)
-        columns = [_converted(name, column, _json_values) for name, column in pairs]
+        columns = list(map(partial(_converted, convert=_json_values), names, batch.columns))
         lines = []
         for row in zip(*columns, strict=True):
             values = dict(zip(names, row, strict=True))

@@ -62,7 +62,7 @@ class RowCounts:
         self.missing = np.zeros(columns, np.int64)
 
     def add(self, rows: int, missing: IntArray | int) -> None:
-        """Count further rows."""
+        """Count further rows and the numbers that are missing in them."""
         self.rows += rows
         self.missing += missing
 

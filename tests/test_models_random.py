@@ -15,7 +15,7 @@ from convcli.core import blocks
 from convcli.core.binding import Rules
 from convcli.errors import RequestError
 from convcli.layers.model import Model
-from convcli.layers.onnx import session_convs, sessions
+from convcli.layers.onnx import sessions
 from convcli.planning import plan as planning
 from convcli.planning.plan import Plan, make_plan
 from convcli.running.arrays import Blocks, Collected
@@ -162,7 +162,7 @@ def test_strips_are_the_whole_and_the_paths_agree(
         for name, side in (("ROWS", 8), ("MOST_ROWS", 8), ("COLUMNS", 6), ("MOST_COLUMNS", 6)):
             patch.setattr(blocks, name, side)
         patch.setattr(sessions, "LEAST_COST", 0 if library else math.inf)
-        patch.setattr(session_convs, "AROUND", 1e9)
+        patch.setattr(sessions, "REORDER", -1e9)
         try:
             plan = _plan(model, x, patch)
         except RequestError:

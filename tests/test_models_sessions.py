@@ -11,7 +11,7 @@ from convcli import apply
 from convcli.core import blocks
 from convcli.core.binding import Rules
 from convcli.layers.conv_op import ConvOp
-from convcli.layers.onnx import session_convs, sessions
+from convcli.layers.onnx import sessions
 from convcli.layers.onnx.session_convs import ShiftedProducts
 from convcli.layers.onnx.session_nodes import session_node
 from convcli.layers.onnx.sessions import SessionExecutor
@@ -71,7 +71,7 @@ NETWORKS: dict[str, tuple[int, str, dict[str, tuple[int, ...]]]] = {
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run what can be run by the library, however little it is, in small blocks."""
     monkeypatch.setattr(sessions, "LEAST_COST", 0)
-    monkeypatch.setattr(session_convs, "AROUND", 1e9)
+    monkeypatch.setattr(sessions, "REORDER", -1e9)
     for name, side in (("ROWS", 8), ("MOST_ROWS", 8), ("COLUMNS", 12), ("MOST_COLUMNS", 12)):
         monkeypatch.setattr(blocks, name, side)
 

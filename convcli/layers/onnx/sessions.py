@@ -1,11 +1,10 @@
 """The door to onnxruntime, which runs the convolution layers of networks where it is installed.
 
-It takes half of the time of the paths of this program for the one-dimensional layers of CREPE, and
-about the same for DnCNN on large pictures (benchmarks/RESULTS.md). Of VGG7 it computes the first
-layers; Winograd's algorithm here is faster for those of 128 channels. Its direct convolutions add
-up every output in one order, wherever the output lies. So strips of any height are, bit for bit,
-the whole picture; this is checked for each network before it is used, because other machines may
-have other convolutions.
+It takes half of the time of the paths of this program for the one-dimensional layers of CREPE, less
+than half for VGG7 on a few pixels, and about the same for VGG7 and DnCNN on large pictures
+(benchmarks/RESULTS.md). Its direct convolutions add up every output in one order, wherever the
+output lies. So strips of any height are, bit for bit, the whole picture; this is checked for each
+network before it is used, because other machines may have other convolutions.
 
 A session has a fixed padding. There is one for the blocks inside of a signal, and one for each kind
 of edge. All of them run in the thread that asks.
@@ -37,45 +36,32 @@ if TYPE_CHECKING:
 # half a megapixel through three layers of 16 channels, or some thousand calls with a short array.
 LEAST_COST = 20.0
 # Nanoseconds to bring a number into the order of axes of the library, or back.
-REORDER = 2.5
+REORDER = 1.5
 # Weights in all sessions of a network, and the fewest sessions that are kept.
 MOST_WEIGHTS, FEWEST_SESSIONS = 1 << 26, 2
 
 
 def network_executor(ops: Sequence[Op]) -> Executor | None:
-    """What computes some first of these operations at once, if the library does it faster."""
+    """What computes the first of these operations at once, if the library does it faster."""
     nodes: list[SessionNode] = []
     for op in ops:
         node = session_node(op)
         if node is None:
             break
         nodes.append(node)
-    count = _fastest_count(ops, nodes)
-    if not count or not _installed():
+    if not nodes or not _pays(ops, nodes) or not _installed():
         return None
-    executor = SessionExecutor(nodes[:count], ops[:count])
+    executor = SessionExecutor(nodes, ops[: len(nodes)])
     return executor if executor.is_exact() else None
 
 
-def _fastest_count(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> int:
-    """How many first operations the library should compute, by the costs that were measured.
-
-    This is a property of the layers: the same for any picture. 0 where the library does not pay.
-    """
-    if sum(node.own_cost for node in nodes) < LEAST_COST:
-        return 0
-    channels = input_channels(ops[0])
-    given = channels
-    # How much longer the library takes for the operations so far.
-    longer, least = 0.0, 0.0
-    fastest = 0
-    for count, node in enumerate(nodes, start=1):
-        channels = node.outputs or channels
-        longer += node.cost - node.own_cost
-        with_reorder = longer + REORDER * (given + channels)
-        if with_reorder <= least:
-            least, fastest = with_reorder, count
-    return fastest
+def _pays(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> bool:
+    """Whether the library is faster by the costs that were measured; a property of the layers."""
+    own = sum(node.own_cost for node in nodes)
+    outputs = [node.outputs for node in nodes if node.outputs is not None]
+    numbers = input_channels(ops[0]) + outputs[-1]
+    theirs = sum(node.cost for node in nodes) + REORDER * numbers
+    return own >= LEAST_COST and theirs < own
 
 
 @cache

@@ -70,10 +70,13 @@ def cases() -> list[Case]:
         Case("detect-table", ("word.csv", "one.csv"), ("detect", "word.csv", "one.csv", "--threshold", "0.5")),
         Case("detect-picture", ("patch.png", "photo.png"), ("detect", "patch.png", "photo.png", "--threshold", "0.5")),
         Case("compare-sound", ("mono48k.wav", "filtered48k.wav"), ("compare", "mono48k.wav", "filtered48k.wav")),
+        Case("compare-table", ("one.csv", "filtered.csv"), ("compare", "one.csv", "filtered.csv")),
         Case("compare-picture", ("photo.png", "photo.jpg"), ("compare", "photo.png", "photo.jpg")),
         Case("many-sounds", ("sounds",), ("audio", "lowpass:3k", "sounds")),
         Case("many-pictures", ("pictures",), ("image", "gaussian:2", "pictures")),
         Case("many-tables", ("tables",), ("csv", "sma:5", "tables")),
+        Case("many-compared", ("sounds", "filtered"), ("compare", "sounds", "filtered")),
+        Case("many-searched", ("short.wav", "sounds"), ("detect", "short.wav", "sounds", "--threshold", "0.5")),
         Case("short-sound", ("short.wav",), ("audio", "lowpass:3k", "short.wav")),
         Case("short-table", ("short.csv",), ("csv", "sma:5", "short.csv")),
         Case("short-picture", ("short.png",), ("image", "gaussian:2", "short.png")),
@@ -191,7 +194,9 @@ def makers(length: Length) -> dict[str, Callable[[Path], None]]:
         "mono48k.wav": lambda path: write_sound(path, 48000, 48000 * seconds, 1),
         "stereo.wav": lambda path: write_sound(path, 44100, 44100 * seconds, 2),
         "stereo.flac": lambda path: write_sound(path, 44100, 44100 * seconds, 2),
-        "filtered48k.wav": lambda path: filtered(path, "mono48k.wav"),
+        "filtered48k.wav": lambda path: filtered(path, "audio", "lowpass:3k", "mono48k.wav"),
+        "filtered.csv": lambda path: filtered(path, "csv", "sma:20", "one.csv"),
+        "filtered": lambda path: filtered(path, "audio", "lowpass:3k", "sounds"),
         "one.csv": lambda path: write_table(path, rows, 1, dated=False),
         "six.csv": lambda path: write_table(path, rows, 6, dated=True),
         "groups.csv": lambda path: write_groups(path, rows // 2),
@@ -211,10 +216,12 @@ def makers(length: Length) -> dict[str, Callable[[Path], None]]:
     }
 
 
-def filtered(path: Path, source: str) -> None:
-    """What a filter makes of a long sound."""
-    words = ("audio", "lowpass:3k", source, "-o", path.name, "-q")
-    done = measure(command(words), folder=path.parent, patience=PATIENCE, environment={})
+def filtered(path: Path, *words: str) -> None:
+    """What a command makes of an input."""
+    output = path.name if path.suffix else f"{path.name}/"
+    done = measure(
+        command((*words, "-o", output, "-q")), folder=path.parent, patience=PATIENCE, environment={}
+    )
     if done.failure:
         raise SystemExit(done.failure)
 

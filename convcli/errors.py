@@ -211,3 +211,9 @@ def _edit_distance(a: str, b: str, replacement: int) -> int:
             row.append(best)
         before, above = above, row
     return above[-1]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error of a library, which may be long."""
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

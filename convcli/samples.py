@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # sum of bytes (`summed`).
 _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
+    np.dtype(np.uint16): (np.dtype(np.float64), 1.0),
+    np.dtype(np.uint32): (np.dtype(np.float64), 1.0),
     np.dtype(np.int16): (np.dtype(np.float64), 2.0**-15),
     np.dtype(np.int32): (np.dtype(np.float64), 2.0**-31),
 }

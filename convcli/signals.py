@@ -296,6 +296,11 @@ class Block:
             yield name, self.x[places], places
 
 
+def seconds_of(stamps: IntArray) -> Array:
+    """The local times of stamps (n, 2), in seconds since 1970, as a drawing shows them."""
+    return stamps[:, 1] * 1e-9
+
+
 def row_numbers(rows: AnyRows) -> Rows:
     """Return row numbers as an array."""
     import numpy as np
@@ -397,16 +402,10 @@ class SignalStart:
 class PartSource(Protocol[Raw]):
     """The samples of one part of a signal, which can also give those before it.
 
-    signal : the whole signal
     before : the lengths of the blocks before the first one whose outputs are computed here
     pasts : of interleaved signals, by group; None for a single signal
     ends : whether the signal ends with this part
     """
-
-    @property
-    def signal(self) -> Signal:
-        """The whole signal that this is a part of."""
-        ...
 
     @property
     def before(self) -> Sequence[int]:

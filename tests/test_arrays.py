@@ -205,6 +205,9 @@ def test_what_is_no_array_is_refused() -> None:
     with pytest.raises(RequestError, match="expected numbers, got a dict") as raised:
         apply("box:2", {"a": 1})
     assert raised.value.hint is None
+    for given in (np.array([1, None]), pd.Series(["1", "2"]), np.array([1j])):
+        with pytest.raises(RequestError, match=r"expected numbers, got a.* of [\s\S]*x\.astype"):
+            apply("box:2", given)
 
 
 def test_a_rate_far_below_the_old_one_is_reached_in_two_steps() -> None:

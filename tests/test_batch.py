@@ -200,6 +200,10 @@ def test_a_list_keeps_the_bytes_of_names(folder: Path) -> None:
     assert kept == sorted([b"./-", *(name for name in odd if name != b"-")])
     (folder / "lines").write_bytes(b"b.wav\n\na.wav")
     assert names("c.wav", files_from="lines") == ["c.wav", "a.wav", "b.wav"]
+    (folder / "crlf").write_bytes(b"\xef\xbb\xbfb.wav\r\n\r\na.wav\r\n")
+    assert names(files_from="crlf") == ["a.wav", "b.wav"]
+    (folder / "odd").write_bytes(b"b.wav\r\na.wav\n")
+    assert names(files_from="odd") == ["a.wav", "b.wav\r"]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +224,21 @@ def test_words_that_stand_for_nothing(
     assert error in caught.value.message
     if hint is not None:
         assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a.csv", "-0"), "-0 is for the names in the LIST of --files-from"),
+        (("a.csv", "--in-place", "--skip-existing"), "--skip-existing contradict each other"),
+    ],
+)
+def test_options_of_a_batch_that_would_do_nothing(
+    words: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n3\n")
+    assert said in refused(2, "csv", "sma:2", *words, cwd=tmp_path)
+    assert (tmp_path / "a.csv").read_text() == "x\n1\n3\n"
 
 
 # -------------------------------------------------------------------------------------------- units

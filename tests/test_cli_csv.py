@@ -222,6 +222,9 @@ def test_header_only_in_header_only_out(program: Program, tmp_path: Path) -> Non
     for header in (b"a,b\n", b"a,b", b"\xef\xbb\xbfa,b\r\n"):
         ended = program.run("csv", "sma:2", stdin=header, cwd=tmp_path)
         assert (ended.code, ended.out) == (0, header), ended
+    words = ("--every", "1d", "--time", "a", "-c", "b")
+    regular = program.run("csv", *words, stdin=b"a,b\n", cwd=tmp_path)
+    assert (regular.out, len(regular.warnings)) == (b"a,b\n", 1), regular
     empty = program.run("csv", "sma:2", stdin=b"", cwd=tmp_path)
     assert empty.code == 3
     assert "empty" in empty.err

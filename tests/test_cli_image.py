@@ -11,6 +11,8 @@ import pytest
 import pyvips
 from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
 
+from convcli.layers.weights import encode_weights
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -246,6 +248,21 @@ def test_channels(program: Program, tmp_path: Path) -> None:
         ).code
         == 2
     )
+
+
+def test_a_network_of_colours_that_enlarges_a_picture_with_an_opacity(tmp_path: Path) -> None:
+    """The hints lead to a result: the opacity cannot be kept, so that it is taken away before."""
+    save(tmp_path / "a.png", noise(6, 8, 4))
+    weights = RNG.uniform(0, 0.1, (12, 3, 1, 1))
+    layers = {"layers": "conv | pixel_shuffle:2"}
+    (tmp_path / "net.safetensors").write_bytes(encode_weights({"0.weight": weights}, layers))
+    words = ("image", "model:net.safetensors", "a.png", "-o", "b.png")
+    assert "hint: --channels rgb" in refused(2, *words, cwd=tmp_path)
+    told = refused(2, *words, "--channels", "rgb", cwd=tmp_path)
+    assert "convcli image gain:1 IN.png -o IN.ppm" in told
+    done("image", "gain:1", "a.png", "-o", "a.ppm", cwd=tmp_path)
+    done("image", "model:net.safetensors", "a.ppm", "-o", "b.png", cwd=tmp_path)
+    assert load(tmp_path / "b.png").shape == (12, 16, 3)
 
 
 def test_smoothing_runs_along_both_axes_and_axis_picks_one(

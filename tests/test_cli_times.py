@@ -536,6 +536,31 @@ class TestEvery:
             "2024-03-31T22:00:00Z,2",
         ], ended
 
+    @pytest.mark.parametrize(
+        ("words", "rows", "made"),
+        [
+            (
+                ("--every", "1d"),
+                '"Sat, 30 Dec 2023 20:07:00",1\n"Mon, 01 Jan 2024 09:00:00",2\n',
+                (
+                    '"Sat, 30 Dec 2023 00:00:00",1\n"Sun, 31 Dec 2023 00:00:00",\n'
+                    '"Mon, 01 Jan 2024 00:00:00",2\n'
+                ),
+            ),
+            (
+                ("--every", "500ms", "--decimal", ",", "-d", ","),
+                '"1,5",1\n"2,5",2\n',
+                '"1,5",1\n2,\n"2,5",2\n',
+            ),
+        ],
+    )
+    def test_times_that_hold_the_delimiter_or_a_decimal_comma(
+        self, words: tuple[str, ...], rows: str, made: str, program: Program
+    ) -> None:
+        asked = ("csv", "--time", "t", "-c", "x", "-q", *words)
+        ended = program.run(*asked, stdin=f"t,x\n{rows}".encode())
+        assert ended.text == f"t,x\n{made}", ended
+
     def test_a_gap_of_centuries_is_refused(self, program: Program, tmp_path: Path) -> None:
         rows = b"t,x\n0,1\n5000000000,2\n"
         ended = program.run(
@@ -722,3 +747,54 @@ def test_fractions_of_a_second_that_come_and_go(offset: str, program: Program) -
     assert [line.split(",")[1] for line in ended.text.split()[1:]] == ["1", "1.5", "3"], ended
     bad = table.replace(b"05T10:00:01.5", b"05 at 10")
     assert program.run("csv", "sma:2s", "--time", "t", stdin=bad).code == 3
+
+
+# ------------------------------------------------------------------------------- rows at the edges
+
+
+@pytest.mark.parametrize("parts", [(), ("--parts", "3")])
+def test_windows_that_read_a_row_beyond_the_table_are_counted(
+    parts: tuple[str, ...], tmp_path: Path, program: Program
+) -> None:
+    """A mean over time reads the rows beside its window: there is none beside the first ones."""
+    rng = np.random.default_rng(6)
+    t = np.cumsum(rng.integers(1, 5, 300))
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(t, "D")
+    write_frame(pd.DataFrame({"Date": days, "Close": rng.normal(size=300)}), tmp_path / "t.csv")
+    before = np.searchsorted(t, t - 10) - 1
+    after = np.searchsorted(t, t + 10, "right")
+    command = ("csv", "sma:20d", "t.csv", "-c", "Close", "--time", "Date", "-o", "o.csv")
+    words = ("--integrate", "--align", "center", "--report", "r.json")
+    told = program.run(*command, *words, *parts, cwd=tmp_path)
+    assert told.code == 0, told
+    losses = json.loads((tmp_path / "r.json").read_text())["losses"]
+    assert losses["edge_affected"] == ((before < 0) | (after >= 300)).sum()
+
+
+@pytest.mark.parametrize(
+    ("words", "reach"),
+    [
+        (["gaussian:2 | max_pool:1mo", "--align", "center"], (8, 8)),
+        (["gaussian:2 | max_pool:1mo", "--align", "center", "--parts", "4"], (8, 8)),
+        (["gaussian:2 | max_pool:1mo"], (16, 0)),
+        (["sma:40 | avg_pool:1mo", "--parts", "11"], (39, 0)),
+        (["lag:3 | sum_pool:1w"], (3, 0)),
+        (["(x - sma:5) | max_pool:1mo", "--align", "center"], (2, 2)),
+        (["max_pool:1mo"], (0, 0)),
+    ],
+)
+def test_bins_that_read_outside_of_the_signal_are_counted(
+    words: list[str], reach: tuple[int, int], tmp_path: Path, program: Program
+) -> None:
+    """A bin does if its first row less the reach, or its last row and the reach, lies outside."""
+    rng = np.random.default_rng(5)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.cumsum(rng.integers(1, 4, 400)), "D")
+    write_frame(pd.DataFrame({"Date": days, "Close": rng.normal(size=400)}), tmp_path / "t.csv")
+    period = "W" if "1w" in words[0] else "M"
+    rows = pd.Series(np.arange(400)).groupby(days.to_period(period))
+    outside = (rows.min() - reach[0] < 0) | (rows.max() + reach[1] >= 400)
+    command = ("csv", *words, "t.csv", "-c", "Close", "--time", "Date", "-o", "o.csv", "--force")
+    told = program.run(*command, "--report", "r.json", cwd=tmp_path)
+    assert told.code == 0, told
+    losses = json.loads((tmp_path / "r.json").read_text())["losses"]
+    assert losses["edge_affected"] == outside.sum()

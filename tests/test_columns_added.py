@@ -321,6 +321,22 @@ def test_picked_columns_stay_in_place_and_are_added_in_order(program: Program) -
     assert added.splitlines()[1] == "w,1,2,2,1"
 
 
+@pytest.mark.parametrize(
+    ("picked", "difference"), [('"a,b"', 4 - 1), ("a,b", 4 - 1), ('"c;d"', 4 - 2), ("#1", 4 - 1)]
+)
+def test_a_name_with_commas_is_picked(picked: str, difference: int, program: Program) -> None:
+    added = ("--add", f"d=pick:x - pick:{picked}")
+    names = ("-c", '"a,b",c;d,x')
+    ended = program.run("csv", *added, *names, "-q", stdin=b'"a,b";"c;d";x\n1;2;4\n')
+    assert ended.text.splitlines()[1] == f"1;2;4;{difference}", ended
+
+
+def test_names_without_commas_come_first(program: Program) -> None:
+    table = b'b,"a,b",a\n1,2,4\n'
+    ended = program.run("csv", "pick:a,b", "-c", 'b,"a,b",a', "--append", "-q", stdin=table)
+    assert ended.text.splitlines()[1] == "1,2,4,4,1", ended
+
+
 @pytest.mark.parametrize("name", ["{columns}_m", "{}", "{x}_{column}"])
 def test_braces_that_stand_for_nothing_are_refused(name: str, program: Program) -> None:
     ended = program.run("csv", "--add", f"{name}=sma:2", stdin=b"x\n1\n")

@@ -17,8 +17,7 @@ from scipy import signal as scipy_signal
 
 import convcli
 from convcli import RequestError
-from convcli.checking.compare import compare_signals
-from convcli.checking.limits import parse_limits
+from convcli.checking.compare import compare_signals, parse_limits
 from convcli.checking.signal_comparison import ComparedSignal, PowerSpectrum
 from convcli.cli import main
 from convcli.core.ssim import StructuralSimilarity
@@ -94,6 +93,27 @@ def test_equal_signals_and_missing_against_missing() -> None:
     for row in facts.rows:
         assert (row.equal, row.rms, row.largest, row.at, row.unmatched) == (True, 0, 0, None, 0)
         assert row.snr == math.inf
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e9])
+@pytest.mark.parametrize("count", [2, 3, 7, 200, 30_001])
+def test_equal_signals_correlate_to_the_last_bit(count: int, level: float) -> None:
+    x = level + noise(count, seed=count)
+    for scale in (1, -2, 2**-300):
+        (row,) = convcli.compare(x, scale * x).channels
+        assert row.correlation == math.copysign(1, scale)
+
+
+def test_spectra_are_of_the_samples_that_both_have() -> None:
+    """A tone of which one signal lacks the second, louder half: what both have is equal."""
+    x = np.sin(np.arange(8192.0)) * np.where(np.arange(8192) < 4096, 1, 100)
+    y = np.where(np.arange(8192) < 4096, x, np.nan)
+    for a, b in ((x, y), (y, x)):
+        (row,) = convcli.compare(a, b).channels
+        assert row.spectrum == 0
+    everywhere = np.where(np.arange(8192) % 8, x, np.nan)
+    (row,) = convcli.compare(x, everywhere).channels
+    assert row.spectrum is None  # no frame is known
 
 
 def test_what_only_one_of_the_two_has() -> None:
@@ -207,6 +227,46 @@ def test_pictures_of_other_depths_are_compared_on_one_scale() -> None:
         sides.append(ComparedSignal(str(scale), Blocks(signal, [a * scale])))
     facts = compare_signals(*sides)
     assert facts.equal
+
+
+def with_opacity(x: Any) -> ComparedSignal:
+    """A picture (rows, columns, 4) whose last channel is the opacity, up to 255."""
+    signal = Signal(
+        medium=IMAGE, shape=x.shape[:2], channels=("R", "G", "B", "A"), full_scale=255, alpha=3
+    )
+    return ComparedSignal("picture", Blocks(signal, [x]))
+
+
+def test_colours_are_compared_as_they_are_seen() -> None:
+    """Hidden colours do not count, and half-transparent ones count half, as over black."""
+    rng = np.random.default_rng(5)
+    a: Any = rng.integers(0, 256, (20, 30, 4)).astype(np.float64)
+    a[..., 3] = rng.choice([0, 51, 255], (20, 30))
+    other = a.copy()
+    other[a[..., 3] == 0, :3] = rng.integers(0, 256, ((a[..., 3] == 0).sum(), 3))
+    other[0, 0] = np.inf, np.nan, 3, 0
+    a[0, 0] = 0
+    assert compare_signals(with_opacity(a), with_opacity(other)).equal
+    changed = a.copy()
+    changed[3, 4], a[3, 4] = (100, 0, 0, 51), (50, 0, 0, 51)
+    changed[..., 3] = np.where(a[..., 3] == 0, 60, a[..., 3])
+    facts = compare_signals(with_opacity(a), with_opacity(changed))
+    red, opacity = facts.channels[0], facts.channels[3]
+    # 51 / 255 of the difference of 50 is seen.
+    at = np.s_[..., :1]
+    seen = [x[at] * x[..., 3:] / 255 for x in (a, changed)]
+    assert red.rms == pytest.approx(np.sqrt(np.mean((seen[1] - seen[0]) ** 2)))
+    assert seen[1][3, 4] - seen[0][3, 4] == pytest.approx(10)
+    assert opacity.largest == 60
+
+
+def test_a_picture_without_opacity_is_opaque() -> None:
+    """Half of 200 over black is 100."""
+    half = with_opacity(np.full((12, 12, 4), (200.0, 200, 200, 127.5)))
+    signal = Signal(medium=IMAGE, shape=(12, 12), channels=("R", "G", "B"), full_scale=255)
+    flat = ComparedSignal("flat", Blocks(signal, [np.full((12, 12, 3), 100.0)]))
+    for a, b in ((half, flat), (flat, half)):
+        assert [row.largest for row in compare_signals(a, b).channels] == [0, 0, 0]
 
 
 def test_columns_of_two_frames() -> None:

@@ -23,7 +23,7 @@ from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.convolve_2d import factor
 from convcli.core.convolution.direct import direct, dot_products
 from convcli.core.convolution.fft import overlap_save
-from convcli.core.convolution.polyphase import PhaseTaps, polyphase
+from convcli.core.convolution.polyphase import PhaseTaps, polyphase, polyphase_along
 from convcli.core.kernel import Kernel
 from convcli.core.ops import Convolve, EachChannel
 from convcli.errors import InputError
@@ -420,11 +420,44 @@ def test_paths_agree(k: int, channels: int) -> None:
         )
 
 
-@pytest.mark.parametrize("many", [0, 1 << 60], ids=["opencv", "numpy"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("ratio", [(1, 2), (1, 3), (1, 5), (3, 2), (7, 50), (16, 9)])
+@pytest.mark.parametrize("span", [(0, 100), (5, 9), (7, 40)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pixel_rows_by_phases(
+    ratio: tuple[int, int], span: tuple[int, int], dtype: type[np.floating[Any]]
+) -> None:
+    phases, step = ratio
+    rng = np.random.default_rng(phases)
+    starts = np.arange(phases) * step // phases
+    taps = PhaseTaps(rng.random((phases, 9)), starts, step)
+    origin = taps.origin(span[0])
+    needed = taps.first_input(span[1] - 1) + taps.width - origin
+    x = rng.random((4, needed, 3)).astype(dtype)
+    y = polyphase_along(x, taps, span, axis=1)
+    for number, k in enumerate(range(*span)):
+        first = taps.first_input(k) - origin
+        window = x[:, first : first + taps.width].astype(np.float64)
+        truth = np.einsum("rkc,k->rc", window, taps.table[k % phases])
+        np.testing.assert_allclose(y[:, number], truth, rtol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 130])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_pixel_rows_with_a_small_step(width: int, step: int) -> None:
+    rng = np.random.default_rng(width)
+    w = rng.random(width)
+    for outputs, more in ((1, 0), (40_000, 0), (40_000, 2)):
+        x = rng.random((2, (outputs - 1) * step + width + more, 1)).astype(np.float32)
+        y = polyphase_along(x, PhaseTaps.one_phase(w, step), (0, outputs), axis=1)
+        windows = np.lib.stride_tricks.sliding_window_view(x, width, axis=1)[:, ::step]
+        np.testing.assert_allclose(y, (windows @ w)[:, :outputs], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("n", "channels", "k"), [(70001, 2, 635), (70001, 1, 634), (9000, 6, 5000), (300, 2000, 170)]
 )
+@pytest.mark.parametrize("many", [0, 1 << 60], ids=["opencv", "numpy"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_both_transforms_agree_with_scipy(  # noqa: PLR0917
     n: int, channels: int, k: int, dtype: type, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

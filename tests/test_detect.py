@@ -682,6 +682,40 @@ def test_tables_by_group_and_time(detect: Detect, tmp_path: Path) -> None:
     assert "Open" in error
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_weeks_of_days_are_searched_as_every_makes_them(
+    *, dated: bool, detect: Detect, tmp_path: Path
+) -> None:
+    """A template with the column of the times is gathered into weeks, too."""
+    x = np.random.default_rng(3).integers(0, 99, 140)
+    days = np.datetime64("2024-01-01") + np.arange(140)  # a Monday
+    rows = [f"{day},{value}\n" for day, value in zip(days, x, strict=True)]
+    (tmp_path / "x.csv").write_text("day,x\n" + "".join(rows))
+    weeks = x.reshape(20, 7).mean(axis=1)[5:10].tolist()
+    template = "day,x\n" + "".join(rows[35:70])
+    if not dated:
+        template = "x\n" + "".join(f"{mean!r}\n" for mean in weeks)
+    (tmp_path / "t.csv").write_text(template)
+    words = ("--time", "day", "--every", "1w", "--top", "1")
+    (hit,) = detect.hits(tmp_path / "t.csv", tmp_path / "x.csv", *words)
+    assert hit == {
+        "file": str(tmp_path / "x.csv"),
+        "start": "6",
+        "end": "10",
+        "start_time": "2024-02-05",
+        "end_time": "2024-03-04",
+        "score": "1.000000",
+    }
+
+
+def test_a_template_longer_than_each_group_is_told(detect: Detect, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x\n1\n2\n4\n8\n")
+    (tmp_path / "x.csv").write_text("k,x\na,1\nb,2\na,4\nb,8\na,1\n")
+    told = detect.refused(2, tmp_path / "t.csv", tmp_path / "x.csv", "--by", "k")
+    assert "4 rows, is larger than the longest group of" in told
+    assert "x.csv, 3 rows" in told
+
+
 def test_an_opacity_that_is_no_number_hides(detect: Detect, tmp_path: Path) -> None:
     picture = np.random.default_rng(0).random((30, 40, 2)).astype(np.float32)
     picture[..., 1] = 1

@@ -331,6 +331,14 @@ def test_json_has_every_number(told: Explain) -> None:
     )
 
 
+def test_json_is_printed_beside_a_page(told: Explain) -> None:
+    """As by `compare --json --report`; text is left out, since the page has all of it."""
+    words = ("1,2,3,4", "1,2,1", "--report", "page.html", "--force")
+    ended = told.run(*words, "--format", "json")
+    assert json.loads(ended.text)["result"] == [4, 8, 12, 11]
+    assert told.run(*words).out == b""
+
+
 def test_numbers_beyond_the_largest(told: Explain) -> None:
     """A sum that overflows is told as infinite, and is null in JSON."""
     assert "inf" in told.text("1e308,1e308,1e308", "10,10,10")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import convolve, gaussian_filter
+from scipy.ndimage import convolve, correlate, gaussian_filter
 
 from convcli.core.kernel import Kernel
 from convcli.designs.pictures import disk, emboss, gabor, motion, prewitt, scharr, sharpen, sobel
@@ -18,6 +18,7 @@ from convcli.designs.registry import steps
 from convcli.errors import RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
+from convcli.running.arrays import apply
 from convcli.signals import Signal
 
 Samples = np.ndarray[Any, Any]
@@ -78,6 +79,28 @@ def test_edges_are_those_of_scipy_and_opencv(name: str) -> None:
         assert ours == pytest.approx(cv2.Scharr(x, cv2.CV_64F, 1, 0)[4, 4])
     else:
         assert ours == pytest.approx(getattr(ndimage, name)(x, axis=1)[4, 4])
+
+
+@pytest.mark.parametrize("sample_type", ["u1", "f4", "f8"])
+@pytest.mark.parametrize(
+    ("text", "taps"),
+    [
+        ("scharr:y", [[-3, -10, -3], [0, 0, 0], [3, 10, 3]]),
+        ("correlate:3,10,3;6,20,6;9,30,9", [[3, 10, 3], [6, 20, 6], [9, 30, 9]]),
+        ("correlate:7,3,5;-14,-6,-10;49,21,35", [[7, 3, 5], [-14, -6, -10], [49, 21, 35]]),
+        ("correlate:6,-9;4,-6", [[6, -9, 0], [4, -6, 0], [0, 0, 0]]),
+    ],
+)
+def test_whole_taps_on_whole_pixels_are_exact(
+    text: str, taps: list[list[int]], sample_type: str
+) -> None:
+    """Taps along one axis after the other, such as 3,10,3, are whole numbers as their products are.
+
+    A sum that is off by the rounding of 3 / 10 has another sign and rank than its equals.
+    """
+    x = np.random.default_rng(7).integers(0, 256, (40, 50))
+    y = apply(text, x.astype(sample_type), axes=2, edge="symmetric")
+    assert np.array_equal(y, correlate(x, np.array(taps), mode="reflect"))
 
 
 def test_sharpen_is_the_unsharp_mask() -> None:

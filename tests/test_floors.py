@@ -27,6 +27,7 @@ FLOORS = {
                 "stopping",
                 "dataclass",
                 "array_types",
+                "digests",
             ),
             "__version__",
         ),

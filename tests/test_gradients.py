@@ -269,7 +269,7 @@ def check_gradient(layers: str) -> None:
 
     weigh = random.normal(size=outputs(numbers).shape)
     assert np.array_equal(worker.x, windows)
-    worker.slopes[...] = weigh
+    worker.output_gradient[...] = weigh
     gradient = worker.backward().copy()
     for number in random.permutation(len(numbers))[:25]:
         step = np.zeros_like(numbers)
@@ -362,7 +362,7 @@ def test_training_is_that_of_torch(number: int) -> None:
         worker.load(numbers)
         error = worker.forward() - y
         assert np.mean(error**2) == pytest.approx(loss, rel=1e-12)
-        worker.slopes[...] = 2 * error / error.size
+        worker.output_gradient[...] = 2 * error / error.size
         adam.step(numbers, worker.backward())
     for name, view in zip(names, views, strict=True):
         np.testing.assert_allclose(view, stored[name.replace("first", "last")], rtol=1e-9)

@@ -328,8 +328,12 @@ def test_every_window_is_told_on_the_way() -> None:
 
 def test_overflowing_samples() -> None:
     x = 1e200 * noise(500, 1)
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(InputError, match="overflow"):
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(InputError, match="overflow") as caught,
+    ):
         learn(Task(taps=(3,)), [Pair(source(x), source(x))])
+    assert "normalize" in str(caught.value.hint)
     for size in (slice(None), slice(450, None)):  # in all, or in what is held out alone
         y = noise(500, 1)
         y[size] *= 1e200

@@ -14,10 +14,10 @@ from program import done, refused, run
 from convcli.errors import RequestError
 from convcli.media.audio import bitrate
 from convcli.media.audio.metadata.aiff import AiffContainer
+from convcli.media.audio.metadata.carry import Shift, moved
 from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.flac import FlacContainer
-from convcli.media.audio.metadata.positions import Shift, moved
 from convcli.media.audio.metadata.riff import WavContainer
 from convcli.media.audio.source import open_audio
 
@@ -388,6 +388,16 @@ def test_aiff_text_in_latin_1(tmp_path: Path) -> None:
 
 
 # Suffixes and rates
+
+
+def test_samples_without_a_header(tmp_path: Path) -> None:
+    """The bytes of `sox in.wav -t raw out.raw`: interleaved, little-endian."""
+    x = np.array([[0, 1], [-2, 300], [32767, -32768]], np.int16)
+    sf.write(tmp_path / "in.wav", x, 22050)
+    done("audio", "gain:1", "in.wav", "-o", "out.raw", cwd=tmp_path)
+    assert (tmp_path / "out.raw").read_bytes() == x.astype("<i2").tobytes()
+    piped = done("audio", "gain:1", "in.wav", "--format", "raw", "--subtype", "float", cwd=tmp_path)
+    assert piped.out == (x / 32768).astype("<f4").tobytes()
 
 
 @pytest.mark.parametrize(

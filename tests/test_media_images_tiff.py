@@ -424,6 +424,7 @@ def test_feed_that_nobody_reads_takes_everything() -> None:
 @pytest.fixture
 def narrow_feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(image_feed, "_MOST_WAITING", 1000)
+    monkeypatch.setattr(image_feed, "_IN_MEMORY", 1000)
     monkeypatch.setattr(image_layout, "STRIP_BYTES", 5000)
     monkeypatch.setattr(image_layout, "STRIP_ROWS", 1)
     yield

@@ -17,7 +17,7 @@ from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
 from convcli.media.files import completed
-from convcli.media.tables import arrow_splicing, numerals, quotes, recent_rows, records, text
+from convcli.media.tables import arrow_splicing, numerals, recent_rows, records, text
 from convcli.media.tables import cells as table_cells
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
@@ -404,7 +404,7 @@ class TestCuts:
                 start = False
             elif not inside:
                 start = sign in ",\n"
-        marks = quotes.find_quotes(data, b",\n")
+        marks = table_cells.find_quotes(data, b",\n")
         parity = [
             int(np.searchsorted(marks, i)) % 2 for i, sign in enumerate(text) if sign in ",\n"
         ]

@@ -14,7 +14,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.cells import Cells
-from convcli.media.tables.iso_dates import read_alike
+from convcli.media.tables.date_notation import read_alike
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import pytest
 
 from convcli import InputError, RequestError, apply
 from convcli.core.binding import Rules
+from convcli.layers.weights import encode_weights
 from convcli.planning.plan import make_plan
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
@@ -138,6 +139,29 @@ def parts(net: Network) -> str:
     return net.node("Mul", net.node("Tanh", middle), net.node("Elu", right))
 
 
+def turned_round(net: Network) -> str:
+    """The channels in reverse, as `x.flip(1)` is exported."""
+    ends = [net.constant([n], whole=True) for n in (-1, -(2**62), 1, -1)]
+    return net.node("Slice", net.conv("x", 2, 3), *ends)
+
+
+def both_signs(net: Network) -> str:
+    """All channels of one value, then all of the other, though no node mixes channels."""
+    halves = net.node("Relu", "x"), net.node("Relu", net.node("Neg", "x"))
+    return net.node("Concat", net.node("Concat", *halves, axis=1), "x", "x", axis=1)
+
+
+def neighbours(net: Network) -> str:
+    """Differences of neighbours, `y[1:] - y[:-1]`: of outputs aligned with different samples."""
+    y = net.conv("x", 2, 2)
+    first, second = (net.constant([n], whole=True) for n in (0, 1))
+    last, end, axis = (net.constant([n], whole=True) for n in (-1, 2**62, 2))
+    later = net.node("Slice", y, second, end, axis)
+    earlier = net.node("Slice", y, first, last, axis)
+    difference = net.node("Sub", later, earlier)
+    return net.node("Add", difference, net.node("Abs", net.node("Slice", "x", second, end, axis)))
+
+
 def padded(net: Network) -> str:
     sides = [0, 0, *[2] * net.axes] * 2
     y = net.node("Pad", "x", net.constant(sides, whole=True), mode="reflect")
@@ -198,6 +222,7 @@ def comparisons(net: Network) -> str:
 NETWORKS = [
     of_constants, unet, functions, across_channels, comparisons,
     residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
+    turned_round, neighbours, both_signs,
 ]  # fmt: skip
 
 
@@ -370,6 +395,67 @@ def test_a_long_graph_is_read_in_time(tmp_path: Path) -> None:
     path = net.save(tmp_path / "net.onnx", x)
     ramp = np.arange(5.0)[:, None]
     np.testing.assert_array_equal(apply(f"model:{path}", ramp, axes=1), ramp)
+
+
+@pytest.mark.parametrize(
+    ("window", "samples", "made"),
+    # Size, stride and padding; the counts are those of torch 2.14 and onnxruntime 1.32.
+    [
+        ((2, 3, 0), 24, 8),
+        ((2, 3, 0), 25, 9),
+        ((2, 2, 1), 25, 13),
+        ((2, 3, 1), 26, 9),
+        ((3, 2, 1), 8, 5),
+    ],
+)
+def test_a_last_window_begins_within_the_input(
+    window: tuple[int, int, int], samples: int, made: int, tmp_path: Path
+) -> None:
+    size, stride, pads = window
+    net = Network(1, 1)
+    kept = {"kernel_shape": [size], "strides": [stride], "pads": [pads, pads], "ceil_mode": 1}
+    graph = net.save(tmp_path / "net.onnx", net.node("MaxPool", "x", **kept))
+    weights = encode_weights({"0.weight": np.ones((1, 1, 1))}, {})
+    (tmp_path / "net.safetensors").write_bytes(weights)
+    layers = f"conv | max_pool:{size},stride={stride},padding={pads},ceil_mode=true"
+    x = np.arange(1.0, samples + 1)
+    starts = np.arange(made) * stride - pads
+    expected = np.minimum(starts + size, samples)  # x rises, so that the last is the largest
+    for model in (f"{graph}", f'{tmp_path}/net.safetensors,layers="{layers}"'):
+        assert apply(f"model:{model}", x[:, None])[:, 0].tolist() == expected.tolist()
+
+
+def _nearest_by_floor(net: Network) -> str:
+    scales = net.constant([1, 1, 2])
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel"}
+    return net.node("Resize", "x", "", scales, nearest_mode="floor", **modes)
+
+
+def _padded_axes_in_reverse(net: Network) -> str:
+    sides, axes = ([1, 0, 0, 1, 0, 0], [2, 1, 0])
+    return net.node("Pad", "x", net.constant(sides, whole=True), "", net.constant(axes, whole=True))
+
+
+@pytest.mark.parametrize(
+    ("build", "version", "told"),
+    [
+        (_nearest_by_floor, 17, "nearest by floor at half_pixel positions is not known"),
+        (lambda net: net.node("Softmax", "x", axis=1), 11, "all channels and samples at once"),
+        (_padded_axes_in_reverse, 18, "names the axes that it pads"),
+        (
+            lambda net: net.node("Concat", "x", net.weights(1, 2, 18), axis=1),
+            17,
+            "puts constants beside channels",
+        ),
+    ],
+)
+def test_what_would_be_another_result_is_refused(
+    build: Any, version: int, told: str, tmp_path: Path
+) -> None:
+    net = Network(2, 1)
+    path = net.save(tmp_path / "net.onnx", build(net), version=version)
+    with pytest.raises(RequestError, match=told):
+        apply(f"model:{path}", np.zeros((18, 2)))
 
 
 def test_channels_are_gathered_and_samples_cut_off(tmp_path: Path) -> None:

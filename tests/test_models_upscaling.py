@@ -53,7 +53,7 @@ def filtered(filter: str, x: Array, size: int) -> Array:
         ("conv | upsample:1000000000,mode=linear", "a factor of 1,000,000,000; at most 1,000"),
         ("conv | upsample:1000 | upsample:1000", "1,000,000 times as many samples along an axis"),
         ("conv | pixel_unshuffle:1000000000", "a factor of 1,000,000,000; at most 1,000"),
-        ("conv | avg_pool:2,stride=1000000000,ceil_mode=true", "numbers outside of the signal"),
+        ("conv | max_pool:2,dilation=1000000000,ceil_mode=true", "numbers outside of the signal"),
     ],
 )
 def test_sizes_are_bounded_before_anything_is_allocated(

@@ -484,6 +484,24 @@ def test_an_example_of_a_long_signal_is_read_in_little_memory(
     assert max(x.decoded, y.decoded) <= 127
 
 
+def test_what_comes_before_an_example_is_not_decoded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(example, "LOOKED", 25_000)
+    source = Ramp()
+    source.signal = Signal(medium=ARRAY, shape=(None,), channels=("x",))
+    reader = PairReader(Task(taps=(4,), inputs=(0,), targets=(0,)), Pair(source))
+    with Workers(1) as workers:
+        assert reader.lengths(workers) == {b"": 2_000_000}
+        assert source.decoded == 200
+        part = example._read_part(reader, b"", 1_234_567, workers)
+    assert part is not None
+    np.testing.assert_array_equal(part.x[:, 0], np.arange(1_234_567, 1_259_567))
+    assert part.first == 1_234_567
+    # Three blocks hold the part; workers may begin the next ones.
+    assert source.decoded <= 200 + 3 + 2
+
+
 @needs_chromium
 def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromium: Any) -> None:
     from pyvips import Image
@@ -664,3 +682,90 @@ def test_the_overview_of_mixed_media_fits(tmp_path: Path, chromium: Any) -> None
             )
             assert (inner <= outer) == fits
             assert "unmatched" in shown.page.inner_text("#overview-table thead")
+
+
+DAYS = [1, 2, 3, 5, 6, 9, 12, 13, 14, 17, 18, 20, 21, 22, 25, 28, 29]
+
+
+def dated_table(folder: Path, *, groups: bool = False) -> Path:
+    """A table with irregular days of 2024, of two groups that take turns if asked for."""
+    values = np.random.default_rng(7).integers(0, 100, len(DAYS)).tolist()
+    rows = []
+    for day, value in zip(DAYS, values, strict=True):
+        rows.append(f"2024-01-{day:02},A,{value}")
+        if groups:
+            rows.append(f"2024-01-{day:02},B,{value * value}")
+    path = folder / "t.csv"
+    path.write_text("day,name,v\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def january(day: int) -> int:
+    """The seconds from 1970-01-01 to a day of January 2024 (date -ud 2024-01-01 +%s)."""
+    return 1704067200 + 86400 * (day - 1)
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_places_that_were_found_lie_over_dates(
+    groups: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The fourth to the eighth row of the first group are those of 5 to 13 January."""
+    table = dated_table(tmp_path, groups=groups)
+    rows = [row.split(",")[2] for row in table.read_text().split() if ",A," in row]
+    (tmp_path / "part.csv").write_text("v\n" + "\n".join(rows[3:8]) + "\n")
+    words = ["detect", tmp_path / "part.csv", table, "-c", "v", "--threshold", "0.999"]
+    words += ["--time", "day", "--report", tmp_path / "page.html"]
+    if groups:
+        words += ["--by", "name"]
+    charts = drawn_graphs(monkeypatch, *words)
+    assert "2024-01-05,2024-01-13" in capsys.readouterr().out
+    assert len(charts) == 1 + groups
+    for chart in charts:
+        assert chart.x.timed
+        assert [x for x, _ in chart.traces[0].points] == [january(day) for day in DAYS]
+    (region,) = charts[0].regions
+    assert (region.low, region.high) == (january(5), january(13))
+
+
+def test_marks_of_a_long_table_lie_between_the_rows_of_a_bin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 rows, two seconds apart: a bin has several, and hits begin in the middle of one."""
+    values = np.random.default_rng(8).integers(0, 1000, 20_000)
+    rows = "\n".join(f"{2 * place},{value}" for place, value in enumerate(values.tolist()))
+    (tmp_path / "t.csv").write_text(f"second,v\n{rows}\n")
+    part = "\n".join(map(str, values[12_345:12_365].tolist()))
+    (tmp_path / "part.csv").write_text(f"v\n{part}\n")
+    words = ["detect", tmp_path / "part.csv", tmp_path / "t.csv", "-c", "v", "--time", "second"]
+    words += ["--threshold", "0.99", "--report", tmp_path / "page.html"]
+    (chart,) = drawn_graphs(monkeypatch, *words)
+    (region,) = chart.regions
+    assert (region.low, region.high) == pytest.approx((24_690, 24_728))
+    assert (chart.x.low, chart.x.high, chart.x.label) == (0, 39_998, "time in s")
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_the_example_of_a_model_lies_over_dates(
+    groups: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Regular days, of which the last fifth is held out."""
+    days = np.datetime64("2024-01-01") + np.arange(100)
+    values = np.cumsum(np.random.default_rng(9).normal(size=100)).tolist()
+    rows = [f"{day},{name},{v}" for day, v in zip(days, values, strict=True) for name in "AB"]
+    (tmp_path / "t.csv").write_text("day,name,v\n" + "\n".join(rows[:: 2 - groups]) + "\n")
+    words = ["learn", tmp_path / "t.csv", "--target", "v", "--taps", "3", "--time", "day"]
+    words += ["-c", "v", "-o", tmp_path / "m.safetensors", "--report", tmp_path / "page.html"]
+    if groups:
+        words += ["--by", "name"]
+    chart = drawn_graphs(monkeypatch, *words)[0]
+    assert chart.x.timed
+    places = [x for x, _ in chart.traces[0].points]
+    first = round((places[0] - january(1)) / 86400)
+    assert places == [january(1 + place) for place in range(first, first + len(places))]
+    drawn = [y for _, y in chart.traces[0].points]
+    assert drawn == pytest.approx(values[first : first + len(places)])

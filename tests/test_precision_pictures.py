@@ -20,6 +20,10 @@ from convcli.core.convolution import refined, refined_resample
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.resample import Resample
 from convcli.media.images.levels import Levels, quantise
+from convcli.media.images.medium import IMAGE
+from convcli.planning.plan import make_plan, rules_for
+from convcli.running.run import outputs_at
+from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,8 +233,9 @@ def test_the_error_along_lines_is_below_its_bound(
 ) -> None:
     errors = []
 
-    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
-        truth = everywhere()
+    def compare(strips: Any, _: Any, bound: Any, in_double: Any, **__: Any) -> Any:
+        (y,) = strips
+        truth = in_double.everywhere()
         errors.append(np.abs(y - truth).max() / bound.absolute)
         return y
 
@@ -265,8 +270,9 @@ def test_the_error_of_resampling_is_below_its_bound(
         for reach, of_axis in zip((rows.reach[0], columns.reach[1]), span, strict=True)
     ]
 
-    def compare(y: Any, bound: Any, *, everywhere: Any, **_: Any) -> Any:
-        truth = everywhere()
+    def compare(strips: Any, _: Any, bound: Any, in_double: Any, **__: Any) -> Any:
+        (y,) = strips
+        truth = in_double.everywhere()
         one_by_one = both._sums_at(np.nonzero(np.isfinite(y)), x, span).reshape(y.shape)
         np.testing.assert_allclose(truth, one_by_one, rtol=0, atol=1e-11)
         errors.append(np.abs(y - truth) / (bound.relative * np.abs(y) + bound.absolute))
@@ -359,6 +365,38 @@ def test_stripes_whose_means_all_come_near_halves(program: Program, tmp_path: Pa
     x[::2] += 1
     truth = convcli.apply("gaussian:3", x.astype(np.float64), edge="edge", align="center")
     assert differing(filtered(program, tmp_path, x, "gaussian:3"), truth) <= 1
+
+
+@pytest.mark.parametrize("sigma", [1, 3])
+@pytest.mark.parametrize("step", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_means_in_strips_are_those_of_the_whole(
+    sigma: float, step: tuple[int, int], channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = np.exp(-0.5 * (np.arange(-4 * sigma, 4 * sigma + 1) / sigma) ** 2)
+    w = np.outer(line, line) / line.sum() ** 2
+    x: Any = np.random.default_rng(5).integers(0, 256, (60, 1300, channels)).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape, axis=(0, 1))
+    truth = np.einsum("...ij,ij", windows[:: step[0], :: step[1]], w)
+    monkeypatch.setattr(refined, "_STRIP_SAMPLES", 1)
+    assert len(list(refined._Kernel(w, step).strips(x))) > 1
+    y = refined.refined_mean(x, w, 1.0, step)
+    assert y.dtype == np.uint8
+    np.testing.assert_array_equal(y, np.rint(truth))
+    # All are computed in float64 where most lie near one half.
+    monkeypatch.setattr(refined, "_MOST_DOUBTFUL", 0.0)
+    np.testing.assert_array_equal(refined.refined_mean(x, w, 1.0, step), y)
+
+
+@pytest.mark.parametrize(
+    ("text", "strips"),
+    [("gaussian:3", 2), ("gaussian:1", 1), ("gaussian:3 | gain:2", 1), ("resize:12.5%", 1)],
+)
+def test_jobs_of_short_kernels_alone_are_long(text: str, strips: int) -> None:
+    signal = Signal(medium=IMAGE, shape=(4000, 6000), channels=("R", "G", "B"))
+    plan = make_plan(text, signal, rules_for(signal, text))
+    done = outputs_at(plan, [55] * 40, range(3, 40))
+    assert len(set(done)) == pytest.approx(37 / strips, abs=1)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from program import run as run_program
 from pyvips import Image
 
 import convcli
+from convcli.checking.compare import compare_signals
+from convcli.checking.signal_comparison import ComparedSignal
 from convcli.cli import main
 from convcli.core.binding import Rules
 from convcli.media.audio.medium import AUDIO
@@ -354,6 +356,67 @@ def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
     assert facts.ssim is None
 
 
+def sums_of(x: Any, side: int = 800) -> PictureSums:
+    """What is drawn of a picture (rows, columns, 4) whose last channel is the opacity."""
+    signal = Signal(
+        medium=IMAGE, shape=x.shape[:2], channels=("R", "G", "B", "A"), full_scale=255, alpha=3
+    )
+    sums = PictureSums(signal, side)
+    for row in range(0, len(x), 7):
+        sums.add(sums.reduced(x[row : row + 7], row))
+    return sums
+
+
+def transparent_picture() -> Any:
+    """A picture of which a third is transparent, a third partly, and a third opaque."""
+    rng = np.random.default_rng(6)
+    x: Any = rng.integers(0, 256, (40, 60, 4)).astype(np.uint8)
+    x[..., 3] = rng.choice([0, 100, 255], (40, 60))
+    return x
+
+
+@pytest.mark.parametrize("side", [800, 15])
+def test_hidden_colours_are_not_drawn(side: int) -> None:
+    """The reduced picture, its likeness and histograms are those of what is seen."""
+    a = transparent_picture()
+    b = a.copy()
+    b[a[..., 3] == 0, :3] = 255
+    before, after = sums_of(a, side), sums_of(b, side)
+    alike = likeness(before, after)
+    assert alike is not None
+    assert (alike.largest, alike.psnr) == (0, np.inf)
+    assert alike.ssim == (pytest.approx(1) if side == 800 else None)
+    facts = before.facts(), after.facts()
+    assert facts[0] is not None
+    assert facts[1] is not None
+    np.testing.assert_array_equal(facts[0].histogram, facts[1].histogram)
+    every = before.factor
+    opacity = a[::every, ::every, 3].astype(float)
+    expected = np.histogram(a[::every, ::every, 0], 64, (0, 255), weights=opacity)[0]
+    assert facts[0].histogram[0].tolist() == expected.tolist()
+    if side == 15:
+        np.testing.assert_array_equal(facts[0].reduced, facts[1].reduced)
+        squares = a.reshape(10, 4, 15, 4, 4).astype(np.float64)
+        weighted = (squares[..., :3] * squares[..., 3:]).sum(axis=(1, 3))
+        colours = weighted / np.maximum(1, squares[..., 3:].sum(axis=(1, 3)))
+        assert np.abs(facts[0].reduced[..., :3] - colours).max() <= 0.501
+
+
+def test_the_likeness_of_transparent_pictures_is_that_of_compare() -> None:
+    a = transparent_picture()
+    b = a.copy()
+    b[::3, ::2, 1] //= 2
+    b[1::3, ::2, 3] //= 2
+    facts = likeness(sums_of(a), sums_of(b))
+    signal = sums_of(a).signal
+    sides = [ComparedSignal(name, Blocks(signal, [x])) for name, x in (("a", a), ("b", b))]
+    expected = compare_signals(*sides).together
+    assert facts is not None
+    assert expected is not None
+    assert (facts.psnr, facts.largest) == pytest.approx((expected.psnr, expected.largest))
+    assert facts.ssim == pytest.approx(expected.ssim, rel=1e-5)
+
+
 # Designs
 
 
@@ -481,6 +544,60 @@ def test_the_page_of_a_picture_shows_the_file_that_was_written(tmp_path: Path) -
     facts = convcli.compare(a, b).together
     assert facts is not None
     assert f"{facts.psnr:.2f} dB" in text
+
+
+def psnr_of_page(text: str) -> float:
+    (found,) = re.findall(r"PSNR</th><td>(-?[0-9.]+) dB", text)
+    return float(found)
+
+
+def psnr(a: Array, b: Array, full: float) -> float:
+    return float(10 * np.log10(full**2 / np.square(a.astype(float) - b).mean()))
+
+
+def over_black(x: Array) -> Array:
+    """Colours times their opacity, and the opacity."""
+    seen = x * (x[..., 3:] / 255)
+    return np.concatenate([seen[..., :3], x[..., 3:]], axis=2)
+
+
+def pixels(*shape: int, high: int, kind: Any) -> Any:
+    return np.random.default_rng(0).integers(0, high + 1, shape).astype(kind)
+
+
+def test_the_page_of_a_filtered_opacity_shows_the_whole_picture(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.png", tmp_path / "o.png"
+    Image.new_from_array(pixels(40, 50, 4, high=255, kind=np.uint8)).write_to_file(str(source))
+    text = report(tmp_path, "image", "median:3", source, "--channels", "alpha", "-o", out)
+    a, b = (Image.new_from_file(str(path)).numpy() for path in (source, out))
+    assert psnr_of_page(text) == pytest.approx(psnr(over_black(a), over_black(b), 255), abs=0.01)
+
+
+def test_the_page_of_a_picture_that_gets_another_full_scale(tmp_path: Path) -> None:
+    grey = pixels(60, 80, high=100, kind=np.uint8)
+    source, out = tmp_path / "a.pgm", tmp_path / "o.png"
+    source.write_bytes(b"P5 80 60 100\n" + grey.tobytes())
+    text = report(tmp_path, "image", "median:3", source, "-o", out)
+    result = Image.new_from_file(str(out)).numpy()
+    assert psnr_of_page(text) == pytest.approx(psnr(grey * 2.55, result, 255), abs=0.01)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("png", "u2"), ("tif", "u2"), ("tif", "f4")])
+def test_the_page_of_a_deep_picture_in_a_pipe_shows_what_was_written(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    """The result cannot be read again: what was noted is rounded and clipped as it is there."""
+    full = 1 if kind == "f4" else 65535
+    source, page = tmp_path / f"a.{suffix}", tmp_path / "p.html"
+    noise = pixels(60, 80, high=65535, kind=np.uint16)
+    grey = (noise / np.float32(65535)).astype("f4") if kind == "f4" else noise
+    Image.new_from_array(grey, interpretation="grey16").write_to_file(str(source))
+    done = run_program("image", "gain:3", source, "-o", "-", "--report", page)
+    result = Image.new_from_buffer(done.out, "").numpy()
+    expected = psnr(grey, result, full)
+    assert psnr_of_page(page.read_text()) == pytest.approx(expected, abs=0.01)
+    assert result.dtype == kind
+    assert kind == "f4" or result.max() == full
 
 
 def test_names_from_files_are_escaped(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from program import run as run_program
 
+import convcli
 from convcli.errors import OutputError, RequestError
 from convcli.facts import (
     InputFacts,
@@ -37,6 +40,7 @@ from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
 from convcli.media.replacing import atomic
 from convcli.report import charts, learning
+from convcli.report.as_json import json_text
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart
 from convcli.report.files import check_report, render_report, write_report
@@ -534,12 +538,67 @@ def outlined(per_bin: int, axis: Any = None) -> OutlineFacts:
 
 def test_an_outline_is_a_band_unless_its_bins_are_samples() -> None:
     line = outline_trace(outlined(1), 0, "x", "after")
-    assert (line.points, line.upper) == ([(0.0, 1.0), (1.0, 2.0)], ())
+    np.testing.assert_equal(line.points, [(0.0, 1.0), (1.0, 2.0)])
+    assert len(line.upper) == 0
     band = outline_trace(outlined(2), 0, "x", "after")
-    assert (band.points, band.upper) == ([(0.5, 1.0), (2.5, 2.0)], [(0.5, 3.0), (2.5, 5.0)])
+    np.testing.assert_equal(band.points, [(0.5, 1.0), (2.5, 2.0)])
+    np.testing.assert_equal(band.upper, [(0.5, 3.0), (2.5, 5.0)])
 
 
 def test_bins_lie_where_their_times_are() -> None:
     assert bin_edges(outlined(2)) == [-0.5, 1.5, 3.5]
     times = np.array([[10.0, 20.0], [30.0, 50.0]])
     assert bin_edges(outlined(2, times)) == [10, 25, 50]
+
+
+def test_json_is_written_as_the_standard_library_writes_it() -> None:
+    """With an indentation of 2, for values of every kind and depth."""
+    facts = {
+        "empty": [{}, [], ""],
+        "flat": {"a": 1, "b": 1e-7, "c": None, "d": True, "é": 'x"\n\x1b\x7f\u2028'},
+        "numbers": [0.1, -0.0, 1e16, 2**70],
+        "nested": [[1, [2, {"x": [3]}]], {"y": {}, "z": [[]]}],
+        "one": 5,
+    }
+    values: list[Any] = [facts, [], {}, [facts, 1], 0.5, "text", [[]]]
+    for value in values:
+        expected = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        assert json_text(value) == expected
+
+
+# Size
+
+
+@pytest.mark.parametrize("suffix", ["json", "md", "html"])
+def test_a_report_on_a_very_long_filter_is_bounded(suffix: str, tmp_path: Path) -> None:
+    """Oracle: the taps that the step is made of."""
+    soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)
+    words = ["audio", "bandpass:6,12 | box:3", "one.wav", "-o", "o.wav", "--report", f"r.{suffix}"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / f"r.{suffix}").read_text()
+    assert len(text) < 1_000_000
+    if suffix != "json":
+        return
+    step, short = json.loads(text)["steps"]
+    assert step["taps"] > 100_000
+    assert step["weights"] == []
+    assert step["note"] == f"weights left out: {step['taps']:,} taps do not fit into a report"
+    assert short["weights"] == pytest.approx([1 / 3] * 3)
+    taps = convcli.design("bandpass:6,12", rate=44100).weights
+    assert len(taps) == step["taps"]
+    drawn = [value for _, value in step["impulse"]]
+    assert (min(drawn), max(drawn)) == (min(taps), max(taps))
+
+
+def test_the_curves_of_a_design_are_in_the_first_input_that_has_it(tmp_path: Path) -> None:
+    for number, rate in enumerate((8000, 16000, 8000, 16000)):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(100), rate)
+    words = ["audio", "lowpass:1k", "0.wav", "1.wav", "2.wav", "3.wav", "-o", "out/"]
+    assert run_program(*words, "--report", "r.json", cwd=tmp_path).code == 0
+    facts = json.loads((tmp_path / "r.json").read_text())
+    steps = [each["steps"] for each in facts["runs"]]
+    assert (steps[0], steps[2]) == (None, None)
+    assert len(facts["steps"][0]["weights"]) == facts["steps"][0]["taps"]
+    assert len(steps[1][0]["weights"]) == steps[1][0]["taps"] == steps[3][0]["taps"]
+    assert steps[3][0]["weights"] == steps[3][0]["response"] == steps[3][0]["impulse"] == []
+    assert steps[3][0]["delay"] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from convcli.media.files import completed
 from convcli.media.tables import batch_readers, recent_rows
 from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
-from convcli.media.tables.columnar_sink import ColumnarSink
+from convcli.media.tables.columnar import ColumnarSink
 from convcli.media.tables.table_formats import PARQUET
 from convcli.signals import blocks_of
 
@@ -394,6 +395,85 @@ def test_binary_values_and_durations_as_text(program: Program, tmp_path: Path) -
         assert "its type is binary" in ended.errors[0]
         assert "-o FILE.parquet" in ended.err
         assert "jsonl" not in ended.err
+
+
+STORED_IN_FEATHER = {
+    "interval": pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()),
+    "union": pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])]),
+    "view": pa.array([b"a", b"b"], pa.binary_view()),
+    "tensor": pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float32(), [2]),
+        pa.array([[1.0, 2.0]] * 2, pa.list_(pa.float32(), 2)),
+    ),
+    "far": pa.array([0, 10**15], pa.timestamp("s")),
+    "nested far": pa.array([[10**15]] * 2, pa.list_(pa.timestamp("s"))),
+    "zone": pa.array([0, 1], pa.timestamp("us", "Mars/Base")),
+    "scale": pa.array([100, 200], pa.decimal128(5, 0)).cast(pa.decimal128(5, -2)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "refusing"),
+    [
+        ("interval", (".parquet", ".csv", ".jsonl")),
+        ("union", (".parquet", ".csv")),
+        ("view", (".csv", ".jsonl")),
+        ("tensor", (".csv",)),
+        ("far", (".csv", ".jsonl")),
+        ("nested far", (".csv", ".jsonl")),
+        ("zone", (".csv", ".jsonl")),
+        ("scale", (".parquet",)),
+    ],
+)
+def test_types_that_another_format_has_no_form_for(
+    name: str, refusing: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    table = pa.table({name: STORED_IN_FEATHER[name], "x": [1.0, 3.0]})
+    feather.write_feather(table, tmp_path / "a.feather")
+    for suffix in (".feather", ".parquet", ".csv", ".jsonl"):
+        ended = program.run(
+            "csv", "sma:2", "a.feather", "-c", "x", "-o", f"b{suffix}", cwd=tmp_path
+        )
+        is_refused = suffix in refusing
+        assert ended.code == (2 if is_refused else 0), ended
+        assert (tmp_path / f"b{suffix}").exists() is not is_refused
+        if is_refused:
+            assert f"the column {name} cannot be written" in ended.errors[0]
+            assert "hint: -o FILE." in ended.err
+        ended = program.run("csv", "sma:2d", "a.feather", "--time", name, "-c", "x", cwd=tmp_path)
+        assert len(ended.errors) == (ended.code != 0)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("begin", [0, 1700, 45000])  # neither a year nor a day of a spreadsheet
+def test_durations_are_times(unit: str, begin: int, program: Program, tmp_path: Path) -> None:
+    """The same as pandas: rolling("2s"), and resample("2s") from the first."""
+    seconds = np.array([0, 1, 2, 5, 6])
+    x = pd.Series([1.0, 10, 100, 1000, 10000], pd.to_timedelta(seconds, unit="s"))
+    stored = pa.array(begin + seconds, pa.duration("s")).cast(pa.duration(unit))
+    pq.write_table(pa.table({"t": stored, "x": x.to_numpy()}), tmp_path / "a.parquet")
+    words = ("a.parquet", "--time", "t", "-c", "x", "-q", "-o", "b.parquet", "--force")
+    assert program.run("csv", "sma:2s", *words, cwd=tmp_path).code == 0
+    found = pq.read_table(tmp_path / "b.parquet")
+    np.testing.assert_allclose(found.column("x").to_numpy(), x.rolling("2s").mean())
+    assert found.column("t").combine_chunks() == stored
+    ended = program.run("csv", "x", *words, "--every", "500ms", cwd=tmp_path)
+    if unit == "s":
+        assert "--every cannot write the beginning of a bin" in ended.errors[0]
+        ended = program.run("csv", "x", *words, "--every", "1s", cwd=tmp_path)
+    assert ended.code == 0, ended
+    found = pq.read_table(tmp_path / "b.parquet").to_pandas().dropna()
+    assert found.t.dt.total_seconds().tolist() == (begin + seconds).tolist()
+    assert found.x.tolist() == x.tolist()
+
+
+def test_an_identifier_of_16_bytes_is_written_as_uuid(program: Program, tmp_path: Path) -> None:
+    keys = [uuid.UUID(int=2**127 + 5), None]
+    stored = pa.array([key and key.bytes for key in keys], pa.binary(16))
+    table = pa.table({"key": pa.ExtensionArray.from_storage(pa.uuid(), stored), "x": [1.0, 3.0]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    ended = program.run("csv", "x", "a.parquet", "--format", "csv", cwd=tmp_path)
+    assert ended.text == "key,x\n80000000-0000-0000-0000-000000000005,1\n,3\n"
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])

@@ -27,7 +27,7 @@ DERIVED = {
 }
 # What stands for the function of the operation, from which that of the wrapper differs.
 OF_THE_FUNCTION = {
-    *("in_place", "joined", "executor"),
+    *("in_place", "joined", "executor", "prefers_long_jobs"),
     *("scale_and_shift", "undivided", "axis_taps"),
 }
 # The same wrapper around a changed operation, or a part of what is known of it.

@@ -23,7 +23,13 @@ from uuid import uuid4
 from convcli import __version__
 from convcli.batch.run_units import Outcome, Retry, carry_out
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, OutputError, RequestError, as_convcli_error
+from convcli.errors import (
+    ConvcliError,
+    OutputError,
+    RequestError,
+    as_convcli_error,
+    first_line,
+)
 from convcli.layers.onnx.sessions import runtime_version
 from convcli.stopping import undone_at_stop
 
@@ -279,14 +285,8 @@ def _client(distributed: Any, scheduler: Any) -> Any:
     except (OSError, ValueError) as error:
         raise RequestError(
             f"no Dask scheduler answers at {scheduler}",
-            hint=f"{_reason(error)}; --cluster expects tcp://HOST:PORT, or local",
+            hint=f"{first_line(error)}; --cluster expects tcp://HOST:PORT, or local",
         ) from None
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error of distributed, which may be long."""
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _refuse_other_version(worker: str, version: str | None, wanted: str) -> None:
@@ -320,7 +320,7 @@ def _lost_unit(error: BaseException) -> ConvcliError:
     if isinstance(error, ConvcliError):
         return error
     lost = ClusterError(
-        f"no worker could finish it: {_reason(cast('Exception', error))}",
+        f"no worker could finish it: {first_line(error)}",
         hint="a worker that runs out of memory is killed: --threads 1 needs less, or more memory",
     )
     lost.__cause__ = error

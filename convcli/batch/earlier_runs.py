@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from convcli import __version__
 from convcli.batch.file_state import FileState, changed_ns
 from convcli.batch.ledger import lines_with_places, open_ledger, renumbered, rewrite
 from convcli.batch.ledger_line import Line
+from convcli.digests import blake2b
 from convcli.errors import InputError, RequestError
 from convcli.media.refusals import place_exists
 
@@ -201,7 +201,9 @@ class UnitsLeft:
         for order, state in enumerate(self._states):
             if state in (_TO_DO, _TO_REPLACE):
                 unit = self._units[self._positions[order]]
-                yield replace(unit, replaces=state == _TO_REPLACE)
+                if state == _TO_REPLACE:
+                    unit = replace(unit, replaces=True)
+                yield unit
 
     def skipped(self) -> Iterator[Unit]:
         """The units whose output existed before, and is not known to be of an earlier run."""

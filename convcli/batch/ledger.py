@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +271,8 @@ def ledger_file(name: str | None) -> Iterator[Path | None]:
     if path is not None:
         yield path
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="convcli-") as folder:
         copy = _CopiedLedger(place, Path(folder, "ledger.jsonl"))
         with copy.sent_meanwhile():

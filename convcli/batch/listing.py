@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import field, replace
 from fnmatch import translate
@@ -430,9 +431,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _read_names(words: InputWords) -> Iterator[str]:
-    """The names in a list, bytes that are not UTF-8 included. RequestError if it holds none."""
+    """The names in a list, bytes that are not UTF-8 included. RequestError if it holds none.
+
+    Lines may all end with CR LF, and a byte order mark may precede the first.
+    """
     data = _read_list(words.files_from or STDIN)
     separator = b"\0" if words.null else b"\n"
+    if not words.null and data.count(b"\r\n") == data.count(b"\n") > 0:
+        separator = b"\r\n"
+        data = data.removeprefix(BOM_UTF8)
     if not words.null and b"\0" in data:
         raise RequestError(
             f"the list {words.files_from} holds NUL bytes", hint="-0 reads names that end with NUL"
@@ -447,7 +454,7 @@ def _read_names(words: InputWords) -> Iterator[str]:
             count += 1
             text = os.fsdecode(data[begin:end])
             yield os.path.join(".", text) if text == STDIN else text
-        begin = end + 1
+        begin = end + len(separator)
     if count == 0:
         raise RequestError(f"the list {words.files_from} holds no names")
 

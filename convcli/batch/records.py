@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convcli.digests import blake2b
 from convcli.errors import ConvcliError
 from convcli.named_files import named_place
 
@@ -50,8 +50,12 @@ def _state_folder() -> Path:
 
 
 def _remove_old(folder: Path) -> None:
-    kept = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
-    for path in kept[: max(0, len(kept) - _MOST_KEPT)]:
+    kept = list(folder.glob("*.jsonl"))
+    too_many = len(kept) - _MOST_KEPT
+    if too_many <= 0:
+        return
+    kept.sort(key=lambda path: path.stat().st_mtime_ns)
+    for path in kept[:too_many]:
         with suppress(OSError):
             path.unlink()
 

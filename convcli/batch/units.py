@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar
 
 from convcli.batch.listing import STDIN, input_place
 from convcli.dataclass import dataclass
+from convcli.digests import blake2b
 from convcli.errors import RequestError
 from convcli.media.output_names import STDIN_NAME, in_place_output
 from convcli.media.refusals import refuse_inputs_as_outputs, refuse_shared_outputs

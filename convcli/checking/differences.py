@@ -95,9 +95,11 @@ class Moments:
         mean_a, mean_b = self.mean[:, channel].tolist()
         rounding = 1e-24 * self.count[channel]
         both_vary = of_a > rounding * mean_a**2 and of_b > rounding * mean_b**2
-        if not both_vary or not math.isfinite(of_a * of_b):
+        if not both_vary or not (math.isfinite(of_a) and math.isfinite(of_b)):
             return None
-        coefficient = product / math.sqrt(of_a) / math.sqrt(of_b)
+        # In this order the coefficient of equal signals is 1 to the last bit.
+        slope = product / of_a
+        coefficient = slope * (math.sqrt(of_a) / math.sqrt(of_b))
         return max(-1.0, min(1.0, coefficient))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from convcli.checking.explain import explain_filter
 from convcli.errors import RequestError
-from convcli.running.arrays import as_array, is_pandas, source_of
+from convcli.running.arrays import as_array, is_pandas, no_numbers, source_of
 from convcli.running.index_times import times_of_index
 from convcli.running.python_arguments import check_axes, check_filter, check_rules, errors_in_python
 
@@ -74,7 +74,7 @@ def _array_samples(x: Any, axes: int | None) -> Array:
     """Numbers of one or two sample axes, and perhaps channels. RequestError for anything else."""
     array = as_array(x)
     if array.dtype.kind not in "fiub":
-        raise RequestError(f"expected numbers, got an array of {array.dtype}")
+        raise no_numbers(f"an array of {array.dtype}")
     most = 2 if axes is None else axes + 1
     least = 1 if axes is None else axes
     if not least <= array.ndim <= most:

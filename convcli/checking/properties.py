@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.checking.equivalents import filter_samples
-from convcli.checking.explain import small_plan
+from convcli.checking.explain import filter_samples, small_plan
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.nested import nested

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.checking.differences import Differences
+from convcli.core.alpha import seen_samples
 from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
@@ -110,15 +111,16 @@ class SignalComparison:
 
     @staticmethod
     def _samples(side: ComparedSignal, places: list[int], workers: Workers) -> Iterator[Array]:
+        signal = side.signal
         for block in blocks_of(side.source, workers.map):
-            yield block.x[..., places]
+            yield seen_samples(block.x, signal.alpha, signal.full_scale)[..., places]
 
     # Squares of huge samples overflow; the correlation says so in an error.
     @np.errstate(over="ignore", invalid="ignore")
     def _add(self, a: Array, b: Array) -> None:
         """Add the samples of two blocks, one of each signal, to all sums."""
         self.differences.add(a, b)
-        for spectrum, x in zip(self.spectra, (a, b), strict=True):
+        for spectrum, x in zip(self.spectra, _known_in_both(a, b), strict=True):
             if x.ndim == 2:
                 spectrum.add(x)
             else:
@@ -258,6 +260,14 @@ def _decibels(power: float, error: float) -> float | None:
         return -math.inf
     ratio = power / error
     return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+
+
+def _known_in_both(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two blocks, each missing a sample where the other one is not finite."""
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.all():
+        return a, b
+    return np.where(known, a, np.nan), np.where(known, b, np.nan)
 
 
 def _frame_size(a: Signal, b: Signal) -> int:

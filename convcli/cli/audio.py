@@ -13,6 +13,7 @@ from convcli.cli.options import Request, RunOptions, suffix_of
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.audio.files import AudioFiles
+from convcli.signals import Align, Edge
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,10 +60,8 @@ class SoundOptions:
 class SoundRun(RunOptions):
     """How a filter is applied to sounds."""
 
-    edge: Annotated[options.EdgeRule, options.edge_option("zero; edge where the rate changes")] = (
-        None
-    )
-    align: Annotated[options.Alignment, options.align_option("center")] = None
+    edge: Annotated[Edge | None, options.edge_option("zero; edge where the rate changes")] = None
+    align: Annotated[Align | None, options.align_option("center")] = None
 
 
 @command(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from convcli.dataclass import dataclass
+from convcli.errors import RequestError
 from convcli.places import Place, place_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ Cluster = Annotated[
 ]
 
 
+def failed_option(default: str | bool = True) -> Any:  # noqa: FBT001 -- as Typer has it
+    """`--failed`, with its default in words."""
+    return typer.Option(
+        "--failed",
+        parser=place_of,
+        metavar="FILE",
+        help="Write the names of inputs that failed, for --files-from.",
+        show_default=default,
+    )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InputListOptions:
     """Where further inputs come from."""
@@ -67,6 +79,8 @@ class InputListOptions:
         """The words that stand for the inputs; `-` if there are none."""
         from convcli.batch.listing import STDIN, InputWords
 
+        if self.null and self.files_from is None:
+            raise RequestError("-0 is for the names in the LIST of --files-from, and there is none")
         if not inputs:
             inputs = [] if self.files_from is not None else [STDIN]
         return InputWords(
@@ -101,14 +115,7 @@ class WorkOptions(InputListOptions):
     ] = None
     failed: Annotated[
         Place | None,
-        typer.Option(
-            "--failed",
-            parser=place_of,
-            metavar="FILE",
-            help="Write the names of inputs that failed, for --files-from.",
-            show_default="failed.txt beside the ledger, or LEDGER.failed.txt if there is one "
-            "already",
-        ),
+        failed_option("failed.txt beside the ledger, or LEDGER.failed.txt if there is one already"),
     ] = None
     retries: Retries = 0
     cluster: Cluster = None

@@ -6,6 +6,7 @@ import gc
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,7 +259,7 @@ class BatchRun(ABC):
 
     def _earlier(self, units: Units, run: RunIdentity) -> EarlierRuns | None:
         """What earlier runs did, where --resume is asked for."""
-        place = self._ledger_place()
+        place = self._ledger_place
         if place is None or not self.batch.resume:
             return None
         named = self.batch.ledger is not None
@@ -268,7 +269,7 @@ class BatchRun(ABC):
         self, left: UnitsLeft, earlier: EarlierRuns | None, run: RunIdentity, held: ExitStack
     ) -> Ledger | None:
         """The ledger, which is open until `held` closes; None if there is none."""
-        place = self._ledger_place()
+        place = self._ledger_place
         if place is None or self.request.dry_run:
             return None
         began = 0 if earlier is None else earlier.began
@@ -286,6 +287,7 @@ class BatchRun(ABC):
             ledger.note_skipped(unit)
         return ledger
 
+    @cached_property
     def _ledger_place(self) -> Path | None:
         """The ledger that was asked for, or the record that --resume finds again.
 

@@ -32,7 +32,7 @@ from convcli.places import Place, place_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.checking.limits import Limit
+    from convcli.checking.compare import Limit
     from convcli.checking.signal_comparison import ComparedSignal
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
     from convcli.facts.preview import PreviewFacts
@@ -196,8 +196,7 @@ class Comparing:
         self, a: ComparedSignal, b: ComparedSignal, size: PreviewSize | None
     ) -> tuple[ComparisonFacts, PreviewFacts | None]:
         """How two signals differ, and what is drawn of them."""
-        from convcli.checking.compare import compare_signals
-        from convcli.checking.limits import refuse_limits
+        from convcli.checking.compare import compare_signals, refuse_limits
 
         times = None
         if self.table.times.column is not None:
@@ -285,11 +284,12 @@ def compare(
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by
-    itself. Two missing values are equal. The SNR of equal signals is infinite (null in JSON). With
-    a limit, samples that only one of the two has make the run fail too, unless --fail-above
-    unmatched=N allows them. Exit code 1 if a limit is broken.
+    itself. Colours are compared as they are seen over black, times their opacity. Two missing
+    values are equal. The SNR of equal signals is infinite (null in JSON). With a limit, samples
+    that only one of the two has make the run fail too, unless --fail-above unmatched=N allows them.
+    Exit code 1 if a limit is broken.
     """
-    from convcli.checking.limits import broken_limits, parse_limits
+    from convcli.checking.compare import broken_limits, parse_limits
 
     asked = parse_limits(limits.fail_above or (), limits.fail_below or ())
     format.check()

@@ -10,6 +10,7 @@ from convcli.cli import options
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.named_files import named_place
+from convcli.signals import Align
 
 if TYPE_CHECKING:
     from convcli.layers.model import Model
@@ -24,7 +25,7 @@ class DesignOptions:
 
     rate: Annotated[str | None, typer.Option(help="Samples per second: 44100, 16k.")] = None
     align: Annotated[
-        options.Alignment, options.align_option("center; for a model as it was learned")
+        Align | None, options.align_option("center; for a model as it was learned")
     ] = None
 
     def bind(self, text: str) -> tuple[BoundStep, ...]:

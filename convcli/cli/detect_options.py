@@ -49,7 +49,7 @@ class SearchOptions:
         """Refuse a threshold that no score can reach, or that every score reaches."""
         if not 0 < self.threshold <= 1:
             raise RequestError(
-                f"--threshold expects a number above 0 and at most 1, got {self.threshold:g}"
+                f"--threshold expects a number above 0 and at most 1, got {self.threshold}"
             )
 
     @property
@@ -128,17 +128,7 @@ class DetectRun:
     batch: WorkOptions = WorkOptions()
     force: options.Force = False
     report: options.Report = None
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "-j",
-            "--jobs",
-            min=1,
-            max=options.MOST_JOBS,
-            help="Inputs searched at once.",
-            show_default="as many as cores",
-        ),
-    ] = None
+    jobs: Annotated[int | None, options.jobs_option("Inputs searched at once.")] = None
     threads: options.Threads = None
     quiet: options.Quiet = False
     debug: options.Debug = False

@@ -123,18 +123,16 @@ def explain(
 
 
 def _write_explained(explained: Explained, request: ExplainRequest, output: PageOutput) -> None:
-    """Write the files that were asked for, or else the answer to standard output."""
+    """Write the files that were asked for. JSON is printed also beside them, text without them."""
     if output.plot is not None:
         _plot_explained(explained, request, output.plot)
     if output.report is not None:
         _write_page(explained, request, output.report)
-    if output.plot is not None or output.report is not None:
-        return
     if output.format == "json":
         from convcli.report.as_json import json_text
 
         write_result(json_text(explained.facts))
-    else:
+    elif output.plot is None and output.report is None:
         _print_page(explained.lines)
 
 

@@ -14,6 +14,7 @@ from convcli.cli import options
 from convcli.cli.explain_signal import Excerpt, ExplainTable, one_row_of_numbers, read_signal
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
+from convcli.signals import Align, Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,10 +33,8 @@ _TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
 class ExplainRules:
     """Edge rule, alignment and rule for missing samples."""
 
-    edge: Annotated[options.EdgeRule, options.edge_option("zero; shrink with -c, as csv")] = None
-    align: Annotated[options.Alignment, options.align_option("center; causal with -c, as csv")] = (
-        None
-    )
+    edge: Annotated[Edge | None, options.edge_option("zero; shrink with -c, as csv")] = None
+    align: Annotated[Align | None, options.align_option("center; causal with -c, as csv")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,9 @@ class FilterWork:
 
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""
-        if unit.output is not None:
-            refuse_existing(unit.output, force=self._replaces(unit), hint=self._hint_of_existing)
+        output = unit.output
+        if output is not None:
+            refuse_existing(output, force=self._replaces(unit), hint=self._hint_of_existing)
 
     def _replaces(self, unit: Unit) -> bool:
         """Whether the output of a unit may replace another one."""

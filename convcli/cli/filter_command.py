@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
     from convcli.planning.calls import Call
+    from convcli.planning.plan import Plan
     from convcli.previews.preview import PreviewSize
     from convcli.running.kept_plans import KeptPlans
-    from convcli.signals import Missing
+    from convcli.signals import Missing, Signal
 
 # The name of standard input among the inputs.
 STDIN = "-"
@@ -220,6 +221,19 @@ class FilterCommand:
         """The steps that an open input is filtered by: those of FILTER."""
         return self.calls
 
+    def plan_of(self, calls: tuple[Call, ...], signal: Signal) -> Plan:
+        """The plan of some steps for a signal, by the rules that were asked for."""
+        from convcli.running.kept_plans import PlanRequest
+
+        request = PlanRequest(
+            filter=calls,
+            signal=signal,
+            edge=self.options.edge,
+            align=self.options.align,
+            missing=self.missing,
+        )
+        return self.plans.plan(request).plan
+
     def carry_out(self, planned: PlannedInput) -> RunFacts:
         """Filter an open input, write its result, and return the facts of the run."""
         from convcli.cli.written_output import write_output
@@ -252,6 +266,11 @@ class FilterCommand:
             raise RequestError(
                 "--in-place and -o contradict each other",
                 hint="--in-place replaces the inputs themselves",
+            )
+        if options.in_place and options.batch.skip_existing:
+            raise RequestError(
+                "--in-place and --skip-existing contradict each other: every output exists",
+                hint="--resume skips inputs that an earlier run finished",
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:

@@ -13,6 +13,7 @@ from convcli.cli.options import Request, RunOptions, suffix_of
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.images.files import ImageFiles
+from convcli.signals import Align, Edge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class PictureOptions:
 class PictureRun(RunOptions):
     """How a filter is applied to pictures."""
 
-    edge: Annotated[options.EdgeRule, options.edge_option("edge")] = None
-    align: Annotated[options.Alignment, options.align_option("center")] = None
+    edge: Annotated[Edge | None, options.edge_option("edge")] = None
+    align: Annotated[Align | None, options.align_option("center")] = None
 
 
 @command(
@@ -84,7 +85,7 @@ def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
     axes; axis=x or axis=y picks one. A picture goes through in strips, in constant memory, but for
     the encoders of WebP and AVIF, which hold all of it.
     """
-    from convcli.media.images.page_choice import parse_pages
+    from convcli.media.images.files import parse_pages
     from convcli.media.images.source import ImageOptions
 
     if picture.pages is not None and run.in_place:

@@ -119,24 +119,14 @@ class InputRun:
 
         RequestError or ConditionError if a plan cannot be carried out.
         """
-        from convcli.running.kept_plans import PlanRequest
-
         command = self.command
-        options = command.options
         opened = held.enter_context(given.opened(command.files, self.output))
         held.enter_context(_with_doubts(opened))
         calls = command.planned_calls(opened)
         plans = []
         for source in opened.sources:
-            request = PlanRequest(
-                filter=calls,
-                signal=source.signal,
-                edge=options.edge,
-                align=options.align,
-                missing=command.missing,
-            )
-            plan = command.plans.plan(request).plan
-            if options.fails_on(Condition.LOOKAHEAD):
+            plan = command.plan_of(calls, source.signal)
+            if command.options.fails_on(Condition.LOOKAHEAD):
                 _refuse_look_ahead(plan)
             _refuse_new_rows(plan)
             opened.check(plan.result, keeps_shape=plan.keeps_shape)
@@ -192,7 +182,7 @@ def _refuse_new_rows(plan: Plan) -> None:
 
 
 def _refuse_look_ahead(plan: Plan) -> None:
-    from convcli.checking.look_ahead import find_look_ahead
+    from convcli.checking.causality import find_look_ahead
 
     ahead = find_look_ahead(plan)
     if ahead is not None:

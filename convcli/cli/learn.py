@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time as clock
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, print_message
+from convcli.cli import INTERRUPTED, print_message, say
 from convcli.cli.groups import command
-from convcli.cli.learn_checks import check_training
 from convcli.cli.learn_inputs import (
     LearnInputs,
     files_of_pairs,
@@ -20,9 +20,8 @@ from convcli.cli.learn_inputs import (
     opened_pair,
 )
 from convcli.cli.learn_options import LearnOptions
-from convcli.cli.learn_results import LearnedFile, report_learned, with_drawings, write_drawings
 from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged, write_partial
-from convcli.cli.learn_task import task_of, training_options
+from convcli.cli.learn_task import check_training, task_of, training_options
 from convcli.cli.progress import Progress
 from convcli.cli.results import (
     given_words,
@@ -30,14 +29,19 @@ from convcli.cli.results import (
     refuse_plot,
     refuse_report,
     refuse_shared_places,
+    report_runs,
 )
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import InputFacts, ModelFileFacts, RunFacts
 from convcli.stopping import first_interrupt_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from convcli.facts import StepFacts
+    from convcli.facts.learning import ExampleFacts, LearningFacts
+    from convcli.facts.preview import FeatureMapFacts
     from convcli.learning.learned_model import LearnedModel
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
@@ -98,14 +102,13 @@ def learn_command(options: LearnOptions) -> int:
 def _output_path(options: LearnOptions) -> Place:
     """The path of the model or the sums, if it and the report can be written without doing harm."""
     output = options.output
+    read = [None if str(path) == "-" else path for path in options.paths]
     if options.partial is not None:
-        read = [None if str(path) == "-" else path for path in options.paths]
         own_place(options.partial, read, force=options.force, example="sums.npz")
         return options.partial
     if output is None or output.suffix.lower() != ".safetensors":
         came = "nothing" if output is None else str(output)
         raise RequestError(f"-o expects a model file such as model.safetensors, got {came}")
-    read = [None if str(path) == "-" else path for path in options.paths]
     refuse_report(options.report, read, force=options.force)
     refuse_plot(options.plot, read, force=options.force)
     refuse_shared_places({"--report": options.report, "--plot": options.plot}, [output])
@@ -144,7 +147,6 @@ def _learned(
     options: LearnOptions, task: Task, inputs: LearnInputs, held: ExitStack
 ) -> LearnedModel | None:
     """The model; None if Ctrl-C comes before there is one."""
-    from convcli.learning.learn import DENSE
     from convcli.learning.learn import learn as learn_model
     from convcli.learning.trainer import Callbacks, TrainingStoppedError
 
@@ -152,7 +154,7 @@ def _learned(
     held.callback(progress.close)
     training = training_options(options)
     callbacks = Callbacks(on_samples=progress.advance)
-    if options.layers is not None and options.layers.strip() != DENSE:
+    if options.trains:
         progress.expect(training.epochs)
         callbacks = held.enter_context(_stopped_by_interrupt(progress))
     try:
@@ -234,3 +236,124 @@ def _write_model(model: LearnedModel, place: Place) -> None:
     encoded = model.encoded()
     with atomic(place) as path:
         path.write_bytes(encoded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedFile:
+    """A model file that was written, and what it was learned from.
+
+    pair : the first one; None where sums were merged
+    """
+
+    model: LearnedModel
+    place: Place
+    task: Task
+    pair: Pair | None
+
+    @property
+    def step(self) -> str:
+        """The text of the step that runs the model."""
+        return f'model:"{self.place}"'
+
+
+def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) -> RunFacts:
+    """The facts with the model as a step, and with an example where the model is drawn."""
+    from convcli.report.files import draws
+
+    if not learned.model.runs or not (options.report or options.plot or _on_terminal(options)):
+        return run
+    run = replace(run, steps=_steps_of(learned, run.align))
+    if options.plot is None and not draws(options.report):
+        return run
+    example = _example_of(learned)
+    if example is None or run.learned is None:
+        return run
+    facts = replace(run.learned, example=example)
+    return replace(run, learned=facts, feature_maps=_feature_maps(learned, run, example))
+
+
+def _on_terminal(options: LearnOptions) -> bool:
+    return not options.quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
+    """The model as a step: its taps, delay, reach and response, or its layers."""
+    from convcli.core.binding import Rules
+    from convcli.layers.model_reader import read_model
+    from convcli.planning.describe import drawn_facts
+    from convcli.planning.plan import make_plan
+
+    rules = Rules(edge="zero", align="causal" if align == "causal" else "center")
+    plan = make_plan(learned.step, read_model(learned.place).signal(), rules)
+    return tuple(drawn_facts(step.call.text, (step,)) for step in plan.steps)
+
+
+def _example_of(learned: LearnedFile) -> ExampleFacts | None:
+    from convcli.learning.example import example_of
+
+    if learned.pair is None:
+        return None
+    delays = learned.model.facts.delays
+    lag = delays[0].samples if delays else None
+    return example_of(learned.task, learned.pair, learned.place, lag)
+
+
+def _feature_maps(
+    learned: LearnedFile, run: RunFacts, example: ExampleFacts
+) -> tuple[FeatureMapFacts, ...]:
+    """What each layer of a network makes of the example."""
+    from convcli.planning.grammar import parse
+    from convcli.planning.plan import rules_for
+    from convcli.previews.feature_maps import feature_maps
+    from convcli.signals import ARRAY, Signal
+
+    if not run.steps or len(run.steps[0].layers) < 2:
+        return ()
+    part = example.input
+    names = tuple(str(channel) for channel in range(part.shape[-1]))
+    signal = Signal(medium=ARRAY, shape=part.shape[:-1], channels=names)
+    calls = parse(learned.step)
+    return feature_maps(calls, signal, rules_for(signal, calls), part)
+
+
+def write_drawings(run: RunFacts, options: LearnOptions) -> None:
+    """Write the report and the drawing that were asked for."""
+    report_runs([run], options.report)
+    if options.plot is not None:
+        from convcli.media.replacing import atomic
+        from convcli.report.plots import learned_rows_of_figures, write_plot
+        from convcli.report.words import run_title
+
+        rows = learned_rows_of_figures(run)
+        write_plot(rows, options.plot, title=run_title(run), atomic=atomic)
+
+
+def report_learned(run: RunFacts, options: LearnOptions) -> None:
+    """Say what was learned, its errors beside those of naive answers, notes and warnings."""
+    from convcli.report.learning import summary_lines
+
+    for line in summary_lines(run):
+        say(line)
+    if run.learned is not None and run.learned.deficient:
+        from convcli.report.learning import DEFICIENT
+
+        print_message(DEFICIENT, kind="note")
+    for warning in run.warnings:
+        print_message(warning, kind="warning")
+    if _on_terminal(options) and run.learned is not None:
+        lines = _drawing_lines(run.steps, run.learned)
+        if lines:
+            say("\n".join(lines))
+
+
+def _drawing_lines(steps: Sequence[StepFacts], facts: LearningFacts) -> list[str]:
+    """The responses of a filter, or the errors over the epochs of a network, in Braille."""
+    from convcli.report.braille import drawing_lines, step_drawings
+
+    lines: list[str] = []
+    if facts.training is not None and len(facts.training.losses) > 1:
+        losses: list[Any] = [(float(loss.number), loss.train) for loss in facts.training.losses]
+        lines += drawing_lines("root mean squared error", losses, "epochs")
+    for step in steps:
+        lines += step_drawings(step)
+    return lines

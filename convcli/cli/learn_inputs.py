@@ -186,8 +186,7 @@ def _input_file(path: Place, held: ExitStack) -> Input:
 
 def files_of_pairs(options: LearnOptions, pairs: Sequence[InputPair]) -> Files:
     """How the files are opened. RequestError if nothing can be learned from such files."""
-    from convcli.cli.learn_checks import check_mode
-    from convcli.cli.learn_task import table_with_target
+    from convcli.cli.learn_task import check_mode, table_with_target
     from convcli.cli.opening import files_for
 
     paths = [given.path for pair in pairs for given in pair if given is not None]

@@ -12,6 +12,7 @@ from convcli.cli.batch_options import Cluster, FilesFrom, NullNames, Recursive, 
 from convcli.cli.table_arguments import TableArguments
 from convcli.dataclass import dataclass
 from convcli.places import Place, place_of
+from convcli.signals import Align
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ class LearnOptions:
     max_pixels: options.MaxPixels = options.MOST_PIXELS
     strict: options.Strict = False
     align: Annotated[
-        options.Alignment,
+        Align | None,
         options.align_option("causal for tables and with --ahead, else center"),
     ] = None
     force: options.Force = False
@@ -215,6 +216,11 @@ class LearnOptions:
         if self.clean is not None:
             paths.append(self.clean)
         return paths + (self.more or [])
+
+    @property
+    def trains(self) -> bool:
+        """Whether --layers asks for a network that is trained, and not solved for."""
+        return self.layers is not None and self.layers.strip() != "dense"
 
     @property
     def paired(self) -> bool:

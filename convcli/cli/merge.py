@@ -10,6 +10,7 @@ import typer
 
 from convcli import __version__
 from convcli.cli import options, print_message, say
+from convcli.cli.batch_options import failed_option
 from convcli.cli.groups import command
 from convcli.cli.opening import read_input
 from convcli.cli.results import (
@@ -48,15 +49,7 @@ class MergeOptions:
             show_default="standard output",
         ),
     ] = None
-    failed: Annotated[
-        Place | None,
-        typer.Option(
-            "--failed",
-            parser=place_of,
-            metavar="FILE",
-            help="Write the names of inputs that failed, for --files-from.",
-        ),
-    ] = None
+    failed: Annotated[Place | None, failed_option()] = None
     force: options.Force = False
     report: options.Report = None
     quiet: options.Quiet = False

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from convcli import signals
 from convcli.cli.batch_options import BatchOptions
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.places import Place, place_of
+from convcli.signals import Align, Edge
 
 
 def complete_filter(incomplete: str) -> list[str]:
@@ -59,10 +61,6 @@ Output = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-EdgeRule = (
-    Literal["shrink", "missing", "zero", "edge", "reflect", "symmetric", "wrap", "valid"] | None
-)
-Alignment = Literal["center", "causal"] | None
 
 
 def edge_option(default: str) -> Any:
@@ -79,7 +77,7 @@ def align_option(default: str) -> Any:
 
 
 Missing = Annotated[
-    Literal["keep", "fill", "propagate", "error"] | None,
+    signals.Missing | None,
     typer.Option(
         help="Missing values stay missing (keep), are estimated (fill), make every output that "
         "reads them missing (propagate), or are an error.",
@@ -104,6 +102,15 @@ Plot = Annotated[
 ]
 # More processes or threads than this are a mistake, and would exhaust most machines.
 MOST_JOBS = 1024
+
+
+def jobs_option(help: str) -> Any:
+    """`--jobs`, with what is done at once."""
+    return typer.Option(
+        "-j", "--jobs", min=1, max=MOST_JOBS, help=help, show_default="as many as cores"
+    )
+
+
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for one input.", show_default="as many as cores"),
@@ -145,8 +152,8 @@ class RunOptions:
     medium.
     """
 
-    edge: EdgeRule = None
-    align: Alignment = None
+    edge: Edge | None = None
+    align: Align | None = None
     force: Force = False
     in_place: Annotated[
         bool,
@@ -158,15 +165,7 @@ class RunOptions:
         bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")
     ] = False
     jobs: Annotated[
-        int | None,
-        typer.Option(
-            "-j",
-            "--jobs",
-            min=1,
-            max=MOST_JOBS,
-            help="Inputs filtered at once, or parts of one large input.",
-            show_default="as many as cores",
-        ),
+        int | None, jobs_option("Inputs filtered at once, or parts of one large input.")
     ] = None
     threads: Threads = None
     parts: Annotated[

@@ -136,7 +136,8 @@ def _parted_input(
     """Start the processes, and yield the input with its parts; end the processes at the exit."""
     count, jobs = _count_and_jobs(planned, division, asked)
     options = planned.run.command.options
-    run = _parted_run(planned, options.threads or max(1, cores() // jobs))
+    threads_of_each = options.threads or max(1, cores() // jobs)
+    run = _parted_run(planned, threads_of_each)
     work = cast("Work", PartWork(run, options.batch.retries))
     runner = _runner(work, jobs, planned.run.command)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from convcli.batch.units import InputUnits
 from convcli.cli.batch_run import BatchRequest, BatchRun
 from convcli.cli.results import refuse_place, refuse_plot, refuse_report
 from convcli.cli.search_work import Search, SearchResults, SearchWork
+from convcli.digests import blake2b
 from convcli.facts import InputFacts, RunFacts
 from convcli.facts.detection import FoundHits, LargerTemplate
 from convcli.media.output_names import OneOutput

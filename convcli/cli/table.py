@@ -21,6 +21,7 @@ from convcli.cli.table_command import (
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.tables.files import TableFiles
+from convcli.signals import Align, Edge
 
 if TYPE_CHECKING:
     from convcli.media.tables.table_options import TableOptions
@@ -84,8 +85,8 @@ class RowOptions:
 class TableRun(RunOptions):
     """How a filter is applied to tables."""
 
-    edge: Annotated[options.EdgeRule, options.edge_option("shrink")] = None
-    align: Annotated[options.Alignment, options.align_option("causal")] = None
+    edge: Annotated[Edge | None, options.edge_option("shrink")] = None
+    align: Annotated[Align | None, options.align_option("causal")] = None
 
 
 @command(

@@ -167,14 +167,8 @@ class TableCommand(FilterCommand):
 
     def _fits(self, calls: tuple[Call, ...], signal: Signal) -> bool:
         """Whether a signal can be filtered by these steps."""
-        from convcli.planning.plan import make_plan, rules_for
-
-        options = self.options
-        rules = rules_for(
-            signal, calls, edge=options.edge, align=options.align, missing=self.missing
-        )
         try:
-            make_plan(calls, signal, rules)
+            self.plan_of(calls, signal)
         except RequestError:
             return False
         return True
@@ -185,7 +179,7 @@ class TableCommand(FilterCommand):
         if self.named is None:
             return calls
         from convcli.cli.planned_input import label_of
-        from convcli.media.tables.output_columns import WrittenColumns
+        from convcli.media.tables.sink import WrittenColumns
         from convcli.planning.column_filters import outputs_of
 
         outputs = outputs_of(

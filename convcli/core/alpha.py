@@ -75,6 +75,31 @@ class WeightedByAlpha(WrappedOp):
         return _unpremultiplied(y, self.alpha, self.opaque, divisor)
 
 
+def seen_samples(x: Array, alpha: int | None, opaque: float) -> Array:
+    """Colours as they are seen over black: times their opacity, a share of `opaque`.
+
+    The opacity stays, and so do opaque colours. The colours of a transparent pixel are 0, whatever
+    is stored there. With the opacity they are all that is seen of a picture over any background.
+    """
+    if alpha is None or (x[..., alpha] == opaque).all():
+        return x
+    samples = as_samples(x)
+    share = samples[..., alpha, None] / opaque
+    seen = np.zeros_like(samples)
+    np.multiply(samples, share, out=seen, where=share != 0)
+    seen[..., alpha] = samples[..., alpha]
+    return seen
+
+
+def straight_samples(seen: Array, alpha: int | None, opaque: float) -> Array:
+    """Colours divided by their opacity, where they are seen: the opposite of `seen_samples`."""
+    if alpha is None:
+        return seen
+    premultiplied = seen * opaque
+    premultiplied[..., alpha] = seen[..., alpha]
+    return _unpremultiplied(premultiplied, alpha, opaque, divisor=1.0)
+
+
 def _premultiplied(x: Array, alpha: int) -> Array:
     """Multiply the colours by the opacity."""
     y: Array = x * x[..., alpha, None]

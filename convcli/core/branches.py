@@ -19,16 +19,24 @@ from convcli.core.convolution.rounding import outside_of
 from convcli.core.extend import common_bounds
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, ToMeasure, nothing_held
+from convcli.core.op import (
+    ChannelUse,
+    Held,
+    NumberUse,
+    Op,
+    OpTimes,
+    OwnPadding,
+    ToMeasure,
+    nothing_held,
+)
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
-from convcli.core.op_times import OpTimes
 from convcli.core.reach import Reach, widest
 from convcli.core.task import BranchTask, Inputs, OpTask, held_of_parts, held_within
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from convcli.core.chain import Chain
@@ -79,6 +87,9 @@ class Branches(Op):
     keeps : the channel whose input is kept as it is (the opacity of a picture), or None
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
+    by_number : as a node of a graph does, outputs of the same number are combined, even if they
+        are aligned with other samples (`x[1:] - x[:-1]`), and all channels of a result follow
+        those of the one before
     """
 
     branches: tuple[BranchChain, ...]
@@ -87,6 +98,7 @@ class Branches(Op):
     keeps: int | None = None
     exact: bool = True
     window: UnionReach | None = None
+    by_number: bool = False
 
     @classmethod
     def of(
@@ -144,16 +156,10 @@ class Branches(Op):
     def complete(self) -> Branches:
         """Return the group on complete windows: it begins where every branch has an output."""
         chains = [branch.chain.complete() for branch in self.branches]
-        shifts = []
-        for axis in range(self.axes):
-            anchors = [chain.aligned_input(axis, 0) for chain in chains]
-            latest = max(anchors)
-            axis_shifts = []
-            for number, chain in enumerate(chains):
-                distance = latest - anchors[number]
-                axis_shifts.append(shift_of_branch(chain.reach[axis], distance, number))
-            shifts.append(axis_shifts)
-        of_branches = zip(*shifts, strict=True)
+        by_axis = [[0] * len(chains)] * self.axes
+        if not self.by_number:
+            by_axis = [_shifts_to_latest(chains, axis) for axis in range(self.axes)]
+        of_branches = zip(*by_axis, strict=True)
         branches = tuple(map(BranchChain, chains, of_branches))
         return replace(self, branches=branches)
 
@@ -241,6 +247,8 @@ class Branches(Op):
     def _uniform(self) -> bool:
         """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
         if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
+            return False
+        if self.by_number and len(self.formulas) > 1:
             return False
         made = [branch.chain.channels(1) for branch in self.branches]
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
@@ -459,3 +467,14 @@ class Branches(Op):
     def holds_input_alone(self) -> bool:
         """Whether all values that are held are inputs of the group."""
         return all(branch.chain.holds_input_alone for branch in self.branches)
+
+
+def _shifts_to_latest(chains: Sequence[Chain], axis: int) -> list[int]:
+    """How many outputs of each chain are aligned with samples before the first one of another."""
+    anchors = [chain.aligned_input(axis, 0) for chain in chains]
+    latest = max(anchors)
+    shifts = []
+    for number, chain in enumerate(chains):
+        distance = latest - anchors[number]
+        shifts.append(shift_of_branch(chain.reach[axis], distance, number))
+    return shifts

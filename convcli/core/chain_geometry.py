@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcli.core.op import OwnPadding
-from convcli.core.op_times import time_use_of_series
+from convcli.core.op import OwnPadding, time_use_of_series
 from convcli.core.reach import Reach
 from convcli.core.task import Inputs
 from convcli.dataclass import dataclass
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import IntArray
     from convcli.core.extend import Bounds
-    from convcli.core.op import Op
-    from convcli.core.op_times import TimeUse
+    from convcli.core.op import Op, TimeUse
     from convcli.core.reach import Index
 
 # The reach of a chain of resamplers is that of the outputs of one period. Of a longer period than
@@ -82,6 +80,12 @@ class ChainGeometry:
         """
         earlier_end = start if done is None else done
         return self.walk(0, (start, stop), n, done=earlier_end).given
+
+    def first_read(self, k: int) -> int:
+        """Return the first input along axis 0 that output `k` reads."""
+        for op in reversed(self.ops):
+            k = op.reach[0].first_read(k)
+        return k
 
     def walk(
         self,

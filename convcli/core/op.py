@@ -12,14 +12,15 @@ from convcli.core.convolution.convolve_2d import products_of
 from convcli.core.extend import Bounds
 from convcli.core.missing import last_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
-from convcli.core.op_times import OpTimes
 from convcli.core.task import Inputs
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
     from convcli.array_types import FloatArray
+    from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
     from convcli.core.convolution.polyphase import AxisTaps
     from convcli.core.convolution.rounding import Rounding
@@ -29,6 +30,51 @@ if TYPE_CHECKING:
     from convcli.core.reach import Reach
     from convcli.core.task import BranchTask, HeldAfter, HeldPlace, OpTask
     from convcli.signals import Array, Missing
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeUse:
+    """What an operation or a chain makes of the times of its inputs.
+
+    in_time : whether windows are bounded by the times of the samples
+    bins : the calendar bins that there is an output for, one after the other
+    counted : how many of `bins` have to be counted from the start of the signal, because the number
+        of a bin matters after them: to sums of windows in time, and to strides
+    """
+
+    in_time: bool = False
+    bins: tuple[CalendarBins, ...] = ()
+    counted: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpTimes(TimeUse):
+    """How an operation follows the times of its inputs.
+
+    tracker : makes what follows the times of the inputs of one signal and of their outputs
+    bound : gives the operation with the reach of its tracker, which knows the times so far
+    """
+
+    tracker: Callable[[], Tracker]
+    bound: Callable[[Any], Op]
+
+
+def time_use_of_series(ops: Iterable[Op]) -> TimeUse:
+    """Return what operations one after the other make of the times."""
+    bins: tuple[CalendarBins, ...] = ()
+    counted = 0
+    in_time = False
+    for op in ops:
+        times = op.times
+        along = op.reach[0]
+        if times.in_time or along.step != 1 or along.phases != 1:
+            counted = len(bins)
+        if times.counted:
+            counted = len(bins) + times.counted
+        bins += times.bins
+        in_time = in_time or times.in_time
+    return TimeUse(in_time=in_time, bins=bins, counted=counted)
+
 
 # The outputs [start, stop) on each sample axis.
 Span = tuple[tuple[int, int], ...]
@@ -167,7 +213,7 @@ class Op(ABC):
         compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
         holds_input_alone   for a group of branches, whose chains do its work
         products, in_place, axis_taps, joined, scale_and_shift, undivided,
-        executor
+        executor, prefers_long_jobs
                             for what is computed faster together
     """
 
@@ -193,6 +239,11 @@ class Op(ABC):
     def numbers(self) -> NumberUse:
         """How the operation treats numbers."""
         return _ANY_NUMBERS
+
+    @property
+    def prefers_long_jobs(self) -> bool:
+        """Whether jobs on a picture should be long, so that they share fewer rows."""
+        return False
 
     @property
     def channels(self) -> ChannelUse:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import all_finite, mean_valid
-from convcli.core.convolution.refined import refined_mean, refines_cheaply
+from convcli.core.convolution.refined import computes_rows_twice, refined_mean, refines_cheaply
 from convcli.core.convolution.rounding import of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
@@ -97,6 +97,11 @@ class Convolve(Op):
         if rounding == "rounded" and refines_cheaply(self.taps, self.divisor):
             rounding = "refined"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
+
+    @property
+    def prefers_long_jobs(self) -> bool:
+        """Whether rows that two jobs read are computed by both, in little memory."""
+        return self.numbers.rounding == "refined" and computes_rows_twice(self.taps)
 
     @property
     def channels(self) -> ChannelUse:

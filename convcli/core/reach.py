@@ -48,6 +48,11 @@ class Reach:
         last = (stop - 1) * self.step // self.phases
         return first - self.before, last + self.after + 1
 
+    def first_read(self, k: int) -> int:
+        """Return the first input that output `k` reads; `needs` may hold earlier ones."""
+        low, _ = self.needs(k, k + 1)
+        return int(low)
+
     def first_within(self, first: Index) -> Index:
         """Return the first output that reads no input before `first`."""
         return -(-(first + self.before) * self.phases // self.step)

@@ -104,22 +104,38 @@ def grey(*, signal: Signal) -> Mix | None:
 def _read_picked(text: str, signal: Signal) -> tuple[int, ...]:
     """The numbers, from 0, of the channels in `left`, `2,1` or `#2`."""
     names = list(_mixed_channels(signal))
-    picked = []
-    for item in text.split(","):
-        word = item.strip()
-        number = word.removeprefix("#")
-        if word in names:
-            picked.append(names.index(word))
-        elif number.isdecimal() and 1 <= int(number) <= len(names):
-            picked.append(int(number) - 1)
-        else:
+    words = text.split(",")
+    picked: list[int] = []
+    while words:
+        number, count = _first_picked(words, names)
+        if number is None:
             raise UnitError(
                 f"expected the name or the number of a {signal.medium.channel} "
-                f"({named_first(names)}), got {word!r}"
+                f"({named_first(names)}), got {words[0].strip()!r}"
             )
+        picked.append(number)
+        del words[:count]
     if len(picked) > MOST_OUTPUTS:
         raise UnitError(f"expected at most {MOST_OUTPUTS:,} channels, got {len(picked):,}")
     return tuple(picked)
+
+
+def _first_picked(words: Sequence[str], names: list[str]) -> tuple[int | None, int]:
+    """The number of the channel that the first words name, None if they name none; how many words.
+
+    A name that holds commas is several words.
+    """
+    word = words[0].strip()
+    if word in names:
+        return names.index(word), 1
+    number = word.removeprefix("#")
+    if number.isdecimal() and 1 <= int(number) <= len(names):
+        return int(number) - 1, 1
+    for place, name in enumerate(names):
+        count = name.count(",") + 1
+        if count > 1 and ",".join(words[:count]).strip() == name:
+            return place, count
+    return None, 1
 
 
 PickedText = Annotated[tuple[int, ...], Kind("channels", _read_picked, takes_all=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,14 @@ class Detection:
         self.inputs.append(searched)
         for number in sorted(search.too_large):
             template = search.templates[number]
-            self.larger.append(_larger_template(template, searched, signal))
+            larger = _larger_template(template, searched, signal)
+            if search.longest < search.read:
+                larger = replace(
+                    larger,
+                    searched=f"the longest group of {larger.searched}",
+                    searched_size=size_text((search.longest,), signal),
+                )
+            self.larger.append(larger)
 
     def found(self, notes: Iterable[tuple[str, str]] = ()) -> FoundHits:
         """Return what was found in the inputs that were searched.

@@ -53,6 +53,7 @@ class SignalSearch:
     """A search of one source for templates.
 
     read : samples along axis 0 that were read so far
+    longest : of these the samples of the longest group, or all; known after the search
     too_large : numbers of the templates that are larger than the signal, known after the search
     """
 
@@ -60,6 +61,7 @@ class SignalSearch:
     threshold: float
     threads: int | None = None
     read: int = 0
+    longest: int = 0
     too_large: set[int] = field(default_factory=set)
 
     def run(self, source: Source[Any]) -> Iterator[Candidates]:
@@ -70,7 +72,7 @@ class SignalSearch:
         shape = source.signal.shape
         self._note_too_large(shape)
         if len(self.too_large) == len(self.templates):
-            self.read = shape[0] or 0
+            self.read = self.longest = shape[0] or 0
             return
         score = partial(_score_section, self.templates, self.threshold)
         with Workers(self.threads) as workers:
@@ -99,9 +101,9 @@ class SignalSearch:
                     earliest_next = min(buffer.oldest_row for buffer in buffers.values())
                     yield replace(section, earliest_next=earliest_next)
             self.read += len(block.x)
-        longest_signal = max((buffer.received for buffer in buffers.values()), default=0)
+        self.longest = max((buffer.received for buffer in buffers.values()), default=0)
         across = self.templates[0].size[1:]
-        self._note_too_large((longest_signal, *(None for _ in across)))
+        self._note_too_large((self.longest, *(None for _ in across)))
         for buffer in buffers.values():
             yield buffer.last_section()
 

@@ -12,6 +12,7 @@ from convcli.errors import InputError, RequestError
 from convcli.facts import InputFacts
 from convcli.running.arrays import apply
 from convcli.signals import LUMA, LUMA_SUM, blocks_of
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from convcli.signals import Array, Signal, Source
@@ -186,7 +187,7 @@ def _channels_hint(signal: Signal) -> str:
 
 def size_text(shape: tuple[int, ...], signal: Signal) -> str:
     """Describe a size, pictures with their width first: `19,845 samples`, `64x48 pixels`."""
-    sides = [f"{n:,}" for n in shape]
-    if len(shape) > 1:
-        sides = [str(n) for n in reversed(shape)]
+    if len(shape) == 1:
+        return plural(shape[0], signal.medium.sample)
+    sides = [str(n) for n in reversed(shape)]
     return f"{'x'.join(sides)} {signal.medium.sample}s"

@@ -44,6 +44,8 @@ MEASURES = {
 class ChannelComparison:
     """How one channel of B differs from that of A, or all channels together.
 
+    The colours of a picture with opacity are those that are seen over black: times the opacity.
+
     channel : its name; `all` for all channels together
     samples : how many samples were compared
     unmatched : how many have a value in one of the two alone, or lie past the end of the other

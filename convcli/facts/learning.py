@@ -105,6 +105,8 @@ class ExampleFacts:
 
     first : index of the first sample along each axis; held : whether the part was held out
     rate : samples per second along the first axis; None of a signal that knows no time
+    times : (n,) of the rows of a table in seconds since 1970 in local time; None if they have none
+    dated : these are dates, not numbers
     channel : name of the first channel of the target; beside : the channel of the input that is
         drawn beside it
     input, target, prediction : (n, channels) or (rows, columns, channels)
@@ -115,6 +117,8 @@ class ExampleFacts:
     first: tuple[int, ...]
     held: bool
     rate: float | None
+    times: Numbers | None = None
+    dated: bool = False
     input: Numbers
     target: Numbers
     prediction: Numbers

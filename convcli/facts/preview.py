@@ -29,6 +29,8 @@ class OutlineFacts:
     gaps : (bins, channels), how many samples are missing
     axis : (bins, 2), the first and the last place in each bin on the axis: times in seconds since
         1970 in local time, or rows of a file; None where places are samples
+    rows : (bins, 2), the first and the last row of the file in each bin, where it is noted and the
+        axis is one of times
     peak : the largest |sample| of each channel
     rms : the root mean square of all samples; None of tables
     """
@@ -43,6 +45,7 @@ class OutlineFacts:
     high: Numbers
     gaps: IntArray
     axis: Numbers | None = None
+    rows: Numbers | None = None
     peak: tuple[float, ...]
     rms: float | None = None
 
@@ -76,7 +79,8 @@ class PictureFacts:
     reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
     detail : a part in the full size, as `reduced`; corner : row and column of its first pixel
     channels : names of the channels of `histogram`
-    histogram : (channels, bins), how many of the samples lie in each part of the range
+    histogram : (channels, bins), how many of the samples lie in each part of the range; each counts
+        by its opacity
     full_scale : the end of the range of the histogram
     samples : the detail with all channels of the file, as the filter reads or writes them
     """
@@ -86,16 +90,20 @@ class PictureFacts:
     detail: ByteArray
     corner: tuple[int, int]
     channels: tuple[str, ...]
-    histogram: IntArray
+    histogram: Numbers
     full_scale: float
     samples: Numbers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LikenessFacts:
-    """How a filtered picture differs from the original.
+    """How a filtered picture differs from the original, as they are seen.
 
-    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes
+    Colours are compared as they are over black, times their opacity, and the opacity is one more
+    channel; where one of the two has none, the colours alone are compared.
+
+    difference : reduced |after - before|, (rows, columns, 1 or 3) bytes; of the opacity where that
+        differs more than the colour
     brightest : the difference from which on all are drawn in full brightness
     largest : the largest difference, of the pictures as they are reduced
     psnr : in dB, infinite for equal pictures; of every n-th pixel, where `sampled` is n
@@ -118,12 +126,13 @@ class SignalPreview:
     loudness : of sound in LUFS (ITU-R BS.1770), None for silence
     loudness_seconds : how much of the sound was measured
     more_groups : groups of a table that are not drawn
-    dated : the times of outlines are dates, not numbers
+    timed : outlines of a table lie over times; dated : these are dates, not numbers
     """
 
     rate: float | None = None
     outlines: tuple[OutlineFacts, ...] = ()
     more_groups: int = 0
+    timed: bool = False
     dated: bool = False
     spectrogram: SpectrogramFacts | None = None
     loudness: float | None = None

@@ -59,10 +59,10 @@ class TrainedActivation(TrainedLayer):
 
     def for_batches(self, batch: BatchShape) -> BatchActivation:
         """Return what computes the activation for mini-batches of this shape."""
-        slopes = batch.outputs(batch.channels)
+        derivatives = batch.outputs(batch.channels)
         overwrites = self.function.derivative_follows and not batch.shared
         outputs = None if overwrites else batch.outputs(batch.channels)
-        return BatchActivation(self.function, slopes, outputs)
+        return BatchActivation(self.function, derivatives, outputs)
 
 
 @trained_form.register(ActivationOp)
@@ -74,12 +74,12 @@ def _trained_activation(op: ActivationOp) -> TrainedActivation:
 class BatchActivation(BatchLayer):
     """Computes an activation on mini-batches.
 
-    slopes : array for the derivatives; outputs : array for the values, None to overwrite the inputs
+    derivatives : array for them; outputs : array for the values, None to overwrite the inputs
     """
 
-    def __init__(self, function: Activation, slopes: Array, outputs: Array | None) -> None:
+    def __init__(self, function: Activation, derivatives: Array, outputs: Array | None) -> None:
         self.function = function
-        self.slopes = slopes
+        self.derivatives = derivatives
         self.outputs = outputs
         self.kept: Any = None
 
@@ -92,5 +92,5 @@ class BatchActivation(BatchLayer):
 
     def backward(self, dy: Array) -> Array:
         """Multiply `dy` by the derivative of the function."""
-        dy *= self.function.derivative(self.kept, self.slopes)
+        dy *= self.function.derivative(self.kept, self.derivatives)
         return dy

@@ -16,7 +16,7 @@ from convcli.dataclass import dataclass
 from convcli.layers.conv import GroupedLayer
 from convcli.layers.layer import fits_declared, layer
 from convcli.layers.padding import Sides
-from convcli.layers.training.tied_conv import TiedConv
+from convcli.layers.training.trained_conv import TiedConv
 from convcli.layers.transposed import PhaseWeights, TransposedAxis, transposed_ops
 from convcli.units import Count, Size
 

@@ -17,6 +17,7 @@ from convcli.layers.naming import parse_layers
 from convcli.layers.network_binder import NetworkBinder, known_channels
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -187,8 +188,7 @@ class Model:
         return (replace(stage, layers=(facts,)),)
 
     def _remark(self) -> str:
-        count = self.parameters
-        text = f"{self.formula}, {count:,} parameter{'s' * (count != 1)}"
+        text = f"{self.formula}, {plural(self.parameters, 'parameter')}"
         ahead = self.about.get("ahead")
         if ahead is not None:
             text += f"; {ahead[:9]} ahead"

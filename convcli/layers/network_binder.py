@@ -20,10 +20,11 @@ from convcli.core.one_sample import Pointwise
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import LayerSite
+from convcli.layers.padding import Placement
 from convcli.layers.selection import ChannelSelection
 from convcli.layers.shuffle import refuse_growth
-from convcli.layers.training.changes import changes_of, onto_level, refuse_pools
 from convcli.planning.describe import reach_facts
 from convcli.units import plural
 
@@ -117,8 +118,8 @@ class NetworkBinder:
         if one_by_one and alpha in {None, given - 1}:
             return None if alpha is None else "opacity", colours
         count = taken[0]
-        nouns = f"{self.signal.medium.channel}{'s' * (count != 1)}"
-        message = f"{self.model.path} takes {count} {nouns}, and this signal has {given}"
+        nouns = plural(count, self.signal.medium.channel)
+        message = f"{self.model.path} takes {nouns}, and this signal has {given}"
         raise RequestError(message, hint=self._hint(count))
 
     def _hint(self, taken: int) -> str | None:
@@ -189,7 +190,7 @@ class NetworkBinder:
         count = len(self.model.columns)
         given = len(self.signal.channels)
         if self.signal.axes != 1 or given != count:
-            table = f"a table with {count} column{'s' * (count != 1)}"
+            table = f"a table with {plural(count, 'column')}"
             message = f"{self.model.path} predicts changes of {table}, and this has {given}"
             raise RequestError(message, hint=self._hint(count))
         level = self.model.columns.index(self.model.targets[0])
@@ -356,3 +357,41 @@ def _out_of_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
     """Return samples in the units of the signal, as they were before `_in_units`."""
     samples = x * unit + mean
     return samples.astype(x.dtype)
+
+
+# --- a network of changes ---
+# It sees by how much every column changed since the row before, and predicts a change, which is
+# added to a level. The level goes past the layers of the network as its last channel.
+
+
+def changes_of(count: int, level: int) -> ConvOp:
+    """The changes of `count` columns since the row before, then the column `level` itself."""
+    weights = np.zeros((count + 1, count, 2))
+    columns = np.arange(count)
+    weights[columns, columns] = -1, 1
+    weights[count, level, 1] = 1
+    return _causal(weights)
+
+
+def onto_level() -> ConvOp:
+    """The change added to the level that comes beside it."""
+    return _causal(np.ones((1, 2, 1)))
+
+
+def refuse_pools(layers: Iterable[Layer]) -> None:
+    """RequestError where a layer would not leave the level as it is."""
+    for layer in layers:
+        if not layer.keeps_level:
+            name = layer.call.name
+            message = (
+                f"{name} has no place where changes are predicted: "
+                "it would take in the level they are added to"
+            )
+            hint = "conv and activations; conv:8,7,stride=2 makes fewer rows"
+            raise layer.call.error(message, hint=hint)
+
+
+def _causal(weights: FloatArray) -> ConvOp:
+    """A layer on rows up to the present one."""
+    placement = Placement(before=(weights.shape[-1] - 1,), anchor=(0,), growth=(0,))
+    return ConvOp(weights=weights, bias=None, step=(1,), dilation=(1,), at=placement)

@@ -85,6 +85,17 @@ def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
     return tuple(widths)
 
 
+def begun_windows(widths: Sizes, pads: Sequence[tuple[int, int]], step: Sizes) -> PaddedInput:
+    """Missing samples after a padded input, so that a last window counts that it does not fill.
+
+    As in torch, such a window begins within the input or the padding before it.
+    """
+    sides = []
+    for width, (_, after), stride in zip(widths, pads, step, strict=True):
+        sides.append((0, min(stride - 1, max(0, width - 1 - after))))
+    return extended_input(sides, "shrink")
+
+
 class SelfPadding(Op):
     """An operation whose windows lie as `at` says, and which may extend its own input."""
 

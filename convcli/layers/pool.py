@@ -14,7 +14,7 @@ from convcli.core.ops import Convolve
 from convcli.core.windows.sliding import SlidingStatistic, WindowFunction, folded, windowed
 from convcli.dataclass import dataclass
 from convcli.layers.layer import StepLayer, layer
-from convcli.layers.padding import Sides, extended_input, widths_of
+from convcli.layers.padding import Sides, begun_windows, extended_input, widths_of
 from convcli.layers.training.trained import (
     BatchLayer,
     TrainedLayer,
@@ -144,8 +144,10 @@ class PoolLayer(StepLayer):
             both_sides = [(side, side) for side in self.padding]
             yield extended_input(both_sides, "zero" if zeros else "shrink")
         if self.ceil_mode:
-            after = [(0, step - 1) for step in self.stride or self.n]
-            yield extended_input(after, "shrink")
+            sides = self.padding or (0,) * len(self.n)
+            widths = widths_of(self.n, self.dilation or (1,) * len(self.n))
+            pads = [(side, side) for side in sides]
+            yield begun_windows(widths, pads, self.stride or self.n)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -14,7 +14,7 @@ from convcli.planning.plan import make_plan, rules_for
 from convcli.running.arrays import Blocks, Collected
 from convcli.running.run import run
 from convcli.running.workers import Workers
-from convcli.signals import ARRAY, Signal
+from convcli.signals import ARRAY, Signal, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,15 @@ LOOKED, MOST_MARGIN = 1 << 20, 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class _ExamplePart:
-    """Inputs and targets from index `first` on along axis 0, (n, ..., channels)."""
+    """Inputs and targets from index `first` on along axis 0, (n, ..., channels).
+
+    times : (n,) of the samples in seconds since 1970 in local time; None if they have none
+    """
 
     x: Array
     y: Array
     first: int
+    times: Array | None = None
 
 
 def example_of(
@@ -75,7 +79,7 @@ def example_of(
     places = _shown_places(target, margins)
     if places is None:
         return None
-    shown = _ExamplePart(part.x, target, part.first)
+    shown = replace(part, y=target)
     return _example_facts(shown, prediction, places, reader, held=held)
 
 
@@ -121,9 +125,9 @@ def _read_part(
     """The samples of a group from `first` on, as many as are looked through."""
     planar = reader.pair.source.signal.axes == 2
     last = first + (2 * MOST_MARGIN if planar else LOOKED)
-    xs, ys = [], []
-    start = 0
-    for name, x, y in reader.blocks(workers):
+    xs, ys, times = [], [], []
+    later, start = reader.later(first)
+    for name, x, y, stamps in later.timed_blocks(workers):
         if name != group:
             continue
         low, high = max(0, first - start), min(len(x), last - start)
@@ -132,12 +136,16 @@ def _read_part(
         if low < high:
             xs.append(x[low:high])
             ys.append(y[low:high])
+            if stamps is not None:
+                times.append(seconds_of(stamps[low:high]))
         if start >= last:
             break
     if not xs:
         return None
     x, y = np.concatenate(xs), np.concatenate(ys)
-    return _ExamplePart(x, y, first)
+    if len(times) < len(xs):
+        return _ExamplePart(x, y, first)
+    return _ExamplePart(x, y, first, np.concatenate(times))
 
 
 def _middle_columns(part: _ExamplePart, margin: tuple[int, int]) -> _ExamplePart:
@@ -213,6 +221,8 @@ def _example_facts(
         first=tuple(first),
         held=held,
         rate=signal.rate if signal.medium.in_seconds else None,
+        times=None if part.times is None else part.times[places[0]],
+        dated=signal.dated,
         input=np.asarray(part.x[places]),
         target=np.asarray(part.y[places]),
         prediction=np.asarray(prediction[places]),

@@ -23,6 +23,7 @@ from convcli.learning.noise import estimate_noise, with_own_sample
 from convcli.learning.pairs import PairReader
 from convcli.learning.windows import ProvisionalMeans, SquaredChanges, WindowBatch, WindowStream
 from convcli.running.workers import Workers
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,10 +219,10 @@ def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
     if not (train.finite and sums.held.finite):
         raise InputError(
             "the samples are so large that their squares overflow",
-            hint="scale them first: gain:0.001",
+            hint="scale them first: normalize brings the largest to 1",
         )
     if train.count < unknowns:
-        weights = f"{unknowns:,} weight{'s' * (unknowns != 1)}"
+        weights = plural(unknowns, "weight")
         raise InputError(
             f"{train.count:,} complete windows to learn {weights} from",
             hint="windows lie in one signal (or group) and hold no missing value: more data, "

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.running.side_by_side import SideBySide
 from convcli.signals import blocks_of
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import IntArray
     from convcli.learning.target_rate import TargetRate
     from convcli.learning.task import Task
     from convcli.running.workers import Workers
@@ -22,12 +27,16 @@ if TYPE_CHECKING:
     # The group of a table, the input samples, and their targets.
     AlignedBlock = tuple[bytes, Array, Array]
 
+    # The same with the times of the samples, as in `core/in_time/reach.py`; None if they have none.
+    TimedBlock = tuple[bytes, Array, Array, IntArray | None]
+
 
 @dataclass(frozen=True)
 class Pair:
     """An input with its target; without a target, some channels of the input are the target.
 
     lengths : samples of each group, once they have been counted
+    pieces : samples of each piece of an input without a target, once they have been counted
     target_rate : of a target that has more or fewer samples than the input; None of others
     """
 
@@ -35,6 +44,7 @@ class Pair:
     target: Source[Any] | None = None
     name: str = ""
     lengths: dict[bytes, int] = field(default_factory=dict)
+    pieces: list[int] = field(default_factory=list)
     target_rate: TargetRate | None = None
 
 
@@ -65,7 +75,7 @@ class Channels:
             return cls(given, wanted * phases, 0, phases)
         if given != wanted:
             raise RequestError(
-                f"the input has {_channel_words(given)} and the target {wanted}",
+                f"the input has {plural(given, 'channel')} and the target {wanted}",
                 hint="--mix learns every output from every input channel",
             )
         return cls(1, phases, given, phases)
@@ -181,13 +191,9 @@ def _whole_factor(signal: Signal, target: Signal) -> int | None:
     return factors.pop()
 
 
-def _channel_words(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"
-
-
 def _kind_words(signal: Signal) -> str:
     """Channels and rate in words, such as `2 channels at 44100 Hz`."""
-    channels = _channel_words(len(signal.channels))
+    channels = plural(len(signal.channels), "channel")
     if signal.medium.in_seconds:
         return f"{channels} at {signal.rate:g} Hz"
     return channels
@@ -226,12 +232,40 @@ class PairReader:
             return {b"": self.length}
         counts = self.pair.lengths
         if not counts:
-            for group, x, _ in self.blocks(workers):
-                counts[group] = counts.get(group, 0) + len(x)
+            for group, count in self._counted(workers):
+                counts[group] = counts.get(group, 0) + count
         return counts
+
+    def _counted(self, workers: Workers) -> Iterator[tuple[bytes, int]]:
+        """Yield groups and how many samples of them come next; note the lengths of pieces."""
+        if self.pair.target is not None:
+            for group, x, _ in self.blocks(workers):
+                yield group, len(x)
+            return
+        for block in blocks_of(self.pair.source, workers.map):
+            self.pair.pieces.append(len(block.stored))
+            for group, x, _ in block.by_group():
+                yield group, len(x)
+
+    def later(self, first: int) -> tuple[PairReader, int]:
+        """A reader that skips pieces which end before a sample, and how many samples it skips.
+
+        Pieces are skipped undecoded where their lengths are known, in a signal of one group.
+        """
+        ends = np.cumsum(self.pair.pieces, dtype=np.int64)
+        skipped = int(np.searchsorted(ends, first, side="right"))
+        if not skipped or len(self.pair.lengths) > 1:
+            return self, 0
+        source = _LaterPieces(self.pair.source, skipped)
+        return PairReader(self.task, replace(self.pair, source=source)), int(ends[skipped - 1])
 
     def blocks(self, workers: Workers) -> Iterator[AlignedBlock]:
         """Blocks of inputs and targets with the same number of samples, each of one group."""
+        for group, x, y, _ in self.timed_blocks(workers):
+            yield group, x, y
+
+    def timed_blocks(self, workers: Workers) -> Iterator[TimedBlock]:
+        """Those blocks with the times of their samples."""
         if self.pair.target is None:
             yield from self._within_source(workers)
             return
@@ -241,7 +275,7 @@ class PairReader:
             ys = self.pair.target_rate.at_inputs(ys)
         both = SideBySide(xs, ys)
         for x, y in both:
-            yield b"", x, y
+            yield b"", x, y, None
         # With a delay, the end of the longer signal is not used.
         if self.task.delay == () and not both.ended_together:
             raise InputError(
@@ -249,16 +283,33 @@ class PairReader:
                 hint="--delay takes the part that both have",
             )
 
-    def _within_source(self, workers: Workers) -> Iterator[AlignedBlock]:
+    def _within_source(self, workers: Workers) -> Iterator[TimedBlock]:
         source = self.pair.source
         inputs, targets = list(self.task.inputs), list(self.task.targets)
         for block in blocks_of(source, workers.map):
-            for group, x, _ in block.by_group():
+            for group, x, places in block.by_group():
+                stamps = block.stamps
+                if stamps is not None and block.groups is not None:
+                    stamps = stamps[places]
                 if self.task.blind:
                     scaled = _in_model_units(x, source.signal)
-                    yield group, scaled, scaled
+                    yield group, scaled, scaled, stamps
                 else:
-                    yield group, x[..., inputs], x[..., targets]
+                    yield group, x[..., inputs], x[..., targets], stamps
+
+
+class _LaterPieces:
+    """A source without its first pieces."""
+
+    def __init__(self, source: Source[Any], skipped: int) -> None:
+        self.signal = source.signal
+        self.decode = source.decode
+        self._source = source
+        self._skipped = skipped
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield the later pieces, undecoded."""
+        return islice(self._source.pieces(), self._skipped, None)
 
 
 def _scaled_blocks(source: Source[Any], workers: Workers) -> Iterator[Array]:

@@ -109,7 +109,7 @@ class TileLayer:
 
     def __call__(self, x: Array, mask: BoolArray) -> Array:
         """Outputs for a signal, (samples..., out); NaN where a tile is not complete."""
-        inputs = _flat(_tiles(x, self.taps))
+        inputs = _one_row_each(_tiles(x, self.taps))
         outputs = inputs @ self.weights.T + self.bias
         outputs[~_complete(mask, self.taps)] = np.nan
         # (tiles, out * samples) -> (tiles, samples of a tile..., out)
@@ -177,8 +177,8 @@ def _tile_sums(
     sums = Sums.nothing(samples * channels.inputs, samples * channels.outputs)
     for x, y, mask in known_parts(signals, held_out=held_out):
         complete = _complete(mask, task.taps)
-        inputs = _flat(_tiles(x, task.taps)[complete])
-        targets = _flat(_tiles(y, task.taps)[complete])
+        inputs = _one_row_each(_tiles(x, task.taps)[complete])
+        targets = _one_row_each(_tiles(y, task.taps)[complete])
         inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
         energy = np.einsum("no,no->o", targets, targets)
         sums.add(Sums(inputs.T @ inputs, inputs.T @ targets, energy))
@@ -216,7 +216,7 @@ def _complete(mask: BoolArray, taps: Sizes) -> BoolArray:
     return np.asarray(by_tile.all(axis=1))
 
 
-def _flat(tiles: Array) -> Array:
+def _one_row_each(tiles: Array) -> Array:
     """Tiles as rows, channels first, as torch.nn.Flatten has them."""
     return np.moveaxis(tiles, -1, 1).reshape(len(tiles), -1)
 

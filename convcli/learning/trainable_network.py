@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from convcli.core.binding import Rules
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.layers.network_binder import CHECKED_LENGTH
-from convcli.layers.training.changes import refuse_pools
+from convcli.layers.network_binder import CHECKED_LENGTH, refuse_pools
 from convcli.layers.training.layer_stack import untrained_network
 from convcli.layers.training.trained import span_lengths
 from convcli.layers.training.trained_shuffle import TrainedSplitting
 from convcli.learning.dataset import ReceptiveField
 from convcli.learning.pairs import Channels
 from convcli.learning.target_rate import target_rate
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,10 +63,6 @@ class TrainableNetwork:
                 f"the network would read {after} samples after the one that it predicts from",
                 hint="--align causal",
             )
-
-    def check_changes(self) -> None:
-        """Raise RequestError if a layer cannot be used in a network that reads changes."""
-        refuse_pools(self.layers)
 
     def check_residual(self, task: Task, channels: Channels) -> None:
         """Raise RequestError if the inputs cannot be added to the outputs, one to one."""
@@ -135,7 +131,7 @@ def network_for(text: str, task: Task, pair: Pair) -> TrainableNetwork:
     if task.ahead:
         network.check_ahead()
     if task.differences:
-        network.check_changes()
+        refuse_pools(network.layers)
     if task.residual:
         network.check_residual(task, channels)
     network = replace(network, residual=task.residual)
@@ -205,7 +201,7 @@ def read_network(
         last_weighted = network.layers[network.weighted[-1]]
         name = last_weighted.call.name
         raise last_weighted.call.error(
-            f"the last {name} makes {made} channel{'s' * (made != 1)}, and the target has {wanted}",
+            f"the last {name} makes {plural(made, 'channel')}, and the target has {wanted}",
             hint=f"{name}:{wanted},SIZE",
         )
     starts = [network.chain.aligned_input(axis, 0) for axis in range(net.axes)]
@@ -232,7 +228,7 @@ def _field_along(net: LayerStack, axis: int, start: int) -> tuple[int, int, int,
     inputs, outputs = net.cell[axis]
     if inputs % outputs:
         raise RequestError(
-            f"the layers make {outputs} outputs of {inputs} input{'s' * (inputs != 1)}, "
+            f"the layers make {outputs} outputs of {plural(inputs, 'input')}, "
             "and a target has one for every sample",
             hint="begin with layers that make fewer samples (conv:8,4,stride=2, pixel_unshuffle), "
             "or a target that has as many samples as the layers make",

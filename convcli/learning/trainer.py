@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.layers.training.layer_stack import LayerStack
     from convcli.layers.training.trained import Vector
     from convcli.learning.dataset import ReceptiveField, TrainingSignal
+    from convcli.signals import Array
 
 
 # Decay of the running means of the gradient and of its square, and the term that avoids 0 / 0.
@@ -288,10 +289,9 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):  # the loss shows a divergence
             worker.load(parameters)
             target, weights = self.sampler.load(worker, positions, held_out=False)
-            error = np.subtract(worker.forward(), target, out=target)
-            error *= weights
+            error = _errors(worker, target, weights)
             loss = float(np.vdot(error, error))
-            np.multiply(error, 2 / max(1.0, compared), out=worker.slopes)
+            np.multiply(error, 2 / max(1.0, compared), out=worker.output_gradient)
             return loss, worker.backward()
 
     def mean_squared_error(self, parameters: Vector, workers: Workers, *, held_out: bool) -> float:
@@ -321,10 +321,16 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):
             target, weights = self.sampler.load(worker, full, held_out=held_out)
             weights[len(positions) :] = False
-            error = np.subtract(worker.forward(), target, out=target)
-            error *= weights
+            error = _errors(worker, target, weights)
             compared = float(np.count_nonzero(weights) * error.shape[-1])
             return float(np.vdot(error, error)), compared
+
+
+def _errors(worker: Worker, target: Array, weights: Array) -> Array:
+    """The errors of the outputs of a worker, in the place of the targets."""
+    error = np.subtract(worker.forward(), target, out=target)
+    error *= weights
+    return error
 
 
 def _target_power(signals: Sequence[TrainingSignal], count: int) -> float:

@@ -23,10 +23,6 @@ class BlockSource(Protocol):
     """A source that can be read from any block on."""
 
     @property
-    def signal(self) -> Signal:
-        """The whole signal, which is cut into parts."""
-
-    @property
     def block_lengths(self) -> Sequence[int]:
         """How many samples each block has."""
 
@@ -72,11 +68,6 @@ class BlockPart(FilePart):
         self._wanted = wanted
         self._lengths = source.block_lengths
         self._start = wanted.first - wanted.settling
-
-    @property
-    def signal(self) -> Signal:
-        """The signal that the part is cut from."""
-        return self._source.signal
 
     @property
     def before(self) -> Sequence[int]:

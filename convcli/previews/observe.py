@@ -94,7 +94,10 @@ class ObservedSink:
         """Encode samples, and keep them until they are written."""
         encoded = self._sink.encode(y, rows)
         stored = None if self._stored is None else self._stored(encoded)
-        noted = y if stored is None else stored
+        noted = stored
+        if noted is None:
+            noted = y
+            self._preview.as_stored = False
         return self._preview.prepared_output(noted, rows), encoded
 
     def write(self, encoded: Any) -> None:

@@ -57,7 +57,7 @@ class FoldedSamples:
         if np.isnan(low).any():
             return None
         scale = value_of_one(x)
-        squares = _sum_of_squares(x) * scale**2
+        squares = sum_of_squares(x) * scale**2
         return cls(grain, position % grain, low * scale, high * scale, squares)
 
 
@@ -84,7 +84,7 @@ def _extremes_of_grains(x: Array, grain: int) -> tuple[Array, Array]:
     return low, high
 
 
-def _sum_of_squares(x: Array) -> float:
+def sum_of_squares(x: Array) -> float:
     """The sum of the squares of all numbers of a contiguous array."""
     if not x.size:
         return 0.0
@@ -237,7 +237,7 @@ class OutlineCollector:
         self._low[bins, channel] = np.fmin(self._low[bins, channel], low * scale)
         self._high[bins, channel] = np.fmax(self._high[bins, channel], high * scale)
         if self._level:
-            self._squares += _sum_of_squares(x) * scale**2
+            self._squares += sum_of_squares(x) * scale**2
 
     def _merge_bins(self) -> None:
         """Make every two bins one, which frees half of them."""

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.alpha import seen_samples, straight_samples
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts, PreviewFacts, SignalPreview
+from convcli.previews.outline import sum_of_squares
 from convcli.previews.preview import Preview, PreviewSize, first_row
 from convcli.samples import as_samples
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from convcli.array_types import ByteArray, Float32Array, IntArray
+    from convcli.array_types import ByteArray, Float32Array, FloatArray
     from convcli.signals import AnyRows, Array, Block, Signal, Source
 
 
@@ -38,7 +40,7 @@ class ReducedRows:
 
     x : (rows, columns, channels); row : the place of the first one in the picture
     sums : (bands, squares, channels) the sums of the rows of each band; those of a row are the
-        means of its pixels in each square
+        means of its pixels in each square, of colours as they are seen over black
     samples : every n-th pixel
     """
 
@@ -66,6 +68,7 @@ class PictureSums:
         self.shown = list(self.colours)
         if signal.alpha is not None and signal.alpha not in self.shown:
             self.shown.append(signal.alpha)
+        self.alpha = None if signal.alpha is None else self.shown.index(signal.alpha)
         self.corner = (max(0, (rows - DETAIL) // 2), max(0, (columns - DETAIL) // 2))
         self.samples: list[Array] = []
         self._sums: list[Array] = []
@@ -77,7 +80,7 @@ class PictureSums:
         """Reduce rows (rows, columns, channels) that begin at `row`. Any thread may call this."""
         first = min(-row % self.factor, len(x))
         last = first + (len(x) - first) // self.factor * self.factor
-        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
+        shown = self._seen(x)
         parts = [(shown[:first], first), (shown[first:last], self.factor)]
         parts.append((shown[last:], len(x) - last))
         sums = [self._sums_of_bands(part, count) for part, count in parts if len(part)]
@@ -86,6 +89,11 @@ class PictureSums:
         if self._whole:
             every = x[-row % self.factor :: self.factor, :: self.factor]
         return ReducedRows(x, row, bands, as_samples(every.copy()))
+
+    def _seen(self, x: Array) -> Array:
+        """The channels that are shown, with colours as they are seen over black."""
+        shown = x if len(self.shown) == x.shape[-1] else x[..., self.shown]
+        return seen_samples(shown, self.alpha, self.signal.full_scale)
 
     def add(self, rows: ReducedRows) -> None:
         """Add rows, which come in order, to the sums of squares and to the excerpt."""
@@ -124,9 +132,9 @@ class PictureSums:
         import cv2
 
         # The sums of bytes are whole numbers at first.
-        samples = as_samples(x) if count > MOST_BYTES or x.dtype != np.uint8 else x
-        kind = np.uint16 if samples.dtype == np.uint8 else np.float32
-        lines = samples.reshape(-1, count, x.shape[1] * x.shape[2])
+        few_bytes = x.dtype == np.uint8 and count <= MOST_BYTES
+        kind = np.uint16 if few_bytes else np.float32
+        lines = x.reshape(-1, count, x.shape[1] * x.shape[2])
         sums = np.add.reduce(lines, axis=1, dtype=kind)
         numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
         squares = -(-x.shape[1] // self.factor)
@@ -140,7 +148,10 @@ class PictureSums:
         return not self._sums
 
     def means(self) -> Float32Array:
-        """The reduced picture: means of squares of pixels, smaller ones at the lower edge."""
+        """The reduced picture: means of squares of pixels, smaller ones at the lower edge.
+
+        Colours are as they are seen over black.
+        """
         if self._means is not None:
             return self._means
         sums = np.concatenate(self._sums).astype(np.float32)
@@ -150,16 +161,13 @@ class PictureSums:
         self._means = sums
         return sums
 
-    def sampled_colours(self, full: float) -> Float32Array:
-        """The colours of every n-th pixel, on a scale that ends at `full`."""
-        samples = np.concatenate(self.samples)
-        if samples.shape[-1] > len(self.colours):
-            samples = samples[..., self.colours]
-        return self._on_scale(samples, full)
+    def seen_samples(self, full: float) -> Float32Array:
+        """Every n-th pixel as it is seen, on a scale that ends at `full`."""
+        return self._on_scale(self._seen(np.concatenate(self.samples)), full)
 
-    def reduced_colours(self, full: float) -> Float32Array:
-        """The colours of the reduced picture, on a scale that ends at `full`."""
-        return self._on_scale(self.means()[..., : len(self.colours)], full)
+    def seen_means(self, full: float) -> Float32Array:
+        """The reduced picture as it is seen, on a scale that ends at `full`."""
+        return self._on_scale(self.means(), full)
 
     def _on_scale(self, x: Array, full: float) -> Float32Array:
         """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
@@ -172,10 +180,14 @@ class PictureSums:
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
         detail = np.concatenate(self._detail or [samples])
-        histogram = [self._histogram(samples[..., channel]) for channel in self.colours]
+        opacity = None
+        if self.signal.alpha is not None:
+            opacity = samples[..., self.signal.alpha].ravel()
+        colours = [samples[..., channel].ravel() for channel in self.colours]
+        histogram = [self._histogram(colour, opacity) for colour in colours]
         return PictureFacts(
             shape=self.shape,
-            reduced=_as_bytes(self.means(), full),
+            reduced=_as_bytes(straight_samples(self.means(), self.alpha, full), full),
             detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
@@ -184,16 +196,21 @@ class PictureSums:
             samples=detail,
         )
 
-    def _histogram(self, x: Array) -> IntArray:
-        """How many known samples are in each of equal bins up to the full scale."""
-        known = x.ravel()
-        finite = np.isfinite(known)
+    def _histogram(self, x: Array, opacity: Array | None) -> FloatArray:
+        """How many known samples are in each of equal bins up to the full scale.
+
+        opacity : of each sample, by which it counts; None for pictures without opacity
+        """
+        finite = np.isfinite(x)
         if not finite.all():
-            known = known[finite]
+            x = x[finite]
+            if opacity is not None:
+                opacity = opacity[finite]
         # Four times as fast as np.histogram.
-        bins = _multiplied(known, BINS / self.signal.full_scale)
+        bins = _multiplied(x, BINS / self.signal.full_scale)
         np.clip(bins, 0, BINS - 1, out=bins)
-        return np.bincount(bins.astype(np.int64), minlength=BINS)
+        counts = np.bincount(bins.astype(np.int64), opacity, minlength=BINS)
+        return counts.astype(np.float64)
 
 
 def _multiplied(x: Array, factor: float) -> Float32Array:
@@ -213,28 +230,46 @@ def _as_bytes(x: Array, full: float) -> ByteArray:
 
 
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
-    """How the second picture differs from the first; None if their sizes or colours differ."""
+    """How the second picture differs from the first; None if their sizes or colours differ.
+
+    Pictures are compared as they are seen: colours over black, and the opacity if both have one.
+    """
     same = before.shape == after.shape and len(before.colours) == len(after.colours)
     if not same or before.empty or after.empty:
         return None
     full = before.signal.full_scale
-    a, b = before.reduced_colours(full), after.reduced_colours(full)
+    a, b = _compared(before.seen_means(full), after.seen_means(full))
     difference = np.abs(_known_difference(a, b))
     largest = float(np.nanmax(difference, initial=0.0))
+    drawn = _drawn_difference(difference, len(before.colours))
     # A few large differences would leave all others dark.
     brightest = largest
-    some = difference[::2, ::2].ravel()
+    some = drawn[::2, ::2].ravel()
     some = some[~np.isnan(some)]
     if some.size:
         brightest = _quantile(some, DRAWN_SHARE) or largest
     return LikenessFacts(
-        difference=_as_bytes(difference, brightest or 1.0),
+        difference=_as_bytes(drawn, brightest or 1.0),
         brightest=brightest,
         largest=largest,
-        psnr=_peak_snr(before.sampled_colours(full), after.sampled_colours(full), full),
+        psnr=_peak_snr(*_compared(before.seen_samples(full), after.seen_samples(full)), full),
         ssim=_mean_similarity(a, b, full),
         sampled=before.factor,
     )
+
+
+def _compared(a: Array, b: Array) -> tuple[Array, Array]:
+    """The channels that both pictures have; the last is the opacity, which one may lack."""
+    both = min(a.shape[-1], b.shape[-1])
+    return a[..., :both], b[..., :both]
+
+
+def _drawn_difference(difference: Array, colours: int) -> Array:
+    """The difference of each colour, or that of the opacity where that is larger."""
+    drawn = difference[..., :colours]
+    if difference.shape[-1] == colours:
+        return drawn
+    return np.fmax(drawn, difference[..., colours:])
 
 
 def _quantile(x: Array, share: float) -> float:
@@ -249,11 +284,13 @@ def _quantile(x: Array, share: float) -> float:
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:
     """The ratio of full scale to RMS difference in dB; NaN without samples."""
-    squares = np.square(_known_difference(a, b), dtype=np.float64)
-    known = np.count_nonzero(~np.isnan(squares))
-    if not known:
+    difference = _known_difference(a, b)
+    missing = np.isnan(difference)
+    if missing.any():
+        difference = difference[~missing]
+    if not difference.size:
         return math.nan
-    error = float(np.nansum(squares)) / known
+    error = sum_of_squares(difference) / difference.size
     if error == 0:
         return math.inf
     return 10 * math.log10(full**2 / error)
@@ -295,7 +332,6 @@ class PicturePreview(Preview):
         self._size = size
         self.restart()
         self._after = PictureSums(result, size.side, whole=not size.small)
-        self._as_stored = True
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
@@ -315,13 +351,12 @@ class PicturePreview(Preview):
 
     def add_output(self, prepared: ReducedRows) -> None:
         """Note the next rows of the result, which come in order."""
-        self._as_stored = self._as_stored and prepared.x.dtype == np.uint8
         self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
         """Whether what was noted is not rounded, clipped and perhaps scaled as in the file."""
-        return not self._as_stored
+        return not self.as_stored
 
     def read_input(self, source: Source[Any]) -> None:
         """Take the input from a file, in place of the rows that were noted."""

@@ -28,7 +28,7 @@ class PreviewSize:
     side : the longer side of a reduced picture
     sounds : collect spectrogram, loudness and an excerpt of a sound
     excerpt : bytes of 16-bit samples that the excerpt takes, at most
-    over_rows : tables lie over the rows of the file, not over their times
+    notes_rows : of a table, note the rows of the file that lie in each bin
     """
 
     bins: int = 1000
@@ -37,7 +37,7 @@ class PreviewSize:
     groups: int = MOST_GROUPS
     sounds: bool = True
     excerpt: int = 1_000_000
-    over_rows: bool = False
+    notes_rows: bool = False
 
     @property
     def small(self) -> bool:
@@ -49,7 +49,7 @@ FULL = PreviewSize()
 # What is drawn of the first inputs of a batch.
 FULL_OF_MANY = PreviewSize(excerpt=350_000)
 # What is drawn of an input that is only looked at.
-OUTLINE = PreviewSize(sounds=False, over_rows=True)
+OUTLINE = PreviewSize(sounds=False, notes_rows=True)
 # This many inputs of a batch are drawn in full, which keeps a page below 20 MB.
 MOST_FULL = 12
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
@@ -66,7 +66,12 @@ def size_of_input(number: int | None) -> PreviewSize:
 
 
 class Preview(ABC):
-    """Collects what is drawn of the input and of the output of one run."""
+    """Collects what is drawn of the input and of the output of one run.
+
+    as_stored : whether all results were noted as the samples that are in the file
+    """
+
+    as_stored = True
 
     @abstractmethod
     def restart(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from convcli.previews.preview import FULL, Preview, PreviewSize, first_row
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
 
 if TYPE_CHECKING:
-    from convcli.array_types import AnyArray, FloatArray
+    from convcli.array_types import AnyArray, Float32Array, FloatArray
     from convcli.facts.preview import OutlineFacts
     from convcli.signals import AnyRows, Array, Block, Signal
 
@@ -72,7 +73,7 @@ class SpectrogramSums:
         self._count = 0
         self._tail: Array | None = None
         self._seen = 0
-        self._window = np.hanning(frame + 1)[:-1].astype(np.float32)
+        self._window = _hann(frame)
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
@@ -134,9 +135,7 @@ class LoudnessSums:
     def __init__(self, rate: float, channels: int, length: int | None = None) -> None:
         self.rate = rate
         self.size = 2 * max(4, round(STEP * rate / 2))
-        self._weights = k_weighting(rate, self.size).astype(np.float32)
-        # Both sides of the spectrum count, save for frequency 0.
-        self._weights[1:] *= 2
+        self._weights = _loudness_weights(rate, self.size)
         self._gains = channel_gains(channels)
         self._blocks: list[FloatArray] = []
         self._tail: Array | None = None
@@ -212,6 +211,21 @@ class LoudnessSums:
         gate = _power_of(loudness + RELATIVE_GATE)
         kept = kept[kept > gate]
         return _loudness_of(float(kept.mean()))
+
+
+@lru_cache(maxsize=2)
+def _hann(frame: int) -> Float32Array:
+    """The periodic Hann window of a frame."""
+    return np.hanning(frame + 1)[:-1].astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _loudness_weights(rate: float, size: int) -> Float32Array:
+    """The share of each frequency of a transform in the loudness."""
+    weights = k_weighting(rate, size).astype(np.float32)
+    # Both sides of the spectrum count, save for frequency 0.
+    weights[1:] *= 2
+    return weights
 
 
 def _audible(x: Array) -> Array:

@@ -13,7 +13,7 @@ from convcli.dataclass import dataclass
 from convcli.facts.preview import PreviewFacts, SignalPreview
 from convcli.previews.outline import OutlineCollector
 from convcli.previews.preview import Preview, PreviewSize, group_text
-from convcli.signals import row_numbers
+from convcli.signals import row_numbers, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,26 +25,24 @@ if TYPE_CHECKING:
     Rows = IntArray
 
 
-NANOSECONDS = 1e-9
-
-
 @dataclass(frozen=True, eq=False)
 class PlacedRows:
     """Where rows lie in the drawings.
 
     codes : the group of each row, -1 for one that is not drawn
     places : its place in the group
-    axis : their places on an axis of times or of rows of the file; None where there is no such axis
+    axes : (n, axes) their places on an axis of times, on one of rows of the file, or on both; None
+        where there is no such axis
     """
 
     codes: Rows
     places: Rows
-    axis: Array | None
+    axes: Array | None
 
     def of(self, chosen: BoolArray | Rows) -> PlacedRows:
         """Return the rows that are chosen, by a mask or by their numbers."""
-        axis = None if self.axis is None else self.axis[chosen]
-        return PlacedRows(self.codes[chosen], self.places[chosen], axis)
+        axes = None if self.axes is None else self.axes[chosen]
+        return PlacedRows(self.codes[chosen], self.places[chosen], axes)
 
 
 @dataclass(eq=False)
@@ -52,10 +50,12 @@ class GroupRows:
     """Which group each row of a table belongs to, and its place there, for rows still to come out.
 
     most : groups that are drawn; all others are counted
-    of_file : groups lie over the rows of the file, counted from 1, and not over times
+    timed : rows lie over their times
+    of_file : rows lie over the rows of the file, counted from 1, too
     """
 
     most: int
+    timed: bool = False
     of_file: bool = False
     names: dict[bytes, int] = field(default_factory=dict)
     _seen: set[bytes] = field(default_factory=set)
@@ -74,15 +74,28 @@ class GroupRows:
             self._counts[number] += len(rows)
             codes[rows] = number
             places[rows] = np.arange(first, first + len(rows))
-        axis = None
-        if self.of_file:
-            axis = np.arange(self._row + 1.0, self._row + size + 1.0)
-        elif block.stamps is not None:
-            axis = block.stamps[:, 1] * NANOSECONDS
-        placed = PlacedRows(codes, places, axis)
+        placed = PlacedRows(codes, places, self._places_on_axes(block))
         self._waiting.append((self._row, placed))
         self._row += size
         return placed
+
+    @property
+    def axes(self) -> int:
+        """How many axes rows lie over."""
+        return self.timed + self.of_file
+
+    def _places_on_axes(self, block: Block) -> Array | None:
+        """The places of the rows of a block on each axis, (n, axes)."""
+        size = len(block.stored)
+        found = []
+        if self.timed:
+            times = np.full(size, np.nan)
+            if block.stamps is not None:
+                times = seconds_of(block.stamps)
+            found.append(times)
+        if self.of_file:
+            found.append(np.arange(self._row + 1.0, self._row + size + 1.0))
+        return np.column_stack(found) if found else None
 
     @property
     def more(self) -> int:
@@ -117,25 +130,25 @@ class GroupRows:
             self._waiting.popleft()
         start = self._waiting[0][0]
         waiting = [placed for _, placed in self._waiting]
-        axis = None
-        known = [placed.axis for placed in waiting if placed.axis is not None]
+        axes = None
+        known = [placed.axes for placed in waiting if placed.axes is not None]
         if len(known) == len(waiting):
-            axis = np.concatenate(known)
+            axes = np.concatenate(known)
         codes = np.concatenate([placed.codes for placed in waiting])
         places = np.concatenate([placed.places for placed in waiting])
-        return PlacedRows(codes, places, axis).of(rows - start)
+        return PlacedRows(codes, places, axes).of(rows - start)
 
 
 class ColumnOutlines:
     """An outline of all columns for each group that is drawn.
 
-    placed : rows have places on an axis, whose first and last one in each bin are kept
+    axes : how many axes rows have places on, whose first and last one in each bin are kept
     """
 
-    def __init__(self, channels: tuple[str, ...], bins: int, *, placed: bool = False) -> None:
+    def __init__(self, channels: tuple[str, ...], bins: int, *, axes: int = 0) -> None:
         self.channels = channels
         self.bins = bins
-        self.placed = placed
+        self.axes = axes
         self.outlines: dict[int, OutlineCollector] = {}
 
     def add(self, x: Array, rows: PlacedRows) -> None:
@@ -151,12 +164,11 @@ class ColumnOutlines:
 
     def _add_group(self, code: int, x: Array, rows: PlacedRows) -> None:
         if code not in self.outlines:
-            names = (*self.channels, "axis") if self.placed else self.channels
+            names = self.channels + ("axis",) * self.axes
             self.outlines[code] = OutlineCollector(names, self.bins)
-        if self.placed:
-            # The axis is one more column: what is kept of it is the first and the last place.
-            axis = np.full(len(x), np.nan) if rows.axis is None else rows.axis
-            x = np.column_stack([x, axis])
+        if rows.axes is not None:
+            # An axis is one more column: what is kept of it is the first and the last place.
+            x = np.column_stack([x, rows.axes])
         self.outlines[code].add_at(rows.places, x)
 
     def facts(self, names: dict[str, int]) -> tuple[OutlineFacts, ...]:
@@ -169,24 +181,29 @@ class ColumnOutlines:
             if code in self.outlines:
                 # Rows are counted from 1, as in all messages.
                 outline = self.outlines[code].facts(group=name, start=1.0)
-                if self.placed:
-                    outline = _with_axis(outline)
+                if self.axes:
+                    outline = _with_axes(outline, self.axes)
                 found.append(_without_empty_bins(outline))
         return tuple(found)
 
 
-def _with_axis(outline: OutlineFacts) -> OutlineFacts:
-    """The outline of columns of which the last one is the axis; NaN in a bin without a row."""
-    axis = np.stack([outline.low[:, -1], outline.high[:, -1]], axis=1)
-    known = bool(np.isfinite(axis).any())
+def _with_axes(outline: OutlineFacts, count: int) -> OutlineFacts:
+    """The outline of columns of which the last ones are axes; NaN in a bin without a row.
+
+    The first axis that is known is that of the drawing.
+    """
+    firsts, lasts = outline.low[:, -count:].T, outline.high[:, -count:].T
+    ends = [np.stack(pair, axis=1) for pair in zip(firsts, lasts, strict=True)]
+    known = [axis for axis in ends if np.isfinite(axis).any()]
     return replace(
         outline,
-        channels=outline.channels[:-1],
-        low=outline.low[:, :-1],
-        high=outline.high[:, :-1],
-        gaps=outline.gaps[:, :-1],
-        axis=axis if known else None,
-        peak=outline.peak[:-1],
+        channels=outline.channels[:-count],
+        low=outline.low[:, :-count],
+        high=outline.high[:, :-count],
+        gaps=outline.gaps[:, :-count],
+        axis=known[0] if known else None,
+        rows=known[1] if len(known) > 1 else None,
+        peak=outline.peak[:-count],
     )
 
 
@@ -205,6 +222,7 @@ def _without_empty_bins(outline: OutlineFacts) -> OutlineFacts:
         high=outline.high[filled],
         gaps=outline.gaps[filled],
         axis=axis[filled],
+        rows=None if outline.rows is None else outline.rows[filled],
     )
 
 
@@ -224,15 +242,14 @@ class TablePreview(Preview):
         self._signals = (signal, result)
         self._size = size
         self._group_name = group_name
-        self._placed = signal.timed or size.over_rows
         self.restart()
-        self._after = ColumnOutlines(result.channels, size.bins, placed=self._placed)
+        self._after = ColumnOutlines(result.channels, size.bins, axes=self._groups.axes)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
-        self._groups = GroupRows(self._size.groups, of_file=self._size.over_rows)
-        channels = self._signals[0].channels
-        self._before = ColumnOutlines(channels, self._size.bins, placed=self._placed)
+        signal, size = self._signals[0], self._size
+        self._groups = GroupRows(size.groups, timed=signal.timed, of_file=size.notes_rows)
+        self._before = ColumnOutlines(signal.channels, size.bins, axes=self._groups.axes)
 
     @property
     def needs_input(self) -> bool:
@@ -261,7 +278,8 @@ class TablePreview(Preview):
                 rate=signal.rate,
                 outlines=outlines,
                 more_groups=self._groups.more,
-                dated=signal.dated and not self._size.over_rows,
+                timed=signal.timed,
+                dated=signal.dated,
             )
             sides.append(side)
         return PreviewFacts(before=sides[0], after=sides[1], small=self._size.small)

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from convcli.facts import LossFacts, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from convcli.facts import RunFacts
+    from convcli.facts import RunFacts, StepFacts
 
 
 # Grows by one when a key changes its meaning or goes away.
 SCHEMA = 1
+# Numbers of the curves and taps of all steps of a run, at most, as long as curves take fewer. They
+# take 24 bytes each.
+MOST_NUMBERS = 120_000
+# A step without its taps, its responses and its kernel.
+_NO_CURVES: dict[str, Any] = {
+    "weights": (),
+    "response": (),
+    "group_delay": (),
+    "impulse": (),
+    "step_response": (),
+    "plane": (),
+    "plane_response": (),
+}
+# The innermost lists in which there is no text.
+_NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\]")
 
 # The keys of a run over one of several inputs.
 _OWN = (
@@ -40,13 +57,55 @@ def render_json(runs: Sequence[RunFacts]) -> str:
     `inputs`, `outputs` and `warnings` are those of all runs, `losses` and `seconds` their sums,
     `steps` and `chain` those of the first. `runs` has an object for each run, whose `steps` and
     `chain` are null where they are those of the first.
+
+    Taps and curves are bounded, as those of a page are: a step of more taps than there is room for
+    has none, and says so in its note, and the curves of a design are in the first run that has it.
     """
     # What is drawn is not a fact for a program to read.
-    runs = [replace(run, preview=None, searched=()) for run in runs]
-    whole = to_plain(_combined(runs))
+    bounded = [replace(run, preview=None, searched=()) for run in _bounded(runs)]
+    whole = to_plain(_combined(bounded))
     whole["schema"] = SCHEMA
-    whole["runs"] = [_own_facts(run, runs[0]) for run in runs]
-    return json_text(whole)
+    same = [run.steps == runs[0].steps for run in runs]
+    whole["runs"] = list(map(_own_facts, bounded, same))
+    return _NUMBERS.sub(_on_one_line, _indented(whole) + "\n")
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    """A list of numbers on one line, which takes two thirds of the characters."""
+    return f"[{' '.join(numbers[1].split())}]"
+
+
+def _bounded(runs: Sequence[RunFacts]) -> Iterator[RunFacts]:
+    """Yield the runs with the curves of as many different designs as a page draws."""
+    from convcli.report.sections import most_designs
+
+    drawn: set[tuple[StepFacts, ...]] = set()
+    most = most_designs(runs)
+    for run in runs:
+        if run.steps in drawn or len(drawn) >= most:
+            chain = None if run.chain is None else replace(run.chain, **_NO_CURVES)
+            steps = tuple(replace(step, **_NO_CURVES) for step in run.steps)
+            yield replace(run, steps=steps, chain=chain)
+            continue
+        drawn.add(run.steps)
+        yield replace(run, steps=tuple(_with_taps_that_fit(run.steps)))
+
+
+def _with_taps_that_fit(steps: Sequence[StepFacts]) -> Iterator[StepFacts]:
+    """Yield the steps; those whose taps do not fit into a report have none, and say so."""
+    import numpy as np
+
+    curves = [name for name in _NO_CURVES if name != "weights"]
+    drawn = sum(np.size(vars(step)[name]) for step in steps for name in curves)
+    room = MOST_NUMBERS - drawn
+    for step in steps:
+        if len(step.weights) > room:
+            note = f"weights left out: {len(step.weights):,} taps do not fit into a report"
+            notes = [text for text in (step.note, note) if text]
+            yield replace(step, weights=(), note="; ".join(notes))
+            continue
+        room -= len(step.weights)
+        yield step
 
 
 def _combined(runs: Sequence[RunFacts]) -> RunFacts:
@@ -67,12 +126,15 @@ def _combined(runs: Sequence[RunFacts]) -> RunFacts:
     )
 
 
-def _own_facts(run: RunFacts, first: RunFacts) -> dict[str, Any]:
-    """The facts that belong to one run alone."""
+def _own_facts(run: RunFacts, as_first: bool) -> dict[str, Any]:  # noqa: FBT001 -- mapped
+    """The facts that belong to one run alone.
+
+    as_first : its steps are those of the first run
+    """
     own = {name: vars(run)[name] for name in _OWN}
     if run.usage is not None:
         own |= {"usage": run.usage, "filter": run.filter}
-    if run is first or run.steps == first.steps:
+    if as_first:
         own["steps"] = own["chain"] = None
     plain: dict[str, Any] = to_plain(own)
     return plain
@@ -83,7 +145,7 @@ def detection_json(run: RunFacts) -> str:
     facts = run.to_dict()
     kept = ("version", "command", "inputs", "warnings", "seconds")
     flat = {name: facts[name] for name in kept}
-    return json_text(flat | facts["detection"])
+    return _indented(flat | facts["detection"]) + "\n"
 
 
 def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str:
@@ -105,5 +167,34 @@ def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str
 
 def json_text(facts: Any) -> str:
     """Render any facts; NaN and infinity are null."""
-    plain = to_plain(facts)
-    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _indented(to_plain(facts)) + "\n"
+
+
+def _indented(value: Any, line: str = "\n") -> str:
+    """The JSON of plain facts as `json.dumps(value, indent=2)` writes it.
+
+    That function encodes in Python, and takes five times as long for many inputs. Here each
+    collection of numbers and texts is encoded in C.
+
+    line : the line break and the indentation before the end of a collection
+    """
+    inner = line + "  "
+    is_object = isinstance(value, dict)
+    entries = value.values() if is_object else value
+    if not isinstance(value, (dict, list)) or not value:
+        return _encoder("").encode(value)
+    if not any(isinstance(entry, (dict, list)) for entry in entries):
+        flat = _encoder(inner).encode(value)
+        return f"{flat[0]}{inner}{flat[1:-1]}{line}{flat[-1]}"
+    texts = [_indented(entry, inner) for entry in entries]
+    if not is_object:
+        return f"[{inner}{f',{inner}'.join(texts)}{line}]"
+    keys = map(_encoder("").encode, value)
+    named = [f"{key}: {text}" for key, text in zip(keys, texts, strict=True)]
+    return f"{{{inner}{f',{inner}'.join(named)}{line}}}"
+
+
+@cache
+def _encoder(line: str) -> json.JSONEncoder:
+    """An encoder in C that begins a new line with each entry of a collection."""
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(f",{line}", ": "))

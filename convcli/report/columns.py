@@ -6,16 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.report.charts import HEIGHT, Axis, Graph, Region, axis_between
+from convcli.report.charts import HEIGHT, Axis, Graph, Region, axis_between, time_axis
 from convcli.report.figures import (
     Figure,
     axis_place,
     bin_edges,
+    channel_values,
     gap_regions,
     outline_trace,
     value_range,
 )
-from convcli.report.time_axis import DAY
 from convcli.report.views import SignalView
 from convcli.report.words import visible
 from convcli.units import plural
@@ -23,8 +23,9 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.facts import RunFacts
-    from convcli.facts.preview import OutlineFacts, PreviewFacts
+    from convcli.facts.preview import OutlineFacts, PreviewFacts, SignalPreview
     from convcli.report.charts import Trace
 
 # Most columns that are drawn.
@@ -60,11 +61,9 @@ class _Side:
         return list(gap_regions(self.outline, self.channel, 1.0))
 
     @property
-    def values(self) -> list[float]:
+    def values(self) -> FloatArray:
         """The least and the largest value in each bin."""
-        low: list[float] = self.outline.low[:, self.channel].tolist()
-        high: list[float] = self.outline.high[:, self.channel].tolist()
-        return low + high
+        return channel_values(self.outline, self.channel)
 
 
 def column_figures(
@@ -76,7 +75,7 @@ def column_figures(
     """
     outlines = [before] if after is None else [before, after]
     names = list(dict.fromkeys(name for outline in outlines for name in outline.channels))
-    axis = _axis_of(preview, outlines)
+    axis = table_axis(preview.before, outlines)
     edges = [] if all_at_edge(run, before) else _edge_regions(run, before)
     for column in names[:MOST_COLUMNS]:
         sides = []
@@ -92,19 +91,20 @@ def column_figures(
             yield _column_figure(part, axis, edges, chart_caption)
 
 
-def _axis_of(preview: PreviewFacts, outlines: Sequence[OutlineFacts]) -> Axis:
-    """The rows of a table, or the times of its rows."""
+def table_axis(side: SignalPreview, outlines: Sequence[OutlineFacts]) -> Axis:
+    """The rows of a table, or the times of its rows.
+
+    side : what is drawn of the table
+    """
     ends = []
     for outline in outlines:
         if len(outline.low):
             edges = bin_edges(outline)
             ends += [edges[0], edges[-1]]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    if any(outline.axis is None for outline in outlines):
-        return axis_between(1.0, math.floor(high), 0.5, label="row", whole=True)
-    if preview.before.dated:
-        return axis_between(low, high, DAY, timed=True)
-    return axis_between(low, high, 1.0, label="time in s")
+    if not side.timed or any(outline.axis is None for outline in outlines):
+        return axis_between(max(1.0, low), math.floor(high), 0.5, label="row", whole=True)
+    return time_axis(low, high, dated=side.dated)
 
 
 def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
@@ -122,7 +122,9 @@ def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:
 def _column_figure(
     sides: Sequence[_Side], axis: Axis, edges: Sequence[Region], caption: str
 ) -> Figure:
-    low, high = value_range([value for side in sides for value in side.values])
+    import numpy as np
+
+    low, high = value_range(np.concatenate([side.values for side in sides]))
     gaps = [region for side in sides for region in side.gaps]
     chart = Graph(
         title=f"{caption}: {' and '.join(side.name for side in sides)}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -14,6 +13,7 @@ from convcli.report.words import number, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.facts import StepFacts
     from convcli.facts.preview import OutlineFacts
 
@@ -50,7 +50,7 @@ class Figure:
     keys: Sequence[tuple[str, str]] = field(default=())
 
     @property
-    def enlarged_width(self) -> int | None:
+    def width(self) -> int | None:
         """The width of an enlarged picture on a page in CSS pixels; None of other figures."""
         if not self.pixels:
             return None
@@ -73,23 +73,30 @@ def bin_edges(outline: OutlineFacts, unit: float = 1.0) -> list[float]:
 
     unit : units of the axis for one sample of the input, where samples have no times
     """
+    import numpy as np
+
     count = len(outline.low)
     if outline.axis is None or not count:
         per_bin = outline.per_bin * outline.spacing
         first = outline.start - outline.spacing / 2
-        return [(first + number * per_bin) * unit for number in range(count + 1)]
-    firsts, lasts = outline.axis.T.tolist()
-    between = [(a + b) / 2 for a, b in zip(lasts[:-1], firsts[1:], strict=True)]
-    return [firsts[0], *between, lasts[-1]]
+        offsets = np.arange(count + 1) * per_bin
+        edges: Any = (first + offsets) * unit
+        return list(edges.tolist())
+    firsts, lasts = outline.axis.T
+    between = (lasts[:-1] + firsts[1:]) / 2
+    return [float(firsts[0]), *between.tolist(), float(lasts[-1])]
 
 
-def bin_places(outline: OutlineFacts, unit: float) -> list[float]:
+def bin_places(outline: OutlineFacts, unit: float) -> FloatArray:
     """The middle of each bin on the axis, which is the sample where a bin is one."""
+    import numpy as np
+
     if outline.axis is not None:
-        middles: list[float] = outline.axis.mean(axis=1).tolist()
+        middles: FloatArray = outline.axis.mean(axis=1)
         return middles
-    edges = bin_edges(outline, unit)
-    return [(low + high) / 2 for low, high in pairwise(edges)]
+    edges = np.array(bin_edges(outline, unit))
+    found: FloatArray = (edges[:-1] + edges[1:]) / 2
+    return found
 
 
 def axis_place(outline: OutlineFacts, position: float) -> float:
@@ -101,6 +108,15 @@ def axis_place(outline: OutlineFacts, position: float) -> float:
     return edges[number] + within * (edges[number + 1] - edges[number])
 
 
+def row_on_axis(outline: OutlineFacts, row: float) -> float:
+    """Where a row of the file lies on the axis of an outline; between noted rows, in proportion."""
+    if outline.axis is None or outline.rows is None:
+        return row
+    import numpy as np
+
+    return float(np.interp(row, outline.rows.ravel(), outline.axis.ravel()))
+
+
 def outline_trace(
     outline: OutlineFacts, channel: int, name: str, style: str, unit: float = 1.0
 ) -> Trace:
@@ -108,13 +124,21 @@ def outline_trace(
 
     unit : units of x for one sample of the input
     """
-    low = outline.low[:, channel].tolist()
-    high = outline.high[:, channel].tolist()
+    import numpy as np
+
     places = bin_places(outline, unit)
-    lower = list(zip(places, low, strict=True))
+    lower = np.column_stack([places, outline.low[:, channel]])
     if outline.per_bin == 1:
         return Trace(name=name, style=style, points=lower)
-    return Trace(name=name, style=style, points=lower, upper=list(zip(places, high, strict=True)))
+    upper = np.column_stack([places, outline.high[:, channel]])
+    return Trace(name=name, style=style, points=lower, upper=upper)
+
+
+def channel_values(outline: OutlineFacts, channel: int) -> FloatArray:
+    """The least and the largest value of a channel in each bin."""
+    import numpy as np
+
+    return np.concatenate([outline.low[:, channel], outline.high[:, channel]])
 
 
 def outline_extent(outlines: Sequence[OutlineFacts], unit: float) -> float:
@@ -123,15 +147,18 @@ def outline_extent(outlines: Sequence[OutlineFacts], unit: float) -> float:
     return max(ends, default=1.0) * unit or 1.0
 
 
-def value_range(values: Sequence[float]) -> Pair:
+def value_range(values: Sequence[float] | FloatArray) -> Pair:
     """The least and the largest finite value with some air; a constant gets a range around it.
 
     It ends at LARGEST_DRAWN, so that its extent is a number, too.
     """
-    known = [value for value in values if math.isfinite(value)]
-    if not known:
+    import numpy as np
+
+    numbers = np.asarray(values, float)
+    known = numbers[np.isfinite(numbers)]
+    if not known.size:
         return -1.0, 1.0
-    low, high = min(known), max(known)
+    low, high = float(known.min()), float(known.max())
     low = min(max(low, -LARGEST_DRAWN), LARGEST_DRAWN)
     high = min(max(high, -LARGEST_DRAWN), LARGEST_DRAWN)
     air = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
@@ -140,15 +167,13 @@ def value_range(values: Sequence[float]) -> Pair:
 
 def gap_regions(outline: OutlineFacts, channel: int, unit: float) -> Iterator[Region]:
     """Yield the bins of a channel in which samples are missing, neighbours as one."""
-    gaps = outline.gaps[:, channel].tolist()
+    import numpy as np
+
+    gaps = outline.gaps[:, channel] > 0
     edges = bin_edges(outline, unit)
-    first: int | None = None
-    for place, count in enumerate([*gaps, 0]):
-        if count and first is None:
-            first = place
-        elif not count and first is not None:
-            yield Region(low=edges[first], high=edges[place], style="gap")
-            first = None
+    changes = np.flatnonzero(np.diff(gaps, prepend=False, append=False))
+    for first, end in changes.reshape(-1, 2).tolist():
+        yield Region(low=edges[first], high=edges[end], style="gap")
 
 
 # ------------------------------------------------------------------------------------------ designs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.charts import NARROW, Axis, Graph, Trace, axis_between, time_axis
 from convcli.report.figures import Figure, chart_figure, value_range
 from convcli.report.views import SignalView
 from convcli.report.words import visible
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from convcli.facts import RunFacts
     from convcli.facts.learning import ExampleFacts, TrainingFacts
+
+
+# Width of a chart that has a narrower one beside it.
+LEADING = 540
 
 
 def learned_views(run: RunFacts) -> Iterator[SignalView]:
@@ -76,34 +80,47 @@ def _error_axis(errors: Sequence[float]) -> Axis:
 
 def _line_figure(example: ExampleFacts) -> Figure:
     """Target and prediction over the samples, drawn over the input."""
-    unit, label = 1.0, "samples"
-    first = float(example.first[0])
-    if example.rate:
-        unit, label = 1 / example.rate, "s"
+    places = _sample_places(example)
     lines = (
         ("input", "faint", example.input[:, example.beside]),
         ("target", "before", example.target[:, 0]),
         ("prediction", "after", example.prediction[:, 0]),
     )
-    traces = [_sample_trace(name, style, values, first, unit) for name, style, values in lines]
+    traces = []
+    for name, style, line in lines:
+        points = list(zip(places, line.tolist(), strict=True))
+        traces.append(Trace(name=name, style=style, points=points))
     values = [y for trace in traces for _, y in trace.points]
     low, high = value_range(values)
-    last = first + len(example.target) - 1
-    low_x, high_x = first * unit, max(last, first + 1) * unit
     chart = Graph(
         title=f"Prediction and target of {visible(example.channel)}",
-        x=Axis(low=low_x, high=high_x, label=label, whole=not example.rate),
+        x=_sample_axis(example, places[0], places[-1]),
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,
+        width=LEADING,
         height=260,
     )
     return chart_figure(chart, visible(example.channel))
 
 
-def _sample_trace(name: str, style: str, values: Any, first: float, unit: float) -> Trace:
-    points = [((first + place) * unit, value) for place, value in enumerate(values.tolist())]
-    return Trace(name=name, style=style, points=points)
+def _sample_places(example: ExampleFacts) -> list[float]:
+    """Where the samples lie: at their times, at seconds of a sound, or at their numbers."""
+    if example.times is not None:
+        times: list[float] = example.times.tolist()
+        return times
+    first = float(example.first[0])
+    unit = 1 / (example.rate or 1.0)
+    return [(first + place) * unit for place in range(len(example.target))]
+
+
+def _sample_axis(example: ExampleFacts, low: float, high: float) -> Axis:
+    """The axis of the samples from the first place to the last."""
+    if example.times is not None:
+        return time_axis(low, high, dated=example.dated)
+    if example.rate:
+        return axis_between(low, high, 1 / example.rate, label="s")
+    return axis_between(low, high, 0.5, label="samples", whole=True)
 
 
 def _scatter_figure(example: ExampleFacts) -> Figure:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axis, Box, Graph, Region
-from convcli.report.figures import Figure, bin_edges, chart_figure, outline_trace, value_range
-from convcli.report.sounds import MOST_SHOWN
+from convcli.report.columns import table_axis
+from convcli.report.figures import (
+    Figure,
+    channel_values,
+    chart_figure,
+    outline_trace,
+    row_on_axis,
+    value_range,
+)
+from convcli.report.sounds import MOST_SHOWN, sound_axis
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
@@ -51,16 +59,15 @@ def _marked_outline(
     searched: SearchedFacts, outline: OutlineFacts, hits: Sequence[Hit]
 ) -> Iterator[Figure]:
     """Yield the channels of a sound or the columns of a table, with their hits shaded."""
-    unit, label = 1.0, "row"
+    unit = 1.0
     if searched.in_seconds:
-        unit, label = 1 / (searched.signal.rate or 1.0), "s"
-    edges = bin_edges(outline, unit)
-    first = max(edges[0], outline.start * unit)
-    axis = Axis(low=first, high=edges[-1], label=label, whole=not searched.in_seconds)
-    regions = [_region_of(hit) for hit in hits]
+        unit = 1 / (searched.signal.rate or 1.0)
+        axis = sound_axis([outline], unit)
+    else:
+        axis = table_axis(searched.signal, [outline])
+    regions = [_region_of(hit, outline) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
-        values = [*outline.low[:, channel].tolist(), *outline.high[:, channel].tolist()]
-        low, high = value_range(values)
+        low, high = value_range(channel_values(outline, channel))
         text = f"{_searched_name(searched)}: {visible(name)}"
         if outline.group:
             text += f" of {visible(outline.group)}"
@@ -77,8 +84,9 @@ def _marked_outline(
         yield Figure(caption=figure.caption, chart=chart, keys=[("found", "hit")])
 
 
-def _region_of(hit: Hit) -> Region:
-    start, end = float(hit["start"]), float(hit["end"])
+def _region_of(hit: Hit, outline: OutlineFacts) -> Region:
+    """The place of a hit, in seconds, rows, or the times of rows."""
+    start, end = (row_on_axis(outline, float(hit[end])) for end in ("start", "end"))
     return Region(low=start, high=max(end, start), style="hit")
 
 

@@ -213,12 +213,11 @@ def _small_outline(outline: OutlineFacts) -> Any:
     import numpy as np
 
     starts = np.arange(0, len(outline.low), -(-len(outline.low) // SMALL_BINS))
-    lows = np.fmin.reduceat(outline.low[:, 0], starts).tolist()
-    highs = np.fmax.reduceat(outline.high[:, 0], starts).tolist()
-    places = np.array(bin_places(outline, 1.0))[starts].tolist()
-    points = list(zip(places, lows, strict=True))
-    upper = list(zip(places, highs, strict=True))
-    low, high = value_range(lows + highs)
-    x = axis_between(places[0], places[-1], 1.0)
+    lows = np.fmin.reduceat(outline.low[:, 0], starts)
+    highs = np.fmax.reduceat(outline.high[:, 0], starts)
+    places = bin_places(outline, 1.0)[starts]
+    lower, upper = np.column_stack([places, lows]), np.column_stack([places, highs])
+    low, high = value_range(np.concatenate([lows, highs]))
+    x = axis_between(float(places[0]), float(places[-1]), 1.0)
     chart = Graph(title="", x=x, y=Axis(low=low, high=high))
-    return _small_chart(chart, Trace(name="", style="after", points=points, upper=upper))
+    return _small_chart(chart, Trace(name="", style="after", points=lower, upper=upper))

@@ -12,15 +12,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+PAGES = Path(__file__).with_name("pages")
+
 
 def render_page(name: str, **values: Any) -> str:
     """Render the template `pages/NAME.html` with its script and its style; values are escaped."""
     from jinja2 import Environment, FunctionLoader
 
+    from convcli.report.compiled_pages import CompiledPages
+
     script = page_asset(f"{name}.js")
     style = page_asset("charts.css") + page_asset(f"{name}.css")
     environment = Environment(
-        loader=FunctionLoader(page_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(page_asset),
+        bytecode_cache=CompiledPages(PAGES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.get_template(f"{name}.html")
     return template.render(
@@ -41,7 +49,7 @@ def unescaped(text: str) -> Any:
 @cache
 def page_asset(name: str) -> str:
     """The text of a file in `pages`."""
-    return Path(__file__).with_name("pages").joinpath(name).read_text(encoding="utf-8")
+    return PAGES.joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(script: str, style: str) -> str:

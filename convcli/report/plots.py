@@ -215,13 +215,13 @@ def _height(figure: Figure) -> float:
 def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
     axes.set_title(textwrap.fill(figure.caption, title_length), fontsize=9, loc="left")
     if figure.chart is None:
-        axes.imshow(_pixels(figure.image), interpolation=_interpolation(figure))
+        axes.imshow(_pixels(figure.image), interpolation=_enlargement(figure))
         axes.set_axis_off()
         return
     _draw_chart(axes, figure.chart)
 
 
-def _interpolation(drawn: Figure | Graph) -> str:
+def _enlargement(drawn: Figure | Graph) -> str:
     return "nearest" if drawn.pixels else "antialiased"
 
 
@@ -236,7 +236,7 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
             _pixels(chart.image),
             extent=extent,
             aspect="equal" if chart.boxes else "auto",
-            interpolation=_interpolation(chart),
+            interpolation=_enlargement(chart),
         )
     else:
         axes.grid(visible=True, color="#e4e7ec", linewidth=0.6)
@@ -284,7 +284,7 @@ def _draw_trace(axes: Any, trace: Trace) -> None:
     colour = _COLOURS[trace.style]
     x = [x for x, _ in trace.points]
     y = [y for _, y in trace.points]
-    if trace.upper:
+    if len(trace.upper):
         upper = [y for _, y in trace.upper]
         axes.fill_between(x, y, upper, color=colour, linewidth=0.5, label=trace.name)
     elif trace.stems_drawn:

@@ -81,7 +81,9 @@ def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
 def _loudest_power(side: Side) -> float:
     """The largest power in the spectrogram of a side."""
     spectrogram = side[2].spectrogram
-    return 0.0 if spectrogram is None else float(spectrogram.power.max())
+    if spectrogram is None:
+        return 0.0
+    return float(spectrogram.power.max())
 
 
 def _silence_text(side: Side) -> str:
@@ -153,9 +155,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     if preview.difference is not None:
         drawn.append(("difference", "second", preview.difference))
     outlines = [outline for _, _, outline in drawn]
-    extent = outline_extent(outlines, unit)
-    # A single sample lies in the middle.
-    axis = Axis(low=0.0 if extent > unit else -extent, high=extent, label="s")
+    axis = sound_axis(outlines, unit)
     peak = max(max(outline.peak, default=0.0) for outline in outlines) or 1.0
     for name, style, outline in drawn:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
@@ -171,6 +171,16 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
                 height=LOW_HEIGHT,
             )
             yield chart_figure(chart, caption)
+
+
+def sound_axis(outlines: Sequence[OutlineFacts], unit: float) -> Axis:
+    """The seconds of some sounds, of which a sample takes `unit`."""
+    extent = outline_extent(outlines, unit)
+    first = 0.0
+    if extent <= unit:
+        # A single sample lies in the middle.
+        first = -extent
+    return Axis(low=first, high=extent, label="s")
 
 
 def _spectrum_figures(sides: Sequence[Side]) -> Iterator[Figure]:
@@ -276,7 +286,7 @@ class _DecibelSpectrogram:
 
     @property
     def loudest(self) -> float:
-        """The highest level."""
+        """The highest level of all frames."""
         return float(self.values.max())
 
     def graph(self, title: str, image: str, rate: float) -> Graph:

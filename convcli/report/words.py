@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from convcli.units import plural
@@ -73,7 +72,9 @@ def command_text(words: Sequence[str]) -> str:
 def _shell_word(word: str) -> str:
     r"""Quote a word where a shell needs it; what cannot be printed is escaped as in `$'\n'`."""
     if word.isprintable():
-        return shlex.quote(word)
+        from shlex import quote
+
+        return quote(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{''.join(map(_shell_character, escaped))}'"
 

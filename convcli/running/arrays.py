@@ -256,10 +256,16 @@ def _filtered_array(filter: str, array: Any, settings: _Settings, axes: int | No
     return y[..., 0]
 
 
+def no_numbers(given: str) -> RequestError:
+    """The error for samples of another type, such as texts, objects, times or complex numbers."""
+    hint = "x.astype(float) reads texts and objects as numbers; x.real and x.imag are signals each"
+    return RequestError(f"expected numbers, got {given}", hint=hint)
+
+
 def _read_array(array: AnyArray, axes: int | None, rate: float | None) -> tuple[Array, Signal]:
     """The samples of an array with an axis of channels, and the signal that describes them."""
     if array.dtype.kind not in "fiub":
-        raise RequestError(f"expected numbers, got an array of {array.dtype}")
+        raise no_numbers(f"an array of {array.dtype}")
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     x: Array = np.ascontiguousarray(array, dtype=dtype)
     sample_axes = axes or (2 if array.ndim == 3 else 1)
@@ -318,7 +324,7 @@ def _filtered_pandas(filter: str, x: Any, settings: _Settings) -> Any:
     if x.ndim == 2:
         return _filtered_frame(filter, x, settings)
     if x.dtype.kind not in "iufb":
-        raise RequestError(f"expected numbers, got a Series of {x.dtype}")
+        raise no_numbers(f"a Series of {x.dtype}")
     made = _filtered_columns(filter, x, (str(x.name),), settings)
     kept = x.iloc[made.rows]
     if len(made.names) > 1:

@@ -8,6 +8,7 @@ instead of ten thousand.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from itertools import count, pairwise
 from threading import Event
@@ -18,7 +19,7 @@ import numpy as np
 from convcli.core.extend import Bounds, extended_at
 from convcli.core.task import nothing_earlier
 from convcli.dataclass import dataclass
-from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, Job
 from convcli.running.past import known_before
 from convcli.running.stream import NEVER
 from convcli.signals import SignalStart
@@ -259,30 +260,32 @@ class InterleavedSignals:
         # These signals have equally many outputs to give: all are computed as the same outputs of
         # the first signal.
         start = int(done[0, 0])
-        low, high = self.geometry.reads(start, stop)
+        place = self.geometry.place((start, stop), int(n[0, 0]), None, None)
+        read = np.arange(place.along.start, place.along.stop)
         step = self.geometry.chain.reach[0].step
         shift = (done - start) * step
-        x = self._extended(part, which, shift + np.arange(low, high), n)
+        x = self._extended(part, which, shift + read, n)
         outputs = done + np.arange(stop - start)
         aligned = self.geometry.aligned_sample(outputs)
         rows = part.rows.at(which, np.clip(aligned, 0, n - 1))
         signals = part.signals[which]
-        earlier: HeldEarlier = nothing_earlier
-        if self._held is not None:
-            self._held.jobs += 1
-            earlier = partial(self._held.of, signals)
         return _InterleavedJob(
             group=None,
             chain=self.geometry.chain,
-            inputs=InputBlocks([_as_channels(x)]),
-            span=((start, stop),),
+            place=replace(place, bounds=self._bounds(shift, n)),
+            parts=[_as_channels(x)],
             rows=rows.reshape(-1),
-            ends=(None,),
-            bounds=self._bounds(shift, n),
-            earlier=earlier,
+            earlier=self._held_before(signals),
             signals=signals,
             batch=self._held,
         )
+
+    def _held_before(self, signals: IntArray) -> HeldEarlier:
+        """Return what gives the values held before a further job of the batch, of some signals."""
+        if self._held is None:
+            return nothing_earlier
+        self._held.jobs += 1
+        return partial(self._held.of, signals)
 
     def _bounds(self, shift: IntArray, n: IntArray) -> Bounds | None:
         """Return where each signal lies, if windows that reach beyond it have no output.

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import Share
     from convcli.core.chain import Chain
-    from convcli.core.extend import Bounds, Extent
-    from convcli.core.op import Span
     from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.running.geometry import JobPlace
     from convcli.signals import AnyRows, Array
 
     # The group that a signal is; None if the input has no groups. An empty name is a group too.
@@ -51,43 +50,20 @@ class SignalBlock:
     became_missing: IntArray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class InputBlocks:
-    """Input blocks, concatenated and edge-extended lazily, in the worker thread.
-
-    columns : the columns of a picture that are read, extended by the edge rule
-    """
-
-    parts: list[Array]
-    columns: Extent | None = None
-
-    def joined(self) -> Array:
-        """Return the samples as one array, without a copy if they are one block already."""
-        if self.columns is not None:
-            return joined_rows(self.parts, self.columns)
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return np.concatenate(self.parts)
-
-
 @dataclass(eq=False, kw_only=True)
 class Job:
     """A stretch of outputs with all the inputs it needs; `run` may be called in any thread.
 
-    inputs : what `chain.reads` says of the outputs `span`, extended at the ends of the signal
+    parts : blocks of what `chain.reads` says of the outputs, extended at the ends of the signal
     rows : the input rows that the outputs are aligned with
-    ends : the length of the signal along each axis, None where it has not ended yet
-    bounds : where the signal lies, if a window that reaches beyond it has no output
     earlier : gives the values held from before: those of the job before in the same signal
     """
 
     group: SignalName
     chain: Chain
-    inputs: InputBlocks
-    span: Span
+    place: JobPlace
+    parts: list[Array]
     rows: AnyRows
-    ends: tuple[int | None, ...]
-    bounds: Bounds | None = None
     earlier: HeldEarlier = nothing_earlier
     _held: HeldAfter = field(default_factory=dict)
     _finished: Event = field(default_factory=Event)
@@ -107,7 +83,7 @@ class Job:
 
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
-        return self._block(y, self._became_missing(y), self.span[0][0])
+        return self._block(y, self._became_missing(y), self.place.span[0][0])
 
     def _block(self, y: Array, became_missing: BoolArray | None, first: int) -> SignalBlock:
         """Return the outputs without those that are aligned with a row of another part.
@@ -130,14 +106,22 @@ class Job:
     def _compute(self, share: Share) -> Array:
         task = OutputTask(
             chain=self.chain,
-            x=self.inputs.joined(),
-            span=self.span,
-            ends=self.ends,
+            x=self._inputs(),
+            span=self.place.span,
+            ends=self.place.ends,
             earlier=self.earlier,
-            bounds=self.bounds,
+            bounds=self.place.bounds,
         )
         y, self._held = task.in_blocks(share)
         return y
+
+    def _inputs(self) -> Array:
+        """Return the inputs as one array, without a copy if they are one block already."""
+        if self.place.across is not None:
+            return joined_rows(self.parts, self.place.across)
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return np.concatenate(self.parts)
 
     def _became_missing(self, y: Array) -> BoolArray | None:
         """Mark the outputs that are missing although the input that they are aligned with is not.
@@ -148,7 +132,7 @@ class Job:
         """
         if not any_missing(y):
             return None
-        x = self.inputs.joined()
+        x = self._inputs()
         places = [self._aligned_with(axis, x.shape[axis]) for axis in range(self.chain.axes)]
         missing: Any = np.isnan(x[np.ix_(*places)])
         if y.shape[-1] != x.shape[-1]:
@@ -165,13 +149,13 @@ class Job:
 
     def _aligned_with(self, axis: int, length: int) -> IntArray:
         """Return the indices of the inputs that the outputs are aligned with, along an axis."""
-        start, stop = self.span[axis]
+        start, stop = self.place.span[axis]
         if axis == 0:
             first = self.chain.reads(start, stop)[0].start
         else:
             first = self.chain.needs(axis, start, stop)[0][0]
         last = length - 1
-        end = self.ends[axis]
+        end = self.place.ends[axis]
         if end is not None:
             last = min(last, end - 1 - first)
         aligned = self.chain.aligned_input(axis, np.arange(start, stop))

@@ -93,13 +93,7 @@ class KeptPlans:
 def _made(request: PlanRequest) -> KeptPlan:
     """Make a plan, and note the files that are read for it."""
     with files_noted() as files:
-        rules = rules_for(
-            request.signal,
-            request.filter,
-            edge=request.edge,
-            align=request.align,
-            missing=request.missing,
-        )
+        rules = rules_for(**request._asdict())
         plan = make_plan(request.filter, request.signal, rules)
     return KeptPlan(plan, files)
 

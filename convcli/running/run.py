@@ -191,11 +191,6 @@ class _WholeSource:
     pasts: ClassVar[None] = None
     ends: ClassVar[bool] = True
 
-    @property
-    def signal(self) -> Signal:
-        """The signal that the source reads."""
-        return self.source.signal
-
     def pieces_with_history(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
         """Yield the pieces of the source in their order."""
         return self.source.pieces()

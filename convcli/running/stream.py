@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.core.extend import is_missing_outside
 from convcli.core.task import nothing_earlier
-from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, InputBlocks, Job
+from convcli.running.jobs import ROW_AFTER, ROW_BEFORE, Job
 from convcli.running.past import HistoryNeededError, held_in_past
 from convcli.signals import joined_row_numbers, rows_at
 
@@ -268,11 +268,9 @@ class Stream:
         job = Job(
             group=self.group,
             chain=self.geometry.chain,
-            inputs=InputBlocks(self._buffer.extended(place.along), place.across),
-            span=place.span,
+            place=place,
+            parts=self._buffer.extended(place.along),
             rows=self._rows_of(start, stop),
-            ends=place.ends,
-            bounds=place.bounds,
             earlier=self.earlier,
         )
         self.earlier = job.held

@@ -6,7 +6,7 @@ later output needs are forgotten.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,10 @@ class TimedGeometry(Geometry):
         self._tracker = ChainTracker(chain)
         self._blocks = 0
         reach = chain.reach[0]
-        self._first_sample = 0
-        self._first_output = 0
+        self._samples = 0
+        self._ended = False
+        # Outputs that read samples of the signal alone: from one number to another, of those noted.
+        self._inner_from = self._inner_to = self._noted = 0
         self._sure_from: int | None = None
         self._unsure = 0
         around = reach.before + abs(reach.after) + abs(reach.anchor)
@@ -62,6 +64,8 @@ class TimedGeometry(Geometry):
         known = NO_STAMPS if stamps is None else stamps
         self._tracker.arrive(known, ended=ended)
         self.chain = self._tracker.chain
+        self._samples += len(known)
+        self._ended = ended
         self._count_unsure(known)
 
     @property
@@ -76,9 +80,8 @@ class TimedGeometry(Geometry):
         """
         first = self._tracker.start_at(sample, bins)
         self.chain = self._tracker.chain
-        if self._unbound.times.bins:  # they are counted from this sample on
-            self._first_sample = sample
-            self._first_output = first
+        self._samples = sample
+        self._inner_from = self._inner_to = self._noted = first
         return first
 
     def _count_unsure(self, stamps: Stamps) -> None:
@@ -117,6 +120,7 @@ class TimedGeometry(Geometry):
         self._blocks += 1
         if self._blocks % REMEMBERED:
             return
+        self._note_edges(done)
         self._tracker.forget(done)
         self.chain = self._tracker.chain
 
@@ -130,9 +134,35 @@ class TimedGeometry(Geometry):
         return self.chain.ready(0, n)
 
     def edge_affected(self, n: int, outputs: int, columns: int | None = None) -> int:
-        """Estimate the outputs that read outside of the signal, from the numbers of rows alone."""
-        unbound = Geometry(self._unbound, self.edge, self.tail)
-        return unbound.edge_affected(n - self._first_sample, outputs - self._first_output)
+        """Count those of the first `outputs` outputs that read what lies outside of the signal.
+
+        Of a run that begins in the middle, earlier outputs are counted, too.
+        """
+        if self.edge == "valid":
+            return 0
+        self._note_edges(outputs)
+        inner = min(outputs, self._inner_to) - self._inner_from
+        return outputs - max(0, inner)
+
+    def _note_edges(self, done: int) -> None:
+        """Note which of the outputs up to `done` read outside, while their times are known.
+
+        The first sample that an output reads never lies before that of an earlier output, and
+        neither does the last one. An output that is known before the end reads nothing beyond it.
+        """
+        fresh = range(self._noted, done)
+        if self._inner_from == self._noted:
+            self._inner_from += bisect_left(fresh, 0, key=self.chain.first_read)
+        if self._inner_to == self._noted:
+            known = len(fresh)
+            if self._ended:
+                known = bisect_right(fresh, self._samples, key=self._read_before)
+            self._inner_to += known
+        self._noted = max(self._noted, done)
+
+    def _read_before(self, k: int) -> int:
+        """The number after the last sample that output `k` reads."""
+        return int(self.chain.needs(0, k, k + 1)[0][1])
 
     def oldest_needed(self, done: int, n: int) -> int:
         """Return the first sample that must be kept after `done` outputs."""

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from convcli.array_types import AnyArray, BoolArray, Float32Array, FloatArray
+    from convcli.array_types import AnyArray, ByteArray, Float32Array, FloatArray
     from convcli.signals import Array
 
     Places = tuple[npt.NDArray[np.intp], ...]
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 UNIT = 2.0**-24
 # Results that are compared together, and samples of windows that are summed up together: they stay
 # in the cache.
-_COMPARED = 1 << 17
-_GATHERED = 1 << 15
+_COMPARED = 1 << 18
+_GATHERED = 1 << 16
 
 
 def accumulated_error(roundings: float, unit: float) -> float:
@@ -49,30 +49,55 @@ class ErrorBound:
     absolute: float
 
 
+@dataclass(frozen=True, eq=False)
+class InDouble:
+    """How results are computed in float64.
+
+    at : computes the results at some places, from their windows
+    everywhere : computes all results; used for more than `most` places
+    """
+
+    at: Callable[[Places], Array]
+    everywhere: Callable[[], Array]
+    most: float
+
+    def results(self, places: Places) -> Array:
+        """Return the results at some places."""
+        if len(places[0]) <= self.most:
+            return self.at(places)
+        found: Array = self.everywhere()[places]
+        return found
+
+
 def refine(
-    y: Array,
+    strips: Iterable[Array],
+    shape: tuple[int, ...],
     bound: ErrorBound,
+    in_double: InDouble,
     *,
-    at: Callable[[Places], Array],
-    everywhere: Callable[[], Array],
-    most: float,
     to_bytes: bool,
 ) -> Array:
-    """Return results in float32 so that they are rounded as in float64; y is changed.
+    """Return results in float32 so that they are rounded as in float64.
 
+    strips : the results, side by side along axis 1, which are changed; shape : of all of them
     bound : of results that are not negative, or with a relative part of 0
-    at : computes the results at some places in float64, from their windows
-    everywhere : computes all results in float64; used for more than `most` places
     to_bytes : return rounded bytes; every result has to round to 0 ... 255
     """
-    results: Any = y
+    results: Any
     if to_bytes:
-        results, places = _rounded(y, bound)
+        results, places = _rounded(strips, shape, bound)
     else:
-        places = _doubtful(y, bound)
-    sums: Any = at(places) if len(places[0]) <= most else everywhere()[places]
+        results = _joined_strips(strips)
+        places = _doubtful(results, bound)
+    sums: Any = in_double.results(places)
     results[places] = np.rint(sums) if to_bytes else _rounded_alike(sums)
     return np.asarray(results)
+
+
+def _joined_strips(strips: Iterable[Array]) -> Array:
+    """Put strips side by side, without a copy if there is only one."""
+    parts = list(strips)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def sums_of_windows(
@@ -107,14 +132,17 @@ def _doubtful(y: Array, bound: ErrorBound) -> Places:
         distance = np.rint(part)
         np.subtract(part, distance, out=distance)
         np.abs(distance, out=distance)
-        places = _places_of_few(distance > lowest_limit)
+        is_near = distance > lowest_limit
+        places = _places_of_few(is_near.view(np.uint8), np.zeros(len(part), np.uint8))
         own_limits = limit - bound.relative * np.abs(part[places])
         is_doubtful = distance[places] > own_limits
         found.append(places[is_doubtful] + first)
     return np.unravel_index(np.concatenate(found), y.shape)
 
 
-def _rounded(y: Array, bound: ErrorBound) -> tuple[AnyArray, Places]:
+def _rounded(
+    strips: Iterable[Array], shape: tuple[int, ...], bound: ErrorBound
+) -> tuple[AnyArray, Places]:
     """Round results to bytes, and find those that may be rounded to either side.
 
     Rounded with the largest error added and taken off, they become different bytes.
@@ -122,27 +150,32 @@ def _rounded(y: Array, bound: ErrorBound) -> tuple[AnyArray, Places]:
     import cv2
 
     relative, absolute = bound.relative, bound.absolute
-    row = math.prod(y.shape[1:])
-    together = max(1, _COMPARED // max(row, 1))
-    rounded = np.empty(y.shape, np.uint8)
-    found = []
-    for first in range(0, len(y), together):
-        part = y[first : first + together]
-        more: Any = cv2.convertScaleAbs(part, alpha=1 + relative, beta=absolute)
-        less: Any = cv2.convertScaleAbs(part, alpha=1 - relative, beta=-absolute)
-        places = _places_of_few((more != less).reshape(-1))
-        found.append(places + first * row)
-        rounded[first : first + together] = more.reshape(part.shape)
-    return rounded, np.unravel_index(np.concatenate(found), y.shape)
+    rounded = np.empty(shape, np.uint8)
+    found: list[Places] = []
+    left = 0
+    for strip in strips:
+        right = left + strip.shape[1]
+        together = max(1, _COMPARED // max(strip[:1].size, 1))
+        for top in range(0, len(strip), together):
+            part: Any = strip[top : top + together]
+            more: Any = cv2.convertScaleAbs(part, alpha=1 + relative, beta=absolute)
+            less: Any = cv2.convertScaleAbs(part, alpha=1 - relative, beta=-absolute)
+            rounded[top : top + together, left:right] = more.reshape(part.shape)
+            few = _places_of_few(more.reshape(-1), less.reshape(-1))
+            row, column, *others = np.unravel_index(few, part.shape)
+            found.append((row + top, column + left, *others))
+        left = right
+    return rounded, tuple(map(np.concatenate, zip(*found, strict=True)))
 
 
-def _places_of_few(flags: BoolArray) -> npt.NDArray[np.intp]:
-    """Return `np.flatnonzero(flags)` in a third of the time if few of them are true."""
-    whole = len(flags) // 8 * 8
-    words = flags[:whole].view(np.uint64)
-    of_eight = np.flatnonzero(words != 0)
-    number, place = np.nonzero(flags[:whole].reshape(-1, 8)[of_eight])
-    rest = whole + np.flatnonzero(flags[whole:])
+def _places_of_few(one: ByteArray, other: ByteArray) -> npt.NDArray[np.intp]:
+    """Return `np.flatnonzero(one != other)` in a third of the time if few are different."""
+    whole = len(one) // 8 * 8
+    words = one[:whole].view(np.uint64) != other[:whole].view(np.uint64)
+    of_eight = np.flatnonzero(words)
+    differs = one[:whole].reshape(-1, 8)[of_eight] != other[:whole].reshape(-1, 8)[of_eight]
+    number, place = np.nonzero(differs)
+    rest = whole + np.flatnonzero(one[whole:] != other[whole:])
     return np.concatenate([8 * of_eight[number] + place, rest])
 
 

@@ -9,6 +9,7 @@ Multirate Digital Signal Processing, ch. 3).
 
 from __future__ import annotations
 
+import math
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,17 @@ _MOST_INTERLEAVED = 4
 # Up to this step, computing the outputs that are skipped costs less than gathering the windows of
 # the others.
 _SMALL_STEP = 3
+# The most taps that OpenCV's general filter of float32 adds up without an FFT.
+_LONGEST_GENERAL = 120
 # Matrices kept for the next block of a signal.
 _MOST_MATRICES = 500
 # From this many channels on (the pixels of a row, say), they are the columns of a product.
 _MANY_CHANNELS = 16
 # Outputs of a row at least, so that the products are large enough for BLAS.
 _LEAST_OUTPUTS = 64
+
+# Bytes of the samples that are multiplied together: the cache holds them.
+_CACHED_BYTES = 1 << 19
 
 # Outputs of one band: with more of them a band shares more samples, but multiplies more zeros.
 BAND = 16
@@ -154,32 +160,70 @@ def _every_place(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
 
     x = x[:, int(taps.starts[0]) :]
     (row,) = taps.table
-    filtered = cv2.sepFilter2D(x, -1, row, np.ones(1), borderType=cv2.BORDER_CONSTANT)
-    filtered = filtered.reshape(x.shape)
-    first = row.size // 2  # where OpenCV puts the output of the first window inside the picture
+    filtered = _along_rows_by_opencv(x, row)
     outputs = span[1] - span[0]
-    y = np.empty((len(x), outputs, x.shape[2]), x.dtype)
-    # Channel by channel: one long inner loop each, where interleaved channels make short ones.
-    for channel in range(x.shape[2]):
-        y[..., channel] = filtered[:, first :: taps.step, channel][:, :outputs]
+    groups: Any = filtered[:, : outputs * taps.step]
+    if groups.shape[1] < outputs * taps.step:  # the last window is shorter than a step
+        return np.ascontiguousarray(groups[:, :: taps.step])
+    # The first pixel of each group, in a third of the time that a copy by NumPy takes.
+    kept: Any = cv2.resize(groups, (outputs, len(x)), interpolation=cv2.INTER_NEAREST)
+    y: Array = kept.reshape(len(x), outputs, x.shape[2])
     return y
+
+
+def _along_rows_by_opencv(x: Array, row: Taps) -> Array:
+    """The correlation along pixel rows, from the first valid output on."""
+    import cv2
+
+    if x.dtype == np.float32 and row.size <= _LONGEST_GENERAL:
+        # The general filter makes one pass, not two: two thirds of the time.
+        y: Any = cv2.filter2D(x, -1, row[None], anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+        first = 0
+    else:
+        y = cv2.sepFilter2D(x, -1, row, np.ones(1), borderType=cv2.BORDER_CONSTANT)
+        first = row.size // 2  # where OpenCV puts the output of the first window in the picture
+    valid: Array = y.reshape(x.shape)[:, first:]
+    return valid
 
 
 def _along_pixel_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
-    """Outputs along pixel rows, channels interleaved: (rows, window) @ (window, outputs)."""
+    """Outputs along pixel rows, channels interleaved: (rows, window) @ (window, outputs).
+
+    All bands with the same taps are one product of stacks: this takes 0.6 of the time.
+    """
     start, stop = span
     rows, _, channels = x.shape
+    inputs = np.ascontiguousarray(x)
     y = np.empty((rows, stop - start, channels), x.dtype)
-    inputs = np.ascontiguousarray(x).reshape(rows, -1)
-    outputs = y.reshape(rows, -1)
-    for first in range(start, stop, BAND):
-        matrix = taps.band(first, min(BAND, stop - first), x.dtype, channels=channels)
-        left = (taps.first_input(first) - taps.origin(start)) * channels
-        window = inputs[:, left : left + len(matrix)]
-        place = (first - start) * channels
-        target = outputs[:, place : place + matrix.shape[1]]
-        np.matmul(window, matrix[: window.shape[1]], out=target)
+    # Outputs after which the taps of a band are the same, and inputs for them.
+    period = math.lcm(BAND, taps.phases)
+    hop = period * taps.step // taps.phases
+    rest = (stop - start) % BAND
+    whole = range(start, stop - rest, BAND)
+    different = min(period // BAND, len(whole))
+    stacks = [whole[number :: period // BAND] for number in range(different)]
+    for bands in (*stacks, range(stop - rest, stop, BAND)):
+        if not bands:
+            continue
+        matrix = taps.band(bands[0], min(BAND, stop - bands[0]), x.dtype, channels=channels)
+        left = taps.first_input(bands[0]) - taps.origin(start)
+        read = _stack(inputs, left, hop, (len(bands), len(matrix)))
+        written = _stack(y, bands[0] - start, period, (len(bands), matrix.shape[1]))
+        np.matmul(read, matrix, out=written)
     return y
+
+
+def _stack(x: Array, left: int, hop: int, shape: tuple[int, int]) -> Array:
+    """A view of stretches of pixel rows, (stretches, rows, samples).
+
+    x : (rows, columns, channels), contiguous
+    left : the first column; hop : columns from one stretch to the next
+    shape : the number of stretches, and their samples
+    """
+    stretches, samples = shape
+    row, pixel, sample = x.strides
+    places = (hop * pixel, row, sample)
+    return np.ndarray((stretches, len(x), samples), x.dtype, x, left * pixel, places)
 
 
 def _channels_as_columns(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
@@ -189,7 +233,7 @@ def _channels_as_columns(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     # With this many outputs the window of a band is about twice as long as that of one output.
     size = max(8, min(128, taps.width * taps.phases // taps.step))
     window_length = taps.width + size * taps.step // taps.phases
-    channels = max(64, (1 << 16) // window_length)
+    channels = max(64, _CACHED_BYTES // y.itemsize // window_length)
     for channel in range(0, x.shape[1], channels):
         some = slice(channel, channel + channels)
         part = as_samples(x[:, some])

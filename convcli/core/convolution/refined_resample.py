@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from convcli.core.convolution.near_halves import (
     UNIT,
     ErrorBound,
+    InDouble,
     accumulated_error,
     refine,
     sums_of_windows,
@@ -111,14 +112,12 @@ class RefinedResampling:
             return y
 
         window = self.down.width * self.across.width
-        return refine(
-            y,
-            self._error,
+        in_double = InDouble(
             at=lambda places: self._sums_at(places, x, span),
             everywhere=lambda: self._resampled(x.astype(np.float64), span),
             most=_MOST_READ_AGAIN * x.size / window,
-            to_bytes=self._are_bytes(y),
         )
+        return refine([y], y.shape, self._error, in_double, to_bytes=self._are_bytes(y))
 
     def _are_bytes(self, y: Array) -> bool:
         """Whether the outputs are many, and are rounded to 0 ... 255, whatever their error."""

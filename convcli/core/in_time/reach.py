@@ -103,6 +103,11 @@ class TimeReach(Reach):
         high = self._end(self.times, int(stop))
         return low, high
 
+    def first_read(self, k: int) -> int:
+        """Return the first input that output `k` reads, from its own time."""
+        low, _ = self.windows(k, k + 1)
+        return int(low[0])
+
     def _lowest(self, times: Times, start: int) -> int:
         if start <= 0 or not len(times.stamps):
             return start

@@ -108,6 +108,10 @@ class UnionReach(Reach):
         spans = [chain.needs(0, start, stop)[0] for chain in self.chains]
         return min(low for low, _ in spans), max(high for _, high in spans)
 
+    def first_read(self, k: int) -> int:
+        """Return the first input that output `k` of any of the chains reads."""
+        return min(chain.first_read(k) for chain in self.chains)
+
     def ready(self, n: Any) -> Any:
         """Count the outputs that can be computed from the first `n` inputs."""
         return min(chain.ready(0, n) for chain in self.chains)

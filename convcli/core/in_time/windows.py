@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.in_time.reach import BinReach, BinTracker, TimeReach, TimeTracker
-from convcli.core.op import Held, NumberUse, Op, nothing_held
-from convcli.core.op_times import OpTimes
+from convcli.core.op import Held, NumberUse, Op, OpTimes, nothing_held
 from convcli.core.windows.ragged import RaggedWindows
 from convcli.dataclass import dataclass
 

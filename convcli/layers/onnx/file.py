@@ -36,6 +36,10 @@ MOST_NODES = 10_000
 TIMES_AS_MANY, SOME_MORE = 8, 1 << 22
 
 
+# The operator set from which a softmax goes along one axis.
+FIRST_SOFTMAX_OF_AN_AXIS = 13
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """A node of a graph.
@@ -109,7 +113,9 @@ def read_graph(path: Place) -> OnnxGraph:
             # Many programs leave out the shape of an output, and the checker asks for one.
             output.type.tensor_type.shape.SetInParent()
         onnx.checker.check_model(model)
-        return replace(_graph_of(path, model.graph), align=_alignment(model))
+        graph = _graph_of(path, model.graph)
+        _refuse_flat_softmax(path, model, graph.axes + 2)
+        return replace(graph, align=_alignment(model))
     except (DecodeError, onnx.checker.ValidationError) as error:
         first_line, _, _ = str(error).strip().partition("\n")
         raise _insane_graph(path, first_line[:200]) from None
@@ -119,6 +125,25 @@ def read_graph(path: Place) -> OnnxGraph:
 
 def _insane_graph(path: Place, why: str) -> InputError:
     return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
+
+
+def _refuse_flat_softmax(path: Place, model: Any, rank: int) -> None:
+    """RequestError for a softmax of all axes from one on, as operator sets before 13 have it.
+
+    rank : the number of axes
+    """
+    versions = [each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}]
+    if min(versions, default=FIRST_SOFTMAX_OF_AN_AXIS) >= FIRST_SOFTMAX_OF_AN_AXIS:
+        return
+    for node in model.graph.node:
+        if node.op_type not in {"Softmax", "LogSoftmax"}:
+            continue
+        axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
+        if axis not in {-1, rank - 1}:
+            name = node.name or node.output[0]
+            message = f"{path}: {node.op_type} {name}: goes over all channels and samples at once"
+            hint = "operator set 13 has one that goes over channels alone: export with that"
+            raise RequestError(message, hint=hint)
 
 
 def _alignment(model: Any) -> Align | None:

@@ -236,9 +236,10 @@ class OnnxModel:
         """The operation that combines several values."""
         formulas = self._graph_values.formulas(node)
         try:
-            return Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
+            group = Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
         except ValueError as error:
             raise RequestError(f"{self.path}: {node.title}: {error}") from None
+        return replace(group, by_number=True)
 
     # --- facts ---
 

@@ -39,6 +39,8 @@ def _pad_node(place: NodePlace) -> Ops:
     mode = place.attribute("mode", "constant")
     value = place.scalar(2)
     dimensions = place.axes + 2
+    if place.constant(3) is not None:
+        raise place.error("names the axes that it pads; pads of all axes are known")
     if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
         raise place.error("only samples are padded, not batches or channels")
     if mode not in _PAD_MODES or value not in {None, 0}:
@@ -100,7 +102,7 @@ def _slice_node(place: NodePlace) -> Ops:
     ops: list[Op] = []
     if any(map(any, cuts)):
         ops.append(extended_input(tuple(cuts), "zero"))
-    if len(kept) != place.channels:
+    if kept != list(range(place.channels)):
         ops.append(ChannelSelection(selected=tuple(kept), axes=place.axes))
     return tuple(ops)
 
@@ -146,8 +148,10 @@ def _resize_node(place: NodePlace) -> Ops:
     where = place.attribute("coordinate_transformation_mode", "half_pixel")
     rounds = place.attribute("nearest_mode", "round_prefer_floor")
     halves = where in {"half_pixel", "pytorch_half_pixel"} and place.node.kind == "Resize"
-    floors = rounds == "floor" or place.node.kind == "Upsample"
-    if mode == "nearest" and (halves or floors):
+    # At whole factors no position of half pixels lies midway between two samples.
+    nearest = halves and rounds in {"round_prefer_floor", "round_prefer_ceil"}
+    floors = where in {"asymmetric", "tf_half_pixel_for_nn"} and rounds == "floor"
+    if mode == "nearest" and (nearest or floors or place.node.kind == "Upsample"):
         return (RepeatSamples(factors=factors),)
     if mode == "linear" and halves:
         return linear_upsampling(factors, place.channels, "edge")
@@ -156,6 +160,8 @@ def _resize_node(place: NodePlace) -> Ops:
         return cubic_upsampling(factors, place.channels, slope)
     if where == "align_corners":
         raise place.error("positions by align_corners depend on the length of the whole signal")
+    if mode == "nearest":
+        mode = f"nearest by {rounds}"
     raise place.error(f"{mode} at {where} positions is not known")
 
 

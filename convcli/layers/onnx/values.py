@@ -209,6 +209,9 @@ class GraphValues:
             self.formulas(node)
         count = max(channels)
         if node.kind == "Concat":
+            if len(inputs) < len(node.inputs):
+                message = f"{self.graph.path}: {node.title}: puts constants beside channels"
+                raise RequestError(message)
             count = sum(channels)
         if count > MOST_CHANNELS:
             message = f"{self.graph.path}: {node.title}: makes {count:,} channels"

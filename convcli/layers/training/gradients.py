@@ -80,7 +80,7 @@ class Worker:
         return y[self._wanted]
 
     @property
-    def slopes(self) -> Array:
+    def output_gradient(self) -> Array:
         """Where the derivatives of the loss by the outputs are written before `backward`."""
         return self.dy[self._wanted]
 

@@ -67,7 +67,7 @@ class _WholeCells:
 
     def __init__(self, factors: Sizes, batch: BatchShape, channels: int) -> None:
         sides = [n * factor for n, factor in zip(batch.given, factors, strict=True)]
-        self.slopes = np.zeros((batch.size, *sides, channels), batch.dtype)
+        self.dy = np.zeros((batch.size, *sides, channels), batch.dtype)
         places = []
         for first, count, factor in zip(batch.first, batch.made, factors, strict=True):
             phase = first % factor
@@ -76,8 +76,8 @@ class _WholeCells:
 
     def padded(self, dy: Array) -> Array:
         """The derivatives by all outputs, which are 0 outside of those that are wanted."""
-        self.slopes[self.wanted] = dy
-        return self.slopes
+        self.dy[self.wanted] = dy
+        return self.dy
 
 
 class BatchInterleaving(BatchLayer):
@@ -151,7 +151,7 @@ class BatchSplitting(BatchLayer):
 
     def __init__(self, factors: Sizes, batch: BatchShape) -> None:
         self.factors = factors
-        self.slopes = batch.inputs()
+        self.dx = batch.inputs()
         sides = zip(batch.made, factors, strict=True)
         # The layer before may make more than is read.
         self.read = (slice(None), *(slice(0, n * factor) for n, factor in sides))
@@ -162,5 +162,5 @@ class BatchSplitting(BatchLayer):
 
     def backward(self, dy: Array) -> Array:
         """Interleave the derivatives of all phases."""
-        self.slopes[self.read] = interleaved_phases(dy, self.factors)
-        return self.slopes
+        self.dx[self.read] = interleaved_phases(dy, self.factors)
+        return self.dx

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import bits_of, container_of
-from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
+from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.units import plural
 
 if TYPE_CHECKING:

@@ -4,19 +4,51 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.medium import AUDIO
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from convcli.array_types import AnyArray
-    from convcli.media.audio.details import AudioDetails
+    from convcli.media.audio.bitrate import BitRate
+    from convcli.media.audio.metadata.container import Chunk
     from convcli.media.block_parts import BlockSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioDetails:
+    """What a sound file says of itself, which its output keeps where nothing else is asked.
+
+    format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`)
+    frames : None where a pipe has not said; of a truncated file the frames that are there
+    bits : precision of one sample
+    mask : speaker positions (WAV)
+    kind_end : as in `WavHeader`, of an extensible WAV; None of other formats
+    tags : the common ones, by libsndfile's names
+    chunks : all metadata, byte for byte
+    bit_rate : of a lossy coding, if it is known
+    """
+
+    format: str
+    subtype: str
+    rate: int
+    channels: int
+    frames: int | None
+    bits: int
+    endian: str = "FILE"
+    mask: int = 0
+    kind_end: bytes | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    chunks: tuple[Chunk, ...] = ()
+    bit_rate: BitRate | None = None
+
 
 # Larger blocks would not stay in the cache from one step to the next. With smaller blocks, threads
 # would exchange Python's interpreter lock too often.

@@ -20,8 +20,7 @@ from convcli.media.audio.formats import (
     choose_coding,
     container_of,
 )
-from convcli.media.audio.metadata.carry import carry_metadata
-from convcli.media.audio.metadata.positions import Shift
+from convcli.media.audio.metadata.carry import Shift, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
@@ -31,8 +30,8 @@ from convcli.media.scratch import scratch
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
-    from convcli.media.audio.details import AudioDetails
     from convcli.media.audio.metadata.carry import Metadata
+    from convcli.media.audio.reader import AudioDetails
     from convcli.media.audio.sndfile_writer import SndFileWriter
     from convcli.media.audio.wav_writer import Stored
     from convcli.media.division import PartOfFile

@@ -12,7 +12,6 @@ import soundfile
 from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
-from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import (
     FIRST_BYTES,
     MPEG,
@@ -32,7 +31,7 @@ from convcli.media.audio.mending import (
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.riff import other_rifx_chunks
 from convcli.media.audio.promised import file_end, samples_end
-from convcli.media.audio.reader import NOTHING_THERE, AudioSource, reading
+from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.media.audio.voc import unread_voc
 from convcli.media.block_parts import equal_lengths
 from convcli.sndfile import SAMPLE_DUMP, Sound, WatchedFile, messages_muted, reason_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import soundfile
 
 from convcli.dataclass import dataclass
+from convcli.digests import blake2b
 from convcli.errors import OutputError, RequestError
 from convcli.media.audio.formats import bits_of, container_of, exchange_type, longest_of
 from convcli.media.audio.metadata.flac import empty_flac
@@ -42,8 +42,8 @@ _PROBE_FRAMES = 512
 # 20 bits and more), so that the file is read again.
 _VERIFIED = frozenset({"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"})
 _OTHER_FORMAT = "choose another --format, or add a resample: step"
-# Formats whose headers hold every sampling rate that they take.
-_EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU"})
+# Formats whose headers hold every sampling rate that they take, and RAW, which has no header.
+_EXACT_RATES = frozenset({"FLAC", "OGG", "MP3", "WAV", "WAVEX", "RF64", "W64", "AU", "RAW"})
 # A rate that is farther away changes the pitch by a quarter tone or more.
 _NEAR_RATE = 0.03
 _REFUSALS = (soundfile.LibsndfileError, ValueError, TypeError, OverflowError)
@@ -105,7 +105,7 @@ class SndFileWriter:
             self._file = cast("BinaryIO", target.open("w+b"))
         else:
             self._file, _ = scratch()
-        self._written = hashlib.blake2b() if layout.coding.subtype in _VERIFIED else None
+        self._written = blake2b() if layout.coding.subtype in _VERIFIED else None
         self._watched = WatchedFile(self._file)
         self._frames = 0
         self._longest = longest_of(layout.coding.format)
@@ -189,7 +189,7 @@ class SndFileWriter:
         """Compare the samples in the file with those that were written, if the encoder may fail."""
         if self._written is None:
             return
-        found = hashlib.blake2b()
+        found = blake2b()
         self._file.seek(0)
         with Sound(self._file) as sound:
             while len(block := sound.read(_PIECE_FRAMES, self._type.name, always_2d=True)):

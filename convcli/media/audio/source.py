@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from convcli.errors import InputError
 from convcli.media.audio import wav
 from convcli.media.audio.decoder import DecodedFile, is_decoded
-from convcli.media.audio.details import AudioDetails
-from convcli.media.audio.reader import AudioSource, reading
+from convcli.media.audio.reader import AudioDetails, AudioSource, reading
 from convcli.media.audio.wav_reader import WavFile, WavStream
 from convcli.media.scratch import scratch
 

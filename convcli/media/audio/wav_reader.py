@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
-from convcli.media.audio.details import AudioDetails
 from convcli.media.audio.formats import bits_of
 from convcli.media.audio.metadata.container import is_chunk_name
 from convcli.media.audio.metadata.riff import info_tags
-from convcli.media.audio.reader import AudioSource, reading
+from convcli.media.audio.reader import AudioDetails, AudioSource, reading
 from convcli.media.block_parts import equal_lengths
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 from convcli.array_types import AnyArray
 from convcli.dataclass import dataclass
@@ -11,11 +13,11 @@ from convcli.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-
     from convcli.media.images.details import ImageDetails
 
 Pixels = AnyArray
+
+ByteOrder = Literal["<", ">", "="]
 
 # A strip fills the caches of the processor and not the memory: large enough for NumPy, small enough
 # for many at once.
@@ -109,6 +111,12 @@ class Strip:
 
     start: int
     pixels: Pixels
+
+
+def stored_bytes(pixels: Pixels, order: ByteOrder) -> memoryview:
+    """The bytes of pixels in this byte order, without a copy if they lie in the memory so."""
+    stored = pixels.astype(pixels.dtype.newbyteorder(order), copy=False)
+    return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
 
 
 class PictureReader(Protocol):

@@ -230,9 +230,9 @@ class Format:
     """A format of pictures: how its files are recognised, what they hold, how they are made."""
 
     name: str
-    marks: FileMarks = field(default_factory=FileMarks)
-    samples: SampleStorage = field(default_factory=SampleStorage)
-    pages: PageStorage = field(default_factory=PageStorage)
-    texts: TextStorage = field(default_factory=TextStorage)
-    reading: ReadingRules = field(default_factory=ReadingRules)
-    writing: WritingRules = field(default_factory=WritingRules)
+    marks: FileMarks = FileMarks()
+    samples: SampleStorage = SampleStorage()
+    pages: PageStorage = PageStorage()
+    texts: TextStorage = TextStorage()
+    reading: ReadingRules = ReadingRules()
+    writing: WritingRules = WritingRules()

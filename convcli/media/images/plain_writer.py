@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.media.images.layout import stored_bytes
 from convcli.media.replacing import reserve
 
 if TYPE_CHECKING:
-    from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.layout import ByteOrder, Layout, Pixels
     from convcli.media.images.picture_format import WriteRequest
 
 
@@ -18,7 +19,7 @@ class PlainWriter(ABC):
     """Writes uncompressed pictures one after the other to a path or a stream, strip by strip."""
 
     # Byte order of the samples in the file.
-    order: Literal["<", ">"] = ">"
+    order: ByteOrder = ">"
 
     def __init__(self, target: Path | BinaryIO, request: WriteRequest) -> None:
         self._own: BinaryIO | None = None
@@ -29,9 +30,9 @@ class PlainWriter(ABC):
             target = self._own
         self._file = target
 
-    def pack(self, pixels: Pixels) -> bytes:
+    def pack(self, pixels: Pixels) -> memoryview:
         """The bytes of a strip as the file stores them."""
-        return pixels.astype(pixels.dtype.newbyteorder(self.order), copy=False).tobytes()
+        return stored_bytes(pixels, self.order)
 
     def start(self, layout: Layout) -> None:
         """Write the header of a picture, or go to the first row of a part."""
@@ -70,7 +71,7 @@ class PlainWriter(ABC):
     def _header(self, layout: Layout) -> bytes:
         """The bytes before the pixels of a picture."""
 
-    def append(self, packed: bytes) -> None:
+    def append(self, packed: memoryview) -> None:
         """Write a strip that `pack` returned."""
         self._file.write(packed)
 

@@ -22,6 +22,7 @@ from convcli.media.images.layout import (
     Strip,
     name_channels,
     plain_interpretation,
+    stored_bytes,
     too_many_pixels,
 )
 from convcli.media.images.plain_writer import PlainWriter
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.media.images.page_choice import PageChoice
+    from convcli.media.images.files import PageChoice
 
 
 MAGIC = re.compile(rb"P[1-7Ff]\s")
@@ -368,10 +369,10 @@ class PpmWriter(PlainWriter):
 class PbmWriter(PlainWriter):
     """Writes PBM (P4): a bit for each pixel, 1 for black."""
 
-    def pack(self, pixels: Pixels) -> bytes:
+    def pack(self, pixels: Pixels) -> memoryview:
         """The bits of the rows, each row filled up to whole bytes."""
         is_black = pixels[:, :, 0] == 0
-        return np.packbits(is_black, axis=1).tobytes()
+        return stored_bytes(np.packbits(is_black, axis=1), self.order)
 
     def _bytes_of_row(self, layout: Layout) -> int:
         return (layout.columns + 7) // 8

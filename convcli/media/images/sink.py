@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class EncodedStrip:
     """A strip as the writer takes it, and how many samples of each channel were cut off.
 
-    drawn : its bytes, for drawings of the picture; None of other depths, and where the file has
-        other channels
+    drawn : its samples, for drawings of the picture; None where the file has another type, other
+        channels or another full scale than the input
     """
 
     packed: Any
@@ -162,7 +162,7 @@ class ImageSink(FileSink):
         return self._encode(page, page.to_stored(y), first_row)
 
     def stored(self, encoded: EncodedStrip | Array) -> Array | None:
-        """The bytes of a strip; None of other depths, and where the file has other channels."""
+        """The samples of a strip as in the file, if they are on the scale of the results."""
         return encoded.drawn if isinstance(encoded, EncodedStrip) else None
 
     def write(self, encoded: EncodedStrip | Array) -> None:
@@ -183,11 +183,17 @@ class ImageSink(FileSink):
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
         drawn = None
-        bytes_of_bytes = samples.dtype == page.source.layout.dtype == np.uint8
-        if bytes_of_bytes and values.shape == samples.shape:
+        if self._are_drawn(page, samples, values):
             drawn = samples
         packed = self._writer.pack(samples)
         return EncodedStrip(packed, len(samples), below, above, drawn)
+
+    def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
+        """Whether samples of a file can be drawn in the place of the results that they were."""
+        # Drawings take whole numbers with a sign for sound.
+        if samples.dtype.kind == "i" or samples.dtype != page.source.layout.dtype:
+            return False
+        return page.levels.full == page.source.levels.full and values.shape == samples.shape
 
     def _append(self, strip: EncodedStrip) -> None:
         self._writer.append(strip.packed)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
+    from convcli.media.images.files import PageChoice
     from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
-    from convcli.media.images.page_choice import PageChoice
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]
@@ -224,8 +224,7 @@ class ImageFile:
 
     def makes_maps(self, result: Signal) -> bool:
         """Whether a result of a page has many channels, which are not those of the picture."""
-        is_many = len(result.channels) >= FEWEST_MAPS
-        return is_many and any(page.makes_maps(result) for page in self.pages)
+        return any(page.makes_maps(result) for page in self.pages)
 
     def reader(self) -> PictureReader:
         """A second run through the pixels, beside the one that feeds the filter."""

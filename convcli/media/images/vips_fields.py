@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.png import pixel_with_exif
-from convcli.media.images.vips import field_value, raw_text, vips
+from convcli.media.images.vips import raw_text, vips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from convcli.media.images.details import VipsField
     from convcli.media.images.picture_format import WriteRequest
@@ -59,18 +59,22 @@ _KEPT_ELSEWHERE = ("exif-ifd1-", "png-comment-", "delay", "loop", "gif-")
 _MOST_PIXELS_PER_MM = 1e6
 
 
-def kept_fields(image: Any) -> tuple[VipsField, ...]:
+def metadata_of(image: Any) -> dict[str, Any]:
+    """The values of the fields of an image, but of those that every image has."""
+    names = [name for name in image.get_fields() if name not in _GEOMETRY]
+    return {name: image.get(raw_text(name)) for name in names}
+
+
+def kept_fields(image: Any, metadata: Mapping[str, Any]) -> tuple[VipsField, ...]:
     """The fields of an upright image that a filtered picture keeps."""
     kept = []
-    for name in image.get_fields():
-        if name in _GEOMETRY or name in _STORAGE or name.startswith(_KEPT_ELSEWHERE):
+    for name, value in metadata.items():
+        if name in _STORAGE or name.startswith(_KEPT_ELSEWHERE):
             continue
-        value = field_value(image, name)
-        if name == "exif-data":
-            value = refresh_exif(value)
-        is_list = name.startswith(GAIN_MAP) and isinstance(value, list)
-        if is_list or isinstance(value, int | float | str | bytes):
-            kept.append((name, int(image.get_typeof(raw_text(name))), value))
+        stored = refresh_exif(value) if name == "exif-data" else value
+        is_list = name.startswith(GAIN_MAP) and isinstance(stored, list)
+        if is_list or isinstance(stored, int | float | str | bytes):
+            kept.append((name, int(image.get_typeof(raw_text(name))), stored))
     return tuple(kept)
 
 
@@ -118,4 +122,6 @@ def _written_fields(request: WriteRequest) -> Iterator[VipsField]:
 def _exif_fields(block: bytes) -> tuple[VipsField, ...]:
     """The fields that libvips makes of a block of EXIF, which it parses only in a picture."""
     image = vips().Image.new_from_buffer(pixel_with_exif(block), "")
-    return tuple(each for each in kept_fields(image) if each[0].startswith("exif"))
+    return tuple(
+        each for each in kept_fields(image, metadata_of(image)) if each[0].startswith("exif")
+    )

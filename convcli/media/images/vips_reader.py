@@ -29,7 +29,7 @@ from convcli.media.images.vips import (
     readable,
     vips,
 )
-from convcli.media.images.vips_fields import kept_fields
+from convcli.media.images.vips_fields import kept_fields, metadata_of
 from convcli.media.images.vips_file import VipsFile, orientation_of, upright
 from convcli.units import plural
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from convcli.media.images.files import PageChoice
     from convcli.media.images.layout import PictureReader
-    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.picture_format import ReadingRules
     from convcli.media.images.tiff_reading import PageReading, WideRows
     from convcli.media.images.vips_file import Patch
@@ -262,7 +262,8 @@ class VipsPicture:
         return page in self._readings and bool(self._readings[page].wide)
 
     def _read_details(self, first: Any, upright_first: Any) -> ImageDetails:
-        known = {name: field_value(first, name) for name in first.get_fields()}
+        known = metadata_of(first)
+        upright_known = known if upright_first is first else metadata_of(upright_first)
         reading = self._readings.get(self.pages.indices[0])
         details = ImageDetails(
             format=self.format.name,
@@ -274,7 +275,7 @@ class VipsPicture:
             palette=bool(known.get("palette", False)),
             interlaced=bool(known.get("interlaced", False)),
             resolution=(first.xres, first.yres),
-            fields=kept_fields(upright_first),
+            fields=kept_fields(upright_first, upright_known),
             extra_bands=() if reading is None else reading.meanings,
             orientation=orientation_of(first),
             loop=known.get("loop"),

@@ -2,7 +2,8 @@
 
 libvips pulls the pixels that it encodes, and the filter pushes its results. A custom source of
 libvips joins the two in constant memory. It needs a file format around the pixels; of those that
-libvips reads from such a source, TIFF alone is uncompressed.
+libvips reads from such a source, TIFF alone is uncompressed. A small picture is encoded when all of
+it is in memory.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import sys
 import threading
 import traceback
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-import numpy as np
-
 from convcli.errors import OutputError
+from convcli.media.images.layout import stored_bytes
 from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
@@ -28,7 +29,7 @@ from convcli.media.scratch import scratch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.media.images.layout import Layout, Pixels
+    from convcli.media.images.layout import ByteOrder, Layout, Pixels
     from convcli.media.images.picture_format import WriteRequest
 
     # Finds in the first bytes of a picture where its start ends and where the rest begins; None if
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 
 # The writing thread waits while this many bytes of strips are unread.
-_MOST_WAITING = 8_000_000
+_MOST_WAITING = 4_000_000
+# A picture of at most this many bytes is encoded from memory, in the thread that writes. Small
+# pictures take 0.7 times the processor time of a feed that way.
+_IN_MEMORY = 1 << 20
 # libvips fetches strips of about this size, which stay in the cache of a processor: 0.6 times the
 # time of strips of 2 MB.
 _STRIP_BYTES = 1 << 17
@@ -122,6 +126,91 @@ class PixelFeed:
             self._consumed += len(part)
             wanted -= len(part)
         return parts
+
+
+class FedImage:
+    """An image of libvips that is encoded, in a thread of its own, while its pixels come.
+
+    order : byte order of the pixels
+    """
+
+    order: ClassVar[ByteOrder] = "<"
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        header = tiff_header(rows, layout.columns, layout.pixel_bytes)
+        self._feed = PixelFeed(header, rows * layout.columns * layout.pixel_bytes)
+        source = vips().SourceCustom()
+        source.on_read(self._feed.read)
+        source.on_seek(self._feed.seek)
+        # The image calls its source, which must live as long.
+        self._source = source
+        image = vips().Image.tiffload_source(source, access="sequential", fail_on="error")
+        form = vips_format(layout.dtype)
+        self.image = image.copy(format=form, bands=len(layout.channels), xres=1, yres=1)
+
+    def begin(self, encode: Callable[[], None]) -> None:
+        """Start the thread that encodes."""
+        self.image = None
+        self._thread = threading.Thread(
+            target=self._run, args=(encode,), name="picture writer", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, encode: Callable[[], None]) -> None:
+        try:
+            encode()
+        finally:
+            self._feed.close()
+
+    def write(self, data: memoryview) -> None:
+        """Add pixels."""
+        self._feed.write(data)
+
+    def finish(self) -> None:
+        """Wait for the end of the encoder."""
+        self._feed.end()
+        self._thread.join()
+
+    def discard(self) -> None:
+        """Let the encoder run into the end of the pixels, and wait for it."""
+        self.finish()
+
+
+class HeldImage:
+    """An image of libvips that is encoded when all of its pixels are in memory.
+
+    order : byte order of the pixels
+    """
+
+    order: ClassVar[ByteOrder] = "="
+
+    def __init__(self, layout: Layout, rows: int) -> None:
+        self._pixels = bytearray(rows * layout.columns * layout.pixel_bytes)
+        self._filled = 0
+        columns, bands = layout.columns, len(layout.channels)
+        form = vips_format(layout.dtype)
+        self.image = vips().Image.new_from_memory(self._pixels, columns, rows, bands, form)
+        self._encode: Callable[[], None] | None = None
+
+    def begin(self, encode: Callable[[], None]) -> None:
+        """Set what `finish` calls."""
+        self.image = None
+        self._encode = encode
+
+    def write(self, data: memoryview) -> None:
+        """Add pixels."""
+        self._pixels[self._filled : self._filled + len(data)] = data
+        self._filled += len(data)
+
+    def finish(self) -> None:
+        """Encode the image, and let go of it."""
+        encode, self._encode = self._encode, None
+        if encode is not None:
+            encode()
+
+    def discard(self) -> None:
+        """Let go of the image."""
+        self._encode = None
 
 
 def tiff_header(rows: int, columns: int, pixel_bytes: int) -> bytes:
@@ -222,46 +311,23 @@ class VipsWriter:
             self._scratch, self._path = scratch()
         first = request.layouts[0]
         rows = sum(layout.rows for layout in request.layouts)
-        header = tiff_header(rows, first.columns, first.pixel_bytes)
-        self._feed = PixelFeed(header, rows * first.columns * first.pixel_bytes)
+        is_small = rows * first.columns * first.pixel_bytes <= _IN_MEMORY
+        self._pixels = HeldImage(first, rows) if is_small else FedImage(first, rows)
         self._failure: Exception | None = None
-        # The image is opened before the thread starts: libvips keeps the errors of all threads in
+        # The image is opened before a thread starts: libvips keeps the errors of all threads in
         # one buffer, and opening would clear those of the thread that reads the input.
-        self._source = self._make_source()
-        image = self._open_feed()
+        image = self._pixels.image.copy(interpretation=first.interpretation)
         # libvips itself writes what belongs to a gain map.
         self._inserts = request.format.writing.insert is not None and not request.keeps_gain_map
         if request.format.writing.prepare is not None:
             image = request.format.writing.prepare(image, request)
         if not self._inserts:
             image = replace_metadata(image, request)
-        self._thread = threading.Thread(
-            target=self._run, args=(image,), name="picture writer", daemon=True
-        )
-        self._thread.start()
-
-    def _make_source(self) -> Any:
-        source = vips().SourceCustom()
-        source.on_read(self._feed.read)
-        source.on_seek(self._feed.seek)
-        return source
-
-    def _open_feed(self) -> Any:
-        """The fed pixels as an image of libvips."""
-        image = vips().Image.tiffload_source(self._source, access="sequential", fail_on="error")
-        layout = self._request.layouts[0]
-        return image.copy(
-            format=vips_format(layout.dtype),
-            bands=len(layout.channels),
-            interpretation=layout.interpretation,
-            xres=1,
-            yres=1,
-        )
+        self._pixels.begin(partial(self._run, image))
 
     def pack(self, pixels: Pixels) -> memoryview:
-        """The bytes of a strip as the feed takes them."""
-        stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
+        """The bytes of a strip as libvips takes them."""
+        return stored_bytes(pixels, self._pixels.order)
 
     def start(self, layout: Layout) -> None:
         """Begin a page; pages follow each other without a mark."""
@@ -271,13 +337,13 @@ class VipsWriter:
 
     def append(self, packed: memoryview) -> None:
         """Hand a strip to libvips. Raises what stopped libvips."""
-        self._feed.write(packed)
+        self._pixels.write(packed)
         if self._failure is not None:
             raise self._failure
 
     def finish(self) -> None:
         """Wait for libvips, and copy what it wrote to the stream if there is one."""
-        self._join()
+        self._pixels.finish()
         try:
             if self._failure is not None:
                 raise self._failure
@@ -288,14 +354,10 @@ class VipsWriter:
             self.discard()
 
     def discard(self) -> None:
-        """Let libvips run into the end of the pixels, wait for it, and close the temporary file."""
-        self._join()
+        """Wait until libvips writes no more, and close the temporary file."""
+        self._pixels.discard()
         if self._scratch is not None:
             self._scratch.close()
-
-    def _join(self) -> None:
-        self._feed.end()
-        self._thread.join()
 
     def _run(self, image: Any) -> None:
         try:
@@ -307,8 +369,6 @@ class VipsWriter:
                 if each is not None:
                     traceback.clear_frames(each.__traceback__)
             self._failure = error
-        finally:
-            self._feed.close()
 
     def _save(self, image: Any) -> None:
         rules = self._request.format.writing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError
+from convcli.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ class ColumnarFile:
                 opening.pop_all()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{self.name}: expected a {kind} file: {_first_line(error)}",
+                f"{self.name}: expected a {kind} file: {first_line(error)}",
                 hint="copy or download the file again",
             ) from error
         except UnicodeDecodeError:
@@ -68,15 +68,9 @@ class ColumnarFile:
             yield from opened.batches(rows)
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{self.name}: the {self.format.title} data are damaged: {_first_line(error)}",
+                f"{self.name}: the {self.format.title} data are damaged: {first_line(error)}",
                 hint="copy or download the file again",
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of an error of a library."""
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 # Bytes of each column that are read from the file at once.

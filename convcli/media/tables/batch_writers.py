@@ -5,20 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
 from convcli.errors import RequestError
+from convcli.media.tables.cells import quoted
 from convcli.media.tables.columnar_values import column_numbers, plain_column, plain_field
 from convcli.media.tables.compression import KeptOpen
 from convcli.media.tables.json_values import json_of_value
 from convcli.media.tables.numerals import write_number
-from convcli.media.tables.quotes import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 # A row group is written once it has this many rows or bytes.
 GROUP_ROWS, GROUP_BYTES = 1 << 20, 64 << 20
@@ -50,7 +52,11 @@ class ParquetWriter(BatchWriter):
         _refuse_same_names(schema, "Parquet")
         self._out = KeptOpen(stream)
         sink = pa.PythonFile(self._out, "w")
-        self._writer = pq.ParquetWriter(sink, schema, compression=codec or "snappy")
+        try:
+            self._writer = pq.ParquetWriter(sink, schema, compression=codec or "snappy")
+        except (pa.ArrowException, OSError):
+            _refuse_types_unknown_to_parquet(schema)
+            raise
         self._schema = schema
         self._held: list[Any] = []
         self._rows = 0
@@ -122,8 +128,8 @@ class DelimitedWriter(BatchWriter):
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
-        pairs = zip(self._texts, batch.columns, strict=True)
-        columns = [texts(column) for texts, column in pairs]
+        places = zip(self._texts, batch.schema.names, batch.columns, strict=True)
+        columns = [_converted(name, column, texts) for texts, name, column in places]
         lines = [self._delimiter.join(row) + b"\n" for row in zip(*columns, strict=True)]
         self._stream.write(b"".join(lines))
 
@@ -146,30 +152,65 @@ def _refuse_same_names(schema: Any, title: str) -> None:
         seen.add(name)
 
 
+def _refuse_types_unknown_to_parquet(schema: Any) -> None:
+    """Raise RequestError for a column that cannot be written even into a file of its own."""
+    import pyarrow.parquet as pq
+
+    for field in schema:
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
+        except (pa.ArrowException, OSError) as error:
+            raise RequestError(
+                f"the column {field.name} cannot be written to Parquet: its type is {field.type}",
+                hint="-o FILE.feather keeps it",
+            ) from error
+
+
 def _texts_of(field: Any, delimiter: bytes) -> Callable[[Any], list[bytes]]:
     """The function that writes a column as cells. RequestError if its type has no text."""
     kind = plain_field(field).type
     if pa.types.is_floating(kind):
         return _texts_of_floats
-    _refuse_binary(field.name, kind)
-    if pa.types.is_nested(kind):
-        raise RequestError(
-            f"the column {field.name} cannot be written as text: its type is {kind}",
-            hint="-o FILE.jsonl or FILE.parquet keeps it",
-        )
+    if pa.types.is_nested(getattr(kind, "storage_type", kind)):
+        raise _no_text(field.name, kind, "-o FILE.jsonl or FILE.parquet keeps it")
+    _refuse_without_text(field.name, kind)
     return partial(_texts_of_others, delimiter=delimiter)
 
 
-def _refuse_binary(name: str, kind: Any) -> None:
-    """Raise RequestError for a column that holds bytes, which text has no form for."""
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    if any(test(kind) for test in tests):
-        raise RequestError(
-            f"the column {name} cannot be written as text: its type is {kind}",
-            hint="-o FILE.parquet or FILE.feather keeps it",
-        )
+def _refuse_without_text(name: str, kind: Any) -> None:
+    """Raise RequestError for a column of bytes, or of another type that text has no form for."""
+    of_bytes = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+    )
+    if any(is_of_kind(kind) for is_of_kind in of_bytes):
+        raise _no_text(name, kind, "-o FILE.parquet or FILE.feather keeps it")
+    if not pa.types.is_nested(getattr(kind, "storage_type", kind)):
+        try:
+            _as_texts(pa.nulls(1, kind))
+        except pa.ArrowException as error:
+            raise _no_text(name, kind, "-o FILE.feather keeps it") from error
     for number in range(kind.num_fields):
-        _refuse_binary(name, kind.field(number).type)
+        _refuse_without_text(name, kind.field(number).type)
+
+
+def _no_text(name: str, kind: Any, hint: str) -> RequestError:
+    return RequestError(
+        f"the column {name} cannot be written as text: its type is {kind}", hint=hint
+    )
+
+
+def _converted(name: str, column: Any, convert: Callable[[Any], list[T]]) -> list[T]:
+    """The values of a column as text or JSON. RequestError for a value without such a form."""
+    try:
+        return convert(column)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise RequestError(
+            f"the column {name} cannot be written as text: {error}",
+            hint="-o FILE.feather keeps it",
+        ) from error
 
 
 def _texts_of_floats(column: Any) -> list[bytes]:
@@ -182,12 +223,27 @@ def _texts_of_others(column: Any, *, delimiter: bytes) -> list[bytes]:
 
 
 def _as_texts(column: Any) -> list[str | None]:
-    """A column as text, durations as pandas writes them: 1 days 00:00:01.5."""
+    """A column as text, durations as pandas writes them: 1 days 00:00:01.5.
+
+    ArrowException for a type that has no text, ValueError for a time thousands of years from now.
+    """
+    if isinstance(column.type, getattr(pa, "UuidType", ())):
+        return [None if value is None else str(value) for value in column.to_pylist()]
     if not pa.types.is_duration(column.type):
-        return cast("list[str | None]", column.cast(pa.string()).to_pylist())
+        texts: list[str | None] = column.cast(pa.string()).to_pylist()
+        if pa.types.is_temporal(column.type):
+            _refuse_far_times(texts)
+        return texts
     of_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
     counts = column.cast(pa.int64()).to_pylist()
     return [None if count is None else _duration_text(count, of_second) for count in counts]
+
+
+def _refuse_far_times(texts: list[str | None]) -> None:
+    """Raise ValueError for a time that pyarrow has no date for: it says so in its place."""
+    for text in texts:
+        if text is not None and text.startswith("<"):
+            raise ValueError(text.strip("<>"))
 
 
 def _duration_text(count: int, of_second: int) -> str:
@@ -213,12 +269,13 @@ class JsonLinesWriter(BatchWriter):
         self._schema = schema
         _refuse_same_names(schema, "JSON Lines")
         for field in schema:
-            _refuse_binary(field.name, plain_field(field).type)
+            _refuse_without_text(field.name, plain_field(field).type)
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
-        columns = [_json_values(column) for column in batch.columns]
         names = self._schema.names
+        pairs = zip(names, batch.columns, strict=True)
+        columns = [_converted(name, column, _json_values) for name, column in pairs]
         lines = []
         for row in zip(*columns, strict=True):
             values = dict(zip(names, row, strict=True))

@@ -80,11 +80,11 @@ class ClockSearch:
         if found is None:
             return None
         times, groups = found
-        options = self._source.options
+        options = self._source.options.times
         asked = TimeNotation(
-            unit=options.times.unit, date_format=options.times.date_format, zone=options.times.zone
+            unit=times.unit or options.unit, date_format=options.date_format, zone=options.zone
         )
-        return infer_clock(times, groups, asked, irregular=options.times.irregular, ended=ended)
+        return infer_clock(times, groups, asked, irregular=options.irregular, ended=ended)
 
     def _break_of(self, checker: TimeChecker, start: list[Records]) -> InputError | None:
         """Hold all times against a clock; return the error of the row that breaks it.

@@ -2,7 +2,8 @@
 
 A `ColumnarSource` reads what `TableSource` reads, from columns instead of text: numbers are
 cast to float64, and the columns of groups and times become the text of cells. Every other column is
-passed on as it is. Batches are read one at a time.
+passed on as it is. Batches are read one at a time. `ColumnarSink` writes them with new columns of
+numbers in them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from convcli.media.tables.columnar_values import (
     column_cells,
     column_numbers,
     local_times,
+    numbers_column,
     pandas_index_columns,
     plain_column,
     plain_field,
+    rows_of_batch,
+    with_float_columns,
 )
 from convcli.media.tables.header import Header
-from convcli.media.tables.numerals import NumberStyle
+from convcli.media.tables.numerals import NumberStyle, values_as_written
 from convcli.media.tables.recent_rows import RecentRows, RowsOnDisk, Scratch
 from convcli.media.tables.records import Dialect
+from convcli.media.tables.sink import BatchSink
 from convcli.media.tables.source import Pass, TableSource
 from convcli.media.tables.table_options import refuse_options
 from convcli.media.tables.text import Encoding
@@ -37,7 +42,7 @@ from convcli.media.tables.text import Encoding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.array_types import BoolArray
+    from convcli.array_types import BoolArray, FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.cells import Cells
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_formats import ColumnReader, TableFormat
     from convcli.media.tables.table_options import TableOptions
     from convcli.media.tables.time_stamps import TimeColumn
+    from convcli.signals import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,28 +223,33 @@ class ColumnarSource(TableSource):
         return BatchRows(records, {column: self._cells(records, column) for column in columns})
 
     def _time_column(self, spans: Any) -> TimeColumn:
-        """The times of some rows; those with a time zone are written in UTC."""
+        """The times of some rows; those with a time zone are in UTC, and durations in seconds."""
         times = super()._time_column(spans)
         kind = plain_field(self.schema.field(times.column)).type
+        if pa.types.is_duration(kind):
+            return replace(times, unit="s")
         has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
         return replace(times, zone=kind.tz) if has_zone and not self.in_local_time else times
 
     def _cells(self, batch: Batch, column: int) -> Cells:
         """A column of groups or times as text; a null is an empty cell."""
         values = plain_column(batch.data.column(column))
-        if pa.types.is_timestamp(values.type) and values.type.tz is not None:
-            local = local_times(values)
-            if self.in_local_time is None:
-                self.in_local_time = are_dates(local)
-            in_utc = values.cast(local.type)
-            values = local if self.in_local_time else in_utc
         try:
+            if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+                values = self._without_zone(values)
             return column_cells(values)
         except pa.ArrowException as error:
             raise RequestError(
                 f"{self.name}: the column {self.schema.field(column).name} cannot name groups or "
                 f"times: its type is {values.type}"
             ) from error
+
+    def _without_zone(self, times: Any) -> Any:
+        """Times with a zone as local times of that zone, if the first are dates; else in UTC."""
+        local = local_times(times)
+        if self.in_local_time is None:
+            self.in_local_time = are_dates(local)
+        return local if self.in_local_time else times.cast(local.type)
 
     def joined(self, parts: list[Batch]) -> Batch:
         """Join consecutive batches to one."""
@@ -273,11 +284,81 @@ class ColumnarSource(TableSource):
 
     def sink_of(self, format: TableFormat) -> type[TableSink]:
         """The sink that writes these columns in a format."""
-        from convcli.media.tables.columnar_sink import ColumnarSink
-
         return ColumnarSink
 
     def keep_text(self) -> RecentRows:
         """Keep the batches from now on, in the object that is returned."""
         self._recent = RecentRows(BatchesInScratch())
         return self._recent
+
+
+# --- writing ---
+
+
+class ColumnarSink(BatchSink):
+    """Writes rows of a columnar source with new numbers, in their order.
+
+    Filtered columns become columns of float64, in which null is a missing number. All others keep
+    their types.
+    """
+
+    _source: ColumnarSource
+
+    def start(self) -> None:
+        """Begin the file if it was not begun; `write` and `close` do so themselves."""
+        self._begun(self._schema, self._source.codec)
+
+    def _make_header(self, suffix: str) -> None:
+        """The schema, with the fields of new columns."""
+        source = self._source
+        self._decodes = self._format.one_dictionary and not source.format.one_dictionary
+        schema = source.schema
+        output = self._output
+        self._new_fields: list[Any] = []
+        if output.has_new:
+            self._new_fields = [pa.field(name, pa.float64()) for name in self._new_names(suffix)]
+        fields = list(schema)
+        replaced: list[str] = []
+        if not self._new_fields or output.added:
+            for column in output.columns:
+                fields[column] = fields[column].with_type(pa.float64()).with_nullable(nullable=True)
+                replaced.append(fields[column].name)
+        arranged = output.arranged(fields, self._new_fields)
+        if self._decodes:
+            arranged = [plain_field(field) for field in arranged]
+        self._schema = pa.schema(arranged, with_float_columns(schema.metadata, replaced))
+
+    def _splice(self, decoded: BatchRows, rows: Rows, values: FloatArray | None) -> Any:
+        """Some rows of a batch with new numbers."""
+        batch = rows_of_batch(decoded.batch.data, rows)
+        columns = list(batch.columns)
+        new: list[Any] = []
+        if self._new_fields and not self._output.added:
+            new = self._new_columns(columns, values)
+        else:
+            made = self._new_columns(columns, values)
+            new = made[len(self._output.columns) :]
+            for column, numbers in zip(self._output.columns, made, strict=False):
+                columns[column] = numbers
+        arranged = self._output.arranged(columns, new)
+        if self._decodes:
+            arranged = [plain_column(column) for column in arranged]
+        return pa.RecordBatch.from_arrays(arranged, schema=self._schema)
+
+    def _new_columns(self, columns: list[Any], values: FloatArray | None) -> list[Any]:
+        """A column for each channel; copies of the old ones if there are no values."""
+        if values is None:
+            replaced = [columns[column] for column in self._output.columns]
+            # Whole numbers beyond 2**53 are rounded, as those are that a filter reads.
+            return [column.cast(pa.float64(), safe=False) for column in replaced]
+        decimals = self._output.decimals
+        if decimals is not None:
+            values = values_as_written(values, decimals)
+        return [numbers_column(values[:, channel]) for channel in range(values.shape[1])]
+
+    def _put_part(self, part: Any) -> None:
+        self._begun(self._schema, self._source.codec).write(part)
+
+    def _complete(self) -> None:
+        """Complete the file; its schema is written even if there are no rows."""
+        self._begun(self._schema, self._source.codec).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,12 @@ def with_float_columns(metadata: dict[bytes, bytes] | None, names: Container[str
 
 
 def column_cells(column: Any) -> Cells:
-    """A column as text; a null is an empty cell. ArrowException if its type has no text."""
+    """A column as text; a null is an empty cell. ArrowException if its type has no text.
+
+    Durations are numbers of seconds, as times that are numbers are read.
+    """
+    if pa.types.is_duration(column.type):
+        column = _seconds_of(column)
     texts = column.cast(pa.large_string())
     _, offsets, data = texts.buffers()
     first = texts.offset
@@ -97,6 +103,15 @@ def column_cells(column: Any) -> Cells:
     return Cells(text, edges[:-1], edges[1:])
 
 
+def _seconds_of(durations: Any) -> Any:
+    """Durations as decimal numbers of seconds, with all their digits."""
+    import pyarrow.compute as pc
+
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[durations.type.unit]
+    counts = durations.cast(pa.int64()).cast(pa.decimal128(19, 0))
+    return pc.multiply(counts, Decimal(1).scaleb(-digits))
+
+
 def local_times(column: Any) -> Any:
     """Times with a zone as local times of that zone."""
     import pyarrow.compute as pc
@@ -105,13 +120,17 @@ def local_times(column: Any) -> Any:
 
 
 def times_from_instants(instants: IntArray, kind: Any, *, in_local_time: bool) -> Any:
-    """Nanoseconds since 1970 as a column of times or days. ArrowInvalid if it cannot hold them.
+    """Nanoseconds since 1970 as a column of times or days, or since 0 as one of durations.
+
+    ArrowInvalid if it cannot hold them.
 
     in_local_time : they count on the wall clock in the time zone of `kind`
     """
     import pyarrow.compute as pc
 
     counted = pa.Array.from_buffers(pa.int64(), len(instants), [None, pa.py_buffer(instants)])
+    if pa.types.is_duration(kind):
+        return counted.cast(pa.duration("ns")).cast(kind)
     times = counted.cast(pa.timestamp("ns"))
     if not pa.types.is_timestamp(kind):
         days = times.cast(pa.date32(), safe=False)

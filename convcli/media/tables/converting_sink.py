@@ -32,9 +32,7 @@ class ConvertingSink(BatchSink):
 
     def _make_header(self, suffix: str) -> None:
         output = self._output
-        new: list[str] = []
-        if output.append or output.made is not None or output.added:
-            new = self._new_names(suffix)
+        new = self._new_names(suffix) if output.has_new else []
         replaced = () if new and not output.added else output.columns
         numbers = [column in replaced for column in range(len(self._source.header))]
         names = output.arranged(self._source.header, new)

@@ -102,7 +102,7 @@ class ColumnarForm:
         source = self.source
         field = self.schema.field(source.time_column)
         try:
-            if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            if _counts_time(field.type):
                 instants = np.array([row.instant for row in rows], np.int64)
                 return times_from_instants(
                     instants, field.type, in_local_time=bool(source.in_local_time)
@@ -157,6 +157,12 @@ class _RegularBatches:
 
     def close(self) -> None:
         """Do nothing: the table is closed when it was read."""
+
+
+def _counts_time(kind: Any) -> bool:
+    """Whether a column of this type is written from instants, and not from text."""
+    tests = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_duration)
+    return any(is_of_kind(kind) for is_of_kind in tests)
 
 
 def _kept_together(kept: list[KeptRow]) -> tuple[Any, IntArray]:

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
+from convcli.media.tables.cells import QUOTE
 from convcli.media.tables.every_text import TextForm
 from convcli.media.tables.json_rows import key_of_name, values_of_object
 from convcli.media.tables.json_values import json_number
-from convcli.media.tables.quotes import QUOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

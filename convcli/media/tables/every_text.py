@@ -11,6 +11,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.media.tables.cells import quoted
 from convcli.media.tables.every import RegularRows
 from convcli.media.tables.numerals import write_numbers
 from convcli.media.tables.text import TextInput
@@ -148,7 +149,7 @@ class DelimitedForm(TextForm):
             cells = list(row.kept)
             for column, text in zip(source.columns, self._numbers(row.means), strict=True):
                 cells[column] = text
-        cells[source.time_column] = time
+        cells[source.time_column] = quoted(time, source.dialect.delimiter)
         return source.dialect.delimiter.join(cells) + self._line_end
 
     def _numbers(self, means: FloatArray) -> Iterator[bytes]:
@@ -181,7 +182,9 @@ class TimesAsText:
         notation = stamper.notation
         unit = notation.unit_of_numbers
         if unit is not None:
-            return [_instant_text(row.instant, unit) for row in rows]
+            decimal = self.source.dialect.numbers.decimal.encode()
+            texts = [_instant_text(row.instant, unit) for row in rows]
+            return [text.replace(b".", decimal) for text in texts]
         texts = self._dates(rows, notation.form)
         for row, text in zip(rows, texts, strict=True):
             if notation.read_date(text) != row.instant:

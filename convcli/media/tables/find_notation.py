@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.tables.date_notation import DateNotation
-from convcli.media.tables.iso_dates import FIRST_YEAR, LAST_YEAR, read_alike
+from convcli.media.tables.date_notation import FIRST_YEAR, LAST_YEAR, DateNotation, read_alike
 from convcli.media.tables.number_notation import number_notations
 from convcli.media.tables.numerals import NumberStyle, reads_as_number
 from convcli.time_rules import HINT
 
 if TYPE_CHECKING:
-    from convcli.media.tables.time_notation import Moments, Notation
-    from convcli.media.tables.time_stamps import TimeColumn
+    from convcli.media.tables.time_stamps import Moments, Notation, TimeColumn
     from convcli.time_rules import DateTimes
 
 ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.media.tables.cells import find_quotes, outside_quotes, split_record
 from convcli.media.tables.compression import without_compression
 from convcli.media.tables.numerals import PLAIN
-from convcli.media.tables.quotes import find_quotes, outside_quotes, split_record
 from convcli.media.tables.records import Dialect
 from convcli.media.tables.text import BOM
 

@@ -140,7 +140,7 @@ class JsonLinesSink(TableSink):
         if output.append or output.made is not None:
             names = []
         replaced = len(names)
-        if output.append or output.made is not None or output.added:
+        if output.has_new:
             names += self._new_names(suffix)
         self._new_header = names
         self._output_keys = tuple(map(key_of_name, names))

@@ -13,18 +13,17 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.tables.cells import Cells
+from convcli.media.tables.cells import QUOTE, Cells
 from convcli.media.tables.json_values import json_number
-from convcli.media.tables.quotes import QUOTE
 from convcli.media.tables.rows import RowSpans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convcli.array_types import ByteArray, FloatArray, IntArray
-    from convcli.media.tables.output_columns import OutputColumns
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.records import Records
+    from convcli.media.tables.sink import OutputColumns
     from convcli.signals import Rows
 
 BACKSLASH = ord("\\")

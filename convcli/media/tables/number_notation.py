@@ -10,13 +10,12 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers
-from convcli.media.tables.time_notation import SECOND, Notation
+from convcli.media.tables.time_stamps import SECOND, Notation
 from convcli.time_rules import number_rule
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray, IntArray
-    from convcli.media.tables.time_notation import Moments
-    from convcli.media.tables.time_stamps import TimeColumn
+    from convcli.media.tables.time_stamps import Moments, TimeColumn
     from convcli.time_rules import Rule, Runs
 
 

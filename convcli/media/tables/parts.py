@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.records import Dialect, Records
     from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.source import RowCounts
     from convcli.media.tables.text_survey import LinesFound, RecordStart
     from convcli.media.tables.times import CheckedTimes, StampChecker
     from convcli.signals import Block, BlockRole, Signal, SignalPast
@@ -379,9 +380,9 @@ class TablePart(DelimitedSource):
         return replace(wanted, line=lines, rows_before=rows)
 
     @property
-    def noted(self) -> tuple[int, Any]:
+    def noted(self) -> RowCounts:
         """How many rows were read, and how many cells of each column were missing."""
-        return self._rows, self._missing
+        return self._counts
 
     @property
     def first_row(self) -> int:
@@ -445,6 +446,6 @@ class TableDivision:
             sink.leave_header_out()
         return sink
 
-    def note(self, noted: tuple[int, Any]) -> None:
+    def note(self, noted: RowCounts) -> None:
         """Count the rows and the missing cells of a part."""
         self.source.note_part(noted)

@@ -10,8 +10,8 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.media.tables.cells import find_quotes
 from convcli.media.tables.numerals import PLAIN
-from convcli.media.tables.quotes import find_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

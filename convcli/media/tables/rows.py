@@ -11,8 +11,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.tables.cells import Cells
-from convcli.media.tables.quotes import RETURN, outside_quotes
+from convcli.media.tables.cells import RETURN, Cells, outside_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

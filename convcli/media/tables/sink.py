@@ -1,4 +1,7 @@
-"""Tables written: the rows of a source with new numbers in them."""
+"""Tables written: the rows of a source with new numbers in them.
+
+`OutputColumns` says which columns the results of a filter become, and how numbers are written.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,92 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import FileSink
 from convcli.media.replacing import append_file
-from convcli.media.tables.output_columns import OutputColumns
-from convcli.media.tables.quotes import quoted
+from convcli.media.tables.cells import quoted
+from convcli.media.tables.source import RowCounts
 from convcli.media.tables.splicing import splice
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from convcli.array_types import FloatArray, IntArray
     from convcli.media.tables.batch_writers import BatchWriter
     from convcli.media.tables.recent_rows import DecodedRows
+    from convcli.media.tables.records import Dialect
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_formats import TableFormat
     from convcli.signals import AnyRows, Array, Rows
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrittenColumns:
+    """The columns that the channels of a result become.
+
+    replaced : the channels of the source whose columns the first channels of the result take
+    added : the names of new columns for the others
+    """
+
+    replaced: tuple[int, ...]
+    added: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OutputColumns:
+    """Where and how new numbers are written.
+
+    columns : the numbers of the filtered columns in the file, in the order of the channels
+    append : write new cells at the end of the row, in place of replacing the old ones
+    made : how many columns are written for all of the filtered ones together; None: one for each,
+        in its place
+    added : the names of further channels, which are written at the end of the row
+    prefixes : what stands before each number at the end of the row; none: the delimiter
+    missing : the text of a missing number
+    """
+
+    dialect: Dialect
+    columns: tuple[int, ...]
+    append: bool
+    decimals: int | None
+    made: int | None = None
+    added: tuple[str, ...] = ()
+    prefixes: tuple[bytes, ...] = ()
+    missing: bytes = b""
+
+    @property
+    def has_new(self) -> bool:
+        """Whether some numbers become columns that the table did not have."""
+        return self.append or self.made is not None or bool(self.added)
+
+    def prefixes_of(self, count: int) -> tuple[bytes, ...]:
+        """The text before each of `count` numbers at the end of a row."""
+        return self.prefixes or (self.dialect.delimiter,) * count
+
+    @property
+    def channels_in_row_order(self) -> list[int]:
+        """The channels in the order in which their numbers are in a row."""
+        if self.made is not None:
+            return list(range(self.made))
+        channels = list(range(len(self.columns)))
+        if not self.append:
+            channels.sort(key=lambda channel: self.columns[channel])
+        return channels
+
+    def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+        """What belongs to the columns of the table, with that of new columns.
+
+        New columns are behind all others, or in the place of those that were read. Of a header
+        without rows it is not known which columns would be read.
+        """
+        if self.append or self.made is None or not self.columns:
+            return [*old, *new]
+        arranged: list[Any] = []
+        for number, each in enumerate(old):
+            if number == min(self.columns):
+                arranged += new
+            elif number not in self.columns:
+                arranged.append(each)
+        return arranged
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +165,7 @@ class TableSink(FileSink):
         )
         self._make_header(suffix)
         self._started = False
-        self._rows = 0
-        self._missing = np.zeros(len(self._names), np.int64)
+        self._counts = RowCounts(len(self._names))
         self._recent = source.keep_text()
 
     def start(self) -> None:
@@ -143,8 +217,7 @@ class TableSink(FileSink):
             self._put_part(part)
         if self._source.options.follow:
             self._target.flush()
-        self._rows += encoded.rows
-        self._missing += encoded.missing
+        self._counts.add(encoded.rows, encoded.missing)
         self._recent.release(encoded.stop)
 
     # --- parts ---
@@ -162,16 +235,14 @@ class TableSink(FileSink):
         self._started = True
 
     @property
-    def written_part(self) -> tuple[int, IntArray]:
+    def written_part(self) -> RowCounts:
         """How many rows were written, and how many numbers of each column were missing."""
-        return self._rows, self._missing
+        return self._counts
 
-    def add_part(self, written: tuple[int, IntArray], place: Path) -> None:
+    def add_part(self, written: RowCounts, place: Path) -> None:
         """Append the rows of a part, which are in the file `place`."""
-        rows, missing = written
         append_file(place, self._target)
-        self._rows += rows
-        self._missing += missing
+        self._counts.add(written.rows, written.missing)
 
     def close(self) -> None:
         """Complete the table, and close what the sink holds."""
@@ -193,8 +264,10 @@ class TableSink(FileSink):
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing numbers that were written."""
-        missing = dict(zip(self._names, self._missing.tolist(), strict=True))
-        return {"rows": self._rows, "missing": missing}
+        return {
+            "rows": self._counts.rows,
+            "missing": self._counts.missing_by_name(self._names),
+        }
 
     def _put_part(self, part: Any) -> None:
         """Write rows as `_splice` has made them."""
@@ -209,7 +282,7 @@ class TableSink(FileSink):
         """The header line, with the names of new columns."""
         source, header = self._source, self._source.header_line
         output = self._output
-        if not source.options.text.header or not (output.append or output.made or output.added):
+        if not source.options.text.header or not output.has_new:
             return header.text
         names = self._new_names(suffix)
         if output.made is None and output.append:

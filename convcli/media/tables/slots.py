@@ -8,9 +8,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, BoolArray, FloatArray, IntArray
-    from convcli.media.tables.output_columns import OutputColumns
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.rows import RowSpans
+    from convcli.media.tables.sink import OutputColumns
     from convcli.signals import Rows
 
 

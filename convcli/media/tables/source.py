@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
 
-    from convcli.array_types import FloatArray
+    from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.header import Header
-    from convcli.media.tables.output_columns import WrittenColumns
     from convcli.media.tables.recent_rows import RecentRows
     from convcli.media.tables.records import Records
     from convcli.media.tables.rows import RowSpans
-    from convcli.media.tables.sink import TableSink
+    from convcli.media.tables.sink import TableSink, WrittenColumns
     from convcli.media.tables.table_formats import TableFormat
     from convcli.media.tables.text import Encoding, TextInput
     from convcli.media.tables.time_stamps import Stamper, TimeColumn
@@ -53,6 +52,23 @@ class Pass:
     records: Iterator[Any]
     closing: ExitStack
     compression: Compression | None
+
+
+class RowCounts:
+    """How many rows have passed, and how many numbers of each column are missing in them."""
+
+    def __init__(self, columns: int) -> None:
+        self.rows = 0
+        self.missing = np.zeros(columns, np.int64)
+
+    def add(self, rows: int, missing: IntArray | int) -> None:
+        """Count further rows."""
+        self.rows += rows
+        self.missing += missing
+
+    def missing_by_name(self, names: tuple[str, ...]) -> dict[str, int]:
+        """How many numbers are missing, by the names of the columns."""
+        return dict(zip(names, self.missing.tolist(), strict=True))
 
 
 class TableSource(ABC):
@@ -168,9 +184,9 @@ class TableSource(ABC):
         clock = self._clock
         signal = replace(signal, timed=True, integrates=self.options.times.integrate)
         if clock is None:
-            self.warnings.append(
-                f"{self.name}: too few rows to know how often they come; one a day is assumed"
-            )
+            warning = f"{self.name}: too few rows to know how often they come; one a day is assumed"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
             return replace(signal, rate=1 / DAY, cycle=DAY)
         if clock.doubt is not None and clock.doubt not in self.doubts:
             self.doubts.append(clock.doubt)
@@ -294,15 +310,13 @@ class TableSource(ABC):
         """Count the rows that arrive, check their times, and keep them for the sink."""
         if times is not None:
             times.check()
-        self._rows += decoded.count
-        if decoded.missing is not None:
-            self._missing += decoded.missing.sum(axis=0)
+        missing = 0 if decoded.missing is None else decoded.missing.sum(axis=0)
+        self._counts.add(decoded.count, missing)
         if self._recent is not None:
             self._recent.add(decoded)
 
     def _start_over(self) -> None:
-        self._rows = 0
-        self._missing = np.zeros(len(self.columns), np.int64)
+        self._counts = RowCounts(len(self.columns))
         self._checker = self._new_checker()
         if self._recent is not None:
             self._recent.clear()
@@ -361,11 +375,9 @@ class TableSource(ABC):
             return "the rows of --every are made from the first row on"
         return f"{self.format.title} is read from its beginning to its end"
 
-    def note_part(self, noted: tuple[int, Any]) -> None:
+    def note_part(self, noted: RowCounts) -> None:
         """Count the rows and the missing cells of a part that was read by itself."""
-        rows, missing = noted
-        self._rows += rows
-        self._missing += missing
+        self._counts.add(noted.rows, noted.missing)
 
     # --- for the report ---
 
@@ -383,12 +395,11 @@ class TableSource(ABC):
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing cells that were read."""
-        missing = dict(zip(self.signal.channels, self._missing.tolist(), strict=True))
         return {
             "name": self.name,
-            "rows": self._rows,
+            "rows": self._counts.rows,
             "columns": list(self.header),
-            "missing": missing,
+            "missing": self._counts.missing_by_name(self.signal.channels),
         }
 
     # --- groups and times ---
@@ -431,8 +442,7 @@ class TableSource(ABC):
     def _new_checker(self) -> StampChecker | None:
         if self._clock is None:
             return None
-        from convcli.media.tables.time_order import OrderChecker
-        from convcli.media.tables.times import TimeChecker
+        from convcli.media.tables.times import OrderChecker, TimeChecker
 
         if self._clock.rules:
             return TimeChecker(self._clock)

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.media.tables.cells import Cells
+from convcli.media.tables.cells import QUOTE, Cells
 from convcli.media.tables.numerals import columnar, write_numbers
-from convcli.media.tables.quotes import QUOTE
 from convcli.media.tables.slots import is_contiguous, keeps_old_cells, replaced_spans, text_edges
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, FloatArray, IntArray
-    from convcli.media.tables.output_columns import OutputColumns
     from convcli.media.tables.recent_rows import DecodedRows
     from convcli.media.tables.rows import RowSpans
+    from convcli.media.tables.sink import OutputColumns
     from convcli.signals import Rows
 
 

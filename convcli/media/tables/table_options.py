@@ -114,9 +114,9 @@ class TableOptions:
 
     def without_groups(self, time: str | None = None) -> TableOptions:
         """The options for a table without groups, whose times are in the column `time` if any."""
-        times = replace(self.times, column=time)
+        times = self.times
         if time is None:
-            times = replace(times, unit=None, date_format=None, zone=None)
+            times = TimeOptions(irregular=times.irregular)
         return replace(self, columns=replace(self.columns, by=()), times=times)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.object_stream import opener_of
+from convcli.media.tables.cells import cell_text
 from convcli.media.tables.compression import compression_of_start, may_be_compressed, unpacked
-from convcli.media.tables.quotes import cell_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

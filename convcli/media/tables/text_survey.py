@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.quotes import outside_quotes
+from convcli.media.tables.cells import outside_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

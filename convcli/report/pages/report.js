@@ -82,7 +82,8 @@ function showPart(chart, from, to) {
   plot.setAttribute("viewBox", `${from * UNITS} 0 ${(to - from) * UNITS} ${UNITS}`);
   const shownLow = low + from * extent, shownHigh = low + to * extent;
   const least = "whole" in chart.dataset ? 1 : 0;
-  const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, 6, least);
+  const count = Math.max(4, Math.min(6, Math.round(chart.clientWidth / 140)));
+  const values = (timed ? timeTicks : roundTicks)(shownLow, shownHigh, count, least);
   const shares = values.map(value => (value - shownLow) / (shownHigh - shownLow));
   const texts = timed ? timeTexts(values) : numberTexts(values);
   ticks.classList.toggle("crowded", timed || touch(shares, texts));

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -9,15 +12,15 @@ from convcli.dataclass import dataclass
 from convcli.media.audio.formats import WAV_KINDS, container_of
 from convcli.media.audio.metadata.caf import info_entries
 from convcli.media.audio.metadata.comments import COMMENTS, COMMON_COMMENTS, split_comments
+from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
-from convcli.media.audio.metadata.positions import Shift, moved
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from convcli.media.audio.details import AudioDetails
-    from convcli.media.audio.metadata.container import Chunk
+    from convcli.media.audio.reader import AudioDetails
+
 
 # What these hold are common tags, however the target stores them.
 _COMMON_CHUNKS = frozenset({b"ID3v1", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
@@ -109,3 +112,202 @@ def _shown(chunk: Chunk) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
+
+
+# --- places in the samples ---
+
+
+# A broadcast extension holds its time of day in samples here.
+_BEXT_TIME = slice(338, 346)
+_CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
+_SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
+_IS_CD = 0x80
+_MARKER_BYTES = 28
+# Elements of iXML: the upper and lower 32 bits of times of day in samples, and rates in Hz.
+_XML_TIMES = (
+    (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
+    (b"BWF_TIME_REFERENCE_HIGH", b"BWF_TIME_REFERENCE_LOW"),
+)
+_XML_RATES = (b"FILE_SAMPLE_RATE", b"TIMESTAMP_SAMPLE_RATE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How positions in the input become positions in the output.
+
+    skipped : samples of the input before the first one of the output
+    ratio : samples of the output for one of the input
+    rate : of the output
+    frames : of the output, None if it is not known
+    """
+
+    rate: int
+    skipped: float = 0.0
+    ratio: float = 1.0
+    frames: int | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether every position stays what it is."""
+        return self.skipped == 0 and self.ratio == 1
+
+    def position(self, sample: float, *, last: int = 0) -> int:
+        """The position of a sample, within the output.
+
+        last : how far before the end the last position is
+        """
+        nearest = math.floor((sample - self.skipped) * self.ratio + 0.5)
+        moved = max(0, nearest)
+        if self.frames is not None:
+            moved = min(moved, max(0, self.frames - last))
+        return min(moved, 0xFFFFFFFF)
+
+    def length(self, samples: int) -> int:
+        """Scale a number of samples to the rate of the output, at most 0xFFFFFFFF."""
+        return min(round(samples * self.ratio), 0xFFFFFFFF)
+
+    def time_of_day(self, samples: int) -> int:
+        """The time of the first sample of the output, from that of the input, both in samples."""
+        nearest = round((samples + self.skipped) * self.ratio)
+        return min(max(0, nearest), 2**64 - 1)
+
+
+def moved(chunk: Chunk, shift: Shift) -> Chunk:
+    """The chunk with its positions moved. ValueError if it is damaged."""
+    move = _MOVES.get(chunk.full_name)
+    if move is None or shift.is_none:
+        return chunk
+    body = bytearray(chunk.body)
+    try:
+        move(body, shift)
+    except struct.error as error:
+        raise ValueError("it is cut off") from error
+    return Chunk(chunk.name, bytes(body))
+
+
+def _move_bext(body: bytearray, shift: Shift) -> None:
+    if len(body) < _BEXT_TIME.stop:
+        return
+    time = int.from_bytes(body[_BEXT_TIME], "little")
+    body[_BEXT_TIME] = shift.time_of_day(time).to_bytes(8, "little")
+
+
+def _move_ixml(body: bytearray, shift: Shift) -> None:
+    for high_name, low_name in _XML_TIMES:
+        high = _xml_number(high_name).search(body)
+        low = _xml_number(low_name).search(body)
+        if low is None:
+            continue
+        time = int(low["number"])
+        if high is not None:
+            time += int(high["number"]) << 32
+        later = shift.time_of_day(time)
+        _write_xml_number(body, high_name, later >> 32)
+        _write_xml_number(body, low_name, later & 0xFFFFFFFF)
+    if shift.ratio != 1:
+        for name in _XML_RATES:
+            _write_xml_number(body, name, shift.rate)
+
+
+def _xml_number(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"<" + name + rb">\s*(?P<number>\d{1,20})\s*</" + name + rb">")
+
+
+def _write_xml_number(body: bytearray, name: bytes, number: int) -> None:
+    """Replace the number of an element, where it is one."""
+    element = b"<%b>%d</%b>" % (name, number, name)
+    body[:] = _xml_number(name).sub(element, body)
+
+
+def _move_cue(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body)
+    for place in range(4, 4 + _bytes_of_entries(body, 4, count, _CUE_BYTES), _CUE_BYTES):
+        for number in (place + 4, place + 20):
+            (sample,) = struct.unpack_from("<I", body, number)
+            struct.pack_into("<I", body, number, shift.position(sample))
+
+
+def _move_playlist(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body)
+    for place in range(4, 4 + _bytes_of_entries(body, 4, count, _SEGMENT_BYTES), _SEGMENT_BYTES):
+        (samples,) = struct.unpack_from("<I", body, place + 4)
+        struct.pack_into("<I", body, place + 4, shift.length(samples))
+
+
+def _move_sampler(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from("<I", body, 28)
+    if shift.ratio != 1:
+        nanoseconds = min(round(1e9 / shift.rate), 0xFFFFFFFF)
+        struct.pack_into("<I", body, 8, nanoseconds)
+    stop = _SAMPLER_BYTES + _bytes_of_entries(body, _SAMPLER_BYTES, count, _LOOP_BYTES)
+    for place in range(_SAMPLER_BYTES, stop, _LOOP_BYTES):
+        start, end = struct.unpack_from("<II", body, place + 8)
+        first = shift.position(start, last=1)
+        # The end of a loop is the last sample that is played. The one after it keeps the length.
+        after = shift.position(end + 1)
+        struct.pack_into("<II", body, place + 8, first, max(first, after - 1))
+
+
+def _move_labels(body: bytearray, shift: Shift) -> None:
+    place = 4
+    while place + 8 <= len(body):
+        size = int.from_bytes(body[place + 4 : place + 8], "little")
+        if body[place : place + 4] == b"ltxt":
+            (samples,) = struct.unpack_from("<I", body, place + 12)
+            struct.pack_into("<I", body, place + 12, shift.length(samples))
+        place += 8 + size + (size & 1)
+
+
+def _move_sheet(body: bytearray, shift: Shift) -> None:
+    (is_cd,) = struct.unpack_from("B", body, 136)
+    # On a CD positions are multiples of 588 samples.
+    struct.pack_into("B", body, 136, is_cd & ~_IS_CD)
+    (tracks,) = struct.unpack_from("B", body, _SHEET_BYTES - 1)
+    place = _SHEET_BYTES
+    for _ in range(tracks):
+        (start,) = struct.unpack_from(">Q", body, place)
+        struct.pack_into(">Q", body, place, shift.position(start))
+        (indices,) = struct.unpack_from("B", body, place + _TRACK_BYTES - 1)
+        place += _TRACK_BYTES
+        for _ in range(indices):
+            (samples,) = struct.unpack_from(">Q", body, place)
+            struct.pack_into(">Q", body, place, shift.length(samples))
+            place += _INDEX_BYTES
+
+
+def _move_aiff_markers(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from(">H", body)
+    place = 2
+    for _ in range(count):
+        (sample,) = struct.unpack_from(">I", body, place + 2)
+        struct.pack_into(">I", body, place + 2, shift.position(sample))
+        (letters,) = struct.unpack_from("B", body, place + 6)
+        place += 6 + letters + 1 + (letters + 1 & 1)
+
+
+def _move_caf_markers(body: bytearray, shift: Shift) -> None:
+    (count,) = struct.unpack_from(">I", body, 4)
+    for place in range(8, 8 + _bytes_of_entries(body, 8, count, _MARKER_BYTES), _MARKER_BYTES):
+        (sample,) = struct.unpack_from(">d", body, place + 4)
+        if 0 <= sample < 1 << 53:
+            struct.pack_into(">d", body, place + 4, float(shift.position(sample)))
+
+
+def _bytes_of_entries(body: bytearray, start: int, count: int, size: int) -> int:
+    """The bytes of `count` entries. ValueError if there are fewer."""
+    if start + count * size > len(body):
+        raise ValueError(f"it counts {count} entries, which are not there")
+    return count * size
+
+
+_MOVES: dict[bytes, Callable[[bytearray, Shift], None]] = {
+    b"bext": _move_bext,
+    b"iXML": _move_ixml,
+    b"cue ": _move_cue,
+    b"plst": _move_playlist,
+    b"smpl": _move_sampler,
+    b"LIST adtl": _move_labels,
+    b"CUESHEET": _move_sheet,
+    b"MARK": _move_aiff_markers,
+    b"mark": _move_caf_markers,
+}

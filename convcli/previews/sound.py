@@ -215,7 +215,7 @@ class LoudnessSums:
 
 @lru_cache(maxsize=2)
 def _hann(frame: int) -> Float32Array:
-    """A window that is periodic."""
+    """The periodic Hann window of a frame."""
     return np.hanning(frame + 1)[:-1].astype(np.float32)
 
 

@@ -235,8 +235,10 @@ def unbroken(points: Points) -> list[Any]:
 
     pairs = np.asarray(points, float).reshape(-1, 2)
     known = np.flatnonzero(~np.isnan(pairs[:, 1]))
+    if not known.size:
+        return []
     if known.size == len(pairs):
-        return [pairs] if known.size else []
+        return [pairs]
     breaks = np.flatnonzero(np.diff(known) > 1) + 1
     return np.split(pairs[known], breaks)
 

@@ -79,8 +79,9 @@ def bin_edges(outline: OutlineFacts, unit: float = 1.0) -> list[float]:
     if outline.axis is None or not count:
         per_bin = outline.per_bin * outline.spacing
         first = outline.start - outline.spacing / 2
-        edges: list[float] = ((first + np.arange(count + 1) * per_bin) * unit).tolist()
-        return edges
+        offsets = np.arange(count + 1) * per_bin
+        edges: Any = (first + offsets) * unit
+        return list(edges.tolist())
     firsts, lasts = outline.axis.T
     between = (lasts[:-1] + firsts[1:]) / 2
     return [float(firsts[0]), *between.tolist(), float(lasts[-1])]

@@ -182,7 +182,9 @@ class ImageSink(FileSink):
 
     def _encode(self, page: PageEncoder, values: Array, row: int) -> EncodedStrip:
         samples, below, above = page.quantise(values, row)
-        drawn = samples if self._are_drawn(page, samples, values) else None
+        drawn = None
+        if self._are_drawn(page, samples, values):
+            drawn = samples
         packed = self._writer.pack(samples)
         return EncodedStrip(packed, len(samples), below, above, drawn)
 

@@ -92,7 +92,7 @@ def column_cells(column: Any) -> Cells:
     Durations are numbers of seconds, as times that are numbers are read.
     """
     if pa.types.is_duration(column.type):
-        column = _seconds(column)
+        column = _seconds_of(column)
     texts = column.cast(pa.large_string())
     _, offsets, data = texts.buffers()
     first = texts.offset
@@ -103,7 +103,7 @@ def column_cells(column: Any) -> Cells:
     return Cells(text, edges[:-1], edges[1:])
 
 
-def _seconds(durations: Any) -> Any:
+def _seconds_of(durations: Any) -> Any:
     """Durations as decimal numbers of seconds, with all their digits."""
     import pyarrow.compute as pc
 

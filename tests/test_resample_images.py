@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from convcli import apply
 from convcli.core.convolution.resample import TABULATED, Resample, _kaiser_sinc
 from convcli.core.ops import Convolve
 from convcli.designs.downsampling import resample
@@ -83,3 +84,15 @@ def test_a_window_reaches_its_very_end() -> None:
     np.testing.assert_allclose(few, np.sinc(0.9 * at_the_end), rtol=1e-12)
     np.testing.assert_allclose(many, np.sinc(0.9 * 4.0), rtol=1e-8)
     assert not _kaiser_sinc(np.full(1, 4.001), half=4.0, cutoff=0.9, beta=5.0).any()
+
+
+def test_one_row_has_any_stride() -> None:
+    """A pool that leaves one row leaves it within an array whose rows lie further apart."""
+    x = np.random.default_rng(4).random((3, 131))
+    pooled = apply("max_pool:5,stride=3", x, axes=2, edge="edge")
+    expected = apply("resize:20x10,fit=inside", np.array(pooled), axes=2, edge="edge")
+
+    y = apply("max_pool:5,stride=3 | resize:20x10,fit=inside", x, axes=2, edge="edge")
+
+    assert y.shape == (1, 20)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-15)

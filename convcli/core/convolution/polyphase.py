@@ -221,8 +221,10 @@ def _stack(x: Array, left: int, hop: int, shape: tuple[int, int]) -> Array:
     shape : the number of stretches, and their samples
     """
     stretches, samples = shape
-    row, pixel, sample = x.strides
-    places = (hop * pixel, row, sample)
+    _, columns, channels = x.shape
+    # NumPy gives the stride of an axis of length 1 any value.
+    pixel = channels * x.itemsize
+    places = (hop * pixel, columns * pixel, x.itemsize)
     return np.ndarray((stretches, len(x), samples), x.dtype, x, left * pixel, places)
 
 

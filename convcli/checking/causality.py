@@ -2,7 +2,8 @@
 
 If no output of a filter depends on later rows, an output is the same in the whole table and in
 every prefix that holds its row. The check does not derive this from the reach of the steps: it
-filters the user's own data with the same `run` as the command does.
+filters the user's own data with the same `run` as the command does. `find_look_ahead` derives from
+the reach which step looks ahead, and `hidden_look_ahead` warns if this did not show in the data.
 """
 
 from __future__ import annotations

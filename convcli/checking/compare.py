@@ -1,4 +1,7 @@
-"""`compare`: how far two signals differ, in one pass and constant memory."""
+"""`compare`: how far two signals differ, and whether limits on the measures are broken.
+
+Signals are read in one pass and constant memory.
+"""
 
 from __future__ import annotations
 

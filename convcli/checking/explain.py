@@ -3,6 +3,8 @@
 Each operation of the chain becomes one stage, which lists for every output the window that it is
 computed from, and for a convolution the products and their sum. The numbers come from the
 operations that filter, so the page shows what the filters do and cannot drift from it.
+
+`SmallSignal` is such a signal: numbers that were typed, or an excerpt of a file.
 """
 
 from __future__ import annotations

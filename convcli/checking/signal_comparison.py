@@ -1,4 +1,7 @@
-"""The sums of a comparison, made while both signals are read once, side by side."""
+"""The sums of a comparison, made while both signals are read once, side by side.
+
+Among them are the mean power spectra of both (Welch's method).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task that the options of `convcli learn` ask for, in numbers."""
+"""The task that the options of `convcli learn` ask for, and options that exclude each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol of an operation, and operations that wrap another one."""
+"""The protocol of an operation, what it says of itself, and operations that wrap another one."""
 
 from __future__ import annotations
 

@@ -443,6 +443,9 @@ def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
 
 
 # --- interpolation ---
+# It is lengthened until all images are attenuated enough. Frequencies are in cycles per input
+# sample. An interpolation to L phases repeats the spectrum of its input around every whole
+# frequency; its taps take these images away.
 
 
 # A resampler is flat up to this share of the lower Nyquist frequency.

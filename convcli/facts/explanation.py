@@ -2,7 +2,7 @@
 
 Arrays are nested tuples with as many levels as the signal has sample axes, (k,) or (height, width);
 None is a missing value. Where a stage takes or makes several channels, its arrays have one level
-more for the channels, which comes first.
+more for the channels, which comes first. `ContinuousFacts` are those of `--continuous`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The layers of a model bound to a signal, at the place of the network in a FILTER.
 
-They are bound from left to right, and each becomes operations like any other step.
+They are bound from left to right, and each becomes operations like any other step. A network that
+was learned with `--on differences` stands between two more layers: one makes changes of the
+columns, and one adds the predicted change to a level.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What learning returns: the facts, and the tensors and metadata of the model file."""
+"""What learning returns: facts with warnings, and the tensors and metadata of the model file."""
 
 from __future__ import annotations
 

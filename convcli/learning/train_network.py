@@ -1,4 +1,7 @@
-"""Learning a network: its data in memory, its training, and its errors beside a filter's."""
+"""Learning a network: its data in memory, its training, and its errors beside a filter's.
+
+Samples are scaled first: a mean is subtracted from each channel, which is divided by a unit.
+"""
 
 from __future__ import annotations
 

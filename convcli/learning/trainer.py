@@ -1,4 +1,7 @@
-"""Training of a network: epochs of mini-batches, shared between threads, with an early stop."""
+"""Training of a network: epochs of mini-batches, shared between threads, with an early stop.
+
+The optimizer is Adam.
+"""
 
 from __future__ import annotations
 

@@ -34,8 +34,6 @@ MOST_NODES = 10_000
 # multiple of the numbers in the file, and some more. A normalised weight takes its numbers three
 # times: for the norm, divided by it, and multiplied.
 TIMES_AS_MANY, SOME_MORE = 8, 1 << 22
-
-
 # The operator set from which a softmax goes along one axis.
 FIRST_SOFTMAX_OF_AN_AXIS = 13
 

@@ -1,4 +1,4 @@
-"""The base class of all readers of sound."""
+"""The base class of all readers of sound, and what a file says of itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How times are written as dates: the order of day, month and year, and the time of day."""
+"""How times are written as dates: the order of day, month and year, and the time of day.
+
+ISO dates that are all written alike are read by array operations instead of one by one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: how they are recognised, opened and written."""
+"""Tables: how they are recognised, opened and written, and which suffixes an output may have."""
 
 from __future__ import annotations
 

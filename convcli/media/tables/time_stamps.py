@@ -3,7 +3,8 @@
 A stamp is a pair of whole numbers: nanoseconds since 1970 on a clock that never goes back, and
 nanoseconds on the clock on the wall, which the calendar follows. They are the same for dates
 without a zone. Where a date names its offset from UTC, as 2024-03-31T02:30+02:00, the wall clock is
-what is written. Times that are numbers are in UTC, or on the wall clock of `--time-zone`.
+what is written. Times that are numbers are in UTC, or on the wall clock of `--time-zone`. A
+`Notation` reads what the cells say.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Notation(Protocol):
         """
 
 
-# --- which notation a column has -----------------------------------------------------------------
+# --- the stamps of a column ---
 
 
 @dataclass(frozen=True, kw_only=True)

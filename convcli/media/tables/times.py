@@ -4,7 +4,8 @@ Times are numbers (of seconds, or of the unit that `time_units` finds), dates, o
 of day. They are regular when every step is the same: the same number of seconds, one business day,
 or the same number of calendar months on the same (or the last) day. A step may differ by 1e-6 of
 itself, and by the rounding with which times are written (one unit of the last place, where that is
-below a tenth of the step). Business days count as one row a day, months as 30.436875 days.
+below a tenth of the step). Business days count as one row a day, months as 30.436875 days. Times
+that follow no such rule must not go back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Which metadata of the input goes into the output, and what is lost."""
+"""Which metadata of the input goes into the output, and what is lost.
+
+Metadata that count samples are moved with what is cut off or resampled. Their layouts: cue, plst,
+smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285), iXML
+(gallery.co.uk/ixml), CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of
+CAF (Apple 2006).
+"""
 
 from __future__ import annotations
 
@@ -114,7 +120,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-# --- places in the samples ---
+# --- metadata that count samples ---
 
 
 # A broadcast extension holds its time of day in samples here.

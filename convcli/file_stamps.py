@@ -61,7 +61,7 @@ class FilesRead:
     @property
     def unchanged(self) -> bool:
         """Whether every file is as it was when it was read."""
-        return all(stamp_of(path) == stamp for path, stamp in self.stamps.items())
+        return {path: stamp_of(path) for path in self.stamps} == self.stamps
 
 
 _WATCHED: ContextVar[tuple[FilesRead, ...]] = ContextVar("watched", default=())
@@ -97,9 +97,5 @@ def stamp_of(path: Path) -> FileStamp | None:
     except OSError:
         return None
     return FileStamp(
-        device=status.st_dev,
-        inode=status.st_ino,
-        size=status.st_size,
-        modified=status.st_mtime_ns,
-        changed=status.st_ctime_ns,
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )

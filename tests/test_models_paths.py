@@ -16,8 +16,10 @@ from convcli.core import blocks
 from convcli.core.activations import Rectifier
 from convcli.core.binding import Rules
 from convcli.core.blocks import OutputTask
+from convcli.layers.conv_op import ConvOp
 from convcli.layers.conv_path import ConvPath, ConvSums
 from convcli.layers.conv_paths import ShiftedSums, TapByTap, WindowProduct, cheapest_conv_path
+from convcli.layers.padding import Placement
 from convcli.layers.weights import encode_weights, read_weights
 from convcli.layers.winograd import Winograd
 from convcli.planning.plan import make_plan
@@ -101,6 +103,24 @@ def test_tiles_of_any_picture(
     np.testing.assert_allclose(y, by_definition(sums, x), atol=1e-13)
     single = Winograd(sums, np.float32)(x.astype(np.float32))
     np.testing.assert_allclose(single, y, atol=5e-6)
+
+
+@pytest.mark.parametrize("sample", [np.inf, -np.inf, 1e38])
+def test_a_huge_sample_changes_only_the_outputs_that_read_it(sample: float) -> None:
+    """A tile of Winograd's algorithm has more inputs than the window of an output."""
+    nothing = (0, 0)
+    at = Placement(before=nothing, anchor=nothing, growth=nothing, padding=None)
+    weights = RNG.uniform(0.1, 1, (32, 32, 3, 3))
+    op = ConvOp(weights=weights, bias=None, step=(1, 1), dilation=(1, 1), at=at)
+    x = RNG.uniform(0, 1, (15, 15, 32)).astype(np.float32)
+    assert type(cheapest_conv_path(op.sums, x.dtype)) is Winograd
+    clean = by_definition(op.sums, x)
+    x[7, 7, 4] = sample
+    y = op(x, ((0, 13), (0, 13)))
+    touched = np.zeros((13, 13), bool)
+    touched[5:8, 5:8] = True
+    np.testing.assert_allclose(y[~touched], clean[~touched], rtol=1e-5)
+    assert not (np.abs(y[touched]) < 1e36).any()
 
 
 def test_the_path_that_costs_least() -> None:

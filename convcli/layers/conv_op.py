@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from convcli.core.convolution.convolve import all_finite
 from convcli.core.missing import any_missing, hold, known_by
 from convcli.core.op import ChannelUse, Held, NumberUse, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights, delay_of_one_sample
@@ -154,12 +155,20 @@ class ConvOp(SelfPadding):
 
     def _summed(self, x: Array, first: int) -> Array:
         """The layer on samples of which none is missing; `first` : number of the first output."""
-        path = self._paths.get(x.dtype)
-        if path is None:
-            path = cheapest_conv_path(self.sums, x.dtype)
-            self._paths[x.dtype] = path
+        path = self._path(x.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            return path(x, first)
+            y = path(x, first)
+            if path.mixes_windows and not all_finite(y):
+                y = self._path(x.dtype, mixes_windows=False)(x, first)
+        return y
+
+    def _path(self, dtype: np.dtype[Any], *, mixes_windows: bool = True) -> ConvPath:
+        """The path that computes the layer on samples of a type."""
+        path = self._paths.get((dtype, mixes_windows))
+        if path is None:
+            path = cheapest_conv_path(self.sums, dtype, mixes_windows=mixes_windows)
+            self._paths[dtype, mixes_windows] = path
+        return path
 
     @cached_property
     def sums(self) -> ConvSums:
@@ -174,8 +183,8 @@ class ConvOp(SelfPadding):
         )
 
     @cached_property
-    def _paths(self) -> dict[np.dtype[Any], ConvPath]:
-        """The path that computes the layer, by the type of the samples."""
+    def _paths(self) -> dict[tuple[np.dtype[Any], bool], ConvPath]:
+        """The paths that compute the layer, by the arguments of `_path`."""
         return {}
 
     def _over_gaps(self, x: Array, first: int, held: Held) -> Array:

@@ -8,10 +8,11 @@ rounding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from convcli.core.work_arrays import output_array
 from convcli.dataclass import dataclass
 from convcli.layers.bands import Band
 from convcli.samples import in_type
@@ -63,7 +64,12 @@ class ConvSums:
 
 
 class ConvPath(ABC):
-    """One algorithm for a convolution layer, with the weights prepared for one floating type."""
+    """One algorithm for a convolution layer, with the weights prepared for one floating type.
+
+    mixes_windows : an infinite sample makes outputs NaN whose windows do not hold it
+    """
+
+    mixes_windows: ClassVar[bool] = False
 
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         self.sums = sums
@@ -101,7 +107,7 @@ class ConvPath(ABC):
         for n, width, step in geometry:
             last = (n - width) // step
             sides.append(last + 1)
-        y = np.empty((*sides, len(self.sums.weights)), self.dtype)
+        y = output_array((*sides, len(self.sums.weights)), self.dtype)
         if y.size:
             self.fill(y, x, first)
         return y

@@ -210,7 +210,13 @@ def least_cost(sums: ConvSums) -> float:
     return min(path.cost(sums) for path in _PATHS)
 
 
-def cheapest_conv_path(sums: ConvSums, dtype: npt.DTypeLike) -> ConvPath:
-    """The path that costs least; it depends on the layer alone, not on the signal."""
-    kind = min(_PATHS, key=lambda path: path.cost(sums))
+def cheapest_conv_path(
+    sums: ConvSums, dtype: npt.DTypeLike, *, mixes_windows: bool = True
+) -> ConvPath:
+    """The path that costs least; it depends on the layer alone, not on the signal.
+
+    mixes_windows : it may be a path that does so
+    """
+    kinds = [path for path in _PATHS if mixes_windows or not path.mixes_windows]
+    kind = min(kinds, key=lambda path: path.cost(sums))
     return kind(sums, dtype)

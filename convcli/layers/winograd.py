@@ -62,6 +62,8 @@ def _values_at_points(coefficients: int) -> FloatArray:
 class Winograd(ConvPath):
     """A layer of 3x3 taps without strides, dilation and groups."""
 
+    mixes_windows = True
+
     def __init__(self, sums: ConvSums, dtype: npt.DTypeLike) -> None:
         super().__init__(sums, dtype)
         out_rows, taps, in_rows = transforms()
@@ -130,34 +132,48 @@ class Winograd(ConvPath):
         y : (rows, columns, out), both sides multiples of 4; x : (rows + 2, columns + 2, in)
         """
         lines, across = (side // OUTPUTS for side in y.shape[:2])
-        inputs, outputs = x.shape[2], y.shape[2]
+        columns, given, products, made = self._work_arrays(lines, across, x.shape[1])
+        np.matmul(self.to_tile, _flat(_overlapping(x, 0)), out=_flat(columns))
+        windows = _overlapping(columns, 2).swapaxes(0, 1)
+        at_once = len(given)
+        for first in range(0, INPUTS, at_once):
+            rows = slice(first, first + at_once)
+            np.matmul(self.to_tile, windows[rows], out=given.transpose(0, 2, 3, 1, 4))
+            np.matmul(_joined_tiles(given), self.weights[rows], out=products)
+            self._add_bias(products, rows)
+            outputs = made[rows].reshape(at_once, -1, *made.shape[3:])
+            np.matmul(self.from_tile, products.swapaxes(1, 2), out=outputs)
+        y_lines = y.reshape(lines, OUTPUTS, *y.shape[1:], copy=False)
+        by_line = made.reshape(INPUTS, lines, -1).swapaxes(0, 1)
+        np.matmul(self.from_tile, by_line, out=_flat(y_lines))
+        self._activate(y)
+
+    def _activate(self, y: Array) -> None:
+        """Apply the activation in place, to a row at a time."""
+        if self.sums.activation is not None:
+            for row in y:
+                self.sums.activation(row, row)
+
+    def _add_bias(self, products: Array, rows: slice) -> None:
+        """Add the bias to the value at the point 1, which is a term of every output."""
+        if self.bias is not None and rows.start <= 1 < rows.stop:
+            products[1 - rows.start, 1] += self.bias
+
+    def _work_arrays(self, lines: int, across: int, columns: int) -> list[Array]:
+        """Intermediate results of tiles: transformed columns, tiles, products, and rows of outputs.
+
+        Few tiles are multiplied for all rows of places at once, others for one row at a time.
+        """
+        inputs, outputs = self.sums.inputs, self.sums.outputs
         tiles = lines * across
         at_once = INPUTS if INPUTS * tiles * (inputs + outputs) <= CACHED else 1
-        columns, given, products, made = work_arrays(
+        return work_arrays(
             self.dtype,
-            (lines, INPUTS, x.shape[1], inputs),
+            (lines, INPUTS, columns, inputs),
             (at_once, INPUTS, lines, across, inputs),
             (at_once, INPUTS, tiles, outputs),
             (INPUTS, lines, across, OUTPUTS, outputs),
         )
-        np.matmul(self.to_tile, _flat(_overlapping(x, 0)), out=_flat(columns))
-        windows = _overlapping(columns, 2)
-        for first in range(0, INPUTS, at_once):
-            places = slice(first, first + at_once)
-            transformed = given.transpose(0, 2, 3, 1, 4)
-            np.matmul(self.to_tile, windows[:, places].swapaxes(0, 1), out=transformed)
-            flat = given.reshape(at_once, INPUTS, tiles, inputs)
-            np.matmul(flat, self.weights[places], out=products)
-            if self.bias is not None and places.start <= 1 < places.stop:
-                # The value at the point 1 is a term of every output.
-                products[1 - first, 1] += self.bias
-            rows = made[places].reshape(at_once, tiles, OUTPUTS, outputs)
-            np.matmul(self.from_tile, products.swapaxes(1, 2), out=rows)
-        by_line = made.reshape(INPUTS, lines, -1).swapaxes(0, 1)
-        np.matmul(self.from_tile, by_line, out=_flat(y.reshape(lines, OUTPUTS, *y.shape[1:])))
-        if self.sums.activation is not None:
-            for row in y:
-                self.sums.activation(row, row)
 
 
 def _output_ranges(outputs: int, most: int) -> list[slice]:
@@ -185,6 +201,11 @@ def _with_halo(outputs: slice) -> slice:
 def _flat(x: Array) -> Array:
     """A view of (lines, rows, columns, channels) with one axis for all numbers of a row."""
     return x.reshape(*x.shape[:2], -1, copy=False)
+
+
+def _joined_tiles(x: Array) -> Array:
+    """A view of (rows, places, lines, across, channels) with one axis for all tiles."""
+    return x.reshape(*x.shape[:2], -1, x.shape[-1], copy=False)
 
 
 def _overlapping(x: Array, axis: int) -> Array:

@@ -22,7 +22,7 @@ from convcli.core.chain import Chain
 from convcli.core.executor import Executor
 from convcli.layers.onnx.session_convs import input_channels
 from convcli.layers.onnx.session_nodes import session_node
-from convcli.layers.onnx.writer import INPUT, OnnxWriter
+from convcli.layers.onnx.writer import INPUT, OUTPUT, OnnxWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class SessionExecutor(Executor):
         # A signal with one axis is a line of a picture.
         picture = x.reshape(-1, columns, channels)
         given = np.ascontiguousarray(picture.transpose(2, 0, 1))
-        (made,) = session.run(None, {INPUT: given[None]})
+        (made,) = session.run([OUTPUT], {INPUT: given[None]})
         found = np.ascontiguousarray(made[0].transpose(1, 2, 0))
         return found if self.axes == 2 else found[0]
 

@@ -69,18 +69,31 @@ class StructuralSimilarity:
         squares = self._window_means(a * a + b * b)
         product = self._window_means(a * b)
         product_of_means = mean_a * mean_b
-        squares_of_means = mean_a * mean_a + mean_b * mean_b
-        luminance = (2 * product_of_means + self._c1) / (squares_of_means + self._c1)
-        covariance = product - product_of_means
-        variances = squares - squares_of_means
-        structure = (2 * covariance + self._c2) / (variances + self._c2)
-        similarity: Array = luminance * structure
-        return similarity
+        # In place and without gaps between rows, which saves an eighth of the time.
+        mean_a *= mean_a
+        mean_b *= mean_b
+        squares_of_means = np.add(mean_a, mean_b, out=mean_a)
+        covariance = np.subtract(product, product_of_means, out=product)
+        variances = np.subtract(squares, squares_of_means, out=squares)
+        luminance = _ratio(product_of_means, squares_of_means, self._c1)
+        structure = _ratio(covariance, variances, self._c2)
+        luminance *= structure
+        return luminance
 
     def _window_means(self, plane: Array) -> Array:
         """The weighted mean of every window of (rows, columns)."""
-        return correlate_valid(plane[..., None], self._window, (1, 1), exact=False)[..., 0]
+        means = correlate_valid(plane[..., None], self._window, (1, 1), exact=False)
+        return np.ascontiguousarray(means[..., 0])
 
     def mean(self) -> FloatArray | None:
         """The mean of each channel; None where the pictures hold no window."""
         return self._sum / self._count if self._count else None
+
+
+def _ratio(product: Array, squares: Array, constant: float) -> Array:
+    """(2 product + constant) / (squares + constant), in the memory of both."""
+    product *= 2
+    product += constant
+    squares += constant
+    product /= squares
+    return product

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts, PreviewFacts, SignalPreview
 from convcli.previews.outline import sum_of_squares
 from convcli.previews.preview import Preview, PreviewSize, first_row
-from convcli.samples import as_samples
+from convcli.samples import as_samples, in_type
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ _RGB = ("R", "G", "B")
 # Pixels of a side of the detail, and bins of the histogram.
 DETAIL = 96
 BINS = 64
-# The sum of this many bytes fits into 16 bits.
-MOST_BYTES = 257
+# Types whose rows OpenCV adds up in float32.
+_ADDED_BY_OPENCV = (np.uint8, np.uint16, np.float32)
+# Types of so few numbers that each is counted.
+_FEW_NUMBERS = (np.uint8, np.uint16)
 # Rows of two pictures whose likeness is measured at once.
 STRIP = 64
 # The share of the differences that is drawn without being cut off.
@@ -78,17 +81,13 @@ class PictureSums:
 
     def reduced(self, x: Array, row: int) -> ReducedRows:
         """Reduce rows (rows, columns, channels) that begin at `row`. Any thread may call this."""
-        first = min(-row % self.factor, len(x))
-        last = first + (len(x) - first) // self.factor * self.factor
-        shown = self._seen(x)
-        parts = [(shown[:first], first), (shown[first:last], self.factor)]
-        parts.append((shown[last:], len(x) - last))
-        sums = [self._sums_of_bands(part, count) for part, count in parts if len(part)]
-        bands = np.concatenate(sums) if sums else np.empty((0, 0, 0), np.float32)
+        first = -row % self.factor or self.factor
+        edges = [0, *range(first, len(x), self.factor), len(x)]
+        bands = self._sums_of_bands(self._seen(x), edges)
         every = x[:0]
         if self._whole:
             every = x[-row % self.factor :: self.factor, :: self.factor]
-        return ReducedRows(x, row, bands, as_samples(every.copy()))
+        return ReducedRows(x, row, bands, every.copy())
 
     def _seen(self, x: Array) -> Array:
         """The channels that are shown, with colours as they are seen over black."""
@@ -119,28 +118,30 @@ class PictureSums:
         stop = min(len(x), top + size - self._row)
         if start < stop:
             part = x[start:stop, left : left + DETAIL]
-            self._detail.append(as_samples(part.copy()))
+            self._detail.append(part.copy())
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _sums_of_bands(self, x: Array, count: int) -> Array:
-        """Reduce bands of `count` rows; squares at the right edge are smaller.
+    def _sums_of_bands(self, x: Array, edges: list[int]) -> Float32Array:
+        """The sums of the rows between edges, reduced; squares at the right edge are smaller.
 
-        Returns (bands, squares, channels), float32.
+        Returns (bands, squares, channels).
         """
-        if self.factor == 1:
+        if self.factor == 1 or not len(x):
             return as_samples(x).astype(np.float32)
         import cv2
 
-        # The sums of bytes are whole numbers at first.
-        few_bytes = x.dtype == np.uint8 and count <= MOST_BYTES
-        kind = np.uint16 if few_bytes else np.float32
-        lines = x.reshape(-1, count, x.shape[1] * x.shape[2])
-        sums = np.add.reduce(lines, axis=1, dtype=kind)
-        numbers = sums.reshape(-1, *x.shape[1:]).astype(np.float32)
-        squares = -(-x.shape[1] // self.factor)
-        size = (squares, len(numbers))
+        columns, channels = x.shape[1:]
+        lines = x.reshape(len(x), -1)
+        if lines.dtype not in _ADDED_BY_OPENCV:
+            lines = lines.astype(np.float32)
+        sums = np.empty((len(edges) - 1, columns * channels), np.float32)
+        for band, (start, stop) in enumerate(pairwise(edges)):
+            # For 16 bits a third of the time of np.add.reduce.
+            cv2.reduce(lines[start:stop], 0, cv2.REDUCE_SUM, sums[band, None], cv2.CV_32F)
+        size = (-(-columns // self.factor), len(sums))
+        numbers = sums.reshape(-1, columns, channels)
         means = cv2.resize(numbers, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(means, np.float32).reshape(len(numbers), squares, -1)
+        return np.asarray(means, np.float32).reshape(len(sums), size[0], channels)
 
     @property
     def empty(self) -> bool:
@@ -171,6 +172,8 @@ class PictureSums:
 
     def _on_scale(self, x: Array, full: float) -> Float32Array:
         """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
+        if full == self.signal.full_scale:
+            return in_type(x, np.float32)
         return _multiplied(x, full / self.signal.full_scale)
 
     def facts(self) -> PictureFacts | None:
@@ -179,7 +182,7 @@ class PictureSums:
             return None
         full = self.signal.full_scale
         samples = np.concatenate(self.samples)
-        detail = np.concatenate(self._detail or [samples])
+        detail = as_samples(np.concatenate(self._detail or [samples]))
         opacity = None
         if self.signal.alpha is not None:
             opacity = samples[..., self.signal.alpha].ravel()
@@ -201,15 +204,23 @@ class PictureSums:
 
         opacity : of each sample, by which it counts; None for pictures without opacity
         """
+        if x.dtype in _FEW_NUMBERS:
+            # A fifth of the time for bytes: count each number, then put the numbers into bins.
+            numbers = np.arange(np.iinfo(x.dtype).max + 1)
+            return self._binned(numbers, np.bincount(x, opacity, minlength=len(numbers)))
         finite = np.isfinite(x)
         if not finite.all():
             x = x[finite]
             if opacity is not None:
                 opacity = opacity[finite]
+        return self._binned(x, opacity)
+
+    def _binned(self, x: Array, weights: Array | None) -> FloatArray:
+        """The sum of the weights of the samples in each bin, or their count."""
         # Four times as fast as np.histogram.
         bins = _multiplied(x, BINS / self.signal.full_scale)
         np.clip(bins, 0, BINS - 1, out=bins)
-        counts = np.bincount(bins.astype(np.int64), opacity, minlength=BINS)
+        counts = np.bincount(bins.astype(np.int64), weights, minlength=BINS)
         return counts.astype(np.float64)
 
 
@@ -239,7 +250,8 @@ def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
         return None
     full = before.signal.full_scale
     a, b = _compared(before.seen_means(full), after.seen_means(full))
-    difference = np.abs(_known_difference(a, b))
+    difference = _known_difference(a, b)
+    np.abs(difference, out=difference)
     largest = float(np.nanmax(difference, initial=0.0))
     drawn = _drawn_difference(difference, len(before.colours))
     # A few large differences would leave all others dark.
@@ -300,7 +312,9 @@ def _known_difference(a: Array, b: Array) -> Array:
     """The second picture less the first; NaN where a sample is missing or infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         difference = b - a
-    difference[~np.isfinite(difference)] = np.nan
+    known = np.isfinite(difference)
+    if not known.all():
+        difference[~known] = np.nan
     return difference
 
 

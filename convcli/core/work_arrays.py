@@ -1,12 +1,8 @@
-"""Arrays in memory that is used again and again.
-
-New memory from the system costs 0.5 to 1 ms/MB, more than the sums that go into it.
-"""
+"""Arrays for intermediate results, in memory that a thread uses again and again."""
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -37,45 +33,12 @@ class _Memory(threading.local):
 
 _MEMORY = _Memory()
 
-# Bytes of an array from which its memory is kept for later ones, and of all memory that is kept.
-LEAST_KEPT, MOST_KEPT = 1 << 20, 1 << 27
-# References to memory that no array uses: of the list, of a variable, and of the function that
-# counts them.
-_UNUSED = 3
-_KEPT: list[ByteArray] = []
-_KEPT_LOCK = threading.Lock()
-
-
-def output_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """Return an array whose content is arbitrary, in the memory of an earlier one if it is large.
-
-    The memory is used again once no array refers to it.
-    """
-    kind: np.dtype[Any] = np.dtype(dtype)
-    size = math.prod(shape) * kind.itemsize
-    if size < LEAST_KEPT:
-        return np.empty(shape, kind)
-    with _KEPT_LOCK:
-        place = _unused_place(size)
-        memory = np.empty(size, np.uint8) if place is None else _KEPT.pop(place)
-        _KEPT.append(memory)
-        while sum(each.size for each in _KEPT) > MOST_KEPT:
-            del _KEPT[0]
-    return np.ndarray(shape, kind, memory)
-
-
-def _unused_place(size: int) -> int | None:
-    """The place of unused memory for some bytes, of which at most a fifth is left over."""
-    for place, memory in enumerate(_KEPT):
-        if size <= memory.size <= 1.25 * size and sys.getrefcount(memory) == _UNUSED:
-            return place
-    return None
-
 
 def work_arrays(dtype: npt.DTypeLike, *shapes: tuple[int, ...]) -> list[Array]:
     """Return arrays of these shapes, whose content is arbitrary.
 
-    They are valid until the same thread asks for others.
+    They are valid until the same thread asks for others. New memory from the system costs 0.5 to 1
+    ms/MB, more than the sums that go into it.
     """
     kind: np.dtype[Any] = np.dtype(dtype)
     sizes = [math.prod(shape) * kind.itemsize for shape in shapes]

@@ -379,7 +379,7 @@ def test_means_in_strips_are_those_of_the_whole(
     windows = np.lib.stride_tricks.sliding_window_view(x, w.shape, axis=(0, 1))
     truth = np.einsum("...ij,ij", windows[:: step[0], :: step[1]], w)
     monkeypatch.setattr(refined, "_STRIP_SAMPLES", 1)
-    assert len(list(refined._Kernel(w, step).strips(x))) > 1
+    assert len(list(refined._WeightedWindow(w, step).strips(x))) > 1
     y = refined.refined_mean(x, w, 1.0, step)
     assert y.dtype == np.uint8
     np.testing.assert_array_equal(y, np.rint(truth))

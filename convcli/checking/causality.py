@@ -231,7 +231,7 @@ class _PrefixOutputs:
         self.comparison.compare(self.prefix, *encoded)
 
 
-# --- prefixes ---
+# ----------------------------------------------------------------------------------------- prefixes
 
 
 # Up to this many rows, every prefix is tried.
@@ -402,7 +402,7 @@ def _window(plan: Plan) -> int:
     return reach.before + reach.after + 1
 
 
-# --- the step that looks ahead ---
+# ------------------------------------------------------------------------ the step that looks ahead
 
 
 @dataclass(frozen=True)

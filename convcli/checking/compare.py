@@ -171,7 +171,7 @@ def _other_size(a: ComparedSignal, b: ComparedSignal) -> RequestError:
     )
 
 
-# --- limits on the measures: `--fail-above rms=1e-3`, `--fail-below ssim=0.98` ---
+# ---------------------------------------- limits: `--fail-above rms=1e-3`, `--fail-below ssim=0.98`
 
 
 UNMATCHED = "unmatched"

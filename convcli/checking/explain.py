@@ -345,7 +345,7 @@ def _computed(
     return StageSamples(values=values, names=names, first=first, length=length)
 
 
-# --- other forms of the filter: its result and its matrix ---
+# --------------------------------------------- other forms of the filter: its result and its matrix
 
 
 # A matrix with more elements than this is too large to read.

@@ -278,7 +278,7 @@ def _exact_sum(products: Array) -> float:
             return float(np.sum(present))
 
 
-# --- spreading ---
+# -------------------------------------------------------------------------- transposed convolutions
 
 
 def spread_facts(

@@ -305,7 +305,7 @@ def _in_unit_scale(a: Array, b: Array, signal: Signal) -> tuple[Array, Array]:
     return a / signal.full_scale, b / signal.full_scale
 
 
-# --- mean power spectra of signals that come in blocks (Welch's method) ---
+# ------------------------------- mean power spectra of signals that come in blocks (Welch's method)
 
 
 # Samples that are transformed together.

@@ -442,7 +442,7 @@ def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
     return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")
 
 
-# --- interpolation ---
+# ----------------------------------------------------------------------------------- interpolations
 # It is lengthened until all images are attenuated enough. Frequencies are in cycles per input
 # sample. An interpolation to L phases repeats the spectrum of its input around every whole
 # frequency; its taps take these images away.

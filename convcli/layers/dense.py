@@ -94,7 +94,7 @@ class DenseLayer(WeightedLayer):
         return self.call.error(message, hint=hint)
 
 
-# --- flatten ---
+# ------------------------------------------------------------------------------------------ flatten
 
 
 @layer("flatten")

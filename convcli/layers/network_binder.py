@@ -361,7 +361,7 @@ def _out_of_units(x: Array, mean: FloatArray, unit: FloatArray) -> Array:
     return samples.astype(x.dtype)
 
 
-# --- a network of changes ---
+# ----------------------------------------------------------------------------- a network of changes
 # It sees by how much every column changed since the row before, and predicts a change, which is
 # added to a level. The level goes past the layers of the network as its last channel.
 

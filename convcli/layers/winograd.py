@@ -126,8 +126,9 @@ class Winograd(ConvPath):
         """Compute tiles by 36 products, one for each place in a tile.
 
         The transforms are many small products on views. This is 1.3 times as fast as copying the
-        tiles for one large product each. Between the transforms of columns all is done for one row
-        of places after the other, so that it stays in the second cache.
+        tiles for one large product each. After the transform along the columns of pixels, one
+        row of places after the other is multiplied and transformed along the rows of pixels, so
+        that it stays in the second cache.
 
         y : (rows, columns, out), both sides multiples of 4; x : (rows + 2, columns + 2, in)
         """
@@ -143,13 +144,17 @@ class Winograd(ConvPath):
             self._add_bias(products, rows)
             outputs = made[rows].reshape(at_once, -1, *made.shape[3:])
             np.matmul(self.from_tile, products.swapaxes(1, 2), out=outputs)
+        self._write_lines(made, y)
+
+    def _write_lines(self, made: Array, y: Array) -> None:
+        """Transform rows of outputs into lines of them, and apply the activation in place.
+
+        made : (6, lines of tiles, tiles across, 4, out); y : (rows, columns, out)
+        """
+        lines = made.shape[1]
         y_lines = y.reshape(lines, OUTPUTS, *y.shape[1:], copy=False)
         by_line = made.reshape(INPUTS, lines, -1).swapaxes(0, 1)
         np.matmul(self.from_tile, by_line, out=_flat(y_lines))
-        self._activate(y)
-
-    def _activate(self, y: Array) -> None:
-        """Apply the activation in place, to a row at a time."""
         if self.sums.activation is not None:
             for row in y:
                 self.sums.activation(row, row)

@@ -339,7 +339,7 @@ def _root_mean_square(parts: Iterable[tuple[Array, BoolArray]]) -> float | None:
     return math.sqrt(power / count) if count else None
 
 
-# --- the delay of a target ---
+# ---------------------------------------------------------------------------- the delay of a target
 # It is the lag of the largest correlation, which counts only if it is far above that of unrelated
 # signals, or high in itself.
 

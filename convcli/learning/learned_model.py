@@ -103,7 +103,7 @@ def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:
     return origin
 
 
-# --- warnings ---
+# ----------------------------------------------------------------------------------------- warnings
 
 
 # A smaller correlation at a measured delay is worth a warning.

@@ -221,7 +221,7 @@ def _one_row_each(tiles: Array) -> Array:
     return np.moveaxis(tiles, -1, 1).reshape(len(tiles), -1)
 
 
-# --- how an answer changes if the same signal begins one sample (of a picture: column) later ---
+# ------------------------ answers for a signal that begins one sample later (a picture: one column)
 
 
 # Answers that differ by less than this part of their errors are equal but for rounding.

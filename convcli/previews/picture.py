@@ -335,7 +335,7 @@ def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
     return float(means.mean())
 
 
-# --- the preview ---
+# -------------------------------------------------------------------------------------- the preview
 
 
 class PicturePreview(Preview):

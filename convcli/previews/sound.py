@@ -322,7 +322,7 @@ class ExcerptSamples:
         return ExcerptFacts(samples=samples, rate=rate, start=self.start / rate)
 
 
-# --- the preview ---
+# -------------------------------------------------------------------------------------- the preview
 
 
 # Seconds of sound that can be listened to, and channels.

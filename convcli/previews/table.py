@@ -226,7 +226,7 @@ def _without_empty_bins(outline: OutlineFacts) -> OutlineFacts:
     )
 
 
-# --- the preview ---
+# -------------------------------------------------------------------------------------- the preview
 
 
 class TablePreview(Preview):

@@ -359,7 +359,7 @@ class _InterleavedJob(Job):
         super().release()
 
 
-# --- what is kept ---
+# ------------------------------------------------------------------------------------- what is kept
 
 
 @dataclass(frozen=True)
@@ -465,7 +465,7 @@ class _RaggedBuffer:
         self.values[signals] = joined.values[inside_values]
 
 
-# --- held values ---
+# -------------------------------------------------------------------------------------- held values
 
 
 class _HeldBatch:

@@ -167,7 +167,7 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
     lines = factor(weights)
     if lines is not None and not _are_short(lines):
         return refined_lines(x, lines, step, to_bytes=to_bytes)
-    kernel = _Kernel(weights, step)
+    kernel = _WeightedWindow(weights, step)
     strips = kernel.strips(x)
     shape = kernel.outputs_of(x)
     bound = error_of_sums(weights)
@@ -182,7 +182,7 @@ def refined_mean(x: Array, window: Taps, divisor: float, step: tuple[int, ...]) 
 
 
 @dataclass(frozen=True, eq=False)
-class _Kernel:
+class _WeightedWindow:
     """The weights of a window, (height, width), and its step along each axis."""
 
     weights: Taps

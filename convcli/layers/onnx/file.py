@@ -285,7 +285,7 @@ def _numbers(array: AnyArray) -> Constant:
         return array.astype(np.float64)
 
 
-# --- tensors outside of the file ---
+# ---------------------------------------------------------------------- tensors outside of the file
 
 
 def read_external_numbers(path: Place, graph: Any, *, most: int) -> None:

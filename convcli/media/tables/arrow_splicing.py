@@ -153,7 +153,7 @@ def _with_prefixes(pool: _TextPool, numbers: Integers, output: OutputColumns) ->
     return alternating(np.broadcast_to(prefixes, numbers.shape), numbers)
 
 
-# --- the texts of many numbers ---
+# ------------------------------------------------------------------------ the texts of many numbers
 
 
 # The numbers that are not whole and have no exponent, in orjson either.

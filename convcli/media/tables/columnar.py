@@ -292,7 +292,7 @@ class ColumnarSource(TableSource):
         return self._recent
 
 
-# --- writing ---
+# ------------------------------------------------------------------------------------------ writing
 
 
 class ColumnarSink(BatchSink):

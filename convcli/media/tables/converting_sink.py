@@ -136,7 +136,7 @@ def _in_utf8(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-# --- types that keep every digit ---
+# ---------------------------------------------------------------------- types that keep every digit
 
 
 # Only numbers with this many digits may be rounded by float64.

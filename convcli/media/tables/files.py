@@ -285,7 +285,7 @@ def _refuse_compressed_columns(
         )
 
 
-# --- suffixes that name another format than the one that is written ---
+# ------------------------------------------- suffixes that name another format than the one written
 
 
 # Suffixes of text besides those of tables, and of copies of any file.

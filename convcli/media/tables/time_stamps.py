@@ -71,7 +71,7 @@ class Notation(Protocol):
         """
 
 
-# --- the stamps of a column ---
+# --------------------------------------------------------------------------- the stamps of a column
 
 
 @dataclass(frozen=True, kw_only=True)

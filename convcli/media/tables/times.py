@@ -412,7 +412,7 @@ def _hold_against(rule: Rule, moments: Moments, runs: Runs) -> _Fit:
     return _Fit(first_failure(rule, moments, runs), ends)
 
 
-# --- rows at any times, which must not go back ---
+# -------------------------------------------------------- rows at any times, which must not go back
 
 
 @dataclass(frozen=True, eq=False)

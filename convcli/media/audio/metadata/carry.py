@@ -120,7 +120,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-# --- metadata that count samples ---
+# ---------------------------------------------------------------------- metadata that count samples
 
 
 # A broadcast extension holds its time of day in samples here.

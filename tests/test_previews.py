@@ -308,8 +308,9 @@ def test_a_row_between_two_gaps_is_a_dot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strip", [1, 13, 100])
-def test_a_picture_is_reduced(strip: int) -> None:
-    x: Any = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "float32", "float64"])
+def test_a_picture_is_reduced(strip: int, dtype: str) -> None:
+    x: Any = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(dtype)
     signal = Signal(medium=IMAGE, shape=(300, 400), channels=("R", "G", "B"), full_scale=255)
     sums = PictureSums(signal, 100)
     for number, first in enumerate(range(0, 300, strip)):
@@ -322,7 +323,7 @@ def test_a_picture_is_reduced(strip: int) -> None:
     assert np.abs(facts.reduced.astype(float) - means).max() <= 0.5001
     np.testing.assert_array_equal(facts.detail, x[102:198, 152:248])
     assert facts.corner == (102, 152)
-    sampled = x[::4, ::4, 1]
+    sampled = x[::4, ::4, 1].astype(float)
     expected = np.histogram(sampled, 64, (0, 255))[0]
     assert facts.histogram[1].tolist() == expected.tolist()
 

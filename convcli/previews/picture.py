@@ -19,7 +19,7 @@ from convcli.samples import as_samples, in_type
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from convcli.array_types import ByteArray, Float32Array, FloatArray
+    from convcli.array_types import AnyArray, ByteArray, Float32Array, FloatArray
     from convcli.signals import AnyRows, Array, Block, Signal, Source
 
 
@@ -206,8 +206,9 @@ class PictureSums:
         """
         if x.dtype in _FEW_NUMBERS:
             # A fifth of the time for bytes: count each number, then put the numbers into bins.
-            numbers = np.arange(np.iinfo(x.dtype).max + 1)
-            return self._binned(numbers, np.bincount(x, opacity, minlength=len(numbers)))
+            numbers = np.arange(256**x.itemsize)
+            counts = np.bincount(x, opacity, minlength=len(numbers))
+            return self._binned(numbers, counts)
         finite = np.isfinite(x)
         if not finite.all():
             x = x[finite]
@@ -215,7 +216,7 @@ class PictureSums:
                 opacity = opacity[finite]
         return self._binned(x, opacity)
 
-    def _binned(self, x: Array, weights: Array | None) -> FloatArray:
+    def _binned(self, x: AnyArray, weights: AnyArray | None) -> FloatArray:
         """The sum of the weights of the samples in each bin, or their count."""
         # Four times as fast as np.histogram.
         bins = _multiplied(x, BINS / self.signal.full_scale)
@@ -224,7 +225,7 @@ class PictureSums:
         return counts.astype(np.float64)
 
 
-def _multiplied(x: Array, factor: float) -> Float32Array:
+def _multiplied(x: AnyArray, factor: float) -> Float32Array:
     """Samples times a factor; what is too large for float32 is infinite."""
     with np.errstate(over="ignore"):
         return np.multiply(x, factor, dtype=np.float32, casting="same_kind")

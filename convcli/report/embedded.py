@@ -33,7 +33,7 @@ def picture_uri(pixels: ByteArray, *, exact: bool = False) -> str:
     import numpy as np
 
     channels = pixels.shape[2]
-    stored = np.ascontiguousarray(pixels)
+    stored: Any = np.ascontiguousarray(pixels)
     if channels == 3:
         # A thirtieth of the time of an index for each channel.
         stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR)

@@ -155,7 +155,7 @@ class PictureSums:
         """
         if self._means is not None:
             return self._means
-        sums = np.concatenate(self._sums).astype(np.float32)
+        sums = np.concatenate(self._sums)
         sums[:-1] *= np.float32(1 / self.factor)
         rows_of_last = self._row - self.factor * (len(sums) - 1)
         sums[-1] *= np.float32(1 / rows_of_last)
@@ -233,12 +233,15 @@ def _multiplied(x: AnyArray, factor: float) -> Float32Array:
 
 def _as_bytes(x: Array, full: float) -> ByteArray:
     """Samples as bytes from 0 to the full scale; missing ones are black."""
-    scaled = _multiplied(x, 255 / full)
-    np.rint(scaled, out=scaled)
-    # The larger one of NaN and 0 is 0.
-    np.fmax(scaled, 0, out=scaled)
-    np.fmin(scaled, 255, out=scaled)
-    return scaled.astype(np.uint8)
+    pixels = np.empty(x.shape, np.uint8)
+    for row in range(0, len(x), STRIP):
+        scaled = _multiplied(x[row : row + STRIP], 255 / full)
+        np.rint(scaled, out=scaled)
+        # The larger one of NaN and 0 is 0.
+        np.fmax(scaled, 0, out=scaled)
+        np.fmin(scaled, 255, out=scaled)
+        pixels[row : row + STRIP] = scaled
+    return pixels
 
 
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:

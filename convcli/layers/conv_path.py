@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.work_arrays import output_array
 from convcli.dataclass import dataclass
 from convcli.layers.bands import Band
 from convcli.samples import in_type
@@ -107,7 +106,7 @@ class ConvPath(ABC):
         for n, width, step in geometry:
             last = (n - width) // step
             sides.append(last + 1)
-        y = output_array((*sides, len(self.sums.weights)), self.dtype)
+        y = np.empty((*sides, len(self.sums.weights)), self.dtype)
         if y.size:
             self.fill(y, x, first)
         return y

@@ -11,7 +11,6 @@ import numpy as np
 from convcli.core.extend import REPEATING, filler, inside
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, Span, nothing_held
 from convcli.core.reach import Reach
-from convcli.core.work_arrays import output_array
 from convcli.dataclass import dataclass
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
 from convcli.units import Kind, UnitError
@@ -311,7 +310,7 @@ def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
     known = [slice(part.lead, part.lead + n) for part, n in zip(stretches, x.shape, strict=False)]
     # Circular padding reads samples after the last wanted one.
     sides = [max(each.stop, given.stop) for each, given in zip(wanted, known, strict=True)]
-    y = output_array((*sides, x.shape[-1]), x.dtype)
+    y = np.empty((*sides, x.shape[-1]), x.dtype)
     y[tuple(known)] = x
     for axis, part in enumerate(stretches):
         lines = y.swapaxes(0, axis)

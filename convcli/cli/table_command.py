@@ -44,8 +44,8 @@ class NamedFilterOptions:
             metavar="NAME=FILTER",
             help="Add a column NAME, filtered from the column of -c. With several columns, "
             "{column} in NAME stands for the name of each; a filter with several outputs makes "
-            "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
-            "out.",
+            "NAME_upper, NAME_lower and so on. A NAME with = stands in double quotes. May be given "
+            "several times; FILTER may then be left out.",
         ),
     ] = None
     set: Annotated[
@@ -99,9 +99,10 @@ def plain_request(request: TableRequest, *, named: bool, every: bool) -> Request
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.inputs import is_file, is_folder
+    from convcli.media.inputs import is_folder
     from convcli.media.replacing import is_special
     from convcli.media.tables.files import TableFiles
+    from convcli.places import is_file
 
     if text == "-" or is_file(text) or is_folder(text):
         return True

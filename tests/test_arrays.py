@@ -117,10 +117,7 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
         ("box:3", np.zeros(4), {"threads": threads}, "threads expects")
         for threads in (0, -1, 1.5, "2", True)
     ],
-    *[
-        ("box:3", np.zeros(4), {"axes": axes}, "sample axes")
-        for axes in (0, "2", 1.5)
-    ],
+    *[("box:3", np.zeros(4), {"axes": axes}, "sample axes") for axes in (0, "2", 1.5)],
     (
         "box:3",
         np.zeros(4),

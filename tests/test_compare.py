@@ -188,6 +188,30 @@ def two_pictures() -> tuple[Any, Any]:
     return a, np.clip(changed, 0, 255).astype(np.uint8)
 
 
+class ForeignArray:
+    """An array of another library, which names its types in its own way, as torch does."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+        self.dtype = "torch.uint8"
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """The array of NumPy."""
+        return self.x
+
+
+def test_full_scale_of_arrays_and_tables() -> None:
+    a, _ = two_pictures()
+    for pair in ((a, ForeignArray(a)), (ForeignArray(a), a)):
+        rows = convcli.compare(*pair).channels
+        assert all(row.equal for row in rows)
+    # The numbers of a table stand for themselves, in whatever type they are kept.
+    column = pd.Series(a[:, 0, 0], name="y")
+    for other in (column.to_frame(), column.astype(float)):
+        (row,) = convcli.compare(column, other).channels
+        assert row.equal
+
+
 @pytest.mark.parametrize("rows", [1, 7, 40])
 def test_structural_similarity(rows: int) -> None:
     """The values of SSIM are those of scikit-image 0.26.0 for the two pictures a and b:

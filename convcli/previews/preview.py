@@ -141,7 +141,7 @@ class SideSums(Protocol):
         ...
 
     def add(self, prepared: Any) -> None:
-        """Note the next samples."""
+        """Note the samples that come next."""
         ...
 
 

@@ -322,11 +322,11 @@ def _read_count(text: str, signal: Signal) -> int:
             sample = signal.medium.sample
             step = describe_seconds(1 / signal.rate)
             raise UnitError(f"{text!r} is not a whole number of {sample}s; one comes each {step}")
+    if samples > MOST_SAMPLES:
+        raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
         raise UnitError(f"expected a whole number of {signal.medium.sample}s, got {text!r}")
-    if count > MOST_SAMPLES:
-        raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     if count < 1:
         message = f"expected at least 1 {signal.medium.sample}, got {text!r}"
         if parse_quantity(text).unit:

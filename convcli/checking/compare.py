@@ -67,7 +67,8 @@ def compare_arrays(
     samples_per_second = read_rate(rate)
     check_axes(axes)
     check_threads(threads)
-    check_number("full_scale", full_scale, above=0)
+    if full_scale is not None:
+        check_number("full_scale", full_scale, above=0)
     sources = [source_of(x, rate=samples_per_second, axes=axes) for x in (a, b)]
     opacity = _opacity_channel(alpha, [source.signal for source in sources])
     sides = []

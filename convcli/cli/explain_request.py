@@ -204,7 +204,7 @@ def complete_command(request: ExplainRequest) -> str:
     """
     from convcli.checking.continuous import FUNCTIONS
     from convcli.cli.explain_signal import opened_without_column
-    from convcli.media.inputs import is_file
+    from convcli.places import is_file
 
     signal = request.signal
     if not signal:

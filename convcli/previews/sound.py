@@ -122,7 +122,8 @@ class SpectrogramSums:
             return None
         full_scale = (self._window.sum() / 2) ** 2
         power = np.array(self._frames) / full_scale
-        return SpectrogramFacts(power=power, seconds=self.spacing / rate)
+        first = self.frame / 2 / rate
+        return SpectrogramFacts(power=power, first=first, seconds=self.spacing / rate)
 
 
 class LoudnessSums:

@@ -289,6 +289,16 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
+def describe_rate(rate: float | None, noun: str = "sample") -> str:
+    """A rate as text: `44100 samples per second`, `a row every 15 min`, `no rate`."""
+    if rate is None:
+        return "no rate"
+    if rate >= 1:
+        return f"{rate:g} {noun}s per second"
+    seconds = float(f"{1 / rate:.12g}")
+    return f"a {noun} every {describe_seconds(seconds)}"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of parameter: its name in help texts, and how its values are read.

@@ -193,21 +193,24 @@ class TableSink(FileSink):
             values = np.asarray(y, np.float64)
             missing = np.isnan(values).sum(axis=0)
         stop = 0
-        for decoded, local, here in self._recent.find(numbers):
+        all_channels = self._channels == tuple(range(len(self._source.columns)))
+        for found, local, here in self._recent.find(numbers):
+            decoded = found if all_channels else found.of_channels(self._channels)
             parts.append(self._splice(decoded, local, None if values is None else values[here]))
             stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
 
     def _splice(self, decoded: Any, rows: Rows, values: FloatArray | None) -> Any:
-        """Some of the decoded rows with new numbers, as they are written."""
+        """Some of the decoded rows with new numbers, as they are written.
+
+        decoded : rows with the channels that are written
+        """
         return self._source.encoding.back(self._spliced_text(decoded, rows, values))
 
     def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         """The text of rows in UTF-8, or in the one-byte code of the table."""
-        if self._channels != tuple(range(len(self._source.columns))):
-            decoded = decoded.of_channels(self._channels)
         return splice(decoded, rows, values, self._output)
 
     def write(self, encoded: EncodedRows) -> None:

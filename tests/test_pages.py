@@ -769,3 +769,66 @@ def test_the_example_of_a_model_lies_over_dates(
     assert places == [january(1 + place) for place in range(first, first + len(places))]
     drawn = [y for _, y in chart.traces[0].points]
     assert drawn == pytest.approx(values[first : first + len(places)])
+
+
+@needs_chromium
+def test_each_signal_that_was_searched_is_zoomed_by_itself(tmp_path: Path, chromium: Any) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 9000)
+    write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
+    write_sound(tmp_path / "long.wav", noise, 8000)
+    write_sound(tmp_path / "short.wav", noise[500:2500], 8000)
+    page = tmp_path / "page.html"
+    names = [tmp_path / f"{name}.wav" for name in ("part", "long", "short")]
+    assert run("detect", *names, "--report", page) == 0
+    with opened(chromium, page) as shown:
+        shown.page.click("[data-zoom=in] >> nth=1")
+        boxes = shown.page.eval_on_selector_all(
+            ".plot", "all => all.map(x => x.getAttribute('viewBox').split(' ')[2])"
+        )
+        assert boxes == ["10000", "5000"]
+
+
+def test_a_spectrogram_lies_over_the_time_of_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 s at 8 kHz: 45 frames of 1,024 samples, 512 apart, the first around sample 512.
+
+    Without its edges, 500 samples on each side, a result has 43 frames, the first around 1,012.
+    """
+    write_sound(tmp_path / "x.wav", np.random.default_rng(0).normal(0, 0.1, 24_000), 8000)
+    words = ["audio", "box:1001", tmp_path / "x.wav", "--edge", "valid", "-o", tmp_path / "o.wav"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    drawn = {chart.title: chart for chart in charts if chart.image}
+    assert len(drawn) == 3
+    for title, first, frames in (
+        ("Spectrogram before", 512, 45),
+        ("Spectrogram after", 1012, 43),
+        ("Difference of the spectrograms", 1024, 43),
+    ):
+        chart = drawn[title]
+        assert (chart.x.low, chart.x.high) == (0, 3)
+        ends = [(first - 256) / 8000, (first - 256 + 512 * frames) / 8000]
+        assert chart.image_ends == pytest.approx(ends)
+
+
+def test_spectrograms_of_sounds_of_other_lengths_are_compared_at_the_same_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 60 s at 8 kHz every 800 samples have a frame, of their first half every 512."""
+    x = np.random.default_rng(0).normal(0, 0.1, 480_000) * np.linspace(0.01, 1, 480_000)
+    write_sound(tmp_path / "a.wav", x, 8000)
+    write_sound(tmp_path / "b.wav", x[:240_000], 8000)
+    changes = []
+
+    def noted(change: Any) -> str:
+        changes.append(change)
+        return ""
+
+    monkeypatch.setattr("convcli.report.embedded.difference_uri", noted)
+    words = ["compare", tmp_path / "a.wav", tmp_path / "b.wav"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    (chart,) = [chart for chart in charts if chart.title == "Difference of the spectrograms"]
+    assert chart.image_ends == pytest.approx((0, 30), abs=0.1)
+    (change,) = changes
+    # Frames that overlap by half and more differ by chance, not in their mean level.
+    assert abs(np.mean(change)) < 0.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,10 +22,11 @@ class SearchOptions:
     """What is searched for, and which hits count."""
 
     more_templates: Annotated[
-        list[Path] | None,
+        list[Place] | None,
         typer.Option(
             "-t",
             "--template",
+            parser=place_of,
             metavar="FILE",
             help="A further template; may be given several times.",
         ),

@@ -138,7 +138,7 @@ class FilterCommand:
 
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         words = self.request.inputs or [STDIN]
         if len(words) > 1 or self.options.batch.asked:
@@ -242,7 +242,7 @@ class FilterCommand:
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         options = self.options
         inputs = self.request.inputs or []

@@ -55,11 +55,20 @@ class SpectrogramFacts:
     """Mean power of all channels in short frames at regular distances.
 
     power : (frames, frequencies) from 0 to half the rate
+    first : seconds from the start of the sound to the middle of the first frame
     seconds : from the start of a frame to that of the next
     """
 
     power: Numbers
+    first: float
     seconds: float
+
+    @property
+    def middles(self) -> Numbers:
+        """Seconds from the start of the sound to the middle of each frame."""
+        import numpy as np
+
+        return self.first + self.seconds * np.arange(len(self.power))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,6 +15,7 @@ from convcli.report.figures import (
     value_range,
 )
 from convcli.report.sounds import MOST_SHOWN, sound_axis
+from convcli.report.views import SignalView
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
@@ -30,20 +31,25 @@ TALLEST = 900
 LEAST_ENLARGED = 3
 
 
-def marked_figures(run: RunFacts, *, exact: bool = False) -> Iterator[Figure]:
-    """Yield each signal that was searched with its hits; `exact` pixels are kept without loss."""
+def marked_views(run: RunFacts, *, exact: bool = False) -> Iterator[SignalView]:
+    """Yield each signal that was searched, or each group of it, with its hits.
+
+    The axis of one says nothing about another, so that each is zoomed by itself.
+
+    exact : pixels are kept without loss
+    """
     hits = run.detection.hits if run.detection is not None else ()
     for searched in run.searched:
         own = [hit for hit in hits if _lies_in(hit, searched)]
         picture = searched.signal.picture
         if picture is not None:
-            yield _marked_picture(searched, picture, own, exact=exact)
+            yield SignalView(figures=[_marked_picture(searched, picture, own, exact=exact)])
         several = len(searched.signal.outlines) > 1
         for outline in searched.signal.outlines:
             found = own
             if several:
                 found = [hit for hit in own if hit.get("group") == outline.group]
-            yield from _marked_outline(searched, outline, found)
+            yield SignalView(figures=list(_marked_outline(searched, outline, found)))
 
 
 def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:

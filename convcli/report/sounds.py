@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -70,11 +71,12 @@ def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
     yield SignalView(heading="Spectrum", notes=silent, figures=list(_spectrum_figures(heard)))
     if len(long) < len(sides) or not heard:
         return
+    axis = _axis_of(heard)
     spectrograms = _decibel_spectrograms(heard)
     drawn = [each for each in spectrograms if each.loudest > LEAST_LEVEL]
     quiet = [visible(each.name) for each in spectrograms if each not in drawn]
     notes = [f"{name}: below {LEAST_LEVEL:.0f} dB at every frequency." for name in quiet]
-    figures = list(_spectrogram_figures(drawn))
+    figures = list(_spectrogram_figures(drawn, axis))
     yield SignalView(heading="Spectrogram", notes=notes, figures=figures)
 
 
@@ -173,6 +175,12 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
             yield chart_figure(chart, caption)
 
 
+def _axis_of(sides: Sequence[Side]) -> Axis:
+    """The seconds of some sides, which lie over the time of the first one."""
+    unit = 1 / (sides[0][2].rate or 1.0)
+    return sound_axis([side.outlines[0] for _, _, side in sides], unit)
+
+
 def sound_axis(outlines: Sequence[OutlineFacts], unit: float) -> Axis:
     """The seconds of some sounds, of which a sample takes `unit`."""
     extent = outline_extent(outlines, unit)
@@ -245,73 +253,111 @@ def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
     return [(place * step, level) for place, level in enumerate(levels)][1:]
 
 
-def _decibel_spectrograms(sides: Sequence[Side]) -> list[_DecibelSpectrogram]:
-    """The spectrograms of the sides that have one."""
-    from convcli.report.embedded import levels_of
-
-    found = []
-    for name, _, side in sides:
-        if side.spectrogram is None:
-            continue
-        levels = levels_of(side.spectrogram.power)
-        seconds = len(levels) * side.spectrogram.seconds
-        found.append(
-            _DecibelSpectrogram(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0)
-        )
-    return found
-
-
-def _spectrogram_figures(drawn: Sequence[_DecibelSpectrogram]) -> Iterator[Figure]:
-    """Yield the spectrograms with one scale of levels, and the difference of two."""
-    from convcli.report.embedded import spectrogram_uri
-
-    loudest = max((each.loudest for each in drawn), default=0.0)
-    for each in drawn:
-        uri = spectrogram_uri(each.values, loudest)
-        name = visible(each.name)
-        chart = each.graph(f"Spectrogram {name}", uri, each.rate)
-        yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
-    if len(drawn) == 2:
-        yield _difference_figure(*drawn)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _DecibelSpectrogram:
-    """A spectrogram in dB, (frames, frequencies)."""
+    """A spectrogram in dB.
+
+    levels : (frames, frequencies) from 0 to half of `rate`
+    middles : seconds at the middle of each frame; spacing : from one to the next
+    """
 
     name: str
-    values: Any
-    seconds: float
+    levels: Any
+    middles: Any
+    spacing: float
     rate: float
 
     @property
     def loudest(self) -> float:
         """The highest level of all frames."""
-        return float(self.values.max())
+        return float(self.levels.max())
 
-    def graph(self, title: str, image: str, rate: float) -> Graph:
-        """A picture over the time of this spectrogram, up to half of `rate`."""
+    @property
+    def ends(self) -> Pair:
+        """Seconds at which the first frame begins to be drawn and the last one ends."""
+        first, last = self.middles[[0, -1]].tolist()
+        return first - self.spacing / 2, last + self.spacing / 2
+
+    def graph(self, title: str, image: str, axis: Axis) -> Graph:
+        """A picture of all frames over the seconds of the sound."""
         return Graph(
             title=title,
-            x=Axis(low=0.0, high=self.seconds, label="s"),
-            y=Axis(low=0.0, high=rate / 2, label="Hz"),
+            x=axis,
+            y=Axis(low=0.0, high=self.rate / 2, label="Hz"),
             image=image,
+            image_ends=self.ends,
             height=200,
         )
 
+    def up_to(self, rate: float) -> _DecibelSpectrogram:
+        """The same frames up to half of a rate that is not larger than its own."""
+        shared = max(2, round(self.levels.shape[1] * rate / self.rate))
+        return replace(self, levels=self.levels[:, :shared], rate=rate)
 
-def _difference_figure(before: _DecibelSpectrogram, after: _DecibelSpectrogram) -> Figure:
-    """The second spectrogram against the first, over the frequencies that both have."""
+    def at(self, middles: Any) -> Any:
+        """The levels of the frames that are nearest to some places, (places, frequencies)."""
+        import numpy as np
+
+        numbers = np.rint((middles - self.middles[0]) / self.spacing).astype(int)
+        return self.levels[np.clip(numbers, 0, len(self.levels) - 1)]
+
+
+def _decibel_spectrograms(sides: Sequence[Side]) -> list[_DecibelSpectrogram]:
+    """The spectrograms of the sides that have one, over the time of the first side."""
+    from convcli.report.embedded import levels_of
+
+    unit = 1 / (sides[0][2].rate or 1.0)
+    found = []
+    for name, _, side in sides:
+        if side.spectrogram is None:
+            continue
+        # A result from which the edge was cut off begins later.
+        start = side.outlines[0].start * unit
+        spectrogram = _DecibelSpectrogram(
+            name=name,
+            levels=levels_of(side.spectrogram.power),
+            middles=start + side.spectrogram.middles,
+            spacing=side.spectrogram.seconds,
+            rate=side.rate or 1.0,
+        )
+        found.append(spectrogram)
+    return found
+
+
+def _spectrogram_figures(drawn: Sequence[_DecibelSpectrogram], axis: Axis) -> Iterator[Figure]:
+    """Yield the spectrograms with one scale of levels, and the difference of two."""
+    from convcli.report.embedded import spectrogram_uri
+
+    loudest = max((each.loudest for each in drawn), default=0.0)
+    for each in drawn:
+        uri = spectrogram_uri(each.levels, loudest)
+        name = visible(each.name)
+        chart = each.graph(f"Spectrogram {name}", uri, axis)
+        yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
+    if len(drawn) == 2:
+        yield from _difference_figure(drawn[0], drawn[1], axis)
+
+
+def _difference_figure(
+    before: _DecibelSpectrogram, after: _DecibelSpectrogram, axis: Axis
+) -> Iterator[Figure]:
+    """Yield the second spectrogram against the first, where both have times and frequencies."""
+    import numpy as np
+
     from convcli.report.embedded import MOST_DIFFERENCE, difference_uri
 
+    low, high = after.ends
+    common = before.middles[(before.middles >= low) & (before.middles <= high)]
+    if not common.size:
+        return
     rate = min(before.rate, after.rate)
-    frames = min(len(before.values), len(after.values))
-    common = []
-    for each in (before, after):
-        shared = max(2, round(each.values.shape[1] * rate / each.rate))
-        common.append(nearest_cells(each.values[:, :shared], frames, DIFFERENCE_ROWS))
-    uri = difference_uri(common[1] - common[0])
-    chart = before.graph("Difference of the spectrograms", uri, rate)
+    levels = [
+        nearest_cells(each.up_to(rate).at(common), len(common), DIFFERENCE_ROWS)
+        for each in (before, after)
+    ]
+    change = replace(before, levels=np.subtract(*levels[::-1]), middles=common, rate=rate)
+    uri = difference_uri(change.levels)
+    chart = change.graph("Difference of the spectrograms", uri, axis)
     caption = _MINUS.format(visible(after.name), visible(before.name))
     caption = f"{caption}: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
-    return chart_figure(chart, caption)
+    yield chart_figure(chart, caption)

@@ -165,6 +165,7 @@ class TableSink(FileSink):
         )
         self._make_header(suffix)
         self._started = False
+        self._line_is_open = False
         self._counts = RowCounts(len(self._names))
         self._recent = source.keep_text()
 
@@ -199,8 +200,14 @@ class TableSink(FileSink):
         return EncodedRows(parts, len(numbers), stop, missing)
 
     def _splice(self, decoded: Any, rows: Rows, values: FloatArray | None) -> Any:
-        """Some of the decoded rows with new numbers, as they are written."""
-        return self._source.encoding.back(self._spliced_text(decoded, rows, values))
+        """Some of the decoded rows with new numbers, as they are written.
+
+        The last line of a table that does not end in a line end gets none.
+        """
+        text = self._spliced_text(decoded, rows, values)
+        if int(rows[-1]) == decoded.count - 1:
+            text = text[: len(text) - decoded.spans.records.padded]
+        return self._source.encoding.back(text)
 
     def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
@@ -270,8 +277,17 @@ class TableSink(FileSink):
         }
 
     def _put_part(self, part: Any) -> None:
-        """Write rows as `_splice` has made them."""
+        """Write rows as `_splice` has made them.
+
+        `upsample` writes the last row several times, perhaps in several blocks, so that another
+        row may follow the line that has no end.
+        """
+        dialect = self._source.dialect
+        if self._line_is_open:
+            self._write_text(dialect.line_end)
         self._target.write(part)
+        newline = self._source.encoding.back(dialect.newline)
+        self._line_is_open = part[-len(newline) :] != newline
 
     def _write_text(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))

@@ -262,6 +262,20 @@ def test_what_is_refused(words: list[str], message: str, program: Program, tmp_p
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_a_name_with_an_equals_sign_stands_in_double_quotes(program: Program) -> None:
+    table = b'a=b,"c""d",e\n1,2,3\n2,3,4\n'
+    for option, expected in (
+        (("--set", '"a=b"=sma:2'), 'a=b,"c""d",e\n1,2,3\n1.5,3,4\n'),
+        (("--set", '"c""d" = sma:2'), 'a=b,"c""d",e\n1,2,3\n2,2.5,4\n'),
+        (("--add", '"n=1"=sma:2', "-c", "e"), 'a=b,"c""d",e,n=1\n1,2,3,3\n2,3,4,3.5\n'),
+    ):
+        ended = program.run("csv", "-", *option, stdin=table)
+        assert ended.text == expected
+    ended = program.run("csv", "-", "--set", "a=b=sma:2", stdin=table)
+    assert ended.code == 2
+    assert "a name that holds = stands in double quotes" in ended.err
+
+
 def test_several_columns_need_names_of_their_own(program: Program, tmp_path: Path) -> None:
     data = b"a,b\n1,2\n"
     ended = program.run("csv", "--add", "m=sma:2", stdin=data, cwd=tmp_path)

@@ -138,7 +138,7 @@ class FilterCommand:
 
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         words = self.request.inputs or [STDIN]
         if len(words) > 1 or self.options.batch.asked:
@@ -242,7 +242,7 @@ class FilterCommand:
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         options = self.options
         inputs = self.request.inputs or []
@@ -375,7 +375,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     held = []
     clipped = sum(losses.clipped.values())
     if clipped and options.fails_on(Condition.CLIP):
-        held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
+        were = "sample was" if clipped == 1 else "samples were"
+        held.append(f"{clipped:,} {were} clipped, and --fail-on clip was asked for")
     if options.fails_on(Condition.MISSING):
         missing = sum(losses.missing.values())
         if missing:

@@ -48,7 +48,7 @@ class RowOptions:
         ),
     ] = None
     format: Annotated[
-        Literal["csv", "jsonl", "parquet", "feather"] | None,
+        Literal["csv", "jsonl", "parquet", "feather", "arrows"] | None,
         typer.Option(help="Format of outputs without a suffix.", show_default="that of the input"),
     ] = None
     follow: Annotated[
@@ -118,7 +118,7 @@ def filter_table(
     table_options = rows.completed(table.options())
     filters = named.read()
     every = table_options.times.every is not None
-    plain = plain_request(request, named=filters is not None, every=every)
+    plain = plain_request(request, filters, every=every, append=rows.append)
     if filters is not None:
         table_options = options_with(table_options, filters, filtered=bool(plain.filter))
     command = TableCommand

@@ -16,8 +16,9 @@ from convcli.errors import OutputError, RequestError
 from convcli.report.charts import Y_TICKS
 from convcli.report.columns import signal_views
 from convcli.report.figures import Figure, design_figures, overlay_figures
-from convcli.report.marks import marked_figures
+from convcli.report.marks import marked_views
 from convcli.report.pictures import brightness, histogram_figures
+from convcli.report.words import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,8 +81,12 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
         return [[figure] for view in signal_views(run) for figure in _named_figures(view)]
     from convcli.report.embedded import picture_uri
 
+    more_pages = len(preview.pages) + preview.more_pages
+    which = f", page 1 of {1 + more_pages:,}" if more_pages else ""
+    if before.undrawn:
+        which += f", {' '.join(map(visible, before.channels))}"
     pictures = [
-        Figure(caption=name, image=picture_uri(picture.reduced, exact=True))
+        Figure(caption=f"{visible(name)}{which}", image=picture_uri(picture.reduced, exact=True))
         for name, picture in zip(preview.names, (before, after), strict=True)
     ]
     if preview.likeness is not None:
@@ -102,7 +107,7 @@ def _named_figures(view: SignalView) -> Iterator[Figure]:
 
 def marked_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a search: each input with its hits."""
-    return [[figure] for figure in marked_figures(run, exact=True)]
+    return [[figure] for view in marked_views(run, exact=True) for figure in view.figures]
 
 
 def learned_rows_of_figures(run: RunFacts) -> FigureRows:
@@ -231,7 +236,7 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
     for region in chart.regions:
         axes.axvspan(region.low, region.high, color=_COLOURS[region.style], linewidth=0)
     if chart.image:
-        extent = (chart.x.low, chart.x.high, chart.y.low, chart.y.high)
+        extent = (*chart.ends_of_image, chart.y.low, chart.y.high)
         axes.imshow(
             _pixels(chart.image),
             extent=extent,

@@ -62,9 +62,9 @@ def _drawn_heading(run: RunFacts) -> str:
 def _views(run: RunFacts) -> list[SignalView]:
     """What is drawn of the signals: the hits of a search, or before and after."""
     if run.searched:
-        from convcli.report.marks import marked_figures
+        from convcli.report.marks import marked_views
 
-        return [SignalView(figures=list(marked_figures(run)))]
+        return list(marked_views(run))
     return signal_views(run)
 
 

@@ -343,7 +343,7 @@ class _InterleavedJob(Job):
         found = self._became_missing(y)
         if found is not None:
             found = self._one_after_the_other(found)
-        return self._block(self._one_after_the_other(y), found, 0)
+        return self._block(self._one_after_the_other(y), found)
 
     def _one_after_the_other(self, x: AnyArray) -> AnyArray:
         """(samples, signals * channels) as (signals * samples, channels)."""

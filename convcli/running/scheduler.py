@@ -287,7 +287,12 @@ class Scheduler:
         stream = self._streams.get(group)
         if stream is None:
             geometry = geometry_of(self.chains.of(group), self.edge, self.tail)
-            stream = Stream(group, geometry, patience=self._patience(geometry.chain))
+            stream = Stream(
+                group,
+                geometry,
+                patience=self._patience(geometry.chain),
+                with_rows=self.chains.signal.medium.carries_cells,
+            )
             self._streams[group] = stream
             self._resume(stream, group)
         return stream

@@ -224,9 +224,10 @@ def _offset_text(offset: int, example: bytes) -> str:
 
 
 def _iso(wall: IntArray, example: bytes) -> list[bytes]:
-    """Dates like `example`: 20240131, 2024-01-31, or with a time of day."""
+    """Dates like `example`: 20240131, 20240131093000, 2024-01-31, or with a time of day."""
     if b"-" not in example:
-        return [text.replace(b"-", b"") for text in _iso(wall, b"2024-01-31")]
+        spread = b"2024-01-31" if len(example) == len(b"20240131") else b"2024-01-31 09:30:00"
+        return [text.translate(None, b"-: ") for text in _iso(wall, spread)]
     units: dict[int, Any] = {10: "D", 16: "m", 19: "s"}
     unit = units.get(len(example), "ns")
     between = example[10:11].decode() or "T"

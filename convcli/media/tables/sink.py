@@ -194,7 +194,9 @@ class TableSink(FileSink):
             values = np.asarray(y, np.float64)
             missing = np.isnan(values).sum(axis=0)
         stop = 0
-        for decoded, local, here in self._recent.find(numbers):
+        all_channels = self._channels == tuple(range(len(self._source.columns)))
+        for found, local, here in self._recent.find(numbers):
+            decoded = found if all_channels else found.of_channels(self._channels)
             parts.append(self._splice(decoded, local, None if values is None else values[here]))
             stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
@@ -202,6 +204,7 @@ class TableSink(FileSink):
     def _splice(self, decoded: Any, rows: Rows, values: FloatArray | None) -> Any:
         """Some of the decoded rows with new numbers, as they are written.
 
+        decoded : rows with the channels that are written
         The last line of a table that does not end in a line end gets none.
         """
         text = self._spliced_text(decoded, rows, values)
@@ -213,8 +216,6 @@ class TableSink(FileSink):
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         """The text of rows in UTF-8, or in the one-byte code of the table."""
-        if self._channels != tuple(range(len(self._source.columns))):
-            decoded = decoded.of_channels(self._channels)
         return splice(decoded, rows, values, self._output)
 
     def write(self, encoded: EncodedRows) -> None:

@@ -14,7 +14,7 @@ from convcli.checking.signal_comparison import ComparedSignal, SignalComparison
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, nearest
 from convcli.facts.comparison import MEASURES, ComparisonFacts
-from convcli.running.arrays import source_of
+from convcli.running.arrays import as_array, is_pandas, source_of
 from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
     check_axes,
@@ -94,11 +94,11 @@ def _opacity_channel(alpha: int | None, signals: Sequence[Signal]) -> int | None
 
 
 def _full_scale(x: Any) -> float:
-    """The largest value of a type of unsigned numbers; 1 for all other types."""
-    dtype = getattr(x, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "u":
-        return float(np.iinfo(dtype).max)
-    return 1.0
+    """The largest value of a type of unsigned numbers; 1 for all other types, and for tables."""
+    if is_pandas(x):
+        return 1.0
+    dtype = as_array(x).dtype
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
 def compare_signals(

@@ -18,6 +18,7 @@ from convcli.report.columns import signal_views
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_views
 from convcli.report.pictures import brightness, histogram_figures
+from convcli.report.words import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,8 +81,12 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
         return [[figure] for view in signal_views(run) for figure in _named_figures(view)]
     from convcli.report.embedded import picture_uri
 
+    more_pages = len(preview.pages) + preview.more_pages
+    which = f", page 1 of {1 + more_pages:,}" if more_pages else ""
+    if before.undrawn:
+        which += f", {' '.join(map(visible, before.channels))}"
     pictures = [
-        Figure(caption=name, image=picture_uri(picture.reduced, exact=True))
+        Figure(caption=f"{visible(name)}{which}", image=picture_uri(picture.reduced, exact=True))
         for name, picture in zip(preview.names, (before, after), strict=True)
     ]
     if preview.likeness is not None:

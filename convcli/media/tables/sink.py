@@ -165,6 +165,7 @@ class TableSink(FileSink):
         )
         self._make_header(suffix)
         self._started = False
+        self._line_is_open = False
         self._counts = RowCounts(len(self._names))
         self._recent = source.keep_text()
 
@@ -204,8 +205,12 @@ class TableSink(FileSink):
         """Some of the decoded rows with new numbers, as they are written.
 
         decoded : rows with the channels that are written
+        The last line of a table that does not end in a line end gets none.
         """
-        return self._source.encoding.back(self._spliced_text(decoded, rows, values))
+        text = self._spliced_text(decoded, rows, values)
+        if int(rows[-1]) == decoded.count - 1:
+            text = text[: len(text) - decoded.spans.records.padded]
+        return self._source.encoding.back(text)
 
     def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
@@ -273,8 +278,17 @@ class TableSink(FileSink):
         }
 
     def _put_part(self, part: Any) -> None:
-        """Write rows as `_splice` has made them."""
+        """Write rows as `_splice` has made them.
+
+        `upsample` writes the last row several times, perhaps in several blocks, so that another
+        row may follow the line that has no end.
+        """
+        dialect = self._source.dialect
+        if self._line_is_open:
+            self._write_text(dialect.line_end)
         self._target.write(part)
+        newline = self._source.encoding.back(dialect.newline)
+        self._line_is_open = part[-len(newline) :] != newline
 
     def _write_text(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))

@@ -535,10 +535,37 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "v: largest 1 is above 0.5" in streams.err
     assert "notes" not in streams.err
     page = report.read_text()
+    assert "3 inputs, 1 of which failed" in page
+    assert f"<dt>{b / 'bad.wav'}</dt>" in page
+    assert '<h2 id="alone">1 in one of the folders alone</h2>' in page
+    assert f"<li>{b / 'alone.csv'}</li>" in page
     assert "deep/t.csv" in page
     assert '<th scope="col">rms</th><th scope="col">largest</th>' in page
     assert f'<td data-value="{0.5**0.5}">0.707107</td>' in page  # of the differences 0 and 1
     assert '<td data-value="Infinity">inf</td>' in page
+
+
+def test_json_and_markdown_of_folders_say_what_was_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.csv").write_text("v\n1\n2\n")
+        (tmp_path / folder / "bad.wav").write_text("")
+        (tmp_path / folder / f"{folder}.csv").write_text("v\n1\n")
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "-q"]
+    for suffix in ("json", "md"):
+        assert main([*words, "--json", "--report", str(tmp_path / f"r.{suffix}")]) == 3
+        printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "r.json").read_text())
+    for facts in (printed, written):
+        (failure,) = facts["failures"]
+        assert failure["path"] == str(tmp_path / "a" / "bad.wav")
+        assert failure["message"] == f"{tmp_path}/a/bad.wav: is empty, expected a sound file"
+        assert facts["alone"] == [str(tmp_path / name / f"{name}.csv") for name in "ab"]
+    text = (tmp_path / "r.md").read_text()
+    assert "# 1 input failed" in text
+    assert f"* {tmp_path}/a/a.csv".replace("_", r"\_") in text
 
 
 def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -587,3 +614,15 @@ def test_huge_numbers_beside_missing_ones(program: Program, tmp_path: Path) -> N
             "error: the samples are so large that their squares overflow",
             "hint: scale both first: gain:1e-301",
         ]
+
+
+@pytest.mark.parametrize("columns", [64, 95, 127, 128, 150, 200])
+def test_every_column_of_a_picture_counts_in_its_spectrum(columns: int) -> None:
+    """Stripes that are twice as strong in some columns alone differ, wherever these are."""
+    x = np.tile(np.sin(np.arange(columns)), (20, 1))
+    for first in range(0, columns - 20, 20):
+        y = x.copy()
+        y[:, first : first + 20] *= 2
+        (row,) = convcli.compare(x[..., None], y[..., None]).channels
+        assert row.spectrum is not None
+        assert row.spectrum > 0.1

@@ -523,7 +523,7 @@ def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromiu
     )
     with opened(chromium, page, width=390) as shown:
         words = shown.page.inner_text("main")
-        assert "The first of 2 pages is drawn here" in words
+        assert "The first of 2 pages is drawn here; " in words
         assert "page 2, before" in words
         assert shown.page.locator(".slider").count() == 0
         assert not shown.too_wide
@@ -832,3 +832,94 @@ def test_spectrograms_of_sounds_of_other_lengths_are_compared_at_the_same_times(
     (change,) = changes
     # Frames that overlap by half and more differ by chance, not in their mean level.
     assert abs(np.mean(change)) < 0.2
+
+
+def test_a_page_says_which_channels_it_draws_and_plays(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    to_page = ("--force", "--report", page)
+    noise = np.random.default_rng(0).normal(0, 0.1, (50, 10))
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    words = ("audio", "gain:0.5", tmp_path / "x.wav", "-o", tmp_path / "o.wav", *to_page)
+    assert run(*words) == 0
+    text = page.read_text()
+    assert "The players play the first 2 of 10 channels." in text
+    assert "The first 8 of 10 channels are drawn." in text
+    assert "before: channel 8" in text
+    assert "before: too short for a spectrum." in text
+    write_sound(tmp_path / "x.wav", noise[:0], 8000)
+    assert run(*words) == 0
+    assert "<td>no samples</td>" in page.read_text()
+    assert "Waveform" not in page.read_text()
+    write_sound(tmp_path / "part.wav", noise[10:30], 8000)
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    assert run("detect", tmp_path / "part.wav", tmp_path / "x.wav", *to_page) == 0
+    assert "The first 8 of 10 channels are drawn." in page.read_text()
+
+
+def test_a_page_says_which_bands_and_pixels_it_measures(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    rng = np.random.default_rng(0)
+    inks = Image.new_from_array(rng.integers(0, 255, (3, 2000, 4)).astype(np.uint8))
+    inks.copy(interpretation="cmyk").tiffsave(str(tmp_path / "t.tif"))
+    page = tmp_path / "page.html"
+    words = ("image", "median:3", tmp_path / "t.tif", "-o", tmp_path / "o.tif", "--report", page)
+    assert run(*words) == 0
+    text = page.read_text()
+    assert "Of the channels, C is drawn and measured here; left out: M, Y, K." in text
+    reduced = ", of the pictures at the size shown here"
+    assert re.search(rf"largest difference</th><td>[\d.]+{reduced}", text)
+
+
+def test_rows_of_a_group_are_told_from_rows_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text("g,v\na,1\nb,2\na,\nb,4\na,5\n")
+    words = ["csv", "sma:2", tmp_path / "t.csv", "-o", tmp_path / "o.csv", "--force"]
+    words += ["-c", "v", "--report", tmp_path / "page.html"]
+    for more, label in ((["--by", "g"], "row of the group"), ([], "row")):
+        charts = drawn_graphs(monkeypatch, *words, *more)
+        assert charts[0].x.label == label
+        monkeypatch.undo()
+    assert "already missing in the input: 1 sample" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_of_a_search_lists_the_inputs_that_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 3000)
+    write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    bad = tmp_path / f"{EVIL}.wav"
+    bad.write_text("no sound")
+    names = [tmp_path / "part.wav", tmp_path / "x.wav", bad]
+    for suffix in ("html", "md", "json"):
+        words = ("detect", *names, "--format", "json", "--report", tmp_path / f"r.{suffix}")
+        assert run(*words) == 3
+        printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "r.json").read_text())
+    for facts in (printed, written):
+        assert [each["path"] for each in facts["failures"]] == [str(bad)]
+    page = (tmp_path / "r.html").read_text()
+    assert '<h2 id="failed">1 failed</h2>' in page
+    assert EVIL not in page
+    assert "# 1 input failed" in (tmp_path / "r.md").read_text()
+
+
+def test_a_single_epoch_lies_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=60).cumsum()
+    (tmp_path / "t.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    words = [
+        "learn",
+        tmp_path / "t.csv",
+        "--target",
+        "v",
+        "-c",
+        "v",
+        "--layers",
+        "conv:2,3 | relu | conv:1,1",
+    ]
+    words += ["--epochs", "1", "-o", tmp_path / "m.safetensors"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    (chart,) = [chart for chart in charts if "epochs" in chart.title]
+    assert chart.x.place(1) == 0.5

@@ -286,11 +286,18 @@ def _frame_size(a: Signal, b: Signal) -> int:
 
 
 def _row_frames(x: Array, size: int) -> Array:
-    """Adjacent frames along the rows of a picture, (frames, channels, size)."""
+    """Frames along the rows of a picture, (frames, channels, size).
+
+    They lie at equal distances and reach from edge to edge, so that no column is left out. A
+    picture that is narrower than a frame has none.
+    """
     rows, columns, channels = x.shape
-    count = columns // size
-    frames = x[:, : count * size].reshape(rows * count, size, channels)
-    return np.swapaxes(frames, 1, 2)
+    if columns < size:
+        return np.empty((0, channels, size))
+    count = -(-columns // size)
+    starts = np.linspace(0, columns - size, count).astype(int)
+    frames = sliding_window_view(x, size, axis=1)[:, starts]
+    return frames.reshape(rows * count, channels, size)
 
 
 def _in_unit_scale(a: Array, b: Array, signal: Signal) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from convcli.cli.batch_options import WorkOptions
 from convcli.cli.table_arguments import TableArguments, columns_option
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.places import Place, place_of
+from convcli.places import Place
 
 # Suffixes of files that hits are written to; without one they are CSV.
 HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
@@ -23,12 +23,8 @@ class SearchOptions:
 
     more_templates: Annotated[
         list[Place] | None,
-        typer.Option(
-            "-t",
-            "--template",
-            parser=place_of,
-            metavar="FILE",
-            help="A further template; may be given several times.",
+        options.file_option(
+            "-t", "--template", help="A further template; may be given several times."
         ),
     ] = None
     threshold: Annotated[
@@ -65,11 +61,9 @@ class HitOptions:
 
     output: Annotated[
         Place | None,
-        typer.Option(
+        options.file_option(
             "-o",
             "--output",
-            parser=place_of,
-            metavar="FILE",
             help="Write the places to a file.",
             show_default="standard output",
         ),
@@ -83,11 +77,9 @@ class HitOptions:
     ] = None
     mark: Annotated[
         Place | None,
-        typer.Option(
+        options.file_option(
             "--mark",
             "--plot",
-            parser=place_of,
-            metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
         ),

@@ -391,7 +391,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     held = []
     clipped = sum(losses.clipped.values())
     if clipped and options.fails_on(Condition.CLIP):
-        held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
+        were = "sample was" if clipped == 1 else "samples were"
+        held.append(f"{clipped:,} {were} clipped, and --fail-on clip was asked for")
     if options.fails_on(Condition.MISSING):
         missing = sum(losses.missing.values())
         if missing:

@@ -19,6 +19,8 @@ from convcli.samples import as_samples, in_type
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.array_types import AnyArray, ByteArray, Float32Array, FloatArray
     from convcli.signals import Array, Signal, Source
 
@@ -194,10 +196,17 @@ class PictureSums:
             detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
+            undrawn=tuple(self._undrawn()),
             histogram=np.array(histogram),
             full_scale=full,
             samples=detail,
         )
+
+    def _undrawn(self) -> Iterator[str]:
+        """Yield the names of the channels that are not shown."""
+        for channel, name in enumerate(self.signal.channels):
+            if channel not in self.shown:
+                yield name
 
     def _histogram(self, x: Array, opacity: Array | None) -> FloatArray:
         """How many known samples are in each of equal bins up to the full scale.

@@ -48,6 +48,7 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         opened=not first.inputs and not listed,
         failed=failed_lines(first.failures),
         failures=len(first.failures),
+        alone=[visible(path) for path in first.alone],
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
         runs=list(_articles(runs)),
         version=visible(first.version),
@@ -175,7 +176,7 @@ def _design_texts(step: StepFacts) -> Iterator[str]:
 
 def lost_texts(run: RunFacts) -> Iterator[str]:
     """Yield what was lost on the way, and what is not quite what it seems."""
-    yield from loss_texts(run.losses)
+    yield from loss_texts(run.losses, missing="already missing in the input: {}")
     edges = run.losses.edge_affected
     if edges:
         message = plural(edges, "output")

@@ -38,7 +38,6 @@ MOST_SHOWN = 8
 DIFFERENCE_ROWS = 257
 # Height of a waveform and of the difference between two spectra.
 LOW_HEIGHT = 150
-PLAYED_AND_COMPARED = "The players play, and the difference is that of,"
 # Seconds of a block of which the loudness is measured (ITU-R BS.1770-5).
 LOUDNESS_BLOCK = 0.4
 _STYLES = ("before", "after")
@@ -48,27 +47,47 @@ _MINUS = "{} minus {}"
 def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     """Yield levels and players, waveforms, spectra and spectrograms of both sides."""
     rate = preview.before.rate or 1.0
-    notes = []
-    if preview.before.excerpt is not None:
-        played = len(preview.before.excerpt.samples) / rate
-        if played < preview.before.outlines[0].length / rate:
-            duration = duration_text(played, 3)
-            what = "The players play" if preview.difference is None else PLAYED_AND_COMPARED
-            notes.append(f"{what} {duration} from the middle.")
-    notes += _sampling_notes(preview, rate)
+    notes = [*_excerpt_notes(preview, rate), *_sampling_notes(preview, rate)]
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
-    yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
-    yield from _spectral_views(_both_sides(preview))
+    sides = _both_sides(preview)
+    if not any(side.outlines[0].length for _, _, side in sides):
+        return
+    count = len(preview.before.outlines[0].channels)
+    drawn = []
+    if count > MOST_SHOWN:
+        drawn.append(f"The first {MOST_SHOWN} of {count} channels are drawn.")
+    figures = list(waveform_figures(preview))
+    yield SignalView(heading="Waveform", notes=drawn, figures=figures)
+    yield from _spectral_views(sides)
+
+
+def _excerpt_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
+    """Yield what the players play, if that is a part of the sound."""
+    excerpt = preview.before.excerpt
+    if excerpt is None:
+        return
+    outline = preview.before.outlines[0]
+    parts = []
+    seconds = len(excerpt.samples) / rate
+    if seconds < outline.length / rate:
+        parts.append(f"{duration_text(seconds, 3)} from the middle")
+    played, count = excerpt.samples.shape[1], len(outline.channels)
+    if played < count:
+        parts.append(f"the first {played} of {count} channels")
+    if not parts:
+        return
+    yield f"The players play {', of '.join(parts)}."
+    if preview.difference is not None:
+        yield "The difference is that of the same part; the other levels are of the whole sound."
 
 
 def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
     """Yield spectra and spectrograms of the sounds that are long enough; silence has none."""
     long = [side for side in sides if side[2].spectrogram is not None]
-    if not long:
-        return
     heard = [side for side in long if _loudest_power(side) > 0]
-    silent = [_silence_text(side) for side in long if side not in heard]
-    yield SignalView(heading="Spectrum", notes=silent, figures=list(_spectrum_figures(heard)))
+    notes = [f"{visible(side[0])}: too short for a spectrum." for side in sides if side not in long]
+    notes += [_silence_text(side) for side in long if side not in heard]
+    yield SignalView(heading="Spectrum", notes=notes, figures=list(_spectrum_figures(heard)))
     if len(long) < len(sides) or not heard:
         return
     axis = _axis_of(heard)
@@ -128,11 +147,15 @@ def _loudness_text(side: SignalPreview) -> str:
     if side.loudness is not None:
         return f"{side.loudness:.1f} LUFS"
     measured = side.loudness_seconds or 0.0
+    if not side.outlines[0].length:
+        return ""
     return "too short" if measured < LOUDNESS_BLOCK else "silent"
 
 
 def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:
     """The peak and the root mean square of all channels."""
+    if not outline.length:
+        return "no samples", ""
     peak = max(outline.peak, default=0.0)
     return level_text(peak), level_text(outline.rms or 0.0)
 
@@ -149,6 +172,11 @@ def _players(preview: PreviewFacts) -> list[Player]:
     return found
 
 
+def channel_text(name: str) -> str:
+    """What a channel is called: `left`, or `channel 3` of one that has only a number."""
+    return f"channel {name}" if name.isdigit() else visible(name)
+
+
 def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     """Yield the waveform of each channel of both sides and of their difference, on one scale."""
     sides = _both_sides(preview)
@@ -163,7 +191,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
             caption = visible(name)
             if len(outline.channels) > 1:
-                caption = f"{caption}: {visible(label)}"
+                caption = f"{caption}: {channel_text(label)}"
             chart = Graph(
                 title=f"Waveform {caption}",
                 x=axis,
@@ -290,7 +318,7 @@ class _DecibelSpectrogram:
         )
 
     def up_to(self, rate: float) -> _DecibelSpectrogram:
-        """The same frames up to half of a rate that is not larger than its own."""
+        """The frames up to half of a rate that is not larger than their own."""
         shared = max(2, round(self.levels.shape[1] * rate / self.rate))
         return replace(self, levels=self.levels[:, :shared], rate=rate)
 

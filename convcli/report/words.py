@@ -233,11 +233,14 @@ def _chain_text(chain: StepFacts) -> str:
     return ", ".join(texts)
 
 
-def loss_texts(facts: LossFacts) -> list[str]:
-    """Return a text for each kind of loss that occurred: `clipped 3 samples (left 2, right 1)`."""
+def loss_texts(facts: LossFacts, missing: str = "missing {}") -> list[str]:
+    """Return a text for each kind of loss that occurred: `clipped 3 samples (left 2, right 1)`.
+
+    missing : how samples are told that the input has not
+    """
     texts = [
         _count_text("clipped {}", facts.clipped),
-        _count_text("missing {}", facts.missing),
+        _count_text(missing, facts.missing),
         _count_text("{} became missing", facts.became_missing),
     ]
     return [text for text in texts if text]

@@ -43,7 +43,7 @@ GATHERED = 1 << 17
 class InterleavedSignals:
     """Takes in blocks of interleaved signals and gives out jobs for many signals each.
 
-    The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered in the order in
+    The scheduler chooses it for chains that fit side by side. Signals are numbered in the order in
     which they first occur.
     """
 

@@ -59,9 +59,9 @@ AMBIGUOUS = 0.9
 def precision_for(signal: Signal) -> type[np.float32 | np.float64]:
     """The type in which the samples of a signal are correlated.
 
-    Sound and pictures are at most 1, so that single precision is enough; others have any size.
+    Single precision is enough for sound and pictures that store samples of up to 24 bits.
     """
-    return np.float32 if signal.medium.bits <= 32 else np.float64
+    return np.float32 if signal.bits <= 32 else np.float64
 
 
 def largest_lag(signal: Signal) -> Sizes:

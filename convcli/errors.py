@@ -28,7 +28,7 @@ class ConvcliError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()
     ) -> None:
-        message = _shortened(message)
+        message = _with_short_numbers(message)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -55,17 +55,17 @@ _LONG_NUMBER = re.compile(r"\b\d{1,3}(?:,\d{3}){7,}\b|\b\d{40,}\b")
 _LONG_WORD = re.compile(r"\S{500,}")
 
 
-def _shortened(message: str) -> str:
+def _with_short_numbers(message: str) -> str:
     """A message in which enormous numbers are rounded and endless words are cut in the middle.
 
-    >>> _shortened(f"this needs {10**30:,} taps")
-    'this needs 1e+30 taps'
+    >>> _with_short_numbers(f"this needs {10**30:,} taps")
+    'this needs 1.00e+30 taps'
     """
-    message = _LONG_NUMBER.sub(lambda found: _rounded(found[0]), message)
+    message = _LONG_NUMBER.sub(lambda found: _rounded_number(found[0]), message)
     return _LONG_WORD.sub(lambda found: f"{found[0][:100]}...{found[0][-60:]}", message)
 
 
-def _rounded(digits: str) -> str:
+def _rounded_number(digits: str) -> str:
     from decimal import Decimal
 
     return f"{Decimal(digits.replace(',', '')):.3g}"

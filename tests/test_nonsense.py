@@ -341,6 +341,28 @@ def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
         lawful(program.run(*words, cwd=inputs))
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("audio box:3 a.wav -o b.wav --tail --edge valid", "--tail and --edge valid contradict"),
+        ("audio box:3 a.wav -o b.wav --tail --edge shrink", "--tail and --edge shrink contradict"),
+        ("csv box:3 a.csv --skip-existing", "--skip-existing skips inputs whose output exists"),
+        ("csv box:3 a.csv -o - --skip-existing", "--skip-existing skips inputs whose output"),
+        ("csv box:3 a.csv --causal-check --format parquet", "--causal-check writes no data"),
+        ("detect a.wav a.wav -o b.csv --format json", "--format json and the output b.csv"),
+        ("detect a.wav a.wav -o b.json --format csv", "--format csv and the output b.json"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    words: str, told: str, program: Program, inputs: Path
+) -> None:
+    ended = program.run(*words.split(), cwd=inputs)
+    lawful(ended)
+    assert ended.code == 2, ended
+    assert told in ended.errors[0]
+    assert not list(inputs.glob("b.*"))
+
+
 @pytest.mark.parametrize("name", ["@" + LONG, f"@{LONG}:3", f"sma:2 | @{LONG}"])
 def test_recipes_with_names_longer_than_a_file_has(
     name: str, program: Program, inputs: Path

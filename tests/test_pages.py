@@ -882,3 +882,72 @@ def test_rows_of_a_group_are_told_from_rows_of_the_file(
         assert charts[0].x.label == label
         monkeypatch.undo()
     assert "already missing in the input: 1 sample" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_of_a_search_lists_the_inputs_that_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 3000)
+    write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    bad = tmp_path / f"{EVIL}.wav"
+    bad.write_text("no sound")
+    names = [tmp_path / "part.wav", tmp_path / "x.wav", bad]
+    for suffix in ("html", "md", "json"):
+        words = ("detect", *names, "--format", "json", "--report", tmp_path / f"r.{suffix}")
+        assert run(*words) == 3
+        printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "r.json").read_text())
+    for facts in (printed, written):
+        assert [each["path"] for each in facts["failures"]] == [str(bad)]
+    page = (tmp_path / "r.html").read_text()
+    assert '<h2 id="failed">1 failed</h2>' in page
+    assert EVIL not in page
+    assert "# 1 input failed" in (tmp_path / "r.md").read_text()
+
+
+def test_a_single_epoch_lies_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=60).cumsum()
+    (tmp_path / "t.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    words = [
+        "learn",
+        tmp_path / "t.csv",
+        "--target",
+        "v",
+        "-c",
+        "v",
+        "--layers",
+        "conv:2,3 | relu | conv:1,1",
+    ]
+    words += ["--epochs", "1", "-o", tmp_path / "m.safetensors"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    (chart,) = [chart for chart in charts if "epochs" in chart.title]
+    assert chart.x.place(1) == 0.5
+
+
+def test_a_page_about_many_inputs_has_a_short_title(tmp_path: Path) -> None:
+    """A search draws 12 inputs, and names those in the title of which there is room."""
+    rows = np.random.default_rng(0).normal(size=40)
+    for place in range(14):
+        (tmp_path / f"{place:02}.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    (tmp_path / "part.csv").write_text("v\n" + "\n".join(map(str, rows[10:20])) + "\n")
+    page = tmp_path / "page.html"
+    names = [tmp_path / f"{place:02}.csv" for place in range(14)]
+    assert run("detect", tmp_path / "part.csv", *names, "--report", page) == 0
+    text = page.read_text()
+    assert "<h1>00.csv, 01.csv, 02.csv and 11 more</h1>" in text
+    assert "Of the 14 that were searched, 12 are drawn." in text
+    assert run("detect", tmp_path / "part.csv", *names[:4], "--report", page, "--force") == 0
+    assert "<h1>00.csv, 01.csv, 02.csv, 03.csv</h1>" in page.read_text()
+    assert "that were searched" not in page.read_text()
+
+
+def test_the_title_names_a_file_of_many_pages_once(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 20)).astype(np.uint8)
+    Image.new_from_array(pixels).tiffsave(str(tmp_path / "t.tif"), page_height=20)
+    Image.new_from_array(pixels[25:35, 5:15].copy()).pngsave(str(tmp_path / "part.png"))
+    page = tmp_path / "page.html"
+    assert run("detect", tmp_path / "part.png", tmp_path / "t.tif", "--report", page) == 0
+    assert "<h1>t.tif</h1>" in page.read_text()

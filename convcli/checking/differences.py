@@ -115,7 +115,7 @@ class Moments:
         )
 
     def _in_unit(self, unit: FloatArray) -> Moments:
-        """The same moments in larger units."""
+        """Return these moments in larger units."""
         of_a, of_b, of_error = self.unit / unit
         # One factor after the other: the square of a small ratio would be 0.
         return replace(
@@ -167,7 +167,7 @@ class Moments:
         return math.sqrt(mean_square) * float(self.unit[2, channel])
 
     def root_mean_square(self, channel: int) -> float:
-        """The root mean square of A."""
+        """The root mean square of the samples of A."""
         mean_square = float(self.power[channel]) / max(1.0, float(self.count[channel]))
         return math.sqrt(mean_square) * float(self.unit[0, channel])
 
@@ -244,7 +244,7 @@ class Differences:
         by_channel_a = _channels_first(a)
         by_channel_b = _channels_first(b)
         if not self._rows:
-            self.moments = Moments.none(_first_known(by_channel_a, by_channel_b))
+            self.moments = Moments.none(_first_known_pair(by_channel_a, by_channel_b))
         further = Moments.of(by_channel_a, by_channel_b, self.moments.origin)
         self.moments = self.moments.merged(further)
         pairs = zip(by_channel_a, by_channel_b, strict=True)
@@ -283,7 +283,7 @@ class Differences:
         return max(found, key=lambda each: each.size) if found else None
 
 
-def _first_known(a: FloatArray, b: FloatArray) -> FloatArray:
+def _first_known_pair(a: FloatArray, b: FloatArray) -> FloatArray:
     """The first samples of each channel that both have, (2, channels); 0 where there is none."""
     known = np.isfinite(a) & np.isfinite(b)
     channels = np.arange(len(a))

@@ -86,13 +86,18 @@ class HitOptions:
     ] = None
 
     def check(self) -> None:
-        """Refuse a file name that promises another format than CSV or JSON."""
-        if self.format is not None or self.output is None:
+        """Refuse a file name that promises another format than is written."""
+        if self.output is None:
             return
+        from convcli.media.files import contradiction
         from convcli.media.replacing import is_special
         from convcli.media.tables.compression import without_compression
 
         suffix = without_compression(self.output).suffix.lower()
+        if self.format is not None:
+            if suffix in HIT_SUFFIXES[1:] and (suffix == ".json") != self.as_json:
+                raise contradiction(self.format, self.output)
+            return
         if suffix not in HIT_SUFFIXES and not is_special(self.output):
             raise RequestError(
                 f"the suffix {suffix} of {self.output} is of no format that hits are written in",

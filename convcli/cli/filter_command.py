@@ -272,6 +272,22 @@ class FilterCommand:
                 "--in-place and --skip-existing contradict each other: every output exists",
                 hint="--resume skips inputs that an earlier run finished",
             )
+        self._refuse_without_effect()
+
+    def _refuse_without_effect(self) -> None:
+        """Raise RequestError for options that could do nothing beside others."""
+        options = self.options
+        is_stdout = self.request.output in (None, "-") and not options.in_place
+        if options.batch.skip_existing and is_stdout:
+            raise RequestError(
+                "--skip-existing skips inputs whose output exists, and standard output always does",
+                hint="-o names an output, or leave --skip-existing out",
+            )
+        if self.tail and options.edge in ("valid", "shrink"):
+            message = f"--tail and --edge {options.edge} contradict each other"
+            raise RequestError(
+                f"{message}: the filter rings out into what lies outside", hint="--edge zero"
+            )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:
         from convcli.media.replacing import atomic

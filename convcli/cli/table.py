@@ -123,7 +123,7 @@ def filter_table(
         table_options = options_with(table_options, filters, filtered=bool(plain.filter))
     command = TableCommand
     if rows.causal_check:
-        command = _causal_check(follow=rows.follow)
+        command = _causal_check(rows)
     return command(
         request=plain,
         named=filters,
@@ -135,11 +135,13 @@ def filter_table(
     ).run()
 
 
-def _causal_check(*, follow: bool) -> type[TableCommand]:
+def _causal_check(rows: RowOptions) -> type[TableCommand]:
     from convcli.cli.causality import CausalCheck
 
-    if follow:
+    if rows.follow:
         raise RequestError(
             "--causal-check needs the whole table, and --follow does not wait for it"
         )
+    if rows.format is not None:
+        raise RequestError("--causal-check writes no data", hint="leave --format out")
     return CausalCheck

@@ -144,7 +144,7 @@ def _own_facts(run: RunFacts, *, as_first: bool) -> dict[str, Any]:
 def detection_json(run: RunFacts) -> str:
     """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
     facts = run.to_dict()
-    kept = ("version", "command", "inputs", "warnings", "seconds")
+    kept = ("version", "command", "inputs", "failures", "warnings", "seconds")
     flat = {name: facts[name] for name in kept}
     return _indented(flat | facts["detection"]) + "\n"
 

@@ -115,14 +115,19 @@ def learned_rows_of_figures(run: RunFacts) -> FigureRows:
     from convcli.report.learned import learned_views
     from convcli.report.networks import network_views
 
+    rows = _rows_of_views([*learned_views(run), *network_views(run)])
+    if not any(step.layers and len(step.layers) > 1 for step in run.steps):
+        rows += _response_rows(run.steps)
+    return rows
+
+
+def _rows_of_views(views: Sequence[SignalView]) -> list[Sequence[Figure]]:
+    """Rows of the figures of some views: pictures stand beside each other, charts do not."""
     rows: list[Sequence[Figure]] = []
-    for view in (*learned_views(run), *network_views(run)):
+    for view in views:
         figures = list(_named_figures(view))
-        # Pictures stand beside each other, charts that are wide below each other.
         together = 3 if view.layout == "three" else 1
         rows += [figures[at : at + together] for at in range(0, len(figures), together)]
-    if not any(step.layers and len(step.layers) > 1 for step in run.steps):
-        rows += filter_rows_of_figures(run.steps)
     return rows
 
 
@@ -136,8 +141,15 @@ def explained_rows_of_figures(facts: Any) -> FigureRows:
     return rows + [pictures[at : at + 3] for at in range(0, len(pictures), 3)]
 
 
-def filter_rows_of_figures(steps: Sequence[StepFacts]) -> FigureRows:
-    """What is drawn of one step or, on one pair of axes, of several: two figures a row."""
+def filter_rows_of_figures(run: RunFacts) -> FigureRows:
+    """What is drawn of one step or, on one pair of axes, of several, and of their layers."""
+    from convcli.report.networks import network_views
+
+    return [*_response_rows(run.steps), *_rows_of_views(list(network_views(run)))]
+
+
+def _response_rows(steps: Sequence[StepFacts]) -> FigureRows:
+    """The responses of one step or, on one pair of axes, of several: two figures a row."""
     figures = design_figures(steps[0]) if len(steps) == 1 else overlay_figures(steps)
     return [figures[start : start + 2] for start in range(0, len(figures), 2)]
 

@@ -318,7 +318,7 @@ class _DecibelSpectrogram:
         )
 
     def up_to(self, rate: float) -> _DecibelSpectrogram:
-        """The same frames up to half of a rate that is not larger than its own."""
+        """The frames up to half of a rate that is not larger than their own."""
         shared = max(2, round(self.levels.shape[1] * rate / self.rate))
         return replace(self, levels=self.levels[:, :shared], rate=rate)
 

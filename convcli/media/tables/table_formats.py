@@ -151,7 +151,7 @@ _FOREIGN = (
 )
 
 
-def foreign_format(start: bytes) -> str | None:
+def foreign_file_kind(start: bytes) -> str | None:
     """What a file is that begins with these bytes and is no table that is read; None if unknown."""
     return next((name for magic, name in _FOREIGN if start.startswith(magic)), None)
 

@@ -13,7 +13,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.object_stream import opener_of
 from convcli.media.tables.cells import cell_text
 from convcli.media.tables.compression import compression_of_start, may_be_compressed, unpacked
-from convcli.media.tables.table_formats import foreign_format
+from convcli.media.tables.table_formats import foreign_file_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,7 +217,7 @@ class TextInput:
     def _refuse_binary(self, text: bytes, stored: bytes) -> None:
         if b"\0" not in text:
             return
-        kind = foreign_format(stored)
+        kind = foreign_file_kind(stored)
         if kind is not None:
             raise InputError(
                 f"{self.name}: expected a table, got {kind}",

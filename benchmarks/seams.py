@@ -109,7 +109,7 @@ def main() -> int:
     options.add_argument("--rows", default="0:", help="FIRST:STOP, FIRST the beginning of a block")
     wanted = options.parse_args()
     if wanted.library:
-        sessions.count_in_library = lambda _, nodes: len(nodes)  # type: ignore[attr-defined]
+        sessions.count_in_library = lambda _, nodes: len(nodes)  # type: ignore[assignment]
     shape = (600, 700) if wanted.quick else (4000, 6000)
     first, _, stop = wanted.rows.partition(":")
     rows = range(int(first), min(int(stop or shape[0]), shape[0]))

@@ -127,9 +127,7 @@ class CurveSize:
 FULL_SIZE = CurveSize()
 
 
-def with_response(
-    facts: StepFacts, step: BoundStep, size: CurveSize = FULL_SIZE
-) -> StepFacts:
+def with_response(facts: StepFacts, step: BoundStep, size: CurveSize = FULL_SIZE) -> StepFacts:
     """The facts with all taps and the response over frequency, for a report."""
     first = first_taps(step)
     if first is not None and first.ndim == 1:
@@ -140,6 +138,8 @@ def with_response(
     if weights.ndim == 3 and step.before.axes == 2:
         facts = replace(facts, planes=len(weights))
         weights = weights[0]
+    if weights.ndim == 2 and step.before.axes == 2:
+        return _with_plane(facts, weights, size)
     attenuation = step.values.get("attenuation")
     levels = [-3.0]
     if attenuation:
@@ -148,12 +148,10 @@ def with_response(
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, step.before, position, levels, size)
+    return _with_curves(facts, weights, position, levels, size)
 
 
-def drawn_facts(
-    text: str, steps: Sequence[BoundStep], size: CurveSize = FULL_SIZE
-) -> StepFacts:
+def drawn_facts(text: str, steps: Sequence[BoundStep], size: CurveSize = FULL_SIZE) -> StepFacts:
     """The facts of a step, or of a chain as one step, with all that is drawn of it.
 
     No signal is given, so the sizes that come out of layers are not known.
@@ -179,13 +177,14 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     along = chain_of(steps, signal).reach[0]
     unit, cycle = _frequency_unit(signal), _cycles_of(signal)
     facts = replace(facts, frequency_unit=unit, cycle=cycle)
-    return _with_curves(facts, weights, signal, along, [-3.0])
+    if weights.ndim == 2 and signal.axes == 2:
+        return _with_plane(facts, weights, FULL_SIZE)
+    return _with_curves(facts, weights, along, [-3.0])
 
 
 def _with_curves(
     facts: StepFacts,
     weights: FloatArray,
-    signal: Signal,
     reach: Reach | None,
     levels: Sequence[float],
     size: CurveSize = FULL_SIZE,
@@ -194,8 +193,6 @@ def _with_curves(
 
     reach : the position of the taps along axis 0; None if they begin at sample 0
     """
-    if weights.ndim == 2 and signal.axes == 2:
-        return _with_plane(facts, weights, size)
     if weights.ndim != 1:
         return facts
     # The position of the first output that an impulse at 0 reaches.
@@ -209,7 +206,7 @@ def _with_curves(
         return facts
     frequencies, gain = response(weights, POINTS)
     kept = drawn_frequencies(gain, size.bands, size.ratio_bands)
-    unit = _cycles_of(signal)
+    unit = facts.cycle
     drawn = (unit * frequencies[kept]).tolist()
     floored = np.maximum(gain[kept], LEAST_GAIN).tolist()
     stop_level = min(levels)

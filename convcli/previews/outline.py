@@ -99,7 +99,7 @@ def _folded_grains(x: Array, grain: int) -> Folded:
 
 
 def _folded_one_by_one(grains: Array) -> Folded:
-    """The extremes of the rows of each grain, (grains, columns) each, and the sum of the squares."""
+    """The extremes of the rows of each grain, (grains, columns), and the sum of the squares."""
     import cv2
 
     count, _, columns = grains.shape

@@ -80,9 +80,10 @@ def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     from convcli.report.plots import filter_rows_of_figures, write_plot
     from convcli.report.words import visible
 
-    drawn = [drawn_facts(step.strip(), design.bind(step.strip())) for step in steps]
+    drawn = tuple(drawn_facts(step.strip(), design.bind(step.strip())) for step in steps)
     title = visible(", ".join(steps))
-    write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
+    rows = filter_rows_of_figures(RunFacts(version=__version__, filter="", steps=drawn))
+    write_plot(rows, path, title=title, atomic=atomic)
 
 
 def step_list() -> list[str]:

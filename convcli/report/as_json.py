@@ -146,15 +146,16 @@ def _own_facts(run: RunFacts, *, as_first: bool) -> dict[str, Any]:
 def detection_json(run: RunFacts) -> str:
     """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
     facts = run.to_dict()
-    kept = ("version", "command", "inputs", "warnings", "seconds")
+    kept = ("version", "command", "inputs", "failures", "warnings", "seconds")
     flat = {name: facts[name] for name in kept}
     return _indented(flat | facts["detection"]) + "\n"
 
 
-def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str:
+def comparisons_json(runs: Sequence[RunFacts]) -> str:
     """Render the runs of `compare` as one object with a list of comparisons.
 
-    alone : files of one folder that the other does not have
+    `failures` has the pairs that could not be compared, `alone` the files of one folder that the
+    other does not have.
     """
     comparisons = []
     for run in runs:
@@ -165,7 +166,8 @@ def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str
         comparisons.append(to_plain(facts) | to_plain(own))
     first = runs[0]
     head = {"version": first.version, "command": first.command}
-    return json_text(head | {"comparisons": comparisons, "alone": alone})
+    left_out = {"failures": first.failures, "alone": first.alone}
+    return json_text(head | {"comparisons": comparisons} | left_out)
 
 
 def json_text(facts: Any) -> str:

@@ -301,6 +301,22 @@ def test_a_filter_of_several_outputs_names_each(program: Program, tmp_path: Path
     np.testing.assert_allclose(found.Low_bb_lower[full:], expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("by", [(), ("--by", "k")])
+def test_several_filters_of_several_columns(by: tuple[str, ...], program: Program) -> None:
+    words = ("csv", "-q", "-c", "a,b", *by)
+    added = ("--add", "{column}_m=sma:2", "--add", "{column}_l=lag")
+    ended = program.run(*words, *added, stdin=b"k,a,b\nu,1,10\nv,5,50\nu,3,30\nv,9,90\n")
+    found = table_of(ended.out)
+    assert list(found) == ["k", "a", "b", "a_m", "b_m", "a_l", "b_l"]
+    rows = found[["a", "b"]]
+    groups = rows.groupby(found.k) if by else rows
+    means = groups.rolling(2, min_periods=1).mean().to_numpy()
+    if by:
+        means = means[[0, 2, 1, 3]]  # the rows of u and v by turns
+    np.testing.assert_array_equal(found[["a_m", "b_m"]], means)
+    np.testing.assert_array_equal(found[["a_l", "b_l"]], groups.shift())
+
+
 def test_the_name_of_one_column_begins_that_of_another(program: Program, tmp_path: Path) -> None:
     words = ["csv", "-q", "-c", "a,a_b,a_upper", "--add", "{column}_bb=bollinger:2"]
     ended = program.run(*words, stdin=b"a,a_b,a_upper\n1,2,3\n", cwd=tmp_path)

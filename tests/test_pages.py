@@ -923,3 +923,31 @@ def test_a_single_epoch_lies_in_the_middle(tmp_path: Path, monkeypatch: pytest.M
     charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
     (chart,) = [chart for chart in charts if "epochs" in chart.title]
     assert chart.x.place(1) == 0.5
+
+
+def test_a_page_about_many_inputs_has_a_short_title(tmp_path: Path) -> None:
+    """A search draws 12 inputs, and names those in the title of which there is room."""
+    rows = np.random.default_rng(0).normal(size=40)
+    for place in range(14):
+        (tmp_path / f"{place:02}.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    (tmp_path / "part.csv").write_text("v\n" + "\n".join(map(str, rows[10:20])) + "\n")
+    page = tmp_path / "page.html"
+    names = [tmp_path / f"{place:02}.csv" for place in range(14)]
+    assert run("detect", tmp_path / "part.csv", *names, "--report", page) == 0
+    text = page.read_text()
+    assert "<h1>00.csv, 01.csv, 02.csv and 11 more</h1>" in text
+    assert "Of the 14 that were searched, 12 are drawn." in text
+    assert run("detect", tmp_path / "part.csv", *names[:4], "--report", page, "--force") == 0
+    assert "<h1>00.csv, 01.csv, 02.csv, 03.csv</h1>" in page.read_text()
+    assert "that were searched" not in page.read_text()
+
+
+def test_the_title_names_a_file_of_many_pages_once(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 20)).astype(np.uint8)
+    Image.new_from_array(pixels).tiffsave(str(tmp_path / "t.tif"), page_height=20)
+    Image.new_from_array(pixels[25:35, 5:15].copy()).pngsave(str(tmp_path / "part.png"))
+    page = tmp_path / "page.html"
+    assert run("detect", tmp_path / "part.png", tmp_path / "t.tif", "--report", page) == 0
+    assert "<h1>t.tif</h1>" in page.read_text()

@@ -149,7 +149,7 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     """
     if not signal.medium.resamples or signal.rate is None or signal.axes != 1:
         hint = "use downsample:N for tables, resize:50% for images"
-        raise RequestError("resample works on sound", hint=hint)
+        raise RequestError("works on sound alone", hint=hint)
     new_rate = _in_hertz(rate)
     if new_rate <= 0 or new_rate != round(new_rate):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
@@ -242,7 +242,7 @@ def resize(
     """
     if signal.axes != 2:
         hint = "use resample:RATE for sound, downsample:N for tables"
-        raise RequestError("resize works on images", hint=hint)
+        raise RequestError("works on images alone", hint=hint)
     rows, columns = (int(n or 1) for n in signal.shape)
     sides = _new_size(size, rows, columns)
     if fit in (None, "stretch"):

@@ -19,6 +19,7 @@ from convcli.report.words import (
     number,
     reach_text,
     run_title,
+    title_of,
     visible,
 )
 from convcli.units import plural
@@ -87,9 +88,10 @@ def _title(run: RunFacts, *, short: bool = False) -> str:
     """
     if run.filter and not run.inputs and run.usage is None:
         return visible(run.filter)
+    paths = {one.path for one in run.inputs}
     names = [PurePath(one.path).name or one.path for one in run.inputs]
-    if short and names and len(set(names)) == len(names):
-        return ", ".join(map(visible, names))
+    if short and names and len(set(names)) == len(paths):
+        return title_of(names)
     return run_title(run)
 
 

@@ -64,7 +64,12 @@ def _views(run: RunFacts) -> list[SignalView]:
     if run.searched:
         from convcli.report.marks import marked_views
 
-        return list(marked_views(run))
+        drawn, count = len(run.searched), len(run.inputs)
+        views = list(marked_views(run))
+        if drawn < count:
+            note = f"Of the {count:,} that were searched, {drawn:,} are drawn."
+            views.insert(0, SignalView(notes=[note]))
+        return views
     return signal_views(run)
 
 

@@ -114,11 +114,14 @@ class ChannelUse:
     """How an operation treats channels.
 
     uniform : whether all channels are treated alike; the outputs of one channel are then neighbours
+    written_by_result : how many outputs of a channel each result has, where one result of all
+        channels is to be written after the other; else empty
     opacity : what becomes of the opacity of a picture; None: the operation treats it by itself
     widest : the most channels that a layer of a network reads or makes; 0 for other operations
     """
 
     uniform: bool = False
+    written_by_result: tuple[int, ...] = ()
     opacity: Opacity | None = None
     widest: int = 0
 

@@ -141,9 +141,7 @@ class _BoundGroup:
             if self.written.group.names is not None:
                 hint = "all filters of one command make the same rows"
             raise self._error(error.number, message, hint) from None
-        # Names of columns are those of one filter, then those of the next.
-        is_named = self.written.group.names is not None
-        return replace(group, by_formula=is_named and len(self.site.signal.channels) > 1)
+        return replace(group, names_results=self.written.group.names is not None)
 
     @property
     def _results(self) -> list[Signal]:

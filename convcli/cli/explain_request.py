@@ -160,8 +160,11 @@ def _words_of(group: Any) -> list[str]:
         if value == each.default:
             continue
         name = f"--{each.name.replace('_', '-')}"
-        if isinstance(value, list):
+        if each.name == "columns":
             words += ["-c", ",".join(value)]
+        elif isinstance(value, list):
+            for word in value:
+                words += [name, word]
         elif value is True:
             words.append(name)
         else:

@@ -556,7 +556,9 @@ class Complete(WrappedOp):
     @property
     def formula(self) -> OpFormula:
         """What is known of the operation, and its weights, whose first window begins at input 0."""
-        return replace(super().formula, window_weights=self._window_weights)
+        formula = super().formula
+        nn_pool = self.op.formula.nn_pool
+        return replace(formula, window_weights=self._window_weights, nn_pool=nn_pool)
 
     def _window_weights(self, channels: int) -> WindowWeights | None:
         found = self.op.formula.window_weights(channels)

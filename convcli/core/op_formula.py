@@ -109,6 +109,7 @@ class OpFormula:
     delay : in samples along axis 0, where it does not follow from the convolutions; None where it
         is not known
     nn_call : the function of PyTorch and JAX that computes the same, for functions of one sample
+    nn_pool : the pool of PyTorch that computes the same from the same windows, as in max_pool
     continues_layer : whether the operation is a part of the layer that the one before begins
     spread : where each input of a transposed convolution adds to the outputs; set by the operation
         that interleaves the phases of such a layer
@@ -119,6 +120,7 @@ class OpFormula:
     window_weights: Callable[[int], WindowWeights | None] = no_window_weights
     delay: float | None = None
     nn_call: NNCall | None = None
+    nn_pool: str = ""
     continues_layer: bool = False
     spread: Spread | None = None
 

@@ -167,9 +167,10 @@ def small_plan(
         samples = samples[..., None]
     if signal is None:
         signal = array_description(samples)
-    if signal.medium.channels_hint is None:
-        shown = replace(signal.medium, channels_hint=CHANNELS_HINT)
-        signal = replace(signal, medium=shown)
+    medium = signal.medium
+    hint = medium.channels_hint or CHANNELS_HINT
+    # What is shown must follow from the samples of its window alone, which an FFT does not give.
+    signal = replace(signal, medium=replace(medium, channels_hint=hint, exact=True))
     rules = rules_for(signal, filter, edge=edge, align=align)
     return make_plan(filter, signal, rules), samples
 
@@ -317,11 +318,13 @@ def _read_by_branch(inputs: StageSamples, given: Span, read: Span) -> StageSampl
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
     layers = step.stage.layers
-    number_of_layer = np.cumsum([not op.formula.continues_layer for op in step.ops]) - 1
+    formulas = [op.formula for op in step.ops]
+    begins = [not formula.text and not formula.continues_layer for formula in formulas]
+    number_of_layer = np.cumsum(begins) - 1
+    texts = [step.stage.formula or step.call.text] * len(formulas)
     if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
-        return [layers[number].text for number in number_of_layer]
-    text = step.stage.formula or step.call.text
-    return [text for _ in step.ops]
+        texts = [layers[number].text for number in number_of_layer]
+    return [formula.text or text for formula, text in zip(formulas, texts, strict=True)]
 
 
 def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> StageSamples:

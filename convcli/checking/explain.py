@@ -170,7 +170,8 @@ def small_plan(
     medium = signal.medium
     hint = medium.channels_hint or CHANNELS_HINT
     # What is shown must follow from the samples of its window alone, which an FFT does not give.
-    signal = replace(signal, medium=replace(medium, channels_hint=hint, exact=True))
+    exact = medium.exact or signal.axes == 1
+    signal = replace(signal, medium=replace(medium, channels_hint=hint, exact=exact))
     rules = rules_for(signal, filter, edge=edge, align=align)
     return make_plan(filter, signal, rules), samples
 
@@ -212,7 +213,7 @@ def _spans(ops: Sequence[Op], lengths: tuple[int, ...], outputs: Span) -> list[S
         lengths = tuple(reach.count(n) for reach, n in sides)
     spans = [outputs]
     for op, whole in zip(reversed(ops), reversed(given), strict=True):
-        if op.padding is not None:
+        if op.padding is not None and op.padding.extends:
             spans.append(tuple((0, n) for n in whole))
             continue
         sides = zip(op.reach, spans[-1], strict=True)
@@ -341,7 +342,7 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
 
 def _padded_inputs(op: Op, inputs: StageSamples, span: Span) -> StageSamples:
     """Extend the inputs of a layer by its own padding."""
-    if op.padding is None:
+    if op.padding is None or not op.padding.extends:
         return inputs
     task = OpTask.alone(op.reach, span, inputs.length)
     # A negative padding cuts the first samples off.

@@ -152,7 +152,8 @@ class ExplainedStage:
 
         A layer that pads its own input is given more than that.
         """
-        if self.op.padding is None:
+        padding = self.op.padding
+        if padding is None or not padding.extends:
             return self.inputs.values, self.inputs.first
         shown = []
         first = []

@@ -142,6 +142,11 @@ class OwnPadding:
     reads_inside: bool = False
     extend: Callable[[Array, OpTask], Array] = _as_given
 
+    @property
+    def extends(self) -> bool:
+        """Whether the inputs are extended here; those of branches are, each in its own chain."""
+        return self.extend is not _as_given
+
 
 class Measure(Protocol):
     """What is measured of a whole signal, and the operation that follows from it.

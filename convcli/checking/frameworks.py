@@ -114,6 +114,7 @@ class _TorchWriter:
 
     def pool(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a pool, which needs no names."""
+        del number
         size, step = _one_or_all(stage.size), _one_or_all(stage.stride)
         return f"{stage.nn_pool}{len(stage.stride)}d({self.padded(x, padding)}, {size}, {step})", ""
 
@@ -181,6 +182,7 @@ class _EquinoxWriter:
 
     def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
         """Nothing: no line is written for this layer."""
+        del x, stage, spread, number
         return None
 
 

@@ -101,7 +101,10 @@ class NNProduct:
 
     def text(self, x: str) -> str:
         """The product with the samples written as `x`."""
-        return f"({x} * {self.factor!r})"
+        factor = f"{self.factor:g}"
+        if float(factor) != self.factor:
+            factor = repr(self.factor)
+        return f"({x} * {factor})"
 
 
 def no_window_weights(_: int) -> None:

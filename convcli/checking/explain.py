@@ -216,8 +216,8 @@ def _spans(ops: Sequence[Op], lengths: tuple[int, ...], outputs: Span) -> list[S
         if op.padding is not None and op.padding.extends:
             spans.append(tuple((0, n) for n in whole))
             continue
-        sides = zip(op.reach, spans[-1], strict=True)
-        spans.append(tuple(reach.needs(*wanted) for reach, wanted in sides))
+        wanted = zip(op.reach, spans[-1], strict=True)
+        spans.append(tuple(reach.needs(low, high) for reach, (low, high) in wanted))
     return spans[::-1]
 
 

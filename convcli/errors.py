@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ConvcliError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, excerpt: tuple[str, ...] = ()
     ) -> None:
+        message = _with_short_numbers(message)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -45,6 +47,28 @@ class ConvcliError(Exception):
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
+
+
+# Numbers from here on, a thousand million million millions, are written with an exponent.
+_LONG_NUMBER = re.compile(r"\b\d{1,3}(?:,\d{3}){7,}\b|\b\d{40,}\b")
+# A longer word is no path, but a text that nobody reads to its end.
+_LONG_WORD = re.compile(r"\S{500,}")
+
+
+def _with_short_numbers(message: str) -> str:
+    """A message in which enormous numbers are rounded and endless words are cut in the middle.
+
+    >>> _with_short_numbers(f"this needs {10**30:,} taps")
+    'this needs 1.00e+30 taps'
+    """
+    message = _LONG_NUMBER.sub(lambda found: _rounded_number(found[0]), message)
+    return _LONG_WORD.sub(lambda found: f"{found[0][:100]}...{found[0][-60:]}", message)
+
+
+def _rounded_number(digits: str) -> str:
+    from decimal import Decimal
+
+    return f"{Decimal(digits.replace(',', '')):.3g}"
 
 
 class ConditionError(ConvcliError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.file_stamps import note_read, note_untraceable
-from convcli.places import is_remote, local_path, place_of
+from convcli.places import is_remote, local_path, place_of, refuse_no_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ def named_place(text: str) -> Place:
     """The file or the object that a text names; `~` is the home of the user."""
     if is_remote(text):
         return place_of(text)
+    refuse_no_path(text)
     return Path(text).expanduser()
 
 

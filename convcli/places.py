@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
-if TYPE_CHECKING:
-    import os
+from convcli.errors import RequestError
 
 BUCKETS = ("s3", "gs", "az")
 SERVERS = ("https", "http")
+# Schemes by which other programs call the same stores.
+_OTHER_NAMES = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "abfs": "az", "abfss": "az", "azure": "az"}
 # The module with the places that URLs name. It is imported when there is a URL.
 _OBJECTS = "convcli.media.remote"
 
@@ -26,10 +29,66 @@ def is_remote(text: str) -> bool:
 
 
 def place_of(text: str) -> Place:
-    """The place that a text names: a URL, or a path of this machine."""
+    """The place that a text names: a URL, or a path of this machine.
+
+    RequestError for an empty text, and for a URL of another scheme.
+    """
     if not is_remote(text):
+        refuse_no_path(text)
         return Path(text)
     return cast("Place", import_module(_OBJECTS).RemotePlace(text))
+
+
+def refuse_no_path(text: str) -> None:
+    """Raise RequestError for a text that names no path: an empty one, or a URL of another scheme.
+
+    The URL itself is not shown, because it may hold a password.
+    """
+    if not text:
+        raise RequestError(
+            "expected the name of a file or a URL, got an empty text",
+            hint="a variable of the shell may be empty",
+        )
+    scheme, separator, path = text.partition("://")
+    if not separator or not _is_scheme(scheme) or os.path.lexists(f"{scheme}:"):
+        return
+    known = ", ".join(f"{each}://" for each in (*BUCKETS, *SERVERS))
+    hint = "work on a copy on this machine"
+    if scheme.lower() == "file":
+        hint = f"write the path alone: {path}"
+    elif scheme.lower() in _OTHER_NAMES:
+        hint = f"write {_OTHER_NAMES[scheme.lower()]}://"
+    raise RequestError(
+        f"URLs of {scheme}:// are neither read nor written; those of {known} are", hint=hint
+    )
+
+
+def path_of(text: str) -> Path:
+    """The path that a text names, where only files of this machine will do.
+
+    RequestError for a URL and for an empty text.
+    """
+    if is_remote(text):
+        scheme, _, _ = text.partition("://")
+        raise RequestError(
+            f"expected a file of this machine, got a URL of {scheme}://",
+            hint="work on a copy on this machine",
+        )
+    refuse_no_path(text)
+    return Path(text)
+
+
+def is_file(name: str | Path) -> bool:
+    """Whether there is a file of this name. No file has a name that the system refuses."""
+    with suppress(OSError, ValueError):
+        return Path(name).is_file()
+    return False
+
+
+def _is_scheme(text: str) -> bool:
+    """Whether a text is the scheme of a URL, such as `ftp` or `git+ssh`."""
+    letters = text.translate(str.maketrans("", "", "+.-"))
+    return len(text) > 1 and letters.isascii() and letters.isalnum() and text[0].isalpha()
 
 
 def local_path(place: Place | None) -> Path | None:

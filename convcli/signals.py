@@ -91,8 +91,6 @@ class Medium:
     exact : sums must not depend on where blocks begin, and sums of whole numbers are rounded once
     carries_cells : each sample belongs to a row with further cells, so that there can be no more
         outputs than inputs
-    bits : significant bits of a result; the impulse response of a recursive filter is cut where the
-        rest of it changes none of them
     early_rows : outputs leave early, instead of waiting for a job that is long beside its overlap
     """
 
@@ -119,7 +117,6 @@ class Medium:
     binary: bool = True
     exact: bool = False
     carries_cells: bool = False
-    bits: int = 53
     early_rows: bool = False
 
     def names_of(self, count: int) -> tuple[str, ...]:
@@ -189,6 +186,8 @@ class Signal:
     alpha : index of the opacity channel, which weights the others, or None
     full_scale : the loudest, brightest or wholly opaque value: 1 in sound, 255 in an 8-bit image
     holds_missing : a sample may be missing, as it cannot be in sound and in whole numbers
+    bits : significant bits of a result; the impulse response of a recursive filter is cut where the
+        rest of it changes none of them
     features : the channels are outputs of a network, which need not keep to the range of the input
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
@@ -207,6 +206,7 @@ class Signal:
     alpha: int | None = None
     full_scale: float = 1.0
     holds_missing: bool = True
+    bits: int = 53
     features: bool = False
     skipped: int = 0
 

@@ -289,6 +289,16 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
+def describe_rate(rate: float | None, noun: str = "sample") -> str:
+    """A rate as text: `44100 samples per second`, `a row every 15 min`, `no rate`."""
+    if rate is None:
+        return "no rate"
+    if rate >= 1:
+        return f"{rate:g} {noun}s per second"
+    seconds = float(f"{1 / rate:.12g}")
+    return f"a {noun} every {describe_seconds(seconds)}"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of parameter: its name in help texts, and how its values are read.
@@ -312,11 +322,11 @@ def _read_count(text: str, signal: Signal) -> int:
             sample = signal.medium.sample
             step = describe_seconds(1 / signal.rate)
             raise UnitError(f"{text!r} is not a whole number of {sample}s; one comes each {step}")
+    if samples > MOST_SAMPLES:
+        raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     count = math.floor(samples + 0.5)
     if parse_quantity(text).unit in ("", "px") and count != samples:
         raise UnitError(f"expected a whole number of {signal.medium.sample}s, got {text!r}")
-    if count > MOST_SAMPLES:
-        raise UnitError(f"expected at most {MOST_SAMPLES:,} {signal.medium.sample}s, got {text!r}")
     if count < 1:
         message = f"expected at least 1 {signal.medium.sample}, got {text!r}"
         if parse_quantity(text).unit:

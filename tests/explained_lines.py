@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.checking.explain import explain_filter
+from convcli.checking.explain_arrays import explain_arrays
 from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:
@@ -73,4 +73,4 @@ def explained(folder: Path, number: int) -> tuple[Any, Any]:
         text = text.replace(",stride=2", "")
         text = text.replace(" | tanh", " | stride:2 | tanh")
     options: Any = {"edge": edge, "align": align}
-    return x, explain_filter(text, x, axes=len(shape) - 1, **options)
+    return x, explain_arrays(text, x, axes=len(shape) - 1, **options)

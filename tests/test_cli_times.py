@@ -381,6 +381,11 @@ class TestEvery:
                 ["2024-01-05T10:20:30", "2024-01-05T10:21:00"],
             ),
             (("20240105", "20240107"), "1d", ["20240105", "20240106", "20240107"]),
+            (
+                ("20240105102030", "20240105102110"),
+                "30s",
+                ["20240105102030", "20240105102100"],
+            ),
             (("05.01.2024", "07.01.2024"), "1d", ["05.01.2024", "06.01.2024", "07.01.2024"]),
             (
                 ("2024-10-26T23:10:00+02:00", "2024-10-28T00:30:00+01:00"),
@@ -411,6 +416,7 @@ class TestEvery:
                 "--every: expected a bin of the calendar",
             ),
             (("--every", "1d"), "--every needs --time COLUMN"),
+            (("--every", "1h", "--time", "t", "--append"), "--every cannot write the beginning"),
         ],
     )
     def test_what_is_refused(
@@ -420,6 +426,25 @@ class TestEvery:
         ended = program.run("csv", "sma:2", *words, stdin=rows, cwd=tmp_path)
         assert ended.code == 2, ended
         assert told in ended.errors[0]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--every", "1d", "--time", "t"),
+            ("--set", "x=sma:2"),
+            ("--every", "1d", "--time", "t", "--set", "x=sma:2"),
+        ],
+    )
+    def test_append_without_a_filter_is_refused(
+        self, words: tuple[str, ...], program: Program, tmp_path: Path
+    ) -> None:
+        (tmp_path / "t.csv").write_text("t,x\n2024-01-05,1\n2024-01-08,2\n")
+        for table in (("t.csv",), ()):
+            ended = program.run("csv", *table, *words, "--append", cwd=tmp_path)
+            assert ended.code == 2, ended
+            assert "--append keeps the columns beside the results of a FILTER" in ended.errors[0]
+        ended = program.run("csv", "t.csv", "--add", "y=sma:2", "--append", cwd=tmp_path)
+        assert ended.text == "t,x,y\n2024-01-05,1,1\n2024-01-08,2,1.5\n"
 
     def test_regular_rows_are_made_without_a_filter(self, program: Program, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("t,x\n2024-01-05,1\n2024-01-06,2\n2024-01-08,4\n")
@@ -665,6 +690,28 @@ def test_a_duration_that_is_no_number_of_rows_is_an_error(
     ended = program.run("csv", step, "--time", "t", stdin=hourly(), cwd=tmp_path)
     assert ended.code == 2
     assert "'90min' is not a whole number of rows; one comes each hour" in ended.err
+
+
+def test_dates_of_fourteen_digits_are_read(program: Program) -> None:
+    """Of a window of two minutes: the rows of the last two, as by rolling("2min") of pandas."""
+    times = ("20240131093000", "20240131093100", "20240131093500", "20240131093600")
+    rows = "".join(f"{time},{2**row}\n" for row, time in enumerate(times))
+    ended = program.run("csv", "sma:2min", "--time", "t", stdin=f"t,x\n{rows}".encode())
+    assert ended.warnings == []
+    assert [line.split(",")[1] for line in ended.text.split()[1:]] == ["1", "1.5", "4", "6"]
+
+
+@pytest.mark.parametrize(
+    ("first", "form"), [("202401310930", "%Y%m%d%H%M"), ("2024013109", "%Y%m%d%H")]
+)
+def test_numbers_that_may_be_dates_with_a_time_of_day_are_told(
+    first: str, form: str, program: Program
+) -> None:
+    rows = f"t,x\n{first},1\n{int(first) + 1},2\n{int(first) + 2},4\n".encode()
+    ended = program.run("csv", "sma:2", "--time", "t", stdin=rows)
+    assert f"--date-format {form} decides" in ended.warnings[0]
+    ended = program.run("csv", "sma:2", "--time", "t", "--date-format", form, stdin=rows)
+    assert ended.warnings == []
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,20 @@ def test_what_is_refused(words: list[str], message: str, program: Program, tmp_p
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_a_name_with_an_equals_sign_stands_in_double_quotes(program: Program) -> None:
+    table = b'a=b,"c""d",e\n1,2,3\n2,3,4\n'
+    for option, expected in (
+        (("--set", '"a=b"=sma:2'), 'a=b,"c""d",e\n1,2,3\n1.5,3,4\n'),
+        (("--set", '"c""d" = sma:2'), 'a=b,"c""d",e\n1,2,3\n2,2.5,4\n'),
+        (("--add", '"n=1"=sma:2', "-c", "e"), 'a=b,"c""d",e,n=1\n1,2,3,3\n2,3,4,3.5\n'),
+    ):
+        ended = program.run("csv", "-", *option, stdin=table)
+        assert ended.text == expected
+    ended = program.run("csv", "-", "--set", "a=b=sma:2", stdin=table)
+    assert ended.code == 2
+    assert "a name that holds = stands in double quotes" in ended.err
+
+
 def test_several_columns_need_names_of_their_own(program: Program, tmp_path: Path) -> None:
     data = b"a,b\n1,2\n"
     ended = program.run("csv", "--add", "m=sma:2", stdin=data, cwd=tmp_path)
@@ -285,6 +299,22 @@ def test_a_filter_of_several_outputs_names_each(program: Program, tmp_path: Path
     full = 4 * 2  # from the fifth row of each ticker on, windows are complete
     expected = (middle - 2 * spread)[full:]
     np.testing.assert_allclose(found.Low_bb_lower[full:], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("by", [(), ("--by", "k")])
+def test_several_filters_of_several_columns(by: tuple[str, ...], program: Program) -> None:
+    words = ("csv", "-q", "-c", "a,b", *by)
+    added = ("--add", "{column}_m=sma:2", "--add", "{column}_l=lag")
+    ended = program.run(*words, *added, stdin=b"k,a,b\nu,1,10\nv,5,50\nu,3,30\nv,9,90\n")
+    found = table_of(ended.out)
+    assert list(found) == ["k", "a", "b", "a_m", "b_m", "a_l", "b_l"]
+    rows = found[["a", "b"]]
+    groups = rows.groupby(found.k) if by else rows
+    means = groups.rolling(2, min_periods=1).mean().to_numpy()
+    if by:
+        means = means[[0, 2, 1, 3]]  # the rows of u and v by turns
+    np.testing.assert_array_equal(found[["a_m", "b_m"]], means)
+    np.testing.assert_array_equal(found[["a_l", "b_l"]], groups.shift())
 
 
 def test_the_name_of_one_column_begins_that_of_another(program: Program, tmp_path: Path) -> None:

@@ -86,6 +86,51 @@ def test_a_small_change_of_a_large_level_is_not_rounded_away() -> None:
     assert row.correlation == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
 
 
+@pytest.mark.parametrize("frame", [False, True])
+@pytest.mark.parametrize("rows", [2, 10, 70_001])
+def test_whole_numbers_beyond_a_quadrillion_correlate(rows: int, frame: bool) -> None:  # noqa: FBT001
+    """1e15 and 1e15 + 1 are 8 units in the last place apart."""
+    small = np.arange(rows) % 10.0
+    changed = np.where(np.arange(rows) % 3 == 1, small + 1, small)
+    sides: list[Any] = [1e15 + small, 1e15 + changed]
+    if frame:
+        sides = [pd.DataFrame({"x": side}) for side in sides]
+    (row,) = convcli.compare(*sides).channels
+    assert row.correlation == pytest.approx(np.corrcoef(small, changed)[0, 1])
+    assert row.rms == pytest.approx(np.sqrt(np.mean((changed - small) ** 2)))
+
+
+def test_rounding_alone_is_no_correlation() -> None:
+    x = np.full(1000, 0.1)
+    y = np.nextafter(x, np.where(np.arange(1000) % 2, 1, 0))
+    (row,) = convcli.compare(x, y).channels
+    assert row.correlation is None
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-160])
+def test_samples_whose_squares_vanish(size: float) -> None:
+    """The same measures as of samples around 1, in blocks and of channels of other sizes."""
+    x, y = noise(2, 70_000, 2)
+    usual = convcli.compare(x, y)
+    facts = convcli.compare(size * x, size * y)
+    assert facts.together is not None
+    assert usual.together is not None
+    for row, expected in zip(facts.rows, usual.rows, strict=True):
+        assert row.rms is not None
+        assert row.rms / size == pytest.approx(expected.rms)
+        assert row.snr == pytest.approx(expected.snr)
+        assert row.correlation == pytest.approx(expected.correlation)
+    beside = np.where(np.arange(70_000)[:, None] < 35_000, 0, x)
+    (first, _) = convcli.compare(beside, beside + size * y).channels
+    assert first.largest
+    tiny = np.where(beside == 0, size, 0.0)
+    (first, _) = convcli.compare(beside, beside + tiny).channels
+    assert first.rms == pytest.approx(size * math.sqrt(0.5))
+    assert first.snr == pytest.approx(
+        20 * math.log10(np.sqrt(np.mean(beside[:, 0] ** 2)) / size) + 10 * math.log10(2)
+    )
+
+
 def test_equal_signals_and_missing_against_missing() -> None:
     x = np.array([[1.0, math.nan], [math.inf, 2.0], [3.0, 5.0]])
     facts = convcli.compare(x, x.copy())
@@ -188,6 +233,30 @@ def two_pictures() -> tuple[Any, Any]:
     return a, np.clip(changed, 0, 255).astype(np.uint8)
 
 
+class ForeignArray:
+    """An array of another library, which names its types in its own way, as torch does."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+        self.dtype = "torch.uint8"
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """The array of NumPy."""
+        return self.x
+
+
+def test_full_scale_of_arrays_and_tables() -> None:
+    a, _ = two_pictures()
+    for pair in ((a, ForeignArray(a)), (ForeignArray(a), a)):
+        rows = convcli.compare(*pair).channels
+        assert all(row.equal for row in rows)
+    # The numbers of a table stand for themselves, in whatever type they are kept.
+    column = pd.Series(a[:, 0, 0], name="y")
+    for other in (column.to_frame(), column.astype(float)):
+        (row,) = convcli.compare(column, other).channels
+        assert row.equal
+
+
 @pytest.mark.parametrize("rows", [1, 7, 40])
 def test_structural_similarity(rows: int) -> None:
     """The values of SSIM are those of scikit-image 0.26.0 for the two pictures a and b:
@@ -258,6 +327,42 @@ def test_colours_are_compared_as_they_are_seen() -> None:
     assert red.rms == pytest.approx(np.sqrt(np.mean((seen[1] - seen[0]) ** 2)))
     assert seen[1][3, 4] - seen[0][3, 4] == pytest.approx(10)
     assert opacity.largest == 60
+
+
+def test_arrays_have_the_opacity_that_they_are_said_to_have() -> None:
+    """Hidden colours count as numbers unless `alpha` says which channel hides them."""
+    rng = np.random.default_rng(6)
+    a = rng.integers(0, 256, (20, 30, 4)).astype(np.uint8)
+    a[..., 3] = 255
+    a[:10, :, 3] = 0
+    b = a.copy()
+    b[:10, :, :3] = 255 - a[:10, :, :3]
+    numbers = convcli.compare(a, b)
+    error = b.astype(float) - a
+    assert [row.rms for row in numbers.channels] == pytest.approx(
+        np.sqrt(np.mean(error**2, axis=(0, 1))).tolist()
+    )
+    for alpha in (3, -1):
+        assert convcli.compare(a, b, alpha=alpha).equal
+    black = np.where(a[..., 3:] == 0, 0, a)[..., :3]
+    assert all(row.equal for row in convcli.compare(a, black, alpha=3).channels)
+    halves = (np.array([[[200.0, 127.5]]]), np.array([[[100.0, 255.0]]]))
+    colour, opacity = convcli.compare(*halves, alpha=-1, full_scale=255).channels
+    assert (colour.largest, opacity.largest) == (0, 127.5)
+    assert convcli.compare(*halves, full_scale=255).channels[0].largest == 100
+
+
+@pytest.mark.parametrize(
+    ("x", "alpha", "words"),
+    [
+        (np.zeros((2, 2, 4)), 4, "alpha expects a channel from -4 to 3, got 4"),
+        (np.zeros((2, 2, 4)), "A", "alpha expects a channel from -4 to 3, got 'A'"),
+        (np.zeros((2, 2)), 1, "alpha expects pictures"),
+    ],
+)
+def test_opacity_that_is_not_there(x: Any, alpha: Any, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        convcli.compare(x, x, alpha=alpha)
 
 
 def test_a_picture_without_opacity_is_opaque() -> None:
@@ -430,10 +535,52 @@ def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "v: largest 1 is above 0.5" in streams.err
     assert "notes" not in streams.err
     page = report.read_text()
+    assert "3 inputs, 1 of which failed" in page
+    assert f"<dt>{b / 'bad.wav'}</dt>" in page
+    assert '<h2 id="alone">1 in one of the folders alone</h2>' in page
+    assert f"<li>{b / 'alone.csv'}</li>" in page
     assert "deep/t.csv" in page
     assert '<th scope="col">rms</th><th scope="col">largest</th>' in page
     assert f'<td data-value="{0.5**0.5}">0.707107</td>' in page  # of the differences 0 and 1
     assert '<td data-value="Infinity">inf</td>' in page
+
+
+def test_json_and_markdown_of_folders_say_what_was_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.csv").write_text("v\n1\n2\n")
+        (tmp_path / folder / "bad.wav").write_text("")
+        (tmp_path / folder / f"{folder}.csv").write_text("v\n1\n")
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "-q"]
+    for suffix in ("json", "md"):
+        assert main([*words, "--json", "--report", str(tmp_path / f"r.{suffix}")]) == 3
+        printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "r.json").read_text())
+    for facts in (printed, written):
+        (failure,) = facts["failures"]
+        assert failure["path"] == str(tmp_path / "a" / "bad.wav")
+        assert failure["message"] == f"{tmp_path}/a/bad.wav: is empty, expected a sound file"
+        assert facts["alone"] == [str(tmp_path / name / f"{name}.csv") for name in "ab"]
+    text = (tmp_path / "r.md").read_text()
+    assert "# 1 input failed" in text
+    assert f"* {tmp_path}/a/a.csv".replace("_", r"\_") in text
+
+
+def test_tables_whose_rows_come_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, days in (("a", (1, 2, 3, 4)), ("b", (1, 2, 5, 7)), ("c", (1, 8, 15, 22))):
+        rows = "\n".join(f"2024-01-{day:02},{day}" for day in days)
+        (tmp_path / f"{name}.csv").write_text(f"day,v\n{rows}\n")
+    places = [str(tmp_path / f"{name}.csv") for name in "abc"]
+    for other, words in ((1, "has no rate"), (2, "has a row every week")):
+        assert main(["compare", places[0], places[other], "--time", "day"]) == 2
+        error = capsys.readouterr().err
+        assert f"a.csv has a row every day, and {places[other]} {words}" in error
+        assert "hint: without --time, rows are compared in their order" in error
+        assert main(["compare", places[0], places[other], "-c", "v"]) == 0
 
 
 def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -482,3 +629,15 @@ def test_huge_numbers_beside_missing_ones(program: Program, tmp_path: Path) -> N
             "error: the samples are so large that their squares overflow",
             "hint: scale both first: gain:1e-301",
         ]
+
+
+@pytest.mark.parametrize("columns", [64, 95, 127, 128, 150, 200])
+def test_every_column_of_a_picture_counts_in_its_spectrum(columns: int) -> None:
+    """Stripes that are twice as strong in some columns alone differ, wherever these are."""
+    x = np.tile(np.sin(np.arange(columns)), (20, 1))
+    for first in range(0, columns - 20, 20):
+        y = x.copy()
+        y[:, first : first + 20] *= 2
+        (row,) = convcli.compare(x[..., None], y[..., None]).channels
+        assert row.spectrum is not None
+        assert row.spectrum > 0.1

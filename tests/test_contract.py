@@ -94,6 +94,8 @@ RANKS = ("rank", "mad")
 # A new grid lies between the old samples, and each of its points is made of those on both sides of
 # it.
 BETWEEN_SAMPLES = ("resample", "resize", "upsample")
+# An output column is made of several columns.
+NOT_BY_COLUMN = ("mix", "pick", "mono", "model")
 
 
 @pytest.fixture(autouse=True)
@@ -267,6 +269,25 @@ def test_blocks_are_the_whole(step: Step, medium: str) -> None:
             np.testing.assert_array_equal(y, whole)
         else:
             close(y, whole)
+
+
+@on(["table"])
+def test_the_outputs_of_a_column_are_neighbours(step: Step, medium: str) -> None:
+    plan = accepted(step, medium)
+    x = noise(plan)
+    both = filtered(plan, x)
+    if step.name in NOT_BY_COLUMN or both.shape[1] != 2:
+        return
+    text = f"({step.example}) & 2 * ({step.example})"
+    try:
+        group = make_plan(text, plan.signal, rules_for(plan.signal))
+    except RequestError:
+        return  # some steps are no branches
+    first, second = np.hsplit(both, 2)
+    expected = np.hstack([first, 2 * first, second, 2 * second])
+    outputs = filtered(group, x)
+    # What is measured of the whole signal is there at every sample.
+    close(outputs, np.broadcast_to(expected, outputs.shape))
 
 
 @on_every_medium

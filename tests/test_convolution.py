@@ -788,6 +788,18 @@ def test_interleaved_signals_are_each_as_if_alone(text: str, edge: Edge, align: 
         assert dict(zip(rows.tolist(), map(repr, values), strict=True)) == truth
 
 
+@pytest.mark.parametrize(
+    "text", ["stride:3", "upsample:3", "avg_pool:2", "adaptive_avg_pool:4 | box:3"]
+)
+def test_outputs_without_cells_are_numbered(text: str) -> None:
+    """Only a table writes the cells of the rows that outputs are aligned with."""
+    x = np.arange(40.0)[:, None]
+    plan = planned(text, x, edge="edge", align="center")
+    for cuts in ([], [1, 9, 9, 26], list(range(40))):
+        y, rows, _ = through(plan, cut(x, cuts), threads=2)
+        assert rows.tolist() == list(range(len(y)))
+
+
 def test_rows_at_which_outputs_stand() -> None:
     x = np.arange(10.0)[:, None]
     rows = {

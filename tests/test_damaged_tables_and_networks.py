@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import random
@@ -37,11 +38,15 @@ def tables(folder: Path) -> dict[str, bytes]:
     table = pa.table(rows())
     pq.write_table(table, folder / "t.parquet")
     feather.write_feather(table, str(folder / "t.feather"), compression="uncompressed")
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as opened:
+        opened.write_table(table)
     text = "a,b,k\n" + "".join(f"{row / 4},{row},x\n" for row in range(ROWS))
     lines = "".join(json.dumps({"a": row / 4, "k": "\u00e9"}) + "\n" for row in range(ROWS))
     return {
         ".parquet": (folder / "t.parquet").read_bytes(),
         ".feather": (folder / "t.feather").read_bytes(),
+        ".arrows": stream.getvalue(),
         ".jsonl": lines.encode(),
         ".csv.gz": gzip.compress(text.encode()),
         ".csv.bz2": bz2.compress(text.encode()),
@@ -95,7 +100,7 @@ def is_lawful(ended: Done, output: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffix", [".parquet", ".feather", ".jsonl", ".csv.gz", ".csv.bz2", ".csv.xz"]
+    "suffix", [".parquet", ".feather", ".arrows", ".jsonl", ".csv.gz", ".csv.bz2", ".csv.xz"]
 )
 def test_damaged_tables(suffix: str, program: Program, tmp_path: Path) -> None:
     whole = tables(tmp_path)[suffix]

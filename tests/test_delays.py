@@ -41,6 +41,7 @@ def source(x: Array, *, medium: Any = AUDIO, size: int = 1000) -> Blocks:
         shape=x.shape[:-1],
         channels=names,
         rate=16000.0 if medium == AUDIO else None,
+        bits=53 if medium == TABLE else 32,
     )
     return Blocks(signal, [x[a : a + size] for a in range(0, len(x), size)])
 

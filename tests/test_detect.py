@@ -606,8 +606,8 @@ def test_places_in_a_file_and_facts_in_a_report(detect: Detect, tmp_path: Path) 
     for name in ("facts.html", "facts.md"):
         detect.done(*words, "--report", name)
         assert all(hit["end"] in (tmp_path / name).read_text() for hit in table(told))
-    assert detect.done(*words, "-o", "places.csv", "--force", "--format", "json").code == 0
-    assert json.loads((tmp_path / "places.csv").read_text())["hits"] == flat["hits"]
+    assert detect.done(*words, "-o", "places", "--format", "json").code == 0
+    assert json.loads((tmp_path / "places").read_text())["hits"] == flat["hits"]
 
 
 def test_outputs_of_a_search_are_refused_before_it(detect: Detect, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
 from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_function
-from convcli.checking.explain import explain_filter
+from convcli.checking.explain import small_plan
+from convcli.checking.explain_arrays import explain_arrays
 from convcli.checking.properties import PROPERTIES, measure_property
 from convcli.facts import to_plain
 from convcli.facts.properties import LinearityFacts, LocalityFacts, ShiftFacts
@@ -87,16 +88,16 @@ def adds_up(facts: Any, x: Any, edge: Any, align: Any) -> None:
 def test_an_output_aligned_with_a_missing_sample_says_why_it_is_missing() -> None:
     rule = "an output aligned with a missing sample stays missing"
     x = np.array([1, 2, np.nan, 4])
-    shown = text(explain_filter("kernel:1,2,1", x, edge="shrink"))
+    shown = text(explain_arrays("kernel:1,2,1", x, edge="shrink"))
     assert "sum 6 -> .; x[2] is missing\n" in shown
     assert rule in shown
-    causal = text(explain_filter("kernel:1,2,1", x, align="causal"))
+    causal = text(explain_arrays("kernel:1,2,1", x, align="causal"))
     assert "sum 5 -> .; x[2] is missing\n" in causal
     plane = np.array([[1, np.nan, 3], [4, 5, 6]])
-    assert "sum 1 -> .; x[0,1] is missing\n" in text(explain_filter("kernel:1,1;1,1", plane))
+    assert "sum 1 -> .; x[0,1] is missing\n" in text(explain_arrays("kernel:1,1;1,1", plane))
     for other in ("kernel:-1,1", "kernel:1,2,1 | gain:2"):
-        assert (rule in text(explain_filter(other, x))) == (other != "kernel:-1,1")
-    assert rule not in text(explain_filter("kernel:1,2,1", np.arange(4.0), edge="shrink"))
+        assert (rule in text(explain_arrays(other, x))) == (other != "kernel:-1,1")
+    assert rule not in text(explain_arrays("kernel:1,2,1", np.arange(4.0), edge="shrink"))
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -106,7 +107,7 @@ def test_it_adds_up_and_is_what_the_filter_gives(edge: Any, align: Any) -> None:
     for filters, shape in ((FILTERS, (7,)), (PLANES, (4, 5))):
         x = rng.integers(-9, 9, shape).astype(float)
         for step in filters:
-            adds_up(explain_filter(step, x, edge=edge, align=align), x, edge, align)
+            adds_up(explain_arrays(step, x, edge=edge, align=align), x, edge, align)
 
 
 @settings(max_examples=60)
@@ -122,15 +123,15 @@ def test_it_adds_up_for_any_numbers(
 ) -> None:
     samples = np.array(x, dtype=float)
     chain = f"correlate:{','.join(map(str, taps))} | stride:{stride}"
-    adds_up(explain_filter(chain, samples, edge=edge, align=align), samples, edge, align)
+    adds_up(explain_arrays(chain, samples, edge=edge, align=align), samples, edge, align)
 
 
 def test_missing_values_are_told() -> None:
     x = np.array([1.0, np.nan, 3, 4])
-    facts = explain_filter("box:3", x)
+    facts = explain_arrays("box:3", x)
     np.testing.assert_array_equal(array(facts.result), apply("box:3", x))
     assert "gets no weight" in text(facts)
-    assert "sum 4 -> 2" in text(explain_filter("box:3", np.array([1.0, 3]), edge="shrink"))
+    assert "sum 4 -> 2" in text(explain_arrays("box:3", np.array([1.0, 3]), edge="shrink"))
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -142,14 +143,14 @@ def test_the_matrix_is_the_filter(edge: Any) -> None:
         ("box:3", (5,)),
     ):
         x = rng.normal(size=shape)
-        facts = explain_filter(step, x, edge=edge, matrix=True)
+        facts = explain_arrays(step, x, edge=edge, matrix=True)
         np.testing.assert_allclose(
             array(facts.matrix) @ x.ravel(), array(facts.result).ravel(), atol=1e-12
         )
     with pytest.raises(RequestError, match="not linear"):
-        explain_filter("abs", np.ones(3), matrix=True)
+        explain_arrays("abs", np.ones(3), matrix=True)
     with pytest.raises(RequestError, match="too large"):
-        explain_filter("box:3", np.ones(50), matrix=True)
+        explain_arrays("box:3", np.ones(50), matrix=True)
 
 
 def conv(x: Any, w: Any, stride: Any = 1) -> Any:
@@ -184,7 +185,7 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
     ]
     for step, shape in steps:
         x = rng.integers(-5, 5, shape).astype(float)
-        facts = explain_filter(step, x, edge=edge, align=align)
+        facts = explain_arrays(step, x, edge=edge, align=align)
         call, _, weights = facts.torch.partition(" with w = ")
         taps, _, divisor = weights.partition(" / ")
         names = {
@@ -195,8 +196,8 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
             "conv2d": conv,
         }
         np.testing.assert_allclose(eval(call, names), array(facts.result), atol=1e-12)
-    assert explain_filter("relu", np.ones(5)).torch == ""
-    assert explain_filter("max_pool:2", np.ones(5)).equinox == ""
+    assert explain_arrays("relu", np.ones(5)).torch == ""
+    assert explain_arrays("max_pool:2", np.ones(5)).equinox == ""
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
@@ -215,14 +216,14 @@ def test_the_lines_of_frameworks_compute_the_same(number: int, tmp_path: Path) -
 
 
 def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
-    assert explain_filter("box:3", np.array([1, np.nan, 3])).torch == ""
+    assert explain_arrays("box:3", np.array([1, np.nan, 3])).torch == ""
     for edge, fits in (
         ("reflect", 5),
         ("wrap", 4),
     ):  # torch mirrors n - 1 samples at most, and goes round once
-        assert explain_filter("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
-        assert explain_filter("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
-    taps = explain_filter("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
+        assert explain_arrays("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
+        assert explain_arrays("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
+    taps = explain_arrays("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
     assert min(json.loads(taps)) == pytest.approx(2.0**-52, rel=1e-5)
 
 
@@ -359,7 +360,7 @@ def test_a_network_of_several_channels(told: Explain, tmp_path: Path) -> None:
     tensors = {name: np.asarray(value, float) for name, value in tensors.items()}
     model.write_bytes(encode_weights(tensors, {"layers": "conv | relu | conv"}))
     x = np.array([1.0, 2, 3, 4, 0, -1])
-    facts = explain_filter(f"model:{model}", x, edge="valid")
+    facts = explain_arrays(f"model:{model}", x, edge="valid")
     windows = np.lib.stride_tricks.sliding_window_view(x, 3)
     hidden = first[:, 0] @ windows.T + bias[:, None]
     np.testing.assert_array_equal(array(facts.stages[0].outputs), hidden)
@@ -388,7 +389,7 @@ def test_padding_stride_dilation_and_groups_of_a_layer(tmp_path: Path) -> None:
     layers = "conv:stride=2,dilation=2,padding=2,groups=2"
     model.write_bytes(encode_weights({"0.weight": weights}, {"layers": layers}))
     x = np.arange(12.0).reshape(6, 2)
-    facts = explain_filter(f"model:{model}", x, axes=1, edge="valid")
+    facts = explain_arrays(f"model:{model}", x, axes=1, edge="valid")
     padded = np.pad(x, ((2, 2), (0, 0)))
     expected = [
         [padded[2 * k, o // 2] * weights[o, 0, 0] + padded[2 * k + 2, o // 2] * weights[o, 0, 1]
@@ -451,9 +452,11 @@ def test_a_convolution_has_all_properties() -> None:
     for x in (rng.normal(size=40), rng.normal(size=(8, 9))):
         for edge in EDGES:
             for name in PROPERTIES:
-                facts = measure_property(name, "gaussian:0.5", x, edge=edge)
+                facts = measure_property(name, *small_plan("gaussian:0.5", x, edge=edge))
                 assert facts.holds, (name, edge, facts)
-    facts = measure_property("locality", "kernel:1,2,3,4", rng.normal(size=9), align="causal")
+    facts = measure_property(
+        "locality", *small_plan("kernel:1,2,3,4", rng.normal(size=9), align="causal")
+    )
     assert isinstance(facts, LocalityFacts)
     assert (facts.at, facts.changed, facts.promised, facts.read) == (
         (4,), ((4, 7),), ((4, 7),), ((-3, 0),)
@@ -463,7 +466,7 @@ def test_a_convolution_has_all_properties() -> None:
 def test_strides_and_pools_break_the_shift_of_one() -> None:
     impulse = np.zeros(20)
     impulse[9] = 1
-    facts = measure_property("shift", "box:3 | max_pool:2", impulse)
+    facts = measure_property("shift", *small_plan("box:3 | max_pool:2", impulse))
     assert isinstance(facts, ShiftFacts)
     assert not facts.holds
     assert facts.period == 2
@@ -477,7 +480,7 @@ def test_strides_and_pools_break_the_shift_of_one() -> None:
 
 
 def test_edges_break_the_shift_where_they_are_read() -> None:
-    facts = measure_property("shift", "box:5", np.arange(1.0, 13), edge="reflect")
+    facts = measure_property("shift", *small_plan("box:5", np.arange(1.0, 13), edge="reflect"))
     assert isinstance(facts, ShiftFacts)
     (move,) = facts.moves
     assert facts.holds
@@ -488,7 +491,7 @@ def test_edges_break_the_shift_where_they_are_read() -> None:
 
 @pytest.mark.parametrize("step", ["relu", "box:3 | abs", "max_pool:2", "offset:1"])
 def test_activations_pools_and_constants_are_not_linear(step: str) -> None:
-    facts = measure_property("linearity", step, np.array([1.0, -2, 3, 4, -1]))
+    facts = measure_property("linearity", *small_plan(step, np.array([1.0, -2, 3, 4, -1])))
     assert isinstance(facts, LinearityFacts)
     assert not facts.holds
     assert facts.sum_first is not None
@@ -498,12 +501,12 @@ def test_activations_pools_and_constants_are_not_linear(step: str) -> None:
 
 
 def test_a_whole_pass_is_not_local() -> None:
-    facts = measure_property("locality", "normalize", np.array([1.0, 5, 9, 2]))
+    facts = measure_property("locality", *small_plan("normalize", np.array([1.0, 5, 9, 2])))
     assert not facts.holds
     with pytest.raises(RequestError, match="missing"):
-        measure_property("shift", "box:3", [1.0, np.nan])
+        measure_property("shift", *small_plan("box:3", [1.0, np.nan]))
     with pytest.raises(RequestError, match="no samples"):
-        measure_property("shift", "box:3", [])
+        measure_property("shift", *small_plan("box:3", []))
 
 
 def test_properties_are_told(told: Explain) -> None:
@@ -728,7 +731,7 @@ def test_a_transposed_convolution_is_one_stage(
     bias = rng.normal(size=shape[1] * groups)
     path = tmp_path / "m.safetensors"
     path.write_bytes(encode_weights({"0.weight": weights, "0.bias": bias}, {}))
-    facts = explain_filter(f'model:{path},layers="{layer}"', x, axes=len(shape) - 2)
+    facts = explain_arrays(f'model:{path},layers="{layer}"', x, axes=len(shape) - 2)
     (stage,) = facts.stages
     outputs = array(stage.outputs)
     several = stage.several
@@ -757,18 +760,18 @@ def test_branches_of_a_group_that_is_no_sum(told: Explain) -> None:
         ("(x - sma:3) / std:3", ("x - sma:3", "std:3")),
         ("abs - box:3", ("abs", "box:3")),
     ):
-        (stage,) = explain_filter(text, x, edge="edge").stages
+        (stage,) = explain_arrays(text, x, edge="edge").stages
         assert [branch.text for branch in stage.branches] == list(branches)
         for branch in stage.branches:
             expected = apply(branch.text, x, edge="edge")
             np.testing.assert_allclose(branch.results, expected)
-    stage = explain_filter("abs | (x - box:3) / std:3", x, edge="edge").stages[1]
+    stage = explain_arrays("abs | (x - box:3) / std:3", x, edge="edge").stages[1]
     for branch in stage.branches:
         np.testing.assert_allclose(branch.results, apply(branch.text, x, edge="edge"))
     ((minuend, mean),) = (own.branches for own in stage.branches[0].stages)
     assert minuend.results == tuple(x)
     assert mean.stages[0].outputs == mean.results
-    (stage,) = explain_filter("x - (sma:3 | diff) * 2", x, edge="edge").stages
+    (stage,) = explain_arrays("x - (sma:3 | diff) * 2", x, edge="edge").stages
     plain, own = stage.branches
     assert (plain.text, plain.results, plain.stages) == ("x", tuple(x), ())
     np.testing.assert_allclose(own.results, apply("sma:3 | diff", x, edge="edge"))
@@ -859,7 +862,9 @@ def test_a_move_that_cannot_be_seen_is_no_proof(told: Explain) -> None:
     for signal, kernel in (("1,2", "1,2"), ("5", "box:3")):
         text = told.text(signal, kernel, "--property", "shift")
         assert text.splitlines()[-1].startswith("not to be seen: no output reads the signal alone")
-    facts = measure_property("shift", "upsample:2", np.random.default_rng(2).normal(size=200))
+    facts = measure_property(
+        "shift", *small_plan("upsample:2", np.random.default_rng(2).normal(size=200))
+    )
     assert facts.holds
     numbers = ",".join(map(str, np.random.default_rng(2).integers(0, 9, 200)))
     text = told.text(numbers, "upsample:2", "--property", "shift")
@@ -880,7 +885,7 @@ def test_the_sum_of_channels_is_shown(told: Explain) -> None:
 def test_an_output_follows_from_its_window_alone() -> None:
     """An FFT left 1e-17 of later samples in windows of equal ones, and RSI divides by that."""
     x = np.array([1.0] * 8 + [5, 2, 8, 3])
-    facts = explain_filter("rsi:3", x, edge="edge", align="causal")
+    facts = explain_arrays("rsi:3", x, edge="edge", align="causal")
     assert np.isnan(array(facts.result)[:8]).all()
     # Mean rises over mean changes with weights 1/3, 2/9, 4/27: 100 * (8/9) / (8/9 + 1).
     np.testing.assert_allclose(array(facts.result)[8:10], [100, 100 * 8 / 17], rtol=1e-12)
@@ -892,7 +897,7 @@ def test_a_layer_shows_the_samples_that_its_padding_makes(tmp_path: Path) -> Non
     layers = "conv:padding=2 | conv:padding=2,padding_mode=reflect"
     weight = np.array([[[1.0, 2, 3]]])
     path.write_bytes(encode_weights({"0.weight": weight, "1.weight": weight}, {"layers": layers}))
-    first, second = explain_filter(f"model:{path}", np.arange(1.0, 7)).stages
+    first, second = explain_arrays(f"model:{path}", np.arange(1.0, 7)).stages
     assert first.inputs == (0, 0, 1, 2, 3, 4, 5, 6, 0, 0)
     made = np.correlate(first.inputs, [1, 2, 3], mode="valid")
     np.testing.assert_allclose(first.outputs, made)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from program import done
 
 from convcli import apply
 from convcli.designs.equalisers import highshelf, lowshelf, notch, peak
@@ -18,9 +20,12 @@ from convcli.media.audio.medium import AUDIO
 from convcli.planning.plan import make_plan, rules_for
 from convcli.signals import ARRAY, TABLE, Signal
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Samples = np.ndarray[Any, Any]
 PLAIN = Signal(medium=ARRAY, shape=(None,), channels=("x",))
-SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=48000)
+SOUND = Signal(medium=AUDIO, shape=(None,), channels=("left",), rate=48000, bits=32)
 
 
 def cookbook(kind: str, frequency: float, gain: float, q: float) -> tuple[Samples, Samples]:
@@ -100,6 +105,18 @@ def test_sound_needs_fewer_taps_than_tables() -> None:
     np.testing.assert_allclose(short[:1000], fine[:1000], rtol=0, atol=2**-32)
     rest = np.abs(fine[short.size :]).sum()
     assert rest < 2**-31
+
+
+@pytest.mark.parametrize("subtype", ["PCM_32", "DOUBLE"])
+def test_long_samples_have_long_taps(tmp_path: Path, subtype: str) -> None:
+    x = np.random.default_rng(1).uniform(-0.5, 0.5, 2000)
+    soundfile.write(tmp_path / "x.wav", x, 8000, subtype=subtype)
+    x = soundfile.read(tmp_path / "x.wav")[0]
+    done("audio", "notch:50,q=9", "x.wav", "-q", "-o", "y.wav", cwd=tmp_path)
+    expected = scipy.signal.lfilter(*cookbook("notch", 50 / 8000, 0, 9), x)
+    y = soundfile.read(tmp_path / "y.wav")[0]
+    smallest_step = 2.0**-31 if subtype == "PCM_32" else 1e-13
+    assert np.abs(y - expected).max() < 0.501 * smallest_step
 
 
 def test_a_constant_is_kept_by_all_but_the_low_shelf() -> None:

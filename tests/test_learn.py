@@ -955,3 +955,32 @@ def test_the_power_of_one_sample_is_its_square() -> None:
     sums = sums_over(np.ones((1, 1)), np.full((1, 1), 3.0), (1,))
     assert sums.count == 1
     assert sums.power == 9
+
+
+def test_frequencies_of_a_model_of_a_table_have_the_unit_of_its_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A filter of daily rows: half a cycle per day is the highest frequency, not 5.8e-06 Hz."""
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(3).normal(size=200).cumsum().tolist()
+    days = np.datetime64("2024-01-01") + np.arange(200)
+    rows = "\n".join(f"{day},{value}" for day, value in zip(days, values, strict=True))
+    Path("t.csv").write_text(f"day,v\n{rows}\n")
+    words = ["learn", "t.csv", "--target", "v", "--taps", "5", "-c", "v", "--time", "day", "-q"]
+    assert main([*words, "-o", "m.safetensors", "--report", "one.json"]) == 0
+    assert main([*words, "--partial", "sums.npz"]) == 0
+    merge = ["learn", "--merge", "sums.npz", "-o", "merged.safetensors", "-q"]
+    assert main([*merge, "--report", "merged.json"]) == 0
+    assert main(["filters", "model:m.safetensors", "--report", "shown.json"]) == 0
+    for name in ("one", "merged", "shown"):
+        (step,) = json.loads(Path(f"{name}.json").read_text())["steps"]
+        assert step["frequency_unit"] == "cycles/day"
+        assert step["response"][-1][0] == 0.5
+    rows = "\n".join(f"{60 * place},{value}" for place, value in enumerate(values))
+    Path("minutes.csv").write_text(f"day,v\n{rows}\n")
+    capsys.readouterr()
+    run = ["csv", "model:m.safetensors", "minutes.csv", "-c", "v", "--time", "day"]
+    assert main(run) == 2
+    assert (
+        "learned at a row every day, and this signal has a row every min" in capsys.readouterr().err
+    )

@@ -436,11 +436,67 @@ def test_inputs_that_cannot_be(program: Program, folder: Path) -> None:
     (folder / "gone").symlink_to("nowhere")
     (folder / "sub").mkdir()
     for medium in RUNS:
-        for name in ("none", "loop", "gone", "sub", "", "a.csv/x", "x" * 300, "/dev/null"):
+        for name in ("none", "loop", "gone", "sub", "a.csv/x", "x" * 300, "/dev/null"):
             output = "out" + Path(RUNS[medium][2]).suffix
             told = program.run(medium, "box:3", name, "-o", output, cwd=folder)
             assert told.code == 3, (medium, name, told)
             assert len(told.errors) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "csv sma:2 NAME -o b.csv",
+        "csv sma:2 a.csv NAME -o out/",
+        "csv sma:2 a.csv --report NAME",
+        "csv sma:2 a.csv -o b.csv --ledger NAME",
+        "csv sma:2 --files-from NAME -o out/",
+        "csv kernel:@NAME a.csv",
+        "csv @NAME a.csv",
+        "detect NAME a.csv",
+        "detect a.csv NAME",
+        "detect a.csv a.csv -t NAME",
+        "compare NAME a.csv",
+        "compare a.csv NAME",
+        "learn NAME --blind -o m.safetensors",
+        "learn a.csv -c v --target v -o NAME",
+        "filters sma:2 --export NAME",
+        "explain @NAME sma:2",
+        "merge NAME",
+    ],
+)
+def test_names_that_are_no_place(words: str, program: Program, folder: Path) -> None:
+    """An empty text is not the current folder, and a URL of another scheme is not a path."""
+    before = sorted(folder.rglob("*"))
+    for name, message in (
+        ("", "got an empty text"),
+        ("ftp://user:secret@host/x.csv", "URLs of ftp:// are neither read nor written"),
+    ):
+        told = program.run(*(word.replace("NAME", name) for word in words.split()), cwd=folder)
+        assert told.code == 2, told
+        assert [message in error for error in told.errors] == [True]
+        assert "secret" not in told.err or words.startswith("csv @")
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_urls_of_other_schemes_say_what_to_write(program: Program, folder: Path) -> None:
+    for url, hint in (
+        (f"file://{folder}/a.csv", f"write the path alone: {folder}/a.csv"),
+        ("gcs://bucket/a.csv", "write gs://"),
+        ("sftp://host/a.csv", "work on a copy on this machine"),
+    ):
+        told = program.run("csv", "sma:2", url, cwd=folder)
+        assert told.code == 2, told
+        assert hint in told.err
+    for output in ("ftp://host/x.csv", "ftp://host/out/", "ftp://host/{stem}.csv"):
+        told = program.run("csv", "sma:2", "a.csv", "-o", output, cwd=folder)
+        assert told.code == 2, told
+        assert "s3://, gs://, az://, https://, http://" in told.errors[0]
+    # A folder may have such a name.
+    (folder / "ftp:" / "host").mkdir(parents=True)
+    told = program.run("csv", "sma:2", "a.csv", "-o", "ftp://host/x.csv", cwd=folder)
+    assert told.code == 0, told
+    assert (folder / "ftp:" / "host" / "x.csv").exists()
 
 
 # --------------------------------------------------------------------------------- standard streams

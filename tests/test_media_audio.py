@@ -369,7 +369,9 @@ def test_dither_only_where_the_depth_falls_or_on_request(tmp_path: Path) -> None
     assert y.mean() == pytest.approx(0.25, abs=0.04)  # dither keeps what lies below the last bit
     assert convert(path, tmp_path / "c.wav").facts()["dither"] is None
     assert convert(path, tmp_path / "d.wav", dither=True).facts()["dither"] == "TPDF"
-    assert convert(path, tmp_path / "e.wav", subtype="FLOAT", dither=True).facts()["dither"] is None
+    sink = convert(path, tmp_path / "e.wav", subtype="FLOAT", dither=True)
+    assert sink.facts()["dither"] is None
+    assert [warning.partition(":")[0] for warning in sink.warnings] == ["--dither does nothing"]
 
 
 def test_dither_depends_on_the_seed_and_not_on_the_cuts(tmp_path: Path) -> None:

@@ -514,7 +514,7 @@ def test_formats() -> None:
         "a.PNG": "png",
         "b.jpeg": "jpeg",
         "c.tif": "tiff",
-        "d.pgm": "ppm",
+        "d.pgm": "pgm",
         "e.txt": None,
         "f": None,
     }

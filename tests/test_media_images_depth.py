@@ -103,12 +103,13 @@ def test_a_pbm_holds_black_and_white(program: Program, tmp_path: Path) -> None:
     assert (tmp_path / "d.pbm").read_bytes() == b"P4\n3 2\n" + bytes([0b11100000, 0])
 
 
-def test_a_pbm_holds_no_colours(program: Program, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["pbm", "pgm"])
+def test_a_pbm_or_pgm_holds_no_colours(program: Program, tmp_path: Path, suffix: str) -> None:
     (tmp_path / "a.ppm").write_bytes(b"P6 1 1 255\n123")
-    refused = program.run("image", "box:3", "a.ppm", "-o", "a.pbm", cwd=tmp_path)
+    refused = program.run("image", "box:3", "a.ppm", "-o", f"a.{suffix}", cwd=tmp_path)
     assert refused.code == 2
     assert "grey" in refused.err
-    done = program.run("image", "grey | box:3", "a.ppm", "-o", "a.pbm", cwd=tmp_path)
+    done = program.run("image", "grey | box:3", "a.ppm", "-o", f"a.{suffix}", cwd=tmp_path)
     assert done.code == 0
 
 

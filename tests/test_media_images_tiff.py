@@ -584,14 +584,20 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> N
 
 
 def bare_tiff(
-    path: Path, bits: int, *, photometric: int = 1, bands: int = 1, kind: int = 1
+    path: Path,
+    bits: int,
+    *,
+    photometric: int = 1,
+    bands: int = 1,
+    kind: int = 1,
+    compression: int = 1,
 ) -> Path:
     """A TIFF of 4 x 3 pixels, all 0, whose tags are as given."""
     fields = {
         256: shorts_field(4),
         257: shorts_field(3),
         258: shorts_field(*[bits] * bands),
-        259: shorts_field(1),
+        259: shorts_field(compression),
         262: shorts_field(photometric),
         273: shorts_field(8),
         277: shorts_field(bands),
@@ -627,6 +633,21 @@ def test_kinds_of_tiff_that_are_not_read(
     assert "damaged" not in str(told.value) + (told.value.hint or "")
     with pytest.raises(InputError, match=text):
         open_image(None, stdin=io.BytesIO(path.read_bytes()), options=ImageOptions())
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [(34933, "PNG"), (34661, "JBIG"), (6, "JPEG in its old form"), (12345, "method 12345 of TIFF")],
+)
+def test_compressions_that_are_not_read_are_no_damage(
+    compression: int, name: str, program: Program, tmp_path: Path
+) -> None:
+    bare_tiff(tmp_path / "a.tif", 8, compression=compression)
+    ended = program.run("image", "box:3", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert ended.code == 3, ended
+    assert f"a.tif has pixels compressed by {name}, which are not read" in ended.errors[0]
+    assert "LZW or Deflate" in ended.err
+    assert not (tmp_path / "b.tif").exists()
 
 
 def test_a_tiff_that_is_read_is_not_refused_for_its_tags(tmp_path: Path) -> None:

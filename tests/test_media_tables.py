@@ -499,7 +499,7 @@ class TestBadInput:
             (b"a,b\n1,2\n1,2,3\n", "line 3: expected 2 cells as in the first line, got 3"),
             (b'a,b\n"x\n",2\n\n1\n', "line 5: expected 2 cells as in the first line, got 1"),
             (b"a,b\n1,\0\n", "expected a text table, got a zero byte"),
-            (b"PK\3\4\0\0", "expected a text table, got a zip archive or a spreadsheet"),
+            (b"PK\3\4\0\0", "expected a table, got a zip archive or a spreadsheet"),
         ],
     )
     def test_is_refused(self, data: bytes, message: str) -> None:

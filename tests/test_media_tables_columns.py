@@ -297,6 +297,33 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
         assert (ended.code, "--by expects names" in ended.err) == (2, True)
 
 
+@pytest.mark.parametrize("columns", ["x*,x", "x,x*", "[xz],x,*"])
+def test_a_column_that_several_patterns_name_is_filtered_once(
+    columns: str, program: Program
+) -> None:
+    """Its cells were written twice, one behind the other."""
+    ended = program.run("csv", "sma:2", "-c", columns, "--by", "k", stdin=b"k,x\na,1\na,3\n")
+    assert ended.text == "k,x\na,1\na,2\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("sma:2", "-c", "x"), ("--set", "x=sma:2"), ("--add", "y=sma:2", "-c", "x")]
+)
+def test_the_column_of_the_groups_is_not_filtered(words: tuple[str, ...], program: Program) -> None:
+    ended = program.run("csv", *words, "--by", "x", stdin=b"k,x\n1,1\n2,3\n")
+    assert ended.code == 2, ended
+    assert "--by x makes a group of each value of x" in ended.errors[0]
+
+
+@pytest.mark.parametrize("command", ["csv sma:2 -", "learn - --target k -o m.safetensors"])
+def test_a_column_named_twice_is_refused_by_every_command(
+    command: str, program: Program, tmp_path: Path
+) -> None:
+    table = b"k,x\n1,1\n2,3\n"
+    ended = program.run(*command.split(), "-c", "x", "-c", "x", stdin=table, cwd=tmp_path)
+    assert (ended.code, ended.errors) == (2, ["error: -c: column 'x' is asked for twice"])
+
+
 # --------------------------------------------------------------------------------------- outputs
 
 

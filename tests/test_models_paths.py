@@ -105,7 +105,7 @@ def test_tiles_of_any_picture(
     np.testing.assert_allclose(single, y, atol=5e-6)
 
 
-@pytest.mark.parametrize("sample", [np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("sample", [np.inf, -np.inf, 1e38, 1e30, -1e15])
 def test_a_huge_sample_changes_only_the_outputs_that_read_it(sample: float) -> None:
     """A tile of Winograd's algorithm has more inputs than the window of an output."""
     nothing = (0, 0)
@@ -120,7 +120,7 @@ def test_a_huge_sample_changes_only_the_outputs_that_read_it(sample: float) -> N
     touched = np.zeros((13, 13), bool)
     touched[5:8, 5:8] = True
     np.testing.assert_allclose(y[~touched], clean[~touched], rtol=1e-5)
-    assert not (np.abs(y[touched]) < 1e36).any()
+    assert not (np.abs(y[touched]) < 0.01 * abs(sample)).any()
 
 
 def test_the_path_that_costs_least() -> None:
@@ -130,7 +130,7 @@ def test_the_path_that_costs_least() -> None:
     assert chosen(64, 64, 3, 3) is Winograd
     assert chosen(32, 3, 3, 3) is chosen(64, 64, 5, 5) is WindowProduct
     assert chosen(64, 64, 3, 3, step=(2, 2)) is chosen(64, 64, 3) is WindowProduct
-    assert chosen(3, 128, 3, 3) is ShiftedSums
+    assert chosen(1, 128, 3, 3) is ShiftedSums
     assert chosen(64, 1, 3, 3, groups=64) is TapByTap
 
 

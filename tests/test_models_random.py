@@ -161,15 +161,14 @@ def test_strips_are_the_whole_and_the_paths_agree(
     with pytest.MonkeyPatch.context() as patch:
         for name, side in (("ROWS", 8), ("MOST_ROWS", 8), ("COLUMNS", 6), ("MOST_COLUMNS", 6)):
             patch.setattr(blocks, name, side)
-        patch.setattr(sessions, "LEAST_COST", 0 if library else math.inf)
-        patch.setattr(sessions, "REORDER", -1e9)
+        patch.setattr(sessions, "count_in_library", lambda _, nodes: library * len(nodes))
         try:
             plan = _plan(model, x, patch)
         except RequestError:
             return
         whole = _filtered(plan, x, [len(x)])
         np.testing.assert_array_equal(_filtered(plan, x, heights), whole)
-        patch.setattr(sessions, "LEAST_COST", math.inf)
+        patch.setattr(sessions, "count_in_library", lambda *_: 0)
         double = _filtered(
             _plan(model, x.astype(np.float64), patch), x.astype(np.float64), [len(x)]
         )

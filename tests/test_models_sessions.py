@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from convcli import apply
 from convcli.core import blocks
 from convcli.core.binding import Rules
+from convcli.core.chain import Chain
 from convcli.layers.conv_op import ConvOp
 from convcli.layers.onnx import sessions
 from convcli.layers.onnx.session_convs import ShiftedProducts
@@ -24,7 +26,6 @@ from convcli.signals import ARRAY, Signal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from convcli.core.chain import Chain
     from convcli.core.executor import Executor
     from convcli.planning.plan import Plan
     from convcli.signals import Array
@@ -70,8 +71,7 @@ NETWORKS: dict[str, tuple[int, str, dict[str, tuple[int, ...]]]] = {
 @pytest.fixture(autouse=True)
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run what can be run by the library, however little it is, in small blocks."""
-    monkeypatch.setattr(sessions, "LEAST_COST", 0)
-    monkeypatch.setattr(sessions, "REORDER", -1e9)
+    monkeypatch.setattr(sessions, "count_in_library", lambda _, nodes: len(nodes))
     for name, side in (("ROWS", 8), ("MOST_ROWS", 8), ("COLUMNS", 12), ("MOST_COLUMNS", 12)):
         monkeypatch.setattr(blocks, name, side)
 
@@ -217,6 +217,26 @@ def test_the_library_runs_what_it_computes_faster() -> None:
     assert not chosen(conv_op((64, 2, 9, 9), groups=16))
     # Other products of matrices add up in an order that depends on their size.
     assert not chosen(conv_op((64, 18, 9, 9)))
+
+
+@pytest.mark.usefixtures("_by_cost")
+def test_layers_of_winograd_stay_here_and_others_go_to_the_library() -> None:
+    window_of_3 = [conv_op((64, 64, 3, 3))] * 3
+    window_of_5 = [conv_op((64, 64, 5, 5))] * 2
+    assert window_of_3[0].executor(window_of_3) is None
+    ops = [*window_of_3, *window_of_5, *window_of_3]
+    assert sorted(Chain(tuple(ops), 2).executors) == [3]
+    assert Chain(tuple(ops), 2).executors[3].count == 2
+    # Bringing the samples into another order twice costs more than one layer of few channels here.
+    ops = [*window_of_5, conv_op((1, 64, 3, 3)), conv_op((64, 1, 3, 3)), *window_of_5]
+    assert Chain(tuple(ops), 2).executors[0].count == 6
+
+
+@pytest.mark.usefixtures("_by_cost")
+def test_few_outputs_after_a_stride_do_not_pay_for_another_order_of_inputs() -> None:
+    first, second = conv_op((64, 64, 3, 3)), conv_op((64, 64, 5, 5))
+    assert list(Chain((first, second), 2).executors) == [1]
+    assert not Chain((first, replace(second, step=(8, 8))), 2).executors
 
 
 def test_a_library_whose_sums_depend_on_the_place_is_not_used(

@@ -341,6 +341,69 @@ def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
         lawful(program.run(*words, cwd=inputs))
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("audio box:3 a.wav -o b.wav --tail --edge valid", "--tail and --edge valid contradict"),
+        ("audio box:3 a.wav -o b.wav --tail --edge shrink", "--tail and --edge shrink contradict"),
+        ("csv box:3 a.csv --skip-existing", "--skip-existing skips inputs whose output exists"),
+        ("csv box:3 a.csv -o - --skip-existing", "--skip-existing skips inputs whose output"),
+        ("csv box:3 a.csv --causal-check --format parquet", "--causal-check writes no data"),
+        ("detect a.wav a.wav -o b.csv --format json", "--format json and the output b.csv"),
+        ("detect a.wav a.wav -o b.json --format csv", "--format csv and the output b.json"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    words: str, told: str, program: Program, inputs: Path
+) -> None:
+    ended = program.run(*words.split(), cwd=inputs)
+    lawful(ended)
+    assert ended.code == 2, ended
+    assert told in ended.errors[0]
+    assert not list(inputs.glob("b.*"))
+
+
+@pytest.mark.parametrize("name", ["@" + LONG, f"@{LONG}:3", f"sma:2 | @{LONG}"])
+def test_recipes_with_names_longer_than_a_file_has(
+    name: str, program: Program, inputs: Path
+) -> None:
+    ended = program.run("csv", name, "a.csv", cwd=inputs)
+    lawful(ended)
+    assert ended.code in (2, 3), ended
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("filters lowpass:1 --rate 1e300", "2.15e+301 taps"),
+        ("filters ema:alpha=1e-200", "e+201 taps"),
+        ("filters sma:1e300s --rate 1e300", "expected at most 2,147,483,648 samples"),
+        ("filters std:5,ddof=1e300", "got 1.00e+300"),
+        ("audio resample:1e300 a.wav", "1.00e+300 Hz"),
+        ("audio upsample:1e9 a.wav", "a factor of 1,000,000,000 needs 50,174,094,708 taps"),
+        ("image upsample:1e9 a.ppm", "a factor of 1,000,000,000 needs"),
+        ("image upsample:3,attenuation=60 a.ppm", "attenuation= is for sound and tables"),
+        ("image downsample:3,attenuation=60 a.ppm", "attenuation= is for sound and tables"),
+        ("image disk:1e300 a.ppm", "needs countless taps"),
+        ("image sharpen:0.5,sigma=1e300 a.ppm", "needs countless taps"),
+        ("image motion:1e300,1e300 a.ppm", "needs countless taps"),
+        ("image gabor:6,45,sigma=1e-300 a.ppm", "sigma must be at least 0.1 pixels"),
+        ("image gabor:6,45,aspect=1e-320 a.ppm", "needs countless taps"),
+        ("image resize:1e300% a.ppm", "expected at most 2,147,483,648 pixels"),
+        ("csv sma:" + "x" * 5000 + " a.csv", "expected a number, got 'xxxx"),
+    ],
+)
+def test_enormous_numbers_and_texts_are_told_in_a_line(
+    words: str, told: str, program: Program, inputs: Path
+) -> None:
+    ended = program.run(*words.split(), cwd=inputs)
+    lawful(ended)
+    assert ended.code == 2, ended
+    assert told in ended.errors[0]
+    assert len(ended.errors[0]) < 300
+    assert "width=" not in ended.err or "lowpass" in words
+
+
 @pytest.mark.parametrize("name", ["a.wav", "a.ppm"])
 def test_the_logarithm_of_nothing_is_bad_input_in_every_medium(
     name: str, program: Program, inputs: Path

@@ -25,6 +25,8 @@ from convcli.media.tables.files import TableFiles
 from convcli.signals import ARRAY, TABLE, Medium
 
 if TYPE_CHECKING:
+    from program import Program
+
     from convcli.media.files import Files
     from convcli.media.tables.table_options import TableOptions
 
@@ -51,6 +53,15 @@ def test_a_suffix_or_the_first_bytes_say_the_medium(
 def test_no_suffix_belongs_to_two_media(kind: type[Files]) -> None:
     own = [name for name, medium in KNOWN if medium is kind.medium]
     assert [name for name, _ in KNOWN if kind.has_suffix(Path(name))] == own
+
+
+@pytest.mark.parametrize("name", ["hello.wav", "cat.png", "vix.csv"])
+def test_a_file_of_another_medium_names_its_command(name: str, program: Program) -> None:
+    right = {"hello.wav": "audio", "cat.png": "image", "vix.csv": "csv"}[name]
+    for command in {"audio", "image", "csv"} - {right}:
+        ended = program.run(command, "box:3", SAMPLES / name, "--dry-run")
+        assert ended.code == 3, ended
+        assert f"hint: `convcli {right}` filters such files" in ended.err
 
 
 def test_nothing_says_the_medium(tmp_path: Path) -> None:

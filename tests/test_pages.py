@@ -523,7 +523,7 @@ def test_a_picture_of_several_pages_and_of_another_shape(tmp_path: Path, chromiu
     )
     with opened(chromium, page, width=390) as shown:
         words = shown.page.inner_text("main")
-        assert "The first of 2 pages is drawn here" in words
+        assert "The first of 2 pages is drawn here; " in words
         assert "page 2, before" in words
         assert shown.page.locator(".slider").count() == 0
         assert not shown.too_wide
@@ -769,3 +769,185 @@ def test_the_example_of_a_model_lies_over_dates(
     assert places == [january(1 + place) for place in range(first, first + len(places))]
     drawn = [y for _, y in chart.traces[0].points]
     assert drawn == pytest.approx(values[first : first + len(places)])
+
+
+@needs_chromium
+def test_each_signal_that_was_searched_is_zoomed_by_itself(tmp_path: Path, chromium: Any) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 9000)
+    write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
+    write_sound(tmp_path / "long.wav", noise, 8000)
+    write_sound(tmp_path / "short.wav", noise[500:2500], 8000)
+    page = tmp_path / "page.html"
+    names = [tmp_path / f"{name}.wav" for name in ("part", "long", "short")]
+    assert run("detect", *names, "--report", page) == 0
+    with opened(chromium, page) as shown:
+        shown.page.click("[data-zoom=in] >> nth=1")
+        boxes = shown.page.eval_on_selector_all(
+            ".plot", "all => all.map(x => x.getAttribute('viewBox').split(' ')[2])"
+        )
+        assert boxes == ["10000", "5000"]
+
+
+def test_a_spectrogram_lies_over_the_time_of_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 s at 8 kHz: 45 frames of 1,024 samples, 512 apart, the first around sample 512.
+
+    Without its edges, 500 samples on each side, a result has 43 frames, the first around 1,012.
+    """
+    write_sound(tmp_path / "x.wav", np.random.default_rng(0).normal(0, 0.1, 24_000), 8000)
+    words = ["audio", "box:1001", tmp_path / "x.wav", "--edge", "valid", "-o", tmp_path / "o.wav"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    drawn = {chart.title: chart for chart in charts if chart.image}
+    assert len(drawn) == 3
+    for title, first, frames in (
+        ("Spectrogram before", 512, 45),
+        ("Spectrogram after", 1012, 43),
+        ("Difference of the spectrograms", 1024, 43),
+    ):
+        chart = drawn[title]
+        assert (chart.x.low, chart.x.high) == (0, 3)
+        ends = [(first - 256) / 8000, (first - 256 + 512 * frames) / 8000]
+        assert chart.image_ends == pytest.approx(ends)
+
+
+def test_spectrograms_of_sounds_of_other_lengths_are_compared_at_the_same_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 60 s at 8 kHz every 800 samples have a frame, of their first half every 512."""
+    x = np.random.default_rng(0).normal(0, 0.1, 480_000) * np.linspace(0.01, 1, 480_000)
+    write_sound(tmp_path / "a.wav", x, 8000)
+    write_sound(tmp_path / "b.wav", x[:240_000], 8000)
+    changes = []
+
+    def noted(change: Any) -> str:
+        changes.append(change)
+        return ""
+
+    monkeypatch.setattr("convcli.report.embedded.difference_uri", noted)
+    words = ["compare", tmp_path / "a.wav", tmp_path / "b.wav"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    (chart,) = [chart for chart in charts if chart.title == "Difference of the spectrograms"]
+    assert chart.image_ends == pytest.approx((0, 30), abs=0.1)
+    (change,) = changes
+    # Frames that overlap by half and more differ by chance, not in their mean level.
+    assert abs(np.mean(change)) < 0.2
+
+
+def test_a_page_says_which_channels_it_draws_and_plays(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    to_page = ("--force", "--report", page)
+    noise = np.random.default_rng(0).normal(0, 0.1, (50, 10))
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    words = ("audio", "gain:0.5", tmp_path / "x.wav", "-o", tmp_path / "o.wav", *to_page)
+    assert run(*words) == 0
+    text = page.read_text()
+    assert "The players play the first 2 of 10 channels." in text
+    assert "The first 8 of 10 channels are drawn." in text
+    assert "before: channel 8" in text
+    assert "before: too short for a spectrum." in text
+    write_sound(tmp_path / "x.wav", noise[:0], 8000)
+    assert run(*words) == 0
+    assert "<td>no samples</td>" in page.read_text()
+    assert "Waveform" not in page.read_text()
+    write_sound(tmp_path / "part.wav", noise[10:30], 8000)
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    assert run("detect", tmp_path / "part.wav", tmp_path / "x.wav", *to_page) == 0
+    assert "The first 8 of 10 channels are drawn." in page.read_text()
+
+
+def test_a_page_says_which_bands_and_pixels_it_measures(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    rng = np.random.default_rng(0)
+    inks = Image.new_from_array(rng.integers(0, 255, (3, 2000, 4)).astype(np.uint8))
+    inks.copy(interpretation="cmyk").tiffsave(str(tmp_path / "t.tif"))
+    page = tmp_path / "page.html"
+    words = ("image", "median:3", tmp_path / "t.tif", "-o", tmp_path / "o.tif", "--report", page)
+    assert run(*words) == 0
+    text = page.read_text()
+    assert "Of the channels, C is drawn and measured here; left out: M, Y, K." in text
+    reduced = ", of the pictures at the size shown here"
+    assert re.search(rf"largest difference</th><td>[\d.]+{reduced}", text)
+
+
+def test_rows_of_a_group_are_told_from_rows_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text("g,v\na,1\nb,2\na,\nb,4\na,5\n")
+    words = ["csv", "sma:2", tmp_path / "t.csv", "-o", tmp_path / "o.csv", "--force"]
+    words += ["-c", "v", "--report", tmp_path / "page.html"]
+    for more, label in ((["--by", "g"], "row of the group"), ([], "row")):
+        charts = drawn_graphs(monkeypatch, *words, *more)
+        assert charts[0].x.label == label
+        monkeypatch.undo()
+    assert "already missing in the input: 1 sample" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_of_a_search_lists_the_inputs_that_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 3000)
+    write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
+    write_sound(tmp_path / "x.wav", noise, 8000)
+    bad = tmp_path / f"{EVIL}.wav"
+    bad.write_text("no sound")
+    names = [tmp_path / "part.wav", tmp_path / "x.wav", bad]
+    for suffix in ("html", "md", "json"):
+        words = ("detect", *names, "--format", "json", "--report", tmp_path / f"r.{suffix}")
+        assert run(*words) == 3
+        printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "r.json").read_text())
+    for facts in (printed, written):
+        assert [each["path"] for each in facts["failures"]] == [str(bad)]
+    page = (tmp_path / "r.html").read_text()
+    assert '<h2 id="failed">1 failed</h2>' in page
+    assert EVIL not in page
+    assert "# 1 input failed" in (tmp_path / "r.md").read_text()
+
+
+def test_a_single_epoch_lies_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=60).cumsum()
+    (tmp_path / "t.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    words = [
+        "learn",
+        tmp_path / "t.csv",
+        "--target",
+        "v",
+        "-c",
+        "v",
+        "--layers",
+        "conv:2,3 | relu | conv:1,1",
+    ]
+    words += ["--epochs", "1", "-o", tmp_path / "m.safetensors"]
+    charts = drawn_graphs(monkeypatch, *words, "--report", tmp_path / "page.html")
+    (chart,) = [chart for chart in charts if "epochs" in chart.title]
+    assert chart.x.place(1) == 0.5
+
+
+def test_a_page_about_many_inputs_has_a_short_title(tmp_path: Path) -> None:
+    """A search draws 12 inputs, and names those in the title of which there is room."""
+    rows = np.random.default_rng(0).normal(size=40)
+    for place in range(14):
+        (tmp_path / f"{place:02}.csv").write_text("v\n" + "\n".join(map(str, rows)) + "\n")
+    (tmp_path / "part.csv").write_text("v\n" + "\n".join(map(str, rows[10:20])) + "\n")
+    page = tmp_path / "page.html"
+    names = [tmp_path / f"{place:02}.csv" for place in range(14)]
+    assert run("detect", tmp_path / "part.csv", *names, "--report", page) == 0
+    text = page.read_text()
+    assert "<h1>00.csv, 01.csv, 02.csv and 11 more</h1>" in text
+    assert "Of the 14 that were searched, 12 are drawn." in text
+    assert run("detect", tmp_path / "part.csv", *names[:4], "--report", page, "--force") == 0
+    assert "<h1>00.csv, 01.csv, 02.csv, 03.csv</h1>" in page.read_text()
+    assert "that were searched" not in page.read_text()
+
+
+def test_the_title_names_a_file_of_many_pages_once(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 20)).astype(np.uint8)
+    Image.new_from_array(pixels).tiffsave(str(tmp_path / "t.tif"), page_height=20)
+    Image.new_from_array(pixels[25:35, 5:15].copy()).pngsave(str(tmp_path / "part.png"))
+    page = tmp_path / "page.html"
+    assert run("detect", tmp_path / "part.png", tmp_path / "t.tif", "--report", page) == 0
+    assert "<h1>t.tif</h1>" in page.read_text()

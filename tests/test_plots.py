@@ -14,6 +14,7 @@ from pyvips import Image
 
 import convcli
 from convcli.cli import main
+from convcli.layers.weights import encode_weights
 from convcli.report import plots
 from convcli.report.braille import braille, drawing_lines
 from convcli.report.charts import Axis, Graph, Trace
@@ -277,3 +278,38 @@ def test_filters_draws_on_a_terminal_alone(
     shown = capsys.readouterr().out
     assert shown.count("impulse response") == 2
     assert "gain in dB" in shown
+
+
+def test_a_plot_of_a_network_draws_its_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no response, but kernels and receptive fields."""
+    rng = np.random.default_rng(0)
+    tensors = {"0.weight": rng.normal(size=(2, 1, 3)), "2.weight": rng.normal(size=(1, 2, 3))}
+    stored = {name: values.astype(np.float32) for name, values in tensors.items()}
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(encode_weights(stored, {"layers": "conv:2,3 | relu | conv:1,3"}))
+    drawn: list[Any] = []
+
+    def noted(rows: Any, *_: Any, **__: Any) -> None:
+        drawn.extend(rows)
+
+    monkeypatch.setattr(plots, "write_plot", noted)
+    words = ["filters", f"model:{path}", "--plot", str(tmp_path / "plot.png")]
+    assert main(words) == 0
+    captions = [figure.caption for row in drawn for figure in row]
+    assert captions[0].startswith("Receptive field")
+    assert [caption for caption in captions if "Kernels: " in caption] == [
+        "Kernels: 0: conv:2,3",
+        "Kernels: 2: conv:1,3",
+    ]
+
+
+def test_the_key_of_a_plot_names_lines_and_shades(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("v\n1\n2\n\n4\n5\n3\n6\n8\n7\n")
+    plot = tmp_path / "plot.svg"
+    words = ["csv", "sma:3", str(tmp_path / "t.csv"), "-o", str(tmp_path / "o.csv"), "-q"]
+    assert main([*words, "--plot", str(plot)]) == 0
+    legend = plot.read_text().partition('id="legend_1"')[2]
+    named = re.findall(r"<!-- (.+?) -->", legend)
+    assert named[:4] == ["before", "after", "missing", "at the edge"]

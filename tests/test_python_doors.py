@@ -81,6 +81,20 @@ WRONG: dict[str, Callable[[], Any]] = {
     "compare scale": lambda: convcli.compare(X, X, full_scale="k"),  # type: ignore[arg-type]
     "learn taps": lambda: convcli.learn(X, X, taps="a"),  # type: ignore[arg-type]
     "learn layers": lambda: convcli.learn(X, X, taps=3, layers=3),  # type: ignore[arg-type]
+    "learn flag as taps": lambda: convcli.learn(X, X, taps=True),
+    "learn bias": lambda: convcli.learn(X, X, taps=3, bias="no"),  # type: ignore[arg-type]
+    "learn residual": lambda: convcli.learn(X, X, taps=3, residual=1),  # type: ignore[arg-type]
+    "learn mix": lambda: convcli.learn(X, X, taps=3, mix=None),  # type: ignore[arg-type]
+    "learn ridge below 0": lambda: convcli.learn(X, X, taps=3, ridge=-1),
+    "learn holdout below 0": lambda: convcli.learn(X, X, taps=3, holdout=-0.1),
+    "learn all held out": lambda: convcli.learn(X, X, taps=3, holdout=1),
+    "learn no seed": lambda: convcli.learn(X, X, taps=3, seed=None),  # type: ignore[arg-type]
+    "apply huge rate": lambda: convcli.apply("box:3", X, rate=10**400),
+    "apply scalar": lambda: convcli.apply("box:3", np.array(5.0)),
+    "apply picture of one axis": lambda: convcli.apply("box:3", X, axes=2),
+    "detect overlap below 0": lambda: convcli.detect(X[:9], X, overlap=-0.1),
+    "detect overlap above 1": lambda: convcli.detect(X[:9], X, overlap=1.1),
+    "detect no threshold": lambda: convcli.detect(X, X, threshold=None),  # type: ignore[arg-type]
     "learn ahead": lambda: convcli.learn(X, X, taps=3, ahead=0.5),  # type: ignore[arg-type]
     "learn ridge": lambda: convcli.learn(X, X, taps=3, ridge="a"),  # type: ignore[arg-type]
     "detect threshold": lambda: convcli.detect(X, X, threshold="a"),  # type: ignore[arg-type]
@@ -166,3 +180,9 @@ def test_what_has_no_channel_is_refused(shape: tuple[int, ...], axes: int) -> No
         convcli.compare(nothing, nothing, axes=axes)
     with refused:
         convcli.detect(nothing, nothing, axes=axes)
+
+
+def test_lengths_that_differ_are_refused_in_words_of_python() -> None:
+    with pytest.raises(convcli.RequestError, match="cut them to one length") as error:
+        convcli.learn(X, X[1:], taps=3)
+    assert "--" not in str(error.value)

@@ -12,7 +12,7 @@ import pytest
 from program import SAMPLES, done
 
 from convcli import RequestError, apply
-from convcli.checking.explain import explain_filter
+from convcli.checking.explain_arrays import explain_arrays
 from convcli.cli import main
 from convcli.layers.model_reader import read_safetensors
 from convcli.layers.weights import encode_weights, read_weights
@@ -134,7 +134,7 @@ def test_what_lies_inside_has_no_input_added(tmp_path: Path) -> None:
 def test_it_is_told(program: Program, tmp_path: Path) -> None:
     _, residual = both(tmp_path, TENSORS)
     assert f"x + ({LAYERS}), 21 parameters" in program.run("filters", residual).text
-    assert explain_filter(residual, np.arange(6.0)).stages[0].text == f"x + ({LAYERS})"
+    assert explain_arrays(residual, np.arange(6.0)).stages[0].text == f"x + ({LAYERS})"
 
 
 @pytest.mark.parametrize(

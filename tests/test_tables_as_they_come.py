@@ -390,3 +390,26 @@ def test_the_first_line_for_spreadsheets_is_answered(program: Program) -> None:
         assert "--skip-rows 1" in ended.err, ended
     ended = program.run("csv", "sma:2", "--skip-rows", "1", "-q", stdin=table)
     assert ended.out == b"sep=;\nx;y\n1;a\n2;b\n", ended
+
+
+@pytest.mark.parametrize(
+    ("table", "line_end", "encoding"),
+    [
+        ("x,y\n1,a\n2,b", "\n", "utf-8"),
+        ("x,y\r\n1,a\r\n2,b", "\r\n", "utf-8"),
+        ("x,y\r1,a\r2,b", "\r", "utf-8"),
+        ("x,y\r\n1,a\r\n2,b", "\r\n", "utf-16"),
+        ('{"x":1}\n{"x":2}', "\n", "utf-8"),
+    ],
+)
+def test_rows_that_are_made_of_a_last_line_without_an_end(
+    program: Program, table: str, line_end: str, encoding: str
+) -> None:
+    """Every row made of it is a line of its own, and the last one has no line end either."""
+    words = ["csv", "-q", "upsample:3", "--align", "center"]
+    whole = program.run(*words, stdin=(table + line_end).encode(encoding))
+    unfinished = program.run(*words, stdin=table.encode(encoding))
+    assert whole.code == unfinished.code == 0, unfinished.err
+    expected = whole.out.decode(encoding)
+    assert expected.count(line_end) == 6 + ("{" not in table)
+    assert unfinished.out.decode(encoding) == expected.removesuffix(line_end)

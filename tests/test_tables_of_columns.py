@@ -56,12 +56,17 @@ def written(path: Path, table: pa.Table) -> Path:
     """The table in a file, in several row groups or batches."""
     if path.suffix == ".parquet":
         pq.write_table(table, path, row_group_size=70, compression="zstd")
+    elif path.suffix == ".arrows":
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table, max_chunksize=70)
     else:
         feather.write_feather(table, str(path), chunksize=70)
     return path
 
 
 def read(path: Path | io.BytesIO, suffix: str) -> pa.Table:
+    if suffix == ".arrows":
+        return pa.ipc.open_stream(path if isinstance(path, io.BytesIO) else str(path)).read_all()
     return pq.read_table(path) if suffix == ".parquet" else feather.read_table(path)
 
 
@@ -83,7 +88,7 @@ def test_parquet_stays_compressed_as_it_was(codec: str, program: Program, tmp_pa
         assert after.row_group(0).column(column).compression == expected
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrows"])
 class TestColumns:
     def test_other_columns_are_kept(self, suffix: str, program: Program, tmp_path: Path) -> None:
         table = mixed()
@@ -467,6 +472,55 @@ def test_durations_are_times(unit: str, begin: int, program: Program, tmp_path: 
     assert found.x.tolist() == x.tolist()
 
 
+@pytest.mark.parametrize(
+    "option", [("--time-unit", "ms"), ("--date-format", "%Y"), ("--time-zone", "UTC")]
+)
+def test_options_of_times_have_no_effect_on_durations(
+    option: tuple[str, str], program: Program, tmp_path: Path
+) -> None:
+    stored = pa.array([0, 1, 2], pa.duration("ms"))
+    pq.write_table(pa.table({"t": stored, "x": [1.0, 2.0, 4.0]}), tmp_path / "a.parquet")
+    ended = program.run("csv", "sma:2ms", "a.parquet", "--time", "t", *option, cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.errors == [
+        f"error: {option[0]} is for times that are written, and t holds durations"
+    ]
+
+
+def test_categories_may_change_within_a_stream(program: Program, tmp_path: Path) -> None:
+    schema = pa.schema({"k": pa.dictionary(pa.int8(), pa.string()), "x": pa.float64()})
+    with pa.OSFile(str(tmp_path / "a.arrows"), "wb") as file:
+        with pa.ipc.new_stream(file, schema) as stream:
+            for kinds, x in ((["a", "b"], [1.0, 2.0]), (["c", "a"], [3.0, 5.0])):
+                column = pa.array(kinds).dictionary_encode().cast(schema.field("k").type)
+                stream.write_batch(pa.record_batch([column, pa.array(x)], schema))
+    for name in ("b.arrows", "b.feather", "b.parquet", "b.csv"):
+        ended = program.run("csv", "sma:2", "a.arrows", "--by", "k", "-o", name, cwd=tmp_path)
+        assert ended.code == 0, ended
+        ended = program.run("csv", "x", name, "-c", "x", "--format", "csv", cwd=tmp_path)
+        assert ended.text == "k,x\na,1\nb,2\nc,3\na,3\n", name
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"FEA1", "Feather of version 1"),
+        (b"SQLite format 3\0", "a database of SQLite"),
+        (b"\x93NUMPY\1\0", "an array of NumPy"),
+        (b"PK\3\4", "a zip archive or a spreadsheet"),
+    ],
+)
+def test_tables_that_are_not_read_are_named(
+    start: bytes, name: str, program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "a.table").write_bytes(start + bytes(100))
+    for words in (("a.table",), ()):
+        ended = program.run("csv", "sma:2", *words, stdin=start + bytes(100), cwd=tmp_path)
+        assert ended.code == 3
+        assert f"expected a table, got {name}" in ended.errors[0]
+        assert "save it as CSV or Parquet first" in ended.err
+
+
 def test_an_identifier_of_16_bytes_is_written_as_uuid(program: Program, tmp_path: Path) -> None:
     keys = [uuid.UUID(int=2**127 + 5), None]
     stored = pa.array([key and key.bytes for key in keys], pa.binary(16))
@@ -476,7 +530,7 @@ def test_an_identifier_of_16_bytes_is_written_as_uuid(program: Program, tmp_path
     assert ended.text == "key,x\n80000000-0000-0000-0000-000000000005,1\n,3\n"
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrows", ".jsonl"])
 def test_columns_of_one_name_are_refused(suffix: str, program: Program, tmp_path: Path) -> None:
     text = b"a,a,x\n1,2,3\n"
     ended = program.run("csv", "x", "-c", "x", "-o", f"o{suffix}", stdin=text, cwd=tmp_path)

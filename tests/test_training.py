@@ -19,6 +19,7 @@ from life import read_some, read_terminal, wait_for_end
 from program import CONVCLI, SAMPLES, done, run
 
 from convcli import InputError, RequestError, apply
+from convcli import learn as learn_from_arrays
 from convcli.cli import main
 from convcli.errors import OutputError
 from convcli.layers.model_reader import read_safetensors
@@ -558,3 +559,11 @@ def test_a_dense_layer_says_what_it_lacks() -> None:
         learn(
             Task(taps=(4,)), [Pair(source(np.ones((900, 1))), source(noise(900, 1)))], layers=DENSE
         )
+
+
+@pytest.mark.parametrize("layers", [None, "conv:1,3 | relu", "dense"])
+def test_samples_whose_squares_vanish(layers: str | None) -> None:
+    """They are not called constant."""
+    x = 1e-200 * np.random.default_rng(0).normal(size=300)
+    with pytest.raises(InputError, match="so small that their squares vanish"):
+        learn_from_arrays(x, np.roll(x, 1), taps=3, layers=layers)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convcli import apply
 from convcli.planning.plan import make_plan, rules_for
 from convcli.running.run import run
 from convcli.running.stream import Stream
@@ -213,6 +214,19 @@ def test_the_span_of_an_ema_is_the_limit_of_dense_rows() -> None:
     _, y = filtered("ema:span=5d", rows)
     _, same = filtered(f"ema:halflife={5 * math.log(2) / 2}d", rows)
     np.testing.assert_allclose(y, same, rtol=1e-9)
+
+
+def test_several_outputs_of_each_column() -> None:
+    times = pd.to_datetime(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-02 02:00"])
+    frame = pd.DataFrame({"x": [1.0, 2, 5], "y": [10.0, 40, 90]}, index=times)
+    bands = apply("bollinger:2d,2", frame)
+    assert list(bands.columns) == ["x_upper", "x_lower", "y_upper", "y_lower"]
+    rolling = frame.rolling("2D")
+    upper, lower = rolling.mean() + 2 * rolling.std(), rolling.mean() - 2 * rolling.std()
+    expected = [upper["x"], lower["x"], upper["y"], lower["y"]]
+    np.testing.assert_allclose(bands.to_numpy(), np.stack(expected, axis=1), atol=1e-12)
+    extremes = apply("max_pool:1d & min_pool:1d", frame)
+    assert extremes.to_numpy().tolist() == [[2, 1, 40, 10], [5, 5, 90, 90]]
 
 
 def test_groups_have_their_own_times() -> None:

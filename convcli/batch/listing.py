@@ -24,7 +24,7 @@ from convcli.media.inputs import is_folder
 from convcli.media.output_names import relative_path
 from convcli.media.refusals import RealPaths, all_differ
 from convcli.media.remote import RemotePlace
-from convcli.places import is_remote, place_of
+from convcli.places import is_remote, place_of, refuse_no_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -223,6 +223,7 @@ class _Search:
             return [Listed(STDIN)]
         if is_remote(word):
             return self._remote(RemotePlace(word))
+        refuse_no_path(word)
         if _stands_for_folder(word):
             return self._in_folder(word)
         if is_pattern(word):
@@ -435,7 +436,7 @@ def _read_names(words: InputWords) -> Iterator[str]:
 
     Lines may all end with CR LF, and a byte order mark may precede the first.
     """
-    data = _read_list(words.files_from or STDIN)
+    data = _read_list(words.files_from or "")
     separator = b"\0" if words.null else b"\n"
     if not words.null and data.count(b"\r\n") == data.count(b"\n") > 0:
         separator = b"\r\n"

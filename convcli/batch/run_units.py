@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
@@ -160,7 +161,7 @@ def outcomes(runner: Runner, units: Iterable[Unit]) -> Iterator[Outcome]:
     At most `runner.window` units are under way, so that memory does not grow with their number.
     """
     under_way = 0
-    try:
+    with ended(runner):
         for unit in units:
             if under_way == runner.window:
                 yield runner.next_outcome()
@@ -169,6 +170,13 @@ def outcomes(runner: Runner, units: Iterable[Unit]) -> Iterator[Outcome]:
             under_way += 1
         for _ in range(under_way):
             yield runner.next_outcome()
+
+
+@contextmanager
+def ended(runner: Runner) -> Iterator[None]:
+    """End a runner at the exit: after an error it begins no further unit."""
+    try:
+        yield
     except BaseException:
         runner.cancel()
         raise

@@ -14,7 +14,7 @@ from convcli.checking.signal_comparison import ComparedSignal, SignalComparison
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, nearest
 from convcli.facts.comparison import MEASURES, ComparisonFacts
-from convcli.running.arrays import source_of
+from convcli.running.arrays import as_array, is_pandas, source_of
 from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
     check_axes,
@@ -24,7 +24,7 @@ from convcli.running.python_arguments import (
     read_rate,
 )
 from convcli.running.workers import Workers
-from convcli.units import UnitError, describe_frequency, parse_quantity, plural
+from convcli.units import UnitError, describe_frequency, describe_rate, parse_quantity, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +42,7 @@ def compare_arrays(
     rate: float | str | None = None,
     axes: int | None = None,
     full_scale: float | None = None,
+    alpha: int | None = None,
     threads: int | None = None,
 ) -> ComparisonFacts:
     """Compare two arrays, Series or DataFrames; A is the reference.
@@ -52,6 +53,10 @@ def compare_arrays(
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1
     full_scale : the largest sample, for the PSNR and SSIM of pictures; by default 255 for unsigned
         bytes, 65535 for 16 bits, else 1
+    alpha : which channel is the opacity of a picture, from 0, or from the last one as -1. Colours
+        are then compared as they are seen over black, as those of files are, and the opacity is one
+        more channel; an array without that channel is opaque. By default an array has no opacity,
+        and all channels are compared as they are, as skimage.metrics does.
 
     Returns the measures of each channel. Raises RequestError where the two cannot be compared.
 
@@ -62,22 +67,38 @@ def compare_arrays(
     samples_per_second = read_rate(rate)
     check_axes(axes)
     check_threads(threads)
-    check_number("full_scale", full_scale, above=0)
+    if full_scale is not None:
+        check_number("full_scale", full_scale, above=0)
+    sources = [source_of(x, rate=samples_per_second, axes=axes) for x in (a, b)]
+    opacity = _opacity_channel(alpha, [source.signal for source in sources])
     sides = []
-    for name, x in (("a", a), ("b", b)):
-        source = source_of(x, rate=samples_per_second, axes=axes)
-        scale = full_scale or _full_scale(x)
-        source = replace(source, signal=replace(source.signal, full_scale=scale))
-        sides.append(ComparedSignal(name, source))
+    for name, x, source in zip("ab", (a, b), sources, strict=True):
+        signal = replace(source.signal, full_scale=full_scale or _full_scale(x))
+        if opacity is not None and opacity < len(signal.channels):
+            signal = replace(signal, alpha=opacity)
+        sides.append(ComparedSignal(name, replace(source, signal=signal)))
     return compare_signals(*sides, threads=threads)
 
 
+def _opacity_channel(alpha: int | None, signals: Sequence[Signal]) -> int | None:
+    """The index of the opacity, from 0. RequestError where there is no such channel."""
+    if alpha is None:
+        return None
+    count = max(len(signal.channels) for signal in signals)
+    if any(signal.axes != 2 for signal in signals):
+        raise RequestError("alpha expects pictures, which are (rows, columns, channels)")
+    if alpha not in range(-count, count):
+        channels = f"a channel from {-count} to {count - 1}"
+        raise RequestError(f"alpha expects {channels}, got {alpha!r}")
+    return alpha % count
+
+
 def _full_scale(x: Any) -> float:
-    """The largest value of a type of unsigned numbers; 1 for all other types."""
-    dtype = getattr(x, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "u":
-        return float(np.iinfo(dtype).max)
-    return 1.0
+    """The largest value of a type of unsigned numbers; 1 for all other types, and for tables."""
+    if is_pandas(x):
+        return 1.0
+    dtype = as_array(x).dtype
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
 def compare_signals(
@@ -145,6 +166,8 @@ def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
         hint = "resample one to the rate of the other first"
         if a.signal.medium.in_seconds:
             hint = f"convcli audio resample:{a.signal.rate:g} {b.name} -o OUTPUT"
+        elif a.signal.medium.carries_cells:
+            hint = "without --time, rows are compared in their order"
         raise RequestError(f"{rates[0]}, and {rates[1]}", hint=hint)
     if a.signal.axes != b.signal.axes or a.signal.shape[1:] != b.signal.shape[1:]:
         raise _other_size(a, b)
@@ -154,10 +177,7 @@ def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
 
 
 def _rate_words(side: ComparedSignal) -> str:
-    rate = side.signal.rate
-    if rate is None:
-        return f"{side.name} has no rate"
-    return f"{side.name} has {rate:g} {side.signal.medium.sample}s per second"
+    return f"{side.name} has {describe_rate(side.signal.rate, side.signal.medium.sample)}"
 
 
 def _other_size(a: ComparedSignal, b: ComparedSignal) -> RequestError:

@@ -104,27 +104,13 @@ def _rows_of(source: Source[Any], start: int, count: int) -> Array:
 CHANNELS_HINT = "1,2,3/4,5,6 is a signal of two channels"
 
 
-def explain_filter(
-    filter: str,
-    x: npt.ArrayLike,
-    *,
-    signal: Signal | None = None,
-    axes: int | None = None,
-    edge: Edge | None = None,
-    align: Align | None = None,
-    matrix: bool = False,
-) -> ExplanationFacts:
-    """Compute FILTER on a small signal and record every stage.
+def explain_filter(plan: Plan, samples: Array, *, matrix: bool = False) -> ExplanationFacts:
+    """Compute a filter on a small signal and record every stage.
 
-    x : (n,) or (rows, columns) for one channel, with another dimension for several channels, which
-        come last; NaN where a sample is missing
-    signal : what the samples are; by default an array without a rate, with channels x1, x2, ...
-    axes : number of sample axes; by default those of `signal`, else every dimension is one
-    edge, align : by default those of the medium; an array has zero and center
+    plan, samples : as from `small_plan`
     matrix : whether to add the filter as a matrix, which needs linear steps and one channel
     Raises RequestError for steps that see the whole signal, and for signals too large to read.
     """
-    plan, samples = small_plan(filter, x, signal=signal, axes=axes, edge=edge, align=align)
     _refuse_steps_without_windows(plan)
     stages = _stages(plan, samples)
     result = filter_samples(plan, samples)
@@ -151,13 +137,18 @@ def small_plan(
     filter: str,
     x: npt.ArrayLike,
     *,
-    signal: Signal | None,
+    signal: Signal | None = None,
     axes: int | None = None,
-    edge: Edge | None,
-    align: Align | None,
+    edge: Edge | None = None,
+    align: Align | None = None,
 ) -> tuple[Plan, Array]:
     """Plan FILTER for samples in memory.
 
+    x : (n,) or (rows, columns) for one channel, with another dimension for several channels, which
+        come last; NaN where a sample is missing
+    signal : what the samples are; by default an array without a rate, with channels x1, x2, ...
+    axes : number of sample axes; by default those of `signal`, else every dimension is one
+    edge, align : by default those of the medium; an array has zero and center
     Returns the plan and the samples, (n, channels) or (rows, columns, channels).
     """
     samples = np.asarray(x, dtype=np.float64)

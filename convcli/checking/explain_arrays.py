@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.checking.explain import explain_filter
+from convcli.checking.explain import explain_filter, small_plan
 from convcli.errors import RequestError
 from convcli.running.arrays import as_array, is_pandas, no_numbers, source_of
 from convcli.running.index_times import times_of_index
@@ -54,9 +54,8 @@ def explain_arrays(
         signal = signal or described
     else:
         samples = _array_samples(x, signal.axes if signal is not None else axes)
-    return explain_filter(
-        filter, samples, signal=signal, axes=axes, edge=edge, align=align, matrix=matrix
-    )
+    plan, samples = small_plan(filter, samples, signal=signal, axes=axes, edge=edge, align=align)
+    return explain_filter(plan, samples, matrix=matrix)
 
 
 def _table_samples(x: Any) -> tuple[Array, Signal]:

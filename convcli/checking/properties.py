@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.checking.explain import filter_samples, small_plan
+from convcli.checking.explain import filter_samples
 from convcli.core.extend import Extent
 from convcli.errors import RequestError
 from convcli.facts.nested import nested
@@ -27,12 +27,10 @@ from convcli.facts.properties import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy.typing as npt
-
     from convcli.array_types import BoolArray, IntArray
     from convcli.facts.properties import PropertyFacts
     from convcli.planning.plan import Plan
-    from convcli.signals import Align, Array, Edge, Signal
+    from convcli.signals import Array, Edge
 
 
 # Weights of the signal and of the impulse whose sum tests linearity. One is negative, so that a
@@ -40,24 +38,13 @@ if TYPE_CHECKING:
 FACTORS = (2.0, -3.0)
 
 
-def measure_property(
-    name: str,
-    filter: str,
-    x: npt.ArrayLike,
-    *,
-    signal: Signal | None = None,
-    edge: Edge | None = None,
-    align: Align | None = None,
-) -> PropertyFacts:
-    """Measure a property of FILTER on a signal of one channel.
+def measure_property(name: str, plan: Plan, samples: Array) -> PropertyFacts:
+    """Measure a property of a filter on a signal of one channel.
 
     name : a key of `PROPERTIES`
-    x : (n,) or (rows, columns), without missing samples
-    signal : what the samples are; by default an array without a rate
-    edge, align : by default those of the medium; an array has zero and center
+    plan, samples : as from `small_plan`
     Raises RequestError for a signal that is empty or has missing samples, and for several channels.
     """
-    plan, samples = small_plan(filter, x, signal=signal, edge=edge, align=align)
     if max(samples.shape[-1], len(plan.result.channels)) > 1:
         raise RequestError("a property is measured on one channel, and there are several here")
     if samples.size == 0:

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.checking.differences import Differences
 from convcli.core.alpha import seen_samples
-from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
+from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag, precision_for
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts import InputFacts
@@ -84,12 +84,11 @@ class SignalComparison:
     def read(self, workers: Workers) -> list[LagCandidate]:
         """Read both signals; returns the best lag of each channel that is not constant."""
         signal = self.sides[0].signal
-        levels = self.medium.separate_channels
         correlation = BlockCorrelation(
             largest_lag(signal),
             shared=True,
-            differences=levels,
-            dtype=np.float64 if levels else np.float32,
+            differences=self.medium.separate_channels,
+            dtype=precision_for(signal),
         )
         return correlation.candidates(self._blocks(workers), workers.map)
 
@@ -215,22 +214,19 @@ class SignalComparison:
         largest: LargestDifference | None,
     ) -> ChannelComparison:
         """The comparison with the measures that follow from the squared errors."""
-        count = float(moments.count[place])
-        error = float(moments.error[place])
-        if not count and error == 0:
+        error = moments.root_mean_square_error(place)
+        if not moments.count[place] and error == 0:
             return row
-        mean_error = error / max(1.0, count)
-        power = float(moments.power[place])
+        level = moments.root_mean_square(place)
         row = replace(
             row,
-            rms=math.sqrt(mean_error),
+            rms=error,
             largest=0.0 if largest is None else largest.size,
-            snr=_decibels(power, error),
+            snr=_decibels(level, error),
         )
         if self.similarity is None:
             return row
-        scale = self.sides[0].signal.full_scale
-        return replace(row, psnr=_decibels(scale**2, mean_error))
+        return replace(row, psnr=_decibels(self.sides[0].signal.full_scale, error))
 
     def _with_delay(self, row: ChannelComparison, lag: LagCandidate | None) -> ChannelComparison:
         if lag is None or not lag.stands_out:
@@ -255,14 +251,13 @@ class SignalComparison:
         )
 
 
-def _decibels(power: float, error: float) -> float | None:
-    """10 log10(power / error), infinite for no error; None for neither."""
+def _decibels(level: float, error: float) -> float:
+    """20 log10(level / error), infinite for no error."""
     if error == 0:
         return math.inf
-    if power == 0:
+    if level == 0 or math.isinf(error):
         return -math.inf
-    ratio = power / error
-    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+    return 20 * (math.log10(level) - math.log10(error))
 
 
 def _known_in_both(a: Array, b: Array) -> tuple[Array, Array]:
@@ -291,11 +286,18 @@ def _frame_size(a: Signal, b: Signal) -> int:
 
 
 def _row_frames(x: Array, size: int) -> Array:
-    """Adjacent frames along the rows of a picture, (frames, channels, size)."""
+    """Frames along the rows of a picture, (frames, channels, size).
+
+    They lie at equal distances and reach from edge to edge, so that no column is left out. A
+    picture that is narrower than a frame has none.
+    """
     rows, columns, channels = x.shape
-    count = columns // size
-    frames = x[:, : count * size].reshape(rows * count, size, channels)
-    return np.swapaxes(frames, 1, 2)
+    if columns < size:
+        return np.empty((0, channels, size))
+    count = -(-columns // size)
+    starts = np.linspace(0, columns - size, count).astype(int)
+    frames = sliding_window_view(x, size, axis=1)[:, starts]
+    return frames.reshape(rows * count, channels, size)
 
 
 def _in_unit_scale(a: Array, b: Array, signal: Signal) -> tuple[Array, Array]:

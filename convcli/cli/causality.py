@@ -32,7 +32,8 @@ class CausalCheck(TableCommand):
 
     def carry_out(self, planned: PlannedInput) -> RunFacts:
         """Check an open input instead of filtering it."""
-        from convcli.checking.causality import check_causality, hidden_look_ahead
+        from convcli.checking.causality import check_causality
+        from convcli.checking.look_ahead import hidden_look_ahead
         from convcli.media.scratch import scratch
         from convcli.media.tables.group_names import group_name
 

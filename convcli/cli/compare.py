@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from convcli.checking.compare import Limit
     from convcli.checking.signal_comparison import ComparedSignal
+    from convcli.facts.batch import UnitFailure
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
     from convcli.facts.preview import PreviewFacts
     from convcli.media.files import Files
@@ -136,16 +137,19 @@ class Comparing:
     """Opens pairs of files and compares them.
 
     limits : limits on the measures
-    worst : the worst exit code of the pairs that could not be compared
+    failures : the pairs that could not be compared
     """
 
     table: TableOptions
     run: CompareRun
     limits: Sequence[Limit] = ()
-    worst: int = 0
+    failures: list[UnitFailure] = field(default_factory=list)
 
     def compare_all(self, pairs: Pairs) -> list[RunFacts]:
-        """Compare each pair. If one of several fails, its error is shown and the others go on."""
+        """Compare each pair. If one of several fails, its error is shown and the others go on.
+
+        The first run has the failures, and the files that have no partner.
+        """
         runs = []
         several = len(pairs.files) > 1
         for number, (path_a, path_b) in enumerate(pairs.files, 1):
@@ -155,13 +159,31 @@ class Comparing:
             except ConvcliError as error:
                 if not several:
                     raise
-                print_error(name_input(error, input_name(path_b)))
-                self.worst = max(self.worst, error.exit_code)
+                names = [input_name(path) for path in (path_a, path_b)]
+                failed = [name for name in names if name in error.message]
+                self._note_failure(number, [*failed, names[1]][0], error)
                 continue
             runs.append(facts)
             self._print(facts.warnings)
         self._print(pairs.alone_texts)
+        if runs:
+            alone = tuple(map(str, pairs.alone))
+            runs[0] = replace(runs[0], failures=tuple(self.failures), alone=alone)
         return runs
+
+    @property
+    def worst(self) -> int:
+        """The worst exit code of the pairs that could not be compared."""
+        return max((each.exit_code for each in self.failures), default=0)
+
+    def _note_failure(self, number: int, name: str, error: ConvcliError) -> None:
+        from convcli.facts.batch import UnitFailure
+
+        named = name_input(error, name)
+        print_error(named)
+        self.failures.append(
+            UnitFailure(unit=number, path=name, message=named.message, exit_code=error.exit_code)
+        )
 
     def _print(self, warnings: Sequence[str]) -> None:
         if not self.run.quiet:
@@ -302,7 +324,7 @@ def compare(
     # Files come first: the reader of standard output may close it early.
     if runs:
         _draw_comparisons(runs, run)
-    _write_comparisons(runs, pairs, format)
+    _write_comparisons(runs, format)
     broken = []
     for each in runs:
         if each.comparison is not None:
@@ -312,7 +334,7 @@ def compare(
     return max(comparing.worst, exit_code_of(broken))
 
 
-def _write_comparisons(runs: Sequence[RunFacts], pairs: Pairs, format: ResultFormat) -> None:
+def _write_comparisons(runs: Sequence[RunFacts], format: ResultFormat) -> None:
     """Write the comparisons to standard output."""
     from convcli.report.as_csv import comparisons_csv
     from convcli.report.as_json import comparisons_json
@@ -322,7 +344,7 @@ def _write_comparisons(runs: Sequence[RunFacts], pairs: Pairs, format: ResultFor
     if not found:
         return
     if format.json:
-        write_result(comparisons_json(runs, list(map(str, pairs.alone))))
+        write_result(comparisons_json(runs))
     elif format.csv:
         write_result(comparisons_csv(found))
     else:

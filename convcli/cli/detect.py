@@ -89,6 +89,7 @@ def detect(
         inputs=found.inputs,
         detection=detection.facts_of(found),
         searched=results.searched,
+        failures=results.failures,
         warnings=tuple(text for _, text in found.notes),
         seconds=time.perf_counter() - started,
     )
@@ -296,7 +297,7 @@ def _search_batch(asked: Asked, search: Search, results: SearchResults) -> int:
         quiet=run.quiet,
         debug=run.debug,
         shows_progress=not run.quiet,
-        reports=run.report is not None,
+        reports=run.report is not None or asked.hits.as_json,
     )
     places = {"-o": asked.hits.output, "--report": run.report, "--mark": asked.hits.mark}
     return SearchBatch(request, search, results, places).run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,7 +11,7 @@ from convcli.cli.batch_options import WorkOptions
 from convcli.cli.table_arguments import TableArguments, columns_option
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.places import Place, place_of
+from convcli.places import Place
 
 # Suffixes of files that hits are written to; without one they are CSV.
 HIT_SUFFIXES = ("", ".csv", ".txt", ".json")
@@ -23,12 +22,9 @@ class SearchOptions:
     """What is searched for, and which hits count."""
 
     more_templates: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-t",
-            "--template",
-            metavar="FILE",
-            help="A further template; may be given several times.",
+        list[Place] | None,
+        options.file_option(
+            "-t", "--template", help="A further template; may be given several times."
         ),
     ] = None
     threshold: Annotated[
@@ -65,11 +61,9 @@ class HitOptions:
 
     output: Annotated[
         Place | None,
-        typer.Option(
+        options.file_option(
             "-o",
             "--output",
-            parser=place_of,
-            metavar="FILE",
             help="Write the places to a file.",
             show_default="standard output",
         ),
@@ -83,24 +77,27 @@ class HitOptions:
     ] = None
     mark: Annotated[
         Place | None,
-        typer.Option(
+        options.file_option(
             "--mark",
             "--plot",
-            parser=place_of,
-            metavar="FILE",
             help="Draw the inputs with the places into FILE.png, .svg or .pdf; needs "
             "convcli[plot].",
         ),
     ] = None
 
     def check(self) -> None:
-        """Refuse a file name that promises another format than CSV or JSON."""
-        if self.format is not None or self.output is None:
+        """Refuse a file name that promises another format than is written."""
+        if self.output is None:
             return
+        from convcli.media.files import contradiction
         from convcli.media.replacing import is_special
         from convcli.media.tables.compression import without_compression
 
         suffix = without_compression(self.output).suffix.lower()
+        if self.format is not None:
+            if suffix in HIT_SUFFIXES[1:] and (suffix == ".json") != self.as_json:
+                raise contradiction(self.format, self.output)
+            return
         if suffix not in HIT_SUFFIXES and not is_special(self.output):
             raise RequestError(
                 f"the suffix {suffix} of {self.output} is of no format that hits are written in",

@@ -15,7 +15,7 @@ from convcli.cli.groups import command
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places, write_result
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.places import Place, place_of
+from convcli.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,9 +33,7 @@ class PageOutput:
     ] = "text"
     report: Annotated[
         Place | None,
-        typer.Option(
-            parser=place_of,
-            metavar="FILE",
+        options.file_option(
             help="Write FILE.html, a page on which the kernel moves and numbers can be edited; or "
             ".json, .md.",
         ),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from convcli.facts.explanation import ContinuousFacts, ExplanationFacts
     from convcli.facts.properties import PropertyFacts
     from convcli.media.tables.table_options import TableOptions
+    from convcli.planning.plan import Plan
     from convcli.report.sample_texts import Line
+    from convcli.signals import Array
 
 # A KERNEL that is taps alone: `1,2,1`, `-1,0,1 | stride:2`, `@taps.csv`. Anything else is a FILTER.
 _TAPS_ALONE = re.compile(r"\s*(?:[-+.\d]|@[^|]*\.(?:csv|txt|npy)\s*(?:\||$))")
@@ -116,16 +118,20 @@ class ExplainRequest:
         self._check_page()
         if self.page.continuous:
             return self._integral()
+        from convcli.checking.explain import small_plan
+
         text = _filter_text(self.kernel.strip(), correlate=self.correlate)
         shown = read_signal(self.signal, self.table, self.excerpt, self.with_column)
-        place: Any = {
-            "signal": shown.signal,
-            "edge": self.rules.edge,
-            "align": self.rules.align,
-        }
+        plan, samples = small_plan(
+            text,
+            shown.samples,
+            signal=shown.signal,
+            edge=self.rules.edge,
+            align=self.rules.align,
+        )
         if self.page.property is not None:
-            return self._property(text, shown.samples, place)
-        return self._stages(text, shown.samples, place)
+            return _measured_property(self.page.property, plan, samples)
+        return self._stages(plan, samples)
 
     def _check_page(self) -> None:
         """Refuse options that would have no effect on the page."""
@@ -156,23 +162,24 @@ class ExplainRequest:
         facts = explain_integral(_function(self.signal), _function(self.kernel))
         return Explained(facts=facts, lines=continuous_lines(facts))
 
-    def _property(self, text: str, samples: Any, place: Any) -> Explained:
-        from convcli.checking.properties import measure_property
-        from convcli.report.properties import property_lines
-
-        facts = measure_property(self.page.property or "", text, samples, **place)
-        return Explained(facts=facts, lines=property_lines(facts))
-
-    def _stages(self, text: str, samples: Any, place: Any) -> Explained:
+    def _stages(self, plan: Plan, samples: Array) -> Explained:
         from convcli.checking.explain import explain_filter
         from convcli.report.explanation import explanation_lines
         from convcli.report.symbolic import symbolic_lines
 
-        facts = explain_filter(text, samples, matrix=self.page.matrix, **place)
+        facts = explain_filter(plan, samples, matrix=self.page.matrix)
         render: Callable[..., Iterable[Line]] = explanation_lines
         if self.page.symbolic:
             render = symbolic_lines
         return Explained(facts=facts, lines=render(facts, self.page.limit), explanation=facts)
+
+
+def _measured_property(name: str, plan: Plan, samples: Array) -> Explained:
+    from convcli.checking.properties import measure_property
+    from convcli.report.properties import property_lines
+
+    facts = measure_property(name, plan, samples)
+    return Explained(facts=facts, lines=property_lines(facts))
 
 
 def _words_of(group: Any) -> list[str]:
@@ -223,7 +230,7 @@ def complete_command(request: ExplainRequest) -> str:
     """
     from convcli.checking.continuous import FUNCTIONS
     from convcli.cli.explain_signal import opened_without_column
-    from convcli.media.inputs import is_file
+    from convcli.places import is_file
 
     signal = request.signal
     if not signal:

@@ -126,9 +126,9 @@ def read_signal(
 
     with_column : makes the command that takes a column, for hints
     """
-    from convcli.media.inputs import check_input, is_file, is_folder
+    from convcli.media.inputs import check_input, is_folder
     from convcli.media.tables.files import TableFiles
-    from convcli.places import place_of
+    from convcli.places import is_file, place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)
@@ -137,11 +137,12 @@ def read_signal(
         return _of_numbers(_numbers_of_stdin(with_column), excerpt)
     if text.startswith("@"):
         return _of_numbers([_numbers_in_file(bare[1:], with_column)], excerpt)
-    place = place_of(text)
-    known = sound_and_picture_files(max_pixels=LARGEST_PICTURE, strict=False)
-    files = files_by_suffix(place, known)
-    if files is not None:
-        return _from_file(place, files, excerpt)
+    if bare:
+        place = place_of(text)
+        known = sound_and_picture_files(max_pixels=LARGEST_PICTURE, strict=False)
+        files = files_by_suffix(place, known)
+        if files is not None:
+            return _from_file(place, files, excerpt)
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
         hint = _column_hint(with_column)
@@ -202,8 +203,9 @@ def _numbers_in_file(name: str, with_column: Callable[[], str]) -> Any:
     """The numbers in a file, @FILE."""
     from convcli.designs.tapfiles import read_tap_file
     from convcli.media.inputs import check_input
+    from convcli.places import path_of
 
-    path = Path(name).expanduser()
+    path = path_of(name).expanduser()
     check_input(path)
     try:
         numbers = read_tap_file(path)
@@ -271,13 +273,11 @@ def _stdin() -> BinaryIO:
 def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal:
     """Read columns of a table as a signal."""
     from convcli.media.tables.files import TableFiles
-    from convcli.places import is_remote, place_of
+    from convcli.named_files import named_place
 
     path: Place | None = None
-    if is_remote(text):
-        path = place_of(text)
-    elif text.strip() != "-":
-        path = Path(text.removeprefix("@")).expanduser()
+    if text.strip() != "-":
+        path = named_place(text.removeprefix("@"))
     shown = _from_file(path, TableFiles(options=table), excerpt)
     signal = shown.signal
     medium = replace(signal.medium, length_help=_LENGTH_HELP, frequency_help=_FREQUENCY_HELP)

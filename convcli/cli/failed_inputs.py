@@ -54,6 +54,11 @@ class FailedInputs:
         if self._request.reports:
             self.reported.append(_failure(unit, error))
 
+    @property
+    def in_order(self) -> tuple[UnitFailure, ...]:
+        """What a report says of them, in the order of the inputs."""
+        return tuple(sorted(self.reported, key=lambda each: each.unit))
+
     def name_first(self, units: Units, done: int) -> None:
         """Name the first inputs that failed, of `done` that were carried out."""
         self.units.sort(key=lambda unit: unit.number)

@@ -203,14 +203,13 @@ class FilterBatch(BatchRun):
         """The facts of the runs, with the inputs that failed among those of the first."""
         if not self.failed.reported:
             return runs
-        failures = tuple(sorted(self.failed.reported, key=lambda each: each.unit))
         if not runs:
             from convcli import __version__
             from convcli.facts import RunFacts
 
             words, text = self.command.words, self.command.request.filter
             runs = [RunFacts(version=__version__, command=words, filter=text)]
-        return [replace(runs[0], failures=failures), *runs[1:]]
+        return [replace(runs[0], failures=self.failed.in_order), *runs[1:]]
 
     # ---------------------------------------------------------------------- one input in parts
 

@@ -138,7 +138,7 @@ class FilterCommand:
 
     def _is_batch(self) -> bool:
         """Whether the inputs are a list that has to be made first."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         words = self.request.inputs or [STDIN]
         if len(words) > 1 or self.options.batch.asked:
@@ -242,7 +242,7 @@ class FilterCommand:
 
     def _check_request(self) -> None:
         """Refuse options that contradict each other, and a file in the place of FILTER."""
-        from convcli.media.inputs import is_file
+        from convcli.places import is_file
 
         options = self.options
         inputs = self.request.inputs or []
@@ -271,6 +271,22 @@ class FilterCommand:
             raise RequestError(
                 "--in-place and --skip-existing contradict each other: every output exists",
                 hint="--resume skips inputs that an earlier run finished",
+            )
+        self._refuse_without_effect()
+
+    def _refuse_without_effect(self) -> None:
+        """Raise RequestError for options that could do nothing beside others."""
+        options = self.options
+        is_stdout = self.request.output in (None, "-") and not options.in_place
+        if options.batch.skip_existing and is_stdout:
+            raise RequestError(
+                "--skip-existing skips inputs whose output exists, and standard output always does",
+                hint="-o names an output, or leave --skip-existing out",
+            )
+        if self.tail and options.edge in ("valid", "shrink"):
+            message = f"--tail and --edge {options.edge} contradict each other"
+            raise RequestError(
+                f"{message}: the filter rings out into what lies outside", hint="--edge zero"
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:
@@ -375,7 +391,8 @@ def conditions(facts: RunFacts, options: RunOptions) -> list[str]:
     held = []
     clipped = sum(losses.clipped.values())
     if clipped and options.fails_on(Condition.CLIP):
-        held.append(f"{clipped} samples were clipped, and --fail-on clip was asked for")
+        were = "sample was" if clipped == 1 else "samples were"
+        held.append(f"{clipped:,} {were} clipped, and --fail-on clip was asked for")
     if options.fails_on(Condition.MISSING):
         missing = sum(losses.missing.values())
         if missing:

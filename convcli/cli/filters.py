@@ -35,17 +35,18 @@ def draw_steps(steps: list[str], design: DesignOptions, export: ExportOptions) -
 
 def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
     """The facts of a FILTER that is designed for a report."""
-    from convcli.planning.describe import drawn_facts
+    from convcli.planning.describe import CurveSize, drawn_facts
 
     bound = design.bind(text)
     chain = None
     if len(bound) > 1:
         chain = drawn_facts(text, bound)
+    size = CurveSize.beside(len(bound))
     return RunFacts(
         version=__version__,
         filter=text,
         command=given_words(),
-        steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+        steps=tuple(drawn_facts(each.call.text, (each,), size) for each in bound),
         chain=chain,
     )
 
@@ -79,9 +80,10 @@ def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     from convcli.report.plots import filter_rows_of_figures, write_plot
     from convcli.report.words import visible
 
-    drawn = [drawn_facts(step.strip(), design.bind(step.strip())) for step in steps]
+    drawn = tuple(drawn_facts(step.strip(), design.bind(step.strip())) for step in steps)
     title = visible(", ".join(steps))
-    write_plot(filter_rows_of_figures(drawn), path, title=title, atomic=atomic)
+    rows = filter_rows_of_figures(RunFacts(version=__version__, filter="", steps=drawn))
+    write_plot(rows, path, title=title, atomic=atomic)
 
 
 def step_list() -> list[str]:

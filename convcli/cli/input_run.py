@@ -182,7 +182,7 @@ def _refuse_new_rows(plan: Plan) -> None:
 
 
 def _refuse_look_ahead(plan: Plan) -> None:
-    from convcli.checking.causality import find_look_ahead
+    from convcli.checking.look_ahead import find_look_ahead
 
     ahead = find_look_ahead(plan)
     if ahead is not None:

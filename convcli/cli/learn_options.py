@@ -46,12 +46,8 @@ class LearnOptions:
     ] = None
     output: Annotated[
         Place | None,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=place_of,
-            metavar="MODEL",
-            help="The model file: NAME.safetensors.",
+        options.file_option(
+            "-o", "--output", metavar="MODEL", help="The model file: NAME.safetensors."
         ),
     ] = None
     taps: Annotated[
@@ -146,8 +142,7 @@ class LearnOptions:
     ] = None
     partial: Annotated[
         Place | None,
-        typer.Option(
-            parser=place_of,
+        options.file_option(
             metavar="SUMS",
             help="Write the sums over the inputs to SUMS.npz, for --merge, and no model.",
         ),

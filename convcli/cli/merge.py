@@ -40,11 +40,9 @@ class MergeOptions:
 
     output: Annotated[
         Place | None,
-        typer.Option(
+        options.file_option(
             "-o",
             "--output",
-            parser=place_of,
-            metavar="FILE",
             help="Write one line for each input to a file.",
             show_default="standard output",
         ),

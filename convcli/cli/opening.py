@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, RequestError
+from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -86,8 +86,30 @@ class Input:
         stream = self.stream
         if stream is None and self.path is None:
             stream = sys.stdin.buffer
-        with files.open(self.path, stdin=stream, output=output) as opened:
+        with ExitStack() as held:
+            try:
+                opening = files.open(self.path, stdin=stream, output=output)
+                opened = held.enter_context(opening)
+            except InputError as error:
+                raise self._of_other_medium(error, files) or error from error.__cause__
             yield opened
+
+    def _of_other_medium(self, error: InputError, files: Files) -> InputError | None:
+        """The error for a file that another command reads, by its suffix; None for other files."""
+        from convcli.media.tables.files import TableFiles
+        from convcli.media.tables.table_options import TableOptions
+
+        if self.path is None or files.has_suffix(self.path):
+            return None
+        candidates = (
+            *sound_and_picture_files(max_pixels=1, strict=False),
+            TableFiles(options=TableOptions()),
+        )
+        found = files_by_suffix(self.path, candidates)
+        if found is None or found.medium is files.medium:
+            return None
+        hint = f"`convcli {found.command}` filters such files"
+        return error.reworded(error.message, hint)
 
 
 def read_input(

@@ -84,21 +84,23 @@ Missing = Annotated[
         show_default="keep",
     ),
 ]
+
+
+def file_option(
+    *names: str, help: str, metavar: str = "FILE", show_default: str | bool = True
+) -> Any:
+    """An option that names a file or an object."""
+    return typer.Option(
+        *names, parser=place_of, metavar=metavar, help=help, show_default=show_default
+    )
+
+
 Report = Annotated[
-    Place | None,
-    typer.Option(
-        parser=place_of,
-        metavar="FILE",
-        help="Write the facts of the run to FILE.json, .html or .md.",
-    ),
+    Place | None, file_option(help="Write the facts of the run to FILE.json, .html or .md.")
 ]
 Plot = Annotated[
     Place | None,
-    typer.Option(
-        parser=place_of,
-        metavar="FILE",
-        help="Draw the result into FILE.png, .svg or .pdf; needs convcli[plot].",
-    ),
+    file_option(help="Draw the result into FILE.png, .svg or .pdf; needs convcli[plot]."),
 ]
 # More processes or threads than this are a mistake, and would exhaust most machines.
 MOST_JOBS = 1024

@@ -21,7 +21,7 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.batch.processes import ProcessRunner
-from convcli.batch.run_units import OwnThread
+from convcli.batch.run_units import OwnThread, ended
 from convcli.cli import print_message
 from convcli.cli.progress import RetryNotes
 from convcli.media.files import UndividedError
@@ -140,7 +140,7 @@ def _parted_input(
     run = _parted_run(planned, threads_of_each)
     work = cast("Work", PartWork(run, options.batch.retries))
     runner = _runner(work, jobs, planned.run.command)
-    try:
+    with ended(runner):
         parted = PartedInput(
             run=run,
             division=division,
@@ -150,11 +150,6 @@ def _parted_input(
             count=count,
         )
         yield parted, parted.parts()
-    except BaseException:
-        runner.cancel()
-        raise
-    finally:
-        runner.close()
 
 
 def _runner(work: Work, jobs: int, command: FilterCommand) -> Runner:

@@ -106,8 +106,7 @@ def _group_name(name: bytes) -> str:
 
 
 def _read_again(files: Files, place: Place | None, take: Callable[[Source[Any]], None]) -> None:
-    from convcli.media.inputs import is_file
-    from convcli.places import local_path
+    from convcli.places import is_file, local_path
 
     path = local_path(place)
     if path is None or not is_file(path):

@@ -95,7 +95,8 @@ class SearchBatch(BatchRun):
                 self._results.keep(unit.number, found)
 
     def _finish(self) -> None:
-        """Do nothing: the command writes what was found."""
+        """Keep the failures: the command writes what was found."""
+        self._results.failures = self.failed.in_order
 
 
 def _search_identity(search: Search) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convcli.batch.units import Unit
     from convcli.detecting.detect import Detection
     from convcli.detecting.search import Candidates
+    from convcli.facts.batch import UnitFailure
     from convcli.media.files import Files
     from convcli.previews.preview import Preview
     from convcli.signals import Source
@@ -189,9 +190,11 @@ class SearchResults:
     """What a search has found so far, by the numbers of the inputs.
 
     quiet : notes are not printed
+    failures : the inputs that could not be searched, for a report
     """
 
     quiet: bool
+    failures: tuple[UnitFailure, ...] = ()
     drawn: dict[int, tuple[SearchedFacts, ...]] = field(default_factory=dict)
     _found: dict[int, FoundHits] = field(default_factory=dict)
     _of_templates: tuple[tuple[str, str], ...] = ()

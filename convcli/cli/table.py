@@ -48,7 +48,7 @@ class RowOptions:
         ),
     ] = None
     format: Annotated[
-        Literal["csv", "jsonl", "parquet", "feather"] | None,
+        Literal["csv", "jsonl", "parquet", "feather", "arrows"] | None,
         typer.Option(help="Format of outputs without a suffix.", show_default="that of the input"),
     ] = None
     follow: Annotated[
@@ -118,12 +118,12 @@ def filter_table(
     table_options = rows.completed(table.options())
     filters = named.read()
     every = table_options.times.every is not None
-    plain = plain_request(request, named=filters is not None, every=every)
+    plain = plain_request(request, filters, every=every, append=rows.append)
     if filters is not None:
         table_options = options_with(table_options, filters, filtered=bool(plain.filter))
     command = TableCommand
     if rows.causal_check:
-        command = _causal_check(follow=rows.follow)
+        command = _causal_check(rows)
     return command(
         request=plain,
         named=filters,
@@ -135,11 +135,13 @@ def filter_table(
     ).run()
 
 
-def _causal_check(*, follow: bool) -> type[TableCommand]:
+def _causal_check(rows: RowOptions) -> type[TableCommand]:
     from convcli.cli.causality import CausalCheck
 
-    if follow:
+    if rows.follow:
         raise RequestError(
             "--causal-check needs the whole table, and --follow does not wait for it"
         )
+    if rows.format is not None:
+        raise RequestError("--causal-check writes no data", hint="leave --format out")
     return CausalCheck

@@ -194,6 +194,9 @@ def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None
         raise RequestError(
             f"{option} expects names of columns split by commas, such as {option} Open,Close"
         )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"{option}: column {twice!r} is asked for twice")
     return tuple(names)
 
 

@@ -44,8 +44,8 @@ class NamedFilterOptions:
             metavar="NAME=FILTER",
             help="Add a column NAME, filtered from the column of -c. With several columns, "
             "{column} in NAME stands for the name of each; a filter with several outputs makes "
-            "NAME_upper, NAME_lower and so on. May be given several times; FILTER may then be left "
-            "out.",
+            "NAME_upper, NAME_lower and so on. A NAME with = stands in double quotes. May be given "
+            "several times; FILTER may then be left out.",
         ),
     ] = None
     set: Annotated[
@@ -72,36 +72,56 @@ class NamedFilterOptions:
         return filters
 
 
-def plain_request(request: TableRequest, *, named: bool, every: bool) -> Request:
+def plain_request(
+    request: TableRequest, named: ColumnFilters | None, *, every: bool, append: bool
+) -> Request:
     """The request, in which an empty FILTER leaves its columns as they are.
 
-    named, every : there are further filters, or --every changes the rows, so that the first word
-        may be a table already
+    named : further filters, if there are any, so that the first word may be a table already
+    every : --every changes the rows, likewise
+    append : the results of FILTER are to be new columns
     """
     words = list(request.inputs or ())
     text = request.filter
-    if every and not named and (text is None or _is_table(text)):
+    if append and _is_no_filter(text) and (every or named is not None):
+        _refuse_append(named)
+    if every and named is None and _is_no_filter(text):
         words = words if text is None else [text, *words]
         text = INPUT
     if text is None:
-        if not named:
+        if named is None:
             raise RequestError(
                 "expected a FILTER, got none", hint="for example: convcli csv sma:20 prices.csv"
             )
         text = ""
-    elif named and _is_table(text):
+    elif named is not None and _is_table(text):
         words.insert(0, text)
         text = ""
-    elif named and text.strip() == INPUT:
+    elif named is not None and text.strip() == INPUT:
         text = ""
     return Request(filter=text, inputs=words or None, output=request.output)
 
 
+def _refuse_append(named: ColumnFilters | None) -> None:
+    """Raise RequestError for --append where no filter makes columns that it would keep apart."""
+    if named is None or not named.added:
+        raise RequestError(
+            "--append keeps the columns beside the results of a FILTER, and there is none",
+            hint="leave --append out; --add NAME=FILTER adds a column",
+        )
+
+
+def _is_no_filter(text: str | None) -> bool:
+    """Whether the first word is a table, or there is no word."""
+    return text is None or _is_table(text)
+
+
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.inputs import is_file, is_folder
+    from convcli.media.inputs import is_folder
     from convcli.media.replacing import is_special
     from convcli.media.tables.files import TableFiles
+    from convcli.places import is_file
 
     if text == "-" or is_file(text) or is_folder(text):
         return True

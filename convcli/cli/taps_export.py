@@ -12,6 +12,7 @@ from convcli.cli.design_options import DesignOptions, first_model
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.places import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ class ExportOptions:
     export: Annotated[
         Path | None,
         typer.Option(
+            parser=path_of,
             metavar="FILE",
             help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or "
             ".json; or a model or filter to FILE.onnx.",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from convcli.designs.elsewhere import answer_to
 from convcli.errors import RequestError
-from convcli.media.inputs import is_file
+from convcli.places import is_file
 from convcli.planning.grammar import parse
 from convcli.planning.other_notations import step_here, step_named
 

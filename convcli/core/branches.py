@@ -88,8 +88,9 @@ class Branches(Op):
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
     by_number : combine the n-th outputs of all branches, as the nodes of a graph do, even if they
-        are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
-        all channels of one result, then all of the next
+        are aligned with different samples (`x[1:] - x[:-1]`)
+    by_formula : order the channels by formula: all channels of one result, then all of the next;
+        else the results of one channel are neighbours where all channels are treated alike
     """
 
     branches: tuple[BranchChain, ...]
@@ -99,6 +100,7 @@ class Branches(Op):
     exact: bool = True
     window: UnionReach | None = None
     by_number: bool = False
+    by_formula: bool = False
 
     @classmethod
     def of(
@@ -248,7 +250,7 @@ class Branches(Op):
         """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
         if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
             return False
-        if self.by_number and len(self.formulas) > 1:
+        if self.by_formula and len(self.formulas) > 1:
             return False
         made = [branch.chain.channels(1) for branch in self.branches]
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]

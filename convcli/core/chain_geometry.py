@@ -292,7 +292,7 @@ class ChainGeometry:
 
     @cached_property
     def uniform(self) -> bool:
-        """Whether interleaved signals can be filtered side by side, as channels of one array."""
+        """Whether all channels are treated alike."""
         return all(op.channels.uniform for op in self.ops)
 
     @cached_property

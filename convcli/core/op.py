@@ -113,8 +113,7 @@ class NumberUse:
 class ChannelUse:
     """How an operation treats channels.
 
-    uniform : whether all channels are treated alike, wherever a signal begins; signals that are
-        interleaved in one file can then be filtered side by side, as channels of one array
+    uniform : whether all channels are treated alike; the outputs of one channel are then neighbours
     opacity : what becomes of the opacity of a picture; None: the operation treats it by itself
     widest : the most channels that a layer of a network reads or makes; 0 for other operations
     """

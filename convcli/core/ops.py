@@ -198,13 +198,23 @@ def default_on_missing(taps: FloatArray) -> OnMissing:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Magnitude(Op):
+class OfConvolutions(Op):
+    """An operation that combines several convolutions."""
+
+    parts: tuple[Convolve, ...]
+
+    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
+        """Return the operation with each part under the rules of a run."""
+        parts = tuple(part.with_rules(missing, exact=exact) for part in self.parts)
+        return replace(self, parts=parts)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Magnitude(OfConvolutions):
     """The root of the sum of squares of several convolutions: the strength of a gradient.
 
     y[k] = sqrt(a[k]**2 + b[k]**2 + ...), where all convolutions a, b ... have one step
     """
-
-    parts: tuple[Convolve, ...]
 
     channels = ChannelUse(uniform=True, opacity="kept")
 
@@ -227,11 +237,6 @@ class Magnitude(Op):
     def formula(self) -> OpFormula:
         """The convolutions that the operation consists of."""
         return OpFormula(convolutions=self.parts)
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the same magnitude with each part under the rules of a run."""
-        parts = tuple(part.with_rules(missing, exact=exact) for part in self.parts)
-        return replace(self, parts=parts)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Convolve with each part, then take the root of the sum of squares."""
@@ -259,13 +264,11 @@ def _inputs_of_part(x: Array, outer: tuple[Reach, ...], inner: tuple[Reach, ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EachChannel(Op):
+class EachChannel(OfConvolutions):
     """One convolution for each channel, all of one reach.
 
     All of them filter the same channel of a signal that has only one.
     """
-
-    parts: tuple[Convolve, ...]
 
     numbers = NumberUse(takes_stored=True, homogeneous=True)
 
@@ -301,11 +304,6 @@ class EachChannel(Op):
             divisor=first.divisor,
             on_missing=first.on_missing,
         )
-
-    def with_rules(self, missing: Missing, *, exact: bool) -> Self:
-        """Return the operation with each part under the rules of a run."""
-        parts = tuple(part.with_rules(missing, exact=exact) for part in self.parts)
-        return replace(self, parts=parts)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Filter each channel with its own taps."""

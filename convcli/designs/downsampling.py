@@ -22,7 +22,16 @@ from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
-from convcli.units import Count, Decibels, PoolSize, Quantity, Size, UnitError, parse_quantity
+from convcli.units import (
+    MOST_SAMPLES,
+    Count,
+    Decibels,
+    PoolSize,
+    Quantity,
+    Size,
+    UnitError,
+    parse_quantity,
+)
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 MOST_BINS = 1 << 20
 # The highest new rate of `resample`, in old rates.
 MOST_TIMES_FASTER = 1000
+# Decibels by which `downsample` and `upsample` damp what lies above the lower Nyquist frequency.
+_USUAL_ATTENUATION = 80.0
 
 
 def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
@@ -50,7 +61,7 @@ def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) ->
 
 @step("resampling", example="downsample:4", anti_alias=True)
 def downsample(
-    n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
+    n: Count, *, attenuation: Decibels = _USUAL_ATTENUATION, signal: Signal, align: Align
 ) -> Convolve | None:
     """Anti-alias low-pass, then every Nth sample; N is a number of samples.
 
@@ -61,16 +72,17 @@ def downsample(
     if n == 1:
         return None
     if signal.axes == 2:
-        refuse_huge((6.0 * n) ** 2, f"downsample:{n}", "resize:1% asks for a size instead")
+        _refuse_attenuation(attenuation)
+        refuse_huge((6.0 * n) ** 2, f"a factor of {n:,}", "resize:1% asks for a size instead")
         taps = _lanczos(n)
         return _every((n, n), (taps, taps), align=align)
-    kernel = lowpass(0.45 / n, Specification(width=0.1 / n, attenuation=attenuation), signal=signal)
+    kernel = _lowpass_between_rates(n, attenuation, signal)
     return Convolve.by(kernel, align, step=(n,))
 
 
 @step("resampling", example="upsample:3", anti_alias=True)
 def upsample(
-    n: Count, *, attenuation: Decibels = 80.0, signal: Signal, align: Align
+    n: Count, *, attenuation: Decibels = _USUAL_ATTENUATION, signal: Signal, align: Align
 ) -> tuple[Op, ...]:
     """N samples for each one, interpolated by the low-pass of downsample: its inverse.
 
@@ -86,13 +98,33 @@ def upsample(
         raise RequestError(message, hint=hint)
     causal = align == "causal"
     if signal.axes == 2:
-        refuse_huge(6.0 * n**2, f"upsample:{n}", "resize:400% asks for a size instead")
+        _refuse_attenuation(attenuation)
+        refuse_huge(6.0 * n**2, f"a factor of {n:,}", "resize:400% asks for a size instead")
         taps = _lanczos(n)
         rows = Resample.interpolating(taps, n, causal=causal, axis=0, axes=2)
         columns = Resample.interpolating(taps, n, causal=causal, axis=1, axes=2)
         return rows, columns
-    kernel = lowpass(0.45 / n, Specification(width=0.1 / n, attenuation=attenuation), signal=signal)
+    kernel = _lowpass_between_rates(n, attenuation, signal)
     return (Resample.interpolating(kernel.taps, n, causal=causal),)
+
+
+def _lowpass_between_rates(n: int, attenuation: float, signal: Signal) -> Kernel:
+    """The low-pass between a rate and an N-th of it, at the higher one."""
+    width = 0.1 / n
+    hint = "a smaller N; two steps of 100 make a factor of 10,000"
+    refuse_huge(kaiser.length(attenuation, width), f"a factor of {n:,}", hint)
+    specification = Specification(width=width, attenuation=attenuation)
+    kernel: Kernel = lowpass(0.45 / n, specification, signal=signal)
+    return kernel
+
+
+def _refuse_attenuation(attenuation: float) -> None:
+    """Raise RequestError for an attenuation that was asked for on a picture."""
+    if attenuation != _USUAL_ATTENUATION:
+        raise RequestError(
+            "attenuation= is for sound and tables; on pictures this is a Lanczos kernel",
+            hint="leave it out",
+        )
 
 
 def _lanczos(n: int) -> Taps:
@@ -117,14 +149,15 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
     """
     if not signal.medium.resamples or signal.rate is None or signal.axes != 1:
         hint = "use downsample:N for tables, resize:50% for images"
-        raise RequestError("resample works on sound", hint=hint)
+        raise RequestError("works on sound alone", hint=hint)
     new_rate = _in_hertz(rate)
     if new_rate <= 0 or new_rate != round(new_rate):
         raise UnitError(f"expected a rate in whole Hz such as 16000 or 16k, got {rate!r}")
     from fractions import Fraction
 
     # A rate such as 8000 / 3, after a downsampling, is a fraction that a float only approximates.
-    ratio = int(new_rate) / Fraction(signal.rate).limit_denominator(10**6)
+    old_rate = Fraction(signal.rate).limit_denominator(10**6) or Fraction(signal.rate)
+    ratio = int(new_rate) / old_rate
     if ratio == 1:
         return ()
     _refuse_huge_ratio(ratio, signal.rate, int(new_rate))
@@ -135,7 +168,7 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
 
 def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
     if ratio > MOST_TIMES_FASTER:
-        asked = f"{new:,} Hz is {float(ratio):,.0f} times {old:g} Hz"
+        asked = f"{new:,} Hz is {int(ratio):,} times {old:g} Hz"
         raise RequestError(f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made")
     phases = max(ratio.numerator, ratio.denominator)
     width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
@@ -209,7 +242,7 @@ def resize(
     """
     if signal.axes != 2:
         hint = "use resample:RATE for sound, downsample:N for tables"
-        raise RequestError("resize works on images", hint=hint)
+        raise RequestError("works on images alone", hint=hint)
     rows, columns = (int(n or 1) for n in signal.shape)
     sides = _new_size(size, rows, columns)
     if fit in (None, "stretch"):
@@ -270,6 +303,8 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
             height = int(down)
     if height < 1 or width < 1:
         raise UnitError(f"{text} of {columns}x{rows} pixels leaves no pixel")
+    if max(height, width) > MOST_SAMPLES:
+        raise UnitError(f"expected at most {MOST_SAMPLES:,} pixels along a side, got {text!r}")
     return height, width
 
 

@@ -226,7 +226,7 @@ def rejection(at: float, q: float) -> Section:
 
 
 def _equaliser(sections: list[Section], *, total: float, signal: Signal, note: str = "") -> Kernel:
-    taps = impulse_taps(sections, total=total, bits=signal.medium.bits)
+    taps = impulse_taps(sections, total=total, bits=signal.bits)
     return Kernel(taps=taps, centre=(0,), recursive=True, note=note)
 
 

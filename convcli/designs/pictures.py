@@ -21,6 +21,9 @@ from convcli.units import Angle, Length, Number
 if TYPE_CHECKING:
     from convcli.array_types import Taps
 
+# With a smaller sigma the Gaussian of gabor is one pixel, whose wave is nothing.
+_LEAST_SPREAD = 0.1
+
 Direction = Literal["x", "y", "magnitude"]
 Edges = Kernel | GradientPair
 
@@ -86,7 +89,7 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
         message = f"the amount must be at least 0, got {amount:g}"
         raise RequestError(message, hint="gaussian:SIGMA smooths")
     side = 2 * TRUNCATE * sigma + 1
-    refuse_huge(side**2, f"sigma {sigma:g}", "a smaller sigma")
+    refuse_huge(side * side, f"sigma {sigma:g}", "a smaller sigma")
     bell = gaussian_taps(sigma)
     taps = -amount * np.outer(bell, bell)
     middle = bell.size // 2
@@ -151,7 +154,7 @@ def disk(radius: Length, *, signal: Signal) -> Kernel:
     """
     _need_image(signal, "box:N is the same along one axis")
     side = 2 * radius + 1
-    refuse_huge(side**2, f"a radius of {radius:g}", "a smaller radius")
+    refuse_huge(side * side, f"a radius of {radius:g}", "a smaller radius")
     if radius <= 0.5:
         return Kernel(taps=np.ones((1, 1)))
     rings = math.ceil(radius - 0.5)
@@ -210,6 +213,9 @@ def gabor(
         expected = "the wavelength must be at least 2 pixels, the aspect above 0"
         message = f"{expected}; got {wavelength:g} and {aspect:g}"
         raise RequestError(message, hint="gabor:8,45,aspect=0.5")
+    if spread < _LEAST_SPREAD:
+        message = f"sigma must be at least {_LEAST_SPREAD:g} pixels, got {spread:g}"
+        raise RequestError(message, hint="sigma=3")
     u, v = _ellipse_grid(TRUNCATE * spread, TRUNCATE * spread / aspect, angle)
     squared_distance = u**2 + (aspect * v) ** 2
     bell = np.exp(-0.5 * squared_distance / spread**2)
@@ -251,8 +257,8 @@ def _turned_grid(columns: int, rows: int, angle: float) -> tuple[Taps, Taps]:
 
 
 def _refuse_huge_grid(columns: float, rows: float, what: str, hint: str) -> None:
-    width = 2 * columns + 1
-    height = 2 * rows + 1
+    width = 2.0 * columns + 1
+    height = 2.0 * rows + 1
     refuse_huge(width * height, what, hint)
 
 

@@ -200,7 +200,7 @@ def offset(value: Number, *, signal: Signal) -> Pointwise | None:
 def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
     """x limited to LOW ... HIGH, in the units of the signal."""
     if low > high:
-        raise RequestError(f"clip expects LOW <= HIGH, got {low:g} and {high:g}")
+        raise RequestError(f"expected LOW <= HIGH, got {low:g} and {high:g}")
     return _each(lambda x: np.clip(x, low, high), signal, "exact")
 
 
@@ -211,6 +211,9 @@ def normalize(level: Gain = 1.0, *, signal: Signal) -> Normalize:
     Sound and images get one factor for all channels, a table one for each column. Needs a first
     pass over the signal.
     """
+    if level <= 0:
+        hint = "normalize:-1dB is a decibel below full scale, normalize:0dB is full scale"
+        raise RequestError(f"expected a level above 0, got {level:g}", hint=hint)
     return Normalize(
         level=level * signal.full_scale,
         per_channel=signal.medium.separate_channels,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.detecting.detect import Detection, nothing_found
 from convcli.detecting.templates import load_template, prepare_template
-from convcli.errors import RequestError
 from convcli.running.arrays import source_of
 from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
@@ -52,12 +51,11 @@ def detect_arrays(
     >>> [(hit["start"], hit["score"]) for hit in detect_arrays([1.0, 3, 1], x, threshold=0.99).hits]
     [(2, 1.0), (7, 1.0)]
     """
-    check_number("threshold", threshold)
-    check_number("overlap", overlap)
-    check_whole("top", top, least=1)
+    check_number("threshold", threshold, above=0, most=1)
+    check_number("overlap", overlap, least=0, most=1)
+    if top is not None:
+        check_whole("top", top, least=1)
     check_threads(threads)
-    if not 0 < threshold <= 1:
-        raise RequestError(f"threshold expects a number above 0 and at most 1, got {threshold!r}")
     pattern = load_template("template", source_of(template, rate=read_rate(rate), axes=axes))
     source = source_of(x, rate=read_rate(rate), axes=axes)
     detection = Detection(

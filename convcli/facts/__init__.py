@@ -281,6 +281,7 @@ class RunFacts:
     found : what a search has found in one of its inputs, before `detection` is made of all
     feature_maps : what the layers of a network make of a part of the input
     failures : with the first of several runs, the inputs that failed
+    alone : with the first of several comparisons, the files of one folder that the other has not
     seconds : how long the run took
     """
 
@@ -307,6 +308,7 @@ class RunFacts:
     comparison: ComparisonFacts | None = None
     batch: BatchFacts | None = None
     failures: tuple[UnitFailure, ...] = ()
+    alone: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
 

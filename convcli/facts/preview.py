@@ -55,11 +55,20 @@ class SpectrogramFacts:
     """Mean power of all channels in short frames at regular distances.
 
     power : (frames, frequencies) from 0 to half the rate
+    first : seconds from the start of the sound to the middle of the first frame
     seconds : from the start of a frame to that of the next
     """
 
     power: Numbers
+    first: float
     seconds: float
+
+    @property
+    def middles(self) -> Numbers:
+        """Seconds from the start of the sound to the middle of each frame."""
+        import numpy as np
+
+        return self.first + self.seconds * np.arange(len(self.power))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,7 +87,7 @@ class PictureFacts:
     shape : rows and columns of the whole picture
     reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
     detail : a part in the full size, as `reduced`; corner : row and column of its first pixel
-    channels : names of the channels of `histogram`
+    channels : names of the channels of `histogram`; undrawn : of those that are not drawn
     histogram : (channels, bins), how many of the samples lie in each part of the range; each counts
         by its opacity
     full_scale : the end of the range of the histogram
@@ -90,6 +99,7 @@ class PictureFacts:
     detail: ByteArray
     corner: tuple[int, int]
     channels: tuple[str, ...]
+    undrawn: tuple[str, ...]
     histogram: Numbers
     full_scale: float
     samples: Numbers

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import KW_ONLY, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -46,33 +47,42 @@ class GroupedLayer(WeightedLayer):
     size: tuple[int, ...] | None
     groups: int
 
-    def declared(self, channels: int, example: str) -> tuple[int, Sizes]:
-        """The output channels and the size of a layer to be trained that gets `channels` channels.
+    # How a layer that can be trained is written, for hints.
+    trainable_example: ClassVar[str]
+
+    @abstractmethod
+    def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
+        """The shape of the weights that make `out` of `channels` channels."""
+
+    def untrained(self, channels: int) -> dict[str, Tensor]:
+        """The tensors of a layer that gets `channels` channels, all 0.
+
+        RequestError where the text says too little, or the weights are too many to be trained.
+        """
+        out, size = self._declared(channels)
+        shape = self.weight_shape(channels, out, size)
+        count = math.prod(shape)
+        if count > MOST_WEIGHTS:
+            message = f"{count:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained"
+            raise self.call.error(message, hint=self.trainable_example)
+        tensors = {"weight": np.zeros(shape)}
+        if self.bias is not False:
+            tensors["bias"] = np.zeros(out)
+        return tensors
+
+    def _declared(self, channels: int) -> tuple[int, Sizes]:
+        """The output channels and the size.
 
         RequestError where the text does not say them, or the groups do not divide the channels.
         """
         if self.out is None or self.size is None:
             name = self.call.name
             message = f"a {name} to be trained says how many channels it makes, and its taps"
-            raise self.call.error(message, hint=example)
+            raise self.call.error(message, hint=self.trainable_example)
         if channels % self.groups or self.out % self.groups:
             message = f"{self.groups} groups do not share {channels} and {self.out} channels evenly"
             raise self.call.error(message)
         return self.out, self.size
-
-    def zeros(self, shape: Sizes, out: int, example: str) -> dict[str, Tensor]:
-        """Weights of a shape and the biases of `out` channels, all 0.
-
-        RequestError where the weights are too many to be trained.
-        """
-        count = math.prod(shape)
-        if count > MOST_WEIGHTS:
-            message = f"{count:,} weights in a layer; at most {MOST_WEIGHTS:,} are trained"
-            raise self.call.error(message, hint=example)
-        tensors = {"weight": np.zeros(shape)}
-        if self.bias is not False:
-            tensors["bias"] = np.zeros(out)
-        return tensors
 
 
 @layer("conv")
@@ -94,6 +104,7 @@ class ConvLayer(GroupedLayer):
     groups: Count = 1
 
     example: ClassVar[str] = "conv:stride=2"
+    trainable_example: ClassVar[str] = "conv:8,7"
     trainable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -244,12 +255,6 @@ class ConvLayer(GroupedLayer):
         )
         graph.channels = len(weights)
 
-    def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The tensors of a layer that gets `channels` channels, all 0.
-
-        RequestError where the text says too little.
-        """
-        example = "conv:8,7"
-        out, size = self.declared(channels, example)
-        shape = (out, channels // self.groups, *size)
-        return self.zeros(shape, out, example)
+    def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
+        """The shape that torch has, too: (out, channels of a group, ...)."""
+        return (out, channels // self.groups, *size)

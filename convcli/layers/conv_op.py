@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from convcli.core.convolution.convolve import all_finite
 from convcli.core.missing import any_missing, hold, known_by
 from convcli.core.op import ChannelUse, Held, NumberUse, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights, delay_of_one_sample
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from convcli.core.op import Op
     from convcli.layers.weights import Tensor
     from convcli.signals import Array, Missing
+
+# Sum of the squares of outputs from which on one of them is so huge that a path which mixes windows
+# rounds the outputs beside it as coarsely.
+MODERATE = 1e24
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -158,7 +161,7 @@ class ConvOp(SelfPadding):
         path = self._path(x.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
             y = path(x, first)
-            if path.mixes_windows and not all_finite(y):
+            if path.mixes_windows and not _is_moderate(y):
                 y = self._path(x.dtype, mixes_windows=False)(x, first)
         return y
 
@@ -223,6 +226,12 @@ class ConvOp(SelfPadding):
             for reach, before in zip(self.reach, self.at.before, strict=True)
         )
         return aligned_samples(x, windows, shape)
+
+
+def _is_moderate(y: Array) -> bool:
+    """Whether no output is missing, infinite or huge; `y` : contiguous."""
+    flat = y.reshape(-1)
+    return bool(np.dot(flat, flat) < MODERATE)
 
 
 def dilated(weights: Tensor, dilation: Sizes) -> Tensor:

@@ -65,7 +65,8 @@ class ConvSums:
 class ConvPath(ABC):
     """One algorithm for a convolution layer, with the weights prepared for one floating type.
 
-    mixes_windows : an infinite sample makes outputs NaN whose windows do not hold it
+    mixes_windows : an infinite sample makes outputs NaN whose windows do not hold it, and a huge
+        one rounds them as coarsely as its own
     """
 
     mixes_windows: ClassVar[bool] = False

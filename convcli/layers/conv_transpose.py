@@ -53,6 +53,7 @@ class ConvTransposeLayer(GroupedLayer):
     groups: Count = 1
 
     example: ClassVar[str] = "conv_transpose:stride=2"
+    trainable_example: ClassVar[str] = "conv_transpose:8,4,stride=2,padding=1"
     keeps_level: ClassVar[bool] = False
     trainable: ClassVar[bool] = True
 
@@ -142,15 +143,9 @@ class ConvTransposeLayer(GroupedLayer):
             raise self.call.error(message)
         return cut, more
 
-    def untrained(self, channels: int) -> dict[str, Tensor]:
-        """The tensors of a layer that gets `channels` channels, all 0.
-
-        RequestError where the text says too little.
-        """
-        example = "conv_transpose:8,4,stride=2,padding=1"
-        out, size = self.declared(channels, example)
-        shape = (channels, out // self.groups, *size)
-        return self.zeros(shape, out, example)
+    def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
+        """The shape that torch has, too: (channels, outputs of a group, ...)."""
+        return (channels, out // self.groups, *size)
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:
         """The convolution of all phases, whose weights are tied, and the phases interleaved."""

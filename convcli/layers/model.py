@@ -17,7 +17,7 @@ from convcli.layers.naming import parse_layers
 from convcli.layers.network_binder import NetworkBinder, known_channels
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
-from convcli.units import plural
+from convcli.units import describe_rate, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Model:
 
     path : of the file; layers : as written, `conv:stride=2 | relu | conv`
     tensors : `weight` and `bias` by the number of their layer, counted as torch.nn.Sequential does
-    rate, medium, targets : of the signal that it was learned from, where the file says so
+    rate, cycle, medium, targets : of the signal that it was learned from, where the file says so
     learned : how it was learned, where the file says so
     on : whether it sees the columns as they are, or their changes, and answers with the change of
         the target
@@ -61,6 +61,7 @@ class Model:
     layers: str
     tensors: Mapping[int, Mapping[str, Tensor]]
     rate: float | None = None
+    cycle: float = 1.0
     medium: str | None = None
     learned: LearnedRules = field(default_factory=LearnedRules)
     targets: tuple[str, ...] = ()
@@ -153,7 +154,9 @@ class Model:
         shape: tuple[int | None, ...] = (None,)
         if self._planar:
             shape = (256, 256)
-        signal = Signal(medium=ARRAY, shape=shape, channels=("1",), rate=self.rate)
+        signal = Signal(
+            medium=ARRAY, shape=shape, channels=("1",), rate=self.rate, cycle=self.cycle
+        )
         layers = read_layers(self.layers, signal)
         self._check_tensors(layers)
         known = known_channels(self, layers)
@@ -249,8 +252,10 @@ class Model:
             return
         if abs(self.rate - signal.rate) <= 1e-6 * self.rate:
             return
-        learned = f"{self.rate:g} samples per second"
-        message = f"{self.path} was learned at {learned}, and this signal has {signal.rate:g}"
+        learned, given = (
+            describe_rate(rate, signal.medium.sample) for rate in (self.rate, signal.rate)
+        )
+        message = f"{self.path} was learned at {learned}, and this signal has {given}"
         hint = None
         if signal.medium.in_seconds:
             hint = f"'resample:{self.rate:g} | model:{self.path}'"

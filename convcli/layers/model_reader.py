@@ -127,7 +127,8 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
         path=str(path),
         layers=text,
         tensors=tensors,
-        rate=_rate(path, file.metadata.get("rate")),
+        rate=_positive(path, file.metadata, "rate", "samples per second"),
+        cycle=_positive(path, file.metadata, "cycle", "seconds") or 1.0,
         medium=file.metadata.get("medium"),
         learned=_learned_rules(path),
         targets=_names(path, file.metadata.get("targets")),
@@ -262,18 +263,19 @@ def _known_word(path: Place, about: Mapping[str, str], name: str, known: tuple[A
     return word
 
 
-def _rate(path: Place, text: str | None) -> float | None:
+def _positive(path: Place, metadata: Mapping[str, str], name: str, unit: str) -> float | None:
+    """The number above 0 under a name; None if there is none."""
+    text = metadata.get(name)
     if text is None:
         return None
     try:
-        rate = float(text)
+        number = float(text)
     except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1e15:
+        number = 0.0
+    if not 0 < number < 1e15:
         given = quoted_text(text)
-        message = f"{path}: the rate in its metadata is {given}, expected samples per second"
-        raise InputError(message)
-    return rate
+        raise InputError(f"{path}: the {name} in its metadata is {given}, expected {unit}")
+    return number
 
 
 def _names(path: Place, text: str | None) -> tuple[str, ...]:

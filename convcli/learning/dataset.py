@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag
+from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag, precision_for
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError
 from convcli.facts.learning import DelayFacts
@@ -353,10 +353,11 @@ def measure_delay(reader: PairReader, channels: Channels, workers: Workers) -> D
     """
     signal = reader.pair.source.signal
     limit = largest_lag(signal)
-    # Samples of sound and pictures are at most 1, so single precision is enough for them.
-    dtype = np.float64 if signal.medium.separate_channels else np.float32
     correlation = BlockCorrelation(
-        limit, shared=channels.shared > 0, differences=reader.task.differences, dtype=dtype
+        limit,
+        shared=channels.shared > 0,
+        differences=reader.task.differences,
+        dtype=precision_for(signal),
     )
     candidates = correlation.candidates(reader.blocks(workers), workers.map)
     best = _most_certain(candidates)

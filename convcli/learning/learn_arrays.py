@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from convcli.errors import RequestError
@@ -13,16 +12,21 @@ from convcli.learning.trainer import TrainingOptions
 from convcli.running.arrays import source_of
 from convcli.running.blas_threads import one_blas_thread
 from convcli.running.python_arguments import (
+    check_flag,
     check_number,
     check_rules,
     check_whole,
     errors_in_python,
+    is_whole,
     read_rate,
 )
 
 if TYPE_CHECKING:
     from convcli.learning.learned_model import LearnedModel
     from convcli.signals import Align
+
+# As --holdout: what is left must be learned from.
+_LARGEST_HOLDOUT = 0.99
 
 
 @errors_in_python
@@ -72,6 +76,8 @@ def learn_arrays(
     """
     check_rules(align=align)
     _check_numbers(ahead=ahead, seed=seed, ridge=ridge, holdout=holdout)
+    for name, flag in (("bias", bias), ("residual", residual), ("mix", mix)):
+        check_flag(name, flag)
     _check_layers(layers)
     pair = _pair(x, target, rate=read_rate(rate), axes=axes)
     if ahead and align == "center":
@@ -95,8 +101,9 @@ def _check_numbers(*, ahead: int, seed: int, ridge: float | None, holdout: float
     """Raise a RequestError for an argument that is not a number of its kind."""
     check_whole("ahead", ahead, least=0)
     check_whole("seed", seed, least=0)
-    check_number("ridge", ridge)
-    check_number("holdout", holdout)
+    if ridge is not None:
+        check_number("ridge", ridge, least=0)
+    check_number("holdout", holdout, least=0, most=_LARGEST_HOLDOUT)
 
 
 def _check_layers(layers: Any) -> None:
@@ -115,7 +122,7 @@ def _pair(x: Any, target: Any, *, rate: float | None, axes: int | None) -> Pair:
 def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     """The length of the filter along each sample axis. RequestError if `taps` has no such form."""
     sides = tuple(taps) if isinstance(taps, tuple | list) else (taps,) * axes
-    are_whole = all(isinstance(side, Integral) for side in sides)
-    if len(sides) != axes or not are_whole or min(sides) < 1:
-        raise RequestError(f"taps expects {axes} lengths from 1 on, got {taps!r}")
+    if len(sides) != axes or not all(is_whole(side, least=1) for side in sides):
+        form = "a length from 1 on" if axes == 1 else "one or two lengths from 1 on"
+        raise RequestError(f"taps expects {form}, got {taps!r}")
     return sides

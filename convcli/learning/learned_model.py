@@ -87,7 +87,7 @@ def _json_text(numbers: Mapping[str, Any]) -> str:
 
 
 def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:
-    """Delay, rate and columns of what the model was learned from."""
+    """Delay, rate, unit of frequencies and columns of what the model was learned from."""
     origin = {}
     lags = {delay.samples for delay in facts.delays}
     if len(lags) == 1:
@@ -96,6 +96,8 @@ def _origin(task: Task, signal: Signal, facts: LearningFacts) -> dict[str, str]:
         origin["ahead"] = str(task.ahead)
     if signal.rate is not None:
         origin["rate"] = repr(signal.rate)
+    if signal.cycle != 1:
+        origin["cycle"] = repr(signal.cycle)
     if signal.medium.separate_channels:
         inputs = [signal.channels[i] for i in task.inputs] or signal.channels
         origin["columns"] = json.dumps(inputs)

@@ -21,6 +21,7 @@ from convcli.learning.baselines import (
 )
 from convcli.learning.noise import estimate_noise, with_own_sample
 from convcli.learning.pairs import PairReader
+from convcli.learning.sizes import are_too_small, too_large, too_small
 from convcli.learning.windows import ProvisionalMeans, SquaredChanges, WindowBatch, WindowStream
 from convcli.running.workers import Workers
 from convcli.units import plural
@@ -217,10 +218,9 @@ def _unknowns(task: Task, channels: Channels) -> int:
 def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
     train = sums.train
     if not (train.finite and sums.held.finite):
-        raise InputError(
-            "the samples are so large that their squares overflow",
-            hint="scale them first: normalize brings the largest to 1",
-        )
+        raise too_large()
+    if are_too_small(train):
+        raise too_small()
     if train.count < unknowns:
         weights = plural(unknowns, "weight")
         raise InputError(

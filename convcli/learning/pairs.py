@@ -13,7 +13,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.running.side_by_side import SideBySide
 from convcli.signals import blocks_of
-from convcli.units import plural
+from convcli.units import describe_rate, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,9 +139,9 @@ def _check_target_rate(pair: Pair, first: Pair) -> None:
 
 def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None) -> None:
     if signal.rate != target.rate:
-        rates = f"{signal.rate:g} samples per second and the target {target.rate:g}"
+        rates = [describe_rate(each.rate, each.medium.sample) for each in (signal, target)]
         raise RequestError(
-            f"the input has {rates}",
+            f"the input has {rates[0]} and the target {rates[1]}",
             hint="convcli audio resample:RATE brings one to the rate of the other",
         )
     known = None not in (*signal.shape, *target.shape)

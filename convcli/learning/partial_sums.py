@@ -165,6 +165,7 @@ def _signal_text(signal: Signal) -> dict[str, Any]:
         "axes": signal.axes,
         "channels": list(signal.channels),
         "rate": signal.rate,
+        "cycle": signal.cycle,
         "full_scale": signal.full_scale,
     }
 
@@ -323,6 +324,7 @@ def _stored_signal(stored: Mapping[str, Any], mediums: Mapping[str, Medium]) -> 
         shape=(None,) * axes,
         channels=tuple(map(str, stored["channels"])),
         rate=stored["rate"],
+        cycle=float(stored["cycle"]),
         full_scale=float(stored["full_scale"]),
     )
 

@@ -32,6 +32,7 @@ from convcli.learning.dataset import (
 from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, ridge_choice, with_powers
 from convcli.learning.pairs import Channels
+from convcli.learning.sizes import are_too_small, too_small
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def _fit_dense(
         )
     free = np.ones(len(train.gram) - 1, bool)
     solution = solve(train, held, free=free, bias=True, ridge=task.ridge)
+    if are_too_small(train):
+        raise too_small()
     if solution is None:
         raise InputError(
             "the input is constant where it is learned from: there is nothing to learn"

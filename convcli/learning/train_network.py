@@ -18,6 +18,7 @@ from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, Traini
 from convcli.learning.dataset import load_signals, open_dataset, rows_where, target_powers
 from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, with_powers
+from convcli.learning.sizes import LEAST_POWER, too_large, too_small
 from convcli.learning.trainable_network import network_for
 from convcli.learning.trainer import Trainer
 from convcli.running.workers import Workers
@@ -141,10 +142,9 @@ def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale
         mean = np.zeros_like(squares)
         power = np.full_like(squares, squares.mean())
     if not np.isfinite(power).all():
-        raise InputError(
-            "the samples are so large that their squares overflow",
-            hint="scale them first: normalize brings the largest to 1",
-        )
+        raise too_large()
+    if (squares < LEAST_POWER).all() and _mean_of(np.abs, masked, count).any():
+        raise too_small()
     constant = np.asarray(power <= LEAST_VARIANCE_OF_CHANNEL * squares)
     unit = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, power)))
     return ChannelScale(mean, unit), constant

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -165,7 +165,6 @@ class Trainer:
         options: TrainingOptions,
         signals: Sequence[TrainingSignal],
         field: ReceptiveField,
-        dtype: Any = np.float32,
     ) -> None:
         self.net = net
         self.options = options
@@ -175,9 +174,9 @@ class Trainer:
         masks = [each.train for each in signals]
         count = sum(int(np.count_nonzero(mask)) for mask in masks)
         outputs = window_outputs(field, count // math.prod(field.step), self.batch)
-        self.workers = [Worker(net, self.part, outputs, dtype) for _ in range(PARTS)]
+        self.workers = [Worker(net, self.part, outputs, np.float32) for _ in range(PARTS)]
         reads = self.workers[0].x.shape[1:-1]
-        self.sampler = WindowSampler(signals, field, outputs, reads, dtype)
+        self.sampler = WindowSampler(signals, field, outputs, reads, np.float32)
         self.channels = self.workers[0].dy.shape[-1]
         self.checked = any(each.held.any() for each in signals)
         self.divergence = DIVERGED * max(1.0, _target_power(signals, count))

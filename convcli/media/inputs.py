@@ -50,13 +50,6 @@ def similar_name(path: Path) -> str | None:
     return f"did you mean {path.parent / stems[near]}?" if near else None
 
 
-def is_file(name: str | Path) -> bool:
-    """Whether there is a file of this name. No file has a name that the system refuses."""
-    with suppress(OSError, ValueError):
-        return Path(name).is_file()
-    return False
-
-
 def is_folder(name: str | Path) -> bool:
     """Whether there is a folder of this name. No folder has a name that the system refuses."""
     with suppress(OSError, ValueError):

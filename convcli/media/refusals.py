@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError
 from convcli.media.replacing import cannot_write
-from convcli.places import is_remote, local_path, place_of
+from convcli.places import is_remote, local_path, place_of, refuse_no_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -53,6 +53,7 @@ def refuse_blocked_folder(output: str, folder: str) -> None:
     """
     if is_remote(output):
         return
+    refuse_no_path(output)
     while folder and not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     if folder and not os.path.isdir(folder):

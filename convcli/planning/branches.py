@@ -141,7 +141,9 @@ class _BoundGroup:
             if self.written.group.names is not None:
                 hint = "all filters of one command make the same rows"
             raise self._error(error.number, message, hint) from None
-        return group
+        # Names of columns are those of one filter, then those of the next.
+        is_named = self.written.group.names is not None
+        return replace(group, by_formula=is_named and len(self.site.signal.channels) > 1)
 
     @property
     def _results(self) -> list[Signal]:

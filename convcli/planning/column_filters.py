@@ -42,14 +42,33 @@ class NamedFilter:
 
     @property
     def written(self) -> str:
-        """The option as the user wrote it."""
-        return f"{self.option} {self.name}={self.text}"
+        """The option as it may be written."""
+        name = self.name
+        if "=" in name or name.startswith('"'):
+            name = '"' + name.replace('"', '""') + '"'
+        return f"{self.option} {name}={self.text}"
+
+
+# A name in double quotes, as in a table, and the FILTER behind it.
+_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"\s*=(.*)', re.DOTALL)
+
+
+def _name_and_steps(text: str) -> tuple[str, str]:
+    """The two parts of `NAME=FILTER`; both are empty if there is no `=`."""
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is not None:
+        return quoted[1].replace('""', '"'), quoted[2].strip()
+    name, sign, steps = text.partition("=")
+    return (name.strip(), steps.strip()) if sign else ("", "")
 
 
 def read_named_filter(text: str, option: str) -> NamedFilter:
-    """Read `NAME=FILTER`; the first `=` ends the name. RequestError if something is missing."""
-    name, sign, steps = text.partition("=")
-    if not sign or not name.strip() or not steps.strip():
+    """Read `NAME=FILTER`. RequestError if something is missing.
+
+    The first `=` ends the name, unless the name stands in double quotes.
+    """
+    name, steps = _name_and_steps(text)
+    if not name or not steps:
         example = "--add fast=ema:span=12" if option == "--add" else "--set High=max_pool:5"
         what = "NAME" if option == "--add" else "COLUMN"
         raise RequestError(
@@ -57,7 +76,18 @@ def read_named_filter(text: str, option: str) -> NamedFilter:
         )
     if option == "--add":
         _refuse_other_braces(name)
-    return NamedFilter(option=option, name=name.strip(), calls=parse(steps), text=steps.strip())
+    return NamedFilter(option=option, name=name, calls=_parsed(steps, option), text=steps)
+
+
+def _parsed(steps: str, option: str) -> tuple[Call, ...]:
+    """The steps of a FILTER behind a name that may have ended too early."""
+    try:
+        return parse(steps)
+    except RequestError as error:
+        if "=" not in steps.partition(":")[0]:
+            raise
+        hint = f"a name that holds = stands in double quotes: {option} '\"a=b\"=sma:5'"
+        raise error.reworded(error.message, hint) from None
 
 
 def _refuse_other_braces(name: str) -> None:

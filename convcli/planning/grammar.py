@@ -12,12 +12,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from convcli.errors import InputError, RequestError
+from convcli.places import path_of
 from convcli.planning.calls import BRANCHES, INPUT, SPACED, Argument, Call, fault, hint_for_sign
 from convcli.units import UnitError, to_factor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONGEST_RECIPE = 1 << 20
 # A chain in parentheses within parentheses, and so on, at most so deep.
@@ -49,7 +52,7 @@ def parse(text: str) -> tuple[Call, ...]:
         hint = "write at least one step, such as box:5; `convcli filters` lists all"
         raise RequestError("FILTER is empty", hint=hint)
     if bare.startswith("@") and _names_one_file(bare):
-        return parse_recipe(Path(bare[1:]))
+        return parse_recipe(path_of(bare[1:]))
     return tuple(FilterReader(text).chain())
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from convcli.errors import RequestError, named_first
+from convcli.places import is_file, path_of
 
 # The variable of the environment that names the folder.
 VARIABLE = "CONVCLI_RECIPES"
@@ -33,14 +34,14 @@ def find_recipe(word: str) -> Path:
 
     Raises RequestError for an unknown name, with the known ones in the hint.
     """
-    path = Path(word)
+    path = path_of(word)
     if not _NAME.fullmatch(word):
         _refuse_values(word)
         return path
     kept = recipe_folder() / (word + SUFFIX)
-    if kept.is_file():
+    if is_file(kept):
         return kept
-    if path.is_file():
+    if is_file(path):
         return path
     raise RequestError(f"there is no recipe {word!r}", hint=_hint(kept.parent, kept.name))
 
@@ -48,7 +49,7 @@ def find_recipe(word: str) -> Path:
 def _refuse_values(word: str) -> None:
     """Raise RequestError for the name of a recipe with values behind it, unless it is a file."""
     name, colon, _ = word.partition(":")
-    if colon and name in known_recipes() and not Path(word).exists():
+    if colon and name in known_recipes() and not is_file(word):
         raise RequestError(
             f"the recipe {name} takes no values",
             hint=f"{recipe_folder() / (name + SUFFIX)} holds its chain, with values to be changed",

@@ -14,13 +14,15 @@ from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts.preview import LikenessFacts, PictureFacts, PreviewFacts, SignalPreview
 from convcli.previews.outline import sum_of_squares
-from convcli.previews.preview import Preview, PreviewSize, first_row
+from convcli.previews.preview import Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.array_types import AnyArray, ByteArray, Float32Array, FloatArray
-    from convcli.signals import AnyRows, Array, Block, Signal, Source
+    from convcli.signals import Array, Signal, Source
 
 
 _RGB = ("R", "G", "B")
@@ -79,7 +81,7 @@ class PictureSums:
         self._detail: list[Array] = []
         self._row = 0
 
-    def reduced(self, x: Array, row: int) -> ReducedRows:
+    def prepared(self, x: Array, row: int) -> ReducedRows:
         """Reduce rows (rows, columns, channels) that begin at `row`. Any thread may call this."""
         first = -row % self.factor or self.factor
         edges = [0, *range(first, len(x), self.factor), len(x)]
@@ -99,7 +101,7 @@ class PictureSums:
         if not len(rows.x):
             return
         if rows.row != self._row:
-            rows = self.reduced(rows.x, self._row)
+            rows = self.prepared(rows.x, self._row)
         self.samples.append(rows.samples)
         self._add_detail(rows.x)
         self._means = None
@@ -194,10 +196,17 @@ class PictureSums:
             detail=_as_bytes(detail[..., self.shown], full),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
+            undrawn=tuple(self._undrawn()),
             histogram=np.array(histogram),
             full_scale=full,
             samples=detail,
         )
+
+    def _undrawn(self) -> Iterator[str]:
+        """Yield the names of the channels that are not shown."""
+        for channel, name in enumerate(self.signal.channels):
+            if channel not in self.shown:
+                yield name
 
     def _histogram(self, x: Array, opacity: Array | None) -> FloatArray:
         """How many known samples are in each of equal bins up to the full scale.
@@ -342,34 +351,18 @@ def _mean_similarity(a: Array, b: Array, full: float) -> float | None:
 # -------------------------------------------------------------------------------------- the preview
 
 
-class PicturePreview(Preview):
+class PicturePreview(PreviewOfSums["PictureSums"]):
     """What is drawn of a picture before and after."""
 
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
         self._signals = (signal, result)
         self._size = size
         self.restart()
-        self._after = PictureSums(result, size.side, whole=not size.small)
+        self.after = PictureSums(result, size.side, whole=not size.small)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
         self.before = PictureSums(self._signals[0], self._size.side, whole=not self._size.small)
-
-    def prepared_input(self, block: Block, position: int) -> ReducedRows:
-        """The rows of a block, reduced."""
-        return self.before.reduced(block.stored, position)
-
-    def prepared_output(self, y: Array, rows: AnyRows) -> ReducedRows:
-        """Rows of the result, reduced."""
-        return self._after.reduced(y, first_row(rows))
-
-    def add_input(self, prepared: ReducedRows) -> None:
-        """Note the next rows of the input."""
-        self.before.add(prepared)
-
-    def add_output(self, prepared: ReducedRows) -> None:
-        """Note the next rows of the result, which come in order."""
-        self._after.add(prepared)
 
     @property
     def better_in_file(self) -> bool:
@@ -383,18 +376,18 @@ class PicturePreview(Preview):
 
     def read_result(self, source: Source[Any]) -> None:
         """Take the result from the file that was written, in place of the rows that were noted."""
-        self._after = PictureSums(source.signal, self._size.side, whole=not self._size.small)
+        self.after = PictureSums(source.signal, self._size.side, whole=not self._size.small)
         row = 0
         for block in blocks_of(source):
-            self._after.add(self._after.reduced(block.stored, row))
+            self.after.add(self.after.prepared(block.stored, row))
             row += len(block.stored)
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
         return PreviewFacts(
             before=SignalPreview(picture=self.before.facts()),
-            after=SignalPreview(picture=self._after.facts()),
-            likeness=None if self._size.small else likeness(self.before, self._after),
+            after=SignalPreview(picture=self.after.facts()),
+            likeness=None if self._size.small else likeness(self.before, self.after),
             small=self._size.small,
         )
 

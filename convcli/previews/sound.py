@@ -12,13 +12,13 @@ import numpy as np
 from convcli.core.convolution.fft import line_powers
 from convcli.facts.preview import ExcerptFacts, PreviewFacts, SignalPreview, SpectrogramFacts
 from convcli.previews.outline import FoldedSamples, OutlineCollector
-from convcli.previews.preview import FULL, Preview, PreviewSize, first_row
+from convcli.previews.preview import FULL, Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, Float32Array, FloatArray
     from convcli.facts.preview import OutlineFacts
-    from convcli.signals import AnyRows, Array, Block, Signal
+    from convcli.signals import Array, Signal
 
     FoldedBlock = tuple[Array, FoldedSamples | None]
 
@@ -122,7 +122,8 @@ class SpectrogramSums:
             return None
         full_scale = (self._window.sum() / 2) ** 2
         power = np.array(self._frames) / full_scale
-        return SpectrogramFacts(power=power, seconds=self.spacing / rate)
+        first = self.frame / 2 / rate
+        return SpectrogramFacts(power=power, first=first, seconds=self.spacing / rate)
 
 
 class LoudnessSums:
@@ -329,7 +330,7 @@ class ExcerptSamples:
 EXCERPT, HEARD = 5.0, 2
 
 
-class SoundPreview(Preview):
+class SoundPreview(PreviewOfSums["_SoundSums"]):
     """What is drawn of a sound before and after."""
 
     def __init__(self, signal: Signal, result: Signal, size: PreviewSize) -> None:
@@ -337,27 +338,11 @@ class SoundPreview(Preview):
         self._size = size
         self._seconds = min(_seconds_heard(each, size) for each in self._signals)
         self.restart()
-        self._after = _SoundSums(result, size, self._seconds, signal.rate)
+        self.after = _SoundSums(result, size, self._seconds, signal.rate)
 
     def restart(self) -> None:
         """Forget the input, which is read once more from its start."""
-        self._before = _SoundSums(self._signals[0], self._size, self._seconds)
-
-    def prepared_input(self, block: Block, position: int) -> FoldedBlock:
-        """A block of the input with its extremes."""
-        return self._before.folded(block.stored, position)
-
-    def prepared_output(self, y: Array, rows: AnyRows) -> FoldedBlock:
-        """Samples of the result with their extremes."""
-        return self._after.folded(y, first_row(rows))
-
-    def add_input(self, prepared: FoldedBlock) -> None:
-        """Note the next block of the input."""
-        self._before.add(prepared)
-
-    def add_output(self, prepared: FoldedBlock) -> None:
-        """Note the next samples of the result, which come in order."""
-        self._after.add(prepared)
+        self.before = _SoundSums(self._signals[0], self._size, self._seconds)
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
@@ -365,8 +350,8 @@ class SoundPreview(Preview):
         spacing = 1.0
         if signal.rate and result.rate:
             spacing = signal.rate / result.rate
-        before = self._before.facts()
-        after = self._after.facts(spacing=spacing, start=float(result.skipped))
+        before = self.before.facts()
+        after = self.after.facts(spacing=spacing, start=float(result.skipped))
         difference = None
         if not result.skipped and before.excerpt is not None and after.excerpt is not None:
             difference = sound_difference(before.excerpt, after.excerpt, signal.channels)
@@ -418,7 +403,10 @@ class _SoundSums:
     ) -> None:
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
-        self.outline = OutlineCollector(signal.channels, size.bins, length, level=size.sounds)
+        # A thumbnail shows the first channel alone.
+        self._small = size.small
+        channels = signal.channels[:1] if size.small else signal.channels
+        self.outline = OutlineCollector(channels, size.bins, length, level=size.sounds)
         # In a sound of unknown length, bins become long only in time.
         self.grain = 0 if length is None else self.outline.grain
         self.collectors: list[Any] = []
@@ -438,8 +426,10 @@ class _SoundSums:
         self.excerpt = ExcerptSamples(first, last)
         self.collectors += [self.spectrogram, self.loudness, self.excerpt]
 
-    def folded(self, x: Array, position: int) -> FoldedBlock:
+    def prepared(self, x: Array, position: int) -> FoldedBlock:
         """Samples from a position on, folded if that is of use. Any thread may call this."""
+        if self._small and x.shape[1] > 1:
+            x = np.ascontiguousarray(x[:, :1])
         folded = None
         if self.grain and len(x) and x.flags.c_contiguous:
             folded = FoldedSamples.of(x, position, self.grain)
@@ -452,6 +442,8 @@ class _SoundSums:
             collector.add(x)
 
     def facts(self, *, spacing: float = 1.0, start: float = 0.0) -> SignalPreview:
+        if self._small and not self.outline.count:
+            return SignalPreview(rate=self.rate)
         outlines = (self.outline.facts(spacing=spacing, start=start),)
         if self.spectrogram is None:
             return SignalPreview(rate=self.rate, outlines=outlines)

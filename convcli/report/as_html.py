@@ -19,6 +19,7 @@ from convcli.report.words import (
     number,
     reach_text,
     run_title,
+    title_of,
     visible,
 )
 from convcli.units import plural
@@ -48,6 +49,7 @@ def render_html(runs: Sequence[RunFacts]) -> str:
         opened=not first.inputs and not listed,
         failed=failed_lines(first.failures),
         failures=len(first.failures),
+        alone=[visible(path) for path in first.alone],
         warned=[(run_title(run), _warnings(run)) for run in runs if several and run.warnings],
         runs=list(_articles(runs)),
         version=visible(first.version),
@@ -86,9 +88,10 @@ def _title(run: RunFacts, *, short: bool = False) -> str:
     """
     if run.filter and not run.inputs and run.usage is None:
         return visible(run.filter)
+    paths = {one.path for one in run.inputs}
     names = [PurePath(one.path).name or one.path for one in run.inputs]
-    if short and names and len(set(names)) == len(names):
-        return ", ".join(map(visible, names))
+    if short and names and len(set(names)) == len(paths):
+        return title_of(names)
     return run_title(run)
 
 
@@ -175,7 +178,7 @@ def _design_texts(step: StepFacts) -> Iterator[str]:
 
 def lost_texts(run: RunFacts) -> Iterator[str]:
     """Yield what was lost on the way, and what is not quite what it seems."""
-    yield from loss_texts(run.losses)
+    yield from loss_texts(run.losses, missing="already missing in the input: {}")
     edges = run.losses.edge_affected
     if edges:
         message = plural(edges, "output")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Grows by one when a key changes its meaning or goes away.
 SCHEMA = 1
-# The most numbers of all steps of a run: their curves, which are always written, and as many taps
-# as there is room for. A number takes 24 bytes.
+# The most numbers of a run: the curves of its steps and of its chain, which are always written, and
+# as many taps as there is room for. A number takes 20 to 24 bytes.
 MOST_NUMBERS = 120_000
 # A step without its taps, its responses and its kernel.
 _NO_CURVES: dict[str, Any] = {
@@ -89,17 +89,19 @@ def _bounded(runs: Sequence[RunFacts]) -> Iterator[RunFacts]:
             yield replace(run, steps=steps, chain=chain)
             continue
         drawn.add(run.steps)
-        yield replace(run, steps=tuple(_with_taps_that_fit(run.steps)))
+        yield replace(run, steps=tuple(_with_taps_that_fit(run)))
 
 
-def _with_taps_that_fit(steps: Sequence[StepFacts]) -> Iterator[StepFacts]:
+def _with_taps_that_fit(run: RunFacts) -> Iterator[StepFacts]:
     """Yield the steps; those whose taps do not fit into a report have none, and say so."""
     import numpy as np
 
     curves = [name for name in _NO_CURVES if name != "weights"]
-    drawn = sum(np.size(vars(step)[name]) for step in steps for name in curves)
-    room = MOST_NUMBERS - drawn
-    for step in steps:
+    drawn = list(run.steps)
+    if run.chain is not None:
+        drawn.append(run.chain)
+    room = MOST_NUMBERS - sum(np.size(vars(step)[name]) for step in drawn for name in curves)
+    for step in run.steps:
         if len(step.weights) > room:
             note = f"weights left out: {len(step.weights):,} taps do not fit into a report"
             notes = [text for text in (step.note, note) if text]
@@ -144,15 +146,16 @@ def _own_facts(run: RunFacts, *, as_first: bool) -> dict[str, Any]:
 def detection_json(run: RunFacts) -> str:
     """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
     facts = run.to_dict()
-    kept = ("version", "command", "inputs", "warnings", "seconds")
+    kept = ("version", "command", "inputs", "failures", "warnings", "seconds")
     flat = {name: facts[name] for name in kept}
     return _indented(flat | facts["detection"]) + "\n"
 
 
-def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str:
+def comparisons_json(runs: Sequence[RunFacts]) -> str:
     """Render the runs of `compare` as one object with a list of comparisons.
 
-    alone : files of one folder that the other does not have
+    `failures` has the pairs that could not be compared, `alone` the files of one folder that the
+    other does not have.
     """
     comparisons = []
     for run in runs:
@@ -163,7 +166,8 @@ def comparisons_json(runs: Sequence[RunFacts], alone: Sequence[str] = ()) -> str
         comparisons.append(to_plain(facts) | to_plain(own))
     first = runs[0]
     head = {"version": first.version, "command": first.command}
-    return json_text(head | {"comparisons": comparisons, "alone": alone})
+    left_out = {"failures": first.failures, "alone": first.alone}
+    return json_text(head | {"comparisons": comparisons} | left_out)
 
 
 def json_text(facts: Any) -> str:

@@ -11,7 +11,7 @@ from convcli.report.figures import Figure
 from convcli.report.page import page_asset
 from convcli.report.sections import design_sections, most_designs, page_sections
 from convcli.report.tables import ReportTable, fact_tables
-from convcli.report.words import run_title
+from convcli.report.words import run_title, visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
         table = ReportTable(failure_rows(failures[:MOST_LISTED]), FAILURE_COLUMNS)
         text = f"# {plural(len(failures), 'input')} failed"
         pages.append("\n".join([text, "", *_table_lines(table)]) + "\n")
+    alone = runs[0].alone if runs else ()
+    if alone:
+        names = [f"* {_escape_markup(visible(path))}" for path in alone]
+        pages.append("\n".join(["# In one of the folders alone", "", *names]) + "\n")
     if drawings:
         pages.append("\n".join(drawings) + "\n")
     return "\n".join(pages)

@@ -274,7 +274,8 @@ class Graph:
     """What is drawn on one pair of axes.
 
     title : what the chart shows, for people who do not see it
-    image : a data URI of a picture that fills the chart
+    image : a data URI of a picture that fills the chart from its lower to its upper end
+    image_ends : the values of x at the two ends of the picture; None for those of the axis
     pixels : the picture is enlarged so that its pixels are seen
     zooms : whether the page can zoom along x
     """
@@ -287,6 +288,7 @@ class Graph:
     marks: Sequence[Mark] = ()
     boxes: Sequence[Box] = ()
     image: str = ""
+    image_ends: Pair | None = None
     pixels: bool = False
     zooms: bool = False
     width: int = WIDTH
@@ -334,6 +336,11 @@ class Graph:
         return [(trace.name, trace.style) for trace in self.traces if trace.name]
 
     @property
+    def ends_of_image(self) -> Pair:
+        """The values of x at the two ends of the picture."""
+        return self.image_ends or (self.x.low, self.x.high)
+
+    @property
     def x_ticks(self) -> int:
         """About how many ticks the lower axis has room for."""
         return max(3, self.width // 120)
@@ -360,7 +367,10 @@ class Graph:
     def _plot(self) -> Iterator[str]:
         yield f'<svg class="plot" width="100%" height="100%" {INNER_BOX} aria-hidden="true">'
         if self.image:
-            size = f'width="{UNITS}" height="{UNITS}" preserveAspectRatio="none"'
+            left, right = (UNITS * self.x.place(end) for end in self.ends_of_image)
+            size = f'width="{right - left:.6g}" height="{UNITS}" preserveAspectRatio="none"'
+            if left:
+                size = f'x="{left:.6g}" {size}'
             if self.pixels:
                 size += ' image-rendering="pixelated"'
             yield f'<image href="{self.image}" {size}/>'

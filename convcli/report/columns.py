@@ -103,7 +103,9 @@ def table_axis(side: SignalPreview, outlines: Sequence[OutlineFacts]) -> Axis:
             ends += [edges[0], edges[-1]]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     if not side.timed or any(outline.axis is None for outline in outlines):
-        return axis_between(max(1.0, low), math.floor(high), 0.5, label="row", whole=True)
+        own = any(outline.group and outline.axis is None for outline in outlines)
+        label = "row of the group" if own else "row"
+        return axis_between(max(1.0, low), math.floor(high), 0.5, label=label, whole=True)
     return time_axis(low, high, dated=side.dated)
 
 

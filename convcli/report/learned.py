@@ -58,7 +58,7 @@ def loss_figure(training: TrainingFacts) -> Figure:
         traces.append(Trace(name=name, style=style, points=placed))
     chart = Graph(
         title="Root mean squared error over the epochs",
-        x=Axis(low=1.0, high=max(2.0, float(training.epochs)), label="epoch", whole=True),
+        x=axis_between(1.0, float(training.epochs), 0.5, label="epoch", whole=True),
         y=_error_axis([y for trace in traces for _, y in trace.points]),
         traces=traces,
     )

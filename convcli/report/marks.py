@@ -14,7 +14,8 @@ from convcli.report.figures import (
     row_on_axis,
     value_range,
 )
-from convcli.report.sounds import MOST_SHOWN, sound_axis
+from convcli.report.sounds import MOST_SHOWN, channel_text, sound_axis
+from convcli.report.views import SignalView
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
@@ -30,20 +31,35 @@ TALLEST = 900
 LEAST_ENLARGED = 3
 
 
-def marked_figures(run: RunFacts, *, exact: bool = False) -> Iterator[Figure]:
-    """Yield each signal that was searched with its hits; `exact` pixels are kept without loss."""
+def marked_views(run: RunFacts, *, exact: bool = False) -> Iterator[SignalView]:
+    """Yield each signal that was searched, or each group of it, with its hits.
+
+    The axis of one says nothing about another, so that each is zoomed by itself.
+
+    exact : pixels are kept without loss
+    """
     hits = run.detection.hits if run.detection is not None else ()
     for searched in run.searched:
         own = [hit for hit in hits if _lies_in(hit, searched)]
         picture = searched.signal.picture
         if picture is not None:
-            yield _marked_picture(searched, picture, own, exact=exact)
+            yield SignalView(figures=[_marked_picture(searched, picture, own, exact=exact)])
         several = len(searched.signal.outlines) > 1
         for outline in searched.signal.outlines:
             found = own
             if several:
                 found = [hit for hit in own if hit.get("group") == outline.group]
-            yield from _marked_outline(searched, outline, found)
+            figures = list(_marked_outline(searched, outline, found))
+            yield SignalView(figures=figures, notes=_channel_notes(searched, outline))
+
+
+def _channel_notes(searched: SearchedFacts, outline: OutlineFacts) -> list[str]:
+    """A note if not all channels of a sound, or columns of a table, are drawn."""
+    count = len(outline.channels)
+    if count <= MOST_SHOWN:
+        return []
+    things = "channels" if searched.in_seconds else "columns"
+    return [f"The first {MOST_SHOWN} of {count} {things} are drawn."]
 
 
 def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:
@@ -68,7 +84,8 @@ def _marked_outline(
     regions = [_region_of(hit, outline) for hit in hits]
     for channel, name in enumerate(outline.channels[:MOST_SHOWN]):
         low, high = value_range(channel_values(outline, channel))
-        text = f"{_searched_name(searched)}: {visible(name)}"
+        label = channel_text(name) if searched.in_seconds else visible(name)
+        text = f"{_searched_name(searched)}: {label}"
         if outline.group:
             text += f" of {visible(outline.group)}"
         chart = Graph(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Pictures whose aspect ratios differ by more than this are drawn side by side, without a slider.
 MOST_SKEW = 0.02
+# Channels that are not drawn are named up to this many.
+MOST_NAMED = 8
 _STYLES = ("before", "after")
 
 
@@ -32,9 +34,12 @@ def picture_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
     if preview.likeness is not None and run.comparison is None:
         table = _likeness_table(preview.likeness)
     notes = []
+    done = "drawn" if preview.likeness is None else "drawn and measured"
     if preview.pages or preview.more_pages:
         count = 1 + len(preview.pages) + preview.more_pages
-        notes.append(f"The first of {count:,} pages is drawn here; the others are below.")
+        notes.append(f"The first of {count:,} pages is {done} here; the others are below.")
+    if before.undrawn:
+        notes.append(_undrawn_text(before, done))
     if _same_ratio(before, after):
         slider = _slider(name, before, after, preview)
         yield SignalView(table=table, slider=slider, notes=notes)
@@ -47,6 +52,20 @@ def picture_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
     yield SignalView(heading="Histogram", figures=histograms, layout="pair")
     if preview.pages:
         yield _page_view(preview)
+
+
+def _undrawn_text(picture: PictureFacts, done: str) -> str:
+    """Say that only some channels of a picture are drawn.
+
+    done : `drawn`, or `drawn and measured`
+    """
+    drawn = ", ".join(map(visible, picture.channels))
+    others = ", ".join(map(visible, picture.undrawn[:MOST_NAMED]))
+    more = len(picture.undrawn) - MOST_NAMED
+    if more > 0:
+        others += f" and {more} more"
+    verb = "is" if len(picture.channels) == 1 else "are"
+    return f"Of the channels, {drawn} {verb} {done} here; left out: {others}."
 
 
 def _same_ratio(before: PictureFacts, after: PictureFacts) -> bool:
@@ -113,12 +132,11 @@ def _likeness_table(likeness: LikenessFacts) -> ReportTable:
     if likeness.sampled > 1:
         psnr += f", of every {ordinal(likeness.sampled)} pixel along both axes"
     rows = [("PSNR", psnr)]
+    # Of pictures whose pixels were averaged.
+    reduced = ", of the pictures at the size shown here" if likeness.sampled > 1 else ""
     if likeness.ssim is not None:
-        ssim = f"{likeness.ssim:.4f}"
-        if likeness.sampled > 1:
-            ssim += ", of the pictures at the size shown here"
-        rows.append(("SSIM", ssim))
-    rows.append(("largest difference", number(likeness.largest)))
+        rows.append(("SSIM", f"{likeness.ssim:.4f}{reduced}"))
+    rows.append(("largest difference", f"{number(likeness.largest)}{reduced}"))
     return ReportTable(rows)
 
 

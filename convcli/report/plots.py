@@ -16,8 +16,9 @@ from convcli.errors import OutputError, RequestError
 from convcli.report.charts import Y_TICKS
 from convcli.report.columns import signal_views
 from convcli.report.figures import Figure, design_figures, overlay_figures
-from convcli.report.marks import marked_figures
+from convcli.report.marks import marked_views
 from convcli.report.pictures import brightness, histogram_figures
+from convcli.report.words import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,8 +81,12 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
         return [[figure] for view in signal_views(run) for figure in _named_figures(view)]
     from convcli.report.embedded import picture_uri
 
+    more_pages = len(preview.pages) + preview.more_pages
+    which = f", page 1 of {1 + more_pages:,}" if more_pages else ""
+    if before.undrawn:
+        which += f", {' '.join(map(visible, before.channels))}"
     pictures = [
-        Figure(caption=name, image=picture_uri(picture.reduced, exact=True))
+        Figure(caption=f"{visible(name)}{which}", image=picture_uri(picture.reduced, exact=True))
         for name, picture in zip(preview.names, (before, after), strict=True)
     ]
     if preview.likeness is not None:
@@ -102,7 +107,7 @@ def _named_figures(view: SignalView) -> Iterator[Figure]:
 
 def marked_rows_of_figures(run: RunFacts) -> FigureRows:
     """What is drawn of a search: each input with its hits."""
-    return [[figure] for figure in marked_figures(run, exact=True)]
+    return [[figure] for view in marked_views(run, exact=True) for figure in view.figures]
 
 
 def learned_rows_of_figures(run: RunFacts) -> FigureRows:
@@ -110,14 +115,19 @@ def learned_rows_of_figures(run: RunFacts) -> FigureRows:
     from convcli.report.learned import learned_views
     from convcli.report.networks import network_views
 
+    rows = _rows_of_views([*learned_views(run), *network_views(run)])
+    if not any(step.layers and len(step.layers) > 1 for step in run.steps):
+        rows += _response_rows(run.steps)
+    return rows
+
+
+def _rows_of_views(views: Sequence[SignalView]) -> list[Sequence[Figure]]:
+    """Rows of the figures of some views: pictures stand beside each other, charts do not."""
     rows: list[Sequence[Figure]] = []
-    for view in (*learned_views(run), *network_views(run)):
+    for view in views:
         figures = list(_named_figures(view))
-        # Pictures stand beside each other, charts that are wide below each other.
         together = 3 if view.layout == "three" else 1
         rows += [figures[at : at + together] for at in range(0, len(figures), together)]
-    if not any(step.layers and len(step.layers) > 1 for step in run.steps):
-        rows += filter_rows_of_figures(run.steps)
     return rows
 
 
@@ -131,8 +141,15 @@ def explained_rows_of_figures(facts: Any) -> FigureRows:
     return rows + [pictures[at : at + 3] for at in range(0, len(pictures), 3)]
 
 
-def filter_rows_of_figures(steps: Sequence[StepFacts]) -> FigureRows:
-    """What is drawn of one step or, on one pair of axes, of several: two figures a row."""
+def filter_rows_of_figures(run: RunFacts) -> FigureRows:
+    """What is drawn of one step or, on one pair of axes, of several, and of their layers."""
+    from convcli.report.networks import network_views
+
+    return [*_response_rows(run.steps), *_rows_of_views(list(network_views(run)))]
+
+
+def _response_rows(steps: Sequence[StepFacts]) -> FigureRows:
+    """The responses of one step or, on one pair of axes, of several: two figures a row."""
     figures = design_figures(steps[0]) if len(steps) == 1 else overlay_figures(steps)
     return [figures[start : start + 2] for start in range(0, len(figures), 2)]
 
@@ -219,6 +236,18 @@ def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
         axes.set_axis_off()
         return
     _draw_chart(axes, figure.chart)
+    if figure.keys:
+        _draw_legend(axes, figure.keys)
+
+
+def _draw_legend(axes: Any, keys: Sequence[tuple[str, str]]) -> None:
+    """Draw the key of a chart: its lines by their names, then the shades."""
+    from matplotlib.patches import Patch
+
+    handles, names = axes.get_legend_handles_labels()
+    lines = dict(zip(names, handles, strict=True))
+    shades = {name: Patch(color=_COLOURS[style], label=name) for name, style in keys}
+    axes.legend(handles=[lines.get(name, shades[name]) for name, _ in keys], loc="best", fontsize=8)
 
 
 def _enlargement(drawn: Figure | Graph) -> str:
@@ -231,7 +260,7 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
     for region in chart.regions:
         axes.axvspan(region.low, region.high, color=_COLOURS[region.style], linewidth=0)
     if chart.image:
-        extent = (chart.x.low, chart.x.high, chart.y.low, chart.y.high)
+        extent = (*chart.ends_of_image, chart.y.low, chart.y.high)
         axes.imshow(
             _pixels(chart.image),
             extent=extent,
@@ -247,8 +276,6 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
         _draw_box(axes, box)
     for mark in chart.marks:
         _draw_mark(axes, mark)
-    if len(chart.names) > 1:
-        axes.legend(loc="best", fontsize=8)
 
 
 def _draw_box(axes: Any, box: Box) -> None:

@@ -62,9 +62,14 @@ def _drawn_heading(run: RunFacts) -> str:
 def _views(run: RunFacts) -> list[SignalView]:
     """What is drawn of the signals: the hits of a search, or before and after."""
     if run.searched:
-        from convcli.report.marks import marked_figures
+        from convcli.report.marks import marked_views
 
-        return [SignalView(figures=list(marked_figures(run)))]
+        drawn, count = len(run.searched), len(run.inputs)
+        views = list(marked_views(run))
+        if drawn < count:
+            note = f"Of the {count:,} that were searched, {drawn:,} are drawn."
+            views.insert(0, SignalView(notes=[note]))
+        return views
     return signal_views(run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
@@ -37,7 +38,6 @@ MOST_SHOWN = 8
 DIFFERENCE_ROWS = 257
 # Height of a waveform and of the difference between two spectra.
 LOW_HEIGHT = 150
-PLAYED_AND_COMPARED = "The players play, and the difference is that of,"
 # Seconds of a block of which the loudness is measured (ITU-R BS.1770-5).
 LOUDNESS_BLOCK = 0.4
 _STYLES = ("before", "after")
@@ -47,34 +47,55 @@ _MINUS = "{} minus {}"
 def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     """Yield levels and players, waveforms, spectra and spectrograms of both sides."""
     rate = preview.before.rate or 1.0
-    notes = []
-    if preview.before.excerpt is not None:
-        played = len(preview.before.excerpt.samples) / rate
-        if played < preview.before.outlines[0].length / rate:
-            duration = duration_text(played, 3)
-            what = "The players play" if preview.difference is None else PLAYED_AND_COMPARED
-            notes.append(f"{what} {duration} from the middle.")
-    notes += _sampling_notes(preview, rate)
+    notes = [*_excerpt_notes(preview, rate), *_sampling_notes(preview, rate)]
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
-    yield SignalView(heading="Waveform", figures=list(waveform_figures(preview)))
-    yield from _spectral_views(_both_sides(preview))
+    sides = _both_sides(preview)
+    if not any(side.outlines[0].length for _, _, side in sides):
+        return
+    count = len(preview.before.outlines[0].channels)
+    drawn = []
+    if count > MOST_SHOWN:
+        drawn.append(f"The first {MOST_SHOWN} of {count} channels are drawn.")
+    figures = list(waveform_figures(preview))
+    yield SignalView(heading="Waveform", notes=drawn, figures=figures)
+    yield from _spectral_views(sides)
+
+
+def _excerpt_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
+    """Yield what the players play, if that is a part of the sound."""
+    excerpt = preview.before.excerpt
+    if excerpt is None:
+        return
+    outline = preview.before.outlines[0]
+    parts = []
+    seconds = len(excerpt.samples) / rate
+    if seconds < outline.length / rate:
+        parts.append(f"{duration_text(seconds, 3)} from the middle")
+    played, count = excerpt.samples.shape[1], len(outline.channels)
+    if played < count:
+        parts.append(f"the first {played} of {count} channels")
+    if not parts:
+        return
+    yield f"The players play {', of '.join(parts)}."
+    if preview.difference is not None:
+        yield "The difference is that of the same part; the other levels are of the whole sound."
 
 
 def _spectral_views(sides: Sequence[Side]) -> Iterator[SignalView]:
     """Yield spectra and spectrograms of the sounds that are long enough; silence has none."""
     long = [side for side in sides if side[2].spectrogram is not None]
-    if not long:
-        return
     heard = [side for side in long if _loudest_power(side) > 0]
-    silent = [_silence_text(side) for side in long if side not in heard]
-    yield SignalView(heading="Spectrum", notes=silent, figures=list(_spectrum_figures(heard)))
+    notes = [f"{visible(side[0])}: too short for a spectrum." for side in sides if side not in long]
+    notes += [_silence_text(side) for side in long if side not in heard]
+    yield SignalView(heading="Spectrum", notes=notes, figures=list(_spectrum_figures(heard)))
     if len(long) < len(sides) or not heard:
         return
+    axis = _axis_of(heard)
     spectrograms = _decibel_spectrograms(heard)
     drawn = [each for each in spectrograms if each.loudest > LEAST_LEVEL]
     quiet = [visible(each.name) for each in spectrograms if each not in drawn]
     notes = [f"{name}: below {LEAST_LEVEL:.0f} dB at every frequency." for name in quiet]
-    figures = list(_spectrogram_figures(drawn))
+    figures = list(_spectrogram_figures(drawn, axis))
     yield SignalView(heading="Spectrogram", notes=notes, figures=figures)
 
 
@@ -126,11 +147,15 @@ def _loudness_text(side: SignalPreview) -> str:
     if side.loudness is not None:
         return f"{side.loudness:.1f} LUFS"
     measured = side.loudness_seconds or 0.0
+    if not side.outlines[0].length:
+        return ""
     return "too short" if measured < LOUDNESS_BLOCK else "silent"
 
 
 def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:
     """The peak and the root mean square of all channels."""
+    if not outline.length:
+        return "no samples", ""
     peak = max(outline.peak, default=0.0)
     return level_text(peak), level_text(outline.rms or 0.0)
 
@@ -147,6 +172,11 @@ def _players(preview: PreviewFacts) -> list[Player]:
     return found
 
 
+def channel_text(name: str) -> str:
+    """What a channel is called: `left`, or `channel 3` of one that has only a number."""
+    return f"channel {name}" if name.isdigit() else visible(name)
+
+
 def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
     """Yield the waveform of each channel of both sides and of their difference, on one scale."""
     sides = _both_sides(preview)
@@ -161,7 +191,7 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
         for channel, label in enumerate(outline.channels[:MOST_SHOWN]):
             caption = visible(name)
             if len(outline.channels) > 1:
-                caption = f"{caption}: {visible(label)}"
+                caption = f"{caption}: {channel_text(label)}"
             chart = Graph(
                 title=f"Waveform {caption}",
                 x=axis,
@@ -171,6 +201,12 @@ def waveform_figures(preview: PreviewFacts) -> Iterator[Figure]:
                 height=LOW_HEIGHT,
             )
             yield chart_figure(chart, caption)
+
+
+def _axis_of(sides: Sequence[Side]) -> Axis:
+    """The seconds of some sides, which lie over the time of the first one."""
+    unit = 1 / (sides[0][2].rate or 1.0)
+    return sound_axis([side.outlines[0] for _, _, side in sides], unit)
 
 
 def sound_axis(outlines: Sequence[OutlineFacts], unit: float) -> Axis:
@@ -245,73 +281,111 @@ def _mean_spectrum(side: SignalPreview) -> list[tuple[float, float]]:
     return [(place * step, level) for place, level in enumerate(levels)][1:]
 
 
-def _decibel_spectrograms(sides: Sequence[Side]) -> list[_DecibelSpectrogram]:
-    """The spectrograms of the sides that have one."""
-    from convcli.report.embedded import levels_of
-
-    found = []
-    for name, _, side in sides:
-        if side.spectrogram is None:
-            continue
-        levels = levels_of(side.spectrogram.power)
-        seconds = len(levels) * side.spectrogram.seconds
-        found.append(
-            _DecibelSpectrogram(name=name, values=levels, seconds=seconds, rate=side.rate or 1.0)
-        )
-    return found
-
-
-def _spectrogram_figures(drawn: Sequence[_DecibelSpectrogram]) -> Iterator[Figure]:
-    """Yield the spectrograms with one scale of levels, and the difference of two."""
-    from convcli.report.embedded import spectrogram_uri
-
-    loudest = max((each.loudest for each in drawn), default=0.0)
-    for each in drawn:
-        uri = spectrogram_uri(each.values, loudest)
-        name = visible(each.name)
-        chart = each.graph(f"Spectrogram {name}", uri, each.rate)
-        yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
-    if len(drawn) == 2:
-        yield _difference_figure(*drawn)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _DecibelSpectrogram:
-    """A spectrogram in dB, (frames, frequencies)."""
+    """A spectrogram in dB.
+
+    levels : (frames, frequencies) from 0 to half of `rate`
+    middles : seconds at the middle of each frame; spacing : from one to the next
+    """
 
     name: str
-    values: Any
-    seconds: float
+    levels: Any
+    middles: Any
+    spacing: float
     rate: float
 
     @property
     def loudest(self) -> float:
         """The highest level of all frames."""
-        return float(self.values.max())
+        return float(self.levels.max())
 
-    def graph(self, title: str, image: str, rate: float) -> Graph:
-        """A picture over the time of this spectrogram, up to half of `rate`."""
+    @property
+    def ends(self) -> Pair:
+        """Seconds at which the first frame begins to be drawn and the last one ends."""
+        first, last = self.middles[[0, -1]].tolist()
+        return first - self.spacing / 2, last + self.spacing / 2
+
+    def graph(self, title: str, image: str, axis: Axis) -> Graph:
+        """A picture of all frames over the seconds of the sound."""
         return Graph(
             title=title,
-            x=Axis(low=0.0, high=self.seconds, label="s"),
-            y=Axis(low=0.0, high=rate / 2, label="Hz"),
+            x=axis,
+            y=Axis(low=0.0, high=self.rate / 2, label="Hz"),
             image=image,
+            image_ends=self.ends,
             height=200,
         )
 
+    def up_to(self, rate: float) -> _DecibelSpectrogram:
+        """The frames up to half of a rate that is not larger than their own."""
+        shared = max(2, round(self.levels.shape[1] * rate / self.rate))
+        return replace(self, levels=self.levels[:, :shared], rate=rate)
 
-def _difference_figure(before: _DecibelSpectrogram, after: _DecibelSpectrogram) -> Figure:
-    """The second spectrogram against the first, over the frequencies that both have."""
+    def at(self, middles: Any) -> Any:
+        """The levels of the frames that are nearest to some places, (places, frequencies)."""
+        import numpy as np
+
+        numbers = np.rint((middles - self.middles[0]) / self.spacing).astype(int)
+        return self.levels[np.clip(numbers, 0, len(self.levels) - 1)]
+
+
+def _decibel_spectrograms(sides: Sequence[Side]) -> list[_DecibelSpectrogram]:
+    """The spectrograms of the sides that have one, over the time of the first side."""
+    from convcli.report.embedded import levels_of
+
+    unit = 1 / (sides[0][2].rate or 1.0)
+    found = []
+    for name, _, side in sides:
+        if side.spectrogram is None:
+            continue
+        # A result from which the edge was cut off begins later.
+        start = side.outlines[0].start * unit
+        spectrogram = _DecibelSpectrogram(
+            name=name,
+            levels=levels_of(side.spectrogram.power),
+            middles=start + side.spectrogram.middles,
+            spacing=side.spectrogram.seconds,
+            rate=side.rate or 1.0,
+        )
+        found.append(spectrogram)
+    return found
+
+
+def _spectrogram_figures(drawn: Sequence[_DecibelSpectrogram], axis: Axis) -> Iterator[Figure]:
+    """Yield the spectrograms with one scale of levels, and the difference of two."""
+    from convcli.report.embedded import spectrogram_uri
+
+    loudest = max((each.loudest for each in drawn), default=0.0)
+    for each in drawn:
+        uri = spectrogram_uri(each.levels, loudest)
+        name = visible(each.name)
+        chart = each.graph(f"Spectrogram {name}", uri, axis)
+        yield chart_figure(chart, f"{name}, up to {loudest:.0f} dB (bright)")
+    if len(drawn) == 2:
+        yield from _difference_figure(drawn[0], drawn[1], axis)
+
+
+def _difference_figure(
+    before: _DecibelSpectrogram, after: _DecibelSpectrogram, axis: Axis
+) -> Iterator[Figure]:
+    """Yield the second spectrogram against the first, where both have times and frequencies."""
+    import numpy as np
+
     from convcli.report.embedded import MOST_DIFFERENCE, difference_uri
 
+    low, high = after.ends
+    common = before.middles[(before.middles >= low) & (before.middles <= high)]
+    if not common.size:
+        return
     rate = min(before.rate, after.rate)
-    frames = min(len(before.values), len(after.values))
-    common = []
-    for each in (before, after):
-        shared = max(2, round(each.values.shape[1] * rate / each.rate))
-        common.append(nearest_cells(each.values[:, :shared], frames, DIFFERENCE_ROWS))
-    uri = difference_uri(common[1] - common[0])
-    chart = before.graph("Difference of the spectrograms", uri, rate)
+    levels = [
+        nearest_cells(each.up_to(rate).at(common), len(common), DIFFERENCE_ROWS)
+        for each in (before, after)
+    ]
+    change = replace(before, levels=np.subtract(*levels[::-1]), middles=common, rate=rate)
+    uri = difference_uri(change.levels)
+    chart = change.graph("Difference of the spectrograms", uri, axis)
     caption = _MINUS.format(visible(after.name), visible(before.name))
     caption = f"{caption}: {MOST_DIFFERENCE:.0f} dB less is blue, more is red"
-    return chart_figure(chart, caption)
+    yield chart_figure(chart, caption)

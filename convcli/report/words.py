@@ -17,6 +17,8 @@ STEP_COLUMNS = ("step", "taps", "sum", "delay", "look-ahead", "reach", "note")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Channels whose losses are counted by name.
 MOST_COUNTS = 8
+# A title names this many inputs.
+MOST_TITLED = 3
 
 
 def visible(text: str) -> str:
@@ -190,8 +192,20 @@ def run_title(run: RunFacts) -> str:
     """Return the paths of the inputs, or the step that is described."""
     if run.usage is not None:
         return run.usage.usage
-    paths = [visible(one.path) for one in run.inputs]
-    return ", ".join(paths) or "convcli"
+    return title_of([one.path for one in run.inputs]) or "convcli"
+
+
+def title_of(names: Sequence[str]) -> str:
+    """The names of inputs, or of the first of many; pages of one file are named once.
+
+    >>> title_of(["a.tif", "a.tif", "b.tif"])
+    'a.tif, b.tif'
+    """
+    different = list(dict.fromkeys(names))
+    more = len(different) - MOST_TITLED
+    if more <= 1:
+        return ", ".join(map(visible, different))
+    return f"{', '.join(map(visible, different[:MOST_TITLED]))} and {more:,} more"
 
 
 def signal_text(facts: FileFacts) -> str:
@@ -233,11 +247,14 @@ def _chain_text(chain: StepFacts) -> str:
     return ", ".join(texts)
 
 
-def loss_texts(facts: LossFacts) -> list[str]:
-    """Return a text for each kind of loss that occurred: `clipped 3 samples (left 2, right 1)`."""
+def loss_texts(facts: LossFacts, missing: str = "missing {}") -> list[str]:
+    """Return a text for each kind of loss that occurred: `clipped 3 samples (left 2, right 1)`.
+
+    missing : how samples are told that the input has not
+    """
     texts = [
         _count_text("clipped {}", facts.clipped),
-        _count_text("missing {}", facts.missing),
+        _count_text(missing, facts.missing),
         _count_text("{} became missing", facts.became_missing),
     ]
     return [text for text in texts if text]

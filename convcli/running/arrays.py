@@ -121,8 +121,8 @@ def apply(
     axes : sample axes, 1 or 2; by default 2 for three-dimensional arrays, else 1. A grey image is
         (rows, columns) with axes=2.
 
-    Returns float64 (float32 stays float32) with as many axes as `x`. Raises `RequestError` for a
-    wrong FILTER or rule.
+    Returns float64 with as many axes as `x` (an array of float32 stays float32). Raises
+    `RequestError` for a wrong FILTER or rule.
 
     >>> apply("box:3", np.array([0.0, 3.0, 0.0, 0.0])).tolist()
     [1.0, 1.0, 1.0, 0.0]
@@ -157,8 +157,7 @@ def as_array(x: Any) -> AnyArray:
     masked: Any = x
     if masked.dtype.kind not in "fiub" or not masked.mask.any():
         return np.asarray(masked.data)
-    is_single = masked.dtype == np.float32
-    return np.asarray(masked.astype(np.float32 if is_single else np.float64).filled(np.nan))
+    return np.asarray(masked.astype(_float_type(masked.dtype)).filled(np.nan))
 
 
 def _array_of_any(x: Any) -> AnyArray:
@@ -266,13 +265,10 @@ def _read_array(array: AnyArray, axes: int | None, rate: float | None) -> tuple[
     """The samples of an array with an axis of channels, and the signal that describes them."""
     if array.dtype.kind not in "fiub":
         raise no_numbers(f"an array of {array.dtype}")
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
-    x: Array = np.ascontiguousarray(array, dtype=dtype)
+    x: Array = np.ascontiguousarray(array, dtype=_float_type(array.dtype))
     sample_axes = axes or (2 if array.ndim == 3 else 1)
     if not sample_axes <= array.ndim <= sample_axes + 1:
-        raise RequestError(
-            f"an array of shape {array.shape} has no {sample_axes} sample axes and one of channels"
-        )
+        raise _wrong_shape(array.shape, axes)
     if array.ndim == sample_axes:
         x = x[..., None]
     *shape, channels = x.shape
@@ -280,6 +276,21 @@ def _read_array(array: AnyArray, axes: int | None, rate: float | None) -> tuple[
         raise RequestError(f"an array of shape {array.shape} has no channels")
     names = tuple(str(number) for number in range(1, channels + 1))
     return x, Signal(medium=ARRAY, shape=tuple(shape), channels=names, rate=rate)
+
+
+def _float_type(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """The type to compute in: float32 in any byte order stays, all else becomes float64."""
+    is_single = dtype.kind == "f" and dtype.itemsize == 4
+    return np.float32 if is_single else np.float64
+
+
+def _wrong_shape(shape: tuple[int, ...], axes: int | None) -> RequestError:
+    expected = {
+        None: "(n,), (n, channels) or (rows, columns, channels)",
+        1: "(n,) or (n, channels)",
+        2: "(rows, columns) or (rows, columns, channels)",
+    }
+    return RequestError(f"expected an array of shape {expected[axes]}, got {shape}")
 
 
 def source_of(x: Any, *, rate: float | None = None, axes: int | None = None) -> Blocks:

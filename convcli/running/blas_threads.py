@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 from functools import cache
 from typing import Any
 
@@ -24,9 +24,9 @@ def _set_threads(library: Any, threads: int) -> None:
     and of which nothing here makes use.
     """
     library.set_num_threads(threads)
-    own = library.dynlib
-    if library.get_num_threads() != threads and hasattr(own, "openblas_set_num_threads_local"):
-        own.openblas_set_num_threads_local(threads)
+    if library.get_num_threads() != threads:
+        with suppress(AttributeError):
+            library.dynlib.openblas_set_num_threads_local(threads)
 
 
 class _Limit(ContextDecorator):

@@ -43,7 +43,7 @@ GATHERED = 1 << 17
 class InterleavedSignals:
     """Takes in blocks of interleaved signals and gives out jobs for many signals each.
 
-    The chain must be `uniform` and the edge rule not `wrap`. Signals are numbered in the order in
+    The scheduler chooses it for chains that fit side by side. Signals are numbered in the order in
     which they first occur.
     """
 
@@ -343,7 +343,7 @@ class _InterleavedJob(Job):
         found = self._became_missing(y)
         if found is not None:
             found = self._one_after_the_other(found)
-        return self._block(self._one_after_the_other(y), found, 0)
+        return self._block(self._one_after_the_other(y), found)
 
     def _one_after_the_other(self, x: AnyArray) -> AnyArray:
         """(samples, signals * channels) as (signals * samples, channels)."""

@@ -37,8 +37,7 @@ ROW_AFTER = (1 << 63) - 1
 class SignalBlock:
     """Consecutive outputs of one signal.
 
-    rows : the input rows that they are aligned with
-    first : the number of the first output in its signal
+    rows : the input rows that they are aligned with, or their own numbers (see `Stream`)
     became_missing : per channel, how many outputs are missing although their input is not; None if
         there are none
     """
@@ -46,7 +45,6 @@ class SignalBlock:
     group: SignalName
     x: Array
     rows: AnyRows
-    first: int = 0
     became_missing: IntArray | None = None
 
 
@@ -56,7 +54,7 @@ class Job:
 
     place : which outputs these are, and which inputs they read
     parts : the inputs along axis 0, extended at the ends of the signal, in one or more blocks
-    rows : the input rows that the outputs are aligned with
+    rows : the input rows that the outputs are aligned with, or their own numbers (see `Stream`)
     earlier : gives the values held from before: those of the job before in the same signal
     """
 
@@ -84,12 +82,12 @@ class Job:
 
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
-        return self._block(y, self._became_missing(y), self.place.span[0][0])
+        return self._block(y, self._became_missing(y))
 
-    def _block(self, y: Array, became_missing: BoolArray | None, first: int) -> SignalBlock:
+    def _block(self, y: Array, became_missing: BoolArray | None) -> SignalBlock:
         """Return the outputs without those that are aligned with a row of another part.
 
-        became_missing : marks the outputs to be counted · first : the number of the first output
+        became_missing : marks the outputs to be counted
         """
         rows = self.rows
         here = _rows_here(rows)
@@ -102,7 +100,7 @@ class Job:
         if became_missing is not None:
             sample_axes = tuple(range(y.ndim - 1))
             counts = became_missing.sum(axis=sample_axes)
-        return SignalBlock(self.group, y, rows, first, counts)
+        return SignalBlock(self.group, y, rows, counts)
 
     def _compute(self, share: Share) -> Array:
         task = OutputTask(

@@ -12,6 +12,8 @@ from functools import wraps
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
+import numpy as np
+
 from convcli.errors import ConvcliError, RequestError, nearest
 from convcli.signals import Align, Edge, Missing
 from convcli.units import UnitError, to_rate
@@ -45,6 +47,7 @@ _IN_PYTHON = [
         (r"--every 1d", 'x.resample("1D").mean()'),
         (r"--missing keep, fill or propagate", 'missing="keep", "fill" or "propagate"'),
         (r"--(edge|align|missing) ([a-z]+)\b", r'\1="\2"'),
+        (r"; --delay takes the part that both have", ""),
         (r"--blind\b", "a model without a target"),
         (r"--(bias|mix|residual)\b", r"\1=True"),
         (
@@ -97,21 +100,50 @@ def check_rules(
 
 def check_threads(threads: Any) -> None:
     """Raise a RequestError unless `threads` is None or a number of threads."""
-    check_whole("threads", threads, least=1)
+    if threads is not None:
+        check_whole("threads", threads, least=1)
 
 
 def check_whole(name: str, given: Any, *, least: int) -> None:
-    """Raise a RequestError unless an argument is None or a whole number from `least` on."""
-    if given is not None and not (_is_number(given, Integral) and given >= least):
+    """Raise a RequestError unless an argument is a whole number from `least` on."""
+    if not is_whole(given, least=least):
         raise RequestError(f"{name} expects a whole number from {least} on, got {given!r}")
 
 
-def check_number(name: str, given: Any, *, above: float = -math.inf) -> None:
-    """Raise a RequestError unless an argument is None or a finite number above a bound."""
-    if given is None or (_is_number(given, Real) and above < given < math.inf):
-        return
-    bound = "" if above == -math.inf else f" above {above:g}"
-    raise RequestError(f"{name} expects a number{bound}, got {given!r}")
+def is_whole(given: Any, *, least: int) -> bool:
+    """Whether an argument is a whole number from `least` on; True and False are none."""
+    return _is_number(given, Integral) and given >= least
+
+
+def check_number(
+    name: str,
+    given: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> None:
+    """Raise a RequestError unless an argument is a finite number within the bounds."""
+    fits = _is_finite(given)
+    bounds = []
+    if above is not None:
+        bounds.append(f"above {above:g}")
+        fits = fits and given > above
+    if least is not None:
+        bounds.append(f"of at least {least:g}")
+        fits = fits and given >= least
+    if most is not None:
+        bounds.append(f"at most {most:g}")
+        fits = fits and given <= most
+    if not fits:
+        words = " ".join(["a number", " and ".join(bounds)]).rstrip()
+        raise RequestError(f"{name} expects {words}, got {given!r}")
+
+
+def check_flag(name: str, given: Any) -> None:
+    """Raise a RequestError unless an argument is True or False."""
+    if not isinstance(given, bool | np.bool):
+        raise RequestError(f"{name} expects True or False, got {given!r}")
 
 
 def read_rate(rate: float | str | None) -> float | None:
@@ -121,7 +153,7 @@ def read_rate(rate: float | str | None) -> float | None:
             return to_rate(rate)
         except UnitError as error:
             raise RequestError(f"rate {error}") from None
-    if rate is not None and not (_is_number(rate, Real) and 0 < rate < math.inf):
+    if rate is not None and not (_is_finite(rate) and rate > 0):
         raise RequestError(f"rate expects samples per second, a number above 0, got {rate!r}")
     return rate
 
@@ -147,3 +179,11 @@ def _check_word(name: str, given: Any, known: tuple[str, ...]) -> None:
 
 def _is_number(given: Any, kind: type) -> bool:
     return isinstance(given, kind) and not isinstance(given, bool)
+
+
+def _is_finite(given: Any) -> bool:
+    """Whether it is a number that float64 can hold, and not NaN."""
+    try:
+        return _is_number(given, Real) and math.isfinite(given)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False

@@ -408,11 +408,7 @@ class _Loop:
 
     def _encode(self, block: SignalBlock) -> tuple[Any, int]:
         """Encode a block; return also how many samples it has."""
-        rows = block.rows
-        if not self.plan.signal.medium.carries_cells:
-            # Where no cells are carried along, outputs are counted from the first.
-            rows = range(block.first, block.first + len(block.x))
-        return self._sink.encode(block.x, rows), len(block.x)
+        return self._sink.encode(block.x, block.rows), len(block.x)
 
     def _run(self, batch: JobBatch) -> BatchOutputs:
         """Run a batch; threads without a batch of their own help with its blocks."""

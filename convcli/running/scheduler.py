@@ -74,11 +74,7 @@ class Scheduler:
         self.follow = follow
         common = chains.common
         self._side_by_side = (
-            not by_group
-            and common is not None
-            and common.uniform
-            and not common.times.in_time
-            and edge != "wrap"
+            not by_group and common is not None and edge != "wrap" and _fits_side_by_side(common)
         )
         self._interleaved: InterleavedSignals | None = None
         self._streams: dict[SignalName, Stream] = {}
@@ -291,7 +287,12 @@ class Scheduler:
         stream = self._streams.get(group)
         if stream is None:
             geometry = geometry_of(self.chains.of(group), self.edge, self.tail)
-            stream = Stream(group, geometry, patience=self._patience(geometry.chain))
+            stream = Stream(
+                group,
+                geometry,
+                patience=self._patience(geometry.chain),
+                with_rows=self.chains.signal.medium.carries_cells,
+            )
             self._streams[group] = stream
             self._resume(stream, group)
         return stream
@@ -333,3 +334,13 @@ def in_row_order(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]:
         kept = ~free
         waiting = [SignalBlock(ALL, y[kept], rows[kept])] if kept.any() else []
         lowest = int(rows[kept].min(initial=NEVER))
+
+
+def _fits_side_by_side(chain: Chain) -> bool:
+    """Whether a chain can filter interleaved signals side by side, as channels of one array.
+
+    Then all channels are treated alike, wherever a signal begins: outputs depend on no times, and
+    no operation has several phases.
+    """
+    has_phases = any(op.reach[0].phases > 1 for op in chain.ops)
+    return chain.uniform and not chain.times.in_time and not has_phases

@@ -57,7 +57,7 @@ class Resample(Op):
     exact: bool = False
 
     numbers = NumberUse(takes_stored=True, homogeneous=True)
-    channels = ChannelUse(opacity="filtered")
+    channels = ChannelUse(uniform=True, opacity="filtered")
 
     @classmethod
     def by(

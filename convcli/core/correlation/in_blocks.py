@@ -51,8 +51,17 @@ SIGNIFICANT, HIGH = 5.0, 0.5
 LEAST_VARIANCE = 1e-24
 # Spectra of signals with a larger sum of squares could overflow.
 LARGEST_POWER = {np.float32: 1e30, np.float64: 1e290}
+LEAST_POWER = 1e-290
 # A second lag with this part of the best correlation makes the delay ambiguous.
 AMBIGUOUS = 0.9
+
+
+def precision_for(signal: Signal) -> type[np.float32 | np.float64]:
+    """The type in which the samples of a signal are correlated.
+
+    Single precision is enough for sound and pictures that store samples of up to 24 bits.
+    """
+    return np.float32 if signal.bits <= 32 else np.float64
 
 
 def largest_lag(signal: Signal) -> Sizes:
@@ -222,7 +231,7 @@ class BlockCorrelation:
             )
 
     def _best_lag(self, pair: ChannelPair, totals: FloatArray) -> LagCandidate | None:
-        """The best lag of one pair of channels; None if one of the two is constant."""
+        """The best lag of one pair of channels; None if one of the two is constant or nearly 0."""
         products, squares_x, squares_y = self._about_means(pair, totals)
         power_x = float(squares_x[self.limit])
         power_y = float(squares_y[self.limit])
@@ -230,9 +239,11 @@ class BlockCorrelation:
         least_x = LEAST_VARIANCE * self.power[0][i]
         least_y = LEAST_VARIANCE * self.power[1][o]
         both_vary = power_x > least_x and power_y > least_y
-        if not both_vary:
+        # Squares of tiny samples are rounded to 0.
+        both_known = power_x > LEAST_POWER and power_y > LEAST_POWER
+        if not (both_vary and both_known):
             return None
-        correlation = products / math.sqrt(power_x * power_y)
+        correlation = products / (math.sqrt(power_x) * math.sqrt(power_y))
         best, rival = peak_and_rival(correlation)
         height = abs(correlation[best])
         is_ambiguous = abs(correlation[rival]) >= AMBIGUOUS * height

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.in_time.reach import BinReach, BinTracker, TimeReach, TimeTracker
-from convcli.core.op import Held, NumberUse, Op, OpTimes, nothing_held
+from convcli.core.op import ChannelUse, Held, NumberUse, Op, OpTimes, nothing_held
 from convcli.core.windows.ragged import RaggedWindows
 from convcli.dataclass import dataclass
 
@@ -33,6 +33,8 @@ class _StatisticInTime(Op):
     window: TimeReach | BinReach
     statistic: Statistic
     missing: Missing = "keep"
+
+    channels = ChannelUse(uniform=True)
 
     @property
     def reach(self) -> tuple[Reach, ...]:

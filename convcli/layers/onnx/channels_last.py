@@ -1,6 +1,7 @@
 """Graphs that keep the channels last, as TensorFlow and Keras do, rewritten to keep them first.
 
-Exporters put a Transpose before and behind each convolution. A value with the channels last is the
+Exporters put a Transpose before and behind each convolution; those of torch do so around a layer
+that goes over the channels, such as Linear or LayerNorm. A value with the channels last is the
 same value as with the channels first, but for the numbers of its axes. So those Transposes become
 Identity, and axes and constants of the nodes between them are renumbered.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL
 from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
+from convcli.layers.onnx.rearranging import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +36,14 @@ WITH_AXIS = {"Concat": 1, "Split": 0, "Softmax": -1, "LogSoftmax": -1, "ArgMax":
 # Nodes with numbers for each axis, and the input that has them.
 FOR_EACH_AXIS = {"Pad": 1, "Resize": 2}
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"})
+# The kind of a normalisation over the channels of each sample, which ONNX has for the last axis.
+CHANNEL_NORMALIZATION = "LayerNormalization over channels"
 # Nodes whose outputs have other axes than their inputs, or none that are known.
 _OTHER_AXES = frozenset({"Shape", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gemm", "MatMul"})
+
+
+# The orders of axes that put the channels behind the samples.
+_PUT_LAST = {(0, 2, 1), (0, 2, 3, 1)}
 
 
 def has_channels_last(nodes: Sequence[Node], given: str) -> bool:
@@ -47,9 +55,23 @@ def has_channels_last(nodes: Sequence[Node], given: str) -> bool:
         if node.kind == "Transpose":
             order = tuple(node.attributes.get("perm", ()))
             return order in {(0, 2, 1), (0, 3, 1, 2)}
-        if node.kind not in POINTWISE | {"Pad", "MatMul", "Shape"}:
+        if node.kind not in POINTWISE | {"Pad", "MatMul", "Shape", "LayerNormalization"}:
             return False
         reached |= set(node.outputs)
+    return False
+
+
+def puts_channels_last(nodes: Sequence[Node]) -> bool:
+    """Whether a graph computes with values whose channels a Transpose has put last.
+
+    Nodes that put numbers in another order are not meant, such as a Reshape behind it.
+    """
+    last: set[str] = set()
+    for node in nodes:
+        if node.kind == "Transpose" and tuple(node.attributes.get("perm", ())) in _PUT_LAST:
+            last |= set(node.outputs)
+        elif not last.isdisjoint(node.inputs) and node.kind not in KINDS:
+            return True
     return False
 
 
@@ -68,15 +90,19 @@ class ChannelsFirst:
         self._last: set[str] = set()
         self._first: set[str] = set()
         self._rewriters: dict[str, Callable[[Node], Node]] = {
+            "LayerNormalization": self._normalised,
             "MatMul": self._product,
             "Slice": self._sliced,
             **dict.fromkeys(FOR_EACH_AXIS, self._for_each_axis),
             **dict.fromkeys(REDUCTIONS, self._reduced),
         }
 
-    def nodes(self, nodes: Sequence[Node], given: str) -> list[Node]:
-        """Return the nodes in their order, of a graph whose input `given` has the channels last."""
-        self._last.add(given)
+    def nodes(self, nodes: Sequence[Node], given: str, *, last: bool) -> list[Node]:
+        """Return the nodes of a graph in their order.
+
+        given : the name of its input; last : whether that has the channels last
+        """
+        (self._last if last else self._first).add(given)
         made: list[Node] = []
         for node in nodes:
             made += self._rewritten(node)
@@ -210,6 +236,13 @@ class ChannelsFirst:
         weights = self._kept(node.inputs[1], matrix.T.reshape(*matrix.T.shape, *taps))
         inputs = (node.inputs[0], weights)
         return replace(node, kind="Conv", inputs=inputs, attributes={"kernel_shape": list(taps)})
+
+    def _normalised(self, node: Node) -> Node:
+        """A LayerNormalization of the channels of each sample."""
+        axis = node.attributes.get("axis", -1) % self.rank
+        if axis != self.rank - 1 or any(node.outputs[1:]):
+            raise self._error(node, "is known over channels alone, with one output")
+        return replace(node, kind=CHANNEL_NORMALIZATION)
 
     def _error(self, node: Node, why: str) -> RequestError:
         return not_local_error(self.path, node, why)

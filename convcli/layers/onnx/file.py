@@ -16,7 +16,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
-from convcli.layers.onnx.channels_last import ChannelsFirst, has_channels_last
+from convcli.layers.onnx.channels_last import ChannelsFirst, has_channels_last, puts_channels_last
 from convcli.layers.onnx.folding import Constant, folded_constant
 from convcli.named_files import opened_named
 from convcli.signals import Align
@@ -166,8 +166,11 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
             hint="a network of frames runs on frames side by side, samples down, frames across",
         )
     nodes = _nodes_of(path, graph, constants)
-    if has_channels_last(nodes, signal.name):
-        nodes = ChannelsFirst(str(path), len(sides), constants).nodes(nodes, signal.name)
+    last = has_channels_last(nodes, signal.name)
+    if last or puts_channels_last(nodes):
+        rewriter = ChannelsFirst(str(path), len(sides), constants)
+        nodes = rewriter.nodes(nodes, signal.name, last=last)
+    if last:
         sides.insert(1, sides.pop())
     return OnnxGraph(
         path=str(path),

@@ -13,7 +13,9 @@ _STATISTICS = "subtracts the mean of the whole signal and divides by its deviati
 _ONE_NUMBER = "makes one number of the whole signal, as squeeze-and-excitation does"
 _ALL_SAMPLES = "weighs all samples of the signal at once"
 _STATE = "carries a state from the first sample to the last"
+_SAMPLES_TOO = "takes its mean and deviation over samples, and not over the channels alone"
 _REASONS = {
+    "LayerNormalization": _SAMPLES_TOO,
     "InstanceNormalization": _STATISTICS,
     "GroupNormalization": _STATISTICS,
     "MeanVarianceNormalization": _STATISTICS,

@@ -14,6 +14,7 @@ from convcli.core.op import Complete, Held, Op, Span, nothing_held
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv_op import ConvOp
+from convcli.layers.onnx.channels_last import CHANNEL_NORMALIZATION
 from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
 from convcli.layers.onnx.sample_nodes import SAMPLE_NODES
@@ -49,6 +50,29 @@ def _conv_node(place: NodePlace) -> Ops:
             dilation=dilation,
             groups=groups,
             at=padded_placement(widths, pads, "zero"),
+        ),
+    )
+
+
+def _product_node(place: NodePlace) -> Ops:
+    """The product of a matrix with the channels of each sample, which is a convolution of one tap.
+
+    A matrix on the other side, or a picture on this one, is a product along samples.
+    """
+    matrix = place.constants.get(place.node.inputs[0])
+    if matrix is None or place.axes != 1 or matrix.ndim != 2 or matrix.size == 0:
+        raise not_local_error(place.path, place.node)
+    if matrix.shape[1] != place.channels:
+        raise place.error(f"a matrix {matrix.shape} does not take {place.channels} channels")
+    weights = matrix[:, :, None]
+    return (
+        ConvOp(
+            weights=weights,
+            bias=None,
+            step=(1,),
+            dilation=(1,),
+            groups=1,
+            at=padded_placement((1,), ((0, 0),), "zero"),
         ),
     )
 
@@ -119,6 +143,7 @@ def _padded_pool(place: NodePlace, op: Op | None, widths: tuple[int, ...], rule:
 WINDOW_NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Conv": _conv_node,
     "ConvTranspose": _conv_transpose_node,
+    "MatMul": _product_node,
     "MaxPool": _max_pool_node,
     "AveragePool": _average_pool_node,
 }
@@ -218,11 +243,27 @@ def _check_axis(place: NodePlace, *, default: int) -> None:
         raise place.error("goes along samples, not along channels, and sees the whole signal")
 
 
+def _normalization_node(place: NodePlace) -> Ops:
+    """The channels of each sample, less their mean, divided by their deviation."""
+    scale, shift = place.vector(1), place.constant(2)
+    added = np.zeros(place.channels) if shift is None else place.vector(2)
+    least = float(place.attribute("epsilon", 1e-5))
+
+    def normalised(x: Array) -> Array:
+        beyond = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(beyond).mean(axis=-1, keepdims=True)
+        y: Array = beyond / np.sqrt(variance + least) * scale + added
+        return y
+
+    return (AcrossChannels(function=normalised, axes=place.axes),)
+
+
 CHANNEL_NODES: dict[str, Callable[[NodePlace], Ops]] = {
     **dict.fromkeys(_REDUCTIONS, _reduction_node),
     "Softmax": _softmax_node,
     "LogSoftmax": _softmax_node,
     "ArgMax": _argmax_node,
+    CHANNEL_NORMALIZATION: _normalization_node,
 }
 
 

@@ -1,10 +1,11 @@
 """The door to onnxruntime, which runs the convolution layers of networks where it is installed.
 
-It takes half of the time of the paths of this program for the one-dimensional layers of CREPE, less
-than half for VGG7 on a few pixels, and about the same for VGG7 and DnCNN on large pictures
-(benchmarks/RESULTS.md). Its direct convolutions add up every output in one order, wherever the
-output lies. So strips of any height are, bit for bit, the whole picture; this is checked for each
-network before it is used, because other machines may have other convolutions.
+It takes two thirds of the time of the paths of this program for the one-dimensional layers of
+CREPE, and a third for a small network on a short array (benchmarks/RESULTS.md). Layers of 3x3 taps
+and many channels stay here, where Winograd's algorithm is faster (session_choice.py). The library's
+direct convolutions add up every output in one order, wherever the output lies. So strips of any
+height are, bit for bit, the whole picture; this is checked for each network before it is used,
+because other machines may have other convolutions.
 
 A session has a fixed padding. There is one for the blocks inside of a signal, and one for each kind
 of edge. All of them run in the thread that asks.
@@ -20,6 +21,7 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.executor import Executor
+from convcli.layers.onnx.session_choice import count_in_library
 from convcli.layers.onnx.session_convs import input_channels
 from convcli.layers.onnx.session_nodes import session_node
 from convcli.layers.onnx.writer import INPUT, OUTPUT, OnnxWriter
@@ -32,11 +34,6 @@ if TYPE_CHECKING:
     from convcli.layers.onnx.session_nodes import SessionNode
     from convcli.signals import Array
 
-# Nanoseconds of an output here from which the start of the library, 0.07 s, is soon made up for: by
-# half a megapixel through three layers of 16 channels, or some thousand calls with a short array.
-LEAST_COST = 20.0
-# Nanoseconds to bring a number into the order of axes of the library, or back.
-REORDER = 1.5
 # Weights in all sessions of a network, and the fewest sessions that are kept.
 MOST_WEIGHTS, FEWEST_SESSIONS = 1 << 26, 2
 
@@ -49,19 +46,13 @@ def network_executor(ops: Sequence[Op]) -> Executor | None:
         if node is None:
             break
         nodes.append(node)
-    if not nodes or not _pays(ops, nodes) or not _installed():
+    if not nodes or not _installed():
         return None
-    executor = SessionExecutor(nodes, ops[: len(nodes)])
+    count = count_in_library(ops[: len(nodes)], nodes)
+    if count == 0:
+        return None
+    executor = SessionExecutor(nodes[:count], ops[:count])
     return executor if executor.is_exact() else None
-
-
-def _pays(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> bool:
-    """Whether the library is faster by the costs that were measured; a property of the layers."""
-    own = sum(node.own_cost for node in nodes)
-    outputs = [node.outputs for node in nodes if node.outputs is not None]
-    numbers = input_channels(ops[0]) + outputs[-1]
-    theirs = sum(node.cost for node in nodes) + REORDER * numbers
-    return own >= LEAST_COST and theirs < own
 
 
 @cache

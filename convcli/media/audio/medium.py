@@ -18,5 +18,4 @@ AUDIO = Medium(
     channel_names=(("mono",), ("left", "right")),
     in_seconds=True,
     resamples=True,
-    bits=32,
 )

@@ -57,6 +57,8 @@ _BLOCK_FRAMES = 1 << 18
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
 # Blocks have fewer frames where there are many channels.
 _BLOCK_SAMPLES = 1 << 19
+# Samples of up to 24 bits are right with taps of 32 significant bits.
+_SHORT_SAMPLE = 24
 NOTHING_THERE = "the file is damaged or cut off"
 
 
@@ -129,6 +131,7 @@ class AudioSource(ABC):
             channels=AUDIO.names_of(details.channels),
             rate=float(details.rate),
             full_scale=full_scale,
+            bits=32 if details.bits <= _SHORT_SAMPLE else 53,
         )
 
     @property

@@ -134,6 +134,11 @@ class AudioSink(FileSink):
     def _dither_of(self, part: PartOfFile | None, options: AudioOptions) -> Dither | None:
         """The dither of the samples of a part, or of all; None if they are not dithered."""
         if not _dithers(self._like, self.coding, asked=options.dither):
+            if options.dither:
+                coding = f"{self.coding.format} {self.coding.subtype}"
+                self.warnings.append(
+                    f"--dither does nothing: samples of {coding} have no equal steps"
+                )
             return None
         dither = Dither(options.seed)
         if part is not None:

@@ -148,11 +148,19 @@ _ALL = (
     Format(
         name="ppm",
         marks=FileMarks(
-            suffixes=(".ppm", ".pgm", ".pnm"),
+            suffixes=(".ppm", ".pnm"),
             beginnings=(b"P4", b"P5", b"P6"),
-            aliases=("pgm", "pnm"),
+            aliases=("pnm",),
         ),
         samples=SampleStorage(kinds=("u2", "u1"), alpha=False, any_white=True),
+        pages=PageStorage(several=True, mixed=True),
+        texts=TextStorage(blocks=False),
+        writing=WritingRules(writer=PpmWriter),
+    ),
+    Format(
+        name="pgm",
+        marks=FileMarks(suffixes=(".pgm",)),
+        samples=SampleStorage(kinds=("u2", "u1"), most_channels=1, alpha=False, any_white=True),
         pages=PageStorage(several=True, mixed=True),
         texts=TextStorage(blocks=False),
         writing=WritingRules(writer=PpmWriter),

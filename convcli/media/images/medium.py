@@ -19,5 +19,4 @@ IMAGE = Medium(
     channel_names=(("grey",), ("R", "G", "B")),
     one_channel_hint="--channels luma",
     unit_scale=True,
-    bits=32,
 )

@@ -92,6 +92,7 @@ class ImagePage:
             alpha=alpha,
             full_scale=self.levels.full,
             holds_missing=not self.levels.whole,
+            bits=_significant_bits(self.layout.dtype),
         )
 
     @property
@@ -167,6 +168,12 @@ class ImagePage:
         if self.layout.alpha is not None:
             values[..., self.layout.alpha] = pixels[..., self.layout.alpha]
         return values
+
+
+def _significant_bits(dtype: np.dtype[Any]) -> int:
+    """Bits of a result that is stored in this type, with some to spare, as in `Signal`."""
+    is_short = dtype.itemsize <= 2 or dtype == np.float32
+    return 32 if is_short else 53
 
 
 def _select_channels(layout: Layout, wanted: Channels) -> Channels:

@@ -33,18 +33,34 @@ _TAGS = (_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _
 # Values of these tags.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RED_GREEN_BLUE, _CIELAB = 0, 1, 2, 8
 _SEPARATE_PLANES = 2
+_UNCOMPRESSED = 1
 PREMULTIPLIED, OPACITY = 1, 2
 _FLOATING = 3
 # Whole and floating complex numbers.
 _COMPLEX = (5, 6)
 
-# Compressions that the binary builds of libvips lack.
+# Compressions that the binary builds of libvips read: none, fax, LZW, JPEG, Deflate, NeXT,
+# PackBits, ThunderScan and LogLuv.
+_READ_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 34676, 34677)
+# Compressions that they lack.
 _CODECS = {
+    6: "JPEG in its old form",
+    9: "JBIG",
+    10: "JBIG",
+    22610: "JPEG XR",
+    32909: "PixarLog",
     33003: "JPEG 2000",
     33005: "JPEG 2000",
+    34661: "JBIG",
     34712: "JPEG 2000",
+    34715: "JBIG2",
     34887: "LERC",
+    34892: "lossy JPEG of DNG",
     34925: "LZMA",
+    34926: "Zstandard",
+    34927: "WebP",
+    34933: "PNG",
+    34934: "JPEG XR",
     50000: "Zstandard",
     50001: "WebP",
     50002: "JPEG XL",
@@ -209,8 +225,9 @@ def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
         return "colours in CIELAB of 8 bits", "convert it to RGB, or to CIELAB of 16 bits, first"
     if values.get(_PLANAR) == _SEPARATE_PLANES and _TILE_WIDTH in values:
         return "tiles with bands in separate planes", "store the bands of a pixel side by side"
-    codec = _CODECS.get(values.get(_COMPRESSION, 0))
-    if codec is not None:
+    compression = values.get(_COMPRESSION, _UNCOMPRESSED)
+    if compression not in _READ_COMPRESSIONS:
+        codec = _CODECS.get(compression, f"method {compression} of TIFF")
         return f"pixels compressed by {codec}", "store it with LZW or Deflate first"
     if bits in _READ_BITS or _is_wide(fields):
         return None

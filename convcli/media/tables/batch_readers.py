@@ -1,4 +1,4 @@
-"""Parquet and Arrow IPC files, read a batch at a time by pyarrow."""
+"""Parquet and Arrow IPC files and streams, read a batch at a time by pyarrow."""
 
 from __future__ import annotations
 
@@ -121,6 +121,36 @@ class ParquetReader:
         self._stored.close()
 
 
+class ArrowStreamReader:
+    """An open Arrow IPC stream, whose batches are read one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.codec: str | None = None
+        self._stored = pa.OSFile(str(path))
+        with ExitStack() as opening:
+            opening.callback(self._stored.close)
+            self._stream = pa.ipc.open_stream(self._stored)
+            opening.pop_all()
+        self.schema: Any = self._stream.schema
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Yield record batches of at most `rows` rows."""
+        for batch in self._stream:
+            yield from _checked_slices(batch, rows)
+
+    def close(self) -> None:
+        """Close the file and release its buffers."""
+        self._stored.close()
+
+
+def _checked_slices(batch: Any, rows: int) -> Iterator[Any]:
+    """Yield a batch of a file in slices of at most `rows` rows."""
+    # Offsets of a damaged file may lead anywhere in memory.
+    batch.validate(full=True)
+    for first in range(0, batch.num_rows, rows):
+        yield batch.slice(first, rows)
+
+
 class FeatherReader:
     """An open Arrow IPC file, which is mapped into memory."""
 
@@ -136,11 +166,7 @@ class FeatherReader:
     def batches(self, rows: int) -> Iterator[Any]:
         """Yield record batches of at most `rows` rows."""
         for number in range(self._file.num_record_batches):
-            batch = self._file.get_batch(number)
-            # Offsets of a damaged file may lead anywhere in memory.
-            batch.validate(full=True)
-            for first in range(0, batch.num_rows, rows):
-                yield batch.slice(first, rows)
+            yield from _checked_slices(self._file.get_batch(number), rows)
 
     def close(self) -> None:
         """Close the file and release its buffers."""

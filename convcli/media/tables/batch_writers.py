@@ -1,4 +1,4 @@
-"""Record batches written as Parquet, Arrow IPC, delimited text or JSON Lines."""
+"""Record batches written as Parquet, Arrow IPC files and streams, delimited text or JSON Lines."""
 
 from __future__ import annotations
 
@@ -94,11 +94,13 @@ class FeatherWriter(BatchWriter):
 
     def __init__(self, stream: BinaryIO, schema: Any, codec: str | None) -> None:
         _refuse_same_names(schema, "Feather")
-        known = codec if codec in ("lz4", "zstd") else "lz4"
-        options = pa.ipc.IpcWriteOptions(compression=known)
         self._out = KeptOpen(stream)
-        sink = pa.PythonFile(self._out, "w")
-        self._writer = pa.ipc.new_file(sink, schema, options=options)
+        self._writer = self._begin(pa.PythonFile(self._out, "w"), schema, codec)
+
+    def _begin(self, sink: Any, schema: Any, codec: str | None) -> Any:
+        """Write what precedes the rows; returns the writer of pyarrow."""
+        known = codec if codec in ("lz4", "zstd") else "lz4"
+        return pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression=known))
 
     def write(self, batch: Any) -> None:
         """Append the rows of a pyarrow record batch."""
@@ -112,6 +114,13 @@ class FeatherWriter(BatchWriter):
         """Close the writer without writing anything more."""
         self._out.forget()
         self._writer.close()
+
+
+class ArrowStreamWriter(FeatherWriter):
+    """Writes an Arrow IPC stream, which is not compressed, as by other programs."""
+
+    def _begin(self, sink: Any, schema: Any, codec: str | None) -> Any:  # noqa: ARG002 -- as of a file
+        return pa.ipc.new_stream(sink, schema)
 
 
 class DelimitedWriter(BatchWriter):

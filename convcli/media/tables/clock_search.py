@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from convcli.errors import RequestError
 from convcli.media.tables.columns import MAX_HELD_UNDECIDED
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.times import TimeChecker, TimeNotation, infer_clock
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from convcli.errors import InputError
     from convcli.media.tables.records import Records
     from convcli.media.tables.source import TableSource
+    from convcli.media.tables.table_options import TimeOptions
+    from convcli.media.tables.time_stamps import TimeColumn
     from convcli.media.tables.times import Clock
 
 # So often the rule of times is inferred again, from more rows, after one has broken it.
@@ -81,6 +84,8 @@ class ClockSearch:
             return None
         times, groups = found
         options = self._source.options.times
+        if times.unit is not None:
+            _refuse_notation(options, times)
         asked = TimeNotation(
             unit=times.unit or options.unit, date_format=options.date_format, zone=options.zone
         )
@@ -120,3 +125,18 @@ class ClockSearch:
             self._seen += following
             held += following[0].size
             yield from filter(source.has_rows, following)
+
+
+def _refuse_notation(options: TimeOptions, times: TimeColumn) -> None:
+    """Raise RequestError if it is said how durations of a typed column are written."""
+    given = {
+        "--time-unit": options.unit,
+        "--date-format": options.date_format,
+        "--time-zone": options.zone,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise RequestError(
+                f"{option} is for times that are written, and {times.name} holds durations",
+                hint=f"leave {option} out",
+            )

@@ -75,7 +75,7 @@ class ColumnNames:
         return None if name is None else self.find(name)
 
     def find_all(self, names: tuple[str, ...], *, but: Container[int] = ()) -> tuple[int, ...]:
-        """The numbers of several columns. RequestError also if one is named twice.
+        """The numbers of several columns, each once. RequestError also if one is named twice.
 
         A name that no column has may be a pattern such as `Close*`. It stands for all columns that
         match, in the order of the table.
@@ -87,11 +87,12 @@ class ColumnNames:
                 raise RequestError(f"column {name!r} is asked for twice")
         found: list[int] = []
         for name in names:
-            if name in self.names or not _GLOB.search(name):
-                found.append(self.find(name))
-                continue
-            found += [number for number in self._fitting(name, but) if number not in found]
+            numbers = self._fitting(name, but) if self._is_pattern(name) else [self.find(name)]
+            found += [number for number in numbers if number not in found]
         return tuple(found)
+
+    def _is_pattern(self, name: str) -> bool:
+        return name not in self.names and _GLOB.search(name) is not None
 
     def _fitting(self, pattern: str, but: Container[int]) -> list[int]:
         """The columns besides `but` that match a pattern. RequestError if there is none."""

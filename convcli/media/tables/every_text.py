@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -150,18 +149,13 @@ class DelimitedForm(TextForm):
             for column, text in zip(source.columns, self._numbers(row.means), strict=True):
                 cells[column] = text
         cells[source.time_column] = quoted(time, source.dialect.delimiter)
-        return source.dialect.delimiter.join(cells) + self._line_end
+        return source.dialect.delimiter.join(cells) + source.dialect.line_end
 
     def _numbers(self, means: FloatArray) -> Iterator[bytes]:
         dialect = self.source.dialect
         for text in write_numbers(means, decimals=None, decimal=dialect.numbers.decimal):
             needs_quotes = dialect.number_needs_quotes and dialect.delimiter in text
             yield b'"' + text + b'"' if needs_quotes else text
-
-    @cached_property
-    def _line_end(self) -> bytes:
-        header = self.source.header_line
-        return header.text[header.stop :] or self.source.dialect.newline
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +224,10 @@ def _offset_text(offset: int, example: bytes) -> str:
 
 
 def _iso(wall: IntArray, example: bytes) -> list[bytes]:
-    """Dates like `example`: 20240131, 2024-01-31, or with a time of day."""
+    """Dates like `example`: 20240131, 20240131093000, 2024-01-31, or with a time of day."""
     if b"-" not in example:
-        return [text.replace(b"-", b"") for text in _iso(wall, b"2024-01-31")]
+        spread = b"2024-01-31" if len(example) == len(b"20240131") else b"2024-01-31 09:30:00"
+        return [text.translate(None, b"-: ") for text in _iso(wall, spread)]
     units: dict[int, Any] = {10: "D", 16: "m", 19: "s"}
     unit = units.get(len(example), "ns")
     between = example[10:11].decode() or "T"

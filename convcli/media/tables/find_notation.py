@@ -27,8 +27,11 @@ ISO_WITH_OFFSET = re.compile(
 # Years and months, also as a float: 2024, 2024.0, 202401.
 YEAR = re.compile(rb"(1[6-9]\d\d|2[0-3]\d\d|2400)(?:\.0+)?")
 YEAR_AND_MONTH = re.compile(rb"((?:1[89]|20|21)\d\d)(0[1-9]|1[0-2])(?:\.0+)?")
-# Dates of eight digits: 20240131.
-COMPACT = re.compile(rb"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+# Dates of eight digits, 20240131, and with the time of day: 20240131093000.
+COMPACT = re.compile(
+    rb"((?:1[89]|20|21)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+    rb"(?:([01]\d|2[0-3])([0-5]\d)([0-5]\d))?"
+)
 
 
 def read_iso(texts: list[bytes]) -> DateTimes:
@@ -53,12 +56,15 @@ def _iso_or_nat(text: str) -> np.datetime64:
 
 
 def read_compact(texts: list[bytes]) -> DateTimes:
-    """Read dates of eight digits, such as 20240131."""
+    """Read dates of eight digits, such as 20240131, and of fourteen with the time of day."""
     dates = []
     for text in texts:
+        found = COMPACT.fullmatch(text)
         date = b""
-        if COMPACT.fullmatch(text):
-            date = b"-".join((text[:4], text[4:6], text[6:]))
+        if found is not None:
+            date = b"-".join(found.groups()[:3])
+            if found[4]:
+                date += b" " + b":".join(found.groups()[3:])
         dates.append(date)
     return read_iso(dates)
 

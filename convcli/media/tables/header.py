@@ -101,7 +101,11 @@ def read_header_line(start: bytes, rules: HeaderRules, *, complete: bool) -> Hea
 def _dialect(delimiter: bytes, ending: bytes, rules: HeaderRules) -> Dialect:
     newline = b"\r" if ending == b"\r" else b"\n"
     return Dialect(
-        delimiter=delimiter, newline=newline, numbers=rules.numbers, comment=rules.comment
+        delimiter=delimiter,
+        newline=newline,
+        line_end=ending or newline,
+        numbers=rules.numbers,
+        comment=rules.comment,
     )
 
 

@@ -151,8 +151,6 @@ class JsonLinesSink(TableSink):
     def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
-        if self._channels != tuple(range(len(self._source.columns))):
-            decoded = decoded.of_channels(self._channels)
         if values is None and not self._output.append:
             return splice(decoded, rows, None, self._output)
         if values is not None and is_plain(decoded, rows, values, self._output):

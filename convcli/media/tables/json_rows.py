@@ -246,7 +246,7 @@ def _row_spans(
 ) -> RowSpans:
     """The rows of lines that begin at `starts` and whose objects are closed at `stops`."""
     bounds = np.concatenate(([0], line_ends + 1))
-    bounds[-1] = len(records.data) - records.padded
+    bounds[-1] = len(records.data)
     return RowSpans(
         records=records,
         newline=b"\n",

@@ -38,6 +38,11 @@ TIME_UNITS = {
     "ns": TimeUnit(1e-9, "nanoseconds", 1e17),
 }
 _SMALLEST_FIRST = ("ns", "us", "ms", "s")
+# Digits of a date with the time of day, and how they are written in the directives of strptime.
+_DIGITS_OF_DATES = re.compile(
+    r"(?:1[89]|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])"
+    r"([0-5]\d)?([0-5]\d)?"
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +67,14 @@ def unit_of_dates(number: float) -> str | None:
         if number >= TIME_UNITS[unit].least:
             return unit
     return None
+
+
+def _format_of_digits(number: str) -> str | None:
+    """How a date with the time of day is written that a number may be: 202401310930."""
+    found = _DIGITS_OF_DATES.fullmatch(number)
+    if found is None:
+        return None
+    return "%Y%m%d%H" + ("%M" if found[1] else "") + ("%S" if found[2] else "")
 
 
 def date_text(number: float, unit: str) -> str:
@@ -196,9 +209,11 @@ class NumberNotation:
         first = self.origin or float(moments[0])
         if unit_of_dates(first) is None:
             return None
+        form = _format_of_digits(f"{first:.0f}")
+        option = "--time-unit" if form is None else f"--time-unit or --date-format {form}"
         return (
             f"the times in {column} are read as {TIME_UNITS[self.unit].name} since 1970: "
-            f"the first is {date_text(first, self.unit)}; --time-unit decides"
+            f"the first is {date_text(first, self.unit)}; {option} decides"
         )
 
 

@@ -33,12 +33,14 @@ class Dialect:
     newline : ends a record: a line feed (a carriage return before it belongs to the line ending),
         or a lone carriage return in files whose first line ends in one
     numbers : how numbers are written
+    line_end : what ends the first line, or `newline` if nothing does
     comment : what a line begins with that is not a row; empty: every line that is not blank is one
     has_quotes : a cell may be in quotes, and line ends within quotes end no record
     """
 
     delimiter: bytes
     newline: bytes
+    line_end: bytes = b"\n"
     numbers: NumberStyle = PLAIN
     comment: bytes = b""
     has_quotes: bool = True
@@ -126,7 +128,7 @@ class Records:
     line : line number of the first byte, counted from 1 · offset : bytes of UTF-8 text before it
     parsed : `data` with zero bytes in the place of comments, the same object if it has none
     quotes : offsets of the quotes that open or close cells
-    padded : 1 if a line end was added to `data` because the last one was missing, else 0
+    padded : length of the line end that was added to `data` because the last one was missing
     """
 
     line: int
@@ -221,9 +223,10 @@ def _until(records: Records, stop: int) -> Records:
 
 
 def _last_records(rest: bytes, dialect: Dialect, *, line: int, offset: int, name: str) -> Records:
-    padded = 0 if rest.endswith(dialect.newline) else 1
-    data = rest + dialect.newline * padded
-    records = dialect.records(data, line=line, offset=offset, padded=padded)
+    added = b""
+    if not rest.endswith(dialect.newline):
+        added = dialect.line_end
+    records = dialect.records(rest + added, line=line, offset=offset, padded=len(added))
     quotes = records.quotes
     if len(quotes) % 2:
         line += rest.count(dialect.newline, 0, int(quotes[-1]))

@@ -25,7 +25,7 @@ class RowSpans:
     """Offsets of the rows and of the wanted cells in some records.
 
     bounds : (rows + 1,) row i with its line ending and the blank lines before it is
-        `data[bounds[i]:bounds[i + 1]]`
+        `data[bounds[i]:bounds[i + 1]]`; the last line ending may be one that was added
     starts, stops : (rows,) start of the first cell and end of the last cell of a row
     cells : the cells of each wanted column, by its number
     """
@@ -67,7 +67,7 @@ def find_rows(
         last = octets[stops - 1]
         stops = stops - ((last == RETURN) & (stops > starts))
     bounds = np.concatenate(([0], line_ends + 1))
-    bounds[-1] = len(data) - records.padded
+    bounds[-1] = len(data)
     columns = sorted(set(wanted))
     cells = _cells_of_columns(data, starts, stops, grid, columns)
     return RowSpans(

@@ -165,6 +165,7 @@ class TableSink(FileSink):
         )
         self._make_header(suffix)
         self._started = False
+        self._line_is_open = False
         self._counts = RowCounts(len(self._names))
         self._recent = source.keep_text()
 
@@ -193,21 +194,28 @@ class TableSink(FileSink):
             values = np.asarray(y, np.float64)
             missing = np.isnan(values).sum(axis=0)
         stop = 0
-        for decoded, local, here in self._recent.find(numbers):
+        all_channels = self._channels == tuple(range(len(self._source.columns)))
+        for found, local, here in self._recent.find(numbers):
+            decoded = found if all_channels else found.of_channels(self._channels)
             parts.append(self._splice(decoded, local, None if values is None else values[here]))
             stop = int(numbers[-1]) + 1
         return EncodedRows(parts, len(numbers), stop, missing)
 
     def _splice(self, decoded: Any, rows: Rows, values: FloatArray | None) -> Any:
-        """Some of the decoded rows with new numbers, as they are written."""
-        return self._source.encoding.back(self._spliced_text(decoded, rows, values))
+        """Some of the decoded rows with new numbers, as they are written.
+
+        decoded : rows with the channels that are written
+        The last line of a table that does not end in a line end gets none.
+        """
+        text = self._spliced_text(decoded, rows, values)
+        if int(rows[-1]) == decoded.count - 1:
+            text = text[: len(text) - decoded.spans.records.padded]
+        return self._source.encoding.back(text)
 
     def _spliced_text(
         self, decoded: DecodedRows, rows: Rows, values: FloatArray | None
     ) -> bytes | memoryview:
         """The text of rows in UTF-8, or in the one-byte code of the table."""
-        if self._channels != tuple(range(len(self._source.columns))):
-            decoded = decoded.of_channels(self._channels)
         return splice(decoded, rows, values, self._output)
 
     def write(self, encoded: EncodedRows) -> None:
@@ -270,8 +278,17 @@ class TableSink(FileSink):
         }
 
     def _put_part(self, part: Any) -> None:
-        """Write rows as `_splice` has made them."""
+        """Write rows as `_splice` has made them.
+
+        `upsample` writes the last row several times, perhaps in several blocks, so that another
+        row may follow the line that has no end.
+        """
+        dialect = self._source.dialect
+        if self._line_is_open:
+            self._write_text(dialect.line_end)
         self._target.write(part)
+        newline = self._source.encoding.back(dialect.newline)
+        self._line_is_open = part[-len(newline) :] != newline
 
     def _write_text(self, text: bytes) -> None:
         self._target.write(self._source.encoding.back(text))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError
+from convcli.errors import InputError, RequestError
 from convcli.media.tables.columns import ColumnNames
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.table_options import TableOptions, bin_length, check_options
@@ -146,7 +146,19 @@ class TableSource(ABC):
         also = names.find_all(self.options.columns.also, but=self._keys())
         further = [number for number in also if number not in filtered]
         self.columns = (*filtered, *further)
+        self._refuse_filtered_keys()
         self.also = {name: self._channels_of(name, names) for name in self.options.columns.also}
+
+    def _refuse_filtered_keys(self) -> None:
+        """Raise RequestError if a column is filtered that is the same in all rows of a group."""
+        for number in self.columns:
+            if number in self._by:
+                name = self.header[number]
+                raise RequestError(
+                    f"{self.name}: --by {name} makes a group of each value of {name}, "
+                    "which is then the same in all rows of a signal",
+                    hint="filter another column, or group the rows by another one",
+                )
 
     def _channels_of(self, name: str, names: ColumnNames) -> tuple[int, ...]:
         """The channels that a name or a pattern of columns stands for."""

@@ -104,7 +104,15 @@ FEATHER = TableFormat(
     writer="FeatherWriter",
     one_dictionary=True,
 )
-FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER)
+ARROW_STREAM = TableFormat(
+    name="arrows",
+    title="Arrow stream",
+    suffixes=(".arrows",),
+    magic=b"\xff\xff\xff\xff",
+    reader="ArrowStreamReader",
+    writer="ArrowStreamWriter",
+)
+FORMATS = (DELIMITED, JSON_LINES, PARQUET, FEATHER, ARROW_STREAM)
 SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 
 
@@ -122,6 +130,30 @@ def format_of_start(start: bytes) -> TableFormat | None:
         if each.magic and start.startswith(each.magic):
             return each
     return None
+
+
+# First bytes of files that hold tables and are not read, and how such files are called.
+_FOREIGN = (
+    (b"FEA1", "Feather of version 1"),
+    (b"PK\3\4", "a zip archive or a spreadsheet"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet of old Excel"),
+    (b"SQLite format 3", "a database of SQLite"),
+    (b"\x89HDF", "HDF5"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"MATLAB 5.0", "a MAT file"),
+    (b"ORC", "ORC"),
+    (b"Obj\1", "Avro"),
+    (b"RDX", "data of R"),
+    (b"<stata_dta>", "data of Stata"),
+    (b"\x80\4\x95", "a pickle of Python"),
+    (b"\x80\5\x95", "a pickle of Python"),
+    (b"%PDF", "PDF"),
+)
+
+
+def foreign_file_kind(start: bytes) -> str | None:
+    """What a file is that begins with these bytes and is no table that is read; None if unknown."""
+    return next((name for magic, name in _FOREIGN if start.startswith(magic)), None)
 
 
 def format_named(name: str) -> TableFormat:

@@ -82,8 +82,8 @@ class OutputOptions:
 
     append : write new columns at the end of the row, in place of replacing the old cells
     decimals : fixed decimals of the numbers written; None for the shortest that read back the same
-    format : csv, jsonl, parquet or feather: how an output is written whose name has no suffix; None
-        for the format of the input
+    format : csv, jsonl, parquet, feather or arrows: how an output is written whose name has no
+        suffix; None for the format of the input
     """
 
     append: bool = False

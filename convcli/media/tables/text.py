@@ -13,6 +13,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.object_stream import opener_of
 from convcli.media.tables.cells import cell_text
 from convcli.media.tables.compression import compression_of_start, may_be_compressed, unpacked
+from convcli.media.tables.table_formats import foreign_file_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 # the cost of each block.
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
-_ZIP = b"PK\3\4"  # zip, and xlsx
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -217,9 +217,14 @@ class TextInput:
     def _refuse_binary(self, text: bytes, stored: bytes) -> None:
         if b"\0" not in text:
             return
-        kind = "a zip archive or a spreadsheet" if stored.startswith(_ZIP) else "a zero byte"
+        kind = foreign_file_kind(stored)
+        if kind is not None:
+            raise InputError(
+                f"{self.name}: expected a table, got {kind}",
+                hint="save it as CSV or Parquet first, with the program that wrote it or by pandas",
+            )
         raise InputError(
-            f"{self.name}: expected a text table, got {kind}",
+            f"{self.name}: expected a text table, got a zero byte",
             hint="--encoding utf-16 reads what some spreadsheets write; "
             "archives must be unpacked first",
         )

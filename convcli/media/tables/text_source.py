@@ -150,9 +150,9 @@ class TextSource(TableSource):
 
     def _redecode(self, records: Records, text: bytes) -> DecodedRows:
         """Decode records again whose text was dropped; `text` : as it was read again."""
-        data = text + self.dialect.newline * records.padded
+        added = self.dialect.line_end[: records.padded]
         again = self.dialect.records(
-            data, line=records.line, offset=records.offset, padded=records.padded
+            text + added, line=records.line, offset=records.offset, padded=records.padded
         )
         decoded: DecodedRows = self._decode(again)[0]
         return decoded

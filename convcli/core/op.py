@@ -144,6 +144,11 @@ class OwnPadding:
     reads_inside: bool = False
     extend: Callable[[Array, OpTask], Array] = _as_given
 
+    @property
+    def extends(self) -> bool:
+        """Whether the inputs are extended here; those of branches are, each in its own chain."""
+        return self.extend is not _as_given
+
 
 class Measure(Protocol):
     """What is measured of a whole signal, and the operation that follows from it.
@@ -558,7 +563,9 @@ class Complete(WrappedOp):
     @property
     def formula(self) -> OpFormula:
         """What is known of the operation, and its weights, whose first window begins at input 0."""
-        return replace(super().formula, window_weights=self._window_weights)
+        formula = super().formula
+        nn_pool = self.op.formula.nn_pool
+        return replace(formula, window_weights=self._window_weights, nn_pool=nn_pool)
 
     def _window_weights(self, channels: int) -> WindowWeights | None:
         found = self.op.formula.window_weights(channels)

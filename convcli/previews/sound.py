@@ -404,8 +404,8 @@ class _SoundSums:
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
         # A thumbnail shows the first channel alone.
-        self._small = size.small
-        channels = signal.channels[:1] if size.small else signal.channels
+        self._first_channel = size.first_channel
+        channels = signal.channels[:1] if size.first_channel else signal.channels
         self.outline = OutlineCollector(channels, size.bins, length, level=size.sounds)
         # In a sound of unknown length, bins become long only in time.
         self.grain = 0 if length is None else self.outline.grain
@@ -428,7 +428,7 @@ class _SoundSums:
 
     def prepared(self, x: Array, position: int) -> FoldedBlock:
         """Samples from a position on, folded if that is of use. Any thread may call this."""
-        if self._small and x.shape[1] > 1:
+        if self._first_channel and x.shape[1] > 1:
             x = np.ascontiguousarray(x[:, :1])
         folded = None
         if self.grain and len(x) and x.flags.c_contiguous:
@@ -442,7 +442,7 @@ class _SoundSums:
             collector.add(x)
 
     def facts(self, *, spacing: float = 1.0, start: float = 0.0) -> SignalPreview:
-        if self._small and not self.outline.count:
+        if self._first_channel and not self.outline.count:
             return SignalPreview(rate=self.rate)
         outlines = (self.outline.facts(spacing=spacing, start=start),)
         if self.spectrogram is None:

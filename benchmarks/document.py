@@ -29,7 +29,10 @@ def short(kept: dict[str, Any]) -> str:
     for found in kept.get("networks", []):
         peers = [_short_peer(peer) for peer in found["peers"]]
         seconds = f"{min(found['seconds']['convcli']):.2g} s of processor"
-        lines.append(f"| {found['says']}, {found['where']} | {seconds} | {', '.join(peers)} |")
+        says = f"{found['says']}, {found['where']}"
+        if found["machine"] != kept["versions"]["machine"]:
+            says += f", on {found['machine']}"
+        lines.append(f"| {says} | {seconds} | {', '.join(peers)} |")
     return f"{_machine(kept)}\n\n" + "\n".join(lines) + "\n"
 
 

@@ -27,6 +27,14 @@ CASES: list[tuple[str, tuple[int, ...], str, str]] = [
     ("@network", (9, 1), "zero", "center"),
     ("@network", (9, 1), "reflect", "center"),
     ("@plane", (5, 6, 3), "valid", "center"),
+    # The last samples are read by no output.
+    ("box:3 | stride:3", (9, 1), "wrap", "center"),
+    ("box:2 | stride:2", (5, 6, 1), "edge", "center"),
+    ("correlate:1,2,1 | stride:2 | correlate:1,-1 | max_pool:2", (12, 1), "valid", "center"),
+    ("box:3 | max_pool:2 | gain:-6dB", (9, 2), "zero", "center"),
+    ("@mirrored", (7, 2), "zero", "center"),
+    # Equinox has no line.
+    ("@transposed", (5, 2), "zero", "center"),
 ]
 # The layers of the models in CASES, with the shapes of their weights.
 MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -37,6 +45,14 @@ MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
     "@network": (
         "conv | leaky_relu:0.1 | conv",
         {"0.weight": (3, 1, 3), "0.bias": (3,), "2.weight": (1, 3, 3), "2.bias": (1,)},
+    ),
+    "@mirrored": (
+        "conv:padding=2 | relu | conv:padding=2,padding_mode=reflect,stride=2",
+        {"0.weight": (3, 2, 3), "2.weight": (1, 3, 4), "2.bias": (1,)},
+    ),
+    "@transposed": (
+        "conv_transpose:stride=3,padding=1,output_padding=1,groups=2",
+        {"0.weight": (2, 2, 4), "0.bias": (4,)},
     ),
     "@plane": ("conv:padding=1,padding_mode=replicate", {"0.weight": (2, 3, 3, 3)}),
 }

@@ -568,6 +568,21 @@ def test_json_and_markdown_of_folders_say_what_was_not_compared(
     assert f"* {tmp_path}/a/a.csv".replace("_", r"\_") in text
 
 
+def test_tables_whose_rows_come_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, days in (("a", (1, 2, 3, 4)), ("b", (1, 2, 5, 7)), ("c", (1, 8, 15, 22))):
+        rows = "\n".join(f"2024-01-{day:02},{day}" for day in days)
+        (tmp_path / f"{name}.csv").write_text(f"day,v\n{rows}\n")
+    places = [str(tmp_path / f"{name}.csv") for name in "abc"]
+    for other, words in ((1, "has no rate"), (2, "has a row every week")):
+        assert main(["compare", places[0], places[other], "--time", "day"]) == 2
+        error = capsys.readouterr().err
+        assert f"a.csv has a row every day, and {places[other]} {words}" in error
+        assert "hint: without --time, rows are compared in their order" in error
+        assert main(["compare", places[0], places[other], "-c", "v"]) == 0
+
+
 def test_folders_without_a_common_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

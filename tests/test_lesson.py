@@ -15,6 +15,7 @@ from soundfile import SoundFile
 
 from convcli import apply
 from convcli.layers.weights import encode_weights
+from convcli.report.explained import _indexed_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,12 +220,24 @@ def test_the_course_on_screens(chromium: Any, course: Path, width: int, scheme: 
 def test_the_course_follows_the_lecture(course: Path) -> None:
     page = course.read_text()
     titles = re.findall(r"<h2>\d+\. (.*?)</h2>", page)
-    assert len(titles) == 15
+    assert len(titles) == 16
     assert len(page) < 1_000_000
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in page
     for command in ("--property shift", "--symbolic", "--continuous", "equinox "):
         assert command in page
+
+
+def test_the_page_of_a_long_signal_is_small(program: Program, tmp_path: Path) -> None:
+    """A curve is drawn by the extremes of bins, so its highest point stays."""
+    x = np.sin(np.arange(30_000) / 50)
+    x[12_345] = 7
+    np.save(tmp_path / "x.npy", x)
+    page = report(program, tmp_path, "@x.npy", "box:1 | gain:1", "--limit", "1").read_text()
+    assert len(page) < 300_000
+    trace = _indexed_trace("", "", tuple(x.tolist()), 0)
+    assert len(trace.points) < 4001
+    assert max(trace.points, key=lambda point: point[1]) == (12_345.0, 7.0)
 
 
 def test_text_from_files_is_escaped(program: Program, tmp_path: Path) -> None:
@@ -350,3 +363,89 @@ def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:
         ended = run(*words)
         assert (ended.code, len(ended.errors)) == (2, 1)
         assert told in ended.err
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    "steps", ["median:3 | max_pool:2", "std:3", "(x - box:3) / std:3", "rms:2"]
+)
+def test_windows_can_be_edited(chromium: Any, program: Program, tmp_path: Path, steps: str) -> None:
+    path = report(program, tmp_path, "1,5,2,8,3,9,1", steps, "--edge", "edge")
+    with opened(chromium, path) as shown:
+        shown.page.locator("[aria-label='input x 0 3']").last.fill("-4")
+        shown.page.keyboard.press("Enter")
+        expected = apply(steps, np.array([1.0, 5, 2, -4, 3, 9, 1]), edge="edge")
+        last = shown.page.locator(".row.output").last.locator(".cell:not(.blank)")
+        values = [float(text) for text in last.all_inner_texts()]
+        assert values == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+@needs_chromium
+def test_a_layer_that_mirrors_its_input_does_so_after_an_edit(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    layers = "conv:padding=2,padding_mode=reflect"
+    weights = {"0.weight": np.array([[[1.0, 2, 3]]])}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(weights, {"layers": layers}))
+    path = report(program, tmp_path, "1,2,3,4,5,6", "model:m.safetensors")
+    with opened(chromium, path) as shown:
+        assert row(shown.page, "input") == ["3", "2", "1", "2", "3", "4", "5", "6", "5", "4"]
+        edit(shown.page, "input x 0 1", "7")
+        padded = np.pad([1.0, 7, 3, 4, 5, 6], 2, mode="reflect")
+        expected = np.correlate(padded, [1.0, 2, 3], mode="valid")
+        assert [float(text) for text in row(shown.page, "output")] == expected.tolist()
+
+
+@needs_chromium
+def test_what_cannot_be_edited_says_so(chromium: Any, program: Program, tmp_path: Path) -> None:
+    path = report(program, tmp_path, "1,5,2,8,3", "hampel:3")
+    with opened(chromium, path) as shown:
+        assert shown.page.locator("input[type=number]").count() == 0
+        assert "this page does not compute hampel:3." in shown.page.locator("main").inner_text()
+
+
+@needs_chromium
+def test_a_keyboard_keeps_its_place_and_a_reader_hears_the_sum(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    path = report(program, tmp_path, "1,2,3,4,5", "1,2,1 | relu")
+    with opened(chromium, path) as shown:
+        page = shown.page
+        page.evaluate("window.sum = document.querySelector('.sum')")
+        page.get_by_label("input x 0 1", exact=True).fill("9")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.ariaLabel") == "input x 0 2"
+        page.get_by_label("position of the output").first.press("ArrowRight")
+        assert page.evaluate("window.sum.isConnected && window.sum.ariaLive") == "polite"
+        slider = page.get_by_label("position of the output").first
+        assert slider.get_attribute("aria-valuetext") == page.locator(".sum").first.inner_text()
+        # The outputs that are still to come are not read out.
+        cells = page.locator(".row.output").first.locator(".cell:not(.blank)")
+        hidden = [cells.nth(i).get_attribute("aria-hidden") for i in range(5)]
+        assert hidden == [None, None, "true", "true", "true"]
+        field = page.locator(".field")
+        assert field.locator("[tabindex='0']").count() == 1
+        field.locator("[tabindex='0']").focus()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate("document.activeElement.ariaLabel") == "output 1 of kernel:1,2,1"
+        assert "It reads 3 samples of the signal: 0 to 2." in field.inner_text()
+
+
+@needs_chromium
+def test_a_long_kernel_is_followed_and_its_sum_is_short(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    numbers = ",".join(map(str, range(1, 31)))
+    path = report(program, tmp_path, numbers, "gaussian:8")
+    script = """() => {
+        const scroll = document.querySelector('.scroll').getBoundingClientRect();
+        const now = document.querySelector('.output .now').getBoundingClientRect();
+        return now.left >= scroll.left && now.right <= scroll.right;
+    }"""
+    with opened(chromium, path, width=390) as shown:
+        assert shown.page.evaluate(script)
+        shown.page.get_by_label("position of the output").fill("29")
+        assert shown.page.evaluate(script)
+        assert len(sums(shown.page)) < 150
+        assert sums(shown.page).endswith(", the sum of 65 products")

@@ -160,6 +160,7 @@ def test_numbers_out_of_range_are_no_defect(program: Program, inputs: Path) -> N
         ("csv", "box:3", "a.csv", "--time", "t"),
         ("csv", "box:3", "a.csv", "--encoding", ""),
         ("csv", "box:3", "a.csv", "--encoding", "base64"),
+        ("csv", "box:3", "a.csv", "--encoding", "\udcff"),
         ("csv", "box:3", "a.csv", "--encoding", "utf-16"),
         ("csv", "box:3", "a.csv", "--encoding", "idna"),
         ("csv", "box:3", "a.csv", "--decimals", "99"),

@@ -303,3 +303,13 @@ def test_a_plot_of_a_network_draws_its_layers(
         "Kernels: 0: conv:2,3",
         "Kernels: 2: conv:1,3",
     ]
+
+
+def test_the_key_of_a_plot_names_lines_and_shades(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("v\n1\n2\n\n4\n5\n3\n6\n8\n7\n")
+    plot = tmp_path / "plot.svg"
+    words = ["csv", "sma:3", str(tmp_path / "t.csv"), "-o", str(tmp_path / "o.csv"), "-q"]
+    assert main([*words, "--plot", str(plot)]) == 0
+    legend = plot.read_text().partition('id="legend_1"')[2]
+    named = re.findall(r"<!-- (.+?) -->", legend)
+    assert named[:4] == ["before", "after", "missing", "at the edge"]

@@ -630,7 +630,7 @@ def test_a_batch(tmp_path: Path) -> None:
     assert "30 inputs" in text
     assert "30 with warnings" in text
     assert text.count('class="thumbnail"') == 30
-    assert text.count("<audio") == 2 * 12
+    assert text.count("<audio") == 2 * 8
     assert len(text) < 20_000_000 * 30 / 500
 
 

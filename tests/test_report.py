@@ -590,6 +590,41 @@ def test_a_report_on_a_very_long_filter_is_bounded(suffix: str, tmp_path: Path) 
     assert (min(drawn), max(drawn)) == (min(taps), max(taps))
 
 
+@pytest.mark.parametrize("suffix", ["json", "html"])
+def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_path: Path) -> None:
+    """Forty low-passes of 1,121 taps each; with all points of each, the JSON took 6 MB."""
+    soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)
+    chain = " | ".join(["lowpass:3k,width=200,attenuation=80"] * 40)
+    words = ["audio", chain, "one.wav", "-o", "o.wav", "--report", f"r.{suffix}"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / f"r.{suffix}").read_text()
+    assert len(text) < 3_000_000
+    if suffix != "json":
+        return
+    steps = json.loads(text)["steps"]
+    taps = convcli.design("lowpass:3k,width=200,attenuation=80", rate=44100).weights
+    assert len(steps) == 40
+    for step in steps:
+        drawn = [value for _, value in step["impulse"]]
+        assert (min(drawn), max(drawn)) == (min(taps), max(taps))
+        assert 300 < len(step["response"]) < 600
+
+
+def test_kernels_of_many_steps_are_drawn_in_part(tmp_path: Path) -> None:
+    """With 65 x 47 taps and 64 x 64 gains of each, the JSON of 30 steps took 1.7 MB."""
+    (tmp_path / "one.pgm").write_bytes(b"P5 8 8 255\n" + bytes(64))
+    chain = " | ".join(["gabor:10"] * 30)
+    words = ["image", chain, "one.pgm", "-o", "o.pgm", "--report", "r.json"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / "r.json").read_text()
+    assert len(text) < 1_500_000
+    step = json.loads(text)["steps"][0]
+    taps = convcli.design("gabor:10", axes=2).plane
+    middle = step["plane"][len(step["plane"]) // 2]
+    assert len(middle) < len(taps[32])
+    assert max(middle) == max(taps[32])
+
+
 def test_the_curves_of_a_design_are_in_the_first_input_that_has_it(tmp_path: Path) -> None:
     for number, rate in enumerate((8000, 16000, 8000, 16000)):
         soundfile.write(tmp_path / f"{number}.wav", np.zeros(100), rate)

@@ -166,6 +166,8 @@ def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
         hint = "resample one to the rate of the other first"
         if a.signal.medium.in_seconds:
             hint = f"convcli audio resample:{a.signal.rate:g} {b.name} -o OUTPUT"
+        elif a.signal.medium.carries_cells:
+            hint = "without --time, rows are compared in their order"
         raise RequestError(f"{rates[0]}, and {rates[1]}", hint=hint)
     if a.signal.axes != b.signal.axes or a.signal.shape[1:] != b.signal.shape[1:]:
         raise _other_size(a, b)

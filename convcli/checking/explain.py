@@ -158,9 +158,11 @@ def small_plan(
         samples = samples[..., None]
     if signal is None:
         signal = array_description(samples)
-    if signal.medium.channels_hint is None:
-        shown = replace(signal.medium, channels_hint=CHANNELS_HINT)
-        signal = replace(signal, medium=shown)
+    medium = signal.medium
+    hint = medium.channels_hint or CHANNELS_HINT
+    # What is shown must follow from the samples of its window alone, which an FFT does not give.
+    exact = medium.exact or signal.axes == 1
+    signal = replace(signal, medium=replace(medium, channels_hint=hint, exact=exact))
     rules = rules_for(signal, filter, edge=edge, align=align)
     return make_plan(filter, signal, rules), samples
 
@@ -183,12 +185,31 @@ def _stages(plan: Plan, x: Array) -> tuple[StageFacts, ...]:
     counts = [count(axis, n) for axis, n in enumerate(lengths)]
     if min(counts) == 0:
         return ()
-    needed = [chain.needs(axis, 0, outputs, lengths[axis]) for axis, outputs in enumerate(counts)]
-    # For each operation, the span it reads along every axis; at the end, the span of the outputs.
-    spans = list(zip(*needed, strict=True))
+    spans = _spans(chain.ops, lengths, tuple((0, outputs) for outputs in counts))
     inputs = _first_samples(x, spans[0], plan.extension, plan.signal.channels)
     bounds = Bounds(low=(0,) * len(lengths), high=lengths)
     return _computed_stages(plan, _placed(chain.ops, plan.steps), spans, inputs, bounds)
+
+
+def _spans(ops: Sequence[Op], lengths: tuple[int, ...], outputs: Span) -> list[Span]:
+    """For each operation, the inputs that it is given along every axis; at the end the outputs.
+
+    lengths : of the input of the first operation
+    A layer that pads its own input is given all of it, and nothing outside.
+    """
+    given = []
+    for op in ops:
+        given.append(lengths)
+        sides = zip(op.reach, lengths, strict=True)
+        lengths = tuple(reach.count(n) for reach, n in sides)
+    spans = [outputs]
+    for op, whole in zip(reversed(ops), reversed(given), strict=True):
+        if op.padding is not None and op.padding.extends:
+            spans.append(tuple((0, n) for n in whole))
+            continue
+        wanted = zip(op.reach, spans[-1], strict=True)
+        spans.append(tuple(reach.needs(low, high) for reach, (low, high) in wanted))
+    return spans[::-1]
 
 
 @dataclass(frozen=True)
@@ -262,10 +283,11 @@ def _branches(
         return
     tasks = place.op.branch_tasks(spans[1], inputs.length)
     for branch, task in zip(group.branches, tasks, strict=True):
-        own = _read_by_branch(inputs, spans[0], task.spans[0])
+        own_spans = _spans(task.ops, inputs.length, task.spans[-1])
+        own = _read_by_branch(inputs, spans[0], own_spans[0])
         steps = bind_chain(branch.calls, place.step.before, plan.rules, in_branch=True)
         placed = _placed(task.ops, steps)
-        stages = _computed_stages(plan, placed, task.spans, own, bounds)
+        stages = _computed_stages(plan, placed, own_spans, own, bounds)
         several = own.values.shape[-1] > 1
         results = by_channel(own.values, several=several)
         if stages:
@@ -288,11 +310,13 @@ def _read_by_branch(inputs: StageSamples, given: Span, read: Span) -> StageSampl
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
     layers = step.stage.layers
-    number_of_layer = np.cumsum([not op.formula.continues_layer for op in step.ops]) - 1
+    formulas = [op.formula for op in step.ops]
+    begins = [not formula.text and not formula.continues_layer for formula in formulas]
+    number_of_layer = np.cumsum(begins) - 1
+    texts = [step.stage.formula or step.call.text] * len(formulas)
     if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
-        return [layers[number].text for number in number_of_layer]
-    text = step.stage.formula or step.call.text
-    return [text for _ in step.ops]
+        texts = [layers[number].text for number in number_of_layer]
+    return [formula.text or text for formula, text in zip(formulas, texts, strict=True)]
 
 
 def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> StageSamples:
@@ -309,11 +333,14 @@ def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> 
 
 def _padded_inputs(op: Op, inputs: StageSamples, span: Span) -> StageSamples:
     """Extend the inputs of a layer by its own padding."""
-    if op.padding is None:
+    if op.padding is None or not op.padding.extends:
         return inputs
-    task = replace(OpTask.alone(op.reach, span, inputs.length), starts=inputs.first)
-    values = op.padding.extend(inputs.values, replace(task, begins=inputs.first))
-    return replace(inputs, values=values)
+    task = OpTask.alone(op.reach, span, inputs.length)
+    # A negative padding cuts the first samples off.
+    starts = tuple(max(0, begin) for begin in task.begins)
+    known = inputs.values[tuple(slice(start, None) for start in starts)]
+    values = op.padding.extend(known, replace(task, starts=starts))
+    return replace(inputs, values=values, first=task.begins)
 
 
 def _computed(

@@ -134,8 +134,9 @@ class ExplainedStage:
         sides = zip(self.size, self.before, strict=True)
         after = tuple(size - 1 - before for size, before in sides)
         stride = tuple(reach.step for reach in self.op.reach)
-        facts = self._samples(self.inputs.values, self.inputs.first)
+        facts = self._samples(*self._shown_inputs())
         facts = replace(facts, stride=stride, before=self.before, after=after)
+        facts = replace(facts, nn_pool=self.op.formula.nn_pool)
         nn_call = self.op.formula.nn_call
         if nn_call is not None:
             facts = replace(facts, nn_call=nn_call.text("{x}"))
@@ -145,6 +146,26 @@ class ExplainedStage:
         if self.weights is None:
             return facts
         return replace(facts, **self._kernel(self.weights))
+
+    def _shown_inputs(self) -> tuple[Array, tuple[int, ...]]:
+        """The samples of the signal and those outside that a window reads, and where they begin.
+
+        A layer that pads its own input is given more than that.
+        """
+        padding = self.op.padding
+        if padding is None or not padding.extends:
+            return self.inputs.values, self.inputs.first
+        shown = []
+        first = []
+        for axis, (low, high) in enumerate(self.outputs.span):
+            step = self.op.reach[axis].step
+            begin = min(0, low * step - self.before[axis])
+            last = (high - 1) * step - self.before[axis] + self.size[axis]
+            start = max(self.inputs.first[axis], begin)
+            stop = max(self.inputs.length[axis], last)
+            shown.append(slice(start - self.inputs.first[axis], stop - self.inputs.first[axis]))
+            first.append(start)
+        return self.inputs.values[tuple(shown)], tuple(first)
 
     def _samples(self, x: Array, first: tuple[int, ...]) -> StageFacts:
         """The inputs and the outputs, of an operation that reads one sample for each output.

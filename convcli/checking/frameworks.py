@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convcli.facts.explanation import StageFacts
+    from convcli.facts.explanation import SpreadFacts, StageFacts
     from convcli.signals import Edge
 
 # For each edge rule the mode of torch.nn.functional.pad and of equinox.nn.Conv. `valid` needs none,
@@ -37,19 +37,25 @@ def equinox_text(stages: Sequence[StageFacts], edge: Edge) -> str:
     return _expression(stages, edge, _EquinoxWriter())
 
 
+# A call and what its names mean; None where a framework has no such call.
+_Written = tuple[str, str] | None
+
+
 @dataclass(frozen=True)
 class _Padding:
-    """How far the input of a convolution is extended, and by which edge rule.
+    """How the input of a stage is extended or cut, and by which edge rule.
 
-    sides : samples before and after, along each axis; negative ones are cut off
+    sides : samples that are added before and after, along each axis
+    cut : samples that are cut off before, along each axis
     """
 
     sides: tuple[tuple[int, int], ...]
+    cut: tuple[int, ...]
     edge: str
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is added or cut off."""
+        """Whether nothing is added."""
         return not any(any(side) for side in self.sides)
 
     def possible(self, length: tuple[int, ...]) -> bool:
@@ -63,21 +69,40 @@ class _Padding:
             return False
         if self.edge not in ("reflect", "wrap"):
             return True
+        if any(self.cut):
+            return False
         margin = 1 if self.edge == "reflect" else 0
         return all(max(side) <= n - margin for side, n in zip(self.sides, length, strict=True))
 
+    def lengths_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        """The lengths after samples were added and cut off."""
+        sides = zip(lengths, self.sides, self.cut, strict=True)
+        return tuple(n + before + after - cut for n, (before, after), cut in sides)
+
+    def sliced(self, x: str) -> str:
+        """The samples without those that are cut off."""
+        if not any(self.cut):
+            return x
+        places = [f"{cut}:" if cut else ":" for cut in self.cut]
+        return f"{x}[..., {', '.join(places)}]"
+
 
 class _TorchWriter:
-    """Writes convolutions as calls of torch.nn.functional."""
+    """Writes stages as calls of torch.nn.functional."""
+
+    def padded(self, x: str, padding: _Padding) -> str:
+        """The call that extends the samples."""
+        x = padding.sliced(x)
+        if padding.empty:
+            return x
+        # The last axis comes first.
+        sides = tuple(side for pair in reversed(padding.sides) for side in pair)
+        mode, _ = PAD_MODES[padding.edge]
+        return f"pad({x}, {sides})" if mode == "constant" else f"pad({x}, {sides}, {mode!r})"
 
     def conv(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a convolution, and what its names mean."""
-        if not padding.empty:
-            # The last axis comes first.
-            sides = tuple(side for pair in reversed(padding.sides) for side in pair)
-            mode, _ = PAD_MODES[padding.edge]
-            x = f"pad({x}, {sides})" if mode == "constant" else f"pad({x}, {sides}, {mode!r})"
-        arguments = f"{x}, w{number}"
+        arguments = f"{self.padded(x, padding)}, w{number}"
         meaning = f"w{number} = {_weights_text(stage.laid, stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
@@ -87,9 +112,41 @@ class _TorchWriter:
             arguments += f", groups={stage.groups}"
         return f"conv{len(stage.stride)}d({arguments})", meaning
 
+    def pool(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
+        """The call of a pool, which needs no names."""
+        del number
+        size, step = _one_or_all(stage.size), _one_or_all(stage.stride)
+        return f"{stage.nn_pool}{len(stage.stride)}d({self.padded(x, padding)}, {size}, {step})", ""
+
+    def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
+        """The call of a transposed convolution, and what its names mean."""
+        rests = _transposed_rests(stage, spread)
+        if rests is None:
+            return None
+        kernel = np.asarray(spread.kernel)
+        axes = len(spread.stride)
+        if kernel.ndim == axes:
+            kernel = kernel.reshape(1, 1, *kernel.shape)
+        taken = kernel.shape[1]
+        # (out, in / groups) becomes (in, out / groups).
+        grouped = kernel.reshape(spread.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
+        weights = grouped.reshape(spread.groups * taken, -1, *kernel.shape[2:])
+        arguments = f"{x}, w{number}"
+        meaning = f"w{number} = {_weights_text(weights.tolist(), 1)}"
+        if spread.bias:
+            arguments += f", b{number}"
+            meaning += f"; b{number} = {_rounded_weights(spread.bias)}"
+        arguments += f", stride={_one_or_all(spread.stride)}"
+        for name, rest in zip(("padding", "output_padding"), rests, strict=True):
+            if any(rest):
+                arguments += f", {name}={_one_or_all(rest)}"
+        if spread.groups > 1:
+            arguments += f", groups={spread.groups}"
+        return f"conv_transpose{axes}d({arguments})", meaning
+
 
 class _EquinoxWriter:
-    """Writes convolutions as layers of equinox.nn."""
+    """Writes stages as layers of equinox.nn."""
 
     def conv(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a layer, and how the layer is made."""
@@ -112,7 +169,45 @@ class _EquinoxWriter:
         if stage.bias:
             column = np.reshape(stage.bias, (-1,) + (1,) * axes)
             meaning += f"; {name}.bias = {_rounded_weights(column.tolist())}"
-        return f"{name}({x})", meaning
+        return f"{name}({padding.sliced(x)})", meaning
+
+    def pool(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> _Written:
+        """The call of a pool, and how it is made; none where samples are added that are not 0."""
+        if not padding.empty:
+            return None
+        kind = "".join(word.capitalize() for word in stage.nn_pool.split("_"))
+        size, step = _one_or_all(stage.size), _one_or_all(stage.stride)
+        meaning = f"pool{number} = {kind}{len(stage.stride)}d({size}, {step})"
+        return f"pool{number}({padding.sliced(x)})", meaning
+
+    def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
+        """Nothing: no line is written for this layer."""
+        del x, stage, spread, number
+        return None
+
+
+def _transposed_rests(
+    stage: StageFacts, spread: SpreadFacts
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """`padding` and `output_padding` of a transposed convolution; None where torch has none such.
+
+    `padding` is how many outputs are left out before the first one.
+    """
+    axes = len(spread.stride)
+    sizes = np.shape(spread.kernel)[-axes:]
+    counts = np.shape(stage.outputs)[-axes:]
+    paddings = []
+    rests = []
+    for axis, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+        step = spread.stride[axis]
+        padding = spread.at[axis] - spread.first[axis]
+        full = (stage.length[axis] - 1) * step + size - 2 * padding
+        rest = count - full
+        if padding < 0 or not 0 <= rest < step:
+            return None
+        paddings.append(padding)
+        rests.append(rest)
+    return tuple(paddings), tuple(rests)
 
 
 def _expression(
@@ -120,46 +215,78 @@ def _expression(
 ) -> str:
     """The expression of all stages with what its names mean; empty if a stage has none."""
     convolutions = [stage for stage in stages if stage.flipped is not None]
+    spreads = [stage.spread for stage in stages if stage.spread is not None]
+    pools = [stage for stage in stages if stage.nn_pool]
     weights = sum(np.size(stage.laid) for stage in convolutions)
-    if not convolutions or weights > MOST_WEIGHTS:
+    weights += sum(np.size(spread.kernel) for spread in spreads)
+    named = len(convolutions) + len(spreads)
+    if not named + len(pools) or weights > MOST_WEIGHTS:
         return ""
     x = "x"
+    lengths = stages[0].length
     meanings: list[str] = []
     for number, stage in enumerate(stages):
         if stage.nn_call:
             x = stage.nn_call.replace("{x}", x)
             continue
-        padding = _padding_of(stage, edge, first=number == 0)
-        if stage.flipped is None or padding is None:
+        name = str(len(meanings) + 1) if named > 1 or len(pools) > 1 else ""
+        written = None
+        if stage.spread is not None and lengths == stage.length:
+            written = writer.transposed(x, stage, stage.spread, name)
+            lengths = np.shape(stage.outputs)[-len(lengths) :]
+        elif stage.flipped is not None or stage.nn_pool:
+            padding = _padding_of(stage, edge, first=number == 0)
+            # A layer that pads needs the end of its input at its place.
+            if padding is None or (stage.padding and lengths != stage.length):
+                return ""
+            write = writer.conv if stage.flipped is not None else writer.pool
+            written = write(x, stage, padding, name)
+            lengths = _lengths_after(stage, padding.lengths_of(lengths))
+        if written is None:
             return ""
-        name = str(len(meanings) + 1) if len(convolutions) > 1 else ""
-        x, meaning = writer.conv(x, stage, padding, name)
-        meanings.append(meaning)
-    return f"{x} with {'; '.join(meanings)}"
+        x, meaning = written
+        if meaning:
+            meanings.append(meaning)
+    if lengths != np.shape(stages[-1].outputs)[-len(lengths) :]:
+        return ""
+    return f"{x} with {'; '.join(meanings)}" if meanings else x
+
+
+def _lengths_after(stage: StageFacts, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """How many outputs frameworks make of a padded input."""
+    sides = zip(lengths, stage.size, stage.stride, strict=True)
+    return tuple((n - size) // step + 1 for n, size, step in sides)
 
 
 def _padding_of(stage: StageFacts, edge: Edge, *, first: bool) -> _Padding | None:
     """How the input of a stage is extended; None where frameworks cannot.
 
-    The edges of the signal are extended once, before the first stage.
+    The edges of the signal are extended once, before the first stage. Samples at the end that no
+    output reads are left where they are.
     """
     rule = stage.padding or edge
     axes = len(stage.stride)
-    shape = np.shape(stage.inputs)[-axes:]
-    sides = tuple(
-        (-low, low + count - n)
-        for low, count, n in zip(stage.first, shape, stage.length, strict=True)
-    )
     if not first and not stage.padding:
-        sides = ((0, 0),) * axes
-    padding = _Padding(sides, rule)
+        return _Padding(((0, 0),) * axes, (0,) * axes, rule)
+    shape = np.shape(stage.inputs)[-axes:]
+    sides = []
+    cut = []
+    for low, count, n in zip(stage.first, shape, stage.length, strict=True):
+        sides.append((max(0, -low), max(0, low + count - n)))
+        cut.append(max(0, low))
+    padding = _Padding(tuple(sides), tuple(cut), rule)
     return padding if padding.possible(stage.length) else None
+
+
+def _one_or_all(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The number of one axis, or a number for each."""
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _stride(stage: StageFacts) -> str:
     if all(step == 1 for step in stage.stride):
         return ""
-    return f", stride={stage.stride if len(stage.stride) > 1 else stage.stride[0]}"
+    return f", stride={_one_or_all(stage.stride)}"
 
 
 def _weights_text(laid: Any, divisor: float) -> str:

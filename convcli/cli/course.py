@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 TITLE = "Convolution: from the idea to the layer"
 INTRODUCTION = (
     "Signals are sound, prices, pictures: information as a function of time or space. Their "
-    "structure is local, and it does not care where it stands. Convolution is the operation "
-    "that has exactly these two properties."
-    "\n\nEvery chapter names the command that computes it. Cells with a blue or an orange ground "
-    "can be edited, and everything below them answers at once."
+    "structure is local, and it does not depend on where it is. Convolution is the linear "
+    "operation that has exactly these two properties."
+    "\n\nEvery chapter names the command that computes it, to be run in the folder sample_data of "
+    "convcli. Numbers on a blue or an orange background can be typed over, and everything below "
+    "them follows at once."
 )
 
 
@@ -139,7 +140,7 @@ CHAPTERS = (
             signal="tide.csv",
             kernel="gaussian:2",
             table=ExplainTable(columns=["gauge"]),
-            excerpt=Excerpt(size="100"),
+            excerpt=Excerpt(size="150"),
             rules=ExplainRules(align="center"),
             page=ExplainPage(limit=2),
         ),
@@ -162,9 +163,7 @@ CHAPTERS = (
         title="θ instead of numbers",
         text=(
             "If the taps are not chosen but learned, they are unknowns: θ₁ and θ₂. The "
-            "equations are the same for every position, and so are the unknowns. A neuron has"
-            " a weight for every sample, a dense layer one for every pair, a convolution as "
-            "many as it has taps."
+            "equations are the same for every position, and so are the unknowns."
         ),
         request=ExplainRequest(
             signal="1,2,3,4,5",
@@ -175,6 +174,22 @@ CHAPTERS = (
         ),
     ),
     LectureChapter(
+        title="How a neuron differs from a convolution",
+        text=(
+            "A neuron has a weight for every sample. That is a kernel as long as the signal: it "
+            "fits in one place only, and makes one number."
+            "\n\nThe chapter before counts weights: a dense layer has a neuron for each of its "
+            "outputs, with weights of its own. A convolution uses the same few weights in every "
+            "place, however long the signal is."
+        ),
+        request=ExplainRequest(
+            signal="1,2,3,4,5",
+            kernel="1,0,-1,2,1",
+            correlate=True,
+            rules=ExplainRules(edge="valid"),
+        ),
+    ),
+    LectureChapter(
         title="Several channels, a bias, and the activation",
         text=(
             "With several channels θ₁ is a vector with a weight for each of them, and the sum"
@@ -182,7 +197,7 @@ CHAPTERS = (
             "rectifier follows: it keeps what is above 0 and a tenth of what is below."
         ),
         request=ExplainRequest(
-            signal="1,2,0,4,1/0,1,3,1,2",
+            signal="1,2,0,4,1/3,1,3,1,2",
             kernel="model:layer.safetensors",
             rules=ExplainRules(edge="valid"),
         ),
@@ -196,7 +211,7 @@ CHAPTERS = (
             "compute the same."
         ),
         request=ExplainRequest(
-            signal="1,2,0,4,1/0,1,3,1,2",
+            signal="1,2,0,4,1/3,1,3,1,2",
             kernel="model:layer.safetensors",
             rules=ExplainRules(edge="valid"),
             page=ExplainPage(symbolic=True),
@@ -218,13 +233,14 @@ CHAPTERS = (
     LectureChapter(
         title="Downsampling",
         text=(
-            "A stride keeps every second output, a pool the largest of two neighbours. "
-            "Outputs of later stages stand for more and more of the signal: point at the dots"
-            " to see it."
+            "A stride of two keeps every second output, a pool of two the larger of two "
+            "neighbours. Outputs of later stages stand for more and more of the signal: point at"
+            " the dots to see it."
         ),
         request=ExplainRequest(
             signal="1,3,2,5,4,6,2,1,3,2,4,4",
-            kernel="correlate:1,2,1 | max_pool:2 | correlate:1,-1 | max_pool:2",
+            kernel="correlate:1,2,1 | stride:2 | correlate:1,-1 | max_pool:2",
+            rules=ExplainRules(edge="valid"),
             page=ExplainPage(limit=3),
         ),
     ),
@@ -232,11 +248,11 @@ CHAPTERS = (
         title="What strides and pools break",
         text=(
             "After a pool of two, an output stands for two samples. Moving the signal by one "
-            "is moving it by half an output, and the result changes. Moving it by two is "
-            "fine."
+            "is moving it by half an output, and the result takes other values. Moving it by two "
+            "moves the result by one output."
         ),
         request=ExplainRequest(
-            signal="0,0,0,0,1,0,0,0,0,0,0,0",
+            signal="0,0,0,3,1,0,0,0,0,0,0,0",
             kernel="box:3 | max_pool:2",
             page=ExplainPage(property="shift"),
         ),

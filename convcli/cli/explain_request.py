@@ -115,6 +115,7 @@ class ExplainRequest:
 
     def explained(self) -> Explained:
         """Compute what is asked for. RequestError or InputError where it cannot be."""
+        self._check_page()
         if self.page.continuous:
             return self._integral()
         from convcli.checking.explain import small_plan
@@ -131,6 +132,28 @@ class ExplainRequest:
         if self.page.property is not None:
             return _measured_property(self.page.property, plan, samples)
         return self._stages(plan, samples)
+
+    def _check_page(self) -> None:
+        """Refuse options that would have no effect on the page."""
+        page = self.page
+        pages = {
+            "--continuous": page.continuous,
+            "--property": page.property is not None,
+            "--symbolic": page.symbolic,
+            "--matrix": page.matrix,
+        }
+        asked = [name for name, chosen in pages.items() if chosen]
+        if len(asked) > 1:
+            message = f"{asked[0]} and {asked[1]} are pages of their own"
+            raise RequestError(message, hint="ask for one of them")
+        if not page.continuous:
+            return
+        unused = ["--correlate"] if self.correlate else []
+        for group in (self.table, self.excerpt, self.rules):
+            unused += [word for word in _words_of(group) if word.startswith("-")]
+        if unused:
+            message = f"--continuous takes functions of time; {unused[0]} has no effect on them"
+            raise RequestError(message, hint=f"leave {unused[0]} out")
 
     def _integral(self) -> Explained:
         from convcli.checking.continuous import explain_integral
@@ -167,8 +190,11 @@ def _words_of(group: Any) -> list[str]:
         if value == each.default:
             continue
         name = f"--{each.name.replace('_', '-')}"
-        if isinstance(value, list):
+        if each.name == "columns":
             words += ["-c", ",".join(value)]
+        elif isinstance(value, list):
+            for word in value:
+                words += [name, word]
         elif value is True:
             words.append(name)
         else:

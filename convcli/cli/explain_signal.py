@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from convcli.cli.opening import files_by_suffix, first_page, read_input, sound_and_picture_files
-from convcli.cli.table_arguments import Decimal, Delimiter, Encoding, NoHeader, TableArguments
+from convcli.cli.table_arguments import (
+    Comment,
+    Decimal,
+    Delimiter,
+    Encoding,
+    MissingWords,
+    NoHeader,
+    SkipRows,
+    TableArguments,
+    Thousands,
+)
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.units import UnitError, to_samples
@@ -29,6 +40,9 @@ if TYPE_CHECKING:
 SAMPLES_SHOWN = 16
 PIXELS_SHOWN = 6
 LARGEST_PICTURE = 10**9
+# How lengths and frequencies of a table are written here, where no column holds the times.
+_LENGTH_HELP = "a number of rows (20); durations need `convcli csv --time COLUMN`"
+_FREQUENCY_HELP = "in cycles per row, 0 to 0.5 (Hz needs `convcli csv --time COLUMN`)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +60,10 @@ class ExplainTable:
     ] = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
+    thousands: Thousands = ""
+    na: MissingWords = None
+    comment: Comment = ""
+    skip_rows: SkipRows = 0
     no_header: NoHeader = False
     encoding: Encoding = "utf-8"
 
@@ -55,6 +73,10 @@ class ExplainTable:
             columns=self.columns,
             delimiter=self.delimiter,
             decimal=self.decimal,
+            thousands=self.thousands,
+            na=self.na,
+            comment=self.comment,
+            skip_rows=self.skip_rows,
             no_header=self.no_header,
             encoding=self.encoding,
         )
@@ -104,7 +126,7 @@ def read_signal(
 
     with_column : makes the command that takes a column, for hints
     """
-    from convcli.media.inputs import check_input
+    from convcli.media.inputs import check_input, is_folder
     from convcli.media.tables.files import TableFiles
     from convcli.places import is_file, place_of
 
@@ -124,7 +146,7 @@ def read_signal(
     hint = "such as 1,2,3,4, or @FILE, or -, or a sound or picture"
     if is_file(text):
         hint = _column_hint(with_column)
-    elif TableFiles.has_suffix(Path(text)):
+    elif TableFiles.has_suffix(Path(text)) or (bare and is_folder(text)):
         check_input(Path(text))
     try:
         channels = _parse_channels(text)
@@ -256,7 +278,10 @@ def _from_table(text: str, table: TableOptions, excerpt: Excerpt) -> SmallSignal
     path: Place | None = None
     if text.strip() != "-":
         path = named_place(text.removeprefix("@"))
-    return _from_file(path, TableFiles(options=table), excerpt)
+    shown = _from_file(path, TableFiles(options=table), excerpt)
+    signal = shown.signal
+    medium = replace(signal.medium, length_help=_LENGTH_HELP, frequency_help=_FREQUENCY_HELP)
+    return replace(shown, signal=replace(signal, medium=medium))
 
 
 def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSignal:

@@ -35,17 +35,18 @@ def draw_steps(steps: list[str], design: DesignOptions, export: ExportOptions) -
 
 def _designed_facts(text: str, design: DesignOptions) -> RunFacts:
     """The facts of a FILTER that is designed for a report."""
-    from convcli.planning.describe import drawn_facts
+    from convcli.planning.describe import CurveSize, drawn_facts
 
     bound = design.bind(text)
     chain = None
     if len(bound) > 1:
         chain = drawn_facts(text, bound)
+    size = CurveSize.beside(len(bound))
     return RunFacts(
         version=__version__,
         filter=text,
         command=given_words(),
-        steps=tuple(drawn_facts(each.call.text, (each,)) for each in bound),
+        steps=tuple(drawn_facts(each.call.text, (each,), size) for each in bound),
         chain=chain,
     )
 

@@ -175,11 +175,12 @@ def _with_responses(
     steps: tuple[StepFacts, ...], chain: StepFacts, plan: Plan
 ) -> tuple[tuple[StepFacts, ...], StepFacts]:
     """The facts of the steps and of the chain with their responses."""
-    from convcli.planning.describe import chain_with_response, with_response
+    from convcli.planning.describe import CurveSize, chain_with_response, with_response
 
+    size = CurveSize.beside(len(steps))
     drawn = []
     for made, step in zip(steps, plan.steps, strict=True):
-        drawn.append(with_response(made, step))
+        drawn.append(with_response(made, step, size))
     return tuple(drawn), chain_with_response(chain, plan.steps)
 
 

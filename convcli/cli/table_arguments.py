@@ -61,6 +61,42 @@ Delimiter = Annotated[
     ),
 ]
 Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
+Thousands = Annotated[
+    str,
+    typer.Option(
+        metavar="CHAR",
+        help="Separator of thousands in a table, such as , in 1,234,567.",
+        show_default="nothing",
+    ),
+]
+MissingWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--na",
+        metavar="WORD",
+        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
+        "written; a number such as -999 however it is written. May be given several times.",
+        show_default="none, na, nan, null, n/a, and empty cells",
+    ),
+]
+Comment = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Lines of a table that begin with TEXT are comments, which stay as they are.",
+        show_default="nothing",
+    ),
+]
+SkipRows = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1_000_000,
+        metavar="N",
+        help="Number of lines before the header of a table (with --no-header: before its first "
+        "row), which stay as they are.",
+    ),
+]
 NoHeader = Annotated[
     bool,
     typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
@@ -102,42 +138,10 @@ class TableArguments:
     every: Every = None
     delimiter: Delimiter = None
     decimal: Decimal = "."
-    thousands: Annotated[
-        str,
-        typer.Option(
-            metavar="CHAR",
-            help="Separator of thousands in a table, such as , in 1,234,567.",
-            show_default="nothing",
-        ),
-    ] = ""
-    na: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--na",
-            metavar="WORD",
-            help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-            "written; a number such as -999 however it is written. May be given several times.",
-            show_default="none, na, nan, null, n/a, and empty cells",
-        ),
-    ] = None
-    comment: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT",
-            help="Lines of a table that begin with TEXT are comments, which stay as they are.",
-            show_default="nothing",
-        ),
-    ] = ""
-    skip_rows: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=1_000_000,
-            metavar="N",
-            help="Number of lines before the header of a table (with --no-header: before its first "
-            "row), which stay as they are.",
-        ),
-    ] = 0
+    thousands: Thousands = ""
+    na: MissingWords = None
+    comment: Comment = ""
+    skip_rows: SkipRows = 0
     no_header: NoHeader = False
     encoding: Encoding = "utf-8"
 

@@ -88,9 +88,9 @@ class Branches(Op):
     exact : the result must not depend on where a block ends, not even in the last bit
     window : the reach of branches with windows in time, once they know the times
     by_number : combine the n-th outputs of all branches, as the nodes of a graph do, even if they
-        are aligned with different samples (`x[1:] - x[:-1]`)
-    by_formula : order the channels by formula: all channels of one result, then all of the next;
-        else the results of one channel are neighbours where all channels are treated alike
+        are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
+        all channels of one result, then all of the next
+    names_results : the results have names of their own, and are written one after the other
     """
 
     branches: tuple[BranchChain, ...]
@@ -100,7 +100,7 @@ class Branches(Op):
     exact: bool = True
     window: UnionReach | None = None
     by_number: bool = False
-    by_formula: bool = False
+    names_results: bool = False
 
     @classmethod
     def of(
@@ -244,17 +244,24 @@ class Branches(Op):
     def channels(self) -> ChannelUse:
         """Whether all channels are treated alike, and the widest layer of the branches."""
         widths = (op.channels.widest for branch in self.branches for op in branch.chain.ops)
-        return ChannelUse(uniform=self._uniform(), widest=max(widths, default=0))
+        results = self._results_of_channel()
+        return ChannelUse(
+            uniform=bool(results),
+            written_by_result=results if self.names_results else (),
+            widest=max(widths, default=0),
+        )
 
-    def _uniform(self) -> bool:
-        """Whether all channels are treated alike. Outputs of one channel are then neighbours."""
+    def _results_of_channel(self) -> tuple[int, ...]:
+        """How many outputs of a channel each formula makes; empty if channels are not alike."""
         if self.keeps is not None or not all(branch.chain.uniform for branch in self.branches):
-            return False
-        if self.by_formula and len(self.formulas) > 1:
-            return False
+            return ()
+        if self.by_number and len(self.formulas) > 1:
+            return ()
         made = [branch.chain.channels(1) for branch in self.branches]
         widths = [{made[n] for n in formula.operands()} for formula in self.formulas]
-        return all(len(width) == 1 for width in widths)
+        if any(len(width) != 1 for width in widths):
+            return ()
+        return tuple(width.pop() for width in widths)
 
     def output_channels(self, count: int) -> int:
         """Count the channels of the results of all formulas."""

@@ -295,6 +295,15 @@ class ChainGeometry:
         """Whether all channels are treated alike."""
         return all(op.channels.uniform for op in self.ops)
 
+    def written_order(self, outputs: int) -> IntArray | None:
+        """Return the channels of the outputs in the order of writing; None if they lie in it."""
+        widths = self.ops[-1].channels.written_by_result if self.ops else ()
+        if not widths:
+            return None
+        of_channels = np.arange(outputs).reshape(-1, sum(widths))
+        results = np.split(of_channels, np.cumsum(widths)[:-1], axis=1)
+        return np.concatenate([result.reshape(-1) for result in results])
+
     @cached_property
     def times(self) -> TimeUse:
         """What the operations make of the times of the samples."""

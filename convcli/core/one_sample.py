@@ -8,7 +8,7 @@ import numpy as np
 
 from convcli.core.convolution.rounding import of_taps
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
-from convcli.core.op_formula import OpFormula
+from convcli.core.op_formula import NNProduct, OpFormula, WindowWeights
 from convcli.core.ops import Convolve
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -45,6 +45,7 @@ class Pointwise(OneSample):
     keeps : the channel that is left alone (the opacity of a picture), or None
     alike : whether the function is the same for all channels
     factor : of a function that multiplies by a number
+    text : what pages call the function where FILTER does not name it
     """
 
     function: Callable[[Array], Array]
@@ -52,6 +53,7 @@ class Pointwise(OneSample):
     alike: bool = True
     rounding: Rounding = "rounded"
     factor: float | None = None
+    text: str = ""
 
     @property
     def numbers(self) -> NumberUse:
@@ -66,7 +68,12 @@ class Pointwise(OneSample):
     @property
     def formula(self) -> OpFormula:
         """The convolution that a multiplication is."""
-        return OpFormula(as_convolution=self._as_convolution(), delay=0.0)
+        product = None
+        if self.factor is not None and self.keeps is None:
+            product = NNProduct(float(self.factor))
+        return OpFormula(
+            as_convolution=self._as_convolution(), delay=0.0, nn_call=product, text=self.text
+        )
 
     def _as_convolution(self) -> Convolve | None:
         """The convolution with one tap, the factor."""
@@ -119,6 +126,25 @@ class Mix(OneSample):
     weights: FloatArray
     divisor: float = 1.0
     keeps: int | None = None
+
+    @property
+    def formula(self) -> OpFormula:
+        """The weights, where no channel goes past them."""
+        return OpFormula(window_weights=self._window_weights, delay=0.0)
+
+    def _window_weights(self, channels: int) -> WindowWeights | None:
+        """The weights of a window of one sample."""
+        if self.keeps is not None or channels != self.weights.shape[1]:
+            return None
+        size = (1,) * self.axes
+        return WindowWeights(
+            weights=self.weights.reshape(*self.weights.shape, *size),
+            before=(0,) * self.axes,
+            groups=1,
+            divisor=self.divisor,
+            flipped=False,
+            on_missing="empty",
+        )
 
     @property
     def numbers(self) -> NumberUse:

@@ -114,11 +114,14 @@ class ChannelUse:
     """How an operation treats channels.
 
     uniform : whether all channels are treated alike; the outputs of one channel are then neighbours
+    written_by_result : how many outputs of a channel each result has, where one result of all
+        channels is to be written after the other; else empty
     opacity : what becomes of the opacity of a picture; None: the operation treats it by itself
     widest : the most channels that a layer of a network reads or makes; 0 for other operations
     """
 
     uniform: bool = False
+    written_by_result: tuple[int, ...] = ()
     opacity: Opacity | None = None
     widest: int = 0
 
@@ -140,6 +143,11 @@ class OwnPadding:
     needs_end: bool = False
     reads_inside: bool = False
     extend: Callable[[Array, OpTask], Array] = _as_given
+
+    @property
+    def extends(self) -> bool:
+        """Whether the inputs are extended here; those of branches are, each in its own chain."""
+        return self.extend is not _as_given
 
 
 class Measure(Protocol):
@@ -555,7 +563,9 @@ class Complete(WrappedOp):
     @property
     def formula(self) -> OpFormula:
         """What is known of the operation, and its weights, whose first window begins at input 0."""
-        return replace(super().formula, window_weights=self._window_weights)
+        formula = super().formula
+        nn_pool = self.op.formula.nn_pool
+        return replace(formula, window_weights=self._window_weights, nn_pool=nn_pool)
 
     def _window_weights(self, channels: int) -> WindowWeights | None:
         found = self.op.formula.window_weights(channels)

@@ -93,6 +93,20 @@ class NNCall:
         return f"{self.function}({x}, {self.argument:g})"
 
 
+@dataclass(frozen=True)
+class NNProduct:
+    """The multiplication of all samples by a number, in PyTorch and JAX."""
+
+    factor: float
+
+    def text(self, x: str) -> str:
+        """The product with the samples written as `x`."""
+        factor = f"{self.factor:g}"
+        if float(factor) != self.factor:
+            factor = repr(self.factor)
+        return f"({x} * {factor})"
+
+
 def no_window_weights(_: int) -> None:
     """Return None: the operation is not a weighted sum of one window."""
     return
@@ -109,6 +123,8 @@ class OpFormula:
     delay : in samples along axis 0, where it does not follow from the convolutions; None where it
         is not known
     nn_call : the function of PyTorch and JAX that computes the same, for functions of one sample
+    nn_pool : the pool of PyTorch that computes the same from the same windows, as in max_pool
+    text : what pages call an operation that FILTER does not name, such as the scaling of a picture
     continues_layer : whether the operation is a part of the layer that the one before begins
     spread : where each input of a transposed convolution adds to the outputs; set by the operation
         that interleaves the phases of such a layer
@@ -118,7 +134,9 @@ class OpFormula:
     as_convolution: Convolve | None = None
     window_weights: Callable[[int], WindowWeights | None] = no_window_weights
     delay: float | None = None
-    nn_call: NNCall | None = None
+    nn_call: NNCall | NNProduct | None = None
+    nn_pool: str = ""
+    text: str = ""
     continues_layer: bool = False
     spread: Spread | None = None
 

@@ -134,7 +134,7 @@ def ir(
 
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"
-        hint = "on a table --time COLUMN gives the rate; without one kernel:@taps.csv"
+        hint = "`convcli csv --time COLUMN` gives a table its rate; without one kernel:@taps.csv"
         raise RequestError(message, hint=hint)
     if not 0 <= wet <= 1:
         raise RequestError(f"wet must be in 0 ... 1, got {wet:g}", hint="wet=0.3 or wet=30%")

@@ -77,7 +77,7 @@ def measured_response(
     """
     if signal.axes != 1 or signal.rate is None:
         message = "needs a signal with a sampling rate, because the curve is in Hz"
-        raise RequestError(message, hint="on a table --time COLUMN gives the rate")
+        raise RequestError(message, hint="`convcli csv --time COLUMN` gives a table its rate")
     name = path.removeprefix("@").strip()
     file = named_place(name)
     curve = read_curve(file, column=column, rate=signal.rate)

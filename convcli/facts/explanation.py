@@ -110,6 +110,8 @@ class StageFacts:
         the stride
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
+    nn_pool : the pool of torch.nn.functional that computes the same, as in max_pool; empty if there
+        is none
     branches : of a group, what it combines
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates, and for a transposed convolution
@@ -140,6 +142,7 @@ class StageFacts:
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     nn_call: str = ""
+    nn_pool: str = ""
     branches: tuple[BranchFacts, ...] = ()
     sums: tuple[SumFacts, ...] = ()
     spread: SpreadFacts | None = None

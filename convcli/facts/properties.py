@@ -52,21 +52,23 @@ class ShiftFacts:
     moves: tuple[MoveFacts, ...]
 
     @property
-    def holds(self) -> bool:
-        """Whether moving by a single sample moves the outputs."""
-        return all(self.moved(move) for move in self.moves if move.by == 1)
+    def holds(self) -> bool | None:
+        """Whether moving by a single sample moves the outputs; None if that cannot be seen."""
+        by_one = [self.moved(move) for move in self.moves if move.by == 1]
+        if False in by_one:
+            return False
+        return None if None in by_one or not by_one else True
 
-    def moved(self, move: MoveFacts) -> bool:
+    def moved(self, move: MoveFacts) -> bool | None:
         """Whether the outputs moved with the signal.
 
-        Those at the edges count only where all outputs read from outside of the signal.
+        Those at the edges do not count. None if all outputs read from outside of the signal.
         """
-        difference = move.difference
-        if difference is None:
-            difference = move.edge_difference
-        if difference is None:
+        if move.outputs is None:
             return False
-        return difference <= LARGEST_ROUNDING * self.scale
+        if move.difference is None:
+            return None
+        return move.difference <= LARGEST_ROUNDING * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,8 +157,14 @@ class NetworkBinder:
         """The multiplication that scales a picture to 0 ... 1, or back; none for other media."""
         if not self.signal.medium.unit_scale or factor == 1:
             return []
+        text = f"values times {factor:g}" if factor > 1 else f"values divided by {1 / factor:g}"
         return [
-            Pointwise(function=lambda x: x * np.asarray(factor, x.dtype), axes=self.signal.axes)
+            Pointwise(
+                function=lambda x: x * np.asarray(factor, x.dtype),
+                axes=self.signal.axes,
+                factor=factor,
+                text=text,
+            )
         ]
 
     def _normalised(self, name: Literal["inputs", "outputs"], count: int) -> list[Op]:
@@ -178,8 +184,10 @@ class NetworkBinder:
         mean, unit = np.array(pairs).T
         axes = self.signal.axes
         if name == "inputs":
-            return [Pointwise(function=partial(_in_units, mean=mean, unit=unit), axes=axes)]
-        return [Pointwise(function=partial(_out_of_units, mean=mean, unit=unit), axes=axes)]
+            function = partial(_in_units, mean=mean, unit=unit)
+            return [Pointwise(function=function, axes=axes, text="values in the units of training")]
+        function = partial(_out_of_units, mean=mean, unit=unit)
+        return [Pointwise(function=function, axes=axes, text="values in the units of the signal")]
 
     # --- changes instead of levels ---
 

@@ -15,11 +15,13 @@ import numpy as np
 
 from convcli.core.chain import Chain
 from convcli.core.convolution.convolve_2d import factor
+from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.planning.plan import chain_of
 from convcli.planning.taps_of_steps import (
     POINTS,
+    RATIO_BANDS,
     band_extremes,
     chain_taps,
     crossings,
@@ -50,6 +52,10 @@ LEAST_GAIN, LEAST_PASSING = -200.0, 60.0
 MOST_DRAWN_PRODUCTS = 1 << 28
 # Taps on each side of a two-dimensional kernel, and points of each side of its spectrum.
 MOST_DRAWN_SIDE, PLANE_POINTS = 65, 64
+# Of a chain of more steps than MOST_IN_FULL, each step has fewer points, so that a report stays
+# below 3 MB: a step has up to 8,700 numbers, and JSON takes 20 bytes for one. With any number of
+# steps, a curve has points of LEAST_BANDS bands.
+MOST_IN_FULL, LEAST_BANDS = 12, 4
 # Frequencies at which the gain crosses a level: at most this many are reported for each level.
 MOST_CROSSINGS = 6
 # Stop bands are reported for a level at least LEAST_STOP dB down, which designs may miss by
@@ -91,7 +97,37 @@ def step_facts(step: BoundStep) -> StepFacts:
     )
 
 
-def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
+@dataclass(frozen=True, kw_only=True)
+class CurveSize:
+    """How many points the curves of a step have, at most.
+
+    bands, ratio_bands : bands of a curve along a linear and along a logarithmic axis, two points in
+        each
+    side, spectrum : numbers along each axis of two-dimensional taps and of their spectrum
+    """
+
+    bands: int = POINTS
+    ratio_bands: int = RATIO_BANDS
+    side: int = MOST_DRAWN_SIDE
+    spectrum: int = PLANE_POINTS
+
+    @classmethod
+    def beside(cls, steps: int) -> CurveSize:
+        """The size of the curves of each of several steps."""
+        share = min(1.0, MOST_IN_FULL / max(1, steps))
+        along = math.sqrt(share)
+        return cls(
+            bands=max(LEAST_BANDS, round(POINTS * share)),
+            ratio_bands=max(LEAST_BANDS, round(RATIO_BANDS * share)),
+            side=max(LEAST_BANDS, round(MOST_DRAWN_SIDE * along)),
+            spectrum=max(LEAST_BANDS, round(PLANE_POINTS * along)),
+        )
+
+
+FULL_SIZE = CurveSize()
+
+
+def with_response(facts: StepFacts, step: BoundStep, size: CurveSize = FULL_SIZE) -> StepFacts:
     """The facts with all taps and the response over frequency, for a report."""
     first = first_taps(step)
     if first is not None and first.ndim == 1:
@@ -102,6 +138,8 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     if weights.ndim == 3 and step.before.axes == 2:
         facts = replace(facts, planes=len(weights))
         weights = weights[0]
+    if weights.ndim == 2 and step.before.axes == 2:
+        return _with_plane(facts, weights, size)
     attenuation = step.values.get("attenuation")
     levels = [-3.0]
     if attenuation:
@@ -110,18 +148,19 @@ def with_response(facts: StepFacts, step: BoundStep) -> StepFacts:
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, step.before, position, levels)
+    return _with_curves(facts, weights, position, levels, size)
 
 
-def drawn_facts(text: str, steps: Sequence[BoundStep]) -> StepFacts:
+def drawn_facts(text: str, steps: Sequence[BoundStep], size: CurveSize = FULL_SIZE) -> StepFacts:
     """The facts of a step, or of a chain as one step, with all that is drawn of it.
 
     No signal is given, so the sizes that come out of layers are not known.
+    size : of the curves of a step
     """
     if len(steps) == 1:
         facts = step_facts(steps[0])
         layers = tuple(replace(layer, size=()) for layer in facts.layers)
-        return with_response(replace(facts, layers=layers), steps[0])
+        return with_response(replace(facts, layers=layers), steps[0], size)
     reach = reach_facts(chain_of(steps, steps[0].before))
     return chain_with_response(StepFacts(text=text, name="chain", reach=reach), steps)
 
@@ -138,36 +177,36 @@ def chain_with_response(facts: StepFacts, steps: Sequence[BoundStep]) -> StepFac
     along = chain_of(steps, signal).reach[0]
     unit, cycle = _frequency_unit(signal), _cycles_of(signal)
     facts = replace(facts, frequency_unit=unit, cycle=cycle)
-    return _with_curves(facts, weights, signal, along, [-3.0])
+    if weights.ndim == 2 and signal.axes == 2:
+        return _with_plane(facts, weights, FULL_SIZE)
+    return _with_curves(facts, weights, along, [-3.0])
 
 
 def _with_curves(
     facts: StepFacts,
     weights: FloatArray,
-    signal: Signal,
     reach: Reach | None,
     levels: Sequence[float],
+    size: CurveSize = FULL_SIZE,
 ) -> StepFacts:
     """The facts with the responses of one set of taps to impulse, step and frequencies.
 
     reach : the position of the taps along axis 0; None if they begin at sample 0
     """
-    if weights.ndim == 2 and signal.axes == 2:
-        return _with_plane(facts, weights)
     if weights.ndim != 1:
         return facts
     # The position of the first output that an impulse at 0 reaches.
     first = 0 if reach is None else reach.anchor - reach.after
     facts = replace(
         facts,
-        impulse=_outline_pairs(weights, first),
-        step_response=_outline_pairs(np.cumsum(weights), first),
+        impulse=_outline_pairs(weights, first, size),
+        step_response=_outline_pairs(np.cumsum(weights), first, size),
     )
     if weights.size < 2:
         return facts
     frequencies, gain = response(weights, POINTS)
-    kept = drawn_frequencies(gain)
-    unit = _cycles_of(signal)
+    kept = drawn_frequencies(gain, size.bands, size.ratio_bands)
+    unit = facts.cycle
     drawn = (unit * frequencies[kept]).tolist()
     floored = np.maximum(gain[kept], LEAST_GAIN).tolist()
     stop_level = min(levels)
@@ -218,9 +257,11 @@ def _stop_bands(gain: FloatArray, level: float, unit: float) -> tuple[tuple[floa
     return tuple(bands)
 
 
-def _outline_pairs(values: FloatArray, first: int) -> tuple[tuple[float, float], ...]:
+def _outline_pairs(
+    values: FloatArray, first: int, size: CurveSize
+) -> tuple[tuple[float, float], ...]:
     """Positions from `first` on with their values; of many, the extremes of each part."""
-    kept = band_extremes(values)
+    kept = band_extremes(values, size.bands)
     positions = (first + kept).tolist()
     return tuple(zip(positions, values[kept].tolist(), strict=True))
 
@@ -246,20 +287,20 @@ def _group_delays(
     return tuple(None if np.isnan(delay) else round(delay, 6) for delay in delays.tolist())
 
 
-def _with_plane(facts: StepFacts, weights: FloatArray) -> StepFacts:
+def _with_plane(facts: StepFacts, weights: FloatArray, size: CurveSize) -> StepFacts:
     """The facts with two-dimensional taps and their spectrum; of many taps, those at the centre."""
     if weights.size < 2:
         return facts
     middle = []
     for n in weights.shape:
-        side = min(n, MOST_DRAWN_SIDE)
+        side = min(n, size.side)
         start = (n - side) // 2
         middle.append(slice(start, start + side))
     shown = weights[tuple(middle)]
     sides = tuple(max(PLANE_POINTS, n) for n in weights.shape)
     spectrum = np.abs(np.fft.fft2(weights, sides))
     centred = np.fft.fftshift(spectrum)
-    strides = [-(-n // PLANE_POINTS) for n in sides]
+    strides = [-(-n // size.spectrum) for n in sides]
     every = tuple(slice(None, None, stride) for stride in strides)
     gains_drawn = np.maximum(centred[every], 1e-16)
     decibels = 20 * np.log10(gains_drawn)

@@ -151,7 +151,7 @@ def _delay_of(op: Op) -> float | None:
 # ---------------------------------------------------------------------------------------- responses
 
 
-# A response has at least this many frequencies; of more, the extremes in this many bands are kept.
+# A response has at least this many frequencies; of more, the extremes in as many bands are drawn.
 POINTS = 512
 # Further bands of a response for a logarithmic axis, a few in a hundred wide.
 RATIO_BANDS = 256
@@ -193,19 +193,22 @@ def response(weights: FloatArray, points: int = 1 << 15) -> tuple[FloatArray, Fl
     return np.arange(gain.size) / size, decibels
 
 
-def band_extremes(gain: FloatArray) -> IntArray:
-    """Indices of the ends, and of the least and largest gain in each of POINTS equal bands."""
-    if gain.size <= 2 * POINTS:
+def band_extremes(gain: FloatArray, bands: int) -> IntArray:
+    """Indices of the ends, and of the least and largest gain in each of some equal bands.
+
+    A shorter band at the end has what is left over.
+    """
+    if gain.size <= 2 * bands:
         return np.arange(gain.size)
-    width = gain.size // POINTS
+    width = gain.size // bands
     whole = width * (gain.size // width)
-    bands = gain[:whole].reshape(-1, width)
+    lines = gain[:whole].reshape(-1, width)
     starts = np.arange(0, whole, width)
-    lowest = starts + bands.argmin(axis=1)
-    highest = starts + bands.argmax(axis=1)
-    # Fewer frequencies than a band has are left over at the end: all of them are kept.
-    rest = np.arange(whole, gain.size)
-    return _distinct(np.concatenate([[0], lowest, highest, rest, [gain.size - 1]]))
+    kept = [[0], starts + lines.argmin(axis=1), starts + lines.argmax(axis=1)]
+    rest = gain[whole:]
+    if rest.size:
+        kept.append([whole + int(rest.argmin()), whole + int(rest.argmax())])
+    return _distinct(np.concatenate([*kept, [gain.size - 1]]))
 
 
 def _distinct(indices: IntArray) -> IntArray:
@@ -215,16 +218,16 @@ def _distinct(indices: IntArray) -> IntArray:
     return np.flatnonzero(given)
 
 
-def drawn_frequencies(gain: FloatArray) -> IntArray:
+def drawn_frequencies(gain: FloatArray, bands: int, ratio_bands: int) -> IntArray:
     """Indices of the frequencies that show a response over a linear and over a logarithmic axis.
 
-    They are those of `band_extremes`, and the least and largest gain in each of RATIO_BANDS bands
+    They are those of `band_extremes`, and the least and largest gain in each of `ratio_bands` bands
     whose ends have one ratio.
     """
-    kept = band_extremes(gain)
+    kept = band_extremes(gain, bands)
     if kept.size == gain.size:
         return kept
-    borders = np.geomspace(1, gain.size, RATIO_BANDS + 1).astype(np.int64)
+    borders = np.geomspace(1, gain.size, ratio_bands + 1).astype(np.int64)
     places = [kept]
     for low, high in pairwise(_distinct(borders).tolist()):
         band = gain[low:high]

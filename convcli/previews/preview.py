@@ -29,6 +29,7 @@ class PreviewSize:
     sounds : collect spectrogram, loudness and an excerpt of a sound
     excerpt : bytes of 16-bit samples that the excerpt takes, at most
     notes_rows : of a table, note the rows of the file that lie in each bin
+    first_channel : of a sound, collect only the first channel
     """
 
     bins: int = 1000
@@ -38,6 +39,7 @@ class PreviewSize:
     sounds: bool = True
     excerpt: int = 1_000_000
     notes_rows: bool = False
+    first_channel: bool = False
 
     @property
     def small(self) -> bool:
@@ -50,9 +52,10 @@ FULL = PreviewSize()
 FULL_OF_MANY = PreviewSize(excerpt=350_000)
 # What is drawn of an input that is only looked at.
 OUTLINE = PreviewSize(sounds=False, notes_rows=True)
-# This many inputs of a batch are drawn in full, which keeps a page below 20 MB.
-MOST_FULL = 12
-THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False)
+# This many inputs of a batch are drawn in full, which keeps a page below 20 MB. Of 500 sounds of a
+# second, each of them adds 1 % to the time.
+MOST_FULL = 8
+THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False, first_channel=True)
 
 
 def size_of_input(number: int | None) -> PreviewSize:

@@ -403,7 +403,10 @@ class _SoundSums:
     ) -> None:
         length = signal.shape[0]
         self.rate = signal.rate or 1.0
-        self.outline = OutlineCollector(signal.channels, size.bins, length, level=size.sounds)
+        # A thumbnail shows the first channel alone.
+        self._first_channel = size.first_channel
+        channels = signal.channels[:1] if size.first_channel else signal.channels
+        self.outline = OutlineCollector(channels, size.bins, length, level=size.sounds)
         # In a sound of unknown length, bins become long only in time.
         self.grain = 0 if length is None else self.outline.grain
         self.collectors: list[Any] = []
@@ -425,6 +428,8 @@ class _SoundSums:
 
     def prepared(self, x: Array, position: int) -> FoldedBlock:
         """Samples from a position on, folded if that is of use. Any thread may call this."""
+        if self._first_channel and x.shape[1] > 1:
+            x = np.ascontiguousarray(x[:, :1])
         folded = None
         if self.grain and len(x) and x.flags.c_contiguous:
             folded = FoldedSamples.of(x, position, self.grain)
@@ -437,6 +442,8 @@ class _SoundSums:
             collector.add(x)
 
     def facts(self, *, spacing: float = 1.0, start: float = 0.0) -> SignalPreview:
+        if self._first_channel and not self.outline.count:
+            return SignalPreview(rate=self.rate)
         outlines = (self.outline.facts(spacing=spacing, start=start),)
         if self.spectrogram is None:
             return SignalPreview(rate=self.rate, outlines=outlines)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Grows by one when a key changes its meaning or goes away.
 SCHEMA = 1
-# The most numbers of all steps of a run: their curves, which are always written, and as many taps
-# as there is room for. A number takes 24 bytes.
+# The most numbers of a run: the curves of its steps and of its chain, which are always written, and
+# as many taps as there is room for. A number takes 20 to 24 bytes.
 MOST_NUMBERS = 120_000
 # A step without its taps, its responses and its kernel.
 _NO_CURVES: dict[str, Any] = {
@@ -89,17 +89,19 @@ def _bounded(runs: Sequence[RunFacts]) -> Iterator[RunFacts]:
             yield replace(run, steps=steps, chain=chain)
             continue
         drawn.add(run.steps)
-        yield replace(run, steps=tuple(_with_taps_that_fit(run.steps)))
+        yield replace(run, steps=tuple(_with_taps_that_fit(run)))
 
 
-def _with_taps_that_fit(steps: Sequence[StepFacts]) -> Iterator[StepFacts]:
+def _with_taps_that_fit(run: RunFacts) -> Iterator[StepFacts]:
     """Yield the steps; those whose taps do not fit into a report have none, and say so."""
     import numpy as np
 
     curves = [name for name in _NO_CURVES if name != "weights"]
-    drawn = sum(np.size(vars(step)[name]) for step in steps for name in curves)
-    room = MOST_NUMBERS - drawn
-    for step in steps:
+    drawn = list(run.steps)
+    if run.chain is not None:
+        drawn.append(run.chain)
+    room = MOST_NUMBERS - sum(np.size(vars(step)[name]) for step in drawn for name in curves)
+    for step in run.steps:
         if len(step.weights) > room:
             note = f"weights left out: {len(step.weights):,} taps do not fit into a report"
             notes = [text for text in (step.note, note) if text]

@@ -84,7 +84,8 @@ def levels_of(power: Numbers) -> Any:
     """Power as dB, (frames, frequencies)."""
     import numpy as np
 
-    return np.maximum(10 * np.log10(np.maximum(power, 1e-30)), LEAST_LEVEL)
+    audible = np.maximum(power, 1e-30, dtype=np.float32, casting="same_kind")
+    return np.maximum(10 * np.log10(audible), LEAST_LEVEL)
 
 
 def spectrogram_uri(levels: Any, loudest: float) -> str:
@@ -104,10 +105,15 @@ def spectrogram_uri(levels: Any, loudest: float) -> str:
 
 def difference_uri(change: Any) -> str:
     """Changes in dB as colours: less is blue, more is red."""
+    import cv2
     import numpy as np
 
     share = np.clip(_spectrogram_rows(change) / MOST_DIFFERENCE, -1, 1)
-    return picture_uri(np.rint(_signed_colours(share)).astype(np.uint8))
+    numbers = np.rint(127 * share + 127).astype(np.uint8)
+    # A table of 255 colours takes a tenth of the time of computing each pixel's.
+    table = np.zeros((256, 3), np.uint8)
+    table[:255] = np.rint(_signed_colours(np.arange(-127, 128) / 127))
+    return picture_uri(np.asarray(cv2.LUT(cv2.merge([numbers] * 3), table[None]), np.uint8))
 
 
 def _signed_colours(share: Any) -> Any:
@@ -122,10 +128,12 @@ def _signed_colours(share: Any) -> Any:
 
 def _spectrogram_rows(values: Any) -> Any:
     """(frames, frequencies) as at most 256 rows, from the highest frequency to 0: means."""
-    frames, frequencies = values.shape
+    frequencies = values.shape[1]
     together = max(1, frequencies // SPECTROGRAM_ROWS)
     whole = frequencies // together * together
-    means = values[:, :whole].reshape(frames, -1, together).mean(axis=2)
+    # A mean over a short last axis would take ten times as long.
+    parts = [values[:, first:whole:together] for first in range(together)]
+    means = sum(parts[1:], parts[0]) / together
     return means.T[::-1]
 
 

@@ -6,6 +6,8 @@ import math
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convcli.facts.explanation import ContinuousFacts, ExplanationFacts
 from convcli.facts.properties import ShiftFacts
 from convcli.report.charts import MOST_STEMS, Axis, Graph, Trace
@@ -15,10 +17,13 @@ from convcli.report.words import number, visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.facts.explanation import StageFacts
 
 # Sums that are drawn beside an integral; channels of a signal that are.
 MOST_SUMS, MOST_CHANNELS = 3, 4
+# Points of a curve; of more samples the extremes of bins are drawn.
+MOST_POINTS = 4000
 
 
 @singledispatch
@@ -77,11 +82,25 @@ def _shift_figures(facts: ShiftFacts) -> list[Figure]:
 
 
 def _indexed_trace(name: str, style: str, values: Sequence[float | None], first: int) -> Trace:
-    points = [
-        (float(first + place), math.nan if value is None else value)
-        for place, value in enumerate(values)
-    ]
+    numbers = np.array([math.nan if value is None else value for value in values])
+    points = [(float(first + place), float(numbers[place])) for place in _drawn_places(numbers)]
     return Trace(name=name, style=style, points=points)
+
+
+def _drawn_places(values: FloatArray) -> list[int]:
+    """The places of the values that are drawn: all, or the extremes of bins if there are many."""
+    if len(values) <= MOST_POINTS:
+        return list(range(len(values)))
+    size = -(-2 * len(values) // MOST_POINTS)
+    places = []
+    for start in range(0, len(values), size):
+        part = values[start : start + size]
+        if np.isnan(part).all():
+            places.append(start)
+            continue
+        ends = {int(np.nanargmin(part)), int(np.nanargmax(part))}
+        places += [start + place for place in sorted(ends)]
+    return places
 
 
 # --------------------------------------------------------------------------------------- stages

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convcli.report.sample_texts import (
     KERNEL,
     OUTSIDE,
@@ -66,8 +68,12 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         biases = ", ".join(map(sample_text, stage.bias))
         yield _rule("bias", f"{biases} is added to each sum")
     yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
-    edge = _rule("edge", f"{facts.edge}: {EDGES[facts.edge]}")
-    if facts.edge != "valid":
+    name, rule = "edge", facts.edge
+    if stage.padding:
+        # The layer extends its own input, whatever lies outside of the signal.
+        name, rule = "padding", stage.padding
+    edge = _rule(name, f"{rule}: {EDGES[rule]}")
+    if rule != "valid":
         edge.append((", in ( )", OUTSIDE))
     yield edge
     if any(step > 1 for step in stage.stride):
@@ -89,7 +95,9 @@ def _channel_kernels(stage: StageFacts) -> Iterator[Line]:
         out = visible(stage.channels_out[one.channel])
         for number, read in enumerate(one.reads):
             name = visible(stage.channels_in[read])
-            label = f"  {name:<{pairs[0]}} to {out:<{pairs[1]}}  "
+            label = f"  kernel for {name:<{pairs[0]}}  "
+            if len(stage.channels_out) > 1:
+                label = f"  {name:<{pairs[0]}} to {out:<{pairs[1]}}  "
             yield [(label, PLAIN), (list_text(stage.laid[one.channel][number]), KERNEL)]
 
 
@@ -121,7 +129,9 @@ def _formula(stage: StageFacts) -> str:
     g = ",".join(f"j{suffix}" for suffix in suffixes)
     divisor = f" / {stage.divisor:g}" if stage.divisor != 1 else ""
     bias = " + b" if stage.bias else ""
-    channels = " and all channels" if stage.several and stage.groups == 1 else ""
+    channels = ""
+    if stage.several and stage.groups == 1:
+        channels = f" over {g} and all channels"
     return f"y[{y}] = sum{channels} of g[{g}] x[{', '.join(read)}]{divisor}{bias}"
 
 
@@ -141,10 +151,7 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         yield from _stage_lines(stage, facts, limit)
     results = _result_texts(facts)
     if not facts.stages:
-        text = "has no output: the signal is shorter than the kernel"
-        if any(results):
-            text = "changes nothing"
-        yield [(f"{visible(facts.filter)} ", TITLE), (text, PLAIN)]
+        yield line_without_stages(facts)
     yield []
     for number, result in enumerate(results):
         yield [("        " if number else "result  ", TITLE), (result, RESULT)]
@@ -155,6 +162,16 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
     if facts.matrix is not None:
         yield []
         yield from _matrix_lines(facts.matrix)
+
+
+def line_without_stages(facts: ExplanationFacts) -> Line:
+    """Say why there is no stage: the filter has no output, or it is no operation."""
+    text = "has no output: the signal has no samples"
+    if np.size(facts.result):
+        text = "changes nothing"
+    elif facts.edge == "valid":
+        text = "has no output: the signal is shorter than the kernel"
+    return [(f"{visible(facts.filter)} ", TITLE), (text, PLAIN)]
 
 
 def _result_texts(facts: ExplanationFacts) -> list[str]:

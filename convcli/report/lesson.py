@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # With more outputs than this in a channel of a stage, or in all, a page draws curves and pictures
 # instead of cells.
-MOST_PLAYED, MOST_CELLS = 90, 400
+MOST_PLAYED, MOST_CELLS = 90, 1000
 PLAYED = (
     "Press Play, or move the slider, and the kernel moves over the signal. "
     "Where a number can be typed over, every result follows."

@@ -236,6 +236,18 @@ def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
         axes.set_axis_off()
         return
     _draw_chart(axes, figure.chart)
+    if figure.keys:
+        _draw_legend(axes, figure.keys)
+
+
+def _draw_legend(axes: Any, keys: Sequence[tuple[str, str]]) -> None:
+    """Draw the key of a chart: its lines by their names, then the shades."""
+    from matplotlib.patches import Patch
+
+    handles, names = axes.get_legend_handles_labels()
+    lines = dict(zip(names, handles, strict=True))
+    shades = {name: Patch(color=_COLOURS[style], label=name) for name, style in keys}
+    axes.legend(handles=[lines.get(name, shades[name]) for name, _ in keys], loc="best", fontsize=8)
 
 
 def _enlargement(drawn: Figure | Graph) -> str:
@@ -264,8 +276,6 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
         _draw_box(axes, box)
     for mark in chart.marks:
         _draw_mark(axes, mark)
-    if len(chart.names) > 1:
-        axes.legend(loc="best", fontsize=8)
 
 
 def _draw_box(axes: Any, box: Box) -> None:

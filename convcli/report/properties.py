@@ -6,7 +6,14 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from convcli.facts.properties import LinearityFacts, LocalityFacts, MoveFacts, ShiftFacts
-from convcli.report.sample_texts import PLAIN, RESULT, TITLE, list_text, sample_text
+from convcli.report.sample_texts import (
+    PLAIN,
+    RESULT,
+    TITLE,
+    list_text,
+    longest_text,
+    sample_text,
+)
 from convcli.report.words import visible
 from convcli.units import plural
 
@@ -43,16 +50,26 @@ def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
     """Yield what became of the outputs at each move."""
     yield _title_line(facts.filter, "does the result move with the signal?")
     yield []
-    yield [("  result             ", PLAIN), (list_text(facts.result), RESULT)]
     axes = 1 + max((move.axis for move in facts.moves), default=0)
-    for move in facts.moves:
-        where = _ALONG[axes - 1][move.axis]
-        moved = f"  moved{where} by {move.by}"
-        yield [(f"{moved:<21}", PLAIN), (list_text(move.result), RESULT)]
+    names = [f"moved{_ALONG[axes - 1][move.axis]} by {move.by}" for move in facts.moves]
+    width = max(21, 4 + longest_text(names))
+    yield [(f"{'  result':<{width}}", PLAIN), (list_text(facts.result), RESULT)]
+    for name, move in zip(names, facts.moves, strict=True):
+        yield [(f"  {name:<{width - 2}}", PLAIN), (list_text(move.result), RESULT)]
         for text in _move_texts(facts, move):
-            yield [(" " * 21, PLAIN), (text, PLAIN)]
+            yield [(" " * width, PLAIN), (text, PLAIN)]
     yield []
-    yes = "moving the signal by one sample moves the result by one, and changes nothing else"
+    yield _shift_verdict(facts)
+
+
+def _shift_verdict(facts: ShiftFacts) -> Line:
+    """Whether the result moves with the signal."""
+    if facts.holds is None:
+        text = ": no output reads the signal alone, before and after the move; try a longer signal"
+        return [("not to be seen", TITLE), (text, PLAIN)]
+    by = max((move.outputs or 0 for move in facts.moves if move.by == 1), default=0)
+    outputs = plural(by, "output") if by > 1 else "one"
+    yes = f"moving the signal by one sample moves the result by {outputs}, and changes nothing else"
     no = "moving the signal by one sample does more than move the result"
     if not facts.holds and facts.period > 1:
         no += (
@@ -60,7 +77,7 @@ def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
         )
         if not any(facts.moved(move) for move in facts.moves if move.by > 1):
             no = "moving the signal does more than move the result"
-    yield _verdict(holds=facts.holds, yes=yes, no=no)
+    return _verdict(holds=facts.holds, yes=yes, no=no)
 
 
 def _move_texts(facts: ShiftFacts, move: MoveFacts) -> Iterator[str]:
@@ -101,6 +118,8 @@ def _locality_lines(facts: LocalityFacts) -> Iterator[Line]:
     if facts.changed:
         changed += f": {_ranges(facts.changed)}"
     yield [(f"  {changed}", PLAIN)]
+    if facts.read and not facts.promised:
+        yield [("  no output reads it", PLAIN)]
     if facts.promised:
         yield [(f"  that read it by design: {_ranges(facts.promised)}", PLAIN)]
     if facts.read:
@@ -119,6 +138,8 @@ def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     """`y[2] to y[4]`, in a picture `y[2,3] to y[4,5]`."""
     first = _place([low for low, _ in ranges])
     last = _place([high for _, high in ranges])
+    if first == last:
+        return f"y[{first}]"
     return f"y[{first}] to y[{last}]"
 
 

@@ -199,7 +199,7 @@ def window_blocks(stage: StageFacts, shown: Sequence[SumFacts]) -> Iterator[Line
     for one in shown:
         rows = list(_window_rows(stage, one))
         name = output_name(one)
-        if stage.several:
+        if len(stage.channels_out) > 1:
             name = f"{visible(stage.channels_out[one.channel])} {name}"
         names = longest_text(row.channel for row in rows)
         windows = _block_columns([row.window for row in rows])

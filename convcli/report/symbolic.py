@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.report.explanation import line_without_stages
 from convcli.report.sample_texts import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE
 from convcli.report.words import visible
 from convcli.units import plural
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from convcli.report.sample_texts import Line
 
 _SUBSCRIPTS = str.maketrans("0123456789,", "₀₁₂₃₄₅₆₇₈₉,")
+# A function of more samples than this is written with dots.
+_WIDEST = 30
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def symbolic_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
     """Yield the page; of each stage at most `limit` outputs, 0 for all."""
+    if not facts.stages:
+        yield line_without_stages(facts)
     names = _signal_names(len(facts.stages))
     for number, stage in enumerate(facts.stages):
         if number:
@@ -36,15 +41,23 @@ def symbolic_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
 
 def _signal_names(stages: int) -> list[str]:
     """The input x, what goes from stage to stage (h, or h¹, h², ...), and the output y."""
-    between = [f"h{str(number).translate(_SUPERSCRIPTS)}" for number in range(1, stages)]
+    between = _names_between("h", stages)
     if len(between) == 1:
         between = ["h"]
     return ["x", *between, "y"]
 
 
+def _names_between(name: str, stages: int) -> list[str]:
+    """The signals between some stages: the name with a number above it."""
+    return [f"{name}{str(number).translate(_SUPERSCRIPTS)}" for number in range(1, stages)]
+
+
 def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
     """Yield the general equation of a stage, that of each output, and the numbers of weights."""
     yield [(visible(stage.text), TITLE)]
+    if stage.flipped is None and stage.branches:
+        yield from _branch_lines(stage, x, y, limit)
+        return
     yield [("  ", PLAIN), (_general_equation(stage, x, y), KERNEL)]
     if stage.flipped is None:
         return
@@ -64,7 +77,40 @@ def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[L
     yield from _weight_count_lines(stage)
 
 
+def _branch_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
+    """Yield what a group combines, `y(t) = b₁(t) / b₂(t)`, and the equations of each branch."""
+    place = f"({_axes(stage)})"
+    text = visible(stage.text)
+    done = 0
+    results = []
+    for number, branch in enumerate(stage.branches, start=1):
+        result = f"b{str(number).translate(_SUBSCRIPTS)}" if branch.stages else x
+        results.append(result)
+        written = visible(branch.text)
+        found = text.find(written, done)
+        if found >= 0:
+            text = f"{text[:found]}{result}{place}{text[found + len(written) :]}"
+            done = found + len(result + place)
+    for result in results:
+        text = text.replace(f"({result}{place})", result + place)
+    if not done:
+        # The words of a recipe do not show its branches.
+        text += f" of {', '.join(result + place for result in results)}"
+    yield [("  ", PLAIN), (f"{y}{place} = {text}", KERNEL)]
+    for branch, result in zip(stage.branches, results, strict=True):
+        names = [x, *_names_between(result, len(branch.stages)), result]
+        for number, own in enumerate(branch.stages):
+            yield []
+            for line in _equation_lines(own, names[number], names[number + 1], limit):
+                yield [("  ", PLAIN), *line] if line else []
+
+
 # -------------------------------------------------------------------------------------- equations
+
+
+def _axes(stage: StageFacts) -> str:
+    """The names of the sample axes, `t` or `r,c`."""
+    return "t" if len(stage.stride) == 1 else "r,c"
 
 
 def _general_equation(stage: StageFacts, x: str, y: str) -> str:
@@ -78,8 +124,13 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
         positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])
     if stage.spread is not None:
         return _spread_equation(stage.spread, x, y)
+    if stage.flipped is None and not stage.sums:
+        name = visible(stage.text.partition(":")[0])
+        return f"{y} = {name}({x}): each output has weights of its own, by where it lies"
     if stage.flipped is None:
         window = [f"{x}({place})" for place in _places(positions)]
+        if len(window) > _WIDEST:
+            window[2:-1] = ["..."]
         return f"{left} = {_call(stage, window)}"
     return f"{left} = {_weighted(stage, x, _places(positions))}"
 

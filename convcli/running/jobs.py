@@ -100,6 +100,10 @@ class Job:
         if became_missing is not None:
             sample_axes = tuple(range(y.ndim - 1))
             counts = became_missing.sum(axis=sample_axes)
+        order = self.chain.written_order(y.shape[-1])
+        if order is not None:
+            y = y[..., order]
+            counts = counts if counts is None else counts[order]
         return SignalBlock(self.group, y, rows, counts)
 
     def _compute(self, share: Share) -> Array:

@@ -38,7 +38,10 @@ _ELSEWHERE = {
 _IN_PYTHON = [
     (re.compile(pattern), words)
     for pattern, words in (
-        (r"on a table --time COLUMN gives the rate", "rate= gives it, or times as the index"),
+        (
+            r"`convcli csv --time COLUMN` gives a table its rate",
+            "rate= gives it, or times as the index",
+        ),
         (r"--time COLUMN", "rate= or times as the index"),
         (r"without --time\b", "without times as the index"),
         (r"--every 1d", 'x.resample("1D").mean()'),

@@ -30,14 +30,15 @@ def of_torch(text: str, x: Any) -> Any:
     call, _, meanings = text.partition(" with ")
     axes = x.ndim - 1
     names: dict[str, Any] = {"x": torch.tensor(np.moveaxis(x, -1, 0))}
-    for meaning in meanings.split("; "):
+    for meaning in filter(None, meanings.split("; ")):
         name, _, value = meaning.partition(" = ")
         numbers, _, divisor = value.partition(" / ")
         tensor = torch.tensor(json.loads(numbers), dtype=torch.float64) / float(divisor or 1)
         if name.startswith("w") and tensor.ndim == axes:
             tensor = tensor.expand(1, 1, *tensor.shape)
         names[name] = tensor
-    for name in ("conv1d", "conv2d", "pad", "relu", "leaky_relu", "sigmoid", "tanh"):
+    functions = "conv1d conv2d conv_transpose1d max_pool1d pad relu leaky_relu sigmoid tanh"
+    for name in functions.split():
         names[name] = getattr(functional, name)
     return eval(call, names).numpy()
 
@@ -56,7 +57,9 @@ def of_equinox(text: str, x: Any) -> Any:
         name, _, value = meaning.partition(" = ")
         layer, _, field = name.partition(".")
         if not field:
-            made = re.sub(r"\)$", ", key=jax.random.PRNGKey(0))", value)
+            made = value
+            if value.startswith("Conv"):
+                made = re.sub(r"\)$", ", key=jax.random.PRNGKey(0))", value)
             names[layer] = eval(made, vars(equinox.nn) | {"jax": jax})
             continue
         numbers, _, divisor = value.partition(" / ")

@@ -76,6 +76,11 @@ class WindowFunction(ABC):
         return None
 
     @property
+    def nn_pool(self) -> str:
+        """The pool of PyTorch that computes the same, as in max_pool; empty if there is none."""
+        return ""
+
+    @property
     def spacing(self) -> Sizes | None:
         """Distance between the samples of a window on each axis, in inputs; None for 1."""
         return None
@@ -129,8 +134,8 @@ class SlidingStatistic(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """What is known of a statistic is its delay."""
-        return OpFormula(delay=self._delay())
+        """What is known of a statistic is its delay, and what PyTorch calls it."""
+        return OpFormula(delay=self._delay(), nn_pool=self.function.nn_pool)
 
     def _delay(self) -> float:
         """How many samples the middle of the window lies before the output, along axis 0.
@@ -184,6 +189,11 @@ class Extreme(WindowFunction):
     def fold(self) -> np.ufunc:
         """The larger or the smaller of two samples."""
         return self.of_two
+
+    @property
+    def nn_pool(self) -> str:
+        """The pool of the largest samples; there is none of the smallest."""
+        return "max_pool" if self.of_two is np.fmax else ""
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Fold the windows, one axis after the other."""

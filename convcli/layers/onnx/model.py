@@ -239,7 +239,7 @@ class OnnxModel:
             group = Branches.of(tuple(chains), formulas, self.graph.axes, completed=True)
         except ValueError as error:
             raise RequestError(f"{self.path}: {node.title}: {error}") from None
-        return replace(group, by_number=True, by_formula=True)
+        return replace(group, by_number=True)
 
     # --- facts ---
 

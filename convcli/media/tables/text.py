@@ -68,7 +68,7 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
     """The encoding that is asked for, or the one of the byte order mark in `start`."""
     try:
         codec = codecs.lookup(asked).name
-    except LookupError:
+    except (LookupError, ValueError):  # a name that is no text is a ValueError
         raise RequestError(
             f"unknown encoding {asked!r}", hint="for example utf-8, latin-1, cp1252, utf-16"
         ) from None

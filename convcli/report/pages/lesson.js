@@ -9,6 +9,8 @@ const lesson = JSON.parse(document.getElementById("data").textContent);
 const DIGITS = 6;
 const CELL_DIGITS = 4;
 const CELL_LENGTH = 7;
+// A sum of more products, or a window of more samples, is written with dots.
+const MOST_TERMS = 24;
 
 // ---------------------------------------------------------------------------------- small helpers
 
@@ -35,6 +37,40 @@ function shownInCell(value) {
     if (text.length <= CELL_LENGTH) return text;
   }
   return Number(value).toExponential(0);
+}
+
+// A number within a product: negative ones in brackets.
+function factor(value) {
+  const text = shown(value);
+  return text.startsWith("-") ? `(${text})` : text;
+}
+
+// The first ones and the last one of many texts.
+function shortened(texts) {
+  return texts.length > MOST_TERMS ? [...texts.slice(0, 3), "\u2026", texts.at(-1)] : texts;
+}
+
+// Change what is shown into what was made anew. Elements stay where they can, so that a field keeps the
+// focus and a row its place.
+function becomes(old, made) {
+  if (old.tagName !== made.tagName) return old.replaceWith(made);
+  for (const { name } of [...old.attributes]) if (!made.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of made.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (made.tagName === "INPUT") {
+    old.edit = made.edit;
+    if (old.value !== made.value) old.value = made.value;
+    return undefined;
+  }
+  if (!made.children.length) {
+    if (old.children.length || old.textContent !== made.textContent) old.textContent = made.textContent;
+    return undefined;
+  }
+  if (!old.children.length) return old.replaceChildren(...made.children);
+  const children = [...made.children];
+  [...old.children].slice(children.length).forEach((child) => child.remove());
+  [...old.children].forEach((child, i) => becomes(child, children[i]));
+  old.append(...children.slice(old.children.length));
+  return undefined;
 }
 
 // Where a sample outside of [0, n) is taken from; null where nothing is there.
@@ -193,26 +229,101 @@ const FUNCTIONS = {
 // Steps of one sample that frameworks call otherwise.
 const POINTWISE = { abs: Math.abs, square: (x) => x * x, sign: Math.sign };
 
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function variance(values) {
+  const middle = mean(values);
+  return (mean(values.map((value) => (value - middle) ** 2)) * values.length) / (values.length - 1);
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+const largest = (values) => Math.max(...values);
+const smallest = (values) => Math.min(...values);
+// Functions of a window. Pools leave missing samples out, the others are computed where none is missing.
+const POOLS = {
+  max_pool: largest,
+  min_pool: smallest,
+  median_pool: median,
+  first_pool: (values) => values[0],
+  last_pool: (values) => values.at(-1),
+};
+const WINDOWS = {
+  max: largest,
+  dilate: largest,
+  min: smallest,
+  erode: smallest,
+  median,
+  var: variance,
+  std: (values) => Math.sqrt(variance(values)),
+  rms: (values) => Math.sqrt(mean(values.map((value) => value * value))),
+};
+
+// The function of a window, if it has no further arguments.
+function windowFunction(stage) {
+  if (!/^\w+(:[\dx]+(,stride=[\dx]+)?)?$/.test(stage.text)) return null;
+  return POOLS[stage.name] ?? WINDOWS[stage.name] ?? null;
+}
+
+const OPERATORS = {
+  "+": (a, b) => a + b,
+  "-": (a, b) => a - b,
+  "*": (a, b) => a * b,
+  "/": (a, b) => (b === 0 ? null : a / b),
+};
+
+// How a group of two branches combines what they give; null where it is written otherwise.
+function combination(stage) {
+  if (stage.branches.length !== 2) return null;
+  const [left, right] = stage.branches.map(({ text }) => [text, `(${text})`]);
+  const found = Object.keys(OPERATORS).find((sign) =>
+    left.some((a) => right.some((b) => stage.text === `${a} ${sign} ${b}`)),
+  );
+  return found ? OPERATORS[found] : null;
+}
+
+// Whether a stage can be computed only as long as no sample is missing.
+function needsAll(stage) {
+  return stage.gaps === "hold" || (stage.flipped === null && stage.name in WINDOWS);
+}
+
 function activation(stage) {
   if (stage.name in POINTWISE && stage.text === stage.name) return POINTWISE[stage.name];
+  const product = /^\(\{x\} \* ([^)]*)\)$/.exec(stage.call);
+  if (product) return (x) => x * Number(product[1]);
   const found = /^(\w+)\(\{x\}(?:, ([^)]*))?\)$/.exec(stage.call);
   if (!found || !(found[1] in FUNCTIONS)) return null;
   const argument = found[2] === undefined ? undefined : Number(found[2]);
   return (x) => FUNCTIONS[found[1]](x, argument);
 }
 
-// Whether a stage can be computed here. Kernels that hold the last known value over a gap are, as long
-// as nothing is missing.
+// Whether a stage can be computed here.
 function known(stage, edge) {
   if (stage.spread) return true;
-  if (stage.flipped !== null) {
-    const complete = edge !== "shrink" && !stage.inputs.flat(2).includes(null);
-    return stage.gaps !== "hold" || complete;
+  const complete = edge !== "shrink" && !stage.inputs.flat(2).includes(null);
+  if (needsAll(stage) && !complete) return false;
+  if (stage.flipped !== null) return true;
+  if (stage.branches.length) {
+    const computable = stage.branches.every((branch) => !branch.demo || branch.demo.computable);
+    return computable && combination(stage) !== null;
   }
-  return activation(stage) !== null || ["max_pool", "min_pool"].includes(stage.name);
+  return activation(stage) !== null || windowFunction(stage) !== null;
+}
+
+// What a group makes of its branches.
+function combined(stage, output, [row, column]) {
+  const operands = stage.branches.map(({ results }) => results[Math.min(output, results.length - 1)][row][column]);
+  return operands.includes(null) ? null : combination(stage)(...operands);
 }
 
 function computed(stage, output, index) {
+  if (stage.flipped === null && stage.branches.length) return combined(stage, output, index);
   const window = windowOf(stage, output, index);
   const values = window.flat(2);
   if (stage.flipped === null) {
@@ -220,7 +331,7 @@ function computed(stage, output, index) {
     if (!present.length) return null;
     const function_ = activation(stage);
     if (function_) return function_(present[0]);
-    return stage.name === "max_pool" ? Math.max(...present) : Math.min(...present);
+    return windowFunction(stage)(present);
   }
   const weights = stage.weights[output].flat(2);
   const bias = stage.bias.length ? stage.bias[output] : 0;
@@ -244,6 +355,7 @@ function computed(stage, output, index) {
 function recompute(stages) {
   stages.forEach((stage, number) => {
     if (number > 0) stage.inputs = taken(stage, stages[number - 1]);
+    stage.branches.forEach((branch) => followBranch(branch, stage));
     if (stage.spread) stage.outputs = spreadOutputs(stage);
     else stage.outputs = stage.outputs.map((plane, output) =>
       plane.map((line, row) => line.map((_, column) => computed(stage, output, [row, column]))),
@@ -268,7 +380,9 @@ function taken(stage, previous) {
   );
 }
 
-function extendAgain(stage, edge) {
+// Extend the signal again: a layer that pads does so by its own rule.
+function extendAgain(stage, edgeOfSignal) {
+  const edge = stage.padding || edgeOfSignal;
   const [rows, columns] = stage.length;
   const outside = edge === "shrink" ? null : 0;
   stage.inputs = stage.inputs.map((plane) =>
@@ -297,13 +411,16 @@ function cell(value, classes, label, edit) {
   if (text.length > 5) made.classList.add("long");
   if (text.length > 6) made.classList.add("longer");
   made.title = value === null ? "missing" : String(value);
+  // An output that is not yet computed is not read out either.
+  if (made.classList.contains("later")) made.setAttribute("aria-hidden", "true");
   if (!edit) {
     made.textContent = text;
     return made;
   }
   const field = element("input", { type: "number", step: "any", "aria-label": label });
   field.value = value === null ? "" : text;
-  field.addEventListener("change", () => edit(field.value === "" ? null : Number(field.value)));
+  field.edit = edit;
+  field.addEventListener("change", () => field.edit(field.value === "" ? null : Number(field.value)));
   made.append(field);
   return made;
 }
@@ -315,6 +432,19 @@ function outputName(stage, channel) {
 
 function rowOf(kind, label, cells) {
   return element("div", { class: `row ${kind}` }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+}
+
+// Scroll a row sideways, so that its current output is in sight.
+function showCurrent(scroll) {
+  const cells = [...scroll.querySelectorAll(".output .now, .cell.now")];
+  const now = scroll.querySelector(".output .now") ?? cells[0];
+  if (!now || scroll.scrollWidth <= scroll.clientWidth) return;
+  const seen = scroll.getBoundingClientRect();
+  const place = now.getBoundingClientRect();
+  const label = scroll.querySelector(".label")?.clientWidth ?? 0;
+  const left = seen.left + label;
+  if (place.left >= left && place.right <= seen.right) return;
+  scroll.scrollLeft += (place.left + place.right) / 2 - (left + seen.right) / 2;
 }
 
 // Rows of cells of a picture, with a caption.
@@ -347,7 +477,7 @@ function followBranch(branch, stage) {
   stages[0].inputs = taken(stages[0], given);
   recompute(stages);
   branch.results = stages.at(-1).outputs;
-  branch.demo.follow();
+  branch.demo.draw();
 }
 
 // ----------------------------------------------------------------------------------------- demo
@@ -358,9 +488,9 @@ class Demo {
     this.facts = facts;
     this.fixed = fixed;
     this.stages = facts.stages.map(prepared);
-    this.editable = !fixed && this.stages.every((stage) => known(stage, facts.edge));
-    this.holds = this.stages.some((stage) => stage.gaps === "hold");
+    this.needsAll = this.stages.some((stage) => needsAll(stage) || stage.branches.length > 0);
     this.current = this.stages.map(() => 0);
+    this.sums = [];
     this.views = this.stages.map((stage, number) => {
       const view = element("div", { class: "stage" });
       this.showBranches(place, stage);
@@ -368,10 +498,15 @@ class Demo {
       if (!fixed || this.stages.length > 1) place.append(element("h3", { text: stage.text }));
       place.append(element("p", { text: this.words(stage, number) }));
       const content = element("div");
-      view.append(content, this.controls(number));
+      this.sums.push(element("p", { class: "sum", "aria-live": "polite" }));
+      view.append(content, this.sums[number], this.controls(number));
       place.append(view);
       return content;
     });
+    const unknown = this.stages.filter((stage) => !known(stage, facts.edge));
+    this.computable = !unknown.length;
+    this.editable = !fixed && this.computable;
+    if (!fixed && unknown.length) place.prepend(element("p", { text: this.notEditable(unknown) }));
     if (this.stages.length > 1) place.append(receptiveField(this.stages));
     this.draw();
   }
@@ -386,10 +521,12 @@ class Demo {
     }
   }
 
-  // Compute the branches of all stages again, and draw.
-  follow() {
-    for (const stage of this.stages) stage.branches.forEach((branch) => followBranch(branch, stage));
-    this.draw();
+  // Why no number can be edited.
+  notEditable(unknown) {
+    const names = [...new Set(unknown.map(({ text }) => text))].join(", ");
+    const missing = unknown.some((stage) => stage.inputs.flat(2).includes(null));
+    const why = missing ? " where samples are missing" : "";
+    return `Numbers cannot be edited here, because this page does not compute ${names}${why}.`;
   }
 
   // What is input and what is output, in words.
@@ -436,6 +573,8 @@ class Demo {
     const back = element("button", { type: "button", text: "Back" });
     const step = element("button", { type: "button", text: "Step" });
     const play = element("button", { type: "button", text: "Play" });
+    this.sliders ??= [];
+    this.sliders.push(slider);
     const go = (to) => {
       this.current[number] = Math.min(Math.max(to, 0), last);
       slider.value = this.current[number];
@@ -449,17 +588,21 @@ class Demo {
       clearInterval(timer);
       timer = null;
       play.textContent = "Play";
+      this.sums[number].setAttribute("aria-live", "polite");
     };
     play.addEventListener("click", () => {
       if (timer !== null) return stop();
       if (this.current[number] >= last) go(0);
       play.textContent = "Pause";
+      // Nobody can listen to every sum while the kernel moves.
+      this.sums[number].setAttribute("aria-live", "off");
       timer = setInterval(() => {
         if (this.current[number] >= last) return stop();
         go(this.current[number] + 1);
       }, 700);
     });
-    return element("div", { class: "controls" }, [back, step, play, slider]);
+    const group = { class: "controls", role: "group", "aria-label": `play ${this.stages[number].text}` };
+    return element("div", group, [back, step, play, slider]);
   }
 
   draw() {
@@ -473,23 +616,23 @@ class Demo {
     const planeView = stage.spread ? this.spreadPlane : this.planeView;
     const view = stage.line ? lineView : planeView;
     const drawn = view.call(this, stage, number, place);
-    const scrolled = this.views[number].querySelector(".scroll");
-    const left = scrolled ? scrolled.scrollLeft : 0;
-    this.views[number].replaceChildren(...drawn, element("p", { class: "sum", "aria-live": "polite", text: this.sum(stage, place) }));
-    const again = this.views[number].querySelector(".scroll");
-    if (again) again.scrollLeft = left;
+    becomes(this.views[number], element("div", {}, drawn));
+    const sum = this.sum(stage, place);
+    if (this.sums[number].textContent !== sum) this.sums[number].textContent = sum;
+    this.sliders[number].setAttribute("aria-valuetext", sum);
+    this.views[number].querySelectorAll(".scroll").forEach(showCurrent);
   }
 
   changed() {
     extendAgain(this.stages[0], this.facts.edge);
     recompute(this.stages);
-    this.follow();
+    this.draw();
   }
 
   editInput(stage, number, channel, row, column) {
     if (!this.editable || number > 0 || isOutside(stage, row, column)) return null;
     return (value) => {
-      stage.inputs[channel][row][column] = value === null && this.holds ? 0 : value;
+      stage.inputs[channel][row][column] = value === null && this.needsAll ? 0 : value;
       this.changed();
     };
   }
@@ -681,7 +824,7 @@ class Demo {
     if (stage.spread) return this.spreadSum(stage, place);
     const [output, row, column] = place;
     const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
-    const name = stage.several ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
+    const name = stage.channelsOut.length > 1 ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
     const value = shown(stage.outputs[output][row][column]);
     if (stage.branches.length && stage.flipped === null) {
       const parts = stage.branches.map((branch) => {
@@ -691,31 +834,38 @@ class Demo {
       return `${name} = ${value}, made of ${parts.join(" and ")}`;
     }
     const samples = windowOf(stage, output, [row, column]).flat(2);
-    if (stage.flipped === null) return `${name}: ${stage.text} of ${samples.map((x) => shown(x)).join(", ")} = ${value}`;
+    if (stage.flipped === null) {
+      const of = shortened(samples.map((x) => shown(x))).join(", ");
+      return `${name}: ${stage.text} of ${of} = ${value}`;
+    }
     const weights = stage.weights[output].flat(2);
     const terms = samples.map((x, i) => ({ x, weight: weights[i] }));
     // A missing sample has no weight, and the sum is divided by so much less.
     const known = terms.filter(({ x }) => x !== null);
     const scaled = known.length && known.length < terms.length && stage.outputs[output][row][column] !== null;
     const divisor = scaled ? (stage.divisor * total(known)) / total(terms) : stage.divisor;
-    let sum = (scaled ? known : terms).map(({ x, weight }) => `${shown(weight)} × ${shown(x)}`).join(" + ");
+    const read = scaled ? known : terms;
+    const many = read.length > MOST_TERMS;
+    // Of many products those that are 0 are left out.
+    const written = many ? read.filter(({ x, weight }) => x !== 0 && weight !== 0) : read;
+    let sum = shortened(written.map(({ x, weight }) => `${factor(weight)} × ${factor(x)}`)).join(" + ") || "0";
     if (divisor !== 1) sum = `(${sum}) / ${shown(divisor)}`;
-    if (stage.bias.length) sum += ` + ${shown(stage.bias[output])}`;
-    return `${name} = ${sum} = ${value}`;
+    if (stage.bias.length) sum += ` + ${factor(stage.bias[output])}`;
+    return `${name} = ${sum} = ${value}${many ? `, the sum of ${read.length} products` : ""}`;
   }
 
   // x[1] = 2 adds 2 × 1, 2 × 2, 2 × 3 to y[2] and those that follow
   spreadSum(stage, [source, row, column]) {
-    const x = shown(stage.inputs[source][row][column]);
+    const x = factor(stage.inputs[source][row][column]);
     const index = stage.line ? column : `${row},${column}`;
     const name = stage.several ? `${stage.channelsIn[source]}[${index}]` : `x[${index}]`;
     const start = spreadTo(stage.spread, [row, column], [0, 0]).map((i, axis) => i + stage.spread.at[axis]);
     const first = stage.line ? start[1] : start.join(",");
     const copies = copiesOf(stage.spread, source).map(([output, kernel]) => {
-      const products = kernel.flat().map((w) => `${x} × ${shown(w)}`);
-      return `${products.join(", ")} to ${stage.several ? stage.channelsOut[output] : "y"}[${first}] and those that follow`;
+      const products = shortened(kernel.flat().map((w) => `${x} × ${factor(w)}`));
+      return `${products.join(", ")} to ${stage.channelsOut.length > 1 ? stage.channelsOut[output] : "y"}[${first}] and those that follow`;
     });
-    return `${name} = ${x} adds ${copies.join("; ")}`;
+    return `${name} = ${shown(stage.inputs[source][row][column])} adds ${copies.join("; ")}`;
   }
 }
 
@@ -777,17 +927,40 @@ function receptiveField(stages) {
       ? `It reads ${counts[1]} samples of the signal: ${spans[1]}.`
       : `It reads ${counts[0]} × ${counts[1]} samples of the signal: rows ${spans[0]}, columns ${spans[1]}.`;
   };
+  const names = levels.map((_, level) => (level === 0 ? "signal" : stages[level - 1].text));
+  // One dot is in the order of the tabulator; the arrow keys move to its neighbours. In a line up and
+  // down lead to the signals above and below.
+  const reachable = (dot) => {
+    dots.flat(2).forEach((each) => each.setAttribute("tabindex", each === dot ? 0 : -1));
+  };
+  const neighbour = (key, level, [row, column]) => {
+    const sideways = { ArrowLeft: -1, ArrowRight: 1 }[key] ?? 0;
+    const down = { ArrowUp: -1, ArrowDown: 1 }[key] ?? 0;
+    if (!down || !line) return dots[level][row + down]?.[column + sideways];
+    const from = dots[level][row][column].getBoundingClientRect().left;
+    const near = (dot) => Math.abs(dot.getBoundingClientRect().left - from);
+    return dots[level + down]?.[row]?.reduce((best, dot) => (near(dot) < near(best) ? dot : best));
+  };
+  const moveFocus = (event, level, place) => {
+    const next = event.key.startsWith("Arrow") ? neighbour(event.key, level, place) : null;
+    if (!next) return;
+    event.preventDefault();
+    reachable(next);
+    next.focus();
+  };
   const dotAt = (level, place) => {
     const origin = originOf(level);
     const index = place.map((i, axis) => i + origin[axis]);
-    const dot = element("button", { type: "button", class: "dot", "aria-label": `level ${level}, ${line ? index[1] : index.join(", ")}` });
+    const at = line ? index[1] : index.join(", ");
+    const label = level === 0 ? `sample ${at} of the signal` : `output ${at} of ${names[level]}`;
+    const dot = element("button", { type: "button", class: "dot", "aria-label": label, tabindex: -1 });
     if (level === 0 && isOutside(stages[0], ...place)) dot.classList.add("outside");
     dot.addEventListener("pointerenter", () => show(level, place));
     dot.addEventListener("focus", () => show(level, place));
+    dot.addEventListener("keydown", (event) => moveFocus(event, level, place));
     dots[level][place[0]].push(dot);
     return dot;
   };
-  const names = levels.map((_, level) => (level === 0 ? "signal" : stages[level - 1].text));
   const rowOfDots = (level, row) => {
     const origin = originOf(level)[1];
     const cells = [];
@@ -805,9 +978,13 @@ function receptiveField(stages) {
     return element("div", { class: "dots" }, [...drawn.map((cells) => element("div", { class: "row" }, cells)), label]);
   });
   const last = levels.at(-1);
-  if (last[0] * last[1]) show(levels.length - 1, last.map((count) => Math.floor(count / 2)));
+  if (last[0] * last[1]) {
+    const middle = last.map((count) => Math.floor(count / 2));
+    reachable(dots[levels.length - 1][middle[0]][middle[1]]);
+    show(levels.length - 1, middle);
+  }
   return element("figure", { class: "field" }, [
-    element("figcaption", { text: "The receptive field: point at a dot to see everything that it is computed from." }),
+    element("figcaption", { text: "The receptive field: point at a dot, or move with the arrow keys, to see everything that it is computed from." }),
     element("div", { class: line ? "scroll" : "planes" }, views),
     words,
   ]);

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.encoder import PageEncoder
-    from convcli.media.images.picture_format import WriteRequest
+    from convcli.media.images.picture_format import Format, WriteRequest
 
 
 def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -26,6 +26,11 @@ def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     yield from _block_losses(request)
     yield from lost_tags(request)
     yield from lost_chunks(request)
+
+
+def black_and_white(form: Format) -> str:
+    """The warning that grey samples are stored in a format of one bit a sample."""
+    return f"{form.name} holds black and white alone: each sample becomes the nearer of them"
 
 
 def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -45,7 +50,7 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     if request.format.writing.losses is not None:
         yield from request.format.writing.losses(request)
     if request.format.samples.white == 1 and request.details.bits > 1:
-        yield f"{name} holds black and white alone: each sample becomes the nearer of them"
+        yield black_and_white(request.format)
     if page.flattened:
         yield f"{name} holds no opacity: the picture was laid over white"
 

@@ -14,7 +14,7 @@ from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
 from convcli.media.images.held import FewBitsWriter, ScaledResults, few_bits_of
 from convcli.media.images.layout import list_channels
-from convcli.media.images.loss_warnings import picture_losses
+from convcli.media.images.loss_warnings import black_and_white, picture_losses
 from convcli.media.images.picture_format import Format, WriteRequest
 
 if TYPE_CHECKING:
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Signal
 
 
+# Part of the range by which a result may miss black or white.
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class EncodedStrip:
     """A strip as the writer takes it, and how many samples of each channel were cut off.
 
     drawn : its samples, for drawings of the picture; None where the file has another type, other
         channels or another full scale than the input
+    has_grey : whether a result of a picture of black and white lies between them
     """
 
     packed: Any
@@ -42,6 +47,21 @@ class EncodedStrip:
     below: Counts
     above: Counts
     drawn: Array | None = None
+    has_grey: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenRows:
+    """What one of several sinks wrote into a file.
+
+    below, above : how many samples of each channel were cut off
+    has_grey : whether a result of a picture of black and white lies between them
+    """
+
+    rows: int
+    below: dict[str, int]
+    above: dict[str, int]
+    has_grey: bool
 
 
 class ImageSink(FileSink):
@@ -98,6 +118,10 @@ class ImageSink(FileSink):
         # One for all pages: another one would decode an animation from its first frame.
         self._original_reader: PictureReader | None = None
         self._originals: _OriginalRows | None = None
+        # A picture of more bits a sample was warned of before.
+        holds_one_bit = self.format.samples.white == 1
+        self._is_black_and_white = holds_one_bit and like.details.bits == 1
+        self._has_grey = False
         self._index = -1
         self._row = 0
         self.next_page()
@@ -186,7 +210,14 @@ class ImageSink(FileSink):
         if self._are_drawn(page, samples, values):
             drawn = samples
         packed = self._writer.pack(samples)
-        return EncodedStrip(packed, len(samples), below, above, drawn)
+        has_grey = self._is_black_and_white and self._are_grey(page, values)
+        return EncodedStrip(packed, len(samples), below, above, drawn, has_grey)
+
+    def _are_grey(self, page: PageEncoder, values: Array) -> bool:
+        """Whether a result lies between black and white, apart from its rounding."""
+        share = values / page.source.levels.full
+        is_grey = (share > _ROUNDING) & (share < 1 - _ROUNDING)
+        return bool(is_grey.any())
 
     def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
         """Whether a drawing can be made of the rounded samples, instead of the results."""
@@ -202,6 +233,7 @@ class ImageSink(FileSink):
             self._below[name] += int(below)
             self._above[name] += int(above)
         self._row += strip.rows
+        self._has_grey |= strip.has_grey
 
     def close(self) -> None:
         """Write results that wait for their range, and end the file."""
@@ -216,6 +248,8 @@ class ImageSink(FileSink):
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+        if self._has_grey:
+            self.warnings.append(black_and_white(self.format))
         if self._few_bits is not None and self._few_bits.bits is None:
             self.warnings.append(
                 f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
@@ -265,22 +299,24 @@ class ImageSink(FileSink):
         self._shared.reserve(self._page.layout)
 
     @property
-    def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
-        """How many rows were written, and how many samples were cut off below and above."""
-        return self._row, self._below, self._above
+    def written_part(self) -> WrittenRows:
+        """What was written by this sink, as one of several."""
+        return WrittenRows(
+            rows=self._row, below=self._below, above=self._above, has_grey=self._has_grey
+        )
 
     def add_part(
         self,
-        written: tuple[int, dict[str, int], dict[str, int]],
+        written: WrittenRows,
         place: Path,  # noqa: ARG002 -- it is in the file
     ) -> None:
         """Count the rows and clipped samples that the sink of the next part put into the file."""
-        rows, below, above = written
-        self._shared.skip(rows)
-        self._row += rows
+        self._shared.skip(written.rows)
+        self._row += written.rows
+        self._has_grey |= written.has_grey
         for name in self._below:
-            self._below[name] += below[name]
-            self._above[name] += above[name]
+            self._below[name] += written.below[name]
+            self._above[name] += written.above[name]
 
     # --- facts and checks ---
 

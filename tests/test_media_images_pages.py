@@ -401,3 +401,23 @@ def test_many_files_and_parts(program: Program, tmp_path: Path) -> None:
     assert parted.code == 0, parted
     assert "one unit" not in parted.err
     assert (tmp_path / "w.tif").read_bytes() == (tmp_path / "p.tif").read_bytes()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0, 0), (10, 20, 30, 255)])
+def test_an_animated_webp_keeps_its_background(
+    program: Program, tmp_path: Path, colour: tuple[int, ...]
+) -> None:
+    frames = [Image.new("RGBA", (30, 20), (200, 10, 60 * number, 255)) for number in range(3)]
+    frames[0].save(
+        tmp_path / "a.webp",
+        save_all=True,
+        append_images=frames[1:],
+        lossless=True,
+        background=colour,
+    )
+    program.run("image", "median:3", "a.webp", "-o", "b.webp", cwd=tmp_path)
+    with Image.open(tmp_path / "b.webp") as made:
+        assert (made.n_frames, made.info["background"]) == (3, colour)
+    program.run("image", "median:3", "a.webp", "--pages", "2", "-o", "c.webp", cwd=tmp_path)
+    with Image.open(tmp_path / "c.webp") as made:
+        assert made.n_frames == 1

@@ -33,6 +33,7 @@ class ImageDetails:
     interlaced : whether rows come in several passes, as in a progressive JPEG
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
+    background : of an animated WebP, four bytes: blue, green, red, opacity
     icc, exif, xmp, iptc : metadata blocks as stored; EXIF with its orientation already applied
     damaged_icc : whether there is a colour profile that cannot be read, and so is not kept
     text : pairs of keyword and text
@@ -66,6 +67,7 @@ class ImageDetails:
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()
     loop: int | None = None
+    background: bytes = b""
     icc: bytes | None = None
     damaged_icc: bool = False
     exif: bytes | None = None

@@ -29,7 +29,6 @@ class ImageDetails:
     bits : per stored sample
     interpretation : meaning of the samples in the words of libvips
     palette : whether the file stores indices into a list of colours
-    palette_colours : different colours in the palette of a GIF
     interlaced : whether rows come in several passes, as in a progressive JPEG
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
@@ -62,7 +61,6 @@ class ImageDetails:
     interpretation: str
     page_indices: tuple[int, ...] = (0,)
     palette: bool = False
-    palette_colours: int = 0
     interlaced: bool = False
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()

@@ -256,5 +256,5 @@ class ConvLayer(GroupedLayer):
         graph.channels = len(weights)
 
     def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
-        """The shape that torch has, too: (out, channels of a group, ...)."""
+        """The shape of the weights, as in torch: (out, channels of a group, ...)."""
         return (out, channels // self.groups, *size)

@@ -144,7 +144,7 @@ class ConvTransposeLayer(GroupedLayer):
         return cut, more
 
     def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
-        """The shape that torch has, too: (channels, outputs of a group, ...)."""
+        """The shape of the weights, as in torch: (channels, outputs of a group, ...)."""
         return (channels, out // self.groups, *size)
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:

@@ -33,6 +33,12 @@ def black_and_white(form: Format) -> str:
     return f"{form.name} holds black and white alone: each sample becomes the nearer of them"
 
 
+def too_many_colours(form: Format) -> str:
+    """The warning that a picture has more colours than its format."""
+    most = form.samples.most_colours
+    return f"{form.name} holds {most} colours beside a transparent one: others become the nearest"
+
+
 def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     """Warnings about the values of samples."""
     name = request.format.name
@@ -59,9 +65,7 @@ def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     """Warnings about palettes, colour profiles and gain maps."""
     details, form = request.details, request.format
     is_same_format = details.format == form.name
-    if form.samples.limited_palette and not is_same_format:
-        yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
-    if details.palette and is_same_format and not form.samples.limited_palette:
+    if details.palette and is_same_format and form.samples.most_colours is None:
         names = list_channels(page.layout.channels)
         yield f"the palette of the {form.name} is not kept: colours are stored as {names}"
     if details.icc and form.texts.blocks and not request.same_colours:

@@ -10,11 +10,12 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import FileSink, UndividedError
+from convcli.media.images.colours import ColourCount
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
 from convcli.media.images.held import FewBitsWriter, ScaledResults, few_bits_of
 from convcli.media.images.layout import list_channels
-from convcli.media.images.loss_warnings import black_and_white, picture_losses
+from convcli.media.images.loss_warnings import black_and_white, picture_losses, too_many_colours
 from convcli.media.images.picture_format import Format, WriteRequest
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class EncodedStrip:
     drawn : its samples, for drawings of the picture; None where the file has another type, other
         channels or another full scale than the input
     has_grey : whether a result of a picture of black and white lies between them
+    colours : those of the strip, where the format holds few; more than it holds may be left out
     """
 
     packed: Any
@@ -48,6 +50,7 @@ class EncodedStrip:
     above: Counts
     drawn: Array | None = None
     has_grey: bool = False
+    colours: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,7 @@ class ImageSink(FileSink):
         holds_one_bit = self.format.samples.white == 1
         self._is_black_and_white = holds_one_bit and like.details.bits == 1
         self._has_grey = False
+        self._colours = ColourCount(self.format.samples.most_colours)
         self._index = -1
         self._row = 0
         self.next_page()
@@ -175,7 +179,11 @@ class ImageSink(FileSink):
             self._original_reader = reader
             self._originals = _OriginalRows(reader.strips(self._index))
         if self._scaled is None:
-            self._writer.start(page.layout)
+            self._start(page)
+
+    def _start(self, page: PageEncoder) -> None:
+        self._writer.start(page.layout)
+        self._colours.start_page()
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedStrip | Array:
         """Encode results (rows, columns, channels); return them unchanged if only `write` can."""
@@ -211,7 +219,8 @@ class ImageSink(FileSink):
             drawn = samples
         packed = self._writer.pack(samples)
         has_grey = self._is_black_and_white and self._are_grey(page, values)
-        return EncodedStrip(packed, len(samples), below, above, drawn, has_grey)
+        colours = self._colours.of_strip(samples, page.layout.alpha)
+        return EncodedStrip(packed, len(samples), below, above, drawn, has_grey, colours)
 
     def _are_grey(self, page: PageEncoder, values: Array) -> bool:
         """Whether a result lies between black and white, apart from its rounding."""
@@ -234,6 +243,7 @@ class ImageSink(FileSink):
             self._above[name] += int(above)
         self._row += strip.rows
         self._has_grey |= strip.has_grey
+        self._colours.add(strip.colours)
 
     def close(self) -> None:
         """Write results that wait for their range, and end the file."""
@@ -250,6 +260,8 @@ class ImageSink(FileSink):
             self.warnings.append(self._clip_message())
         if self._has_grey:
             self.warnings.append(black_and_white(self.format))
+        if self._colours.too_many:
+            self.warnings.append(too_many_colours(self.format))
         if self._few_bits is not None and self._few_bits.bits is None:
             self.warnings.append(
                 f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
@@ -262,7 +274,7 @@ class ImageSink(FileSink):
         for index, page in enumerate(self._pages):
             self._index = index
             self._row = 0
-            self._writer.start(page.layout)
+            self._start(page)
             for values in scaled.strips(page):
                 self._append(self._encode(page, values, self._row))
 

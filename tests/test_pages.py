@@ -174,7 +174,7 @@ CHARTS = {
     "detect @hello.wav @talk.wav": 1,
     "learn @tide.csv --target height --ahead 1 --epochs 2 --layers conv:1,3 -o m.safetensors": 4,
     "filters lowpass:100 ema:span=12 savgol:7,2 --rate 8k": 17,
-    "explain": 8,
+    "explain": 6,
 }
 
 

@@ -105,10 +105,7 @@ class ImageSink(FileSink):
         self._part = part
         path = target if isinstance(target, Path) else None
         self.format = choose_format(path, name, format, like)
-        self._pages = [
-            PageEncoder(source, signal, self.format, self.options)
-            for source, signal in zip(like.pages, signals, strict=True)
-        ]
+        self._pages = self._encoders(signals)
         self._check_pages()
         request = self._write_request()
         self.warnings = list(picture_losses(self._pages[0], request))
@@ -121,14 +118,16 @@ class ImageSink(FileSink):
         # One for all pages: another one would decode an animation from its first frame.
         self._original_reader: PictureReader | None = None
         self._originals: _OriginalRows | None = None
-        # A picture of more bits a sample was warned of before.
-        holds_one_bit = self.format.samples.white == 1
-        self._is_black_and_white = holds_one_bit and like.details.bits == 1
         self._has_grey = False
         self._colours = ColourCount(self.format.samples.most_colours)
         self._index = -1
         self._row = 0
         self.next_page()
+
+    def _encoders(self, signals: Sequence[Signal]) -> list[PageEncoder]:
+        """The encoder of each page."""
+        pages = zip(self.like.pages, signals, strict=True)
+        return [PageEncoder(source, signal, self.format, self.options) for source, signal in pages]
 
     def _open_writer(
         self, target: Path | BinaryIO, request: WriteRequest
@@ -150,6 +149,14 @@ class ImageSink(FileSink):
             same_geometry=self._same_geometry(),
             part=self._part,
         )
+
+    @property
+    def _is_black_and_white(self) -> bool:
+        """Whether a picture of one bit a sample is written as one.
+
+        Where a picture of more bits becomes one, `picture_losses` has warned of it.
+        """
+        return self.format.samples.white == 1 and self.like.details.bits == 1
 
     @property
     def _same_colours(self) -> bool:

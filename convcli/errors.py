@@ -49,14 +49,14 @@ class ConvcliError(Exception):
         return "\n".join(lines)
 
 
-# Numbers from here on, a thousand million million millions, are written with an exponent.
+# A number of 22 digits in groups, or of 40 without, is written with an exponent.
 _LONG_NUMBER = re.compile(r"\b\d{1,3}(?:,\d{3}){7,}\b|\b\d{40,}\b")
-# A longer word is no path, but a text that nobody reads to its end.
+# A word of this length is no path that a system accepts, and is cut in the middle.
 _LONG_WORD = re.compile(r"\S{500,}")
 
 
 def _with_short_numbers(message: str) -> str:
-    """A message in which enormous numbers are rounded and endless words are cut in the middle.
+    """A message in which very long numbers are rounded and very long words are cut in the middle.
 
     >>> _with_short_numbers(f"this needs {10**30:,} taps")
     'this needs 1.00e+30 taps'

@@ -409,6 +409,13 @@ def _read_integer(text: str, signal: Signal) -> int:
     return int(value)
 
 
+def _read_number_of(text: str, signal: Signal) -> int:
+    number = read_plain_number(text, signal)
+    if number != math.floor(number) or not 1 <= number <= MOST_SAMPLES:
+        raise UnitError(f"expected a whole number from 1 to {MOST_SAMPLES:,}, got {text!r}")
+    return int(number)
+
+
 def _read_angle(text: str, _: Signal) -> float:
     quantity = parse_quantity(text)
     if quantity.unit not in ("", "deg", "°"):
@@ -473,6 +480,8 @@ Gain = Annotated[float, Kind("factor or dB", _read_gain)]
 Decibels = Annotated[float, Kind("dB", _read_decibels)]
 Number = Annotated[float, Kind("number", read_plain_number)]
 Integer = Annotated[int, Kind("whole number", _read_integer)]
+# How many there are of what is no sample: channels, groups, multiples.
+NumberOf = Annotated[int, Kind("whole number from 1", _read_number_of)]
 Angle = Annotated[float, Kind("degrees", _read_angle)]
 Size = Annotated[tuple[int, ...], _kind_or_duration("N or HxW", to_size)]
 PoolSize = Annotated[tuple[int, ...], Kind("N or HxW", _read_size_or_bin)]

@@ -455,6 +455,14 @@ def test_months_of_an_index_with_a_zone() -> None:
     np.testing.assert_allclose(y.to_numpy(), x.groupby(index.month).mean().to_numpy())
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_times_come_once_a_day(count: int) -> None:
+    """As in a table: a part of a longer series takes the same filter."""
+    prices = pd.Series([3.0], index=pd.DatetimeIndex(["2026-01-05"])).iloc[:count]
+    for step in ("sma:20d", "avg_pool:1mo", "ema:halflife=5d"):
+        pd.testing.assert_series_equal(convcli.apply(step, prices), prices)
+
+
 def test_an_index_that_goes_back_is_refused() -> None:
     index = pd.DatetimeIndex(["2024-01-02", "2024-01-01", "2024-01-03"])
     with pytest.raises(RequestError, match="goes back in time at row 1"):

@@ -184,6 +184,14 @@ def test_precedence_and_numbers() -> None:
     assert apply("(gain:2 | offset:1) | abs", x).tolist() == (2 * x + 1).tolist()
 
 
+@pytest.mark.parametrize("text", ["rsi:3", "zscore:200", "(x - box:99) / (box:99 - box:33)"])
+def test_no_rounding_is_divided(text: str) -> None:
+    # An FFT leaves some 1e-14 of the noise in the constant, and a quotient makes a number of it.
+    noise = np.random.default_rng(0).random(300) * 100
+    x = np.concatenate([noise, np.full(2000, 37.3)])
+    assert np.isnan(apply(text, x, align="causal")[500:]).all()
+
+
 def test_a_division_by_0_is_missing() -> None:
     x = np.array([1.0, 0.0, 2.0])
     for text in ("1 / x", "x / x", "x / (x * x)"):

@@ -385,8 +385,13 @@ def test_an_input_that_fails_leaves_no_hits() -> None:
 
 
 def test_a_template_larger_than_the_signal_is_refused() -> None:
-    with pytest.raises(RequestError, match="template, 10 samples, is larger than x, 9 samples"):
+    with pytest.raises(RequestError, match=r"^template, 10 samples, is larger than x, 9 samples"):
         detect_arrays(np.arange(10.0), np.zeros(9))
+
+
+def test_a_template_without_samples_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^template: holds no samples"):
+        detect_arrays(np.zeros(0), np.zeros(9))
 
 
 def test_inputs_smaller_than_the_template_are_told_once(detect: Detect, tmp_path: Path) -> None:

@@ -883,7 +883,7 @@ def test_the_sum_of_channels_is_shown(told: Explain) -> None:
 
 
 def test_an_output_follows_from_its_window_alone() -> None:
-    """An FFT left 1e-17 of later samples in windows of equal ones, and RSI divides by that."""
+    """By an FFT, windows of equal samples hold 1e-17 of later ones, and RSI divides by that."""
     x = np.array([1.0] * 8 + [5, 2, 8, 3])
     facts = explain_arrays("rsi:3", x, edge="edge", align="causal")
     assert np.isnan(array(facts.result)[:8]).all()

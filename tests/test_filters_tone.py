@@ -134,6 +134,17 @@ def test_harmonics_are_one_notch_after_the_other() -> None:
     np.testing.assert_allclose(y, x, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("count", ["0", "1.5", "20ms", "1e10"])
+def test_harmonics_are_a_whole_number(count: str) -> None:
+    with pytest.raises(RequestError, match="expected a (whole|plain) number.*got '" + count):
+        apply(f"notch:50,harmonics={count}", np.zeros(9), rate=8000)
+
+
+def test_more_harmonics_than_there_are_numbers_to_try() -> None:
+    made = notch(0.2, harmonics=1 << 31, signal=SOUND)
+    np.testing.assert_array_equal(made.taps, notch(0.2, harmonics=2, signal=SOUND).taps)
+
+
 def test_harmonics_beyond_half_the_rate_are_left_out_and_told() -> None:
     made = notch(0.2, harmonics=8, signal=SOUND)
     np.testing.assert_array_equal(made.taps, notch(0.2, harmonics=2, signal=SOUND).taps)

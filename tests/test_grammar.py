@@ -269,7 +269,7 @@ REFUSED = [
     ("normalize:-1", SOUND, "expected a level above 0", 0, "normalize:-1dB"),
     ("normalize:0", SOUND, "expected a level above 0", 0, "normalize:0dB"),
     ("resize:50%", SOUND, "resize: works on images alone", 0, "resample"),
-    ("clip:1,0", SOUND, "LOW <= HIGH", 0, None),
+    ("clip:1,0", SOUND, "LOW <= HIGH", 0, "clip:0,1"),
     ("ema:span=3,alpha=0.5", SOUND, "exactly one of", 0, None),
     ("box:3,axis=z", PICTURE, "expected x or y, got 'z'", 11, None),
     ("box:3,axis=x", SOUND, "no parameter 'axis'", 6, None),

@@ -981,6 +981,7 @@ def test_frequencies_of_a_model_of_a_table_have_the_unit_of_its_times(
     capsys.readouterr()
     run = ["csv", "model:m.safetensors", "minutes.csv", "-c", "v", "--time", "day"]
     assert main(run) == 2
-    assert (
-        "learned at a row every day, and this signal has a row every min" in capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert "from a signal with a row every day, and this one has a row every min\n" in error
+    assert "hint: without --time, rows are taken in their order" in error
+    assert main(run[:-2]) == 0

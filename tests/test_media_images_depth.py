@@ -92,7 +92,10 @@ def test_a_pbm_holds_black_and_white(program: Program, tmp_path: Path) -> None:
     assert (same.code, same.warnings) == (0, [])
     assert (tmp_path / "b.pbm").read_bytes() == (tmp_path / "a.pbm").read_bytes()
     done = program.run("image", "box:3", "a.pbm", "-o", "c.pbm", cwd=tmp_path)
-    assert (done.code, done.warnings) == (0, [])
+    grey = "warning: pbm holds black and white alone: each sample becomes the nearer of them"
+    assert (done.code, done.warnings) == (0, [grey])
+    median = program.run("image", "median:3", "a.pbm", "-o", "m.pbm", cwd=tmp_path)
+    assert (median.code, median.warnings) == (0, [])
     padded = np.pad(is_white, 1, mode="edge")
     sums = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
     wanted = np.packbits(sums < 5, axis=1).tobytes()

@@ -227,7 +227,24 @@ def test_a_gif_without_room_for_transparency(
     with Image.open(tmp_path / "a.gif") as read, Image.open(tmp_path / "b.gif") as made:
         before, after = np.asarray(read.convert("RGB")), np.asarray(made.convert("RGB"))
     assert (before != after).any() == said
-    assert [("255 are stored beside" in text) for text in ended.warnings] == [True] * said
+    few = "warning: gif holds 255 colours beside a transparent one: others become the nearest"
+    assert ended.warnings == [few] * said
+    image.convert("RGB").save(tmp_path / "c.png")
+    ended = program.run("image", "gain:1", "c.png", "-o", "c.gif", cwd=tmp_path)
+    assert ended.warnings == [few] * said
+
+
+def test_each_page_of_a_gif_has_its_own_colours(program: Program, tmp_path: Path) -> None:
+    levels = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    zeros = np.zeros_like(levels)
+    first = Image.fromarray(np.dstack([levels, zeros, zeros]))
+    second = Image.fromarray(np.dstack([zeros, levels, zeros]))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=[second], lossless=True)
+    same = program.run("image", "gain:1", "a.webp", "-o", "a.gif", cwd=tmp_path)
+    assert (same.code, same.warnings) == (0, [])
+    with Image.open(tmp_path / "a.gif") as made:
+        made.seek(1)
+        assert np.array_equal(np.asarray(made.convert("RGB")), np.asarray(second))
 
 
 def test_an_animation_is_decoded_once_for_its_originals(
@@ -401,3 +418,23 @@ def test_many_files_and_parts(program: Program, tmp_path: Path) -> None:
     assert parted.code == 0, parted
     assert "one unit" not in parted.err
     assert (tmp_path / "w.tif").read_bytes() == (tmp_path / "p.tif").read_bytes()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0, 0), (10, 20, 30, 255)])
+def test_an_animated_webp_keeps_its_background(
+    program: Program, tmp_path: Path, colour: tuple[int, ...]
+) -> None:
+    frames = [Image.new("RGBA", (30, 20), (200, 10, 60 * number, 255)) for number in range(3)]
+    frames[0].save(
+        tmp_path / "a.webp",
+        save_all=True,
+        append_images=frames[1:],
+        lossless=True,
+        background=colour,
+    )
+    program.run("image", "median:3", "a.webp", "-o", "b.webp", cwd=tmp_path)
+    with Image.open(tmp_path / "b.webp") as made:
+        assert made.info["background"] == colour
+    assert pyvips.Image.new_from_file(str(tmp_path / "b.webp")).get_n_pages() == 3
+    program.run("image", "median:3", "a.webp", "--pages", "2", "-o", "c.webp", cwd=tmp_path)
+    assert pyvips.Image.new_from_file(str(tmp_path / "c.webp")).get_n_pages() == 1

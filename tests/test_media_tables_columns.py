@@ -301,7 +301,7 @@ def test_groups_of_several_keys_are_named_by_all(program: Program, tmp_path: Pat
 def test_a_column_that_several_patterns_name_is_filtered_once(
     columns: str, program: Program
 ) -> None:
-    """Its cells were written twice, one behind the other."""
+    """Its cells are written once, not one behind the other."""
     ended = program.run("csv", "sma:2", "-c", columns, "--by", "k", stdin=b"k,x\na,1\na,3\n")
     assert ended.text == "k,x\na,1\na,2\n"
 
@@ -322,6 +322,7 @@ def test_a_column_named_twice_is_refused_by_every_command(
     table = b"k,x\n1,1\n2,3\n"
     ended = program.run(*command.split(), "-c", "x", "-c", "x", stdin=table, cwd=tmp_path)
     assert (ended.code, ended.errors) == (2, ["error: -c: column 'x' is asked for twice"])
+    assert "hint: name it once" in ended.err
 
 
 # --------------------------------------------------------------------------------------- outputs

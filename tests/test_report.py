@@ -592,7 +592,7 @@ def test_a_report_on_a_very_long_filter_is_bounded(suffix: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", ["json", "html"])
 def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_path: Path) -> None:
-    """Forty low-passes of 1,121 taps each; with all points of each, the JSON took 6 MB."""
+    """Forty low-passes of 1,121 taps each; all points of each would make 6 MB of JSON."""
     soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)
     chain = " | ".join(["lowpass:3k,width=200,attenuation=80"] * 40)
     words = ["audio", chain, "one.wav", "-o", "o.wav", "--report", f"r.{suffix}"]
@@ -611,7 +611,7 @@ def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_p
 
 
 def test_kernels_of_many_steps_are_drawn_in_part(tmp_path: Path) -> None:
-    """With 65 x 47 taps and 64 x 64 gains of each, the JSON of 30 steps took 1.7 MB."""
+    """With 65 x 47 taps and 64 x 64 gains of each, the JSON of 30 steps would take 1.7 MB."""
     (tmp_path / "one.pgm").write_bytes(b"P5 8 8 255\n" + bytes(64))
     chain = " | ".join(["gabor:10"] * 30)
     words = ["image", chain, "one.pgm", "-o", "o.pgm", "--report", "r.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Padding:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is added."""
+        """Whether no samples are added at any side."""
         return not any(any(side) for side in self.sides)
 
     def possible(self, length: tuple[int, ...]) -> bool:
@@ -214,48 +215,103 @@ def _expression(
     stages: Sequence[StageFacts], edge: Edge, writer: _TorchWriter | _EquinoxWriter
 ) -> str:
     """The expression of all stages with what its names mean; empty if a stage has none."""
-    convolutions = [stage for stage in stages if stage.flipped is not None]
-    spreads = [stage.spread for stage in stages if stage.spread is not None]
-    pools = [stage for stage in stages if stage.nn_pool]
-    weights = sum(np.size(stage.laid) for stage in convolutions)
-    weights += sum(np.size(spread.kernel) for spread in spreads)
-    named = len(convolutions) + len(spreads)
-    if not named + len(pools) or weights > MOST_WEIGHTS:
+    kernels = _kernels(stages)
+    pools = sum(bool(stage.nn_pool) for stage in stages)
+    weights = sum(np.size(kernel) for kernel in kernels)
+    if not len(kernels) + pools or weights > MOST_WEIGHTS:
         return ""
-    x = "x"
-    lengths = stages[0].length
-    meanings: list[str] = []
-    for number, stage in enumerate(stages):
-        if stage.nn_call:
-            x = stage.nn_call.replace("{x}", x)
-            continue
-        name = str(len(meanings) + 1) if named > 1 or len(pools) > 1 else ""
-        written = None
-        if stage.spread is not None and lengths == stage.length:
-            written = writer.transposed(x, stage, stage.spread, name)
-            lengths = np.shape(stage.outputs)[-len(lengths) :]
-        elif stage.flipped is not None or stage.nn_pool:
-            padding = _padding_of(stage, edge, first=number == 0)
-            # A layer that pads needs the end of its input at its place.
-            if padding is None or (stage.padding and lengths != stage.length):
-                return ""
-            write = writer.conv if stage.flipped is not None else writer.pool
-            written = write(x, stage, padding, name)
-            lengths = _lengths_after(stage, padding.lengths_of(lengths))
-        if written is None:
+    expression = _Expression(
+        writer=writer,
+        edge=edge,
+        numbered=len(kernels) > 1 or pools > 1,
+        lengths=stages[0].length,
+    )
+    for index, stage in enumerate(stages):
+        if not expression.add(stage, first=index == 0):
             return ""
-        x, meaning = written
-        if meaning:
-            meanings.append(meaning)
-    if lengths != np.shape(stages[-1].outputs)[-len(lengths) :]:
+    if expression.lengths != _output_lengths(stages[-1]):
         return ""
-    return f"{x} with {'; '.join(meanings)}" if meanings else x
+    return expression.text
 
 
-def _lengths_after(stage: StageFacts, lengths: tuple[int, ...]) -> tuple[int, ...]:
-    """How many outputs frameworks make of a padded input."""
-    sides = zip(lengths, stage.size, stage.stride, strict=True)
-    return tuple((n - size) // step + 1 for n, size, step in sides)
+def _kernels(stages: Sequence[StageFacts]) -> list[Any]:
+    """The weights of each convolution and of each transposed one."""
+    kernels: list[Any] = []
+    for stage in stages:
+        if stage.flipped is not None:
+            kernels.append(stage.laid)
+        if stage.spread is not None:
+            kernels.append(stage.spread.kernel)
+    return kernels
+
+
+@dataclass(eq=False, kw_only=True)
+class _Expression:
+    """An expression that gets a call for each stage.
+
+    numbered : whether its names have numbers, as in w1 and w2
+    lengths : how many samples it makes, along each axis
+    x : the expression so far
+    meanings : what its names mean
+    """
+
+    writer: _TorchWriter | _EquinoxWriter
+    edge: Edge
+    numbered: bool
+    lengths: tuple[int, ...]
+    x: str = "x"
+    meanings: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The expression with what its names mean."""
+        if not self.meanings:
+            return self.x
+        return f"{self.x} with {'; '.join(self.meanings)}"
+
+    def add(self, stage: StageFacts, *, first: bool) -> bool:
+        """Add the call of a stage; False where the framework has none."""
+        if stage.nn_call:
+            self.x = stage.nn_call.replace("{x}", self.x)
+            return True
+        written = None
+        if stage.spread is not None:
+            written = self._transposed(stage, stage.spread)
+        elif stage.flipped is not None or stage.nn_pool:
+            written = self._convolution_or_pool(stage, first=first)
+        if written is None:
+            return False
+        self.x, meaning = written
+        if meaning:
+            self.meanings.append(meaning)
+        return True
+
+    @property
+    def _number(self) -> str:
+        """The number of the next name."""
+        return str(len(self.meanings) + 1) if self.numbered else ""
+
+    def _transposed(self, stage: StageFacts, spread: SpreadFacts) -> _Written:
+        if self.lengths != stage.length:
+            return None
+        self.lengths = _output_lengths(stage)
+        return self.writer.transposed(self.x, stage, spread, self._number)
+
+    def _convolution_or_pool(self, stage: StageFacts, *, first: bool) -> _Written:
+        padding = _padding_of(stage, self.edge, first=first)
+        # A layer that pads needs the end of its input at its place.
+        if padding is None or (stage.padding and self.lengths != stage.length):
+            return None
+        padded = zip(padding.lengths_of(self.lengths), stage.size, stage.stride, strict=True)
+        self.lengths = tuple((n - size) // step + 1 for n, size, step in padded)
+        write = self.writer.pool if stage.nn_pool else self.writer.conv
+        return write(self.x, stage, padding, self._number)
+
+
+def _output_lengths(stage: StageFacts) -> tuple[int, ...]:
+    """How many outputs a stage makes, along each axis."""
+    lengths: tuple[int, ...] = np.shape(stage.outputs)[-len(stage.stride) :]
+    return lengths
 
 
 def _padding_of(stage: StageFacts, edge: Edge, *, first: bool) -> _Padding | None:

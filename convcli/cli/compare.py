@@ -159,9 +159,9 @@ class Comparing:
             except ConvcliError as error:
                 if not several:
                     raise
-                names = [input_name(path) for path in (path_a, path_b)]
-                failed = [name for name in names if name in error.message]
-                self._note_failure(number, [*failed, names[1]][0], error)
+                name_a = input_name(path_a)
+                failed = name_a if name_a in error.message else input_name(path_b)
+                self._note_failure(number, failed, error)
                 continue
             runs.append(facts)
             self._print(facts.warnings)

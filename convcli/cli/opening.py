@@ -91,7 +91,10 @@ class Input:
                 opening = files.open(self.path, stdin=stream, output=output)
                 opened = held.enter_context(opening)
             except InputError as error:
-                raise self._of_other_medium(error, files) or error from error.__cause__
+                renamed = self._of_other_medium(error, files)
+                if renamed is None:
+                    raise
+                raise renamed from error.__cause__
             yield opened
 
     def _of_other_medium(self, error: InputError, files: Files) -> InputError | None:

@@ -196,7 +196,7 @@ def column_names(texts: list[str] | None, option: str) -> tuple[str, ...] | None
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise RequestError(f"{option}: column {twice!r} is asked for twice")
+        raise RequestError(f"{option}: column {twice!r} is asked for twice", hint="name it once")
     return tuple(names)
 
 

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules of a whole run: for samples outside the signal, alignment, missing samples."""
+    """The rules of a whole run: for samples outside the signal, alignment, missing samples.
+
+    exact : no output may depend, not even in the last bit, on samples that it does not read
+    """
 
     edge: Edge
     align: Align
     missing: Missing = "keep"
+    exact: bool = False
 
 
 class LearnedTaps(Protocol):
@@ -117,7 +121,8 @@ class Site:
 
     def placed(self, op: Op) -> Op:
         """The operation under the rules of the run; colours are weighted or masked by opacity."""
-        op = op.with_rules(self.rules.missing, exact=self.signal.medium.exact)
+        exact = self.rules.exact or self.signal.medium.exact
+        op = op.with_rules(self.rules.missing, exact=exact)
         alpha = self.signal.alpha
         opacity = op.channels.opacity
         if alpha is None or opacity is None:

@@ -61,6 +61,11 @@ class Formula(ABC):
         """Whether operands are only added and subtracted."""
         return False
 
+    @property
+    def divides(self) -> bool:
+        """Whether something is divided by an operand."""
+        return False
+
 
 @dataclass(frozen=True)
 class Constant(Formula):
@@ -116,6 +121,13 @@ class Arithmetic(Formula):
     def adds_only(self) -> bool:
         """Whether operands are only added and subtracted."""
         return self.symbol in ("+", "-") and self.left.adds_only and self.right.adds_only
+
+    @property
+    def divides(self) -> bool:
+        """Whether a divisor, in the formula or in one of its parts, holds an operand."""
+        if self.symbol == "/" and any(True for _ in self.right.operands()):
+            return True
+        return self.left.divides or self.right.divides
 
     def value(self, operands: Sequence[Array]) -> Any:
         """Compute the formula. A quotient is missing where the divisor is 0."""

@@ -26,7 +26,7 @@ from convcli.designs.registry import step
 from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Signal
-from convcli.units import Count, Decibels, Frequency, Number, describe_frequency
+from convcli.units import Decibels, Frequency, Number, NumberOf, describe_frequency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +174,7 @@ def highshelf(frequency: Frequency, gain: Decibels, *, signal: Signal) -> Kernel
 
 @step("frequency", example="notch:0.1,q=3")
 def notch(
-    frequency: Frequency, *, q: Number = 30.0, harmonics: Count = 1, signal: Signal
+    frequency: Frequency, *, q: Number = 30.0, harmonics: NumberOf = 1, signal: Signal
 ) -> Kernel:
     """Take out FREQUENCY, and with harmonics=N all of its first N multiples (hum).
 
@@ -188,7 +188,8 @@ def notch(
     multiple, all as one kernel. The gain at frequency 0 is exactly 1.
     """
     _check_quality(q)
-    multiples = [n * frequency for n in range(1, harmonics + 1) if n * frequency < 0.5]
+    below = range(1, min(harmonics, math.ceil(0.5 / frequency)) + 1)
+    multiples = [n * frequency for n in below if n * frequency < 0.5]
     note = ""
     if len(multiples) < harmonics:
         limit = describe_frequency(0.5, signal)

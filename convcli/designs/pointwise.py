@@ -200,7 +200,8 @@ def offset(value: Number, *, signal: Signal) -> Pointwise | None:
 def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
     """x limited to LOW ... HIGH, in the units of the signal."""
     if low > high:
-        raise RequestError(f"expected LOW <= HIGH, got {low:g} and {high:g}")
+        message = f"expected LOW <= HIGH, got {low:g} and {high:g}"
+        raise RequestError(message, hint=f"clip:{high:g},{low:g}")
     return _each(lambda x: np.clip(x, low, high), signal, "exact")
 
 

@@ -75,6 +75,6 @@ def on_grid(taps: Taps, total: float, *, at: int | None = None) -> Taps:
 def refuse_huge(count: float, what: str, hint: str) -> None:
     """RequestError when `what` would need more than MOST_TAPS taps."""
     if not count <= MOST_TAPS:
-        needed = f"{count:,.0f}" if math.isfinite(count) else "countless"
+        needed = f"{count:,.0f}" if math.isfinite(count) else "infinitely many"
         message = f"{what} needs {needed} taps; at most {MOST_TAPS:,} are computed"
         raise RequestError(message, hint=hint)

@@ -284,7 +284,7 @@ def _larger_text(some: Sequence[LargerTemplate]) -> str:
     """A sentence about the inputs that are smaller than one template."""
     first = some[0]
     text = (
-        f"the template {first.template}, {first.template_size}, "
+        f"{first.template}, {first.template_size}, "
         f"is larger than {first.searched}, {first.searched_size}"
     )
     if len(some) > 1:

@@ -52,7 +52,9 @@ def load_template(name: str, source: Source[Any]) -> LoadedTemplate:
                 hint="cut out what is looked for",
             )
     if not count:
-        raise InputError(f"{name}: expected a template, got a file without samples")
+        raise InputError(
+            f"{name}: holds no samples", hint="a template is a short part of what is searched"
+        )
     return LoadedTemplate(name=name, x=np.concatenate(blocks), signal=source.signal)
 
 

@@ -87,7 +87,8 @@ class PictureFacts:
     shape : rows and columns of the whole picture
     reduced : (rows, columns, 1, 3 or 4) bytes: grey, or R, G, B, and the opacity
     detail : a part in the full size, as `reduced`; corner : row and column of its first pixel
-    channels : names of the channels of `histogram`; undrawn : of those that are not drawn
+    channels : names of the channels of `histogram`
+    undrawn : names of the channels that are not drawn
     histogram : (channels, bins), how many of the samples lie in each part of the range; each counts
         by its opacity
     full_scale : the end of the range of the histogram

@@ -25,7 +25,7 @@ from convcli.layers.padding import (
     padded_placement,
     widths_of,
 )
-from convcli.units import Count, Size, UnitError
+from convcli.units import NumberOf, Size, UnitError
 
 if TYPE_CHECKING:
     from convcli.array_types import Sizes
@@ -94,14 +94,14 @@ class ConvLayer(GroupedLayer):
     Its weights are (out, in / groups, size...).
     """
 
-    out: Count | None = None
+    out: NumberOf | None = None
     size: Size | None = None
     _: KW_ONLY
     stride: Size | None = None
     padding: Padding | None = None
     padding_mode: PaddingMode = "zeros"
     dilation: Size | None = None
-    groups: Count = 1
+    groups: NumberOf = 1
 
     example: ClassVar[str] = "conv:stride=2"
     trainable_example: ClassVar[str] = "conv:8,7"
@@ -256,5 +256,5 @@ class ConvLayer(GroupedLayer):
         graph.channels = len(weights)
 
     def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
-        """The shape that torch has, too: (out, channels of a group, ...)."""
+        """The shape of the weights, as in torch: (out, channels of a group, ...)."""
         return (out, channels // self.groups, *size)

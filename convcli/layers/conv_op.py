@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from convcli.layers.weights import Tensor
     from convcli.signals import Array, Missing
 
-# Sum of the squares of outputs from which on one of them is so huge that a path which mixes windows
-# rounds the outputs beside it as coarsely.
+# With a larger sum of squares an output may be so large that a path which mixes windows rounds the
+# outputs beside it too coarsely.
 MODERATE = 1e24
 
 

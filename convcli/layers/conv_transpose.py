@@ -18,7 +18,7 @@ from convcli.layers.layer import fits_declared, layer
 from convcli.layers.padding import Sides
 from convcli.layers.training.trained_conv import TiedConv
 from convcli.layers.transposed import PhaseWeights, TransposedAxis, transposed_ops
-from convcli.units import Count, Size
+from convcli.units import NumberOf, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,14 @@ class ConvTransposeLayer(GroupedLayer):
     and no output reads a later input.
     """
 
-    out: Count | None = None
+    out: NumberOf | None = None
     size: Size | None = None
     _: KW_ONLY
     stride: Size | None = None
     padding: Sides | None = None
     output_padding: Sides | None = None
     dilation: Size | None = None
-    groups: Count = 1
+    groups: NumberOf = 1
 
     example: ClassVar[str] = "conv_transpose:stride=2"
     trainable_example: ClassVar[str] = "conv_transpose:8,4,stride=2,padding=1"
@@ -144,7 +144,7 @@ class ConvTransposeLayer(GroupedLayer):
         return cut, more
 
     def weight_shape(self, channels: int, out: int, size: Sizes) -> Sizes:
-        """The shape that torch has, too: (channels, outputs of a group, ...)."""
+        """The shape of the weights, as in torch: (channels, outputs of a group, ...)."""
         return (channels, out // self.groups, *size)
 
     def trained(self, ops: tuple[Op, ...]) -> tuple[TrainedLayer, ...]:

@@ -10,7 +10,7 @@ from convcli.dataclass import dataclass
 from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import Layer, WeightedLayer, layer
 from convcli.layers.padding import Placement
-from convcli.units import Count
+from convcli.units import NumberOf
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
@@ -33,7 +33,7 @@ class DenseLayer(WeightedLayer):
     window is the signal.
     """
 
-    out: Count | None = None
+    out: NumberOf | None = None
 
     example: ClassVar[str] = "dense"
     takes_everything: ClassVar[bool] = True

@@ -255,10 +255,12 @@ class Model:
         learned, given = (
             describe_rate(rate, signal.medium.sample) for rate in (self.rate, signal.rate)
         )
-        message = f"{self.path} was learned at {learned}, and this signal has {given}"
+        message = f"{self.path} was learned from a signal with {learned}, and this one has {given}"
         hint = None
         if signal.medium.in_seconds:
             hint = f"'resample:{self.rate:g} | model:{self.path}'"
+        elif signal.medium.carries_cells:
+            hint = "without --time, rows are taken in their order"
         raise RequestError(message, hint=hint)
 
     def _check_tensors(self, layers: list[Layer]) -> None:

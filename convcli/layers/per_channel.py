@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
 from convcli.layers.training.trained import BatchLayer, LearnedTensor, TrainedLayer
-from convcli.units import Count, Number
+from convcli.units import Number, NumberOf
 
 if TYPE_CHECKING:
     from convcli.core.binding import Stage
@@ -108,7 +108,7 @@ class PreluLayer(PerChannelLayer):
     He, Zhang, Ren and Sun (2015), https://arxiv.org/abs/1502.01852
     """
 
-    slopes: Count | None = None
+    slopes: NumberOf | None = None
 
     example: ClassVar[str] = "prelu"
     trainable: ClassVar[bool] = True

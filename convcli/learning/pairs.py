@@ -140,10 +140,10 @@ def _check_target_rate(pair: Pair, first: Pair) -> None:
 def _check_target(signal: Signal, target: Signal, delay: tuple[int, ...] | None) -> None:
     if signal.rate != target.rate:
         rates = [describe_rate(each.rate, each.medium.sample) for each in (signal, target)]
-        raise RequestError(
-            f"the input has {rates[0]} and the target {rates[1]}",
-            hint="convcli audio resample:RATE brings one to the rate of the other",
-        )
+        hint = "convcli audio resample:RATE brings one to the rate of the other"
+        if signal.medium.carries_cells:
+            hint = "without --time, rows are taken in their order"
+        raise RequestError(f"the input has {rates[0]} and the target {rates[1]}", hint=hint)
     known = None not in (*signal.shape, *target.shape)
     if delay == () and known and signal.shape != target.shape:
         raise RequestError(

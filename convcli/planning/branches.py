@@ -111,9 +111,13 @@ class _BoundGroup:
     @classmethod
     def of(cls, written: WrittenGroup, site: Site) -> _BoundGroup:
         """Bind the steps of every branch to the signal that enters the group."""
+        rules = site.rules
+        if any(formula.divides for formula in written.group.formulas):
+            # Where a divisor is 0, what an FFT rounds would become an arbitrary large number.
+            rules = replace(rules, exact=True)
         bound = []
         for branch in written.group.branches:
-            steps = bind_chain(branch.calls, site.signal, site.rules, in_branch=True)
+            steps = bind_chain(branch.calls, site.signal, rules, in_branch=True)
             _refuse_pools_of_signal(steps, of_columns=written.group.names is not None)
             bound.append(tuple(steps))
         return cls(written=written, site=site, steps=tuple(bound))

@@ -102,11 +102,13 @@ def table_axis(side: SignalPreview, outlines: Sequence[OutlineFacts]) -> Axis:
             edges = bin_edges(outline)
             ends += [edges[0], edges[-1]]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    if not side.timed or any(outline.axis is None for outline in outlines):
-        own = any(outline.group and outline.axis is None for outline in outlines)
-        label = "row of the group" if own else "row"
-        return axis_between(max(1.0, low), math.floor(high), 0.5, label=label, whole=True)
-    return time_axis(low, high, dated=side.dated)
+    without_times = [outline for outline in outlines if outline.axis is None]
+    if side.timed and not without_times:
+        return time_axis(low, high, dated=side.dated)
+    label = "row"
+    if any(outline.group for outline in without_times):
+        label = "row of the group"
+    return axis_between(max(1.0, low), math.floor(high), 0.5, label=label, whole=True)
 
 
 def _sides_by_chart(sides: Sequence[_Side]) -> list[Sequence[_Side]]:

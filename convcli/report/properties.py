@@ -50,8 +50,7 @@ def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
     """Yield what became of the outputs at each move."""
     yield _title_line(facts.filter, "does the result move with the signal?")
     yield []
-    axes = 1 + max((move.axis for move in facts.moves), default=0)
-    names = [f"moved{_ALONG[axes - 1][move.axis]} by {move.by}" for move in facts.moves]
+    names = _move_names(facts)
     width = max(21, 4 + longest_text(names))
     yield [(f"{'  result':<{width}}", PLAIN), (list_text(facts.result), RESULT)]
     for name, move in zip(names, facts.moves, strict=True):
@@ -60,6 +59,13 @@ def _shift_lines(facts: ShiftFacts) -> Iterator[Line]:
             yield [(" " * width, PLAIN), (text, PLAIN)]
     yield []
     yield _shift_verdict(facts)
+
+
+def _move_names(facts: ShiftFacts) -> list[str]:
+    """What each move is called, in a picture with its axis."""
+    axes = 1 + max((move.axis for move in facts.moves), default=0)
+    along = _ALONG[axes - 1]
+    return [f"moved{along[move.axis]} by {move.by}" for move in facts.moves]
 
 
 def _shift_verdict(facts: ShiftFacts) -> Line:

@@ -56,7 +56,7 @@ def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[L
     """Yield the general equation of a stage, that of each output, and the numbers of weights."""
     yield [(visible(stage.text), TITLE)]
     if stage.flipped is None and stage.branches:
-        yield from _branch_lines(stage, x, y, limit)
+        yield from _branch_equations(stage, x, y, limit)
         return
     yield [("  ", PLAIN), (_general_equation(stage, x, y), KERNEL)]
     if stage.flipped is None:
@@ -77,32 +77,39 @@ def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[L
     yield from _weight_count_lines(stage)
 
 
-def _branch_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
+def _branch_equations(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[Line]:
     """Yield what a group combines, `y(t) = b₁(t) / b₂(t)`, and the equations of each branch."""
-    place = f"({_axes(stage)})"
-    text = visible(stage.text)
-    done = 0
     results = []
     for number, branch in enumerate(stage.branches, start=1):
         result = f"b{str(number).translate(_SUBSCRIPTS)}" if branch.stages else x
         results.append(result)
-        written = visible(branch.text)
-        found = text.find(written, done)
-        if found >= 0:
-            text = f"{text[:found]}{result}{place}{text[found + len(written) :]}"
-            done = found + len(result + place)
-    for result in results:
-        text = text.replace(f"({result}{place})", result + place)
-    if not done:
-        # The words of a recipe do not show its branches.
-        text += f" of {', '.join(result + place for result in results)}"
-    yield [("  ", PLAIN), (f"{y}{place} = {text}", KERNEL)]
+    place = f"({_axes(stage)})"
+    combined = _combined_text(stage, [result + place for result in results])
+    yield [("  ", PLAIN), (f"{y}{place} = {combined}", KERNEL)]
     for branch, result in zip(stage.branches, results, strict=True):
         names = [x, *_names_between(result, len(branch.stages)), result]
         for number, own in enumerate(branch.stages):
             yield []
             for line in _equation_lines(own, names[number], names[number + 1], limit):
                 yield [("  ", PLAIN), *line] if line else []
+
+
+def _combined_text(stage: StageFacts, results: Sequence[str]) -> str:
+    """What a group combines, with the result of each branch in the place of its steps."""
+    text = visible(stage.text)
+    done = 0
+    for branch, result in zip(stage.branches, results, strict=True):
+        written = visible(branch.text)
+        found = text.find(written, done)
+        if found >= 0:
+            text = text[:found] + result + text[found + len(written) :]
+            done = found + len(result)
+    for result in results:
+        text = text.replace(f"({result})", result)
+    if not done:
+        # The words of a recipe do not show its branches.
+        text += f" of {', '.join(results)}"
+    return text
 
 
 # -------------------------------------------------------------------------------------- equations
@@ -115,10 +122,10 @@ def _axes(stage: StageFacts) -> str:
 
 def _general_equation(stage: StageFacts, x: str, y: str) -> str:
     """`y(t) = θ₁ x(t) + θ₂ x(t+1)`, or `y(t) = relu(x(t))`."""
-    axes = ["t"] if len(stage.stride) == 1 else ["r", "c"]
-    left = f"{y}({','.join(axes)})"
+    axes = _axes(stage)
+    left = f"{y}({axes})"
     positions: list[list[str]] = []
-    for axis, offsets in zip(axes, _offsets(stage), strict=True):
+    for axis, offsets in zip(axes.split(","), _offsets(stage), strict=True):
         step = stage.stride[len(positions)]
         scaled = axis if step == 1 else f"{step}{axis}"
         positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])

@@ -250,7 +250,7 @@ def _chain_text(chain: StepFacts) -> str:
 def loss_texts(facts: LossFacts, missing: str = "missing {}") -> list[str]:
     """Return a text for each kind of loss that occurred: `clipped 3 samples (left 2, right 1)`.
 
-    missing : how samples are told that the input has not
+    missing : the text for samples that are missing in the input; {} stands for their number
     """
     texts = [
         _count_text("clipped {}", facts.clipped),

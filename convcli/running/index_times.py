@@ -48,14 +48,12 @@ class IndexTimes:
 
 
 def times_of_index(index: Any) -> IndexTimes | None:
-    """The times of an index of times; None for any other index and for fewer than two rows.
+    """The times of an index of times; None for any other index.
 
     A period is the time at which it begins, and a length of time counts from 1970. Rows are regular
-    by the rules of the command line: equal steps, business days, or days of months. Times that are
-    missing or go back are reported by `IndexTimes.problem`.
+    by the rules of the command line: equal steps, business days, or days of months; of fewer than
+    two rows, one a day. Times that are missing or go back are reported by `IndexTimes.problem`.
     """
-    if len(index) < 2:
-        return None
     # The index is one of pandas, which is therefore imported already.
     from pandas import PeriodIndex
 
@@ -78,6 +76,8 @@ def times_of_index(index: Any) -> IndexTimes | None:
         problem = RequestError(message, hint="sort_index() puts the rows in order")
         return IndexTimes(np.zeros((0, 2), np.int64), problem=problem)
     stamps = np.stack([instants, wall], axis=1).astype(np.int64)
+    if len(stamps) < 2:
+        return IndexTimes(stamps, DAY / NANOSECONDS)
     step, week = _step_and_week(stamps, is_length=is_length)
     return IndexTimes(stamps, step, week)
 

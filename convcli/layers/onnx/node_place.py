@@ -41,9 +41,9 @@ class NodePlace:
     lengths: tuple[tuple[int, ...], ...] = ()
     length_sizes: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def error(self, message: str) -> RequestError:
+    def error(self, message: str, *, hint: str | None = None) -> RequestError:
         """An error that names the file and the node."""
-        return RequestError(f"{self.path}: {self.node.title}: {message}")
+        return RequestError(f"{self.path}: {self.node.title}: {message}", hint=hint)
 
     def constant(self, number: int) -> Tensor | None:
         """The constant of this input; None where it is left out."""

@@ -57,7 +57,7 @@ def _conv_node(place: NodePlace) -> Ops:
 def _product_node(place: NodePlace) -> Ops:
     """The product of a matrix with the channels of each sample, which is a convolution of one tap.
 
-    A matrix on the other side, or a picture on this one, is a product along samples.
+    RequestError for a matrix as the second factor, and for pictures: these multiply along samples.
     """
     matrix = place.constants.get(place.node.inputs[0])
     if matrix is None or place.axes != 1 or matrix.ndim != 2 or matrix.size == 0:
@@ -250,9 +250,9 @@ def _normalization_node(place: NodePlace) -> Ops:
     least = float(place.attribute("epsilon", 1e-5))
 
     def normalised(x: Array) -> Array:
-        beyond = x - x.mean(axis=-1, keepdims=True)
-        variance = np.square(beyond).mean(axis=-1, keepdims=True)
-        y: Array = beyond / np.sqrt(variance + least) * scale + added
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        y: Array = centred / np.sqrt(variance + least) * scale + added
         return y
 
     return (AcrossChannels(function=normalised, axes=place.axes),)

@@ -95,7 +95,10 @@ def _slice_node(place: NodePlace) -> Ops:
             continue
         from_the_end = end < 0 or end >= ENDLESS
         if axis == 0 or step != 1 or start < 0 or not from_the_end:
-            raise place.error("samples are cut off at the ends and nowhere else")
+            raise place.error(
+                "samples are cut off at the ends and nowhere else",
+                hint="if it pads circularly: torch.onnx.export(..., dynamo=True) writes one Pad",
+            )
         cuts[axis - 2] = (-start, min(0, end))
     if not kept:
         raise place.error("no channel is left")

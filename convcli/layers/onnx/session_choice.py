@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from convcli.core.op import Op
     from convcli.layers.onnx.session_nodes import SessionNode
 
-# Nanoseconds of an output here from which the start of the library, 0.07 s, is soon made up for: by
-# half a megapixel through three layers of 16 channels, or some thousand calls with a short array.
+# Nanoseconds that the layers must take here for each output, so that the library soon saves the
+# 0.07 s of its start: in half a megapixel through three layers of 16 channels, or in some thousand
+# calls with a short array.
 LEAST_COST = 20.0
-# Nanoseconds to bring a number into the order of axes of the library, or back.
+# Nanoseconds to copy a number from the order of axes here to that of the library, or back.
 REORDER = 2.5
 
 
@@ -33,7 +34,8 @@ def count_in_library(ops: Sequence[Op], nodes: Sequence[SessionNode]) -> int:
     """
     densities = _densities(ops)
     reorder = _costs_of_order(ops, nodes, densities)
-    # Nanoseconds of the rest of the network, if its first operation is computed here and there.
+    # Nanoseconds of the operations from one to the last, if that one is computed here (`own`) or in
+    # the library (`theirs`).
     own, theirs = 0.0, reorder[-1]
     leaves: list[bool] = []
     for number in reversed(range(len(nodes))):

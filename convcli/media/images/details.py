@@ -29,10 +29,10 @@ class ImageDetails:
     bits : per stored sample
     interpretation : meaning of the samples in the words of libvips
     palette : whether the file stores indices into a list of colours
-    palette_colours : different colours in the palette of a GIF
     interlaced : whether rows come in several passes, as in a progressive JPEG
     resolution : pixels per millimetre, across and down
     delays, loop : of an animation, in milliseconds and repetitions
+    background : of an animated WebP, four bytes: blue, green, red, opacity
     icc, exif, xmp, iptc : metadata blocks as stored; EXIF with its orientation already applied
     damaged_icc : whether there is a colour profile that cannot be read, and so is not kept
     text : pairs of keyword and text
@@ -61,11 +61,11 @@ class ImageDetails:
     interpretation: str
     page_indices: tuple[int, ...] = (0,)
     palette: bool = False
-    palette_colours: int = 0
     interlaced: bool = False
     resolution: tuple[float, float] | None = None
     delays: tuple[int, ...] = ()
     loop: int | None = None
+    background: bytes = b""
     icc: bytes | None = None
     damaged_icc: bool = False
     exif: bytes | None = None

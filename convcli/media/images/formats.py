@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
 from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
-from convcli.media.images.gif import complete_gif, gif_losses, inspect_gif, is_opaque_gif
+from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
     LARGEST_BLOCK,
     inspect_jpeg,
@@ -120,7 +120,7 @@ _ALL = (
     Format(
         name="gif",
         marks=FileMarks(suffixes=(".gif",), beginnings=(b"GIF8",)),
-        samples=SampleStorage(limited_palette=True, interlaces=True),
+        samples=SampleStorage(most_colours=255, interlaces=True),
         pages=PageStorage(several=True, animated=True),
         texts=TextStorage(comments=True, blocks=False),
         reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
@@ -128,7 +128,6 @@ _ALL = (
         writing=WritingRules(
             options={"interpalette_maxerror": 0},
             complete=complete_gif,
-            losses=gif_losses,
             forgets_failures=True,
         ),
     ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.details import with_comments
@@ -27,35 +26,11 @@ _IS_TRANSPARENT = 0x01
 _REMOVED, _REPLACED_BY_LAST = 2, 3
 _LARGEST_BLOCK = 255
 _LONGEST_COMMENT = 1 << 20
-# Colours of a frame that libvips writes, beside the transparent one.
-_MOST_COLOURS = 255
 
 
 def inspect_gif(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the comments, and with the number of colours in the palette of the file."""
-    comments = read_gif_comments(file)
-    file.seek(0)
-    details = replace(details, palette_colours=_count_colours(file))
-    return with_comments(details, comments)
-
-
-def _count_colours(file: BinaryIO) -> int:
-    """How many different colours the palette for all frames has."""
-    header = file.read(_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES or not header[10] & _HAS_COLOURS:
-        return 0
-    bits = (header[10] & _COLOUR_BITS) + 1
-    palette = file.read(3 << bits)
-    return len({palette[start : start + 3] for start in range(0, len(palette), 3)})
-
-
-def gif_losses(request: WriteRequest) -> list[str]:
-    """A warning about a palette without room for the transparent colour that libvips adds."""
-    count = request.details.palette_colours
-    if count <= _MOST_COLOURS:
-        return []
-    stored = f"{_MOST_COLOURS} are stored beside a transparent one"
-    return [f"the gif has a palette of {count} colours, and {stored}: others become the nearest"]
+    """The details with the comments."""
+    return with_comments(details, read_gif_comments(file))
 
 
 def read_gif_comments(file: BinaryIO) -> tuple[bytes, ...]:

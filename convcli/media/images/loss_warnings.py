@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.encoder import PageEncoder
-    from convcli.media.images.picture_format import WriteRequest
+    from convcli.media.images.picture_format import Format, WriteRequest
 
 
 def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -26,6 +26,17 @@ def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     yield from _block_losses(request)
     yield from lost_tags(request)
     yield from lost_chunks(request)
+
+
+def black_and_white(form: Format) -> str:
+    """The warning that grey samples are stored in a format of one bit a sample."""
+    return f"{form.name} holds black and white alone: each sample becomes the nearer of them"
+
+
+def too_many_colours(form: Format) -> str:
+    """The warning that a picture has more colours than its format."""
+    most = form.samples.most_colours
+    return f"{form.name} holds {most} colours beside a transparent one: others become the nearest"
 
 
 def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
@@ -45,7 +56,7 @@ def _sample_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     if request.format.writing.losses is not None:
         yield from request.format.writing.losses(request)
     if request.format.samples.white == 1 and request.details.bits > 1:
-        yield f"{name} holds black and white alone: each sample becomes the nearer of them"
+        yield black_and_white(request.format)
     if page.flattened:
         yield f"{name} holds no opacity: the picture was laid over white"
 
@@ -54,9 +65,7 @@ def _colour_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     """Warnings about palettes, colour profiles and gain maps."""
     details, form = request.details, request.format
     is_same_format = details.format == form.name
-    if form.samples.limited_palette and not is_same_format:
-        yield f"{form.name} holds 256 colours in a picture: others become the nearest of them"
-    if details.palette and is_same_format and not form.samples.limited_palette:
+    if details.palette and is_same_format and form.samples.most_colours is None:
         names = list_channels(page.layout.channels)
         yield f"the palette of the {form.name} is not kept: colours are stored as {names}"
     if details.icc and form.texts.blocks and not request.same_colours:

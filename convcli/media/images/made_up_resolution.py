@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.exif import EXIF_PREFIX, change_exif
 from convcli.media.images.tiff import read_directory
+from convcli.media.images.webp import EXIF_CHUNK, find_chunk, put_background
 
 if TYPE_CHECKING:
     from convcli.media.images.details import ImageDetails
@@ -21,16 +22,19 @@ _RESOLUTION = frozenset({282, 283, 296})
 _ENTRY_BYTES, _LINK_BYTES = 12, 4
 # The first directory of EXIF lies in so many bytes.
 _MOST_BYTES = 1 << 20
-_RIFF_CHUNK = struct.Struct("<4sI")
-_RIFF_BYTES = 12
 # An item of EXIF in an AVIF begins with the number of bytes before the header of a TIFF.
 _AVIF_MARK = b"\0\0\0\6" + EXIF_PREFIX
 
 
 def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
-    """Take a resolution that the input does not have out of the EXIF of a WebP."""
+    """Mend a WebP that libvips has written.
+
+    A resolution that the input does not have is taken out of the EXIF, and an animation gets the
+    background of the input in the place of white.
+    """
     if _is_made_up(request.details):
-        _drop_at(file, _find_in_webp(file))
+        _drop_at(file, find_chunk(file, EXIF_CHUNK))
+    put_background(file, request.details)
 
 
 def complete_avif(file: BinaryIO, request: WriteRequest) -> None:
@@ -46,21 +50,6 @@ def _is_made_up(details: ImageDetails) -> bool:
         return False
     block = details.exif.removeprefix(EXIF_PREFIX)
     return not _RESOLUTION & read_directory(io.BytesIO(block)).keys()
-
-
-def _find_in_webp(file: BinaryIO) -> int | None:
-    """The offset of the block of EXIF in a WebP."""
-    place = _RIFF_BYTES
-    while True:
-        file.seek(place)
-        head = file.read(_RIFF_CHUNK.size)
-        if len(head) < _RIFF_CHUNK.size:
-            return None
-        kind, size = _RIFF_CHUNK.unpack(head)
-        place += _RIFF_CHUNK.size
-        if kind == b"EXIF":
-            return place
-        place += size + size % 2
 
 
 def _drop_at(file: BinaryIO, place: int | None) -> None:

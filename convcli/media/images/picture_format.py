@@ -118,7 +118,7 @@ class SampleStorage:
     most_channels, alpha, cmyk : how many channels, whether one may be the opacity, whether colours
         may be inks
     few_bits : whether samples of grey may have 1, 2 or 4 bits
-    limited_palette : whether a picture has 256 colours at most
+    most_colours : of a picture, beside a transparent one; None for any number
     lossy : whether pixels are stored with a loss, by a quality of 1..100
     interlaces : whether rows may come in several passes
     any_white : whether a file says which value is white, so that it may be any
@@ -130,7 +130,7 @@ class SampleStorage:
     alpha: bool = True
     cmyk: bool = False
     few_bits: bool = False
-    limited_palette: bool = False
+    most_colours: int | None = None
     lossy: bool = False
     interlaces: bool = False
     any_white: bool = False

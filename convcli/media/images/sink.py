@@ -10,11 +10,12 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.files import FileSink, UndividedError
+from convcli.media.images.colours import ColourCount
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
 from convcli.media.images.held import FewBitsWriter, ScaledResults, few_bits_of
 from convcli.media.images.layout import list_channels
-from convcli.media.images.loss_warnings import picture_losses
+from convcli.media.images.loss_warnings import black_and_white, picture_losses, too_many_colours
 from convcli.media.images.picture_format import Format, WriteRequest
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
     from convcli.signals import AnyRows, Array, Signal
 
 
+# Part of the range by which a result may miss black or white.
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class EncodedStrip:
     """A strip as the writer takes it, and how many samples of each channel were cut off.
 
     drawn : its samples, for drawings of the picture; None where the file has another type, other
         channels or another full scale than the input
+    has_grey : whether a result of a picture of black and white lies between them
+    colours : those of the strip, where the format holds few; more than it holds may be left out
     """
 
     packed: Any
@@ -42,6 +49,22 @@ class EncodedStrip:
     below: Counts
     above: Counts
     drawn: Array | None = None
+    has_grey: bool = False
+    colours: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenRows:
+    """What one of several sinks wrote into a file.
+
+    below, above : how many samples of each channel were cut off
+    has_grey : whether a result of a picture of black and white lies between them
+    """
+
+    rows: int
+    below: dict[str, int]
+    above: dict[str, int]
+    has_grey: bool
 
 
 class ImageSink(FileSink):
@@ -82,10 +105,7 @@ class ImageSink(FileSink):
         self._part = part
         path = target if isinstance(target, Path) else None
         self.format = choose_format(path, name, format, like)
-        self._pages = [
-            PageEncoder(source, signal, self.format, self.options)
-            for source, signal in zip(like.pages, signals, strict=True)
-        ]
+        self._pages = self._encoders(signals)
         self._check_pages()
         request = self._write_request()
         self.warnings = list(picture_losses(self._pages[0], request))
@@ -98,9 +118,16 @@ class ImageSink(FileSink):
         # One for all pages: another one would decode an animation from its first frame.
         self._original_reader: PictureReader | None = None
         self._originals: _OriginalRows | None = None
+        self._has_grey = False
+        self._colours = ColourCount(self.format.samples.most_colours)
         self._index = -1
         self._row = 0
         self.next_page()
+
+    def _encoders(self, signals: Sequence[Signal]) -> list[PageEncoder]:
+        """The encoder of each page."""
+        pages = zip(self.like.pages, signals, strict=True)
+        return [PageEncoder(source, signal, self.format, self.options) for source, signal in pages]
 
     def _open_writer(
         self, target: Path | BinaryIO, request: WriteRequest
@@ -122,6 +149,14 @@ class ImageSink(FileSink):
             same_geometry=self._same_geometry(),
             part=self._part,
         )
+
+    @property
+    def _is_black_and_white(self) -> bool:
+        """Whether a picture of one bit a sample is written as one.
+
+        Where a picture of more bits becomes one, `picture_losses` has warned of it.
+        """
+        return self.format.samples.white == 1 and self.like.details.bits == 1
 
     @property
     def _same_colours(self) -> bool:
@@ -151,7 +186,11 @@ class ImageSink(FileSink):
             self._original_reader = reader
             self._originals = _OriginalRows(reader.strips(self._index))
         if self._scaled is None:
-            self._writer.start(page.layout)
+            self._start(page)
+
+    def _start(self, page: PageEncoder) -> None:
+        self._writer.start(page.layout)
+        self._colours.start_page()
 
     def encode(self, y: Array, rows: AnyRows) -> EncodedStrip | Array:
         """Encode results (rows, columns, channels); return them unchanged if only `write` can."""
@@ -186,7 +225,15 @@ class ImageSink(FileSink):
         if self._are_drawn(page, samples, values):
             drawn = samples
         packed = self._writer.pack(samples)
-        return EncodedStrip(packed, len(samples), below, above, drawn)
+        has_grey = self._is_black_and_white and self._are_grey(page, values)
+        colours = self._colours.of_strip(samples, page.layout.alpha)
+        return EncodedStrip(packed, len(samples), below, above, drawn, has_grey, colours)
+
+    def _are_grey(self, page: PageEncoder, values: Array) -> bool:
+        """Whether a result lies between black and white, apart from its rounding."""
+        share = values / page.source.levels.full
+        is_grey = (share > _ROUNDING) & (share < 1 - _ROUNDING)
+        return bool(is_grey.any())
 
     def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
         """Whether a drawing can be made of the rounded samples, instead of the results."""
@@ -202,6 +249,8 @@ class ImageSink(FileSink):
             self._below[name] += int(below)
             self._above[name] += int(above)
         self._row += strip.rows
+        self._has_grey |= strip.has_grey
+        self._colours.add(strip.colours)
 
     def close(self) -> None:
         """Write results that wait for their range, and end the file."""
@@ -216,6 +265,10 @@ class ImageSink(FileSink):
         self._release()
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
+        if self._has_grey:
+            self.warnings.append(black_and_white(self.format))
+        if self._colours.too_many:
+            self.warnings.append(too_many_colours(self.format))
         if self._few_bits is not None and self._few_bits.bits is None:
             self.warnings.append(
                 f"the picture has {self.like.details.bits} bits a sample, the result needs more: "
@@ -228,7 +281,7 @@ class ImageSink(FileSink):
         for index, page in enumerate(self._pages):
             self._index = index
             self._row = 0
-            self._writer.start(page.layout)
+            self._start(page)
             for values in scaled.strips(page):
                 self._append(self._encode(page, values, self._row))
 
@@ -265,22 +318,24 @@ class ImageSink(FileSink):
         self._shared.reserve(self._page.layout)
 
     @property
-    def written_part(self) -> tuple[int, dict[str, int], dict[str, int]]:
-        """How many rows were written, and how many samples were cut off below and above."""
-        return self._row, self._below, self._above
+    def written_part(self) -> WrittenRows:
+        """What was written by this sink, as one of several."""
+        return WrittenRows(
+            rows=self._row, below=self._below, above=self._above, has_grey=self._has_grey
+        )
 
     def add_part(
         self,
-        written: tuple[int, dict[str, int], dict[str, int]],
+        written: WrittenRows,
         place: Path,  # noqa: ARG002 -- it is in the file
     ) -> None:
         """Count the rows and clipped samples that the sink of the next part put into the file."""
-        rows, below, above = written
-        self._shared.skip(rows)
-        self._row += rows
+        self._shared.skip(written.rows)
+        self._row += written.rows
+        self._has_grey |= written.has_grey
         for name in self._below:
-            self._below[name] += below[name]
-            self._above[name] += above[name]
+            self._below[name] += written.below[name]
+            self._above[name] += written.above[name]
 
     # --- facts and checks ---
 

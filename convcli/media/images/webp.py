@@ -1,4 +1,4 @@
-"""WebP: whether a file is lossless, and its quality, which libvips does not report.
+"""WebP: what libvips does not report: compression, quality, the background of an animation.
 
 Containers after RFC 9649; the header of a lossy frame after RFC 6386, sections 9 and 19.2.
 """
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("<4sI")
 _RIFF_BYTES = 12
 _ANIMATION_FRAME, _FRAME_BYTES = b"ANMF", 16
+_ANIMATION, _BACKGROUND_BYTES = b"ANIM", 4
+EXIF_CHUNK = b"EXIF"
 _LOSSLESS, _LOSSY = b"VP8L", b"VP8 "
 # The start of a lossy frame, with its quantisers.
 _HEAD_BYTES = 128
@@ -31,13 +33,46 @@ _LARGEST_QUANTISER = 127
 
 
 def inspect_webp(file: BinaryIO, details: ImageDetails) -> ImageDetails:
-    """The details with the kind of compression and the quality of the first frame."""
+    """The details with the background, the kind of compression and the quality of a lossy frame."""
+    details = replace(details, background=_background(file))
     lossless, quality = None, None
     for kind, head in _frame_heads(file):
         if kind == _LOSSY:
             return replace(details, lossless=False, quality=frame_quality(head))
         lossless = True
     return replace(details, lossless=lossless, quality=quality)
+
+
+def _background(file: BinaryIO) -> bytes:
+    """The colour behind the frames of an animation: blue, green, red, opacity; else no bytes."""
+    place = find_chunk(file, _ANIMATION)
+    if place is None:
+        return b""
+    file.seek(place)
+    return file.read(_BACKGROUND_BYTES)
+
+
+def put_background(file: BinaryIO, details: ImageDetails) -> None:
+    """Give an animation the background of the input, if that has one."""
+    place = find_chunk(file, _ANIMATION)
+    if place is not None and len(details.background) == _BACKGROUND_BYTES:
+        file.seek(place)
+        file.write(details.background)
+
+
+def find_chunk(file: BinaryIO, wanted: bytes) -> int | None:
+    """The offset of the body of the first chunk of a kind, outside of frames."""
+    place = _RIFF_BYTES
+    while True:
+        file.seek(place)
+        head = file.read(_HEADER.size)
+        if len(head) < _HEADER.size:
+            return None
+        kind, size = _HEADER.unpack(head)
+        place += _HEADER.size
+        if kind == wanted:
+            return place
+        place += size + size % 2
 
 
 def _frame_heads(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

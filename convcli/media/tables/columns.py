@@ -84,7 +84,7 @@ class ColumnNames:
         """
         for name in names:
             if names.count(name) > 1:
-                raise RequestError(f"column {name!r} is asked for twice")
+                raise RequestError(f"column {name!r} is asked for twice", hint="name it once")
         found: list[int] = []
         for name in names:
             numbers = self._fitting(name, but) if self._is_pattern(name) else [self.find(name)]

@@ -226,8 +226,10 @@ def _offset_text(offset: int, example: bytes) -> str:
 def _iso(wall: IntArray, example: bytes) -> list[bytes]:
     """Dates like `example`: 20240131, 20240131093000, 2024-01-31, or with a time of day."""
     if b"-" not in example:
-        spread = b"2024-01-31" if len(example) == len(b"20240131") else b"2024-01-31 09:30:00"
-        return [text.translate(None, b"-: ") for text in _iso(wall, spread)]
+        separated = b"2024-01-31 09:30:00"
+        if len(example) == len(b"20240131"):
+            separated = b"2024-01-31"
+        return [text.translate(None, b"-: ") for text in _iso(wall, separated)]
     units: dict[int, Any] = {10: "D", 16: "m", 19: "s"}
     unit = units.get(len(example), "ns")
     between = example[10:11].decode() or "T"

@@ -34,6 +34,47 @@ class OpenPage:
         return wide
 
 
+# Roles of the accessibility tree that need a name.
+NAMED = {
+    "button",
+    "columnheader",
+    "image",
+    "link",
+    "rowheader",
+    "searchbox",
+    "slider",
+    "spinbutton",
+}
+
+
+def unread(page: Any) -> list[str]:
+    """What a screen reader misses: names, headings in order, and headers of tables."""
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    faults = []
+    last_level = 0
+    for node in shown:
+        role, name = node["role"]["value"], node.get("name", {}).get("value", "")
+        if role in NAMED and not name.strip():
+            faults.append(f"{role} without a name")
+        if role == "heading":
+            found = (each for each in node["properties"] if each["name"] == "level")
+            level = next(found)["value"]["value"]
+            if level > last_level + 1:
+                faults.append(f"heading {name!r} of level {level} after level {last_level}")
+            last_level = level
+        if role == "table" and not _holds_header(node, {each["nodeId"]: each for each in nodes}):
+            faults.append("table without headers")
+    return faults
+
+
+def _holds_header(node: Any, nodes: dict[str, Any]) -> bool:
+    if node["role"]["value"] in ("columnheader", "rowheader"):
+        return True
+    return any(_holds_header(nodes[child], nodes) for child in node["childIds"] if child in nodes)
+
+
 @contextmanager
 def browser() -> Iterator[Any]:
     """A headless Chromium."""

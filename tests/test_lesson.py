@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from browser import browser, needs_chromium, opened
+from browser import browser, needs_chromium, opened, unread
 from program import run
 from soundfile import SoundFile
 
@@ -212,6 +212,7 @@ def test_the_course_on_screens(chromium: Any, course: Path, width: int, scheme: 
         assert shown.page.evaluate("document.documentElement.dataset.ready") == "yes"
         assert not shown.too_wide
         assert shown.page.locator(".stage").count() > 5
+        assert unread(shown.page) == []
         assert shown.page.locator(".chart").count() >= 3
         assert shown.said == []
         assert shown.fetched == [course.as_uri()]
@@ -449,3 +450,73 @@ def test_a_long_kernel_is_followed_and_its_sum_is_short(
         assert shown.page.evaluate(script)
         assert len(sums(shown.page)) < 150
         assert sums(shown.page).endswith(", the sum of 65 products")
+        # The whole sum is folded below the short one.
+        whole = shown.page.locator("details:has(.whole)")
+        assert whole.get_attribute("open") is None
+        products = whole.locator(".whole").text_content().split(" = ")[1]
+        assert products.count("\N{MULTIPLICATION SIGN}") == 30
+        # The controls and the drawing come before it, on one screen.
+        tops = shown.page.evaluate(TOPS)
+        assert tops == sorted(tops)
+        assert tops[-1] < 844
+        assert shown.page.evaluate(COVERED)
+        shown.page.get_by_label("input x 0 1", exact=True).fill("0")
+        assert unread(shown.page) == []
+
+
+# Where the controls, the drawing and the sum in words begin.
+TOPS = """['.controls', '.stage .scroll', '.sum'].map(
+    part => document.querySelector(part).getBoundingClientRect().top)"""
+# Whether the name of each row is as high as its cells, which are scrolled behind it.
+COVERED = """[...document.querySelectorAll('.row')].every(row => {
+    const label = row.querySelector('.label').getBoundingClientRect();
+    const cells = [...row.querySelectorAll('.cell')].map(cell => cell.getBoundingClientRect());
+    return cells.every(cell => label.top <= cell.top && label.bottom >= cell.bottom);
+})"""
+# Texts of the rows that are printed, by kind.
+PRINTED = """kind => [...document.querySelectorAll(`.band .${kind}`)]
+    .filter(row => row.checkVisibility())
+    .flatMap(row => [...row.querySelectorAll('.cell:not(.blank)')])
+    .map(cell => cell.querySelector('input')?.value ?? cell.textContent)"""
+
+
+@needs_chromium
+def test_a_lesson_on_paper(chromium: Any, program: Program, tmp_path: Path) -> None:
+    """Wide rows are cut into bands of columns, without those that add nothing, and end after it."""
+    numbers = ",".join(map(str, range(1, 31)))
+    path = report(program, tmp_path, numbers, "gaussian:8")
+    with opened(chromium, path, width=680, scheme="dark") as shown:
+        page = shown.page
+        edit(page, "input x 0 29", "7")
+        drawn = row(page, "output")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print", color_scheme="dark")
+        assert not shown.too_wide
+        assert not page.locator(".controls").is_visible()
+        assert not page.locator(".scroll").is_visible()
+        assert page.evaluate(PRINTED, "output") == drawn
+        # 33 columns with the signal and three beside it of the 94 columns of its extension.
+        indices = page.evaluate(PRINTED, "index")
+        assert len(indices) % 11 == 0
+        assert {str(index) for index in range(30)} <= set(indices)
+        assert len(indices) < 60
+        assert "Columns that lie outside" in page.locator(".bands").inner_text()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == WHITE
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator(".bands").count() == 0
+        assert page.locator("[aria-label='input x 0 29']").input_value() == "7"
+
+
+WHITE = "rgb(255, 255, 255)"
+
+
+@needs_chromium
+def test_play_steps_without_motion(chromium: Any, program: Program, tmp_path: Path) -> None:
+    with opened(chromium, report(program, tmp_path, "1,2,3,4,5", "1,2,1")) as shown:
+        page = shown.page
+        page.emulate_media(reduced_motion="reduce")
+        page.clock.install()
+        page.get_by_role("button", name="Play").click()
+        page.clock.run_for(1500)
+        assert page.get_by_label("position of the output").input_value() == "2"
+        assert page.evaluate("document.getAnimations().length") == 0

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from browser import browser, needs_chromium, opened
+from browser import browser, needs_chromium, opened, unread
 from soundfile import write as write_sound
 from table_settings import table_options
 
@@ -104,6 +104,7 @@ def test_names_from_files_are_text_in_every_page(
         with opened(chromium, page, width=width, scheme=scheme) as shown:
             assert not shown.too_wide
             assert shown.page.locator("svg.chart").count() > 0
+            assert unread(shown.page) == []
             assert shown.said == []
             assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
 
@@ -174,7 +175,7 @@ CHARTS = {
     "detect @hello.wav @talk.wav": 1,
     "learn @tide.csv --target height --ahead 1 --epochs 2 --layers conv:1,3 -o m.safetensors": 4,
     "filters lowpass:100 ema:span=12 savgol:7,2 --rate 8k": 17,
-    "explain": 8,
+    "explain": 6,
 }
 
 
@@ -775,7 +776,7 @@ def test_the_example_of_a_model_lies_over_dates(
 def test_each_signal_that_was_searched_is_zoomed_by_itself(tmp_path: Path, chromium: Any) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 9000)
     write_sound(tmp_path / "part.wav", noise[1000:1400], 8000)
-    write_sound(tmp_path / "long.wav", noise, 8000)
+    write_sound(tmp_path / "long.wav", np.tile(noise[1000:1400], 25), 8000)
     write_sound(tmp_path / "short.wav", noise[500:2500], 8000)
     page = tmp_path / "page.html"
     names = [tmp_path / f"{name}.wav" for name in ("part", "long", "short")]
@@ -786,6 +787,13 @@ def test_each_signal_that_was_searched_is_zoomed_by_itself(tmp_path: Path, chrom
             ".plot", "all => all.map(x => x.getAttribute('viewBox').split(' ')[2])"
         )
         assert boxes == ["10000", "5000"]
+        # The drawings come before the table of the 26 places, which is bounded.
+        table = shown.page.locator(".tall").bounding_box()
+        drawings = shown.page.locator("svg.chart")
+        assert drawings.last.bounding_box()["y"] < table["y"]
+        assert table["height"] < 450
+        shown.page.emulate_media(media="print")
+        assert shown.page.locator(".tall").bounding_box()["height"] > 26 * 25
 
 
 def test_a_spectrogram_lies_over_the_time_of_its_frames(

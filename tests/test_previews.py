@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from browser import browser, needs_chromium, opened
+from browser import browser, needs_chromium, opened, unread
 from program import SAMPLES
 from program import run as run_program
 from pyvips import Image
@@ -693,6 +693,10 @@ def test_pages_in_a_browser(chromium: Any, tmp_path: Path, words: list[str], nam
             button.click()
             assert page.inner_html(".ticks.x") != before
             assert page.get_attribute("[data-linked] .plot", "viewBox").split()[2] == "5000"
+        assert unread(page) == []
+        page.emulate_media(media="print", color_scheme="dark")
+        white = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert white == "rgb(255, 255, 255)"
         assert shown.said == []
         assert [url for url in shown.fetched if not url.startswith(("file:", "data:"))] == []
 
@@ -715,6 +719,7 @@ def test_the_overview_sorts_and_filters(chromium: Any, tmp_path: Path) -> None:
             "t2.csv",
             "t0.csv",
         ]
+        assert unread(page) == []
         page.fill("[data-filter]", "t2")
         assert page.inner_text(".count") == "1 of 3"
         assert shown.said == []

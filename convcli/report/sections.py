@@ -43,7 +43,11 @@ def _all_sections(run: RunFacts) -> Iterator[PageSection]:
 
         yield PageSection(title="What was learned", views=[*results, *learned_views(run)])
         results = []
-    yield PageSection(title=_drawn_heading(run), views=[*results, *_views(run)])
+    views = [*results, *_views(run)]
+    if run.searched:
+        # There are few drawings, and there may be thousands of places.
+        views = [*_views(run), *results]
+    yield PageSection(title=_drawn_heading(run), views=views)
     if run.feature_maps or any(step.layers for step in run.steps):
         from convcli.report.networks import network_views
 

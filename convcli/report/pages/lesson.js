@@ -9,8 +9,13 @@ const lesson = JSON.parse(document.getElementById("data").textContent);
 const DIGITS = 6;
 const CELL_DIGITS = 4;
 const CELL_LENGTH = 7;
-// A sum of more products, or a window of more samples, is written with dots.
-const MOST_TERMS = 24;
+// A sum of more products, or a window of more samples, is written with dots, and folded below them
+// in full.
+const MOST_TERMS = 9;
+// Cells and dots that lie beside each other on paper.
+const COLUMNS = 11;
+const COLUMNS_OF_PLANE = 15;
+const DOTS = 24;
 
 // ---------------------------------------------------------------------------------- small helpers
 
@@ -430,14 +435,15 @@ function outputName(stage, channel) {
   return stage.channelsOut.length === 1 ? "output y" : `output ${stage.channelsOut[channel]}`;
 }
 
+// A row that is read out under the name that stands before it.
 function rowOf(kind, label, cells) {
-  return element("div", { class: `row ${kind}` }, [element("div", { class: "label", text: label, title: label }), ...cells]);
+  const name = element("div", { class: "label", text: label, title: label, "aria-hidden": "true" });
+  return element("div", { class: `row ${kind}`, role: "group", "aria-label": label }, [name, ...cells]);
 }
 
 // Scroll a row sideways, so that its current output is in sight.
 function showCurrent(scroll) {
-  const cells = [...scroll.querySelectorAll(".output .now, .cell.now")];
-  const now = scroll.querySelector(".output .now") ?? cells[0];
+  const now = scroll.querySelector(".output .now") ?? scroll.querySelector(".cell.now, .dot[tabindex='0']");
   if (!now || scroll.scrollWidth <= scroll.clientWidth) return;
   const seen = scroll.getBoundingClientRect();
   const place = now.getBoundingClientRect();
@@ -445,6 +451,12 @@ function showCurrent(scroll) {
   const left = seen.left + label;
   if (place.left >= left && place.right <= seen.right) return;
   scroll.scrollLeft += (place.left + place.right) / 2 - (left + seen.right) / 2;
+}
+
+// A paragraph that is shown by a click on its title.
+function folded(title) {
+  const text = element("p", { class: "whole" });
+  return element("details", {}, [element("summary", { text: title }), text]);
 }
 
 // Rows of cells of a picture, with a caption.
@@ -491,6 +503,7 @@ class Demo {
     this.needsAll = this.stages.some((stage) => needsAll(stage) || stage.branches.length > 0);
     this.current = this.stages.map(() => 0);
     this.sums = [];
+    this.wholeSums = [];
     this.views = this.stages.map((stage, number) => {
       const view = element("div", { class: "stage" });
       this.showBranches(place, stage);
@@ -499,7 +512,9 @@ class Demo {
       place.append(element("p", { text: this.words(stage, number) }));
       const content = element("div");
       this.sums.push(element("p", { class: "sum", "aria-live": "polite" }));
-      view.append(content, this.sums[number], this.controls(number));
+      this.wholeSums.push(folded("The whole sum"));
+      // What is below the controls may change its height, and they stay under the pointer.
+      view.append(this.controls(number), content, this.sums[number], this.wholeSums[number]);
       place.append(view);
       return content;
     });
@@ -509,6 +524,7 @@ class Demo {
     if (!fixed && unknown.length) place.prepend(element("p", { text: this.notEditable(unknown) }));
     if (this.stages.length > 1) place.append(receptiveField(this.stages));
     this.draw();
+    place.querySelectorAll(":scope > .field .scroll").forEach(showCurrent);
   }
 
   // Each branch of a group, as a demo of its own above the group.
@@ -620,6 +636,9 @@ class Demo {
     const sum = this.sum(stage, place);
     if (this.sums[number].textContent !== sum) this.sums[number].textContent = sum;
     this.sliders[number].setAttribute("aria-valuetext", sum);
+    const whole = this.sum(stage, place, (texts) => texts);
+    this.wholeSums[number].hidden = whole === sum;
+    this.wholeSums[number].querySelector("p").textContent = whole;
     this.views[number].querySelectorAll(".scroll").forEach(showCurrent);
   }
 
@@ -820,8 +839,9 @@ class Demo {
   }
 
   // The sum in words: y[2] = (1 × 2 + 2 × 3 + 1 × 4) / 4 + 1 = 3
-  sum(stage, place) {
-    if (stage.spread) return this.spreadSum(stage, place);
+  // listed: shortens a list of many texts
+  sum(stage, place, listed = shortened) {
+    if (stage.spread) return this.spreadSum(stage, place, listed);
     const [output, row, column] = place;
     const index = stage.line ? column + stage.at[1] : `${row + stage.at[0]},${column + stage.at[1]}`;
     const name = stage.channelsOut.length > 1 ? `${stage.channelsOut[output]}[${index}]` : `y[${index}]`;
@@ -835,7 +855,7 @@ class Demo {
     }
     const samples = windowOf(stage, output, [row, column]).flat(2);
     if (stage.flipped === null) {
-      const of = shortened(samples.map((x) => shown(x))).join(", ");
+      const of = listed(samples.map((x) => shown(x))).join(", ");
       return `${name}: ${stage.text} of ${of} = ${value}`;
     }
     const weights = stage.weights[output].flat(2);
@@ -848,21 +868,21 @@ class Demo {
     const many = read.length > MOST_TERMS;
     // Of many products those that are 0 are left out.
     const written = many ? read.filter(({ x, weight }) => x !== 0 && weight !== 0) : read;
-    let sum = shortened(written.map(({ x, weight }) => `${factor(weight)} × ${factor(x)}`)).join(" + ") || "0";
+    let sum = listed(written.map(({ x, weight }) => `${factor(weight)} × ${factor(x)}`)).join(" + ") || "0";
     if (divisor !== 1) sum = `(${sum}) / ${shown(divisor)}`;
     if (stage.bias.length) sum += ` + ${factor(stage.bias[output])}`;
     return `${name} = ${sum} = ${value}${many ? `, the sum of ${read.length} products` : ""}`;
   }
 
   // x[1] = 2 adds 2 × 1, 2 × 2, 2 × 3 to y[2] and those that follow
-  spreadSum(stage, [source, row, column]) {
+  spreadSum(stage, [source, row, column], listed) {
     const x = factor(stage.inputs[source][row][column]);
     const index = stage.line ? column : `${row},${column}`;
     const name = stage.several ? `${stage.channelsIn[source]}[${index}]` : `x[${index}]`;
     const start = spreadTo(stage.spread, [row, column], [0, 0]).map((i, axis) => i + stage.spread.at[axis]);
     const first = stage.line ? start[1] : start.join(",");
     const copies = copiesOf(stage.spread, source).map(([output, kernel]) => {
-      const products = shortened(kernel.flat().map((w) => `${x} × ${factor(w)}`));
+      const products = listed(kernel.flat().map((w) => `${x} × ${factor(w)}`));
       return `${products.join(", ")} to ${stage.channelsOut.length > 1 ? stage.channelsOut[output] : "y"}[${first}] and those that follow`;
     });
     return `${name} = ${shown(stage.inputs[source][row][column])} adds ${copies.join("; ")}`;
@@ -973,8 +993,8 @@ function receptiveField(stages) {
   };
   const views = levels.map(([rows], level) => {
     const drawn = Array.from({ length: rows }, (_, row) => rowOfDots(level, row));
+    if (line) return rowOf("of-dots", names[level], drawn[0]);
     const label = element("div", { class: "label", text: names[level], title: names[level] });
-    if (line) return element("div", { class: "row" }, [label, ...drawn[0]]);
     return element("div", { class: "dots" }, [...drawn.map((cells) => element("div", { class: "row" }, cells)), label]);
   });
   const last = levels.at(-1);
@@ -989,6 +1009,63 @@ function receptiveField(stages) {
     words,
   ]);
 }
+
+// ---------------------------------------------------------------------------------------- paper
+
+// What of a row lies in some columns, with its name.
+function partOfRow(row, from, to) {
+  const label = row.querySelector(":scope > .label");
+  const cells = [...row.children].filter((child) => child !== label).slice(from, to);
+  const made = row.cloneNode(false);
+  made.append(...[label, ...cells].filter(Boolean).map((child) => child.cloneNode(true)));
+  return cells.some((each) => !each.classList.contains("blank")) ? made : null;
+}
+
+// Whether a band adds nothing: it lies outside of the signal, all its products are 0, and no output
+// stands in it.
+function isEmptyBand(rows) {
+  const cells = (kind) => rows.flatMap((row) => [...row.querySelectorAll(`:scope.${kind} > :not(.blank, .label)`)]);
+  const samples = [...cells("input"), ...cells("of-dots")];
+  const outside = samples.length > 0 && samples.every((each) => each.classList.contains("outside"));
+  const adds = cells("product").some((each) => each.textContent !== "0");
+  return outside && !adds && !cells("output").length;
+}
+
+// Rows that are too wide for paper, as bands of columns below each other.
+function bandsOf(scroll, count) {
+  const rows = [...scroll.children];
+  const widest = Math.max(...rows.map((row) => row.querySelectorAll(":scope > :not(.label)").length));
+  if (widest <= count) return null;
+  const bands = [];
+  let left = 0;
+  for (let from = 0; from < widest; from += count) {
+    const parts = rows.map((row) => partOfRow(row, from, from + count)).filter(Boolean);
+    if (isEmptyBand(parts)) left += 1;
+    else bands.push(element("div", { class: "band" }, parts));
+  }
+  if (left) bands.push(element("p", { text: "Columns that lie outside of the signal and add nothing are left out." }));
+  return element("div", { class: "bands", "aria-hidden": "true" }, bands);
+}
+
+function columnsOnPaper(scroll) {
+  if (scroll.closest(".field")) return DOTS;
+  return scroll.closest(".plane") ? COLUMNS_OF_PLANE : COLUMNS;
+}
+
+function layOutForPaper() {
+  removeBands();
+  for (const scroll of document.querySelectorAll(".demo .scroll")) {
+    const bands = bandsOf(scroll, columnsOnPaper(scroll));
+    if (bands) scroll.after(bands);
+  }
+}
+
+function removeBands() {
+  for (const bands of document.querySelectorAll(".bands")) bands.remove();
+}
+
+window.addEventListener("beforeprint", layOutForPaper);
+window.addEventListener("afterprint", removeBands);
 
 // ----------------------------------------------------------------------------------------- page
 

@@ -194,8 +194,8 @@ for (const slider of all(".slider")) {
 // Tables that sort by a click on a column, and show the rows that hold a word.
 for (const table of all("table.sortable")) {
   const body = table.tBodies[0];
-  all("thead th", table).forEach((head, column) => {
-    if (!head.textContent.trim()) return;
+  all("thead th", table).forEach(head => {
+    const column = head.cellIndex;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = head.textContent;

@@ -58,6 +58,12 @@ def sums(page: Any) -> str:
     return text.replace("\N{MULTIPLICATION SIGN}", "*")
 
 
+def last_outputs(page: Any) -> list[float]:
+    """The outputs of the last stage."""
+    cells = page.locator(".row.output").last.locator(".cell:not(.blank)")
+    return [float(text) for text in cells.all_inner_texts()]
+
+
 def edit(page: Any, label: str, value: str) -> None:
     field = page.get_by_label(label, exact=True).first
     field.fill(value)
@@ -98,9 +104,7 @@ def test_the_script_computes_what_the_filters_do(
         edit(shown.page, "input x 0 3", "-6")
         place: Any = edge
         expected = apply(steps, np.array([1.0, -2, 3, -6, -4, 2, 7]), edge=place)
-        last = shown.page.locator(".row.output").last.locator(".cell:not(.blank)")
-        values = [float(text) for text in last.all_inner_texts()]
-        assert values == pytest.approx(expected.tolist(), rel=1e-3)
+        assert last_outputs(shown.page) == pytest.approx(expected.tolist(), rel=1e-3)
 
 
 @needs_chromium
@@ -376,9 +380,7 @@ def test_windows_can_be_edited(chromium: Any, program: Program, tmp_path: Path, 
         shown.page.locator("[aria-label='input x 0 3']").last.fill("-4")
         shown.page.keyboard.press("Enter")
         expected = apply(steps, np.array([1.0, 5, 2, -4, 3, 9, 1]), edge="edge")
-        last = shown.page.locator(".row.output").last.locator(".cell:not(.blank)")
-        values = [float(text) for text in last.all_inner_texts()]
-        assert values == pytest.approx(expected.tolist(), rel=1e-3)
+        assert last_outputs(shown.page) == pytest.approx(expected.tolist(), rel=1e-3)
 
 
 @needs_chromium

@@ -275,13 +275,18 @@ class FilterCommand:
         self._refuse_without_effect()
 
     def _refuse_without_effect(self) -> None:
-        """Raise RequestError for options that could do nothing beside others."""
+        """Raise RequestError for options that have no effect together."""
         options = self.options
         is_stdout = self.request.output in (None, "-") and not options.in_place
         if options.batch.skip_existing and is_stdout:
             raise RequestError(
                 "--skip-existing skips inputs whose output exists, and standard output always does",
                 hint="-o names an output, or leave --skip-existing out",
+            )
+        if self.tail and options.edge == "shrink":
+            raise RequestError(
+                "--tail and --edge shrink contradict each other: samples after the end are missing",
+                hint="--edge zero",
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:

@@ -125,7 +125,7 @@ class Arithmetic(Formula):
     @property
     def divides(self) -> bool:
         """Whether a divisor, in the formula or in one of its parts, holds an operand."""
-        if self.symbol == "/" and any(True for _ in self.right.operands()):
+        if self.symbol == "/" and list(self.right.operands()):
             return True
         return self.left.divides or self.right.divides
 

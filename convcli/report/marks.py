@@ -14,7 +14,7 @@ from convcli.report.figures import (
     row_on_axis,
     value_range,
 )
-from convcli.report.sounds import MOST_SHOWN, channel_text, sound_axis
+from convcli.report.sounds import MOST_SHOWN, channel_text, sound_axis, undrawn_notes
 from convcli.report.views import SignalView
 from convcli.report.words import visible
 
@@ -50,16 +50,8 @@ def marked_views(run: RunFacts, *, exact: bool = False) -> Iterator[SignalView]:
             if several:
                 found = [hit for hit in own if hit.get("group") == outline.group]
             figures = list(_marked_outline(searched, outline, found))
-            yield SignalView(figures=figures, notes=_channel_notes(searched, outline))
-
-
-def _channel_notes(searched: SearchedFacts, outline: OutlineFacts) -> list[str]:
-    """A note if not all channels of a sound, or columns of a table, are drawn."""
-    count = len(outline.channels)
-    if count <= MOST_SHOWN:
-        return []
-    things = "channels" if searched.in_seconds else "columns"
-    return [f"The first {MOST_SHOWN} of {count} {things} are drawn."]
+            things = "channels" if searched.in_seconds else "columns"
+            yield SignalView(figures=figures, notes=undrawn_notes(outline, things))
 
 
 def _lies_in(hit: Hit, searched: SearchedFacts) -> bool:

@@ -52,13 +52,18 @@ def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     sides = _both_sides(preview)
     if not any(side.outlines[0].length for _, _, side in sides):
         return
-    count = len(preview.before.outlines[0].channels)
-    drawn = []
-    if count > MOST_SHOWN:
-        drawn.append(f"The first {MOST_SHOWN} of {count} channels are drawn.")
+    notes = undrawn_notes(preview.before.outlines[0], "channels")
     figures = list(waveform_figures(preview))
-    yield SignalView(heading="Waveform", notes=drawn, figures=figures)
+    yield SignalView(heading="Waveform", notes=notes, figures=figures)
     yield from _spectral_views(sides)
+
+
+def undrawn_notes(outline: OutlineFacts, things: str) -> list[str]:
+    """A note if not all channels are drawn, which are called `things`."""
+    count = len(outline.channels)
+    if count <= MOST_SHOWN:
+        return []
+    return [f"The first {MOST_SHOWN} of {count} {things} are drawn."]
 
 
 def _excerpt_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:

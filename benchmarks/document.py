@@ -31,7 +31,8 @@ def short(kept: dict[str, Any]) -> str:
         seconds = f"{min(found['seconds']['convcli']):.2g} s of processor"
         says = f"{found['says']}, {found['where']}"
         if found["machine"] != kept["versions"]["machine"]:
-            says += f", on {found['machine']}"
+            processor, _, _ = found["machine"].partition(",")
+            says += f", on {processor}"
         lines.append(f"| {says} | {seconds} | {', '.join(peers)} |")
     return f"{_machine(kept)}\n\n" + "\n".join(lines) + "\n"
 

@@ -79,9 +79,16 @@ def path_of(text: str) -> Path:
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether there is a file of this name. No file has a name that the system refuses."""
+    """Whether there is a file of this name; False, too, for a name that the system refuses."""
     with suppress(OSError, ValueError):
         return Path(name).is_file()
+    return False
+
+
+def is_folder(name: str | Path) -> bool:
+    """Whether there is a folder of this name; False, too, for a name that the system refuses."""
+    with suppress(OSError, ValueError):
+        return Path(name).is_dir()
     return False
 
 
@@ -94,6 +101,12 @@ def _is_scheme(text: str) -> bool:
 def local_path(place: Place | None) -> Path | None:
     """The path of a file of this machine; None for an object, and for a standard stream."""
     return place if isinstance(place, Path) else None
+
+
+def local_folder(place: Place) -> Path | None:
+    """The place if it is a folder of this machine, else None."""
+    path = local_path(place)
+    return path if path is not None and is_folder(path) else None
 
 
 class Place(Protocol):

@@ -146,6 +146,7 @@ def test_samples_are_what_libsndfile_says(tmp_path: Path, subtype: str) -> None:
             channels=("left", "right"),
             rate=float(RATE),
             full_scale=top,
+            bits=53 if subtype == "PCM_32" else 32,
         )
         assert source.signal == like
 

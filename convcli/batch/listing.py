@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.inputs import is_folder
 from convcli.media.output_names import relative_path
 from convcli.media.refusals import RealPaths, all_differ
 from convcli.media.remote import RemotePlace
-from convcli.places import is_remote, place_of, refuse_no_path
+from convcli.places import is_folder, is_remote, place_of, refuse_no_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

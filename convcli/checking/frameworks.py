@@ -173,7 +173,7 @@ class _EquinoxWriter:
         return f"{name}({padding.sliced(x)})", meaning
 
     def pool(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> _Written:
-        """The call of a pool, and how it is made; none where samples are added that are not 0."""
+        """The call of a pool, and how it is made; None where samples are added first."""
         if not padding.empty:
             return None
         kind = "".join(word.capitalize() for word in stage.nn_pool.split("_"))

@@ -39,7 +39,7 @@ class Pairs:
 
 def pairs_of(a: Place, b: Place) -> Pairs:
     """The two files, or the files of two folders that have the same name."""
-    from convcli.media.inputs import local_folder
+    from convcli.places import local_folder
 
     folder_a = local_folder(a)
     folder_b = local_folder(b)

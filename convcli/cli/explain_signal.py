@@ -126,9 +126,9 @@ def read_signal(
 
     with_column : makes the command that takes a column, for hints
     """
-    from convcli.media.inputs import check_input, is_folder
+    from convcli.media.inputs import check_input
     from convcli.media.tables.files import TableFiles
-    from convcli.places import is_file, place_of
+    from convcli.places import is_file, is_folder, place_of
 
     if table.columns is not None:
         return _from_table(text, table.table_options(), excerpt)

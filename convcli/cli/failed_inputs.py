@@ -56,7 +56,7 @@ class FailedInputs:
 
     @property
     def in_order(self) -> tuple[UnitFailure, ...]:
-        """What a report says of them, in the order of the inputs."""
+        """The failures for a report, in the order of the inputs."""
         return tuple(sorted(self.reported, key=lambda each: each.unit))
 
     def name_first(self, units: Units, done: int) -> None:

@@ -283,11 +283,6 @@ class FilterCommand:
                 "--skip-existing skips inputs whose output exists, and standard output always does",
                 hint="-o names an output, or leave --skip-existing out",
             )
-        if self.tail and options.edge in ("valid", "shrink"):
-            message = f"--tail and --edge {options.edge} contradict each other"
-            raise RequestError(
-                f"{message}: the filter rings out into what lies outside", hint="--edge zero"
-            )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:
         from convcli.media.replacing import atomic

@@ -12,9 +12,8 @@ from convcli.cli.opening import Input, first_page, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
-from convcli.media.inputs import local_folder
 from convcli.media.remote import remote_place, text_of
-from convcli.places import Place, place_of
+from convcli.places import Place, local_folder, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

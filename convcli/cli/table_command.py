@@ -118,10 +118,9 @@ def _is_no_filter(text: str | None) -> bool:
 
 def _is_table(text: str) -> bool:
     """Whether a word is a table and not a FILTER: standard input, a file, or a name like one."""
-    from convcli.media.inputs import is_folder
     from convcli.media.replacing import is_special
     from convcli.media.tables.files import TableFiles
-    from convcli.places import is_file
+    from convcli.places import is_file, is_folder
 
     if text == "-" or is_file(text) or is_folder(text):
         return True

@@ -264,7 +264,7 @@ def _known_word(path: Place, about: Mapping[str, str], name: str, known: tuple[A
 
 
 def _positive(path: Place, metadata: Mapping[str, str], name: str, unit: str) -> float | None:
-    """The number above 0 under a name; None if there is none."""
+    """The number under a name; None without one. InputError for a number that is not above 0."""
     text = metadata.get(name)
     if text is None:
         return None

@@ -1,18 +1,12 @@
-"""Inputs: whether there is a file or a folder, and what is wrong with one that cannot be read."""
+"""What is wrong with an input that cannot be read."""
 
 from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from convcli.errors import InputError, nearest
-from convcli.places import local_path
-
-if TYPE_CHECKING:
-    from convcli.places import Place
 
 
 def check_input(path: Path) -> None:
@@ -48,16 +42,3 @@ def similar_name(path: Path) -> str | None:
     stems = {Path(name).stem: name for name in names[:10_000]}
     near = nearest(path.stem, list(stems))
     return f"did you mean {path.parent / stems[near]}?" if near else None
-
-
-def is_folder(name: str | Path) -> bool:
-    """Whether there is a folder of this name. No folder has a name that the system refuses."""
-    with suppress(OSError, ValueError):
-        return Path(name).is_dir()
-    return False
-
-
-def local_folder(place: Place) -> Path | None:
-    """The place if it is a folder of this machine, else None."""
-    path = local_path(place)
-    return path if path is not None and is_folder(path) else None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, nearest
-from convcli.media.inputs import is_folder
 from convcli.media.refusals import (
     is_same,
     output_is_input,
@@ -19,7 +18,7 @@ from convcli.media.refusals import (
 )
 from convcli.media.remote import RemotePlace, shown, text_of
 from convcli.media.replacing import is_special
-from convcli.places import is_remote, place_of
+from convcli.places import is_folder, is_remote, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

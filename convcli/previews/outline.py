@@ -24,8 +24,8 @@ GRAINS_OF_BIN = 2
 SHORTEST_GRAIN, LONGEST_GRAIN = 1024, 65536
 # Samples of each of several channels that are compared side by side.
 BESIDE = 512
-# Grains of so many samples of several channels are folded one by one, each of which stays in the
-# cache. This takes 0.6 of the time, but shorter grains take longer, since there are more of them.
+# From this many samples on, grains of several channels are folded one at a time, and each stays in
+# the cache (0.6 of the time). There are more of shorter grains, and they would take longer.
 ONE_BY_ONE = 32768
 # The types that `cv2.reduce` compares.
 _COMPARED_BY_OPENCV = (np.uint8, np.int16, np.uint16, np.float32, np.float64)

@@ -52,8 +52,8 @@ FULL = PreviewSize()
 FULL_OF_MANY = PreviewSize(excerpt=350_000)
 # What is drawn of an input that is only looked at.
 OUTLINE = PreviewSize(sounds=False, notes_rows=True)
-# This many inputs of a batch are drawn in full, which keeps a page below 20 MB. Of 500 sounds of a
-# second, each of them adds 1 % to the time.
+# This many inputs of a batch are drawn in full, which keeps a page below 20 MB. In a batch of 500
+# sounds of a second, each of these inputs adds 1 % to the time.
 MOST_FULL = 8
 THUMBNAIL = PreviewSize(bins=60, columns=1, side=120, groups=1, sounds=False, first_channel=True)
 

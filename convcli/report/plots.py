@@ -122,7 +122,7 @@ def learned_rows_of_figures(run: RunFacts) -> FigureRows:
 
 
 def _rows_of_views(views: Sequence[SignalView]) -> list[Sequence[Figure]]:
-    """Rows of the figures of some views: pictures stand beside each other, charts do not."""
+    """Rows of the figures of some views: up to three pictures in a row, or one chart."""
     rows: list[Sequence[Figure]] = []
     for view in views:
         figures = list(_named_figures(view))

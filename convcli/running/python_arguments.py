@@ -111,7 +111,7 @@ def check_whole(name: str, given: Any, *, least: int) -> None:
 
 
 def is_whole(given: Any, *, least: int) -> bool:
-    """Whether an argument is a whole number from `least` on; True and False are none."""
+    """Whether an argument is a whole number from `least` on; True and False are not."""
     return _is_number(given, Integral) and given >= least
 
 

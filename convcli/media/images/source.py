@@ -171,7 +171,7 @@ class ImagePage:
 
 
 def _significant_bits(dtype: np.dtype[Any]) -> int:
-    """Bits of a result that is stored in this type, with some to spare, as in `Signal`."""
+    """`Signal.bits` of a picture that stores its samples in this type."""
     is_short = dtype.itemsize <= 2 or dtype == np.float32
     return 32 if is_short else 53
 

@@ -794,6 +794,11 @@ def test_each_signal_that_was_searched_is_zoomed_by_itself(tmp_path: Path, chrom
         assert table["height"] < 450
         shown.page.emulate_media(media="print")
         assert shown.page.locator(".tall").bounding_box()["height"] > 26 * 25
+        assert shown.page.locator("thead").first.inner_text().split() == HEAD_OF_PLACES
+        assert not shown.page.locator("[data-zoom]").first.is_visible()
+
+
+HEAD_OF_PLACES = ["file", "start", "end", "score"]
 
 
 def test_a_spectrogram_lies_over_the_time_of_its_frames(

@@ -30,11 +30,11 @@ class ColourCount:
         self._colours = frozenset()
 
     def of_strip(self, pixels: Pixels, alpha: int | None) -> frozenset[int]:
-        """The colours of a strip; one more than the format holds stand for all that are more.
+        """The colours of a strip, at most one more than the format holds.
 
         pixels : (rows, columns, channels)
         alpha : the channel that is the opacity
-        It may run in any thread. No colours are returned where the answer is known already.
+        It may run in any thread. There are no colours where the answer is known already.
         """
         if self._most is None or self.too_many:
             return frozenset()

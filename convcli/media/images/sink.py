@@ -125,7 +125,7 @@ class ImageSink(FileSink):
         self.next_page()
 
     def _encoders(self, signals: Sequence[Signal]) -> list[PageEncoder]:
-        """The encoder of each page."""
+        """The encoder of each page, which takes its results."""
         pages = zip(self.like.pages, signals, strict=True)
         return [PageEncoder(source, signal, self.format, self.options) for source, signal in pages]
 

@@ -61,22 +61,23 @@ def put_background(file: BinaryIO, details: ImageDetails) -> None:
 
 
 def find_chunk(file: BinaryIO, wanted: bytes) -> int | None:
-    """The offset of the body of the first chunk of a kind, outside of frames."""
-    place = _RIFF_BYTES
-    while True:
-        file.seek(place)
-        head = file.read(_HEADER.size)
-        if len(head) < _HEADER.size:
-            return None
-        kind, size = _HEADER.unpack(head)
-        place += _HEADER.size
+    """The offset of the body of the first chunk of a kind."""
+    for kind, place in _chunks(file):
         if kind == wanted:
             return place
-        place += size + size % 2
+    return None
 
 
 def _frame_heads(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The kind of every frame of a WebP, and its first bytes."""
+    for kind, place in _chunks(file):
+        if kind in (_LOSSLESS, _LOSSY):
+            file.seek(place)
+            yield kind, file.read(_HEAD_BYTES)
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The kind of every chunk and the offset of its body, also of those inside a frame."""
     place = _RIFF_BYTES
     while True:
         file.seek(place)
@@ -84,12 +85,12 @@ def _frame_heads(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         if len(head) < _HEADER.size:
             return
         kind, size = _HEADER.unpack(head)
-        if kind in (_LOSSLESS, _LOSSY):
-            yield kind, file.read(_HEAD_BYTES)
+        place += _HEADER.size
+        yield kind, place
         if kind == _ANIMATION_FRAME:
-            place += _HEADER.size + _FRAME_BYTES  # go on inside the frame
+            place += _FRAME_BYTES
         else:
-            place += _HEADER.size + size + size % 2
+            place += size + size % 2
 
 
 def frame_quality(head: bytes) -> int | None:

@@ -19,9 +19,9 @@ from convcli.learning.baselines import (
     naive_answers,
     with_persistence,
 )
+from convcli.learning.magnitudes import are_too_small, too_large, too_small
 from convcli.learning.noise import estimate_noise, with_own_sample
 from convcli.learning.pairs import PairReader
-from convcli.learning.sizes import are_too_small, too_large, too_small
 from convcli.learning.windows import ProvisionalMeans, SquaredChanges, WindowBatch, WindowStream
 from convcli.running.workers import Workers
 from convcli.units import plural

@@ -31,8 +31,8 @@ from convcli.learning.dataset import (
 )
 from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, ridge_choice, with_powers
+from convcli.learning.magnitudes import are_too_small, too_small
 from convcli.learning.pairs import Channels
-from convcli.learning.sizes import are_too_small, too_small
 from convcli.running.workers import Workers
 
 if TYPE_CHECKING:

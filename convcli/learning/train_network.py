@@ -18,7 +18,7 @@ from convcli.facts.learning import EpochFacts, ErrorFacts, LearningFacts, Traini
 from convcli.learning.dataset import load_signals, open_dataset, rows_where, target_powers
 from convcli.learning.learned_model import learned_model
 from convcli.learning.least_squares import fit_linear, with_powers
-from convcli.learning.sizes import LEAST_POWER, too_large, too_small
+from convcli.learning.magnitudes import LEAST_POWER, too_large, too_small
 from convcli.learning.trainable_network import network_for
 from convcli.learning.trainer import Trainer
 from convcli.running.workers import Workers

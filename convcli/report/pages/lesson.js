@@ -50,13 +50,13 @@ function factor(value) {
   return text.startsWith("-") ? `(${text})` : text;
 }
 
-// The first ones and the last one of many texts.
+// The first three and the last one of many texts, with dots between them.
 function shortened(texts) {
   return texts.length > MOST_TERMS ? [...texts.slice(0, 3), "\u2026", texts.at(-1)] : texts;
 }
 
-// Change what is shown into what was made anew. Elements stay where they can, so that a field keeps the
-// focus and a row its place.
+// Make an element on the page equal to a new one. Elements of the same kind are kept, so that a field
+// keeps the focus and a row its scroll position.
 function becomes(old, made) {
   if (old.tagName !== made.tagName) return old.replaceWith(made);
   for (const { name } of [...old.attributes]) if (!made.hasAttribute(name)) old.removeAttribute(name);

@@ -169,7 +169,10 @@ def resample(rate: str, *, signal: Signal, align: Align) -> tuple[Op, ...]:
 def _refuse_huge_ratio(ratio: Fraction, old: float, new: int) -> None:
     if ratio > MOST_TIMES_FASTER:
         asked = f"{new:,} Hz is {int(ratio):,} times {old:g} Hz"
-        raise RequestError(f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made")
+        message = f"{asked}; at most {MOST_TIMES_FASTER:,} times as many samples are made"
+        highest = int(MOST_TIMES_FASTER * old)
+        hint = f"resample:{highest} is the highest rate here" if highest else None
+        raise RequestError(message, hint=hint)
     phases = max(ratio.numerator, ratio.denominator)
     width = kaiser.length(STOP_BAND, (1 - PASS_BAND) / 2)
     # All phases together may have 8 times as many taps as one filter.

@@ -609,7 +609,7 @@ def test_models_and_signals_must_fit(tmp_path: Path) -> None:
         "conv", {"0.weight": noise(1, 1, 3, 3)}, noise(9), tmp_path
     )
     path = saved(tmp_path / "r.safetensors", {"0.weight": noise(1, 1, 3)}, {"rate": "16000.0"})
-    with pytest.raises(RequestError, match="16000 samples per second, and this signal has 44100"):
+    with pytest.raises(RequestError, match="16000 samples per second, and this one has 44100"):
         apply(f"model:{path}", noise(9), rate=44100)
     path = saved(tmp_path / "c.safetensors", {"0.weight": noise(2, 2, 3)}, {"columns": '["a","b"]'})
     plan = make_plan(f"model:{path}", table(("b", "a"), 9), Rules(edge="shrink", align="causal"))

@@ -136,6 +136,36 @@ def test_a_pipe_is_known_by_its_first_byte(program: Program, tmp_path: Path) -> 
     assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_a_byte_order_mark_tells_the_encoding(codec: str, program: Program, tmp_path: Path) -> None:
+    def stored(rows: str) -> bytes:
+        return f"\ufeff{rows}".encode(codec)
+
+    rows = (
+        '{"ä": "ü\U0001f600", "t": "2024-01-01", "x": 1}\n{"ä": "b", "t": "2024-01-03", "x": 4}\n'
+    )
+    data, halved = stored(rows), stored(rows.replace('"x": 4', '"x": 2.5'))
+    for name in ("a.jsonl", "a"):
+        (tmp_path / name).write_bytes(data)
+        assert program.run("csv", "sma:2", name, "-q", cwd=tmp_path).out == halved
+    assert program.run("csv", "sma:2", "-q", stdin=data, cwd=tmp_path).out == halved
+    assert run("csv", "sma:2", "-q", "--follow", stdin=data).out == halved
+    ended = program.run(
+        "csv", "--every", "1d", "--time", "t", "-c", "x", "a.jsonl", "-q", cwd=tmp_path
+    )
+    objects = [json.loads(line) for line in ended.out.decode(codec).lstrip("\ufeff").splitlines()]
+    assert [row.get("x") for row in objects] == [1, None, 4]
+    program.run("csv", "sma:2", "a.jsonl", "-o", "b.parquet", "-q", cwd=tmp_path)
+    written = pq.read_table(tmp_path / "b.parquet").to_pydict()
+    assert written == {
+        "ä": ["ü\U0001f600", "b"],
+        "t": ["2024-01-01", "2024-01-03"],
+        "x": [1.0, 2.5],
+    }
+    ended = program.run("csv", "sma:2", "-q", stdin=stored('[{"x": 1}]'), cwd=tmp_path)
+    assert "an object a line, got an array" in ended.errors[0]
+
+
 @pytest.mark.parametrize(
     "data", [b'[{"x": 1}, {"x": 2}]', b'\xef\xbb\xbf [\n  {"x": 1}\n]\n', b"[]"]
 )

@@ -85,9 +85,7 @@ class CompareTable(TableArguments):
     columns: Annotated[list[str] | None, columns_option("all of numbers that both have")] = None
     # Refused with a hint: rows are compared with the rows beside them.
     by: Annotated[list[str] | None, typer.Option(hidden=True)] = None
-    time: Annotated[
-        str | None, time_option("The largest difference is told with its time.")
-    ] = None
+    time: Annotated[str | None, time_option("The largest difference is told with its time.")] = None
 
     def compared_options(self) -> TableOptions:
         """The options with which both tables are opened. RequestError if one cannot be read."""

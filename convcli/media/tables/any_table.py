@@ -12,7 +12,7 @@ from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
 from convcli.media.tables.delimited_source import DelimitedSource
 from convcli.media.tables.table_formats import JSON_LINES, format_of_start, format_of_suffix
-from convcli.media.tables.text import TextInput
+from convcli.media.tables.text import TextInput, start_as_utf8
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -97,7 +97,7 @@ def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
         by_suffix = format_of_suffix(path)
         if by_suffix is not None or is_special(path):
             return by_suffix is JSON_LINES
-    start = _start_of(path, stdin)
+    start = start_as_utf8(_start_of(path, stdin))
     if _ARRAY.match(start):
         name = "standard input" if path is None else str(path)
         raise InputError(

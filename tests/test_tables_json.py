@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,13 +16,12 @@ from table_settings import table_options
 
 from convcli.media.files import completed
 from convcli.media.tables import json_lines, json_rows, numerals, recent_rows, text
+from convcli.media.tables.compression import compressed, compression_of_suffix
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from program import Program
 
 ODD = (
@@ -164,6 +164,28 @@ def test_a_byte_order_mark_tells_the_encoding(codec: str, program: Program, tmp_
     }
     ended = program.run("csv", "sma:2", "-q", stdin=stored('[{"x": 1}]'), cwd=tmp_path)
     assert "an object a line, got an array" in ended.errors[0]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_compressed_objects_are_known_by_what_is_within(
+    suffix: str, follow: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"k": range(40_000), "x": [row**2 % 1009 for row in range(40_000)]})
+    data = frame.to_json(orient="records", lines=True).encode()
+    expected = run("csv", "sma:2", "-c", "x", "-q", stdin=data).out
+    assert expected.count(b"\n") == len(frame)
+    compression = compression_of_suffix(Path(f"a{suffix}"))
+    assert compression is not None
+    packed = compressed(data, compression)
+    ended = run("csv", "sma:2", "-c", "x", "-q", *follow, stdin=packed)
+    assert ended.code == 0, ended
+    assert ended.out == expected
+    (tmp_path / "a").write_bytes(packed)
+    assert program.run("csv", "sma:2", "-c", "x", "a", "-q", cwd=tmp_path).out == expected
+    broken = run("csv", "sma:2", "-q", stdin=packed[: len(packed) // 2])
+    assert broken.code == 3
+    assert "standard input" in broken.errors[0]
 
 
 @pytest.mark.parametrize(

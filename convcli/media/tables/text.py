@@ -158,7 +158,7 @@ class TextInput:
 
     def reads(self, stream: BinaryIO) -> tuple[Compression | None, Iterator[bytes]]:
         """The compression of the file, and its bytes in blocks, unpacked if they are compressed."""
-        stored = self._stored(stream)
+        stored = self.stored_blocks(stream)
         first = b""
         while may_be_compressed(first) and (more := next(stored, b"")):
             first += more
@@ -182,7 +182,7 @@ class TextInput:
         """The error for a file that has become shorter while it was read."""
         return InputError(f"{self.name}: became shorter while it was read")
 
-    def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
+    def stored_blocks(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield the bytes of the file in blocks."""
         try:
             while fresh := self._read(stream):

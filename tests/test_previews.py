@@ -233,8 +233,9 @@ def test_the_loudness_of_parts_follows_the_level_of_the_whole_sound(seed: int) -
 def test_the_loudness_of_parts_counts_stored_samples_as_sound(channels: int) -> None:
     """Samples of 16 bits and of float64 have the same loudness."""
     x = np.random.default_rng(3).normal(0, 3000, (70_000, channels)).astype(np.int16)
+    kinds: list[Any] = [x, x / 32768]
     found = []
-    for samples in (x, x / 32768):
+    for samples in kinds:
         sums = LoudnessSums(1000, channels, len(x))
         sums.add(samples)
         found.append(sums.loudness(0.1))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import RequestError
+from convcli.media.tables.date_formats import format_hint
 from convcli.media.tables.date_notation import FIRST_YEAR, LAST_YEAR, DateNotation, read_alike
 from convcli.media.tables.number_notation import number_notations
 from convcli.media.tables.numerals import NumberStyle, reads_as_number
@@ -189,7 +190,7 @@ def _pandas_notations(
         raise times.error(
             0,
             "a time: a number of seconds, a date, or a date with a time of day",
-            hint="--date-format says how dates are written, such as %d.%m.%y; " + HINT,
+            hint=f"{format_hint(first.decode('utf-8', 'replace'))}; {HINT}",
         )
     readings: list[tuple[Notation, Moments]] = []
     for notation in notations:

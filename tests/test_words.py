@@ -303,6 +303,22 @@ def test_the_help_of_a_command_shows_the_defaults_of_its_own_medium(command: str
         assert f"for {medium}" not in page
 
 
+# Words in the help of an option that are true of one command alone.
+UNTRUE_WORDS = {
+    "explain": ["stay as they are"],
+    "learn": ["stay as they are", "Filter the inputs", "--jobs", "calendar (1mo)", "for one input"],
+    "detect": ["stay as they are", "Filter the inputs", "calendar (1mo)"],
+    "compare": ["stay as they are", "calendar (1mo)", "--by"],
+    "csv": ["Filter the inputs"],
+}
+
+
+@pytest.mark.parametrize("command", UNTRUE_WORDS)
+def test_the_help_of_shared_options_is_true_of_each_command(command: str) -> None:
+    page = " ".join(done(command, "--help").text.split())
+    assert [words for words in UNTRUE_WORDS[command] if words in page] == []
+
+
 @pytest.mark.parametrize(
     ("rate", "number"), [("16k", 16000), ("44100", 44100), ("8kHz", 8000), (8000, 8000)]
 )

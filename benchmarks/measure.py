@@ -43,6 +43,10 @@ class Series:
         """The median of `wall`, `cpu` or `peak` over the runs."""
         return float(statistics.median(getattr(run, name) for run in self.runs))
 
+    def lowest(self, name: str) -> float:
+        """The least `wall`, `cpu` or `peak` of the runs."""
+        return float(min(getattr(run, name) for run in self.runs))
+
     def spread(self) -> float:
         """(slowest - fastest) / median of the seconds."""
         walls = [run.wall for run in self.runs]

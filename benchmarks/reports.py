@@ -3,8 +3,10 @@
     python benchmarks/reports.py --runs 4 --only 'sound*'
 
 Every command runs as a whole process without a report and with `--report` of each kind, in turn.
-Seconds are those of the processor (user and system), the lowest of the runs; memory is the largest
-resident set. `--times 4` makes the inputs four times as long: memory should stay what it was.
+Seconds are those of the processor (user and system), with `--wall` those of the clock, the lowest
+of the runs; memory is the largest resident set. `--times 4` makes the inputs four times as long:
+memory should stay what it was. `--threads 1` compares the work alone: two threads on one core of
+a processor slow each other down, and their seconds say less.
 """
 
 from __future__ import annotations
@@ -245,33 +247,34 @@ def output_words(case: Case) -> tuple[str, ...]:
     return ("-o", f"out/{source}" if "." in source else "out/many/", "--force")
 
 
-def run_once(case: Case, kind: str, folder: Path, package: Path) -> Measurement:
+def run_once(case: Case, kind: str, folder: Path, wanted: Any) -> Measurement:
     """One run with a report of a kind, or with none."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     (folder / "out").mkdir()
     words = (*case.words, *output_words(case), "-q")
+    if wanted.threads:
+        words = (*words, "--threads", str(wanted.threads))
     if kind:
         words = (*words, "--report", f"out/report.{kind}")
-    environment = {"PYTHONPATH": str(package), "XDG_STATE_HOME": str(folder / "state")}
+    environment = {"PYTHONPATH": str(wanted.package), "XDG_STATE_HOME": str(folder / "state")}
     return measure(command(words), folder=folder, patience=PATIENCE, environment=environment)
 
 
-def row(case: Case, found: dict[str, Series]) -> str:
-    """A row of the table."""
-    plain = found[""]
-    cells = [case.name, f"{lowest(plain):.2f} s"]
-    for kind, series in found.items():
+def row(case: Case, found: dict[str, Series], seconds: str) -> str:
+    """A row of the table.
+
+    seconds : `cpu` or `wall`
+    """
+    lowest = {kind: series.lowest(seconds) for kind, series in found.items()}
+    plain = lowest[""]
+    cells = [case.name, f"{plain:.2f} s"]
+    for kind, least in lowest.items():
         if kind:
-            cost = lowest(series) - lowest(plain)
-            cells.append(f"{cost:+.2f} s, {100 * cost / lowest(plain):+.0f} %")
+            cost = least - plain
+            cells.append(f"{cost:+.2f} s, {100 * cost / plain:+.0f} %")
     peaks = [round(series.median("peak")) for series in found.values()]
     cells.append(" / ".join(map(str, peaks)))
     return "| " + " | ".join(cells) + " |"
-
-
-def lowest(series: Series) -> float:
-    """The least seconds of the processor."""
-    return min(run.cpu for run in series.runs)
 
 
 def measured(case: Case, wanted: Any, folder: Path) -> str:
@@ -279,10 +282,10 @@ def measured(case: Case, wanted: Any, folder: Path) -> str:
     found = {kind: Series() for kind in ("", *wanted.kinds)}
     for _ in range(wanted.runs):
         for kind, series in found.items():
-            series.runs.append(run_once(case, kind, folder, wanted.package))
+            series.runs.append(run_once(case, kind, folder, wanted))
     failures = [series.failure for series in found.values() if series.failure]
     # `detect` ends with 1 where nothing is found.
-    return f"{case.name}: {failures[0]}" if failures else row(case, found)
+    return f"{case.name}: {failures[0]}" if failures else row(case, found, wanted.seconds)
 
 
 def chosen(pattern: str) -> Iterator[Case]:
@@ -298,6 +301,15 @@ def main() -> None:
     parser.add_argument("--only", metavar="PATTERN", default="*", help="cases whose name fits")
     parser.add_argument("--runs", type=int, default=4, help="runs of each command (4)")
     parser.add_argument("--times", type=float, default=1.0, help="how long the inputs are (1)")
+    parser.add_argument("--threads", type=int, help="threads of each command (those of convcli)")
+    parser.add_argument(
+        "--wall",
+        dest="seconds",
+        action="store_const",
+        const="wall",
+        default="cpu",
+        help="seconds of the clock",
+    )
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), help="kinds of reports")
     parser.add_argument("--folder", type=Path, help="where inputs are, or are made and kept")
     parser.add_argument("--package", type=Path, default=HERE.parent, help="another checkout")

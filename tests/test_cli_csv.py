@@ -479,6 +479,52 @@ def test_followed_rows_may_come_at_any_time(tmp_path: Path) -> None:
     assert b"".join(answers) == first + b"2024-01-01 01:10,4\n2024-01-01 06:10,4\n"
 
 
+FIRST_ROWS = [
+    # filter and options, rows, and the answer to each
+    ("sma:1h", [b"t,x\n2024-01-01,1\n", b"2024-01-02,5\n"], [b"2024-01-01,1\n", b"2024-01-02,5\n"]),
+    ("sma:3s", [b"t,x\n0,1\n", b"1,5\n"], [b"0,1\n", b"1,3\n"]),
+    # 1.2.2024 is read with the day first.
+    ("sma:3d", [b"t,x\n1.2.2024,1\n", b"2.2.2024,5\n"], [b"1.2.2024,1\n", b"2.2.2024,3\n"]),
+    ("sma:3d --date-format %m/%d/%Y", [b"t,x\n1/2/2024,1\n"], [b"1/2/2024,1\n"]),
+    ("sma:3s --by g", [b"t,x,g\n0,1,a\n", b"0,2,b\n"], [b"0,1,a\n", b"0,2,b\n"]),
+    ("sma:2", [b"t,x\n0,1\n", b"1,5\n"], [b"0,1\n", b"1,3\n"]),
+]
+
+
+@pytest.mark.parametrize(("words", "rows", "expected"), FIRST_ROWS)
+def test_the_first_followed_row_does_not_wait_for_the_second(
+    words: str, rows: list[bytes], expected: list[bytes], tmp_path: Path
+) -> None:
+    header = rows[0].splitlines(keepends=True)[0]
+    asked = [*words.split(), "--time", "t", "-c", "x", "-q", "--follow"]
+    answers = conversation(asked, rows, tmp_path)
+    assert answers[0] in {header, header + expected[0]}
+    assert b"".join(answers) == header + b"".join(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "expected"),
+    [
+        # Equal steps are needed: two rows say how long one is.
+        ("lag:1s", [b"0,1\n1,5\n", b"2,7\n"], b"0,\n1,1\n2,5\n"),
+        # One date does not say whether the day is first.
+        (
+            "sma:9d",
+            [b"1/2/2024,1\n13/2/2024,5\n", b"14/2/2024,7\n"],
+            b"1/2/2024,1\n13/2/2024,5\n14/2/2024,6\n",
+        ),
+        # 2024 may be a year or a number of seconds.
+        ("sma:900s", [b"2024,1\n2500,5\n", b"3000,3\n"], b"2024,1\n2500,3\n3000,4\n"),
+    ],
+)
+def test_a_followed_row_waits_for_the_second_that_says_what_it_means(
+    words: str, rows: list[bytes], expected: bytes, tmp_path: Path
+) -> None:
+    asked = [*words.split(), "--time", "t", "-c", "x", "-q", "--follow"]
+    answers = conversation(asked, [b"t,x\n" + rows[0], *rows[1:]], tmp_path)
+    assert b"".join(answers) == b"t,x\n" + expected
+
+
 def test_follow_waits_only_for_what_the_filter_looks_ahead(tmp_path: Path) -> None:
     rows = [b"x,n\n", b"3,a\n6,b\n", b"9,c\n", b"0,d\n"]
     answers = conversation(["box:3", "--follow", "-c", "x", "--align", "center"], rows, tmp_path)

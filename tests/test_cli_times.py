@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import re
+import shlex
 from contextlib import ExitStack
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_any_table, open_table
 from convcli.media.tables.delimited_source import DelimitedSource
 from convcli.media.tables.every_text import DelimitedForm, RegularText
+from convcli.media.tables.find_notation import read_dates
 from convcli.media.tables.sink import TableSink
 from convcli.media.tables.table_options import bin_length
 from convcli.signals import blocks_of
@@ -762,6 +765,34 @@ def test_a_recipe_without_windows_in_time_says_so(program: Program) -> None:
     ended = program.run("csv", "rsi:2d", "--time", "t", stdin=table)
     assert ended.code == 2
     assert "rsi: has no window in time" in ended.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "form", "moment"),
+    [
+        ("01/02/2024 03:04 PM", "%m/%d/%Y %I:%M %p", "2024-01-02 15:04"),
+        ("13/02/2024 12:04:05 am", "%d/%m/%Y %I:%M:%S %p", "2024-02-13 00:04:05"),
+        ("2024-01-02 3:04PM", "%Y-%m-%d %I:%M%p", "2024-01-02 15:04"),
+        ("12/31/2024, 11:59:59 PM", "%m/%d/%Y, %I:%M:%S %p", "2024-12-31 23:59:59"),
+        ("Jan 2, 2024 3:04 PM", "%b %d, %Y %I:%M %p", "2024-01-02 15:04"),
+        ("1/2/24", "%m/%d/%y", "2024-01-02"),
+        ("02.01.24 15:04", "%d.%m.%y %H:%M", "2024-01-02 15:04"),
+        ("2024-01-02 15:04:05,123", "%Y-%m-%d %H:%M:%S,%f", "2024-01-02 15:04:05.123"),
+        ("Feb-24", "%b-%y", "2024-02-01"),
+        ("May 2024", "%b %Y", "2024-05-01"),
+    ],
+)
+def test_the_hint_names_a_date_format_that_works(
+    written: str, form: str, moment: str, program: Program
+) -> None:
+    table = f't,x\n"{written}",1\n'.encode()
+    ended = program.run("csv", "sma:2d", "--time", "t", stdin=table)
+    assert ended.code == 3
+    (named,) = re.findall(r"--date-format ('.*?'|\S+)", ended.err)[:1]
+    assert shlex.split(named) == [form], ended
+    assert read_dates(form, [written.encode()])[0] == pd.Timestamp(moment).to_datetime64()
+    words = ("csv", "sma:2d", "--time", "t", "--date-format", form, "-q", "-c", "x")
+    assert program.run(*words, stdin=table).out == table
 
 
 def test_empty_days_are_written_with_the_first_row_behind_them() -> None:

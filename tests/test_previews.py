@@ -193,18 +193,54 @@ def test_spectra_before_and_after_a_change_of_the_rate_are_on_one_scale() -> Non
     assert levels[1] == pytest.approx(levels[0], abs=0.3)
 
 
-def test_the_loudness_of_a_long_sound_is_measured_all_over_it() -> None:
-    """15 minutes, every other 30 s of them silent: a mean of 0.8 s here and there finds both."""
+def loudness_of_parts(levels: Any) -> tuple[float, float, float]:
+    """The loudness of parts of a tone, of all of it, and the seconds of the parts.
+
+    levels : of each second, in decibels
+    """
     rate = 1000
-    x = 0.5 * np.sin(2 * np.pi * 100 / rate * np.arange(rate))[:, None]
-    sums = LoudnessSums(rate, 1, 900 * rate)
+    tone = np.sin(2 * np.pi * 100 / rate * np.arange(rate))[:, None]
+    sums = LoudnessSums(rate, 1, len(levels) * rate)
     whole = LoudnessSums(rate, 1)
-    for second in range(900):
-        part = x * (second // 30 % 2)
-        sums.add(part)
-        whole.add(part)
-    assert 55 < sums.seconds < 65
-    assert sums.loudness() == pytest.approx(whole.loudness(), abs=0.2)
+    gains = 10 ** (np.asarray(levels) / 20)
+    for gain in gains:
+        sums.add(gain * tone)
+        whole.add(gain * tone)
+    rms = float(np.sqrt(np.mean(gains**2) / 2))
+    loudness, expected = sums.loudness(rms), whole.loudness()
+    assert loudness is not None
+    assert expected is not None
+    return loudness, expected, sums.seconds
+
+
+def test_the_loudness_of_a_long_sound_is_measured_all_over_it() -> None:
+    """15 minutes, every other 30 s of them silent: a mean of 0.4 s here and there finds both."""
+    levels = np.where(np.arange(900) // 30 % 2, -6.0, -200.0)
+    loudness, expected, seconds = loudness_of_parts(levels)
+    assert 19 < seconds < 22
+    assert loudness == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_loudness_of_parts_follows_the_level_of_the_whole_sound(seed: int) -> None:
+    """Seconds of random levels: the parts alone are up to 2.3 LU off."""
+    levels = np.random.default_rng(seed).normal(-30, 6, 1800)
+    loudness, expected, _ = loudness_of_parts(levels)
+    assert loudness == pytest.approx(expected, abs=0.7)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_loudness_of_parts_counts_stored_samples_as_sound(channels: int) -> None:
+    """Samples of 16 bits and of float64 have the same loudness."""
+    x = np.random.default_rng(3).normal(0, 3000, (70_000, channels)).astype(np.int16)
+    kinds: list[Any] = [x, x / 32768]
+    found = []
+    for samples in kinds:
+        sums = LoudnessSums(1000, channels, len(x))
+        sums.add(samples)
+        found.append(sums.loudness(0.1))
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+    assert found[0] is not None
 
 
 @pytest.mark.parametrize("block", [1, 3, 50])
@@ -485,7 +521,8 @@ def report(tmp_path: Path, *words: Any) -> str:
 
 
 def test_the_page_of_a_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convcli.previews.sound.MOST_SECONDS", 5.0)
+    monkeypatch.setattr("convcli.previews.sound.LONGEST_WHOLE", 5.0)
+    monkeypatch.setattr("convcli.previews.sound.SECONDS_OF_PARTS", 5.0)
     out = tmp_path / "out.wav"
     text = report(tmp_path, "audio", "lowpass:3.4k | box:3", SAMPLES / "talk.wav", "-o", out)
     assert len(text) < 3_000_000

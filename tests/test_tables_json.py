@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,13 +16,12 @@ from table_settings import table_options
 
 from convcli.media.files import completed
 from convcli.media.tables import json_lines, json_rows, numerals, recent_rows, text
+from convcli.media.tables.compression import compressed, compression_of_suffix
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
 from convcli.media.tables.text import TextInput
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from program import Program
 
 ODD = (
@@ -134,6 +134,58 @@ def test_a_pipe_is_known_by_its_first_byte(program: Program, tmp_path: Path) -> 
     assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
     ended = run("csv", "sma:2", "--follow", "-c", "x", "-q", stdin=data)
     assert ended.out == b'{"t": 0, "x": 1}\n{"t": 1, "x": 2}\n'
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_a_byte_order_mark_tells_the_encoding(codec: str, program: Program, tmp_path: Path) -> None:
+    def stored(rows: str) -> bytes:
+        return f"\ufeff{rows}".encode(codec)
+
+    rows = (
+        '{"ä": "ü\U0001f600", "t": "2024-01-01", "x": 1}\n{"ä": "b", "t": "2024-01-03", "x": 4}\n'
+    )
+    data, halved = stored(rows), stored(rows.replace('"x": 4', '"x": 2.5'))
+    for name in ("a.jsonl", "a"):
+        (tmp_path / name).write_bytes(data)
+        assert program.run("csv", "sma:2", name, "-q", cwd=tmp_path).out == halved
+    assert program.run("csv", "sma:2", "-q", stdin=data, cwd=tmp_path).out == halved
+    assert run("csv", "sma:2", "-q", "--follow", stdin=data).out == halved
+    ended = program.run(
+        "csv", "--every", "1d", "--time", "t", "-c", "x", "a.jsonl", "-q", cwd=tmp_path
+    )
+    objects = [json.loads(line) for line in ended.out.decode(codec).lstrip("\ufeff").splitlines()]
+    assert [row.get("x") for row in objects] == [1, None, 4]
+    program.run("csv", "sma:2", "a.jsonl", "-o", "b.parquet", "-q", cwd=tmp_path)
+    written = pq.read_table(tmp_path / "b.parquet").to_pydict()
+    assert written == {
+        "ä": ["ü\U0001f600", "b"],
+        "t": ["2024-01-01", "2024-01-03"],
+        "x": [1.0, 2.5],
+    }
+    ended = program.run("csv", "sma:2", "-q", stdin=stored('[{"x": 1}]'), cwd=tmp_path)
+    assert "an object a line, got an array" in ended.errors[0]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+def test_compressed_objects_are_known_by_what_is_within(
+    suffix: str, follow: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"k": range(40_000), "x": [row**2 % 1009 for row in range(40_000)]})
+    data = frame.to_json(orient="records", lines=True).encode()
+    expected = run("csv", "sma:2", "-c", "x", "-q", stdin=data).out
+    assert expected.count(b"\n") == len(frame)
+    compression = compression_of_suffix(Path(f"a{suffix}"))
+    assert compression is not None
+    packed = compressed(data, compression)
+    ended = run("csv", "sma:2", "-c", "x", "-q", *follow, stdin=packed)
+    assert ended.code == 0, ended
+    assert ended.out == expected
+    (tmp_path / "a").write_bytes(packed)
+    assert program.run("csv", "sma:2", "-c", "x", "a", "-q", cwd=tmp_path).out == expected
+    broken = run("csv", "sma:2", "-q", stdin=packed[: len(packed) // 2])
+    assert broken.code == 3
+    assert "standard input" in broken.errors[0]
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,17 @@ def test_a_scaling_of_other_columns_is_refused(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------- honest failure
 
 
+def test_a_pool_of_calendar_bins_cannot_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"2024-01-{day:02},{day % 5}\n" for day in range(1, 31))
+    (tmp_path / "a.csv").write_text(f"t,x\n{rows}")
+    words = ["--target", "x", "--time", "t", "--layers", "conv:1,3 | max_pool:1w"]
+    model = str(tmp_path / "m.safetensors")
+    assert main(["learn", str(tmp_path / "a.csv"), *words, "-o", model]) == 2
+    assert "max_pool cannot be trained in bins of the calendar" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("layers", "said"),
     [

@@ -46,14 +46,15 @@ Retries = Annotated[
         help="How often an input is tried again after a passing error, such as a lost connection.",
     ),
 ]
-Cluster = Annotated[
-    str | None,
-    typer.Option(
+
+
+def cluster_option(workers: str) -> Any:
+    """`--cluster`; `workers` says how many are started on this machine."""
+    return typer.Option(
         metavar="ADDRESS",
-        help="Filter the inputs on the workers of the Dask cluster at tcp://HOST:8786; local "
-        "starts --jobs workers here. Needs convcli[cluster].",
-    ),
-]
+        help="Work on the inputs with the workers of the Dask cluster at tcp://HOST:8786; local "
+        f"starts {workers} here. Needs convcli[cluster].",
+    )
 
 
 def failed_option(default: str | bool = True) -> Any:  # noqa: FBT001 -- as Typer has it
@@ -118,7 +119,7 @@ class WorkOptions(InputListOptions):
         failed_option("failed.txt beside the ledger, or LEDGER.failed.txt if there is one already"),
     ] = None
     retries: Retries = 0
-    cluster: Cluster = None
+    cluster: Annotated[str | None, cluster_option("--jobs workers")] = None
 
     @property
     def asked(self) -> bool:

@@ -23,7 +23,7 @@ from convcli.cli.results import (
     report_runs,
     write_result,
 )
-from convcli.cli.table_arguments import TableArguments, columns_option
+from convcli.cli.table_arguments import TableArguments, columns_option, time_option
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
@@ -83,6 +83,9 @@ class CompareTable(TableArguments):
     """How tables are read; by default the columns that both have are compared."""
 
     columns: Annotated[list[str] | None, columns_option("all of numbers that both have")] = None
+    # Refused with a hint: rows are compared with the rows beside them.
+    by: Annotated[list[str] | None, typer.Option(hidden=True)] = None
+    time: Annotated[str | None, time_option("The largest difference is told with its time.")] = None
 
     def compared_options(self) -> TableOptions:
         """The options with which both tables are opened. RequestError if one cannot be read."""

@@ -8,7 +8,7 @@ import typer
 
 from convcli.cli import options
 from convcli.cli.batch_options import WorkOptions
-from convcli.cli.table_arguments import TableArguments, columns_option
+from convcli.cli.table_arguments import TableArguments, columns_option, time_option
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.places import Place
@@ -139,3 +139,4 @@ class TemplateTable(TableArguments):
         list[str] | None,
         columns_option("those of the template"),
     ] = None
+    time: Annotated[str | None, time_option("Places are told with their times.")] = None

@@ -8,11 +8,28 @@ from typing import Annotated, Literal
 import typer
 
 from convcli.cli import options
-from convcli.cli.batch_options import Cluster, FilesFrom, NullNames, Recursive, Retries, ShardText
-from convcli.cli.table_arguments import TableArguments
+from convcli.cli.batch_options import (
+    FilesFrom,
+    NullNames,
+    Recursive,
+    Retries,
+    ShardText,
+    cluster_option,
+)
+from convcli.cli.table_arguments import TableArguments, time_option
 from convcli.dataclass import dataclass
 from convcli.places import Place, place_of
 from convcli.signals import Align
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTable(TableArguments):
+    """How tables are read; a filter is learned from rows at equal steps of time."""
+
+    time: Annotated[
+        str | None,
+        time_option("Rows come at equal steps then, and lengths may be durations (20d)."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +172,7 @@ class LearnOptions:
         ),
     ] = False
     shard: ShardText = None
-    cluster: Cluster = None
+    cluster: Annotated[str | None, cluster_option("as many as cores")] = None
     retries: Retries = 0
     recursive: Recursive = False
     files_from: FilesFrom = None
@@ -185,8 +202,13 @@ class LearnOptions:
             show_default="0",
         ),
     ] = None
-    threads: options.Threads = None
-    table: TableArguments
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that train, with --layers.", show_default="as many as cores"
+        ),
+    ] = None
+    table: TrainingTable
     max_pixels: options.MaxPixels = options.MOST_PIXELS
     strict: options.Strict = False
     align: Annotated[

@@ -52,7 +52,10 @@ class RowOptions:
         typer.Option(help="Format of outputs without a suffix.", show_default="that of the input"),
     ] = None
     follow: Annotated[
-        bool, typer.Option("--follow", help="Write each row as soon as it is known.")
+        bool,
+        typer.Option(
+            "--follow", help="Write each row as soon as it and those before it are known."
+        ),
     ] = False
     missing: options.Missing = None
     integrate: Annotated[

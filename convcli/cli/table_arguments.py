@@ -25,6 +25,11 @@ def columns_option(default: str) -> Any:
     )
 
 
+def time_option(use: str) -> Any:
+    """`--time`, with what a command does with the times."""
+    return typer.Option(metavar="COLUMN", help=f"Column of a table with sorted times. {use}")
+
+
 Columns = Annotated[
     list[str] | None, columns_option("every one whose first known cell is a number")
 ]
@@ -33,14 +38,6 @@ By = Annotated[
     typer.Option(
         metavar="A,B",
         help="Group the rows of a table by these columns: each group is a signal of its own.",
-    ),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column of a table with sorted times. Lengths may then be durations (20d) and pools "
-        "bins of the calendar (1mo); regular times set the unit of frequencies.",
     ),
 ]
 Every = Annotated[
@@ -83,7 +80,7 @@ Comment = Annotated[
     str,
     typer.Option(
         metavar="TEXT",
-        help="Lines of a table that begin with TEXT are comments, which stay as they are.",
+        help="Lines of a table that begin with TEXT are comments, not rows; csv keeps them.",
         show_default="nothing",
     ),
 ]
@@ -94,7 +91,7 @@ SkipRows = Annotated[
         max=1_000_000,
         metavar="N",
         help="Number of lines before the header of a table (with --no-header: before its first "
-        "row), which stay as they are.",
+        "row) that are not read; csv keeps them.",
     ),
 ]
 NoHeader = Annotated[
@@ -110,7 +107,13 @@ class TableArguments:
 
     columns: Columns = None
     by: By = None
-    time: Time = None
+    time: Annotated[
+        str | None,
+        time_option(
+            "Lengths may then be durations (20d) and pools bins of the calendar (1mo); regular "
+            "times set the unit of frequencies."
+        ),
+    ] = None
     time_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None,
         typer.Option(

@@ -175,7 +175,7 @@ class TableCommand(FilterCommand):
         So these may come at any time, unless a filter needs equal steps.
         """
         source = cast("OpenedTable", opened).source
-        if not (self.follow and source.expects_equal_steps):
+        if not (self.follow and source.may_expect_equal_steps):
             return self._calls_of(source)
         source.expect_equal_steps(equal=False)
         calls = self._calls_of(source)

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.core.convolution.fft import line_powers
 from convcli.facts.preview import ExcerptFacts, PreviewFacts, SignalPreview, SpectrogramFacts
-from convcli.previews.outline import FoldedSamples, OutlineCollector
+from convcli.previews.outline import FoldedSamples, OutlineCollector, sum_of_squares
 from convcli.previews.preview import FULL, Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
 
@@ -34,9 +34,10 @@ STEP = 0.1
 # Samples beyond this are drawn like it; full scale is 1.
 MOST_OUTSIDE_SCALE = 1e9
 STEPS_OF_BLOCK = 4
-# Of a longer sound, parts all over it that add up to this many seconds are measured.
-MOST_SECONDS = 60.0
-STEPS_OF_PART = 8
+# Of a sound longer than this many seconds, parts all over it are measured: each one block, and
+# together so many seconds.
+LONGEST_WHOLE = 60.0
+SECONDS_OF_PARTS = 20.0
 # The frequency and the quality of the high-pass of the K filter.
 HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 # The loudness gates: absolute in LUFS, and relative to what passes the first.
@@ -127,10 +128,15 @@ class SpectrogramSums:
 
 
 class LoudnessSums:
-    """Integrated loudness of a sound (ITU-R BS.1770-5), of at most `MOST_SECONDS` of it.
+    """Integrated loudness of a sound (ITU-R BS.1770-5), of a long one measured in parts.
 
     The energy of each step of 0.1 s is summed over its spectrum, weighted by the K filter. This is
     fifty times as fast as the recursive filters, and differs from them by less than 0.1 LU.
+
+    The loudness of parts is raised by as much as the mean power of the whole sound is above that of
+    the parts (a ratio estimate: Cochran, Sampling Techniques, 1977, chapter 6). Levels vary more
+    than spectra do, so this takes away most of the error, and some 0.5 LU are left in an hour of
+    speech or music.
     """
 
     def __init__(self, rate: float, channels: int, length: int | None = None) -> None:
@@ -142,11 +148,12 @@ class LoudnessSums:
         self._tail: Array | None = None
         self._energies: FloatArray = np.empty(0)
         self._measured = 0
+        self._squares = 0.0
         self._seen = 0
         self._share = 1.0
         self._left = 0
-        if length:
-            self._share = min(1.0, MOST_SECONDS * rate / length)
+        if length is not None and length > LONGEST_WHOLE * rate:
+            self._share = SECONDS_OF_PARTS * rate / length
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
@@ -160,18 +167,20 @@ class LoudnessSums:
             self._energies = np.empty(0)
 
     def _wanted(self, count: int) -> int:
-        """How many of the next samples are measured: of a long sound, 0.8 s here and there."""
+        """How many of the next samples are measured: of a long sound, 0.4 s here and there."""
         if self._share == 1:
             return count
         owed = math.ceil(self._share * self._seen) - self._measured
         if self._left == 0 and owed > 0:
-            self._left = max(owed, STEPS_OF_PART * self.size)
+            self._left = max(owed, STEPS_OF_BLOCK * self.size)
         wanted = min(count, self._left)
         self._left -= wanted
         return wanted
 
     def _measure(self, x: Array) -> None:
         self._measured += len(x)
+        if self._share < 1:
+            self._squares += sum_of_squares(x) * value_of_one(x) ** 2
         if self._tail is not None:
             x = np.concatenate([self._tail, x])
         count = len(x) // self.size
@@ -200,8 +209,11 @@ class LoudnessSums:
         """How much of the sound was measured."""
         return self._measured / self.rate
 
-    def loudness(self) -> float | None:
-        """The loudness in LUFS; None for silence and for less than 0.4 s."""
+    def loudness(self, rms: float | None = None) -> float | None:
+        """The loudness in LUFS; None for silence and for less than 0.4 s.
+
+        rms : of all samples of the sound, from which the level of its parts may differ
+        """
         if not self._blocks:
             return None
         blocks = np.concatenate(self._blocks)
@@ -211,7 +223,15 @@ class LoudnessSums:
         loudness = _loudness_of(float(kept.mean()))
         gate = _power_of(loudness + RELATIVE_GATE)
         kept = kept[kept > gate]
-        return _loudness_of(float(kept.mean()))
+        return _loudness_of(float(kept.mean())) + self._level_above_parts(rms)
+
+    def _level_above_parts(self, rms: float | None) -> float:
+        """By how many decibels the whole sound is above its measured parts."""
+        if not rms or not self._squares:
+            return 0.0
+        power = self._squares / (self._measured * len(self._gains))
+        level = 20 * math.log10(rms) - 10 * math.log10(power)
+        return level if math.isfinite(level) else 0.0
 
 
 @lru_cache(maxsize=2)
@@ -444,14 +464,14 @@ class _SoundSums:
     def facts(self, *, spacing: float = 1.0, start: float = 0.0) -> SignalPreview:
         if self._first_channel and not self.outline.count:
             return SignalPreview(rate=self.rate)
-        outlines = (self.outline.facts(spacing=spacing, start=start),)
+        outline = self.outline.facts(spacing=spacing, start=start)
         if self.spectrogram is None:
-            return SignalPreview(rate=self.rate, outlines=outlines)
+            return SignalPreview(rate=self.rate, outlines=(outline,))
         return SignalPreview(
             rate=self.rate,
-            outlines=outlines,
+            outlines=(outline,),
             spectrogram=self.spectrogram.facts(self.rate),
-            loudness=self.loudness.loudness(),
+            loudness=self.loudness.loudness(outline.rms),
             loudness_seconds=self.loudness.seconds,
             excerpt=self.excerpt.facts(self.rate),
         )

@@ -128,8 +128,8 @@ def _sampling_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
     if measured is not None and before.outlines[0].length / rate > measured + 1:
         duration = duration_text(measured, 3)
         yield (
-            f"The loudness is measured in parts of the sound that add up to {duration}, "
-            "and the spectra in short frames at regular distances."
+            f"The loudness is measured in parts of the sound that add up to {duration} and "
+            "corrected by the RMS of all of it, the spectra in short frames at regular distances."
         )
 
 
@@ -144,7 +144,7 @@ def _level_table(preview: PreviewFacts) -> ReportTable:
         rows.append((visible(name), *_peak_and_rms(side.outlines[0]), _loudness_text(side)))
     if preview.difference is not None:
         rows.append(("difference", *_peak_and_rms(preview.difference), ""))
-    return ReportTable(rows, ("", "peak", "RMS", "loudness"))
+    return ReportTable("Levels", rows, ("", "peak", "RMS", "loudness"))
 
 
 def _loudness_text(side: SignalPreview) -> str:
@@ -152,9 +152,12 @@ def _loudness_text(side: SignalPreview) -> str:
     if side.loudness is not None:
         return f"{side.loudness:.1f} LUFS"
     measured = side.loudness_seconds or 0.0
-    if not side.outlines[0].length:
+    outline = side.outlines[0]
+    if not outline.length:
         return ""
-    return "too short" if measured < LOUDNESS_BLOCK else "silent"
+    if measured < LOUDNESS_BLOCK:
+        return "too short"
+    return "below -70 LUFS" if any(outline.peak) else "silent"
 
 
 def _peak_and_rms(outline: OutlineFacts) -> tuple[str, str]:

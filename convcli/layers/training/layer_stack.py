@@ -255,7 +255,14 @@ def untrained_network(text: str, signal: Signal, rules: Rules) -> UntrainedNetwo
     (stage,) = network.stages()
     trained: list[TrainedLayer] = []
     for layer, bound in network.bound:
-        trained += layer.trained(bound.ops)
+        try:
+            trained += layer.trained(bound.ops)
+        except NotImplementedError:  # a pool of calendar bins
+            name = layer.call.name
+            raise layer.call.error(
+                f"{name} cannot be trained in bins of the calendar",
+                hint=f"--every makes rows regular first; {name}:2 takes two rows",
+            ) from None
     net = LayerStack.of(trained, signal.axes, len(signal.channels))
     return UntrainedNetwork(layers, net, Chain(stage.ops, signal.axes))
 

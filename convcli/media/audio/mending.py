@@ -154,7 +154,8 @@ def _mend_mp3(file: BinaryIO, start: Mp3Start) -> Mending | None:
 def _mend_uncounted_mp3(file: BinaryIO, start: Mp3Start) -> Mending:
     """Make libsndfile estimate more frames than there are, by a longer file, and count them."""
     count = counted_frames(file, start)
-    length = start.place + (count.frames + 1) * LARGEST_FRAME_BYTES + _ID3V1_BYTES
+    stretched = (count.frames + 1) * LARGEST_FRAME_BYTES
+    length = start.sound_place + count.size + stretched + _ID3V1_BYTES
     patches: tuple[tuple[int, bytes], ...] = ()
     stop = _length_without_tag(file)
     file.seek(stop)

@@ -6,15 +6,18 @@ import re
 import sys
 from dataclasses import replace
 from io import BufferedReader
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import InputError
 from convcli.media.replacing import is_special, stream_in_file
+from convcli.media.tables.compression import compression_of_start, reads_as_file
 from convcli.media.tables.delimited_source import DelimitedSource
 from convcli.media.tables.table_formats import JSON_LINES, format_of_start, format_of_suffix
-from convcli.media.tables.text import TextInput
+from convcli.media.tables.text import TextInput, start_as_utf8
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -57,11 +60,12 @@ def _open_as_it_is(
     """Open a table whose rows stay as they are."""
     columnar = _format_of_columns(path, stdin)
     if columnar is None:
-        if _is_json_lines(path, stdin):
+        text, start = _text_and_start(_text_input(path, options, stdin))
+        if _is_json_lines(text, start):
             from convcli.media.tables.json_lines import JsonLinesSource
 
-            return JsonLinesSource(_text_input(path, options, stdin), options)
-        return open_table(path, options=options, stdin=stdin)
+            return JsonLinesSource(text, options)
+        return DelimitedSource(text, options)
     from convcli.media.tables.batch_readers import ColumnarFile
     from convcli.media.tables.columnar import ColumnarSource
 
@@ -88,23 +92,59 @@ def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None
     return TextInput(path=path, stdin=stdin, asked=options.text.encoding, follow=options.follow)
 
 
-def _is_json_lines(path: Path | None, stdin: BinaryIO | None) -> bool:
+def _is_json_lines(text: TextInput, start: bytes) -> bool:
     """Whether a text is JSON Lines: by its suffix, or without one by its first bytes.
 
     InputError for an array of objects, which is JSON and no table of lines.
     """
-    if path is not None:
-        by_suffix = format_of_suffix(path)
-        if by_suffix is not None or is_special(path):
+    if text.path is not None:
+        by_suffix = format_of_suffix(text.path)
+        if by_suffix is not None or is_special(text.path):
             return by_suffix is JSON_LINES
-    start = _start_of(path, stdin)
     if _ARRAY.match(start):
-        name = "standard input" if path is None else str(path)
         raise InputError(
-            f"{name}: expected a table, such as JSON Lines with an object a line, got an array",
+            f"{text.name}: expected a table, such as JSON Lines with an object a line, "
+            "got an array",
             hint="jq -c '.[]' writes each object of it on a line of its own",
         )
     return _OBJECT.match(start) is not None
+
+
+def _text_and_start(text: TextInput) -> tuple[TextInput, bytes]:
+    """A text, and its first bytes as UTF-8, unpacked if they are compressed.
+
+    Standard input is read again from what the text returned holds.
+    """
+    if text.path is not None and is_special(text.path):
+        return text, b""
+    start = _start_of(text.path, text.stdin)
+    if compression_of_start(start) is not None:
+        if text.path is None:
+            text, start = _with_unpacked_start(text)
+        else:
+            with text.open() as stream:
+                start = _first_unpacked(text, stream)
+    return text, start_as_utf8(start[:_START])
+
+
+def _with_unpacked_start(text: TextInput) -> tuple[TextInput, bytes]:
+    """A compressed standard input from its beginning, and its first bytes unpacked."""
+    coming = text.stored_blocks(text.open())
+    read: list[bytes] = []
+
+    def noted() -> Iterator[bytes]:
+        for block in coming:
+            read.append(block)
+            yield block
+
+    start = _first_unpacked(text, reads_as_file(noted()))
+    return replace(text, stdin=reads_as_file(chain(read, coming))), start
+
+
+def _first_unpacked(text: TextInput, stream: BinaryIO) -> bytes:
+    """The first bytes within compressed ones."""
+    _, unpacked = text.reads(stream)
+    return next(unpacked, b"")
 
 
 def _given(stdin: BinaryIO | None) -> BinaryIO:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from convcli.errors import RequestError
 from convcli.media.tables.columns import MAX_HELD_UNDECIDED
 from convcli.media.tables.records import at_most_one
-from convcli.media.tables.times import TimeChecker, TimeNotation, infer_clock
+from convcli.media.tables.times import TimeChecker, TimeNotation, clock_of_stream, infer_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.table_options import TimeOptions
     from convcli.media.tables.time_stamps import TimeColumn
     from convcli.media.tables.times import Clock
+    from convcli.signals import Groups
 
 # So often the rule of times is inferred again, from more rows, after one has broken it.
 MOST_CLOCKS = 3
@@ -47,6 +48,22 @@ class ClockSearch:
                 return None
             following = at_most_one(self._coming)
             ended = not following
+            self._seen += following
+
+    def clock_of_first_row(self) -> Clock | None:
+        """The clock of a stream, whose rows may come at any times; None without a row.
+
+        None also if one row does not show how times are written.
+        """
+        while True:
+            if self._seen:
+                found = self._times_of(self._seen)
+                if found is not None:
+                    times, _ = found
+                    return clock_of_stream(times, self._asked(times))
+            following = at_most_one(self._coming)
+            if not following:
+                return None
             self._seen += following
 
     def confirmed(self, clock: Clock) -> Clock | None:
@@ -79,17 +96,25 @@ class ClockSearch:
 
         ended : there are no more
         """
-        found = self._source.times_of(self._source.joined(parts))
+        found = self._times_of(parts)
         if found is None:
             return None
         times, groups = found
+        irregular = self._source.options.times.irregular
+        return infer_clock(times, groups, self._asked(times), irregular=irregular, ended=ended)
+
+    def _times_of(self, parts: list[Any]) -> tuple[TimeColumn, Groups | None] | None:
+        """The times and groups of some rows; None if there are no rows."""
+        return self._source.times_of(self._source.joined(parts))
+
+    def _asked(self, times: TimeColumn) -> TimeNotation:
+        """How the user, or the type of the column, says that times are written."""
         options = self._source.options.times
         if times.unit is not None:
             _refuse_notation(options, times)
-        asked = TimeNotation(
+        return TimeNotation(
             unit=times.unit or options.unit, date_format=options.date_format, zone=options.zone
         )
-        return infer_clock(times, groups, asked, irregular=options.irregular, ended=ended)
 
     def _break_of(self, checker: TimeChecker, start: list[Records]) -> InputError | None:
         """Hold all times against a clock; return the error of the row that breaks it.

@@ -183,6 +183,11 @@ class _ReadsAsFile(io.RawIOBase):
         return count
 
 
+def reads_as_file(reads: Iterator[bytes]) -> BinaryIO:
+    """A buffered file object over successive reads of another file."""
+    return cast("BinaryIO", io.BufferedReader(_ReadsAsFile(reads)))
+
+
 class KeptOpen:
     """A file that a library writes to and may not close."""
 

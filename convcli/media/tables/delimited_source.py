@@ -12,7 +12,7 @@ from convcli.media.tables.numerals import NumberStyle, reads_as_number
 from convcli.media.tables.records import MAX_RECORD, whole_records
 from convcli.media.tables.rows import RowSpans, find_rows
 from convcli.media.tables.table_formats import DELIMITED
-from convcli.media.tables.text import BOM, Encoding, find_encoding, preceded
+from convcli.media.tables.text import BOM, Encoding, preceded
 from convcli.media.tables.text_source import TextSource
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ class DelimitedSource(TextSource):
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
         """The encoding, the header, the records after it, and how the file is compressed."""
-        compression, stored = self.text.reads(stream)
-        # A byte order mark has up to four bytes.
-        first = b""
-        while len(first) < 4 and (more := next(stored, b"")):
-            first += more
-        encoding = find_encoding(self.options.text.encoding, first)
-        reads = self.text.decoded(preceded(first, stored), encoding)
+        compression, encoding, reads = self.text.opened(stream)
         header, rest = self._read_header(reads, encoding)
         records = whole_records(
             preceded(rest, reads),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.errors import RequestError
+from convcli.media.tables.date_formats import format_hint
 from convcli.media.tables.date_notation import FIRST_YEAR, LAST_YEAR, DateNotation, read_alike
 from convcli.media.tables.number_notation import number_notations
 from convcli.media.tables.numerals import NumberStyle, reads_as_number
@@ -117,6 +118,20 @@ def notations_of(
     return _inferred_notations(times)
 
 
+def notation_of_stream(
+    times: TimeColumn, unit: str | None, date_format: str | None
+) -> tuple[Notation, Moments] | None:
+    """The notation that the first time shows, and its moments; None if later times may decide."""
+    found = notations_of(times, unit, date_format)
+    if unit is not None or date_format is not None:
+        return found[0]
+    (notation, _) = found[0]
+    is_number = reads_as_number(times.cells.texts()[0], NumberStyle(times.decimal))
+    # The number 2024 may be a year, and 20240131 a date, if all others are alike.
+    may_be_number = is_number and notation.unit_of_numbers is None
+    return None if may_be_number or len(found) > 1 else found[0]
+
+
 def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     texts = times.cells.texts()
     first = next((text for text in texts if text), b"")
@@ -175,7 +190,7 @@ def _pandas_notations(
         raise times.error(
             0,
             "a time: a number of seconds, a date, or a date with a time of day",
-            hint="--date-format says how dates are written, such as %d.%m.%y; " + HINT,
+            hint=f"{format_hint(first.decode('utf-8', 'replace'))}; {HINT}",
         )
     readings: list[tuple[Notation, Moments]] = []
     for notation in notations:

@@ -61,9 +61,7 @@ class JsonLinesSource(TextSource):
         self, stream: BinaryIO
     ) -> tuple[Encoding, Header, Iterator[Records], Compression | None]:
         """The encoding, the keys as a header, the records, and how the file is compressed."""
-        compression, stored = self.text.reads(stream)
-        encoding = Encoding("utf-8", None)
-        reads = self.text.decoded(stored, encoding)
+        compression, encoding, reads = self.text.opened(stream)
         first = next(reads, b"")
         mark = len(BOM) if first.startswith(BOM) else 0
         dialect = self._dialect_of_lines()
@@ -162,6 +160,10 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
     """Writes objects as columns of another format; the first rows decide their types."""
 
     _schema: Any = None
+
+    def _splice(self, decoded: DecodedRows, rows: Rows, values: FloatArray | None) -> Any:
+        """The text of rows in UTF-8."""
+        return self._spliced_text(decoded, rows, values)
 
     def _put_part(self, part: Any) -> None:
         import pyarrow as pa

@@ -116,6 +116,7 @@ class TableSource(ABC):
         if not asks_for_columns or self._time is not None or not self.options.follow:
             seen += at_most_one(first_pass.records)
         self._choose_columns(names, seen, first_pass)
+        self._knows_first_row_alone = False
         self._clock = self._choose_clock(seen, first_pass)
         self._first_clock: Clock | None = None
         self.signal = self._describe()
@@ -180,9 +181,14 @@ class TableSource(ABC):
         from convcli.media.tables.clock_search import ClockSearch
 
         options = self.options
-        search = ClockSearch(self, seen, first_pass.records)
-        clock = search.first_clock()
         times = options.times
+        search = ClockSearch(self, seen, first_pass.records)
+        if options.follow and times.irregular:
+            early = search.clock_of_first_row()
+            if early is not None:
+                self._knows_first_row_alone = True
+                return early
+        clock = search.first_clock()
         if clock is None or times.every is not None or options.follow or not times.irregular:
             return clock
         return search.confirmed(clock)
@@ -361,18 +367,36 @@ class TableSource(ABC):
         return None if self._clock is None else self._clock.stamper
 
     @property
-    def expects_equal_steps(self) -> bool:
-        """Whether every row has to come one step of time after the one before it."""
-        return self._clock is not None and bool(self._clock.rules)
+    def may_expect_equal_steps(self) -> bool:
+        """Whether steps of time are those of the rows as they come, and not of --every."""
+        return self._clock is not None and self.options.times.every is None
 
     def expect_equal_steps(self, *, equal: bool) -> None:
-        """Let rows come at any times from now on, or only at the steps of the first rows again."""
-        if equal:
+        """Let rows come at any times from now on, or only at the steps of the first rows again.
+
+        Equal steps need two rows of a group, which are read if only the first row was.
+        """
+        if equal and self._knows_first_row_alone:
+            self._clock = self._clock_of_equal_steps()
+        elif equal:
             self._clock = self._first_clock
         elif self._clock is not None:
             self._first_clock = self._clock
             self._clock = self._clock.at_any_times()
         self.signal = self._describe()
+
+    def _clock_of_equal_steps(self) -> Clock | None:
+        """Find out from as few rows as possible how often rows come."""
+        from convcli.media.tables.clock_search import ClockSearch
+
+        current = self._first_pass or self._open()
+        seen: list[Any] = []
+        clock = ClockSearch(self, seen, current.records).first_clock()
+        if self.repeatable:
+            current.closing.close()
+        else:
+            self._first_pass = replace(current, records=chain(seen, current.records))
+        return clock
 
     # --- for parts ---
 

@@ -31,6 +31,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# The longest code of a letter; a part of a text may end within a letter.
+_LONGEST_LETTER = 4
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
 
 
@@ -95,6 +97,15 @@ def find_encoding(asked: str, start: bytes) -> Encoding:
     return Encoding(codec, None) if extends_ascii else Encoding("utf-8", codec)
 
 
+def start_as_utf8(start: bytes) -> bytes:
+    """The first bytes of a text as UTF-8, if a byte order mark says that it is in UTF-16 or -32."""
+    for mark, codec in _BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            whole = len(start) - len(start) % _LONGEST_LETTER
+            return start[:whole].decode(codec, "replace").encode()
+    return start
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TextInput:
     """Where the bytes of a table come from.
@@ -147,7 +158,7 @@ class TextInput:
 
     def reads(self, stream: BinaryIO) -> tuple[Compression | None, Iterator[bytes]]:
         """The compression of the file, and its bytes in blocks, unpacked if they are compressed."""
-        stored = self._stored(stream)
+        stored = self.stored_blocks(stream)
         first = b""
         while may_be_compressed(first) and (more := next(stored, b"")):
             first += more
@@ -157,11 +168,21 @@ class TextInput:
             return None, stored
         return compression, unpacked(stored, compression, read=self._read, name=self.name)
 
+    def opened(self, stream: BinaryIO) -> tuple[Compression | None, Encoding, Iterator[bytes]]:
+        """The compression and the encoding of the file, and its text as UTF-8 in blocks."""
+        compression, stored = self.reads(stream)
+        # A byte order mark has up to four bytes.
+        first = b""
+        while len(first) < 4 and (more := next(stored, b"")):
+            first += more
+        encoding = find_encoding(self.asked, first)
+        return compression, encoding, self.decoded(preceded(first, stored), encoding)
+
     def became_shorter(self) -> InputError:
         """The error for a file that has become shorter while it was read."""
         return InputError(f"{self.name}: became shorter while it was read")
 
-    def _stored(self, stream: BinaryIO) -> Iterator[bytes]:
+    def stored_blocks(self, stream: BinaryIO) -> Iterator[bytes]:
         """Yield the bytes of the file in blocks."""
         try:
             while fresh := self._read(stream):

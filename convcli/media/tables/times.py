@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.find_notation import notations_of
+from convcli.media.tables.find_notation import notation_of_stream, notations_of
 from convcli.media.tables.time_stamps import Stamper
 from convcli.time_rules import (
     DAY,
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from convcli.media.tables.time_stamps import Moments, Notation, TimeColumn
     from convcli.signals import Groups, LatestTimes
     from convcli.time_rules import DateTimes, Runs
+
+
+# Why a stream has no rate, for messages.
+_ANY_TIMES = "the next rows may come at any time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +101,7 @@ class Clock:
 
     def at_any_times(self) -> Clock:
         """Return the clock of the same times where the rows to come may come irregularly."""
-        return replace(self, rules=(), rate=None, uneven="the next rows may come at any time")
+        return replace(self, rules=(), rate=None, uneven=_ANY_TIMES)
 
     def of_step(self, bins: CalendarBins) -> Clock:
         """Return the clock of the same times where each row stands for a bin of the calendar."""
@@ -192,6 +196,28 @@ def infer_clock(
     if not in_order:
         raise _unsorted(times, best)
     return _irregular_clock(times, in_order, asked, error)
+
+
+def clock_of_stream(times: TimeColumn, asked: TimeNotation) -> Clock | None:
+    """The clock of rows that may come at any times, from the first row of a stream.
+
+    None if one row does not show how times are written.
+    """
+    first = replace(times, cells=times.cells[:1])
+    found = notation_of_stream(first, asked.unit, asked.date_format)
+    if found is None:
+        return None
+    notation, moments = found
+    return Clock(
+        notation=notation,
+        stamper=Stamper.of(first, notation, asked.zone),
+        rules=(),
+        rate=None,
+        cycle=1.0,
+        week=7 * DAY,
+        doubt=None if asked.given else notation.doubt(times.name, moments, None),
+        uneven=_ANY_TIMES,
+    )
 
 
 def _daily_clock(times: TimeColumn, notation: Notation, asked: TimeNotation) -> Clock:

@@ -97,6 +97,12 @@ def test_random_words_are_no_misspellings() -> None:
         ("Unsharp-Mask", "unsharp"),
         ("canny", "sobel"),
         ("rolling", "sma"),
+        ("iir", "lowpass:0.1,phase=minimum"),
+        ("iqr", "`quantile:20,75% - quantile:20,25%`"),
+        ("mode", "no step finds the most frequent one"),
+        ("hanning", "hann"),
+        ("quantize", "--decimals"),
+        ("selu", "`elu:1.67326 | gain:1.0507`"),
         ("frobnicate", "`convcli filters` lists every step"),
     ],
 )
@@ -234,6 +240,10 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")
     totals = (pair.a * pair.b).rolling(20).sum() / pair.b.rolling(20).sum()
     np.testing.assert_allclose(mean.to_numpy()[:, 0], totals, rtol=1e-12)
+    iqr = convcli.apply(filters_in(ELSEWHERE["iqr"].hint)[0], x, **rows)
+    windows_of_20 = pd.Series(x).rolling(20)
+    spread = windows_of_20.quantile(0.75) - windows_of_20.quantile(0.25)
+    np.testing.assert_allclose(iqr[19:], spread[19:], rtol=1e-12)
     both = convcli.apply(filters_in(ELSEWHERE["cov"].hint)[0], pair, edge="missing")
     expected = pair.a.rolling(20).cov(pair.b, ddof=0)
     np.testing.assert_allclose(both.to_numpy()[:, 0], expected, rtol=1e-9)

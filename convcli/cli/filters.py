@@ -195,7 +195,7 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
         export_design(text, bound, design, export.export)
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         from convcli.planning.describe import drawn_facts
         from convcli.report.braille import step_drawings
 

@@ -21,6 +21,7 @@ from life import read_terminal
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
+from convcli.cli import main
 from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_function
 from convcli.checking.explain import small_plan
 from convcli.checking.explain_arrays import explain_arrays
@@ -915,3 +916,15 @@ def test_a_picture_names_the_layers_and_the_scaling_of_a_network(told: Explain) 
     texts = [stage["text"] for stage in facts["stages"]]
     assert texts == ["values divided by 255", "conv", "relu", "conv", "values times 255"]
     assert facts["torch"].startswith("(conv2d(relu(conv2d(")
+
+
+def test_a_picture_of_several_pages_says_that_the_first_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyvips import Image
+
+    path = tmp_path / "pages.tif"
+    pixels = np.arange(300, dtype=np.uint8).reshape(30, 10)
+    Image.new_from_array(pixels).tiffsave(str(path), page_height=10)
+    assert main(["explain", str(path), "box:3"]) == 0
+    assert capsys.readouterr().err == f"warning: {path}: of 3 pages the first is shown\n"

@@ -21,11 +21,11 @@ from life import read_terminal
 from program import CONVCLI, SAMPLES, Done, Program
 
 from convcli import RequestError, apply
-from convcli.cli import main
 from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_function
 from convcli.checking.explain import small_plan
 from convcli.checking.explain_arrays import explain_arrays
 from convcli.checking.properties import PROPERTIES, measure_property
+from convcli.cli import main
 from convcli.facts import to_plain
 from convcli.facts.properties import LinearityFacts, LocalityFacts, ShiftFacts
 from convcli.layers.weights import encode_weights

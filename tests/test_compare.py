@@ -646,7 +646,7 @@ def test_every_column_of_a_picture_counts_in_its_spectrum(columns: int) -> None:
 # Pages
 
 
-def pages(path: Path, samples: Array) -> Path:
+def pages(path: Path, samples: Any) -> Path:
     """A TIFF of pages of 20 rows."""
     from pyvips import Image
 

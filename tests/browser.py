@@ -44,6 +44,7 @@ NAMED = {
     "searchbox",
     "slider",
     "spinbutton",
+    "table",
 }
 
 

@@ -517,6 +517,34 @@ def test_closed_streams(medium: str, folder: Path) -> None:
     assert (folder / f"b{suffix}").read_bytes() == (folder / f"c{suffix}").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "--version",
+        "filters",
+        "filters median:3",
+        "explain 1,2,3 box:2",
+        "csv sma:3 a.csv --dry-run",
+        "csv sma:3 a.csv --causal-check",
+        "compare a.wav a.wav",
+        "compare a.wav a.wav --json",
+        "detect a.wav a.wav",
+    ],
+)
+def test_a_result_for_a_closed_output_is_not_lost_in_silence(words: str, folder: Path) -> None:
+    ended = shell(f"convcli {words} >&-", folder)
+    assert ended.code == 4, ended
+    assert ended.errors == ["error: cannot write to standard output: it is closed"]
+
+
+@pytest.mark.parametrize(
+    "words", ["detect a.wav a.wav --format json", "compare a.wav a.wav --json", "filters median:3"]
+)
+def test_a_result_is_the_same_each_time(words: str, folder: Path) -> None:
+    assert shell(f"convcli {words}", folder).out == shell(f"convcli {words}", folder).out
+
+
 def test_words_that_nobody_can_read(folder: Path) -> None:
     for nowhere in ("2>&-", "2>/dev/full"):
         ended = shell(f"convcli csv sma:3 a.csv {nowhere}", folder)

@@ -19,6 +19,7 @@ from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.riff import WavContainer
+from convcli.media.audio.mp3_frames import mp3_frame, mp3_start
 from convcli.media.audio.source import open_audio
 
 if TYPE_CHECKING:
@@ -706,3 +707,105 @@ def test_an_mp3_keeps_an_ape_tag(tmp_path: Path) -> None:
     assert made.count(b"APETAGEX") == 2
     ended = done("audio", "gain:1", "in.mp3", "-o", "out.wav", cwd=tmp_path)
     assert "does not keep: APEv2" in ended.warnings[0]
+
+
+# The length of an MP3
+
+
+def quiet_after_loud(path: Path, seconds: int = 12) -> Path:
+    """An MP3 whose bit rate falls, written with LAME's tag."""
+    loud = 0.5 * noise(RATE)
+    time = np.arange(seconds * RATE)[:, None] / RATE
+    quiet = 0.05 * np.sin(2 * np.pi * 300 * time) * np.ones((1, 2))
+    return write(path, np.concatenate([loud, quiet]), bitrate_mode="VARIABLE")
+
+
+def without_tag(path: Path) -> bytes:
+    """The bytes of an MP3 without the frame that counts the others."""
+    with path.open("rb") as file:
+        start = mp3_start(file)
+        assert start is not None
+        assert start.tag is not None
+        file.seek(start.sound_place)
+        return file.read()
+
+
+def test_all_of_an_mp3_of_varying_bit_rate_is_read_that_does_not_tell_its_length(
+    tmp_path: Path,
+) -> None:
+    # libsndfile estimates 4 s by the first bit rate and reads no more.
+    tagged = quiet_after_loud(tmp_path / "tagged.mp3")
+    (tmp_path / "in.mp3").write_bytes(without_tag(tagged))
+    told = done("audio", "gain:1", "in.mp3", "-o", "out.wav", "--strict", cwd=tmp_path).err
+    assert "warning: " not in told
+    expected = sf.read(tagged)[0]
+    found = sf.read(tmp_path / "out.wav")[0]
+    # Frames of 1,152 samples hold the sound, the delays of LAME and of the decoder, and padding.
+    frames = -(-(len(expected) + 1105) // 1152)
+    assert len(found) in (1152 * frames, 1152 * (frames + 1))
+    assert np.abs(found[1105:][: len(expected)] - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_an_mp3_without_a_tag_is_not_taken_for_a_truncated_one(tmp_path: Path, mode: str) -> None:
+    path = write(tmp_path / "tagged.mp3", music(3), bitrate_mode=mode)
+    whole = without_tag(path)
+    (tmp_path / "in.mp3").write_bytes(whole)
+    assert "truncated" not in done("audio", "gain:1", "in.mp3", "-o", "a.wav", cwd=tmp_path).err
+    (tmp_path / "in.mp3").write_bytes(whole[:-100])
+    told = done("audio", "gain:1", "in.mp3", "-o", "b.wav", cwd=tmp_path).err
+    assert "warning: in.mp3: is truncated: its last frame is not complete\n" in told
+    first, second = (sf.info(tmp_path / name).frames for name in ("a.wav", "b.wav"))
+    assert first - second == 1152
+
+
+def test_an_mp3_keeps_the_tags_at_its_end_without_a_count_at_its_start(tmp_path: Path) -> None:
+    whole = without_tag(write(tmp_path / "tagged.mp3", music(1)))
+    last = b"TAG" + b"By the sea".ljust(30, b"\0") + bytes(95)
+    (tmp_path / "in.mp3").write_bytes(whole + last)
+    done("audio", "gain:1", "in.mp3", "-o", "out.wav", cwd=tmp_path)
+    with sf.SoundFile(tmp_path / "out.wav") as file:
+        assert file.title == "By the sea"
+
+
+def test_all_parts_of_joined_mp3_files_are_read(tmp_path: Path) -> None:
+    part = write(tmp_path / "part.mp3", music(2), tags={"title": "sea"}).read_bytes()
+    (tmp_path / "in.mp3").write_bytes(part + part)
+    told = done("audio", "gain:1", "in.mp3", "-o", "out.wav", cwd=tmp_path).err
+    assert "warning: in.mp3: its header counts 2.0" in told
+    assert 4 < sf.info(tmp_path / "out.wav").duration < 4.2
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "bits"),
+    [(44100, 2, 32), (44100, 2, 56), (44100, 1, 48), (22050, 1, 32), (22050, 2, 8), (8000, 1, 8)],
+)
+def test_an_mp3_of_a_low_bit_rate_is_not_late(
+    tmp_path: Path, rate: int, channels: int, bits: int
+) -> None:
+    time = np.arange(3 * rate)[:, None] / rate
+    x = np.sin(2 * np.pi * 300 * time) * np.exp(-50 * (time - 1.5) ** 2) * np.ones((1, channels))
+    write(tmp_path / "in.wav", 0.5 * x, rate)
+    done("audio", "gain:1", "in.wav", "-o", "out.mp3", "--bitrate", f"{bits}k", cwd=tmp_path)
+    y = sf.read(tmp_path / "out.mp3", always_2d=True)[0]
+    assert len(y) == len(x)
+    energy = (y**2).sum(axis=1)
+    assert (energy @ time[:, 0]) / energy.sum() == pytest.approx(1.5, abs=20 / rate)
+    assert mean_rate(tmp_path / "out.mp3") == pytest.approx(1000 * bits, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("fffb9064", (3, 128_000, 44100, 2, 417, 1152)),
+        ("fff384c4", (3, 64_000, 24000, 1, 192, 576)),
+        ("fffda404", (2, 192_000, 48000, 2, 576, 1152)),
+        ("ffff3804", (1, 96_000, 32000, 2, 144, 384)),
+    ],
+)
+def test_the_header_of_an_mpeg_frame(head: str, expected: tuple[int, ...]) -> None:
+    frame = mp3_frame(bytes.fromhex(head))
+    assert frame is not None
+    found = frame.layer, frame.bits, frame.rate, frame.channels, frame.size, frame.samples
+    assert found == expected
+    assert mp3_frame(b"fLaC") is None

@@ -964,3 +964,18 @@ def test_the_title_names_a_file_of_many_pages_once(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert run("detect", tmp_path / "part.png", tmp_path / "t.tif", "--report", page) == 0
     assert "<h1>t.tif</h1>" in page.read_text()
+
+
+@needs_chromium
+@pytest.mark.parametrize("command", ["filters lowpass:1k --rate 8k", "explain 1,2,3,4 box:3"])
+def test_the_last_sheet_of_paper_has_more_than_the_footer(
+    chromium: Any, tmp_path: Path, command: str
+) -> None:
+    """The versions are the first line on paper, however high a sheet is."""
+    path = tmp_path / "page.html"
+    assert main([*command.split(), "--report", str(path)]) == 0
+    with opened(chromium, path) as shown:
+        shown.page.emulate_media(media="print")
+        footer, title = (shown.page.locator(name).bounding_box() for name in ("footer", "h1"))
+        assert footer["y"] == 0
+        assert footer["y"] + footer["height"] < title["y"]

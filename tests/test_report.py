@@ -566,6 +566,11 @@ def test_json_is_written_as_the_standard_library_writes_it() -> None:
         assert json_text(value) == expected
 
 
+def test_a_high_frequency_is_marked_without_an_exponent() -> None:
+    step = replace(STEPS[0], crossings=((-3.0, (12284.9,)),))
+    assert [mark.text for mark in decibel_chart([step]).marks] == ["-3 dB: 12280"]
+
+
 # Size
 
 
@@ -608,6 +613,22 @@ def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_p
         drawn = [value for _, value in step["impulse"]]
         assert (min(drawn), max(drawn)) == (min(taps), max(taps))
         assert 300 < len(step["response"]) < 600
+
+
+def test_markdown_on_hundreds_of_steps_draws_as_many_as_there_is_room_for(tmp_path: Path) -> None:
+    """All drawings of 200 low-passes of 1,121 taps would take 4 MB."""
+    soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)
+    chain = " | ".join(["lowpass:3k,width=200,attenuation=80"] * 200)
+    words = ["audio", chain, "one.wav", "-o", "o.wav", "--report", "r.md"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / "r.md").read_text()
+    assert 2_000_000 < len(text) < 3_000_000
+    drawn = text.count("## What the filter is: ")
+    left_out = re.search(r"Drawings left out: those of (\d+) more steps", text)
+    assert left_out is not None
+    assert drawn + int(left_out[1]) == 200
+    # The facts of all steps are in the table.
+    assert text.count("| lowpass:3k,width=200,attenuation=80 | 1,121 |") == 200
 
 
 def test_kernels_of_many_steps_are_drawn_in_part(tmp_path: Path) -> None:

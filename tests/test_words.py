@@ -97,6 +97,12 @@ def test_random_words_are_no_misspellings() -> None:
         ("Unsharp-Mask", "unsharp"),
         ("canny", "sobel"),
         ("rolling", "sma"),
+        ("iir", "lowpass:0.1,phase=minimum"),
+        ("iqr", "`quantile:20,75% - quantile:20,25%`"),
+        ("mode", "no step finds the most frequent one"),
+        ("hanning", "hann"),
+        ("quantize", "--decimals"),
+        ("selu", "`elu:1.67326 | gain:1.0507`"),
         ("frobnicate", "`convcli filters` lists every step"),
     ],
 )
@@ -234,6 +240,10 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")
     totals = (pair.a * pair.b).rolling(20).sum() / pair.b.rolling(20).sum()
     np.testing.assert_allclose(mean.to_numpy()[:, 0], totals, rtol=1e-12)
+    iqr = convcli.apply(filters_in(ELSEWHERE["iqr"].hint)[0], x, **rows)
+    windows_of_20 = pd.Series(x).rolling(20)
+    spread = windows_of_20.quantile(0.75) - windows_of_20.quantile(0.25)
+    np.testing.assert_allclose(iqr[19:], spread[19:], rtol=1e-12)
     both = convcli.apply(filters_in(ELSEWHERE["cov"].hint)[0], pair, edge="missing")
     expected = pair.a.rolling(20).cov(pair.b, ddof=0)
     np.testing.assert_allclose(both.to_numpy()[:, 0], expected, rtol=1e-9)
@@ -355,6 +365,7 @@ OTHER_ORDERS = [
     ("csv -median 3 p.csv", "convcli csv median:3 p.csv"),
     ("csv '-median 3' p.csv", "convcli csv median:3 p.csv"),
     ("csv p.csv 'sma:3 | diff'", "convcli csv 'sma:3 | diff' p.csv"),
+    ("csv sma:3 lag:1 abs p.csv", "convcli csv 'sma:3 | lag:1 | abs' p.csv"),
 ]
 
 
@@ -366,6 +377,27 @@ def test_words_in_the_order_of_another_program(words: str, command: str, tmp_pat
     assert ended.err.endswith(f": {command}\n")
     again = program.run(*shlex.split(command)[1:], cwd=tmp_path)
     assert again.code == 0, again.err
+
+
+def test_a_folder_with_the_name_of_a_step_is_an_input(tmp_path: Path) -> None:
+    (tmp_path / "mono").mkdir()
+    (tmp_path / "mono" / "p.csv").write_text("v\n1\n2\n")
+    assert program.run("csv", "sma:2", "mono", "-o", "out/", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("csv sma:3 p.csv -o", "`convcli csv --help` shows"),
+        ("learn a.wav b.wav -o m.safetensors --delay", "`convcli learn --help` shows"),
+        ("detect a.wav b.wav --top=", "`convcli detect --help` shows"),
+        ("detect a.wav -x", "`convcli detect --help` shows"),
+        ("compare a.wav -1", "`convcli compare --help` shows"),
+        ("csv -1,2 p.csv", "a FILTER that begins with a minus stands in parentheses"),
+    ],
+)
+def test_an_error_of_an_option_names_the_help_of_its_command(words: str, hint: str) -> None:
+    assert f"hint: {hint}" in program.run(*words.split()).err
 
 
 def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import io
 import os
 import sys
 from contextlib import suppress
@@ -82,8 +83,7 @@ def _run(words: list[str]) -> int:
 
     try:
         code = with_commands(words)(args=words, prog_name="convcli", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         return closed_pipe()
     except SystemExit as ended:
@@ -110,16 +110,35 @@ class Stopped(BaseException):
         self.code = code
 
 
+class _ClosedOutput(io.RawIOBase):
+    """Standard output that was closed before the program began: nothing can be written to it."""
+
+    def fileno(self) -> int:
+        """The number of standard output, which is then the null device."""
+        return 1
+
+    def writable(self) -> bool:
+        """True, so that a text stream can be made of it."""
+        return True
+
+    def write(self, _data: object) -> int:
+        """Raise OutputError."""
+        raise OutputError("cannot write to standard output: it is closed")
+
+
 def _open_standard_streams() -> None:
     """Connect closed standard streams to the null device.
 
     Otherwise the next file that is opened would get the number of the stream, and its output.
+    What is written to a closed standard output is an error, not lost.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(_ClosedOutput(), encoding="utf-8", write_through=True)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     _own_standard_error()
@@ -147,16 +166,15 @@ def closed_pipe() -> int:
 def _flush_stdout(error: ConvcliError) -> None:
     """Write what was printed before an error, unless standard output is what failed."""
     with suppress(OSError):
-        if sys.stdout is not None and not isinstance(error, OutputError):
+        if not isinstance(error, OutputError):
             sys.stdout.flush()
             return
     _redirect_to_null(sys.stdout)
 
 
-def _redirect_to_null(stream: TextIO | None) -> None:
+def _redirect_to_null(stream: TextIO) -> None:
     """Discard what a stream still holds, so that Python does not fail to write it at its end."""
-    if stream is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_other_error(error: Exception, words: list[str]) -> int:
@@ -179,18 +197,27 @@ def _print_other_error(error: Exception, words: list[str]) -> int:
     return unexpected.exit_code
 
 
+def _command(words: list[str]) -> str:
+    """The command of a command line, such as `convcli csv`; `convcli` if it has none."""
+    from convcli.cli.app import COMMANDS
+
+    named = [word for word in words[:1] if word in COMMANDS]
+    return " ".join(["convcli", *named])
+
+
 def _print_usage_error(error: Any, words: list[str]) -> int:
     """Print an error of the command line, as Typer words it."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
         say(message)
     else:
-        command = "convcli" if error.ctx is None else error.ctx.command_path
+        command = _command(words)
         text = message.replace(": Value error, ", ": ")
         hint = f"`{command} --help` shows what can be asked"
         import re
 
-        if re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
+        takes_filter = error.ctx is not None and "FILTER" in error.ctx.get_usage()
+        if takes_filter and re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
         elif re.match(r"No such option: -[^-]", message):
             hint += "; a file whose name begins with a minus is written ./-name"

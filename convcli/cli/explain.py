@@ -176,7 +176,7 @@ def _write_course(signal: str | None, course: Place, *, force: bool) -> None:
 
 def _print_page(lines: Iterable[Line]) -> None:
     """Print the page, with colours if standard output is a terminal."""
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
 

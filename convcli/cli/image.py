@@ -22,7 +22,10 @@ class PictureOptions:
 
     channels: Annotated[
         Literal["all", "rgb", "luma", "alpha"],
-        typer.Option(help="What is filtered; the rest stays. Colours are weighted by alpha."),
+        typer.Option(
+            help="What is filtered; the rest stays. With all, colours are weighted by alpha; rgb "
+            "takes them as they are stored."
+        ),
     ] = "all"
     range: Annotated[
         Literal["clip", "abs", "offset", "scale"],

@@ -162,7 +162,7 @@ def write_result(text: str, place: Place | None = None) -> None:
                 file.write_bytes(data)
             else:
                 file.write(data)
-    elif sys.stdout is not None:
+    else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

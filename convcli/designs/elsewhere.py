@@ -86,6 +86,7 @@ _SAME = {
     "laplacian_of_gaussian:2": "LoG",
     "offset:0.1": "dcshift",
     "upsample:2": "oversample interp",
+    "hann:5": "hanning",
 }
 # Steps whose values mean something else there.
 _STEPS = {
@@ -107,7 +108,10 @@ _STEPS = {
     "grey": "desaturate monochrome bw colorspace",
     "quantile:20,50%": "percentile rank_filter",
     "quantile:5,50%": "ordfilt2",
-    "hampel:7": "outliers declick adeclick",
+    "hampel:7": "outliers declick adeclick despike",
+    "triangle:5": "bartlett triang",
+    "hann:5": "hamming blackman",
+    "elu": "celu",
     "median:3": "despeckle",
     "laplacian": "laplace",
     "avg_pool:8 | resize:800%,method=nearest": "pixelate mosaic",
@@ -139,13 +143,16 @@ _HINTS = {
     ),
     "dropout": "does nothing once a network is trained; leave it out",
     "relu6": "`clip:0,6`",
+    "selu": "`elu:1.67326 | gain:1.0507`",
+    "glu swiglu": "half of the channels weigh the others, which no layer here does",
     "hardtanh": "`clip:-1,1`",
     "batchnorm": "the layer is called batch_norm",
     "linear": "the layer is called dense:OUT, after a flatten",
     "depth_to_space": "the layer is called pixel_shuffle:N",
-    "butter butterworth cheby1 cheby2 bessel ellip lfilter sosfilt allpass": (
-        "filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phase=minimum`"
-    ),
+    (
+        "butter butterworth cheby cheby1 cheby2 bessel ellip iir iirfilter lfilter sos sosfilt "
+        "allpass"
+    ): ("filters here are convolutions: `lowpass:0.1`, or `lowpass:0.1,phase=minimum`"),
     "filtfilt": "`lowpass:0.1` with --align center has no delay, as filtfilt",
     "biquad": "`peak:1k,6`, `lowshelf:100,6`, `highshelf:8k,6` and `notch:50` are biquads",
     "autoeq": "`response:@sample_data/headphone.csv` reads the files of AutoEq",
@@ -214,7 +221,13 @@ _HINTS = {
         "`last_pool:1w` with --time and --set High=max_pool:1w; `convcli csv --help` shows it"
     ),
     "monthly": "`last_pool:1mo` with --time is the last value of each month",
-    "corr cov beta": (
+    "iqr": "`quantile:20,75% - quantile:20,25%` is the interquartile range of 20 samples",
+    "mode": "`median:5` is the middle value of 5 samples; no step finds the most frequent one",
+    "quantize quantise posterize": "no step rounds values; --decimals rounds those of a table",
+    "skew skewness kurt kurtosis": (
+        "no step takes moments above the second; `std:20` measures a spread"
+    ),
+    "corr correl correlation cov beta": (
         "of -c A,B the covariance: `(pick:1 * pick:2 | sma:20) - (pick:1 | sma:20) * "
         "(pick:2 | sma:20)`"
     ),

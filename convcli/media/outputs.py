@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.errors import OutputError, RequestError
+from convcli.errors import RequestError
 from convcli.media.replacing import (
     atomic,
     cannot_write,
@@ -60,8 +60,7 @@ def _open_for_writing(path: Place) -> BinaryIO:
 
 def stdout_binary(medium: Medium) -> BinaryIO:
     """Standard output as a stream of bytes. RequestError refuses binary data on a terminal."""
-    if sys.stdout is None:
-        raise OutputError("cannot write to standard output: it is closed")
+    sys.stdout.buffer.write(b"")  # refuses a closed output before anything is computed
     if medium.binary:
         refuse_terminal(sys.stdout.buffer, medium.thing)
     return sys.stdout.buffer

@@ -144,9 +144,12 @@ def _own_facts(run: RunFacts, *, as_first: bool) -> dict[str, Any]:
 
 
 def detection_json(run: RunFacts) -> str:
-    """Render a run of `detect` as one flat object, with the hits among the facts of the run."""
+    """Render a run of `detect` as one flat object, with the hits among the facts of the run.
+
+    The time that it took is left out: the same search gives the same bytes.
+    """
     facts = run.to_dict()
-    kept = ("version", "command", "inputs", "failures", "warnings", "seconds")
+    kept = ("version", "command", "inputs", "failures", "warnings")
     flat = {name: facts[name] for name in kept}
     return _indented(flat | facts["detection"]) + "\n"
 
@@ -155,14 +158,14 @@ def comparisons_json(runs: Sequence[RunFacts]) -> str:
     """Render the runs of `compare` as one object with a list of comparisons.
 
     `failures` has the pairs that could not be compared, `alone` the files of one folder that the
-    other does not have.
+    other does not have. The time that it took is left out: the same files give the same bytes.
     """
     comparisons = []
     for run in runs:
         facts = run.comparison
         if facts is None:
             continue
-        own = {"equal": facts.equal, "warnings": run.warnings, "seconds": run.seconds}
+        own = {"equal": facts.equal, "warnings": run.warnings}
         comparisons.append(to_plain(facts) | to_plain(own))
     first = runs[0]
     head = {"version": first.version, "command": first.command}

@@ -33,6 +33,8 @@ COLOURS = {
     "stop": "shaded",
     "hit": "yellow",
 }
+# The most characters of the drawings of a filter, all of its steps together.
+MOST_DRAWN = 2_000_000
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
@@ -53,7 +55,8 @@ def render_markdown(runs: Sequence[RunFacts]) -> str:
         pages.append(_render_run(run, drawings, designs=is_new))
     failures = runs[0].failures if runs else ()
     if failures:
-        table = ReportTable(failure_rows(failures[:MOST_LISTED]), FAILURE_COLUMNS)
+        rows = failure_rows(failures[:MOST_LISTED])
+        table = ReportTable("Failures", rows, FAILURE_COLUMNS)
         text = f"# {plural(len(failures), 'input')} failed"
         pages.append("\n".join([text, "", *_table_lines(table)]) + "\n")
     alone = runs[0].alone if runs else ()
@@ -78,14 +81,29 @@ def _render_run(run: RunFacts, drawings: list[str], *, designs: bool) -> str:
         lines += ["", f"## {_escape_markup(section.title)}"]
         for view in section.views:
             lines += _view_lines(view, drawings)
-    for title, figures in design_sections(run) if designs else ():
-        lines += ["", f"## {_escape_markup(title)}"]
-        lines += _figure_lines(figures, drawings)
+    if designs:
+        lines += _design_lines(run, drawings)
     if len(lines) > 1:
         lines += ["", "## Facts"]
     for table in fact_tables(run):
         lines += ["", *_table_lines(table)]
     return "\n".join(lines) + "\n"
+
+
+def _design_lines(run: RunFacts, drawings: list[str]) -> list[str]:
+    """The responses of the filter and of its first steps, as many as there is room for."""
+    lines: list[str] = []
+    first, left_out = len(drawings), 0
+    for title, figures in design_sections(run):
+        if sum(map(len, drawings[first:])) > MOST_DRAWN:
+            left_out += 1
+            continue
+        lines += ["", f"## {_escape_markup(title)}"]
+        lines += _figure_lines(figures, drawings)
+    if left_out:
+        message = f"Drawings left out: those of {plural(left_out, 'more step')} do not fit here."
+        lines += ["", message]
+    return lines
 
 
 def _view_lines(view: SignalView, drawings: list[str]) -> list[str]:

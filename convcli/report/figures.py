@@ -328,7 +328,7 @@ def _crossing_marks(step: StepFacts, lowest: float) -> Iterator[Mark]:
             continue  # its bands are shaded
         drawn = [frequency for frequency in frequencies if frequency >= lowest]
         for place, frequency in enumerate(drawn):
-            text = f"{level:g} dB: {frequency:.4g}"
+            text = f"{level:g} dB: {number(float(f'{frequency:.4g}'))}"
             # The texts of many lines would lie on each other; the facts list their frequencies.
             if len(drawn) > MOST_LABELS:
                 text = "" if place else f"{level:g} dB"

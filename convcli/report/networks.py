@@ -72,7 +72,7 @@ def layer_table(layers: Sequence[LayerFacts]) -> ReportTable:
     columns = zip(_HEAD, in_all, zip(*cells, strict=True), strict=True)
     shown = [(head, last, *column) for head, last, column in columns if any(column)]
     head, last, *rows = zip(*shown, strict=True)
-    return ReportTable([*rows, last], head)
+    return ReportTable("Layers", [*rows, last], head)
 
 
 def _layer_cells(place: int, layer: LayerFacts) -> tuple[str, ...]:

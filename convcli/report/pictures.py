@@ -137,7 +137,7 @@ def _likeness_table(likeness: LikenessFacts) -> ReportTable:
     if likeness.ssim is not None:
         rows.append(("SSIM", f"{likeness.ssim:.4f}{reduced}"))
     rows.append(("largest difference", f"{number(likeness.largest)}{reduced}"))
-    return ReportTable(rows)
+    return ReportTable("Likeness before and after", rows)
 
 
 def _detail_figures(

@@ -144,7 +144,7 @@ def _level_table(preview: PreviewFacts) -> ReportTable:
         rows.append((visible(name), *_peak_and_rms(side.outlines[0]), _loudness_text(side)))
     if preview.difference is not None:
         rows.append(("difference", *_peak_and_rms(preview.difference), ""))
-    return ReportTable(rows, ("", "peak", "RMS", "loudness"))
+    return ReportTable("Levels", rows, ("", "peak", "RMS", "loudness"))
 
 
 def _loudness_text(side: SignalPreview) -> str:

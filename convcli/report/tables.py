@@ -29,26 +29,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Rows of cells. Without a head, the first cell of each row names the row."""
+    """Rows of cells. Without a head, the first cell of each row names the row.
 
+    name : what a screen reader calls the table
+    """
+
+    name: str
     rows: Iterable[Sequence[str]]
     head: Sequence[str] = ()
 
 
 def report_tables(run: RunFacts) -> Iterator[ReportTable]:
     """Yield the tables of one run; none of them is empty."""
-    yield ReportTable(run_rows(run))
+    yield ReportTable("Facts of the run", run_rows(run))
     if run.learned is not None:
         from convcli.report.learning import fact_rows
 
-        yield ReportTable(fact_rows(run.learned))
+        yield ReportTable("Facts of the learning", fact_rows(run.learned))
     yield from result_tables(run)
     if run.learned is not None:
         yield from _trial_tables(run.learned)
     if run.batch is not None:
         yield from _batch_tables(run.batch)
     if run.steps:
-        yield ReportTable([step_row(step) for step in run.steps], STEP_COLUMNS)
+        rows = [step_row(step) for step in run.steps]
+        yield ReportTable("Steps", rows, STEP_COLUMNS)
 
 
 def fact_tables(run: RunFacts) -> Iterator[ReportTable]:
@@ -64,7 +69,8 @@ def result_tables(run: RunFacts) -> Iterator[ReportTable]:
     if run.learned is not None:
         from convcli.report.learning import error_columns, error_rows
 
-        yield ReportTable(error_rows(run.learned), error_columns(run.learned))
+        rows, head = error_rows(run.learned), error_columns(run.learned)
+        yield ReportTable("Errors", rows, head)
     if run.comparison is not None:
         yield _comparison_table(run.comparison)
     if run.detection is not None and run.detection.hits:
@@ -79,18 +85,18 @@ def _comparison_table(facts: ComparisonFacts) -> ReportTable:
     known = [place for place in range(len(TEXT_COLUMNS)) if any(row[place] for row in rows)]
     if len(rows) > MOST_BESIDE:
         kept = [[row[place] for place in known] for row in rows]
-        return ReportTable(kept, [TEXT_COLUMNS[place] for place in known])
+        return ReportTable("Measures", kept, [TEXT_COLUMNS[place] for place in known])
     name, *measures = known
     turned = [[TEXT_COLUMNS[place], *(row[place] for row in rows)] for place in measures]
-    return ReportTable(turned, [TEXT_COLUMNS[name], *(row[name] for row in rows)])
+    return ReportTable("Measures", turned, [TEXT_COLUMNS[name], *(row[name] for row in rows)])
 
 
 def _batch_tables(facts: BatchFacts) -> Iterator[ReportTable]:
-    yield ReportTable(batch_rows(facts))
+    yield ReportTable("Facts of the batch", batch_rows(facts))
     if facts.shards:
-        yield ReportTable(shard_rows(facts), shard_columns(facts))
+        yield ReportTable("Shards", shard_rows(facts), shard_columns(facts))
     if facts.failures:
-        yield ReportTable(failure_rows(facts.failures), FAILURE_COLUMNS)
+        yield ReportTable("Failures", failure_rows(facts.failures), FAILURE_COLUMNS)
 
 
 def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:
@@ -98,12 +104,12 @@ def _trial_tables(facts: LearningFacts) -> Iterator[ReportTable]:
 
     moved = moved_rows(facts)
     if moved:
-        yield ReportTable(moved, MOVED_COLUMNS)
+        yield ReportTable("One sample later", moved, MOVED_COLUMNS)
     ridges = ridge_rows(facts)
     if ridges:
-        yield ReportTable(ridges, RIDGE_COLUMNS)
+        yield ReportTable("Ridges that were tried", ridges, RIDGE_COLUMNS)
 
 
 def _hit_table(facts: DetectionFacts) -> ReportTable:
     rows = [[hit_cell(value) for value in hit.values()] for hit in facts.hits]
-    return ReportTable(rows, list(facts.hits[0]))
+    return ReportTable("Places", rows, list(facts.hits[0]))

@@ -12,6 +12,7 @@ from convcli.errors import RequestError
 from convcli.media.audio.formats import LOSSY, MPEG
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.id3 import id3_length
+from convcli.media.audio.mp3_frames import mp3_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +23,6 @@ _BEST_QUALITY = 10.0
 # The highest and the lowest bits per second of MP3, by the lowest sampling rate that has them.
 _MP3_RANGES = {32000: (320_000, 32_000), 16000: (160_000, 8_000), 0: (64_000, 8_000)}
 _OPUS_RANGE = (256_000, 6_000)  # of each channel
-_MP3_STEPS = {
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_MP3_RATES = (44100, 48000, 32000)
 _WINDOW_BYTES = 1 << 15
 _SEARCH_STEPS, _HALVINGS = 8, 4
 _CLOSE_ENOUGH = 0.01
@@ -74,10 +70,14 @@ def parse_bitrate(text: str) -> float:
 # --------------------------------------------------------------------------- of an input
 
 
-def bit_rate_of(file: BinaryIO, sound: Any, *, tag_bytes: int) -> BitRate | None:
+def bit_rate_of(
+    file: BinaryIO, sound: Any, *, frames: int | None, tag_bytes: int
+) -> BitRate | None:
     """The bit rate of an open sound file, None if it is not lossy or not known.
 
-    sound : libsndfile's view of it · tag_bytes : of the file that are not sound
+    sound : libsndfile's view of it
+    frames : samples of each channel, None if not known
+    tag_bytes : of the file that are not sound
     """
     if sound.subtype not in LOSSY:
         return None
@@ -88,9 +88,9 @@ def bit_rate_of(file: BinaryIO, sound: Any, *, tag_bytes: int) -> BitRate | None
         nominal = _nominal_vorbis_rate(file)
     bits = constant or nominal
     if not bits:
-        seconds = sound.frames / sound.samplerate
-        if not 0 < seconds < 1 << 40:
+        if not frames:
             return None
+        seconds = frames / sound.samplerate
         sound_bytes = file.seek(0, os.SEEK_END) - tag_bytes
         bits = 8 * max(1, sound_bytes) / seconds
     return BitRate(bits, constant is not None, sound.samplerate, sound.channels)
@@ -102,32 +102,14 @@ def _constant_mp3_rate(file: BinaryIO) -> int | None:
     data = file.read(_WINDOW_BYTES)
     found: set[int] = set()
     place = 0
-    while (frame := _mp3_frame(data[place : place + 4])) is not None:
-        bits, size = frame
+    while (frame := mp3_frame(data[place : place + 4])) is not None:
         head = data[place : place + 200]
         if b"Xing" in head or b"VBRI" in head:
             return None
         if b"Info" not in head:
-            found.add(bits)
-        place += size
+            found.add(frame.bits)
+        place += frame.size
     return found.pop() if len(found) == 1 else None
-
-
-def _mp3_frame(head: bytes) -> tuple[int, int] | None:
-    """Bits per second and bytes of a frame of layer III (ISO 11172-3, 2.4.1.3); None for others."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
-        return None
-    version = head[1] >> 3 & 3  # 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5
-    step, rate_code = head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or rate_code == 3 or step in (0, 15):
-        return None
-    rate = _MP3_RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
-    is_mpeg_1 = version == 3
-    bits = 1000 * _MP3_STEPS[is_mpeg_1][step]
-    samples = 1152 if is_mpeg_1 else 576
-    padding = head[2] >> 1 & 1
-    size = samples // 8 * bits // rate + padding
-    return bits, size
 
 
 def _nominal_vorbis_rate(file: BinaryIO) -> int | None:

@@ -19,6 +19,13 @@ from convcli.media.audio.flac_frames import (
 )
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.flac import flac_blocks
+from convcli.media.audio.mp3_frames import (
+    LARGEST_FRAME_BYTES,
+    Mp3Start,
+    counted_frames,
+    frames_from,
+    mp3_start,
+)
 from convcli.media.audio.promised import caf_samples
 from convcli.media.audio.voc import others_in_voc, sound_block, true_voc_size
 from convcli.sndfile import WatchedFile
@@ -108,7 +115,8 @@ def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
             return _mend_voc(file)
         if prefix.startswith(b"caff"):
             return _mend_caf(file)
-        return _mend_flac(file)
+        start = mp3_start(file)
+        return _mend_flac(file) if start is None else _mend_mp3(file, start)
     except (ValueError, InputError):  # libsndfile says what is wrong
         return None
 
@@ -120,6 +128,43 @@ def _mended_later_streams(file: BinaryIO) -> Mending | None:
         return None
     loss = f"holds several streams: the {later.frames} frames after the first one are left out"
     return Mending(loss=loss, left_out_bytes=later.size)
+
+
+def _mend_mp3(file: BinaryIO, start: Mp3Start) -> Mending | None:
+    """Count the frames of an MP3 that no tag counts, or whose tag counts those of its first part.
+
+    libsndfile reads no more than a tag counts, or than it estimates by the first bit rate.
+    """
+    tag = start.tag
+    if tag is None:
+        return _mend_uncounted_mp3(file, start)
+    length = file.seek(0, os.SEEK_END)
+    if tag.stop is not None:
+        is_all = next(frames_from(file, tag.stop), None) is None
+        if is_all or tag.stop > length:
+            return None
+    frames = counted_frames(file, start).frames
+    if frames <= tag.frames:
+        return None
+    each = start.frame.samples / start.frame.rate
+    note = f"its header counts {tag.frames * each:.6g} s, {frames * each:.6g} s are there"
+    return Mending(patches=((tag.count_place, frames.to_bytes(4, "big")),), note=note)
+
+
+def _mend_uncounted_mp3(file: BinaryIO, start: Mp3Start) -> Mending:
+    """Make libsndfile estimate more frames than there are, by a longer file, and count them."""
+    count = counted_frames(file, start)
+    stretched = (count.frames + 1) * LARGEST_FRAME_BYTES
+    length = start.sound_place + count.size + stretched + _ID3V1_BYTES
+    patches: tuple[tuple[int, bytes], ...] = ()
+    stop = _length_without_tag(file)
+    file.seek(stop)
+    tag = file.read()
+    if tag:
+        patches = ((stop, bytes(len(tag))), (length - len(tag), tag))
+    cut = "is truncated: its last frame is not complete" if count.is_cut else None
+    frames = count.frames * start.frame.samples
+    return Mending(patches=patches, length=length, frames=frames, loss=cut)
 
 
 # ------------------------------------------------------------------------- VOC and CAF

@@ -163,15 +163,15 @@ class SndFile(AudioSource):
         tag_bytes = sum(len(chunk.body) for chunk in chunks)
         if self._mending is not None:
             tag_bytes += self._mending.left_out_bytes
+        frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
+        if self._mending is not None and self._mending.frames is not None:
+            frames = self._mending.frames
         with _position_kept(self._file):
-            bit_rate = bit_rate_of(self._file, sound, tag_bytes=tag_bytes)
+            bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
         bits = bits_of(sound.subtype)
         if told_bits is not None and sound.subtype.startswith("PCM_"):
             bits = min(bits, told_bits)
-        frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
-        if self._mending is not None and self._mending.frames is not None:
-            frames = self._mending.frames
         return AudioDetails(
             format=sound.format,
             subtype=sound.subtype,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.errors import RequestError, nearest
 from convcli.media.images.avif import avif_losses, avif_options, inspect_avif, round_to_bits
-from convcli.media.images.gif import complete_gif, inspect_gif, is_opaque_gif
+from convcli.media.images.gif import complete_gif, first_cut_frame, inspect_gif, is_opaque_gif
 from convcli.media.images.jpeg import (
     LARGEST_BLOCK,
     inspect_jpeg,
@@ -29,6 +29,7 @@ from convcli.media.images.png import PNG_OPTIONS, describing_chunks, inspect_png
 from convcli.media.images.pnm import PamWriter, PbmWriter, PpmWriter
 from convcli.media.images.tiff import (
     change_pages,
+    first_cut_page,
     inspect_tiff,
     tiff_losses,
     tiff_options,
@@ -79,8 +80,7 @@ _ALL = (
         samples=SampleStorage(lossy=True, interlaces=True, alpha=False, cmyk=True),
         texts=TextStorage(largest_block=LARGEST_BLOCK, comments=True, iptc=True),
         reading=ReadingRules(
-            # Warnings of the TIFF reader are about unknown tags, those of the JPEG reader about
-            # damaged pixels.
+            # Damaged pixels are warnings.
             fail_on="warning",
             inspect=inspect_jpeg,
         ),
@@ -97,7 +97,10 @@ _ALL = (
         pages=PageStorage(several=True, mixed=True),
         texts=TextStorage(iptc=True),
         reading=ReadingRules(
+            # Damaged tiles are warnings.
+            fail_on="warning",
             inspect=_inspect_tiff,
+            first_cut_page=first_cut_page,
             unread=unread_tiff,
             pages=read_tiff_pages,
             plain_pixels=plain_pixels,
@@ -123,7 +126,9 @@ _ALL = (
         samples=SampleStorage(most_colours=255, interlaces=True),
         pages=PageStorage(several=True, animated=True),
         texts=TextStorage(comments=True, blocks=False),
-        reading=ReadingRules(inspect=inspect_gif, is_opaque=is_opaque_gif),
+        reading=ReadingRules(
+            inspect=inspect_gif, is_opaque=is_opaque_gif, first_cut_page=first_cut_frame
+        ),
         # Each frame gets its own colours, not those of the frame before if they are near.
         writing=WritingRules(
             options={"interpalette_maxerror": 0},

@@ -56,6 +56,35 @@ def read_gif_comments(file: BinaryIO) -> tuple[bytes, ...]:
     return tuple(comments)
 
 
+def first_cut_frame(file: BinaryIO, _pages: int) -> int | None:
+    """The frame, from 0, in which the file ends; None if every frame that it begins is whole."""
+    header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        return 0
+    _skip_colours(file, header[10])
+    frame = 0
+    while (kind := file.read(1)) in (_EXTENSION, _IMAGE):
+        if kind == _EXTENSION:
+            file.seek(1, os.SEEK_CUR)
+        else:
+            image = file.read(_IMAGE_BYTES)
+            if len(image) < _IMAGE_BYTES:
+                return frame
+            _skip_colours(file, image[8])
+            file.seek(1, os.SEEK_CUR)
+        if not _skip_blocks(file):
+            return frame
+        frame += kind == _IMAGE
+    return None
+
+
+def _skip_blocks(file: BinaryIO) -> bool:
+    """Go behind the blocks that follow; whether they end before the file does."""
+    while (size := file.read(1)) not in (b"", b"\0"):
+        file.seek(size[0], os.SEEK_CUR)
+    return size == b"\0"
+
+
 def _skip_colours(file: BinaryIO, flags: int) -> None:
     if flags & _HAS_COLOURS:
         bits = (flags & _COLOUR_BITS) + 1

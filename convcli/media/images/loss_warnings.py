@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convcli.media.images.layout import list_channels
 from convcli.media.images.png import colours_beyond_srgb, lost_chunks
 from convcli.media.images.tiff_kept import lost_tags
+from convcli.media.images.tiff_stacks import lost_descriptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ def picture_losses(page: PageEncoder, request: WriteRequest) -> Iterator[str]:
     yield from _text_losses(request)
     yield from _block_losses(request)
     yield from lost_tags(request)
+    yield from lost_descriptions(request)
     yield from lost_chunks(request)
 
 

@@ -68,6 +68,7 @@ class WriteRequest:
     part : the part of the only page that is written; None for the whole file
     bits : of a sample, if fewer than 8
     first_page : the number of the first of these pages, if a page is written alone
+    in_a_row : whether the pixels of all pages of the file lie one behind the other, uncompressed
     """
 
     format: Format
@@ -79,6 +80,7 @@ class WriteRequest:
     part: PartOfFile | None = None
     bits: int | None = None
     first_page: int = 0
+    in_a_row: bool = False
 
     @property
     def keeps_gain_map(self) -> bool:
@@ -181,6 +183,8 @@ class ReadingRules:
 
     fail_on : the least severe message of the decoder that means damaged pixels
     inspect : adds what libvips does not report to the details
+    first_cut_page : the first page, from 0, of which the file lacks a part because it is cut off,
+        given the number of pages that libvips finds; None if no page is known to lack any
     unread : names a kind of picture in the file that libvips does not read, with a hint
     pages : how each page, of as many, is read; None if libvips needs no help with them
     is_opaque : whether the pictures of a file have no transparent pixel, although libvips gives
@@ -191,6 +195,7 @@ class ReadingRules:
 
     fail_on: str = "error"
     inspect: Callable[[BinaryIO, ImageDetails], ImageDetails] | None = None
+    first_cut_page: Callable[[BinaryIO, int], int | None] | None = None
     unread: Callable[[BinaryIO], tuple[str, str] | None] | None = None
     pages: Callable[[BinaryIO, int], list[PageReading]] | None = None
     is_opaque: Callable[[BinaryIO], bool] | None = None

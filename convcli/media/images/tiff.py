@@ -276,6 +276,21 @@ def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
         (offset,) = variant.word.unpack(link)
 
 
+def first_cut_page(file: BinaryIO, pages: int) -> int | None:
+    """The page behind the given number of pages if the last of them leads beyond the file's end."""
+    directories = list(tiff_pages(file, pages))
+    if len(directories) < pages:
+        return None
+    last = directories[-1]
+    word = last.variant.word
+    link = read_at(file, last.link_place, word.size)
+    if len(link) < word.size:
+        return None
+    (offset,) = word.unpack(link)
+    is_beyond = offset > 0 and not read_at(file, offset, 1)
+    return pages if is_beyond else None
+
+
 def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:
     """The fields of the directory of a page by tag, without those damaged or too large."""
     for directory in islice(tiff_pages(file, page + 1), page, None):

@@ -21,6 +21,7 @@ from convcli.media.images.tiff import (
     tiff_pages,
 )
 from convcli.media.images.tiff_reading import OPACITY, PREMULTIPLIED
+from convcli.media.images.tiff_stacks import first_page_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +88,7 @@ def page_changes(request: WriteRequest) -> list[PageChange]:
     for number in range(request.first_page, request.first_page + len(request.layouts)):
         fields = _fields_of_page(request, number)
         if number == 0:
-            changes.append(PageChange({**fields, **described}))
+            changes.append(first_page_change({**fields, **described}, request))
         else:
             removed = DESCRIBING | NESTED if details.page_fields else frozenset()
             changes.append(PageChange(fields, removed))

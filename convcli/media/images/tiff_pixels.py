@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import Layout
     from convcli.media.images.picture_format import PictureWriter, WriteRequest
 
+_KIND, _PAGE_NUMBER = 254, 297
 _COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _PLACES, _ORIENTATION, _BAND_COUNT, _STRIP_ROWS, _SIZES = 273, 274, 277, 278, 279
 _PLANAR, _TILE_COLUMNS, _EXTRA_BANDS, _SAMPLE_FORMAT = 284, 322, 338, 339
 _TAGS = (_COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLACES, _ORIENTATION, _BAND_COUNT,
          _STRIP_ROWS, _SIZES, _PLANAR, _TILE_COLUMNS, _EXTRA_BANDS, _SAMPLE_FORMAT)  # fmt: skip
 # Values of these tags.
+_ONE_OF_SEVERAL = 2
 _PREMULTIPLIED = 1
 _BLACK_IS_ZERO, _RED_GREEN_BLUE = 1, 2
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
@@ -137,13 +139,16 @@ def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureW
         return PlainTiffWriter(target, request)
     options = tiff_options(request)
     is_packed = options["compression"] != "none" or request.bits is not None
-    if is_packed or "tile" in options or len(request.layouts) > 1:
+    if is_packed or "tile" in options:
         return VipsWriter(target, request)
     return PlainTiffWriter(target, request)
 
 
 class PlainTiffWriter(PlainWriter):
-    """Writes the header, then of each page the pixels as they come, and its directory."""
+    """Writes the header, then the pixels of all pages as they come, then all directories.
+
+    The pixels of pages that are alike lie one behind the other, as in a stack of ImageJ.
+    """
 
     order = "<"
 
@@ -152,32 +157,53 @@ class PlainTiffWriter(PlainWriter):
         is_big = bool(tiff_options(request)["bigtiff"])
         variant = TiffVariant(self.order, big=is_big)
         requests = [_page_request(request, number) for number in range(len(request.layouts))]
-        pages = [_PlainPage(each, variant) for each in requests]
+        # Pages of one layout differ in what they say of themselves alone.
+        rows = {each.layouts[0]: each for each in requests}
+        written = {layout: _tiff_by_libvips(each) for layout, each in rows.items()}
+        pages = []
+        for number, each in enumerate(requests):
+            fields = _completed_fields(written[each.layouts[0]], each)
+            if len(requests) > 1:
+                fields |= _numbered(number, len(requests))
+            pages.append(_PlainPage(each.layouts[0], fields, variant))
         place = len(variant.header(0))
+        # The bytes before the pixels of each page.
+        self._heads = []
         for page in pages:
-            page.place = place
+            self._heads.append(bytes(page.padding(place)))
+            page.place = place + page.padding(place)
             place = page.end
-        self._head = variant.header(pages[0].directory_place)
-        # The bytes behind the pixels of each page; the last directory has no successor.
-        links = [*(page.directory_place for page in pages[1:]), 0]
-        self._tails = [page.tail(link) for page, link in zip(pages, links, strict=True)]
+        for page in pages:
+            page.directory_place = place + -place % _ALIGNMENT
+            place = page.directory_place + len(page.directory(0))
+        self._heads[0] = variant.header(pages[0].directory_place)
+        self._tail = bytes(pages[0].directory_place - pages[-1].end) + _join(pages)
         self._written = 0
 
     def _header(self, layout: Layout) -> bytes:  # noqa: ARG002 -- as all writers
-        if self._written == 0:
-            return self._head
-        return self._tails[self._written - 1]
+        return self._heads[self._written]
 
     def start(self, layout: Layout) -> None:
-        """Begin a page, behind the directory of the one before."""
+        """Begin a page, behind the pixels of the one before."""
         super().start(layout)
         self._written += 1
 
     def finish(self) -> None:
-        """Write the last directory, and close the file if it was opened here."""
+        """Write the directories, and close the file if it was opened here."""
         if self._is_last:
-            self._file.write(self._tails[-1])
+            self._file.write(self._tail)
         super().finish()
+
+
+def _join(pages: list[_PlainPage]) -> bytes:
+    """The directories of the pages, each at its place; the last one has no successor."""
+    file = io.BytesIO()
+    first = pages[0].directory_place
+    links = [*(page.directory_place for page in pages[1:]), 0]
+    for page, link in zip(pages, links, strict=True):
+        file.seek(page.directory_place - first)
+        file.write(page.directory(link))
+    return file.getvalue()
 
 
 def _page_request(request: WriteRequest, number: int) -> WriteRequest:
@@ -190,35 +216,37 @@ def _page_request(request: WriteRequest, number: int) -> WriteRequest:
         details=replace(request.details, compression=None, tile=None),
         same_colours=request.same_colours and has_colours_of_first,
         first_page=number,
+        in_a_row=are_alike(request.layouts),
     )
 
 
 class _PlainPage:
-    """A page whose pixels are followed by its directory.
+    """A page of uncompressed pixels.
 
-    request : with this page alone
+    layout : of its pixels
+    fields : of its directory but those that say where the pixels are
     place : the offset of the first pixel
+    directory_place : the offset of the directory
     """
 
-    def __init__(self, request: WriteRequest, variant: TiffVariant) -> None:
-        self._layout = request.layouts[0]
+    def __init__(self, layout: Layout, fields: TiffFields, variant: TiffVariant) -> None:
+        self._layout = layout
         self._variant = variant
-        self._fields = _fields_by_libvips(request)
+        self._fields = fields
         self.place = 0
+        self.directory_place = 0
 
-    @property
-    def directory_place(self) -> int:
-        """The offset of the directory."""
-        end = self.place + self._layout.stored_bytes
-        return end + -end % _ALIGNMENT
+    def padding(self, place: int) -> int:
+        """How many bytes to leave out from an offset on, so that samples have even places."""
+        return -place % self._layout.dtype.itemsize
 
     @property
     def end(self) -> int:
-        """The offset behind the directory."""
-        return self.place + self._layout.stored_bytes + len(self.tail(0))
+        """The offset behind the pixels."""
+        return self.place + self._layout.stored_bytes
 
-    def tail(self, link: int) -> bytes:
-        """The bytes behind the pixels, with the offset of the next directory or 0."""
+    def directory(self, link: int) -> bytes:
+        """The directory, with the offset of the next one or 0."""
         layout = self._layout
         sizes = _strip_sizes(layout, _ROWS_WRITTEN)
         make_field = long8s_field if self._variant.big else longs_field
@@ -230,20 +258,31 @@ class _PlainPage:
             _PLACES: make_field(*_strip_places(self.place, sizes)),
             _SIZES: make_field(*sizes),
         }
-        start = self.directory_place
-        padding = start - self.place - layout.stored_bytes
-        directory = build_directory(fields, self._variant, place=start, link=link)
-        return bytes(padding) + directory
+        return build_directory(fields, self._variant, place=self.directory_place, link=link)
 
 
-def _fields_by_libvips(request: WriteRequest) -> TiffFields:
-    """The fields that libvips writes for this picture, taken from one of a single row."""
+def _tiff_by_libvips(request: WriteRequest) -> bytes:
+    """A TIFF of a single row that libvips writes of this picture."""
     layout = request.layouts[0]
     row = vips().Image.black(layout.columns, 1, bands=len(layout.channels))
     row = row.cast(vips_format(layout.dtype))
     row = row.copy(interpretation=layout.interpretation, xres=1, yres=1)
     described = replace_metadata(row, request)
-    file = io.BytesIO(described.write_to_buffer(".tif", **saver_options(request)))
+    data: bytes = described.write_to_buffer(".tif", **saver_options(request))
+    return data
+
+
+def _numbered(page: int, pages: int) -> TiffFields:
+    """The fields of one of several pages, counted from 0, by which it is known as one."""
+    fields = {_KIND: longs_field(_ONE_OF_SEVERAL)}
+    if pages <= _LARGEST_SHORT:
+        fields[_PAGE_NUMBER] = shorts_field(page, pages)
+    return fields
+
+
+def _completed_fields(data: bytes, request: WriteRequest) -> TiffFields:
+    """The fields of a TIFF of libvips after it was mended for a page."""
+    file = io.BytesIO(data)
     complete = request.format.writing.complete
     if complete is not None:
         complete(file, request)

@@ -29,8 +29,10 @@ KEEP_NOTHING, KEEP_ALL, KEEP_ALL_BUT_EXIF = 0, 0b111111, 0b111110
 _MOST_MESSAGES = 100
 # Characters of a message; damaged files are quoted at length in some.
 _LONGEST_MESSAGE = 300
-# The reader of HEIC seeks beyond the end of every file.
-_NOISE = "bad seek to"
+# The reader of HEIC seeks beyond the end of every file; every failure is a load error as well.
+_NOISE = ("bad seek to", ": load error")
+# The cause of an error for which libvips gives none.
+NO_CAUSE = "not a picture, or damaged"
 
 
 @cache
@@ -119,8 +121,12 @@ def drain_log() -> list[str]:
 def error_cause(error: Exception) -> str:
     """The cause that an error of libvips reports, without the names of its operations."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
-    causes = dict.fromkeys(line for line in lines if line and _NOISE not in line)
-    return one_line("; ".join(causes)) or "not a picture, or damaged"
+    causes = dict.fromkeys(line for line in lines if line and not _is_noise(line))
+    return one_line("; ".join(causes)) or NO_CAUSE
+
+
+def _is_noise(line: str) -> bool:
+    return any(text in line for text in _NOISE)
 
 
 def one_line(text: str) -> str:

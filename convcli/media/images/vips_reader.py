@@ -12,6 +12,7 @@ from convcli.errors import InputError
 from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
+from convcli.media.images.files import PageRange
 from convcli.media.images.formats import format_for_reading, rules_for_reading
 from convcli.media.images.layout import (
     Layout,
@@ -22,8 +23,10 @@ from convcli.media.images.layout import (
 )
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
 from convcli.media.images.tiff_reading import straight
+from convcli.media.images.tiff_stacks import count_further_images
 from convcli.media.images.vips import (
     DTYPES,
+    NO_CAUSE,
     drain_log,
     field_value,
     readable,
@@ -126,6 +129,7 @@ class VipsPicture:
         header = replace(given, patches=wide).open(0)
         self.format = format_for_reading(_loader_format(header))
         self.pages = self._chosen_pages(header, pages)
+        self._check_complete(given, pages)
         if self.pages.count > 1 or self.format.reading is not by_first_bytes:
             self._readings = _page_readings(given, self.format.reading, self.pages.count)
         return header
@@ -145,6 +149,19 @@ class VipsPicture:
         # A rotated animation is not decoded as one image: its pages are rotated one by one.
         stacked = count > 1 and self.format.pages.animated and orientation_of(header) == 1
         return ChosenPages(count, tuple(indices), stacked)
+
+    def _check_complete(self, file: VipsFile, pages: PageChoice | None) -> None:
+        """Refuse a file that is cut off, unless only pages before that place are asked for."""
+        if self.format.reading.first_cut_page is None:
+            return
+        with file.reading() as content:
+            cut = self.format.reading.first_cut_page(content, self.pages.count)
+        if cut is None or (pages is not None and max(self.pages.indices) < cut):
+            return
+        hint = None
+        if cut > 0:
+            hint = f"--pages {PageRange(1, cut).text} reads what is there"
+        raise InputError(f"{self.name} is cut off: it ends within page {cut + 1}", hint=hint)
 
     def _patched(self, file: VipsFile) -> VipsFile:
         """The file, with patches for pages that libvips misreads or reaches slowly."""
@@ -324,6 +341,12 @@ class VipsPicture:
                 f"{plural(inner, 'picture')} inside of the pages (SubIFDs, such as smaller copies "
                 "or the raw pixels of a camera) cannot be kept"
             )
+        further = count_further_images(self.details)
+        if further:
+            self.warnings.append(
+                f"the description of ImageJ promises {plural(further, 'further image')} without a "
+                "directory: only the first is read (save the stack as OME-TIFF to have all)"
+            )
         self.warnings += drain_log()
 
 
@@ -425,10 +448,13 @@ class VipsReader:
         try:
             return self._fetch_strictly(page, top, columns, rows)
         except InputError as error:
-            is_harmless = any(text in error.message for text in _HARMLESS)
-            if self._tolerant or not is_harmless:
+            is_named = any(text in error.message for text in _HARMLESS)
+            # libvips gives no cause for a warning that it has logged when the file was opened.
+            is_known = error.message.endswith(NO_CAUSE)
+            if self._tolerant or not (is_named or is_known):
                 raise
-            self._picture.warnings.append(error.message)
+            if is_named:
+                self._picture.warnings.append(error.message)
         self._tolerant, self._region = True, None
         return self._fetch_strictly(page, top, columns, rows)
 

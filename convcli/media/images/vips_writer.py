@@ -457,6 +457,6 @@ def _copy_to_stream(saved: BinaryIO, stream: BinaryIO) -> None:
             is_named_outside = error.errno in (errno.EPIPE, *WRITE_FAILURES)
             if is_named_outside:
                 raise
-            is_stdout = sys.stdout is not None and stream is sys.stdout.buffer
+            is_stdout = stream is sys.stdout.buffer
             place = "standard output" if is_stdout else "the output"
             raise OutputError(f"cannot write {place}: {error.strerror or error}") from error

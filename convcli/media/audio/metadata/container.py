@@ -27,6 +27,8 @@ NAMES = (
 _MOVE_BYTES = 1 << 22
 # A longer piece of metadata is a sign of a damaged size field.
 LONGEST_CHUNK = 1 << 28
+ID3_HEAD_BYTES = 10
+_HAS_ID3_FOOTER = 0x10
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,17 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes:
     if len(body) < size:
         raise ValueError("the file ends within its metadata")
     return body
+
+
+def id3_size(head: bytes) -> int:
+    """The length of the ID3v2 tag that begins with these ten bytes, 0 if they begin none."""
+    if head[:3] != b"ID3" or len(head) < ID3_HEAD_BYTES:
+        return 0
+    footer = ID3_HEAD_BYTES if head[5] & _HAS_ID3_FOOTER else 0
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return ID3_HEAD_BYTES + size + footer
 
 
 def replace_head(file: BinaryIO, end: int, head: bytes) -> None:

@@ -1,0 +1,106 @@
+"""What ImageJ and OME say of all pages of a TIFF in the description of the first one.
+
+ImageJ and tifffile take the number of images in a description of ImageJ for the promise that the
+uncompressed pixels of all pages lie one behind the other, and read them without looking at the
+other directories. The XML of OME has size, number and type of the pages.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from convcli.media.images.exif import EXIF_PREFIX
+from convcli.media.images.tiff import PageChange, TiffField, TiffFields, read_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.media.images.details import ImageDetails
+    from convcli.media.images.picture_format import WriteRequest
+
+_DESCRIPTION = 270
+_IMAGEJ = b"ImageJ="
+_IMAGE_COUNT = re.compile(rb"^images=([0-9]{1,9})\s*\n?", re.MULTILINE)
+# The pages as a hyperstack.
+_DIMENSIONS = re.compile(rb"^(channels|slices|frames|hyperstack)=.*\n?", re.MULTILINE)
+_OME = re.compile(rb"<(\w+:)?OME[\s>]")
+_OME_TYPE = re.compile(rb"<(?:\w+:)?Pixels\s[^>]*\bType=[\"'](\w+)[\"']")
+# Types of samples in the words of OME, by their code in NumPy.
+_OME_NAMES = {
+    "u1": b"uint8",
+    "u2": b"uint16",
+    "u4": b"uint32",
+    "i1": b"int8",
+    "i2": b"int16",
+    "i4": b"int32",
+    "f4": b"float",
+    "f8": b"double",
+}
+
+
+def first_page_change(fields: TiffFields, request: WriteRequest) -> PageChange:
+    """The change of the first page, with a description that holds for the pages of the output."""
+    field = fields.get(_DESCRIPTION)
+    if field is None:
+        return PageChange(fields)
+    if _OME.search(field.data) and not _ome_holds(field.data, request):
+        others = {tag: each for tag, each in fields.items() if tag != _DESCRIPTION}
+        return PageChange(others, frozenset((_DESCRIPTION,)))
+    if field.data.startswith(_IMAGEJ):
+        text = _imagej_text(field.data, request)
+        fields = {**fields, _DESCRIPTION: replace(field, count=len(text), data=text)}
+    return PageChange(fields)
+
+
+def _imagej_text(text: bytes, request: WriteRequest) -> bytes:
+    """What a description of ImageJ says that holds for the output."""
+    if not _has_all_pages(request.details):
+        text = _DIMENSIONS.sub(b"", text)
+    elif request.in_a_row:
+        return text
+    return _IMAGE_COUNT.sub(b"", text)
+
+
+def lost_descriptions(request: WriteRequest) -> Iterator[str]:
+    """A warning about a description that the output does not hold."""
+    details = request.details
+    field = _description_of(details)
+    if field is None or request.format.name != details.format:
+        return
+    if _OME.search(field.data) and not _ome_holds(field.data, request):
+        yield (
+            "the XML of OME, which has size, number and type of the pages of the input, does not "
+            "hold for the result: it is dropped"
+        )
+
+
+def count_further_images(details: ImageDetails) -> int:
+    """How many images of ImageJ lie behind the only directory of a TIFF, where none is found."""
+    field = _description_of(details)
+    if details.pages > 1 or field is None or not field.data.startswith(_IMAGEJ):
+        return 0
+    count = _IMAGE_COUNT.search(field.data)
+    return 0 if count is None else max(int(count[1]) - 1, 0)
+
+
+def _description_of(details: ImageDetails) -> TiffField | None:
+    block = (details.exif or b"").removeprefix(EXIF_PREFIX)
+    return read_directory(io.BytesIO(block)).get(_DESCRIPTION)
+
+
+def _has_all_pages(details: ImageDetails) -> bool:
+    """Whether all pages of the file are read, in their order."""
+    return details.page_indices == tuple(range(details.pages))
+
+
+def _ome_holds(text: bytes, request: WriteRequest) -> bool:
+    """Whether the pages of the output are as the XML says."""
+    dtype = request.layouts[0].dtype
+    name = _OME_NAMES.get(f"{dtype.kind}{dtype.itemsize}")
+    types = set(_OME_TYPE.findall(text))
+    is_same_type = not types or types == {name}
+    is_same = request.same_geometry and request.same_colours and is_same_type
+    return is_same and _has_all_pages(request.details)

@@ -689,3 +689,53 @@ def test_every_column_of_a_picture_counts_in_its_spectrum(columns: int) -> None:
         (row,) = convcli.compare(x[..., None], y[..., None]).channels
         assert row.spectrum is not None
         assert row.spectrum > 0.1
+
+
+# Pages
+
+
+def pages(path: Path, samples: Any) -> Path:
+    """A TIFF of pages of 20 rows."""
+    from pyvips import Image
+
+    Image.new_from_array(samples).tiffsave(str(path), page_height=20)
+    return path
+
+
+def test_pictures_of_several_pages_are_compared_page_by_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the third of three pages differs."""
+    x = np.random.default_rng(0).integers(0, 200, (60, 30)).astype(np.uint8)
+    y = x.copy()
+    y[40:] += np.random.default_rng(1).integers(0, 9, (20, 30)).astype(np.uint8)
+    a, b = pages(tmp_path / "a.tif", x), pages(tmp_path / "b.tif", y)
+    found = compared(capsys, a, b)
+    assert [each["b"]["details"]["page"] for each in found] == [1, 2, 3]
+    assert [each["equal"] for each in found] == [True, True, False]
+    error = y[40:].astype(float) - x[40:]
+    assert found[2]["together"]["rms"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    page = tmp_path / "page.html"
+    words = ["compare", str(a), str(b), "--fail-above", "largest=0", "--report", str(page)]
+    assert main([*words, "--csv"]) == 1
+    told = capsys.readouterr()
+    rows = list(csv.DictReader(told.out.splitlines()))
+    assert [(row["page"], row["largest"]) for row in rows] == [
+        ("1", "0.0"),
+        ("2", "0.0"),
+        ("3", "8.0"),
+    ]
+    assert told.err == f"error: page 3 of {b}: largest 8 is above 0\n"
+    assert f"<h3>A is page 3 of {a}, B is page 3 of {b}</h3>" in page.read_text()
+
+
+def test_pages_that_only_one_of_two_pictures_has_break_a_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).integers(0, 200, (60, 30)).astype(np.uint8)
+    a, b = pages(tmp_path / "a.tif", x), pages(tmp_path / "b.tif", x[:40])
+    text = f"{a} has 3 pages and {b} 2: those after page 2 are in one of the two alone"
+    assert main(["compare", str(a), str(b)]) == 0
+    assert capsys.readouterr().err == f"warning: {text}\n"
+    assert main(["compare", str(b), str(a), "--fail-above", "rms=9", "-q"]) == 1
+    assert capsys.readouterr().err == f"error: {text}\n"

@@ -252,6 +252,16 @@ def late(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "in.wav", tmp_path / "out.wav"
 
 
+def test_the_hint_for_lengths_that_differ_can_be_followed(
+    late: tuple[Path, Path], capfd: Any
+) -> None:
+    words = ["learn", *map(str, late), "--taps", "9", "-o", str(late[0].with_name("h.safetensors"))]
+    assert main(words) == 2
+    told = capfd.readouterr().err
+    assert "hint: cut them to one length; --delay auto takes the part that both have" in told
+    assert main([*words, "--delay", "auto"]) == 0
+
+
 @pytest.mark.parametrize("asked", ["auto", "80", "10ms"])
 def test_told_and_written_down(late: tuple[Path, Path], asked: str, capfd: Any) -> None:
     model, report = late[0].with_name("m.safetensors"), late[0].with_name("r.json")

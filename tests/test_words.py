@@ -365,6 +365,7 @@ OTHER_ORDERS = [
     ("csv -median 3 p.csv", "convcli csv median:3 p.csv"),
     ("csv '-median 3' p.csv", "convcli csv median:3 p.csv"),
     ("csv p.csv 'sma:3 | diff'", "convcli csv 'sma:3 | diff' p.csv"),
+    ("csv sma:3 lag:1 abs p.csv", "convcli csv 'sma:3 | lag:1 | abs' p.csv"),
 ]
 
 
@@ -376,6 +377,27 @@ def test_words_in_the_order_of_another_program(words: str, command: str, tmp_pat
     assert ended.err.endswith(f": {command}\n")
     again = program.run(*shlex.split(command)[1:], cwd=tmp_path)
     assert again.code == 0, again.err
+
+
+def test_a_folder_with_the_name_of_a_step_is_an_input(tmp_path: Path) -> None:
+    (tmp_path / "mono").mkdir()
+    (tmp_path / "mono" / "p.csv").write_text("v\n1\n2\n")
+    assert program.run("csv", "sma:2", "mono", "-o", "out/", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("csv sma:3 p.csv -o", "`convcli csv --help` shows"),
+        ("learn a.wav b.wav -o m.safetensors --delay", "`convcli learn --help` shows"),
+        ("detect a.wav b.wav --top=", "`convcli detect --help` shows"),
+        ("detect a.wav -x", "`convcli detect --help` shows"),
+        ("compare a.wav -1", "`convcli compare --help` shows"),
+        ("csv -1,2 p.csv", "a FILTER that begins with a minus stands in parentheses"),
+    ],
+)
+def test_an_error_of_an_option_names_the_help_of_its_command(words: str, hint: str) -> None:
+    assert f"hint: {hint}" in program.run(*words.split()).err
 
 
 def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:

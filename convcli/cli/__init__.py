@@ -197,18 +197,27 @@ def _print_other_error(error: Exception, words: list[str]) -> int:
     return unexpected.exit_code
 
 
+def _command(words: list[str]) -> str:
+    """The command of a command line, such as `convcli csv`; `convcli` if it has none."""
+    from convcli.cli.app import COMMANDS
+
+    named = [word for word in words[:1] if word in COMMANDS]
+    return " ".join(["convcli", *named])
+
+
 def _print_usage_error(error: Any, words: list[str]) -> int:
     """Print an error of the command line, as Typer words it."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
         say(message)
     else:
-        command = "convcli" if error.ctx is None else error.ctx.command_path
+        command = _command(words)
         text = message.replace(": Value error, ", ": ")
         hint = f"`{command} --help` shows what can be asked"
         import re
 
-        if re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
+        takes_filter = error.ctx is not None and "FILTER" in error.ctx.get_usage()
+        if takes_filter and re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
             hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
         elif re.match(r"No such option: -[^-]", message):
             hint += "; a file whose name begins with a minus is written ./-name"

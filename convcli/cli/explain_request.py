@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import field, fields, replace
+from dataclasses import field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -187,6 +187,9 @@ def _words_of(group: Any) -> list[str]:
     words: list[str] = []
     for each in fields(group):
         value = vars(group)[each.name]
+        if is_dataclass(value):
+            words += _words_of(value)
+            continue
         if value == each.default:
             continue
         name = f"--{each.name.replace('_', '-')}"
@@ -248,15 +251,13 @@ def complete_command(request: ExplainRequest) -> str:
 
 def _is_filter(text: str) -> bool:
     """Whether a text can be read as a FILTER."""
-    from convcli.designs import find
+    from convcli.designs import is_step
     from convcli.planning.grammar import parse
 
     try:
-        for call in parse(text):
-            find(call.name)
+        return all(is_step(call.name) for call in parse(text))
     except ConvcliError:
         return False
-    return True
 
 
 def last_column(name: str, options: TableOptions) -> str:

@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from convcli.cli import print_message
 from convcli.cli.opening import files_by_suffix, first_page, read_input, sound_and_picture_files
-from convcli.cli.table_arguments import (
-    Comment,
-    Decimal,
-    Delimiter,
-    Encoding,
-    MissingWords,
-    NoHeader,
-    SkipRows,
-    TableArguments,
-    Thousands,
-)
+from convcli.cli.table_arguments import TableArguments, TextArguments
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.units import UnitError, to_samples
@@ -58,29 +49,11 @@ class ExplainTable:
             help="This column of a table is the signal; several are its channels.",
         ),
     ] = None
-    delimiter: Delimiter = None
-    decimal: Decimal = "."
-    thousands: Thousands = ""
-    na: MissingWords = None
-    comment: Comment = ""
-    skip_rows: SkipRows = 0
-    no_header: NoHeader = False
-    encoding: Encoding = "utf-8"
+    text: TextArguments = TextArguments()
 
     def table_options(self) -> TableOptions:
         """Return the options with which the table is opened."""
-        arguments = TableArguments(
-            columns=self.columns,
-            delimiter=self.delimiter,
-            decimal=self.decimal,
-            thousands=self.thousands,
-            na=self.na,
-            comment=self.comment,
-            skip_rows=self.skip_rows,
-            no_header=self.no_header,
-            encoding=self.encoding,
-        )
-        return arguments.options()
+        return TableArguments(columns=self.columns, text=self.text).options()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +262,9 @@ def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSigna
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
         opened = held.enter_context(given.opened(files))
-        source, _ = first_page(opened, given.name, "shown")
+        source, warnings = first_page(opened, given.name, "shown")
+        for text in warnings:
+            print_message(given.message(text), kind="warning")
         return _excerpt_of(source, excerpt)
 
 

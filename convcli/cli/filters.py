@@ -240,20 +240,15 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
-    from convcli.planning.taps_of_steps import crossings, weights_of
+    from convcli.planning.describe import crossings_of_levels, levels_of
+    from convcli.planning.taps_of_steps import weights_of
     from convcli.units import describe_frequency
 
     weights = weights_of(step)
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return []
-    levels = [-3.0]
-    attenuation = step.values.get("attenuation")
-    if attenuation:
-        levels.append(-float(attenuation))
     found = []
-    for level in levels:
-        frequencies = crossings(weights, level)[:6]
-        if frequencies:
-            texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
-            found.append((f"{level:g} dB", ", ".join(texts)))
+    for level, frequencies in crossings_of_levels(weights, levels_of(step), unit=1.0):
+        texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
+        found.append((f"{level:g} dB", ", ".join(texts)))
     return found

@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
-    from convcli.media.tables.table_options import TableOptions
+    from convcli.media.tables.table_options import TableOptions, TextOptions
 
 
 def columns_option(default: str) -> Any:
@@ -30,83 +30,96 @@ def time_option(use: str) -> Any:
     return typer.Option(metavar="COLUMN", help=f"Column of a table with sorted times. {use}")
 
 
-Columns = Annotated[
-    list[str] | None, columns_option("every one whose first known cell is a number")
-]
-By = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="A,B",
-        help="Group the rows of a table by these columns: each group is a signal of its own.",
-    ),
-]
-Every = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LENGTH",
-        help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
-        "mean of its rows or a missing value, and the time at which it begins.",
-    ),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        "-d",
-        "--delimiter",
-        help=r"Separator of the cells of a table: , ; \t",
-        show_default="as in the header",
-    ),
-]
-Decimal = Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")]
-Thousands = Annotated[
-    str,
-    typer.Option(
-        metavar="CHAR",
-        help="Separator of thousands in a table, such as , in 1,234,567.",
-        show_default="nothing",
-    ),
-]
-MissingWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--na",
-        metavar="WORD",
-        help="Another word for a missing value in a table, such as '.' or '***', exactly as "
-        "written; a number such as -999 however it is written. May be given several times.",
-        show_default="none, na, nan, null, n/a, and empty cells",
-    ),
-]
-Comment = Annotated[
-    str,
-    typer.Option(
-        metavar="TEXT",
-        help="Lines of a table that begin with TEXT are comments, not rows; csv keeps them.",
-        show_default="nothing",
-    ),
-]
-SkipRows = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=1_000_000,
-        metavar="N",
-        help="Number of lines before the header of a table (with --no-header: before its first "
-        "row) that are not read; csv keeps them.",
-    ),
-]
-NoHeader = Annotated[
-    bool,
-    typer.Option("--no-header", help="The table has no header: columns are called 1, 2, 3, ..."),
-]
-Encoding = Annotated[str, typer.Option(help="Encoding of a table.")]
+@dataclass(frozen=True, kw_only=True)
+class TextArguments:
+    """How the text of a table is read."""
+
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "-d",
+            "--delimiter",
+            help=r"Separator of the cells of a table: , ; \t",
+            show_default="as in the header",
+        ),
+    ] = None
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")] = "."
+    thousands: Annotated[
+        str,
+        typer.Option(
+            metavar="CHAR",
+            help="Separator of thousands in a table, such as , in 1,234,567.",
+            show_default="nothing",
+        ),
+    ] = ""
+    na: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--na",
+            metavar="WORD",
+            help="Another word for a missing value in a table, such as '.' or '***', exactly as "
+            "written; a number such as -999 however it is written. May be given several times.",
+            show_default="none, na, nan, null, n/a, and empty cells",
+        ),
+    ] = None
+    comment: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Lines of a table that begin with TEXT are comments, not rows; csv keeps them.",
+            show_default="nothing",
+        ),
+    ] = ""
+    skip_rows: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            metavar="N",
+            help="Number of lines before the header of a table (with --no-header: before its "
+            "first row) that are not read; csv keeps them.",
+        ),
+    ] = 0
+    no_header: Annotated[
+        bool,
+        typer.Option(
+            "--no-header", help="The table has no header: columns are called 1, 2, 3, ..."
+        ),
+    ] = False
+    encoding: Annotated[str, typer.Option(help="Encoding of a table.")] = "utf-8"
+
+    def options(self) -> TextOptions:
+        """The options with which the text is read. RequestError if one cannot be read."""
+        from convcli.media.tables.table_options import TextOptions
+
+        if self.decimal not in (".", ","):
+            raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
+        return TextOptions(
+            delimiter=one_character(self.delimiter, "--delimiter"),
+            decimal=self.decimal,
+            thousands=self.thousands,
+            na=tuple(self.na or ()),
+            comment=self.comment,
+            skip_rows=self.skip_rows,
+            header=not self.no_header,
+            encoding=self.encoding,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableArguments:
-    """How the text of a table is read, and which of its columns."""
+    """Which columns of a table are read, and how."""
 
-    columns: Columns = None
-    by: By = None
+    columns: Annotated[
+        list[str] | None, columns_option("every one whose first known cell is a number")
+    ] = None
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B",
+            help="Group the rows of a table by these columns: each group is a signal of its own.",
+        ),
+    ] = None
     time: Annotated[
         str | None,
         time_option(
@@ -138,27 +151,21 @@ class TableArguments:
             show_default="as the times are written; numbers are in UTC",
         ),
     ] = None
-    every: Every = None
-    delimiter: Delimiter = None
-    decimal: Decimal = "."
-    thousands: Thousands = ""
-    na: MissingWords = None
-    comment: Comment = ""
-    skip_rows: SkipRows = 0
-    no_header: NoHeader = False
-    encoding: Encoding = "utf-8"
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="Make rows regular first: one for each 15min, 1h, 1d, 1w, 1mo, 1q or 1y, with the "
+            "mean of its rows or a missing value, and the time at which it begins.",
+        ),
+    ] = None
+    text: TextArguments = TextArguments()
 
     def options(self) -> TableOptions:
         """The options with which the table is opened. RequestError if one cannot be read."""
-        from convcli.media.tables.table_options import (
-            ColumnOptions,
-            TableOptions,
-            TextOptions,
-            TimeOptions,
-        )
+        from convcli.media.tables.table_options import ColumnOptions, TableOptions, TimeOptions
 
-        if self.decimal not in (".", ","):
-            raise RequestError(f"--decimal expects . or , got {self.decimal!r}")
+        text = self.text.options()
         columns = ColumnOptions(
             names=column_names(self.columns, "-c"), by=column_names(self.by, "--by") or ()
         )
@@ -168,16 +175,6 @@ class TableArguments:
             date_format=self.date_format,
             zone=self.time_zone,
             every=self.every,
-        )
-        text = TextOptions(
-            delimiter=one_character(self.delimiter, "--delimiter"),
-            decimal=self.decimal,
-            thousands=self.thousands,
-            na=tuple(self.na or ()),
-            comment=self.comment,
-            skip_rows=self.skip_rows,
-            header=not self.no_header,
-            encoding=self.encoding,
         )
         return TableOptions(columns=columns, times=times, text=text)
 

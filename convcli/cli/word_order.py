@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 from convcli.designs.elsewhere import answer_to
@@ -38,6 +39,18 @@ def refuse_other_order(command: str, filter: str, inputs: list[str], output: str
                 f"expected a file after FILTER, got {inputs[0]!r}",
                 hint=f"FILTER is one word: {_written(command, step, files, output)}",
             )
+    steps = list(takewhile(_is_step, inputs))
+    if steps:
+        chain = " | ".join([filter, *steps])
+        raise RequestError(
+            f"expected a file after FILTER, got {inputs[0]!r}",
+            hint=f"a chain is one word: {_written(command, chain, inputs[len(steps) :], output)}",
+        )
+
+
+def _is_step(word: str) -> bool:
+    """Whether a word can be read as a step, and no file or folder has its name."""
+    return step_named(word, parse) == word and not Path(word).exists()
 
 
 def refuse_second_as_output(command: str, filter: str, inputs: list[str]) -> None:

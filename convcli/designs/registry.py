@@ -422,9 +422,14 @@ def steps() -> Mapping[str, Step]:
     return MappingProxyType({step.name: step for step in every})
 
 
+def is_step(name: str) -> bool:
+    """Whether there is a step of this name."""
+    return name in _MODULE_OF
+
+
 def find(name: str) -> Step:
     """The step called `name`; the hint of a RequestError says what exists instead."""
-    if name not in _MODULE_OF:
+    if not is_step(name):
         raise RequestError(f"unknown step {name!r}", hint=answer_for(name).hint)
     import_module(_MODULE_OF[name])
     return _STEPS[name]

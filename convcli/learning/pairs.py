@@ -177,7 +177,7 @@ def _hint_for_sizes(signal: Signal, target: Signal) -> str:
             f"learn from such a target; "
             f"a filter learns from an input of its size (avg_pool:{smaller})"
         )
-    return "cut them to one length; --delay takes the part that both have"
+    return "cut them to one length; --delay auto takes the part that both have"
 
 
 def _whole_factor(signal: Signal, target: Signal) -> int | None:
@@ -281,7 +281,7 @@ class PairReader:
         if self.task.delay == () and not both.ended_together:
             raise InputError(
                 "input and target differ in length",
-                hint="--delay takes the part that both have",
+                hint="--delay auto takes the part that both have",
             )
 
     def _within_source(self, workers: Workers) -> Iterator[TimedBlock]:

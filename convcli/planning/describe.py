@@ -140,15 +140,11 @@ def with_response(facts: StepFacts, step: BoundStep, size: CurveSize = FULL_SIZE
         weights = weights[0]
     if weights.ndim == 2 and step.before.axes == 2:
         return _with_plane(facts, weights, size)
-    attenuation = step.values.get("attenuation")
-    levels = [-3.0]
-    if attenuation:
-        levels.append(-float(attenuation))
     convolution = first_convolution(step.ops)
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, position, levels, size)
+    return _with_curves(facts, weights, position, levels_of(step), size)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep], size: CurveSize = FULL_SIZE) -> StepFacts:
@@ -215,13 +211,19 @@ def _with_curves(
         facts,
         response=tuple(zip(drawn, floored, strict=True)),
         group_delay=_group_delays(weights, first, gain, kept),
-        crossings=_crossings_of_levels(weights, levels, unit),
+        crossings=crossings_of_levels(weights, levels, unit),
         stop_level=stop_level if stop_bands else None,
         stop_bands=stop_bands,
     )
 
 
-def _crossings_of_levels(
+def levels_of(step: BoundStep) -> list[float]:
+    """The gains in dB that a response is described by: -3, and the attenuation asked for."""
+    attenuation = step.values.get("attenuation")
+    return [-3.0, -float(attenuation)] if attenuation else [-3.0]
+
+
+def crossings_of_levels(
     weights: FloatArray, levels: Sequence[float], unit: float
 ) -> tuple[tuple[float, tuple[float, ...]], ...]:
     """Each level in dB that the gain crosses, with the first frequencies at which it does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convcli.designs import answer_for, find
+from convcli.designs import answer_for, find, is_step
 from convcli.designs.elsewhere import ELSEWHERE, LONE_VALUES, answer_to
 from convcli.errors import RequestError
 
@@ -36,7 +36,7 @@ def hint_for_notation(text: str, parse: Parse) -> str | None:
     if step is not None:
         return f"write {step}; values follow a colon, and | separates two steps"
     name = re.match(r"[A-Za-z][\w-]*", text)
-    if name is None or _is_step(name[0]):
+    if name is None or is_step(name[0]):
         return None
     answer = answer_to(name[0])
     return None if answer is None else answer.hint
@@ -91,21 +91,13 @@ def _as_here(name: str, values: str, parse: Parse) -> str | None:
 
 def _candidates(name: str, values: str) -> Iterator[str]:
     """Yield the step as it may be meant, from the most to the least likely."""
-    if name not in ELSEWHERE and _is_step(name):
+    if name not in ELSEWHERE and is_step(name):
         yield f"{name}:{values}" if values else name
         return
     answer = answer_for(name)
     yield from answer.with_values(values)
     if answer.step:
         yield answer.step
-
-
-def _is_step(name: str) -> bool:
-    try:
-        find(name)
-    except RequestError:
-        return False
-    return True
 
 
 def _can_be_read(filter: str, parse: Parse) -> bool:

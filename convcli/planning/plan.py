@@ -18,7 +18,7 @@ import numpy as np
 from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
 from convcli.dataclass import dataclass
-from convcli.designs import answer_for, find
+from convcli.designs import answer_for, find, is_step
 from convcli.errors import ConvcliError, RequestError
 from convcli.planning.arguments import arguments_of, example_for, usage_hint
 from convcli.planning.calls import INPUT, SPACED, Call, unspaced_operator
@@ -101,13 +101,8 @@ def runs_model(calls: tuple[Call, ...]) -> bool:
 
 def _known_steps(filter: str | tuple[Call, ...]) -> list[Step]:
     """The steps of a FILTER; names that do not exist are left out, and `bind` reports them."""
-    found = []
-    for call in _with_nested(_calls(filter)):
-        try:
-            found.append(find(call.name))
-        except RequestError:
-            continue
-    return found
+    names = (call.name for call in _with_nested(_calls(filter)))
+    return [find(name) for name in names if is_step(name)]
 
 
 def _with_nested(calls: tuple[Call, ...]) -> Iterator[Call]:
@@ -433,7 +428,8 @@ def _step_of(call: Call, signal: Signal, rules: Rules) -> Step:
         from convcli.designs.elsewhere import answer_to
 
         place = None if answer_to(call.name) else unspaced_operator(call.name)
-        if place is not None and _is_operand(call.name[:place]):
+        operand = call.name[:place]
+        if place is not None and (operand == INPUT or is_step(operand)):
             raise call.error(error.message, at=call.at + place, hint=SPACED) from None
         hint = _hint_for_unknown(call, signal, rules)
         raise call.error(error.message, hint=hint) from None
@@ -446,9 +442,8 @@ def _hint_for_unknown(call: Call, signal: Signal, rules: Rules) -> str:
     answer = answer_for(call.name)
     values = call.text.partition(":")[2].strip()
     candidates = [*answer.with_values(values), answer.step]
-    with suppress(RequestError):
-        step = find(answer.step)  # a name alone, which may need values
-        candidates.append(example_for(step, signal))
+    if is_step(answer.step):  # a name alone, which may need values
+        candidates.append(example_for(find(answer.step), signal))
     for candidate in candidates:
         if candidate and _can_be_bound(candidate, signal, rules):
             return answer_by(candidate).hint
@@ -462,13 +457,3 @@ def _can_be_bound(filter: str, signal: Signal, rules: Rules) -> bool:
     except ConvcliError:
         return False
     return True
-
-
-def _is_operand(name: str) -> bool:
-    """Whether a name is that of a step, or of the signal."""
-    if name == INPUT:
-        return True
-    with suppress(RequestError):
-        find(name)
-        return True
-    return False

@@ -47,7 +47,7 @@ _IN_PYTHON = [
         (r"--every 1d", 'x.resample("1D").mean()'),
         (r"--missing keep, fill or propagate", 'missing="keep", "fill" or "propagate"'),
         (r"--(edge|align|missing) ([a-z]+)\b", r'\1="\2"'),
-        (r"; --delay takes the part that both have", ""),
+        (r"; --delay auto takes the part that both have", ""),
         (r"--blind\b", "a model without a target"),
         (r"--(bias|mix|residual)\b", r"\1=True"),
         (

@@ -230,7 +230,9 @@ def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
         figures.append(chart_figure(decibel_chart(heard), "Gain in dB"))
         figures.append(chart_figure(gain_chart(heard), "Gain"))
     for step in steps:
-        figures += _plane_figures(step)
+        for figure in _plane_figures(step):
+            caption = f"{visible(step.text)}: {figure.caption}"
+            figures.append(replace(figure, caption=caption))
     return figures
 
 

@@ -463,6 +463,38 @@ def conversation(words: list[str], rows: list[bytes], tmp_path: Path) -> list[by
     return answers
 
 
+@pytest.mark.parametrize("options", [(), ("--follow",), ("--parts", "2", "--jobs", "2")])
+def test_whole_numbers_that_are_rounded_are_told(
+    options: tuple[str, ...], program: Program, tmp_path: Path
+) -> None:
+    far = 2**53 + 1
+    assert float(far) != far
+    (tmp_path / "a.csv").write_text(f"id,exact,x\n{far},{2**60},1\n{far + 2},{2**61},3\n")
+    words = ["csv", "lag:1", "a.csv", "-o", "b.csv", "--force", *options]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    told = [line for line in ended.err.splitlines() if "2^53" in line]
+    (warning,) = told
+    assert f"a.csv: whole numbers beyond 2^53 in id, such as {far}, are rounded" in warning
+    # Cells that are not filtered, or copied, keep all digits.
+    for silent in (["lag:1", "-c", "x"], ["x"]):
+        ended = program.run("csv", *silent, "a.csv", "-o", "b.csv", "--force", cwd=tmp_path)
+        assert "2^53" not in ended.err
+        assert str(far) in (tmp_path / "b.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "options"),
+    [
+        ('{"id": -9007199254740993}\n', []),
+        ("id;n\n9.007.199.254.740.993;1\n", ["--thousands", ".", "--decimal", ","]),
+    ],
+)
+def test_rounded_numbers_of_other_forms(table: str, options: list[str], program: Program) -> None:
+    ended = program.run("csv", "gain:2", "-c", "id", *options, stdin=table.encode())
+    assert "whole numbers beyond 2^53 in id" in ended.err, ended
+
+
 def test_follow_shows_each_row_at_once(tmp_path: Path) -> None:
     rows = [b"%d,r%d\n" % (i, i) for i in range(40)]
     answers = conversation(["sma:2", "--follow", "-c", "x"], [b"x,n\n", *rows], tmp_path)

@@ -273,6 +273,54 @@ def test_structural_similarity(rows: int) -> None:
     assert list(found) == pytest.approx(SSIM)
 
 
+def slow_similarity(a: Any, b: Any, full: float) -> float:
+    """The SSIM of two pictures with gaps, window by window, over what both have."""
+    line = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    found = []
+    for row in range(len(a) - 10):
+        for column in range(a.shape[1] - 10):
+            x, y = (each[row : row + 11, column : column + 11] for each in (a, b))
+            known = np.isfinite(x) & np.isfinite(y)
+            if not known.any():
+                continue
+            w = np.outer(line, line)[known]
+            x, y = x[known], y[known]
+            mean_x, mean_y = np.average(x, weights=w), np.average(y, weights=w)
+            covariance = np.average((x - mean_x) * (y - mean_y), weights=w)
+            spread = np.average((x - mean_x) ** 2 + (y - mean_y) ** 2, weights=w)
+            c1, c2 = (0.01 * full) ** 2, (0.03 * full) ** 2
+            luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+            found.append(luminance * (2 * covariance + c2) / (spread + c2))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("rows", [7, 40])
+def test_structural_similarity_with_gaps(rows: int) -> None:
+    a, b = (x.astype(np.float64) for x in two_pictures())
+    gaps = np.random.default_rng(0).random(a.shape)
+    a[gaps < 0.1] = np.nan
+    b[gaps > 0.95] = np.nan
+    b[:13, :14] = np.nan
+    a[..., 2] = np.nan
+    similarity = StructuralSimilarity(3, 255.0)
+    for first in range(0, 40, rows):
+        similarity.add(a[first : first + rows], b[first : first + rows])
+    found = similarity.mean()
+    assert found is not None
+    for channel in (0, 1):
+        slow = slow_similarity(a[..., channel], b[..., channel], 255.0)
+        assert found[channel] == pytest.approx(slow, abs=1e-6)
+    assert np.isnan(found[2])
+
+
+def test_a_picture_and_its_copy_with_gaps_are_alike() -> None:
+    a, _ = (x.astype(np.float64) for x in two_pictures())
+    b = a.copy()
+    b[::3, ::5] = np.nan
+    rows = convcli.compare(a, b).channels
+    assert [row.ssim for row in rows] == pytest.approx([1.0] * 3)
+
+
 def test_pictures() -> None:
     a, b = two_pictures()
     facts = convcli.compare(a, b)
@@ -641,3 +689,53 @@ def test_every_column_of_a_picture_counts_in_its_spectrum(columns: int) -> None:
         (row,) = convcli.compare(x[..., None], y[..., None]).channels
         assert row.spectrum is not None
         assert row.spectrum > 0.1
+
+
+# Pages
+
+
+def pages(path: Path, samples: Any) -> Path:
+    """A TIFF of pages of 20 rows."""
+    from pyvips import Image
+
+    Image.new_from_array(samples).tiffsave(str(path), page_height=20)
+    return path
+
+
+def test_pictures_of_several_pages_are_compared_page_by_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the third of three pages differs."""
+    x = np.random.default_rng(0).integers(0, 200, (60, 30)).astype(np.uint8)
+    y = x.copy()
+    y[40:] += np.random.default_rng(1).integers(0, 9, (20, 30)).astype(np.uint8)
+    a, b = pages(tmp_path / "a.tif", x), pages(tmp_path / "b.tif", y)
+    found = compared(capsys, a, b)
+    assert [each["b"]["details"]["page"] for each in found] == [1, 2, 3]
+    assert [each["equal"] for each in found] == [True, True, False]
+    error = y[40:].astype(float) - x[40:]
+    assert found[2]["together"]["rms"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    page = tmp_path / "page.html"
+    words = ["compare", str(a), str(b), "--fail-above", "largest=0", "--report", str(page)]
+    assert main([*words, "--csv"]) == 1
+    told = capsys.readouterr()
+    rows = list(csv.DictReader(told.out.splitlines()))
+    assert [(row["page"], row["largest"]) for row in rows] == [
+        ("1", "0.0"),
+        ("2", "0.0"),
+        ("3", "8.0"),
+    ]
+    assert told.err == f"error: page 3 of {b}: largest 8 is above 0\n"
+    assert f"<h3>A is page 3 of {a}, B is page 3 of {b}</h3>" in page.read_text()
+
+
+def test_pages_that_only_one_of_two_pictures_has_break_a_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).integers(0, 200, (60, 30)).astype(np.uint8)
+    a, b = pages(tmp_path / "a.tif", x), pages(tmp_path / "b.tif", x[:40])
+    text = f"{a} has 3 pages and {b} 2: those after page 2 are in one of the two alone"
+    assert main(["compare", str(a), str(b)]) == 0
+    assert capsys.readouterr().err == f"warning: {text}\n"
+    assert main(["compare", str(b), str(a), "--fail-above", "rms=9", "-q"]) == 1
+    assert capsys.readouterr().err == f"error: {text}\n"

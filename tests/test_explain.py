@@ -25,6 +25,7 @@ from convcli.checking.continuous import FUNCTIONS, explain_integral, sampled_fun
 from convcli.checking.explain import small_plan
 from convcli.checking.explain_arrays import explain_arrays
 from convcli.checking.properties import PROPERTIES, measure_property
+from convcli.cli import main
 from convcli.facts import to_plain
 from convcli.facts.properties import LinearityFacts, LocalityFacts, ShiftFacts
 from convcli.layers.weights import encode_weights
@@ -915,3 +916,15 @@ def test_a_picture_names_the_layers_and_the_scaling_of_a_network(told: Explain) 
     texts = [stage["text"] for stage in facts["stages"]]
     assert texts == ["values divided by 255", "conv", "relu", "conv", "values times 255"]
     assert facts["torch"].startswith("(conv2d(relu(conv2d(")
+
+
+def test_a_picture_of_several_pages_says_that_the_first_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyvips import Image
+
+    path = tmp_path / "pages.tif"
+    pixels = np.arange(300, dtype=np.uint8).reshape(30, 10)
+    Image.new_from_array(pixels).tiffsave(str(path), page_height=10)
+    assert main(["explain", str(path), "box:3"]) == 0
+    assert capsys.readouterr().err == f"warning: {path}: of 3 pages the first is shown\n"

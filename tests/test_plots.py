@@ -14,11 +14,16 @@ from pyvips import Image
 
 import convcli
 from convcli.cli import main
+from convcli.core.binding import Rules
 from convcli.layers.weights import encode_weights
+from convcli.media.images.medium import IMAGE
+from convcli.planning.describe import drawn_facts
+from convcli.planning.plan import make_plan
 from convcli.report import plots
 from convcli.report.braille import braille, drawing_lines
 from convcli.report.charts import Axis, Graph, Trace
-from convcli.report.figures import Figure
+from convcli.report.figures import Figure, design_figures, overlay_figures
+from convcli.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -313,3 +318,32 @@ def test_the_key_of_a_plot_names_lines_and_shades(tmp_path: Path) -> None:
     legend = plot.read_text().partition('id="legend_1"')[2]
     named = re.findall(r"<!-- (.+?) -->", legend)
     assert named[:4] == ["before", "after", "missing", "at the edge"]
+
+
+@needs_matplotlib
+def test_texts_above_narrow_pictures_stand_beside_each_other() -> None:
+    """The taps of gabor:6 are 29 wide and 55 high, and the text above them is far wider."""
+    from matplotlib.text import Text
+
+    picture = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",))
+    steps = make_plan("gabor:6", picture, Rules(edge="edge", align="center")).steps
+    figures = design_figures(drawn_facts("gabor:6", steps))
+    drawing = plots._drawn([figures], "gabor:6")
+    drawing.draw_without_rendering()
+    left, right = (
+        text.get_window_extent()
+        for part in drawing.subfigs
+        for axes in part.axes
+        for text in axes.findobj(Text)
+        if text.get_text().startswith(("Impulse", "Gain"))
+    )
+    assert left.x1 < right.x0
+
+
+def test_pictures_of_several_filters_are_told_apart() -> None:
+    picture = Signal(medium=IMAGE, shape=(64, 64), channels=("grey",))
+    rules = Rules(edge="edge", align="center")
+    names = ("gabor:6", "motion:9")
+    both = [drawn_facts(name, make_plan(name, picture, rules).steps) for name in names]
+    captions = [each.caption.partition(": ")[0] for each in overlay_figures(both)]
+    assert captions == ["gabor:6", "gabor:6", "motion:9", "motion:9"]

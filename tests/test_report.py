@@ -566,6 +566,11 @@ def test_json_is_written_as_the_standard_library_writes_it() -> None:
         assert json_text(value) == expected
 
 
+def test_a_high_frequency_is_marked_without_an_exponent() -> None:
+    step = replace(STEPS[0], crossings=((-3.0, (12284.9,)),))
+    assert [mark.text for mark in decibel_chart([step]).marks] == ["-3 dB: 12280"]
+
+
 # Size
 
 

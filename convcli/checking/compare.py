@@ -284,7 +284,7 @@ def broken_limits(facts: ComparisonFacts, limits: Sequence[Limit]) -> Iterator[s
     """
     names = [limit.measure for limit in limits]
     for row in facts.overall:
-        label = f"{facts.b.path}: "
+        label = f"{facts.b.page_label}: "
         if facts.together is None:
             label += f"{row.channel}: "
         if limits and UNMATCHED not in names and row.unmatched:

@@ -43,10 +43,14 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class ComparedSignal:
-    """One of two signals that are compared: its name in messages, and its source."""
+    """One of two signals that are compared: its name in messages, and its source.
+
+    page : its number, from 1; None of an input without pages
+    """
 
     name: str
     source: Source[Any]
+    page: int | None = None
 
     @property
     def signal(self) -> Signal:
@@ -137,7 +141,8 @@ class SignalComparison:
         """The facts of one of the two signals, with the length that was read."""
         one = self.sides[side]
         shape = (self._rows + self._left_over[side], *one.signal.shape[1:])
-        return InputFacts.of(one.name, one.signal, shape=shape)
+        details = {} if one.page is None else {"page": one.page}
+        return InputFacts.of(one.name, one.signal, shape=shape, details=details)
 
     def length_remarks(self) -> list[str]:
         """A remark about the signal that is longer than the other, if one is."""

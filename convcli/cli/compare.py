@@ -14,7 +14,7 @@ from convcli.cli import options, print_error, print_message
 from convcli.cli.compare_pairs import Pairs, pairs_of
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import command
-from convcli.cli.opening import RowText, files_for, first_page, input_name, name_input, read_input
+from convcli.cli.opening import RowText, files_for, input_name, name_input, read_input
 from convcli.cli.results import (
     given_words,
     refuse_plot,
@@ -141,24 +141,28 @@ class Comparing:
 
     limits : limits on the measures
     failures : the pairs that could not be compared
+    pages_alone : a sentence for each pair of which one file has more pages
     """
 
     table: TableOptions
     run: CompareRun
     limits: Sequence[Limit] = ()
     failures: list[UnitFailure] = field(default_factory=list)
+    pages_alone: list[str] = field(default_factory=list)
 
     def compare_all(self, pairs: Pairs) -> list[RunFacts]:
-        """Compare each pair. If one of several fails, its error is shown and the others go on.
+        """Compare each pair, page by page.
+
+        If one of several pairs fails, its error is shown and the others go on.
 
         The first run has the failures, and the files that have no partner.
         """
-        runs = []
+        runs: list[RunFacts] = []
         several = len(pairs.files) > 1
         for number, (path_a, path_b) in enumerate(pairs.files, 1):
-            size = self.run.preview_size(number if several else None)
+            earlier = len(runs) if several else None
             try:
-                facts = self._compare_pair(path_a, path_b, size)
+                found = self._compare_pair(path_a, path_b, earlier)
             except ConvcliError as error:
                 if not several:
                     raise
@@ -166,8 +170,9 @@ class Comparing:
                 failed = name_a if name_a in error.message else input_name(path_b)
                 self._note_failure(number, failed, error)
                 continue
-            runs.append(facts)
-            self._print(facts.warnings)
+            runs += found
+            for facts in found:
+                self._print(facts.warnings)
         self._print(pairs.alone_texts)
         if runs:
             alone = tuple(map(str, pairs.alone))
@@ -194,18 +199,48 @@ class Comparing:
                 print_message(text, kind="warning")
 
     def _compare_pair(
-        self, path_a: Place | None, path_b: Place | None, size: PreviewSize | None
-    ) -> RunFacts:
-        """Compare two files.
+        self, path_a: Place | None, path_b: Place | None, earlier: int | None
+    ) -> list[RunFacts]:
+        """Compare two files, page by page.
 
-        size : of what is drawn; None if nothing is
+        earlier : how many comparisons there were before; None of a single pair
+        """
+        warnings: list[str] = []
+        runs: list[RunFacts] = []
+        with ExitStack() as held:
+            pages_a = self._opened(path_a, path_b, held, warnings)
+            pages_b = self._opened(path_b, path_a, held, warnings)
+            warnings += self._pages_alone(pages_a, pages_b)
+            is_single = earlier is None and len(pages_a) == 1
+            for a, b in zip(pages_a, pages_b, strict=False):
+                number = None if is_single else (earlier or 0) + len(runs) + 1
+                runs.append(self._compare_pages(a, b, warnings, number))
+                warnings = []
+        return runs
+
+    def _pages_alone(
+        self, pages_a: Sequence[ComparedSignal], pages_b: Sequence[ComparedSignal]
+    ) -> list[str]:
+        """A sentence about the file that has more pages, if one has; it is noted."""
+        fewer, more = sorted((pages_a, pages_b), key=len)
+        if len(fewer) == len(more):
+            return []
+        text = (
+            f"{more[0].name} has {len(more)} pages and {fewer[0].name} {len(fewer)}: "
+            f"those after page {len(fewer)} are in one of the two alone"
+        )
+        self.pages_alone.append(text)
+        return [text]
+
+    def _compare_pages(
+        self, a: ComparedSignal, b: ComparedSignal, warnings: Sequence[str], number: int | None
+    ) -> RunFacts:
+        """Compare two signals.
+
+        number : of one of several comparisons, from 1
         """
         started = time.perf_counter()
-        warnings: list[str] = []
-        with ExitStack() as held:
-            a = self._opened(path_a, path_b, held, warnings)
-            b = self._opened(path_b, path_a, held, warnings)
-            facts, drawn = self._compared(a, b, size)
+        facts, drawn = self._compared(a, b, self.run.preview_size(number))
         return RunFacts(
             version=__version__,
             filter="",
@@ -241,8 +276,8 @@ class Comparing:
 
     def _opened(
         self, path: Place | None, other: Place | None, held: ExitStack, warnings: list[str]
-    ) -> ComparedSignal:
-        """Open one of a pair; standard input is of the same kind as the other."""
+    ) -> list[ComparedSignal]:
+        """Open one of a pair, as its pages; standard input is of the same kind as the other."""
         from convcli.checking.signal_comparison import ComparedSignal
 
         files: Files = files_for(
@@ -256,9 +291,11 @@ class Comparing:
         example = f"convcli compare {shell_word(other)} -"
         given = read_input(path, held, twice=twice, example=example)
         opened = held.enter_context(given.opened(files))
-        source, own = first_page(opened, given.name, "compared")
-        warnings += [given.message(text) for text in own]
-        return ComparedSignal(given.name, source)
+        warnings += [given.message(text) for text in opened.warnings]
+        if len(opened.sources) == 1:
+            return [ComparedSignal(given.name, opened.sources[0])]
+        numbered = enumerate(opened.sources, 1)
+        return [ComparedSignal(given.name, source, page) for page, source in numbered]
 
 
 def _preview_of(side: ComparedSignal, size: PreviewSize) -> Preview:
@@ -310,10 +347,10 @@ def compare(
 
     RMS and largest difference with its place, SNR, correlation, the delay of B (found between
     samples) and the difference of the spectra; PSNR and SSIM of pictures; each column of a table by
-    itself. Colours are compared as they are seen over black, times their opacity. Two missing
-    values are equal. The SNR of equal signals is infinite (null in JSON). With a limit, samples
-    that only one of the two has make the run fail too, unless --fail-above unmatched=N allows them.
-    Exit code 1 if a limit is broken.
+    itself. Pictures of several pages are compared page by page. Colours are compared as they are
+    seen over black, times their opacity. Two missing values are equal. The SNR of equal signals is
+    infinite (null in JSON). With a limit, samples that only one of the two has make the run fail
+    too, unless --fail-above unmatched=N allows them. Exit code 1 if a limit is broken.
     """
     from convcli.checking.compare import broken_limits, parse_limits
 
@@ -334,7 +371,7 @@ def compare(
         if each.comparison is not None:
             broken += list(broken_limits(each.comparison, asked))
     if asked:
-        broken += pairs.alone_texts
+        broken += [*pairs.alone_texts, *comparing.pages_alone]
     return max(comparing.worst, exit_code_of(broken))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from convcli.cli import print_message
 from convcli.cli.opening import files_by_suffix, first_page, read_input, sound_and_picture_files
 from convcli.cli.table_arguments import TableArguments, TextArguments
 from convcli.dataclass import dataclass
@@ -261,7 +262,9 @@ def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSigna
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
         opened = held.enter_context(given.opened(files))
-        source, _ = first_page(opened, given.name, "shown")
+        source, warnings = first_page(opened, given.name, "shown")
+        for text in warnings:
+            print_message(given.message(text), kind="warning")
         return _excerpt_of(source, excerpt)
 
 

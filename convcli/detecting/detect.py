@@ -347,14 +347,11 @@ def _larger_template(
     template: PreparedTemplate, searched: InputFacts, signal: Signal
 ) -> LargerTemplate:
     """The note that a template is larger than an input; lengths that are not known are 0."""
-    name = searched.label
-    if "page" in searched.details:
-        name = f"page {searched.details['page']} of {name}"
     shape = tuple(n or 0 for n in searched.shape)
     return LargerTemplate(
         template=template.name,
         template_size=size_text(template.size, signal),
-        searched=name,
+        searched=searched.page_label,
         searched_size=size_text(shape, signal),
     )
 
@@ -367,6 +364,4 @@ def _place_text(searched: InputFacts, at: tuple[int, ...]) -> str:
         place = f"at {at[1]},{at[0]}"
     else:
         place = f"from data row {at[0] + 1}"
-    if "page" in searched.details:
-        place += f" of page {searched.details['page']}"
-    return f"{place} of {searched.label}"
+    return f"{place} of {searched.page_label}"

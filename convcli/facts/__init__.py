@@ -95,6 +95,12 @@ class InputFacts(FileFacts):
         return "standard input" if self.path == "-" else self.path
 
     @property
+    def page_label(self) -> str:
+        """The label; of one of several pages `page 2 of scan.tif`."""
+        page = self.details.get("page")
+        return self.label if page is None else f"page {page} of {self.label}"
+
+    @property
     def seconds(self) -> float | None:
         """Duration of sound; None for other media and where the length or the rate is unknown."""
         length = self.shape[0] if self.shape else None

@@ -116,6 +116,11 @@ class ComparisonFacts:
     remarks: tuple[str, ...] = ()
 
     @property
+    def page(self) -> object:
+        """The number of the page of B, from 1; None of an input without pages."""
+        return self.b.details.get("page")
+
+    @property
     def equal(self) -> bool:
         """Whether all channels are equal and nothing was left out."""
         return not self.remarks and all(each.equal for each in self.channels)

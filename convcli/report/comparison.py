@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CSV_COLUMNS = (
     *("a", "b", "channel", "samples", "unmatched", "equal", "rms", "largest", "at", "time"),
     *("value_a", "value_b", "snr", "correlation", "delay", "delay_correlation"),
-    *("spectrum", "spectrum_largest", "spectrum_at", "psnr", "ssim"),
+    *("spectrum", "spectrum_largest", "spectrum_at", "psnr", "ssim", "page"),
 )
 TEXT_COLUMNS = (
     *("channel", "samples", "unmatched", "rms", "largest", "at", "SNR (dB)", "correlation"),
@@ -38,7 +38,7 @@ def comparison_lines(all_facts: Sequence[ComparisonFacts]) -> Iterator[str]:
     for facts in all_facts:
         if several:
             cells = [_text_cells(facts, row) for row in facts.overall]
-            rows += [[visible(facts.b.path), *row] for row in cells]
+            rows += [[visible(facts.b.page_label), *row] for row in cells]
         else:
             rows += comparison_rows(facts)
     if several:
@@ -112,6 +112,7 @@ def comparison_record(facts: ComparisonFacts, row: ChannelComparison) -> list[ob
     own = {
         "a": facts.a.path,
         "b": facts.b.path,
+        "page": facts.page,
         "equal": str(row.equal).lower(),
         "at": _place_cell(facts, row),
         "delay": None if row.delay is None else " ".join(map(repr, reversed(row.delay))),

@@ -230,7 +230,9 @@ def overlay_figures(steps: Sequence[StepFacts]) -> list[Figure]:
         figures.append(chart_figure(decibel_chart(heard), "Gain in dB"))
         figures.append(chart_figure(gain_chart(heard), "Gain"))
     for step in steps:
-        figures += _plane_figures(step)
+        for figure in _plane_figures(step):
+            caption = f"{visible(step.text)}: {figure.caption}"
+            figures.append(replace(figure, caption=caption))
     return figures
 
 
@@ -328,7 +330,7 @@ def _crossing_marks(step: StepFacts, lowest: float) -> Iterator[Mark]:
             continue  # its bands are shaded
         drawn = [frequency for frequency in frequencies if frequency >= lowest]
         for place, frequency in enumerate(drawn):
-            text = f"{level:g} dB: {frequency:.4g}"
+            text = f"{level:g} dB: {number(float(f'{frequency:.4g}'))}"
             # The texts of many lines would lie on each other; the facts list their frequencies.
             if len(drawn) > MOST_LABELS:
                 text = "" if place else f"{level:g} dB"

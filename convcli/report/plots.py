@@ -234,6 +234,8 @@ def _draw_figure(axes: Any, figure: Figure, title_length: int) -> None:
     if figure.chart is None:
         axes.imshow(_pixels(figure.image), interpolation=_enlargement(figure))
         axes.set_axis_off()
+        # The text above a narrow picture has all the room to its right.
+        axes.set_anchor("W")
         return
     _draw_chart(axes, figure.chart)
     if figure.keys:

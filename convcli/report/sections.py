@@ -58,8 +58,8 @@ def _drawn_heading(run: RunFacts) -> str:
     if run.searched:
         return "Where it was found"
     if run.comparison is not None:
-        paths = (run.comparison.a.path, run.comparison.b.path)
-        return "A is {}, B is {}".format(*map(visible, paths))
+        names = (run.comparison.a.page_label, run.comparison.b.page_label)
+        return "A is {}, B is {}".format(*map(visible, names))
     return "Before and after"
 
 

@@ -191,6 +191,8 @@ def run_title(run: RunFacts) -> str:
     """Return the paths of the inputs, or the step that is described."""
     if run.usage is not None:
         return run.usage.usage
+    if run.comparison is not None:
+        return title_of([run.comparison.a.page_label, run.comparison.b.page_label])
     return title_of([one.path for one in run.inputs]) or "convcli"
 
 

@@ -4,8 +4,8 @@
     python make_exports.py
 
 writes torch_exports.npz for tests/test_models_exported.py: the files, stripped of notes on where a
-node comes from, and an input and an output for each network. Made with torch 2.14.1, onnxscript
-0.7.2, seed 0.
+node comes from, and an input and an output for each network. Made with torch 2.14.1 (circular
+and windows with 2.13.0), onnxscript 0.7.2, seed 0.
 """
 
 from __future__ import annotations
@@ -181,6 +181,43 @@ class Cropped(nn.Module):  # type: ignore[misc]
         return torch.maximum(functional.pad(y, (-1, -1, -1, -1)), self.second(y))
 
 
+class Windows(nn.Module):  # type: ignore[misc]
+    """Windows of 2 x 2 pixels become channels, which come last, and pixels again.
+
+    Each half is written as a Reshape, or as slices or a Reshape of values with the channels last.
+    """
+
+    def __init__(self, *, sliced: bool) -> None:
+        super().__init__()
+        self.sliced = sliced
+        self.norm, self.last = nn.LayerNorm(12), nn.Conv2d(3, 3, 3)
+        self.wide, self.back = nn.Linear(12, 16), nn.Linear(16, 12)
+
+    def forward(self, x: Any) -> Any:
+        batch, channels, height, width = x.shape
+        if self.sliced:
+            y = x.permute(0, 2, 3, 1)
+            parts = [y[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+            y = torch.cat(parts, -1)
+        else:
+            y = x.view(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+            y = y.reshape(batch, height // 2, width // 2, 4 * channels)
+        y = self.back(functional.gelu(self.wide(self.norm(y)))) + y
+        y = y.view(batch, height // 2, width // 2, 2, 2, channels).permute(0, 1, 3, 2, 4, 5)
+        return self.last(y.reshape(batch, height, width, channels).permute(0, 3, 1, 2))
+
+
+def circular() -> nn.Sequential:
+    """Layers that pad with the other end, along both axes and along one."""
+    round_it = {"padding_mode": "circular"}
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, **round_it),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(4, 2, (5, 1), padding=(2, 0), **round_it),
+        nn.CircularPad2d((2, 0, 0, 1)),
+    )
+
+
 ACTIVATIONS = (
     nn.SiLU(), nn.GELU(), nn.Mish(), nn.Hardswish(), nn.Hardsigmoid(), nn.Softplus(), nn.SELU(),
     nn.CELU(0.7), nn.Hardtanh(), nn.Softsign(), nn.GELU("tanh"), nn.LogSigmoid(), nn.Softshrink(0.1),
@@ -235,6 +272,9 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
         "attention": (Attention(), plane),
         "cropped": (Cropped(), plane),
         "activations": (activations(), line),
+        "circular": (circular(), plane),
+        "windows": (Windows(sliced=False), plane),
+        "sliced windows": (Windows(sliced=True), plane),
         "instance norm": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4)), plane),
         "group norm": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)), plane),
     }

@@ -4,6 +4,9 @@ Exporters put a Transpose before and behind each convolution; those of torch do 
 that goes over the channels, such as Linear or LayerNorm. A value with the channels last is the
 same value as with the channels first, but for the numbers of its axes. So those Transposes become
 Identity, and axes and constants of the nodes between them are renumbered.
+
+A Reshape puts numbers into the order of the file. It gets a Transpose before it if its input has
+the channels last, and one behind it if such a layer reads what it makes.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ CHANNEL_NORMALIZATION = "LayerNormalization over channels"
 _OTHER_AXES = frozenset({"Shape", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gemm", "MatMul"})
 
 
+# Nodes that go over the last axis of their input, which is then that of the channels.
+_OVER_LAST_AXIS = frozenset({"MatMul", "LayerNormalization"})
+
 # The orders of axes that put the channels behind the samples.
 _PUT_LAST = {(0, 2, 1), (0, 2, 3, 1)}
 
@@ -64,13 +70,19 @@ def has_channels_last(nodes: Sequence[Node], given: str) -> bool:
 def puts_channels_last(nodes: Sequence[Node]) -> bool:
     """Whether a graph computes with values whose channels a Transpose has put last.
 
-    Nodes that put numbers in another order are not meant, such as a Reshape behind it.
+    A Reshape may have done so, too, if a layer that goes over the channels reads what it makes.
+    Nodes that put numbers in another order are not meant, such as a Reshape behind a Transpose.
     """
     last: set[str] = set()
+    reshaped: set[str] = set()
     for node in nodes:
         if node.kind == "Transpose" and tuple(node.attributes.get("perm", ())) in _PUT_LAST:
             last |= set(node.outputs)
         elif not last.isdisjoint(node.inputs) and node.kind not in KINDS:
+            return True
+        if node.kind in KINDS:
+            reshaped |= set(node.outputs)
+        elif node.kind in _OVER_LAST_AXIS and not reshaped.isdisjoint(node.inputs):
             return True
     return False
 
@@ -89,6 +101,10 @@ class ChannelsFirst:
         # Names of values that have the channels last, and of those that have them first.
         self._last: set[str] = set()
         self._first: set[str] = set()
+        # Names of values in the order of the file, which a Reshape has made.
+        self._reshaped: set[str] = set()
+        # Those of them whose channels are last, and the names with the channels first.
+        self._turned: dict[str, str] = {}
         self._rewriters: dict[str, Callable[[Node], Node]] = {
             "LayerNormalization": self._normalised,
             "MatMul": self._product,
@@ -109,8 +125,16 @@ class ChannelsFirst:
         return made
 
     def _rewritten(self, node: Node) -> list[Node]:
-        if node.kind == "Transpose":
-            return [self._transposed(node)]
+        if node.kind in KINDS:
+            return self._rearranged(node)
+        if self._goes_over_reshaped(node):
+            return [self._turn(node), *self._renumbered(node)]
+        return self._renumbered(node)
+
+    def _renumbered(self, node: Node) -> list[Node]:
+        """A node that rearranges nothing, and what it needs before it."""
+        names = [self._turned.get(name, name) for name in node.inputs]
+        node = replace(node, inputs=tuple(names))
         reads_last = not self._last.isdisjoint(node.inputs)
         reads_first = not self._first.isdisjoint(node.inputs)
         if reads_last and node.kind == "Shape":
@@ -135,6 +159,37 @@ class ChannelsFirst:
         if rewrite is None:
             raise self._error(node, "is not known with the channels last")
         return rewrite(node)
+
+    def _rearranged(self, node: Node) -> list[Node]:
+        """A node that puts numbers in another order, with its input in the order of the file."""
+        if node.kind == "Transpose":
+            node = self._transposed(node)
+        if node.kind == "Identity":
+            return [node]
+        self._reshaped |= set(node.outputs)
+        name = node.inputs[0]
+        if name not in self._last:
+            return [node]
+        plain = f"{name}, channels last"
+        samples = range(2, self.rank)
+        back = _transpose(node, name, plain, (0, *samples, 1))
+        return [back, replace(node, inputs=(plain, *node.inputs[1:]))]
+
+    def _goes_over_reshaped(self, node: Node) -> bool:
+        """Whether a node goes over the last axis of what a Reshape has made."""
+        if node.kind not in _OVER_LAST_AXIS or node.inputs[0] in self._turned:
+            return False
+        matrix = self.constants.get(node.inputs[1])
+        is_over_last = node.kind != "MatMul" or (matrix is not None and matrix.ndim == 2)
+        return is_over_last and node.inputs[0] in self._reshaped
+
+    def _turn(self, node: Node) -> Node:
+        """The Transpose that puts the channels of the input of a node first."""
+        name = node.inputs[0]
+        made = f"{name}, channels first"
+        self._turned[name] = made
+        self._last.add(made)
+        return _transpose(node, name, made, (0, self.rank - 1, *range(1, self.rank - 1)))
 
     def _transposed(self, node: Node) -> Node:
         """A Transpose, which changes nothing if it puts the channels first or last."""
@@ -246,6 +301,13 @@ class ChannelsFirst:
 
     def _error(self, node: Node, why: str) -> RequestError:
         return not_local_error(self.path, node, why)
+
+
+def _transpose(node: Node, name: str, made: str, order: tuple[int, ...]) -> Node:
+    """A Transpose of a value that belongs to a node."""
+    attributes = {"perm": order}
+    inputs, outputs = (name,), (made,)
+    return replace(node, kind="Transpose", inputs=inputs, outputs=outputs, attributes=attributes)
 
 
 def _with_attributes(node: Node, **attributes: Any) -> Node:

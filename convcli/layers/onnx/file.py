@@ -17,6 +17,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 from convcli.layers.onnx.channels_last import ChannelsFirst, has_channels_last, puts_channels_last
+from convcli.layers.onnx.circular import with_circular_pads
 from convcli.layers.onnx.folding import Constant, folded_constant
 from convcli.named_files import opened_named
 from convcli.signals import Align
@@ -170,6 +171,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     if last or puts_channels_last(nodes):
         rewriter = ChannelsFirst(str(path), len(sides), constants)
         nodes = rewriter.nodes(nodes, signal.name, last=last)
+    nodes = with_circular_pads(nodes, constants, len(sides), graph.output[0].name)
     if last:
         sides.insert(1, sides.pop())
     return OnnxGraph(

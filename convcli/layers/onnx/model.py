@@ -255,18 +255,22 @@ class OnnxModel:
             if len(self.graph.nodes) <= MOST_WITH_REACH:
                 chain = Chain(self._chain(name, self.graph.input), self.graph.axes)
                 reach = reach_facts(chain)
-            constants = [
-                self.graph.constants[each] for each in node.inputs if each in self.graph.constants
-            ]
             found.append(
                 LayerFacts(
                     text=node.title,
-                    parameters=sum(array.size for array in constants),
+                    parameters=self._count_parameters(node),
                     channels=self._values[name].channels,
                     reach=reach,
                 )
             )
         return tuple(found)
+
+    def _count_parameters(self, node: Node) -> int:
+        """How many weights a node has; whole numbers are sizes and axes."""
+        constants = [self.graph.constants.get(name) for name in node.inputs]
+        return sum(
+            array.size for array in constants if array is not None and array.dtype.kind == "f"
+        )
 
 
 def _hint_for_lengths(signal: Signal, multiples: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.op import Complete, Op
+from convcli.core.ops import Convolve
 from convcli.layers.padding import extended_input
 from convcli.layers.selection import ChannelSelection
 from convcli.layers.shuffle import MOST_TIMES_AS_MANY, InterleavePhases, SplitPhases
@@ -86,28 +87,36 @@ def _gather_node(place: NodePlace) -> Ops:
 
 
 def _slice_node(place: NodePlace) -> Ops:
-    """Some of the channels, and samples without those at the ends."""
+    """Some of the channels, and every nth sample without those at the ends."""
     kept = list(range(place.channels))
     cuts = [(0, 0)] * place.axes
+    strides = [1] * place.axes
     for axis, start, end, step in _slice_arguments(place):
         if axis == 1:
             kept = kept[start:end:step]
             continue
         from_the_end = end < 0 or end >= ENDLESS
-        if axis == 0 or step != 1 or start < 0 or not from_the_end:
-            raise place.error(
-                "samples are cut off at the ends and nowhere else",
-                hint="if it pads circularly: torch.onnx.export(..., dynamo=True) writes one Pad",
-            )
-        cuts[axis - 2] = (-start, min(0, end))
+        if axis == 0 or not 0 < step <= MOST_TIMES_AS_MANY or start < 0 or not from_the_end:
+            raise place.error("samples are cut off at the ends and nowhere else")
+        cuts[axis - 2] = (-start, 0 if end >= ENDLESS else end)
+        strides[axis - 2] = step
     if not kept:
         raise place.error("no channel is left")
     ops: list[Op] = []
     if any(map(any, cuts)):
         ops.append(extended_input(tuple(cuts), "zero"))
+    if max(strides) > 1:
+        ops.append(_every_nth(tuple(strides)))
     if kept != list(range(place.channels)):
         ops.append(ChannelSelection(selected=tuple(kept), axes=place.axes))
     return tuple(ops)
+
+
+def _every_nth(strides: tuple[int, ...]) -> Op:
+    """Every nth sample on each axis, from the first one on."""
+    nothing = (0,) * len(strides)
+    one = np.ones((1,) * len(strides))
+    return Convolve(taps=one, before=nothing, after=nothing, step=strides, anchor=nothing)
 
 
 def _slice_arguments(place: NodePlace) -> list[tuple[int, int, int, int]]:

@@ -9,8 +9,8 @@ numbers in them.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from convcli.media.tables.columnar_values import (
     with_float_columns,
 )
 from convcli.media.tables.header import Header
-from convcli.media.tables.numerals import NumberStyle, values_as_written
+from convcli.media.tables.numerals import NumberStyle, first_rounded_number, values_as_written
 from convcli.media.tables.recent_rows import RecentRows, RowsOnDisk, Scratch
 from convcli.media.tables.records import Dialect
 from convcli.media.tables.sink import BatchSink
@@ -73,11 +73,13 @@ class BatchRows:
 
     cells : the text of the cells of each wanted column, by its number
     missing : (rows, channels) which numbers were missing; None if all were there
+    rounded : by channel, a whole number that float64 rounds
     """
 
     batch: Batch
     cells: dict[int, Cells]
     missing: BoolArray | None = None
+    rounded: dict[int, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -101,6 +103,11 @@ class BatchRows:
     def of_channels(self, channels: tuple[int, ...]) -> BatchRows:
         """The rows unchanged: they do not depend on the channels that are written."""
         return self
+
+
+def _text_of_value(values: Any, row: int) -> str:
+    """The text of a value of a column, as plain digits where it is a whole number."""
+    return str(values[row])
 
 
 class BatchesInScratch:
@@ -266,7 +273,18 @@ class ColumnarSource(TableSource):
             x[:, channel] = self._numbers.without_missing_numbers(numbers)
         cells = {column: self._cells(records, column) for column in self._keys()}
         missing = np.isnan(x)
-        return BatchRows(records, cells, missing if missing.any() else None), x
+        rounded = self._rounded_numbers(records, x)
+        return BatchRows(records, cells, missing if missing.any() else None, rounded), x
+
+    def _rounded_numbers(self, records: Batch, x: FloatArray) -> dict[int, str]:
+        """For each channel a whole number that is rounded, if there is one."""
+        rounded: dict[int, str] = {}
+        for channel, column in enumerate(self.columns):
+            values = records.data.column(column)
+            number = first_rounded_number(x[:, channel], partial(_text_of_value, values))
+            if number is not None:
+                rounded[channel] = number
+        return rounded
 
     # --- for rows that are made regular ---
 

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.media.tables.cells import Cells
 
@@ -158,6 +160,26 @@ def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
     else:
         values = _read_small(cells.texts(), style)
     return style.without_missing_numbers(values)
+
+
+# Floats from here on leave out whole numbers.
+LARGEST_EXACT = 2**53
+_WHOLE = re.compile(r"[+-]?\d{16,400}")
+# So many large numbers of a block are looked at: those of a column are mostly alike.
+_LOOKED_AT = 100
+
+
+def first_rounded_number(values: FloatArray, text_of: Callable[[int], str]) -> str | None:
+    """The first whole number that float64 rounds, among the first large ones; None without one.
+
+    text_of : gives the text of the number at a place
+    """
+    large = np.flatnonzero(np.abs(values) >= LARGEST_EXACT)
+    for place in large[:_LOOKED_AT].tolist():
+        text = text_of(place)
+        if _WHOLE.fullmatch(text) and int(text) != int(values[place]):
+            return text
+    return None
 
 
 def _special_cells(cells: Cells, style: NumberStyle) -> BoolArray | None:

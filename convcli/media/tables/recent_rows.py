@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
@@ -36,12 +36,14 @@ class DecodedRows:
 
     starts, stops : (rows, channels) the part of each filtered cell that is read as a number
     missing : (rows, channels) which of them were missing; None if none was
+    rounded : by channel, a whole number that float64 rounds
     """
 
     spans: RowSpans
     starts: IntArray
     stops: IntArray
     missing: BoolArray | None
+    rounded: dict[int, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

@@ -255,6 +255,8 @@ class TableSink(FileSink):
     def close(self) -> None:
         """Complete the table, and close what the sink holds."""
         self._complete()
+        if not self._unchanged:
+            self.warnings += self._source.roundings
         self._recent.clear()
         self.held.close()
 

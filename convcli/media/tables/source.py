@@ -23,7 +23,7 @@ from convcli.media.tables.table_options import TableOptions, bin_length, check_o
 from convcli.signals import TABLE, Block, Groups, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import ExitStack
 
     from convcli.array_types import FloatArray, IntArray
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.times import CheckedTimes, Clock, StampChecker
 
 DAY = 86400.0
+NOTHING_ROUNDED: Mapping[int, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +56,23 @@ class Pass:
 
 
 class RowCounts:
-    """How many rows have passed, and how many numbers of each column are missing in them."""
+    """How many rows have passed, and how many numbers of each column are missing in them.
+
+    rounded : by channel, the first whole number that was rounded
+    """
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
         self.missing = np.zeros(columns, np.int64)
+        self.rounded: dict[int, str] = {}
 
-    def add(self, rows: int, missing: IntArray | int) -> None:
+    def add(
+        self, rows: int, missing: IntArray | int, rounded: Mapping[int, str] = NOTHING_ROUNDED
+    ) -> None:
         """Count further rows and the numbers that are missing in them."""
         self.rows += rows
         self.missing += missing
+        self.rounded = {**rounded, **self.rounded}
 
     def missing_by_name(self, names: tuple[str, ...]) -> dict[str, int]:
         """How many numbers are missing, by the names of the columns."""
@@ -329,7 +337,7 @@ class TableSource(ABC):
         if times is not None:
             times.check()
         missing = 0 if decoded.missing is None else decoded.missing.sum(axis=0)
-        self._counts.add(decoded.count, missing)
+        self._counts.add(decoded.count, missing, decoded.rounded)
         if self._recent is not None:
             self._recent.add(decoded)
 
@@ -413,7 +421,7 @@ class TableSource(ABC):
 
     def note_part(self, noted: RowCounts) -> None:
         """Count the rows and the missing cells of a part that was read by itself."""
-        self._counts.add(noted.rows, noted.missing)
+        self._counts.add(noted.rows, noted.missing, noted.rounded)
 
     # --- for the report ---
 
@@ -428,6 +436,18 @@ class TableSource(ABC):
             f"{self.name}: months and years are counted from 1970 by the seconds in {column}; "
             "if these are not seconds, write dates; --time-unit s says that they are"
         )
+
+    @property
+    def roundings(self) -> list[str]:
+        """A warning for each column with whole numbers that were rounded."""
+        warnings = []
+        for channel, number in sorted(self._counts.rounded.items()):
+            column = self.signal.channels[channel]
+            warnings.append(
+                f"{self.name}: whole numbers beyond 2^53 in {column}, such as {number}, are "
+                "rounded to 16 digits; -c names the columns to filter"
+            )
+        return warnings
 
     def facts(self) -> dict[str, Any]:
         """The number of rows and of missing cells that were read."""

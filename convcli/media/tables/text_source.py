@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli.errors import InputError
-from convcli.media.tables.cells import cells_by_row
+from convcli.media.tables.cells import Cells, cells_by_row
 from convcli.media.tables.columns import ColumnNames, ColumnSearch, first_identifier, shown_cell
-from convcli.media.tables.numerals import BadCellError, read_numbers
+from convcli.media.tables.numerals import (
+    LARGEST_EXACT,
+    BadCellError,
+    first_rounded_number,
+    read_numbers,
+)
 from convcli.media.tables.recent_rows import DecodedRows, RecentRows, RowsInFile, RowsInScratch
 from convcli.media.tables.records import join_records
 from convcli.media.tables.source import Pass, TableSource
@@ -20,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from convcli.array_types import FloatArray
-    from convcli.media.tables.cells import Cells
+    from convcli.array_types import FloatArray, IntArray
     from convcli.media.tables.compression import Compression
     from convcli.media.tables.header import Header
     from convcli.media.tables.records import Records
@@ -112,7 +117,29 @@ class TextSource(TableSource):
             order = np.searchsorted(columns, self.columns)
             starts, stops, x = starts[:, order], stops[:, order], x[:, order]
         missing = np.isnan(x)
-        return DecodedRows(spans, starts, stops, missing if missing.any() else None), x
+        rounded = self._rounded_numbers(x, starts, stops, cells.data)
+        return DecodedRows(spans, starts, stops, missing if missing.any() else None, rounded), x
+
+    def _rounded_numbers(
+        self, x: FloatArray, starts: IntArray, stops: IntArray, text: bytes
+    ) -> dict[int, str]:
+        """For each channel a whole number that is rounded, if there is one.
+
+        starts, stops : (rows, channels) the places of the numbers in `text`
+        """
+        large = np.abs(x) >= LARGEST_EXACT
+        rounded: dict[int, str] = {}
+        for channel in np.flatnonzero(large.any(axis=0)).tolist():
+            cells = Cells(text, starts[:, channel], stops[:, channel])
+            number = first_rounded_number(x[:, channel], partial(self._digits, cells))
+            if number is not None:
+                rounded[channel] = number
+        return rounded
+
+    def _digits(self, cells: Cells, row: int) -> str:
+        """The text of a number without separators of thousands."""
+        text = cells.data[cells.start[row] : cells.stop[row]]
+        return self.dialect.numbers.without_thousands(text).decode("utf-8", "replace")
 
     def _read_numbers(self, spans: RowSpans, cells: Cells, columns: list[int]) -> FloatArray:
         """The numbers of the cells of `columns`, row by row. Raises InputError."""

@@ -273,6 +273,54 @@ def test_structural_similarity(rows: int) -> None:
     assert list(found) == pytest.approx(SSIM)
 
 
+def slow_similarity(a: Any, b: Any, full: float) -> float:
+    """The SSIM of two pictures with gaps, window by window, over what both have."""
+    line = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    found = []
+    for row in range(len(a) - 10):
+        for column in range(a.shape[1] - 10):
+            x, y = (each[row : row + 11, column : column + 11] for each in (a, b))
+            known = np.isfinite(x) & np.isfinite(y)
+            if not known.any():
+                continue
+            w = np.outer(line, line)[known]
+            x, y = x[known], y[known]
+            mean_x, mean_y = np.average(x, weights=w), np.average(y, weights=w)
+            covariance = np.average((x - mean_x) * (y - mean_y), weights=w)
+            spread = np.average((x - mean_x) ** 2 + (y - mean_y) ** 2, weights=w)
+            c1, c2 = (0.01 * full) ** 2, (0.03 * full) ** 2
+            luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+            found.append(luminance * (2 * covariance + c2) / (spread + c2))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("rows", [7, 40])
+def test_structural_similarity_with_gaps(rows: int) -> None:
+    a, b = (x.astype(np.float64) for x in two_pictures())
+    gaps = np.random.default_rng(0).random(a.shape)
+    a[gaps < 0.1] = np.nan
+    b[gaps > 0.95] = np.nan
+    b[:13, :14] = np.nan
+    a[..., 2] = np.nan
+    similarity = StructuralSimilarity(3, 255.0)
+    for first in range(0, 40, rows):
+        similarity.add(a[first : first + rows], b[first : first + rows])
+    found = similarity.mean()
+    assert found is not None
+    for channel in (0, 1):
+        slow = slow_similarity(a[..., channel], b[..., channel], 255.0)
+        assert found[channel] == pytest.approx(slow, abs=1e-6)
+    assert np.isnan(found[2])
+
+
+def test_a_picture_and_its_copy_with_gaps_are_alike() -> None:
+    a, _ = (x.astype(np.float64) for x in two_pictures())
+    b = a.copy()
+    b[::3, ::5] = np.nan
+    rows = convcli.compare(a, b).channels
+    assert [row.ssim for row in rows] == pytest.approx([1.0] * 3)
+
+
 def test_pictures() -> None:
     a, b = two_pictures()
     facts = convcli.compare(a, b)

@@ -98,3 +98,22 @@ def test_the_xml_of_ome_is_kept_where_it_holds(program: Program, tmp_path: Path)
         assert "XML of OME" in told(program, tmp_path, *words, name=name)
         with tifffile.TiffFile(tmp_path / "b.tif") as file:
             assert not file.is_ome
+
+
+@pytest.mark.parametrize("notes", [{}, {"dose": 3}])
+def test_the_shape_that_tifffile_notes(
+    notes: dict[str, Any], program: Program, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", ODD_BYTES, photometric="minisblack", metadata=notes)
+    expected = {
+        ("gain:1",): ODD_BYTES,
+        ("gain:1", "--pages", "1-2"): ODD_BYTES[:2],
+        ("stride:2",): ODD_BYTES[:, ::2, ::2],
+        ("mix:1;1;1",): np.stack([ODD_BYTES] * 3, axis=-1),
+    }
+    for words, pixels in expected.items():
+        with copied(program, tmp_path, *words) as file:
+            np.testing.assert_array_equal(file.asarray(), pixels)
+            described = file.pages[0].description
+            assert ("dose" in described) == bool(notes)
+            assert ("shape" in described) == (words == ("gain:1",))

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 SIDE, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
+# The smallest weight of a sample of a window is 1e-6.
+LEAST_PART = 5e-7
 
 
 class StructuralSimilarity:
     """The mean structural similarity of each channel of two pictures.
+
+    A window with missing or infinite samples is that of the others, with their weights scaled up.
 
     full_scale : the range of the samples, L in the paper
     precision : the type of the sums; float32 takes half of the time of float64, and is off by about
@@ -40,7 +44,7 @@ class StructuralSimilarity:
         self._c1 = (K1 * full_scale) ** 2
         self._c2 = (K2 * full_scale) ** 2
         self._sum: FloatArray = np.zeros(channels)
-        self._count = 0
+        self._count: FloatArray = np.zeros(channels)
         self._held: Array | None = None
 
     def add(self, a: Array, b: Array) -> None:
@@ -56,18 +60,35 @@ class StructuralSimilarity:
             return
         self._held = planes[:, :, 1 - SIDE :].copy()
         for channel, (plane_a, plane_b) in enumerate(zip(*planes, strict=True)):
-            local = self._local_similarity(plane_a, plane_b)
+            local = self._known_similarity(plane_a, plane_b)
             self._sum[channel] += local.sum(dtype=np.float64)
-        windows_down, windows_across = (side - SIDE + 1 for side in planes.shape[2:])
-        self._count += windows_down * windows_across
+            self._count[channel] += local.size
 
-    def _local_similarity(self, a: Array, b: Array) -> Array:
-        """The similarity of every window of (rows, columns), (windows down, windows across)."""
-        mean_a = self._window_means(a)
-        mean_b = self._window_means(b)
+    def _known_similarity(self, a: Array, b: Array) -> Array:
+        """The similarities of all windows of (rows, columns) with samples known in both."""
+        known = np.isfinite(a) & np.isfinite(b)
+        if known.all():
+            return self._local_similarity(a, b)
+        parts = self._window_sums(known.astype(self._precision))
+        # FFTs leave a rounding where there is nothing.
+        has_known = parts > LEAST_PART
+        a, b = np.where(known, a, 0), np.where(known, b, 0)
+        local = self._local_similarity(a, b, np.where(has_known, parts, 1))
+        return local[has_known]
+
+    def _local_similarity(self, a: Array, b: Array, parts: Array | None = None) -> Array:
+        """The similarity of every window of (rows, columns), (windows down, windows across).
+
+        parts : the sum of the weights of the known samples of each window; None where all are known
+        """
+        mean_a = self._window_sums(a)
+        mean_b = self._window_sums(b)
         # The variances are only needed as their sum.
-        squares = self._window_means(a * a + b * b)
-        product = self._window_means(a * b)
+        squares = self._window_sums(a * a + b * b)
+        product = self._window_sums(a * b)
+        if parts is not None:
+            for sums in (mean_a, mean_b, squares, product):
+                np.divide(sums, parts, out=sums)
         product_of_means = mean_a * mean_b
         # In place and without gaps between rows, which saves an eighth of the time.
         mean_a *= mean_a
@@ -80,14 +101,17 @@ class StructuralSimilarity:
         luminance *= structure
         return luminance
 
-    def _window_means(self, plane: Array) -> Array:
-        """The weighted mean of every window of (rows, columns)."""
-        means = correlate_valid(plane[..., None], self._window, (1, 1), exact=False)
-        return np.ascontiguousarray(means[..., 0])
+    def _window_sums(self, plane: Array) -> Array:
+        """The weighted sum of every window of (rows, columns); the weights add up to 1."""
+        sums = correlate_valid(plane[..., None], self._window, (1, 1), exact=False)
+        return np.ascontiguousarray(sums[..., 0])
 
     def mean(self) -> FloatArray | None:
-        """The mean of each channel; None where the pictures hold no window."""
-        return self._sum / self._count if self._count else None
+        """The mean of each channel, NaN without known samples; None where there is no window."""
+        if not self._count.any():
+            return None
+        with np.errstate(invalid="ignore"):
+            return self._sum / self._count
 
 
 def _ratio(product: Array, squares: Array, constant: float) -> Array:

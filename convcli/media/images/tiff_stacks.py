@@ -1,13 +1,15 @@
-"""What ImageJ and OME say of all pages of a TIFF in the description of the first one.
+"""What ImageJ, OME and tifffile say of all pages of a TIFF in the description of the first one.
 
 ImageJ and tifffile take the number of images in a description of ImageJ for the promise that the
 uncompressed pixels of all pages lie one behind the other, and read them without looking at the
-other directories. The XML of OME has size, number and type of the pages.
+other directories. The XML of OME has size, number and type of the pages, the JSON of tifffile their
+size and number.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = 270
 _IMAGEJ = b"ImageJ="
+_TIFFFILE = b'{"shape": ['
 _IMAGE_COUNT = re.compile(rb"^images=([0-9]{1,9})\s*\n?", re.MULTILINE)
 # The pages as a hyperstack.
 _DIMENSIONS = re.compile(rb"^(channels|slices|frames|hyperstack)=.*\n?", re.MULTILINE)
@@ -46,22 +49,36 @@ def first_page_change(fields: TiffFields, request: WriteRequest) -> PageChange:
     field = fields.get(_DESCRIPTION)
     if field is None:
         return PageChange(fields)
-    if _OME.search(field.data) and not _ome_holds(field.data, request):
+    text = _lasting_text(field.data, request)
+    if not text:
         others = {tag: each for tag, each in fields.items() if tag != _DESCRIPTION}
         return PageChange(others, frozenset((_DESCRIPTION,)))
-    if field.data.startswith(_IMAGEJ):
-        text = _imagej_text(field.data, request)
-        fields = {**fields, _DESCRIPTION: replace(field, count=len(text), data=text)}
-    return PageChange(fields)
+    return PageChange({**fields, _DESCRIPTION: replace(field, count=len(text), data=text)})
 
 
-def _imagej_text(text: bytes, request: WriteRequest) -> bytes:
-    """What a description of ImageJ says that holds for the output."""
+def _lasting_text(text: bytes, request: WriteRequest) -> bytes:
+    """What a description says that holds for the output."""
+    if _OME.search(text):
+        return text if _ome_holds(text, request) else b""
+    if text.startswith(_TIFFFILE):
+        return text if _holds_pages(request) else _without_shape(text)
+    if not text.startswith(_IMAGEJ):
+        return text
     if not _has_all_pages(request.details):
         text = _DIMENSIONS.sub(b"", text)
     elif request.in_a_row:
         return text
     return _IMAGE_COUNT.sub(b"", text)
+
+
+def _without_shape(text: bytes) -> bytes:
+    """A description of tifffile without the shape of all pages, empty if it says nothing else."""
+    try:
+        said = json.loads(text.rstrip(b"\0"))
+    except ValueError:
+        return text
+    others = {name: value for name, value in said.items() if name not in {"shape", "axes"}}
+    return json.dumps(others).encode() + b"\0" if others else b""
 
 
 def lost_descriptions(request: WriteRequest) -> Iterator[str]:
@@ -102,5 +119,10 @@ def _ome_holds(text: bytes, request: WriteRequest) -> bool:
     name = _OME_NAMES.get(f"{dtype.kind}{dtype.itemsize}")
     types = set(_OME_TYPE.findall(text))
     is_same_type = not types or types == {name}
-    is_same = request.same_geometry and request.same_colours and is_same_type
+    return is_same_type and _holds_pages(request)
+
+
+def _holds_pages(request: WriteRequest) -> bool:
+    """Whether the pages of the output are as many as those of the input, of the same shape."""
+    is_same = request.same_geometry and request.same_colours
     return is_same and _has_all_pages(request.details)

@@ -37,6 +37,7 @@ from convcli.batch.parts import PartedRun, carry_out_task
 from convcli.batch.processes import LostProcessError, ProcessRunner
 from convcli.batch.units import Unit
 from convcli.errors import OutputError
+from convcli.layers.weights import encode_weights
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
 from convcli.media.files import UndividedError, completed
@@ -260,6 +261,18 @@ def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
         "x - ema:alpha=0.5,adjust=false",
     ):
         check(TableFiles(options=table_options(columns=("A", "B"))), path, text, 9)
+
+
+def test_a_layer_gets_its_value_over_a_gap_of_several_parts(tmp_path: Path) -> None:
+    """The activation before it is computed by the first layer, which moves it in the chain."""
+    draw = np.random.default_rng(11)
+    weights = {"0.weight": draw.normal(size=(3, 1, 4)), "2.weight": draw.normal(size=(1, 3, 4))}
+    model = tmp_path / "m.safetensors"
+    model.write_bytes(encode_weights(weights, {"layers": "conv | relu | conv"}))
+    known = [f"{number:.3f}" for number in draw.normal(size=300)]
+    path = tmp_path / "table.csv"
+    path.write_text("A,B\n" + "".join(f"{a},x\n" for a in [*known, *[""] * 300, *known]))
+    check(TableFiles(options=table_options(columns=("A",))), path, f"model:{model}", 9)
 
 
 def naive_states(text: str) -> list[bool]:

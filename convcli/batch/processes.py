@@ -9,15 +9,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from convcli.batch.run_units import Outcome, Retry, carry_out
+from convcli.batch.run_units import Outcome, Retry
 from convcli.batch.worker import receive, send
 from convcli.errors import InputError, OutputError, as_convcli_error
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from threading import Event
 
     from convcli.batch.run_units import OnRetry, Work
@@ -105,7 +104,7 @@ class ProcessRunner:
             try:
                 if not process.started:
                     process.start()
-                outcome: Outcome = process.call(_carry_out, (self._work, unit), self._note)
+                outcome = process.carry_out(self._work, unit, self._note)
             except LostProcessError as error:
                 process.close()
                 if self._stopping.is_set() or tries > most:
@@ -131,13 +130,8 @@ class ProcessRunner:
             process.kill()
 
 
-def _carry_out(work: Work, unit: Unit, note: OnRetry) -> Outcome:
-    """Carry a unit out in a process of a runner, which notes each retry."""
-    return carry_out(work, unit, on_retry=note)
-
-
 class _WorkerProcess:
-    """A process that carries out one call after the other, started when it is needed."""
+    """A process that carries out one unit after the other, started when it is needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -165,25 +159,16 @@ class _WorkerProcess:
                 f"cannot start a process: {error.strerror}", hint="--jobs 1 needs no other process"
             ) from error
 
-    def call(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        on_note: Callable[[Any], object] | None = None,
-    ) -> Any:
-        """Carry out a call, and return its result or raise its error.
-
-        on_note : gets the notes of the function, which has one more argument to send them
-        """
+    def carry_out(self, work: Work, unit: Unit, on_retry: OnRetry) -> Outcome:
+        """Carry a unit out. LostProcessError if the process ends before it answers."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise LostProcessError("no process was started")
         try:
-            send(process.stdin, (function, arguments, on_note is not None))
+            send(process.stdin, (work, unit))
             kind, value = receive(process.stdout)
             while kind == "note":
-                if on_note is not None:
-                    on_note(value)
+                on_retry(value)
                 kind, value = receive(process.stdout)
         except (EOFError, OSError) as error:
             code = process.wait()
@@ -191,9 +176,7 @@ class _WorkerProcess:
                 f"a process that worked on a part has ended with code {code}",
                 hint="was it killed, or is there too little memory? fewer --jobs need less",
             ) from error
-        if kind == "raised":
-            raise value
-        return value
+        return cast("Outcome", value)
 
     def kill(self) -> None:
         """Kill the process, if it was started."""
@@ -207,7 +190,7 @@ class _WorkerProcess:
             return
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                # Calls that a lost process has not read cannot be sent any more.
+                # A unit that a lost process has not read cannot be sent any more.
                 with suppress(OSError):
                     stream.close()
         process.wait()

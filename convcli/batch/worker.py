@@ -1,8 +1,8 @@
-"""A process that carries out what comes through its standard input, until that is closed.
+"""A process that carries out units that come through its standard input, until that is closed.
 
-A call is the length of its text in 8 bytes and a pickled function with its arguments. The answers
-on standard output are of the same form: any number of notes, then what the function has returned or
-raised. Only the process that has started this one writes to it.
+A request is its length in 8 bytes, then work and unit, pickled. The answers on standard output have
+the same form: a note for each retry, then the outcome. Only the process that has started this one
+writes to it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,13 @@ import os
 import pickle
 import sys
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
+from convcli.batch.run_units import carry_out
 from convcli.running.workers import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    # A function, its arguments, and whether it gets one more: what sends its notes.
-    FunctionCall = tuple[Callable[..., Any], tuple[Any, ...], bool]
-    # What is answered: a note, a result or an error.
-    Answer = tuple[Literal["note", "returned", "raised"], Any]
+    from convcli.batch.run_units import Retry
 
 LENGTH_BYTES = 8
 
@@ -46,36 +42,27 @@ def receive(stream: IO[bytes]) -> Any:
     return pickle.loads(data)  # noqa: S301 -- the other end is a process of this program
 
 
-def answer_calls() -> None:
-    """Answer calls until the pipe is closed."""
-    calls = sys.stdin.buffer
+def carry_out_requests() -> None:
+    """Carry out units until the pipe is closed."""
+    requests = sys.stdin.buffer
     # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     note = partial(_write_note, answers)
     while True:
         try:
-            function, arguments, notes = receive(calls)
-            if notes:
-                arguments = (*arguments, note)
-            send(answers, _returned_or_raised(function, arguments))
+            work, unit = receive(requests)
+            outcome = carry_out(work, unit, on_retry=note)
+            send(answers, ("outcome", outcome))
         except (EOFError, BrokenPipeError):  # the other process has ended
             os._exit(0)
 
 
-def _returned_or_raised(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
-    """Call a function, and return its result or its error."""
-    try:
-        return "returned", function(*arguments)
-    except Exception as error:  # noqa: BLE001 -- it is raised again where the call came from
-        return "raised", error
-
-
-def _write_note(answers: IO[bytes], value: object) -> None:
-    """Send a note about a call that is under way."""
-    send(answers, ("note", value))
+def _write_note(answers: IO[bytes], retry: Retry) -> None:
+    """Send a note about the unit that is under way."""
+    send(answers, ("note", retry))
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    answer_calls()
+    carry_out_requests()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from convcli.core.missing import any_missing
-from convcli.core.task import HeldIfAsked, nothing_earlier
+from convcli.core.task import held_if_asked, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.extend import Bounds
     from convcli.core.op import Span
-    from convcli.core.task import HeldAfter, HeldEarlier
+    from convcli.core.task import HeldEarlier
     from convcli.signals import Array
 
 A = TypeVar("A")
@@ -121,7 +121,7 @@ class OutputTask:
     earlier: HeldEarlier = nothing_earlier
     bounds: Bounds | None = None
 
-    def in_blocks(self, share: Share) -> tuple[Array, HeldAfter]:
+    def in_blocks(self, share: Share) -> tuple[Array, HeldEarlier]:
         """Compute the outputs as `at_once` does, block by block.
 
         A row of blocks that reads missing samples is computed at once, because a gap is filled from
@@ -134,21 +134,19 @@ class OutputTask:
         blocks = [row.blocks() for row in rows]
         computed = iter(share(OutputTask.outputs, [block for row in blocks for block in row]))
         parts = []
-        held: HeldAfter = {}
-        earlier = self.earlier
+        held = self.earlier
         for row, its_blocks in zip(rows, blocks, strict=True):
             if its_blocks:
                 made = list(islice(computed, len(its_blocks)))
                 y = _put_together(made, axis=1)
                 held = row.held_without_gaps()
             else:
-                y, held = replace(row, earlier=earlier).at_once()
+                y, held = replace(row, earlier=held).at_once()
             parts.append(y)
-            earlier = held.get
         return _put_together(parts, axis=0), held
 
-    def at_once(self) -> tuple[Array, HeldAfter]:
-        """Return the outputs, and the last values that the operations have met."""
+    def at_once(self) -> tuple[Array, HeldEarlier]:
+        """Return the outputs, and what gives the last values that the operations have met."""
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
     def outputs(self) -> Array:
@@ -181,18 +179,18 @@ class OutputTask:
             blocks.append(block)
         return blocks
 
-    def held_without_gaps(self) -> HeldAfter:
-        """Return the last known values after the outputs, whose inputs have no gap.
+    def held_without_gaps(self) -> HeldEarlier:
+        """Give the last known values after the outputs, whose inputs have no gap.
 
         No earlier value is needed, and it would keep all earlier rows in memory.
         """
-        return HeldIfAsked(replace(self, earlier=nothing_earlier).held_at_end)
+        return held_if_asked(replace(self, earlier=nothing_earlier).held_at_end)
 
-    def held_at_end(self) -> HeldAfter:
-        """Return the last known values; the last row has them unless a layer has overflowed."""
+    def held_at_end(self) -> HeldEarlier:
+        """Give the last known values; the last row has them unless a layer has overflowed."""
         stop = self.span[0][1]
         _, held = self._rows(stop - 1, stop).at_once()
-        values = held.values()
+        values = [held(place) for place in self.chain.held_places]
         if any(value is None or any_missing(value) for value in values):
             _, held = self.at_once()
         return held

@@ -31,7 +31,7 @@ from convcli.core.op import (
 )
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach, widest
-from convcli.core.task import BranchTask, Inputs, OpTask, held_of_parts, held_within
+from convcli.core.task import BranchTask, Inputs, OpTask, held_by_parts, held_within
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights
     from convcli.core.ops import Convolve
-    from convcli.core.task import HeldAfter, HeldPlace
+    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
     from convcli.signals import Array, Missing
 
 
@@ -365,7 +365,7 @@ class Branches(Op):
         y, _ = self.compute(x, task)
         return y
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
         if self.folded is not None and all_finite(x):
             y, held_after = self._compute_folded(self.folded, x, task)
@@ -388,7 +388,7 @@ class Branches(Op):
             found.append(BranchTask(branch.chain.ops, spans))
         return tuple(found)
 
-    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
         """Compute every branch by itself and combine them."""
         operands = []
         held_after = {}
@@ -400,7 +400,7 @@ class Branches(Op):
         together = self._side_by_side(results, x.shape[-1])
         if self.opacity is not None:
             together = np.insert(together, self.opacity, 0, axis=-1)
-        return together, held_of_parts(held_after)
+        return together, held_by_parts(held_after)
 
     def _colours(self, y: Array, branch: BranchChain) -> Array:
         """Return the outputs of a branch without the opacity, which the group keeps as it is.
@@ -424,7 +424,9 @@ class Branches(Op):
         joined = np.concatenate(of_channels, axis=-1)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
+    def _compute_folded(
+        self, folded: Convolve, x: Array, task: OpTask
+    ) -> tuple[Array, HeldEarlier]:
         """Compute a group as one convolution, where no input is missing."""
         places = []
         for reach, outputs, first in zip(self.reach, task.outputs, task.starts, strict=True):
@@ -439,7 +441,7 @@ class Branches(Op):
                 passed = max(following.start - task.starts[0], 0)
                 earlier = partial(task.earlier, (number, 0))
                 held_after[number, 0] = last_known(x[:passed], earlier)
-        return y, held_after
+        return y, held_after.get
 
     def _kept_channel(self, x: Array, task: OpTask) -> Array:
         """Return the opacity as it is in the inputs that the outputs are aligned with."""

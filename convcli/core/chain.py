@@ -43,9 +43,9 @@ from convcli.core.extend import without_incomplete
 from convcli.core.missing import any_missing
 from convcli.core.task import (
     Continuation,
-    HeldIfAsked,
     OpTask,
-    held_of_parts,
+    held_by_parts,
+    held_if_asked,
     held_within,
     nothing_earlier,
 )
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from convcli.core.executor import ExecutedRun, Executor, Pads
     from convcli.core.extend import Bounds
     from convcli.core.op import Op, Span
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldEarlier, HeldPlace
     from convcli.signals import Array
 
 
@@ -105,8 +105,8 @@ class Chain(ChainGeometry):
         continuation: Continuation | None = None,
         *,
         bounds: Bounds | None = None,
-    ) -> tuple[Array, HeldAfter]:
-        """Compute the outputs `span` and the last values that each holding operation has met.
+    ) -> tuple[Array, HeldEarlier]:
+        """Compute the outputs `span`; return also what gives the last values that were met.
 
         x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others,
             extended at the ends
@@ -120,7 +120,7 @@ class Chain(ChainGeometry):
             return self._joined.compute(x, span, ends, earlier, continuation, bounds=bounds)
         # Under `valid`, a picture narrower than a window has no outputs.
         if any(stop <= start for start, stop in span):
-            return self._no_outputs(x, span), {}
+            return self._no_outputs(x, span), nothing_earlier
         if continuation is None:
             continuation = Continuation(*span[0])
         computation = self.computation(span, ends, continuation, earlier)
@@ -129,29 +129,29 @@ class Chain(ChainGeometry):
         if bounds is None and x.dtype == np.uint8 and self._resampling_of_bytes is not None:
             # No byte is missing. A later job has gaps beyond the last row at most, and asks for no
             # value from before its own rows.
-            return self._resampling_of_bytes(x[tasks[0].skipped :], span), {}
+            return self._resampling_of_bytes(x[tasks[0].skipped :], span), nothing_earlier
         x = self._first_input(x)
         if bounds is None and self.executors:
             return computation.executed.outputs(x), self._held_after_executed(x, tasks)
         return self.compute_each(x, tasks, bounds=bounds)
 
-    def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldAfter:
-        """Return the last values that the operations have met, computed when they are asked for.
+    def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldEarlier:
+        """Give the last values that the operations have met, computed when they are asked for.
 
         Without a gap in `x` no earlier value is needed, and no earlier job is kept for it.
         """
         if any_missing(x):
             return self.compute_each(x, tasks)[1]
 
-        def values() -> HeldAfter:
+        def values() -> HeldEarlier:
             alone = [replace(task, earlier=nothing_earlier) for task in tasks]
             return self.compute_each(x, alone)[1]
 
-        return HeldIfAsked(values)
+        return held_if_asked(values)
 
     def compute_each(
         self, x: Array, tasks: Sequence[OpTask], *, first: int = 0, bounds: Bounds | None = None
-    ) -> tuple[Array, HeldAfter]:
+    ) -> tuple[Array, HeldEarlier]:
         """Compute one operation after the other, from the operation `first` on.
 
         tasks : of these operations; the result is as of `compute`
@@ -167,7 +167,7 @@ class Chain(ChainGeometry):
             if bounds is not None:
                 bounds = op.complete_outputs(bounds, task.ends)
                 x = without_incomplete(x, task.outputs, bounds)
-        return x, held_of_parts(held_after)
+        return x, held_by_parts(held_after)
 
     @cached_property
     def _resampling_of_bytes(self) -> RefinedResampling | None:
@@ -323,7 +323,9 @@ class Chain(ChainGeometry):
 
     @cached_property
     def held_places(self) -> tuple[HeldPlace, ...]:
-        """The places of all values that are held."""
+        """The places of all values that are held, in the chain that is computed."""
+        if self._joined is not None:
+            return self._joined.held_places
         places = []
         for number, op in enumerate(self.ops):
             places += [(number, *place) for place in op.held_places]

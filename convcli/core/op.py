@@ -12,7 +12,7 @@ from convcli.core.convolution.convolve_2d import products_of
 from convcli.core.extend import Bounds
 from convcli.core.missing import last_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
-from convcli.core.task import Inputs
+from convcli.core.task import Inputs, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convcli.core.in_time.reach import Tracker
     from convcli.core.op_formula import WindowWeights
     from convcli.core.reach import Reach
-    from convcli.core.task import BranchTask, HeldAfter, HeldPlace, OpTask
+    from convcli.core.task import BranchTask, HeldAfter, HeldEarlier, HeldPlace, OpTask
     from convcli.signals import Array, Missing
 
 
@@ -317,8 +317,8 @@ class Op(ABC):
         """The windows that have to lie within the signal under the edge rule `missing`."""
         return self.reach
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldAfter]:
-        """Compute the outputs of a task, and what the next job has to know.
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+        """Compute the outputs of a task; return also what gives the values held after it.
 
         x : all inputs of the task, NaN where a sample is missing; not changed
         """
@@ -326,10 +326,11 @@ class Op(ABC):
             x = self.padding.extend(x, task)
         windows = x[task.skipped :]
         if not self.holds:
-            return self(windows, task.outputs), {}
+            return self(windows, task.outputs), nothing_earlier
         held = partial(last_known, x[: task.skipped], task.held_before)
         y = self(windows, task.outputs, held)
-        return y, {(): last_known(x[: task.passed], task.held_before)}
+        after: HeldAfter = {(): last_known(x[: task.passed], task.held_before)}
+        return y, after.get
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs along axis 0 for the outputs [start, stop).

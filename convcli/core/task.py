@@ -8,7 +8,8 @@ say what the next job has to know.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from convcli.dataclass import dataclass
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 # number of the branch, the number in its chain, and so on.
 HeldPlace = tuple[int, ...]
 
-# The last known values of a job, by the place of the operation that holds them; None if there are
-# none.
+# The last known values before some outputs, by the place of the operation that holds them; None if
+# there are none. They can be pickled.
 HeldAfter = dict[HeldPlace, "Array | None"]
 
 # Gives the value held at a place from before the inputs, None if there is none. It may wait for
-# another thread and is therefore called only if a gap needs it.
+# another thread, or compute, and is therefore called only if a gap needs it. A computation of
+# outputs returns such a function for those that follow.
 HeldEarlier = Callable[[HeldPlace], "Array | None"]
 
 
@@ -46,40 +48,27 @@ def held_within(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | 
     return earlier((number, *place))
 
 
-class HeldIfAsked(dict[HeldPlace, "Array | None"]):
-    """The last known values after some outputs, computed when the first of them is asked for.
+def held_by_parts(parts: Mapping[int, HeldEarlier]) -> HeldEarlier:
+    """Return what an operation holds whose parts, by their numbers, hold these values."""
+
+    def held(place: HeldPlace) -> Array | None:
+        number, *place_in_part = place
+        return parts[number](tuple(place_in_part))
+
+    return held
+
+
+def held_if_asked(find: Callable[[], HeldEarlier]) -> HeldEarlier:
+    """Return what `find` returns, which is called when the first value is asked for.
 
     Only a gap at the very beginning of the next outputs asks.
     """
+    found = cache(find)
 
-    def __init__(self, find: Callable[[], HeldAfter]) -> None:
-        super().__init__()
-        self._find: Callable[[], HeldAfter] | None = find
+    def held(place: HeldPlace) -> Array | None:
+        return found()(place)
 
-    def get(self, place: HeldPlace, default: Any = None) -> Any:
-        """Return the value held at a place."""
-        if self._find is not None:
-            self.update(self._find().items())
-            self._find = None
-        return super().get(place, default)
-
-    def items(self) -> Any:
-        """Return all places and what is held there."""
-        self.get(())
-        return super().items()
-
-
-def held_of_parts(parts: Mapping[int, HeldAfter]) -> HeldAfter:
-    """Return what an operation holds whose parts, by their numbers, hold these values."""
-    if any(isinstance(held, HeldIfAsked) for held in parts.values()):
-        return HeldIfAsked(lambda: _joined_held(parts))
-    return _joined_held(parts)
-
-
-def _joined_held(parts: Mapping[int, HeldAfter]) -> HeldAfter:
-    return {
-        (number, *place): values for number, held in parts.items() for place, values in held.items()
-    }
+    return held
 
 
 class Inputs(NamedTuple):

@@ -339,7 +339,8 @@ class _InterleavedJob(Job):
     def _run(self, share: Share) -> SignalBlock:
         y = self._compute(share)
         if self.batch is not None:
-            self.batch.store(self.signals, self._held)
+            held = {place: self._held(place) for place in self.chain.held_places}
+            self.batch.store(self.signals, held)
         found = self._became_missing(y)
         if found is not None:
             found = self._one_after_the_other(found)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import Share
     from convcli.core.chain import Chain
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldEarlier, HeldPlace
     from convcli.running.geometry import JobPlace
     from convcli.signals import AnyRows, Array
 
@@ -64,7 +64,7 @@ class Job:
     parts: list[Array]
     rows: AnyRows
     earlier: HeldEarlier = nothing_earlier
-    _held: HeldAfter = field(default_factory=dict)
+    _held: HeldEarlier = nothing_earlier
     _finished: Event = field(default_factory=Event)
 
     def run(self, share: Share = one_after_another) -> SignalBlock:
@@ -167,7 +167,7 @@ class Job:
     def held(self, place: HeldPlace) -> Array | None:
         """Return the last value before the inputs of the next job; wait for this job."""
         self._finished.wait()
-        return self._held.get(place)
+        return self._held(place)
 
     def release(self) -> None:
         """Let go of the job before and of all who wait, whether this job succeeded or not."""

@@ -39,6 +39,7 @@ _OTHER_UNITS = ("dB", "%", "px", "deg", "°")
 # What other programs call the units: pandas' W and ME, words, and other capital letters.
 _OTHER_NAMES = {
     **{unit.lower(): unit for unit in (*SECONDS, *MONTHS, *HERTZ, "dB", "px")},
+    **dict.fromkeys(("dbfs", "dbtp"), "dB"),
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("mins", "minute", "minutes"), "min"),
     **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
@@ -49,6 +50,7 @@ _OTHER_NAMES = {
     **dict.fromkeys(("year", "years", "yr", "ye", "ys"), "y"),
 }
 
+_LOUDNESS = ("lufs", "lkfs", "lu")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?\s*([A-Za-z%°]*)")
 
@@ -99,11 +101,14 @@ def parse_quantity(text: str) -> Quantity:
     if unit in SECONDS or unit in MONTHS or unit in HERTZ or unit in _OTHER_UNITS:
         return Quantity(value, unit)
     known = "known: k, Hz, kHz, ms, s, min, h, d, w, mo, q, y, dB, %, px"
+    hint = None
+    if unit.lower() in _LOUDNESS:
+        hint = "--report page.html measures LUFS; gain:-3dB lowers the loudness by 3 LU"
     if unit == "m":
         known = "minutes are min, months mo"
     elif unit.lower() in _OTHER_NAMES:
         known = f"write {match[1]}{_OTHER_NAMES[unit.lower()]}"
-    raise UnitError(f"unknown unit {unit!r} in {text!r}; {known}")
+    raise UnitError(f"unknown unit {unit!r} in {text!r}; {known}", hint=hint)
 
 
 @dataclass(frozen=True)

@@ -809,3 +809,42 @@ def test_the_header_of_an_mpeg_frame(head: str, expected: tuple[int, ...]) -> No
     found = frame.layer, frame.bits, frame.rate, frame.channels, frame.size, frame.samples
     assert found == expected
     assert mp3_frame(b"fLaC") is None
+
+
+# Tags that hold the loudness
+
+
+def test_a_warning_names_tags_that_hold_the_loudness_of_the_input(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.flac", noise(1000), tags={"title": "sea"})
+    plain = done("audio", "gain:0.5", "in.flac", "-o", "a.flac", cwd=tmp_path).err
+    assert "loudness" not in plain
+    comments = [b"REPLAYGAIN_TRACK_GAIN=+4.56 dB", b"replaygain_track_peak=0.35"]
+    chunk = Chunk(COMMENTS, join_comments(b"reference", comments))
+    with path.open("r+b") as file:
+        FlacContainer().write(file, (chunk,))
+    told = done("audio", "gain:0.5", "in.flac", "-o", "b.flac", cwd=tmp_path).err
+    names = "REPLAYGAIN_TRACK_GAIN, REPLAYGAIN_TRACK_PEAK"
+    assert f"warning: tags are kept that hold the loudness of the input: {names}\n" in told
+    into_wav = done("audio", "gain:0.5", "in.flac", "-o", "c.wav", cwd=tmp_path).err
+    assert "loudness" not in into_wav
+
+
+@pytest.mark.parametrize(("version", "loudness"), [(1, 0), (2, 0), (2, -2300)])
+def test_a_warning_names_the_loudness_of_a_broadcast_wav(
+    tmp_path: Path, version: int, loudness: int
+) -> None:
+    path = write(tmp_path / "in.wav", noise(1000))
+    body = bytearray(602)
+    body[346:348] = struct.pack("<H", version)
+    body[412:414] = struct.pack("<h", loudness)
+    with path.open("r+b") as file:
+        WavContainer().write(file, (Chunk(b"bext", bytes(body)),))
+    told = done("audio", "gain:0.5", "in.wav", "-o", "out.wav", cwd=tmp_path).err
+    assert ("loudness of the input: bext loudness" in told) == (loudness != 0)
+
+
+def test_a_file_that_is_no_sound_file_is_answered_with_what_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "in.raw").write_bytes(np.random.default_rng(0).bytes(4000))
+    told = refused(3, "audio", "gain:1", "in.raw", "-o", "out.wav", cwd=tmp_path)
+    assert "ffmpeg knows more" in told
+    assert "sox -t raw -r 44100" in told

@@ -228,10 +228,41 @@ class TestDates:
             f"after {pd.Timestamp(times[69])}, got {times[70]}"
         )
 
-    @pytest.mark.parametrize("cell", ["", "soon", "2024-02-30"])
+    @pytest.mark.parametrize("cell", ["", "soon", "2024-2-1"])
     def test_no_date(self, cell: str) -> None:
         message = error_of(timed(["2024-02-27", "2024-02-28", cell]))
         assert "line 4, column t: expected a date or time written as in the first row" in message
+
+    @pytest.mark.parametrize(
+        "cell", ["2024-02-30", "2024-13-01", "2024-02-28 24:00", "2024-02-28T23:59:60"]
+    )
+    @pytest.mark.parametrize("offset", ["", "Z"])
+    def test_a_date_that_does_not_exist(self, cell: str, offset: str) -> None:
+        if len(cell) == 10:
+            cell += " 12:00"
+        good = f"2024-02-28 12:00{offset}"
+        for cells in ([good, good, cell + offset], [cell + offset, good]):
+            row = 2 + cells.index(cell + offset)
+            message = error_of(timed(cells))
+            assert f"line {row}, column t: expected a date and a time of day that exist" in message
+
+    @pytest.mark.parametrize(
+        ("cells", "expected"),
+        [
+            (["20240227", "20240228", "20240230"], "written as in the first row, got 20240230"),
+            (["20240227", "", "20240229"], "written as in the first row, got an empty cell"),
+            (
+                ["20240227120000", "20240228120000", "20240228126000"],
+                "in the first row, got 20240228126",
+            ),
+            (["20241301", "20240228", "20240229"], "written as in the first row, got 20241301"),
+            (["202401", "202402", "202413", "202404"], "written as %Y%m, got 202413"),
+        ],
+    )
+    def test_dates_of_digits_are_not_taken_for_seconds(
+        self, cells: list[str], expected: str
+    ) -> None:
+        assert expected in error_of(timed(cells))
 
     def test_no_time_at_all(self) -> None:
         assert "expected a time: a number of seconds, a date" in error_of(

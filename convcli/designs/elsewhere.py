@@ -174,10 +174,15 @@ _HINTS = {
     ),
     "returns": "`pct_change` gives relative changes, `log | diff` logarithmic returns",
     "sinc": "`lowpass:3.4k` is sinc -3.4k of SoX, `highpass:100` sinc 100",
-    (
-        "loudnorm compand compressor limiter acompressor alimiter agate dynaudnorm loudness "
-        "fade afade gate"
-    ): ("no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"),
+    "compand compressor limiter acompressor alimiter agate dynaudnorm fade afade gate": (
+        "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
+    ),
+    "loudnorm loudness lufs lkfs ebur128 r128 replaygain": (
+        "--report page.html measures LUFS; `gain:-3dB` lowers the loudness by 3 LU"
+    ),
+    "deess deesser desibilate": (
+        "no step follows the loudness; `highshelf:5k,-4` lowers sibilants everywhere"
+    ),
     "shelf": "`lowshelf:100,6` raises the bass, `highshelf:8k,6` the treble",
     "hum": "`notch:50,harmonics=8` takes out 50 Hz and its multiples",
     "echo": "`x + 50% * lag:250ms` repeats a sound once",
@@ -188,8 +193,11 @@ _HINTS = {
     "pitch tempo atempo speed stretch": (
         "no step changes speed or pitch; `resample:16k` changes the rate and keeps both"
     ),
-    "reverse silence mirror roll trim rotate flip flop transpose pad": (
+    "mirror roll rotate flip flop transpose": (
         "no step moves, rotates or cuts samples; `resize:50%` changes the size"
+    ),
+    "reverse silence trim pad": (
+        "no step moves or cuts samples; SoX does: sox in.wav out.wav trim 0 10"
     ),
     "crop": "`resize:640x480,fit=cover` cuts off what sticks out",
     "swap": "`pick:2,1` swaps left and right",
@@ -256,7 +264,10 @@ _HINTS = {
         "`convcli learn blurred.png sharp.png` learns the inverse from a pair"
     ),
     "threshold binarize otsu": (
-        "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
+        "`offset:-128 | sign | relu | gain:255` is white above 128, and black elsewhere"
+    ),
+    "rolling_ball subtract_background": (
+        "`x - (min:101 | max:101)` takes away what varies over more than 101 pixels"
     ),
     "invert negate negative neg": (
         "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"

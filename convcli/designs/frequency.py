@@ -98,7 +98,10 @@ def _filter(
 ) -> Kernel:
     if len(edges) == 2 and edges[0] >= edges[1]:
         low, high = (describe_frequency(edge, signal) for edge in edges)
-        raise RequestError(f"the first frequency must be below the second, got {low} and {high}")
+        raise RequestError(
+            f"the first frequency must be below the second, got {low} and {high}",
+            hint="the lower frequency comes first",
+        )
     _check_attenuation(spec)
     if spec.taps is not None:
         _check_count(spec.taps, gains, spec.method)

@@ -13,6 +13,7 @@ from convcli.media.audio.formats import LOSSY, MPEG
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.id3 import id3_length
 from convcli.media.audio.mp3_frames import mp3_frame
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,7 +177,9 @@ def _opus_settings(wanted: RequestedRate, channels: int) -> Mapping[str, Any]:
     if wanted.quality is not None:
         raise RequestError("Opus has no --quality", hint="--bitrate 128k sets its bit rate")
     high, low = _OPUS_RANGE
-    bits = _bits_within(wanted, low * channels, high * channels, f"Opus with {channels} channels")
+    bits = _bits_within(
+        wanted, low * channels, high * channels, f"Opus with {plural(channels, 'channel')}"
+    )
     return {"compression_level": (high - bits / channels) / (high - low)}
 
 
@@ -189,7 +192,9 @@ def _vorbis_settings(wanted: RequestedRate, rate: int, channels: int) -> Mapping
     low, high = (_vorbis_bits(level, rate, channels) for level in (1.0, 0.0))
     if low is None or high is None:
         return {}
-    bits = _bits_within(wanted, low, high, f"Vorbis with {channels} channels at {rate} Hz")
+    bits = _bits_within(
+        wanted, low, high, f"Vorbis with {plural(channels, 'channel')} at {rate} Hz"
+    )
     return {"compression_level": _vorbis_level(bits, rate, channels, (low, high))}
 
 

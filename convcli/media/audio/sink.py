@@ -175,6 +175,9 @@ class AudioSink(FileSink):
         if metadata.lost:
             lost = ", ".join(metadata.lost)
             self.warnings.append(f"{coding.format} output does not keep: {lost}")
+        if metadata.measured:
+            measured = ", ".join(metadata.measured)
+            self.warnings.append(f"tags are kept that hold the loudness of the input: {measured}")
         channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with only_writing(self._name):

@@ -148,7 +148,10 @@ class SndFile(AudioSource):
         if head.startswith(FIRST_BYTES) or head[8:12] == b"WAVE":
             return f"if it is whole, another program may know it: {_conversion_of(self._name)}"
         formats = dict.fromkeys(name.lower() for name in SUFFIXES.values() if name != "RAW")
-        return f"known: {' '.join(formats)}"
+        return (
+            f"known: {' '.join(formats)}; ffmpeg knows more, and samples without a header "
+            "get one by sox -t raw -r 44100 -e signed -b 16 -c 2 in.raw out.wav"
+        )
 
     def _raise_read_error(self) -> None:
         """Raise InputError if the system could not read; libsndfile takes that for the end."""

@@ -108,6 +108,20 @@ def _outside(numbers: Any, lowest: int, highest: int) -> bool:
 # The offset from UTC at the end of a time.
 OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
 _TIME_OF_DAY = re.compile(rb":\d\d")
+# A date in ISO form to the second, which may still be none: 2024-02-30, 2024-01-31 24:00.
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?")
+
+
+def _exists(text: str) -> bool:
+    """Whether a date in ISO form is one of the calendar, at a time of the day; True of others."""
+    date = _ISO.match(text)
+    if date is None:
+        return True
+    try:
+        np.datetime64(date[0])
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -146,8 +160,14 @@ class DateNotation:
         if year is not None and not FIRST_YEAR <= int(year[0]) <= LAST_YEAR:
             hint = "times are counted in nanoseconds; without --time rows are counted as they come"
             return f"a date from {FIRST_YEAR} to {LAST_YEAR}", hint
+        if not _exists(found):
+            hint = "24:00 is 00:00 of the next day, and a minute has no second 60; mend the cell"
+            return "a date and a time of day that exist", hint
         if not self.form:
-            return "a date or time written as in the first row", "mend the cell"
+            hint = "mend the cell"
+            if found.isdecimal():
+                hint += ", or --time-unit s if the times are seconds"
+            return "a date or time written as in the first row", hint
         hint = "mend the cell, or say with --date-format how dates are written"
         if self.guess:
             hint += ", or --time-unit s if the times are seconds"

@@ -17,6 +17,9 @@ from convcli.media.tables.numerals import NumberStyle, reads_as_number
 from convcli.time_rules import HINT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.array_types import BoolArray
     from convcli.media.tables.time_stamps import Moments, Notation, TimeColumn
     from convcli.time_rules import DateTimes
 
@@ -33,6 +36,8 @@ COMPACT = re.compile(
     rb"((?:1[89]|20|21)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
     rb"(?:([01]\d|2[0-3])([0-5]\d)([0-5]\d))?"
 )
+
+_EIGHT_OR_FOURTEEN_DIGITS = re.compile(rb"\d{8}(?:\d{6})?")
 
 
 def read_iso(texts: list[bytes]) -> DateTimes:
@@ -135,10 +140,9 @@ def notation_of_stream(
 def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     texts = times.cells.texts()
     first = next((text for text in texts if text), b"")
-    if COMPACT.fullmatch(first):
-        stamps = read_compact(texts)
-        if not np.isnat(stamps).any():
-            return [(DateNotation(read_compact), stamps)]
+    if _EIGHT_OR_FOURTEEN_DIGITS.fullmatch(first) and _mostly(~np.isnat(read_compact(texts))):
+        dates = DateNotation(read_compact)
+        return [(dates, dates.moments(times))]
     counted = _years_or_months(times, texts)
     if counted is not None:
         return [(counted, counted.moments(times))]
@@ -148,15 +152,25 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         dates = DateNotation(read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     if ISO_WITH_OFFSET.fullmatch(first):
-        in_utc = DateNotation(read_iso_with_offset, _formats_of(first)[0])
+        form = next(iter(_formats_of(first)), "")
+        in_utc = DateNotation(read_iso_with_offset, form)
         return [(in_utc, in_utc.moments(times))]
     return _pandas_notations(times, texts, first)
 
 
+def _mostly(is_date: Sequence[bool] | BoolArray) -> bool:
+    """Whether most numbers are dates, so that another one is a mistake and no count of seconds."""
+    return int(np.count_nonzero(is_date)) > len(is_date) / 2
+
+
 def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | None:
-    """The notation of numbers that are all years, or all years with a month; None for others."""
-    for name, form, pattern in (("years", "%Y", YEAR), ("months", "%Y%m", YEAR_AND_MONTH)):
-        if texts and all(pattern.fullmatch(text) for text in texts):
+    """The notation of numbers that are all years, or mostly years with a month; None for others.
+
+    Seconds may well be counted from 1700 to 2700, and seldom have the digits of months.
+    """
+    kinds = (("years", "%Y", YEAR, all), ("months", "%Y%m", YEAR_AND_MONTH, _mostly))
+    for name, form, pattern, enough in kinds:
+        if texts and enough([bool(pattern.fullmatch(text)) for text in texts]):
             guess = (
                 f"the numbers in {times.name} are read as {name} (--date-format {form}); "
                 "--time-unit s reads them as seconds"

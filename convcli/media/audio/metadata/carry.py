@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # What these hold are common tags, however the target stores them.
 _COMMON_CHUNKS = frozenset({b"ID3v1", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
+_LOUDNESS_TAGS = re.compile(
+    rb"(?i:replaygain_(?:track|album)_(?:gain|peak)|r128_(?:track|album)_gain)"
+)
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 
 
@@ -40,11 +43,13 @@ class Metadata:
     chunks : chunks that are written unchanged
     tags : tags that libsndfile writes
     lost : names of metadata that the output cannot hold
+    measured : names of metadata that hold the loudness of the input
     """
 
     chunks: tuple[Chunk, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata:
@@ -76,7 +81,18 @@ def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata
             if chunk not in carried:
                 lost += _beyond_common(chunk, carried)
     unique = tuple(dict.fromkeys(lost))
-    return Metadata(chunks=carried, tags=tags, lost=unique)
+    measured = tuple(dict.fromkeys(name for chunk in carried for name in _loudness_in(chunk)))
+    return Metadata(chunks=carried, tags=tags, lost=unique, measured=measured)
+
+
+def _loudness_in(chunk: Chunk) -> list[str]:
+    """The names of tags that hold the loudness of the sound, in any kind of metadata."""
+    if chunk.name == b"bext":
+        measures = int.from_bytes(chunk.body[_BEXT_VERSION], "little") >= _BEXT_WITH_LOUDNESS
+        return ["bext loudness"] if measures and any(chunk.body[_BEXT_LOUDNESS]) else []
+    # Texts of ID3 may have two bytes for a letter.
+    found = _LOUDNESS_TAGS.findall(chunk.body.replace(b"\0", b""))
+    return [_text(name).upper() for name in found]
 
 
 def _lost_tags(tags: Mapping[str, str], kept: frozenset[str]) -> list[str]:
@@ -123,8 +139,11 @@ def _text(raw: bytes) -> str:
 # ---------------------------------------------------------------------- metadata that count samples
 
 
-# A broadcast extension holds its time of day in samples here.
+# Where a broadcast extension holds its time of day in samples, its version, and five measures of
+# its loudness.
 _BEXT_TIME = slice(338, 346)
+_BEXT_VERSION, _BEXT_LOUDNESS = slice(346, 348), slice(412, 422)
+_BEXT_WITH_LOUDNESS = 2
 _CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
 _SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
 _IS_CD = 0x80

@@ -172,6 +172,13 @@ def named_first(names: Sequence[str]) -> str:
     return f"{named} and {more:,} more" if more > 0 else named
 
 
+def shell_word(text: object) -> str:
+    """A word of the command in a hint, in quotes if a shell needs them."""
+    from shlex import quote
+
+    return quote(str(text))
+
+
 # In names shorter than this a replaced letter makes another word: lag and log, sort and sqrt.
 _SHORT_NAME = 5
 # In names from this length on, two slips of the finger are likelier than another word.

@@ -499,6 +499,40 @@ def test_urls_of_other_schemes_say_what_to_write(program: Program, folder: Path)
     assert (folder / "ftp:" / "host" / "x.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("csv sma:2 a.csv -o 'my files/b.csv'", "mkdir -p 'my files'"),
+        ("csv sma:2 a.csv c.csv -o 'my files'", "-o 'my files/'"),
+        ("csv sma:2 a.csv -o 'b c.tsv'", "-o 'b c.csv'"),
+        ("csv sma:2 a.csv -o 'b c.wav'", "-o 'b c.csv'"),
+        ("csv sma:2 a.csv -o 'b c.zzz'", "-o 'b c.csv'"),
+        ("csv sma:2 a.csv -o 'b c.parquet.gz'", "-o 'b c.parquet'"),
+        ("csv sma:2 a.csv -o b.csv --report 'b c.txt'", "--report 'b c.json'"),
+        ("csv sma:2 a.csv -o 'it is'", "-o 'it is/'"),
+        ("filters --export 'b c.csv'", "--export 'b c.csv'"),
+    ],
+)
+def test_names_in_hints_are_quoted_for_the_shell(words: str, advice: str, folder: Path) -> None:
+    shutil.copy(folder / "a.csv", folder / "c.csv")
+    (folder / "it is").mkdir()
+    refused = shell(f"convcli {words}", folder)
+    assert refused.code != 0
+    assert advice in refused.err
+
+
+def test_columns_in_hints_are_written_as_they_are_asked_for(folder: Path) -> None:
+    (folder / "q.csv").write_text('"a,b",c d\n1,2\n')
+    missed = shell("convcli csv sma:2 q.csv -c a,b", folder)
+    assert """hint: the columns are "a,b", c d""" in missed.err
+    assert shell("""convcli csv sma:2 q.csv -c '"a,b"'""", folder).code == 0
+    near = shell("convcli csv sma:2 q.csv -c '\"a,bb\"'", folder)
+    assert """did you mean "a,b"?""" in near.err
+    (folder / "n.csv").write_text("zip code\n007\n008\n")
+    numbers = shell("convcli csv sma:2 n.csv", folder)
+    assert "-c 'zip code' filters numbers" in numbers.err
+
+
 # --------------------------------------------------------------------------------- standard streams
 
 

@@ -25,7 +25,7 @@ from convcli.media import replacing
 from convcli.media.audio.medium import AUDIO
 from convcli.media.inputs import check_input
 from convcli.media.output_names import OneOutput, output_names, plan_output
-from convcli.media.outputs import open_output, stdout_binary
+from convcli.media.outputs import open_output
 from convcli.media.replacing import atomic, is_special
 from convcli.signals import TABLE
 
@@ -575,12 +575,6 @@ def test_tables_are_written_to_a_terminal() -> None:
         assert (
             subprocess.run([sys.executable, "-c", code], stdout=slave, check=False).returncode == 0
         )
-
-
-def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(OutputError, match="closed"):
-        stdout_binary(TABLE)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,16 @@ def test_what_has_no_channel_is_refused(shape: tuple[int, ...], axes: int) -> No
         convcli.detect(nothing, nothing, axes=axes)
 
 
+def test_taps_may_be_left_out() -> None:
+    rng = np.random.default_rng(8)
+    x, picture = rng.normal(size=900), rng.random((40, 50))
+    assert convcli.learn(x, x).facts.taps == (64,)
+    assert convcli.learn(pd.Series(x), pd.Series(x)).facts.taps == (20,)
+    assert convcli.learn(picture, axes=2).facts.taps == (9, 9)
+    network = convcli.learn(x, x, layers="conv:2,3 | relu | conv:1,3")
+    assert network.tensors["0.weight"].shape == (2, 1, 3)
+
+
 def test_lengths_that_differ_are_refused_in_words_of_python() -> None:
     with pytest.raises(convcli.RequestError, match="cut them to one length") as error:
         convcli.learn(X, X[1:], taps=3)

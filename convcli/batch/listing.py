@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, RequestError
+from convcli.errors import InputError, RequestError, shell_word
 from convcli.media.output_names import relative_path
 from convcli.media.refusals import RealPaths, all_differ
 from convcli.media.remote import RemotePlace
@@ -261,7 +261,7 @@ class _Search:
             raise self._empty_folder(folder)
 
     def _empty_folder(self, folder: str) -> InputError:
-        hint = f"a pattern names files of any suffix: '{os.path.join(folder, '*')}'"
+        hint = f"a pattern names files of any suffix: {shell_word(os.path.join(folder, '*'))}"
         if not self.recursive:
             hint = "--recursive looks into its subfolders too"
         things = "files" if self.files is None else self.files.medium.things

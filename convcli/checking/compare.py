@@ -12,7 +12,7 @@ import numpy as np
 
 from convcli.checking.signal_comparison import ComparedSignal, SignalComparison
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError, named_first, nearest
+from convcli.errors import RequestError, named_first, nearest, shell_word
 from convcli.facts.comparison import MEASURES, ComparisonFacts
 from convcli.running.arrays import as_array, is_pandas, source_of
 from convcli.running.blas_threads import one_blas_thread
@@ -165,7 +165,7 @@ def _refuse_other_kind(a: ComparedSignal, b: ComparedSignal) -> None:
         rates = [_rate_words(each) for each in (a, b)]
         hint = "resample one to the rate of the other first"
         if a.signal.medium.in_seconds:
-            hint = f"convcli audio resample:{a.signal.rate:g} {b.name} -o OUTPUT"
+            hint = f"convcli audio resample:{a.signal.rate:g} {shell_word(b.name)} -o OUTPUT"
         elif a.signal.medium.carries_cells:
             hint = "without --time, rows are compared in their order"
         raise RequestError(f"{rates[0]}, and {rates[1]}", hint=hint)

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from convcli.errors import ConvcliError, OutputError, unexpected_error
 from convcli.stopping import INTERRUPTED, answer_signals, end_process, ending_at_signals
@@ -110,20 +110,24 @@ class Stopped(BaseException):
         self.code = code
 
 
-class _ClosedOutput(io.RawIOBase):
+class _ClosedOutput(io.TextIOBase):
     """Standard output that was closed before the program began: nothing can be written to it."""
+
+    encoding = "utf-8"
+    _MESSAGE = "cannot write to standard output: it is closed"
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """The stream of bytes, which there is none of: raises OutputError."""
+        raise OutputError(self._MESSAGE)
 
     def fileno(self) -> int:
         """The number of standard output, which is then the null device."""
         return 1
 
-    def writable(self) -> bool:
-        """True, so that a text stream can be made of it."""
-        return True
-
-    def write(self, _data: object) -> int:
+    def write(self, _text: str) -> int:
         """Raise OutputError."""
-        raise OutputError("cannot write to standard output: it is closed")
+        raise OutputError(self._MESSAGE)
 
 
 def _open_standard_streams() -> None:
@@ -138,7 +142,7 @@ def _open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
-        sys.stdout = io.TextIOWrapper(_ClosedOutput(), encoding="utf-8", write_through=True)
+        sys.stdout = _ClosedOutput()
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     _own_standard_error()

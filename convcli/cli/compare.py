@@ -25,7 +25,7 @@ from convcli.cli.results import (
 )
 from convcli.cli.table_arguments import TableArguments, columns_option, time_option
 from convcli.dataclass import dataclass
-from convcli.errors import ConvcliError, RequestError
+from convcli.errors import ConvcliError, RequestError, shell_word
 from convcli.facts import RunFacts
 from convcli.places import Place, place_of
 
@@ -288,7 +288,8 @@ class Comparing:
         )
         # The text of the time column is read again.
         twice = self.table.times.column is not None
-        given = read_input(path, held, twice=twice, example=f"convcli compare {other} -")
+        example = f"convcli compare {shell_word(other)} -"
+        given = read_input(path, held, twice=twice, example=example)
         opened = held.enter_context(given.opened(files))
         warnings += [given.message(text) for text in opened.warnings]
         if len(opened.sources) == 1:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from convcli.cli.options import fraction_of
-from convcli.errors import InputError, RequestError, nearest
+from convcli.errors import InputError, RequestError, nearest, shell_word
 from convcli.units import UnitError, parse_quantity, to_samples, to_size
 
 if TYPE_CHECKING:
@@ -170,11 +170,13 @@ def _with_columns(task: Task, target: str, wanted: tuple[str, ...] | None, signa
             f"no column is left to learn {target!r} from", hint="-c A,B names the inputs"
         )
     if task.differences and predicted not in inputs:
-        columns = [names[i] for i in inputs]
+        from convcli.media.tables.columns import listed_names
+
+        columns = listed_names([*(names[i] for i in inputs), target], ",")
         raise RequestError(
             f"--on differences adds a change to the last value of {target!r}, "
             "which is not among -c",
-            hint=f"-c {','.join([*columns, target])}",
+            hint=f"-c {shell_word(columns)}",
         )
     return replace(task, inputs=tuple(inputs), targets=(predicted,))
 

@@ -11,7 +11,7 @@ from convcli.cli import options, print_message
 from convcli.cli.design_options import DesignOptions, first_model
 from convcli.cli.results import refuse_plot, refuse_report, refuse_shared_places
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError
+from convcli.errors import RequestError, shell_word
 from convcli.places import path_of
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ class ExportOptions:
         for option, place in places.items():
             # A report without a step is about all of them.
             if place is not None and not steps and option != "--report":
-                raise RequestError(
-                    f"{option} needs a step", hint=f"convcli filters lowpass:0.1 {option} {place}"
-                )
+                example = f"convcli filters lowpass:0.1 {option} {shell_word(place)}"
+                raise RequestError(f"{option} needs a step", hint=example)
         if self.export is not None and len(steps) > 1:
             raise RequestError("--export takes one step or chain", hint="'box:3 | box:3' is one")
         if self.export is not None:

@@ -262,7 +262,10 @@ _HINTS = {
         "`convcli learn blurred.png sharp.png` learns the inverse from a pair"
     ),
     "threshold binarize otsu": (
-        "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
+        "`offset:-128 | sign | relu | gain:255` is white above 128, and black elsewhere"
+    ),
+    "rolling_ball subtract_background": (
+        "`x - (min:101 | max:101)` takes away what varies over more than 101 pixels"
     ),
     "invert negate negative neg": (
         "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"

@@ -20,11 +20,14 @@ from convcli.running.python_arguments import (
     is_whole,
     read_rate,
 )
+from convcli.units import to_size
 
 if TYPE_CHECKING:
     from convcli.learning.learned_model import LearnedModel
-    from convcli.signals import Align
+    from convcli.signals import Align, Signal
 
+# Taps that are learned by default with two sample axes, as of a picture.
+_TAPS_OF_PLANES = "9x9"
 # As --holdout: what is left must be learned from.
 _LARGEST_HOLDOUT = 0.99
 
@@ -35,7 +38,7 @@ def learn_arrays(
     x: Any,
     target: Any = None,
     *,
-    taps: int | tuple[int, ...],
+    taps: int | tuple[int, ...] | None = None,
     layers: str | None = None,
     align: Align = "center",
     ahead: int = 0,
@@ -52,7 +55,8 @@ def learn_arrays(
 
     x, target : arrays as `convcli.apply` takes them, of one length, or a target as long as the
         layers make it; without a target each sample is estimated from its neighbours (`--blind`)
-    taps : length of the filter; (height, width) or one number for both with axes=2
+    taps : length of the filter; (height, width) or one number for both with axes=2. By default 64
+        samples, 20 rows of a table, or 9 x 9 with axes=2. A network has the lengths of its layers.
     layers : None learns one linear filter; a text such as "conv:8,9 | tanh | conv:1,1" trains a
         network
     align : "center", or "causal" for a filter that reads no later sample
@@ -83,7 +87,7 @@ def learn_arrays(
     if ahead and align == "center":
         align = "causal"
     task = Task(
-        taps=_side_lengths(taps, pair.source.signal.axes),
+        taps=_side_lengths(taps, pair.source.signal),
         align=align,
         bias=bias,
         residual=residual,
@@ -119,8 +123,14 @@ def _pair(x: Any, target: Any, *, rate: float | None, axes: int | None) -> Pair:
     return Pair(source, wanted, name="x")
 
 
-def _side_lengths(taps: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
-    """The length of the filter along each sample axis. RequestError if `taps` has no such form."""
+def _side_lengths(taps: int | tuple[int, ...] | None, signal: Signal) -> tuple[int, ...]:
+    """The length of the filter along each sample axis. RequestError if `taps` has no such form.
+
+    taps : None for the length that is learned by default
+    """
+    axes = signal.axes
+    if taps is None:
+        return to_size(_TAPS_OF_PLANES if axes == 2 else signal.medium.taps, signal)
     sides = tuple(taps) if isinstance(taps, tuple | list) else (taps,) * axes
     if len(sides) != axes or not all(is_whole(side, least=1) for side in sides):
         form = "a length from 1 on" if axes == 1 else "one or two lengths from 1 on"

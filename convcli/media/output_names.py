@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError, nearest
+from convcli.errors import RequestError, nearest, shell_word
 from convcli.media.refusals import (
     is_same,
     output_is_input,
@@ -118,7 +118,7 @@ def output_names(
     if count > 1:
         raise RequestError(
             f"{count} inputs cannot share the one output {output}",
-            hint=f"give a folder, -o {output}/, or a template, {_EXAMPLE}",
+            hint=f"give a folder, -o {shell_word(f'{output}/')}, or a template, {_EXAMPLE}",
         )
     place = place_of(output)
     refuse_missing_parent(place)

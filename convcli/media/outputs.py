@@ -60,10 +60,10 @@ def _open_for_writing(path: Place) -> BinaryIO:
 
 def stdout_binary(medium: Medium) -> BinaryIO:
     """Standard output as a stream of bytes. RequestError refuses binary data on a terminal."""
-    sys.stdout.buffer.write(b"")  # refuses a closed output before anything is computed
+    stream = sys.stdout.buffer
     if medium.binary:
-        refuse_terminal(sys.stdout.buffer, medium.thing)
-    return sys.stdout.buffer
+        refuse_terminal(stream, medium.thing)
+    return stream
 
 
 def refuse_terminal(stream: BinaryIO, thing: str) -> None:

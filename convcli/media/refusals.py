@@ -8,7 +8,7 @@ from array import array
 from functools import cache
 from typing import TYPE_CHECKING
 
-from convcli.errors import OutputError, RequestError
+from convcli.errors import OutputError, RequestError, shell_word
 from convcli.media.replacing import cannot_write
 from convcli.places import is_remote, local_path, place_of, refuse_no_path
 
@@ -39,7 +39,8 @@ def refuse_missing_parent(place: Place) -> None:
         raise cannot_write(path, error) from error
     if not parent.exists():
         raise OutputError(
-            f"cannot write {path}: there is no folder {parent}", hint=f"mkdir -p {parent}"
+            f"cannot write {path}: there is no folder {parent}",
+            hint=f"mkdir -p {shell_word(parent)}",
         )
     if not parent.is_dir():
         raise OutputError(f"cannot write {path}: {parent} is not a folder")
@@ -261,7 +262,7 @@ def _is_regular(path: Path) -> bool:
         inside = f"{path}/".replace("//", "/")
         raise RequestError(
             f"expected an output file, but {path} is a folder",
-            hint=f"-o {inside} writes into it under the input's name",
+            hint=f"-o {shell_word(inside)} writes into it under the input's name",
         )
     return stat.S_ISREG(mode)
 

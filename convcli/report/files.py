@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from convcli.errors import OutputError, RequestError
+from convcli.errors import OutputError, RequestError, shell_word
 from convcli.facts import RunFacts
 from convcli.facts.libraries import library_versions
 from convcli.places import Place
@@ -47,9 +47,10 @@ def check_report(path: Place) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()
     if suffix not in (*DRAWING, ".json"):
+        name = f"{path.stem or 'facts'}.json"
         raise RequestError(
             f"expected a report named .json, .html or .md, got {path}",
-            hint=f"--report {path.stem or 'facts'}.json",
+            hint=f"--report {shell_word(name)}",
         )
     return suffix
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convcli.errors import shell_word
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -68,15 +69,13 @@ def command_text(words: Sequence[str]) -> str:
     >>> print(command_text(["convcli", "csv", "box:3 | diff", "a\nb.csv"]))
     convcli csv 'box:3 | diff' $'a\nb.csv'
     """
-    return " ".join(map(_shell_word, words))
+    return " ".join(map(_quoted_word, words))
 
 
-def _shell_word(word: str) -> str:
+def _quoted_word(word: str) -> str:
     r"""Quote a word where a shell needs it; what cannot be printed is escaped as in `$'\n'`."""
     if word.isprintable():
-        from shlex import quote
-
-        return quote(word)
+        return shell_word(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{''.join(map(_shell_character, escaped))}'"
 

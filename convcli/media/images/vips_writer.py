@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 import traceback
 from collections import deque
@@ -457,6 +456,5 @@ def _copy_to_stream(saved: BinaryIO, stream: BinaryIO) -> None:
             is_named_outside = error.errno in (errno.EPIPE, *WRITE_FAILURES)
             if is_named_outside:
                 raise
-            is_stdout = stream is sys.stdout.buffer
-            place = "standard output" if is_stdout else "the output"
+            place = "standard output" if stream.name == "<stdout>" else "the output"
             raise OutputError(f"cannot write {place}: {error.strerror or error}") from error

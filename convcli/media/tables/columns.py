@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.errors import InputError, RequestError, nearest
+from convcli.errors import InputError, RequestError, nearest, shell_word
 from convcli.media.tables.cells import cells_by_row
 from convcli.media.tables.numerals import advice_on_notation, reads_as_number
 
@@ -65,7 +65,7 @@ class ColumnNames:
         near = nearest(name, list(self.names))
         hint = f"the columns are {self._listed()}"
         if near:
-            hint = f"did you mean {near}? The columns are {self._listed()}"
+            hint = f"did you mean {as_asked(near)}? The columns are {self._listed()}"
         raise RequestError(
             f"{self._table}: unknown column {name!r}", hint=self._advice_on_first_line() or hint
         )
@@ -113,7 +113,9 @@ class ColumnNames:
         if found.identifiers:
             column, cell = next(iter(found.identifiers.items()))
             name = self.names[column]
-            hint = f"-c {name} filters numbers with leading zeros such as {cell}"
+            hint = (
+                f"-c {shell_word(as_asked(name))} filters numbers with leading zeros such as {cell}"
+            )
         elif found.other_style:
             _, hint = next(iter(found.other_style.values()))
         return InputError(
@@ -122,7 +124,7 @@ class ColumnNames:
         )
 
     def _listed(self) -> str:
-        listed = ", ".join(map(_shortened, self.names[:_MOST_LISTED]))
+        listed = listed_names(map(_shortened, self.names[:_MOST_LISTED]))
         more = len(self.names) - _MOST_LISTED
         return f"{listed} and {more} more" if more > 0 else listed
 
@@ -210,6 +212,19 @@ def first_identifier(cells: Cells) -> int | None:
         if _IDENTIFIER.fullmatch(cells.data, cells.start[row], cells.stop[row]):
             return int(row)
     return None
+
+
+def as_asked(name: str) -> str:
+    """The name of a column as `-c` takes it: in double quotes if it holds a comma or quotes."""
+    if not set(',"') & set(name):
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def listed_names(names: Iterable[str], separator: str = ", ") -> str:
+    """Names of columns as `-c` takes them, one after the other."""
+    return separator.join(map(as_asked, names))
 
 
 def shown_cell(cell: str) -> str:

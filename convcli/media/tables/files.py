@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from convcli.dataclass import dataclass
-from convcli.errors import RequestError, named_first
+from convcli.errors import RequestError, named_first, shell_word
 from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
 from convcli.media.outputs import refuse_terminal
 from convcli.media.refusals import same_place
@@ -281,7 +281,7 @@ def _refuse_compressed_columns(
         raise RequestError(
             f"expected an output without {compression.suffix}, got {output}: "
             f"{format.title} files are compressed inside",
-            hint=f"-o {without_compression(output)} writes one",
+            hint=f"-o {shell_word(without_compression(output))} writes one",
         )
 
 
@@ -326,12 +326,12 @@ def refuse_other_format(
     if kinds:
         raise RequestError(
             f"{expected}: {suffix} is {kinds[0]}",
-            hint=f"-o {name} writes text, which other programs can convert",
+            hint=f"-o {shell_word(name)} writes text, which other programs can convert",
         )
     if not format_asked and _is_unknown(suffix):
         raise RequestError(
             f"{expected}: {suffix} is the suffix of no table",
-            hint=f"-o {name}, or --format csv, writes text",
+            hint=f"-o {shell_word(name)}, or --format csv, writes text",
         )
 
 
@@ -358,7 +358,7 @@ def refuse_other_delimiter(output: Place | None, delimiter: bytes, *, source: Pl
     raise RequestError(
         f"expected an output for cells split by {delimiter.decode()!r} as in the input, "
         f"got {output}, whose suffix promises {promised}",
-        hint=f"-o {with_other_suffix(output, other)} keeps the delimiter",
+        hint=f"-o {shell_word(with_other_suffix(output, other))} keeps the delimiter",
     )
 
 

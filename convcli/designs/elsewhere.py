@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from convcli.errors import comparable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -311,14 +313,10 @@ _SUFFIXES = "_?(?:1d|2d|filter|blur)"
 
 def answer_to(name: str) -> Answer | None:
     """The answer to a name that another program uses; None if the name is unknown."""
-    for form in (name, _in_lower_case(name), without_affixes(name)):
+    for form in (name, comparable(name), without_affixes(name)):
         if form in ELSEWHERE:
             return ELSEWHERE[form]
     return None
-
-
-def _in_lower_case(name: str) -> str:
-    return name.casefold().replace("-", "_")
 
 
 def without_affixes(name: str) -> str:
@@ -327,7 +325,7 @@ def without_affixes(name: str) -> str:
     >>> without_affixes("rolling_mean"), without_affixes("maximum_filter1d")
     ('mean', 'maximum')
     """
-    bare = _in_lower_case(name)
+    bare = comparable(name)
     for _ in range(2):
         bare = re.sub(f"^{_PREFIXES}|{_SUFFIXES}$", "", bare)
     return bare

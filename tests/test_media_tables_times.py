@@ -264,7 +264,7 @@ class TestDates:
     ) -> None:
         assert expected in error_of(timed(cells))
 
-    @pytest.mark.parametrize("times", [["1e308", "9"], ["-1e308", "1e308"], ["0", "1e300"]])
+    @pytest.mark.parametrize("times", [["1e308", "9"], ["-1e308", "1e308"], ["0", "1e306"]])
     def test_a_number_too_large_for_a_time(self, times: list[str]) -> None:
         assert "expected a time in" in error_of(timed(times))
 
@@ -437,7 +437,7 @@ class TestUnits:
         assert "--time-unit s" in str(caught.value.hint)
         assert opened([f"{first},1", f"{float(first) + 1},2"], time_unit="s").signal.rate == 1
 
-    @pytest.mark.parametrize("times", [["9e200", "9.5e200"], ["1e-320", "2e-320"]])
+    @pytest.mark.parametrize("times", [["9e300", "9.5e300"], ["1e-320", "2e-320"]])
     def test_steps_that_give_no_rate(self, times: list[str]) -> None:
         rows = [f"{time},1" for time in times]
         assert "expected a step of 1e-15 to 1e+15 seconds" in error_of(rows)

@@ -62,8 +62,8 @@ _SAME = {
     "downsample:2": "decimate",
     "ema:span=12": "ewm",
     "motion:10": "motion_blur",
-    "highpass": "hp hpf",
-    "lowpass": "lp lpf",
+    "highpass": "hp hpf lowcut low_cut",
+    "lowpass": "lp lpf highcut high_cut",
     "bandpass": "bp bpf",
     "sma:20": "ma moving_average rolling",
     "resample:16k": "rate aresample",
@@ -201,6 +201,14 @@ _HINTS = {
     ),
     "crop": "`resize:640x480,fit=cover` cuts off what sticks out",
     "swap": "`pick:2,1` swaps left and right",
+    "midside mid_side mid side": (
+        "`mix:0.5,0.5;0.5,-0.5` makes middle and side of left and right, `mix:1,1;1,-1` goes back"
+    ),
+    "spectrogram spectrum fft stft": "--report page.html draws the spectrum and the spectrogram",
+    "preemphasis": "`kernel:1,-0.97` raises what rises, as y[t] = x[t] - 0.97 x[t-1]",
+    "aweighting a_weighting k_weighting riaa deemphasis deemph": (
+        "response:@curve.csv filters with any curve of frequencies and decibels"
+    ),
     "left": "`pick:1` is the left channel",
     "right": "`pick:2` is the right channel",
     "pan remix channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",

@@ -105,7 +105,7 @@ def _moment(seconds: float) -> str:
 _MOST_SECONDS = 9.2e9
 
 # Times from here on have no differences in float64, and are none of any clock.
-_FARTHEST = 1e300
+_FARTHEST = 1e305
 
 # Numbers from which floats leave out whole numbers, and those that are read without them.
 _LARGEST_EXACT = 2**53

@@ -98,6 +98,11 @@ def _is_scheme(text: str) -> bool:
     return len(text) > 1 and letters.isascii() and letters.isalnum() and text[0].isalpha()
 
 
+def input_name(place: Place | None) -> str:
+    """What an input is called in messages; None is standard input."""
+    return "standard input" if place is None else str(place)
+
+
 def local_path(place: Place | None) -> Path | None:
     """The path of a file of this machine; None for an object, and for a standard stream."""
     return place if isinstance(place, Path) else None

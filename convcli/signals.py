@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from convcli.dataclass import dataclass
 
+# Up to this many channels are made of one in a hint.
+MOST_COPIES = 8
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -118,6 +121,15 @@ class Medium:
     exact: bool = False
     carries_cells: bool = False
     early_rows: bool = False
+
+    def hint_for_channels(self, taken: int, given: int) -> str | None:
+        """How the user makes `taken` channels of `given` ones; None if there is no way."""
+        if taken == 1 and self.one_channel_hint is not None:
+            return self.one_channel_hint
+        if given == 1 and self.channels_hint is None and taken <= MOST_COPIES:
+            copies = ";".join(["1"] * taken)
+            return f"`mix:{copies} | model:...` makes {taken} channels of one"
+        return self.channels_hint
 
     def names_of(self, count: int) -> tuple[str, ...]:
         """The usual names of `count` channels; where there are none y0, y1, ... or 1, 2, ..."""

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program import done, refused
 from scipy import ndimage
+from scipy.signal import savgol_coeffs
 
 from convcli import apply, explain
 from convcli.errors import ConvcliError, RequestError
@@ -472,6 +473,25 @@ def test_linear_branches_are_one_convolution_where_that_is_the_same() -> None:
             )
             blocks = filtered(plan, with_gap, (1, 700, 1999, 2000, 2001, 2100, 3500))
             np.testing.assert_allclose(blocks, far, atol=1e-12)
+
+
+def test_a_group_within_a_group_holds_what_came_before_its_windows() -> None:
+    """Windows of 7 samples are 50 apart, and each gap begins behind one and ends in the next."""
+    x = np.arange(1000.0)[:, None] ** 2 % 97
+    for first in range(154, 1000, 150):
+        x[first : first + 46] = np.nan
+    inner = "((x + savgol:{}) | stride:50)"
+    text = f"{inner.format('5,2')} + {inner.format('7,2')}"
+    plan = plan_of(text, x, ARRAY)
+    # The branches are sums of steps that `naive` knows: x[50 k] twice, and what two kernels give.
+    filled = x[:, 0].copy()
+    for place in np.flatnonzero(np.isnan(filled)):
+        filled[place] = filled[place - 1]
+    smooth = sum(np.convolve(filled, savgol_coeffs(k, 2), "same") for k in (5, 7))
+    expected = (2 * filled + smooth)[::50]
+    for cuts in ((), tuple(range(50, 1000, 50)), tuple(range(100, 1000, 100))):
+        y = filtered(plan, x, cuts)[:, 0]
+        np.testing.assert_allclose(y[1:], expected[1:], atol=1e-9)
 
 
 @pytest.mark.parametrize(

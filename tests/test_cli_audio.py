@@ -584,3 +584,29 @@ def test_several_files_and_one_that_fails(tmp_path: Path) -> None:
     assert "bad.wav" in ended.errors[0]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_2.flac", "b_2.flac"]
     assert sf.info(tmp_path / "out/a_2.flac").samplerate == 4000
+
+
+# -------------------------------------------------------------------------------- pools at the end
+
+
+@pytest.mark.parametrize(
+    ("step", "last"),
+    [
+        ("avg_pool:4", (0.4 + 3 * 0.6) / 4),
+        ("min_pool:4", 0.4),
+        ("max_pool:4 | gain:-1", -0.6),
+        ("median_pool:4", 0.6),
+        ("first_pool:4", 0.4),
+        ("last_pool:4", 0.6),
+        ("square | avg_pool:4 | sqrt", np.sqrt((0.4**2 + 3 * 0.6**2) / 4)),
+        ("sum_pool:4", 1.0),
+    ],
+)
+def test_a_pool_that_the_end_cuts_off_holds_no_silence(
+    tmp_path: Path, step: str, last: float
+) -> None:
+    # The window holds 0.4 and 0.6, and the nearest sample twice; sum_pool adds up what is there.
+    x = np.array([0.1, 0.2, 0.3, 0.4, 0.4, 0.6])
+    sf.write(tmp_path / "in.wav", x, 8000, subtype="DOUBLE")
+    done("audio", step, "in.wav", "-o", "out.wav", cwd=tmp_path)
+    assert sf.read(tmp_path / "out.wav")[0][-1] == pytest.approx(last, abs=1e-12)

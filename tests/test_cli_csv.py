@@ -495,6 +495,11 @@ def test_rounded_numbers_of_other_forms(table: str, options: list[str], program:
     assert "whole numbers beyond 2^53 in id" in ended.err, ended
 
 
+def test_a_number_beyond_float64_is_infinite(program: Program) -> None:
+    ended = program.run("csv", "lag:1", stdin=b"x\n%s\n2\n" % (b"9" * 400))
+    assert ended.out == b"x\n\ninf\n", ended
+
+
 def test_follow_shows_each_row_at_once(tmp_path: Path) -> None:
     rows = [b"%d,r%d\n" % (i, i) for i in range(40)]
     answers = conversation(["sma:2", "--follow", "-c", "x"], [b"x,n\n", *rows], tmp_path)

@@ -241,6 +241,13 @@ def test_channels(program: Program, tmp_path: Path) -> None:
     )
     assert told.code == 2
     assert "size" in told.errors[0]
+    assert "hint: leave --channels out, which filters" in told.err
+    told = program.run(
+        "image", "stride:2", "a.png", "-o", "x.png", "--channels", "luma", cwd=tmp_path
+    )
+    assert "`grey | ...`" in told.err
+    told = program.run("image", "grey | stride:2", "a.png", "-o", "x.png", cwd=tmp_path)
+    assert told.code == 0
     save(tmp_path / "rgb.png", x[..., :3])
     assert (
         program.run(

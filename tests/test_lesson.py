@@ -355,7 +355,11 @@ def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:
         return program.run("explain", *words, cwd=tmp_path)
 
     assert run("1,2,3", "1,1", "--report", "p.json").code == 0
-    assert json.loads((tmp_path / "p.json").read_text())["result"] == [1, 3, 5]
+    facts = json.loads((tmp_path / "p.json").read_text())
+    assert facts["result"] == [1, 3, 5]
+    # The shape is that of all reports.
+    assert (facts["schema"], len(facts["runs"]), facts["runs"][0]["result"]) == (1, 1, [1, 3, 5])
+    assert facts["command"] == ["convcli", "explain", "1,2,3", "1,1"]
     assert run("1,2,3", "1,1", "--report", "p.md").code == 0
     assert "    result  1, 3, 5\n" in (tmp_path / "p.md").read_text()
     for words, told in (

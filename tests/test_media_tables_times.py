@@ -264,6 +264,10 @@ class TestDates:
     ) -> None:
         assert expected in error_of(timed(cells))
 
+    @pytest.mark.parametrize("times", [["1e308", "9"], ["-1e308", "1e308"], ["0", "1e306"]])
+    def test_a_number_too_large_for_a_time(self, times: list[str]) -> None:
+        assert "expected a time in" in error_of(timed(times))
+
     def test_no_time_at_all(self) -> None:
         assert "expected a time: a number of seconds, a date" in error_of(
             timed(["spring", "summer"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convcli import InputError, RequestError, apply
 from convcli.core.binding import Rules
@@ -497,6 +498,17 @@ def test_an_output_need_not_say_its_shape(tmp_path: Path) -> None:
     x = RNG.uniform(-1, 1, (9, 2))
     said = net.save(tmp_path / "said.onnx", model.graph.output[0].name)
     np.testing.assert_array_equal(apply(f"model:{path}", x), apply(f"model:{said}", x))
+
+
+def test_a_grey_picture_for_a_network_of_colours(program: Program, tmp_path: Path) -> None:
+    """The hint leads to a result."""
+    net = Network(3, 2)
+    net.save(tmp_path / "net.onnx", net.conv("x", 3, 3))
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "a.png")
+    ended = program.run("image", "model:net.onnx", "a.png", "-o", "b.png", cwd=tmp_path)
+    assert "`mix:1;1;1 | model:...` makes 3 channels of one" in ended.err
+    ended = program.run("image", "mix:1;1;1 | model:net.onnx", "a.png", "-o", "b.png", cwd=tmp_path)
+    assert ended.code == 0, ended
 
 
 def test_channels_and_axes_are_checked(tmp_path: Path) -> None:

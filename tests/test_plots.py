@@ -20,7 +20,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.planning.describe import drawn_facts
 from convcli.planning.plan import make_plan
 from convcli.report import plots
-from convcli.report.braille import braille, drawing_lines
+from convcli.report.braille import braille, drawing_lines, kernel_lines
 from convcli.report.charts import Axis, Graph, Trace
 from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.signals import Signal
@@ -273,15 +273,35 @@ def test_a_drawing_has_its_range_beside_it() -> None:
     assert lines[8].endswith("0.5 Hz")
 
 
+def test_a_kernel_in_shades() -> None:
+    title, *rows = list(kernel_lines([[0.0, 0.25, 0.5], [0.75, 1.0, 0.0]]))[1:]
+    assert title == "impulse response from 0 (blank) to 1 (full)"
+    assert rows == ["    ░░▒▒", "  ▓▓██"]
+    signed = list(kernel_lines([[-1.0, 0.0, 1.0]]))
+    assert signed[1:] == ["impulse response from -1 (blank) to 1 (full)", "    ▒▒██"]
+
+
+def test_a_large_kernel_in_shades_keeps_its_largest_tap() -> None:
+    """Of 40 x 90 taps each four by four are one: ceil(90 / 28) = 4."""
+    taps = np.zeros((40, 90))
+    taps[21, 50] = -3
+    _, title, *rows = kernel_lines(taps.tolist())
+    assert title == "impulse response from -3 (blank) to 0 (full)"
+    assert len(rows) == 10
+    assert rows[5] == "  " + "██" * 12 + "  " + "██" * 10
+    assert rows[4] == "  " + "██" * 23
+
+
 def test_filters_draws_on_a_terminal_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["filters", "box:5"]) == 0
     assert "\u2800" not in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert main(["filters", "box:5", "lowpass:0.1"]) == 0
+    assert main(["filters", "box:5", "lowpass:0.1", "gabor:3"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("impulse response") == 2
+    assert shown.count("impulse response") == 3
+    assert "██" in shown
     assert "gain in dB" in shown
 
 

@@ -571,6 +571,42 @@ def test_a_high_frequency_is_marked_without_an_exponent() -> None:
     assert [mark.text for mark in decibel_chart([step]).marks] == ["-3 dB: 12280"]
 
 
+# What was lost
+
+
+def lost_in(folder: Path, *words: str) -> str:
+    """The section of a page about what was lost."""
+    assert run_program(*words, "-q", "--report", "page.html", "--force", cwd=folder).code == 0
+    page_text = (folder / "page.html").read_text()
+    return page_text.partition("What was lost")[2].partition("</section>")[0]
+
+
+def test_bits_of_sound_that_were_lost(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.zeros(100), 8000, "PCM_24")
+    words = ["audio", "gain:0.5", "x.wav", "-o"]
+    assert "24 bits became 16" in lost_in(tmp_path, *words, "o.wav", "--subtype", "pcm_16")
+    assert "24 bits became 8" in lost_in(tmp_path, *words, "o.wav", "--subtype", "pcm_u8")
+    assert "bits became" not in lost_in(tmp_path, *words, "o.wav")
+    # Lossy samples have no bits of their own.
+    assert "bits became" not in lost_in(tmp_path, *words, "o.ogg")
+
+
+def test_opacity_that_was_lost(tmp_path: Path) -> None:
+    from pyvips import Image
+
+    pixels = np.full((9, 9, 4), 99, np.uint8)
+    picture = Image.new_from_array(pixels).copy(interpretation="srgb")
+    picture.pngsave(str(tmp_path / "x.png"))
+    lost = lost_in(tmp_path, "image", "box:3", "x.png", "-o", "o.jpg")
+    assert "jpeg holds no opacity: the picture was laid over white" in lost
+    words = ["audio", "gain:0.5", "x.wav", "-o", "o.wav", "--subtype", "pcm_16"]
+    soundfile.write(tmp_path / "x.wav", np.zeros(100), 8000, "PCM_24")
+    assert run_program(*words, "--report", "page.md", cwd=tmp_path).code == 0
+    assert (
+        "## What was lost\n\n* 24 bits became 16\n\n## Facts" in (tmp_path / "page.md").read_text()
+    )
+
+
 # Size
 
 

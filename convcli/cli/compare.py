@@ -14,7 +14,7 @@ from convcli.cli import options, print_error, print_message
 from convcli.cli.compare_pairs import Pairs, pairs_of
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import command
-from convcli.cli.opening import RowText, files_for, input_name, name_input, read_input
+from convcli.cli.opening import RowText, files_for, name_input, read_input
 from convcli.cli.results import (
     given_words,
     refuse_plot,
@@ -27,7 +27,7 @@ from convcli.cli.table_arguments import TableArguments, columns_option, time_opt
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError, shell_word
 from convcli.facts import RunFacts
-from convcli.places import Place, place_of
+from convcli.places import Place, input_name, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from convcli.batch.units import Unit
 from convcli.cli import print_message, say
 from convcli.cli.detect_options import DetectRun, HitOptions, SearchOptions, TemplateTable
 from convcli.cli.groups import command
-from convcli.cli.opening import files_for, input_name, name_input, open_template
+from convcli.cli.opening import files_for, name_input, open_template
 from convcli.cli.results import (
     given_words,
     own_place,
@@ -27,7 +27,7 @@ from convcli.cli.search_work import Search, SearchResults, SearchWork
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, RequestError
 from convcli.facts import RunFacts
-from convcli.places import Place, place_of
+from convcli.places import Place, input_name, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -120,7 +120,7 @@ class LearnOptions:
         typer.Option(
             metavar="auto|LEVEL",
             help="With --blind, give back the part of the sample itself that is not noise of this "
-            "standard deviation.",
+            "standard deviation: in the units of the file (15 of 255), or 5%, -30dB of full scale.",
             show_default="the sample is left out",
         ),
     ] = None

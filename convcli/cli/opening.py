@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.places import input_name
 from convcli.signals import TABLE
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ _SPELLING = {
     "zone": "--time-zone",
     "header": "--no-header",
 }
-
-
-def input_name(path: Place | None) -> str:
-    """What an input is called in messages; None is standard input."""
-    return "standard input" if path is None else str(path)
 
 
 def name_input(error: ConvcliError, name: str, part: str = "") -> ConvcliError:

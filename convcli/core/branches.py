@@ -31,7 +31,14 @@ from convcli.core.op import (
 )
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach, widest
-from convcli.core.task import BranchTask, Inputs, OpTask, held_by_parts, held_within
+from convcli.core.task import (
+    BranchTask,
+    Inputs,
+    OpTask,
+    held_by_parts,
+    held_within,
+    nothing_earlier,
+)
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
@@ -315,7 +322,7 @@ class Branches(Op):
         Sums of branches are rounded more often than those of one convolution, so that exact results
         are always sums of branches.
         """
-        if self.exact or self.as_convolution is None or self._holds_inside:
+        if self.exact or self.as_convolution is None or not self.holds_input_alone:
             return None
         folded = self.as_convolution
         return folded if folded.products <= self._products_of_branches else None
@@ -332,12 +339,6 @@ class Branches(Op):
         """The products of all branches; the addition of a branch counts as one, too."""
         inside = sum(op.products for branch in self.branches for op in branch.chain.ops)
         return inside + len(self.branches)
-
-    @property
-    def _holds_inside(self) -> bool:
-        """Whether an operation holds values that are not inputs of the group."""
-        later = (op for branch in self.branches for op in branch.chain.ops[1:])
-        return any(op.holds for op in later)
 
     # --- as a part of a chain ---
 
@@ -433,14 +434,13 @@ class Branches(Op):
             low, high = reach.needs(*outputs)
             places.append(slice(low - first, high - first))
         y = folded(x[tuple(places)], task.outputs)
+        if not self.holds:
+            return y, nothing_earlier
+        next_start, done = task.continuation.next_start, task.outputs[0][1]
         held_after: HeldAfter = {}
-        for number, branch in enumerate(self.branches):
-            if branch.chain.holds:
-                next_start = task.continuation.next_start
-                following = branch.reads(next_start, next_start + 1, task.outputs[0][1], None)
-                passed = max(following.start - task.starts[0], 0)
-                earlier = partial(task.earlier, (number, 0))
-                held_after[number, 0] = last_known(x[:passed], earlier)
+        for place, first in self.held_starts(next_start, next_start + 1, done).items():
+            passed = max(first - task.starts[0], 0)
+            held_after[place] = last_known(x[:passed], partial(task.earlier, place))
         return y, held_after.get
 
     def _kept_channel(self, x: Array, task: OpTask) -> Array:

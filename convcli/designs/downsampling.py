@@ -388,7 +388,7 @@ def _pool_statistic(
     )
 
 
-@step("resampling", example="avg_pool:2")
+@step("resampling", example="avg_pool:2", keeps_level=True)
 def avg_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convolve | None:
     """Mean of each window of N (or HxW) samples; windows start every N, or every `stride`."""
     return _pool_sum(_pool_windows(n, stride, align), divisor=float(math.prod(n)))
@@ -405,19 +405,19 @@ def sum_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Convol
     return _pool_sum(_pool_windows(n, stride, align), divisor=1.0)
 
 
-@step("resampling", example="max_pool:2")
+@step("resampling", example="max_pool:2", keeps_level=True)
 def max_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Largest of each window of N (or HxW) samples; missing ones are skipped."""
     return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmax))
 
 
-@step("resampling", example="min_pool:2")
+@step("resampling", example="min_pool:2", keeps_level=True)
 def min_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Smallest of each window of N (or HxW) samples; missing ones are skipped."""
     return _pool_statistic(_pool_windows(n, stride, align), Extreme(of_two=np.fmin))
 
 
-@step("resampling", example="median_pool:3")
+@step("resampling", example="median_pool:3", keeps_level=True)
 def median_pool(
     n: PoolSize, *, stride: Size | None = None, align: Align
 ) -> SlidingStatistic | None:
@@ -425,13 +425,13 @@ def median_pool(
     return _pool_statistic(_pool_windows(n, stride, align), Median())
 
 
-@step("resampling", example="first_pool:2")
+@step("resampling", example="first_pool:2", keeps_level=True)
 def first_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """First of each window of N (or HxW) samples; missing ones are skipped."""
     return _pool_statistic(_pool_windows(n, stride, align), Nth(last=False))
 
 
-@step("resampling", example="last_pool:2")
+@step("resampling", example="last_pool:2", keeps_level=True)
 def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> SlidingStatistic | None:
     """Last of each window of N (or HxW) samples; missing ones are skipped."""
     return _pool_statistic(_pool_windows(n, stride, align), Nth(last=True))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from convcli.errors import comparable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,8 +62,8 @@ _SAME = {
     "downsample:2": "decimate",
     "ema:span=12": "ewm",
     "motion:10": "motion_blur",
-    "highpass": "hp hpf",
-    "lowpass": "lp lpf",
+    "highpass": "hp hpf lowcut low_cut",
+    "lowpass": "lp lpf highcut high_cut",
     "bandpass": "bp bpf",
     "sma:20": "ma moving_average rolling",
     "resample:16k": "rate aresample",
@@ -199,6 +201,14 @@ _HINTS = {
     ),
     "crop": "`resize:640x480,fit=cover` cuts off what sticks out",
     "swap": "`pick:2,1` swaps left and right",
+    "midside mid_side mid side": (
+        "`mix:0.5,0.5;0.5,-0.5` makes middle and side of left and right, `mix:1,1;1,-1` goes back"
+    ),
+    "spectrogram spectrum fft stft": "--report page.html draws the spectrum and the spectrogram",
+    "preemphasis": "`kernel:1,-0.97` raises what rises, as y[t] = x[t] - 0.97 x[t-1]",
+    "aweighting a_weighting k_weighting riaa deemphasis deemph": (
+        "response:@curve.csv filters with any curve of frequencies and decibels"
+    ),
     "left": "`pick:1` is the left channel",
     "right": "`pick:2` is the right channel",
     "pan remix channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
@@ -262,7 +272,10 @@ _HINTS = {
         "`convcli learn blurred.png sharp.png` learns the inverse from a pair"
     ),
     "threshold binarize otsu": (
-        "no step compares with a threshold; `offset:-128 | relu` is 0 up to 128"
+        "`offset:-128 | sign | relu | gain:255` is white above 128, and black elsewhere"
+    ),
+    "rolling_ball subtract_background": (
+        "`x - (min:101 | max:101)` takes away what varies over more than 101 pixels"
     ),
     "invert negate negative neg": (
         "`gain:-1` changes the sign; on 8-bit pictures `gain:-1 | offset:255` inverts"
@@ -308,14 +321,10 @@ _SUFFIXES = "_?(?:1d|2d|filter|blur)"
 
 def answer_to(name: str) -> Answer | None:
     """The answer to a name that another program uses; None if the name is unknown."""
-    for form in (name, _in_lower_case(name), without_affixes(name)):
+    for form in (name, comparable(name), without_affixes(name)):
         if form in ELSEWHERE:
             return ELSEWHERE[form]
     return None
-
-
-def _in_lower_case(name: str) -> str:
-    return name.casefold().replace("-", "_")
 
 
 def without_affixes(name: str) -> str:
@@ -324,7 +333,7 @@ def without_affixes(name: str) -> str:
     >>> without_affixes("rolling_mean"), without_affixes("maximum_filter1d")
     ('mean', 'maximum')
     """
-    bare = _in_lower_case(name)
+    bare = comparable(name)
     for _ in range(2):
         bare = re.sub(f"^{_PREFIXES}|{_SUFFIXES}$", "", bare)
     return bare

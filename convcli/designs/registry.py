@@ -146,6 +146,7 @@ class Step:
     """A named step of FILTER: its design function and its properties.
 
     anti_alias : it filters only in order to change the rate
+    keeps_level : it lowers the rate, and its outputs lie between the samples that they are made of
     correlates : its taps are written in the order of the samples, not flipped
     pictures : it needs a picture, although other steps of its family do not
     regular : it needs samples at equal steps of time, although other steps of its family do not
@@ -163,6 +164,7 @@ class Step:
     example: str
     design: Callable[..., Any]
     anti_alias: bool = False
+    keeps_level: bool = False
     correlates: bool = False
     pictures: bool = False
     regular: bool = False
@@ -177,6 +179,11 @@ class Step:
     def traits(self) -> Family:
         """The family of the step, with the properties that all its steps share."""
         return FAMILIES[self.family]
+
+    @property
+    def extends_level(self) -> bool:
+        """Whether silence around the signal would be a wrong level of its first or last outputs."""
+        return self.anti_alias or self.keeps_level
 
     @property
     def hides_length(self) -> bool:

@@ -122,14 +122,7 @@ class NetworkBinder:
         count = taken[0]
         nouns = plural(count, self.signal.medium.channel)
         message = f"{self.model.path} takes {nouns}, and this signal has {given}"
-        raise RequestError(message, hint=self._hint(count))
-
-    def _hint(self, taken: int) -> str | None:
-        """How the user chooses `taken` channels."""
-        medium = self.signal.medium
-        if taken == 1 and medium.one_channel_hint is not None:
-            return medium.one_channel_hint
-        return medium.channels_hint
+        raise RequestError(message, hint=self.signal.medium.hint_for_channels(count, given))
 
     def _seen(self, signal: Signal) -> Signal:
         """The signal as the network sees it.
@@ -178,7 +171,8 @@ class NetworkBinder:
             message = (
                 f"{self.model.path} has a scaling of {len(pairs)} {name}, and there are {count}"
             )
-            raise RequestError(message, hint=self._hint(count))
+            hint = self.signal.medium.hint_for_channels(len(pairs), count)
+            raise RequestError(message, hint=hint)
         if self.model.differences:
             pairs = (*pairs, (0.0, 1.0))  # the level as it is
         mean, unit = np.array(pairs).T
@@ -202,7 +196,8 @@ class NetworkBinder:
         if self.signal.axes != 1 or given != count:
             table = f"a table with {plural(count, 'column')}"
             message = f"{self.model.path} predicts changes of {table}, and this has {given}"
-            raise RequestError(message, hint=self._hint(count))
+            hint = self.signal.medium.hint_for_channels(count, given)
+            raise RequestError(message, hint=hint)
         level = self.model.columns.index(self.model.targets[0])
         self.ops.append(changes_of(given, level).with_rules(self.rules.missing, exact=True))
         self.passed_by = "level"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from convcli.errors import OutputError, RequestError, shell_word
 from convcli.media.replacing import cannot_write
-from convcli.places import is_remote, local_path, place_of, refuse_no_path
+from convcli.places import input_name, is_remote, local_path, place_of, refuse_no_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -226,8 +226,8 @@ def refuse_inputs_as_outputs(
             raise output_is_input(source, place)
         other = sources[_identity_of_output(place)]
         raise RequestError(
-            f"the output {_target_name(place)} of {_source_name(source)} is another input, "
-            f"{_source_name(other)}",
+            f"the output {_target_name(place)} of {input_name(source)} is another input, "
+            f"{input_name(other)}",
             hint="write it somewhere else",
         )
 
@@ -241,7 +241,7 @@ def is_same(source: Place | None, place: Place | None) -> bool:
 def output_is_input(source: Place | None, place: Place | None) -> RequestError:
     """The error for an output that is its own input without --in-place."""
     return RequestError(
-        f"the output {_target_name(place)} is the input {_source_name(source)}",
+        f"the output {_target_name(place)} is the input {input_name(source)}",
         hint="write somewhere else, or use --in-place to replace the input",
     )
 
@@ -300,10 +300,6 @@ def _identity_of_output(place: Place | None) -> Identity | None:
 
 def _target_name(place: Place | None) -> str:
     return "standard output" if place is None else str(place)
-
-
-def _source_name(source: Place | None) -> str:
-    return "standard input" if source is None else str(source)
 
 
 def same_place(one: Place, other: Place) -> bool:

@@ -52,12 +52,13 @@ def rules_for(
 ) -> Rules:
     """The rules asked for, else those that a model was learned with, else those of the medium.
 
-    Sound is extended by silence by default. A FILTER with an anti-alias filter extends it by the
-    nearest sample instead, so that a constant stays constant at another rate, up to both ends.
+    Sound is extended by silence by default. A FILTER with an anti-alias filter or a pool extends it
+    by the nearest sample instead, so that a constant stays constant at another rate, up to both
+    ends.
     """
     medium = signal.medium
     default = medium.edge
-    if default == "zero" and any(step.anti_alias for step in _known_steps(filter)):
+    if default == "zero" and any(step.extends_level for step in _known_steps(filter)):
         default = "edge"
     learned = learned_rules(_calls(filter))
     return Rules(

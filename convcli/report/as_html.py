@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.report.batch import failed_lines
 from convcli.report.figures import delay_is_constant, design_figures
+from convcli.report.lost import lost_texts
 from convcli.report.page import render_page
 from convcli.report.sections import MOST_DESIGNS, most_designs, page_sections
 from convcli.report.tables import fact_tables
@@ -15,7 +16,6 @@ from convcli.report.terminal import summary
 from convcli.report.words import (
     command_text,
     library_text,
-    loss_texts,
     number,
     reach_text,
     run_title,
@@ -171,28 +171,3 @@ def _design_texts(step: StepFacts) -> Iterator[str]:
     for level, frequencies in step.crossings:
         text = ", ".join(number(frequency) for frequency in frequencies)
         yield f"{level:g} dB at {text} {visible(step.frequency_unit)}"
-
-
-# ------------------------------------------------------------------------------------------- losses
-
-
-def lost_texts(run: RunFacts) -> Iterator[str]:
-    """Yield what was lost on the way, and what is not quite what it seems."""
-    yield from loss_texts(run.losses, missing="already missing in the input: {}")
-    edges = run.losses.edge_affected
-    if edges:
-        message = plural(edges, "output")
-        yield f"{message} read what lies outside of the signal (edge rule: {visible(run.edge)})"
-    chain = run.chain
-    if chain is not None and chain.delay:
-        yield f"the result is {number(chain.delay)} samples later than the input"
-    for before, after in zip(run.inputs, run.outputs, strict=False):
-        bits = before.details.get("bits")
-        kept = after.details.get("bits")
-        if isinstance(bits, int) and isinstance(kept, int) and kept < bits:
-            yield f"{bits} bits became {kept}"
-        if before.rate and after.rate and after.rate < before.rate:
-            yield f"frequencies above {after.rate / 2:g} Hz ({before.rate:g} became {after.rate:g})"
-    for text in run.warnings:
-        if any(word in text for word in ("lost", "does not keep", "dropped", "no place")):
-            yield visible(text)

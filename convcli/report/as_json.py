@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from convcli import __version__
 from convcli.facts import LossFacts, to_plain
 
 if TYPE_CHECKING:
@@ -171,6 +173,16 @@ def comparisons_json(runs: Sequence[RunFacts]) -> str:
     head = {"version": first.version, "command": first.command}
     left_out = {"failures": first.failures, "alone": first.alone}
     return json_text(head | {"comparisons": comparisons} | left_out)
+
+
+def explanation_json(facts: Any, command: str) -> str:
+    """Render what `explain` found in the shape of all reports: an object with a list of runs.
+
+    command : the command line, quoted for a shell
+    """
+    own = to_plain(facts)
+    head = {"version": __version__, "command": shlex.split(command)}
+    return json_text(head | own | {"schema": SCHEMA, "runs": [own]})
 
 
 def json_text(facts: Any) -> str:

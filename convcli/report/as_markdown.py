@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convcli.report.batch import FAILURE_COLUMNS, MOST_LISTED, failure_rows
 from convcli.report.embedded import data_uri
 from convcli.report.figures import Figure
+from convcli.report.lost import lost_texts
 from convcli.report.page import page_asset
 from convcli.report.sections import design_sections, most_designs, page_sections
 from convcli.report.tables import ReportTable, fact_tables
@@ -83,6 +84,9 @@ def _render_run(run: RunFacts, drawings: list[str], *, designs: bool) -> str:
             lines += _view_lines(view, drawings)
     if designs:
         lines += _design_lines(run, drawings)
+    lost = [f"* {_escape_markup(text)}" for text in lost_texts(run)]
+    if lost:
+        lines += ["", "## What was lost", "", *lost]
     if len(lines) > 1:
         lines += ["", "## Facts"]
     for table in fact_tables(run):

@@ -1,4 +1,4 @@
-"""Small drawings of responses in Braille characters, for a terminal."""
+"""Small drawings for a terminal: responses in Braille characters, kernels in shades."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from convcli.report.words import number, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convcli.array_types import FloatArray
     from convcli.facts import StepFacts
 
     Pair = tuple[float, float]
@@ -22,16 +23,22 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 # Lower gains in dB are not drawn: with deep notches on the scale, the pass band would look flat.
 LEAST_DB = -80.0
+# A tap of a two-dimensional kernel is two characters, so that it is about square.
+SHADES = " ░▒▓█"
+# The most taps of a kernel that are drawn along each axis.
+KERNEL_ROWS, KERNEL_COLUMNS = 17, COLUMNS // 2
 
 
 def step_drawings(step: StepFacts) -> Iterator[str]:
-    """Yield lines with the impulse response of a step and its gain in dB."""
+    """Yield lines with the impulse response of a step, or its kernel, and its gain in dB."""
     if len(step.impulse) > 1:
         yield from drawing_lines("impulse response", step.impulse, "samples")
     if step.response:
         gains = [(frequency, _gain_of_dots(gain)) for frequency, gain in step.response]
         unit = visible(step.frequency_unit)
         yield from drawing_lines("gain in dB", gains, unit)
+    if step.plane:
+        yield from kernel_lines(step.plane)
 
 
 def _gain_of_dots(gain: float) -> float:
@@ -49,6 +56,38 @@ def drawing_lines(title: str, points: Sequence[Pair], unit: str) -> Iterator[str
         yield f"{label:>{width}} {line}"
     first, last = number(points[0][0]), f"{number(points[-1][0])} {unit}"
     yield f"{'':{width}} {first}{last:>{COLUMNS - len(first)}}"
+
+
+def kernel_lines(plane: Sequence[Sequence[float]]) -> Iterator[str]:
+    """Yield a title and a two-dimensional kernel in shades, from its least to its largest tap.
+
+    Of a large kernel the tap with the largest magnitude stands for its neighbours.
+    """
+    import numpy as np
+
+    taps = _strongest(np.array(plane))
+    low, high = min(0.0, float(taps.min())), max(0.0, float(taps.max()))
+    shares = (taps - low) / ((high - low) or 1.0)
+    shades = np.rint(shares * (len(SHADES) - 1)).astype(int)
+    yield ""
+    yield f"impulse response from {low:.4g} (blank) to {high:.4g} (full)"
+    for row in shades.tolist():
+        cells = "".join(2 * SHADES[shade] for shade in row)
+        yield f"  {cells}".rstrip()
+
+
+def _strongest(taps: FloatArray) -> FloatArray:
+    """The tap with the largest magnitude in each of as many squares as are drawn."""
+    import numpy as np
+
+    rows, columns = taps.shape
+    side = math.ceil(max(rows / KERNEL_ROWS, columns / KERNEL_COLUMNS))
+    padded = np.pad(taps, ((0, -rows % side), (0, -columns % side)))
+    high, wide = (size // side for size in padded.shape)
+    squares = padded.reshape(high, side, wide, side).swapaxes(1, 2).reshape(high, wide, -1)
+    place = np.abs(squares).argmax(axis=2)[..., None]
+    found: FloatArray = np.take_along_axis(squares, place, axis=2)[..., 0]
+    return found
 
 
 def value_extent(points: Sequence[Pair]) -> Pair:

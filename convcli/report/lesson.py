@@ -16,7 +16,7 @@ from convcli.dataclass import dataclass
 from convcli.facts import to_plain
 from convcli.facts.explanation import ExplanationFacts
 from convcli.facts.libraries import library_versions
-from convcli.report.as_json import json_text
+from convcli.report.as_json import explanation_json
 from convcli.report.as_markdown import markdown_page
 from convcli.report.explained import explained_figures
 from convcli.report.page import render_page, unescaped
@@ -72,7 +72,7 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: s
     suffix : .html, .htm, .json or .md
     """
     if suffix == ".json":
-        return json_text(facts)
+        return explanation_json(facts, command)
     chapter = Chapter(
         title="Step by step",
         command=command,

@@ -29,7 +29,7 @@ class ChainOfEachSignal:
 
     ops : the operations that all signals have in common
     own : by its place in the chain, an operation that each signal has of its own: a measured gain
-    planned : the chain of the plan if it is the common one, with what has been worked out about it
+    planned : the chain of the plan if it is the common one, because its cached properties are known
     """
 
     signal: Signal
@@ -89,9 +89,10 @@ def chains_so_far(
 
 @dataclass(frozen=True, eq=False)
 class _OwnOps:
-    """An operation of each signal.
+    """An operation that each signal has of its own, as far as it was measured.
 
-    other : that of a signal of which nothing was found, because it has no outputs
+    of : by the name of the signal
+    other : for signals of which nothing was measured, because they have no samples
     """
 
     other: Op

@@ -85,7 +85,7 @@ class Geometry:
         return self.oldest_needed(done, n)
 
     def decisive(self, n: int) -> int:
-        """Return how many of the first `n` samples decide outputs before them, in time."""
+        """Return how many of the `n` samples after a part decide the outputs of that part."""
         return n
 
     def forget(self, done: int) -> None:

@@ -2,7 +2,8 @@
 
 They are the channels of that job. `Stream` does the same for one signal; here every number is an
 array with an entry for each signal. Ten thousand groups of a few rows cost a few calls of NumPy
-instead of ten thousand.
+instead of ten thousand. With a `Stream` for each, `sma:20` takes 2.7 times as much processor time
+for 500 groups of 2,000 rows, 7 times for 10,000 of 30 and 24 times for 100,000 of 3.
 """
 
 from __future__ import annotations
@@ -308,7 +309,9 @@ class InterleavedSignals:
 
 
 def _alike(counts: IntArray, new: BoolArray) -> Iterator[IntArray]:
-    """Yield the places of signals with equally many outputs to give; new ones apart.
+    """Yield groups of signals that have equally many outputs to compute, as places in `counts`.
+
+    Signals of which nothing was computed before form groups of their own.
 
     counts : the outputs of each signal; new : whether they are its first ones
     """

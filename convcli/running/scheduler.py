@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Arrivals = Iterable[tuple[Block, AnyRows]]
 
 # The outputs that a job along one axis has, for each input that it shares with the next job,
-# because an FFT costs by the sum of both; a Gaussian on a picture takes two thirds of the time. A
-# table gives out its rows early: a filter of a few taps waits for no row, one of a million taps for
-# a few blocks.
+# because an FFT costs by the sum of both. `gaussian:30` on 12 megapixels takes 1.4 s of processor
+# time with 3 outputs for each input, and 19 s with 1. A table gives out its rows early: a filter of
+# a few taps waits for no row, one of a million taps for a few blocks.
 OUTPUTS_PER_REACH = 3.0
 ROWS_PER_REACH = 1 / 16
 

@@ -106,9 +106,9 @@ class TimedGeometry(Geometry):
         return self.oldest_needed(done, n) - self._rows_looked - self._unsure
 
     def decisive(self, n: int) -> int:
-        """Return how many of the first samples decide the outputs aligned with earlier ones.
+        """Return how many of the `n` samples after a part decide the outputs of that part.
 
-        It is more than `n` if as many are not enough. Bins of bins, and outputs of a stride over
+        It is more than `n` if these are not enough. Bins of bins, and outputs of a stride over
         bins, are complete one bin later each.
         """
         times = self._unbound.times

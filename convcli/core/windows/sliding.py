@@ -134,7 +134,7 @@ class SlidingStatistic(Op):
 
     @property
     def formula(self) -> OpFormula:
-        """What is known of a statistic is its delay, and what PyTorch calls it."""
+        """The delay of the statistic, and its name in PyTorch."""
         return OpFormula(delay=self._delay(), nn_pool=self.function.nn_pool)
 
     def _delay(self) -> float:

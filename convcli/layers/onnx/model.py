@@ -140,12 +140,9 @@ class OnnxModel:
             raise RequestError(f"{message} {signal.medium.thing}")
         given = len(signal.channels)
         if given != self._channels:
-            medium = signal.medium
-            hint = medium.channels_hint
+            hint = signal.medium.hint_for_channels(self._channels, given)
             if signal.alpha is not None and given - 1 == self._channels:
                 hint = "--channels rgb"
-            elif self._channels == 1 and medium.one_channel_hint is not None:
-                hint = medium.one_channel_hint
             taken = plural(self._channels, "channel")
             message = f"{self.path} takes {taken}, and this signal has {given}"
             raise RequestError(message, hint=hint)

@@ -411,10 +411,14 @@ class AudioSink(FileSink):
         clipped = self._extremes.clipped.tolist()
         if self._gain != 1:
             clipped = [0] * len(channels)  # scaled instead
+        # Samples of a lossy coding have no bits of their own.
+        is_lossy = self.coding.subtype in LOSSY
+        bits = None if is_lossy else self._bits or bits_of(self.coding.subtype)
         peaks = [decibels(peak) for peak in self._extremes.peak.tolist()]
         return {
             "format": self.coding.format,
             "subtype": self.coding.subtype,
+            "bits": bits,
             "rate": self._rate,
             "channels": list(channels),
             "frames": self._frames,

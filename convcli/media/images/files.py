@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 
 _RANGE = re.compile(r"\s*([0-9]{1,18})\s*(?:(-)\s*([0-9]{1,18})?\s*)?", re.ASCII)
+# What to do instead of --channels with a filter that changes the size.
+_SIZE_HINTS = {
+    "rgb": "leave --channels out, or take the opacity away before, as PPM does: "
+    "convcli image gain:1 IN.png -o IN.ppm",
+    "luma": "leave --channels out; `grey | ...` filters the luma, and the result is grey",
+    "alpha": "leave --channels out, which filters colours and opacity",
+}
 _HINT = "pages count from 1: --pages 3, --pages 3-7, --pages 2- (to the last) or --pages 1,4-6"
 
 
@@ -211,8 +218,7 @@ class OpenedImage(OpenedFile):
             channels = self.file.options.channels
             raise RequestError(
                 f"--channels {channels} needs a filter that keeps the size of the picture",
-                hint="leave --channels out, or take the opacity away before, as PPM does: "
-                "convcli image gain:1 IN.png -o IN.ppm",
+                hint=_SIZE_HINTS[channels],
             )
         rows, columns = (side or 0 for side in result.shape)
         most = self.files.max_pixels

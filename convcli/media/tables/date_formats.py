@@ -1,4 +1,4 @@
-"""Formats of dates that are read only with --date-format, for hints that name the format."""
+"""Formats of dates and times that are read with --date-format alone, for hints that name them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ def formats_of(text: str) -> list[str]:
 
     >>> formats_of("1/31/2024 3:04 PM"), formats_of("Feb-24"), formats_of("noon")
     (['%m/%d/%Y %I:%M %p'], ['%b-%y'], [])
+    >>> formats_of("09:30:00")
+    ['%H:%M:%S']
     """
     # By the moment that is read: May is a month in short and in full.
     found: dict[datetime, str] = {}
-    for day, ending in product(_DAYS, _ENDINGS):
-        form = f"{day}{ending}"
+    formats = [f"{day}{ending}" for day, ending in product(_DAYS, _ENDINGS)]
+    for form in (*formats, *_TIMES_OF_DAY):
         moment = _moment(text, form)
         if moment is not None:
             found.setdefault(moment, form)

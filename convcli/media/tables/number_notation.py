@@ -104,6 +104,9 @@ def _moment(seconds: float) -> str:
 # The most seconds since 1970 that are counted in nanoseconds.
 _MOST_SECONDS = 9.2e9
 
+# Times from here on have no differences in float64, and are none of any clock.
+_FARTHEST = 1e305
+
 # Numbers from which floats leave out whole numbers, and those that are read without them.
 _LARGEST_EXACT = 2**53
 _LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
@@ -141,7 +144,7 @@ class NumberNotation:
             values = read_numbers(times.cells, NumberStyle(times.decimal))
         except BadCellError as bad:
             raise times.error(bad.row, self.expected) from None
-        bad_rows = np.flatnonzero(~np.isfinite(values))
+        bad_rows = np.flatnonzero(~(np.abs(values) < _FARTHEST))
         if len(bad_rows):
             hint = "a row without its time has no place"
             raise times.error(int(bad_rows[0]), self.expected, hint=hint)

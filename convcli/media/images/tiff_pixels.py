@@ -156,6 +156,7 @@ class PlainTiffWriter(PlainWriter):
         super().__init__(target, request)
         is_big = bool(tiff_options(request)["bigtiff"])
         variant = TiffVariant(self.order, big=is_big)
+        request = replace(request, in_a_row=are_alike(request.layouts))
         requests = [_page_request(request, number) for number in range(len(request.layouts))]
         # Pages of one layout differ in what they say of themselves alone.
         rows = {each.layouts[0]: each for each in requests}
@@ -216,7 +217,6 @@ def _page_request(request: WriteRequest, number: int) -> WriteRequest:
         details=replace(request.details, compression=None, tile=None),
         same_colours=request.same_colours and has_colours_of_first,
         first_page=number,
-        in_a_row=are_alike(request.layouts),
     )
 
 

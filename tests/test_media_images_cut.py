@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from convcli.errors import InputError
-from convcli.media.images.files import parse_pages
+from convcli.media.images.page_choice import parse_pages
 from convcli.media.images.source import ImageOptions, open_image
 
 if TYPE_CHECKING:

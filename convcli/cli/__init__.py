@@ -126,7 +126,7 @@ class _ClosedOutput(io.TextIOBase):
         return 1
 
     def write(self, _text: str) -> int:
-        """Raise OutputError."""
+        """Raise OutputError, whatever the data."""
         raise OutputError(self._MESSAGE)
 
 

@@ -240,7 +240,7 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
-    from convcli.planning.describe import crossings_of_levels, levels_of
+    from convcli.planning.describe import crossings_of_levels, described_levels
     from convcli.planning.taps_of_steps import weights_of
     from convcli.units import describe_frequency
 
@@ -248,7 +248,7 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return []
     found = []
-    for level, frequencies in crossings_of_levels(weights, levels_of(step), unit=1.0):
+    for level, frequencies in crossings_of_levels(weights, described_levels(step), unit=1.0):
         texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
         found.append((f"{level:g} dB", ", ".join(texts)))
     return found

@@ -6,7 +6,6 @@ first samples as a Concat along an axis of samples. That is a Pad that wraps.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def with_circular_pads(
     nodes: Sequence[Node], constants: dict[str, Constant], rank: int, output: str
-) -> list[Node]:
+) -> tuple[Node, ...]:
     """The nodes of a graph, with a Pad in place of slices of samples beside their value.
 
     constants : those of the graph, to which the widths of the paddings are added
@@ -44,13 +43,9 @@ def with_circular_pads(
     return _without_unread_slices(made, output)
 
 
-def _without_unread_slices(nodes: Sequence[Node], output: str) -> list[Node]:
-    readers = Counter(name for node in nodes for name in node.inputs)
-    return [
-        node
-        for node in nodes
-        if node.kind != "Slice" or readers[node.outputs[0]] or node.outputs[0] == output
-    ]
+def _without_unread_slices(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
+    read = {output, *(name for node in nodes for name in node.inputs)}
+    return tuple(node for node in nodes if node.kind != "Slice" or node.outputs[0] in read)
 
 
 def _padded_value(node: Node, makers: Mapping[str, Node]) -> str:

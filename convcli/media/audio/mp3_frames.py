@@ -92,11 +92,11 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
     bits = 1000 * steps[layer][step]
     rate = _RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
     samples = {1: 384, 2: 1152, 3: 1152 if is_mpeg_1 else 576}[layer]
-    unit = 4 if layer == 1 else 1
+    slot = 4 if layer == 1 else 1  # bytes that a frame has a whole number of
     padding = head[2] >> 1 & 1
-    size = unit * (samples // (8 * unit) * bits // rate + padding)
+    slots = samples // (8 * slot) * bits // rate + padding
     channels = 1 if head[3] >> 6 == 3 else 2
-    return Mp3Frame(head, layer, bits, rate, channels, size, samples)
+    return Mp3Frame(head, layer, bits, rate, channels, slot * slots, samples)
 
 
 def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
@@ -104,7 +104,7 @@ def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
     start, piece = place, b""
     while True:
         if place + _HEAD_BYTES > start + len(piece):
-            start, piece = place, _read_at(file, place, _PIECE_BYTES)
+            start, piece = place, _bytes_at(file, place, _PIECE_BYTES)
         offset = place - start
         head = piece[offset : offset + _HEAD_BYTES]
         frame = mp3_frame(head)
@@ -118,14 +118,14 @@ def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
         place = found
 
 
-def _read_at(file: BinaryIO, place: int, size: int) -> bytes:
+def _bytes_at(file: BinaryIO, place: int, size: int) -> bytes:
     file.seek(place)
     return file.read(size)
 
 
 def _next_place(file: BinaryIO, place: int) -> int | None:
     """Where frames go on behind other bytes, such as the tags between two joined files."""
-    data = _read_at(file, place, _SEARCHED_BYTES)
+    data = _bytes_at(file, place, _SEARCHED_BYTES)
     tag_bytes = id3_size(data[:ID3_HEAD_BYTES])
     if tag_bytes:
         return place + tag_bytes
@@ -182,8 +182,8 @@ class Mp3Start:
 
 def mp3_start(file: BinaryIO) -> Mp3Start | None:
     """Find the first frame, None if the file does not begin with one, or with an ID3v2 tag."""
-    place = id3_size(_read_at(file, 0, ID3_HEAD_BYTES))
-    frame = mp3_frame(_read_at(file, place, _HEAD_BYTES))
+    place = id3_size(_bytes_at(file, 0, ID3_HEAD_BYTES))
+    frame = mp3_frame(_bytes_at(file, place, _HEAD_BYTES))
     if frame is None:
         return None
     return Mp3Start(place, frame, _tag_in(file, place, frame))
@@ -193,7 +193,7 @@ def _tag_in(file: BinaryIO, place: int, frame: Mp3Frame) -> Mp3Tag | None:
     if frame.layer != _LAYER_OF_TAGS:
         return None
     tag_place = place + frame.tag_place
-    body = _read_at(file, tag_place, 16)
+    body = _bytes_at(file, tag_place, 16)
     flags = int.from_bytes(body[4:8], "big")
     if body[:4] not in _TAG_NAMES or len(body) < 16 or not flags & _HAS_COUNT:
         return None
@@ -243,7 +243,7 @@ def tag_frame(like: Mp3Frame, frames: int, *, sound_bytes: int, padding: int) ->
     tag += bytes(256 * percent // 100 for percent in range(100)) + bytes(4)
     whole = frame.head + bytes(frame.tag_place - _HEAD_BYTES) + tag
     whole += _lame_part(like.bits, padding, size)
-    whole += _checksum(whole).to_bytes(2, "big")
+    whole += _crc_16(whole).to_bytes(2, "big")
     return whole.ljust(frame.size, b"\0")
 
 
@@ -257,7 +257,7 @@ def _lame_part(bits: int, padding: int, size: bytes) -> bytes:
     return bytes(part)
 
 
-def _checksum(data: bytes) -> int:
+def _crc_16(data: bytes) -> int:
     """CRC-16 with the polynomial x**16 + x**15 + x**2 + 1, lowest bit first."""
     value = 0
     for byte in data:

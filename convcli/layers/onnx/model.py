@@ -23,6 +23,7 @@ from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.onnx.file import Node, OnnxGraph, read_graph
+from convcli.layers.onnx.global_nodes import ANOTHER_ORDER, not_local_error
 from convcli.layers.onnx.values import GraphValues
 from convcli.layers.shuffle import refuse_growth
 from convcli.planning.describe import reach_facts
@@ -185,7 +186,10 @@ class OnnxModel:
     def ops(self) -> tuple[Op, ...]:
         """The operations from the input of the graph to its output."""
         if self.graph.output not in self._values:
-            raise RequestError(f"{self.path}: nothing makes its output")
+            maker = self._makers.get(self.graph.output)
+            if maker is None:
+                raise RequestError(f"{self.path}: nothing makes its output")
+            raise not_local_error(str(self.path), maker, ANOTHER_ORDER)
         ops = folded_affine(self._chain(self.graph.output, self.graph.input))
         reaches = Chain(ops, self.graph.axes).reach
         refuse_growth([(reach.phases, reach.step) for reach in reaches])

@@ -96,9 +96,10 @@ def test_rows_of_a_table_are_repeated_beside_the_new_numbers(tmp_path: Path) -> 
     weather = program.SAMPLES / "weather.csv"
     timed = ("csv", "upsample:2", weather, "--time", "date", "-c", "wind")
     assert "times of their own" in program.run(*timed, cwd=tmp_path).err
-    checked = program.run("csv", "upsample:2", "t.csv", "-c", "x", "--causal-check", cwd=tmp_path)
-    assert checked.code == 2
-    assert "compares one output for each row" in checked.err
+    for text in ("upsample:2", "stride:2 | upsample:2"):
+        checked = program.run("csv", text, "t.csv", "-c", "x", "--causal-check", cwd=tmp_path)
+        assert checked.code == 2
+        assert "compares one output for each row" in checked.err
 
 
 @pytest.mark.parametrize(

@@ -101,21 +101,42 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
 
 def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
     """Yield the places and headers of all frames from `place` on; the last may be incomplete."""
-    start, piece = place, b""
-    while True:
-        if place + _HEAD_BYTES > start + len(piece):
-            start, piece = place, _bytes_at(file, place, _PIECE_BYTES)
-        offset = place - start
-        head = piece[offset : offset + _HEAD_BYTES]
-        frame = mp3_frame(head)
-        if frame is not None:
+    piece = _Piece(file)
+    following: int | None = place
+    while following is not None:
+        place = following
+        offset = piece.offset_of(place, _HEAD_BYTES)
+        frame = mp3_frame(piece.data[offset : offset + _HEAD_BYTES])
+        if frame is None:
+            following = _next_place(piece, place)
+        else:
             yield place, frame
-            place += frame.size
-            continue
-        found = _next_place(file, place)
-        if found is None:
-            return
-        place = found
+            following = place + frame.size
+
+
+class _Piece:
+    """The piece of a file that was read last, in which frames are searched for.
+
+    Reading anew behind each frame takes 22 s for 20 MB of empty tags, and this takes 4 s.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = 0
+        self._is_last = False
+        self.data = b""
+
+    def offset_of(self, place: int, size: int) -> int:
+        """Where a place in the file is in `data`, which then holds `size` bytes from there on.
+
+        There are fewer where the file ends.
+        """
+        offset = place - self._start
+        if self._is_last or offset + size <= len(self.data):
+            return offset
+        self._start, self.data = place, _bytes_at(self._file, place, _PIECE_BYTES)
+        self._is_last = len(self.data) < _PIECE_BYTES
+        return 0
 
 
 def _bytes_at(file: BinaryIO, place: int, size: int) -> bytes:
@@ -123,17 +144,18 @@ def _bytes_at(file: BinaryIO, place: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _next_place(file: BinaryIO, place: int) -> int | None:
+def _next_place(piece: _Piece, place: int) -> int | None:
     """Where frames go on behind other bytes, such as the tags between two joined files."""
-    data = _bytes_at(file, place, _SEARCHED_BYTES)
-    tag_bytes = id3_size(data[:ID3_HEAD_BYTES])
+    start = piece.offset_of(place, _SEARCHED_BYTES)
+    stop = start + _SEARCHED_BYTES
+    tag_bytes = id3_size(piece.data[start : start + ID3_HEAD_BYTES])
     if tag_bytes:
         return place + tag_bytes
-    offset = data.find(b"\xff", 1)
+    offset = piece.data.find(b"\xff", start + 1, stop)
     while offset >= 0:
-        if _is_followed(data, offset):
-            return place + offset
-        offset = data.find(b"\xff", offset + 1)
+        if _is_followed(piece.data, offset):
+            return place + offset - start
+        offset = piece.data.find(b"\xff", offset + 1, stop)
     return None
 
 
@@ -154,15 +176,15 @@ def _is_followed(data: bytes, offset: int) -> bool:
 
 @dataclass(frozen=True)
 class Mp3Tag:
-    """A tag that counts the frames behind it.
+    """A tag that may count the frames behind it.
 
     count_place : of the number in the file, four bytes
-    frames : how many there are by the tag
+    frames : how many there are by the tag, None if it does not say so
     stop : where the sound ends by the tag, None if it does not say so
     """
 
     count_place: int
-    frames: int
+    frames: int | None
     stop: int | None
 
 
@@ -194,12 +216,16 @@ def _tag_in(file: BinaryIO, place: int, frame: Mp3Frame) -> Mp3Tag | None:
         return None
     tag_place = place + frame.tag_place
     body = _bytes_at(file, tag_place, 16)
-    flags = int.from_bytes(body[4:8], "big")
-    if body[:4] not in _TAG_NAMES or len(body) < 16 or not flags & _HAS_COUNT:
+    if body[:4] not in _TAG_NAMES or len(body) < 16:
         return None
+    flags = int.from_bytes(body[4:8], "big")
+    count_place = tag_place + 8
+    if not flags & _HAS_COUNT:
+        return Mp3Tag(count_place, frames=None, stop=None)
+    frames = int.from_bytes(body[8:12], "big")
     size = int.from_bytes(body[12:16], "big")
     stop = place + size if flags & _HAS_SIZE and size else None
-    return Mp3Tag(tag_place + 8, int.from_bytes(body[8:12], "big"), stop)
+    return Mp3Tag(count_place, frames, stop)
 
 
 @dataclass(frozen=True)

@@ -236,6 +236,16 @@ class TestDates:
     @pytest.mark.parametrize(
         "cell", ["2024-02-30", "2024-13-01", "2024-02-28 24:00", "2024-02-28T23:59:60"]
     )
+    def test_the_hint_for_a_date_that_does_not_exist_names_what_is_wrong(self, cell: str) -> None:
+        with pytest.raises(InputError) as caught:
+            read(opened(timed(["2024-02-28 12:00", cell])))
+        is_day = len(cell) == 10
+        wanted = "the calendar has no such day" if is_day else "24:00 is 00:00 of the next day"
+        assert str(caught.value.hint).startswith(wanted)
+
+    @pytest.mark.parametrize(
+        "cell", ["2024-02-30", "2024-13-01", "2024-02-28 24:00", "2024-02-28T23:59:60"]
+    )
     @pytest.mark.parametrize("offset", ["", "Z"])
     def test_a_date_that_does_not_exist(self, cell: str, offset: str) -> None:
         if len(cell) == 10:

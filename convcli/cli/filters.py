@@ -197,9 +197,10 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         export_design(text, bound, design, export.export)
     if sys.stdout.isatty():
         from convcli.planning.describe import drawn_facts
-        from convcli.report.braille import step_drawings
+        from convcli.report.braille import is_drawable, step_drawings
 
-        lines += step_drawings(drawn_facts(text, bound))
+        if is_drawable(sys.stdout.encoding):
+            lines += step_drawings(drawn_facts(text, bound))
     print(*lines[1:], sep="\n")
 
 

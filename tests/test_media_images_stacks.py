@@ -85,7 +85,7 @@ def test_images_of_a_stack_that_has_one_directory_are_missed(
     path.write_bytes(data)
     assert "promises 4 further images" in told(program, tmp_path, "gain:1")
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
-        assert "images" not in file.imagej_metadata
+        assert "images" not in (file.imagej_metadata or {})
         np.testing.assert_array_equal(file.asarray(), ODD_BYTES[0])
 
 

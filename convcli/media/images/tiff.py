@@ -298,7 +298,7 @@ def _is_whole_directory(file: BinaryIO, variant: TiffVariant, offset: int) -> bo
     head = read_at(file, offset, counter.size)
     if len(head) < counter.size:
         return False
-    (count,) = counter.unpack(head)
+    count: int = counter.unpack(head)[0]
     stop = offset + counter.size + count * variant.entry_bytes
     return stop <= file.seek(0, os.SEEK_END)
 

@@ -556,6 +556,18 @@ def test_the_players_of_a_high_rate_are_exact(tmp_path: Path, rate: int, kind: s
         assert np.abs(heard - x[start : start + 250_000].astype(int)).max() <= 1
 
 
+def test_a_page_of_a_long_sound_that_is_silent_where_its_loudness_is_measured(
+    tmp_path: Path,
+) -> None:
+    """Half a second of a tone in 15 minutes, between two parts of which the loudness is measured."""
+    x = np.zeros(900_000)
+    x[300_000:300_500] = np.sin(np.arange(500))
+    soundfile.write(tmp_path / "x.wav", x, 1000)
+    text = report(tmp_path, "audio", "gain:-3dB", tmp_path / "x.wav", "-o", tmp_path / "o.wav")
+    assert "silent where it was measured" in text
+    assert "below -70" not in text
+
+
 def test_a_page_of_a_sound_that_is_too_short_for_a_loudness(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.full(100, 0.5), 8000)
     words = ("audio", "gain:-3dB", tmp_path / "x.wav", "-o", tmp_path / "o.wav")

@@ -47,7 +47,7 @@ _MINUS = "{} minus {}"
 def sound_views(preview: PreviewFacts) -> Iterator[SignalView]:
     """Yield levels and players, waveforms, spectra and spectrograms of both sides."""
     rate = preview.before.rate or 1.0
-    notes = [*_excerpt_notes(preview, rate), *_sampling_notes(preview, rate)]
+    notes = [*_excerpt_notes(preview, rate), *_sampling_notes(preview)]
     yield SignalView(table=_level_table(preview), players=_players(preview), notes=notes)
     sides = _both_sides(preview)
     if not any(side.outlines[0].length for _, _, side in sides):
@@ -120,12 +120,21 @@ def _silence_text(side: Side) -> str:
     return f"{visible(name)}: silence, which has no spectrum."
 
 
-def _sampling_notes(preview: PreviewFacts, rate: float) -> Iterator[str]:
+def _is_measured_in_parts(side: SignalPreview, measured: float) -> bool:
+    """Whether `measured` seconds are only parts of a sound.
+
+    The end of a sound may be shorter than a step of the measurement.
+    """
+    if side.rate is None:
+        return False
+    return side.outlines[0].length / side.rate > measured + 1
+
+
+def _sampling_notes(preview: PreviewFacts) -> Iterator[str]:
     """Yield a note if not all of a long sound is measured."""
     before = preview.before
     measured = before.loudness_seconds
-    # The end of a sound may be shorter than a step of the measurement.
-    if measured is not None and before.outlines[0].length / rate > measured + 1:
+    if measured is not None and _is_measured_in_parts(before, measured):
         duration = duration_text(measured, 3)
         yield (
             f"The loudness is measured in parts of the sound that add up to {duration} and "
@@ -157,6 +166,8 @@ def _loudness_text(side: SignalPreview) -> str:
         return ""
     if measured < LOUDNESS_BLOCK:
         return "too short"
+    if any(outline.peak) and _is_measured_in_parts(side, measured):
+        return "silent where it was measured"
     return "below -70 LUFS" if any(outline.peak) else "silent"
 
 

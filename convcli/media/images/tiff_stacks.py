@@ -78,7 +78,9 @@ def _without_shape(text: bytes) -> bytes:
     except ValueError:
         return text
     others = {name: value for name, value in said.items() if name not in {"shape", "axes"}}
-    return json.dumps(others).encode() + b"\0" if others else b""
+    if not others:
+        return b""
+    return json.dumps(others).encode() + b"\0"
 
 
 def lost_descriptions(request: WriteRequest) -> Iterator[str]:

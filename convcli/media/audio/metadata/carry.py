@@ -88,8 +88,9 @@ def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata
 def _loudness_in(chunk: Chunk) -> list[str]:
     """The names of tags that hold the loudness of the sound, in any kind of metadata."""
     if chunk.name == b"bext":
-        measures = int.from_bytes(chunk.body[_BEXT_VERSION], "little") >= _BEXT_WITH_LOUDNESS
-        return ["bext loudness"] if measures and any(chunk.body[_BEXT_LOUDNESS]) else []
+        version = int.from_bytes(chunk.body[_BEXT_VERSION], "little")
+        is_measured = version >= _BEXT_WITH_LOUDNESS and any(chunk.body[_BEXT_LOUDNESS])
+        return ["bext loudness"] if is_measured else []
     # Texts of ID3 may have two bytes for a letter.
     found = _LOUDNESS_TAGS.findall(chunk.body.replace(b"\0", b""))
     return [_text(name).upper() for name in found]

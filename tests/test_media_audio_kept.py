@@ -863,18 +863,18 @@ def test_a_warning_names_tags_that_hold_the_loudness_of_the_input(tmp_path: Path
     assert "loudness" not in into_wav
 
 
-@pytest.mark.parametrize(("version", "loudness"), [(1, 0), (2, 0), (2, -2300)])
+@pytest.mark.parametrize(("version", "loudness"), [(1, 0), (2, 0), (2, 0x7FFF), (2, -2300)])
 def test_a_warning_names_the_loudness_of_a_broadcast_wav(
     tmp_path: Path, version: int, loudness: int
 ) -> None:
     path = write(tmp_path / "in.wav", noise(1000))
     body = bytearray(602)
     body[346:348] = struct.pack("<H", version)
-    body[412:414] = struct.pack("<h", loudness)
+    body[412:422] = struct.pack("<h", loudness) * 5
     with path.open("r+b") as file:
         WavContainer().write(file, (Chunk(b"bext", bytes(body)),))
     told = done("audio", "gain:0.5", "in.wav", "-o", "out.wav", cwd=tmp_path).err
-    assert ("loudness of the input: bext loudness" in told) == (loudness != 0)
+    assert ("loudness of the input: bext loudness" in told) == (loudness == -2300)
 
 
 def test_a_file_that_is_no_sound_file_is_answered_with_what_reads_it(tmp_path: Path) -> None:

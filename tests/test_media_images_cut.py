@@ -89,6 +89,19 @@ def test_pages_behind_the_place_where_a_tiff_is_cut_off(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path, "1")[0][..., 0], PIXELS[0])
 
 
+def test_a_tiff_that_is_cut_off_within_a_directory(tmp_path: Path) -> None:
+    data = tiff_bytes(PIXELS)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        last = file.pages[len(PIXELS) - 1].offset
+    path = tmp_path / "a.tif"
+    for end in (last, last + 1, last + 2, last + 30):
+        path.write_bytes(data[:end])
+        with pytest.raises(InputError, match=f"cut off: it ends within page {len(PIXELS)}"):
+            read(path)
+    first = np.stack(read(path, "1-4"))
+    np.testing.assert_array_equal(first[..., 0], PIXELS[:4])
+
+
 def test_a_gif_that_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     frames = [Image.fromarray(frame) for frame in PIXELS]

@@ -222,8 +222,9 @@ class LoudnessSums:
             return None
         loudness = _loudness_of(float(kept.mean()))
         gate = _power_of(loudness + RELATIVE_GATE)
-        power = float(kept[kept > gate].mean())
-        return _loudness_of(power) + self._level_above_parts(rms)
+        kept = kept[kept > gate]
+        loudness = _loudness_of(float(kept.mean()))
+        return loudness + self._level_above_parts(rms)
 
     def _level_above_parts(self, rms: float | None) -> float:
         """By how many decibels the whole sound is above its measured parts."""

@@ -98,8 +98,8 @@ class Geometry:
         The ratios of two operations may cancel, their phases do not: the outputs of stride:2 and
         upsample:2 are aligned with the samples 0, 0, 2, 2.
         """
-        has_phases = any(op.reach[0].phases > 1 for op in self.chain.ops)
-        return None if has_phases else self.chain.reach[0].step
+        phases = [op.reach[0].phases for op in self.chain.ops]
+        return None if max(phases, default=1) > 1 else self.chain.reach[0].step
 
     # --- constants ---
 

@@ -45,7 +45,12 @@ def with_circular_pads(
 
 def _without_unread_slices(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
     read = {output, *(name for node in nodes for name in node.inputs)}
-    return tuple(node for node in nodes if node.kind != "Slice" or node.outputs[0] in read)
+    kept = []
+    for node in nodes:
+        is_unread = node.kind == "Slice" and node.outputs[0] not in read
+        if not is_unread:
+            kept.append(node)
+    return tuple(kept)
 
 
 def _padded_value(node: Node, makers: Mapping[str, Node]) -> str:
@@ -98,4 +103,5 @@ def _slice_of(
     if any(array is None or array.size != 1 for array in numbers):
         return None
     start, end, along, *steps = [int(array.item()) for array in numbers if array is not None]
-    return (start, end) if along % rank == axis and steps in ([], [1]) else None
+    is_along = along % rank == axis
+    return (start, end) if is_along and steps in ([], [1]) else None

@@ -168,15 +168,17 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
         nodes = rewriter.nodes(nodes, signal.name, last=last)
     if last:
         sides.insert(1, sides.pop())
+    output = graph.output[0].name
+    shape = [_dimension_text(side) for side in dimensions]
     return OnnxGraph(
         path=str(path),
-        nodes=with_circular_pads(nodes, constants, len(sides), graph.output[0].name),
+        nodes=with_circular_pads(nodes, constants, len(sides), output),
         constants=constants,
         input=signal.name,
-        output=graph.output[0].name,
+        output=output,
         channels=sides[1],
         axes=len(sides) - 2,
-        shape=tuple(_dimension_text(side) for side in dimensions),
+        shape=tuple(shape),
         sides=tuple(sides[2:]),
     )
 

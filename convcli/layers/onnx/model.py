@@ -269,9 +269,11 @@ class OnnxModel:
     def _count_parameters(self, node: Node) -> int:
         """How many weights a node has; whole numbers are sizes and axes."""
         constants = [self.graph.constants.get(name) for name in node.inputs]
-        return sum(
-            array.size for array in constants if array is not None and array.dtype.kind == "f"
-        )
+        count = 0
+        for array in constants:
+            if array is not None and array.dtype.kind == "f":
+                count += array.size
+        return count
 
 
 def _hint_for_lengths(signal: Signal, multiples: Sequence[int]) -> str:

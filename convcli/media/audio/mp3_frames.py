@@ -83,7 +83,8 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
     if len(head) < _HEAD_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version = head[1] >> 3 & 3  # 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5
-    layer = 4 - (head[1] >> 1 & 3)
+    layer_code = head[1] >> 1 & 3
+    layer = 4 - layer_code
     step, rate_code = head[2] >> 4, head[2] >> 2 & 3
     if layer == 4 or version == 1 or rate_code == 3 or step in (0, 15):
         return None
@@ -94,9 +95,11 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
     samples = {1: 384, 2: 1152, 3: 1152 if is_mpeg_1 else 576}[layer]
     slot = 4 if layer == 1 else 1  # bytes that a frame has a whole number of
     padding = head[2] >> 1 & 1
-    slots = samples // (8 * slot) * bits // rate + padding
-    channels = 1 if head[3] >> 6 == 3 else 2
-    return Mp3Frame(head, layer, bits, rate, channels, slot * slots, samples)
+    slot_bits = 8 * slot
+    slots = samples // slot_bits * bits // rate
+    size = slot * (slots + padding)
+    is_mono = head[3] >> 6 == 3
+    return Mp3Frame(head, layer, bits, rate, 1 if is_mono else 2, size, samples)
 
 
 def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
@@ -264,10 +267,14 @@ def tag_frame(like: Mp3Frame, frames: int, *, sound_bytes: int, padding: int) ->
     """
     frame = _roomy_frame(like)
     size = (frame.size + sound_bytes).to_bytes(4, "big")
-    tag = b"Info" + _HAS_ALL.to_bytes(4, "big") + frames.to_bytes(4, "big") + size
-    # Where each hundredth of the sound begins, in 256ths of the file, and a quality of 0.
-    tag += bytes(256 * percent // 100 for percent in range(100)) + bytes(4)
-    whole = frame.head + bytes(frame.tag_place - _HEAD_BYTES) + tag
+    content = _HAS_ALL.to_bytes(4, "big")
+    count = frames.to_bytes(4, "big")
+    # Where each hundredth of the sound begins, in 256ths of the file.
+    places = [256 * percent // 100 for percent in range(100)]
+    quality = bytes(4)
+    side_information = bytes(frame.tag_place - _HEAD_BYTES)
+    tag = (b"Info", content, count, size, bytes(places), quality)
+    whole = b"".join((frame.head, side_information, *tag))
     whole += _lame_part(like.bits, padding, size)
     whole += _crc_16(whole).to_bytes(2, "big")
     return whole.ljust(frame.size, b"\0")

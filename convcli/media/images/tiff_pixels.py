@@ -168,7 +168,8 @@ class PlainTiffWriter(PlainWriter):
             page.directory_place = place + -place % _ALIGNMENT
             place = page.directory_place + len(page.directory(0))
         self._heads[0] = variant.header(pages[0].directory_place)
-        self._tail = bytes(pages[0].directory_place - pages[-1].end) + _joined_directories(pages)
+        padding = pages[0].directory_place - pages[-1].end
+        self._tail = bytes(padding) + _joined_directories(pages)
         self._written = 0
 
     def _header(self, layout: Layout) -> bytes:  # noqa: ARG002 -- as all writers

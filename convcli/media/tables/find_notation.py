@@ -135,7 +135,8 @@ def notation_of_stream(
     is_number = reads_as_number(first, NumberStyle(times.decimal))
     # The number 2024 may be a year, and 20240131 a date, if all others are alike.
     may_be_number = is_number and notation.unit_of_numbers is None
-    return None if may_be_number or len(found) > 1 else found[0]
+    is_open = may_be_number or len(found) > 1
+    return None if is_open else found[0]
 
 
 def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:

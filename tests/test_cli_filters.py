@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from program import Program, done, refused, run, shell
+from program import CONVCLI, Program, done, refused, run, shell
 from scipy.signal import freqz
 
 from convcli import apply
@@ -396,3 +398,60 @@ def test_a_narrow_notch_is_as_narrow_in_the_response(tmp_path: Path) -> None:
     _, expected = freqz(taps, worN=between, fs=44100)
     drawn = np.interp(between, frequencies, gain)
     np.testing.assert_allclose(drawn, 20 * np.log10(np.abs(expected)), atol=0.2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_what_a_terminal_does_not_know_is_not_drawn(encoding: str, tmp_path: Path) -> None:
+    """A terminal of Latin-1 has no Braille characters; the facts are printed."""
+    leader, follower = os.openpty()
+    try:
+        ended = subprocess.run(
+            [*CONVCLI, "filters", "box:3"],
+            stdin=subprocess.DEVNULL,
+            stdout=follower,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            cwd=tmp_path,
+            check=False,
+        )
+        printed = os.read(leader, 100_000).decode(encoding)
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "look-ahead" in printed
+    assert ("impulse response" in printed) == (encoding == "utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_details_are_drawn_where_the_terminal_knows_the_characters(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("x\n1\n2\n")
+    leader, follower = os.openpty()
+    try:
+        ended = subprocess.run(
+            [*CONVCLI, "csv", "sma:3", "t.csv", "-v", "-o", "o.csv"],
+            stdin=subprocess.DEVNULL,
+            stderr=follower,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            cwd=tmp_path,
+            check=False,
+        )
+        told = os.read(leader, 100_000).decode(encoding)
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert ended.returncode == 0
+    assert "look-ahead" in told
+    assert "\\u28" not in told
+    assert ("impulse response" in told) == (encoding == "utf-8")
+
+
+def test_symbols_that_standard_output_does_not_know_are_escaped() -> None:
+    words = ("explain", "1,2,3", "box:3", "--symbolic")
+    ended = run(*words, env={"PYTHONIOENCODING": "ascii"})
+    assert (ended.code, ended.err) == (0, "")
+    text = done(*words).text
+    assert not text.isascii()
+    assert ended.out == text.encode("ascii", "backslashreplace")

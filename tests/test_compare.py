@@ -739,3 +739,14 @@ def test_pages_that_only_one_of_two_pictures_has_break_a_limit(
     assert capsys.readouterr().err == f"warning: {text}\n"
     assert main(["compare", str(b), str(a), "--fail-above", "rms=9", "-q"]) == 1
     assert capsys.readouterr().err == f"error: {text}\n"
+
+
+def test_a_picture_of_one_page_is_compared_with_the_first_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).integers(0, 200, (60, 30)).astype(np.uint8)
+    one, three = pages(tmp_path / "one.tif", x[:20]), pages(tmp_path / "three.tif", x)
+    for a, b in ((one, three), (three, one)):
+        assert main(["compare", str(a), str(b), "--csv", "-q"]) == 0
+        (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        assert (row["page"], row["equal"]) == ("1", "true")

@@ -679,6 +679,7 @@ def test_wide_windows_are_refused_before_they_are_computed(told: Explain) -> Non
             ("semi.csv", "box:2", "-d", ";"),
             "convcli explain semi.csv box:2 -c level --delimiter ';'",
         ),
+        (("comma.csv",), "convcli explain comma.csv box:3 -c '\"a,b\"'"),
     ],
 )
 def test_the_first_error_shows_a_command_that_works(
@@ -686,6 +687,7 @@ def test_the_first_error_shows_a_command_that_works(
 ) -> None:
     (tmp_path / "t.csv").write_text("hour,level,mark\n0,3,a\n1,1,b\n2,4,c\n")
     (tmp_path / "semi.csv").write_text("hour;level;mark\n0;3;a\n1;1;b\n2;4;c\n")
+    (tmp_path / "comma.csv").write_text('hour,"a,b"\n0,3\n1,1\n2,4\n')
     ended = program.run("explain", *words, cwd=tmp_path)
     assert ended.code in {2, 3}
     assert ended.err.endswith(f": {command}\n")

@@ -96,9 +96,32 @@ def test_rows_of_a_table_are_repeated_beside_the_new_numbers(tmp_path: Path) -> 
     weather = program.SAMPLES / "weather.csv"
     timed = ("csv", "upsample:2", weather, "--time", "date", "-c", "wind")
     assert "times of their own" in program.run(*timed, cwd=tmp_path).err
-    checked = program.run("csv", "upsample:2", "t.csv", "-c", "x", "--causal-check", cwd=tmp_path)
-    assert checked.code == 2
-    assert "compares one output for each row" in checked.err
+    for text in ("upsample:2", "stride:2 | upsample:2"):
+        checked = program.run("csv", text, "t.csv", "-c", "x", "--causal-check", cwd=tmp_path)
+        assert checked.code == 2
+        assert "compares one output for each row" in checked.err
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("stride:2 | upsample:2", [0, 0, 2, 2]),
+        ("avg_pool:2 | upsample:2", [1, 1, 3, 3]),
+        ("upsample:2 | stride:2", [0, 1, 2, 3]),
+        ("stride:4 | upsample:2", [0, 0]),
+        ("stride:2 | upsample:4", [0, 0, 0, 0, 2, 2, 2, 2]),
+    ],
+)
+def test_ratios_that_cancel_lose_no_row(text: str, rows: list[int], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n,v\n0,5\n1,6\n2,7\n3,8\n")
+    written = program.done("csv", text, "a.csv", "-c", "v", cwd=tmp_path).text.splitlines()[1:]
+    assert [int(line.partition(",")[0]) for line in written] == rows
+    # More than are filtered as one short array.
+    count = 40_000
+    frame = pd.DataFrame({"v": np.arange(float(count)), "w": np.zeros(count)})
+    made = apply(f"{text} | mono", frame)
+    cycles = np.arange(0, count, 4)
+    assert made.index.tolist() == np.add.outer(cycles, rows).ravel().tolist()
 
 
 def test_rows_do_not_depend_on_blocks() -> None:

@@ -360,6 +360,10 @@ def test_other_formats_and_refusals(program: Program, tmp_path: Path) -> None:
     # The shape is that of all reports.
     assert (facts["schema"], len(facts["runs"]), facts["runs"][0]["result"]) == (1, 1, [1, 3, 5])
     assert facts["command"] == ["convcli", "explain", "1,2,3", "1,1"]
+    (tmp_path / "a\nb.csv").write_text("x\n1\n2\n")
+    assert run("a\nb.csv", "1,1", "-c", "x", "--report", "lines.json").code == 0
+    facts = json.loads((tmp_path / "lines.json").read_text())
+    assert facts["command"] == ["convcli", "explain", "a\nb.csv", "1,1", "-c", "x"]
     assert run("1,2,3", "1,1", "--report", "p.md").code == 0
     assert "    result  1, 3, 5\n" in (tmp_path / "p.md").read_text()
     for words, told in (

@@ -19,7 +19,7 @@ from convcli.media.audio.metadata.comments import COMMENTS, join_comments
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.riff import WavContainer
-from convcli.media.audio.mp3_frames import mp3_frame, mp3_start
+from convcli.media.audio.mp3_frames import counted_frames, mp3_frame, mp3_start
 from convcli.media.audio.source import open_audio
 
 if TYPE_CHECKING:
@@ -759,6 +759,40 @@ def test_an_mp3_without_a_tag_is_not_taken_for_a_truncated_one(tmp_path: Path, m
     assert first - second == 1152
 
 
+def test_a_tag_of_an_mp3_that_counts_nothing_is_no_sound(tmp_path: Path) -> None:
+    whole = write(tmp_path / "tagged.mp3", music(3)).read_bytes()
+    place = whole.index(b"Xing") if b"Xing" in whole else whole.index(b"Info")
+    (tmp_path / "in.mp3").write_bytes(whole[: place + 4] + bytes(4) + whole[place + 8 :])
+    (tmp_path / "untold.mp3").write_bytes(without_tag(tmp_path / "tagged.mp3"))
+    for name in ("in", "untold"):
+        told = done("audio", "gain:1", f"{name}.mp3", "-o", f"{name}.wav", cwd=tmp_path).err
+        assert "warning: " not in told
+    found, expected = (sf.read(tmp_path / name)[0] for name in ("in.wav", "untold.wav"))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("between", [b"\0", b"ID3\3\0\0\0\0\0\0"])
+def test_frames_are_counted_without_reading_a_file_many_times(between: bytes) -> None:
+    head = bytes.fromhex("fff314c0")  # the smallest frames, of 24 bytes
+    frames = head + bytes(20) + head + bytes(20)
+    file = CountedReads((frames + between) * 20_000)
+    start = mp3_start(file)
+    assert start is not None
+    assert counted_frames(file, start).frames == 40_000
+    assert file.read_bytes < 5e6 + 3 * len(file.getvalue())
+
+
+class CountedReads(io.BytesIO):
+    """A file in memory that counts the bytes that are read from it."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.read_bytes += len(data)
+        return data
+
+
 def test_an_mp3_keeps_the_tags_at_its_end_without_a_count_at_its_start(tmp_path: Path) -> None:
     whole = without_tag(write(tmp_path / "tagged.mp3", music(1)))
     last = b"TAG" + b"By the sea".ljust(30, b"\0") + bytes(95)
@@ -829,18 +863,18 @@ def test_a_warning_names_tags_that_hold_the_loudness_of_the_input(tmp_path: Path
     assert "loudness" not in into_wav
 
 
-@pytest.mark.parametrize(("version", "loudness"), [(1, 0), (2, 0), (2, -2300)])
+@pytest.mark.parametrize(("version", "loudness"), [(1, 0), (2, 0), (2, 0x7FFF), (2, -2300)])
 def test_a_warning_names_the_loudness_of_a_broadcast_wav(
     tmp_path: Path, version: int, loudness: int
 ) -> None:
     path = write(tmp_path / "in.wav", noise(1000))
     body = bytearray(602)
     body[346:348] = struct.pack("<H", version)
-    body[412:414] = struct.pack("<h", loudness)
+    body[412:422] = struct.pack("<h", loudness) * 5
     with path.open("r+b") as file:
         WavContainer().write(file, (Chunk(b"bext", bytes(body)),))
     told = done("audio", "gain:0.5", "in.wav", "-o", "out.wav", cwd=tmp_path).err
-    assert ("loudness of the input: bext loudness" in told) == (loudness != 0)
+    assert ("loudness of the input: bext loudness" in told) == (loudness == -2300)
 
 
 def test_a_file_that_is_no_sound_file_is_answered_with_what_reads_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from convcli.errors import InputError
-from convcli.media.images.files import parse_pages
+from convcli.media.images.page_choice import parse_pages
 from convcli.media.images.source import ImageOptions, open_image
 
 if TYPE_CHECKING:
@@ -87,6 +87,19 @@ def test_pages_behind_the_place_where_a_tiff_is_cut_off(tmp_path: Path) -> None:
         read(path)
     assert told.value.hint == "--pages 1 reads what is there"
     np.testing.assert_array_equal(read(path, "1")[0][..., 0], PIXELS[0])
+
+
+def test_a_tiff_that_is_cut_off_within_a_directory(tmp_path: Path) -> None:
+    data = tiff_bytes(PIXELS)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        last = file.pages[len(PIXELS) - 1].offset
+    path = tmp_path / "a.tif"
+    for end in (last, last + 1, last + 2, last + 30):
+        path.write_bytes(data[:end])
+        with pytest.raises(InputError, match=f"cut off: it ends within page {len(PIXELS)}"):
+            read(path)
+    first = np.stack(read(path, "1-4"))
+    np.testing.assert_array_equal(first[..., 0], PIXELS[:4])
 
 
 def test_a_gif_that_is_cut_off(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyvips
 from PIL import Image, ImageSequence
 
 from convcli.errors import RequestError
-from convcli.media.images.files import parse_pages
+from convcli.media.images.page_choice import parse_pages
 from convcli.media.images.source import ImageOptions, open_image
 from convcli.media.images.vips_file import PatchedFile, VipsFile
 

@@ -84,6 +84,18 @@ def test_images_of_a_stack_that_has_one_directory_are_missed(
     struct.pack_into(order + "I", data, place + 2 + 12 * count, 0)
     path.write_bytes(data)
     assert "promises 4 further images" in told(program, tmp_path, "gain:1")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert "images" not in (file.imagej_metadata or {})
+        np.testing.assert_array_equal(file.asarray(), ODD_BYTES[0])
+
+
+def test_a_description_like_that_of_tifffile_that_is_no_json(
+    program: Program, tmp_path: Path
+) -> None:
+    for text in ('{"shape": [5, 7', '{"shape": [' + "[" * 100_000):
+        tifffile.imwrite(tmp_path / "a.tif", ODD_BYTES[0], description=text, metadata=None)
+        with copied(program, tmp_path, "stride:2") as file:
+            assert file.pages[0].description == text
 
 
 def test_the_xml_of_ome_is_kept_where_it_holds(program: Program, tmp_path: Path) -> None:

@@ -228,10 +228,29 @@ class TestDates:
             f"after {pd.Timestamp(times[69])}, got {times[70]}"
         )
 
+    @pytest.mark.parametrize(
+        ("cell", "hint"),
+        [("", "a row without its time has no place"), ("1e306", "times are smaller than 1e+305")],
+    )
+    def test_a_number_that_is_no_time(self, cell: str, hint: str) -> None:
+        with pytest.raises(InputError) as caught:
+            read(opened(timed(["1", "2", cell])))
+        assert str(caught.value.hint).startswith(hint)
+
     @pytest.mark.parametrize("cell", ["", "soon", "2024-2-1"])
     def test_no_date(self, cell: str) -> None:
         message = error_of(timed(["2024-02-27", "2024-02-28", cell]))
         assert "line 4, column t: expected a date or time written as in the first row" in message
+
+    @pytest.mark.parametrize(
+        "cell", ["2024-02-30", "2024-13-01", "2024-02-28 24:00", "2024-02-28T23:59:60"]
+    )
+    def test_the_hint_for_a_date_that_does_not_exist_names_what_is_wrong(self, cell: str) -> None:
+        with pytest.raises(InputError) as caught:
+            read(opened(timed(["2024-02-28 12:00", cell])))
+        is_day = len(cell) == 10
+        wanted = "the calendar has no such day" if is_day else "24:00 is 00:00 of the next day"
+        assert str(caught.value.hint).startswith(wanted)
 
     @pytest.mark.parametrize(
         "cell", ["2024-02-30", "2024-13-01", "2024-02-28 24:00", "2024-02-28T23:59:60"]

@@ -150,7 +150,7 @@ def test_a_line_with_its_channels_last(tmp_path: Path) -> None:
         (("GlobalAveragePool", [None], {}), "makes one number of the whole signal"),
         (("Add", [None, "1"], {}), "have the channels first, and some last"),
         (("Transpose", [None], {"perm": [0, 2, 1, 3]}), "puts samples in another order"),
-        (("Reshape", [None, np.array([1, -1])], {}), "is not known with the channels last"),
+        (("Reshape", [None, np.array([1, -1])], {}), "reads samples in another order"),
     ],
 )
 def test_what_is_not_known_with_the_channels_last(node: Any, said: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -503,8 +504,12 @@ def test_write_report(tmp_path: Path, name: str) -> None:
 
 def test_unknown_report(tmp_path: Path) -> None:
     for name in ("r.pdf", "r", ".json"):
-        with pytest.raises(RequestError, match=r"expected a report named \.json, \.html or \.md"):
+        match = r"expected a report named \.json, \.html or \.md"
+        with pytest.raises(RequestError, match=match) as caught:
             check_report(tmp_path / name)
+        option, place = shlex.split(caught.value.hint or "")
+        assert (option, Path(place).parent) == ("--report", tmp_path)
+        assert check_report(Path(place)) == ".json"
 
 
 def test_report_that_cannot_be_written(tmp_path: Path) -> None:
@@ -589,6 +594,20 @@ def test_bits_of_sound_that_were_lost(tmp_path: Path) -> None:
     assert "bits became" not in lost_in(tmp_path, *words, "o.wav")
     # Lossy samples have no bits of their own.
     assert "bits became" not in lost_in(tmp_path, *words, "o.ogg")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "lost.csv"])
+def test_warnings_about_what_was_lost(name: str, tmp_path: Path) -> None:
+    """A rounded number is lost, a time that is uncertain is not, whatever the file is called."""
+    (tmp_path / name).write_text(f"t,b\n1,{2**53 + 1}\n2,4\n")
+    assert f"such as {2**53 + 1}, are rounded" in lost_in(
+        tmp_path, "csv", "sma:2", name, "-c", "b", "-o", "o.csv"
+    )
+    (tmp_path / name).write_text("t,b\n2024-01-01,4\n")
+    words = ["csv", "lag:1d", name, "--time", "t", "-o", "o.csv"]
+    ended = run_program(*words, "--force", cwd=tmp_path)
+    assert f"warning: {name}: too few rows" in ended.err
+    assert "too few rows" not in lost_in(tmp_path, *words)
 
 
 def test_opacity_that_was_lost(tmp_path: Path) -> None:

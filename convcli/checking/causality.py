@@ -45,8 +45,7 @@ def check_causality(
     Returns the facts, and the counts of the run on the whole. Raises RequestError for a filter that
     gives several outputs for a row.
     """
-    along = plan.chain.reach[0]
-    if along.phases > along.step:
+    if plan.chain.shares_inputs():
         message = f"--causal-check compares one output for each row, and {plan.filter} gives more"
         raise RequestError(message, hint="check the filter without upsample:N")
     stored = StoredRows(source, scratch)

@@ -126,7 +126,7 @@ class _ClosedOutput(io.TextIOBase):
         return 1
 
     def write(self, _text: str) -> int:
-        """Raise OutputError."""
+        """Raise OutputError, whatever the data."""
         raise OutputError(self._MESSAGE)
 
 
@@ -143,6 +143,9 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = _ClosedOutput()
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        # A symbol that a terminal of another encoding does not know is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     _own_standard_error()
@@ -257,6 +260,15 @@ def print_message(
     if hint:
         lines.append(f"hint: {visible(hint)}")
     say("\n".join(lines))
+
+
+def shows_drawings(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that has the characters of drawings."""
+    if not stream.isatty():
+        return False
+    from convcli.report.braille import is_drawable
+
+    return is_drawable(stream.encoding or "utf-8")
 
 
 def say(text: str) -> None:

@@ -211,9 +211,11 @@ class Comparing:
             pages_a = self._opened(path_a, path_b, held, warnings)
             pages_b = self._opened(path_b, path_a, held, warnings)
             warnings += self._pages_alone(pages_a, pages_b)
-            is_single = earlier is None and len(pages_a) == 1
-            for a, b in zip(pages_a, pages_b, strict=False):
-                number = None if is_single else (earlier or 0) + len(runs) + 1
+            pages = list(zip(pages_a, pages_b, strict=False))
+            is_single = earlier is None and len(pages) == 1
+            first = 1 if earlier is None else earlier + 1
+            for place, (a, b) in enumerate(pages, first):
+                number = None if is_single else place
                 runs.append(self._compare_pages(a, b, warnings, number))
                 warnings = []
         return runs

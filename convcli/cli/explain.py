@@ -140,7 +140,7 @@ def _write_page(explained: Explained, request: ExplainRequest, report: Place) ->
     from convcli.report.lesson import explained_text
 
     suffix = check_report(report)
-    text = explained_text(explained.facts, explained.lines, suffix=suffix, command=request.command)
+    text = explained_text(explained.facts, explained.lines, suffix=suffix, words=request.words)
     write_result(text, report)
     say(f"{report} written")
 

@@ -95,16 +95,21 @@ class ExplainRequest:
     page: ExplainPage = field(default_factory=ExplainPage)
 
     @property
-    def command(self) -> str:
-        """The command line of this request, which can be pasted."""
+    def words(self) -> list[str]:
+        """The words of the command line of this request."""
         words = ["convcli", "explain", self.signal, self.kernel]
         if self.correlate:
             words.append("--correlate")
         for group in (self.table, self.excerpt, self.rules, self.page):
             words += _words_of(group)
+        return words
+
+    @property
+    def command(self) -> str:
+        """The command line of this request, which can be pasted."""
         from convcli.report.words import command_text
 
-        return command_text(words)
+        return command_text(self.words)
 
     def with_column(self) -> str:
         """The command line of this request with the last numeric column of the table."""
@@ -261,8 +266,9 @@ def _is_filter(text: str) -> bool:
 
 
 def last_column(name: str, options: TableOptions) -> str:
-    """The last column of a table that holds numbers; a word in its place if there is none."""
+    """The last column of numbers of a table, as -c takes it; a word in its place if it has none."""
     from convcli.cli.opening import read_input
+    from convcli.media.tables.columns import as_asked
     from convcli.media.tables.files import TableFiles
 
     if name == "-":
@@ -271,6 +277,6 @@ def last_column(name: str, options: TableOptions) -> str:
         with ExitStack() as held:
             given = read_input(Path(name).expanduser(), held)
             opened = held.enter_context(given.opened(TableFiles(options=options)))
-            return opened.sources[0].signal.channels[-1]
+            return as_asked(opened.sources[0].signal.channels[-1])
     except (ConvcliError, IndexError):
         return "COLUMN"

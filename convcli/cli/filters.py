@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli import options
+from convcli.cli import options, shows_drawings
 from convcli.cli.design_options import DesignOptions
 from convcli.cli.groups import command
 from convcli.cli.results import given_words, report_runs
@@ -195,7 +195,7 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
         export_design(text, bound, design, export.export)
-    if sys.stdout.isatty():
+    if shows_drawings(sys.stdout):
         from convcli.planning.describe import drawn_facts
         from convcli.report.braille import step_drawings
 
@@ -240,7 +240,7 @@ def _page(parts: list[BoundStep]) -> StepPage:
 
 def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     """Return the frequencies at which a response falls by 3 dB and by the attenuation asked for."""
-    from convcli.planning.describe import crossings_of_levels, levels_of
+    from convcli.planning.describe import crossings_of_levels, described_levels
     from convcli.planning.taps_of_steps import weights_of
     from convcli.units import describe_frequency
 
@@ -248,7 +248,7 @@ def _crossings(step: BoundStep) -> list[tuple[str, str]]:
     if weights is None or weights.ndim != 1 or weights.size < 2:
         return []
     found = []
-    for level, frequencies in crossings_of_levels(weights, levels_of(step), unit=1.0):
+    for level, frequencies in crossings_of_levels(weights, described_levels(step), unit=1.0):
         texts = [describe_frequency(frequency, step.before) for frequency in frequencies]
         found.append((f"{level:g} dB", ", ".join(texts)))
     return found

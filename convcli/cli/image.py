@@ -88,7 +88,7 @@ def image(request: Request, picture: PictureOptions, run: PictureRun) -> int:
     axes; axis=x or axis=y picks one. A picture goes through in strips, in constant memory, but for
     the encoders of WebP and AVIF, which hold all of it.
     """
-    from convcli.media.images.files import parse_pages
+    from convcli.media.images.page_choice import parse_pages
     from convcli.media.images.source import ImageOptions
 
     if picture.pages is not None and run.in_place:

@@ -42,9 +42,10 @@ def refuse_other_order(command: str, filter: str, inputs: list[str], output: str
     steps = list(takewhile(_is_step, inputs))
     if steps:
         chain = " | ".join([filter, *steps])
+        files = inputs[len(steps) :]
         raise RequestError(
             f"expected a file after FILTER, got {inputs[0]!r}",
-            hint=f"a chain is one word: {_written(command, chain, inputs[len(steps) :], output)}",
+            hint=f"a chain is one word: {_written(command, chain, files, output)}",
         )
 
 

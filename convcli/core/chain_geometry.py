@@ -233,6 +233,12 @@ class ChainGeometry:
         after = high - 1 - aligned
         return int(before.max()), int(after.max())
 
+    def shares_inputs(self, axis: int = 0) -> bool:
+        """Return whether two outputs are aligned with the same input."""
+        k = self._one_period(axis)
+        same = self.aligned_input(axis, k) == self.aligned_input(axis, k + 1)
+        return bool(same.any())
+
     def _one_period(self, axis: int) -> IntArray:
         """Return the outputs after which the phases of all operations repeat, or many of them.
 

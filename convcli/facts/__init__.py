@@ -18,7 +18,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from convcli.dataclass import dataclass
-from convcli.facts.drawn import DRAWN
 from convcli.signals import Medium
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from convcli.facts.learning import LearningFacts
     from convcli.facts.preview import FeatureMapFacts, PreviewFacts, SearchedFacts
     from convcli.signals import Signal
+
+# The metadata of a field that is for drawings alone: JSON leaves it out.
+DRAWN = {"drawn": True}
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -117,8 +117,8 @@ class ComparisonFacts:
 
     @property
     def page(self) -> object:
-        """The number of the page of B, from 1; None of an input without pages."""
-        return self.b.details.get("page")
+        """The number of the page that is compared, from 1; None if neither input has pages."""
+        return self.a.details.get("page", self.b.details.get("page"))
 
     @property
     def equal(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.facts.drawn import DRAWN
+from convcli.facts import DRAWN
 
 if TYPE_CHECKING:
     from convcli.facts.preview import Numbers

@@ -144,7 +144,7 @@ def with_response(facts: StepFacts, step: BoundStep, size: CurveSize = FULL_SIZE
     position = step.stage.learned.position if step.stage.learned is not None else None
     if convolution is not None:
         position = convolution.reach[0]
-    return _with_curves(facts, weights, position, levels_of(step), size)
+    return _with_curves(facts, weights, position, described_levels(step), size)
 
 
 def drawn_facts(text: str, steps: Sequence[BoundStep], size: CurveSize = FULL_SIZE) -> StepFacts:
@@ -217,7 +217,7 @@ def _with_curves(
     )
 
 
-def levels_of(step: BoundStep) -> list[float]:
+def described_levels(step: BoundStep) -> list[float]:
     """The gains in dB that a response is described by: -3, and the attenuation asked for."""
     attenuation = step.values.get("attenuation")
     return [-3.0, -float(attenuation)] if attenuation else [-3.0]

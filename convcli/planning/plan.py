@@ -58,8 +58,9 @@ def rules_for(
     """
     medium = signal.medium
     default = medium.edge
-    if default == "zero" and any(step.extends_level for step in _known_steps(filter)):
-        default = "edge"
+    if default == "zero":
+        extends_level = [step.extends_level for step in _known_steps(filter)]
+        default = "edge" if any(extends_level) else default
     learned = learned_rules(_calls(filter))
     return Rules(
         edge=edge or default,

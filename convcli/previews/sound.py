@@ -223,7 +223,8 @@ class LoudnessSums:
         loudness = _loudness_of(float(kept.mean()))
         gate = _power_of(loudness + RELATIVE_GATE)
         kept = kept[kept > gate]
-        return _loudness_of(float(kept.mean())) + self._level_above_parts(rms)
+        loudness = _loudness_of(float(kept.mean()))
+        return loudness + self._level_above_parts(rms)
 
     def _level_above_parts(self, rms: float | None) -> float:
         """By how many decibels the whole sound is above its measured parts."""

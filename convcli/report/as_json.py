@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -175,13 +174,13 @@ def comparisons_json(runs: Sequence[RunFacts]) -> str:
     return json_text(head | {"comparisons": comparisons} | left_out)
 
 
-def explanation_json(facts: Any, command: str) -> str:
+def explanation_json(facts: Any, command: Sequence[str]) -> str:
     """Render what `explain` found in the shape of all reports: an object with a list of runs.
 
-    command : the command line, quoted for a shell
+    command : the words of the command line
     """
     own = to_plain(facts)
-    head = {"version": __version__, "command": shlex.split(command)}
+    head = {"version": __version__, "command": command}
     return json_text(head | own | {"schema": SCHEMA, "runs": [own]})
 
 

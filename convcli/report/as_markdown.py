@@ -98,8 +98,11 @@ def _design_lines(run: RunFacts, drawings: list[str]) -> list[str]:
     """The responses of the filter and of its first steps, as many as there is room for."""
     lines: list[str] = []
     first, left_out = len(drawings), 0
+    drawn = 0
     for title, figures in design_sections(run):
-        if sum(map(len, drawings[first:])) > MOST_DRAWN:
+        drawn += sum(map(len, drawings[first:]))
+        first = len(drawings)
+        if drawn > MOST_DRAWN:
             left_out += 1
             continue
         lines += ["", f"## {_escape_markup(title)}"]

@@ -29,6 +29,19 @@ SHADES = " ░▒▓█"
 KERNEL_ROWS, KERNEL_COLUMNS = 17, COLUMNS // 2
 
 
+def is_drawable(encoding: str) -> bool:
+    """Whether a terminal of this encoding has the characters of the drawings.
+
+    >>> is_drawable("utf-8"), is_drawable("latin-1")
+    (True, False)
+    """
+    try:
+        (chr(_BLANK) + SHADES).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def step_drawings(step: StepFacts) -> Iterator[str]:
     """Yield lines with the impulse response of a step, or its kernel, and its gain in dB."""
     if len(step.impulse) > 1:
@@ -67,13 +80,15 @@ def kernel_lines(plane: Sequence[Sequence[float]]) -> Iterator[str]:
 
     taps = _strongest(np.array(plane))
     low, high = min(0.0, float(taps.min())), max(0.0, float(taps.max()))
-    shares = (taps - low) / ((high - low) or 1.0)
-    shades = np.rint(shares * (len(SHADES) - 1)).astype(int)
+    extent = (high - low) or 1.0
+    darkest = len(SHADES) - 1
+    levels = (taps - low) * darkest / extent
+    shades = np.rint(levels).astype(int)
     yield ""
     yield f"impulse response from {low:.4g} (blank) to {high:.4g} (full)"
     for row in shades.tolist():
-        cells = "".join(2 * SHADES[shade] for shade in row)
-        yield f"  {cells}".rstrip()
+        cells = [2 * SHADES[shade] for shade in row]
+        yield f"  {''.join(cells)}".rstrip()
 
 
 def _strongest(taps: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from convcli.report.as_json import explanation_json
 from convcli.report.as_markdown import markdown_page
 from convcli.report.explained import explained_figures
 from convcli.report.page import render_page, unescaped
-from convcli.report.words import library_text
+from convcli.report.words import command_text, library_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,13 +66,15 @@ class Chapter:
         return "\n".join(lines).strip("\n")
 
 
-def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, command: str) -> str:
+def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, words: Sequence[str]) -> str:
     """Render what `explain` found as HTML, JSON or Markdown.
 
     suffix : .html, .htm, .json or .md
+    words : those of the command line
     """
     if suffix == ".json":
-        return explanation_json(facts, command)
+        return explanation_json(facts, words)
+    command = command_text(words)
     chapter = Chapter(
         title="Step by step",
         command=command,

@@ -93,9 +93,13 @@ class Geometry:
 
     @cached_property
     def stride(self) -> int | None:
-        """The distance between outputs in samples; None if it varies."""
-        reach = self.chain.reach[0]
-        return reach.step if reach.phases == 1 else None
+        """The distance between outputs in samples; None if it varies.
+
+        The ratios of two operations may cancel, their phases do not: the outputs of stride:2 and
+        upsample:2 are aligned with the samples 0, 0, 2, 2.
+        """
+        phases = [op.reach[0].phases for op in self.chain.ops]
+        return None if max(phases, default=1) > 1 else self.chain.reach[0].step
 
     # --- constants ---
 

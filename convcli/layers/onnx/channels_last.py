@@ -172,7 +172,7 @@ class ChannelsFirst:
             return [node]
         plain = f"{name}, channels last"
         samples = range(2, self.rank)
-        back = _transpose(node, name, plain, (0, *samples, 1))
+        back = _transpose_node(node, name, plain, (0, *samples, 1))
         return [back, replace(node, inputs=(plain, *node.inputs[1:]))]
 
     def _goes_over_reshaped(self, node: Node) -> bool:
@@ -189,7 +189,7 @@ class ChannelsFirst:
         made = f"{name}, channels first"
         self._turned[name] = made
         self._last.add(made)
-        return _transpose(node, name, made, (0, self.rank - 1, *range(1, self.rank - 1)))
+        return _transpose_node(node, name, made, (0, self.rank - 1, *range(1, self.rank - 1)))
 
     def _transposed(self, node: Node) -> Node:
         """A Transpose, which changes nothing if it puts the channels first or last."""
@@ -303,7 +303,7 @@ class ChannelsFirst:
         return not_local_error(self.path, node, why)
 
 
-def _transpose(node: Node, name: str, made: str, order: tuple[int, ...]) -> Node:
+def _transpose_node(node: Node, name: str, made: str, order: tuple[int, ...]) -> Node:
     """A Transpose of a value that belongs to a node."""
     attributes = {"perm": order}
     inputs, outputs = (name,), (made,)

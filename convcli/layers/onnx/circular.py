@@ -6,7 +6,6 @@ first samples as a Concat along an axis of samples. That is a Pad that wraps.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def with_circular_pads(
     nodes: Sequence[Node], constants: dict[str, Constant], rank: int, output: str
-) -> list[Node]:
+) -> tuple[Node, ...]:
     """The nodes of a graph, with a Pad in place of slices of samples beside their value.
 
     constants : those of the graph, to which the widths of the paddings are added
@@ -44,13 +43,14 @@ def with_circular_pads(
     return _without_unread_slices(made, output)
 
 
-def _without_unread_slices(nodes: Sequence[Node], output: str) -> list[Node]:
-    readers = Counter(name for node in nodes for name in node.inputs)
-    return [
-        node
-        for node in nodes
-        if node.kind != "Slice" or readers[node.outputs[0]] or node.outputs[0] == output
-    ]
+def _without_unread_slices(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
+    read = {output, *(name for node in nodes for name in node.inputs)}
+    kept = []
+    for node in nodes:
+        is_unread = node.kind == "Slice" and node.outputs[0] not in read
+        if not is_unread:
+            kept.append(node)
+    return tuple(kept)
 
 
 def _padded_value(node: Node, makers: Mapping[str, Node]) -> str:
@@ -103,4 +103,5 @@ def _slice_of(
     if any(array is None or array.size != 1 for array in numbers):
         return None
     start, end, along, *steps = [int(array.item()) for array in numbers if array is not None]
-    return (start, end) if along % rank == axis and steps in ([], [1]) else None
+    is_along = along % rank == axis
+    return (start, end) if is_along and steps in ([], [1]) else None

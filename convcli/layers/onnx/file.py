@@ -160,31 +160,37 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     signal = _only_input(path, graph, constants)
     dimensions = signal.type.tensor_type.shape.dim
     sides = [side.dim_value or None for side in dimensions]
-    if len(sides) not in {3, 4}:
-        text = f"its input has {len(sides)} dimensions"
-        raise InputError(
-            f"{path}: {text}; expected (batch, channels, samples...) of 1 or 2 axes",
-            hint="a network of frames runs on frames side by side, samples down, frames across",
-        )
+    _check_dimensions(path, len(sides))
     nodes = _nodes_of(path, graph, constants)
     last = has_channels_last(nodes, signal.name)
     if last or puts_channels_last(nodes):
         rewriter = ChannelsFirst(str(path), len(sides), constants)
         nodes = rewriter.nodes(nodes, signal.name, last=last)
-    nodes = with_circular_pads(nodes, constants, len(sides), graph.output[0].name)
     if last:
         sides.insert(1, sides.pop())
+    output = graph.output[0].name
+    shape = [_dimension_text(side) for side in dimensions]
     return OnnxGraph(
         path=str(path),
-        nodes=tuple(nodes),
+        nodes=with_circular_pads(nodes, constants, len(sides), output),
         constants=constants,
         input=signal.name,
-        output=graph.output[0].name,
+        output=output,
         channels=sides[1],
         axes=len(sides) - 2,
-        shape=tuple(_dimension_text(side) for side in dimensions),
+        shape=tuple(shape),
         sides=tuple(sides[2:]),
     )
+
+
+def _check_dimensions(path: Place, count: int) -> None:
+    """InputError unless an input of so many dimensions is a signal along one axis or two."""
+    if count not in {3, 4}:
+        raise InputError(
+            f"{path}: its input has {count} dimensions; expected (batch, channels, samples...) "
+            "of 1 or 2 axes",
+            hint="a network of frames runs on frames side by side, samples down, frames across",
+        )
 
 
 def _only_input(path: Place, graph: Any, constants: Mapping[str, Constant]) -> Any:

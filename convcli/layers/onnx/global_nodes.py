@@ -37,6 +37,7 @@ _REASONS = {
     "RNN": _STATE,
 }
 _NOT_KNOWN = "this node is not known, or it sees the whole signal at once"
+ANOTHER_ORDER = "reads samples in another order, or sees the whole signal at once"
 _HINT = (
     "only networks run here whose outputs each read a neighbourhood of their place; "
     "a program such as onnxruntime runs this one, on signals that fit in memory"

@@ -23,6 +23,7 @@ from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
 from convcli.layers.onnx.file import Node, OnnxGraph, read_graph
+from convcli.layers.onnx.global_nodes import ANOTHER_ORDER, not_local_error
 from convcli.layers.onnx.values import GraphValues
 from convcli.layers.shuffle import refuse_growth
 from convcli.planning.describe import reach_facts
@@ -185,7 +186,10 @@ class OnnxModel:
     def ops(self) -> tuple[Op, ...]:
         """The operations from the input of the graph to its output."""
         if self.graph.output not in self._values:
-            raise RequestError(f"{self.path}: nothing makes its output")
+            maker = self._makers.get(self.graph.output)
+            if maker is None:
+                raise RequestError(f"{self.path}: nothing makes its output")
+            raise not_local_error(str(self.path), maker, ANOTHER_ORDER)
         ops = folded_affine(self._chain(self.graph.output, self.graph.input))
         reaches = Chain(ops, self.graph.axes).reach
         refuse_growth([(reach.phases, reach.step) for reach in reaches])
@@ -265,9 +269,11 @@ class OnnxModel:
     def _count_parameters(self, node: Node) -> int:
         """How many weights a node has; whole numbers are sizes and axes."""
         constants = [self.graph.constants.get(name) for name in node.inputs]
-        return sum(
-            array.size for array in constants if array is not None and array.dtype.kind == "f"
-        )
+        count = 0
+        for array in constants:
+            if array is not None and array.dtype.kind == "f":
+                count += array.size
+        return count
 
 
 def _hint_for_lengths(signal: Signal, multiples: Sequence[int]) -> str:

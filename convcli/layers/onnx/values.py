@@ -19,7 +19,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL, formula_of
 from convcli.layers.onnx.folding import MOST_FOLDED, Constant, folded_constant
-from convcli.layers.onnx.global_nodes import not_local_error
+from convcli.layers.onnx.global_nodes import ANOTHER_ORDER, not_local_error
 from convcli.layers.onnx.node_place import NodePlace
 from convcli.layers.onnx.nodes import operations_of
 from convcli.layers.onnx.pointwise_nodes import with_constant
@@ -112,8 +112,7 @@ class GraphValues:
         elif inputs:
             self._add_values(node, inputs)
         elif self._rearranged.keys() & node.inputs:
-            otherwise = "reads samples in another order, or sees the whole signal at once"
-            raise not_local_error(self.graph.path, node, otherwise)
+            raise not_local_error(self.graph.path, node, ANOTHER_ORDER)
         elif any(name in self.sizes for name in node.inputs):
             self._add_sizes(node)
 

@@ -136,7 +136,7 @@ def _mend_mp3(file: BinaryIO, start: Mp3Start) -> Mending | None:
     libsndfile reads no more than a tag counts, or than it estimates by the first bit rate.
     """
     tag = start.tag
-    if tag is None:
+    if tag is None or tag.frames is None:
         return _mend_uncounted_mp3(file, start)
     length = file.seek(0, os.SEEK_END)
     if tag.stop is not None:

@@ -83,7 +83,8 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
     if len(head) < _HEAD_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version = head[1] >> 3 & 3  # 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5
-    layer = 4 - (head[1] >> 1 & 3)
+    layer_code = head[1] >> 1 & 3
+    layer = 4 - layer_code
     step, rate_code = head[2] >> 4, head[2] >> 2 & 3
     if layer == 4 or version == 1 or rate_code == 3 or step in (0, 15):
         return None
@@ -92,48 +93,72 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
     bits = 1000 * steps[layer][step]
     rate = _RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
     samples = {1: 384, 2: 1152, 3: 1152 if is_mpeg_1 else 576}[layer]
-    unit = 4 if layer == 1 else 1
+    slot = 4 if layer == 1 else 1  # bytes that a frame has a whole number of
     padding = head[2] >> 1 & 1
-    size = unit * (samples // (8 * unit) * bits // rate + padding)
-    channels = 1 if head[3] >> 6 == 3 else 2
-    return Mp3Frame(head, layer, bits, rate, channels, size, samples)
+    slot_bits = 8 * slot
+    slots = samples // slot_bits * bits // rate
+    size = slot * (slots + padding)
+    is_mono = head[3] >> 6 == 3
+    return Mp3Frame(head, layer, bits, rate, 1 if is_mono else 2, size, samples)
 
 
 def frames_from(file: BinaryIO, place: int) -> Iterator[tuple[int, Mp3Frame]]:
     """Yield the places and headers of all frames from `place` on; the last may be incomplete."""
-    start, piece = place, b""
-    while True:
-        if place + _HEAD_BYTES > start + len(piece):
-            start, piece = place, _read_at(file, place, _PIECE_BYTES)
-        offset = place - start
-        head = piece[offset : offset + _HEAD_BYTES]
-        frame = mp3_frame(head)
-        if frame is not None:
+    piece = _Piece(file)
+    following: int | None = place
+    while following is not None:
+        place = following
+        offset = piece.offset_of(place, _HEAD_BYTES)
+        frame = mp3_frame(piece.data[offset : offset + _HEAD_BYTES])
+        if frame is None:
+            following = _next_place(piece, place)
+        else:
             yield place, frame
-            place += frame.size
-            continue
-        found = _next_place(file, place)
-        if found is None:
-            return
-        place = found
+            following = place + frame.size
 
 
-def _read_at(file: BinaryIO, place: int, size: int) -> bytes:
+class _Piece:
+    """The piece of a file that was read last, in which frames are searched for.
+
+    Reading anew behind each frame takes 22 s for 20 MB of empty tags, and this takes 4 s.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = 0
+        self._is_last = False
+        self.data = b""
+
+    def offset_of(self, place: int, size: int) -> int:
+        """Where a place in the file is in `data`, which then holds `size` bytes from there on.
+
+        There are fewer where the file ends.
+        """
+        offset = place - self._start
+        if self._is_last or offset + size <= len(self.data):
+            return offset
+        self._start, self.data = place, _bytes_at(self._file, place, _PIECE_BYTES)
+        self._is_last = len(self.data) < _PIECE_BYTES
+        return 0
+
+
+def _bytes_at(file: BinaryIO, place: int, size: int) -> bytes:
     file.seek(place)
     return file.read(size)
 
 
-def _next_place(file: BinaryIO, place: int) -> int | None:
+def _next_place(piece: _Piece, place: int) -> int | None:
     """Where frames go on behind other bytes, such as the tags between two joined files."""
-    data = _read_at(file, place, _SEARCHED_BYTES)
-    tag_bytes = id3_size(data[:ID3_HEAD_BYTES])
+    start = piece.offset_of(place, _SEARCHED_BYTES)
+    stop = start + _SEARCHED_BYTES
+    tag_bytes = id3_size(piece.data[start : start + ID3_HEAD_BYTES])
     if tag_bytes:
         return place + tag_bytes
-    offset = data.find(b"\xff", 1)
+    offset = piece.data.find(b"\xff", start + 1, stop)
     while offset >= 0:
-        if _is_followed(data, offset):
-            return place + offset
-        offset = data.find(b"\xff", offset + 1)
+        if _is_followed(piece.data, offset):
+            return place + offset - start
+        offset = piece.data.find(b"\xff", offset + 1, stop)
     return None
 
 
@@ -154,15 +179,15 @@ def _is_followed(data: bytes, offset: int) -> bool:
 
 @dataclass(frozen=True)
 class Mp3Tag:
-    """A tag that counts the frames behind it.
+    """A tag that may count the frames behind it.
 
     count_place : of the number in the file, four bytes
-    frames : how many there are by the tag
+    frames : how many there are by the tag, None if it does not say so
     stop : where the sound ends by the tag, None if it does not say so
     """
 
     count_place: int
-    frames: int
+    frames: int | None
     stop: int | None
 
 
@@ -182,8 +207,8 @@ class Mp3Start:
 
 def mp3_start(file: BinaryIO) -> Mp3Start | None:
     """Find the first frame, None if the file does not begin with one, or with an ID3v2 tag."""
-    place = id3_size(_read_at(file, 0, ID3_HEAD_BYTES))
-    frame = mp3_frame(_read_at(file, place, _HEAD_BYTES))
+    place = id3_size(_bytes_at(file, 0, ID3_HEAD_BYTES))
+    frame = mp3_frame(_bytes_at(file, place, _HEAD_BYTES))
     if frame is None:
         return None
     return Mp3Start(place, frame, _tag_in(file, place, frame))
@@ -193,13 +218,17 @@ def _tag_in(file: BinaryIO, place: int, frame: Mp3Frame) -> Mp3Tag | None:
     if frame.layer != _LAYER_OF_TAGS:
         return None
     tag_place = place + frame.tag_place
-    body = _read_at(file, tag_place, 16)
-    flags = int.from_bytes(body[4:8], "big")
-    if body[:4] not in _TAG_NAMES or len(body) < 16 or not flags & _HAS_COUNT:
+    body = _bytes_at(file, tag_place, 16)
+    if body[:4] not in _TAG_NAMES or len(body) < 16:
         return None
+    flags = int.from_bytes(body[4:8], "big")
+    count_place = tag_place + 8
+    if not flags & _HAS_COUNT:
+        return Mp3Tag(count_place, frames=None, stop=None)
+    frames = int.from_bytes(body[8:12], "big")
     size = int.from_bytes(body[12:16], "big")
     stop = place + size if flags & _HAS_SIZE and size else None
-    return Mp3Tag(tag_place + 8, int.from_bytes(body[8:12], "big"), stop)
+    return Mp3Tag(count_place, frames, stop)
 
 
 @dataclass(frozen=True)
@@ -238,12 +267,16 @@ def tag_frame(like: Mp3Frame, frames: int, *, sound_bytes: int, padding: int) ->
     """
     frame = _roomy_frame(like)
     size = (frame.size + sound_bytes).to_bytes(4, "big")
-    tag = b"Info" + _HAS_ALL.to_bytes(4, "big") + frames.to_bytes(4, "big") + size
-    # Where each hundredth of the sound begins, in 256ths of the file, and a quality of 0.
-    tag += bytes(256 * percent // 100 for percent in range(100)) + bytes(4)
-    whole = frame.head + bytes(frame.tag_place - _HEAD_BYTES) + tag
+    content = _HAS_ALL.to_bytes(4, "big")
+    count = frames.to_bytes(4, "big")
+    # Where each hundredth of the sound begins, in 256ths of the file.
+    places = [256 * percent // 100 for percent in range(100)]
+    quality = bytes(4)
+    side_information = bytes(frame.tag_place - _HEAD_BYTES)
+    tag = (b"Info", content, count, size, bytes(places), quality)
+    whole = b"".join((frame.head, side_information, *tag))
     whole += _lame_part(like.bits, padding, size)
-    whole += _checksum(whole).to_bytes(2, "big")
+    whole += _crc_16(whole).to_bytes(2, "big")
     return whole.ljust(frame.size, b"\0")
 
 
@@ -257,7 +290,7 @@ def _lame_part(bits: int, padding: int, size: bytes) -> bytes:
     return bytes(part)
 
 
-def _checksum(data: bytes) -> int:
+def _crc_16(data: bytes) -> int:
     """CRC-16 with the polynomial x**16 + x**15 + x**2 + 1, lowest bit first."""
     value = 0
     for byte in data:

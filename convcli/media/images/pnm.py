@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.media.images.files import PageChoice
+    from convcli.media.images.page_choice import PageChoice
 
 
 MAGIC = re.compile(rb"P[1-7Ff]\s")

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.media.images.details import ImageDetails
-    from convcli.media.images.files import PageChoice
     from convcli.media.images.layout import Layout, Picture, PictureReader, Pixels, Strip
+    from convcli.media.images.page_choice import PageChoice
     from convcli.signals import Array
 
 Channels = Literal["rgb", "luma", "alpha", "all"]

@@ -8,6 +8,7 @@ section 2, and BigTIFF, whose offsets have 64 bits.
 from __future__ import annotations
 
 import io
+import os
 import struct
 from dataclasses import field, replace
 from itertools import islice
@@ -277,7 +278,7 @@ def tiff_pages(file: BinaryIO, most: int) -> Iterator[TiffPage]:
 
 
 def first_cut_page(file: BinaryIO, pages: int) -> int | None:
-    """The page behind the given number of pages if the last of them leads beyond the file's end."""
+    """The page behind the given number of pages if the file ends before or within its directory."""
     directories = list(tiff_pages(file, pages))
     if len(directories) < pages:
         return None
@@ -287,8 +288,19 @@ def first_cut_page(file: BinaryIO, pages: int) -> int | None:
     if len(link) < word.size:
         return None
     (offset,) = word.unpack(link)
-    is_beyond = offset > 0 and not read_at(file, offset, 1)
-    return pages if is_beyond else None
+    is_cut = offset > 0 and not _is_whole_directory(file, last.variant, offset)
+    return pages if is_cut else None
+
+
+def _is_whole_directory(file: BinaryIO, variant: TiffVariant, offset: int) -> bool:
+    """Whether all entries of a directory at `offset` are in the file."""
+    counter = variant.counter
+    head = read_at(file, offset, counter.size)
+    if len(head) < counter.size:
+        return False
+    count: int = counter.unpack(head)[0]
+    stop = offset + counter.size + count * variant.entry_bytes
+    return stop <= file.seek(0, os.SEEK_END)
 
 
 def read_directory(file: BinaryIO, page: int = 0) -> TiffFields:

@@ -30,7 +30,7 @@ from convcli.media.images.vips_fields import replace_metadata
 from convcli.media.images.vips_writer import VipsWriter, saver_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from convcli.media.images.layout import Layout
@@ -156,16 +156,7 @@ class PlainTiffWriter(PlainWriter):
         super().__init__(target, request)
         is_big = bool(tiff_options(request)["bigtiff"])
         variant = TiffVariant(self.order, big=is_big)
-        requests = [_page_request(request, number) for number in range(len(request.layouts))]
-        # Pages of one layout differ in what they say of themselves alone.
-        rows = {each.layouts[0]: each for each in requests}
-        written = {layout: _tiff_by_libvips(each) for layout, each in rows.items()}
-        pages = []
-        for number, each in enumerate(requests):
-            fields = _completed_fields(written[each.layouts[0]], each)
-            if len(requests) > 1:
-                fields |= _numbered(number, len(requests))
-            pages.append(_PlainPage(each.layouts[0], fields, variant))
+        pages = list(_plain_pages(request, variant))
         place = len(variant.header(0))
         # The bytes before the pixels of each page.
         self._heads = []
@@ -177,7 +168,8 @@ class PlainTiffWriter(PlainWriter):
             page.directory_place = place + -place % _ALIGNMENT
             place = page.directory_place + len(page.directory(0))
         self._heads[0] = variant.header(pages[0].directory_place)
-        self._tail = bytes(pages[0].directory_place - pages[-1].end) + _join(pages)
+        padding = pages[0].directory_place - pages[-1].end
+        self._tail = bytes(padding) + _joined_directories(pages)
         self._written = 0
 
     def _header(self, layout: Layout) -> bytes:  # noqa: ARG002 -- as all writers
@@ -195,7 +187,21 @@ class PlainTiffWriter(PlainWriter):
         super().finish()
 
 
-def _join(pages: list[_PlainPage]) -> bytes:
+def _plain_pages(request: WriteRequest, variant: TiffVariant) -> Iterator[_PlainPage]:
+    """Yield the pages that are to be written."""
+    request = replace(request, in_a_row=are_alike(request.layouts))
+    requests = [_page_request(request, number) for number in range(len(request.layouts))]
+    # Pages of one layout differ in what they say of themselves alone.
+    of_layout = {each.layouts[0]: each for each in requests}
+    written = {layout: _tiff_by_libvips(each) for layout, each in of_layout.items()}
+    for number, each in enumerate(requests):
+        fields = _completed_fields(written[each.layouts[0]], each)
+        if len(requests) > 1:
+            fields |= _numbered(number, len(requests))
+        yield _PlainPage(each.layouts[0], fields, variant)
+
+
+def _joined_directories(pages: list[_PlainPage]) -> bytes:
     """The directories of the pages, each at its place; the last one has no successor."""
     file = io.BytesIO()
     first = pages[0].directory_place
@@ -216,7 +222,6 @@ def _page_request(request: WriteRequest, number: int) -> WriteRequest:
         details=replace(request.details, compression=None, tile=None),
         same_colours=request.same_colours and has_colours_of_first,
         first_page=number,
-        in_a_row=are_alike(request.layouts),
     )
 
 

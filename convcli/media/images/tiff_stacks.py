@@ -64,21 +64,30 @@ def _lasting_text(text: bytes, request: WriteRequest) -> bytes:
         return text if _holds_pages(request) else _without_shape(text)
     if not text.startswith(_IMAGEJ):
         return text
-    if not _has_all_pages(request.details):
+    details = request.details
+    if not _has_all_pages(details) or _count_images(text) not in {None, details.pages}:
         text = _DIMENSIONS.sub(b"", text)
     elif request.in_a_row:
         return text
     return _IMAGE_COUNT.sub(b"", text)
 
 
+def _count_images(text: bytes) -> int | None:
+    """How many images a description of ImageJ promises, None if it does not say so."""
+    count = _IMAGE_COUNT.search(text)
+    return None if count is None else int(count[1])
+
+
 def _without_shape(text: bytes) -> bytes:
     """A description of tifffile without the shape of all pages, empty if it says nothing else."""
     try:
         said = json.loads(text.rstrip(b"\0"))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested beyond reason
         return text
     others = {name: value for name, value in said.items() if name not in {"shape", "axes"}}
-    return json.dumps(others).encode() + b"\0" if others else b""
+    if not others:
+        return b""
+    return json.dumps(others).encode() + b"\0"
 
 
 def lost_descriptions(request: WriteRequest) -> Iterator[str]:
@@ -99,8 +108,8 @@ def count_further_images(details: ImageDetails) -> int:
     field = _description_of(details)
     if details.pages > 1 or field is None or not field.data.startswith(_IMAGEJ):
         return 0
-    count = _IMAGE_COUNT.search(field.data)
-    return 0 if count is None else max(int(count[1]) - 1, 0)
+    count = _count_images(field.data) or 1
+    return max(count - 1, 0)
 
 
 def _description_of(details: ImageDetails) -> TiffField | None:

@@ -121,8 +121,9 @@ def drain_log() -> list[str]:
 def error_cause(error: Exception) -> str:
     """The cause that an error of libvips reports, without the names of its operations."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
-    causes = dict.fromkeys(line for line in lines if line and not _is_noise(line))
-    return one_line("; ".join(causes)) or NO_CAUSE
+    causes = [line for line in lines if line and not _is_noise(line)]
+    text = "; ".join(dict.fromkeys(causes))
+    return one_line(text) or NO_CAUSE
 
 
 def _is_noise(line: str) -> bool:

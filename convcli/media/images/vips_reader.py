@@ -12,7 +12,6 @@ from convcli.errors import InputError
 from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
-from convcli.media.images.files import PageRange
 from convcli.media.images.formats import format_for_reading, rules_for_reading
 from convcli.media.images.layout import (
     Layout,
@@ -21,6 +20,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
     too_many_pixels,
 )
+from convcli.media.images.page_choice import PageRange
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
 from convcli.media.images.tiff_reading import straight
 from convcli.media.images.tiff_stacks import count_further_images
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.media.images.files import PageChoice
     from convcli.media.images.layout import PictureReader
+    from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.picture_format import ReadingRules
     from convcli.media.images.tiff_reading import PageReading, WideRows
     from convcli.media.images.vips_file import Patch

@@ -32,13 +32,13 @@ def formats_of(text: str) -> list[str]:
     found: dict[datetime, str] = {}
     formats = [f"{day}{ending}" for day, ending in product(_DAYS, _ENDINGS)]
     for form in (*formats, *_TIMES_OF_DAY):
-        moment = _moment(text, form)
+        moment = _date_read_with(text, form)
         if moment is not None:
             found.setdefault(moment, form)
     return list(found.values())
 
 
-def _moment(text: str, form: str) -> datetime | None:
+def _date_read_with(text: str, form: str) -> datetime | None:
     try:
         return datetime.strptime(text, form)  # noqa: DTZ007 -- compared with each other alone
     except ValueError:

@@ -109,16 +109,23 @@ def _outside(numbers: Any, lowest: int, highest: int) -> bool:
 OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
 _TIME_OF_DAY = re.compile(rb":\d\d")
 # A date in ISO form to the second, which may still be none: 2024-02-30, 2024-01-31 24:00.
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?")
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d)?)?")
 
 
-def _exists(text: str) -> bool:
-    """Whether a date in ISO form is one of the calendar, at a time of the day; True of others."""
+def _advice_if_none(text: str) -> str | None:
+    """What to try for a date in ISO form, or a time of its day, that does not exist, else None."""
     date = _ISO.match(text)
-    if date is None:
-        return True
+    if date is None or _exists(date[0]):
+        return None
+    if not _exists(date[1]):
+        return "the calendar has no such day; mend the cell"
+    return "24:00 is 00:00 of the next day, and a minute has no second 60; mend the cell"
+
+
+def _exists(iso: str) -> bool:
+    """Whether a date in ISO form is one of the calendar, at a time of the day."""
     try:
-        np.datetime64(date[0])
+        np.datetime64(iso)
     except ValueError:
         return False
     return True
@@ -160,9 +167,9 @@ class DateNotation:
         if year is not None and not FIRST_YEAR <= int(year[0]) <= LAST_YEAR:
             hint = "times are counted in nanoseconds; without --time rows are counted as they come"
             return f"a date from {FIRST_YEAR} to {LAST_YEAR}", hint
-        if not _exists(found):
-            hint = "24:00 is 00:00 of the next day, and a minute has no second 60; mend the cell"
-            return "a date and a time of day that exist", hint
+        advice = _advice_if_none(found)
+        if advice is not None:
+            return "a date and a time of day that exist", advice
         if not self.form:
             hint = "mend the cell"
             if found.isdecimal():

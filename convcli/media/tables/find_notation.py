@@ -131,18 +131,22 @@ def notation_of_stream(
     if unit is not None or date_format is not None:
         return found[0]
     (notation, _) = found[0]
-    is_number = reads_as_number(times.cells.texts()[0], NumberStyle(times.decimal))
+    first = times.cells.texts()[0]
+    is_number = reads_as_number(first, NumberStyle(times.decimal))
     # The number 2024 may be a year, and 20240131 a date, if all others are alike.
     may_be_number = is_number and notation.unit_of_numbers is None
-    return None if may_be_number or len(found) > 1 else found[0]
+    is_open = may_be_number or len(found) > 1
+    return None if is_open else found[0]
 
 
 def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
     texts = times.cells.texts()
     first = next((text for text in texts if text), b"")
-    if _EIGHT_OR_FOURTEEN_DIGITS.fullmatch(first) and _mostly(~np.isnat(read_compact(texts))):
-        dates = DateNotation(read_compact)
-        return [(dates, dates.moments(times))]
+    if _EIGHT_OR_FOURTEEN_DIGITS.fullmatch(first):
+        is_date = ~np.isnat(read_compact(texts))
+        if _mostly(is_date):
+            dates = DateNotation(read_compact)
+            return [(dates, dates.moments(times))]
     counted = _years_or_months(times, texts)
     if counted is not None:
         return [(counted, counted.moments(times))]
@@ -170,7 +174,8 @@ def _years_or_months(times: TimeColumn, texts: list[bytes]) -> DateNotation | No
     """
     kinds = (("years", "%Y", YEAR, all), ("months", "%Y%m", YEAR_AND_MONTH, _mostly))
     for name, form, pattern, enough in kinds:
-        if texts and enough([bool(pattern.fullmatch(text)) for text in texts]):
+        fits = [pattern.fullmatch(text) is not None for text in texts]
+        if fits and enough(fits):
             guess = (
                 f"the numbers in {times.name} are read as {name} (--date-format {form}); "
                 "--time-unit s reads them as seconds"

@@ -162,7 +162,7 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
     _schema: Any = None
 
     def _splice(self, decoded: DecodedRows, rows: Rows, values: FloatArray | None) -> Any:
-        """The text of rows in UTF-8."""
+        """The text of some rows, encoded in UTF-8."""
         return self._spliced_text(decoded, rows, values)
 
     def _put_part(self, part: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.media.tables.numerals import BadCellError, NumberStyle, read_numbers
+from convcli.media.tables.numerals import LARGEST_EXACT, BadCellError, NumberStyle, read_numbers
 from convcli.media.tables.time_stamps import SECOND, Notation
 from convcli.time_rules import number_rule
 
@@ -107,8 +107,7 @@ _MOST_SECONDS = 9.2e9
 # Times from here on have no differences in float64, and are none of any clock.
 _FARTHEST = 1e305
 
-# Numbers from which floats leave out whole numbers, and those that are read without them.
-_LARGEST_EXACT = 2**53
+# Whole numbers, which are large if floats leave them out.
 _LARGE_NUMBER = re.compile(rb"[+-]?\d{1,300}")
 
 
@@ -146,8 +145,11 @@ class NumberNotation:
             raise times.error(bad.row, self.expected) from None
         bad_rows = np.flatnonzero(~(np.abs(values) < _FARTHEST))
         if len(bad_rows):
+            row = int(bad_rows[0])
             hint = "a row without its time has no place"
-            raise times.error(int(bad_rows[0]), self.expected, hint=hint)
+            if not np.isnan(values[row]):
+                hint = f"times are smaller than {_FARTHEST:g}; mend the cell"
+            raise times.error(row, self.expected, hint=hint)
         return values
 
     def _since_origin(self, times: TimeColumn, row: int) -> float:
@@ -230,7 +232,7 @@ def number_notations(times: TimeColumn, unit: str | None) -> list[tuple[Notation
         _refuse_serial_day(times, float(values[0]))
         numbers = NumberNotation(unit_of_dates(values[0]) or "s")
     text = times.cells.text(0)
-    if abs(values[0]) > _LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
+    if abs(values[0]) > LARGEST_EXACT and _LARGE_NUMBER.fullmatch(text.encode()):
         numbers = NumberNotation(numbers.unit, origin=int(text))
         values = numbers.moments(times)
     return [(numbers, values)]

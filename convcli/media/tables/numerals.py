@@ -174,10 +174,11 @@ def first_rounded_number(values: FloatArray, text_of: Callable[[int], str]) -> s
 
     text_of : gives the text of the number at a place
     """
-    large = np.flatnonzero((np.abs(values) >= LARGEST_EXACT) & np.isfinite(values))
+    is_large = np.abs(values) >= LARGEST_EXACT
+    large = np.flatnonzero(is_large & np.isfinite(values))
     for place in large[:_LOOKED_AT].tolist():
-        text = text_of(place)
-        if _WHOLE.fullmatch(text) and int(text) != int(values[place]):
+        text, value = text_of(place), int(values[place])
+        if _WHOLE.fullmatch(text) and int(text) != value:
             return text
     return None
 

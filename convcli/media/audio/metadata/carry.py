@@ -81,15 +81,20 @@ def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata
             if chunk not in carried:
                 lost += _beyond_common(chunk, carried)
     unique = tuple(dict.fromkeys(lost))
-    measured = tuple(dict.fromkeys(name for chunk in carried for name in _loudness_in(chunk)))
-    return Metadata(chunks=carried, tags=tags, lost=unique, measured=measured)
+    measured: list[str] = []
+    for chunk in carried:
+        measured += _loudness_in(chunk)
+    once = tuple(dict.fromkeys(measured))
+    return Metadata(chunks=carried, tags=tags, lost=unique, measured=once)
 
 
 def _loudness_in(chunk: Chunk) -> list[str]:
     """The names of tags that hold the loudness of the sound, in any kind of metadata."""
     if chunk.name == b"bext":
-        measures = int.from_bytes(chunk.body[_BEXT_VERSION], "little") >= _BEXT_WITH_LOUDNESS
-        return ["bext loudness"] if measures and any(chunk.body[_BEXT_LOUDNESS]) else []
+        version = int.from_bytes(chunk.body[_BEXT_VERSION], "little")
+        if version < _BEXT_WITH_LOUDNESS or chunk.body[_BEXT_LOUDNESS] in _BEXT_UNMEASURED:
+            return []
+        return ["bext loudness"]
     # Texts of ID3 may have two bytes for a letter.
     found = _LOUDNESS_TAGS.findall(chunk.body.replace(b"\0", b""))
     return [_text(name).upper() for name in found]
@@ -144,6 +149,8 @@ def _text(raw: bytes) -> str:
 _BEXT_TIME = slice(338, 346)
 _BEXT_VERSION, _BEXT_LOUDNESS = slice(346, 348), slice(412, 422)
 _BEXT_WITH_LOUDNESS = 2
+# A measure that was not taken is 0x7FFF (EBU Tech 3285), or 0 where a program leaves it empty.
+_BEXT_UNMEASURED = (bytes(10), b"\xff\x7f" * 5)
 _CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
 _SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
 _IS_CD = 0x80

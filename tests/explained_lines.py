@@ -33,8 +33,34 @@ CASES: list[tuple[str, tuple[int, ...], str, str]] = [
     ("correlate:1,2,1 | stride:2 | correlate:1,-1 | max_pool:2", (12, 1), "valid", "center"),
     ("box:3 | max_pool:2 | gain:-6dB", (9, 2), "zero", "center"),
     ("@mirrored", (7, 2), "zero", "center"),
-    # Equinox has no line.
     ("@transposed", (5, 2), "zero", "center"),
+    ("@transposed", (5, 2), "zero", "causal"),
+    ("@spread", (3, 4, 1), "zero", "center"),
+    ("@spread", (3, 4, 1), "zero", "causal"),
+    ("@scaled", (7, 2), "reflect", "center"),
+    ("@scaled_plane", (4, 5, 1), "valid", "center"),
+    ("@normalised", (7, 2), "zero", "center"),
+    # Pools, and reductions of windows.
+    ("min_pool:2", (9, 2), "zero", "center"),
+    ("min:3", (5, 6, 1), "edge", "center"),
+    ("max:3", (9, 1), "shrink", "center"),
+    ("erode:2", (5, 6, 1), "shrink", "causal"),
+    ("median:4", (9, 2), "symmetric", "center"),
+    ("median:3", (5, 6, 1), "reflect", "center"),
+    ("quantile:3,0.3", (5, 6, 2), "zero", "causal"),
+    ("first_pool:2", (9, 1), "zero", "center"),
+    ("last_pool:2", (5, 6, 1), "valid", "center"),
+    ("sum:3 | std:2 | var:2,ddof=0", (9, 1), "edge", "center"),
+    ("rms:2", (5, 6, 1), "wrap", "center"),
+    ("kernel:1,2 | min_pool:2 | median_pool:2 | gain:-6dB", (13, 1), "zero", "center"),
+    # Edge rules that torch has not, or not so far.
+    ("kernel:1,2,3", (7, 1), "symmetric", "center"),
+    ("kernel:1,2,3;4,5,6", (4, 5, 1), "symmetric", "causal"),
+    ("box:9", (4, 1), "reflect", "center"),
+    ("box:9", (3, 4, 1), "wrap", "center"),
+    # Functions of one sample.
+    ("abs | offset:1 | box:3 | clip:0,4 | sqrt", (7, 1), "zero", "center"),
+    ("gelu | box:2 | hardswish | square | exp", (7, 1), "edge", "center"),
 ]
 # The layers of the models in CASES, with the shapes of their weights.
 MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -54,7 +80,22 @@ MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
         "conv_transpose:stride=3,padding=1,output_padding=1,groups=2",
         {"0.weight": (2, 2, 4), "0.bias": (4,)},
     ),
+    "@spread": ("conv_transpose:stride=2", {"0.weight": (1, 2, 3, 3)}),
+    "@scaled": (
+        "conv | relu | conv",
+        {"0.weight": (3, 2, 3), "0.bias": (3,), "2.weight": (2, 3, 3)},
+    ),
+    "@scaled_plane": ("conv", {"0.weight": (1, 1, 2, 2)}),
+    "@normalised": (
+        "batch_norm | conv",
+        {"0.running_mean": (2,), "0.running_var": (2,), "1.weight": (1, 2, 3)},
+    ),
     "@plane": ("conv:padding=1,padding_mode=replicate", {"0.weight": (2, 3, 3, 3)}),
+}
+# Mean and unit of each channel that goes in and comes out.
+SCALING = {
+    "@scaled": '{"inputs": [[1, 2], [-3, 4]], "outputs": [[5, 0.5], [-1, 8]]}',
+    "@scaled_plane": '{"inputs": [[1, 2]], "outputs": [[5, 0.5]]}',
 }
 
 
@@ -67,7 +108,11 @@ def explained(folder: Path, number: int) -> tuple[Any, Any]:
         layers, shapes = MODELS[text]
         tensors = {name: rng.integers(-4, 5, size).astype(float) for name, size in shapes.items()}
         path = folder / f"{number}.safetensors"
-        path.write_bytes(encode_weights(tensors, {"layers": layers}))
+        tensors |= {name: tensors[name] ** 2 + 1 for name in tensors if "running_var" in name}
+        metadata = {"layers": layers}
+        if text in SCALING:
+            metadata["scaling"] = SCALING[text]
+        path.write_bytes(encode_weights(tensors, metadata))
         text = f"model:{path}"
     elif ",stride=2" in text:
         text = text.replace(",stride=2", "")

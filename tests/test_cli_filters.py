@@ -423,6 +423,31 @@ def test_what_a_terminal_does_not_know_is_not_drawn(encoding: str, tmp_path: Pat
     assert ("impulse response" in printed) == (encoding == "utf-8")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_details_are_drawn_where_the_terminal_knows_the_characters(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("x\n1\n2\n")
+    leader, follower = os.openpty()
+    try:
+        ended = subprocess.run(
+            [*CONVCLI, "csv", "sma:3", "t.csv", "-v", "-o", "o.csv"],
+            stdin=subprocess.DEVNULL,
+            stderr=follower,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            cwd=tmp_path,
+            check=False,
+        )
+        told = os.read(leader, 100_000).decode(encoding)
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert ended.returncode == 0
+    assert "look-ahead" in told
+    assert "\\u28" not in told
+    assert ("impulse response" in told) == (encoding == "utf-8")
+
+
 def test_symbols_that_standard_output_does_not_know_are_escaped() -> None:
     words = ("explain", "1,2,3", "box:3", "--symbolic")
     ended = run(*words, env={"PYTHONIOENCODING": "ascii"})

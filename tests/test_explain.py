@@ -197,8 +197,6 @@ def test_the_line_for_torch_is_true(edge: Any, align: Any) -> None:
             "conv2d": conv,
         }
         np.testing.assert_allclose(eval(call, names), array(facts.result), atol=1e-12)
-    assert explain_arrays("relu", np.ones(5)).torch == ""
-    assert explain_arrays("max_pool:2", np.ones(5)).equinox == ""
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
@@ -213,17 +211,29 @@ def test_the_lines_of_frameworks_compute_the_same(number: int, tmp_path: Path) -
             continue
         result = np.array(stored[f"{framework}_result"])
         expected = array(facts.result).reshape(result.shape)
-        np.testing.assert_allclose(result, expected, atol=1e-6, err_msg=line)
+        # The numbers of a line have six digits.
+        np.testing.assert_allclose(result, expected, atol=2e-5, err_msg=line)
 
 
 def test_there_is_no_line_for_torch_where_it_does_something_else() -> None:
-    assert explain_arrays("box:3", np.array([1, np.nan, 3])).torch == ""
+    for step, x, edge, reason in (
+        ("box:3", [1, np.nan, 3], "zero", "missing samples"),
+        ("box:3", [1, 2, 3], "missing", "missing samples"),
+        ("box:3", [1, 2, 3], "shrink", "out of a window"),
+        ("min:3 | box:2", [1, 2, 3], "shrink", "out of a window"),
+        ("rank:3", [1, 2, 3], "zero", "rank:3"),
+        ("gaussian:200", [1, 2, 3], "zero", "weights"),
+    ):
+        facts = explain_arrays(step, np.array(x), edge=edge)  # type: ignore[arg-type]
+        assert facts.torch == facts.equinox == ""
+        assert reason in facts.no_lines
+    assert explain_arrays("box:3", np.ones(3)).no_lines == ""
     for edge, fits in (
         ("reflect", 5),
         ("wrap", 4),
     ):  # torch mirrors n - 1 samples at most, and goes round once
-        assert explain_arrays("box:9", np.ones(fits), edge=edge).torch != ""  # type: ignore[arg-type]
-        assert explain_arrays("box:9", np.ones(fits - 1), edge=edge).torch == ""  # type: ignore[arg-type]
+        assert "pad(" in explain_arrays("box:9", np.ones(fits), edge=edge).torch  # type: ignore[arg-type]
+        assert "pad(" not in explain_arrays("box:9", np.ones(fits - 1), edge=edge).torch  # type: ignore[arg-type]
     taps = explain_arrays("ema:alpha=0.5", np.ones(3)).torch.partition(" with w = ")[2]
     assert min(json.loads(taps)) == pytest.approx(2.0**-52, rel=1e-5)
 

@@ -228,6 +228,15 @@ class TestDates:
             f"after {pd.Timestamp(times[69])}, got {times[70]}"
         )
 
+    @pytest.mark.parametrize(
+        ("cell", "hint"),
+        [("", "a row without its time has no place"), ("1e306", "times are smaller than 1e+305")],
+    )
+    def test_a_number_that_is_no_time(self, cell: str, hint: str) -> None:
+        with pytest.raises(InputError) as caught:
+            read(opened(timed(["1", "2", cell])))
+        assert str(caught.value.hint).startswith(hint)
+
     @pytest.mark.parametrize("cell", ["", "soon", "2024-2-1"])
     def test_no_date(self, cell: str) -> None:
         message = error_of(timed(["2024-02-27", "2024-02-28", cell]))

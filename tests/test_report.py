@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -503,8 +504,12 @@ def test_write_report(tmp_path: Path, name: str) -> None:
 
 def test_unknown_report(tmp_path: Path) -> None:
     for name in ("r.pdf", "r", ".json"):
-        with pytest.raises(RequestError, match=r"expected a report named \.json, \.html or \.md"):
+        match = r"expected a report named \.json, \.html or \.md"
+        with pytest.raises(RequestError, match=match) as caught:
             check_report(tmp_path / name)
+        option, place = shlex.split(caught.value.hint or "")
+        assert (option, Path(place).parent) == ("--report", tmp_path)
+        assert check_report(Path(place)) == ".json"
 
 
 def test_report_that_cannot_be_written(tmp_path: Path) -> None:

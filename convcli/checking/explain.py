@@ -20,7 +20,7 @@ from convcli.checking.explained_stage import (
     by_channel,
     refuse_wide_windows,
 )
-from convcli.checking.frameworks import equinox_text, torch_text
+from convcli.checking.frameworks import NO_MISSING, NoLineError, equinox_text, torch_text
 from convcli.core.extend import Bounds, Extent, without_incomplete
 from convcli.core.task import OpTask
 from convcli.dataclass import dataclass
@@ -117,10 +117,7 @@ def explain_filter(plan: Plan, samples: Array, *, matrix: bool = False) -> Expla
     as_matrix = None
     if matrix:
         as_matrix = nested(matrix_of(plan, samples))
-    shown = stages
-    if np.isnan(samples).any():
-        shown = ()  # frameworks have no missing values
-    return ExplanationFacts(
+    facts = ExplanationFacts(
         filter=plan.filter,
         edge=plan.rules.edge,
         align=plan.rules.align,
@@ -128,9 +125,21 @@ def explain_filter(plan: Plan, samples: Array, *, matrix: bool = False) -> Expla
         stages=stages,
         result=by_channel(result, several=result.shape[-1] > 1),
         matrix=as_matrix,
-        torch=torch_text(shown, plan.rules.edge),
-        equinox=equinox_text(shown, plan.rules.edge),
     )
+    return _with_lines(facts, has_missing=bool(np.isnan(samples).any()))
+
+
+def _with_lines(facts: ExplanationFacts, *, has_missing: bool) -> ExplanationFacts:
+    """Add the lines of PyTorch and of Equinox, or why there are none."""
+    if not facts.stages:
+        return facts
+    if has_missing:
+        return replace(facts, no_lines=NO_MISSING)
+    try:
+        torch = torch_text(facts.stages, facts.edge)
+        return replace(facts, torch=torch, equinox=equinox_text(facts.stages, facts.edge))
+    except NoLineError as error:
+        return replace(facts, no_lines=str(error))
 
 
 def small_plan(

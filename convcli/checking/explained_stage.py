@@ -136,10 +136,11 @@ class ExplainedStage:
         stride = tuple(reach.step for reach in self.op.reach)
         facts = self._samples(*self._shown_inputs())
         facts = replace(facts, stride=stride, before=self.before, after=after)
-        facts = replace(facts, nn_pool=self.op.formula.nn_pool)
-        nn_call = self.op.formula.nn_call
-        if nn_call is not None:
-            facts = replace(facts, nn_call=nn_call.text("{x}"))
+        formula = self.op.formula
+        facts = replace(facts, nn_pool=formula.nn_pool, nn_windows=formula.nn_windows)
+        if formula.nn_call is not None:
+            text, numbers = formula.nn_call.text("{x}"), formula.nn_call.numbers
+            facts = replace(facts, nn_call=text, nn_numbers=numbers)
         if any(reach.phases > 1 for reach in self.op.reach):
             return facts
         facts = replace(facts, sums=tuple(self._sums()))

@@ -262,6 +262,15 @@ def print_message(
     say("\n".join(lines))
 
 
+def shows_drawings(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that has the characters of drawings."""
+    if not stream.isatty():
+        return False
+    from convcli.report.braille import is_drawable
+
+    return is_drawable(stream.encoding or "utf-8")
+
+
 def say(text: str) -> None:
     """Print a text to standard error. A run goes on if nobody can read it."""
     try:

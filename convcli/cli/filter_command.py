@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import field
 from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from convcli.cli import Stopped, closed_pipe, print_message, say
+from convcli.cli import Stopped, closed_pipe, print_message, say, shows_drawings
 from convcli.cli.input_run import InputRun
 from convcli.cli.options import Condition
 from convcli.cli.progress import Progress
@@ -377,7 +378,7 @@ class FilterCommand:
             console = Console(stderr=True, highlight=False)
             with suppress(OSError):
                 console.print(details(facts))
-                if console.is_terminal and facts.chain is not None:
+                if shows_drawings(sys.stderr) and facts.chain is not None:
                     from convcli.report.braille import step_drawings
 
                     # A single step is drawn as itself, several as one chain.

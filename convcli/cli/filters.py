@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcli import __version__
-from convcli.cli import options
+from convcli.cli import options, shows_drawings
 from convcli.cli.design_options import DesignOptions
 from convcli.cli.groups import command
 from convcli.cli.results import given_words, report_runs
@@ -195,12 +195,11 @@ def _show_step(text: str, design: DesignOptions, export: ExportOptions) -> None:
         lines += ["", *_page(list(parts)).lines()]
     if export.export is not None:
         export_design(text, bound, design, export.export)
-    if sys.stdout.isatty():
+    if shows_drawings(sys.stdout):
         from convcli.planning.describe import drawn_facts
-        from convcli.report.braille import is_drawable, step_drawings
+        from convcli.report.braille import step_drawings
 
-        if is_drawable(sys.stdout.encoding):
-            lines += step_drawings(drawn_facts(text, bound))
+        lines += step_drawings(drawn_facts(text, bound))
     print(*lines[1:], sep="\n")
 
 

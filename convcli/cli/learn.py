@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli import __version__
-from convcli.cli import INTERRUPTED, print_message, say
+from convcli.cli import INTERRUPTED, print_message, say, shows_drawings
 from convcli.cli.groups import command
 from convcli.cli.learn_inputs import (
     LearnInputs,
@@ -260,7 +260,7 @@ def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) ->
     """The facts with the model as a step, and with an example where the model is drawn."""
     from convcli.report.files import draws
 
-    if not learned.model.runs or not (options.report or options.plot or _on_terminal(options)):
+    if not learned.model.runs or not (options.report or options.plot or _is_drawn(options)):
         return run
     run = replace(run, steps=_steps_of(learned, run.align))
     if options.plot is None and not draws(options.report):
@@ -272,8 +272,9 @@ def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) ->
     return replace(run, learned=facts, feature_maps=_feature_maps(learned, run, example))
 
 
-def _on_terminal(options: LearnOptions) -> bool:
-    return not options.quiet and sys.stderr is not None and sys.stderr.isatty()
+def _is_drawn(options: LearnOptions) -> bool:
+    """Whether the responses of the filter are drawn on the terminal."""
+    return not options.quiet and shows_drawings(sys.stderr)
 
 
 def _steps_of(learned: LearnedFile, align: str) -> tuple[StepFacts, ...]:
@@ -340,7 +341,7 @@ def report_learned(run: RunFacts, options: LearnOptions) -> None:
         print_message(DEFICIENT, kind="note")
     for warning in run.warnings:
         print_message(warning, kind="warning")
-    if _on_terminal(options) and run.learned is not None:
+    if _is_drawn(options) and run.learned is not None:
         lines = _drawing_lines(run.steps, run.learned)
         if lines:
             say("\n".join(lines))

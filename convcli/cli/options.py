@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from convcli import signals
+from convcli.cli import shows_drawings
 from convcli.cli.batch_options import BatchOptions
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -204,7 +205,7 @@ class RunOptions:
     @property
     def draws(self) -> bool:
         """Whether the responses of the steps are drawn or reported."""
-        shown = self.verbose and sys.stderr is not None and sys.stderr.isatty()
+        shown = self.verbose and shows_drawings(sys.stderr)
         return shown or self.report is not None or self.plot is not None
 
     @property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.array_types import FloatArray
     from convcli.core.activations import Activation
     from convcli.core.convolution.rounding import Rounding
-    from convcli.core.op_formula import NNCall
+    from convcli.core.op_formula import NNArithmetic, NNCall
     from convcli.signals import Array
 
 
@@ -46,6 +46,7 @@ class Pointwise(OneSample):
     alike : whether the function is the same for all channels
     factor : of a function that multiplies by a number
     text : what pages call the function where FILTER does not name it
+    nn_call : the function in PyTorch and JAX
     """
 
     function: Callable[[Array], Array]
@@ -54,6 +55,7 @@ class Pointwise(OneSample):
     rounding: Rounding = "rounded"
     factor: float | None = None
     text: str = ""
+    nn_call: NNCall | NNArithmetic | None = None
 
     @property
     def numbers(self) -> NumberUse:
@@ -68,11 +70,11 @@ class Pointwise(OneSample):
     @property
     def formula(self) -> OpFormula:
         """The convolution that a multiplication is."""
-        product = None
+        call: NNCall | NNArithmetic | NNProduct | None = self.nn_call
         if self.factor is not None and self.keeps is None:
-            product = NNProduct(float(self.factor))
+            call = NNProduct(float(self.factor))
         return OpFormula(
-            as_convolution=self._as_convolution(), delay=0.0, nn_call=product, text=self.text
+            as_convolution=self._as_convolution(), delay=0.0, nn_call=call, text=self.text
         )
 
     def _as_convolution(self) -> Convolve | None:
@@ -101,7 +103,6 @@ class ActivationOp(Pointwise):
     """An activation of every sample, which a layer before it can apply to its own outputs."""
 
     function: Activation
-    nn_call: NNCall | None = None
 
     @property
     def formula(self) -> OpFormula:

@@ -565,8 +565,13 @@ class Complete(WrappedOp):
     def formula(self) -> OpFormula:
         """What is known of the operation, and its weights, whose first window begins at input 0."""
         formula = super().formula
-        nn_pool = self.op.formula.nn_pool
-        return replace(formula, window_weights=self._window_weights, nn_pool=nn_pool)
+        own = self.op.formula
+        return replace(
+            formula,
+            window_weights=self._window_weights,
+            nn_pool=own.nn_pool,
+            nn_windows=own.nn_windows,
+        )
 
     def _window_weights(self, channels: int) -> WindowWeights | None:
         found = self.op.formula.window_weights(channels)

@@ -6,7 +6,7 @@ one. None of this is needed to run a filter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from convcli.dataclass import dataclass
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # What a missing sample does to the outputs of a convolution: weights are renormalised over the
 # known samples, the last known value is held, or there is no output.
 OnMissing = Literal["renormalise", "hold", "empty"]
+# Names, each with a number for each channel.
+ChannelNumbers = tuple[tuple[str, tuple[float, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,17 +82,16 @@ class Spread:
 class NNCall:
     """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
 
-    argument : the argument besides the samples, or None
+    arguments : those besides the samples
     """
 
     function: str
-    argument: float | None = None
+    arguments: tuple[float, ...] = ()
+    numbers: ClassVar[ChannelNumbers] = ()
 
     def text(self, x: str) -> str:
         """The call with the samples written as `x`."""
-        if self.argument is None:
-            return f"{self.function}({x})"
-        return f"{self.function}({x}, {self.argument:g})"
+        return f"{self.function}({', '.join([x, *(f'{one:g}' for one in self.arguments)])})"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class NNProduct:
     """The multiplication of all samples by a number, in PyTorch and JAX."""
 
     factor: float
+    numbers: ClassVar[ChannelNumbers] = ()
 
     def text(self, x: str) -> str:
         """The product with the samples written as `x`."""
@@ -105,6 +107,21 @@ class NNProduct:
         if float(factor) != self.factor:
             factor = repr(self.factor)
         return f"({x} * {factor})"
+
+
+@dataclass(frozen=True)
+class NNArithmetic:
+    """Arithmetic with numbers of each channel, in PyTorch and JAX.
+
+    form : with {x} for the samples, and in braces the names of the numbers
+    """
+
+    form: str
+    numbers: ChannelNumbers
+
+    def text(self, x: str) -> str:
+        """The arithmetic with the samples written as `x`."""
+        return self.form.replace("{x}", x)
 
 
 def no_window_weights(_: int) -> None:
@@ -123,7 +140,9 @@ class OpFormula:
     delay : in samples along axis 0, where it does not follow from the convolutions; None where it
         is not known
     nn_call : the function of PyTorch and JAX that computes the same, for functions of one sample
-    nn_pool : the pool of PyTorch that computes the same from the same windows, as in max_pool
+    nn_pool : the pool that computes the same from the same windows, max_pool or min_pool
+    nn_windows : the function of PyTorch and JAX that computes the same from {windows} along {axes},
+        or takes the {first} or {last} sample of them
     text : what pages call an operation that FILTER does not name, such as the scaling of a picture
     continues_layer : whether the operation is a part of the layer that the one before begins
     spread : where each input of a transposed convolution adds to the outputs; set by the operation
@@ -134,8 +153,9 @@ class OpFormula:
     as_convolution: Convolve | None = None
     window_weights: Callable[[int], WindowWeights | None] = no_window_weights
     delay: float | None = None
-    nn_call: NNCall | NNProduct | None = None
+    nn_call: NNCall | NNProduct | NNArithmetic | None = None
     nn_pool: str = ""
+    nn_windows: str = ""
     text: str = ""
     continues_layer: bool = False
     spread: Spread | None = None

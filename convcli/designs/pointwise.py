@@ -54,9 +54,16 @@ def _each(
     function: Callable[[Array], Array],
     signal: Signal,
     rounding: Rounding = "rounded",
+    nn_call: NNCall | None = None,
 ) -> Pointwise:
     """The function of every sample; the opacity of a picture is kept."""
-    return Pointwise(function=function, axes=signal.axes, keeps=signal.alpha, rounding=rounding)
+    return Pointwise(
+        function=function,
+        axes=signal.axes,
+        keeps=signal.alpha,
+        rounding=rounding,
+        nn_call=nn_call,
+    )
 
 
 @step("pointwise", example="relu")
@@ -69,7 +76,7 @@ def relu(*, signal: Signal) -> ActivationOp:
 def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> ActivationOp:
     """x where x >= 0, else SLOPE * x."""
     return _activation(
-        Rectifier(slope), signal, NNCall("leaky_relu", slope), rounding=of_factor(slope)
+        Rectifier(slope), signal, NNCall("leaky_relu", (slope,)), rounding=of_factor(slope)
     )
 
 
@@ -88,7 +95,7 @@ def sigmoid(*, signal: Signal) -> ActivationOp:
 @step("pointwise", example="elu")
 def elu(alpha: Number = 1.0, *, signal: Signal) -> ActivationOp:
     """Exponential linear unit: x where x > 0, else ALPHA * (exp(x) - 1)."""
-    return _activation(Elu(alpha), signal, NNCall("elu", alpha))
+    return _activation(Elu(alpha), signal, NNCall("elu", (alpha,)))
 
 
 @step("pointwise", example="softplus")
@@ -106,31 +113,31 @@ def silu(*, signal: Signal) -> ActivationOp:
 @step("pointwise", example="gelu")
 def gelu(*, signal: Signal) -> ActivationOp:
     """Gaussian error linear unit: x times the normal distribution function of x."""
-    return _activation(TimesNormal(), signal)
+    return _activation(TimesNormal(), signal, NNCall("gelu"))
 
 
 @step("pointwise", example="hardswish")
 def hardswish(*, signal: Signal) -> ActivationOp:
     """Piecewise quadratic approximation of silu: x * min(max(x + 3, 0), 6) / 6."""
-    return _activation(TimesClippedLine(), signal)
+    return _activation(TimesClippedLine(), signal, NNCall("hardswish"))
 
 
 @step("pointwise", example="abs", name="abs")
 def absolute(*, signal: Signal) -> Pointwise:
     """Magnitude of x, without its sign."""
-    return _each(np.abs, signal, "exact")
+    return _each(np.abs, signal, "exact", NNCall("abs"))
 
 
 @step("pointwise", example="sign")
 def sign(*, signal: Signal) -> Pointwise:
     """1 where x > 0, -1 where x < 0, else 0."""
-    return _each(np.sign, signal, "exact")
+    return _each(np.sign, signal, "exact", NNCall("sign"))
 
 
 @step("pointwise", example="square")
 def square(*, signal: Signal) -> Pointwise:
     """Square of each sample, x times x."""
-    return _each(np.square, signal, "exact")
+    return _each(np.square, signal, "exact", NNCall("square"))
 
 
 @step("pointwise", example="sqrt")
@@ -142,7 +149,7 @@ def sqrt(*, signal: Signal) -> Pointwise:
         y: Array = np.sqrt(x, out=missing, where=x >= 0)
         return y
 
-    return _each(root, signal)
+    return _each(root, signal, nn_call=NNCall("sqrt"))
 
 
 @step("pointwise", example="log")
@@ -165,7 +172,7 @@ def exp(*, signal: Signal) -> Pointwise:
         with np.errstate(over="ignore"):
             return np.exp(x)
 
-    return _each(overflowing, signal)
+    return _each(overflowing, signal, nn_call=NNCall("exp"))
 
 
 @step("pointwise", example="gain:-6dB")
@@ -193,7 +200,7 @@ def offset(value: Number, *, signal: Signal) -> Pointwise | None:
     def raised(x: Array) -> Array:
         return x + np.asarray(value, x.dtype)
 
-    return _each(raised, signal, of_factor(value))
+    return _each(raised, signal, of_factor(value), NNCall("add", (value,)))
 
 
 @step("pointwise", example="clip:0,1")
@@ -202,7 +209,8 @@ def clip(low: Number, high: Number, *, signal: Signal) -> Pointwise:
     if low > high:
         message = f"expected LOW <= HIGH, got {low:g} and {high:g}"
         raise RequestError(message, hint=f"clip:{high:g},{low:g}")
-    return _each(lambda x: np.clip(x, low, high), signal, "exact")
+    limits = NNCall("clip", (low, high))
+    return _each(lambda x: np.clip(x, low, high), signal, "exact", limits)
 
 
 @step("pointwise", example="normalize", reads_twice=True)

@@ -110,8 +110,10 @@ class StageFacts:
         the stride
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
-    nn_pool : the pool of torch.nn.functional that computes the same, as in max_pool; empty if there
-        is none
+    nn_numbers : the names in braces in `nn_call`, each with a number for each channel
+    nn_pool : the pool that computes the same, max_pool or min_pool; empty if there is none
+    nn_windows : the function of torch and jax.numpy that reduces each window to the same number,
+        with {windows} and their {axes}; empty if there is none
     branches : of a group, what it combines
     sums : how each output is computed, the output channels one after the other; empty for an
         operation that interpolates, and for a transposed convolution
@@ -142,7 +144,9 @@ class StageFacts:
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     nn_call: str = ""
+    nn_numbers: tuple[tuple[str, tuple[float, ...]], ...] = ()
     nn_pool: str = ""
+    nn_windows: str = ""
     branches: tuple[BranchFacts, ...] = ()
     sums: tuple[SumFacts, ...] = ()
     spread: SpreadFacts | None = None
@@ -176,6 +180,7 @@ class ExplanationFacts:
     matrix : the filter as a matrix with a row for each output and a column for each sample, or None
     torch, equinox : expressions of PyTorch and of Equinox that compute the same; empty if there are
         no simple ones
+    no_lines : why there are none; empty if there are, or if nothing is computed
     """
 
     filter: str
@@ -187,6 +192,7 @@ class ExplanationFacts:
     matrix: Any = None
     torch: str = ""
     equinox: str = ""
+    no_lines: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

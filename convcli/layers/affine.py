@@ -8,6 +8,7 @@ import numpy as np
 
 from convcli.core.one_sample import OneSample
 from convcli.core.op import Held, Op, Span, nothing_held
+from convcli.core.op_formula import NNArithmetic, OpFormula
 from convcli.dataclass import dataclass
 from convcli.layers.onnx.session_nodes import SessionNode, session_node
 
@@ -27,6 +28,13 @@ class Affine(OneSample):
 
     scale: FloatArray
     shift: FloatArray
+
+    @property
+    def formula(self) -> OpFormula:
+        """The arithmetic with the numbers of the channels."""
+        scale, shift = tuple(self.scale.tolist()), tuple(self.shift.tolist())
+        numbers = (("shift", shift), ("scale", scale))
+        return OpFormula(delay=0.0, nn_call=NNArithmetic("({shift} + {x} * {scale})", numbers))
 
     @property
     def scale_and_shift(self) -> tuple[FloatArray, FloatArray]:

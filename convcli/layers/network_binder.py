@@ -19,6 +19,7 @@ from convcli.core.branches import Branches
 from convcli.core.chain import Chain
 from convcli.core.formula import Arithmetic, Operand
 from convcli.core.one_sample import Pointwise
+from convcli.core.op_formula import NNArithmetic
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
 from convcli.layers.affine import folded_affine
@@ -177,11 +178,16 @@ class NetworkBinder:
             pairs = (*pairs, (0.0, 1.0))  # the level as it is
         mean, unit = np.array(pairs).T
         axes = self.signal.axes
+        function, form = _out_of_units, "({mean} + {x} * {unit})"
+        text = "values in the units of the signal"
         if name == "inputs":
-            function = partial(_in_units, mean=mean, unit=unit)
-            return [Pointwise(function=function, axes=axes, text="values in the units of training")]
-        function = partial(_out_of_units, mean=mean, unit=unit)
-        return [Pointwise(function=function, axes=axes, text="values in the units of the signal")]
+            function, form = _in_units, "(({x} - {mean}) / {unit})"
+            text = "values in the units of training"
+        numbers = (("mean", tuple(mean.tolist())), ("unit", tuple(unit.tolist())))
+        scaled = partial(function, mean=mean, unit=unit)
+        return [
+            Pointwise(function=scaled, axes=axes, text=text, nn_call=NNArithmetic(form, numbers))
+        ]
 
     # --- changes instead of levels ---
 

@@ -82,7 +82,8 @@ def kernel_lines(plane: Sequence[Sequence[float]]) -> Iterator[str]:
     low, high = min(0.0, float(taps.min())), max(0.0, float(taps.max()))
     extent = (high - low) or 1.0
     darkest = len(SHADES) - 1
-    shades = np.rint((taps - low) * darkest / extent).astype(int)
+    levels = (taps - low) * darkest / extent
+    shades = np.rint(levels).astype(int)
     yield ""
     yield f"impulse response from {low:.4g} (blank) to {high:.4g} (full)"
     for row in shades.tolist():

@@ -159,6 +159,9 @@ def explanation_lines(facts: ExplanationFacts, limit: int) -> Iterator[Line]:
         yield [("torch   ", TITLE), (facts.torch, PLAIN)]
     if facts.equinox:
         yield [("equinox ", TITLE), (facts.equinox, PLAIN)]
+    if facts.no_lines:
+        text = f"no line for PyTorch and Equinox: {visible(facts.no_lines)}"
+        yield [("torch   ", TITLE), (text, OUTSIDE)]
     if facts.matrix is not None:
         yield []
         yield from _matrix_lines(facts.matrix)

@@ -47,7 +47,7 @@ def check_report(path: Place) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()
     if suffix not in (*DRAWING, ".json"):
-        name = f"{path.stem or 'facts'}.json"
+        name = path.with_suffix(".json") if path.name else "facts.json"
         raise RequestError(
             f"expected a report named .json, .html or .md, got {path}",
             hint=f"--report {shell_word(name)}",

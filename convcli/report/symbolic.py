@@ -218,7 +218,7 @@ def _weight_index(number: int, size: tuple[int, ...]) -> str:
 def _call(stage: StageFacts, window: Sequence[str]) -> str:
     """An operation that is not a weighted sum, as a function of its window."""
     inputs = ", ".join(window)
-    if stage.nn_call:
+    if stage.nn_call and not stage.nn_numbers:
         return stage.nn_call.replace("{x}", inputs)
     name = visible(stage.text.partition(":")[0])
     return f"{name}({inputs})"

@@ -37,10 +37,7 @@ def of_torch(text: str, x: Any) -> Any:
         if name.startswith("w") and tensor.ndim == axes:
             tensor = tensor.expand(1, 1, *tensor.shape)
         names[name] = tensor
-    functions = "conv1d conv2d conv_transpose1d max_pool1d pad relu leaky_relu sigmoid tanh"
-    for name in functions.split():
-        names[name] = getattr(functional, name)
-    return eval(call, names).numpy()
+    return eval(call, vars(torch) | vars(functional) | names).numpy()
 
 
 def of_equinox(text: str, x: Any) -> Any:
@@ -51,21 +48,21 @@ def of_equinox(text: str, x: Any) -> Any:
     jax.config.update("jax_enable_x64", val=True)
     call, _, meanings = text.partition(" with ")
     names: dict[str, Any] = {"x": jax.numpy.asarray(np.moveaxis(x, -1, 0))}
-    for name in ("relu", "leaky_relu", "sigmoid", "tanh"):
-        names[name] = getattr(jax.nn, name)
-    for meaning in meanings.split("; "):
+    functions = vars(jax.numpy) | vars(jax.nn) | {"abs": abs}
+    for meaning in filter(None, meanings.split("; ")):
         name, _, value = meaning.partition(" = ")
         layer, _, field = name.partition(".")
         if not field:
             made = value
             if value.startswith("Conv"):
                 made = re.sub(r"\)$", ", key=jax.random.PRNGKey(0))", value)
-            names[layer] = eval(made, vars(equinox.nn) | {"jax": jax})
+            made = eval(made, vars(equinox.nn) | {"jax": jax, "arange": jax.numpy.arange})
+            names[layer] = jax.numpy.asarray(made) if isinstance(made, list) else made
             continue
         numbers, _, divisor = value.partition(" / ")
         array = jax.numpy.asarray(json.loads(numbers), dtype="float64") / float(divisor or 1)
         names[layer] = equinox.tree_at(lambda one, f=field: getattr(one, f), names[layer], array)
-    return np.asarray(eval(call, names))
+    return np.asarray(eval(call, functions | names))
 
 
 def main() -> None:

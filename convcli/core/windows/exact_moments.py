@@ -68,6 +68,15 @@ class Moment(WindowFunction):
     rounding = "refined"
 
     @property
+    def nn_windows(self) -> str:
+        """The standard deviation, the variance, or the mean of the squares and its root."""
+        if self.centred:
+            name = "std" if self.root else "var"
+            return f"{name}({{windows}}, {{axes}}, correction={self.ddof})"
+        mean = "mean(square({windows}), {axes})"
+        return f"sqrt({mean})" if self.root else mean
+
+    @property
     def homogeneous(self) -> bool:
         """Whether the moment grows as the samples do, which a mean square does not."""
         return self.root

@@ -76,6 +76,8 @@ class OrderStatistic(WindowFunction):
 class Median(OrderStatistic):
     """The middle one of the known samples, or the mean of the two in the middle."""
 
+    nn_windows = "quantile({windows}, 0.5, {axes})"
+
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the median of each window."""
         return _median(windows)
@@ -119,6 +121,11 @@ class Quantile(OrderStatistic):
     q: float
 
     rounding = "rounded"
+
+    @property
+    def nn_windows(self) -> str:
+        """The quantile of PyTorch and JAX, which interpolate alike."""
+        return f"quantile({{windows}}, {self.q:g}, {{axes}})"
 
     def of_ordered(self, windows: OrderedWindows) -> Array:
         """Return the quantile of each window."""

@@ -77,7 +77,12 @@ class WindowFunction(ABC):
 
     @property
     def nn_pool(self) -> str:
-        """The pool of PyTorch that computes the same, as in max_pool; empty if there is none."""
+        """The pool that computes the same, max_pool or min_pool; empty if there is none."""
+        return ""
+
+    @property
+    def nn_windows(self) -> str:
+        """The function of PyTorch and JAX that computes the same from {windows} along {axes}."""
         return ""
 
     @property
@@ -135,7 +140,10 @@ class SlidingStatistic(Op):
     @property
     def formula(self) -> OpFormula:
         """The delay of the statistic, and its name in PyTorch."""
-        return OpFormula(delay=self._delay(), nn_pool=self.function.nn_pool)
+        function = self.function
+        return OpFormula(
+            delay=self._delay(), nn_pool=function.nn_pool, nn_windows=function.nn_windows
+        )
 
     def _delay(self) -> float:
         """How many samples the middle of the window lies before the output, along axis 0.
@@ -192,8 +200,8 @@ class Extreme(WindowFunction):
 
     @property
     def nn_pool(self) -> str:
-        """The pool of the largest samples; there is none of the smallest."""
-        return "max_pool" if self.of_two is np.fmax else ""
+        """The pool of the largest or of the smallest samples."""
+        return "max_pool" if self.of_two is np.fmax else "min_pool"
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Fold the windows, one axis after the other."""
@@ -242,6 +250,7 @@ class Total(WindowFunction):
     """The sum of the known samples, rounded once where they are whole numbers."""
 
     rounding = "rounded"
+    nn_windows = "sum({windows}, {axes})"
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Add up with missing samples as 0; a sum of none is missing."""
@@ -260,6 +269,11 @@ class Nth(WindowFunction):
     last: bool
 
     rounding = "exact"
+
+    @property
+    def nn_windows(self) -> str:
+        """The first or last sample of a window."""
+        return "{windows}[{last}]" if self.last else "{windows}[{first}]"
 
     def of_windows(self, x: Array, size: Sizes, step: Sizes) -> Array:
         """Take the first of each row of a window, then the first of these."""

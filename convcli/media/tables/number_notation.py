@@ -145,8 +145,11 @@ class NumberNotation:
             raise times.error(bad.row, self.expected) from None
         bad_rows = np.flatnonzero(~(np.abs(values) < _FARTHEST))
         if len(bad_rows):
+            row = int(bad_rows[0])
             hint = "a row without its time has no place"
-            raise times.error(int(bad_rows[0]), self.expected, hint=hint)
+            if not np.isnan(values[row]):
+                hint = f"times are smaller than {_FARTHEST:g}; mend the cell"
+            raise times.error(row, self.expected, hint=hint)
         return values
 
     def _since_origin(self, times: TimeColumn, row: int) -> float:

@@ -176,8 +176,8 @@ def to_samples(text: str, signal: Signal) -> float:
         return seconds * signal.rate
     if quantity.unit in MONTHS and signal.timed:
         raise UnitError(
-            f"{text!r} is not a fixed length; 15min, 2h, 5d and 1w are, and pools have bins of the "
-            "calendar: avg_pool:1mo"
+            f"{text!r} is not a fixed length; 15min, 2h, 5d and 1w are. Pools have bins of the "
+            "calendar (avg_pool:1mo), except within a network"
         )
     raise UnitError(f"{text!r} does not fit this signal; a length here is {_lengths(signal)}")
 

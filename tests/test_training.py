@@ -366,6 +366,9 @@ def test_a_pool_of_calendar_bins_cannot_be_trained(
     model = str(tmp_path / "m.safetensors")
     assert main(["learn", str(tmp_path / "a.csv"), *words, "-o", model]) == 2
     assert "max_pool cannot be trained in bins of the calendar" in capsys.readouterr().err
+    words[-1] = "conv:1,3 | max_pool:1mo"
+    assert main(["learn", str(tmp_path / "a.csv"), *words, "-o", model]) == 2
+    assert "bins of the calendar (avg_pool:1mo), except within a network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.cells import Cells
+from convcli.media.tables.date_formats import formats_of
 from convcli.media.tables.date_notation import read_alike
 from convcli.signals import blocks_of
 
@@ -526,3 +528,13 @@ class TestOrderOfDates:
     def test_unsorted_times_of_two_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(text, "BLOCK_BYTES", 20)
         assert "the times are unsorted" in error_of([f"{t},1" for t in (*range(20), 3)])
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y  %I:%M %p", "%d-%b-%y,  %H:%M", "%b %d, %Y, %H:%M:%S"])
+def test_the_format_of_a_date_reads_it(form: str) -> None:
+    """Oracle: strptime, for which one blank stands for several."""
+    moment = datetime(2024, 7, 28, 15, 4)  # noqa: DTZ001
+    text = moment.strftime(form)
+    (found,) = formats_of(text)
+    assert datetime.strptime(text, found) == moment  # noqa: DTZ007
+    assert formats_of(text + "x" * 100) == []

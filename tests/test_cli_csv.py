@@ -495,6 +495,11 @@ def test_rounded_numbers_of_other_forms(table: str, options: list[str], program:
     assert "whole numbers beyond 2^53 in id" in ended.err, ended
 
 
+def test_a_warning_of_a_rounded_number_does_not_write_hundreds_of_digits(program: Program) -> None:
+    ended = program.run("csv", "gain:2", stdin=b"id\n" + b"1" * 300 + b"\n")
+    assert f"such as {'1' * 57}..., are rounded" in ended.err
+
+
 def test_a_number_beyond_float64_is_infinite(program: Program) -> None:
     ended = program.run("csv", "lag:1", stdin=b"x\n%s\n2\n" % (b"9" * 400))
     assert ended.out == b"x\n\ninf\n", ended

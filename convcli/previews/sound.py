@@ -136,7 +136,7 @@ class LoudnessSums:
     The loudness of parts is raised by as much as the mean power of the whole sound is above that of
     the parts (a ratio estimate: Cochran, Sampling Techniques, 1977, chapter 6). Levels vary more
     than spectra do, so this takes away most of the error, and some 0.5 LU are left in an hour of
-    speech or music.
+    speech or music. Up to 4 LU are left in a sound that is loud for a fiftieth of the time.
     """
 
     def __init__(self, rate: float, channels: int, length: int | None = None) -> None:

@@ -124,7 +124,7 @@ class ColumnNames:
         )
 
     def _listed(self) -> str:
-        listed = listed_names(map(_shortened, self.names[:_MOST_LISTED]))
+        listed = listed_names(map(shortened_cell, self.names[:_MOST_LISTED]))
         more = len(self.names) - _MOST_LISTED
         return f"{listed} and {more} more" if more > 0 else listed
 
@@ -229,10 +229,11 @@ def listed_names(names: Iterable[str], separator: str = ", ") -> str:
 
 def shown_cell(cell: str) -> str:
     """A cell for a message, shortened."""
-    return repr(_shortened(cell))
+    return repr(shortened_cell(cell))
 
 
-def _shortened(text: str) -> str:
+def shortened_cell(text: str) -> str:
+    """A cell without what makes it too long for a message."""
     if len(text) <= _LONGEST_SHOWN:
         return text
     kept = text[: _LONGEST_SHOWN - 3]

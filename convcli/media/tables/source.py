@@ -17,7 +17,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
-from convcli.media.tables.columns import ColumnNames
+from convcli.media.tables.columns import ColumnNames, shortened_cell
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.table_options import TableOptions, bin_length, check_options
 from convcli.signals import TABLE, Block, Groups, Signal
@@ -443,8 +443,9 @@ class TableSource(ABC):
         warnings = []
         for channel, number in sorted(self._counts.rounded.items()):
             column = self.signal.channels[channel]
+            example = shortened_cell(number)
             warnings.append(
-                f"{self.name}: whole numbers beyond 2^53 in {column}, such as {number}, are "
+                f"{self.name}: whole numbers beyond 2^53 in {column}, such as {example}, are "
                 "rounded to 16 digits; -c names the columns to filter"
             )
         return warnings

@@ -38,14 +38,14 @@ def formats_of(text: str) -> list[str]:
         return []
     # By the moment that is read: May is a month in short and in full.
     found: dict[datetime, str] = {}
-    for form in _candidates(text):
+    for form in _candidate_formats(text):
         moment = _date_read_with(text, form)
         if moment is not None:
             found.setdefault(moment, form)
     return list(found.values())
 
 
-def _candidates(text: str) -> Iterator[str]:
+def _candidate_formats(text: str) -> Iterator[str]:
     """Yield formats of days, alone and with a time of day that fits the end, and of times alone.
 
     To try all days with all times of day takes 35 times as long.

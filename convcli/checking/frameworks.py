@@ -210,9 +210,7 @@ class _EquinoxWriter:
             arguments += ", use_bias=False"
         meaning = f"{name} = Conv{axes}d({arguments}); "
         meaning += f"{name}.weight = {_weights_text(weights.tolist(), stage.divisor)}"
-        if stage.bias:
-            meaning += f"; {name}.bias = {_by_channel_text(stage.bias, axes)}"
-        return f"{name}({x})", meaning
+        return f"{name}({x})", meaning + _bias_set(name, stage.bias, axes)
 
     def pool(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> _Written:
         """The call of a pool, and how it is made."""
@@ -259,9 +257,14 @@ class _EquinoxWriter:
             arguments += ", use_bias=False"
         meaning = f"{name} = ConvTranspose{axes}d({arguments}); "
         meaning += f"{name}.weight = {_weights_text(weights.tolist(), 1)}"
-        if spread.bias:
-            meaning += f"; {name}.bias = {_by_channel_text(spread.bias, axes)}"
-        return f"{name}({x}){shown}", meaning
+        return f"{name}({x}){shown}", meaning + _bias_set(name, spread.bias, axes)
+
+
+def _bias_set(name: str, bias: Sequence[float], axes: int) -> str:
+    """The statement that sets the bias of a layer of Equinox; empty if it has none."""
+    if not bias:
+        return ""
+    return f"; {name}.bias = {_by_channel_text(bias, axes)}"
 
 
 def _sign(stage: StageFacts) -> str:

@@ -359,7 +359,10 @@ def compare(
     asked = parse_limits(limits.fail_above or (), limits.fail_below or ())
     format.check()
     if table.by:
-        raise RequestError("--by is not needed: rows are compared with the rows beside them")
+        raise RequestError(
+            "--by is not needed: rows are compared with the rows beside them",
+            hint="leave --by out; -c names the columns that are compared",
+        )
     pairs = pairs_of(a, b)
     run.check_places([*pairs.paths()], several=pairs.of_folders)
     comparing = Comparing(table=table.compared_options(), run=run, limits=asked)

@@ -16,6 +16,8 @@ from convcli.previews.preview import FULL, Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.array_types import AnyArray, Float32Array, FloatArray
     from convcli.facts.preview import OutlineFacts
     from convcli.signals import Array, Signal
@@ -28,6 +30,8 @@ FRAME = 1024
 SHORTEST_FRAME, LONGEST_FRAME = 32, 1 << 16
 # Frames that are transformed at once, which takes half of the time.
 TOGETHER = 32
+# Parts of a long sound whose loudness is measured at once.
+PARTS_TOGETHER = 8
 # Loudness is measured in blocks of 0.4 s that overlap by three quarters (ITU-R BS.1770-5): in steps
 # of this many seconds.
 STEP = 0.1
@@ -53,6 +57,49 @@ def frame_length(rate: float, reference: float) -> int:
     return min(max(frame, SHORTEST_FRAME), LONGEST_FRAME)
 
 
+class RegularFrames:
+    """Cuts frames that begin at regular distances out of a sound whose samples come in order.
+
+    frame : samples of a frame; spacing : samples from the start of a frame to that of the next
+    """
+
+    def __init__(self, frame: int, spacing: int) -> None:
+        self.frame = frame
+        self.spacing = spacing
+        self.count = 0
+        self._tail: Array | None = None
+        self._seen = 0
+
+    def cut(self, x: Array) -> Iterator[Array]:
+        """Yield copies of the frames that end in x (n, channels), (frame, channels)."""
+        before = self._seen
+        self._seen += len(x)
+        while self._start + self.frame <= self._seen:
+            start = self._start - before
+            self.count += 1
+            yield self._samples(x, start, self.frame)
+        # Of a long sound, most frames begin in a later block.
+        begun = self._seen - self._start
+        self._tail = self._samples(x, len(x) - begun, begun) if begun > 0 else None
+
+    @property
+    def _start(self) -> int:
+        """Where the next frame begins."""
+        return self.count * self.spacing
+
+    def _samples(self, x: Array, start: int, count: int) -> Array:
+        """A copy of `count` samples from `start` in x on, which may begin in the block before it."""
+        if start >= 0 or self._tail is None:
+            return x[max(0, start) : start + count].copy()
+        missing = min(-start, len(self._tail))
+        return np.concatenate([self._tail[len(self._tail) - missing :], x[: start + count]])
+
+    def double_the_spacing(self) -> None:
+        """Let every second frame go, of those so far and of those that come."""
+        self.count = -(-self.count // 2)
+        self.spacing *= 2
+
+
 class SpectrogramSums:
     """Power of frames at regular distances; of a long sound, most samples are in no frame.
 
@@ -66,45 +113,35 @@ class SpectrogramSums:
     def __init__(self, columns: int, length: int | None = None, frame: int = FRAME) -> None:
         self.capacity = 2 * columns
         self.frame = frame
-        self.spacing = frame // 2
+        spacing = frame // 2
         if length is not None:
-            self.spacing = max(self.spacing, -(-length // self.capacity))
-        self._frames: list[FloatArray] = []
+            spacing = max(spacing, -(-length // self.capacity))
+        self._regular = RegularFrames(frame, spacing)
+        self._powers_of_frames: list[FloatArray] = []
         self._waiting: list[Array] = []
-        self._count = 0
-        self._tail: Array | None = None
-        self._seen = 0
         self._window = _hann(frame)
+
+    @property
+    def spacing(self) -> int:
+        """Samples from the start of a frame to that of the next."""
+        return self._regular.spacing
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
-        before = self._seen
-        self._seen += len(x)
-        while self._count * self.spacing + self.frame <= self._seen:
-            samples = self._samples(x, self._count * self.spacing - before, self.frame)
-            self._waiting.append(samples.copy())
-            self._count += 1
-            if len(self._waiting) == TOGETHER or self._count == self.capacity:
+        for frame in self._regular.cut(x):
+            self._waiting.append(frame)
+            full = self._regular.count == self.capacity
+            if full or len(self._waiting) == TOGETHER:
                 self._transform()
-            if self._count == self.capacity:
-                self._frames = self._frames[::2]
-                self._count = len(self._frames)
-                self.spacing *= 2
-        overlap = self.frame - 1
-        self._tail = self._samples(x, len(x) - overlap, overlap).copy()
+            if full:
+                self._powers_of_frames = self._powers_of_frames[::2]
+                self._regular.double_the_spacing()
 
     def _transform(self) -> None:
         """Replace the frames that wait by their powers."""
         if self._waiting:
-            self._frames.extend(self._powers(np.stack(self._waiting)))
+            self._powers_of_frames.extend(self._powers(np.stack(self._waiting)))
             self._waiting.clear()
-
-    def _samples(self, x: Array, start: int, count: int) -> Array:
-        """`count` samples from `start` in x on, which may begin in the block before it."""
-        if start >= 0 or self._tail is None:
-            return x[max(0, start) : start + count]
-        missing = min(-start, len(self._tail))
-        return np.concatenate([self._tail[len(self._tail) - missing :], x[: start + count]])
 
     def _powers(self, frames: Array) -> FloatArray:
         """The mean power of all channels of each frame, (frames, samples, channels)."""
@@ -119,10 +156,10 @@ class SpectrogramSums:
         A sine of full scale has a power of 1.
         """
         self._transform()
-        if not self._frames:
+        if not self._powers_of_frames:
             return None
         full_scale = (self._window.sum() / 2) ** 2
-        power = np.array(self._frames) / full_scale
+        power = np.array(self._powers_of_frames) / full_scale
         first = self.frame / 2 / rate
         return SpectrogramFacts(power=power, first=first, seconds=self.spacing / rate)
 
@@ -149,38 +186,37 @@ class LoudnessSums:
         self._energies: FloatArray = np.empty(0)
         self._measured = 0
         self._squares = 0.0
-        self._seen = 0
-        self._share = 1.0
-        self._left = 0
+        self._parts: RegularFrames | None = None
+        self._waiting: list[Array] = []
         if length is not None and length > LONGEST_WHOLE * rate:
-            self._share = SECONDS_OF_PARTS * rate / length
+            part = STEPS_OF_BLOCK * self.size
+            spacing = math.floor(length / (SECONDS_OF_PARTS * rate) * part)
+            self._parts = RegularFrames(part, spacing)
 
     def add(self, x: Array) -> None:
         """Add the next samples, (n, channels)."""
-        self._seen += len(x)
-        part = x[: self._wanted(len(x))]
-        if len(part):
-            self._measure(part)
-        if len(part) < len(x):
-            # What follows begins anew.
-            self._tail = None
-            self._energies = np.empty(0)
+        if self._parts is None:
+            self._measure(x)
+            return
+        for part in self._parts.cut(x):
+            self._waiting.append(part)
+            self._measured += len(part)
+            if len(self._waiting) == PARTS_TOGETHER:
+                self._measure_parts()
 
-    def _wanted(self, count: int) -> int:
-        """How many of the next samples are measured: of a long sound, 0.4 s here and there."""
-        if self._share == 1:
-            return count
-        owed = math.ceil(self._share * self._seen) - self._measured
-        if self._left == 0 and owed > 0:
-            self._left = max(owed, STEPS_OF_BLOCK * self.size)
-        wanted = min(count, self._left)
-        self._left -= wanted
-        return wanted
+    def _measure_parts(self) -> None:
+        """Measure the parts that wait, each of which is one block."""
+        if not self._waiting:
+            return
+        x = np.concatenate(self._waiting)
+        self._squares += sum_of_squares(x) * value_of_one(x) ** 2
+        energies = self._step_energies(x, STEPS_OF_BLOCK * len(self._waiting))
+        self._blocks.append(energies.reshape(-1, STEPS_OF_BLOCK).mean(axis=1))
+        self._waiting.clear()
 
     def _measure(self, x: Array) -> None:
+        """Measure the next samples, each step in up to four blocks."""
         self._measured += len(x)
-        if self._share < 1:
-            self._squares += sum_of_squares(x) * value_of_one(x) ** 2
         if self._tail is not None:
             x = np.concatenate([self._tail, x])
         count = len(x) // self.size
@@ -214,6 +250,7 @@ class LoudnessSums:
 
         rms : of all samples of the sound, from which the level of its parts may differ
         """
+        self._measure_parts()
         if not self._blocks:
             return None
         blocks = np.concatenate(self._blocks)

@@ -88,7 +88,7 @@ class RegularFrames:
         return self.count * self.spacing
 
     def _samples(self, x: Array, start: int, count: int) -> Array:
-        """A copy of `count` samples from `start` in x on, which may begin in the block before it."""
+        """A copy of `count` samples from `start` in x on, which may lie in the block before it."""
         if start >= 0 or self._tail is None:
             return x[max(0, start) : start + count].copy()
         missing = min(-start, len(self._tail))

@@ -403,8 +403,10 @@ def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
     if run.plot is not None:
         from convcli.media.replacing import atomic
         from convcli.report.plots import run_rows_of_figures, write_plot
-        from convcli.report.words import run_title
+        from convcli.report.words import run_title, title_of
 
-        rows = run_rows_of_figures(runs[0])
+        rows = [row for each in runs for row in run_rows_of_figures(each)]
         title = run_title(runs[0])
+        if len(runs) > 1:
+            title = title_of([one.path for each in runs for one in each.inputs])
         write_plot(rows, run.plot, title=title, atomic=atomic, empty="no samples to compare")

@@ -232,10 +232,8 @@ def test_pages_without_a_mark_keep_their_proportions(
     Image.arrayjoin(pages, across=1).tiffsave(str(scan), page_height=30)
     pages[1].crop(5, 4, 12, 9).pngsave(str(eye))
     drawings = []
-    draw = plots._drawn
-    monkeypatch.setattr(
-        plots, "_drawn", lambda *given: drawings.append(draw(*given)) or drawings[-1]
-    )
+    save = plots._save
+    monkeypatch.setattr(plots, "_save", lambda *given: (drawings.append(given[0]), save(*given)))
     page = tmp_path / "page.html"
     words = ["--mark", str(tmp_path / "mark.png"), "--report", str(page), "-q"]
     assert main(["detect", str(eye), str(scan), "--threshold", "0.99", *words]) == 0

@@ -231,9 +231,14 @@ def test_pages_without_a_mark_keep_their_proportions(
     scan, eye = tmp_path / "scan.tif", tmp_path / "eye.png"
     Image.arrayjoin(pages, across=1).tiffsave(str(scan), page_height=30)
     pages[1].crop(5, 4, 12, 9).pngsave(str(eye))
-    drawings = []
+    drawings: list[Any] = []
     save = plots._save
-    monkeypatch.setattr(plots, "_save", lambda *given: (drawings.append(given[0]), save(*given)))
+
+    def kept(drawing: Any, *given: Any) -> None:
+        drawings.append(drawing)
+        save(drawing, *given)
+
+    monkeypatch.setattr(plots, "_save", kept)
     page = tmp_path / "page.html"
     words = ["--mark", str(tmp_path / "mark.png"), "--report", str(page), "-q"]
     assert main(["detect", str(eye), str(scan), "--threshold", "0.99", *words]) == 0

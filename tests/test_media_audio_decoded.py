@@ -95,7 +95,9 @@ def test_samples_are_decoded(coding: tuple[str, str, str, int, float], tmp_path:
     assert np.sqrt(np.square(moved - x[middle]).mean(axis=0)).max() < error
 
 
-@pytest.mark.parametrize(("channels", "layout"), [(6, "5.1"), (8, "7.1"), (12, "7.1.4"), (16, "9.1.6")])
+@pytest.mark.parametrize(
+    ("channels", "layout"), [(6, "5.1"), (8, "7.1"), (12, "7.1.4"), (16, "9.1.6")]
+)
 def test_many_channels_are_decoded(channels: int, layout: str, tmp_path: Path) -> None:
     numbers = np.random.default_rng(channels).integers(-(1 << 15), 1 << 15, (4000, channels))
     place = tmp_path / "many.mka"

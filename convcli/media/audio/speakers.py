@@ -33,16 +33,12 @@ def mask_of(result: Signal, mask: int, channels: int) -> int:
     mask, channels : of the input
     """
     count = len(result.channels)
-    if count == channels or mask == 0:
-        return mask if count == channels else 0
+    if mask == 0 or count == channels:
+        return mask
     if count == 1:
         return FRONT_CENTRE
     speakers = result.speakers
-    if len(speakers) == count and _rise(speakers):
+    # In a file, channels come in the order of their bits.
+    if len(speakers) == count and list(speakers) == sorted(set(speakers)):
         return sum(speakers)
     return FRONT_LEFT | FRONT_RIGHT if count == 2 else 0
-
-
-def _rise(bits: tuple[int, ...]) -> bool:
-    """Whether channels come in the order of their bits, as they have to in a file."""
-    return all(low < high for low, high in zip(bits, bits[1:], strict=False))

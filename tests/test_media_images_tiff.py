@@ -669,6 +669,28 @@ def test_floating_samples_of_64_bits(program: Program, tmp_path: Path, pages: in
     assert np.array_equal(made.squeeze(), (pixels / 2).squeeze())
 
 
+@pytest.mark.parametrize("chosen", ["rgb", "luma", "alpha"])
+def test_some_channels_of_floating_samples_of_64_bits(
+    program: Program, tmp_path: Path, chosen: str
+) -> None:
+    """The channels that are not filtered stay as they are."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = RNG.random((40, 30, 4))
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"], metadata=None
+    )
+    words = ["image", "gain:0.5", "a.tif", "-o", "b.tif", "--channels", chosen]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    wanted = pixels.copy()
+    luma = pixels[..., :3] @ [0.2126, 0.7152, 0.0722]
+    if chosen == "luma":
+        wanted[..., :3] -= luma[..., None] / 2
+    else:
+        wanted[..., slice(3) if chosen == "rgb" else 3] /= 2
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "b.tif"), wanted, atol=1e-12)
+
+
 @pytest.mark.parametrize("pages", [1, 2])
 @pytest.mark.parametrize(
     "options",

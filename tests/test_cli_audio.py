@@ -334,21 +334,6 @@ def test_the_tail_rings_out(program: Program, tmp_path: Path) -> None:
     assert y[149] == pytest.approx(0.25, abs=1e-4)
 
 
-def test_nothing_rings_out_under_valid(program: Program, tmp_path: Path) -> None:
-    """An output reads only samples that exist, so that --tail adds nothing, also in parts."""
-    sf.write(tmp_path / "in.wav", RNG.uniform(-0.4, 0.4, 40_000), 8000, subtype="DOUBLE")
-    written = []
-    for words in ((), ("--tail",), ("--tail", "--parts", "2")):
-        ended = program.run(
-            "audio", "box:5", "in.wav", "-o", "out.wav", "--edge", "valid", "--force", *words,
-            cwd=tmp_path,
-        )  # fmt: skip
-        assert ended.code == 0, ended
-        written.append((tmp_path / "out.wav").read_bytes())
-    assert len(sf.read(tmp_path / "out.wav")[0]) == 40_000 - 4
-    assert written[0] == written[1] == written[2]
-
-
 def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: Path) -> None:
     x = RNG.normal(0, 0.05, 400_000).astype(np.float32)
     sf.write(tmp_path / "long.wav", x, 48000, subtype="FLOAT")

@@ -170,6 +170,8 @@ def _numbers_of_stdin(with_column: Callable[[], str]) -> list[Any]:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("standard input: expected numbers as text") from None
+    except OSError as error:
+        raise InputError(f"standard input: cannot be read: {error.strerror}") from error
     cells = ",".join(content.split()).strip(",")
     try:
         return _parse_channels(cells)

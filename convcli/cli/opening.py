@@ -209,8 +209,11 @@ def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
         check_input(local)
         if not local.is_file():
             return None
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     return next((files for files in candidates if files.begins_with(head)), None)
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 # libsndfile says this of an MP3 in which no frame can be decoded.
 _NO_FRAMES = "File does not exist or is not a regular file"
 _UNEXPLAINED = "Unspecified internal error"
-# Where Vorbis has the channels of a WAV, by their number (Vorbis I, section 4.3.9). In a WAV, 5.1 is
-# front left, front right, centre, low frequencies, back left, back right. In Vorbis the centre is
-# between left and right, and the low frequencies come last. Opus takes this over (RFC 7845,
+# Where Vorbis has the channels of a WAV, by their number (Vorbis I, section 4.3.9). In a WAV, 5.1
+# is front left, front right, centre, low frequencies, back left, back right. In Vorbis the centre
+# is between left and right, and the low frequencies come last. Opus takes this over (RFC 7845,
 # section 5.1.1.2).
 _PLACES_IN_VORBIS = {
     3: (0, 2, 1),

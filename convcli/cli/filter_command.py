@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 # The name of standard input among the inputs.
 STDIN = "-"
+# What edge rules say of the samples that --tail would read.
+_EMPTY_AFTER_THE_END = {
+    "shrink": "samples after the end are missing",
+    "missing": "samples after the end are missing",
+    "valid": "no output reads what lies after the end",
+}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -284,10 +290,11 @@ class FilterCommand:
                 "--skip-existing skips inputs whose output exists, and standard output always does",
                 hint="-o names an output, or leave --skip-existing out",
             )
-        if self.tail and options.edge == "shrink":
+        if self.tail and options.edge in _EMPTY_AFTER_THE_END:
+            outside = _EMPTY_AFTER_THE_END[options.edge]
             raise RequestError(
-                "--tail and --edge shrink contradict each other: samples after the end are missing",
-                hint="--edge zero",
+                f"--tail and --edge {options.edge} contradict each other: {outside}",
+                hint="--edge zero lets the filter ring out into silence",
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:

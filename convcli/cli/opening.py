@@ -209,8 +209,11 @@ def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
         check_input(local)
         if not local.is_file():
             return None
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     return next((files for files in candidates if files.begins_with(head)), None)
 
 
@@ -242,6 +245,7 @@ def open_template(
 ) -> Iterator[tuple[Source[Any], list[str], Files]]:
     """A template, the warnings about it, and how to open the inputs that are searched for it.
 
+    Warnings that come while the template is read are added to the list at the end.
     A table is searched in the columns that its first template has, unless -c names them.
     """
     with ExitStack() as held:
@@ -252,7 +256,15 @@ def open_template(
             own, files = files.for_template(given.path)
         opened = held.enter_context(given.opened(own))
         source, warnings = first_page(opened, given.name, "the template")
-        yield source, [given.message(text) for text in warnings], files
+        warnings = [given.message(text) for text in warnings]
+        yield source, warnings, files
+        late = warnings_after_reading(given, opened)
+        warnings += [text for text in late if text not in warnings]
+
+
+def warnings_after_reading(given: Input, opened: OpenedFile) -> list[str]:
+    """What is odd about an input that was read, with the numbers that were rounded."""
+    return [given.message(text) for text in (*opened.warnings, *opened.roundings)]
 
 
 class RowText:

@@ -232,13 +232,14 @@ class DecodedFile(AudioSource):
         import av
 
         layout = track.stream.layout.name
-        kind = "dblp" if self.details.subtype == "DOUBLE" else "fltp"
+        # Samples are interleaved, because PyAV reads past the last of eight planes and crashes.
+        kind = "dbl" if self.details.subtype == "DOUBLE" else "flt"
         plain = av.AudioResampler(format=kind, layout=layout, rate=self.details.rate)
         for frame in track.frames():
             for part in plain.resample(frame):
-                yield part.to_ndarray().T
+                yield part.to_ndarray().reshape(-1, self.details.channels)
         for part in plain.resample(None):
-            yield part.to_ndarray().T
+            yield part.to_ndarray().reshape(-1, self.details.channels)
 
     def _samples(self, raw: AnyArray) -> AnyArray:
         return np.ascontiguousarray(raw)

@@ -446,7 +446,7 @@ class TableSource(ABC):
             example = shortened_cell(number)
             warnings.append(
                 f"{self.name}: whole numbers beyond 2^53 in {column}, such as {example}, are "
-                "rounded to 16 digits; -c names the columns to filter"
+                "rounded to 16 digits; -c names the columns to read"
             )
         return warnings
 

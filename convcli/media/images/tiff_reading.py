@@ -255,19 +255,27 @@ def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
     return None
 
 
+def _unread_planes(fields: TiffFields) -> str | None:
+    """What is stored in separate planes that is not read so, if anything is."""
+    if _PLANAR not in fields or fields[_PLANAR].value != _SEPARATE_PLANES:
+        return None
+    if _TILE_WIDTH in fields:
+        return "tiles with bands in separate planes"
+    has_predictor = _PREDICTOR in fields and fields[_PREDICTOR].value == _FLOATING_PREDICTOR
+    if has_predictor and _are_half_planes(fields):
+        return "16-bit floating samples in separate planes with a predictor"
+    return None
+
+
 def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
     fields = directory.fields(file, _TAGS)
     values = {tag: field.value for tag, field in fields.items()}
     bits = values.get(_BITS, 1)
     if values.get(_PHOTOMETRIC) == _CIELAB and bits == 8:
         return "colours in CIELAB of 8 bits", "convert it to RGB, or to CIELAB of 16 bits, first"
-    if values.get(_PLANAR) == _SEPARATE_PLANES and _TILE_WIDTH in values:
-        return "tiles with bands in separate planes", "store the bands of a pixel side by side"
-    if _are_half_planes(fields) and values.get(_PREDICTOR) == _FLOATING_PREDICTOR:
-        return (
-            "16-bit floating samples in separate planes with a predictor",
-            "store the bands of a pixel side by side",
-        )
+    planes = _unread_planes(fields)
+    if planes is not None:
+        return planes, "store the bands of a pixel side by side"
     compression = values.get(_COMPRESSION, _UNCOMPRESSED)
     if compression not in _READ_COMPRESSIONS:
         codec = _CODECS.get(compression, f"method {compression} of TIFF")

@@ -201,6 +201,8 @@ class Signal:
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
     features : the channels are outputs of a network, which need not keep to the range of the input
+    speakers : the speaker of each channel of a sound, as the bit of it in a WAV; empty if they are
+        not known
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
     """
@@ -220,6 +222,7 @@ class Signal:
     holds_missing: bool = True
     bits: int = 53
     features: bool = False
+    speakers: tuple[int, ...] = ()
     skipped: int = 0
 
     @property

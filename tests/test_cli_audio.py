@@ -334,6 +334,42 @@ def test_the_tail_rings_out(program: Program, tmp_path: Path) -> None:
     assert y[149] == pytest.approx(0.25, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("step", "mask"),
+    [
+        ("gain:1", 0x3F),
+        # Front centre, as SoX and FFmpeg write it.
+        ("mono", 0x4),
+        ("pick:4", 0x4),
+        # Picked channels are front left, front right, low frequency, back left and back right.
+        ("pick:1,2", 0x3),
+        ("pick:1,2,4", 0xB),
+        ("pick:5,6", 0x30),
+        ("lag:1 | pick:5,6 | gain:2", 0x30),
+        # Channels of a file have the order of their speakers, so that this is a plain stereo sound.
+        ("pick:6,5", 0x3),
+        ("mix:1,0,0,0,0,0;0,1,0,0,0,0", 0x3),
+        ("mix:1,0,0,0,0,0;0,1,0,0,0,0;0,0,0,0,0,1", 0),
+        # The channels change places, and the speakers stay.
+        ("pick:2,1,3,4,5,6", 0x3F),
+    ],
+)
+def test_the_speakers_of_channels(step: str, mask: int, program: Program, tmp_path: Path) -> None:
+    sf.write(tmp_path / "in.wav", np.zeros((99, 6)), 8000, format="WAVEX", subtype="PCM_16")
+    assert speaker_mask(tmp_path / "in.wav") == 0x3F
+    ended = program.run("audio", step, "in.wav", "-o", "out.wav", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert speaker_mask(tmp_path / "out.wav") == mask
+
+
+def speaker_mask(path: Path) -> int:
+    """dwChannelMask of the `fmt ` chunk of an extensible WAV."""
+    content = path.read_bytes()
+    fields = content[content.index(b"fmt ") + 8 :]
+    assert fields[:2] == b"\xfe\xff"
+    return int.from_bytes(fields[20:24], "little")
+
+
 def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: Path) -> None:
     x = RNG.normal(0, 0.05, 400_000).astype(np.float32)
     sf.write(tmp_path / "long.wav", x, 48000, subtype="FLOAT")

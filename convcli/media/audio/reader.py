@@ -11,6 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.medium import AUDIO
+from convcli.media.audio.speakers import speakers_of
 from convcli.signals import Block, Signal
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class AudioSource(ABC):
             shape=(details.frames,),
             channels=AUDIO.names_of(details.channels),
             rate=float(details.rate),
+            speakers=speakers_of(details.mask, details.channels),
             full_scale=full_scale,
             bits=32 if details.bits <= _SHORT_SAMPLE else 53,
         )

@@ -22,6 +22,7 @@ from convcli.media.audio.formats import (
 )
 from convcli.media.audio.metadata.carry import Shift, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
+from convcli.media.audio.speakers import mask_of
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
@@ -243,7 +244,7 @@ class AudioSink(FileSink):
             rate=self._rate,
             channels=channels,
             bits=self._bits,
-            mask=like.mask if same_channels else 0,
+            mask=mask_of(self._signal, like.mask, like.channels),
             kind_end=(like.kind_end if same_channels else None) or SUBFORMAT,
             chunks=metadata.chunks,
         )

@@ -9,6 +9,7 @@ what is written. Times that are numbers are in UTC, or on the wall clock of `--t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Nanoseconds of a second.
 SECOND = 1_000_000_000
+# No wall clock is further from UTC, in seconds.
+LARGEST_OFFSET = 26 * 3600
 
 
 class Notation(Protocol):
@@ -153,6 +156,15 @@ class Stamper:
             return wall - offset
         return _instants_in_zone(wall, self.zone)
 
+    def wall_at(self, instants: IntArray, offset: int) -> IntArray:
+        """Return what the clock on the wall shows at some instants.
+
+        offset : of the wall clock from UTC in nanoseconds, where no time zone is known
+        """
+        if self.zone is None:
+            return instants + offset
+        return _in_zone(instants, self.zone)
+
     def _wall(self, times: TimeColumn, instants: IntArray) -> IntArray:
         if self.zone is not None:
             return _in_zone(instants, self.zone)
@@ -212,6 +224,23 @@ def _instants_in_zone(wall: IntArray, zone: str) -> IntArray:
 
     index = pd.DatetimeIndex(wall.view("datetime64[ns]"))
     is_first = np.ones(len(wall), np.bool_)
-    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="shift_forward")
-    instants = known.tz_convert("UTC").tz_localize(None)
-    return instants.to_numpy().astype("datetime64[ns]").view(np.int64)
+    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="NaT")
+    utc = known.tz_convert("UTC").tz_localize(None)
+    instants: IntArray = utc.to_numpy().astype("datetime64[ns]").view(np.int64).copy()
+    for place in np.flatnonzero(known.isna()).tolist():
+        instants[place] = _change_over(int(wall[place]), zone)
+    return instants
+
+
+def _change_over(wall: int, zone: str) -> int:
+    """Return the instant at which the clock is put forward over a local time, in nanoseconds.
+
+    pandas' `nonexistent="shift_forward"` is hours off where a zone leaves out a day.
+    """
+    second = wall // SECOND
+    span = range(second - LARGEST_OFFSET, second + LARGEST_OFFSET)
+
+    def wall_at(instant: int) -> int:
+        return int(_in_zone(np.array([instant * SECOND]), zone)[0])
+
+    return span[bisect_right(span, wall, key=wall_at)] * SECOND

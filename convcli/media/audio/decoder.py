@@ -12,6 +12,7 @@ import numpy as np
 
 from convcli.errors import InputError
 from convcli.media.audio.formats import bits_of, container_of
+from convcli.media.audio.metadata.channel_masks import named_mask
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.units import plural
 
@@ -135,6 +136,12 @@ def _subtype_of(codec: str) -> str:
     return "PCM_16"
 
 
+def _speaker_mask(layout: Any) -> int:
+    """The loudspeakers of three and more channels; one and two need no mask."""
+    names = [channel.name for channel in layout.channels]
+    return named_mask(names) if len(names) > 2 else 0
+
+
 def _list_left_out(container: Any) -> str:
     """The chapters and cover pictures of a file, as text; empty if there are none."""
     from av.stream import Disposition
@@ -188,6 +195,7 @@ class DecodedFile(AudioSource):
             channels=stream.layout.nb_channels,
             frames=None,
             bits=bits_of(subtype),
+            mask=_speaker_mask(stream.layout),
             tags=tags,
             chunks=container_of("WAV").convert(tags, ()),
         )

@@ -30,7 +30,7 @@ class AudioDetails:
     format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`)
     frames : None where a pipe has not said; of a truncated file the frames that are there
     bits : precision of one sample
-    mask : speaker positions (WAV)
+    mask : the loudspeakers of the channels, 0 if they are not known
     kind_end : as in `WavHeader`, of an extensible WAV; None of other formats
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte

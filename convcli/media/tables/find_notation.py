@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 # The same with an offset from UTC.
 ISO_WITH_OFFSET = re.compile(
-    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)"
+    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)"
 )
 # Years and months, also as a float: 2024, 2024.0, 202401.
 YEAR = re.compile(rb"(1[6-9]\d\d|2[0-3]\d\d|2400)(?:\.0+)?")
@@ -156,7 +156,8 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         dates = DateNotation(read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     if ISO_WITH_OFFSET.fullmatch(first):
-        form = next(iter(_formats_of(first)), "")
+        hours_only = first[-3:-2] in {b"+", b"-"}
+        form = next(iter(_formats_of(first + b"00" if hours_only else first)), "")
         in_utc = DateNotation(read_iso_with_offset, form)
         return [(in_utc, in_utc.moments(times))]
     return _pandas_notations(times, texts, first)

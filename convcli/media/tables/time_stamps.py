@@ -177,20 +177,28 @@ def _offsets_from_utc(texts: list[bytes]) -> IntArray:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
+    length = 0  # of the ending that decides; 0: all of a text
+    if texts and _ends_with_offset(texts[0]):
+        length = len(b"+00:00")
     for row, text in enumerate(texts):
-        ending = text[-6:]
-        if ending not in known:
-            known[ending] = _offset(ending)
-        found[row] = known[ending]
+        key = text[-length:]
+        if key not in known:
+            known[key] = _offset(text)
+        found[row] = known[key]
     return found
+
+
+def _ends_with_offset(text: bytes) -> bool:
+    match = OFFSET.search(text)
+    return match is not None and match.end() == len(text)
 
 
 def _offset(text: bytes) -> int:
     match = OFFSET.search(text)
-    if match is None or match[1] is None:
+    if match is None or match[1]:
         return 0
-    minutes = 60 * int(match[2]) + int(match[3])
-    sign = -1 if match[1] == b"-" else 1
+    minutes = 60 * int(match[3]) + int(match[4] or 0)
+    sign = -1 if match[2] == b"-" else 1
     return sign * minutes * 60 * SECOND
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.audio.formats import bits_of, container_of
 from convcli.media.audio.metadata.channel_masks import named_mask
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
@@ -183,10 +184,11 @@ class DecodedFile(AudioSource):
                 tags[name] = text
         tracks = len(self._container.streams.audio)
         if tracks > 1:
-            self.warnings.append(f"{self._name}: only the first of {tracks} sound tracks is read")
+            text = f"{self._name}: only the first of {tracks} sound tracks is read"
+            self.warnings.append(Loss(text))
         left_out = _list_left_out(self._container)
         if left_out:
-            self.warnings.append(f"{self._name}: what cannot be kept: {left_out}")
+            self.warnings.append(Loss(f"{self._name}: what cannot be kept: {left_out}"))
         subtype = _subtype_of(stream.codec_context.name)
         return AudioDetails(
             format="WAV",

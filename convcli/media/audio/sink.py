@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
+from convcli.losses import Loss
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.formats import (
     FLOATS,
@@ -162,23 +163,24 @@ class AudioSink(FileSink):
                 hint="add a resample: step",
             )
         if rate != wanted:
-            self.warnings.append(
+            text = (
                 "a sound file holds a whole sampling rate: "
                 f"{wanted:.10g} Hz is written as {rate} Hz"
             )
+            self.warnings.append(Loss(text))
         return rate
 
     def _open(self, target: Path | BinaryIO) -> WavWriter | SndFileWriter:
         coding, like = self.coding, self._like
         if coding.note:
-            self.warnings.append(coding.note)
+            self.warnings.append(Loss(coding.note))
         channels = len(self._signal.channels)
         mask = mask_of(self._signal, like.mask, like.channels)
         speakers = Speakers(channels=channels, mask=mask)
         metadata = carry_metadata(like, coding.format, self._shift(), speakers)
         if metadata.lost:
             lost = ", ".join(metadata.lost)
-            self.warnings.append(f"{coding.format} output does not keep: {lost}")
+            self.warnings.append(Loss(f"{coding.format} output does not keep: {lost}"))
         if metadata.measured:
             measured = ", ".join(metadata.measured)
             self.warnings.append(f"tags are kept that hold the loudness of the input: {measured}")

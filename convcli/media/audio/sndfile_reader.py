@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
+from convcli.losses import Loss, reworded
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.formats import (
@@ -99,7 +100,7 @@ class SndFile(AudioSource):
 
     def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
-            self.warnings.append(f"{self._name}: {mending.note}")
+            self.warnings.append(reworded(mending.note, f"{self._name}: {mending.note}"))
         if mending.loss is not None:
             self._report(mending.loss)
 
@@ -109,9 +110,8 @@ class SndFile(AudioSource):
             names = other_rifx_chunks(self._file)
         if names:
             listed = ", ".join(names)
-            self.warnings.append(
-                f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
-            )
+            text = f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
+            self.warnings.append(Loss(text))
 
     def _missing_frames(self) -> int:
         """How many frames the header promises that are not there, if frames have equal sizes."""

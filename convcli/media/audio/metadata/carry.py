@@ -1,7 +1,7 @@
 """Which metadata of the input goes into the output, and what is lost.
 
 Metadata that count samples are moved with what is cut off or resampled. Their layouts: cue, plst,
-smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285), iXML
+smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285), cart (AES46), iXML
 (gallery.co.uk/ixml), CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of
 CAF (Apple 2006).
 """
@@ -26,7 +26,12 @@ from convcli.media.audio.metadata.channel_masks import (
     with_mask,
     without_mask,
 )
-from convcli.media.audio.metadata.comments import COMMENTS, COMMON_COMMENTS, split_comments
+from convcli.media.audio.metadata.comments import (
+    COMMENTS,
+    COMMON_COMMENTS,
+    join_comments,
+    split_comments,
+)
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
@@ -239,6 +244,10 @@ _CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
 _SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
 _IS_CD = 0x80
 _MARKER_BYTES = 28
+# Where a broadcast cart has its timers, each of four letters and a number of samples.
+_FIRST_TIMER, _TIMER_BYTES, _TIMERS = 684, 8, 8
+# Comments by which games repeat a part of a sound: numbers of samples.
+_LOOP_COMMENT = re.compile(rb"(?i:LOOP_?(?P<kind>START|END|LENGTH))=(?P<number>\d{1,19})")
 # Elements of iXML: the upper and lower 32 bits of times of day in samples, and rates in Hz.
 _XML_TIMES = (
     (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
@@ -335,6 +344,29 @@ def _write_xml_number(body: bytearray, name: bytes, number: int) -> None:
     body[:] = _xml_number(name).sub(element, body)
 
 
+def _move_cart(body: bytearray, shift: Shift) -> None:
+    for place in range(_FIRST_TIMER, _FIRST_TIMER + _TIMERS * _TIMER_BYTES, _TIMER_BYTES):
+        usage, sample = struct.unpack_from("<4sI", body, place)
+        if usage.strip(b"\0 "):
+            struct.pack_into("<I", body, place + 4, shift.position(sample))
+
+
+def _move_comments(body: bytearray, shift: Shift) -> None:
+    vendor, comments = split_comments(bytes(body))
+    body[:] = join_comments(vendor, [_moved_loop(comment, shift) for comment in comments])
+
+
+def _moved_loop(comment: bytes, shift: Shift) -> bytes:
+    """A comment about a loop with its number moved; any other one as it is."""
+    found = _LOOP_COMMENT.fullmatch(comment)
+    if found is None:
+        return comment
+    number = int(found["number"])
+    is_length = found["kind"].upper() == b"LENGTH"
+    later = shift.length(number) if is_length else shift.position(number)
+    return comment[: found.start("number")] + b"%d" % later
+
+
 def _move_cue(body: bytearray, shift: Shift) -> None:
     (count,) = struct.unpack_from("<I", body)
     for place in range(4, 4 + _bytes_of_entries(body, 4, count, _CUE_BYTES), _CUE_BYTES):
@@ -419,6 +451,8 @@ def _bytes_of_entries(body: bytearray, start: int, count: int, size: int) -> int
 _MOVES: dict[bytes, Callable[[bytearray, Shift], None]] = {
     b"bext": _move_bext,
     b"iXML": _move_ixml,
+    b"cart": _move_cart,
+    COMMENTS: _move_comments,
     b"cue ": _move_cue,
     b"plst": _move_playlist,
     b"smpl": _move_sampler,

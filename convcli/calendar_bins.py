@@ -41,15 +41,15 @@ class CalendarBins:
             return (stamps[:, 1] + MONDAY) // self.length
         if self.on_wall_clock:
             return stamps[:, 1] // self.length
-        # An hour that comes twice, because the clock is put back, is two bins. So short bins are
-        # counted on the clock that never goes back; only a zone off the full hour moves them.
-        offset = (stamps[:, 1] - stamps[:, 0]) % HOUR
-        return (stamps[:, 0] + offset) // self.length
+        # An hour that comes twice, because the clock is put back, is two bins. So parts of an hour
+        # are counted on the clock that never goes back; an offset of no whole bins moves them.
+        late = (stamps[:, 0] - stamps[:, 1]) % self.length
+        return (stamps[:, 0] - late) // self.length
 
-    def starts(self, numbers: IntArray, offset: int) -> IntArray:
+    def starts(self, numbers: IntArray, offset: IntArray | int) -> IntArray:
         """Return the wall clock at the beginning of bins.
 
-        offset : nanoseconds of the wall clock from the other one, which counts short bins
+        offset : nanoseconds of the wall clock from the other one, which counts parts of an hour
         """
         if self.months:
             months: Any = (numbers * self.months).astype("datetime64[M]")
@@ -59,12 +59,13 @@ class CalendarBins:
             return numbers * self.length - MONDAY
         if self.on_wall_clock:
             return numbers * self.length
-        return numbers * self.length - offset % HOUR + offset
+        late = -offset % self.length
+        return numbers * self.length + late + offset
 
     @property
     def on_wall_clock(self) -> bool:
-        """Whether bins begin at a time on the wall clock; short ones are counted on the other."""
-        return self.months > 0 or self.length > HOUR
+        """Whether bins are counted on the wall clock; parts of an hour are on the other one."""
+        return self.months > 0 or HOUR % self.length > 0
 
     @property
     def seconds(self) -> float:

@@ -334,19 +334,65 @@ def test_the_tail_rings_out(program: Program, tmp_path: Path) -> None:
     assert y[149] == pytest.approx(0.25, abs=1e-4)
 
 
-def test_nothing_rings_out_under_valid(program: Program, tmp_path: Path) -> None:
-    """An output reads only samples that exist, so that --tail adds nothing, also in parts."""
-    sf.write(tmp_path / "in.wav", RNG.uniform(-0.4, 0.4, 40_000), 8000, subtype="DOUBLE")
-    written = []
-    for words in ((), ("--tail",), ("--tail", "--parts", "2")):
-        ended = program.run(
-            "audio", "box:5", "in.wav", "-o", "out.wav", "--edge", "valid", "--force", *words,
-            cwd=tmp_path,
-        )  # fmt: skip
+@pytest.mark.parametrize("step", ["downsample:2", "resample:7k", "ir:echo.wav | upsample:2"])
+def test_a_tail_rings_out_into_silence_at_another_rate(
+    step: str, program: Program, tmp_path: Path
+) -> None:
+    """Without a tail, the last sample goes on for ever, which keeps the level."""
+    silence = np.zeros(3000)
+    sound = np.full(1000, 0.5)
+    sf.write(tmp_path / "a.wav", sound, 8000, subtype="FLOAT")
+    sf.write(tmp_path / "longer.wav", np.r_[sound, silence], 8000, subtype="FLOAT")
+    sf.write(tmp_path / "echo.wav", np.r_[1.0, np.zeros(49), 0.5], 8000, subtype="FLOAT")
+    runs = (
+        ("a.wav", "b.wav", ("--tail",)),
+        ("longer.wav", "c.wav", ("--edge", "zero")),
+        ("a.wav", "d.wav", ()),
+    )
+    for source, output, words in runs:
+        ended = program.run("audio", step, source, "-o", output, *words, cwd=tmp_path)
         assert ended.code == 0, ended
-        written.append((tmp_path / "out.wav").read_bytes())
-    assert len(sf.read(tmp_path / "out.wav")[0]) == 40_000 - 4
-    assert written[0] == written[1] == written[2]
+    tail, longer, plain = (sf.read(tmp_path / name)[0] for name in ("b.wav", "c.wav", "d.wav"))
+    assert len(tail) > len(plain)
+    np.testing.assert_allclose(tail, longer[: len(tail)], atol=1e-7)
+    assert abs(tail[-1]) < 1e-3
+    assert plain[-1] == pytest.approx(0.5, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("step", "mask"),
+    [
+        ("gain:1", 0x3F),
+        # Front centre, as SoX and FFmpeg write it.
+        ("mono", 0x4),
+        ("pick:4", 0x4),
+        # Picked channels are front left, front right, low frequency, back left and back right.
+        ("pick:1,2", 0x3),
+        ("pick:1,2,4", 0xB),
+        ("pick:5,6", 0x30),
+        ("lag:1 | pick:5,6 | gain:2", 0x30),
+        # Channels of a file have the order of their speakers, so that this is a plain stereo sound.
+        ("pick:6,5", 0x3),
+        ("mix:1,0,0,0,0,0;0,1,0,0,0,0", 0x3),
+        ("mix:1,0,0,0,0,0;0,1,0,0,0,0;0,0,0,0,0,1", 0),
+        # The channels change places, and the speakers stay.
+        ("pick:2,1,3,4,5,6", 0x3F),
+    ],
+)
+def test_the_speakers_of_channels(step: str, mask: int, program: Program, tmp_path: Path) -> None:
+    sf.write(tmp_path / "in.wav", np.zeros((99, 6)), 8000, format="WAVEX", subtype="PCM_16")
+    assert speaker_mask(tmp_path / "in.wav") == 0x3F
+    ended = program.run("audio", step, "in.wav", "-o", "out.wav", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert speaker_mask(tmp_path / "out.wav") == mask
+
+
+def speaker_mask(path: Path) -> int:
+    """dwChannelMask of the `fmt ` chunk of an extensible WAV."""
+    content = path.read_bytes()
+    fields = content[content.index(b"fmt ") + 8 :]
+    assert fields[:2] == b"\xfe\xff"
+    return int.from_bytes(fields[20:24], "little")
 
 
 def test_blocks_of_a_long_file_join_without_a_seam(program: Program, tmp_path: Path) -> None:

@@ -495,6 +495,33 @@ def test_rounded_numbers_of_other_forms(table: str, options: list[str], program:
     assert "whole numbers beyond 2^53 in id" in ended.err, ended
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "compare a.csv b.csv",
+        "compare b.csv a.csv",
+        "detect a.csv b.csv -c id",
+        "detect b.csv a.csv -c id",
+        "learn a.csv --target id -o m.safetensors --taps 3",
+        "learn a.csv --target id --taps 3 --partial sums.npz",
+        "explain a.csv sma:3 -c id",
+    ],
+)
+def test_every_command_tells_of_rounded_numbers(
+    words: str, program: Program, tmp_path: Path
+) -> None:
+    far = 2**53 + 1
+    rows = [far + 10**10 * (number**2 % 17) for number in range(60)]
+    for name, step in (("a.csv", 0), ("b.csv", -1)):
+        lines = [f"{row + step}" for row in rows]
+        (tmp_path / name).write_text("\n".join(["id", *lines]) + "\n")
+    ended = program.run(*words.split(), cwd=tmp_path)
+    assert ended.code == 0, ended
+    told = [line for line in ended.err.splitlines() if "2^53" in line]
+    (warning,) = told
+    assert warning.startswith(f"warning: a.csv: whole numbers beyond 2^53 in id, such as {far}")
+
+
 def test_a_warning_of_a_rounded_number_does_not_write_hundreds_of_digits(program: Program) -> None:
     ended = program.run("csv", "gain:2", stdin=b"id\n" + b"1" * 300 + b"\n")
     assert f"such as {'1' * 57}..., are rounded" in ended.err

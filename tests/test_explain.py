@@ -511,6 +511,33 @@ def test_activations_pools_and_constants_are_not_linear(step: str) -> None:
     assert (facts.of_zero > 0) == (step == "offset:1")
 
 
+@pytest.mark.parametrize("step", ["median:3", "hampel:5,2", "clip:-20,20", "min:2 | max:2"])
+def test_what_treats_one_impulse_as_if_it_were_linear_is_not_linear(step: str) -> None:
+    """An impulse among zeros is removed; one at the signal itself shows that the sides differ."""
+    x = np.array([0.0, 0, 1, 4, 9, 8, 0, 0, 0, 0, 0, 0, 0])
+    facts = measure_property("linearity", *small_plan(step, x))
+    assert isinstance(facts, LinearityFacts)
+    assert not facts.holds
+
+    (place,) = facts.impulse
+    impulse = np.where(np.arange(len(x)) == place, x.max(), 0)
+    a, b = facts.factors
+    sides = np.abs(apply(step, a * x + b * impulse) - a * apply(step, x) - b * apply(step, impulse))
+    assert sides.max() == facts.difference
+    assert sides[facts.at] == facts.difference
+
+
+def test_linear_filters_are_tried_with_an_impulse_at_every_place(told: Explain) -> None:
+    facts = measure_property("linearity", *small_plan("box:3 | stride:2", np.arange(9.0)))
+    assert isinstance(facts, LinearityFacts)
+    assert facts.holds
+    assert facts.impulses == 9
+    page = told.text("0,0,1,4,2,0,0,0,0", "median:3", "--property", "linearity")
+    assert "d is an impulse at x[4]" in page
+    page = told.text("1,2,3", "box:3", "--property", "linearity")
+    assert "with d at 2 other places the sides are the same, too" in page
+
+
 def test_a_whole_pass_is_not_local() -> None:
     facts = measure_property("locality", *small_plan("normalize", np.array([1.0, 5, 9, 2])))
     assert not facts.holds

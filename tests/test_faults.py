@@ -124,6 +124,26 @@ def test_an_input_that_cannot_be_read(fault: str, name: str, folder: Path) -> No
 
 
 @peer("strace")
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "words", ["compare in.csv table", "detect table in.csv", "merge table -o all"]
+)
+def test_a_file_without_a_suffix_that_cannot_be_read(words: str, number: int, folder: Path) -> None:
+    """The answer is 3, whatever is read of it: what kind of file it is, or all of it."""
+    table = folder / "table"
+    done("csv", "sma:3", "in.csv", "-q", "-o", "table.csv", "--ledger", table.name, cwd=folder)
+    if not words.startswith("merge"):
+        (folder / "table.csv").replace(table)
+    fault = f"read:error=EIO:when={number}+"
+    code, told = with_fault(fault, words.split(), folder, path=table)
+    assert code in (0, 3), told
+    assert code == 3 or number > 1
+    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert (code == 0) == (errors == [])
+    assert all("table" in line and "Input/output error" in line for line in errors)
+
+
+@peer("strace")
 @pytest.mark.parametrize("call", ["linkat", "rename"])
 @pytest.mark.parametrize("suffix", ["csv", "tif"])
 def test_an_output_that_cannot_be_named(call: str, suffix: str, folder: Path) -> None:

@@ -118,6 +118,29 @@ def test_known_taps_come_back(align: Any, k: int) -> None:
     assert "0.bias" not in learned.tensors
 
 
+@pytest.mark.parametrize("k", [5, 9, 64])
+def test_an_error_of_rounding_alone_is_0(k: int) -> None:
+    """Taps that are known exactly leave no error, and no ridge looks better than none."""
+    w = noise(k, seed=3)
+    x = noise(20_000, 1)
+    learned = learn(Task(taps=(k,)), [Pair(source(x), source(weighed(w, x)))])
+    filtered = learned.facts.errors[0]
+    assert (filtered.train, filtered.held) == (0, 0)
+    assert learned.facts.ridge == 0
+    np.testing.assert_allclose(learned.tensors["0.weight"][0, 0], w, atol=1e-13)
+
+
+@pytest.mark.parametrize("level", [1e-3, 1e-5, 1e-6])
+def test_an_error_above_the_rounding_is_told(level: float) -> None:
+    x = noise(20_000, 1)
+    y = weighed(np.array([0.5, -0.3, 0.2]), x) + level * noise(len(x), 1, seed=7)
+    learned = learn(Task(taps=(3,), ridge=0.0), [Pair(source(x), source(y))])
+    difference = y - weighed(learned.tensors["0.weight"][0, 0], x)
+    held = difference[16_000:-1]
+    expected = float(np.sqrt((held**2).mean()))
+    assert learned.facts.errors[0].held == pytest.approx(expected, rel=1e-2)
+
+
 def test_2_600_000_samples_to_1e_5_under_noise_of_1e_3() -> None:
     w = noise(64, seed=4)
     x = noise(2_600_000, 1)

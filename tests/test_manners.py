@@ -551,6 +551,29 @@ def test_closed_streams(medium: str, folder: Path) -> None:
     assert (folder / f"b{suffix}").read_bytes() == (folder / f"c{suffix}").read_bytes()
 
 
+def test_a_list_from_a_closed_input(folder: Path) -> None:
+    ended = shell("convcli csv sma:3 --files-from - -o out/ <&-", folder)
+    assert (ended.code, ended.errors) == (2, ["error: no list: standard input is closed"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "csv sma:3",
+        "audio gain:2 -o b.wav",
+        "image box:3 -o b.png",
+        "detect a.csv -",
+        "compare - a.csv",
+        "explain - box:3",
+    ],
+)
+def test_an_input_that_can_only_be_written(words: str, folder: Path) -> None:
+    ended = shell(f"convcli {words} 0>only_written", folder)
+    assert (ended.code, len(ended.errors)) == (3, 1)
+    assert "standard input" in ended.err
+    assert "Bad file descriptor" in ended.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -95,6 +95,25 @@ def test_samples_are_decoded(coding: tuple[str, str, str, int, float], tmp_path:
     assert np.sqrt(np.square(moved - x[middle]).mean(axis=0)).max() < error
 
 
+@pytest.mark.parametrize(
+    ("channels", "layout"), [(6, "5.1"), (8, "7.1"), (12, "7.1.4"), (16, "9.1.6")]
+)
+def test_many_channels_are_decoded(channels: int, layout: str, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(channels).integers(-(1 << 15), 1 << 15, (4000, channels))
+    place = tmp_path / "many.mka"
+    with av.open(str(place), "w", format="matroska") as file:
+        stream: Any = file.add_stream("pcm_s16le", rate=RATE)
+        stream.layout = layout
+        interleaved = numbers.astype(np.int16).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(interleaved, "s16", layout)
+        frame.sample_rate = RATE
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    with open_audio(place) as source:
+        y = np.concatenate([block.x for block in blocks_of(source)])
+    np.testing.assert_array_equal(y, numbers / (1 << 15))
+
+
 def test_the_sound_of_a_video_in_a_pipe(program: Program, tmp_path: Path) -> None:
     data = encoded("mp4", "aac", sine(channels=1), video=True)
     words = ["audio", "gain:0.5", "-q", "-o", "o.wav"]

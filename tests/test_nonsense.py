@@ -346,6 +346,7 @@ def test_names_longer_than_a_file_has(program: Program, inputs: Path) -> None:
     ("words", "told"),
     [
         ("audio box:3 a.wav -o b.wav --tail --edge shrink", "--tail and --edge shrink contradict"),
+        ("audio box:3 a.wav -o b.wav --tail --edge valid", "--tail and --edge valid contradict"),
         ("csv box:3 a.csv --skip-existing", "--skip-existing skips inputs whose output exists"),
         ("csv box:3 a.csv -o - --skip-existing", "--skip-existing skips inputs whose output"),
         ("csv box:3 a.csv --causal-check --format parquet", "--causal-check writes no data"),

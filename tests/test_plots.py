@@ -222,6 +222,33 @@ def test_marks_lie_on_the_pixels_of_the_picture(
             assert 'image-rendering="pixelated"' in page.read_text()
 
 
+@needs_matplotlib
+def test_pages_without_a_mark_keep_their_proportions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cat = Image.new_from_file(str(SAMPLES / "cat.png"))
+    pages = [cat.crop(left, 80, 40, 30) for left in (30, 130)]
+    scan, eye = tmp_path / "scan.tif", tmp_path / "eye.png"
+    Image.arrayjoin(pages, across=1).tiffsave(str(scan), page_height=30)
+    pages[1].crop(5, 4, 12, 9).pngsave(str(eye))
+    drawings: list[Any] = []
+    save = plots._save
+
+    def kept(drawing: Any, *given: Any) -> None:
+        drawings.append(drawing)
+        save(drawing, *given)
+
+    monkeypatch.setattr(plots, "_save", kept)
+    page = tmp_path / "page.html"
+    words = ["--mark", str(tmp_path / "mark.png"), "--report", str(page), "-q"]
+    assert main(["detect", str(eye), str(scan), "--threshold", "0.99", *words]) == 0
+    (drawing,) = drawings
+    assert [part.axes[0].get_aspect() for part in drawing.subfigs] == [1.0, 1.0]
+    first, second = (part.bbox.height for part in drawing.subfigs)
+    assert first == pytest.approx(second)
+    assert page.read_text().count('<svg class="framed"') == 2
+
+
 def test_marks_of_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of two groups that take turns: the hit in rows 6 to 10 is the third to fifth of B."""
     page = tmp_path / "page.html"
@@ -367,3 +394,37 @@ def test_pictures_of_several_filters_are_told_apart() -> None:
     both = [drawn_facts(name, make_plan(name, picture, rules).steps) for name in names]
     captions = [each.caption.partition(": ")[0] for each in overlay_figures(both)]
     assert captions == ["gabor:6", "gabor:6", "motion:9", "motion:9"]
+
+
+@needs_matplotlib
+def test_a_comparison_of_pages_draws_each_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cat = Image.new_from_file(str(SAMPLES / "cat.png")).crop(100, 60, 30, 60)
+    for name, picture in (("a.tif", cat), ("b.tif", cat.invert())):
+        picture.tiffsave(str(tmp_path / name), page_height=20)
+    drawn = []
+    monkeypatch.setattr(plots, "_draw_figure", lambda _, figure, __: drawn.append(figure.caption))
+    pair = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    assert main(["compare", *pair, "--plot", str(tmp_path / "plot.png")]) == 0
+    assert [caption for caption in drawn if caption.startswith("A")] == [
+        "A, page 1",
+        "A, page 2",
+        "A, page 3",
+    ]
+
+
+@needs_matplotlib
+def test_a_drawing_says_how_many_rows_are_left_out(tmp_path: Path) -> None:
+    """There is room for 24 rows."""
+    from convcli.media.replacing import atomic
+
+    svg = tmp_path / "plot.svg"
+    figure = Figure(
+        caption="a chart", chart=Graph(title="", x=Axis(low=0, high=1), y=Axis(low=0, high=1))
+    )
+    for count, told in ((24, False), (30, True)):
+        plots.write_plot([[figure]] * count, svg, title="many", atomic=atomic)
+        words = svg.read_text()
+        assert words.count("<!-- a chart -->") == 24
+        assert ("<!-- There is no room for 6 rows more. -->" in words) is told

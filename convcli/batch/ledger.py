@@ -67,7 +67,12 @@ def lines_with_places(path: Path) -> Iterator[tuple[int, Line]]:
                 yield place, line
                 place += len(data)
     except OSError as error:
-        raise InputError(f"cannot read the ledger {path}: {error.strerror}") from error
+        raise cannot_read_ledger(path, error) from error
+
+
+def cannot_read_ledger(path: Path, error: OSError) -> InputError:
+    """The error for a ledger that the system does not give."""
+    return InputError(f"cannot read the ledger {path}: {error.strerror or error}")
 
 
 def _is_cut_off(data: bytes, *, first: bool) -> bool:

@@ -460,6 +460,11 @@ def _read_names(words: InputWords) -> Iterator[str]:
 
 
 def _read_list(name: str) -> bytes:
+    if name == STDIN and sys.stdin is None:
+        raise RequestError(
+            "no list: standard input is closed",
+            hint="pipe names in: find ... -print0 | convcli ... --files-from - -0",
+        )
     try:
         if name == STDIN:
             return _read_all(sys.stdin.buffer, "standard input")

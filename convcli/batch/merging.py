@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from convcli.batch.ledger import lines_with_places
+from convcli.batch.ledger import cannot_read_ledger, lines_with_places
 from convcli.batch.ledger_line import Line
 from convcli.batch.units import Shard
 from convcli.errors import RequestError
@@ -111,9 +111,8 @@ class MergedLedgers:
             files: list[BinaryIO] = [held.enter_context(path.open("rb")) for path in self._paths]
             for number in sorted(self._chosen):
                 chosen = self._chosen[number]
-                file = files[chosen.ledger]
-                file.seek(chosen.position)
-                yield Line.from_json(file.readline())
+                path = self._paths[chosen.ledger]
+                yield _line_at(chosen.position, files[chosen.ledger], path)
 
     def facts(self) -> BatchFacts:
         """Add up what became of the units."""
@@ -142,6 +141,16 @@ class MergedLedgers:
             shards=shards.facts(),
             **{name: totals[name] for name in _TOTALS},
         )
+
+
+def _line_at(position: int, file: BinaryIO, path: Path) -> Line:
+    """The line of a ledger that begins at a position."""
+    try:
+        file.seek(position)
+        data = file.readline()
+    except OSError as error:
+        raise cannot_read_ledger(path, error) from error
+    return Line.from_json(data)
 
 
 def _line_counts(line: Line) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,13 @@ from convcli.cli import options, print_error, print_message
 from convcli.cli.compare_pairs import Pairs, pairs_of
 from convcli.cli.filter_command import exit_code_of
 from convcli.cli.groups import command
-from convcli.cli.opening import RowText, files_for, name_input, read_input
+from convcli.cli.opening import (
+    RowText,
+    files_for,
+    name_input,
+    read_input,
+    warnings_after_reading,
+)
 from convcli.cli.results import (
     given_words,
     refuse_plot,
@@ -34,10 +41,11 @@ if TYPE_CHECKING:
 
     from convcli.checking.compare import Limit
     from convcli.checking.signal_comparison import ComparedSignal
+    from convcli.cli.opening import Input
     from convcli.facts.batch import UnitFailure
     from convcli.facts.comparison import ChannelComparison, ComparisonFacts
     from convcli.facts.preview import PreviewFacts
-    from convcli.media.files import Files
+    from convcli.media.files import Files, OpenedFile
     from convcli.media.tables.table_options import TableOptions
     from convcli.previews.preview import Preview, PreviewSize
 
@@ -205,19 +213,19 @@ class Comparing:
 
         earlier : how many comparisons there were before; None of a single pair
         """
-        warnings: list[str] = []
         runs: list[RunFacts] = []
         with ExitStack() as held:
-            pages_a = self._opened(path_a, path_b, held, warnings)
-            pages_b = self._opened(path_b, path_a, held, warnings)
-            warnings += self._pages_alone(pages_a, pages_b)
+            file_a = self._opened(path_a, path_b, held)
+            file_b = self._opened(path_b, path_a, held)
+            pages_a, pages_b = file_a.pages, file_b.pages
             pages = list(zip(pages_a, pages_b, strict=False))
             is_single = earlier is None and len(pages) == 1
             first = 1 if earlier is None else earlier + 1
             for place, (a, b) in enumerate(pages, first):
                 number = None if is_single else place
-                runs.append(self._compare_pages(a, b, warnings, number))
-                warnings = []
+                runs.append(self._compare_pages(a, b, number))
+            warnings = [*file_a.warnings, *file_b.warnings, *self._pages_alone(pages_a, pages_b)]
+        runs[0] = replace(runs[0], warnings=(*warnings, *runs[0].warnings))
         return runs
 
     def _pages_alone(
@@ -234,9 +242,7 @@ class Comparing:
         self.pages_alone.append(text)
         return [text]
 
-    def _compare_pages(
-        self, a: ComparedSignal, b: ComparedSignal, warnings: Sequence[str], number: int | None
-    ) -> RunFacts:
+    def _compare_pages(self, a: ComparedSignal, b: ComparedSignal, number: int | None) -> RunFacts:
         """Compare two signals.
 
         number : of one of several comparisons, from 1
@@ -250,7 +256,7 @@ class Comparing:
             inputs=(facts.a, facts.b),
             comparison=facts,
             preview=drawn,
-            warnings=(*warnings, *facts.remarks),
+            warnings=facts.remarks,
             seconds=time.perf_counter() - started,
         )
 
@@ -276,12 +282,8 @@ class Comparing:
             drawn = previews[0].compared_with(previews[1])
         return facts, drawn
 
-    def _opened(
-        self, path: Place | None, other: Place | None, held: ExitStack, warnings: list[str]
-    ) -> list[ComparedSignal]:
-        """Open one of a pair, as its pages; standard input is of the same kind as the other."""
-        from convcli.checking.signal_comparison import ComparedSignal
-
+    def _opened(self, path: Place | None, other: Place | None, held: ExitStack) -> _ComparedFile:
+        """Open one of a pair; standard input is of the same kind as the other."""
         files: Files = files_for(
             [path or other],
             self.table,
@@ -293,11 +295,30 @@ class Comparing:
         example = f"convcli compare {shell_word(other)} -"
         given = read_input(path, held, twice=twice, example=example)
         opened = held.enter_context(given.opened(files))
-        warnings += [given.message(text) for text in opened.warnings]
-        if len(opened.sources) == 1:
-            return [ComparedSignal(given.name, opened.sources[0])]
-        numbered = enumerate(opened.sources, 1)
-        return [ComparedSignal(given.name, source, page) for page, source in numbered]
+        return _ComparedFile(given, opened)
+
+
+@dataclass(frozen=True, eq=False)
+class _ComparedFile:
+    """One file of a pair, which is open."""
+
+    given: Input
+    opened: OpenedFile
+
+    @cached_property
+    def pages(self) -> list[ComparedSignal]:
+        """The pages of a picture; sound and tables have one, without a number."""
+        from convcli.checking.signal_comparison import ComparedSignal
+
+        name, sources = self.given.name, self.opened.sources
+        if len(sources) == 1:
+            return [ComparedSignal(name, sources[0])]
+        return [ComparedSignal(name, source, page) for page, source in enumerate(sources, 1)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about the file, after it was read."""
+        return warnings_after_reading(self.given, self.opened)
 
 
 def _preview_of(side: ComparedSignal, size: PreviewSize) -> Preview:
@@ -403,8 +424,10 @@ def _draw_comparisons(runs: Sequence[RunFacts], run: CompareRun) -> None:
     if run.plot is not None:
         from convcli.media.replacing import atomic
         from convcli.report.plots import run_rows_of_figures, write_plot
-        from convcli.report.words import run_title
+        from convcli.report.words import run_title, title_of
 
-        rows = run_rows_of_figures(runs[0])
+        rows = [row for each in runs for row in run_rows_of_figures(each)]
         title = run_title(runs[0])
+        if len(runs) > 1:
+            title = title_of([one.path for each in runs for one in each.inputs])
         write_plot(rows, run.plot, title=title, atomic=atomic, empty="no samples to compare")

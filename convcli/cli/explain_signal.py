@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from convcli.cli import print_message
-from convcli.cli.opening import files_by_suffix, first_page, read_input, sound_and_picture_files
+from convcli.cli.opening import (
+    files_by_suffix,
+    first_page,
+    read_input,
+    sound_and_picture_files,
+    warnings_after_reading,
+)
 from convcli.cli.table_arguments import TableArguments, TextArguments
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
@@ -164,6 +170,8 @@ def _numbers_of_stdin(with_column: Callable[[], str]) -> list[Any]:
         content = _stdin().read().decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("standard input: expected numbers as text") from None
+    except OSError as error:
+        raise InputError(f"standard input: cannot be read: {error.strerror}") from error
     cells = ",".join(content.split()).strip(",")
     try:
         return _parse_channels(cells)
@@ -263,9 +271,12 @@ def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSigna
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
         opened = held.enter_context(given.opened(files))
         source, warnings = first_page(opened, given.name, "shown")
-        for text in warnings:
-            print_message(given.message(text), kind="warning")
-        return _excerpt_of(source, excerpt)
+        shown = _excerpt_of(source, excerpt)
+        late = warnings_after_reading(given, opened)
+        warnings = [given.message(text) for text in warnings]
+        for text in dict.fromkeys((*warnings, *late)):
+            print_message(text, kind="warning")
+        return shown
 
 
 def _excerpt_of(source: Source[Any], excerpt: Excerpt) -> SmallSignal:

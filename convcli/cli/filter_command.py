@@ -36,10 +36,16 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.previews.preview import PreviewSize
     from convcli.running.kept_plans import KeptPlans
-    from convcli.signals import Missing, Signal
+    from convcli.signals import Edge, Missing, Signal
 
 # The name of standard input among the inputs.
 STDIN = "-"
+# What edge rules say of the samples that --tail would read.
+_EMPTY_AFTER_THE_END = {
+    "shrink": "samples after the end are missing",
+    "missing": "samples after the end are missing",
+    "valid": "no output reads what lies after the end",
+}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -226,10 +232,12 @@ class FilterCommand:
         """The plan of some steps for a signal, by the rules that were asked for."""
         from convcli.running.kept_plans import PlanRequest
 
+        # A filter rings out into silence, even where the last sample would go on.
+        default_edge: Edge | None = "zero" if self.tail else None
         request = PlanRequest(
             filter=calls,
             signal=signal,
-            edge=self.options.edge,
+            edge=self.options.edge or default_edge,
             align=self.options.align,
             missing=self.missing,
         )
@@ -284,10 +292,11 @@ class FilterCommand:
                 "--skip-existing skips inputs whose output exists, and standard output always does",
                 hint="-o names an output, or leave --skip-existing out",
             )
-        if self.tail and options.edge == "shrink":
+        if self.tail and options.edge in _EMPTY_AFTER_THE_END:
+            outside = _EMPTY_AFTER_THE_END[options.edge]
             raise RequestError(
-                "--tail and --edge shrink contradict each other: samples after the end are missing",
-                hint="--edge zero",
+                f"--tail and --edge {options.edge} contradict each other: {outside}",
+                hint="--edge zero lets the filter ring out into silence",
             )
 
     def _write_plot(self, run: RunFacts, plot: Place) -> None:

@@ -113,6 +113,8 @@ def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place:
     if not options.quiet:
         units = plural(len(inputs.pairs), "input")
         say(f"{visible(str(place))}: sums over {windows:,} windows of {units}")
+        for warning in inputs.late_warnings():
+            print_message(warning, kind="warning")
 
 
 def merged(options: LearnOptions) -> tuple[Task, LearnedModel]:

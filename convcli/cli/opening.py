@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.losses import Loss, reworded
 from convcli.places import input_name
 from convcli.signals import TABLE
 
@@ -71,7 +72,9 @@ class Input:
     def message(self, text: str) -> str:
         """A message that names the input instead of a temporary file or of standard input."""
         read = input_name(self.path)
-        return text if read == self.name else text.replace(read, self.name)
+        if read == self.name:
+            return text
+        return reworded(text, text.replace(read, self.name))
 
     @contextmanager
     def opened(self, files: Files, output: Place | None = None) -> Iterator[OpenedFile]:
@@ -209,8 +212,11 @@ def _recognised(path: Place, candidates: Sequence[Files]) -> Files | None:
         check_input(local)
         if not local.is_file():
             return None
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     return next((files for files in candidates if files.begins_with(head)), None)
 
 
@@ -232,7 +238,7 @@ def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any]
     warnings = list(opened.warnings)
     pages = len(opened.sources)
     if pages > 1:
-        warnings.append(f"{name}: of {pages} pages the first is {purpose}")
+        warnings.append(Loss(f"{name}: of {pages} pages the first is {purpose}"))
     return opened.sources[0], warnings
 
 
@@ -242,6 +248,7 @@ def open_template(
 ) -> Iterator[tuple[Source[Any], list[str], Files]]:
     """A template, the warnings about it, and how to open the inputs that are searched for it.
 
+    Warnings that come while the template is read are added to the list at the end.
     A table is searched in the columns that its first template has, unless -c names them.
     """
     with ExitStack() as held:
@@ -252,7 +259,15 @@ def open_template(
             own, files = files.for_template(given.path)
         opened = held.enter_context(given.opened(own))
         source, warnings = first_page(opened, given.name, "the template")
-        yield source, [given.message(text) for text in warnings], files
+        warnings = [given.message(text) for text in warnings]
+        yield source, warnings, files
+        late = warnings_after_reading(given, opened)
+        warnings += [text for text in late if text not in warnings]
+
+
+def warnings_after_reading(given: Input, opened: OpenedFile) -> list[str]:
+    """What is odd about an input that was read, with the numbers that were rounded."""
+    return [given.message(text) for text in (*opened.warnings, *opened.roundings)]
 
 
 class RowText:

@@ -89,11 +89,8 @@ class PlannedInput:
         return None if self.run.alone else 1
 
     def tail(self, plan: Plan) -> int:
-        """How many inputs of silence follow the signal, so that the filter can ring out.
-
-        Under `--edge valid` nothing follows: an output reads only samples that exist.
-        """
-        if not self.run.command.tail or plan.rules.edge == "valid":
+        """How many inputs of silence follow the signal, so that the filter can ring out."""
+        if not self.run.command.tail:
             return 0
         return plan.chain.reach[0].before
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from convcli import __version__
 from convcli.cli import INTERRUPTED, Stopped, print_message
-from convcli.cli.opening import RowText, read_input
+from convcli.cli.opening import RowText, read_input, warnings_after_reading
 from convcli.cli.progress import Progress
 from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
@@ -85,7 +85,7 @@ class SearchWork:
             opened = held.enter_context(given.opened(self.search.files))
             for number, source in enumerate(opened.sources, 1):
                 searched.add_page(source, number if len(opened.sources) > 1 else None)
-            searched.note("warning", *opened.warnings)
+            searched.note("warning", *warnings_after_reading(given, opened))
         return searched.facts()
 
 

@@ -175,7 +175,10 @@ def signal_after(signal: Signal, ops: tuple[Op, ...]) -> Signal:
     if chain.times.bins:
         rate = None
         shape = (None,) * signal.axes
-    return replace(signal, shape=shape, channels=channels, rate=rate, alpha=alpha)
+    speakers = signal.speakers if len(channels) == len(signal.channels) else ()
+    return replace(
+        signal, shape=shape, channels=channels, rate=rate, alpha=alpha, speakers=speakers
+    )
 
 
 def _channels_after(signal: Signal, ops: tuple[Op, ...]) -> tuple[tuple[str, ...], int | None]:

@@ -157,7 +157,8 @@ class PickedChannels:
         picked = tuple(names[number] for number in self.numbers)
         if signal.alpha is not None:
             picked = (*picked, signal.channels[signal.alpha])
-        return (replace(stage, after=replace(stage.after, channels=picked)),)
+        speakers = tuple(signal.speakers[number] for number in self.numbers if signal.speakers)
+        return (replace(stage, after=replace(stage.after, channels=picked, speakers=speakers)),)
 
 
 @step("channels", example="pick:1")

@@ -109,9 +109,10 @@ class LocalityFacts:
 class LinearityFacts:
     """Whether the outputs of a weighted sum of two signals are the weighted sum of their outputs.
 
-    The second signal is an impulse in the middle, as high as the signal.
+    The second signal is an impulse as high as the signal.
 
     factors : the weights of the signal and of the impulse
+    impulse : the index of the impulse; impulses : how many places were tried that give equal sides
     difference : largest difference between both sides; at : the index of that output
     sum_first, filter_first : the two sides at that output
     scale : the largest output of both sides
@@ -120,12 +121,14 @@ class LinearityFacts:
 
     filter: str
     factors: tuple[float, float]
+    impulse: tuple[int, ...]
     difference: float
     at: tuple[int, ...] | None
     sum_first: float | None
     filter_first: float | None
     scale: float
-    of_zero: float
+    of_zero: float = 0.0
+    impulses: int = 0
 
     @property
     def holds(self) -> bool:

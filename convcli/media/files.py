@@ -115,6 +115,11 @@ class OpenedFile(Protocol):
         """Everything that is odd about the file, as far as it was read."""
 
     @property
+    def roundings(self) -> Sequence[str]:
+        """What numbers were read with a loss, as far as the file was read."""
+        return ()
+
+    @property
     def doubts(self) -> Sequence[str]:
         """What was taken for granted in reading the file, and may be the cause of an error."""
         return ()

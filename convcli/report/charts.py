@@ -277,6 +277,7 @@ class Graph:
     image : a data URI of a picture that fills the chart from its lower to its upper end
     image_ends : the values of x at the two ends of the picture; None for those of the axis
     pixels : the picture is enlarged so that its pixels are seen
+    framed : the picture is drawn in its proportions, with axes that count its pixels
     zooms : whether the page can zoom along x
     """
 
@@ -290,6 +291,7 @@ class Graph:
     image: str = ""
     image_ends: Pair | None = None
     pixels: bool = False
+    framed: bool = False
     zooms: bool = False
     width: int = WIDTH
     height: int = HEIGHT
@@ -302,7 +304,7 @@ class Graph:
         from convcli.report.page import unescaped
 
         label = f'role="img" aria-label="{escape(self.title, quote=True)}"'
-        if self.boxes:
+        if self.framed:
             framed = f'<svg class="framed" {self._box} {label}>'
             return unescaped(f"{framed}{self._within_margins()}</svg>")
         zoom = ""

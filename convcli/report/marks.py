@@ -124,6 +124,7 @@ def _marked_picture(
         image=picture_uri(picture.reduced, exact=exact or is_enlarged),
         boxes=boxes,
         pixels=is_enlarged,
+        framed=True,
         height=height,
     )
     return chart_figure(chart, _searched_name(searched))

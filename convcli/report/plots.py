@@ -19,6 +19,7 @@ from convcli.report.figures import Figure, design_figures, overlay_figures
 from convcli.report.marks import marked_views
 from convcli.report.pictures import brightness, histogram_figures
 from convcli.report.words import visible
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,8 @@ def run_rows_of_figures(run: RunFacts) -> FigureRows:
 
     more_pages = len(preview.pages) + preview.more_pages
     which = f", page 1 of {1 + more_pages:,}" if more_pages else ""
+    if run.comparison is not None and run.comparison.page is not None:
+        which = f", page {run.comparison.page}"
     if before.undrawn:
         which += f", {' '.join(map(visible, before.channels))}"
     pictures = [
@@ -165,11 +168,14 @@ def write_plot(
     atomic : a context that gives a temporary path and renames the file when it is complete
     empty : what is written where there are no figures; None: RequestError
     """
-    rows = [row for row in rows if row][:MOST_ROWS]
+    rows = [row for row in rows if row]
     if not rows and empty is None:
         raise RequestError("there is nothing that could be drawn")
+    undrawn = len(rows) - MOST_ROWS
     with _quiet_matplotlib():
-        figure = _drawn(rows, title) if rows else _empty_page(title, empty or "")
+        figure = _drawn(rows[:MOST_ROWS], title) if rows else _empty_page(title, empty or "")
+        if undrawn > 0:
+            figure.supxlabel(f"There is no room for {plural(undrawn, 'row')} more.", fontsize=9)
         try:
             with atomic(path) as place:
                 _save(figure, place, path.suffix.lower())
@@ -224,7 +230,7 @@ def _height(figure: Figure) -> float:
     """Inches of a row with this figure."""
     if figure.chart is None:
         return PICTURE_HEIGHT
-    if figure.chart.boxes:
+    if figure.chart.framed:
         return WIDTH * figure.chart.height / figure.chart.width
     return CHART_HEIGHT
 
@@ -266,7 +272,7 @@ def _draw_chart(axes: Any, chart: Graph) -> None:
         axes.imshow(
             _pixels(chart.image),
             extent=extent,
-            aspect="equal" if chart.boxes else "auto",
+            aspect="equal" if chart.framed else "auto",
             interpolation=_enlargement(chart),
         )
     else:

@@ -162,7 +162,7 @@ def _linearity_lines(facts: LinearityFacts) -> Iterator[Line]:
     a, b = facts.factors
     yield _title_line(facts.filter, "is the result of a sum the sum of the results?")
     yield []
-    yield [("  d is an impulse in the middle, as high as the signal x", PLAIN)]
+    yield [(f"  d is an impulse at x[{_place(facts.impulse)}], as high as the signal x", PLAIN)]
     if facts.at is not None:
         sides = (
             (f"f({a:g} x {b:+g} d)", facts.sum_first),
@@ -172,6 +172,9 @@ def _linearity_lines(facts: LinearityFacts) -> Iterator[Line]:
         for text, value in sides:
             yield [(f"  {text:<18} at y[{place}]  ", PLAIN), (sample_text(value), RESULT)]
         yield [(f"  they differ there most, by {sample_text(facts.difference)}", PLAIN)]
+    if facts.impulses > 1:
+        others = plural(facts.impulses - 1, "other place")
+        yield [(f"  with d at {others} the sides are the same, too", PLAIN)]
     if facts.of_zero:
         yield [(f"  f(0) is {sample_text(facts.of_zero)}: a constant is added", PLAIN)]
     yield []

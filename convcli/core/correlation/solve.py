@@ -32,6 +32,8 @@ VALUES_GATHERED = 1 << 20
 # If an eigenvalue is smaller than this fraction of the largest one, the inputs do not determine all
 # taps.
 RANK = 1e-12
+# Sums of squares that cancel out to less than this part of them differ by their rounding alone.
+ROUNDING = 16 * np.finfo(np.float64).eps
 # Ridges to choose from, as parts of the mean power of each input.
 RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -80,12 +82,18 @@ class Sums:
             self.energy += other.energy
 
     def error(self, w: FloatArray) -> float:
-        """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample."""
-        explained = np.einsum("po,po->o", w, self.cross)
+        """The mean squared error of the taps and biases `w`, (p + 1, out), per output sample.
+
+        0 where it is less than the rounding of the sums.
+        """
+        explained = 2 * np.einsum("po,po->o", w, self.cross)
         predicted = np.einsum("po,pq,qo->o", w, self.gram, w)
-        squares = self.energy - 2 * explained + predicted
+        squares = self.energy - explained + predicted
         total = float(squares.sum())
-        return max(0.0, total) / self._samples
+        magnitudes = self.energy + np.abs(explained) + np.abs(predicted)
+        if total <= ROUNDING * float(magnitudes.sum()):
+            return 0.0
+        return total / self._samples
 
     @property
     def power(self) -> float:

@@ -81,11 +81,12 @@ def _plain_wav_header(file: BinaryIO, name: str) -> wav.WavHeader | None:
 def _open_stdin(stdin: BinaryIO, *, strict: bool) -> AudioSource:
     name = "standard input"
     if stdin.seekable():  # `< file.wav`
-        start = stdin.tell()
-        header = _plain_wav_header(stdin, name)
-        if header is not None:
-            return WavFile(stdin, header, name, strict=strict, owned=False)
-        stdin.seek(start)
+        with reading(name):
+            start = stdin.tell()
+            header = _plain_wav_header(stdin, name)
+            if header is not None:
+                return WavFile(stdin, header, name, strict=strict, owned=False)
+            stdin.seek(start)
     return _open_pipe(stdin, name, strict=strict, owned=False)
 
 

@@ -166,7 +166,10 @@ def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
         stream = _given(stdin)
         if not isinstance(stream, BufferedReader):
             return b""
-        return stream.peek(_START)[:_START]
+        try:
+            return stream.peek(_START)[:_START]
+        except OSError:
+            return b""
     try:
         with path.open("rb") as file:
             return file.read(_START)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.table_options import TableOptions
+    from convcli.media.tables.time_stamps import Stamper
     from convcli.signals import Block
 
     # Returns what a format keeps of rows with these numbers, from a part of a table.
@@ -163,7 +164,7 @@ class RegularRows:
         """Make the rows of complete bins, and of the empty ones up to the one that follows them."""
         for number, one in enumerate(bins):
             later = bins[number + 1] if number + 1 < len(bins) else following
-            self._put(np.array([one.number]), one.offset, one.row, one.kept, _column_means(one.x))
+            self._put(one)
             if later is not None:
                 self._write_empty(one, later)
 
@@ -176,28 +177,54 @@ class RegularRows:
                 f"at most {MOST_FILLED:,} are made",
                 hint="a longer --every, or a time column without such a gap",
             )
-        if count > 0:
-            numbers = np.arange(one.number + 1, later.number)
-            self._put(numbers, one.last_offset, later.first, one.kept, None)
-
-    def _put(
-        self, numbers: IntArray, offset: int, row: int, kept: Any, means: FloatArray | None
-    ) -> None:
-        """Add a row for each of some bins.
-
-        offset : of the wall clock from UTC where the bins begin, as far as it is known
-        """
-        stamper = self.source.stamper
-        if stamper is None:
-            raise AssertionError("a row came before its time was read")
-        wall = self.bins.starts(numbers, offset)
-        instants = wall - offset
-        if self.bins.on_wall_clock:
-            instants = stamper.instants_on_wall(wall, offset)
-        for shown, instant in zip(wall.tolist(), instants.tolist(), strict=True):
+        if count <= 0:
+            return
+        numbers = np.arange(one.number + 1, later.number + 1)
+        wall, instants = self._starts(numbers, one.last_offset)
+        # A day that the zone left out begins when the next one does, and has no row.
+        lasts = instants[:-1] < instants[1:]
+        for shown, instant in zip(
+            wall[:-1][lasts].tolist(), instants[:-1][lasts].tolist(), strict=True
+        ):
             self._ready.append(
-                RegularRow(row=row, kept=kept, means=means, wall=shown, instant=instant)
+                RegularRow(row=later.first, kept=one.kept, means=None, wall=shown, instant=instant)
             )
+
+    def _starts(self, numbers: IntArray, offset: int) -> tuple[IntArray, IntArray]:
+        """Return where bins without rows begin, on the wall clock and since 1970.
+
+        offset : of the wall clock from UTC in the last row before them
+        """
+        stamper = self._stamper
+        wall = self.bins.starts(numbers, offset)
+        if self.bins.on_wall_clock:
+            return wall, stamper.instants_on_wall(wall, offset)
+        instants = wall - offset
+        offsets = stamper.wall_at(instants, offset) - instants
+        wall = self.bins.starts(numbers, offsets)
+        return wall, wall - offsets
+
+    def _put(self, one: _OpenBin) -> None:
+        """Add the row of a bin that has rows."""
+        wall = self.bins.starts(np.array([one.number]), one.offset)
+        instants = wall - one.offset
+        if self.bins.on_wall_clock:
+            instants = self._stamper.instants_on_wall(wall, one.offset)
+        self._ready.append(
+            RegularRow(
+                row=one.row,
+                kept=one.kept,
+                means=_column_means(one.x),
+                wall=int(wall[0]),
+                instant=int(instants[0]),
+            )
+        )
+
+    @property
+    def _stamper(self) -> Stamper:
+        if self.source.stamper is None:
+            raise AssertionError("a row came before its time was read")
+        return self.source.stamper
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -180,6 +180,11 @@ class OpenedTable(OpenedFile):
         return self.source.warnings
 
     @property
+    def roundings(self) -> Sequence[str]:
+        """A warning for each column with whole numbers that were rounded."""
+        return self.source.roundings
+
+    @property
     def doubts(self) -> Sequence[str]:
         """Assumptions that were made in reading the times."""
         return self.source.doubts

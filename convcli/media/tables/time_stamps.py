@@ -9,6 +9,7 @@ what is written. Times that are numbers are in UTC, or on the wall clock of `--t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.date_notation import OFFSET
+from convcli.media.tables.date_spelling import DateSpelling
 from convcli.media.tables.group_names import group_name
 from convcli.time_rules import HINT
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # Nanoseconds of a second.
 SECOND = 1_000_000_000
+# No wall clock is further from UTC, in seconds.
+LARGEST_OFFSET = 26 * 3600
 
 
 class Notation(Protocol):
@@ -119,16 +123,19 @@ class Stamper:
 
     zone : the name of the time zone of the calendar, None if it is that of the column
     with_offset : times name their offset from UTC
+    spelling : of the dates in the first rows
     """
 
     notation: Notation
     zone: str | None
     with_offset: bool
+    spelling: DateSpelling
 
     @classmethod
     def of(cls, times: TimeColumn, notation: Notation, zone: str | None) -> Stamper:
         """Return the stamper for the notation of a column. RequestError if `zone` does not fit."""
-        text = times.cells.texts()[0] if len(times.cells) else b""
+        texts = times.cells.texts()
+        text = texts[0] if texts else b""
         if zone is not None:
             _check_zone(zone)
             if times.zone is None and not notation.is_in_utc(text):
@@ -137,7 +144,8 @@ class Stamper:
                     f"and {times.name} has dates on the wall clock",
                     hint="without --time-zone calendar bins follow them as they are",
                 )
-        return cls(notation, zone or times.zone, notation.names_offset(text))
+        spelling = DateSpelling.of(notation.form, texts)
+        return cls(notation, zone or times.zone, notation.names_offset(text), spelling)
 
     def stamps(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return (n, 2) nanoseconds on the clock and on the wall."""
@@ -153,6 +161,15 @@ class Stamper:
             return wall - offset
         return _instants_in_zone(wall, self.zone)
 
+    def wall_at(self, instants: IntArray, offset: int) -> IntArray:
+        """Return what the clock on the wall shows at some instants.
+
+        offset : of the wall clock from UTC in nanoseconds, where no time zone is known
+        """
+        if self.zone is None:
+            return instants + offset
+        return _in_zone(instants, self.zone)
+
     def _wall(self, times: TimeColumn, instants: IntArray) -> IntArray:
         if self.zone is not None:
             return _in_zone(instants, self.zone)
@@ -165,20 +182,28 @@ def _offsets_from_utc(texts: list[bytes]) -> IntArray:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
+    length = 0  # of the ending that decides; 0: all of a text
+    if texts and _ends_with_offset(texts[0]):
+        length = len(b"+00:00")
     for row, text in enumerate(texts):
-        ending = text[-6:]
-        if ending not in known:
-            known[ending] = _offset(ending)
-        found[row] = known[ending]
+        key = text[-length:]
+        if key not in known:
+            known[key] = _offset(text)
+        found[row] = known[key]
     return found
+
+
+def _ends_with_offset(text: bytes) -> bool:
+    match = OFFSET.search(text)
+    return match is not None and match.end() == len(text)
 
 
 def _offset(text: bytes) -> int:
     match = OFFSET.search(text)
-    if match is None or match[1] is None:
+    if match is None or match[1]:
         return 0
-    minutes = 60 * int(match[2]) + int(match[3])
-    sign = -1 if match[1] == b"-" else 1
+    minutes = 60 * int(match[3]) + int(match[4] or 0)
+    sign = -1 if match[2] == b"-" else 1
     return sign * minutes * 60 * SECOND
 
 
@@ -212,6 +237,23 @@ def _instants_in_zone(wall: IntArray, zone: str) -> IntArray:
 
     index = pd.DatetimeIndex(wall.view("datetime64[ns]"))
     is_first = np.ones(len(wall), np.bool_)
-    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="shift_forward")
-    instants = known.tz_convert("UTC").tz_localize(None)
-    return instants.to_numpy().astype("datetime64[ns]").view(np.int64)
+    known = index.tz_localize(zone, ambiguous=is_first, nonexistent="NaT")
+    utc = known.tz_convert("UTC").tz_localize(None)
+    instants: IntArray = utc.to_numpy().astype("datetime64[ns]").view(np.int64).copy()
+    for place in np.flatnonzero(known.isna()).tolist():
+        instants[place] = _change_over(int(wall[place]), zone)
+    return instants
+
+
+def _change_over(wall: int, zone: str) -> int:
+    """Return the instant at which the clock is put forward over a local time, in nanoseconds.
+
+    pandas' `nonexistent="shift_forward"` is hours off where a zone leaves out a day.
+    """
+    second = wall // SECOND
+    span = range(second - LARGEST_OFFSET, second + LARGEST_OFFSET)
+
+    def wall_at(instant: int) -> int:
+        return int(_in_zone(np.array([instant * SECOND]), zone)[0])
+
+    return span[bisect_right(span, wall, key=wall_at)] * SECOND

@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 # libsndfile says this of an MP3 in which no frame can be decoded.
 _NO_FRAMES = "File does not exist or is not a regular file"
 _UNEXPLAINED = "Unspecified internal error"
+# Where Vorbis has the channels of a WAV, by their number (Vorbis I, section 4.3.9). In a WAV, 5.1
+# is front left, front right, centre, low frequencies, back left, back right. In Vorbis the centre
+# is between left and right, and the low frequencies come last. Opus takes this over (RFC 7845,
+# section 5.1.1.2).
+_PLACES_IN_VORBIS = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+_IN_VORBIS_ORDER = frozenset({"VORBIS", "OPUS"})
+# The first packet of Opus. Its byte 18 says what the channels are: 0 and 1 are loudspeakers, others
+# ambisonic or unnamed channels.
+_OPUS_HEAD, _OPUS_FAMILY, _LOUDSPEAKERS = b"OpusHead", 18, (0, 1)
+_LONGEST_START = 512
 # The beginning of a MIDI sample dump, whose packets libsndfile prints to standard output.
 SAMPLE_DUMP = b"\xf0\x7e"
 
@@ -80,11 +96,46 @@ class WatchedFile:
 
 
 class Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types for mypy
-    """A SoundFile that does not seek after each block: at the end of a cut-off FLAC that fails."""
+    """A SoundFile whose channels have the order of a WAV in every format.
+
+    It does not seek after each block: at the end of a cut-off FLAC that fails.
+    """
+
+    def __init__(self, file: Any, mode: str = "r", *layout: Any, **settings: Any) -> None:
+        super().__init__(file, mode, *layout, **settings)
+        self._places: tuple[int, ...] | None = None
+        in_vorbis_order = self.subtype in _IN_VORBIS_ORDER
+        if in_vorbis_order and (mode == "w" or _has_loudspeakers(file)):
+            self._places = _PLACES_IN_VORBIS.get(self.channels)
+
+    def read(self, *amount: Any, **options: Any) -> Any:
+        """Read as SoundFile does, with the channels in the order of a WAV."""
+        samples = super().read(*amount, **options)
+        if self._places is not None:
+            samples[:] = samples.take(self._places, axis=1)
+        return samples
+
+    def write(self, samples: Any) -> None:
+        """Write samples whose channels have the order of a WAV."""
+        if self._places is not None:
+            channels = [self._places.index(place) for place in range(len(self._places))]
+            samples = samples.take(channels, axis=1)
+        super().write(samples)
 
     def seekable(self) -> bool:
         """Say no, so that `read` and `write` only go forward."""
         return False
+
+
+def _has_loudspeakers(file: Any) -> bool:
+    """Whether the channels of an Ogg file are those of loudspeakers. The position is kept."""
+    place = file.tell()
+    file.seek(0)
+    start = file.read(_LONGEST_START)
+    file.seek(place)
+    head = start.find(_OPUS_HEAD)
+    family = start[head + _OPUS_FAMILY : head + _OPUS_FAMILY + 1]
+    return head < 0 or not family or family[0] in _LOUDSPEAKERS
 
 
 def reason_of(error: Exception) -> str:

@@ -31,6 +31,11 @@ _requests: list[Event] = []
 _watched: list[int] = []
 # Held until the thread has answered a signal without ending the process.
 _unanswered = allocate_lock()
+# Held while a thread makes what a stop undoes. A stop takes it for good, so that nothing is made
+# between the undoing and the end of the process.
+_making = allocate_lock()
+# Seconds that a stop waits for such a thread.
+_LONGEST_MAKING = 0.5
 
 
 @contextmanager
@@ -41,6 +46,13 @@ def undone_at_stop(undo: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         _undos.remove(undo)
+
+
+@contextmanager
+def only_before_stop() -> Iterator[None]:
+    """Do what stands in this context before a signal begins to end the process, or never."""
+    with _making:
+        yield
 
 
 @contextmanager
@@ -116,6 +128,7 @@ def _answer(number: int) -> None:
     if number == signal.SIGINT and _requests:
         _requests.pop().set()
         return
+    _making.acquire(timeout=_LONGEST_MAKING)
     for undo in reversed(_undos):
         with suppress(Exception):
             undo()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from convcli.media.outputs import open_output
+from convcli.signals import TABLE
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,25 @@ class LosesEveryProcess:
 
     def run(self, unit: Any) -> int:  # noqa: ARG002 -- as all work
         os._exit(9)
+
+
+@dataclass(frozen=True)
+class AppendsLineAndLosesProcess:
+    """Work that appends a line to its input, and whose process ends after the first time."""
+
+    folder: Path
+    retries: int = 0
+
+    def run(self, unit: Any) -> int:
+        """Write the result, complete."""
+        text = unit.source.read_text()
+        with open_output(unit.output, medium=TABLE, aside=unit.aside) as place:
+            Path(str(place)).write_text(f"{text}2\n")
+        tried = self.folder / str(unit.number)
+        if not tried.exists():
+            tried.touch()
+            os._exit(9)
+        return int(unit.number)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 import pyvips
 import scipy.signal
 
-from convcli import apply
+from convcli import apply, design
 from convcli.designs.fir import Specification
 from convcli.designs.frequency import lowpass
 from convcli.errors import RequestError
@@ -47,6 +47,36 @@ def test_upsample_is_the_low_pass_of_downsample_between_zeros(n: int) -> None:
     # Each phase is scaled to a sum of 1, which it misses by the ripple of the low-pass.
     inner = slice(40 * n, -40 * n)
     np.testing.assert_allclose(y[inner], truth[inner], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_upsample_reads_no_input_without_a_weight(n: int) -> None:
+    taps = design(f"downsample:{n}").weights
+    assert taps is not None
+    middle = len(taps) // 2
+    # Output k reads the inputs i with a tap at middle + k - n * i.
+    before = middle // n
+    after = (middle + n - 1) // n
+    x = RNG.standard_normal(200)
+    whole = scipy.signal.upfirdn(n * np.asarray(taps), x, n)[middle:][: 200 * n]
+    y = apply(f"upsample:{n}", x, edge="valid")
+    assert len(y) == n * (200 - before - after)
+    np.testing.assert_allclose(y, whole[n * before : n * (200 - after)], rtol=0, atol=2e-3)
+    causal = apply(f"upsample:{n}", x, align="causal")
+    delay = n * after
+    np.testing.assert_allclose(causal[n * 100 :], whole[n * 100 - delay : -delay], atol=2e-3)
+
+
+@pytest.mark.parametrize(("rate", "phases", "step"), [(44100, 441, 160), (24000, 3, 2)])
+def test_resample_reads_no_input_without_a_weight(rate: int, phases: int, step: int) -> None:
+    x = np.zeros(2000)
+    x[1000] = 1
+    y = apply(f"resample:{rate}", x, rate=16000)
+    reads = np.flatnonzero(np.abs(y) > 0)
+    aligned = reads * step // phases
+    reach = design(f"resample:{rate}", rate=16000).reach[0]
+    assert reach.after == 1000 - aligned.min()
+    assert reach.before == aligned.max() - 1000
 
 
 def test_upsample_is_the_inverse_of_downsample_in_the_pass_band() -> None:

@@ -8,20 +8,25 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from threading import Event
+from typing import Any
 
+import lost_process
 import pytest
-from program import CONVCLI, done, refused, run
+from life import PATIENCE
+from program import CONVCLI, done, peer, refused, run
 
 from convcli.batch.file_state import FileState
 from convcli.batch.ledger import _lock, open_ledger, read_lines, rewrite
 from convcli.batch.ledger_line import Line
 from convcli.batch.ledger_line import RunIdentity as Identity
+from convcli.batch.processes import ProcessRunner
+from convcli.batch.results_aside import results_aside
+from convcli.batch.run_units import outcomes
 from convcli.batch.units import Unit
-from convcli.errors import InputError, RequestError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from convcli.errors import InputError, OutputError, RequestError
+from convcli.media.replacing import replace_by
 
 TABLE = "x\n1\n3\n5\n"
 SMOOTH = "x\n1\n2\n4\n"
@@ -315,6 +320,75 @@ def test_resume_in_place_filters_once(folder: Path) -> None:
     words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--resume")
     done(*words, cwd=folder)
     done(*words, cwd=folder)
+    assert (folder / "in/a.csv").read_text() == SMOOTH
+
+
+@peer("strace")
+@pytest.mark.parametrize("end", ["KILL", "TERM"])
+@pytest.mark.parametrize(
+    "call", ["rename:1", "rename:2", "linkat:2", "write:3", "write:4", "write:5"]
+)
+def test_resume_in_place_filters_once_whenever_the_run_ends(
+    call: str, end: str, tmp_path: Path
+) -> None:
+    """The run ends right after a call of the system, such as that which replaces an input."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.csv").write_text(TABLE)
+    name, _, number = call.partition(":")
+    fault = ["-e", f"trace={name}", "-e", f"inject={name}:signal={end}:when={number}"]
+    words = ["csv", "sma:2", "in", "--in-place", "--ledger", "run.jsonl", "--resume", "-q"]
+    watched = ["strace", "-f", "-qq", "-o", "/dev/null", *fault, *CONVCLI, *words]
+    subprocess.run(watched, cwd=tmp_path, check=False, timeout=PATIENCE)
+    assert {path.read_text() for path in folder.glob("*.csv")} <= {TABLE, SMOOTH}
+    done(*words, cwd=tmp_path)
+    assert {path.read_text() for path in folder.glob("*.csv")} == {SMOOTH}
+    if end == "TERM":
+        assert len(list(folder.iterdir())) == 4
+
+
+def test_a_lost_process_has_not_replaced_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    tables = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for table in tables:
+        table.write_text("1\n")
+    units = [
+        Unit(number=number, name=str(table), place=str(table), relative=table.name)
+        for number, table in enumerate(tables, 1)
+    ]
+    work = lost_process.AppendsLineAndLosesProcess(tmp_path)
+    with results_aside() as results:
+        runner = ProcessRunner(work, 1, Event())  # type: ignore[arg-type]
+        for outcome in outcomes(runner, results.named(units)):
+            assert outcome.error is None
+            assert [table.read_text() for table in tables].count("1\n") == 3 - outcome.unit.number
+            results.replace_input(outcome)
+    assert [table.read_text() for table in tables] == ["1\n2\n", "1\n2\n"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "a.csv", "b.csv"]
+
+
+def test_an_input_that_cannot_be_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line says so, and --resume does it again."""
+
+    def fails(place: Path, aside: Path) -> None:
+        if place.name == "a.csv":
+            raise OutputError(f"cannot write {place}: Input/output error")
+        replace_by(place, aside)
+
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--ledger", "run.jsonl")
+    with monkeypatch.context() as patched:
+        patched.setattr("convcli.batch.results_aside.replace_by", fails)
+        ended = run(*words, cwd=folder)
+    assert ended.code == 4
+    assert ended.errors == ["error: cannot write in/a.csv: Input/output error"]
+    assert (folder / "failed.txt").read_text() == "in/a.csv\n"
+    assert [line["error"] is None for line in lines(folder) if line["unit"] == 1] == [True, False]
+    assert (folder / "in/a.csv").read_text() == TABLE
+    assert not list(folder.rglob(".convcli*"))
+    done(*words, "--resume", cwd=folder)
     assert (folder / "in/a.csv").read_text() == SMOOTH
 
 

@@ -669,6 +669,58 @@ def test_floating_samples_of_64_bits(program: Program, tmp_path: Path, pages: in
     assert np.array_equal(made.squeeze(), (pixels / 2).squeeze())
 
 
+@pytest.mark.parametrize("chosen", ["rgb", "luma", "alpha"])
+def test_some_channels_of_floating_samples_of_64_bits(
+    program: Program, tmp_path: Path, chosen: str
+) -> None:
+    """The channels that are not filtered stay as they are."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = RNG.random((40, 30, 4))
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"], metadata=None
+    )
+    words = ["image", "gain:0.5", "a.tif", "-o", "b.tif", "--channels", chosen]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 0, ended
+    wanted = pixels.copy()
+    luma = pixels[..., :3] @ [0.2126, 0.7152, 0.0722]
+    if chosen == "luma":
+        wanted[..., :3] -= luma[..., None] / 2
+    else:
+        wanted[..., slice(3) if chosen == "rgb" else 3] /= 2
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "b.tif"), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize(("bands", "meaning"), [(2, "minisblack"), (3, "rgb"), (4, "rgb")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "zlib", "rowsperstrip": 7},
+        {"bigtiff": True, "rowsperstrip": 5},
+        {"byteorder": ">"},
+    ],
+)
+def test_floating_samples_of_16_bits_in_planes(
+    tmp_path: Path, options: dict[str, Any], bands: int, meaning: str, pages: int
+) -> None:
+    """libvips mixes up the rows of such planes."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = RNG.random((pages, 33, 21, bands)).astype(np.float16)
+    of_file = {name: options[name] for name in ("bigtiff", "byteorder") if name in options}
+    of_page = {name: value for name, value in options.items() if name not in of_file}
+    of_page |= {"photometric": meaning, "planarconfig": "separate", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif", **of_file) as writer:
+        for page in pixels:
+            writer.write(np.moveaxis(page, 2, 0), **of_page)
+    found = open_image(tmp_path / "a.tif", options=ImageOptions())
+    for page, wanted in zip(found.pages, pixels, strict=True):
+        strips = [strip.pixels for strip in page.pieces()]
+        assert strips[0].dtype == np.float32
+        assert np.array_equal(np.concatenate(strips), wanted)
+
+
 @pytest.mark.parametrize("pages", [1, 2])
 @pytest.mark.parametrize(
     "options",

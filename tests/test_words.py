@@ -297,7 +297,7 @@ def test_a_page_keeps_what_follows_an_exception_or_an_example() -> None:
 
 
 DEFAULTS = {
-    "audio": ("zero; edge where the rate changes", "center"),
+    "audio": ("zero; edge where the rate changes without --tail", "center"),
     "csv": ("shrink", "causal"),
     "image": ("edge", "center"),
 }
@@ -393,11 +393,73 @@ def test_a_folder_with_the_name_of_a_step_is_an_input(tmp_path: Path) -> None:
         ("detect a.wav b.wav --top=", "`convcli detect --help` shows"),
         ("detect a.wav -x", "`convcli detect --help` shows"),
         ("compare a.wav -1", "`convcli compare --help` shows"),
+        ("csv sma:2 p.csv --na", "`convcli csv --help` shows"),
         ("csv -1,2 p.csv", "a FILTER that begins with a minus stands in parentheses"),
     ],
 )
 def test_an_error_of_an_option_names_the_help_of_its_command(words: str, hint: str) -> None:
     assert f"hint: {hint}" in program.run(*words.split()).err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        # Click would read the first four as -o utput, -c olumns, -t hreshold and -q -u -a ...
+        ("csv sma:2 p.csv -output out.csv", "--output"),
+        ("csv sma:2 p.csv -columns=v", "--columns=v"),
+        ("detect p.csv p.csv -threshold 0.4", "--threshold"),
+        ("image box:3 p.png -quality 90", "--quality"),
+        ("csv sma:2 p.csv -edge zero", "--edge"),
+        ("explain 1,2,3 1,2 -edge zero", "--edge"),
+        ("learn p.csv -taps 3", "--taps"),
+        # But ImageMagick has steps that are written so.
+        ("image -edge 1 p.csv", "FILTER is one word and comes first: convcli image sobel p.csv"),
+        # Dashes, as word processors make them of minus signs.
+        ("csv sma:2 p.csv \N{EN DASH}c v", "-c"),
+        ("csv sma:2 p.csv \N{EM DASH}columns v", "--columns"),
+        ("csv sma:2 p.csv \N{EN DASH}\N{EN DASH}columns v", "--columns"),
+        ("csv sma:2 p.csv -edg zero", "did you mean --edge?"),
+        ("csv sma:2 p.csv --colums v", "did you mean --columns?"),
+        ("filters --reprt", "did you mean --report?"),
+        ("explain 1,2,3 1,2 --matrx", "did you mean --matrix?"),
+        ("explain --matrx 1,2,3 1,2", "did you mean --matrix?"),
+        ("csv sma:2 p.csv -C v", "did you mean -c?"),
+        ("detect p.csv p.csv -T 0.3", "did you mean -t?"),
+        ("compare p.csv p.csv -o x", "`convcli compare --help` shows what can be asked; short"),
+        ("explain 1,2,3 1,2 -e zero", "`convcli explain --help` shows what can be asked; short"),
+        # A FILTER that begins with a minus is not meant where there is one already.
+        ("csv sma:2 p.csv -x", "`convcli csv --help` shows what can be asked; short options are -"),
+        ("csv sma:2 p.csv -5", "`convcli csv --help` shows what can be asked; short options are -"),
+        ("csv -c v -x p.csv", "a FILTER that begins with a minus stands in parentheses"),
+        ("csv -x p.csv", "a FILTER that begins with a minus stands in parentheses"),
+    ],
+)
+def test_a_misspelt_option_is_answered(words: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("v\n1\n2\n3\n4\n")
+    ended = program.run(*words.split(), cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert f"hint: {hint}" in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("detect p.csv p.csv --top x", "Invalid value for '--top': 'x' is not a whole number"),
+        ("csv sma:2 p.csv --decimals 1.5", "'1.5' is not a whole number"),
+        ("learn p.csv --ridge x", "'x' is not a number"),
+    ],
+)
+def test_a_value_that_is_no_number_is_told_in_plain_words(words: str, told: str) -> None:
+    told_here = program.run(*words.split()).err.splitlines()[0]
+    assert told in told_here
+    assert not re.search(r"\b(int|float|integer|range)\b", told_here)
+
+
+def test_words_with_minus_signs_that_are_no_options(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("v\n1\n2\n")
+    for words in ("explain -1,2 -3,4", "csv gain:-1 -qcv p.csv", "csv gain:2 p.csv --na -x"):
+        assert program.run(*words.split(), cwd=tmp_path).code == 0
 
 
 def test_an_option_that_no_step_stands_for_is_answered(tmp_path: Path) -> None:

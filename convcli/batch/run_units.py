@@ -18,7 +18,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, as_convcli_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from convcli.batch.units import Unit
     from convcli.facts import RunFacts
@@ -130,7 +130,7 @@ def carry_out(
         tries=tries,
         seconds=time.perf_counter() - started,
         read=read,
-        wrote=None if facts is None else FileState.of(unit.output),
+        wrote=None if facts is None else FileState.of(unit.written),
     )
 
 
@@ -155,7 +155,7 @@ class Runner(Protocol):
         """Wait until nothing is under way."""
 
 
-def outcomes(runner: Runner, units: Iterable[Unit]) -> Iterator[Outcome]:
+def outcomes(runner: Runner, units: Iterable[Unit]) -> Generator[Outcome]:
     """Carry units out and yield how each ended, as they end.
 
     At most `runner.window` units are under way, so that memory does not grow with their number.

@@ -21,6 +21,7 @@ from convcli.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from convcli.batch.listing import Listed
     from convcli.media.output_names import OneOutput, OutputNames
@@ -38,6 +39,7 @@ class Unit:
     place : path or URL of the output; None for standard output or where nothing is written
     replaces : an existing output may be replaced, because an earlier run of the command wrote it
     joined_into : the output that this part of the input is joined into; None for a whole input
+    aside : where the complete output is kept until it replaces the input, see `ResultsAside`
     """
 
     number: int
@@ -47,6 +49,17 @@ class Unit:
     place: str | None = None
     replaces: bool = False
     joined_into: str | None = None
+    aside: Path | None = None
+
+    @property
+    def replaces_input(self) -> bool:
+        """Whether the output takes the place of the input."""
+        return self.place == self.name
+
+    @property
+    def written(self) -> Place | None:
+        """Where the complete output is when the unit has ended; None is standard output."""
+        return self.aside or self.output
 
     @property
     def source(self) -> Place | None:

@@ -28,6 +28,14 @@ _THREAD_LIMITS = (
 # here they come from print().
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+# What Click says of values, in plain words.
+_PLAIN_WORDS = {
+    "is not a valid int range.": "is not a whole number",
+    "is not a valid int.": "is not a whole number",
+    "is not a valid float range.": "is not a number",
+    "is not a valid float.": "is not a number",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return the exit code.
@@ -217,22 +225,18 @@ def _print_usage_error(error: Any, words: list[str]) -> int:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text
         say(message)
+    elif type(error).__name__ == "NoSuchOption" and words[:1] == [error.ctx.info_name]:
+        from convcli.cli.option_words import Options
+
+        options = Options.of(error.ctx.command, error.ctx)
+        print_error(options.unknown(error.option_name, words[1:]))
     else:
         command = _command(words)
         text = message.replace(": Value error, ", ": ")
+        for words_of_click, plain in _PLAIN_WORDS.items():
+            text = text.replace(words_of_click, plain)
         hint = f"`{command} --help` shows what can be asked"
-        import re
-
-        takes_filter = error.ctx is not None and "FILTER" in error.ctx.get_usage()
-        if takes_filter and re.match(r"No such option: -(\W*\d|\s|x\b|\()", message):
-            hint = "a FILTER that begins with a minus stands in parentheses: '(-1 * x)'"
-        elif re.match(r"No such option: -[^-]", message):
-            hint += "; a file whose name begins with a minus is written ./-name"
-        if message.startswith("No such option"):
-            from convcli.cli.word_order import hint_for_options
-
-            hint = hint_for_options(words) or hint
-        elif message.startswith("No such command"):
+        if message.startswith("No such command"):
             from convcli.cli.word_order import hint_without_command
 
             hint = hint_without_command(words) or hint

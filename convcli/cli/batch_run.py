@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -15,6 +15,7 @@ from convcli.batch.earlier_runs import UnitsLeft, earlier_runs
 from convcli.batch.file_state import FileState
 from convcli.batch.ledger import ledger_file, open_ledger
 from convcli.batch.listing import list_inputs
+from convcli.batch.results_aside import results_aside
 from convcli.batch.run_units import OwnThread, ThreadRunner, UnitOrder, outcomes
 from convcli.batch.units import Shard, Units
 from convcli.cli import closed_pipe, print_error, print_message, say
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from convcli.batch.ledger import Ledger
     from convcli.batch.ledger_line import RunIdentity
     from convcli.batch.listing import Listing
+    from convcli.batch.results_aside import ResultsAside
     from convcli.batch.run_units import Outcome, Runner, Work
     from convcli.batch.units import Unit
     from convcli.cli.batch_options import WorkOptions
@@ -320,14 +322,21 @@ class BatchRun(ABC):
         gc.set_threshold(_MOST_UNCOLLECTED)
         progress = Progress(len(left), shown=self.request.shows_progress)
         order = UnitOrder(_MOST_UNTOLD)
-        ended = outcomes(self._runner(left), order.noted(left.to_do()))
         try:
-            for outcome in order.sorted(self._noted(ended, ledger)):
-                self._print(outcome)
-                progress.advance_unit()
+            with results_aside() as results:
+                units = order.noted(self._begun(left, results))
+                # What is under way ends before the results that are left are removed.
+                with closing(outcomes(self._runner(left), units)) as ended:
+                    for outcome in order.sorted(self._noted(ended, ledger, results)):
+                        self._print(outcome)
+                        progress.advance_unit()
         finally:
             progress.close()
             self._retry_notes.close()
+
+    def _begun(self, left: UnitsLeft, results: ResultsAside) -> Iterator[Unit]:
+        """The units that are left, as they are begun."""
+        return left.to_do() if self.request.dry_run else results.named(left.to_do())
 
     def _runner(self, left: UnitsLeft) -> Runner:
         """The runner that carries the units out."""
@@ -363,32 +372,44 @@ class BatchRun(ABC):
             on_retry=self._retry_notes,
         )
 
-    def _noted(self, ended: Iterable[Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
+    def _noted(
+        self, ended: Iterable[Outcome], ledger: Ledger | None, results: ResultsAside
+    ) -> Iterator[Outcome]:
         """Yield the outcomes as they come, after their failures and ledger lines are noted."""
         for each in ended:
-            outcome = each
-            if outcome.error is not None:
-                unit = outcome.unit
-                error = name_input(outcome.error, unit.input_label, unit.part_label)
-                outcome = replace(outcome, error=error)
-                self.failed.add(outcome.unit, error)
-            if ledger is not None and not self._note(ledger, outcome):
-                ledger = None
+            outcome = self._with_failure(each)
+            ledger = self._note(ledger, outcome)
+            try:
+                results.replace_input(outcome)
+            except OutputError as error:
+                outcome = self._with_failure(replace(outcome, facts=None, error=error))
+                ledger = self._note(ledger, outcome)
             yield outcome
 
-    def _note(self, ledger: Ledger, outcome: Outcome) -> bool:
-        """Write the line of a unit. Returns whether further lines can be written.
+    def _with_failure(self, outcome: Outcome) -> Outcome:
+        """The outcome with an error that names the input, if it failed; this is noted."""
+        if outcome.error is None:
+            return outcome
+        unit = outcome.unit
+        error = name_input(outcome.error, unit.input_label, unit.part_label)
+        self.failed.add(unit, error)
+        return replace(outcome, error=error)
+
+    def _note(self, ledger: Ledger | None, outcome: Outcome) -> Ledger | None:
+        """Write the line of a unit. Returns the ledger if further lines can be written.
 
         A record that the user has not asked for must not end the run, for example on a full disk.
         """
+        if ledger is None:
+            return None
         try:
             ledger.note_outcome(outcome)
         except OutputError as error:
             if self.batch.ledger is not None:
                 raise
             self._warn_of_no_record(error)
-            return False
-        return True
+            return None
+        return ledger
 
     def _warn_of_no_record(self, error: OutputError) -> None:
         if not self.request.quiet:

@@ -63,7 +63,7 @@ class FilterWork:
             alone=self.alone,
             replaces=self._replaces(unit),
         )
-        return made.run()
+        return replace(made, aside=unit.aside).run()
 
     def refuse(self, unit: Unit) -> None:
         """Refuse a unit whose output exists, unless it may be replaced."""

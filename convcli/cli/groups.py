@@ -28,9 +28,10 @@ def command(
         epilog = "\n\n".join(["Examples:", *(f"\b\n  {line}" for line in examples)])
 
         def add(app: typer.Typer) -> None:
-            app.command(name=name, epilog=epilog, context_settings=settings)(
-                with_option_groups(function)
-            )
+            from convcli.cli.option_words import Command
+
+            made = app.command(name=name, cls=Command, epilog=epilog, context_settings=settings)
+            made(with_option_groups(function))
 
         ADD_COMMAND[name] = add
         return function

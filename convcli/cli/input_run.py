@@ -39,6 +39,7 @@ class InputRun:
     output : where its result goes, None for standard output
     alone : no other input is filtered at the same time
     replaces : an object that another program has made meanwhile may be replaced
+    aside : the complete output gets this name, and `output` stays as it was
     progress : where the work done is counted; several inputs that run at once count elsewhere
     preview_size : how much of the signals is collected to be drawn; None for nothing
     """
@@ -50,6 +51,12 @@ class InputRun:
     replaces: bool
     progress: Progress
     preview_size: PreviewSize | None = None
+    aside: Path | None = None
+
+    @property
+    def written(self) -> Place | None:
+        """Where the complete output is; None for standard output."""
+        return self.aside or self.output
 
     def run(self) -> RunFacts:
         """Filter the input and return the facts of the run."""

@@ -83,6 +83,13 @@ def hint_for_options(words: list[str]) -> str | None:
     return None
 
 
+def is_other_notation(command: str, option: str, following: str) -> bool:
+    """Whether an option and the word after it are a step of ImageMagick: -edge 1."""
+    if command not in _FILTERING or not _VALUE.match(following):
+        return False
+    return step_here(f"{option[1:]} {following}", parse) is not None
+
+
 def hint_without_command(words: list[str]) -> str | None:
     """The command line with the command that filters the file in it; None if none is known.
 

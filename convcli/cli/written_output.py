@@ -29,7 +29,10 @@ def write_output(planned: PlannedInput) -> WrittenOutput:
     asked = planned.run
     files = asked.command.files
     preview = _preview(planned)
-    with open_output(asked.output, medium=files.medium, replace=asked.replaces) as place:
+    opening = open_output(
+        asked.output, medium=files.medium, replace=asked.replaces, aside=asked.aside
+    )
+    with opening as place:
         with only_writing(asked.output):
             sink = planned.sink(place)
         try:
@@ -44,7 +47,7 @@ def write_output(planned: PlannedInput) -> WrittenOutput:
         return written
     # The maps are those of the input as it was filtered, before it is read again to be shown.
     maps = preview.feature_maps(planned.plans[0])
-    shown = preview.facts(files, asked.source, asked.output)
+    shown = preview.facts(files, asked.source, asked.written)
     return replace(written, preview=shown, feature_maps=maps)
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_output(
-    path: Place | None, *, medium: Medium, replace: bool = True
+    path: Place | None, *, medium: Medium, replace: bool = True, aside: Path | None = None
 ) -> Iterator[Path | BinaryIO]:
     """Open the place of a result; None is standard output.
 
-    replace : as of `atomic`
+    replace, aside : as of `atomic`
 
     Standard output and devices are yielded as open streams, a file or an object as the path of a
     temporary file that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it,
@@ -47,7 +47,7 @@ def open_output(
                 refuse_terminal(stream, medium.thing)
             yield stream
     else:
-        with atomic(path, replace=replace) as temporary:
+        with atomic(path, replace=replace, aside=aside) as temporary:
             yield temporary
 
 

@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError
 from convcli.media.remote import remote_place
 from convcli.media.scratch import scratch
-from convcli.stopping import undone_at_stop
+from convcli.stopping import only_before_stop, undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ def stream_in_file(stream: BinaryIO, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
+def atomic(path: Place, *, replace: bool = True, aside: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path, which becomes `path` if the context ends without an error.
 
     Any exception, KeyboardInterrupt and SystemExit included, leaves `path` as it was and no partial
@@ -150,6 +151,8 @@ def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
     programs; to wait for the disk would double the time of many small files.
 
     replace : an object that another program has made meanwhile is replaced, as a file always is
+    aside : the complete file gets this name in the folder of `path`, in place of that of `path`,
+        which stays as it was; see `aside_of`
     """
     remote = remote_place(path)
     if remote is not None:
@@ -168,13 +171,44 @@ def atomic(path: Place, *, replace: bool = True) -> Iterator[Path]:
         handle = _unnamed(place.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+    names = _Names(path=local, place=place, complete=aside or place)
     writer = (
-        _hidden_until_complete(local, place)
-        if handle is None
-        else _unnamed_until_complete(local, place, handle)
+        _hidden_until_complete(names) if handle is None else _unnamed_until_complete(names, handle)
     )
     with refuse_full_disk(path), writer as temporary:
         yield temporary
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """The names of an output.
+
+    path : as it was asked for
+    place : without symbolic links
+    complete : what the complete file is called; not `place` if it is kept aside
+    """
+
+    path: Path
+    place: Path
+    complete: Path
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the complete file is kept aside."""
+        return self.complete != self.place
+
+
+def aside_of(place: Path) -> Path:
+    """A hidden name, in the folder of a file, for a complete file that will replace it."""
+    return _beside(Path(os.path.realpath(place)))
+
+
+def replace_by(place: Path, aside: Path) -> None:
+    """Give the complete file of `atomic(place, aside=aside)` its name. OutputError if it fails."""
+    try:
+        aside.replace(os.path.realpath(place))
+    except OSError as error:
+        raise cannot_write(place, error) from error
 
 
 def _real_place(path: Path) -> Path:
@@ -212,14 +246,19 @@ def _unnamed(folder: Path) -> int | None:
 
 
 @contextmanager
-def _unnamed_until_complete(path: Path, place: Path, handle: int) -> Iterator[Path]:
+def _unnamed_until_complete(names: _Names, handle: int) -> Iterator[Path]:
     try:
         yield Path(f"/proc/self/fd/{handle}")
         try:
-            _inherit(place, handle)
-            _link(place, handle)
+            _inherit(names.place, handle)
+            if names.is_aside:
+                _wait_for_disk(handle)
+                with only_before_stop():
+                    _link(names.complete, handle)
+            else:
+                _link(names.place, handle)
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(names.path, error) from error
     finally:
         os.close(handle)
 
@@ -256,26 +295,38 @@ def _name_by_copy(handle: int, path: Path) -> None:
 
 
 @contextmanager
-def _hidden_until_complete(path: Path, place: Path) -> Iterator[Path]:
-    with _removed(_beside(place)) as beside:
+def _hidden_until_complete(names: _Names) -> Iterator[Path]:
+    with _removed(_beside(names.place)) as beside:
         try:
             beside.touch(mode=0o666, exist_ok=False)
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(names.path, error) from error
         yield beside
         try:
-            _inherit(place, beside)
-            _replace(place, beside)
+            _inherit(names.place, beside)
+            if names.is_aside:
+                _wait_for_file(beside)
+            _replace(names.complete, beside)
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(names.path, error) from error
 
 
 def _replace(place: Path, complete: Path) -> None:
     """Give a complete file its name. Its content is on the disk before an old file is given up."""
     if place.exists():
-        with complete.open("rb") as file, suppress_unsupported():
-            os.fsync(file.fileno())
+        _wait_for_file(complete)
     os.replace(complete, place)
+
+
+def _wait_for_file(path: Path) -> None:
+    with path.open("rb") as file:
+        _wait_for_disk(file.fileno())
+
+
+def _wait_for_disk(handle: int) -> None:
+    """Wait until the content of a file is on the disk, where the file system knows that."""
+    with suppress_unsupported():
+        os.fsync(handle)
 
 
 @contextmanager

@@ -138,9 +138,10 @@ class Resample(Op):
 
         A causal resampler is delayed until it reads no later sample.
         """
-        phases, width = table.shape
+        aligned = _aligned_inputs(len(table), step)
+        starts, table = _without_unread_inputs(starts, table, aligned)
+        width = table.shape[1]
         last_inputs = starts + width - 1
-        aligned = _aligned_inputs(phases, step)
         if causal:
             look_ahead = int((last_inputs - aligned).max())
             starts = starts - max(0, look_ahead)
@@ -293,6 +294,28 @@ def _aligned_inputs(phases: int, step: int) -> IntArray:
     """The input that each output of a group of `phases` is aligned with."""
     aligned: IntArray = np.arange(phases) * step // phases
     return aligned
+
+
+def _without_unread_inputs(
+    starts: IntArray, table: FloatArray, aligned: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """The same weights, in windows that reach no later than the last input with a weight.
+
+    A phase with fewer taps than others ends with zeros, and its window may reach further than that
+    of any other phase. Such a window begins earlier instead.
+
+    aligned : the input that each phase is aligned with
+    """
+    width = table.shape[1]
+    zeros_at_the_end = (table != 0)[:, ::-1].argmax(axis=1)
+    counts = width - zeros_at_the_end
+    new_width = int(counts.max())
+    last = int((starts + counts - 1 - aligned).max())
+    new_starts = np.minimum(starts, aligned + last - new_width + 1)
+    moved = starts - new_starts
+    places = np.arange(new_width) - moved[:, None]
+    taps = np.take_along_axis(table, np.maximum(places, 0), axis=1)
+    return new_starts, np.where(places >= 0, taps, 0.0)
 
 
 def _pixels_inside(phases: int, step: int) -> IntArray:

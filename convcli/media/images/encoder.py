@@ -85,13 +85,13 @@ class PageEncoder:
         """All channels of the page: those of `y`, and the others from the original rows."""
         source = self.source
         if source.selection == "alpha":
-            values = in_type(source.plain(originals), y.dtype)
+            values = np.array(in_type(source.plain(originals), y.dtype))
             values[..., self._alpha] = y[..., 0]
             return values
         light = source.light(originals)
         # In float32 a float64 result would be rounded twice.
         wider = np.result_type(light, y)
-        values = light.astype(wider, copy=False)
+        values = light.astype(wider)
         colours = list(self._colours)
         if source.selection == "luma":
             # The change of Y is added, so that colours stay bit for bit where nothing changed.

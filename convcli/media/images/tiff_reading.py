@@ -5,9 +5,10 @@ them for the opacity, whatever the tag says. It misreads grey pictures whose ban
 separate planes; it reads them well if the file calls them red, green and blue. Floating colours
 that are multiplied by the opacity it divides wrongly: grey ones by 1/255 of it, and those of pixels
 that are almost transparent become 0. They are read as they are, and divided by `straight`. Floating
-samples of 64 bits are read without it where they are not compressed, else as bytes. It fails on
-other kinds with the words that it also has for damaged files. Tags after TIFF 6.0, sections 8, 18
-and 23.
+samples of 64 bits are read without it where they are not compressed, else as bytes. It mixes up
+the rows of floating samples of 16 bits in separate planes; they are read as whole numbers. It fails
+on other kinds with the words that it also has for damaged files. Tags after TIFF 6.0, sections 8,
+18 and 23.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RED_GREEN_BLUE, _CIELAB = 0, 1, 2, 8
 _SEPARATE_PLANES = 2
 _UNCOMPRESSED = 1
 PREMULTIPLIED, OPACITY = 1, 2
-_FLOATING = 3
+_FLOATING_PREDICTOR = 3
+_UNSIGNED, _FLOATING = 1, 3
 # Whole and floating complex numbers.
 _COMPLEX = (5, 6)
 
@@ -67,7 +69,7 @@ _CODECS = {
     52546: "JPEG XL",
 }
 _READ_BITS = (1, 2, 4, 8, 16, 32)
-_WIDE_BITS, _BITS_INSTEAD = 64, 32
+_HALF_BITS, _WIDE_BITS, _BITS_INSTEAD = 16, 64, 32
 _WIDE_BYTES = 8
 # Tags that are 1 in a page of one band, upright, with 0 as black, and without a predictor.
 _EXPECTED_1 = (_PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _PREDICTOR)
@@ -76,11 +78,17 @@ _MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
-class WideRows:
-    """The patches by which libvips takes samples for bytes, and the type of the samples."""
+class WholeNumbers:
+    """How libvips decodes floating samples as whole numbers.
+
+    patches : by which it takes them for whole numbers
+    dtype : of the samples
+    columns : of the whole numbers, for each column of the picture
+    """
 
     patches: tuple[Patch, ...]
     dtype: np.dtype[Any]
+    columns: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +105,8 @@ class PageReading:
         when it opens a page: 3,000 pages of 32x32 took 350 s, and take 8 s if each is alone
     wide : of floating samples of 64 bits, the patch by which libvips takes them for 32 bits, so
         that it reads everything but the pixels; empty for others
-    wide_rows : how libvips can decode these samples as rows of bytes, if it can
+    as_whole : how libvips can decode samples as whole numbers that it does not decode rightly as
+        floating ones; None for others
     """
 
     meanings: tuple[int, ...]
@@ -107,7 +116,7 @@ class PageReading:
     premultiplied: bool
     lone: tuple[Patch, ...]
     wide: tuple[Patch, ...] = ()
-    wide_rows: WideRows | None = None
+    as_whole: WholeNumbers | None = None
 
     @property
     def extra(self) -> tuple[bool, ...]:
@@ -125,8 +134,7 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
     meanings = fields[_EXTRA_BANDS].numbers() if _EXTRA_BANDS in fields else ()
     values = {tag: field.value for tag, field in fields.items()}
     is_grey = values.get(_PHOTOMETRIC) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-    in_planes = values.get(_PLANAR) == _SEPARATE_PLANES and values.get(_BAND_COUNT, 1) > 1
-    is_misread = is_grey and in_planes
+    is_misread = is_grey and _are_in_planes(fields)
     premultiplied = values.get(_SAMPLE_FORMAT) == _FLOATING and PREMULTIPLIED in meanings
     patches = []
     if is_misread:
@@ -134,6 +142,11 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
     if premultiplied:
         patches.append(_as_opacities(file, directory, meanings))
     is_wide = _is_wide(fields)
+    as_whole = None
+    if is_wide:
+        as_whole = _as_bytes(directory, values)
+    elif _are_half_planes(fields):
+        as_whole = _as_short_numbers(file, directory, fields[_SAMPLE_FORMAT].count)
     return PageReading(
         meanings=meanings,
         patches=tuple(patches),
@@ -142,7 +155,7 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
         premultiplied=premultiplied,
         lone=_as_lone_page(directory),
         wide=(_narrowing(file, directory, fields[_BITS].count),) if is_wide else (),
-        wide_rows=_wide_rows(directory, values) if is_wide else None,
+        as_whole=as_whole,
     )
 
 
@@ -178,11 +191,16 @@ def straight(pixels: AnyArray, alpha: int) -> AnyArray:
 
 def _is_wide(fields: TiffFields) -> bool:
     """Whether the samples of a page are floating numbers of 64 bits, all of them."""
+    return _has_floats(fields, _WIDE_BITS)
+
+
+def _has_floats(fields: TiffFields, wanted: int) -> bool:
+    """Whether the samples of a page are floating numbers of so many bits, all of them."""
     if not {_BITS, _SAMPLE_FORMAT} <= fields.keys():
         return False
     bits = fields[_BITS]
     is_floating = fields[_SAMPLE_FORMAT].value == _FLOATING
-    return is_floating and bits.kind == SHORT and set(bits.numbers()) == {_WIDE_BITS}
+    return is_floating and bits.kind == SHORT and set(bits.numbers()) == {wanted}
 
 
 def _narrowing(file: BinaryIO, directory: TiffPage, count: int) -> Patch:
@@ -191,7 +209,26 @@ def _narrowing(file: BinaryIO, directory: TiffPage, count: int) -> Patch:
     return directory.values_place(file, _BITS, len(narrow)), narrow
 
 
-def _wide_rows(directory: TiffPage, values: dict[int, int]) -> WideRows | None:
+def _are_in_planes(fields: TiffFields) -> bool:
+    """Whether each band of a page is stored by itself."""
+    if not {_PLANAR, _BAND_COUNT} <= fields.keys():
+        return False
+    return fields[_PLANAR].value == _SEPARATE_PLANES and fields[_BAND_COUNT].value > 1
+
+
+def _are_half_planes(fields: TiffFields) -> bool:
+    """Whether a page has floating samples of 16 bits, each band by itself."""
+    return _are_in_planes(fields) and _has_floats(fields, _HALF_BITS)
+
+
+def _as_short_numbers(file: BinaryIO, directory: TiffPage, count: int) -> WholeNumbers:
+    """How samples of 16 bits, of so many bands, are decoded as whole numbers."""
+    whole = shorts_field(*[_UNSIGNED] * count).stored(directory.variant.order)
+    place = directory.values_place(file, _SAMPLE_FORMAT, len(whole))
+    return WholeNumbers(((place, whole),), np.dtype(np.float16))
+
+
+def _as_bytes(directory: TiffPage, values: dict[int, int]) -> WholeNumbers | None:
     """How samples of 64 bits are decoded as rows of bytes.
 
     They have one band and no predictor, which works on whole samples; None for others.
@@ -199,13 +236,14 @@ def _wide_rows(directory: TiffPage, values: dict[int, int]) -> WideRows | None:
     is_plain = all(values.get(tag, 1) == 1 for tag in _EXPECTED_1)
     if not is_plain or _WIDTH not in values:
         return None
-    changed = {_BITS: 8, _SAMPLE_FORMAT: 1}
+    changed = {_BITS: 8, _SAMPLE_FORMAT: _UNSIGNED}
     for tag in {_WIDTH, _TILE_WIDTH} & values.keys():
         changed[tag] = values[tag] * _WIDE_BYTES
     if max(changed.values()) >= 1 << 32:  # a damaged file
         return None
     patches = [directory.entry_patch(tag, value) for tag, value in changed.items()]
-    return WideRows(tuple(patches), np.dtype(f"{directory.variant.order}f8"))
+    dtype = np.dtype(f"{directory.variant.order}f8")
+    return WholeNumbers(tuple(patches), dtype, columns=_WIDE_BYTES)
 
 
 def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
@@ -217,14 +255,27 @@ def unread_tiff(file: BinaryIO) -> tuple[str, str] | None:
     return None
 
 
+def _unread_planes(fields: TiffFields) -> str | None:
+    """What is stored in separate planes that is not read so, if anything is."""
+    if _PLANAR not in fields or fields[_PLANAR].value != _SEPARATE_PLANES:
+        return None
+    if _TILE_WIDTH in fields:
+        return "tiles with bands in separate planes"
+    has_predictor = _PREDICTOR in fields and fields[_PREDICTOR].value == _FLOATING_PREDICTOR
+    if has_predictor and _are_half_planes(fields):
+        return "16-bit floating samples in separate planes with a predictor"
+    return None
+
+
 def _unread_page(file: BinaryIO, directory: TiffPage) -> tuple[str, str] | None:
     fields = directory.fields(file, _TAGS)
     values = {tag: field.value for tag, field in fields.items()}
     bits = values.get(_BITS, 1)
     if values.get(_PHOTOMETRIC) == _CIELAB and bits == 8:
         return "colours in CIELAB of 8 bits", "convert it to RGB, or to CIELAB of 16 bits, first"
-    if values.get(_PLANAR) == _SEPARATE_PLANES and _TILE_WIDTH in values:
-        return "tiles with bands in separate planes", "store the bands of a pixel side by side"
+    planes = _unread_planes(fields)
+    if planes is not None:
+        return planes, "store the bands of a pixel side by side"
     compression = values.get(_COMPRESSION, _UNCOMPRESSED)
     if compression not in _READ_COMPRESSIONS:
         codec = _CODECS.get(compression, f"method {compression} of TIFF")

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
@@ -34,6 +35,7 @@ from convcli.media.images.vips import (
 )
 from convcli.media.images.vips_fields import kept_fields, metadata_of
 from convcli.media.images.vips_file import VipsFile, orientation_of, upright
+from convcli.samples import in_type
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from convcli.media.images.layout import PictureReader
     from convcli.media.images.page_choice import PageChoice
     from convcli.media.images.picture_format import ReadingRules
-    from convcli.media.images.tiff_reading import PageReading, WideRows
+    from convcli.media.images.tiff_reading import PageReading, WholeNumbers
     from convcli.media.images.vips_file import Patch
 
 # Complaints of the JPEG reader about what does no harm to the pixels.
@@ -105,7 +107,7 @@ class VipsPicture:
         self.layouts = self._read_layouts(upright_first)
         self._check_total()
         self.plain_pixels = self._find_plain_pixels()
-        self.wide_rows = self._find_wide_rows()
+        self.as_whole = self._find_whole_numbers()
         self.details = self._read_details(first, upright_first)
         self._warn_of_faults()
 
@@ -253,23 +255,24 @@ class VipsPicture:
             by_index = dict(zip(self.pages.indices, self.layouts, strict=True))
             return self.format.reading.plain_pixels(file, by_index)
 
-    def _find_wide_rows(self) -> dict[int, WideRows]:
-        """How the pages of 64-bit floating samples that need a decoder are decoded."""
+    def _find_whole_numbers(self) -> dict[int, WholeNumbers]:
+        """How the pages of floating samples are decoded that libvips takes for whole numbers."""
         found = {}
         patches = dict(self.file.patches)
         for page in self.pages.indices:
-            if not self._is_wide(page) or page in self.plain_pixels:
+            reading = self._readings.get(page)
+            if reading is None or page in self.plain_pixels:
                 continue
-            rows = self._readings[page].wide_rows
-            if rows is None:
+            if reading.as_whole is not None:
+                found[page] = reading.as_whole
+                patches[page] = (*patches.get(page, ()), *reading.as_whole.patches)
+            elif reading.wide:
                 raise InputError(
                     f"{self.name} has 64-bit floating samples that are compressed with a "
                     "predictor, or several in a pixel that are compressed or in tiles, which are "
                     "not read",
                     hint="store it uncompressed, or with 32-bit samples, first",
                 )
-            found[page] = rows
-            patches[page] = (*patches.get(page, ()), *rows.patches)
         if found:
             self.file = replace(self.file, patches=patches)
         return found
@@ -329,24 +332,27 @@ class VipsPicture:
     def _warn_of_faults(self) -> None:
         """Warn about what is odd about the file."""
         if self.details.damaged_icc:
-            self.warnings.append("the colour profile is damaged: it is left out")
+            self.warnings.append(Loss("the colour profile is damaged: it is left out"))
         if self.details.has_chunk(ANIMATION_CHUNK):
-            self.warnings.append("an animated PNG: only its first picture is read")
+            self.warnings.append(Loss("an animated PNG: only its first picture is read"))
         if self.details.other_parts:
             listed = ", ".join(self.details.other_parts)
-            self.warnings.append(f"the {self.format.name} also holds what cannot be kept: {listed}")
+            text = f"the {self.format.name} also holds what cannot be kept: {listed}"
+            self.warnings.append(Loss(text))
         inner = self.details.inner_pictures
         if inner:
-            self.warnings.append(
+            text = (
                 f"{plural(inner, 'picture')} inside of the pages (SubIFDs, such as smaller copies "
                 "or the raw pixels of a camera) cannot be kept"
             )
+            self.warnings.append(Loss(text))
         further = count_further_images(self.details)
         if further:
-            self.warnings.append(
+            text = (
                 f"the description of ImageJ promises {plural(further, 'further image')} without a "
                 "directory: only the first is read (save the stack as OME-TIFF to have all)"
             )
+            self.warnings.append(Loss(text))
         self.warnings += drain_log()
 
 
@@ -414,10 +420,9 @@ class VipsReader:
     def _strip_of(self, page: int, data: Any, start: int) -> Strip:
         """The bytes of whole rows as a strip."""
         layout = self._picture.layouts[page]
-        samples = np.frombuffer(data, layout.dtype)
-        wide = self._picture.wide_rows.get(self._picture.pages.indices[page])
-        if wide is not None:
-            samples = samples.view(wide.dtype).astype(layout.dtype)
+        whole = self._picture.as_whole.get(self._picture.pages.indices[page])
+        stored = layout.dtype if whole is None else whole.dtype
+        samples = in_type(np.frombuffer(data, stored), layout.dtype)
         pixels = samples.reshape(-1, layout.columns, len(layout.channels))
         if layout.alpha is not None and self._picture.is_premultiplied(page):
             pixels = straight(pixels, layout.alpha)
@@ -428,8 +433,8 @@ class VipsReader:
         layout, index = picture.layouts[page], picture.pages.indices[page]
         opened: int | None = index
         columns = layout.columns
-        if index in picture.wide_rows:
-            columns *= layout.pixel_bytes
+        if index in picture.as_whole:
+            columns *= picture.as_whole[index].columns
         top = 0
         if picture.pages.stacked:
             opened = None

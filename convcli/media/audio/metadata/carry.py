@@ -19,7 +19,6 @@ from convcli.media.audio.formats import WAV_KINDS, WAVE_64, container_of
 from convcli.media.audio.metadata.caf import info_entries
 from convcli.media.audio.metadata.channel_masks import (
     LAYOUT,
-    USUAL_MASKS,
     commented_mask,
     is_usual,
     layout_of,
@@ -36,6 +35,7 @@ from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
 from convcli.media.audio.wav import SUBFORMAT
+from convcli.signals import USUAL_MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

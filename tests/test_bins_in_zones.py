@@ -118,3 +118,86 @@ def test_empty_bins_after_a_change_name_the_offset_of_their_time(program: Progra
         "2023-10-29T03:00:00+01:00,",
         "2023-10-29T03:30:00+01:00,2",
     ], ended
+
+
+OFFSETS = [
+    ("2024-01-31 18:00:00-05", "2024-01-31 20:00:00-05", ""),  # as PostgreSQL writes them
+    ("2024-01-31T18:00-05", "2024-01-31T20:00-05", ""),
+    ("2024-01-31 18:00:00-05", "2024-01-31 20:00:00.25-05", ""),
+    ("2024-01-31 18:00:00.5-05", "2024-01-31 20:00:00-05", ""),
+    ("20240131T180000-0500", "20240131T200000-0500", ""),
+    (
+        "1/31/2024 6:00:00 PM -05:00",
+        "1/31/2024 8:00:00 PM -05:00",
+        "%m/%d/%Y %I:%M:%S %p %z",
+    ),
+    (
+        "Wed Jan 31 18:00:00 -0500 2024",
+        "Wed Jan 31 20:00:00 -0500 2024",
+        "%a %b %d %H:%M:%S %z %Y",
+    ),
+    ("31/Jan/2024:18:00:00 -0500", "31/Jan/2024:20:00:00 -0500", "%d/%b/%Y:%H:%M:%S %z"),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "form"), OFFSETS)
+def test_days_follow_the_offset_however_it_is_written(
+    first: str, second: str, form: str, program: Program
+) -> None:
+    rows = f"t,x\n{first},1\n{second},2\n".encode()
+    words = ["csv", "sum_pool:1d", "--time", "t", "-c", "x", "-q"]
+    if form:
+        words += ["--date-format", form]
+    # Both are on the 31st there, and on two days in UTC.
+    assert numbers(program.run(*words, stdin=rows)) == [3.0]
+    assert numbers(program.run(*words, "--time-zone", "Etc/UTC", stdin=rows)) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "made"),
+    [
+        (
+            "2024-01-31 23:30:00-05",
+            "2024-02-01 01:00:00-05",
+            ["2024-01-31 23:00:00-05", "2024-02-01 00:00:00-05", "2024-02-01 01:00:00-05"],
+        ),
+        (
+            "2024-01-31 23:30:00+05:30",
+            "2024-02-01 00:30:00+05:30",
+            ["2024-01-31 23:00:00+05:30", "2024-02-01 00:00:00+05:30"],
+        ),
+        (
+            "2024-01-31T09:30-05",
+            "2024-01-31T10:30-05",
+            ["2024-01-31T09:00-05", "2024-01-31T10:00-05"],
+        ),
+        (
+            "2024-01-31 09:30:00 UTC",
+            "2024-01-31 10:30:00 UTC",
+            ["2024-01-31 09:00:00 UTC", "2024-01-31 10:00:00 UTC"],
+        ),
+        (
+            "30 Dec 2023 09:30:00 GMT",
+            "30 Dec 2023 10:30:00 GMT",
+            ["30 Dec 2023 09:00:00 GMT", "30 Dec 2023 10:00:00 GMT"],
+        ),
+        (
+            "20240131T180500Z",
+            "20240131T190500Z",
+            ["20240131T180000Z", "20240131T190000Z"],
+        ),
+    ],
+)
+def test_regular_times_keep_the_spelling_of_the_offset(
+    first: str, second: str, made: list[str], program: Program
+) -> None:
+    rows = f"t,x\n{first},1\n{second},2\n".encode()
+    ended = program.run("csv", "--every", "1h", "--time", "t", "-c", "x", "-q", stdin=rows)
+    assert starts(ended) == made, ended
+
+
+def test_half_an_hour_of_an_offset_is_written_behind_whole_hours(program: Program) -> None:
+    rows = b"t,x\n2024-01-31 18:10:00+00,1\n2024-01-31 19:10:00+00,2\n"
+    words = ("csv", "--every", "1h", "--time", "t", "-c", "x", "-q")
+    ended = program.run(*words, "--time-zone", "Asia/Kolkata", stdin=rows)
+    assert starts(ended) == ["2024-01-31 23:00:00+05:30", "2024-02-01 00:00:00+05:30"], ended

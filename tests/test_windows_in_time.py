@@ -304,6 +304,31 @@ def test_a_row_that_is_alone_in_its_window_is_itself() -> None:
         assert filtered(text, rows)[1].tolist() == [[3.0], [0.1], [7.0]]
 
 
+@pytest.mark.parametrize("apart", ["1ns", "1ms", "1s"])
+@pytest.mark.parametrize("step", ["hann", "triangle"])
+def test_rows_that_lie_close_to_each_other_have_the_weights_of_their_distances(
+    step: str, apart: str
+) -> None:
+    start = pd.Timestamp("2024-01-01")
+    times = start + pd.Timedelta(apart) * np.array([0, 2, 3, 7])
+    y = apply(f"{step}:30d", pd.Series([1.0, 0, 0, 1], index=times))
+    # The weight rises as the distance or its square, and that of the newest row is 0.
+    power = 2 if step == "hann" else 1
+    third = 3**power / (3**power + 1)
+    last = 7**power / (7**power + 5**power + 4**power)
+    np.testing.assert_allclose(y, [1, 1, third, last], rtol=1e-9)
+
+
+@pytest.mark.parametrize("step", ["hann", "triangle", "wma"])
+def test_the_oldest_rows_of_a_window_have_the_weights_of_their_distances(step: str) -> None:
+    ends = pd.Timestamp("2024-01-31")
+    times = [ends - pd.Timedelta("30D") + pd.Timedelta(ns, "ns") for ns in (1, 2, 4)]
+    y = apply(f"{step}:30d", pd.Series([0.0, 0, 1, np.nan], index=[*times, ends]), missing="fill")
+    power = 2 if step == "hann" else 1
+    share = 4**power / (4**power + 2**power + 1)
+    np.testing.assert_allclose(y.iloc[-1], share, rtol=1e-9)
+
+
 def test_the_mean_of_equal_values_is_their_value_and_nothing_leaks() -> None:
     rows = irregular(300, longest=4)
     rows.x[:] = 0.1

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
+from convcli.losses import Loss
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.formats import (
     FLOATS,
@@ -20,7 +21,7 @@ from convcli.media.audio.formats import (
     choose_coding,
     container_of,
 )
-from convcli.media.audio.metadata.carry import Shift, carry_metadata
+from convcli.media.audio.metadata.carry import Shift, Speakers, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.speakers import mask_of
 from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
@@ -162,24 +163,27 @@ class AudioSink(FileSink):
                 hint="add a resample: step",
             )
         if rate != wanted:
-            self.warnings.append(
+            text = (
                 "a sound file holds a whole sampling rate: "
                 f"{wanted:.10g} Hz is written as {rate} Hz"
             )
+            self.warnings.append(Loss(text))
         return rate
 
     def _open(self, target: Path | BinaryIO) -> WavWriter | SndFileWriter:
         coding, like = self.coding, self._like
         if coding.note:
-            self.warnings.append(coding.note)
-        metadata = carry_metadata(like, coding.format, self._shift())
+            self.warnings.append(Loss(coding.note))
+        channels = len(self._signal.channels)
+        mask = mask_of(self._signal, like.mask, like.channels)
+        speakers = Speakers(channels=channels, mask=mask)
+        metadata = carry_metadata(like, coding.format, self._shift(), speakers)
         if metadata.lost:
             lost = ", ".join(metadata.lost)
-            self.warnings.append(f"{coding.format} output does not keep: {lost}")
+            self.warnings.append(Loss(f"{coding.format} output does not keep: {lost}"))
         if metadata.measured:
             measured = ", ".join(metadata.measured)
             self.warnings.append(f"tags are kept that hold the loudness of the input: {measured}")
-        channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with only_writing(self._name):
             if self._writes_bytes(target):

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
+from convcli.losses import Loss, reworded
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.formats import (
@@ -99,7 +100,7 @@ class SndFile(AudioSource):
 
     def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
-            self.warnings.append(f"{self._name}: {mending.note}")
+            self.warnings.append(reworded(mending.note, f"{self._name}: {mending.note}"))
         if mending.loss is not None:
             self._report(mending.loss)
 
@@ -109,9 +110,8 @@ class SndFile(AudioSource):
             names = other_rifx_chunks(self._file)
         if names:
             listed = ", ".join(names)
-            self.warnings.append(
-                f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
-            )
+            text = f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
+            self.warnings.append(Loss(text))
 
     def _missing_frames(self) -> int:
         """How many frames the header promises that are not there, if frames have equal sizes."""
@@ -172,6 +172,7 @@ class SndFile(AudioSource):
         with _position_kept(self._file):
             bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
+            mask = self._speaker_mask(chunks)
         bits = bits_of(sound.subtype)
         if told_bits is not None and sound.subtype.startswith("PCM_"):
             bits = min(bits, told_bits)
@@ -183,6 +184,7 @@ class SndFile(AudioSource):
             frames=frames,
             bits=bits,
             endian="BIG" if self._is_rifx else sound.endian,
+            mask=mask,
             tags=tags,
             chunks=chunks,
             bit_rate=bit_rate,
@@ -195,6 +197,12 @@ class SndFile(AudioSource):
             except ValueError as error:
                 self._report(f"its tags are damaged and are not kept: {error}")
                 return ()
+
+    def _speaker_mask(self, chunks: tuple[Chunk, ...]) -> int:
+        sound = self._sound
+        with suppress(ValueError, IndexError):  # the file is damaged; it is read as far as it goes
+            return container_of(sound.format).speaker_mask(self._file, chunks, sound.channels)
+        return 0
 
     def pieces(self) -> Iterator[AnyArray]:
         """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""

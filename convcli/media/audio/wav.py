@@ -48,6 +48,7 @@ NOT_METADATA = frozenset(
     {b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"}
 )
 _DS64_BYTES = 28
+_PLAIN_FORMAT_BYTES = 16
 _SKIPPED_AT_ONCE = 1 << 20
 
 
@@ -95,9 +96,17 @@ class WavHeader:
         return self.subtype in _FLOATS
 
     def format_fields(self) -> bytes:
-        """The 16 bytes that describe the samples, without an extension."""
+        """What describes the samples: 16 bytes, and an extension where more is to be said."""
         tag = _TAG_FLOAT if self.is_float else _TAG_PCM
-        return _format_fields(self, tag, self.bits or self.stored_bits)
+        valid_bits = self.bits or self.stored_bits
+        # Without the extension, a reader cannot know of whole bytes that are not valid.
+        has_unused_bytes = self.stored_bits - valid_bits >= 8
+        is_extensible = self.format == "WAVEX" or self.mask != 0 or has_unused_bytes
+        bits = self.stored_bits if is_extensible else valid_bits
+        body = _format_fields(self, _TAG_EXTENSIBLE if is_extensible else tag, bits)
+        if is_extensible:
+            body += struct.pack("<HHIH", 22, valid_bits, self.mask, tag) + self.kind_end
+        return body
 
     def to_bytes(self, data_bytes: int | None, *, room: bool = False) -> bytes:
         """The bytes before the first sample.
@@ -293,17 +302,9 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
 
 
 def _format_chunk(header: WavHeader) -> bytes:
-    tag = _TAG_FLOAT if header.is_float else _TAG_PCM
-    valid_bits = header.bits or header.stored_bits
-    # Without the extension, a reader cannot know of whole bytes that are not valid.
-    has_unused_bytes = header.stored_bits - valid_bits >= 8
-    is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
-    bits = header.stored_bits if is_extensible else valid_bits
-    shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
-    body = _format_fields(header, shown_tag, bits)
-    if is_extensible:
-        body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + header.kind_end
-    elif header.is_float:
+    body = header.format_fields()
+    is_extended = len(body) > _PLAIN_FORMAT_BYTES
+    if header.is_float and not is_extended:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")
 

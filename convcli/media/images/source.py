@@ -21,6 +21,7 @@ from convcli.media.images.converted import BMP_MARK, bmp_as_png, heic_as_png, is
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
+from convcli.media.images.png import foreign_curve
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.scratch import keep_stream, scratch
@@ -237,8 +238,8 @@ class ImageFile:
         return self._picture.reader()
 
     def _check_linear(self) -> None:
-        layout, profile = self.pages[0].layout, self.details.icc
-        if layout.channels[0] not in ("R", "grey") or layout.dtype.kind == "i":
+        layout = self.pages[0].layout
+        if layout.channels[0] not in ("R", "grey"):
             raise RequestError(
                 "--linear needs a grey or red-green-blue picture, "
                 f"{self.name} has {list_channels(layout.channels)}",
@@ -253,9 +254,23 @@ class ImageFile:
             self.warnings.append(
                 "--linear: floating samples are taken for linear light as they are"
             )
-        elif layout.dtype.itemsize > 2:
+        elif layout.dtype.itemsize > 2 or layout.dtype.kind == "i":
+            sign = "signed ones of " if layout.dtype.kind == "i" else ""
             raise RequestError(
-                f"--linear needs samples of 8 or 16 bits, {self.name} has {self.details.bits}"
+                "--linear needs unsigned samples of 8 or 16 bits, "
+                f"{self.name} has {sign}{self.details.bits}",
+                hint="leave --linear out; floating samples are taken for linear light as they are",
+            )
+        else:
+            self._warn_of_curve()
+
+    def _warn_of_curve(self) -> None:
+        """Warn if the file says that its samples do not follow the curve of sRGB."""
+        profile, chunk = self.details.icc, foreign_curve(self.details)
+        if chunk is not None:
+            self.warnings.append(
+                f"--linear: the chunk {chunk} of the PNG names a curve that is not sRGB's; "
+                "the sRGB curve is used"
             )
         elif profile and not is_srgb_profile(profile):
             self.warnings.append(

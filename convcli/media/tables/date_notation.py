@@ -105,9 +105,11 @@ def _outside(numbers: Any, lowest: int, highest: int) -> bool:
     return bool(numbers.max() > highest)
 
 
-# The offset from UTC at the end of a time.
-OFFSET = re.compile(rb"(?:[Zz]|UTC|GMT|([+-])(\d\d):?(\d\d))\s*$")
-_TIME_OF_DAY = re.compile(rb":\d\d")
+# The offset from UTC behind a time of day: a word for none, or sign, hours and minutes, if any.
+OFFSET = re.compile(
+    rb"(?::\d\d|T\d{4}|T\d{6})(?:[.,]\d+)?\s*(?:[AaPp][Mm]\s*)?"
+    rb"(?:([Zz]|UTC|GMT)|([+-])(\d\d)(?::?(\d\d))?)(?!\d)"
+)
 # A date in ISO form to the second, which may still be none: 2024-02-30, 2024-01-31 24:00.
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d)?)?")
 
@@ -190,7 +192,7 @@ class DateNotation:
 
     def names_offset(self, text: bytes) -> bool:
         """Whether a date names its offset from UTC."""
-        return bool(OFFSET.search(text)) and bool(_TIME_OF_DAY.search(text))
+        return OFFSET.search(text) is not None
 
     def is_in_utc(self, text: bytes) -> bool:
         """Whether a date names its offset; others are in local time."""

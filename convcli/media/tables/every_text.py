@@ -11,16 +11,19 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.media.tables.cells import quoted
+from convcli.media.tables.date_notation import OFFSET
 from convcli.media.tables.every import RegularRows
 from convcli.media.tables.numerals import write_numbers
 from convcli.media.tables.text import TextInput
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator, Sequence
 
     from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
+    from convcli.media.tables.date_spelling import DateSpelling
     from convcli.media.tables.every import KeepRows, RegularRow, RowForm
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.text_source import TextSource
@@ -179,25 +182,27 @@ class TimesAsText:
             decimal = self.source.dialect.numbers.decimal.encode()
             texts = [_instant_text(row.instant, unit) for row in rows]
             return [text.replace(b".", decimal) for text in texts]
-        texts = self._dates(rows, notation.form)
+        texts = self._dates(rows, notation.form, stamper.spelling)
         for row, text in zip(rows, texts, strict=True):
             if notation.read_date(text) != row.instant:
                 self._refuse(text)
         return texts
 
-    def _dates(self, rows: list[RegularRow], form: str) -> list[bytes]:
+    def _dates(self, rows: list[RegularRow], form: str, spelling: DateSpelling) -> list[bytes]:
         wall = np.array([row.wall for row in rows])
         instants = np.array([row.instant for row in rows])
         if not form:
             return _iso(wall, self.example)
-        if self.example.endswith((b"Z", b"z")):
-            return _strftime(instants, form.replace("%z", "Z"))
+        zone = OFFSET.search(self.example)
+        if zone is None or zone[1]:
+            word = zone[1].decode() if zone else ""
+            return spelling.texts(instants, form.replace("%z", word).replace("%Z", word))
         offsets = wall - instants
         texts = np.empty(len(rows), object)
         for offset in np.unique(offsets).tolist():
             some = offsets == offset
-            named = form.replace("%z", _offset_text(offset, self.example))
-            texts[some] = _strftime(wall[some], named)
+            named = form.replace("%z", _offset_text(offset, zone))
+            texts[some] = spelling.texts(wall[some], named)
         return list(texts)
 
     def _refuse(self, text: bytes) -> None:
@@ -215,12 +220,17 @@ def _instant_text(instant: int, unit: int) -> bytes:
     return b"%d" % whole if rest == 0 else repr(instant / unit).encode()
 
 
-def _offset_text(offset: int, example: bytes) -> str:
-    """An offset from UTC in nanoseconds, with a colon if `example` has one: +02:00."""
+def _offset_text(offset: int, example: re.Match[bytes]) -> str:
+    """An offset from UTC in nanoseconds, written as in an example: +02:00, +0200 or +02."""
     minutes = abs(offset) // 60_000_000_000
+    hours, rest = divmod(minutes, 60)
     sign = "-" if offset < 0 else "+"
-    colon = ":" if example[-3:-2] == b":" else ""
-    return f"{sign}{minutes // 60:02d}{colon}{minutes % 60:02d}"
+    if example[4] is None and rest == 0:
+        return f"{sign}{hours:02d}"
+    colon = ":"
+    if example[4] is not None and not example[0].endswith(b":" + example[4]):
+        colon = ""
+    return f"{sign}{hours:02d}{colon}{rest:02d}"
 
 
 def _iso(wall: IntArray, example: bytes) -> list[bytes]:
@@ -238,10 +248,3 @@ def _iso(wall: IntArray, example: bytes) -> list[bytes]:
     length = len(example)
     spaced = [str(text).replace("T", between) for text in texts]
     return [text[:length].encode() for text in spaced]
-
-
-def _strftime(moments: IntArray, form: str) -> list[bytes]:
-    import pandas as pd
-
-    texts: Any = pd.DatetimeIndex(moments.view("datetime64[ns]")).strftime(form)
-    return [str(text).encode() for text in texts]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ISO = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 # The same with an offset from UTC.
 ISO_WITH_OFFSET = re.compile(
-    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)"
+    rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)"
 )
 # Years and months, also as a float: 2024, 2024.0, 202401.
 YEAR = re.compile(rb"(1[6-9]\d\d|2[0-3]\d\d|2400)(?:\.0+)?")
@@ -108,6 +108,8 @@ def read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> DateTimes:
 
 
 _YEAR_FIRST = re.compile(rb"\d{4}\D")
+# 9:00 am, 9:00 a.m.; also behind the minutes of a format, %M.
+_HALF_DAY = re.compile(r"(?<=[\dMS ])[ap](?:m|\.\s?m\.)(?!\w)", re.IGNORECASE)
 # 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
 _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
 
@@ -156,7 +158,8 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         dates = DateNotation(read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     if ISO_WITH_OFFSET.fullmatch(first):
-        form = next(iter(_formats_of(first)), "")
+        hours_only = first[-3:-2] in {b"+", b"-"}
+        form = next(iter(_formats_of(first + b"00" if hours_only else first)), "")
         in_utc = DateNotation(read_iso_with_offset, form)
         return [(in_utc, in_utc.moments(times))]
     return _pandas_notations(times, texts, first)
@@ -226,6 +229,8 @@ def _formats_of(first: bytes) -> list[str]:
     from pandas.tseries.api import guess_datetime_format
 
     example = first.decode("utf-8", "replace")
+    # pandas takes am for letters that stand in every date.
+    example = _HALF_DAY.sub(lambda found: found[0].upper(), example)
     day_first = [False, True]
     if _YEAR_FIRST.match(first):
         day_first = [False]
@@ -235,4 +240,4 @@ def _formats_of(first: bytes) -> list[str]:
         # pandas warns of the order that it was not asked for; both are tried here.
         warnings.simplefilter("ignore")
         formats = [guess_datetime_format(example, dayfirst=order) for order in day_first]
-    return [form for form in dict.fromkeys(formats) if form]
+    return [form for form in dict.fromkeys(formats) if form and not _HALF_DAY.search(form)]

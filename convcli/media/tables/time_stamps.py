@@ -17,6 +17,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.date_notation import OFFSET
+from convcli.media.tables.date_spelling import DateSpelling
 from convcli.media.tables.group_names import group_name
 from convcli.time_rules import HINT
 
@@ -122,16 +123,19 @@ class Stamper:
 
     zone : the name of the time zone of the calendar, None if it is that of the column
     with_offset : times name their offset from UTC
+    spelling : of the dates in the first rows
     """
 
     notation: Notation
     zone: str | None
     with_offset: bool
+    spelling: DateSpelling
 
     @classmethod
     def of(cls, times: TimeColumn, notation: Notation, zone: str | None) -> Stamper:
         """Return the stamper for the notation of a column. RequestError if `zone` does not fit."""
-        text = times.cells.texts()[0] if len(times.cells) else b""
+        texts = times.cells.texts()
+        text = texts[0] if texts else b""
         if zone is not None:
             _check_zone(zone)
             if times.zone is None and not notation.is_in_utc(text):
@@ -140,7 +144,8 @@ class Stamper:
                     f"and {times.name} has dates on the wall clock",
                     hint="without --time-zone calendar bins follow them as they are",
                 )
-        return cls(notation, zone or times.zone, notation.names_offset(text))
+        spelling = DateSpelling.of(notation.form, texts)
+        return cls(notation, zone or times.zone, notation.names_offset(text), spelling)
 
     def stamps(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return (n, 2) nanoseconds on the clock and on the wall."""
@@ -177,20 +182,28 @@ def _offsets_from_utc(texts: list[bytes]) -> IntArray:
     """Return the offset from UTC that each time names, in nanoseconds."""
     known: dict[bytes, int] = {}
     found = np.zeros(len(texts), np.int64)
+    length = 0  # of the ending that decides; 0: all of a text
+    if texts and _ends_with_offset(texts[0]):
+        length = len(b"+00:00")
     for row, text in enumerate(texts):
-        ending = text[-6:]
-        if ending not in known:
-            known[ending] = _offset(ending)
-        found[row] = known[ending]
+        key = text[-length:]
+        if key not in known:
+            known[key] = _offset(text)
+        found[row] = known[key]
     return found
+
+
+def _ends_with_offset(text: bytes) -> bool:
+    match = OFFSET.search(text)
+    return match is not None and match.end() == len(text)
 
 
 def _offset(text: bytes) -> int:
     match = OFFSET.search(text)
-    if match is None or match[1] is None:
+    if match is None or match[1]:
         return 0
-    minutes = 60 * int(match[2]) + int(match[3])
-    sign = -1 if match[1] == b"-" else 1
+    minutes = 60 * int(match[3]) + int(match[4] or 0)
+    sign = -1 if match[2] == b"-" else 1
     return sign * minutes * 60 * SECOND
 
 

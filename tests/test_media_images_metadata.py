@@ -356,6 +356,27 @@ def test_colours_that_only_a_png_can_tell(
         assert (done.code, said) == (0, lost), name
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "foreign"),
+    [
+        (b"gAMA", struct.pack(">I", 100_000), True),
+        (b"gAMA", struct.pack(">I", 45_455), False),
+        (b"cICP", bytes([9, 16, 0, 1]), True),
+        # The colours of Display P3 with the curve of sRGB.
+        (b"cICP", bytes([12, 13, 0, 1]), False),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600), False),
+    ],
+)
+def test_linear_light_of_a_png_that_names_its_curve(
+    program: Program, tmp_path: Path, kind: bytes, body: bytes, *, foreign: bool
+) -> None:
+    plain = pyvips.Image.black(4, 3, bands=3).copy(interpretation="srgb").pngsave_buffer()
+    (tmp_path / "a.png").write_bytes(plain[:33] + chunk(kind, body) + plain[33:])
+    done = program.run("image", "box:3", "a.png", "--linear", "-o", "b.png", cwd=tmp_path)
+    said = any(kind.decode() in line and "sRGB curve is used" in line for line in done.warnings)
+    assert (done.code, said) == (0, foreign)
+
+
 @pytest.mark.parametrize("quality", [70, 95])
 @pytest.mark.parametrize(
     ("stored", "kept"), [("4:4:4", "4:4:4"), ("4:2:0", "4:2:0"), ("4:2:2", "4:4:4")]

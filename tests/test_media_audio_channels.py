@@ -166,6 +166,20 @@ def test_what_a_number_of_channels_stands_for(
     assert mask_of(tmp_path / "back.wav") == mask
 
 
+def test_what_describes_each_channel_goes_with_them(tmp_path: Path) -> None:
+    """The tracks of the audio definition model, ITU-R BS.2088."""
+    extensible(tmp_path / "in.wav", 4, 0x33)
+    tracks = b"chna" + struct.pack("<IHH", 4 + 160, 4, 4) + bytes(160)
+    with (tmp_path / "in.wav").open("ab") as file:
+        file.write(tracks)
+    ended = done("audio", "gain:1", "in.wav", "-o", "all.wav", cwd=tmp_path)
+    assert ended.warnings == []
+    assert tracks in (tmp_path / "all.wav").read_bytes()
+    ended = done("audio", "pick:1,2", "in.wav", "-o", "pair.wav", cwd=tmp_path)
+    assert "output does not keep: chna" in ended.warnings[0]
+    assert b"chna" not in (tmp_path / "pair.wav").read_bytes()
+
+
 def test_the_kind_of_ambisonic_samples_is_told_where_it_is_lost(tmp_path: Path) -> None:
     extensible(tmp_path / "in.wav", 4, 0, kind="010000002107d311")
     ended = done("audio", "gain:1", "in.wav", "-o", "a.flac", cwd=tmp_path)

@@ -102,7 +102,9 @@ class _Padding:
 class _TorchWriter:
     """Writes stages as calls of torch.nn.functional."""
 
-    names: ClassVar[dict[str, str]] = {}
+    names: ClassVar[dict[str, str]] = {
+        "leaky_relu({x}, {slope})": "prelu({x}[None], {slope}.flatten())[0]",
+    }
 
     def padded(self, x: str, padding: _Padding) -> str:
         """The call that extends the samples, or their indices where no mode does it."""
@@ -176,6 +178,7 @@ class _EquinoxWriter:
     names: ClassVar[dict[str, str]] = {
         "gelu({x})": "gelu({x}, False)",
         "hardswish({x})": "hard_swish({x})",
+        "repeat_interleave": "repeat",
     }
 
     def padded(self, x: str, padding: _Padding) -> str:
@@ -326,7 +329,10 @@ def _expression(
         lengths=stages[0].length,
     )
     for index, stage in enumerate(stages):
-        expression.add(stage, first=index == 0)
+        if stage.only_pads:
+            expression.pad(stage, stages[index + 1 :])
+        else:
+            expression.add(stage, first=index == 0)
     if expression.lengths != _output_lengths(stages[-1]):
         raise NoLineError("its outputs do not begin where theirs do")
     return expression.text
@@ -375,14 +381,36 @@ class _Expression:
             if first:
                 self._extend(stage)
             self.x, meaning = self._arithmetic(stage)
+            self.lengths = self._repeated(stage)
         elif stage.spread is not None:
             self.x, meaning = self._transposed(stage, stage.spread)
         elif stage.flipped is not None or stage.nn_pool or stage.nn_windows:
             self.x, meaning = self._convolution_or_pool(stage, first=first)
         else:
-            raise NoLineError(f"neither has one function for {stage.text}")
+            raise NoLineError(f"none is written for {stage.text}")
         if meaning:
             self.meanings.append(meaning)
+
+    def pad(self, stage: StageFacts, following: Sequence[StageFacts]) -> None:
+        """Add the call of a padding. NoLineError where the framework has none.
+
+        following : the stages after it, which say what takes the place of missing samples
+        """
+        if self.lengths != stage.length:
+            raise NoLineError(_PADS_AGAIN)
+        sides = tuple(zip(stage.before, stage.after, strict=True))
+        if min(map(min, sides)) < 0:
+            raise NoLineError(f"none is written for {stage.text}, which cuts samples off")
+        fill = ""
+        if stage.padding == "shrink":
+            reader = next((each for each in following if not each.only_pads), None)
+            fill = {"max_pool": "-inf", "min_pool": "inf"}.get(reader.nn_pool if reader else "", "")
+            if not fill:
+                raise NoLineError(f"none is written for {stage.text}")
+        cut = (0,) * len(sides)
+        padding = _Padding(sides, cut, stage.padding, stage.length, fill)
+        self.x = self.writer.padded(self.x, padding)
+        self.lengths = padding.lengths_of(self.lengths)
 
     def _extend(self, stage: StageFacts) -> None:
         """Extend the signal before a stage that reads one sample."""
@@ -393,7 +421,12 @@ class _Expression:
     def _arithmetic(self, stage: StageFacts) -> _Written:
         """The call of a function of each sample, and its numbers where channels have their own."""
         meanings = []
-        text = self.writer.names.get(stage.nn_call, stage.nn_call)
+        text = stage.nn_call
+        for name, other in self.writer.names.items():
+            text = text.replace(name, other)
+        lengths = zip(self.lengths, self._repeated(stage), strict=True)
+        for axis, (given, made) in enumerate(lengths):
+            text = text.replace(f"{{n{axis}}}", str(given)).replace(f"{{m{axis}}}", str(made))
         for name, numbers in stage.nn_numbers:
             shown = str(_rounded_weights(numbers[0]))
             if len(set(numbers)) > 1:
@@ -401,6 +434,11 @@ class _Expression:
                 meanings.append(f"{shown} = {_by_channel_text(numbers, len(stage.stride))}")
             text = text.replace(f"{{{name}}}", shown)
         return text.replace("{x}", self.x), "; ".join(meanings)
+
+    def _repeated(self, stage: StageFacts) -> tuple[int, ...]:
+        """The lengths after a stage that makes `phases` outputs of each sample."""
+        phases = stage.phases or (1,) * len(self.lengths)
+        return tuple(n * each for n, each in zip(self.lengths, phases, strict=True))
 
     @property
     def _number(self) -> str:
@@ -429,6 +467,7 @@ class _Expression:
 
 
 _PADS_AGAIN = "a layer pads an input that was extended before"
+_LEAVES_OUT = "they cannot leave samples outside the signal out of a window"
 
 
 def _output_lengths(stage: StageFacts) -> tuple[int, ...]:
@@ -465,7 +504,7 @@ def _padding_of(
         raise NoLineError(NO_MISSING)
     # A later window would read what the first one pads with.
     if rule == "shrink" and not (stage.nn_pool and alone):
-        raise NoLineError("they cannot leave samples outside the signal out of a window")
+        raise NoLineError(_LEAVES_OUT)
     if any(cut) and rule in ("reflect", "symmetric", "wrap"):
         raise NoLineError(f"they cannot cut samples off and extend by {rule}")
     return padding

@@ -33,6 +33,8 @@ class OneSample(Op):
 
     axes: int
 
+    cell = 1
+
     @property
     def reach(self) -> tuple[Reach, ...]:
         """Nothing before the sample and nothing after it."""

@@ -78,6 +78,18 @@ class Spread:
     size: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AddedSamples:
+    """Samples that are added before and after a signal on each axis; negative ones are cut off.
+
+    rule : what is added
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    rule: Edge
+
+
 @dataclass(frozen=True)
 class NNCall:
     """The function of torch.nn.functional and of jax.nn that computes the same as an operation.
@@ -124,6 +136,49 @@ class NNArithmetic:
         return self.form.replace("{x}", x)
 
 
+@dataclass(frozen=True)
+class NNRepetition:
+    """The repetition of each sample along each axis, in PyTorch; JAX calls it `repeat`.
+
+    factors : how many times, on each axis
+    """
+
+    factors: tuple[int, ...]
+    numbers: ClassVar[ChannelNumbers] = ()
+
+    def text(self, x: str) -> str:
+        """The calls, one for each axis, with the samples written as `x`."""
+        for axis, factor in enumerate(self.factors):
+            if factor > 1:
+                x = f"repeat_interleave({x}, {factor}, {axis - len(self.factors)})"
+        return x
+
+
+@dataclass(frozen=True)
+class NNInterleaving:
+    """Channels interleaved to the phases of fewer channels, in PyTorch and JAX.
+
+    factors : phases on each axis
+    """
+
+    factors: tuple[int, ...]
+    numbers: ClassVar[ChannelNumbers] = ()
+
+    def text(self, x: str) -> str:
+        """The samples written as `x` with other axes; {n0}, {n1} are lengths, {m0}, {m1} new ones.
+
+        The axes (phases, lengths) become (length, phase) for each sample axis.
+        """
+        axes = range(len(self.factors))
+        phases = ", ".join(map(str, self.factors))
+        lengths = ", ".join(f"{{n{axis}}}" for axis in axes)
+        made = ", ".join(f"{{m{axis}}}" for axis in axes)
+        swaps = ".swapaxes(1, 2)"
+        if len(axes) == 2:
+            swaps = ".swapaxes(2, 3).swapaxes(1, 2).swapaxes(3, 4)"
+        return f"{x}.reshape(-1, {phases}, {lengths}){swaps}.reshape(-1, {made})"
+
+
 def no_window_weights(_: int) -> None:
     """Return None: the operation is not a weighted sum of one window."""
     return
@@ -144,6 +199,7 @@ class OpFormula:
     nn_windows : the function of PyTorch and JAX that computes the same from {windows} along {axes},
         or takes the {first} or {last} sample of them
     text : what pages call an operation that FILTER does not name, such as the scaling of a picture
+    added : set where the outputs are the inputs, with samples added or cut off at both ends
     continues_layer : whether the operation is a part of the layer that the one before begins
     spread : where each input of a transposed convolution adds to the outputs; set by the operation
         that interleaves the phases of such a layer
@@ -153,10 +209,11 @@ class OpFormula:
     as_convolution: Convolve | None = None
     window_weights: Callable[[int], WindowWeights | None] = no_window_weights
     delay: float | None = None
-    nn_call: NNCall | NNProduct | NNArithmetic | None = None
+    nn_call: NNCall | NNProduct | NNArithmetic | NNRepetition | NNInterleaving | None = None
     nn_pool: str = ""
     nn_windows: str = ""
     text: str = ""
+    added: AddedSamples | None = None
     continues_layer: bool = False
     spread: Spread | None = None
 

@@ -131,8 +131,13 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
         positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])
     if stage.spread is not None:
         return _spread_equation(stage.spread, x, y)
+    if stage.only_pads:
+        return f"{left} = {x}({_shifted(stage)}), extended by the rule {stage.padding}"
     if stage.flipped is None and not stage.sums:
         name = visible(stage.text.partition(":")[0])
+        if stage.nn_call:
+            outputs = " x ".join(map(str, stage.phases))
+            return f"{y} = {name}({x}): {outputs} outputs for each input"
         return f"{y} = {name}({x}): each output has weights of its own, by where it lies"
     if stage.flipped is None:
         window = [f"{x}({place})" for place in _places(positions)]
@@ -140,6 +145,13 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
             window[2:-1] = ["..."]
         return f"{left} = {_call(stage, window)}"
     return f"{left} = {_weighted(stage, x, _places(positions))}"
+
+
+def _shifted(stage: StageFacts) -> str:
+    """The place of the input that an output of a padding is: `t-1`."""
+    axes = _axes(stage).split(",")
+    sides = zip(axes, stage.before, strict=True)
+    return ",".join(f"{axis}{-before:+d}" if before else axis for axis, before in sides)
 
 
 def _spread_equation(spread: SpreadFacts, x: str, y: str) -> str:

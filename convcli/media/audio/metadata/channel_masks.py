@@ -1,8 +1,6 @@
 """The loudspeakers that the channels of a sound are for, as a mask with a bit for each.
 
-Bits: WAVE_FORMAT_EXTENSIBLE (Microsoft 2001). What channels are for without a mask: FLAC (RFC
-9639, section 9.1.3), Vorbis I (section 4.3.9), Opus (RFC 7845, section 5.1.1.2). Layouts: CAF
-(Apple 2006).
+Bits: WAVE_FORMAT_EXTENSIBLE (Microsoft 2001). Layouts: CAF (Apple 2006).
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from convcli.media.audio.metadata.comments import COMMENTS, join_comments, split_comments
 from convcli.media.audio.metadata.container import Chunk
+from convcli.signals import USUAL_MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +21,6 @@ _LOUDSPEAKERS = (
     "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR",
     "TBL", "TBC", "TBR",
 )  # fmt: skip
-# Of 1 to 8 channels in FLAC, Vorbis and Opus.
-USUAL_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 # A pair of surround channels is that at the side or at the back.
 _BACK_PAIR, _SIDE_PAIR = 0x30, 0x600
 # RFC 9639, section 8.6.2.

@@ -79,7 +79,9 @@ _ALL = (
             # Pictures of high dynamic range are JPEGs, too.
             aliases=("jpg", "uhdr"),
         ),
-        samples=SampleStorage(lossy=True, interlaces=True, alpha=False, cmyk=True),
+        samples=SampleStorage(
+            lossy=True, interlaces=True, alpha=False, cmyk=True, most_side=65_500
+        ),
         texts=TextStorage(largest_block=LARGEST_BLOCK, comments=True, iptc=True),
         reading=ReadingRules(
             # Damaged pixels are warnings.
@@ -117,7 +119,7 @@ _ALL = (
     Format(
         name="webp",
         marks=FileMarks(suffixes=(".webp",), brand=b"WEBP"),
-        samples=SampleStorage(lossy=True),
+        samples=SampleStorage(lossy=True, most_side=16_383),
         pages=PageStorage(several=True, animated=True),
         reading=ReadingRules(inspect=inspect_webp),
         writing=WritingRules(options_for=webp_options, complete=complete_webp),
@@ -125,7 +127,7 @@ _ALL = (
     Format(
         name="gif",
         marks=FileMarks(suffixes=(".gif",), beginnings=(b"GIF8",)),
-        samples=SampleStorage(most_colours=255, interlaces=True),
+        samples=SampleStorage(most_colours=255, interlaces=True, most_side=65_535),
         pages=PageStorage(several=True, animated=True),
         texts=TextStorage(comments=True, blocks=False),
         reading=ReadingRules(
@@ -141,7 +143,7 @@ _ALL = (
     Format(
         name="avif",
         marks=FileMarks(suffixes=(".avif",), brand=b"avif"),
-        samples=SampleStorage(kinds=("u2", "u1"), lossy=True),
+        samples=SampleStorage(kinds=("u2", "u1"), lossy=True, most_side=16_384),
         pages=PageStorage(several=True),
         reading=ReadingRules(inspect=inspect_avif),
         writing=WritingRules(

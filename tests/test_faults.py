@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import pyvips
 import soundfile as sf
-from program import Program, done, peer
+from program import CONVCLI, Program, done, peer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +163,28 @@ def test_an_output_that_cannot_be_named(call: str, suffix: str, folder: Path) ->
         "in.ppm",
         "in.wav",
         output.name,
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["flac", "aiff", "parquet", "feather"])
+def test_a_pipe_for_which_there_is_no_room(suffix: str, folder: Path) -> None:
+    """A disk takes a part of a block before it is full: no part of a file is taken for all of it."""
+    command, source = ("audio", "in.wav") if suffix in ("flac", "aiff") else ("csv", "in.csv")
+    done(command, "gain:1", source, "-q", "-o", f"whole.{suffix}", cwd=folder)
+    whole = (folder / f"whole.{suffix}").read_bytes()
+    most = len(whole) // 2
+    ended = subprocess.run(
+        [*CONVCLI, command, "gain:1", "-"],
+        cwd=folder,
+        input=whole,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (3, b"")
+    assert ended.stderr.decode().splitlines() == [
+        "error: standard input cannot be kept in a file: File too large",
+        "hint: let TMPDIR name a larger place",
     ]
 
 

@@ -107,6 +107,8 @@ class Scheduler:
                     stream.skip_known()
                 for job in stream.known_jobs():
                     yield JobBatch([job], seen, kept)
+                if block.last_for_now:
+                    yield JobBatch([], seen, last_for_now=True)
             else:
                 jobs = self._push(block, rows, block.groups)
                 yield JobBatch(jobs, min(self._next_row(), seen))

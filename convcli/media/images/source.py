@@ -6,7 +6,6 @@ samples unchanged.
 
 from __future__ import annotations
 
-import shutil
 import stat
 import weakref
 from itertools import islice
@@ -25,7 +24,7 @@ from convcli.media.images.medium import IMAGE
 from convcli.media.images.png import foreign_curve
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep_stream, scratch
 from convcli.samples import in_type
 from convcli.signals import Block, Signal
 
@@ -331,22 +330,22 @@ def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, 
     if path is None:
         if stdin is None:
             raise InputError("expected a picture on standard input, which is closed")
-        return _stored_pipe(stdin)
+        return _stored_pipe(stdin, "standard input")
     with path.open("rb") as pipe:
-        return _stored_pipe(pipe)
+        return _stored_pipe(pipe, str(path))
 
 
-def _stored_pipe(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
-    """The bytes of a pipe, or a temporary file with them and the object that keeps it."""
+def _stored_pipe(pipe: BinaryIO, name: str) -> tuple[bytes | Path, Any]:
+    """The bytes of a pipe, or a temporary file with them and the object that keeps it.
+
+    name : of the pipe, for errors
+    """
     data = pipe.read(_MOST_HELD)
     more = pipe.read(1)
     if not more:
         return data, None
     file, path = scratch()
-    file.write(data + more)
-    del data
-    shutil.copyfileobj(pipe, file, 1 << 20)
-    file.flush()
+    keep_stream(pipe, file, name=name, first=data + more)
     return path, _TemporaryFile(file)
 
 

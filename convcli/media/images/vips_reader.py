@@ -23,7 +23,7 @@ from convcli.media.images.layout import (
 )
 from convcli.media.images.page_choice import PageRange
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.tiff_reading import straight
+from convcli.media.images.tiff_reading import reading_losses, straight
 from convcli.media.images.tiff_stacks import count_further_images
 from convcli.media.images.vips import (
     DTYPES,
@@ -346,6 +346,8 @@ class VipsPicture:
                 "or the raw pixels of a camera) cannot be kept"
             )
             self.warnings.append(Loss(text))
+        chosen = [self._readings[page] for page in self.pages.indices if page in self._readings]
+        self.warnings += [Loss(text) for text in reading_losses(chosen)]
         further = count_further_images(self.details)
         if further:
             text = (

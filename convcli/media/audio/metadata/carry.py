@@ -52,6 +52,9 @@ _LOUDNESS_TAGS = re.compile(
 # of a number of channels.
 _TELL_SPEAKERS = frozenset({"FLAC", "CAF", WAVE_64})
 _HAVE_USUAL_SPEAKERS = frozenset({"OGG"})
+# What these say is of each channel of the input: the tracks of the audio definition model (ITU-R
+# BS.2088), and the layout in an AIFF.
+_OF_EACH_CHANNEL = frozenset({b"chna", b"CHAN"})
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 
 
@@ -89,6 +92,9 @@ def carry_metadata(
 ) -> Metadata:
     """Choose the metadata for an output in the format `target`, with positions moved by `shift`."""
     chunks, lost = _moved_chunks(details, shift)
+    if speakers.channels != details.channels:
+        lost += [_shown(chunk) for chunk in chunks if chunk.name in _OF_EACH_CHANNEL]
+        chunks = [chunk for chunk in chunks if chunk.name not in _OF_EACH_CHANNEL]
     container = container_of(target)
     same_kind = details.format == target or {details.format, target} <= WAV_KINDS
     if same_kind:

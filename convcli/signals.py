@@ -8,7 +8,7 @@ NaN.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from convcli.dataclass import dataclass
 
@@ -46,6 +46,9 @@ Missing = Literal["keep", "fill", "propagate", "error"]
 # Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), in parts of LUMA_SUM.
 LUMA = (2126, 7152, 722)
 LUMA_SUM = 10000
+# The speakers of 1 to 8 channels where a file does not say which, as the mask of a WAV: those of
+# FLAC (RFC 9639, section 9.1.3), Vorbis and Opus.
+USUAL_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,7 @@ class Medium:
     carries_cells : each sample belongs to a row with further cells, so that there can be no more
         outputs than inputs
     early_rows : outputs leave early, instead of waiting for a job that is long beside its overlap
+    comes_live : it may come as slowly as it is played, and is then filtered in short blocks
     """
 
     name: str
@@ -121,6 +125,7 @@ class Medium:
     exact: bool = False
     carries_cells: bool = False
     early_rows: bool = False
+    comes_live: bool = False
 
     def hint_for_channels(self, taken: int, given: int) -> str | None:
         """How the user makes `taken` channels of `given` ones; None if there is no way."""
@@ -286,6 +291,7 @@ class Block:
         note of a block here, and not in `decode`
     latest_times : gives the time of the last sample of each group, with which a source compares
         those of later samples
+    last_for_now : the next block may be long in coming, so that nobody waits for it
     """
 
     stored: AnyArray
@@ -294,6 +300,7 @@ class Block:
     stamps: IntArray | None = None
     role: BlockRole = "filtered"
     latest_times: Callable[[], LatestTimes] = _no_times
+    last_for_now: bool = False
 
     @cached_property
     def x(self) -> Array:
@@ -363,6 +370,19 @@ class Source(Protocol[Raw]):
 
     def decode(self, raw: Raw) -> Block:
         """Return the samples of one piece. Pure: it may run in any thread and in any order."""
+        ...
+
+
+@runtime_checkable
+class LiveSource(Source[Raw], Protocol):
+    """A source that can give what is there when more is long in coming."""
+
+    def pieces_as_they_come(self) -> Iterator[Raw]:
+        """Yield pieces as `pieces` does, but shorter ones where the samples come slowly."""
+        ...
+
+    def last_for_now(self, raw: Raw) -> bool:
+        """Whether the next piece may be long in coming."""
         ...
 
 
@@ -452,6 +472,10 @@ class PartSource(Protocol[Raw]):
     def decode(self, raw: Raw) -> Block:
         """Return the samples of one piece. Pure: it may run in any thread and in any order."""
         ...
+
+    def last_for_now(self, raw: Raw) -> bool:  # noqa: ARG002 -- parts are those of files
+        """Whether the next piece may be long in coming."""
+        return False
 
 
 class Sink(Protocol[Encoded]):

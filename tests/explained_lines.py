@@ -61,6 +61,22 @@ CASES: list[tuple[str, tuple[int, ...], str, str]] = [
     # Functions of one sample.
     ("abs | offset:1 | box:3 | clip:0,4 | sqrt", (7, 1), "zero", "center"),
     ("gelu | box:2 | hardswish | square | exp", (7, 1), "edge", "center"),
+    # Layers that pad, bend, repeat and interleave.
+    ("@bent", (7, 2), "zero", "center"),
+    ("@bent_alike", (7, 1), "zero", "center"),
+    ("@padded", (7, 2), "zero", "center"),
+    ("@padded_plane", (4, 5, 1), "valid", "center"),
+    ("@pooled", (8, 1), "zero", "center"),
+    ("@smallest", (5, 6, 1), "zero", "center"),
+    ("@means", (9, 2), "zero", "center"),
+    ("@doubled", (4, 5, 1), "valid", "center"),
+    ("@between", (6, 1), "zero", "center"),
+    ("@between_plane", (4, 3, 2), "zero", "center"),
+    ("@shuffled", (6, 2), "edge", "causal"),
+    ("@shuffled_plane", (4, 5, 1), "zero", "center"),
+    ("@folded", (7, 2), "zero", "center"),
+    ("@apart", (5, 6, 1), "wrap", "center"),
+    ("@spread_apart", (5, 2), "zero", "center"),
 ]
 # The layers of the models in CASES, with the shapes of their weights.
 MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -89,6 +105,36 @@ MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
     "@normalised": (
         "batch_norm | conv",
         {"0.running_mean": (2,), "0.running_var": (2,), "1.weight": (1, 2, 3)},
+    ),
+    "@bent": (
+        "conv | prelu | conv | prelu",
+        {"0.weight": (3, 2, 2), "1.weight": (3,), "2.weight": (2, 3, 2), "3.weight": (2,)},
+    ),
+    "@bent_alike": ("conv | prelu", {"0.weight": (2, 1, 3), "1.weight": (1,)}),
+    "@padded": ("pad:2,mode=reflect | conv", {"1.weight": (1, 2, 3)}),
+    "@padded_plane": ("pad:1x2,mode=circular | conv", {"1.weight": (1, 1, 2, 3)}),
+    "@pooled": (
+        "conv:padding=1 | max_pool:3,stride=2,padding=1,ceil_mode=true",
+        {"0.weight": (2, 1, 3)},
+    ),
+    "@smallest": ("conv:padding=1 | min_pool:3,padding=1", {"0.weight": (1, 1, 3, 3)}),
+    "@means": ("conv:padding=1 | avg_pool:3,stride=2,padding=1", {"0.weight": (2, 2, 3)}),
+    "@doubled": (
+        "conv | upsample:3x2 | conv",
+        {"0.weight": (2, 1, 2, 2), "2.weight": (1, 2, 2, 2)},
+    ),
+    "@between": ("conv:padding=1 | upsample:3,mode=linear", {"0.weight": (2, 1, 3)}),
+    "@between_plane": ("upsample:2,mode=bilinear | conv", {"1.weight": (1, 2, 2, 2)}),
+    "@shuffled": ("conv | pixel_shuffle:3", {"0.weight": (6, 2, 3), "0.bias": (6,)}),
+    "@shuffled_plane": ("conv:padding=1 | pixel_shuffle:2x3", {"0.weight": (6, 1, 3, 3)}),
+    "@apart": ("conv:dilation=1x2", {"0.weight": (1, 1, 2, 2)}),
+    "@spread_apart": (
+        "conv_transpose:stride=2,dilation=3,padding=1",
+        {"0.weight": (2, 2, 3), "0.bias": (2,)},
+    ),
+    "@folded": (
+        "conv:padding=1 | batch_norm | relu",
+        {"0.weight": (2, 2, 3), "1.running_mean": (2,), "1.running_var": (2,)},
     ),
     "@plane": ("conv:padding=1,padding_mode=replicate", {"0.weight": (2, 3, 3, 3)}),
 }

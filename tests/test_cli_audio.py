@@ -334,6 +334,31 @@ def test_the_tail_rings_out(program: Program, tmp_path: Path) -> None:
     assert y[149] == pytest.approx(0.25, abs=1e-4)
 
 
+@pytest.mark.parametrize("step", ["downsample:2", "resample:7k", "ir:echo.wav | upsample:2"])
+def test_a_tail_rings_out_into_silence_at_another_rate(
+    step: str, program: Program, tmp_path: Path
+) -> None:
+    """Without a tail, the last sample goes on for ever, which keeps the level."""
+    silence = np.zeros(3000)
+    sound = np.full(1000, 0.5)
+    sf.write(tmp_path / "a.wav", sound, 8000, subtype="FLOAT")
+    sf.write(tmp_path / "longer.wav", np.r_[sound, silence], 8000, subtype="FLOAT")
+    sf.write(tmp_path / "echo.wav", np.r_[1.0, np.zeros(49), 0.5], 8000, subtype="FLOAT")
+    runs = (
+        ("a.wav", "b.wav", ("--tail",)),
+        ("longer.wav", "c.wav", ("--edge", "zero")),
+        ("a.wav", "d.wav", ()),
+    )
+    for source, output, words in runs:
+        ended = program.run("audio", step, source, "-o", output, *words, cwd=tmp_path)
+        assert ended.code == 0, ended
+    tail, longer, plain = (sf.read(tmp_path / name)[0] for name in ("b.wav", "c.wav", "d.wav"))
+    assert len(tail) > len(plain)
+    np.testing.assert_allclose(tail, longer[: len(tail)], atol=1e-7)
+    assert abs(tail[-1]) < 1e-3
+    assert plain[-1] == pytest.approx(0.5, abs=0.3)
+
+
 @pytest.mark.parametrize(
     ("step", "mask"),
     [

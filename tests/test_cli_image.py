@@ -468,6 +468,51 @@ def test_quality_is_kept_or_asked_for(program: Program, tmp_path: Path) -> None:
     assert sizes[2] > 2 * sizes[3]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "most"), [("jpg", 65_500), ("webp", 16_383), ("gif", 65_535), ("avif", 16_384)]
+)
+def test_a_picture_larger_than_its_format_is_refused_at_once(
+    suffix: str, most: int, program: Program, tmp_path: Path
+) -> None:
+    """Oracle: the encoders of libvips, which would say so in the middle of the run."""
+    save(tmp_path / "in.png", np.full((1, 9, 1), 99, np.uint8))
+    out = f"out.{suffix}"
+    fits = program.run("image", f"resize:{most}x1", "in.png", "-o", out, cwd=tmp_path)
+    assert fits.code == 0, fits
+    assert pyvips.Image.new_from_file(str(tmp_path / out)).width == most
+    for size in (f"{most + 1}x1", f"1x{most + 1}"):
+        words = ("image", f"resize:{size}", "in.png", "-o", out, "--force", "--dry-run")
+        ended = program.run(*words, cwd=tmp_path)
+        assert ended.code == 2, ended
+        assert f"holds at most {most:,} pixels a side" in ended.err
+        assert "hint: write one of: png, tiff" in ended.err
+    with pytest.raises(pyvips.Error):
+        pyvips.Image.black(most + 1, 1).write_to_file(str(tmp_path / out))
+
+
+@pytest.mark.parametrize(
+    ("filter", "size"),
+    [
+        ("resize:99999999x9", "99,999,999 x 9"),
+        ("resize:9x99999999", "9 x 99,999,999"),
+        ("resize:4194305x", "4,194,305 x 4,194,305"),
+        ("resize:99999999x9 | resize:9x9", "99,999,999 x 9"),
+        ("x + (resize:99999999x1 | resize:9x9)", "99,999,999 x 1"),
+        ("resize:99999999x1,fit=cover", "99,999,999 x 1"),
+        ("resize:99999999%", "9,000,000 x 9,000,000"),
+    ],
+)
+def test_sides_that_would_fill_the_memory_are_refused(
+    filter: str, size: str, program: Program, tmp_path: Path
+) -> None:
+    """A row of 1e8 pixels in three channels has 2.4 GB, and a run of them would be killed."""
+    save(tmp_path / "in.png", np.full((9, 9, 3), 99, np.uint8))
+    ended = program.run("image", filter, "in.png", "-o", "out.tif", cwd=tmp_path)
+    assert ended.code == 2, ended
+    told = f"the result would have {size} pixels; a side is enlarged to at most 4,194,304"
+    assert told in ended.err
+
+
 def test_several_pictures_into_a_folder(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / name, noise(8, 8, 3))

@@ -399,6 +399,22 @@ class TestEvery:
                     "2024-10-28T00:00:00+01:00",
                 ],
             ),
+            (("1/31/2024", "2/2/2024"), "1d", ["1/31/2024", "2/1/2024", "2/2/2024"]),
+            (("12/31/2024", "1/1/2025"), "1mo", ["12/1/2024", "1/1/2025"]),
+            (("12/31/2024", "01/01/2025"), "1mo", ["12/01/2024", "01/01/2025"]),
+            (("9.2.2024 9:05", "9.2.2024 10:05"), "1h", ["9.2.2024 9:00", "9.2.2024 10:00"]),
+            (("09.02.2024 0:05", "09.02.2024 3:05"), "3h", ["09.02.2024 0:00", "09.02.2024 3:00"]),
+            (("30 Jan 2024", "1 Feb 2024"), "1d", ["30 Jan 2024", "31 Jan 2024", "1 Feb 2024"]),
+            (
+                ("1/31/2024 9:30 am", "1/31/2024 1:10 pm"),
+                "2h",
+                ["1/31/2024 8:00 am", "1/31/2024 10:00 am", "1/31/2024 12:00 pm"],
+            ),
+            (
+                ("2024-01-31T09:30:00.125Z", "2024-01-31T09:30:01.250Z"),
+                "1s",
+                ["2024-01-31T09:30:00.000Z", "2024-01-31T09:30:01.000Z"],
+            ),
         ],
     )
     def test_times_are_written_as_the_table_writes_them(
@@ -758,6 +774,16 @@ def test_recipes_take_durations(recipe: str, chain: str, days: tuple[int, ...]) 
     series = pd.Series([1.0, 5, 2, 8, 3], index)
     found: Any = convcli.apply(recipe, series)
     np.testing.assert_array_equal(np.asarray(found), np.asarray(convcli.apply(chain, series)))
+
+
+@pytest.mark.parametrize("half", ["am", "AM", "a.m."])
+def test_half_past_midnight_is_no_noon(half: str, program: Program) -> None:
+    rows = f"t,x\n1/31/2024 9:00 {half},1\n2/1/2024 12:30 {half},2\n2/1/2024 9:00 {half},3\n"
+    ended = program.run("csv", "sma:9h", "--time", "t", "-c", "x", "-q", stdin=rows.encode())
+    if half == "a.m.":
+        assert "expected a time" in ended.errors[0]
+        return
+    assert [line.split(",")[1] for line in ended.text.splitlines()[1:]] == ["1", "2", "2.5"], ended
 
 
 def test_a_recipe_without_windows_in_time_says_so(program: Program) -> None:

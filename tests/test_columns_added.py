@@ -373,3 +373,20 @@ def test_braces_that_stand_for_nothing_are_refused(name: str, program: Program) 
     assert ended.code == 2
     assert "stands for nothing in the name of a column" in ended.errors[0]
     assert "{column} is the name of the column" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [(("sma:2", "--set", "c7=sum:3"), 1500), (("--add", "{column}_z=x - sma:2"), 4200)],
+)
+def test_very_wide_tables(words: tuple[str, ...], columns: int, program: Program) -> None:
+    names = [f"c{number}" for number in range(columns)]
+    table = pd.DataFrame(np.arange(4.0 * columns).reshape(4, columns), columns=names)
+    ended = program.run("csv", *words, "-q", stdin=table.to_csv(index=False).encode())
+    assert ended.code == 0, ended
+    means = table.rolling(2, min_periods=1).mean()
+    if words[0] == "--add":
+        expected = pd.concat([table, (table - means).add_suffix("_z")], axis=1)
+    else:
+        expected = means.assign(c7=table["c7"].rolling(3, min_periods=1).sum())
+    pd.testing.assert_frame_equal(table_of(ended.out), expected, check_dtype=False)

@@ -271,6 +271,18 @@ def test_blocks_are_the_whole(step: Step, medium: str) -> None:
             close(y, whole)
 
 
+@on(["audio"])
+def test_sound_has_the_same_bits_in_any_pieces(step: Step, medium: str) -> None:
+    plan = accepted(step, medium)
+    if plan.chain.cell is None or not plan.single_pass:
+        return
+    length = 3 * plan.chain.cell + 2 * length_for(step, medium)
+    x = np.random.default_rng(0).uniform(-1, 1, (length, len(plan.signal.channels)))
+    whole = filtered(plan, x).tobytes()
+    for size in (length // 2, length // 7, length // 40):
+        assert filtered(plan, x, tuple(range(size, length, size))).tobytes() == whole
+
+
 @on(["table"])
 def test_the_outputs_of_a_column_are_neighbours(step: Step, medium: str) -> None:
     plan = accepted(step, medium)

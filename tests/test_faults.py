@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import pyvips
 import soundfile as sf
-from program import Program, done, peer
+from program import CONVCLI, Program, done, peer
+
+from convcli.errors import unexpected_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +166,45 @@ def test_an_output_that_cannot_be_named(call: str, suffix: str, folder: Path) ->
         "in.ppm",
         "in.wav",
         output.name,
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("cv2.abi3.so: failed to map segment from shared object"),
+        ImportError("libarrow.so: cannot open shared object file: Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_no_defect(error: Exception) -> None:
+    found = unexpected_error(error)
+    assert (found.exit_code, found.message) == (3, "not enough memory for this")
+    assert unexpected_error(ImportError("No module named 'x'")).exit_code == 70
+    assert unexpected_error(RuntimeError("another")).exit_code == 70
+
+
+@pytest.mark.parametrize("suffix", ["flac", "aiff", "parquet", "feather"])
+def test_a_pipe_for_which_there_is_no_room(suffix: str, folder: Path) -> None:
+    """A disk takes a part of a block before it is full: no part of a file is taken for all of it."""
+    command, source = ("audio", "in.wav") if suffix in ("flac", "aiff") else ("csv", "in.csv")
+    done(command, "gain:1", source, "-q", "-o", f"whole.{suffix}", cwd=folder)
+    whole = (folder / f"whole.{suffix}").read_bytes()
+    most = len(whole) // 2
+    ended = subprocess.run(
+        [*CONVCLI, command, "gain:1", "-"],
+        cwd=folder,
+        input=whole,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (3, b"")
+    assert ended.stderr.decode().splitlines() == [
+        "error: standard input cannot be kept in a file: File too large",
+        "hint: let TMPDIR name a larger place",
     ]
 
 

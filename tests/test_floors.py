@@ -28,6 +28,7 @@ FLOORS = {
                 "dataclass",
                 "array_types",
                 "digests",
+                "losses",
             ),
             "__version__",
         ),

@@ -407,6 +407,59 @@ def test_a_layer_that_mirrors_its_input_does_so_after_an_edit(
         assert [float(text) for text in row(shown.page, "output")] == expected.tolist()
 
 
+# Layers, their weights, and a signal of one channel.
+MOVED: list[tuple[str, dict[str, Any]]] = [
+    ("conv | pixel_shuffle:3", {"0.weight": [[[1.0, 2]], [[3, -1]], [[0, 5]]]}),
+    (
+        "conv | pixel_shuffle:2 | conv",
+        {"0.weight": [[[1.0, 2]], [[3, -1]]], "2.weight": [[[1.0, -3, 2]]]},
+    ),
+    ("conv | upsample:2 | conv", {"0.weight": [[[1.0, 2]]], "2.weight": [[[1.0, -3, 2]]]}),
+    ("pad:2,mode=reflect | conv", {"1.weight": [[[1.0, 2, 4]]]}),
+    ("pad:1 | conv", {"1.weight": [[[1.0, 2, 4]]]}),
+    ("conv | upsample:3,mode=linear", {"0.weight": [[[1.0, 2]]]}),
+    ("conv | avg_pool:3,stride=2,padding=1", {"0.weight": [[[1.0, 2]]]}),
+]
+
+
+@needs_chromium
+@pytest.mark.parametrize(("layers", "weights"), MOVED)
+def test_layers_that_move_samples_are_played_and_computed(
+    chromium: Any, program: Program, tmp_path: Path, layers: str, weights: dict[str, Any]
+) -> None:
+    """An output of a padding, a shuffle or a repetition is one sample, and the page says which."""
+    named = {name: np.array(values, dtype=float) for name, values in weights.items()}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(named, {"layers": layers}))
+    path = report(program, tmp_path, "1,2,4,-3,5,6,9", "model:m.safetensors")
+    with opened(chromium, path) as shown:
+        for number, slider in enumerate(shown.page.get_by_role("slider").all()):
+            for place in range(int(slider.get_attribute("max") or 0) + 1):
+                slider.fill(str(place))
+                told = shown.page.locator(".stage > .sum").nth(number).inner_text()
+                copied = re.fullmatch(r"y\[\d+\]: .* of (\S+) = (\S+)", told)
+                assert copied is None or copied[1] == copied[2]
+        edit(shown.page, "input x 0 1", "7")
+        x = np.array([1.0, 7, 4, -3, 5, 6, 9])
+        expected = apply(f"model:{tmp_path / 'm.safetensors'}", x)
+        assert last_outputs(shown.page) == pytest.approx(expected.tolist(), rel=1e-3)
+        assert shown.said == []
+
+
+@needs_chromium
+def test_the_receptive_field_of_repeated_samples(
+    chromium: Any, program: Program, tmp_path: Path
+) -> None:
+    weights = {"0.weight": np.array([[[1.0, 2, 3]]])}
+    layers = {"layers": "conv | upsample:2"}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(weights, layers))
+    path = report(program, tmp_path, "1,2,3,4,5,6,7", "model:m.safetensors")
+    with opened(chromium, path) as shown:
+        shown.page.get_by_label("output 9 of upsample:2", exact=True).hover()
+        assert (
+            "It reads 3 samples of the signal: 3 to 5." in shown.page.locator(".field").inner_text()
+        )
+
+
 @needs_chromium
 def test_what_cannot_be_edited_says_so(chromium: Any, program: Program, tmp_path: Path) -> None:
     path = report(program, tmp_path, "1,5,2,8,3", "hampel:3")

@@ -286,6 +286,36 @@ def test_the_time_of_day_in_ixml_moves_with_that_of_bext() -> None:
     assert b"<FILE_SAMPLE_RATE>44100<" in cut
 
 
+def test_timers_of_a_broadcast_cart_are_moved() -> None:
+    """AES46: eight timers, each of four letters and a number of samples, from byte 684 on."""
+    body = bytearray(2048)
+    body[684:700] = struct.pack("<4sI4sI", b"SEGs", 1100, b"EOD ", 50)
+    found = moved(Chunk(b"cart", bytes(body)), Shift(rate=8000, skipped=100, ratio=0.5)).body
+    assert found[684:700] == struct.pack("<4sI4sI", b"SEGs", 500, b"EOD ", 0)
+    assert found[:684] + found[700:] == bytes(684) + bytes(2048 - 700)
+
+
+def test_loops_in_comments_are_moved() -> None:
+    """As games read them: in samples, in FLAC and Ogg."""
+    texts = [b"LOOPSTART=1100", b"LOOPLENGTH=600", b"LoopEnd=1700", b"TITLE=1100", b"LOOP_START=x"]
+    chunk = Chunk(COMMENTS, join_comments(b"me", texts))
+    shift = Shift(rate=8000, skipped=100, ratio=0.5)
+    wanted = [b"LOOPSTART=500", b"LOOPLENGTH=300", b"LoopEnd=800", b"TITLE=1100", b"LOOP_START=x"]
+    assert moved(chunk, shift).body == join_comments(b"me", wanted)
+
+
+def test_loops_in_comments_move_with_the_rate(tmp_path: Path) -> None:
+    write(tmp_path / "in.flac", noise(4000))
+    chunk = Chunk(COMMENTS, join_comments(b"", [b"LOOPSTART=1000", b"LOOPLENGTH=2000"]))
+    with (tmp_path / "in.flac").open("r+b") as file:
+        FlacContainer().write(file, (chunk,))
+    for suffix in ("flac", "ogg"):
+        done("audio", "resample:22050", "in.flac", "-o", f"out.{suffix}", cwd=tmp_path)
+        content = (tmp_path / f"out.{suffix}").read_bytes()
+        assert b"LOOPSTART=500" in content
+        assert b"LOOPLENGTH=1000" in content
+
+
 def test_positions_of_other_containers() -> None:
     shift = Shift(rate=8000, skipped=100, ratio=0.5, frames=5000)
     marker = struct.pack(">HHI", 1, 7, 1100) + b"\x04loop\0"

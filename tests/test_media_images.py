@@ -336,6 +336,9 @@ def test_linear_warns_of_other_profiles_and_refuses_inks(tmp_path: Path) -> None
     c = save(tmp_path / "c.tif", noise(4, 4, 4, "u1"), "cmyk")
     with pytest.raises(RequestError, match="has C, M, Y, K"):
         open_image(c, options=ImageOptions(linear=True))
+    s = save(tmp_path / "s.tif", noise(4, 4, 1, "i2"), "b-w")
+    with pytest.raises(RequestError, match=r"unsigned samples .*signed ones of 16"):
+        open_image(s, options=ImageOptions(linear=True))
     f = save(tmp_path / "f.tif", noise(4, 4, 3, "f4"), "scrgb")
     image, _ = run(f, tmp_path / "g.tif", linear=True)
     assert "as they are" in image.warnings[0]

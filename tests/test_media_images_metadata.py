@@ -356,6 +356,41 @@ def test_colours_that_only_a_png_can_tell(
         assert (done.code, said) == (0, lost), name
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "foreign"),
+    [
+        (b"gAMA", struct.pack(">I", 100_000), True),
+        (b"gAMA", struct.pack(">I", 45_455), False),
+        (b"cICP", bytes([9, 16, 0, 1]), True),
+        # The colours of Display P3 with the curve of sRGB.
+        (b"cICP", bytes([12, 13, 0, 1]), False),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600), False),
+    ],
+)
+def test_linear_light_of_a_png_that_names_its_curve(
+    program: Program, tmp_path: Path, kind: bytes, body: bytes, *, foreign: bool
+) -> None:
+    plain = pyvips.Image.black(4, 3, bands=3).copy(interpretation="srgb").pngsave_buffer()
+    (tmp_path / "a.png").write_bytes(plain[:33] + chunk(kind, body) + plain[33:])
+    done = program.run("image", "box:3", "a.png", "--linear", "-o", "b.png", cwd=tmp_path)
+    said = any(kind.decode() in line and "sRGB curve is used" in line for line in done.warnings)
+    assert (done.code, said) == (0, foreign)
+
+
+def test_delays_that_a_format_does_not_hold(program: Program, tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    frames = [pillow.fromarray(np.full((8, 9), 60 * number, np.uint8)) for number in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=50)
+    for words, said in (
+        (["-o", "b.tif"], True),
+        (["-o", "b.webp"], False),
+        (["-o", "b.png", "--pages", "2"], False),
+    ):
+        done = program.run("image", "box:3", "a.gif", *words, cwd=tmp_path)
+        assert done.code == 0, done
+        assert any("delays of the animation" in line for line in done.warnings) == said, words
+
+
 @pytest.mark.parametrize("quality", [70, 95])
 @pytest.mark.parametrize(
     ("stored", "kept"), [("4:4:4", "4:4:4"), ("4:2:0", "4:2:0"), ("4:2:2", "4:4:4")]

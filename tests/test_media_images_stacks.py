@@ -54,6 +54,20 @@ def test_a_stack_of_imagej_stays_one(pixels: Any, program: Program, tmp_path: Pa
     np.testing.assert_array_equal(joined, np.ravel(alone))
 
 
+@pytest.mark.parametrize(
+    ("unit", "text", "said"),
+    [("um", "stride:2", True), ("um", "box:3", False), ("pixel", "stride:2", False)],
+)
+def test_a_resolution_by_which_imagej_measures(
+    program: Program, tmp_path: Path, unit: str, text: str, *, said: bool
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", ODD_BYTES, imagej=True, resolution=(10, 10), metadata={"unit": unit}
+    )
+    words = told(program, tmp_path, text)
+    assert ("by which ImageJ measures" in words) == said
+
+
 def test_some_images_of_a_stack_are_no_hyperstack(program: Program, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", HYPERSTACK, imagej=True, metadata={"axes": "TZCYX"})
     with copied(program, tmp_path, "gain:1", "--pages", "1-4") as file:

@@ -894,3 +894,35 @@ def test_a_tiff_without_resolution_gets_none(program: Program, tmp_path: Path) -
         assert program.run(*words, cwd=tmp_path).code == 0
         found = tags_of(tmp_path / "out.tif")
         assert [found[tag] for tag in (282, 283, 296)] == [(1, 1), (1, 1), 1]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
+def test_a_tiff_whose_0_is_white(
+    program: Program, tmp_path: Path, dtype: str, compression: str | None
+) -> None:
+    """Unsigned samples are inverted; of others a warning says that the result calls 0 black."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = noise(20, 30, 1, dtype)[..., 0]
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="miniswhite", compression=compression, metadata=None
+    )
+    done = program.run("image", "kernel:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    said = any("calls 0 black" in line for line in done.warnings)
+    is_unsigned = dtype.startswith("u")
+    assert (done.code, said) == (0, not is_unsigned)
+    wanted = np.iinfo(dtype).max - pixels if is_unsigned else pixels
+    found = open_image(tmp_path / "b.tif", options=ImageOptions()).pages[0]
+    strips = [strip.pixels[..., 0] for strip in found.pieces()]
+    assert np.array_equal(np.concatenate(strips), wanted)
+
+
+def test_smaller_copies_are_told(program: Program, tmp_path: Path) -> None:
+    picture = pyvips.Image.new_from_array(noise(300, 400, 3, "u1"))
+    picture.tiffsave(str(tmp_path / "a.tif"), tile=True, pyramid=True)
+    for words, said in (([], True), (["--pages", "1"], False), (["--pages", "2-"], False)):
+        done = program.run(
+            "image", "box:3", "a.tif", "-o", "b.tif", "--force", *words, cwd=tmp_path
+        )
+        assert done.code == 0, done
+        assert any("smaller copies of others" in line for line in done.warnings) == said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import resource
 import subprocess
 import sys
 from contextlib import closing, suppress
@@ -825,6 +827,23 @@ def test_a_full_disk_is_an_error_of_the_output(
     path.write_text("A\n" + "1\n2\n" * 99)
     with pytest.raises(OutputError, match=r"cannot write .*out\.csv: No space left on device"):
         filtered(TableFiles(options=table_options()), path, "sma:3", 3, {})
+
+
+def test_no_room_for_parts_that_go_to_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("A\n" + "1\n2\n" * 50_000)
+    ended = subprocess.run(
+        [*CONVCLI, "csv", "sma:3", "t.csv", "--parts", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (4, b"A\n")
+    assert ended.stderr.decode().splitlines() == [
+        f"error: cannot keep a part in {tmp_path}: File too large",
+        "hint: let TMPDIR name a larger place",
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -149,6 +149,35 @@ def test_loudness(block: int, channels: int) -> None:
     assert sums.loudness() == pytest.approx(expected, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("speakers", "gains"),
+    [
+        ((1, 2, 8), [1, 1, 0]),
+        ((), [1, 1, 1]),
+        ((), [1, 1, 1.41, 1.41]),
+        ((1, 2, 4, 0x100), [1, 1, 1, 1]),  # straight behind
+        ((), [1, 1, 1, 1.41, 1.41]),
+        ((), [1, 1, 1, 0, 1.41, 1.41]),
+        ((1, 2, 4, 8, 0x200, 0x400), [1, 1, 1, 0, 1.41, 1.41]),
+        ((), [1, 1, 1, 0, 1, 1.41, 1.41]),
+        ((), [1, 1, 1, 0, 1, 1, 1.41, 1.41]),
+        ((), [1] * 16),
+    ],
+)
+def test_the_loudness_of_each_loudspeaker(speakers: tuple[int, ...], gains: list[float]) -> None:
+    """ITU-R BS.1770-5, table 4: 1.41 at 60 to 120 degrees, else 1, and 0 for low frequencies.
+
+    A surround pair alone is at 110 degrees; with a pair at the side, that at the back is at 135.
+    """
+    for channel, gain in enumerate(gains):
+        tone = np.zeros((48000, len(gains)))
+        tone[:, channel] = np.sin(2 * np.pi * 997 / 48000 * np.arange(48000))
+        sums = LoudnessSums(48000, len(gains), speakers=speakers)
+        sums.add(tone)
+        expected = None if gain == 0 else pytest.approx(-3.01 + 10 * np.log10(gain), abs=0.02)
+        assert sums.loudness() == expected
+
+
 def test_the_loudness_of_a_tone_and_of_silence() -> None:
     """ITU-R BS.1770-5: a sine of 997 Hz at full scale in one channel is -3.01 LUFS."""
     tone = np.sin(2 * np.pi * 997 / 48000 * np.arange(96000))

@@ -610,6 +610,29 @@ def test_warnings_about_what_was_lost(name: str, tmp_path: Path) -> None:
     assert "too few rows" not in lost_in(tmp_path, *words)
 
 
+def test_a_warning_is_no_loss_for_the_words_in_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("lost,x\n007,1\n008,2\n")
+    words = ["csv", "sma:2", "t.csv", "-o", "o.csv"]
+    ended = run_program(*words, "--force", cwd=tmp_path)
+    assert "column lost is left as it is" in ended.err
+    assert "left as it is" not in lost_in(tmp_path, *words)
+
+
+def test_a_loss_is_told_whatever_process_and_pipe_it_came_through(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(100), 8000, "PCM_16")
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-100])
+    told = "is truncated: 100 frames promised, 50 there"
+    page = lost_in(tmp_path, "audio", "gain:0.5", "a.wav", "b.wav", "-o", "o/", "--jobs", "2")
+    assert f"a.wav: {told}" in page
+    words = ["audio", "gain:0.5", "-", "-o", "o.wav", "--report", "page.md"]
+    given = (tmp_path / "a.wav").read_bytes()
+    assert run_program(*words, cwd=tmp_path, stdin=given).code == 0
+    lost = (tmp_path / "page.md").read_text().partition("## What was lost")[2]
+    assert f"standard input: {told}" in lost.partition("##")[0]
+
+
 def test_opacity_that_was_lost(tmp_path: Path) -> None:
     from pyvips import Image
 
@@ -668,6 +691,22 @@ def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_p
         drawn = [value for _, value in step["impulse"]]
         assert (min(drawn), max(drawn)) == (min(taps), max(taps))
         assert 300 < len(step["response"]) < 600
+
+
+def test_a_page_on_a_thousand_steps_is_below_three_megabytes(tmp_path: Path) -> None:
+    """All drawings would take 7 MB."""
+    (tmp_path / "t.csv").write_text("x\n1\n2\n3\n")
+    chain = " | ".join(["lowpass:0.1"] * 1000)
+    words = ["csv", chain, "t.csv", "-o", "o.csv", "--report", "r.html"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / "r.html").read_text()
+    assert 1_500_000 < len(text) < 3_000_000
+    # The whole chain is drawn besides steps.
+    drawn = text.count("<summary>lowpass:0.1</summary>")
+    left_out = re.search(r"Drawings left out: those of (\d+) more steps", text)
+    assert left_out is not None
+    assert drawn > 100
+    assert drawn + int(left_out[1]) == 1000
 
 
 def test_markdown_on_hundreds_of_steps_draws_as_many_as_there_is_room_for(tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_a_page_keeps_what_follows_an_exception_or_an_example() -> None:
 
 
 DEFAULTS = {
-    "audio": ("zero; edge where the rate changes", "center"),
+    "audio": ("zero; edge where the rate changes without --tail", "center"),
     "csv": ("shrink", "causal"),
     "image": ("edge", "center"),
 }

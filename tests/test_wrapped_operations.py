@@ -29,6 +29,7 @@ DERIVED = {
 OF_THE_FUNCTION = {
     *("in_place", "joined", "executor", "prefers_long_jobs"),
     *("scale_and_shift", "undivided", "axis_taps"),
+    *("cell", "framed_taps", "on_grids"),
 }
 # The same wrapper around a changed operation, or a part of what is known of it.
 CHANGED_INSIDE = {"with_rules", "times", "to_measure", "formula"}

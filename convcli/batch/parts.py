@@ -23,6 +23,7 @@ from convcli.errors import InputError
 from convcli.media.division import PartOfFile
 from convcli.media.files import UndividedError, completed
 from convcli.media.replacing import refuse_full_disk
+from convcli.media.scratch import refuse_full_scratch
 from convcli.places import local_path
 from convcli.running.past import EndsOfSignals, HistoryNeededError, KeptSamples, ends_of_part
 from convcli.running.run import KnownElsewhere, bins_of_part, measure_part, run_part
@@ -259,8 +260,10 @@ def filter_for_whole(
 
     may_give_up : return None where the settling would be longer than the part
     """
+    output = open_input.run.output
+    full = refuse_full_scratch("a part") if output is None else refuse_full_disk(output)
     try:
-        with refuse_full_disk(open_input.run.output or place):
+        with full:
             return filter_part(part, place, open_input, may_give_up=may_give_up)
     except HistoryNeededError:
         return None

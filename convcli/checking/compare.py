@@ -5,6 +5,7 @@ Signals are read in one pass and constant memory.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -253,18 +254,32 @@ def _parse_limit(text: str, option: str, *, least: bool) -> Limit:
             hint=f"{other} {text}",
         )
     if known is None or not sign:
-        near = nearest(name, names) or names[0]
+        word = re.match("[A-Za-z_]*", name)
+        near = nearest(word[0] if word else "", names) or names[0]
         raise RequestError(
             f"{option} expects MEASURE=NUMBER with one of {', '.join(names)}, got {text!r}",
-            hint=f"{option} {near}={number or 1}",
+            hint=f"{option} {near}={_number_in(text) or MEASURES[near].limit}",
         )
+    example = f"{option} {name}={known.limit}"
     try:
         quantity = parse_quantity(number)
     except UnitError as error:
-        raise RequestError(f"{option} {name}: {error}") from None
-    if quantity.unit not in ("", "dB"):
-        raise RequestError(f"{option} {name} expects a number, got {number!r}")
+        raise RequestError(f"{option} {name}: {error}", hint=error.hint or example) from None
+    if quantity.unit and not (quantity.unit == "dB" and known.in_decibels):
+        raise RequestError(
+            f"{option} {name} expects a number without a unit, got {number!r}", hint=example
+        )
+    if quantity.value < 0 and not least:
+        raise RequestError(
+            f"{option} {name} expects a number of at least 0, got {number!r}", hint=example
+        )
     return Limit(name, quantity.value)
+
+
+def _number_in(text: str) -> str | None:
+    """The number at the end of a text that is no limit, as in `0.001`, `rms 1` and `=1`."""
+    found = re.search(r"(?<![\w.-])(\d+(\.\d*)?|\.\d+)(e-?\d+)?$", text)
+    return found[0] if found else None
 
 
 def refuse_limits(limits: Sequence[Limit], signal: Signal) -> None:

@@ -318,14 +318,25 @@ def _read_by_branch(inputs: StageSamples, given: Span, read: Span) -> StageSampl
 
 def _titles(step: BoundStep) -> list[str]:
     """The text of each operation of a step: of a network, that of each layer."""
-    layers = step.stage.layers
+    formulas = [op.formula for op in step.ops]
+    own = step.stage.formula or step.call.text
+    texts = [own] * len(formulas)
+    if len(step.stage.layers) > 1:
+        texts = [title or own for title in _layer_titles(step)]
+    return [formula.text or text for formula, text in zip(formulas, texts, strict=True)]
+
+
+def _layer_titles(step: BoundStep) -> Sequence[str]:
+    """The text of each operation of a network; empty where it belongs to no one layer."""
+    layers, titles = step.stage.layers, step.stage.titles
+    if len(titles) == len(step.ops):
+        return titles
     formulas = [op.formula for op in step.ops]
     begins = [not formula.text and not formula.continues_layer for formula in formulas]
     number_of_layer = np.cumsum(begins) - 1
-    texts = [step.stage.formula or step.call.text] * len(formulas)
-    if len(layers) > 1 and number_of_layer[-1] == len(layers) - 1:
-        texts = [layers[number].text for number in number_of_layer]
-    return [formula.text or text for formula, text in zip(formulas, texts, strict=True)]
+    if number_of_layer[-1] == len(layers) - 1:
+        return [layers[number].text for number in number_of_layer]
+    return [""] * len(formulas)
 
 
 def _first_samples(x: Array, span: Span, edge: Edge, names: tuple[str, ...]) -> StageSamples:

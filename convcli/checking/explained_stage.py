@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import BoolArray, FloatArray
     from convcli.core.op import Op, Span
-    from convcli.core.op_formula import Spread, WindowWeights
+    from convcli.core.op_formula import AddedSamples, Spread, WindowWeights
     from convcli.planning.plan import BoundStep
     from convcli.signals import Array
 
@@ -131,6 +131,8 @@ class ExplainedStage:
         """Record the operation and every window."""
         if self.spread is not None:
             return self._transposed(self.spread)
+        if self.op.formula.added is not None:
+            return self._padded(self.op.formula.added)
         sides = zip(self.size, self.before, strict=True)
         after = tuple(size - 1 - before for size, before in sides)
         stride = tuple(reach.step for reach in self.op.reach)
@@ -142,7 +144,7 @@ class ExplainedStage:
             text, numbers = formula.nn_call.text("{x}"), formula.nn_call.numbers
             facts = replace(facts, nn_call=text, nn_numbers=numbers)
         if any(reach.phases > 1 for reach in self.op.reach):
-            return facts
+            return replace(facts, phases=tuple(reach.phases for reach in self.op.reach))
         facts = replace(facts, sums=tuple(self._sums()))
         if self.weights is None:
             return facts
@@ -185,16 +187,36 @@ class ExplainedStage:
             stride=(1,) * len(first),
             before=none,
             after=none,
+            at=self.outputs.first,
+        )
+
+    def _inside(self) -> StageFacts:
+        """The inputs without samples outside of the signal, and the outputs."""
+        starts = tuple(max(0, first) for first in self.inputs.first)
+        return self._samples(self._inputs_inside(), starts)
+
+    def _inputs_inside(self) -> Array:
+        """The inputs without samples outside of the signal."""
+        whole = []
+        for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
+            whole.append(slice(max(0, -first), n - first))
+        return self.inputs.values[tuple(whole)]
+
+    def _padded(self, added: AddedSamples) -> StageFacts:
+        """Record a padding."""
+        return replace(
+            self._inside(),
+            before=added.before,
+            after=added.after,
+            padding=added.rule,
+            only_pads=True,
         )
 
     def _transposed(self, spread: Spread) -> StageFacts:
         """Record a transposed convolution, with the copies of its kernel."""
         # Samples outside of the signal are 0, and add nothing.
-        whole = []
-        for first, n in zip(self.inputs.first, self.inputs.length, strict=True):
-            whole.append(slice(-first, n - first))
-        x = self.inputs.values[tuple(whole)]
-        facts = self._samples(x, (0,) * len(whole))
+        facts = self._inside()
+        x = self._inputs_inside()
         if self.weights is None or np.isnan(x).any():
             return facts
         size = math.prod(spread.size)
@@ -221,7 +243,24 @@ class ExplainedStage:
             "gaps": found.on_missing,
             "summarises": found.summarises,
             "padding": found.padding or "",
+            "dilation": found.dilation or self._dilation_of_layer(found),
         }
+
+    def _dilation_of_layer(self, found: WindowWeights) -> tuple[int, ...]:
+        """The dilation of a model of one layer, whose weights became the taps of a filter."""
+        ones = (1,) * len(found.size)
+        layers = self.step.stage.layers
+        stored = np.shape(layers[0].weights)[2:] if len(layers) == 1 else ()
+        if len(stored) != len(ones):
+            return ones
+        apart = tuple(
+            max(1, (width - 1) // max(1, taps - 1))
+            for width, taps in zip(found.size, stored, strict=True)
+        )
+        kept: Any = (..., *(slice(None, None, step) for step in apart))
+        spaced = np.zeros_like(found.weights)
+        spaced[kept] = found.weights[kept]
+        return apart if np.array_equal(spaced, found.weights) else ones
 
     def _sums(self) -> Iterator[SumFacts]:
         """Yield how each output is computed, the channels one after the other."""
@@ -325,6 +364,7 @@ def spread_facts(
         at=at,
         groups=phases.groups,
         bias=bias,
+        dilation=spread.dilation,
         copies=tuple(_copies(kernel, phases.groups, spread, x)),
     )
 

@@ -102,7 +102,9 @@ class _Padding:
 class _TorchWriter:
     """Writes stages as calls of torch.nn.functional."""
 
-    names: ClassVar[dict[str, str]] = {}
+    names: ClassVar[dict[str, str]] = {
+        "leaky_relu({x}, {slope})": "prelu({x}[None], {slope}.flatten())[0]",
+    }
 
     def padded(self, x: str, padding: _Padding) -> str:
         """The call that extends the samples, or their indices where no mode does it."""
@@ -122,11 +124,12 @@ class _TorchWriter:
     def conv(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a convolution, and what its names mean."""
         arguments = f"{self.padded(x, padding)}, w{number}"
-        meaning = f"w{number} = {_weights_text(stage.laid, stage.divisor)}"
+        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
+        meaning = f"w{number} = {_weights_text(weights.tolist(), stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(stage.bias)}"
-        arguments += _stride(stage)
+        arguments += _stride(stage) + _dilation(stage.dilation)
         if stage.several and stage.groups > 1:
             arguments += f", groups={stage.groups}"
         return f"conv{len(stage.stride)}d({arguments})", meaning
@@ -153,7 +156,7 @@ class _TorchWriter:
     def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
         """The call of a transposed convolution, and what its names mean."""
         rests, shown = _transposed_rests(stage, spread)
-        kernel = _kernel_by_channel(spread)
+        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
         taken = kernel.shape[1]
         # (out, in / groups) becomes (in, out / groups).
         grouped = kernel.reshape(spread.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
@@ -163,7 +166,7 @@ class _TorchWriter:
         if spread.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(spread.bias)}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}"
+        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         return f"conv_transpose{len(spread.stride)}d({arguments}){shown}", meaning
@@ -176,6 +179,7 @@ class _EquinoxWriter:
     names: ClassVar[dict[str, str]] = {
         "gelu({x})": "gelu({x}, False)",
         "hardswish({x})": "hard_swish({x})",
+        "repeat_interleave": "repeat",
     }
 
     def padded(self, x: str, padding: _Padding) -> str:
@@ -193,11 +197,12 @@ class _EquinoxWriter:
         """The call of a layer, and how the layer is made."""
         name = f"conv{number}"
         axes = len(stage.stride)
-        weights = np.asarray(stage.laid)
+        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
         if not stage.several:
             weights = weights.reshape(1, 1, *weights.shape)
         size = weights.shape[2] if axes == 1 else weights.shape[2:]
-        arguments = f"{len(stage.channels_in)}, {len(weights)}, {size}" + _stride(stage)
+        arguments = f"{len(stage.channels_in)}, {len(weights)}, {size}"
+        arguments += _stride(stage) + _dilation(stage.dilation)
         mode = PAD_MODES[padding.edge][1] if not padding.empty else ""
         if mode and padding.usual:
             arguments += f", padding={padding.sides}, padding_mode={mode!r}"
@@ -244,13 +249,13 @@ class _EquinoxWriter:
         """The call of a layer, and how the layer is made."""
         rests, shown = _transposed_rests(stage, spread)
         axes = len(spread.stride)
-        kernel = _kernel_by_channel(spread)
+        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
         # The layer lays its weights over the inputs as a convolution does, from the other end.
         weights = np.flip(kernel, tuple(range(2, kernel.ndim)))
         size = _one_or_all(kernel.shape[2:])
         name = f"conv{number}"
         arguments = f"{len(stage.channels_in)}, {len(kernel)}, {size}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}"
+        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         if not spread.bias:
@@ -326,7 +331,10 @@ def _expression(
         lengths=stages[0].length,
     )
     for index, stage in enumerate(stages):
-        expression.add(stage, first=index == 0)
+        if stage.only_pads:
+            expression.pad(stage, stages[index + 1 :])
+        else:
+            expression.add(stage, first=index == 0)
     if expression.lengths != _output_lengths(stages[-1]):
         raise NoLineError("its outputs do not begin where theirs do")
     return expression.text
@@ -375,14 +383,36 @@ class _Expression:
             if first:
                 self._extend(stage)
             self.x, meaning = self._arithmetic(stage)
+            self.lengths = self._repeated(stage)
         elif stage.spread is not None:
             self.x, meaning = self._transposed(stage, stage.spread)
         elif stage.flipped is not None or stage.nn_pool or stage.nn_windows:
             self.x, meaning = self._convolution_or_pool(stage, first=first)
         else:
-            raise NoLineError(f"neither has one function for {stage.text}")
+            raise NoLineError(f"none is written for {stage.text}")
         if meaning:
             self.meanings.append(meaning)
+
+    def pad(self, stage: StageFacts, following: Sequence[StageFacts]) -> None:
+        """Add the call of a padding. NoLineError where the framework has none.
+
+        following : the stages after it, which say what takes the place of missing samples
+        """
+        if self.lengths != stage.length:
+            raise NoLineError(_PADS_AGAIN)
+        sides = tuple(zip(stage.before, stage.after, strict=True))
+        if min(map(min, sides)) < 0:
+            raise NoLineError(f"none is written for {stage.text}, which cuts samples off")
+        fill = ""
+        if stage.padding == "shrink":
+            reader = next((each for each in following if not each.only_pads), None)
+            fill = {"max_pool": "-inf", "min_pool": "inf"}.get(reader.nn_pool if reader else "", "")
+            if not fill:
+                raise NoLineError(f"none is written for {stage.text}")
+        cut = (0,) * len(sides)
+        padding = _Padding(sides, cut, stage.padding, stage.length, fill)
+        self.x = self.writer.padded(self.x, padding)
+        self.lengths = padding.lengths_of(self.lengths)
 
     def _extend(self, stage: StageFacts) -> None:
         """Extend the signal before a stage that reads one sample."""
@@ -393,7 +423,12 @@ class _Expression:
     def _arithmetic(self, stage: StageFacts) -> _Written:
         """The call of a function of each sample, and its numbers where channels have their own."""
         meanings = []
-        text = self.writer.names.get(stage.nn_call, stage.nn_call)
+        text = stage.nn_call
+        for name, other in self.writer.names.items():
+            text = text.replace(name, other)
+        lengths = zip(self.lengths, self._repeated(stage), strict=True)
+        for axis, (given, made) in enumerate(lengths):
+            text = text.replace(f"{{n{axis}}}", str(given)).replace(f"{{m{axis}}}", str(made))
         for name, numbers in stage.nn_numbers:
             shown = str(_rounded_weights(numbers[0]))
             if len(set(numbers)) > 1:
@@ -401,6 +436,11 @@ class _Expression:
                 meanings.append(f"{shown} = {_by_channel_text(numbers, len(stage.stride))}")
             text = text.replace(f"{{{name}}}", shown)
         return text.replace("{x}", self.x), "; ".join(meanings)
+
+    def _repeated(self, stage: StageFacts) -> tuple[int, ...]:
+        """The lengths after a stage that makes `phases` outputs of each sample."""
+        phases = stage.phases or (1,) * len(self.lengths)
+        return tuple(n * each for n, each in zip(self.lengths, phases, strict=True))
 
     @property
     def _number(self) -> str:
@@ -429,6 +469,7 @@ class _Expression:
 
 
 _PADS_AGAIN = "a layer pads an input that was extended before"
+_LEAVES_OUT = "they cannot leave samples outside the signal out of a window"
 
 
 def _output_lengths(stage: StageFacts) -> tuple[int, ...]:
@@ -465,7 +506,7 @@ def _padding_of(
         raise NoLineError(NO_MISSING)
     # A later window would read what the first one pads with.
     if rule == "shrink" and not (stage.nn_pool and alone):
-        raise NoLineError("they cannot leave samples outside the signal out of a window")
+        raise NoLineError(_LEAVES_OUT)
     if any(cut) and rule in ("reflect", "symmetric", "wrap"):
         raise NoLineError(f"they cannot cut samples off and extend by {rule}")
     return padding
@@ -480,6 +521,19 @@ def _stride(stage: StageFacts) -> str:
     if all(step == 1 for step in stage.stride):
         return ""
     return f", stride={_one_or_all(stage.stride)}"
+
+
+def _dilation(dilation: tuple[int, ...]) -> str:
+    if all(apart == 1 for apart in dilation):
+        return ""
+    return f", dilation={_one_or_all(dilation)}"
+
+
+def _without_zeros(weights: FloatArray, dilation: tuple[int, ...]) -> FloatArray:
+    """The taps without the zeros that a dilation puts between them; the sample axes come last."""
+    kept: Any = (..., *(slice(None, None, apart) for apart in dilation))
+    without: FloatArray = weights[kept]
+    return without
 
 
 def _by_channel_text(numbers: Sequence[float], axes: int) -> str:

@@ -60,7 +60,9 @@ class SoundOptions:
 class SoundRun(RunOptions):
     """How a filter is applied to sounds."""
 
-    edge: Annotated[Edge | None, options.edge_option("zero; edge where the rate changes")] = None
+    edge: Annotated[
+        Edge | None, options.edge_option("zero; edge where the rate changes without --tail")
+    ] = None
     align: Annotated[Align | None, options.align_option("center")] = None
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from convcli.planning.plan import Plan
     from convcli.previews.preview import PreviewSize
     from convcli.running.kept_plans import KeptPlans
-    from convcli.signals import Missing, Signal
+    from convcli.signals import Edge, Missing, Signal
 
 # The name of standard input among the inputs.
 STDIN = "-"
@@ -232,10 +232,12 @@ class FilterCommand:
         """The plan of some steps for a signal, by the rules that were asked for."""
         from convcli.running.kept_plans import PlanRequest
 
+        # A filter rings out into silence, even where the last sample would go on.
+        default_edge: Edge | None = "zero" if self.tail else None
         request = PlanRequest(
             filter=calls,
             signal=signal,
-            edge=self.options.edge,
+            edge=self.options.edge or default_edge,
             align=self.options.align,
             missing=self.missing,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
+from convcli.losses import Loss, reworded
 from convcli.places import input_name
 from convcli.signals import TABLE
 
@@ -71,7 +72,9 @@ class Input:
     def message(self, text: str) -> str:
         """A message that names the input instead of a temporary file or of standard input."""
         read = input_name(self.path)
-        return text if read == self.name else text.replace(read, self.name)
+        if read == self.name:
+            return text
+        return reworded(text, text.replace(read, self.name))
 
     @contextmanager
     def opened(self, files: Files, output: Place | None = None) -> Iterator[OpenedFile]:
@@ -235,7 +238,7 @@ def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any]
     warnings = list(opened.warnings)
     pages = len(opened.sources)
     if pages > 1:
-        warnings.append(f"{name}: of {pages} pages the first is {purpose}")
+        warnings.append(Loss(f"{name}: of {pages} pages the first is {purpose}"))
     return opened.sources[0], warnings
 
 

@@ -66,6 +66,7 @@ class Stage:
     notices : messages that the user sees at every run, because they say something unexpected
     warnings : possible faults of a step in a branch
     layers : the layers of a network, given by its first stage alone
+    titles : of each operation of a network, the layers that it computes; empty where none are known
     learned : the layer of a network that has only one
     formula : what the layers of a network compute together, where they are one operation
     """
@@ -79,6 +80,7 @@ class Stage:
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     layers: tuple[LayerFacts, ...] = ()
+    titles: tuple[str, ...] = ()
     learned: LearnedTaps | None = None
     formula: str = ""
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from convcli.core.branch_chain import BranchChain, check_alignment, shift_of_branch
 from convcli.core.composed import composed, weighted_sum
-from convcli.core.convolution.convolve import all_finite
+from convcli.core.convolution.convolve import all_finite, any_in_window
+from convcli.core.convolution.frames import common_cell
 from convcli.core.convolution.rounding import outside_of
 from convcli.core.extend import common_bounds
+from convcli.core.framing import laid_chain
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.op import (
@@ -43,10 +45,11 @@ from convcli.dataclass import dataclass
 from convcli.samples import as_samples, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from convcli.core.chain import Chain
+    from convcli.core.convolution.frames import FrameGrid
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.extend import Bounds
     from convcli.core.formula import Formula
@@ -98,6 +101,7 @@ class Branches(Op):
         are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
         all channels of one result, then all of the next
     names_results : the results have names of their own, and are written one after the other
+    grid : of the frames of the one convolution that equals the group, as of `Convolve`
     """
 
     branches: tuple[BranchChain, ...]
@@ -108,6 +112,7 @@ class Branches(Op):
     window: UnionReach | None = None
     by_number: bool = False
     names_results: bool = False
+    grid: FrameGrid | None = None
 
     @classmethod
     def of(
@@ -324,7 +329,7 @@ class Branches(Op):
         """
         if self.exact or self.as_convolution is None or not self.holds_input_alone:
             return None
-        folded = self.as_convolution
+        folded = replace(self.as_convolution, grid=self.grid)
         return folded if folded.products <= self._products_of_branches else None
 
     @property
@@ -340,6 +345,35 @@ class Branches(Op):
         inside = sum(op.products for branch in self.branches for op in branch.chain.ops)
         return inside + len(self.branches)
 
+    # --- where blocks end ---
+
+    @cached_property
+    def cell(self) -> int | None:
+        """The cell of all branches, and of the convolution that equals the group."""
+        cells = [branch.chain.cell for branch in self.branches]
+        if self.folded is not None:
+            cells.append(self.folded.cell)
+        return common_cell(cells)
+
+    @property
+    def framed_taps(self) -> tuple[int, ...]:
+        """Those of the branches, and of the convolution that equals the group."""
+        ops = [op for branch in self.branches for op in branch.chain.ops]
+        taps = tuple(k for op in ops for k in op.framed_taps)
+        return taps if self.folded is None else (*taps, *self.folded.framed_taps)
+
+    def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
+        """Return the group whose convolutions are computed in frames of grids."""
+        grid = None
+        if self.folded is not None:
+            grid = self.folded.on_grids(grids, first, end).grid
+        branches = []
+        for branch in self.branches:
+            shift = branch.shift[0]
+            chain = laid_chain(branch.chain, grids, first + shift, end + shift)
+            branches.append(replace(branch, chain=chain))
+        return replace(self, branches=tuple(branches), grid=grid)
+
     # --- as a part of a chain ---
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
@@ -350,6 +384,9 @@ class Branches(Op):
         each = [branch.reads(start, stop, done, n) for branch in self.branches]
         first = min(inputs.start for inputs in each)
         high = max(inputs.high for inputs in each)
+        if self.grid is not None:
+            low, _ = self.reach[0].needs(self.grid.cell_start(start), stop)
+            first = min(first, low)
         return Inputs(first, first, high)
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
@@ -368,10 +405,12 @@ class Branches(Op):
 
     def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
-        if self.folded is not None and all_finite(x):
+        if self.folded is None:
+            y, held_after = self._compute_branches(x, task)
+        elif all_finite(x):
             y, held_after = self._compute_folded(self.folded, x, task)
         else:
-            y, held_after = self._compute_branches(x, task)
+            y, held_after = self._compute_around_gaps(self.folded, x, task)
         if self.opacity is not None:
             kept = self._kept_channel(x, task)
             y = summed(y)
@@ -429,11 +468,14 @@ class Branches(Op):
         self, folded: Convolve, x: Array, task: OpTask
     ) -> tuple[Array, HeldEarlier]:
         """Compute a group as one convolution, where no input is missing."""
+        earlier = self._earlier_in_cell(task)
+        along, *others = task.outputs
+        computed = ((along[0] - earlier, along[1]), *others)
         places = []
-        for reach, outputs, first in zip(self.reach, task.outputs, task.starts, strict=True):
+        for reach, outputs, first in zip(self.reach, computed, task.starts, strict=True):
             low, high = reach.needs(*outputs)
             places.append(slice(low - first, high - first))
-        y = folded(x[tuple(places)], task.outputs)
+        y = folded(x[tuple(places)], computed)[earlier:]
         if not self.holds:
             return y, nothing_earlier
         next_start, done = task.continuation.next_start, task.outputs[0][1]
@@ -442,6 +484,32 @@ class Branches(Op):
             passed = max(first - task.starts[0], 0)
             held_after[place] = last_known(x[:passed], partial(task.earlier, place))
         return y, held_after.get
+
+    def _compute_around_gaps(
+        self, folded: Convolve, x: Array, task: OpTask
+    ) -> tuple[Array, HeldEarlier]:
+        """Compute the branches; as one convolution, on a grid, where a window reads no gap.
+
+        Whether a window reads a gap does not depend on where a block ends.
+        """
+        y, held_after = self._compute_branches(x, task)
+        if self.grid is None:
+            return y, held_after
+        usual = np.isfinite(x)
+        as_one, _ = self._compute_folded(folded, np.where(usual, x, 0.0), task)
+        reach = self.reach[0]
+        low, high = reach.needs(*task.outputs[0])
+        places = slice(low - task.starts[0], high - task.starts[0])
+        reads_gap = any_in_window(~usual[places], reach.before + reach.after + 1, 1)
+        return np.where(reads_gap, y, as_one), held_after
+
+    def _earlier_in_cell(self, task: OpTask) -> int:
+        """How many outputs of their cell are computed before those of a task."""
+        if self.grid is None:
+            return 0
+        start, stop = task.outputs[0]
+        low, _ = self.reach[0].needs(start, stop)
+        return min(start - self.grid.cell_start(start), low - task.starts[0])
 
     def _kept_channel(self, x: Array, task: OpTask) -> Array:
         """Return the opacity as it is in the inputs that the outputs are aligned with."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convcli.core.convolution.frames import common_cell
 from convcli.core.op import OwnPadding, time_use_of_series
 from convcli.core.reach import Reach
 from convcli.core.task import Inputs
@@ -290,6 +291,15 @@ class ChainGeometry:
     def complete(self) -> Self:
         """Return the chain in which every operation reads its own input and nothing outside."""
         return replace(self, ops=tuple(op.complete() for op in self.ops))
+
+    @cached_property
+    def cell(self) -> int | None:
+        """How many outputs are computed together, so that their bits depend on nothing else.
+
+        None if they may depend on where a block ends. `in_frames` lays grids so that the cells of
+        all operations end together.
+        """
+        return common_cell([op.cell for op in self.ops])
 
     @cached_property
     def holds(self) -> bool:

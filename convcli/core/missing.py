@@ -12,7 +12,6 @@ from convcli.core.convolution.convolve import (
     correlate_valid,
     double_sums,
     halves,
-    mean_valid,
     quotient,
     runs,
     whole_windows,
@@ -78,9 +77,15 @@ def reads_gap(missing: BoolArray, w: FloatArray, step: tuple[int, ...]) -> BoolA
 
 
 def renormalised(
-    x: Array, w: FloatArray, divisor: float, step: tuple[int, ...], *, exact: bool
+    x: Array,
+    w: FloatArray,
+    divisor: float,
+    step: tuple[int, ...],
+    *,
+    exact: bool,
+    mean: Callable[[Array], Array],
 ) -> Array:
-    """Spread weights >= 0 over the samples that are known.
+    """Spread weights >= 0 over the samples that are known; `mean` is the mean without gaps.
 
     Returns sum(w) / divisor * sum(w x) / sum(w), the last two sums over known samples; NaN if there
     are none.
@@ -91,7 +96,7 @@ def renormalised(
     """
     missing = np.isnan(x)
     known = np.where(missing, 0.0, x).astype(x.dtype)
-    y = mean_valid(known, w, divisor, step, exact=exact)
+    y = mean(known)
     gap = reads_gap(missing, w, step)
     weights = np.where(missing, 0.0, 1.0).astype(x.dtype)
     gain = w.sum() / divisor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,8 @@ class OneSample(Op):
     """
 
     axes: int
+
+    cell = 1
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -147,10 +150,16 @@ class Mix(OneSample):
             on_missing="empty",
         )
 
-    @property
+    @cached_property
     def numbers(self) -> NumberUse:
         """The rounding class of the weights."""
         return NumberUse(rounding=of_taps(self.weights, self.divisor), homogeneous=True)
+
+    @cached_property
+    def _products(self) -> list[list[int]]:
+        """The output and the input of each weight that is not 0, in the order in which they add."""
+        pairs: list[list[int]] = np.argwhere(self.weights).tolist()
+        return pairs
 
     def output_channels(self, count: int) -> int:
         """Count the sums, and the channel that is kept."""
@@ -164,11 +173,10 @@ class Mix(OneSample):
         """Add up the channels; a sum is missing where a channel that it reads is."""
         inputs = [c for c in range(x.shape[-1]) if c != self.keeps]
         y = np.zeros((*x.shape[:-1], self.output_channels(x.shape[-1])), x.dtype)
-        for output, weights in enumerate(self.weights):
-            # One product after the other: a matrix product would round by the length of the block.
-            for channel, weight in zip(inputs, weights.tolist(), strict=True):
-                if weight != 0:
-                    y[..., output] += x[..., channel] * x.dtype.type(weight)
+        # One product after the other: a matrix product would round by the length of the block.
+        for output, number in self._products:
+            weight = x.dtype.type(self.weights[output, number])
+            y[..., output] += x[..., inputs[number]] * weight
         if self.divisor != 1:
             y /= x.dtype.type(self.divisor)
         if self.keeps is not None:

@@ -16,12 +16,13 @@ from convcli.core.task import Inputs, nothing_earlier
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Self
 
     from convcli.array_types import FloatArray
     from convcli.calendar_bins import CalendarBins
     from convcli.core.binding import Site, Stage
+    from convcli.core.convolution.frames import FrameGrid
     from convcli.core.convolution.polyphase import AxisTaps
     from convcli.core.convolution.rounding import Rounding
     from convcli.core.executor import Executor
@@ -210,6 +211,7 @@ class Op(ABC):
         holds               whether gaps are filled with the last known value
         with_rules          the operation under the rule for missing samples
         formula             OpFormula: taps, delay and notation, for reports and explanations
+        cell                how many outputs are computed together, where that is fixed
 
     Operations of a special kind set one of these:
 
@@ -219,6 +221,8 @@ class Op(ABC):
         bind                for an operation that adds a remark or a message where it is used
         compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
         holds_input_alone   for a group of branches, whose chains do its work
+        framed_taps, on_grids
+                            for convolutions in frames of a grid
         products, in_place, axis_taps, joined, scale_and_shift, undivided,
         executor, prefers_long_jobs
                             for what is computed faster together
@@ -282,6 +286,30 @@ class Op(ABC):
     def formula(self) -> OpFormula:
         """What is known of the function, for reports and explanations."""
         return OpFormula(delay=delay_of_one_sample(self.reach))
+
+    # --- where blocks end ---
+
+    @property
+    def cell(self) -> int | None:
+        """How many outputs are computed together, so that their bits depend on nothing else.
+
+        1 if the bits of an output depend on its window alone; None if they may depend on where a
+        block begins or ends.
+        """
+        return None
+
+    @property
+    def framed_taps(self) -> tuple[int, ...]:
+        """The numbers of taps that are applied by FFT, for which frames may lie on a grid."""
+        return ()
+
+    def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Op:
+        """Return the operation that computes its outputs in frames of grids.
+
+        grids : by the number of taps
+        first : the first output of the operation; end : an output before which a cell ends
+        """
+        return self
 
     # --- special kinds ---
 

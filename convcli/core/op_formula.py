@@ -40,6 +40,8 @@ class WindowWeights:
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
     only_complete : whether the weights hold only for windows in which no sample is missing
+    dilation : samples from one tap to the next on each axis, between which the weights are 0; empty
+        where it is 1
     """
 
     weights: FloatArray
@@ -52,6 +54,7 @@ class WindowWeights:
     summarises: bool = False
     padding: Edge | None = None
     only_complete: bool = False
+    dilation: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -76,6 +79,19 @@ class Spread:
     stride: tuple[int, ...]
     first: tuple[int, ...]
     size: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedSamples:
+    """Samples that are added before and after a signal on each axis; negative ones are cut off.
+
+    rule : what is added
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    rule: Edge
 
 
 @dataclass(frozen=True)
@@ -124,6 +140,49 @@ class NNArithmetic:
         return self.form.replace("{x}", x)
 
 
+@dataclass(frozen=True)
+class NNRepetition:
+    """The repetition of each sample along each axis, in PyTorch; JAX calls it `repeat`.
+
+    factors : how many times, on each axis
+    """
+
+    factors: tuple[int, ...]
+    numbers: ClassVar[ChannelNumbers] = ()
+
+    def text(self, x: str) -> str:
+        """The calls, one for each axis, with the samples written as `x`."""
+        for axis, factor in enumerate(self.factors):
+            if factor > 1:
+                x = f"repeat_interleave({x}, {factor}, {axis - len(self.factors)})"
+        return x
+
+
+@dataclass(frozen=True)
+class NNInterleaving:
+    """Channels interleaved to the phases of fewer channels, in PyTorch and JAX.
+
+    factors : phases on each axis
+    """
+
+    factors: tuple[int, ...]
+    numbers: ClassVar[ChannelNumbers] = ()
+
+    def text(self, x: str) -> str:
+        """The samples written as `x` with other axes; {n0}, {n1} are lengths, {m0}, {m1} new ones.
+
+        The axes (phases, lengths) become (length, phase) for each sample axis.
+        """
+        axes = range(len(self.factors))
+        phases = ", ".join(map(str, self.factors))
+        lengths = ", ".join(f"{{n{axis}}}" for axis in axes)
+        made = ", ".join(f"{{m{axis}}}" for axis in axes)
+        swaps = ".swapaxes(1, 2)"
+        if len(axes) == 2:
+            swaps = ".swapaxes(2, 3).swapaxes(1, 2).swapaxes(3, 4)"
+        return f"{x}.reshape(-1, {phases}, {lengths}){swaps}.reshape(-1, {made})"
+
+
 def no_window_weights(_: int) -> None:
     """Return None: the operation is not a weighted sum of one window."""
     return
@@ -144,6 +203,7 @@ class OpFormula:
     nn_windows : the function of PyTorch and JAX that computes the same from {windows} along {axes},
         or takes the {first} or {last} sample of them
     text : what pages call an operation that FILTER does not name, such as the scaling of a picture
+    added : set where the outputs are the inputs, with samples added or cut off at both ends
     continues_layer : whether the operation is a part of the layer that the one before begins
     spread : where each input of a transposed convolution adds to the outputs; set by the operation
         that interleaves the phases of such a layer
@@ -153,10 +213,11 @@ class OpFormula:
     as_convolution: Convolve | None = None
     window_weights: Callable[[int], WindowWeights | None] = no_window_weights
     delay: float | None = None
-    nn_call: NNCall | NNProduct | NNArithmetic | None = None
+    nn_call: NNCall | NNProduct | NNArithmetic | NNRepetition | NNInterleaving | None = None
     nn_pool: str = ""
     nn_windows: str = ""
     text: str = ""
+    added: AddedSamples | None = None
     continues_layer: bool = False
     spread: Spread | None = None
 

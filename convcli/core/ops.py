@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolution.convolve import all_finite, mean_valid
+from convcli.core.convolution.convolve import (
+    all_finite,
+    cheapest_path,
+    mean_in_frames,
+    mean_valid,
+)
+from convcli.core.convolution.frames import common_cell
 from convcli.core.convolution.refined import computes_rows_twice, refined_mean, refines_cheaply
 from convcli.core.convolution.rounding import of_taps, outside_of
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
@@ -20,16 +27,52 @@ from convcli.dataclass import dataclass
 from convcli.samples import summed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from convcli.array_types import FloatArray
+    from convcli.core.convolution.convolve import Path
+    from convcli.core.convolution.frames import FrameGrid
     from convcli.core.kernel import Kernel
     from convcli.core.op_formula import OnMissing
+    from convcli.core.task import HeldEarlier, Inputs, OpTask
     from convcli.signals import Align, Array, Missing
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Convolve(Op):
+class ByFrames(Op):
+    """An operation that is given whole cells of the grid of its frames, if it has one.
+
+    A cell may begin before the outputs that are asked for; outputs end with a cell, except at the
+    end of the signal.
+    """
+
+    @property
+    @abstractmethod
+    def grid(self) -> FrameGrid | None:
+        """The grid of the frames."""
+
+    def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
+        """Return the inputs of the outputs, and those before them in their cell."""
+        inputs = super().reads(start, stop, done, n)
+        if self.grid is None:
+            return inputs
+        earlier = start - self.grid.cell_start(start)
+        return inputs._replace(start=min(inputs.start, inputs.low - earlier))
+
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+        """Compute the outputs of a task from the beginning of their cell on."""
+        if self.grid is None:
+            return super().compute(x, task)
+        start, stop = task.outputs[0]
+        earlier = min(start - self.grid.cell_start(start), task.skipped)
+        whole = replace(task, outputs=((start - earlier, stop),), skipped=task.skipped - earlier)
+        y, held = super().compute(x, whole)
+        return y[earlier:], held
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolve(ByFrames):
     """y[k] = sum_j taps[j] * x[k*step + centre - j] / divisor, in every channel alike.
 
     taps : (k,) or (height, width) in convolution order
@@ -42,6 +85,8 @@ class Convolve(Op):
     summarises : an output describes its whole window (a pool), not the sample that it is aligned
         with
     exact : add up in one order, so that the last bit does not depend on the length of a block
+    grid : of the frames of FFTs, with which the last bit does not depend on it either; None if
+        frames begin where a block does
     """
 
     taps: FloatArray
@@ -55,6 +100,7 @@ class Convolve(Op):
     recursive: bool = False
     summarises: bool = False
     exact: bool = False
+    grid: FrameGrid | None = None
 
     @classmethod
     def by(cls, kernel: Kernel, align: Align, *, step: tuple[int, ...] | None = None) -> Convolve:
@@ -135,6 +181,32 @@ class Convolve(Op):
         """Return the convolution under the rules of a run."""
         return replace(self, missing=missing, exact=exact)
 
+    @cached_property
+    def _path(self) -> Path | None:
+        """The path of the sums along one axis; None for pictures."""
+        if self.taps.ndim > 1:
+            return None
+        return cheapest_path(
+            int(np.count_nonzero(self.taps)), self.taps.size, self.step[0], exact=self.exact
+        )
+
+    @property
+    def cell(self) -> int | None:
+        """The cell of the grid; 1 if every sum is added up in one order."""
+        if self.grid is not None:
+            return self.grid.cell
+        return 1 if self._path in ("direct", "exact") else None
+
+    @property
+    def framed_taps(self) -> tuple[int, ...]:
+        """The number of taps, if an FFT is the cheapest path to all outputs."""
+        return (self.taps.size,) if self._path == "fft" and self.step == (1,) else ()
+
+    def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
+        """Return the convolution by frames of the grid for its number of taps."""
+        grids_of_taps = [grids[k].laid(first, end) for k in self.framed_taps]
+        return replace(self, grid=grids_of_taps[0]) if grids_of_taps else self
+
     def undivided(self) -> tuple[Convolve, float]:
         """Return the convolution that does not divide, and the divisor."""
         return replace(self, divisor=1.0), self.divisor
@@ -144,39 +216,51 @@ class Convolve(Op):
         window = np.flip(self.taps)
         if x.dtype == np.uint8 and self.numbers.rounding == "refined":
             return refined_mean(x, window, self.divisor, self.step)
+        if self.grid is None:
+            mean = partial(self._mean, window)
+        else:
+            mean = partial(mean_in_frames, window, self.divisor, self.grid, span[0][0])
         if all_finite(x):
-            return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=True)
+            return mean(x, finite=True)
         if not any_missing(x):
-            return self._mean(x, window)
-        y = self._over_gaps(x, window, held)
+            return mean(x)
+        y = self._over_gaps(x, window, held, mean)
         if self.missing == "propagate":
             y[reads_gap(np.isnan(x), window, self.step)] = np.nan
         elif self.missing != "fill" and not self.summarises:
             y[np.isnan(aligned_samples(x, self.reach, y.shape))] = np.nan
         return y
 
-    def _mean(self, x: Array, window: FloatArray) -> Array:
-        return mean_valid(x, window, self.divisor, self.step, exact=self.exact)
+    def _mean(self, window: FloatArray, x: Array, *, finite: bool = False) -> Array:
+        """The mean of windows of samples none of which is missing."""
+        return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=finite)
 
-    def _over_gaps(self, x: Array, window: FloatArray, held: Held) -> Array:
-        """Convolve samples of which some are missing, by the rule `on_missing`."""
+    def _over_gaps(
+        self, x: Array, window: FloatArray, held: Held, mean: Callable[[Array], Array]
+    ) -> Array:
+        """Convolve samples of which some are missing, by the rule `on_missing`.
+
+        mean : the mean of windows without a gap
+        """
         if self.on_missing == "renormalise":
-            return renormalised(x, window, self.divisor, self.step, exact=self.exact)
+            return renormalised(x, window, self.divisor, self.step, exact=self.exact, mean=mean)
         if self.on_missing == "hold":
-            return self._over_held_values(x, window, held)
+            return self._over_held_values(x, window, held, mean)
         missing = np.isnan(x)
-        y = self._mean(np.where(missing, 0.0, x).astype(x.dtype), window)
+        y = mean(np.where(missing, 0.0, x).astype(x.dtype))
         y[reads_gap(missing, window, self.step)] = np.nan
         if self.exact and window.ndim == 1:
             # A missing sample that meets a tap of 0 was a 0 until here.
             keep_constants(y, x, window, self.divisor, self.step[0])
         return y
 
-    def _over_held_values(self, x: Array, window: FloatArray, held: Held) -> Array:
+    def _over_held_values(
+        self, x: Array, window: FloatArray, held: Held, mean: Callable[[Array], Array]
+    ) -> Array:
         """Convolve with gaps filled by the last known value; NaN before the first one."""
         filled = hold(x, held)
         unknown = np.isnan(filled)
-        y = self._mean(np.where(unknown, 0.0, filled), window)
+        y = mean(np.where(unknown, 0.0, filled))
         if x.ndim == 2:
             begins_with_gap = np.isnan(x[0]).any()
             earlier = held() if begins_with_gap else None
@@ -198,10 +282,33 @@ def default_on_missing(taps: FloatArray) -> OnMissing:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class OfConvolutions(Op):
+class OfConvolutions(ByFrames):
     """An operation that combines several convolutions."""
 
     parts: tuple[Convolve, ...]
+
+    @property
+    def grid(self) -> FrameGrid | None:
+        """The grid of the parts that have one."""
+        return next((part.grid for part in self.parts if part.grid is not None), None)
+
+    @property
+    def cell(self) -> int | None:
+        """The cell of the grid; 1 if the bits depend on the windows alone in all parts."""
+        return common_cell([part.cell for part in self.parts])
+
+    @property
+    def framed_taps(self) -> tuple[int, ...]:
+        """The most taps of a part that are applied by FFT."""
+        taps = [k for part in self.parts for k in part.framed_taps]
+        return (max(taps),) if taps else ()
+
+    def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
+        """Return the operation whose parts are computed by frames of one grid."""
+        most = max(self.framed_taps, default=0)
+        of_parts = {k: grids[most] for part in self.parts for k in part.framed_taps}
+        parts = tuple(part.on_grids(of_parts, first, end) for part in self.parts)
+        return replace(self, parts=parts)
 
     def with_rules(self, missing: Missing, *, exact: bool) -> Self:
         """Return the operation with each part under the rules of a run."""
@@ -338,6 +445,8 @@ class RelativeChange(Op):
     lags: tuple[int, ...]
     keeps: int | None = None
 
+    cell = 1
+
     @property
     def reach(self) -> tuple[Reach, ...]:
         """An output reads its own sample and earlier ones."""
@@ -369,6 +478,7 @@ class Crop(Op):
     first: tuple[int, ...]
     size: tuple[int, ...]
 
+    cell = 1
     numbers = NumberUse(rounding="exact")
 
     @property

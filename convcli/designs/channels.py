@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from convcli.core.binding import Site, Stage
 
 
-# The most channels that `mix` makes.
+# The most channels that `mix` makes; `pick` takes more of them if its matrix has no more weights.
 MOST_OUTPUTS = 1024
+MOST_WEIGHTS = 1 << 25
 
 
 def _read_weights(text: str, signal: Signal) -> FloatArray:
@@ -115,8 +116,10 @@ def _read_picked(text: str, signal: Signal) -> tuple[int, ...]:
             )
         picked.append(number)
         del words[:count]
-    if len(picked) > MOST_OUTPUTS:
-        raise UnitError(f"expected at most {MOST_OUTPUTS:,} channels, got {len(picked):,}")
+    most = max(MOST_OUTPUTS, MOST_WEIGHTS // len(names))
+    if len(picked) > most:
+        channels = plural(len(names), signal.medium.channel)
+        raise UnitError(f"expected at most {most:,} of {channels}, got {len(picked):,}")
     return tuple(picked)
 
 

@@ -23,7 +23,6 @@ from convcli.designs.taps import refuse_huge
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
 from convcli.units import (
-    MOST_SAMPLES,
     Count,
     Decibels,
     PoolSize,
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
 
 # The most outputs of an adaptive pool, which are held one by one.
 MOST_BINS = 1 << 20
+# Pixels along a side that `resize` makes larger. Ten rows of three colours have 1 GB, and so have
+# the taps of all phases.
+MOST_SIDE = 1 << 22
 # The highest new rate of `resample`, in old rates.
 MOST_TIMES_FASTER = 1000
 # Decibels by which `downsample` and `upsample` damp what lies above the lower Nyquist frequency.
@@ -306,9 +308,19 @@ def _new_size(text: str, rows: int, columns: int) -> tuple[int, int]:
             height = int(down)
     if height < 1 or width < 1:
         raise UnitError(f"{text} of {columns}x{rows} pixels leaves no pixel")
-    if max(height, width) > MOST_SAMPLES:
-        raise UnitError(f"expected at most {MOST_SAMPLES:,} pixels along a side, got {text!r}")
+    _refuse_long_sides((height, width), (rows, columns))
     return height, width
+
+
+def _refuse_long_sides(sides: tuple[int, int], old_sides: tuple[int, int]) -> None:
+    """Raise UnitError for a side that is enlarged beyond what a few rows have memory for."""
+    if all(new <= max(old, MOST_SIDE) for new, old in zip(sides, old_sides, strict=True)):
+        return
+    height, width = sides
+    raise UnitError(
+        f"the result would have {width:,} x {height:,} pixels; "
+        f"a side is enlarged to at most {MOST_SIDE:,}"
+    )
 
 
 def _written_sides(text: str) -> tuple[str, str]:

@@ -174,7 +174,7 @@ _HINTS = {
     ),
     "returns": "`pct_change` gives relative changes, `log | diff` logarithmic returns",
     "sinc": "`lowpass:3.4k` is sinc -3.4k of SoX, `highpass:100` sinc 100",
-    "compand compressor limiter acompressor alimiter agate dynaudnorm fade afade gate": (
+    "compand compressor limiter acompressor alimiter agate dynaudnorm gate": (
         "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
     ),
     "loudnorm loudness lufs lkfs ebur128 r128 replaygain": (
@@ -195,6 +195,13 @@ _HINTS = {
     ),
     "mirror roll rotate flip flop transpose": (
         "no step moves, rotates or cuts samples; `resize:50%` changes the size"
+    ),
+    "fade afade": "a fade is no convolution; SoX does it: sox in.wav out.wav fade 0.5 0 0.5",
+    "crossover acrossover linkwitz linkwitz_riley lr2 lr4 lr8": (
+        "`lowpass:2k & x - lowpass:2k` makes two bands, as two channels whose sum is the sound"
+    ),
+    "width stereo_width stereowiden extrastereo": (
+        "`mix:1.25,-0.25;-0.25,1.25` makes the side of left and right 1.5 times as large"
     ),
     "reverse silence trim pad": (
         "no step moves or cuts samples; SoX does: sox in.wav out.wav trim 0 10"

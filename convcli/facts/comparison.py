@@ -15,28 +15,41 @@ class ComparisonMeasure:
     """One of the measures of a comparison, which are fields of `ChannelComparison`.
 
     help : what it is, in a few words
+    limit : an example of a limit, for hints
     similarity : a larger value means that the signals are more alike
+    in_decibels : a limit may be written with dB
     """
 
     help: str
+    limit: str
     similarity: bool = False
+    in_decibels: bool = False
 
 
 # The measures that can be limited, in the order in which they are printed.
 MEASURES = {
-    "rms": ComparisonMeasure(help="root mean square of B - A"),
-    "largest": ComparisonMeasure(help="largest |B - A|"),
-    "snr": ComparisonMeasure(help="power of A over that of B - A, in dB", similarity=True),
-    "correlation": ComparisonMeasure(help="correlation coefficient of A and B", similarity=True),
-    "delay": ComparisonMeasure(help="samples by which B is later than A"),
+    "rms": ComparisonMeasure(help="root mean square of B - A", limit="0.001"),
+    "largest": ComparisonMeasure(help="largest |B - A|", limit="0.01"),
+    "snr": ComparisonMeasure(
+        help="power of A over that of B - A, in dB", limit="60", similarity=True, in_decibels=True
+    ),
+    "correlation": ComparisonMeasure(
+        help="correlation coefficient of A and B", limit="0.99", similarity=True
+    ),
+    "delay": ComparisonMeasure(help="samples by which B is later than A", limit="0.5"),
     "spectrum": ComparisonMeasure(
-        help="root mean square over frequency of the spectra's difference, in dB"
+        help="root mean square over frequency of the spectra's difference, in dB",
+        limit="1",
+        in_decibels=True,
     ),
     "psnr": ComparisonMeasure(
-        help="squared full scale over the mean of (B - A)^2, in dB", similarity=True
+        help="squared full scale over the mean of (B - A)^2, in dB",
+        limit="40",
+        similarity=True,
+        in_decibels=True,
     ),
-    "ssim": ComparisonMeasure(help="mean structural similarity", similarity=True),
-    "unmatched": ComparisonMeasure(help="samples that only one of the two has"),
+    "ssim": ComparisonMeasure(help="mean structural similarity", limit="0.98", similarity=True),
+    "unmatched": ComparisonMeasure(help="samples that only one of the two has", limit="5"),
 }
 
 

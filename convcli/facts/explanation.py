@@ -67,6 +67,7 @@ class SpreadFacts:
     at : index of the first output of the stage
     groups : an output channel reads the input channels of its group
     bias : a constant for each output channel; empty without one
+    dilation : outputs from one tap to the next along each axis, between which the kernel is 0
     copies : one for each input, the input channels one after the other
     """
 
@@ -76,6 +77,7 @@ class SpreadFacts:
     at: tuple[int, ...]
     groups: int = 1
     bias: tuple[float, ...] = ()
+    dilation: tuple[int, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
 
 
@@ -108,6 +110,8 @@ class StageFacts:
     stride : inputs from one output to the next along each axis
     before, after : inputs of a window before and after the one with the index of the output, times
         the stride
+    at : index of the first output
+    phases : outputs for each input along each axis; empty where there is one
     nn_call : the call of torch.nn.functional and jax.nn that computes the same, with {x} for the
         signal; empty if there is none
     nn_numbers : the names in braces in `nn_call`, each with a number for each channel
@@ -131,6 +135,9 @@ class StageFacts:
     summarises : an output describes its whole window, and is there although the sample that it is
         aligned with is missing
     padding : edge rule by which the layer extends its own input; empty where it does not
+    dilation : samples from one tap to the next along each axis, between which the weights are 0
+    only_pads : whether the outputs are the inputs, extended by `padding`: `before` and `after` say
+        by how many samples, and negative ones are cut off
     """
 
     text: str
@@ -143,6 +150,8 @@ class StageFacts:
     stride: tuple[int, ...] = (1,)
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    at: tuple[int, ...] = ()
+    phases: tuple[int, ...] = ()
     nn_call: str = ""
     nn_numbers: tuple[tuple[str, tuple[float, ...]], ...] = ()
     nn_pool: str = ""
@@ -159,6 +168,8 @@ class StageFacts:
     gaps: str = ""
     summarises: bool = False
     padding: str = ""
+    dilation: tuple[int, ...] = ()
+    only_pads: bool = False
 
     @property
     def several(self) -> bool:

@@ -63,13 +63,24 @@ def folded_affine(ops: Iterable[Op]) -> tuple[Op, ...]:
 
     This saves a pass over the samples, and changes nothing but the last bits.
     """
+    folded, _ = folded_with_titles((op, "") for op in ops)
+    return folded
+
+
+def folded_with_titles(
+    named: Iterable[tuple[Op, str]],
+) -> tuple[tuple[Op, ...], tuple[str, ...]]:
+    """The operations of `folded_affine`, and the titles of those that each one consists of."""
     found: list[Op] = []
-    for op in ops:
+    titles: list[str] = []
+    for op, title in named:
         both = None
         if found and op.scale_and_shift is not None:
             both = found[-1].joined(op)
         if both is None:
             found.append(op)
+            titles.append(title)
         else:
             found[-1] = both
-    return tuple(found)
+            titles[-1] = " | ".join(filter(None, (titles[-1], title)))
+    return tuple(found), tuple(titles)

@@ -22,7 +22,7 @@ from convcli.core.one_sample import Pointwise
 from convcli.core.op_formula import NNArithmetic
 from convcli.errors import RequestError
 from convcli.facts import LayerFacts
-from convcli.layers.affine import folded_affine
+from convcli.layers.affine import folded_affine, folded_with_titles
 from convcli.layers.conv_op import ConvOp
 from convcli.layers.layer import LayerSite
 from convcli.layers.padding import Placement
@@ -346,7 +346,10 @@ class NetworkBinder:
         return Chain(tuple(self.ops), self.signal.axes)
 
     def _stage_up_to(self, after: Signal) -> Stage:
-        return Stage(before=self.start, after=after, ops=folded_affine(self.ops))
+        texts = {id(op): layer.call.text for layer, stage in self.bound for op in stage.ops}
+        named = [(op, texts.get(id(op), "")) for op in self.ops]
+        ops, titles = folded_with_titles(named)
+        return Stage(before=self.start, after=after, ops=ops, titles=titles)
 
     def _result(self) -> Signal:
         """The signal that comes out, with its names, its opacity and its full scale."""

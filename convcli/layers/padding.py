@@ -10,6 +10,7 @@ import numpy as np
 
 from convcli.core.extend import REPEATING, filler, inside
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, Span, nothing_held
+from convcli.core.op_formula import AddedSamples, OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.training.trained import BatchLayer, TrainedLayer, trained_form
@@ -84,15 +85,18 @@ def widths_of(shape: Sizes, dilation: Sizes) -> Sizes:
     return tuple(widths)
 
 
-def begun_windows(widths: Sizes, pads: Sequence[tuple[int, int]], step: Sizes) -> PaddedInput:
+def begun_windows(
+    widths: Sizes, pads: Sequence[tuple[int, int]], step: Sizes, *, text: str = ""
+) -> PaddedInput:
     """Missing samples after a padded input, so that a last window counts that it does not fill.
 
     As in torch, such a window begins within the input or the padding before it.
+    text : what pages call it
     """
     sides = []
     for width, (_, after), stride in zip(widths, pads, step, strict=True):
         sides.append((0, min(stride - 1, max(0, width - 1 - after))))
-    return extended_input(sides, "shrink")
+    return extended_input(sides, "shrink", text=text)
 
 
 class SelfPadding(Op):
@@ -182,10 +186,13 @@ class PaddedInput(SelfPadding):
     """The input itself, extended at its ends.
 
     Under the rule `shrink` the samples outside are missing.
+
+    text : what pages call it where it is a part of a layer
     """
 
     at: Placement
     step: Sizes
+    text: str = ""
 
     numbers = NumberUse(rounding="exact")
     channels = ChannelUse(uniform=True)
@@ -194,6 +201,17 @@ class PaddedInput(SelfPadding):
     def widths(self) -> Sizes:
         """Width 1 on each axis: an output reads one sample."""
         return (1,) * len(self.at.before)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The samples that are added."""
+        sides = zip(self.at.growth, self.at.before, strict=True)
+        added = AddedSamples(
+            before=self.at.before,
+            after=tuple(growth - before for growth, before in sides),
+            rule=self.at.padding or "zero",
+        )
+        return OpFormula(delay=delay_of_one_sample(self.reach), text=self.text, added=added)
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Return the input, which has been extended, unchanged."""
@@ -262,10 +280,13 @@ def padded_placement(widths: Sizes, pads: Sequence[tuple[int, int]], rule: Edge)
     )
 
 
-def extended_input(pads: Sequence[tuple[int, int]], rule: Edge) -> PaddedInput:
-    """The input with samples added, or cut off, before and after it on each axis."""
+def extended_input(pads: Sequence[tuple[int, int]], rule: Edge, *, text: str = "") -> PaddedInput:
+    """The input with samples added, or cut off, before and after it on each axis.
+
+    text : what pages call it where it is a part of a layer
+    """
     ones = (1,) * len(pads)
-    return PaddedInput(at=padded_placement(ones, pads, rule), step=ones)
+    return PaddedInput(at=padded_placement(ones, pads, rule), step=ones, text=text)
 
 
 class _Stretch(NamedTuple):

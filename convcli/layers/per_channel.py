@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convcli.core.one_sample import Pointwise
+from convcli.core.op_formula import NNArithmetic, NNCall
 from convcli.dataclass import dataclass
 from convcli.layers.affine import Affine
 from convcli.layers.layer import Layer, layer
@@ -157,7 +158,13 @@ def sloped_rectifier(slopes: Tensor, axes: int, *, keeps: int | None = None) -> 
         y: Array = np.maximum(x, 0) + below
         return y
 
-    return Pointwise(function=rectified, axes=axes, keeps=keeps, alike=False)
+    call: NNCall | NNArithmetic | None = None
+    numbers = slopes.tolist()
+    if keeps is None and len(set(numbers)) == 1:
+        call = NNCall("leaky_relu", (numbers[0],))
+    elif keeps is None:
+        call = NNArithmetic("leaky_relu({x}, {slope})", (("slope", tuple(numbers)),))
+    return Pointwise(function=rectified, axes=axes, keeps=keeps, alike=False, nn_call=call)
 
 
 @dataclass(frozen=True, kw_only=True)

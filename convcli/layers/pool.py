@@ -142,12 +142,14 @@ class PoolLayer(StepLayer):
                 raise self.call.error("a pool pads by half of its window at most, as in torch")
             zeros = self._folds is None and self.count_include_pad
             both_sides = [(side, side) for side in self.padding]
-            yield extended_input(both_sides, "zero" if zeros else "shrink")
+            text = f"the padding of {self.call.text}"
+            yield extended_input(both_sides, "zero" if zeros else "shrink", text=text)
         if self.ceil_mode:
             sides = self.padding or (0,) * len(self.n)
             widths = widths_of(self.n, self.dilation or (1,) * len(self.n))
             pads = [(side, side) for side in sides]
-            yield begun_windows(widths, pads, self.stride or self.n)
+            text = f"the last window of {self.call.text}"
+            yield begun_windows(widths, pads, self.stride or self.n, text=text)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convcli.core.op import Held, Op, Span, nothing_held
-from convcli.core.op_formula import OpFormula, Spread
+from convcli.core.op_formula import NNInterleaving, OpFormula, Spread
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
@@ -41,10 +41,12 @@ class InterleavePhases(Op):
 
     factors : s, on each axis
     spread : of a transposed convolution, whose phases the operation before makes
+    text : what pages call the operation where it is a part of another layer
     """
 
     factors: Sizes
     spread: Spread | None = None
+    text: str = ""
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -55,7 +57,13 @@ class InterleavePhases(Op):
     def formula(self) -> OpFormula:
         """The phases of a transposed convolution continue that layer."""
         continues = self.spread is not None
-        return OpFormula(delay=0.0, continues_layer=continues, spread=self.spread)
+        return OpFormula(
+            delay=0.0,
+            continues_layer=continues,
+            spread=self.spread,
+            text=self.text,
+            nn_call=NNInterleaving(self.factors),
+        )
 
     def output_channels(self, count: int) -> int:
         """Count the channels, each of which has all phases."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op_formula import NNRepetition, OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
 from convcli.layers.conv_op import ConvOp
@@ -45,6 +46,11 @@ class RepeatSamples(Op):
     def reach(self) -> tuple[Reach, ...]:
         """An output reads one sample, of which `factors` outputs are made on each axis."""
         return tuple(Reach(phases=factor) for factor in self.factors)
+
+    @property
+    def formula(self) -> OpFormula:
+        """The repetition in PyTorch and JAX."""
+        return OpFormula(delay=super().formula.delay, nn_call=NNRepetition(self.factors))
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Repeat along one axis after the other."""
@@ -148,7 +154,8 @@ def _interpolation(
         groups=channels,
         at=Placement(before=before, anchor=nothing, growth=nothing, padding=padding),
     )
-    return conv, InterleavePhases(factors=tuple(len(each) for each in shares))
+    factors = tuple(len(each) for each in shares)
+    return conv, InterleavePhases(factors=factors, text="interleaved")
 
 
 def _phase_products(shares: Sequence[FloatArray]) -> FloatArray:

@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError, OutputError
+from convcli.errors import OutputError
 from convcli.media.remote import remote_place
-from convcli.media.scratch import scratch
+from convcli.media.scratch import WRITE_FAILURES, keep_stream, scratch
 from convcli.stopping import only_before_stop, undone_at_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.places import Place
-
-# Errors that only a write can cause, so that they are about the output.
-WRITE_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 # Errors of file systems that make files without a name but cannot name them afterwards.
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBADF)
@@ -124,11 +121,7 @@ def stream_in_file(stream: BinaryIO, name: str) -> Iterator[Path]:
     """
     file, path = scratch()
     with file:
-        try:
-            shutil.copyfileobj(stream, file, 1 << 20)
-            file.flush()
-        except OSError as error:
-            raise InputError(f"{name} cannot be kept in a file: {error.strerror}") from error
+        keep_stream(stream, file, name=name)
         yield path
 
 

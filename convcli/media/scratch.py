@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from convcli.errors import OutputError
+from convcli.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Errors that only a write can cause.
+WRITE_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+_LARGER_PLACE = "let TMPDIR name a larger place"
+
+# Bytes that are copied at once.
+_BLOCK = 1 << 20
 
 
 def scratch(folder: Path | None = None, *, buffering: int = -1) -> tuple[BinaryIO, Path]:
@@ -25,6 +38,28 @@ def scratch(folder: Path | None = None, *, buffering: int = -1) -> tuple[BinaryI
     return cast("BinaryIO", named), Path(named.name)
 
 
+def keep_stream(stream: BinaryIO, file: BinaryIO, *, name: str, first: bytes = b"") -> None:
+    """Append everything that comes through a stream to a temporary file, which may be unbuffered.
+
+    name : of the stream, for the InputError where it cannot be read or there is no room
+    first : what was read of the stream before, which comes first
+    """
+    try:
+        block = first or stream.read(_BLOCK)
+        while block:
+            left = memoryview(block)
+            while left:
+                left = left[file.write(left) :]  # a disk may take a part before it is full
+            block = stream.read(_BLOCK)
+        file.flush()
+    except OSError as error:
+        full = error.errno in WRITE_FAILURES
+        raise InputError(
+            f"{name} cannot be kept in a file: {error.strerror or error}",
+            hint=_LARGER_PLACE if full else None,
+        ) from error
+
+
 def keep(file: BinaryIO, pixels: Any) -> None:
     """Append the bytes of an array to a temporary file. OutputError if there is no room."""
     import numpy as np
@@ -32,9 +67,23 @@ def keep(file: BinaryIO, pixels: Any) -> None:
     try:
         file.write(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)
     except OSError as error:
-        import tempfile
+        raise _cannot_keep("intermediate pixels", error) from error
 
-        raise OutputError(
-            f"cannot keep intermediate pixels in {tempfile.gettempdir()}: {error.strerror}",
-            hint="let TMPDIR name a larger place",
-        ) from error
+
+@contextmanager
+def refuse_full_scratch(what: str) -> Iterator[None]:
+    """Turn errors that only a write can cause, here into a temporary file, into OutputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in WRITE_FAILURES:
+            raise
+        raise _cannot_keep(what, error) from error
+
+
+def _cannot_keep(what: str, error: OSError) -> OutputError:
+    import tempfile
+
+    return OutputError(
+        f"cannot keep {what} in {tempfile.gettempdir()}: {error.strerror}", hint=_LARGER_PLACE
+    )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # What is written as x and nothing else.
 _INPUT_ALONE = Operand(0)
 # A chain of groups doubles the outputs with each `&`, so that a short text may ask for any number.
+# A stage makes as many as it reads, or this many.
 MOST_OUTPUTS = 4096
 
 
@@ -165,9 +166,11 @@ class _BoundGroup:
             operands = list(formula.operands())
             self._check_operands(counts, operands)
             outputs += max((counts[number] for number in operands), default=1)
-        if outputs > MOST_OUTPUTS:
-            message = f"these branches make {outputs:,} outputs; at most {MOST_OUTPUTS:,} are made"
-            raise self.written.call.error(message, hint="each & makes as many as it has operands")
+        most = max(MOST_OUTPUTS, len(self.site.signal.channels))
+        if outputs > most:
+            message = f"these branches make {outputs:,} outputs; at most {most:,} are made"
+            hint = "each formula between & makes as many as it reads; fewer channels make fewer"
+            raise self.written.call.error(message, hint=hint)
 
     def _check_operands(self, counts: list[int], operands: list[int]) -> None:
         """Refuse operands of one formula whose channels cannot be combined."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from convcli.core.binding import Rules, Site
 from convcli.core.chain import Chain
+from convcli.core.framing import in_frames
 from convcli.dataclass import dataclass
 from convcli.designs import answer_for, find, is_step
 from convcli.errors import ConvcliError, RequestError
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 # by TIMES_INSIDE times as many numbers as it has itself.
 MOST_OUTSIDE = 1 << 26
 TIMES_INSIDE = 4
+
+# A sound of fewer numbers is filtered in less time than it takes to import OpenCV.
+SHORT = 1 << 20
 
 
 def rules_for(
@@ -193,7 +197,12 @@ class Plan:
     @cached_property
     def chain(self) -> Chain:
         """The operations of all steps; passes over the whole signal are left out."""
-        return chain_of(self.steps, self.signal)
+        chain = chain_of(self.steps, self.signal)
+        if not (self.signal.medium.comes_live and self.single_pass):
+            return chain
+        length = self.signal.shape[0]
+        is_short = length is not None and length * len(self.signal.channels) < SHORT
+        return in_frames(chain, many=not is_short)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.previews.preview import Preview, PreviewSize, group_text
-from convcli.signals import Sink
+from convcli.signals import LiveSource, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +50,19 @@ class ObservedSource:
         """Yield the undecoded pieces of the source with their numbers."""
         self._preview.restart()
         yield from enumerate(self._source.pieces())
+
+    def pieces_as_they_come(self) -> Iterator[Any]:
+        """Yield shorter pieces where the samples of the source come slowly."""
+        if not isinstance(self._source, LiveSource):
+            yield from self.pieces()
+            return
+        self._preview.restart()
+        yield from enumerate(self._source.pieces_as_they_come())
+
+    def last_for_now(self, raw: Any) -> bool:
+        """Whether the next piece may be long in coming."""
+        _, piece = raw
+        return isinstance(self._source, LiveSource) and self._source.last_for_now(piece)
 
     def decode(self, raw: Any) -> Block:
         """Decode a piece to a block that is noted when it arrives."""

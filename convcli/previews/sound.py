@@ -14,6 +14,7 @@ from convcli.facts.preview import ExcerptFacts, PreviewFacts, SignalPreview, Spe
 from convcli.previews.outline import FoldedSamples, OutlineCollector, sum_of_squares
 from convcli.previews.preview import FULL, Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
+from convcli.signals import USUAL_MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,9 @@ SECONDS_OF_PARTS = 20.0
 HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 # The loudness gates: absolute in LUFS, and relative to what passes the first.
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
+# Speakers, as bits of the mask of a WAV.
+_LOW_FREQUENCIES = 0x8
+_BACK_PAIR, _SIDE_PAIR = frozenset({0x10, 0x20}), frozenset({0x200, 0x400})
 
 
 def frame_length(rate: float, reference: float) -> int:
@@ -176,11 +180,18 @@ class LoudnessSums:
     speech or music. Up to 4 LU are left in a sound that is loud for a fiftieth of the time.
     """
 
-    def __init__(self, rate: float, channels: int, length: int | None = None) -> None:
+    def __init__(
+        self,
+        rate: float,
+        channels: int,
+        length: int | None = None,
+        *,
+        speakers: tuple[int, ...] = (),
+    ) -> None:
         self.rate = rate
         self.size = 2 * max(4, round(STEP * rate / 2))
         self._weights = _loudness_weights(rate, self.size)
-        self._gains = channel_gains(channels)
+        self._gains = channel_gains(channels, speakers)
         self._blocks: list[FloatArray] = []
         self._tail: Array | None = None
         self._energies: FloatArray = np.empty(0)
@@ -303,14 +314,23 @@ def _power_of(loudness: float) -> float:
     return float(10 ** ((loudness + 0.691) / 10))
 
 
-def channel_gains(channels: int) -> FloatArray:
-    """The weights of the channels: left, right, centre 1, low frequencies 0, surround 1.41."""
+def channel_gains(channels: int, speakers: tuple[int, ...] = ()) -> FloatArray:
+    """The weights of the channels: in front and behind 1, at the side 1.41, low frequencies 0.
+
+    A surround pair alone is at 110 degrees, and counts as at the side.
+
+    speakers : of each channel, as in `Signal`; empty for the usual ones of so many channels
+    """
+    if not speakers:
+        mask = USUAL_MASKS.get(channels, 0)
+        speakers = tuple(1 << bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+    sides = _SIDE_PAIR if _SIDE_PAIR & {*speakers} else _BACK_PAIR
     gains = np.ones(channels)
-    if channels >= 5:
-        surround = 4 if channels > 5 else 3
-        gains[surround:] = 1.41
-    if channels > 5:
-        gains[3] = 0.0
+    for channel, speaker in enumerate(speakers):
+        if speaker in sides:
+            gains[channel] = 1.41
+        elif speaker == _LOW_FREQUENCIES:
+            gains[channel] = 0.0
     return gains
 
 
@@ -473,7 +493,8 @@ class _SoundSums:
             return
         frame = frame_length(self.rate, reference or self.rate)
         self.spectrogram = SpectrogramSums(size.columns, length, frame)
-        self.loudness = LoudnessSums(self.rate, len(signal.channels), length)
+        speakers = signal.speakers
+        self.loudness = LoudnessSums(self.rate, len(signal.channels), length, speakers=speakers)
         # The excerpt is in the middle of the sound, where it is likely to be under way.
         start = 0.0
         if length is not None:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convcli.losses import Loss
 from convcli.report.words import loss_texts, number, visible
 from convcli.units import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from convcli.facts import RunFacts
-
-# A warning with one of these words is about something that the output does not have.
-_WORDS_OF_LOSS = (
-    *("lost", "does not keep", "not kept", "cannot be kept", "did not take", "left out"),
-    *("dropped", "no place", "holds", "rounded"),
-)
 
 
 def lost_texts(run: RunFacts) -> Iterator[str]:
@@ -36,14 +31,6 @@ def lost_texts(run: RunFacts) -> Iterator[str]:
             yield f"{bits} bits became {kept}"
         if before.rate and after.rate and after.rate < before.rate:
             yield f"frequencies above {after.rate / 2:g} Hz ({before.rate:g} became {after.rate:g})"
-    names = tuple(file.path for file in (*run.inputs, *run.outputs))
     for text in run.warnings:
-        if _tells_loss(text, names):
+        if isinstance(text, Loss):
             yield visible(text)
-
-
-def _tells_loss(warning: str, names: Sequence[str]) -> bool:
-    """Whether a warning is about something lost; the name of a file before it does not count."""
-    name = next((name for name in names if warning.startswith(name)), "")
-    told = warning.removeprefix(name)
-    return any(word in told for word in _WORDS_OF_LOSS)

@@ -151,9 +151,9 @@ class Geometry:
         if self.needs_end:
             return 0 * n
         known = self.chain.ready(0, n - self.origin) * (n >= self._mirrored)
-        rows = self.chain.block_rows
         # A block is computed when all of it can be, so that its outputs are always the same.
-        return known if rows is None else known - known % rows
+        together = self.chain.block_rows or self.chain.cell
+        return known if together is None else known - known % together
 
     def count(self, n: int) -> int:
         """Count the outputs if the signal ends after `n` samples."""

@@ -189,11 +189,13 @@ class JobBatch:
 
     complete : when the jobs are done, all outputs aligned with rows before this one are known
     kept : whether the outputs are wanted, and not only the values that the jobs hold
+    last_for_now : as of `Block`
     """
 
     jobs: list[Job]
     complete: int
     kept: bool = True
+    last_for_now: bool = False
 
     def run(self, share: Share = one_after_another) -> BatchOutputs:
         """Compute the outputs of every job; `share` is as of `Job.run`."""

@@ -30,7 +30,7 @@ from convcli.running.chains import ALL, ChainOfEachSignal, chains_so_far
 from convcli.running.past import Beginning
 from convcli.running.scheduler import Scheduler, in_row_order
 from convcli.running.workers import Workers
-from convcli.signals import Block, Groups
+from convcli.signals import Block, Groups, LiveSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -78,8 +78,10 @@ def run(
     tail : outputs go on for this many samples past the end
     follow : each output is written as soon as it is known
     """
+    # The result is then the same, bit for bit, wherever a piece ends.
+    in_any_pieces = plan.single_pass and plan.chain.cell is not None
     with Workers(threads) as workers:
-        loop = _Loop(plan, _WholeSource(source), sink, workers, follow)
+        loop = _Loop(plan, _WholeSource(source, in_any_pieces), sink, workers, follow)
         return loop.written(tail)
 
 
@@ -182,9 +184,13 @@ class KnownElsewhere:
 
 @dataclass(frozen=True, eq=False)
 class _WholeSource:
-    """A whole signal as the only part of itself."""
+    """A whole signal as the only part of itself.
+
+    in_any_pieces : whether pieces may be of any length
+    """
 
     source: Source[Any]
+    in_any_pieces: bool
 
     before: ClassVar[tuple[int, ...]] = ()
     first_row: ClassVar[int] = 0
@@ -193,7 +199,13 @@ class _WholeSource:
 
     def pieces_with_history(self, history: int) -> Iterator[Any]:  # noqa: ARG002 -- nothing comes before
         """Yield the pieces of the source in their order."""
+        if self.in_any_pieces and isinstance(self.source, LiveSource):
+            return self.source.pieces_as_they_come()
         return self.source.pieces()
+
+    def last_for_now(self, raw: Any) -> bool:
+        """Whether the next piece may be long in coming."""
+        return isinstance(self.source, LiveSource) and self.source.last_for_now(raw)
 
     def decode(self, raw: Any) -> Block:
         """Return the samples of one piece as a block."""
@@ -219,7 +231,8 @@ class _Reader:
         self.missing = np.zeros(len(self.plan.signal.channels), np.int64)
         row = 0
         pieces = self.source.pieces_with_history(scheduler.history)
-        for block, missing in self.workers.map(self._decode, pieces):
+        last_for_now = self.source.last_for_now
+        for block, missing in self.workers.map(self._decode, pieces, last_for_now=last_for_now):
             block.on_arrival()
             rows = range(row, row + len(block.stored))
             row = rows.stop
@@ -377,12 +390,13 @@ class _Loop:
         batches = scheduler.batches(chain([first], blocks))
         interleaved = first[0].groups is not None
         if interleaved:
-            results = self._counted(self.workers.map(self._run, batches), section)
-            yield from self.workers.map(self._encode, in_row_order(results))
+            outputs = self._counted(self.workers.map(self._run, batches), section)
+            yield from self.workers.map(self._encode, in_row_order(outputs))
         else:
             # The outputs of a single signal come in order: the thread that filtered a block encodes
             # it.
-            for losses, encoded in self.workers.map(self._run_and_encode, batches):
+            results = self.workers.map(self._run_and_encode, batches, last_for_now=_last_for_now)
+            for losses, encoded in results:
                 self._count(losses, section)
                 yield from encoded
         self._edge_affected = scheduler.edge_affected
@@ -500,6 +514,10 @@ class _Loop:
                 f"a table of {expected} rows cannot get {bins}",
                 hint=f"ask for at most {expected}",
             )
+
+
+def _last_for_now(batch: JobBatch) -> bool:
+    return batch.last_for_now
 
 
 def _bins_again(bins: list[tuple[Block, AnyRows]], _: Scheduler) -> Iterator[tuple[Block, AnyRows]]:

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections import deque
 from functools import cache
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -49,6 +48,17 @@ def keep_freed_memory() -> None:
     mallopt(_TRIM_THRESHOLD, 1 << 27)
 
 
+def _never(_: object) -> bool:
+    """Return False: items come as fast as they are asked for."""
+    return False
+
+
+def _results(under_way: deque[Future[B]]) -> Iterator[B]:
+    """Yield the results that are under way, and forget them."""
+    while under_way:
+        yield under_way.popleft().result()
+
+
 class Workers:
     """A pool of threads; with a single thread, everything runs in the calling thread."""
 
@@ -57,24 +67,39 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
         self._owner = threading.get_ident()
 
-    def map(self, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """Yield results in the order of the items; start at most `threads` + 1 items ahead."""
+    def map(
+        self,
+        function: Callable[[A], B],
+        items: Iterable[A],
+        *,
+        last_for_now: Callable[[A], bool] = _never,
+    ) -> Iterator[B]:
+        """Yield results in the order of the items; start at most `threads` + 1 items ahead.
+
+        last_for_now : whether the next item may be long in coming; all results up to this one are
+            then yielded before it is asked for
+        """
         if self.threads == 1:
             yield from map(function, items)
             return
-        items = iter(items)
-        first = list(islice(items, 2))
-        if len(first) < 2:  # no thread has to be started for a single item
-            yield from map(function, first)
-            return
-        pool = self._started()
         under_way: deque[Future[B]] = deque()
-        for item in chain(first, items):
-            under_way.append(pool.submit(function, item))
-            if len(under_way) > self.threads:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        alone: list[A] = []  # no thread has to be started for a single item
+        for number, item in enumerate(items):
+            if last_for_now(item):
+                yield from map(function, alone)
+                alone.clear()
+                yield from _results(under_way)
+                yield function(item)
+            elif number == 0:
+                alone.append(item)
+            else:
+                pool = self._started()
+                under_way += [pool.submit(function, each) for each in (*alone, item)]
+                alone.clear()
+                while len(under_way) > self.threads:
+                    yield under_way.popleft().result()
+        yield from map(function, alone)
+        yield from _results(under_way)
 
     def share(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """Return the result of a function for each item, in order.

@@ -7,7 +7,8 @@ only by rounding:
 * direct (direct.py): the sum by its definition, with an answer that does not depend on
   where a block ends;
 * product (polyphase.py): windows times a banded Toeplitz matrix, for strides;
-* FFT (fft.py): overlap-save;
+* FFT (fft.py): overlap-save; for sound in frames of a fixed grid (frames.py), with an answer that
+  does not depend on where a block ends;
 * exact (core/exact/sums.py): FFTs of digits, whose sums are rounded only once, for long windows of
   tables;
 * pictures have paths of their own (convolve_2d.py).
@@ -23,6 +24,7 @@ import numpy as np
 from convcli.core.convolution.convolve_2d import plane_valid
 from convcli.core.convolution.direct import UNROLLED, direct, dot_products, window_counts
 from convcli.core.convolution.fft import divides_frames, overlap_save, points_per_output
+from convcli.core.convolution.frames import FrameGrid, correlate_in_frames
 from convcli.core.convolution.polyphase import BAND, PhaseTaps, polyphase
 from convcli.core.exact.sums import exact_sums
 from convcli.core.windows.constants import WHOLE_TAPS, keep_constants
@@ -135,12 +137,12 @@ def whole_windows(x: Array, w: Taps, step: int) -> BoolArray | None:
         return None
     is_large = np.abs(x) > most
     is_fraction = x != np.rint(x)
-    found: BoolArray = _any_in_window(is_large, w.size, step)
-    found &= ~_any_in_window(is_fraction, w.size, step)
+    found: BoolArray = any_in_window(is_large, w.size, step)
+    found &= ~any_in_window(is_fraction, w.size, step)
     return found if found.any() else None
 
 
-def _any_in_window(flags: BoolArray, k: int, step: int) -> BoolArray:
+def any_in_window(flags: BoolArray, k: int, step: int) -> BoolArray:
     """Whether a flag is set in each window of `k` samples, along axis 0."""
     before = np.zeros((len(flags) + 1, flags.shape[1]), np.int64)
     np.cumsum(flags, axis=0, out=before[1:])
@@ -277,6 +279,19 @@ def mean_valid(
         y = _divided(summed(correlate_valid(x, w, step, exact=True, finite=finite)), divisor)
     keep_constants(y, as_samples(x), w, divisor, step[0])
     return y
+
+
+def mean_in_frames(
+    w: Taps, divisor: float, grid: FrameGrid, first: int, x: Array, *, finite: bool = False
+) -> Array:
+    """`mean_valid` by frames of a grid; `first` is the number of the first output."""
+    if finite or all_finite(x):
+        y = correlate_in_frames(x, w, grid, first)
+    else:
+        known = np.where(np.isfinite(x), x, 0.0).astype(x.dtype)
+        y = correlate_in_frames(known, w, grid, first)
+        y = _with_infinities(y, x, w, (1,))
+    return y if divisor == 1 else _divided(y, divisor)
 
 
 def _divided(y: Array, divisor: float) -> Array:

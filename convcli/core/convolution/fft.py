@@ -154,7 +154,7 @@ def _filter_pairs(pairs: Array, results: Array, w: FloatArray, step: int) -> Non
     size = frame_size(w.size, last_place + 1)
     kept = (size - w.size) // step + 1  # outputs of each frame
     numbers = 2 * outputs * step * channels
-    correlate = _frame_correlator(w.tobytes(), size, results.dtype.char, step, many=numbers >= MANY)
+    correlate = frame_correlator(w.tobytes(), size, results.dtype.char, step, many=numbers >= MANY)
 
     beside = min(channels, max(1, POINTS_TOGETHER // size))
     frames_in_cache = max(1, POINTS_TOGETHER // (size * beside))
@@ -182,11 +182,11 @@ def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
     overlapping = np.lib.stride_tricks.as_strided(
         pairs, (complete, channels, size, 2), (hop * along, across, along, within)
     )
-    _copy_pairs(overlapping, frames[:complete, :channels])
+    copy_pairs(overlapping, frames[:complete, :channels])
     for number in range(complete, count):
         first = number * hop
         rest = pairs[first : first + size]
-        _copy_pairs(rest.swapaxes(0, 1), frames[number, :channels, : len(rest)])
+        copy_pairs(rest.swapaxes(0, 1), frames[number, :channels, : len(rest)])
         frames[number, :, len(rest) :] = 0
 
 
@@ -196,11 +196,11 @@ def _store_frames(answers: Array, results: Array) -> None:
     kept = by_time.shape[1]
     complete, rest = divmod(len(results), kept)
     stop = complete * kept
-    _copy_pairs(by_time[:complete], results[:stop].reshape(complete, kept, *results.shape[1:]))
-    _copy_pairs(by_time[-1, :rest], results[stop:])
+    copy_pairs(by_time[:complete], results[:stop].reshape(complete, kept, *results.shape[1:]))
+    copy_pairs(by_time[-1, :rest], results[stop:])
 
 
-def _copy_pairs(source: Array, target: Array) -> None:
+def copy_pairs(source: Array, target: Array) -> None:
     """Copy pairs, (..., 2); if they are not contiguous, member by member for longer inner loops."""
     if _contiguous_pairs(source) and _contiguous_pairs(target):
         target[...] = source
@@ -248,9 +248,7 @@ class _FrameCorrelator:
 
 
 @lru_cache(maxsize=8)
-def _frame_correlator(
-    w: bytes, size: int, dtype: str, step: int, *, many: bool
-) -> _FrameCorrelator:
+def frame_correlator(w: bytes, size: int, dtype: str, step: int, *, many: bool) -> _FrameCorrelator:
     """The correlator of frames of `size` samples with the float64 taps `w`."""
     spectrum_of_taps = np.fft.fft(np.frombuffer(w), size)
     response = np.conj(spectrum_of_taps) / size

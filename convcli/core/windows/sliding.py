@@ -112,6 +112,8 @@ class SlidingStatistic(Op):
     summarises: bool = False
     opacity: Opacity | None = None
 
+    cell = 1
+
     @cached_property
     def reach(self) -> tuple[Reach, ...]:
         """How far a window looks, one Reach per axis."""

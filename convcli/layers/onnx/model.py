@@ -21,7 +21,7 @@ from convcli.core.ops import Convolve
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, quoted_text
 from convcli.facts import LayerFacts
-from convcli.layers.affine import folded_affine
+from convcli.layers.affine import folded_with_titles
 from convcli.layers.onnx.file import Node, OnnxGraph, read_graph
 from convcli.layers.onnx.global_nodes import ANOTHER_ORDER, not_local_error
 from convcli.layers.onnx.values import GraphValues
@@ -103,7 +103,15 @@ class OnnxModel:
         stage = replace(site, signal=replace(signal, alpha=None)).stage(*ops)
         after = replace(stage.after, features=True)
         remark = self._remark()
-        return (replace(stage, before=signal, after=after, layers=self.facts, remark=remark),)
+        stage = replace(stage, layers=self.facts, titles=self._titles(len(ops), scale))
+        return (replace(stage, before=signal, after=after, remark=remark),)
+
+    def _titles(self, count: int, scale: float) -> tuple[str, ...]:
+        """The nodes that each of `count` operations computes; empty for those of a picture."""
+        _, titles = self._folded
+        first = ("",) * len(self._scaling(scale))
+        rest = ("",) * (count - len(first) - len(titles))
+        return (*first, *titles, *rest)
 
     def _delay(self, chain: Chain) -> tuple[Op, ...]:
         """The delay that aligns each output with the newest sample that it reads.
@@ -190,10 +198,15 @@ class OnnxModel:
             if maker is None:
                 raise RequestError(f"{self.path}: nothing makes its output")
             raise not_local_error(str(self.path), maker, ANOTHER_ORDER)
-        ops = folded_affine(self._chain(self.graph.output, self.graph.input))
+        ops, _ = self._folded
         reaches = Chain(ops, self.graph.axes).reach
         refuse_growth([(reach.phases, reach.step) for reach in reaches])
         return ops
+
+    @cached_property
+    def _folded(self) -> tuple[tuple[Op, ...], tuple[str, ...]]:
+        """The operations, and the nodes that each one computes; of branches empty."""
+        return folded_with_titles(self._named_ops(self.graph.output, self.graph.input))
 
     @cached_property
     def _makers(self) -> dict[str, Node]:
@@ -212,6 +225,10 @@ class OnnxModel:
 
     def _chain(self, name: str, start: str) -> tuple[Op, ...]:
         """The operations from the value `start` to the value `name`, which it dominates."""
+        return tuple(op for op, _ in self._named_ops(name, start))
+
+    def _named_ops(self, name: str, start: str) -> list[tuple[Op, str]]:
+        """The operations of `_chain`, each with its node; of branches with none."""
         path = [name]
         while path[-1] != start:
             before = self._values[path[-1]].dominator
@@ -219,10 +236,12 @@ class OnnxModel:
                 raise RequestError(f"{self.path}: {name} does not follow from {start}")
             path.append(before)
         path.reverse()
-        ops: list[Op] = []
+        ops: list[tuple[Op, str]] = []
         for before, after in pairwise(path):
-            ops += self._step(after, before)
-        return tuple(ops)
+            node = self._makers[after]
+            title = node.title if len(self._graph_values.inputs_of(node)) == 1 else ""
+            ops += [(op, title) for op in self._step(after, before)]
+        return ops
 
     def _step(self, name: str, before: str) -> tuple[Op, ...]:
         """The operations from a value to the next one that all paths go through."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.audio.formats import bits_of, container_of
+from convcli.media.audio.metadata.channel_masks import named_mask
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.units import plural
 
@@ -135,6 +137,12 @@ def _subtype_of(codec: str) -> str:
     return "PCM_16"
 
 
+def _speaker_mask(layout: Any) -> int:
+    """The loudspeakers of three and more channels; one and two need no mask."""
+    names = [channel.name for channel in layout.channels]
+    return named_mask(names) if len(names) > 2 else 0
+
+
 def _list_left_out(container: Any) -> str:
     """The chapters and cover pictures of a file, as text; empty if there are none."""
     from av.stream import Disposition
@@ -176,10 +184,11 @@ class DecodedFile(AudioSource):
                 tags[name] = text
         tracks = len(self._container.streams.audio)
         if tracks > 1:
-            self.warnings.append(f"{self._name}: only the first of {tracks} sound tracks is read")
+            text = f"{self._name}: only the first of {tracks} sound tracks is read"
+            self.warnings.append(Loss(text))
         left_out = _list_left_out(self._container)
         if left_out:
-            self.warnings.append(f"{self._name}: what cannot be kept: {left_out}")
+            self.warnings.append(Loss(f"{self._name}: what cannot be kept: {left_out}"))
         subtype = _subtype_of(stream.codec_context.name)
         return AudioDetails(
             format="WAV",
@@ -188,6 +197,7 @@ class DecodedFile(AudioSource):
             channels=stream.layout.nb_channels,
             frames=None,
             bits=bits_of(subtype),
+            mask=_speaker_mask(stream.layout),
             tags=tags,
             chunks=container_of("WAV").convert(tags, ()),
         )

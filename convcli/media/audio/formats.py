@@ -18,6 +18,7 @@ from convcli.media.audio.metadata.flac import FlacContainer
 from convcli.media.audio.metadata.id3 import Mp3Container
 from convcli.media.audio.metadata.ogg import OggContainer
 from convcli.media.audio.metadata.riff import INFO_NAMES, WavContainer
+from convcli.media.audio.metadata.w64 import Wave64Container
 
 if TYPE_CHECKING:
     from convcli.places import Place
@@ -66,7 +67,7 @@ FORMATS = {
     "AIF": SoundFormat(alias_of=("AIFF", None)),
     "AU": SoundFormat((".au", ".snd"), AuContainer(), (b".snd", b"dns."), even=True),
     "CAF": SoundFormat((".caf",), CafContainer(NAMES), (b"caff",), even=True),
-    "W64": SoundFormat((".w64",), even=True),
+    "W64": SoundFormat((".w64",), Wave64Container(), even=True),
     "RF64": SoundFormat((".rf64",), _WAV),
     "VOC": SoundFormat((".voc",), VocContainer(), longest=1 << 24),
     "AVR": SoundFormat((".avr",)),

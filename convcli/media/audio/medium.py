@@ -18,4 +18,5 @@ AUDIO = Medium(
     channel_names=(("mono",), ("left", "right")),
     in_seconds=True,
     resamples=True,
+    comes_live=True,
 )

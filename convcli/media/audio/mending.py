@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.audio import wav
 from convcli.media.audio.flac_frames import (
     FlacFrame,
@@ -186,7 +187,7 @@ def _mend_voc(file: BinaryIO) -> Mending | None:
         return None
     note = None
     if others:
-        note = f"{plural(others, 'block')} of text, markers or loops cannot be kept"
+        note = Loss(f"{plural(others, 'block')} of text, markers or loops cannot be kept")
     return Mending(patches=tuple(patches), length=end, note=note)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.medium import AUDIO
 from convcli.media.audio.speakers import speakers_of
@@ -30,8 +31,8 @@ class AudioDetails:
     format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`)
     frames : None where a pipe has not said; of a truncated file the frames that are there
     bits : precision of one sample
-    mask : speaker positions (WAV)
-    kind_end : as in `WavHeader`, of an extensible WAV; None of other formats
+    mask : the loudspeakers of the channels, 0 if they are not known
+    kind_end, long_mark : as in `WavHeader`, of a WAV; None of other formats
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte
     bit_rate : of a lossy coding, if it is known
@@ -46,6 +47,7 @@ class AudioDetails:
     endian: str = "FILE"
     mask: int = 0
     kind_end: bytes | None = None
+    long_mark: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[Chunk, ...] = ()
     bit_rate: BitRate | None = None
@@ -144,13 +146,13 @@ class AudioSource(ABC):
         return max(1024, min(longest, _BLOCK_SAMPLES // self.details.channels))
 
     def _report(self, problem: str) -> None:
-        """Warn of something odd about the file, or raise InputError if the user is strict."""
+        """Warn of what a damaged file lacks, or raise InputError if the user is strict."""
         message = f"{self._name}: {problem}"
         if self._strict:
             raise InputError(
                 message, hint="without --strict this is a warning, and what is there is filtered"
             )
-        self.warnings.append(message)
+        self.warnings.append(Loss(message))
 
     def _report_truncated(self, promised: int, present: int, rate: int) -> None:
         """Warn of a file that ends too early; `promised` and `present` count frames.

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError, RequestError
+from convcli.losses import Loss
 from convcli.media.audio.bitrate import RequestedRate, encoder_settings
 from convcli.media.audio.formats import (
     FLOATS,
@@ -20,10 +21,10 @@ from convcli.media.audio.formats import (
     choose_coding,
     container_of,
 )
-from convcli.media.audio.metadata.carry import Shift, carry_metadata
+from convcli.media.audio.metadata.carry import Shift, Speakers, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.speakers import mask_of
-from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
+from convcli.media.audio.wav import RF64_MARK, SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
@@ -114,6 +115,9 @@ class AudioSink(FileSink):
             self._name = target
         self._signal = signal
         self._like = like
+        self._long_mark = RF64_MARK
+        if like.long_mark is not None and (options.format or "").upper() != "RF64":
+            self._long_mark = like.long_mark
         self._refuses_clipping = options.on_clip == "error"
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
@@ -162,24 +166,27 @@ class AudioSink(FileSink):
                 hint="add a resample: step",
             )
         if rate != wanted:
-            self.warnings.append(
+            text = (
                 "a sound file holds a whole sampling rate: "
                 f"{wanted:.10g} Hz is written as {rate} Hz"
             )
+            self.warnings.append(Loss(text))
         return rate
 
     def _open(self, target: Path | BinaryIO) -> WavWriter | SndFileWriter:
         coding, like = self.coding, self._like
         if coding.note:
-            self.warnings.append(coding.note)
-        metadata = carry_metadata(like, coding.format, self._shift())
+            self.warnings.append(Loss(coding.note))
+        channels = len(self._signal.channels)
+        mask = mask_of(self._signal, like.mask, like.channels)
+        speakers = Speakers(channels=channels, mask=mask)
+        metadata = carry_metadata(like, coding.format, self._shift(), speakers)
         if metadata.lost:
             lost = ", ".join(metadata.lost)
-            self.warnings.append(f"{coding.format} output does not keep: {lost}")
+            self.warnings.append(Loss(f"{coding.format} output does not keep: {lost}"))
         if metadata.measured:
             measured = ", ".join(metadata.measured)
             self.warnings.append(f"tags are kept that hold the loudness of the input: {measured}")
-        channels = len(self._signal.channels)
         settings = encoder_settings(coding, self._wanted, rate=self._rate, channels=channels)
         with only_writing(self._name):
             if self._writes_bytes(target):
@@ -227,7 +234,7 @@ class AudioSink(FileSink):
 
     def _wav_header(self, metadata: Metadata) -> WavHeader:
         like, form, channels = self._like, self.coding.format, len(self._signal.channels)
-        same_channels = channels == like.channels
+        keeps_kind = channels == like.channels and form != WAVE_64
         frame_bytes = channels * WIDTHS[self.coding.subtype]
         if frame_bytes > _LONGEST_FRAME:
             raise RequestError(
@@ -245,7 +252,8 @@ class AudioSink(FileSink):
             channels=channels,
             bits=self._bits,
             mask=mask_of(self._signal, like.mask, like.channels),
-            kind_end=(like.kind_end if same_channels else None) or SUBFORMAT,
+            kind_end=(like.kind_end if keeps_kind else None) or SUBFORMAT,
+            long_mark=self._long_mark,
             chunks=metadata.chunks,
         )
 

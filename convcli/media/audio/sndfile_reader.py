@@ -10,12 +10,14 @@ import numpy as np
 import soundfile
 
 from convcli.errors import InputError
+from convcli.losses import Loss, reworded
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
 from convcli.media.audio.formats import (
     FIRST_BYTES,
     MPEG,
     SUFFIXES,
+    WAV_KINDS,
     bits_of,
     container_of,
     exchange_type,
@@ -29,7 +31,7 @@ from convcli.media.audio.mending import (
     mending_for,
 )
 from convcli.media.audio.metadata import ogg
-from convcli.media.audio.metadata.riff import other_rifx_chunks
+from convcli.media.audio.metadata.riff import frames_of_blocks, other_rifx_chunks
 from convcli.media.audio.promised import file_end, samples_end
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.media.audio.voc import unread_voc
@@ -47,6 +49,8 @@ _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62
 _VOC = b"Creative Voi"
+# Codings of a WAV that store blocks of frames.
+_BLOCK_CODECS = frozenset({"MS_ADPCM", "IMA_ADPCM", "GSM610"})
 # Bytes of a sample in codings that give each sample as many.
 _SAMPLE_BYTES = {**wav.WIDTHS, "PCM_S8": 1, "ULAW": 1, "ALAW": 1}
 
@@ -99,7 +103,7 @@ class SndFile(AudioSource):
 
     def _warn_of_mending(self, mending: Mending) -> None:
         if mending.note is not None:
-            self.warnings.append(f"{self._name}: {mending.note}")
+            self.warnings.append(reworded(mending.note, f"{self._name}: {mending.note}"))
         if mending.loss is not None:
             self._report(mending.loss)
 
@@ -109,9 +113,8 @@ class SndFile(AudioSource):
             names = other_rifx_chunks(self._file)
         if names:
             listed = ", ".join(names)
-            self.warnings.append(
-                f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
-            )
+            text = f"{self._name}: metadata of a big-endian WAV (RIFX) are not kept: {listed}"
+            self.warnings.append(Loss(text))
 
     def _missing_frames(self) -> int:
         """How many frames the header promises that are not there, if frames have equal sizes."""
@@ -172,6 +175,9 @@ class SndFile(AudioSource):
         with _position_kept(self._file):
             bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
+            mask = self._speaker_mask(chunks)
+            if frames is not None and sound.format in WAV_KINDS and sound.subtype in _BLOCK_CODECS:
+                frames = frames_of_blocks(self._file, sound.channels, frames)
         bits = bits_of(sound.subtype)
         if told_bits is not None and sound.subtype.startswith("PCM_"):
             bits = min(bits, told_bits)
@@ -183,6 +189,7 @@ class SndFile(AudioSource):
             frames=frames,
             bits=bits,
             endian="BIG" if self._is_rifx else sound.endian,
+            mask=mask,
             tags=tags,
             chunks=chunks,
             bit_rate=bit_rate,
@@ -195,6 +202,12 @@ class SndFile(AudioSource):
             except ValueError as error:
                 self._report(f"its tags are damaged and are not kept: {error}")
                 return ()
+
+    def _speaker_mask(self, chunks: tuple[Chunk, ...]) -> int:
+        sound = self._sound
+        with suppress(ValueError, IndexError):  # the file is damaged; it is read as far as it goes
+            return container_of(sound.format).speaker_mask(self._file, chunks, sound.channels)
+        return 0
 
     def pieces(self) -> Iterator[AnyArray]:
         """Yield whole-number or floating samples as libsndfile gives them, `(n, channels)`."""
@@ -345,11 +358,12 @@ def _unread_kind(file: BinaryIO, prefix: bytes) -> str | None:
 
 
 def _conversion_of(name: str, *program: str) -> str:
-    """A command that makes a FLAC of a file."""
+    """A command that makes a FLAC of a file, or a WAV of a FLAC."""
     import shlex
     from pathlib import Path
 
-    output = Path(name).with_suffix(".flac").name
+    suffix = ".wav" if name.lower().endswith(".flac") else ".flac"
+    output = Path(name).with_suffix(suffix).name
     return shlex.join([*(program or ("ffmpeg", "-i")), name, output])
 
 

@@ -16,6 +16,7 @@ import soundfile
 from convcli.dataclass import dataclass
 from convcli.digests import blake2b
 from convcli.errors import OutputError, RequestError
+from convcli.losses import Loss
 from convcli.media.audio.formats import bits_of, container_of, exchange_type, longest_of
 from convcli.media.audio.metadata.flac import empty_flac
 from convcli.media.scratch import scratch
@@ -206,14 +207,13 @@ class SndFileWriter:
         form = self._coding.format
         if self._refused_tags:
             refused = ", ".join(self._refused_tags)
-            self._warnings.append(f"{form} did not take the tags {refused}")
+            self._warnings.append(Loss(f"{form} did not take the tags {refused}"))
         if self._chunks:
             try:
                 container_of(form).write(self._file, self._chunks)
             except ValueError as error:
-                self._warnings.append(
-                    f"the tags of the input do not fit into {form} and are not kept: {error}"
-                )
+                text = f"the tags of the input do not fit into {form} and are not kept: {error}"
+                self._warnings.append(Loss(text))
 
     def _empty_file(self) -> bytes:
         if self._coding.format != "FLAC":
@@ -274,7 +274,7 @@ def _check_layout(layout: SoundLayout) -> list[str]:
         raise RequestError(
             f"{coding.format} would turn {rate} Hz into {stored} Hz", hint=_OTHER_FORMAT
         )
-    return [f"{coding.format} cannot hold {rate} Hz: written as {stored} Hz"]
+    return [Loss(f"{coding.format} cannot hold {rate} Hz: written as {stored} Hz")]
 
 
 def _cannot_hold(layout: SoundLayout, error: Exception) -> RequestError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convcli.errors import InputError
@@ -11,7 +10,7 @@ from convcli.media.audio import wav
 from convcli.media.audio.decoder import DecodedFile, is_decoded
 from convcli.media.audio.reader import AudioDetails, AudioSource, reading
 from convcli.media.audio.wav_reader import WavFile, WavStream
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep_stream, scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,8 +101,7 @@ def _open_pipe(stream: BinaryIO, name: str, *, strict: bool, owned: bool) -> Aud
                 return WavStream(stream, header, name, strict=strict, owned=owned)
         spool, _ = scratch(buffering=0)
         try:
-            spool.write(recorder.seen)
-            shutil.copyfileobj(stream, spool, 1 << 20)
+            keep_stream(stream, spool, name=name, first=recorder.seen)
             return _decoded(spool, recorder.prefix, name, strict=strict)
         except BaseException:
             spool.close()

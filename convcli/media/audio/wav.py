@@ -1,7 +1,7 @@
 """The bytes of a WAV file: headers read and written, samples packed and unpacked, without a seek.
 
 Layouts: RIFF/WAVE (Microsoft, IBM 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001),
-RF64 (EBU Tech 3306).
+RF64 (EBU Tech 3306), BW64 (ITU-R BS.2088).
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ _SUBTYPES = {
 SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 
 UNKNOWN = 0xFFFFFFFF
+# The first four bytes of files with sizes of 64 bits.
+RF64_MARK = b"RF64"
+LONG_MARKS = (RF64_MARK, b"BW64")
 # A size of samples beyond this is a damaged one.
 _LONGEST_DATA = 1 << 48
 # Chunks that belong to the samples of the old file, or that only leave room.
@@ -48,6 +51,7 @@ NOT_METADATA = frozenset(
     {b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR"}
 )
 _DS64_BYTES = 28
+_PLAIN_FORMAT_BYTES = 16
 _SKIPPED_AT_ONCE = 1 << 20
 
 
@@ -56,6 +60,7 @@ class WavHeader:
     """The facts before (and, in a file, after) the samples.
 
     format : WAV, WAVEX (extensible) or RF64
+    long_mark : the first four bytes of a file with sizes of 64 bits
     subtype : None where a codec is needed
     bits : of a whole number that are valid, the upper ones of its bytes; None if all are
     mask : speaker positions
@@ -74,6 +79,7 @@ class WavHeader:
     bits: int | None = None
     mask: int = 0
     kind_end: bytes = SUBFORMAT
+    long_mark: bytes = RF64_MARK
     data_bytes: int | None = None
     chunks: tuple[Chunk, ...] = ()
     codec: int = 0
@@ -95,9 +101,18 @@ class WavHeader:
         return self.subtype in _FLOATS
 
     def format_fields(self) -> bytes:
-        """The 16 bytes that describe the samples, without an extension."""
+        """What describes the samples: 16 bytes, and an extension where more is to be said."""
         tag = _TAG_FLOAT if self.is_float else _TAG_PCM
-        return _format_fields(self, tag, self.bits or self.stored_bits)
+        valid_bits = self.bits or self.stored_bits
+        # Without the extension, a reader cannot know of whole bytes that are not valid.
+        has_unused_bytes = self.stored_bits - valid_bits >= 8
+        is_extensible = self.format == "WAVEX" or self.mask != 0 or has_unused_bytes
+        is_extensible = is_extensible or self.kind_end != SUBFORMAT
+        bits = self.stored_bits if is_extensible else valid_bits
+        body = _format_fields(self, _TAG_EXTENSIBLE if is_extensible else tag, bits)
+        if is_extensible:
+            body += struct.pack("<HHIH", 22, valid_bits, self.mask, tag) + self.kind_end
+        return body
 
     def to_bytes(self, data_bytes: int | None, *, room: bool = False) -> bytes:
         """The bytes before the first sample.
@@ -125,7 +140,7 @@ class WavHeader:
             data_chunk = 8 + padded
             riff_size = 4 + len(body) + data_chunk
             data_size = data_bytes
-        mark = b"RF64" if is_rf64 else b"RIFF"
+        mark = self.long_mark if is_rf64 else b"RIFF"
         start = mark + struct.pack("<I", riff_size) + b"WAVE"
         return start + body + b"data" + struct.pack("<I", data_size)
 
@@ -136,7 +151,7 @@ class WavHeader:
 
 def is_wav(prefix: bytes) -> bool:
     """Whether a file that begins with these 12 bytes is a little-endian WAV."""
-    return prefix[:4] in (b"RIFF", b"RF64", b"BW64") and prefix[8:12] == b"WAVE"
+    return prefix[:4] in (b"RIFF", *LONG_MARKS) and prefix[8:12] == b"WAVE"
 
 
 def read_header(stream: Readable, *, name: str) -> WavHeader:
@@ -161,7 +176,7 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     if header is None:
         raise InputError(f"{name}: the WAV header has no 'fmt ' chunk before the samples")
     if not prefix.startswith(b"RIFF"):
-        header = replace(header, format="RF64")
+        header = replace(header, format="RF64", long_mark=prefix[:4])
     return replace(header, data_bytes=_data_bytes(size, long_size), chunks=tuple(chunks))
 
 
@@ -293,17 +308,9 @@ def _ds64_chunk(header: WavHeader, data_bytes: int | None, other_bytes: int) -> 
 
 
 def _format_chunk(header: WavHeader) -> bytes:
-    tag = _TAG_FLOAT if header.is_float else _TAG_PCM
-    valid_bits = header.bits or header.stored_bits
-    # Without the extension, a reader cannot know of whole bytes that are not valid.
-    has_unused_bytes = header.stored_bits - valid_bits >= 8
-    is_extensible = header.format == "WAVEX" or header.mask != 0 or has_unused_bytes
-    bits = header.stored_bits if is_extensible else valid_bits
-    shown_tag = _TAG_EXTENSIBLE if is_extensible else tag
-    body = _format_fields(header, shown_tag, bits)
-    if is_extensible:
-        body += struct.pack("<HHIH", 22, valid_bits, header.mask, tag) + header.kind_end
-    elif header.is_float:
+    body = header.format_fields()
+    is_extended = len(body) > _PLAIN_FORMAT_BYTES
+    if header.is_float and not is_extended:
         body += b"\0\0"
     return Chunk(b"fmt ", body).to_bytes("little")
 

@@ -12,8 +12,10 @@ from convcli.media.audio import wav
 from convcli.media.audio.formats import bits_of
 from convcli.media.audio.metadata.container import is_chunk_name
 from convcli.media.audio.metadata.riff import info_tags
+from convcli.media.audio.piped import Piece, ReadBlock, bytes_as_they_come, whole_blocks
 from convcli.media.audio.reader import AudioDetails, AudioSource, reading
 from convcli.media.block_parts import equal_lengths
+from convcli.signals import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +35,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
         bits=header.bits or bits_of(subtype),
         mask=header.mask,
         kind_end=header.kind_end,
+        long_mark=header.long_mark,
         tags=info_tags(header.chunks),
         chunks=header.chunks,
     )
@@ -65,7 +68,7 @@ class _PlainWav(AudioSource):
     def _block_bytes(self) -> int:
         return self._block_frames * self._header.frame_bytes
 
-    def _samples(self, raw: bytes) -> AnyArray:
+    def _samples(self, raw: bytes | memoryview) -> AnyArray:
         return wav.unpack(raw, self._header)
 
 
@@ -142,29 +145,48 @@ class WavStream(_PlainWav):
             frames = self._size // self._header.frame_bytes
         self._describe(_wav_details(self._header, frames))
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Return the bytes of whole frames. InputError the second time."""
+        return self._pieces(whole_blocks)
+
+    def pieces_as_they_come(self) -> Iterator[Piece]:
+        """Return the bytes of whole frames, which came within `PATIENCE` or fill a block."""
+        return self._pieces(bytes_as_they_come)
+
+    def last_for_now(self, raw: Piece) -> bool:
+        """Whether the pipe is slow, so that the next piece may be long in coming."""
+        return raw.last_for_now
+
+    def decode(self, raw: Piece) -> Block:
+        """One piece as samples."""
+        return Block(self._samples(raw.content), last_for_now=raw.last_for_now)
+
+    def _pieces(self, read: ReadBlock) -> Iterator[Piece]:
         if self._spent:
             raise InputError(
                 f"{self._name}: a second pass is needed, and a pipe can be read only once",
                 hint="name a file instead",
             )
         self._spent = True
-        return self._read()
+        return self._read(read)
 
-    def _read(self) -> Iterator[bytes]:
-        frame_bytes, done = self._header.frame_bytes, 0
+    def _read(self, read: ReadBlock) -> Iterator[Piece]:
+        frame_bytes = self._header.frame_bytes
+        done = 0
+        begun = b""  # of a frame whose other bytes have not come
         with reading(self._name):
             while self._size is None or done < self._size:
-                wanted = self._block_bytes
+                wanted = self._block_bytes - len(begun)
                 if self._size is not None:
                     wanted = min(wanted, self._size - done)
-                raw = self._file.read(wanted)
-                done += len(raw)
+                piece = read(self._file, wanted)
+                done += len(piece.content)
+                raw = begun + piece.content if begun else piece.content
                 whole = len(raw) // frame_bytes * frame_bytes
+                begun = bytes(raw[whole:])
                 if whole:
-                    yield raw[:whole]
-                if len(raw) < wanted:
+                    yield replace(piece, content=raw[:whole])
+                if len(piece.content) < wanted and not piece.last_for_now:
                     self._report_end(done)
                     return
             self._drain()

@@ -109,9 +109,11 @@ class WavWriter:
         return wav.pack(numbers, header.subtype or "PCM_16", bits=header.bits)
 
     def write(self, stored: Stored) -> None:
-        """Append the bytes of samples."""
+        """Append the bytes of samples; on a pipe they leave at once."""
         self._file.write(cast("bytes | memoryview", stored))
         self._written += len(stored)
+        if not self._patchable:
+            self._file.flush()
 
     def finish(self) -> list[str]:
         """Pad to an even length, and put the true sizes into the header where that can be done."""
@@ -162,7 +164,7 @@ class WavWriter:
 
     def _patch(self) -> None:
         header = self._header
-        if self._head.startswith(b"RF64"):
+        if self._head.startswith(wav.LONG_MARKS):
             header = replace(header, format="RF64")
         head = header.to_bytes(self._written, room=self._room)
         if len(head) != len(self._head):

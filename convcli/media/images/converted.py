@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.layout import too_many_pixels
 from convcli.media.images.png import png_with_blocks
@@ -74,11 +75,12 @@ def _warn_of_others(container: Any, picture: Any) -> list[str]:
     """A warning about further pictures and about maps of the main one, if there are any."""
     auxiliary = sum(len(ids) for ids in picture.info.get("aux", {}).values())
     maps = len(picture.info.get("depth_images", ())) + auxiliary
-    others = [(len(container) - 1, "other picture"), (maps, "map of depth or light")]
-    listed = [plural(count, noun) for count, noun in others if count]
+    found = [(len(container) - 1, "other picture"), (maps, "map of depth or light")]
+    listed = [plural(count, noun) for count, noun in found if count]
     if not listed:
         return []
-    return [f"only the main picture of the HEIC is read: {' and '.join(listed)} cannot be kept"]
+    others = " and ".join(listed)
+    return [Loss(f"only the main picture of the HEIC is read: {others} cannot be kept")]
 
 
 def _vips_image(pixels: Array) -> Any:

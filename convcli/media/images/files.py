@@ -153,7 +153,24 @@ class OpenedImage(OpenedFile):
                 "nothing is left of the picture: the filter is larger than it, and --edge is valid",
                 hint="other rules of --edge keep its size",
             )
+        self._check_sides(rows, columns)
         self._check_options(result)
+
+    def _check_sides(self, rows: int, columns: int) -> None:
+        """Refuse a picture that the format of the output has no room for."""
+        from convcli.media.images.formats import FORMATS
+        from convcli.media.images.sink import choose_format
+
+        form = choose_format(None, self.output, self.files.format, self.file)
+        most = form.samples.most_side
+        if most is None or max(rows, columns) <= most:
+            return
+        roomy = ", ".join(each.name for each in FORMATS.values() if not each.samples.most_side)
+        raise RequestError(
+            f"{form.name} holds at most {most:,} pixels a side, "
+            f"and the result has {columns:,} x {rows:,}",
+            hint=f"write one of: {roomy}",
+        )
 
     def _check_options(self, result: Signal) -> None:
         """Refuse options that the format of the output would ignore."""

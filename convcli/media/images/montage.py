@@ -14,6 +14,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.losses import Loss
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.layout import list_channels
 from convcli.media.scratch import keep, scratch
@@ -110,7 +111,7 @@ class MontageSink(FileSink):
             f"{first.maps_across} in a row from the first on, "
             "each scaled to its own range; TIFF (.tif) holds their values"
         )
-        self.warnings = [text]
+        self.warnings: list[str] = [Loss(text)]
 
     def _forget_ranges(self) -> None:
         count = self._grids[self._page].count

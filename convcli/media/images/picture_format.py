@@ -120,6 +120,7 @@ class SampleStorage:
     most_channels, alpha, cmyk : how many channels, whether one may be the opacity, whether colours
         may be inks
     few_bits : whether samples of grey may have 1, 2 or 4 bits
+    most_side : the most pixels of a side; None for any number
     most_colours : of a picture, beside a transparent one; None for any number
     lossy : whether pixels are stored with a loss, by a quality of 1..100
     interlaces : whether rows may come in several passes
@@ -132,6 +133,7 @@ class SampleStorage:
     alpha: bool = True
     cmyk: bool = False
     few_bits: bool = False
+    most_side: int | None = None
     most_colours: int | None = None
     lossy: bool = False
     interlaces: bool = False

@@ -36,6 +36,8 @@ _COLOUR_CHUNKS = (b"cICP", _PROFILE_CHUNK, b"sRGB", b"gAMA", b"cHRM", b"mDCV", b
 # What colour chunks say of a picture in sRGB: code points of cICP, gamma and points of the colours
 # in 1/100,000; programs write the latter with other last digits.
 _CODES_OF_SRGB = bytes([1, 13, 0, 1])
+# The code point of the curve.
+_TRANSFER = slice(1, 2)
 _GAMMA_OF_SRGB = (45455,)
 _POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _NEAR_SRGB = 500
@@ -87,6 +89,20 @@ def colours_beyond_srgb(details: ImageDetails) -> list[str]:
         if is_other:
             names.append(kind.decode("ascii"))
     return names
+
+
+def foreign_curve(details: ImageDetails) -> str | None:
+    """The chunk of a PNG by which its samples do not follow the curve of sRGB, if one does.
+
+    cICP takes precedence over a profile, and that over gAMA (PNG 3, section 4.3).
+    """
+    bodies = dict(details.chunks)
+    if b"cICP" in bodies:
+        is_srgb = bodies[b"cICP"][_TRANSFER] == _CODES_OF_SRGB[_TRANSFER]
+        return None if is_srgb else "cICP"
+    if details.icc or b"sRGB" in bodies or b"gAMA" not in bodies:
+        return None
+    return None if _are_near(bodies[b"gAMA"], _GAMMA_OF_SRGB) else "gAMA"
 
 
 def _are_near(body: bytes, numbers: tuple[int, ...]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
+from convcli.losses import Loss
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.colours import ColourCount
 from convcli.media.images.encoder import PageEncoder
@@ -108,7 +109,7 @@ class ImageSink(FileSink):
         self._pages = self._encoders(signals)
         self._check_pages()
         request = self._write_request()
-        self.warnings = list(picture_losses(self._pages[0], request))
+        self.warnings: list[str] = list(map(Loss, picture_losses(self._pages[0], request)))
         # Counts of clipped samples by name, since the pages of some formats may have different
         # channels.
         self._below = {name: 0 for page in self._pages for name in page.layout.channels}
@@ -266,9 +267,9 @@ class ImageSink(FileSink):
         if any(self._below.values()) or any(self._above.values()):
             self.warnings.append(self._clip_message())
         if self._has_grey:
-            self.warnings.append(black_and_white(self.format))
+            self.warnings.append(Loss(black_and_white(self.format)))
         if self._colours.too_many:
-            self.warnings.append(too_many_colours(self.format))
+            self.warnings.append(Loss(too_many_colours(self.format)))
         if self._few_bits is not None and self._few_bits.bits is None:
             self.warnings.append(
                 f"the picture has {self.like.details.bits} bits a sample, the result needs more: "

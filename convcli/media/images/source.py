@@ -6,7 +6,6 @@ samples unchanged.
 
 from __future__ import annotations
 
-import shutil
 import stat
 import weakref
 from itertools import islice
@@ -22,9 +21,10 @@ from convcli.media.images.converted import BMP_MARK, bmp_as_png, heic_as_png, is
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
+from convcli.media.images.png import foreign_curve
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.vips_reader import VipsPicture
-from convcli.media.scratch import scratch
+from convcli.media.scratch import keep_stream, scratch
 from convcli.samples import in_type
 from convcli.signals import Block, Signal
 
@@ -238,8 +238,8 @@ class ImageFile:
         return self._picture.reader()
 
     def _check_linear(self) -> None:
-        layout, profile = self.pages[0].layout, self.details.icc
-        if layout.channels[0] not in ("R", "grey") or layout.dtype.kind == "i":
+        layout = self.pages[0].layout
+        if layout.channels[0] not in ("R", "grey"):
             raise RequestError(
                 "--linear needs a grey or red-green-blue picture, "
                 f"{self.name} has {list_channels(layout.channels)}",
@@ -254,9 +254,23 @@ class ImageFile:
             self.warnings.append(
                 "--linear: floating samples are taken for linear light as they are"
             )
-        elif layout.dtype.itemsize > 2:
+        elif layout.dtype.itemsize > 2 or layout.dtype.kind == "i":
+            sign = "signed ones of " if layout.dtype.kind == "i" else ""
             raise RequestError(
-                f"--linear needs samples of 8 or 16 bits, {self.name} has {self.details.bits}"
+                "--linear needs unsigned samples of 8 or 16 bits, "
+                f"{self.name} has {sign}{self.details.bits}",
+                hint="leave --linear out; floating samples are taken for linear light as they are",
+            )
+        else:
+            self._warn_of_curve()
+
+    def _warn_of_curve(self) -> None:
+        """Warn if the file says that its samples do not follow the curve of sRGB."""
+        profile, chunk = self.details.icc, foreign_curve(self.details)
+        if chunk is not None:
+            self.warnings.append(
+                f"--linear: the chunk {chunk} of the PNG names a curve that is not sRGB's; "
+                "the sRGB curve is used"
             )
         elif profile and not is_srgb_profile(profile):
             self.warnings.append(
@@ -316,22 +330,22 @@ def _get_data(path: Path | None, stdin: BinaryIO | None) -> tuple[bytes | Path, 
     if path is None:
         if stdin is None:
             raise InputError("expected a picture on standard input, which is closed")
-        return _stored_pipe(stdin)
+        return _stored_pipe(stdin, "standard input")
     with path.open("rb") as pipe:
-        return _stored_pipe(pipe)
+        return _stored_pipe(pipe, str(path))
 
 
-def _stored_pipe(pipe: BinaryIO) -> tuple[bytes | Path, Any]:
-    """The bytes of a pipe, or a temporary file with them and the object that keeps it."""
+def _stored_pipe(pipe: BinaryIO, name: str) -> tuple[bytes | Path, Any]:
+    """The bytes of a pipe, or a temporary file with them and the object that keeps it.
+
+    name : of the pipe, for errors
+    """
     data = pipe.read(_MOST_HELD)
     more = pipe.read(1)
     if not more:
         return data, None
     file, path = scratch()
-    file.write(data + more)
-    del data
-    shutil.copyfileobj(pipe, file, 1 << 20)
-    file.flush()
+    keep_stream(pipe, file, name=name, first=data + more)
     return path, _TemporaryFile(file)
 
 

@@ -20,18 +20,22 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.images.tiff import SHORT, shorts_field, tiff_pages
+from convcli.units import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from convcli.array_types import AnyArray
     from convcli.media.images.tiff import TiffFields, TiffPage
     from convcli.media.images.vips_file import Patch
 
-_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 258, 259, 262, 274
+_KIND, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 254, 256, 258, 259, 262, 274
 _BAND_COUNT, _PLANAR, _PREDICTOR, _TILE_WIDTH = 277, 284, 317, 322
 _EXTRA_BANDS, _SAMPLE_FORMAT = 338, 339
-_TAGS = (_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _PLANAR, _PREDICTOR,
-         _TILE_WIDTH, _EXTRA_BANDS, _SAMPLE_FORMAT)  # fmt: skip
+_TAGS = (_KIND, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _PLANAR,
+         _PREDICTOR, _TILE_WIDTH, _EXTRA_BANDS, _SAMPLE_FORMAT)  # fmt: skip
 # Values of these tags.
+_SMALLER_COPY = 1
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RED_GREEN_BLUE, _CIELAB = 0, 1, 2, 8
 _SEPARATE_PLANES = 2
 _UNCOMPRESSED = 1
@@ -71,8 +75,8 @@ _CODECS = {
 _READ_BITS = (1, 2, 4, 8, 16, 32)
 _HALF_BITS, _WIDE_BITS, _BITS_INSTEAD = 16, 64, 32
 _WIDE_BYTES = 8
-# Tags that are 1 in a page of one band, upright, with 0 as black, and without a predictor.
-_EXPECTED_1 = (_PHOTOMETRIC, _ORIENTATION, _BAND_COUNT, _PREDICTOR)
+# Tags that are 1 in a page of one band, upright, and without a predictor.
+_EXPECTED_1 = (_ORIENTATION, _BAND_COUNT, _PREDICTOR)
 # Directories that are looked at.
 _MOST_PAGES = 1000
 
@@ -100,6 +104,9 @@ class PageReading:
     in_planes : whether the bands are grey, in separate planes, and called red, green and blue by a
         patch
     inverted : whether 0 is white
+    called_black : whether 0 is white in samples that libvips does not invert, signed or floating
+        ones; the result calls it black
+    smaller_copy : whether the page is another one in a lower resolution
     premultiplied : whether the colours still have to be divided by the opacity
     lone : the patches that make the page the only one of its file. libvips reads all directories
         when it opens a page: 3,000 pages of 32x32 took 350 s, and take 8 s if each is alone
@@ -113,6 +120,8 @@ class PageReading:
     patches: tuple[Patch, ...]
     in_planes: bool
     inverted: bool
+    called_black: bool
+    smaller_copy: bool
     premultiplied: bool
     lone: tuple[Patch, ...]
     wide: tuple[Patch, ...] = ()
@@ -152,11 +161,35 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
         patches=tuple(patches),
         in_planes=is_misread,
         inverted=is_misread and values[_PHOTOMETRIC] == _WHITE_IS_ZERO,
+        called_black=_is_called_black(values),
+        smaller_copy=bool(values.get(_KIND, 0) & _SMALLER_COPY),
         premultiplied=premultiplied,
         lone=_as_lone_page(directory),
         wide=(_narrowing(file, directory, fields[_BITS].count),) if is_wide else (),
         as_whole=as_whole,
     )
+
+
+def reading_losses(readings: Sequence[PageReading]) -> Iterator[str]:
+    """Warnings about what TIFF pages say of themselves that a result does not."""
+    if any(each.called_black for each in readings):
+        yield (
+            "0 is white in the TIFF, whose samples are signed or floating: they are filtered as "
+            "they are, and the result calls 0 black"
+        )
+    copies = sum(each.smaller_copy for each in readings)
+    if 0 < copies < len(readings):
+        yield (
+            f"{plural(copies, 'page')} of the TIFF are smaller copies of others (a pyramid): each "
+            "is filtered in pixels of its own, and written as a page like the others; --pages "
+            "leaves them out"
+        )
+
+
+def _is_called_black(values: dict[int, int]) -> bool:
+    """Whether a page says that 0 is white, of signed or floating samples."""
+    is_unsigned = values.get(_SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
+    return values.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and not is_unsigned
 
 
 def _as_colours(directory: TiffPage) -> Patch:
@@ -234,9 +267,11 @@ def _as_bytes(directory: TiffPage, values: dict[int, int]) -> WholeNumbers | Non
     They have one band and no predictor, which works on whole samples; None for others.
     """
     is_plain = all(values.get(tag, 1) == 1 for tag in _EXPECTED_1)
-    if not is_plain or _WIDTH not in values:
+    is_grey = values.get(_PHOTOMETRIC) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+    if not is_plain or not is_grey or _WIDTH not in values:
         return None
-    changed = {_BITS: 8, _SAMPLE_FORMAT: _UNSIGNED}
+    # libvips would invert bytes whose 0 is white.
+    changed = {_BITS: 8, _SAMPLE_FORMAT: _UNSIGNED, _PHOTOMETRIC: _BLACK_IS_ZERO}
     for tag in {_WIDTH, _TILE_WIDTH} & values.keys():
         changed[tag] = values[tag] * _WIDE_BYTES
     if max(changed.values()) >= 1 << 32:  # a damaged file

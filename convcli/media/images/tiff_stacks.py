@@ -29,6 +29,7 @@ _TIFFFILE = b'{"shape": ['
 _IMAGE_COUNT = re.compile(rb"^images=([0-9]{1,9})\s*\n?", re.MULTILINE)
 # The pages as a hyperstack.
 _DIMENSIONS = re.compile(rb"^(channels|slices|frames|hyperstack)=.*\n?", re.MULTILINE)
+_UNIT = re.compile(rb"^unit=(.*)$", re.MULTILINE)
 _OME = re.compile(rb"<(\w+:)?OME[\s>]")
 _OME_TYPE = re.compile(rb"<(?:\w+:)?Pixels\s[^>]*\bType=[\"'](\w+)[\"']")
 # Types of samples in the words of OME, by their code in NumPy.
@@ -101,6 +102,19 @@ def lost_descriptions(request: WriteRequest) -> Iterator[str]:
             "the XML of OME, which has size, number and type of the pages of the input, does not "
             "hold for the result: it is dropped"
         )
+    unit = _unit_of(field.data)
+    if unit and not request.same_geometry:
+        yield (
+            f"the resolution in pixels per {unit}, by which ImageJ measures, stays that of the "
+            "input, and the result has another size"
+        )
+
+
+def _unit_of(text: bytes) -> str:
+    """The unit of length in a description of ImageJ, empty if there is none but the pixel."""
+    found = _UNIT.search(text) if text.startswith(_IMAGEJ) else None
+    unit = "" if found is None else found[1].decode("latin-1").strip("\0\r ")
+    return "" if unit in {"pixel", "pixels"} else unit
 
 
 def count_further_images(details: ImageDetails) -> int:

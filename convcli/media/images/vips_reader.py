@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.losses import Loss
 from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
@@ -22,7 +23,7 @@ from convcli.media.images.layout import (
 )
 from convcli.media.images.page_choice import PageRange
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.tiff_reading import straight
+from convcli.media.images.tiff_reading import reading_losses, straight
 from convcli.media.images.tiff_stacks import count_further_images
 from convcli.media.images.vips import (
     DTYPES,
@@ -331,24 +332,29 @@ class VipsPicture:
     def _warn_of_faults(self) -> None:
         """Warn about what is odd about the file."""
         if self.details.damaged_icc:
-            self.warnings.append("the colour profile is damaged: it is left out")
+            self.warnings.append(Loss("the colour profile is damaged: it is left out"))
         if self.details.has_chunk(ANIMATION_CHUNK):
-            self.warnings.append("an animated PNG: only its first picture is read")
+            self.warnings.append(Loss("an animated PNG: only its first picture is read"))
         if self.details.other_parts:
             listed = ", ".join(self.details.other_parts)
-            self.warnings.append(f"the {self.format.name} also holds what cannot be kept: {listed}")
+            text = f"the {self.format.name} also holds what cannot be kept: {listed}"
+            self.warnings.append(Loss(text))
         inner = self.details.inner_pictures
         if inner:
-            self.warnings.append(
+            text = (
                 f"{plural(inner, 'picture')} inside of the pages (SubIFDs, such as smaller copies "
                 "or the raw pixels of a camera) cannot be kept"
             )
+            self.warnings.append(Loss(text))
+        chosen = [self._readings[page] for page in self.pages.indices if page in self._readings]
+        self.warnings += [Loss(text) for text in reading_losses(chosen)]
         further = count_further_images(self.details)
         if further:
-            self.warnings.append(
+            text = (
                 f"the description of ImageJ promises {plural(further, 'further image')} without a "
                 "directory: only the first is read (save the stack as OME-TIFF to have all)"
             )
+            self.warnings.append(Loss(text))
         self.warnings += drain_log()
 
 

@@ -22,8 +22,7 @@ from convcli.media.images.layout import stored_bytes
 from convcli.media.images.tiff import TiffVariant, build_directory, long8s_field, shorts_field
 from convcli.media.images.vips import KEEP_ALL_BUT_EXIF, error_cause, vips, vips_format
 from convcli.media.images.vips_fields import replace_metadata
-from convcli.media.replacing import WRITE_FAILURES
-from convcli.media.scratch import scratch
+from convcli.media.scratch import WRITE_FAILURES, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

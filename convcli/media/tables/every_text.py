@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convcli.array_types import FloatArray, IntArray
     from convcli.calendar_bins import CalendarBins
     from convcli.media.tables.compression import Compression
+    from convcli.media.tables.date_spelling import DateSpelling
     from convcli.media.tables.every import KeepRows, RegularRow, RowForm
     from convcli.media.tables.source import TableSource
     from convcli.media.tables.text_source import TextSource
@@ -181,13 +182,13 @@ class TimesAsText:
             decimal = self.source.dialect.numbers.decimal.encode()
             texts = [_instant_text(row.instant, unit) for row in rows]
             return [text.replace(b".", decimal) for text in texts]
-        texts = self._dates(rows, notation.form)
+        texts = self._dates(rows, notation.form, stamper.spelling)
         for row, text in zip(rows, texts, strict=True):
             if notation.read_date(text) != row.instant:
                 self._refuse(text)
         return texts
 
-    def _dates(self, rows: list[RegularRow], form: str) -> list[bytes]:
+    def _dates(self, rows: list[RegularRow], form: str, spelling: DateSpelling) -> list[bytes]:
         wall = np.array([row.wall for row in rows])
         instants = np.array([row.instant for row in rows])
         if not form:
@@ -195,13 +196,13 @@ class TimesAsText:
         zone = OFFSET.search(self.example)
         if zone is None or zone[1]:
             word = zone[1].decode() if zone else ""
-            return _strftime(instants, form.replace("%z", word).replace("%Z", word))
+            return spelling.texts(instants, form.replace("%z", word).replace("%Z", word))
         offsets = wall - instants
         texts = np.empty(len(rows), object)
         for offset in np.unique(offsets).tolist():
             some = offsets == offset
             named = form.replace("%z", _offset_text(offset, zone))
-            texts[some] = _strftime(wall[some], named)
+            texts[some] = spelling.texts(wall[some], named)
         return list(texts)
 
     def _refuse(self, text: bytes) -> None:
@@ -247,10 +248,3 @@ def _iso(wall: IntArray, example: bytes) -> list[bytes]:
     length = len(example)
     spaced = [str(text).replace("T", between) for text in texts]
     return [text[:length].encode() for text in spaced]
-
-
-def _strftime(moments: IntArray, form: str) -> list[bytes]:
-    import pandas as pd
-
-    texts: Any = pd.DatetimeIndex(moments.view("datetime64[ns]")).strftime(form)
-    return [str(text).encode() for text in texts]

@@ -108,6 +108,8 @@ def read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> DateTimes:
 
 
 _YEAR_FIRST = re.compile(rb"\d{4}\D")
+# 9:00 am, 9:00 a.m.; also behind the minutes of a format, %M.
+_HALF_DAY = re.compile(r"(?<=[\dMS ])[ap](?:m|\.\s?m\.)(?!\w)", re.IGNORECASE)
 # 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
 _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
 
@@ -227,6 +229,8 @@ def _formats_of(first: bytes) -> list[str]:
     from pandas.tseries.api import guess_datetime_format
 
     example = first.decode("utf-8", "replace")
+    # pandas takes am for letters that stand in every date.
+    example = _HALF_DAY.sub(lambda found: found[0].upper(), example)
     day_first = [False, True]
     if _YEAR_FIRST.match(first):
         day_first = [False]
@@ -236,4 +240,4 @@ def _formats_of(first: bytes) -> list[str]:
         # pandas warns of the order that it was not asked for; both are tried here.
         warnings.simplefilter("ignore")
         formats = [guess_datetime_format(example, dayfirst=order) for order in day_first]
-    return [form for form in dict.fromkeys(formats) if form]
+    return [form for form in dict.fromkeys(formats) if form and not _HALF_DAY.search(form)]

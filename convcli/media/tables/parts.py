@@ -335,6 +335,10 @@ class TablePart(DelimitedSource):
         yield from self._in_role("settling", self._begin, wanted.start)
         yield from self._in_role("filtered", wanted.start, wanted.stop)
 
+    def last_for_now(self, raw: object) -> bool:  # noqa: ARG002 -- a part is of a file
+        """False: the next rows are there."""
+        return False
+
     def _in_role(
         self, role: BlockRole, start: int, stop: int
     ) -> Iterator[tuple[BlockRole, Records]]:

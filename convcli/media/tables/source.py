@@ -17,6 +17,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
+from convcli.losses import Loss
 from convcli.media.tables.columns import ColumnNames, shortened_cell
 from convcli.media.tables.records import at_most_one
 from convcli.media.tables.table_options import TableOptions, bin_length, check_options
@@ -440,14 +441,15 @@ class TableSource(ABC):
     @property
     def roundings(self) -> list[str]:
         """A warning for each column with whole numbers that were rounded."""
-        warnings = []
+        warnings: list[str] = []
         for channel, number in sorted(self._counts.rounded.items()):
             column = self.signal.channels[channel]
             example = shortened_cell(number)
-            warnings.append(
+            text = (
                 f"{self.name}: whole numbers beyond 2^53 in {column}, such as {example}, are "
                 "rounded to 16 digits; -c names the columns to read"
             )
+            warnings.append(Loss(text))
         return warnings
 
     def facts(self) -> dict[str, Any]:

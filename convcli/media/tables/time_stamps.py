@@ -17,6 +17,7 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.tables.date_notation import OFFSET
+from convcli.media.tables.date_spelling import DateSpelling
 from convcli.media.tables.group_names import group_name
 from convcli.time_rules import HINT
 
@@ -122,16 +123,19 @@ class Stamper:
 
     zone : the name of the time zone of the calendar, None if it is that of the column
     with_offset : times name their offset from UTC
+    spelling : of the dates in the first rows
     """
 
     notation: Notation
     zone: str | None
     with_offset: bool
+    spelling: DateSpelling
 
     @classmethod
     def of(cls, times: TimeColumn, notation: Notation, zone: str | None) -> Stamper:
         """Return the stamper for the notation of a column. RequestError if `zone` does not fit."""
-        text = times.cells.texts()[0] if len(times.cells) else b""
+        texts = times.cells.texts()
+        text = texts[0] if texts else b""
         if zone is not None:
             _check_zone(zone)
             if times.zone is None and not notation.is_in_utc(text):
@@ -140,7 +144,8 @@ class Stamper:
                     f"and {times.name} has dates on the wall clock",
                     hint="without --time-zone calendar bins follow them as they are",
                 )
-        return cls(notation, zone or times.zone, notation.names_offset(text))
+        spelling = DateSpelling.of(notation.form, texts)
+        return cls(notation, zone or times.zone, notation.names_offset(text), spelling)
 
     def stamps(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return (n, 2) nanoseconds on the clock and on the wall."""

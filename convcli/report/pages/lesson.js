@@ -78,11 +78,12 @@ function becomes(old, made) {
   return undefined;
 }
 
+const modulo = (a, b) => ((a % b) + b) % b;
+
 // Where a sample outside of [0, n) is taken from; null where nothing is there.
 function inside(i, n, edge) {
   if (i >= 0 && i < n) return i;
   if (edge === "edge") return Math.min(Math.max(i, 0), n - 1);
-  const modulo = (a, b) => ((a % b) + b) % b;
   if (edge === "wrap") return modulo(i, n);
   if (edge === "reflect") {
     const period = Math.max(2 * (n - 1), 1);
@@ -131,7 +132,8 @@ function prepared(stage) {
       stages: branch.stages,
       results: (branch.several ? branch.results : [branch.results]).map(plane),
     })),
-    call: stage.nn_call,
+    // A call with numbers for each channel is not computed here.
+    call: stage.nn_numbers.length ? "" : stage.nn_call,
     name: stage.text.split(":")[0].trim(),
   };
   if (stage.flipped !== null) {
@@ -141,11 +143,16 @@ function prepared(stage) {
   if (stage.spread) made.spread = preparedSpread(stage.spread, line, several);
   // Where window 0 begins in the array of inputs, and the index of output 0.
   const origin = stage.sums.length ? stage.sums[0] : null;
-  const at = origin ? origin.at : stage.stride.map(() => 0);
+  const at = origin ? origin.at : stage.at;
   const start = origin ? origin.first : stage.first;
   made.at = line ? [0, at[0]] : at;
   if (made.spread) made.at = made.spread.at;
-  made.placed = Boolean(origin || made.spread);
+  const phases = stage.phases.length ? stage.phases : stage.stride.map(() => 1);
+  made.phases = line ? [1, phases[0]] : phases;
+  made.resampled = stage.phases.length > 0;
+  made.pads = stage.only_pads;
+  if (made.pads) made.size = [1, 1];
+  made.copies = made.pads || (made.resampled && stage.nn_call !== "");
   made.start = (line ? [0, start[0]] : start).map((place, axis) => place - made.first[axis]);
   return made;
 }
@@ -200,7 +207,22 @@ function spreadTo(spread, input, tap) {
   return [0, 1].map((axis) => input[axis] * spread.stride[axis] + spread.first[axis] + tap[axis] - spread.at[axis]);
 }
 
-function reads(stage, output) {
+// Where the window of an output begins in the array of inputs; null for an output of a padding that
+// is no sample of the input.
+function startOf(stage, axis, k) {
+  if (stage.pads) return inside(k + stage.at[axis] - stage.before[axis], stage.length[axis], stage.padding);
+  if (!stage.resampled) return stage.start[axis] + k * stage.stride[axis];
+  const aligned = Math.floor(((k + stage.at[axis]) * stage.stride[axis]) / stage.phases[axis]);
+  return aligned - stage.before[axis] - stage.first[axis];
+}
+
+// The channels that an output reads. Of channels that are interleaved it is one, by its place.
+function reads(stage, output, index) {
+  const [rows, columns] = stage.phases;
+  if (stage.copies && stage.channelsIn.length === stage.channelsOut.length * rows * columns && !stage.pads) {
+    const [row, column] = index.map((k, axis) => modulo(k + stage.at[axis], stage.phases[axis]));
+    return [(output * rows + row) * columns + column];
+  }
   if (stage.flipped === null) {
     const same = stage.channelsIn.length === stage.channelsOut.length;
     return same ? [output] : stage.channelsIn.map((_, channel) => channel);
@@ -212,8 +234,9 @@ function reads(stage, output) {
 
 // The samples of a window, one plane for each channel that is read.
 function windowOf(stage, output, index) {
-  const [row, column] = index.map((k, axis) => stage.start[axis] + k * stage.stride[axis]);
-  return reads(stage, output).map((channel) =>
+  const [row, column] = index.map((k, axis) => startOf(stage, axis, k));
+  if (row === null || column === null) return [];
+  return reads(stage, output, index).map((channel) =>
     stage.inputs[channel].slice(row, row + stage.size[0]).map((line) => line.slice(column, column + stage.size[1])),
   );
 }
@@ -221,7 +244,7 @@ function windowOf(stage, output, index) {
 // The sample that an output is aligned with, in the first channel that it reads.
 function alignedSample(stage, output, index) {
   const [row, column] = index.map((k, axis) => stage.start[axis] + k * stage.stride[axis] + stage.before[axis]);
-  return stage.inputs[reads(stage, output)[0]][row][column];
+  return stage.inputs[reads(stage, output, index)[0]][row][column];
 }
 
 const FUNCTIONS = {
@@ -313,7 +336,7 @@ function known(stage, edge) {
   if (stage.spread) return true;
   const complete = edge !== "shrink" && !stage.inputs.flat(2).includes(null);
   if (needsAll(stage) && !complete) return false;
-  if (stage.flipped !== null) return true;
+  if (stage.flipped !== null || stage.copies) return true;
   if (stage.branches.length) {
     const computable = stage.branches.every((branch) => !branch.demo || branch.demo.computable);
     return computable && combination(stage) !== null;
@@ -331,6 +354,7 @@ function computed(stage, output, index) {
   if (stage.flipped === null && stage.branches.length) return combined(stage, output, index);
   const window = windowOf(stage, output, index);
   const values = window.flat(2);
+  if (stage.copies) return values.length ? values[0] : stage.padding === "shrink" ? null : 0;
   if (stage.flipped === null) {
     const present = values.filter((value) => value !== null);
     if (!present.length) return null;
@@ -666,9 +690,11 @@ class Demo {
 
   inWindow(stage, place, channel, row, column) {
     if (stage.spread) return channel === place[0] && row === place[1] && column === place[2];
-    const start = [0, 1].map((axis) => stage.start[axis] + place[axis + 1] * stage.stride[axis]);
+    const index = place.slice(1);
+    const start = index.map((k, axis) => startOf(stage, axis, k));
+    if (start.includes(null)) return false;
     const within = row >= start[0] && row < start[0] + stage.size[0] && column >= start[1] && column < start[1] + stage.size[1];
-    return within && reads(stage, place[0]).includes(channel);
+    return within && reads(stage, place[0], index).includes(channel);
   }
 
   inputCell(stage, number, place, channel, row, column) {
@@ -689,9 +715,8 @@ class Demo {
       const cells = plane[0].map((_, i) => this.inputCell(stage, number, place, channel, 0, i));
       rows.push(rowOf("input", `input ${stage.channelsIn[channel]}`, cells));
     });
-    reads(stage, output).forEach((channel, which) => {
+    if (stage.flipped !== null) reads(stage, output).forEach((channel, which) => {
       const samples = window[which][0];
-      if (stage.flipped === null) return;
       const weights = stage.weights[output][which][0];
       const taps = weights.map((w, j) => cell(w, "", `tap ${j}`, this.editWeight(stage, output, which, 0, j)));
       const of = stage.several ? ` ${stage.channelsIn[channel]}` : "";
@@ -854,6 +879,7 @@ class Demo {
       return `${name} = ${value}, made of ${parts.join(" and ")}`;
     }
     const samples = windowOf(stage, output, [row, column]).flat(2);
+    if (stage.pads && !samples.length) return `${name} = ${value}, which lies outside of the input`;
     if (stage.flipped === null) {
       const of = listed(samples.map((x) => shown(x))).join(", ");
       return `${name}: ${stage.text} of ${of} = ${value}`;
@@ -905,6 +931,16 @@ function spreadReads(stage, from, to, axis, ends) {
   return [Math.max(low, 0), Math.min(high, ends[axis] - 1)];
 }
 
+// The inputs that the outputs from ... to of a padding are; none where all lie outside.
+function paddingReads(stage, from, to, axis) {
+  const places = [];
+  for (let k = from; k <= to; k += 1) {
+    const place = startOf(stage, axis, k);
+    if (place !== null) places.push(place);
+  }
+  return places.length ? [Math.min(...places), Math.max(...places)] : [0, -1];
+}
+
 // Dots for the samples of each signal between the stages: a row of them, or a plane of a picture. A
 // dot under the pointer shows what it reads.
 function receptiveField(stages) {
@@ -914,7 +950,7 @@ function receptiveField(stages) {
   levels.push(sides(stages.at(-1).outputs));
   const scales = [1];
   stages.forEach((stage) => {
-    const finer = stage.spread ? stage.spread.stride[1] : 1;
+    const finer = stage.spread ? stage.spread.stride[1] : stage.phases[1];
     scales.push((scales.at(-1) * stage.stride[1]) / finer);
   });
   const dots = levels.map(([rows]) => Array.from({ length: rows }, () => []));
@@ -922,15 +958,16 @@ function receptiveField(stages) {
   // A layer that pads, or that is transposed, takes another range than the stage before it gives.
   const given = (level, ranges) => {
     const next = stages[level + 1];
-    if (!next || !stages[level].placed) return ranges;
+    if (!next) return ranges;
     return ranges.map((range, axis) => range.map((i) => i + next.first[axis] - stages[level].at[axis]));
   };
   const originOf = (level) => (level < stages.length ? stages[level].first : stages.at(-1).at);
   const readBy = (stage, ranges, ends) =>
     ranges.map(([from, to], axis) => {
       if (stage.spread) return spreadReads(stage, from, to, axis, ends);
-      const low = stage.start[axis] + from * stage.stride[axis];
-      const high = stage.start[axis] + to * stage.stride[axis] + stage.size[axis] - 1;
+      if (stage.pads) return paddingReads(stage, from, to, axis);
+      const low = startOf(stage, axis, from);
+      const high = startOf(stage, axis, to) + stage.size[axis] - 1;
       return [Math.max(low, 0), Math.min(high, ends[axis] - 1)];
     });
   const show = (level, place) => {

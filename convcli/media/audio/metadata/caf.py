@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.media.audio.metadata.channel_masks import layout_mask
 from convcli.media.audio.metadata.container import (
     NAMES,
     Chunk,
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 8
 # Chunks that describe the samples, which libsndfile writes by itself, or that only leave room.
-_OF_SAMPLES = frozenset(
-    {b"desc", b"data", b"pakt", b"kuki", b"chan", b"free", b"peak", b"ovvw", b"regn"}
-)
+_OF_SAMPLES = frozenset({b"desc", b"data", b"pakt", b"kuki", b"free", b"peak", b"ovvw", b"regn"})
 _UNTIL_END = -1
 
 
@@ -43,6 +42,11 @@ class CafContainer(Container):
                 stream.seek(size, os.SEEK_CUR)
             else:
                 yield Chunk(name, read_exactly(stream, size))
+
+    def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
+        """What the layout says, if it has the order of a mask."""
+        del stream, channels
+        return layout_mask(chunks)
 
     def tags(self, chunks: tuple[Chunk, ...], found: Mapping[str, str]) -> Mapping[str, str]:
         """The common tags, where libsndfile could not read their letters."""

@@ -1,7 +1,7 @@
 """Which metadata of the input goes into the output, and what is lost.
 
 Metadata that count samples are moved with what is cut off or resampled. Their layouts: cue, plst,
-smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285), iXML
+smpl and adtl of RIFF (Microsoft, IBM 1991 and 1994), bext (EBU Tech 3285), cart (AES46), iXML
 (gallery.co.uk/ixml), CUESHEET of FLAC (RFC 9639, section 8.7), MARK of AIFF (Apple 1991), mark of
 CAF (Apple 2006).
 """
@@ -15,12 +15,27 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from convcli.dataclass import dataclass
-from convcli.media.audio.formats import WAV_KINDS, container_of
+from convcli.media.audio.formats import WAV_KINDS, WAVE_64, container_of
 from convcli.media.audio.metadata.caf import info_entries
-from convcli.media.audio.metadata.comments import COMMENTS, COMMON_COMMENTS, split_comments
+from convcli.media.audio.metadata.channel_masks import (
+    LAYOUT,
+    commented_mask,
+    is_usual,
+    layout_of,
+    with_mask,
+    without_mask,
+)
+from convcli.media.audio.metadata.comments import (
+    COMMENTS,
+    COMMON_COMMENTS,
+    join_comments,
+    split_comments,
+)
 from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
+from convcli.media.audio.wav import SUBFORMAT
+from convcli.signals import USUAL_MASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +48,13 @@ _COMMON_CHUNKS = frozenset({b"ID3v1", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
 _LOUDNESS_TAGS = re.compile(
     rb"(?i:replaygain_(?:track|album)_(?:gain|peak)|r128_(?:track|album)_gain)"
 )
+# Formats, besides WAV, that can say which loudspeakers the channels are for, and those that say it
+# of a number of channels.
+_TELL_SPEAKERS = frozenset({"FLAC", "CAF", WAVE_64})
+_HAVE_USUAL_SPEAKERS = frozenset({"OGG"})
+# What these say is of each channel of the input: the tracks of the audio definition model (ITU-R
+# BS.2088), and the layout in an AIFF.
+_OF_EACH_CHANNEL = frozenset({b"chna", b"CHAN"})
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 
 
@@ -52,14 +74,27 @@ class Metadata:
     measured: tuple[str, ...] = ()
 
 
-def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata:
+@dataclass(frozen=True, kw_only=True)
+class Speakers:
+    """The channels of the output, and a mask of their loudspeakers, 0 if they are not known."""
+
+    channels: int
+    mask: int
+
+    @property
+    def are_usual(self) -> bool:
+        """Whether so many channels have these loudspeakers where a file does not say."""
+        return self.mask in (0, USUAL_MASKS.get(self.channels))
+
+
+def carry_metadata(
+    details: AudioDetails, target: str, shift: Shift, speakers: Speakers
+) -> Metadata:
     """Choose the metadata for an output in the format `target`, with positions moved by `shift`."""
-    lost, chunks = [], []
-    for chunk in details.chunks:
-        try:
-            chunks.append(moved(chunk, shift))
-        except ValueError:  # it is damaged
-            lost.append(_shown(chunk))
+    chunks, lost = _moved_chunks(details, shift)
+    if speakers.channels != details.channels:
+        lost += [_shown(chunk) for chunk in chunks if chunk.name in _OF_EACH_CHANNEL]
+        chunks = [chunk for chunk in chunks if chunk.name not in _OF_EACH_CHANNEL]
     container = container_of(target)
     same_kind = details.format == target or {details.format, target} <= WAV_KINDS
     if same_kind:
@@ -80,12 +115,72 @@ def carry_metadata(details: AudioDetails, target: str, shift: Shift) -> Metadata
         for chunk in chunks:
             if chunk not in carried:
                 lost += _beyond_common(chunk, carried)
+    lost += _lost_about_channels(details, target, speakers)
+    carried = _with_speakers(carried, details, target, speakers)
     unique = tuple(dict.fromkeys(lost))
     measured: list[str] = []
     for chunk in carried:
         measured += _loudness_in(chunk)
     once = tuple(dict.fromkeys(measured))
     return Metadata(chunks=carried, tags=tags, lost=unique, measured=once)
+
+
+def _moved_chunks(details: AudioDetails, shift: Shift) -> tuple[list[Chunk], list[str]]:
+    """The metadata without the mask of the loudspeakers, and the names of what is damaged."""
+    chunks, damaged = [], []
+    for chunk in details.chunks:
+        if chunk.name == LAYOUT:
+            continue
+        try:
+            chunks.append(without_mask(moved(chunk, shift)))
+        except ValueError:
+            damaged.append(_shown(chunk))
+    return chunks, damaged
+
+
+def _with_speakers(
+    chunks: tuple[Chunk, ...], details: AudioDetails, target: str, speakers: Speakers
+) -> tuple[Chunk, ...]:
+    """Say in a FLAC or CAF what the channels are for, unless their number says it."""
+    mask = speakers.mask
+    layouts = _kept_layouts(details, speakers)
+    was_told = bool(layouts) or commented_mask(details.chunks) is not None
+    if target == "CAF" and layouts:
+        return (*chunks, *layouts)
+    if target == "CAF" and mask and (not speakers.are_usual or speakers.channels > 2):
+        return (*chunks, layout_of(mask))
+    if target == "FLAC" and mask and (not speakers.are_usual or was_told):
+        return with_mask(chunks, mask)
+    return chunks
+
+
+def _kept_layouts(details: AudioDetails, speakers: Speakers) -> list[Chunk]:
+    """The layout of a CAF, if the output has the same channels."""
+    if speakers.channels != details.channels:
+        return []
+    return [chunk for chunk in details.chunks if chunk.name == LAYOUT]
+
+
+def _lost_about_channels(details: AudioDetails, target: str, speakers: Speakers) -> list[str]:
+    """What a file of the format `target` cannot say of the channels."""
+    lost = []
+    is_same_kind = details.kind_end in (None, SUBFORMAT) or details.channels != speakers.channels
+    if not is_same_kind and target not in WAV_KINDS:
+        lost.append("kind of samples (ambisonic)")
+    has_other_order = speakers.mask == 0 and bool(_kept_layouts(details, speakers))
+    if (has_other_order and target != "CAF") or _loses_mask(target, speakers):
+        lost.append("speaker positions")
+    return lost
+
+
+def _loses_mask(target: str, speakers: Speakers) -> bool:
+    """Whether the output has a mask that its format does not hold."""
+    mask, channels = speakers.mask, speakers.channels
+    if mask == 0 or target in WAV_KINDS or target in _TELL_SPEAKERS:
+        return False
+    if not is_usual(mask, channels):
+        return True
+    return channels > 2 and target not in _HAVE_USUAL_SPEAKERS
 
 
 def _loudness_in(chunk: Chunk) -> list[str]:
@@ -155,6 +250,10 @@ _CUE_BYTES, _SEGMENT_BYTES, _LOOP_BYTES, _SAMPLER_BYTES = 24, 12, 24, 36
 _SHEET_BYTES, _TRACK_BYTES, _INDEX_BYTES = 396, 36, 12
 _IS_CD = 0x80
 _MARKER_BYTES = 28
+# Where a broadcast cart has its timers, each of four letters and a number of samples.
+_FIRST_TIMER, _TIMER_BYTES, _TIMERS = 684, 8, 8
+# Comments by which games repeat a part of a sound: numbers of samples.
+_LOOP_COMMENT = re.compile(rb"(?i:LOOP_?(?P<kind>START|END|LENGTH))=(?P<number>\d{1,19})")
 # Elements of iXML: the upper and lower 32 bits of times of day in samples, and rates in Hz.
 _XML_TIMES = (
     (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
@@ -251,6 +350,29 @@ def _write_xml_number(body: bytearray, name: bytes, number: int) -> None:
     body[:] = _xml_number(name).sub(element, body)
 
 
+def _move_cart(body: bytearray, shift: Shift) -> None:
+    for place in range(_FIRST_TIMER, _FIRST_TIMER + _TIMERS * _TIMER_BYTES, _TIMER_BYTES):
+        usage, sample = struct.unpack_from("<4sI", body, place)
+        if usage.strip(b"\0 "):
+            struct.pack_into("<I", body, place + 4, shift.position(sample))
+
+
+def _move_comments(body: bytearray, shift: Shift) -> None:
+    vendor, comments = split_comments(bytes(body))
+    body[:] = join_comments(vendor, [_moved_loop(comment, shift) for comment in comments])
+
+
+def _moved_loop(comment: bytes, shift: Shift) -> bytes:
+    """A comment about a loop with its number moved; any other one as it is."""
+    found = _LOOP_COMMENT.fullmatch(comment)
+    if found is None:
+        return comment
+    number = int(found["number"])
+    is_length = found["kind"].upper() == b"LENGTH"
+    later = shift.length(number) if is_length else shift.position(number)
+    return comment[: found.start("number")] + b"%d" % later
+
+
 def _move_cue(body: bytearray, shift: Shift) -> None:
     (count,) = struct.unpack_from("<I", body)
     for place in range(4, 4 + _bytes_of_entries(body, 4, count, _CUE_BYTES), _CUE_BYTES):
@@ -335,6 +457,8 @@ def _bytes_of_entries(body: bytearray, start: int, count: int, size: int) -> int
 _MOVES: dict[bytes, Callable[[bytearray, Shift], None]] = {
     b"bext": _move_bext,
     b"iXML": _move_ixml,
+    b"cart": _move_cart,
+    COMMENTS: _move_comments,
     b"cue ": _move_cue,
     b"plst": _move_playlist,
     b"smpl": _move_sampler,

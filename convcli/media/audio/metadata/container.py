@@ -94,6 +94,11 @@ class Container:
         del chunks
         return found
 
+    def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
+        """The loudspeakers of the channels, 0 if they are not known."""
+        del stream, chunks, channels
+        return 0
+
     # Whether a file can say that a sample has fewer bits than its bytes.
     tells_bits = False
 

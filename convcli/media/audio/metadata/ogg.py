@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
+from convcli.media.audio.metadata.channel_masks import usual_mask
 from convcli.media.audio.metadata.comments import (
     COMMENTS,
     CommentContainer,
@@ -32,6 +33,8 @@ _SEGMENT = 255
 _CLOSING_BYTES = {b"\x03vorbis": b"\x01", b"OpusTags": b""}
 # The first packet of Opus, which says how many frames precede the sound.
 _OPUS_HEAD = b"OpusHead"
+# Its byte 18 says what the channels are: 0 and 1 are loudspeakers.
+_OPUS_FAMILY, _LOUDSPEAKERS = 18, (0, 1)
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -64,6 +67,14 @@ class OggContainer(CommentContainer):
         _, body = _split_mark(packets[1])
         vendor, comments = split_comments(body)
         yield Chunk(COMMENTS, join_comments(vendor, comments))
+
+    def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
+        """What the format says of so many channels, unless Opus says that they are others."""
+        del chunks
+        _, packets = _read_header_packets(stream)
+        head = packets[0]
+        are_others = head.startswith(_OPUS_HEAD) and head[_OPUS_FAMILY] not in _LOUDSPEAKERS
+        return 0 if are_others else usual_mask(channels)
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the comments; the vendor stays the encoder's."""

@@ -1,0 +1,73 @@
+"""Grids of frames for the convolutions of a chain, laid so that their cells end together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from convcli.core.convolution.frames import LONGEST_TAPS, FrameGrid, frame_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from convcli.core.chain import Chain
+
+# Outputs of frames of different lengths come together after a number of them that may be this part
+# of the longest frame: up to so many outputs of it are left out.
+LARGEST_LOSS = 1 / 16
+
+
+def in_frames(chain: Chain, *, many: bool) -> Chain:
+    """Return the chain whose convolutions are computed in frames of grids.
+
+    Jobs that end with a cell then give the same bits, whatever their length. The chain is returned
+    as it is if an operation depends on where blocks end in any case, or if its taps are too many.
+
+    many : as of `FrameGrid`
+    """
+    taps = {k for op in chain.ops for k in op.framed_taps}
+    grids = grids_of(taps, many=many)
+    if chain.axes > 1 or not grids or not _has_one_rate(chain):
+        return chain
+    cell = max(grid.cell for grid in grids.values())
+    framed = laid_chain(chain, grids, 0, cell)
+    return chain if framed.cell is None else framed
+
+
+def laid_chain(chain: Chain, grids: Mapping[int, FrameGrid], first: int, end: int) -> Chain:
+    """Return a chain on grids; the arguments are those of `Op.on_grids`."""
+    begins = chain.needs(0, first, first + 1)[1:]
+    ends = chain.needs(0, first, end)[1:]
+    ops = [
+        op.on_grids(grids, low, high)
+        for op, (low, _), (_, high) in zip(chain.ops, begins, ends, strict=True)
+    ]
+    return replace(chain, ops=tuple(ops))
+
+
+def grids_of(taps: Iterable[int], *, many: bool) -> dict[int, FrameGrid]:
+    """Return grids whose cells end together, by the number of taps that are applied in them.
+
+    There are none if the taps are too many, or if cells would hardly ever end together.
+    """
+    sizes = {k: frame_size(k) for k in taps if k <= LONGEST_TAPS}
+    if not sizes or len(sizes) < len(set(taps)):
+        return {}
+    largest = max(sizes.values())
+    kept = min(size - k + 1 for k, size in sizes.items() if size == largest)
+    frames = {k: -(-kept // (size - k + 1)) for k, size in sizes.items()}
+    together = math.lcm(*frames.values())
+    lost = kept % together
+    if lost > kept * LARGEST_LOSS:
+        return {}
+    return {
+        k: FrameGrid(size=sizes[k], kept=(kept - lost) // count, many=many)
+        for k, count in frames.items()
+    }
+
+
+def _has_one_rate(chain: Chain) -> bool:
+    """Whether all operations have an output for each sample."""
+    reaches = [op.reach[0] for op in chain.ops]
+    return all(reach.step == reach.phases == 1 for reach in reaches)

@@ -400,52 +400,44 @@ def test_a_narrow_notch_is_as_narrow_in_the_response(tmp_path: Path) -> None:
     np.testing.assert_allclose(drawn, 20 * np.log10(np.abs(expected)), atol=0.2)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_what_a_terminal_does_not_know_is_not_drawn(encoding: str, tmp_path: Path) -> None:
-    """A terminal of Latin-1 has no Braille characters; the facts are printed."""
+def shown_on_terminal(stream: str, *words: str, encoding: str, folder: Path) -> str:
+    """What a command that succeeds prints where `stdout` or `stderr` is a terminal."""
     leader, follower = os.openpty()
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams[stream] = follower
     try:
         ended = subprocess.run(
-            [*CONVCLI, "filters", "box:3"],
+            [*CONVCLI, *words],
             stdin=subprocess.DEVNULL,
-            stdout=follower,
-            stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONIOENCODING": encoding},
-            cwd=tmp_path,
+            cwd=folder,
             check=False,
+            **streams,
         )
-        printed = os.read(leader, 100_000).decode(encoding)
-    finally:
-        os.close(leader)
-        os.close(follower)
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    assert "look-ahead" in printed
-    assert ("impulse response" in printed) == (encoding == "utf-8")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_details_are_drawn_where_the_terminal_knows_the_characters(
-    encoding: str, tmp_path: Path
-) -> None:
-    (tmp_path / "t.csv").write_text("x\n1\n2\n")
-    leader, follower = os.openpty()
-    try:
-        ended = subprocess.run(
-            [*CONVCLI, "csv", "sma:3", "t.csv", "-v", "-o", "o.csv"],
-            stdin=subprocess.DEVNULL,
-            stderr=follower,
-            env={**os.environ, "PYTHONIOENCODING": encoding},
-            cwd=tmp_path,
-            check=False,
-        )
-        told = os.read(leader, 100_000).decode(encoding)
+        shown = os.read(leader, 100_000).decode(encoding)
     finally:
         os.close(leader)
         os.close(follower)
     assert ended.returncode == 0
-    assert "look-ahead" in told
-    assert "\\u28" not in told
-    assert ("impulse response" in told) == (encoding == "utf-8")
+    assert not ended.stdout
+    assert not ended.stderr
+    return shown
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [("stdout", "filters box:3"), ("stderr", "csv sma:3 t.csv -v -o o.csv")],
+)
+def test_what_a_terminal_does_not_know_is_not_drawn(
+    stream: str, words: str, encoding: str, tmp_path: Path
+) -> None:
+    """A terminal of Latin-1 has no Braille characters; the facts are printed."""
+    (tmp_path / "t.csv").write_text("x\n1\n2\n")
+    shown = shown_on_terminal(stream, *words.split(), encoding=encoding, folder=tmp_path)
+    assert "look-ahead" in shown
+    assert "\\u28" not in shown
+    assert ("impulse response" in shown) == (encoding == "utf-8")
 
 
 def test_symbols_that_standard_output_does_not_know_are_escaped() -> None:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile as sf
-from program import done
+from program import done, run
 
 from convcli.media.audio.metadata import ogg
 
@@ -178,6 +178,33 @@ def test_what_describes_each_channel_goes_with_them(tmp_path: Path) -> None:
     ended = done("audio", "pick:1,2", "in.wav", "-o", "pair.wav", cwd=tmp_path)
     assert "output does not keep: chna" in ended.warnings[0]
     assert b"chna" not in (tmp_path / "pair.wav").read_bytes()
+
+
+def long_form(path: Path, mark: bytes) -> Path:
+    """The same WAV with sizes of 64 bits: RF64 (EBU Tech 3306) or BW64 (ITU-R BS.2088)."""
+    data = path.read_bytes()
+    place = data.index(b"data")
+    size = int.from_bytes(data[place + 4 : place + 8], "little")
+    sizes = struct.pack("<QQQI", len(data) - 8 + 36, size, size // 8, 0)
+    unknown = b"\xff" * 4
+    head = mark + unknown + b"WAVEds64" + struct.pack("<I", 28) + sizes
+    path.write_bytes(head + data[12:place] + b"data" + unknown + data[place + 8 :])
+    return path
+
+
+@pytest.mark.parametrize("mark", [b"RF64", b"BW64"])
+@pytest.mark.parametrize("kind", ["0100000000001000", "010000002107d311"])
+def test_long_forms_of_wav_stay_what_they_are(tmp_path: Path, mark: bytes, kind: str) -> None:
+    """The second kind is that of ambisonic samples."""
+    mask = 0x33 if kind.endswith("1000") else 0
+    path = long_form(extensible(tmp_path / "in.wav", 4, mask, kind), mark)
+    for words in ((), ("--threads", "1"), ("--parts", "2", "--jobs", "2")):
+        done("audio", "gain:1", path, "-o", "out.wav", "--force", *words, cwd=tmp_path)
+        assert (tmp_path / "out.wav").read_bytes() == path.read_bytes()
+    done("audio", "gain:1", path, "-o", "out.rf64", cwd=tmp_path)
+    assert (tmp_path / "out.rf64").read_bytes()[:4] == b"RF64"
+    piped = run("audio", "gain:1", "-", "-q", stdin=path.read_bytes())
+    assert piped.out[:4] == mark
 
 
 def test_the_kind_of_ambisonic_samples_is_told_where_it_is_lost(tmp_path: Path) -> None:

@@ -377,6 +377,20 @@ def test_linear_light_of_a_png_that_names_its_curve(
     assert (done.code, said) == (0, foreign)
 
 
+def test_delays_that_a_format_does_not_hold(program: Program, tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    frames = [pillow.fromarray(np.full((8, 9), 60 * number, np.uint8)) for number in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=50)
+    for words, said in (
+        (["-o", "b.tif"], True),
+        (["-o", "b.webp"], False),
+        (["-o", "b.png", "--pages", "2"], False),
+    ):
+        done = program.run("image", "box:3", "a.gif", *words, cwd=tmp_path)
+        assert done.code == 0, done
+        assert any("delays of the animation" in line for line in done.warnings) == said, words
+
+
 @pytest.mark.parametrize("quality", [70, 95])
 @pytest.mark.parametrize(
     ("stored", "kept"), [("4:4:4", "4:4:4"), ("4:2:0", "4:2:0"), ("4:2:2", "4:4:4")]

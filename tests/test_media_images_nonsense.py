@@ -169,6 +169,26 @@ def test_a_missing_codec_is_not_called_damage(program: Program, tmp_path: Path) 
     assert "magick moving.avif moving.png" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "command"),
+    [
+        ("cells.czi", b"ZISRAWFILE" + bytes(20), "bfconvert cells.czi cells.ome.tif"),
+        ("a.dcm", bytes(128) + b"DICM" + bytes(20), "bfconvert a.dcm a.ome.tif"),
+        ("brain.nii", b"\x5c\1\0\0" + bytes(340) + b"n+1\0", "bfconvert brain.nii brain.ome.tif"),
+        ("sky.fits", b"SIMPLE  =" + bytes(20), "bfconvert sky.fits sky.ome.tif"),
+        ("a.exr", b"\x76\x2f\x31\x01" + bytes(20), "floating-point -depth 32 a.tif"),
+    ],
+)
+def test_formats_of_instruments_are_converted_without_loss(
+    program: Program, tmp_path: Path, name: str, data: bytes, command: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    ended = program.run("image", "-q", "box:3", name, "-o", "b.png", cwd=tmp_path)
+    assert ended.code == 3
+    assert "is a picture in the format" in ended.err
+    assert command in ended.err
+
+
 def test_a_big_tiff_is_recognised_without_a_suffix(program: Program, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(picture().tiffsave_buffer(bigtiff=True))
     ended = program.run("detect", "big", "big", cwd=tmp_path)

@@ -32,7 +32,7 @@ class AudioDetails:
     frames : None where a pipe has not said; of a truncated file the frames that are there
     bits : precision of one sample
     mask : the loudspeakers of the channels, 0 if they are not known
-    kind_end : as in `WavHeader`, of an extensible WAV; None of other formats
+    kind_end, long_mark : as in `WavHeader`, of a WAV; None of other formats
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte
     bit_rate : of a lossy coding, if it is known
@@ -47,6 +47,7 @@ class AudioDetails:
     endian: str = "FILE"
     mask: int = 0
     kind_end: bytes | None = None
+    long_mark: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[Chunk, ...] = ()
     bit_rate: BitRate | None = None

@@ -24,7 +24,7 @@ from convcli.media.audio.formats import (
 from convcli.media.audio.metadata.carry import Shift, Speakers, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
 from convcli.media.audio.speakers import mask_of
-from convcli.media.audio.wav import SUBFORMAT, WIDTHS, WavHeader
+from convcli.media.audio.wav import RF64_MARK, SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
@@ -115,6 +115,9 @@ class AudioSink(FileSink):
             self._name = target
         self._signal = signal
         self._like = like
+        self._long_mark = RF64_MARK
+        if like.long_mark is not None and (options.format or "").upper() != "RF64":
+            self._long_mark = like.long_mark
         self._refuses_clipping = options.on_clip == "error"
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
@@ -231,7 +234,7 @@ class AudioSink(FileSink):
 
     def _wav_header(self, metadata: Metadata) -> WavHeader:
         like, form, channels = self._like, self.coding.format, len(self._signal.channels)
-        same_channels = channels == like.channels
+        keeps_kind = channels == like.channels and form != WAVE_64
         frame_bytes = channels * WIDTHS[self.coding.subtype]
         if frame_bytes > _LONGEST_FRAME:
             raise RequestError(
@@ -249,7 +252,8 @@ class AudioSink(FileSink):
             channels=channels,
             bits=self._bits,
             mask=mask_of(self._signal, like.mask, like.channels),
-            kind_end=(like.kind_end if same_channels else None) or SUBFORMAT,
+            kind_end=(like.kind_end if keeps_kind else None) or SUBFORMAT,
+            long_mark=self._long_mark,
             chunks=metadata.chunks,
         )
 

@@ -1,7 +1,7 @@
 """The bytes of a WAV file: headers read and written, samples packed and unpacked, without a seek.
 
 Layouts: RIFF/WAVE (Microsoft, IBM 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001),
-RF64 (EBU Tech 3306).
+RF64 (EBU Tech 3306), BW64 (ITU-R BS.2088).
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ _SUBTYPES = {
 SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 
 UNKNOWN = 0xFFFFFFFF
+# The first four bytes of files with sizes of 64 bits.
+RF64_MARK = b"RF64"
+LONG_MARKS = (RF64_MARK, b"BW64")
 # A size of samples beyond this is a damaged one.
 _LONGEST_DATA = 1 << 48
 # Chunks that belong to the samples of the old file, or that only leave room.
@@ -57,6 +60,7 @@ class WavHeader:
     """The facts before (and, in a file, after) the samples.
 
     format : WAV, WAVEX (extensible) or RF64
+    long_mark : the first four bytes of a file with sizes of 64 bits
     subtype : None where a codec is needed
     bits : of a whole number that are valid, the upper ones of its bytes; None if all are
     mask : speaker positions
@@ -75,6 +79,7 @@ class WavHeader:
     bits: int | None = None
     mask: int = 0
     kind_end: bytes = SUBFORMAT
+    long_mark: bytes = RF64_MARK
     data_bytes: int | None = None
     chunks: tuple[Chunk, ...] = ()
     codec: int = 0
@@ -102,6 +107,7 @@ class WavHeader:
         # Without the extension, a reader cannot know of whole bytes that are not valid.
         has_unused_bytes = self.stored_bits - valid_bits >= 8
         is_extensible = self.format == "WAVEX" or self.mask != 0 or has_unused_bytes
+        is_extensible = is_extensible or self.kind_end != SUBFORMAT
         bits = self.stored_bits if is_extensible else valid_bits
         body = _format_fields(self, _TAG_EXTENSIBLE if is_extensible else tag, bits)
         if is_extensible:
@@ -134,7 +140,7 @@ class WavHeader:
             data_chunk = 8 + padded
             riff_size = 4 + len(body) + data_chunk
             data_size = data_bytes
-        mark = b"RF64" if is_rf64 else b"RIFF"
+        mark = self.long_mark if is_rf64 else b"RIFF"
         start = mark + struct.pack("<I", riff_size) + b"WAVE"
         return start + body + b"data" + struct.pack("<I", data_size)
 
@@ -145,7 +151,7 @@ class WavHeader:
 
 def is_wav(prefix: bytes) -> bool:
     """Whether a file that begins with these 12 bytes is a little-endian WAV."""
-    return prefix[:4] in (b"RIFF", b"RF64", b"BW64") and prefix[8:12] == b"WAVE"
+    return prefix[:4] in (b"RIFF", *LONG_MARKS) and prefix[8:12] == b"WAVE"
 
 
 def read_header(stream: Readable, *, name: str) -> WavHeader:
@@ -170,7 +176,7 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
     if header is None:
         raise InputError(f"{name}: the WAV header has no 'fmt ' chunk before the samples")
     if not prefix.startswith(b"RIFF"):
-        header = replace(header, format="RF64")
+        header = replace(header, format="RF64", long_mark=prefix[:4])
     return replace(header, data_bytes=_data_bytes(size, long_size), chunks=tuple(chunks))
 
 

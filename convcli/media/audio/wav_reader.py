@@ -35,6 +35,7 @@ def _wav_details(header: WavHeader, frames: int | None) -> AudioDetails:
         bits=header.bits or bits_of(subtype),
         mask=header.mask,
         kind_end=header.kind_end,
+        long_mark=header.long_mark,
         tags=info_tags(header.chunks),
         chunks=header.chunks,
     )

@@ -164,7 +164,7 @@ class WavWriter:
 
     def _patch(self) -> None:
         header = self._header
-        if self._head.startswith(b"RF64"):
+        if self._head.startswith(wav.LONG_MARKS):
             header = replace(header, format="RF64")
         head = header.to_bytes(self._written, room=self._room)
         if len(head) != len(self._head):

@@ -41,6 +41,8 @@ from convcli.media.images.vips import KEEP_ALL
 from convcli.media.images.webp import inspect_webp, webp_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from convcli.media.images.details import ImageDetails
     from convcli.media.images.picture_format import WriteRequest
     from convcli.places import Place
@@ -217,7 +219,18 @@ _FOREIGN = (
     (0, b"#?R", "Radiance HDR"),
     (0, b"\0\0\2\0\0\0\0\0", "TGA"),
     (0, b"\0\0\12\0\0\0\0\0", "TGA"),
+    (0, b"ZISRAWFILE", "CZI"),
+    (0, b"\xda\xce\xbe\x0a", "ND2"),
+    (0, b"\x70\0\0\0", "LIF"),
+    (128, b"DICM", "DICOM"),
+    (208, b"MAP ", "MRC"),
+    *((344, mark, "NIfTI") for mark in (b"n+1\0", b"ni1\0")),
 )
+# Those of instruments, whose samples and stacks ImageMagick does not keep and Bio-Formats does.
+_OF_INSTRUMENTS = frozenset({"CZI", "DICOM", "FITS", "LIF", "MRC", "ND2", "NIfTI"})
+# Those of floating samples, which a PNG does not hold.
+_FLOATING = frozenset({"OpenEXR", "Radiance HDR"})
+_KEEP_FLOATS = ("-define", "quantum:format=floating-point", "-depth", "32")
 
 
 def format_by_suffix(path: Place) -> Format | None:
@@ -251,6 +264,20 @@ def foreign_format(head: bytes) -> str | None:
         if head[place : place + len(mark)] == mark:
             return name
     return None
+
+
+def conversion_of(name: str, path: Path | None) -> tuple[str, list[str]]:
+    """A program that reads a foreign format, and its command that keeps the samples.
+
+    path : of the file, None for standard input
+    """
+    if name in _OF_INSTRUMENTS:
+        source, stem = ("FILE", "FILE") if path is None else (str(path), path.stem)
+        return "Bio-Formats", ["bfconvert", source, f"{stem}.ome.tif"]
+    kind = "tif" if name in _FLOATING else "png"
+    options = _KEEP_FLOATS if name in _FLOATING else ()
+    names = ("-", f"{kind}:-") if path is None else (str(path), f"{path.stem}.{kind}")
+    return "ImageMagick", ["magick", names[0], *options, names[1]]
 
 
 def find_format(name: str) -> Format:

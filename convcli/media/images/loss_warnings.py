@@ -91,6 +91,8 @@ def _text_losses(request: WriteRequest) -> Iterator[str]:
     if details.has_chunk_text and not form.texts.chunk_text:
         keywords = ", ".join(keyword for keyword, _ in details.text)
         yield f"{form.name} has no place for the text of the PNG ({keywords}): it is lost"
+    if details.delays and len(request.layouts) > 1 and not form.pages.animated:
+        yield f"{form.name} has no place for the delays of the animation: they are lost"
     if details.comments and not form.texts.comments:
         yield f"{form.name} has no place for the comment of the {details.format}: it is lost"
 

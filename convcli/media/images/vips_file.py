@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
-from convcli.media.images.formats import foreign_format, unread_kind
+from convcli.media.images.formats import conversion_of, foreign_format, unread_kind
 from convcli.media.images.vips import error_cause, field_value, vips
 
 if TYPE_CHECKING:
@@ -178,21 +178,20 @@ class VipsFile:
         if name is not None:
             return InputError(
                 f"{self.name} is a picture in the format {name}, whose codec is not installed",
-                hint=f"convert it first, such as by ImageMagick: {self._conversion()}",
+                hint=self._conversion(name),
             )
         return InputError(
             f"{self.name} is not a picture of a known format, or is cut off",
             hint="the formats read are those of libvips and PPM",
         )
 
-    def _conversion(self) -> str:
-        """A command that makes a PNG of the file."""
+    def _conversion(self, name: str) -> str:
+        """How to convert the file, which is of a foreign format."""
         import shlex
 
-        names = ["-", "png:-"]
-        if not isinstance(self.data, bytes):
-            names = [self.name, f"{self.data.stem}.png"]
-        return shlex.join(["magick", *names])
+        path = None if isinstance(self.data, bytes) else self.data
+        program, words = conversion_of(name, path)
+        return f"convert it first, such as by {program}: {shlex.join(words)}"
 
 
 def orientation_of(image: Any) -> int:

@@ -120,6 +120,14 @@ _PASSING = (
 )
 
 
+# What the system says where a library cannot be loaded, or a thread not be started.
+_WORDS_OF_SHORTAGE = (
+    "failed to map segment",
+    "cannot allocate memory",
+    "can't start new thread",
+)
+
+
 def as_convcli_error(error: Exception) -> ConvcliError:
     """Convert any error of one input to one with a message for the user; its cause is kept."""
     if isinstance(error, ConvcliError):
@@ -135,13 +143,23 @@ def as_convcli_error(error: Exception) -> ConvcliError:
     return found
 
 
+def _is_shortage(error: Exception) -> bool:
+    """Whether the system had no memory left, or no room for a library or a thread."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, ImportError | RuntimeError):
+        text = str(error).lower()
+        return any(words in text for words in _WORDS_OF_SHORTAGE)
+    return isinstance(error, MemoryError)
+
+
 def unexpected_error(error: Exception) -> ConvcliError:
     """Convert an error that nobody expected to one with a message; its cause is kept."""
     found: ConvcliError
-    if isinstance(error, MemoryError):
+    if _is_shortage(error):
         found = InputError(
             "not enough memory for this",
-            hint="--threads 1 and a chain with a shorter reach need less",
+            hint="--threads 1 and a chain with a shorter reach need less; `ulimit -a` shows limits",
         )
     else:
         found = DefectError(

@@ -75,6 +75,8 @@ CASES: list[tuple[str, tuple[int, ...], str, str]] = [
     ("@shuffled", (6, 2), "edge", "causal"),
     ("@shuffled_plane", (4, 5, 1), "zero", "center"),
     ("@folded", (7, 2), "zero", "center"),
+    ("@apart", (5, 6, 1), "wrap", "center"),
+    ("@spread_apart", (5, 2), "zero", "center"),
 ]
 # The layers of the models in CASES, with the shapes of their weights.
 MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -125,6 +127,11 @@ MODELS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
     "@between_plane": ("upsample:2,mode=bilinear | conv", {"1.weight": (1, 2, 2, 2)}),
     "@shuffled": ("conv | pixel_shuffle:3", {"0.weight": (6, 2, 3), "0.bias": (6,)}),
     "@shuffled_plane": ("conv:padding=1 | pixel_shuffle:2x3", {"0.weight": (6, 1, 3, 3)}),
+    "@apart": ("conv:dilation=1x2", {"0.weight": (1, 1, 2, 2)}),
+    "@spread_apart": (
+        "conv_transpose:stride=2,dilation=3,padding=1",
+        {"0.weight": (2, 2, 3), "0.bias": (2,)},
+    ),
     "@folded": (
         "conv:padding=1 | batch_norm | relu",
         {"0.weight": (2, 2, 3), "1.running_mean": (2,), "1.running_var": (2,)},

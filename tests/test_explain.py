@@ -269,6 +269,46 @@ def test_a_padding_is_told_as_what_it_is(tmp_path: Path) -> None:
     assert mirrored.outputs == tuple(np.pad(mirrored.inputs, 1, mode="reflect"))
 
 
+@pytest.mark.parametrize(
+    ("layers", "tensors", "expected"),
+    [
+        (
+            "conv:dilation=2 | relu",
+            {"_0_weight": [[[1, 2, 3]]], "_0_bias": [1]},
+            ("h(t) = θ₁ x(t-2) + θ₂ x(t) + θ₃ x(t+2) + b", 4),
+        ),
+        ("conv:dilation=2", {"_0_weight": [[[1, 2]]]}, ("y(t) = θ₁ x(t-1) + θ₂ x(t+1)", 2)),
+        (
+            "conv_transpose:stride=2,dilation=3",
+            {"_0_weight": [[[1, 2]]], "_0_bias": [1]},
+            ("x(i) adds θ₁ x(i) to y(2i), θ₂ x(i) to y(2i+3); b is added to every y", 3),
+        ),
+    ],
+)
+def test_the_zeros_of_a_dilation_are_no_weights(
+    told: Explain,
+    tmp_path: Path,
+    layers: str,
+    tensors: dict[str, Any],
+    expected: tuple[str, int],
+) -> None:
+    """As many weights as the layer has parameters in torch."""
+    equation, weights = expected
+    page = told.text("1,2,3,4,5", layered(tmp_path, layers, **tensors), "--symbolic")
+    assert f"  {equation}\n" in page
+    (count,) = re.findall(r"this convolution +(\d+)", page)
+    assert int(count) == weights
+
+
+def test_symbols_of_a_transposed_convolution_of_several_channels(
+    told: Explain, tmp_path: Path
+) -> None:
+    model = layered(tmp_path, "conv_transpose:stride=2", _0_weight=[[[1, 2]], [[3, 4]]])
+    page = told.text("1,2,3/4,5,6", model, "--symbolic")
+    assert "x̄(i) adds θ₁ᵀ x̄(i) to y(2i), θ₂ᵀ x̄(i) to y(2i+1)\n" in page
+    assert re.findall(r"this convolution +(\d+)", page) == ["4"]
+
+
 def test_a_layer_that_is_computed_with_another_one_is_named(tmp_path: Path) -> None:
     model = layered(
         tmp_path,

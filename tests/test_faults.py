@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import pytest
 import pyvips
 import soundfile as sf
 from program import CONVCLI, Program, done, peer
+
+from convcli.errors import unexpected_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,6 +167,23 @@ def test_an_output_that_cannot_be_named(call: str, suffix: str, folder: Path) ->
         "in.wav",
         output.name,
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("cv2.abi3.so: failed to map segment from shared object"),
+        ImportError("libarrow.so: cannot open shared object file: Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_no_defect(error: Exception) -> None:
+    found = unexpected_error(error)
+    assert (found.exit_code, found.message) == (3, "not enough memory for this")
+    assert unexpected_error(ImportError("No module named 'x'")).exit_code == 70
+    assert unexpected_error(RuntimeError("another")).exit_code == 70
 
 
 @pytest.mark.parametrize("suffix", ["flac", "aiff", "parquet", "feather"])

@@ -243,7 +243,24 @@ class ExplainedStage:
             "gaps": found.on_missing,
             "summarises": found.summarises,
             "padding": found.padding or "",
+            "dilation": found.dilation or self._dilation_of_layer(found),
         }
+
+    def _dilation_of_layer(self, found: WindowWeights) -> tuple[int, ...]:
+        """The dilation of a model of one layer, whose weights became the taps of a filter."""
+        ones = (1,) * len(found.size)
+        layers = self.step.stage.layers
+        stored = np.shape(layers[0].weights)[2:] if len(layers) == 1 else ()
+        if len(stored) != len(ones):
+            return ones
+        apart = tuple(
+            max(1, (width - 1) // max(1, taps - 1))
+            for width, taps in zip(found.size, stored, strict=True)
+        )
+        kept: Any = (..., *(slice(None, None, step) for step in apart))
+        spaced = np.zeros_like(found.weights)
+        spaced[kept] = found.weights[kept]
+        return apart if np.array_equal(spaced, found.weights) else ones
 
     def _sums(self) -> Iterator[SumFacts]:
         """Yield how each output is computed, the channels one after the other."""
@@ -347,6 +364,7 @@ def spread_facts(
         at=at,
         groups=phases.groups,
         bias=bias,
+        dilation=spread.dilation,
         copies=tuple(_copies(kernel, phases.groups, spread, x)),
     )
 

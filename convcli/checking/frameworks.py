@@ -124,11 +124,12 @@ class _TorchWriter:
     def conv(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a convolution, and what its names mean."""
         arguments = f"{self.padded(x, padding)}, w{number}"
-        meaning = f"w{number} = {_weights_text(stage.laid, stage.divisor)}"
+        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
+        meaning = f"w{number} = {_weights_text(weights.tolist(), stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(stage.bias)}"
-        arguments += _stride(stage)
+        arguments += _stride(stage) + _dilation(stage.dilation)
         if stage.several and stage.groups > 1:
             arguments += f", groups={stage.groups}"
         return f"conv{len(stage.stride)}d({arguments})", meaning
@@ -155,7 +156,7 @@ class _TorchWriter:
     def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
         """The call of a transposed convolution, and what its names mean."""
         rests, shown = _transposed_rests(stage, spread)
-        kernel = _kernel_by_channel(spread)
+        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
         taken = kernel.shape[1]
         # (out, in / groups) becomes (in, out / groups).
         grouped = kernel.reshape(spread.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
@@ -165,7 +166,7 @@ class _TorchWriter:
         if spread.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(spread.bias)}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}"
+        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         return f"conv_transpose{len(spread.stride)}d({arguments}){shown}", meaning
@@ -196,11 +197,12 @@ class _EquinoxWriter:
         """The call of a layer, and how the layer is made."""
         name = f"conv{number}"
         axes = len(stage.stride)
-        weights = np.asarray(stage.laid)
+        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
         if not stage.several:
             weights = weights.reshape(1, 1, *weights.shape)
         size = weights.shape[2] if axes == 1 else weights.shape[2:]
-        arguments = f"{len(stage.channels_in)}, {len(weights)}, {size}" + _stride(stage)
+        arguments = f"{len(stage.channels_in)}, {len(weights)}, {size}"
+        arguments += _stride(stage) + _dilation(stage.dilation)
         mode = PAD_MODES[padding.edge][1] if not padding.empty else ""
         if mode and padding.usual:
             arguments += f", padding={padding.sides}, padding_mode={mode!r}"
@@ -247,13 +249,13 @@ class _EquinoxWriter:
         """The call of a layer, and how the layer is made."""
         rests, shown = _transposed_rests(stage, spread)
         axes = len(spread.stride)
-        kernel = _kernel_by_channel(spread)
+        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
         # The layer lays its weights over the inputs as a convolution does, from the other end.
         weights = np.flip(kernel, tuple(range(2, kernel.ndim)))
         size = _one_or_all(kernel.shape[2:])
         name = f"conv{number}"
         arguments = f"{len(stage.channels_in)}, {len(kernel)}, {size}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}"
+        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         if not spread.bias:
@@ -519,6 +521,19 @@ def _stride(stage: StageFacts) -> str:
     if all(step == 1 for step in stage.stride):
         return ""
     return f", stride={_one_or_all(stage.stride)}"
+
+
+def _dilation(dilation: tuple[int, ...]) -> str:
+    if all(apart == 1 for apart in dilation):
+        return ""
+    return f", dilation={_one_or_all(dilation)}"
+
+
+def _without_zeros(weights: FloatArray, dilation: tuple[int, ...]) -> FloatArray:
+    """The taps without the zeros that a dilation puts between them; the sample axes come last."""
+    kept: Any = (..., *(slice(None, None, apart) for apart in dilation))
+    without: FloatArray = weights[kept]
+    return without
 
 
 def _by_channel_text(numbers: Sequence[float], axes: int) -> str:

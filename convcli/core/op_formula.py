@@ -40,6 +40,8 @@ class WindowWeights:
     summarises : an output describes its whole window, not the sample that it is aligned with
     padding : edge rule by which a layer extends its own input; None where it does not
     only_complete : whether the weights hold only for windows in which no sample is missing
+    dilation : samples from one tap to the next on each axis, between which the weights are 0; empty
+        where it is 1
     """
 
     weights: FloatArray
@@ -52,6 +54,7 @@ class WindowWeights:
     summarises: bool = False
     padding: Edge | None = None
     only_complete: bool = False
+    dilation: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -76,6 +79,7 @@ class Spread:
     stride: tuple[int, ...]
     first: tuple[int, ...]
     size: tuple[int, ...]
+    dilation: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ class SpreadFacts:
     at : index of the first output of the stage
     groups : an output channel reads the input channels of its group
     bias : a constant for each output channel; empty without one
+    dilation : outputs from one tap to the next along each axis, between which the kernel is 0
     copies : one for each input, the input channels one after the other
     """
 
@@ -76,6 +77,7 @@ class SpreadFacts:
     at: tuple[int, ...]
     groups: int = 1
     bias: tuple[float, ...] = ()
+    dilation: tuple[int, ...] = ()
     copies: tuple[CopyFacts, ...] = ()
 
 
@@ -133,6 +135,7 @@ class StageFacts:
     summarises : an output describes its whole window, and is there although the sample that it is
         aligned with is missing
     padding : edge rule by which the layer extends its own input; empty where it does not
+    dilation : samples from one tap to the next along each axis, between which the weights are 0
     only_pads : whether the outputs are the inputs, extended by `padding`: `before` and `after` say
         by how many samples, and negative ones are cut off
     """
@@ -165,6 +168,7 @@ class StageFacts:
     gaps: str = ""
     summarises: bool = False
     padding: str = ""
+    dilation: tuple[int, ...] = ()
     only_pads: bool = False
 
     @property

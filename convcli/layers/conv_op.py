@@ -122,6 +122,7 @@ class ConvOp(SelfPadding):
             bias=self.bias,
             flipped=False,
             padding=self.at.padding,
+            dilation=self.dilation,
         )
 
     @property

@@ -163,6 +163,7 @@ def transposed_ops(
         stride=strides,
         first=tuple(-axis.padding for axis in axes),
         size=tuple(axis.span for axis in axes),
+        dilation=tuple(axis.dilation for axis in axes),
     )
     interleaved = InterleavePhases(factors=strides, spread=spread)
     surplus = tuple(axis.surplus for axis in axes)

@@ -78,6 +78,9 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     yield edge
     if any(step > 1 for step in stage.stride):
         yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
+    if any(apart > 1 for apart in stage.dilation):
+        apart = "x".join(map(str, stage.dilation))
+        yield _rule("dilation", f"taps lie {apart} samples apart, with zeros between them")
     if any(has_missing(one) for one in stage.sums):
         yield _rule("missing", GAPS[stage.gaps])
     if any(stays_missing(one, stage) for one in stage.sums):

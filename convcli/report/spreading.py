@@ -69,6 +69,10 @@ def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
         apart = "x".join(map(str, spread.stride))
         text = f"copies of the kernel lie {apart} outputs apart, as if zeros lay between the inputs"
         yield [("  stride   ", PLAIN), (text, PLAIN)]
+    if any(apart > 1 for apart in spread.dilation):
+        apart = "x".join(map(str, spread.dilation))
+        text = f"taps lie {apart} outputs apart, with zeros between them"
+        yield [("  dilation ", PLAIN), (text, PLAIN)]
     if any(first < at for first, at in zip(spread.first, spread.at, strict=True)):
         yield [("  padding  ", PLAIN), ("what lies before the first output is cut off", PLAIN)]
 

@@ -59,6 +59,9 @@ def _equation_lines(stage: StageFacts, x: str, y: str, limit: int) -> Iterator[L
         yield from _branch_equations(stage, x, y, limit)
         return
     yield [("  ", PLAIN), (_general_equation(stage, x, y), KERNEL)]
+    if stage.spread is not None:
+        yield []
+        yield from _weight_count_lines(stage)
     if stage.flipped is None:
         return
     if stage.flipped:
@@ -130,7 +133,7 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
         scaled = axis if step == 1 else f"{step}{axis}"
         positions.append([f"{scaled}{offset:+d}" if offset else scaled for offset in offsets])
     if stage.spread is not None:
-        return _spread_equation(stage.spread, x, y)
+        return _spread_equation(stage, stage.spread, x, y)
     if stage.only_pads:
         return f"{left} = {x}({_shifted(stage)}), extended by the rule {stage.padding}"
     if stage.flipped is None and not stage.sums:
@@ -154,19 +157,25 @@ def _shifted(stage: StageFacts) -> str:
     return ",".join(f"{axis}{-before:+d}" if before else axis for axis, before in sides)
 
 
-def _spread_equation(spread: SpreadFacts, x: str, y: str) -> str:
+def _spread_equation(stage: StageFacts, spread: SpreadFacts, x: str, y: str) -> str:
     """`x(i) adds θ₁ x(i) to y(2i), θ₂ x(i) to y(2i+1)`: what an input spreads."""
     axes = ["i"] if len(spread.stride) == 1 else ["r", "c"]
-    size = np.shape(spread.kernel)[-len(axes) :]
-    inputs = f"{x}({','.join(axes)})"
+    size = _tap_counts(stage)
+    place = f"({','.join(axes)})"
+    inputs = x + place
+    transposed = ""
+    if stage.several and np.shape(spread.kernel)[1] > 1:
+        inputs = f"{x}\N{COMBINING MACRON}{place}"
+        transposed = "ᵀ"
     terms = []
     for number, tap in enumerate(np.ndindex(*size)):
         places = []
-        for name, stride, first, offset in zip(axes, spread.stride, spread.first, tap, strict=True):
+        for axis, name in enumerate(axes):
+            stride = spread.stride[axis]
             scaled = name if stride == 1 else f"{stride}{name}"
-            shift = first + offset
+            shift = spread.first[axis] + tap[axis] * spread.dilation[axis]
             places.append(f"{scaled}{shift:+d}" if shift else scaled)
-        weight = f"θ{_weight_index(number, size)}"
+        weight = f"θ{_weight_index(number, size)}{transposed}"
         terms.append(f"{weight} {inputs} to {y}({','.join(places)})")
     bias = f"; b is added to every {y}" if spread.bias else ""
     return f"{inputs} adds {', '.join(terms)}{bias}"
@@ -175,10 +184,9 @@ def _spread_equation(spread: SpreadFacts, x: str, y: str) -> str:
 def _equation_of(stage: StageFacts, one: SumFacts, x: str, y: str) -> str:
     """Write the equation of one output: `y(2) = θ₁ x(2) + θ₂ x(3)`."""
     left = f"{y}({','.join(map(str, one.at))})"
-    positions = [
-        [str(first + offset) for offset in range(size)]
-        for first, size in zip(one.first, stage.size, strict=True)
-    ]
+    positions = []
+    for first, size, apart in zip(one.first, stage.size, _dilation(stage), strict=True):
+        positions.append([str(place) for place in range(first, first + size, apart)])
     return f"{left} = {_weighted(stage, x, _places(positions))}"
 
 
@@ -191,7 +199,22 @@ def _offsets(stage: StageFacts) -> list[range]:
     firsts = [
         first - k * step for first, k, step in zip(one.first, one.at, stage.stride, strict=True)
     ]
-    return [range(first, first + size) for first, size in zip(firsts, stage.size, strict=True)]
+    windows = zip(firsts, stage.size, _dilation(stage), strict=True)
+    return [range(first, first + size, apart) for first, size, apart in windows]
+
+
+def _dilation(stage: StageFacts) -> tuple[int, ...]:
+    """Samples from one tap to the next; 1 where the windows have no weights."""
+    return stage.dilation or (1,) * len(stage.stride)
+
+
+def _tap_counts(stage: StageFacts) -> tuple[int, ...]:
+    """How many taps a kernel has along each axis, without the zeros of a dilation."""
+    size, dilation = stage.size, _dilation(stage)
+    if stage.spread is not None:
+        dilation = stage.spread.dilation
+        size = np.shape(stage.spread.kernel)[-len(dilation) :]
+    return tuple((width - 1) // apart + 1 for width, apart in zip(size, dilation, strict=True))
 
 
 def _places(positions: Sequence[Sequence[str]]) -> list[str]:
@@ -206,8 +229,9 @@ def _weighted(stage: StageFacts, x: str, places: Sequence[str]) -> str:
     vectors = stage.several and len(stage.sums[0].reads) > 1
     sample = f"{x}\N{COMBINING MACRON}" if vectors else x
     transposed = "ᵀ" if vectors else ""
+    counts = _tap_counts(stage)
     terms = [
-        f"θ{_weight_index(number, stage.size)}{transposed} {sample}({place})"
+        f"θ{_weight_index(number, counts)}{transposed} {sample}({place})"
         for number, place in enumerate(places)
     ]
     total = " + ".join(terms)
@@ -239,17 +263,26 @@ def _call(stage: StageFacts, window: Sequence[str]) -> str:
 # ---------------------------------------------------------------------------------------- weights
 
 
+def _channels_and_biases(stage: StageFacts) -> tuple[int, int]:
+    """How many channels an output reads, and how many biases there are."""
+    if stage.spread is None:
+        return len(stage.sums[0].reads), len(stage.bias)
+    read = np.shape(stage.spread.kernel)[1] if stage.several else 1
+    return read, len(stage.spread.bias)
+
+
 def _weight_count_lines(stage: StageFacts) -> Iterator[Line]:
     """Yield how many weights a neuron, a dense layer and this convolution have."""
     samples = math.prod(stage.length) * len(stage.channels_in)
-    outputs = len(stage.sums)
-    size = "x".join(map(str, stage.size))
-    read = len(stage.sums[0].reads)
-    weights = math.prod(stage.size) * read * len(stage.channels_out)
-    shape = f"{len(stage.channels_out)} x {read} channels x {size} taps, whatever the length"
-    if stage.bias:
-        weights += len(stage.bias)
-        shape += f", and {len(stage.bias)} bias"
+    outputs = np.size(stage.outputs)
+    size = _tap_counts(stage)
+    read, biases = _channels_and_biases(stage)
+    taps = "x".join(map(str, size))
+    weights = math.prod(size) * read * len(stage.channels_out)
+    shape = f"{len(stage.channels_out)} x {read} channels x {taps} taps, whatever the length"
+    if biases:
+        weights += biases
+        shape += f", and {biases} bias"
     rows = (
         ("a neuron", samples + 1, f"{samples:,} inputs and a bias: it makes 1 output"),
         ("a dense layer", outputs * (samples + 1), f"a neuron for each of {outputs:,} outputs"),

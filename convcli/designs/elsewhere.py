@@ -256,7 +256,8 @@ _HINTS = {
         "of -c A,B the covariance: `(pick:1 * pick:2 | sma:20) - (pick:1 | sma:20) * "
         "(pick:2 | sma:20)`"
     ),
-    "ffill fillna bfill": "--missing fill estimates missing values from their neighbours",
+    "ffill": "`ema:alpha=1` with --missing fill carries the last known value on",
+    "fillna bfill": "--missing fill estimates missing values from their neighbours",
     "stoch": (
         "of -c High,Low,Close: `100 * (pick:3 - (pick:2 | min:14)) / ((pick:1 | max:14) - "
         "(pick:2 | min:14))`"

@@ -303,6 +303,9 @@ class Scheduler:
         """How many outputs a job has to have for each input that it shares with the next job."""
         if self.follow or chain.times.in_time:
             return 0.0
+        if chain.cell is not None and chain.cell > 1:
+            # The cells of a frame grid read the same inputs twice in a long job, too.
+            return 1.0
         if self.chains.signal.medium.early_rows:
             return ROWS_PER_REACH
         prefers_long_jobs = len(chain.ops) == 1 and chain.ops[0].prefers_long_jobs

@@ -35,8 +35,9 @@ POINT_COST = {11: 2.0, 12: 2.2, 13: 2.6, 14: 3.4, 15: 4.2, 16: 4.0, 17: 4.4}
 # Longer filters have no grid: its cells would be longer than the blocks of a file.
 LONGEST_TAPS = 1 << 15
 # A shorter frame is taken, which is complete earlier, if an output costs at most so many times as
-# much.
-DEARER = 1.2
+# much. Cells of frames up to SHORT samples are complete in a sixth of a second in any case.
+DEARER, HARDLY_DEARER = 1.2, 1.05
+SHORT = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,11 @@ def frame_size(k: int) -> int:
         if size > k:
             costs[size] = of_point * size / (size - k + 1)
     least = min(costs.values())
-    return min(size for size, cost in costs.items() if cost <= DEARER * least)
+    for size, cost in costs.items():
+        most = (HARDLY_DEARER if size < SHORT else DEARER) * least
+        if cost <= most:
+            return size
+    raise ValueError(f"no frame is long enough for {k} taps")
 
 
 def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) -> Array:

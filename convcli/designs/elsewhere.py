@@ -219,7 +219,7 @@ _HINTS = {
     "right": "`pick:2` is the right channel",
     "downmix": (
         "`mono` is the mean of all channels; of 5.1 "
-        "'mix:1,0,0.7071,0,0.7071,0;0,1,0.7071,0,0,0.7071' makes stereo (ITU-R BS.775)"
+        "'mix:1,0,0.71,0,0.71,0;0,1,0.71,0,0,0.71' makes stereo (BS.775)"
     ),
     "pan remix channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
     "stereo": "`mix:1;1` makes two channels of one",
